@@ -1,0 +1,106 @@
+"""Every exception that Spikewright raises on purpose.
+
+::
+
+    SpikewrightError
+    ├── ReadError            a source model could not be read (also a ValueError)
+    │   ├── UnsupportedLayerError   it holds layers without a reading; lists every one of them
+    │   └── DamagedFileError        the file is not what it says it is
+    ├── GraphError           a graph is malformed: shapes, names, stage grammar (also a ValueError)
+    ├── PassError            a pass broke its contract
+    ├── ConversionError      a layer cannot be converted as asked (also a ValueError)
+    ├── VerificationError    the converted network differs from its source
+    ├── NetworkError         a modelling object was given something impossible (also a ValueError)
+    ├── BuildError           a network cannot be compiled, e.g. a cycle without a synapse
+    ├── SimulationError      a run met bad input, NaN, or a misbehaving node
+    └── MissingExtraError    an optional dependency is not installed (also an ImportError)
+
+Each message names the place, the cause, the value and the next move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SpikewrightError(Exception):
+    """Base of all errors that Spikewright raises on purpose."""
+
+
+class ReadError(SpikewrightError, ValueError):
+    """A source model could not be read."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason why one layer cannot be used: where, what it is, why, and what would help."""
+
+    layer: str
+    kind: str
+    reason: str
+    options: str = ""
+    location: str = ""
+
+    def __str__(self) -> str:
+        text = f"layer {self.layer!r} ({self.kind}): {self.reason}"
+        if self.location:
+            text += f" [at {self.location}]"
+        return f"{text}. {self.options}" if self.options else f"{text}."
+
+
+class _ListsRefusals(SpikewrightError, ValueError):
+    """An error that carries one `Refusal` per offending layer in `.refusals`."""
+
+    _what = "cannot be used"
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        self.refusals = tuple(refusals)
+        count = len(self.refusals)
+        head = f"{count} layer{'s' * (count != 1)} {self._what}"
+        lines = [str(refusal) for refusal in self.refusals]
+        super().__init__(lines[0] if count == 1 else "\n  - ".join([head + ":", *lines]))
+
+
+class UnsupportedLayerError(_ListsRefusals, ReadError):
+    """The source model holds layers that no reader understands; all of them are listed."""
+
+    _what = "cannot be read"
+
+
+class DamagedFileError(ReadError):
+    """A file is truncated, hostile, or not of the format that its name promises."""
+
+
+class GraphError(SpikewrightError, ValueError):
+    """A graph is malformed: a missing input, shapes that do not fit, a layer its stage forbids."""
+
+
+class PassError(SpikewrightError):
+    """A pass broke its contract: this is a bug in the pass, not in the user's model."""
+
+
+class ConversionError(_ListsRefusals):
+    """Layers cannot be converted as asked; every one is listed with the options that would do."""
+
+    _what = "cannot be converted"
+
+
+class VerificationError(SpikewrightError):
+    """The converted network does not compute what its source computes."""
+
+
+class NetworkError(SpikewrightError, ValueError):
+    """A modelling object was given something impossible."""
+
+
+class BuildError(SpikewrightError):
+    """A network cannot be compiled for an engine."""
+
+
+class SimulationError(SpikewrightError):
+    """A run met bad input, NaN, or a node that misbehaves."""
+
+
+class MissingExtraError(SpikewrightError, ImportError):
+    """An optional dependency is not installed; the message is the sentence that installs it."""

@@ -1,0 +1,51 @@
+"""Foreign model in, graph out: one file a framework, chosen by what the model is."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from spikewright.errors import ReadError
+from spikewright.frontends.source import GraphBuilder, Source
+
+__all__ = ["GraphBuilder", "Source", "read"]
+
+_BY_SUFFIX = {".keras": "keras", ".h5": "keras", ".hdf5": "keras", ".onnx": "onnx", ".pt2": "pytorch"}
+
+
+def _framework_of(model: Any) -> str | None:
+    """Name of the front end that reads `model`, found without importing any framework."""
+    if isinstance(model, str | Path):
+        return _BY_SUFFIX.get(Path(model).suffix.lower())
+    classes = [(cls.__module__.split(".")[0], cls.__name__) for cls in type(model).__mro__]
+    if ("keras", "Model") in classes or ("keras", "Layer") in classes:
+        return "keras"  # before torch: on its torch backend a Keras model is a Module too
+    if ("torch", "Module") in classes or ("torch", "ExportedProgram") in classes:
+        return "pytorch"
+    if any(module.startswith("onnx") and name == "ModelProto" for module, name in classes):
+        return "onnx"
+    return None
+
+
+def read(model: Any, example_input: Any = None) -> Source:
+    """Read a source model.
+
+    `model` is a Keras 3 model, a `torch.nn.Module` or `torch.export.ExportedProgram`, an ONNX
+    `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file. `example_input` (an array,
+    a tuple of arrays or `{name: array}`, batch axis first) is needed for PyTorch modules.
+
+    Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`),
+    `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
+    """
+    framework = _framework_of(model)
+    if framework is None:
+        found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"
+        raise ReadError(
+            f"{found} is not a model that can be read. Give a Keras 3 model, a torch.nn.Module, "
+            f"an ONNX ModelProto, or a path ending in {', '.join(_BY_SUFFIX)}."
+        )
+    if isinstance(model, str | Path) and not Path(model).is_file():
+        raise FileNotFoundError(f"{model}: no such file")
+    source: Source = import_module(f"spikewright.frontends.{framework}").read(model, example_input)
+    return source

@@ -1,0 +1,94 @@
+"""What every front end returns, and the builder they all use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from numpy.typing import NDArray
+
+from spikewright.errors import GraphError, Refusal, UnsupportedLayerError
+from spikewright.graph import Graph, Node, check_finite, prune, unique_name
+from spikewright.graph.layers import Input, Layer, Shape
+
+Values = Mapping[str, NDArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A source model, read.
+
+    `graph` computes what the model computes. `activations` runs the *source framework* on
+    `{input name: (batch, *shape)}` and returns `{node name: value}` for every node whose value is
+    observable there (at least the outputs): what `verify` compares with.
+    """
+
+    graph: Graph
+    framework: str
+    activations: Callable[[Values], dict[str, NDArray]]
+
+
+@dataclass
+class GraphBuilder:
+    """Collects nodes and refusals while a front end walks a model.
+
+    A value that could not be read is None: layers that read it are still looked at, so that every
+    reason is listed, but produce None themselves.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def input(self, wanted: str, shape: Sequence[int]) -> str:
+        """Add an input of this unbatched shape; returns its name."""
+        name = self.add(wanted, Input(tuple(int(n) for n in shape)), source=wanted)
+        assert name is not None  # an input reads nothing, so nothing can be unknown
+        return name
+
+    def add(
+        self,
+        wanted: str,
+        layer: Layer,
+        *inputs: str | None,
+        source: str = "",
+        kind: str = "",
+        location: str = "",
+    ) -> str | None:
+        """Add a node and return its name, or None where an input is unknown or shapes do not fit.
+
+        `wanted` is made unique; `source` and `kind` are the source layer's name and kind.
+        """
+        names = [name for name in inputs if name is not None]
+        if len(names) < len(inputs):
+            return None
+        try:
+            shape = layer.output_shape(*(self.shapes[name] for name in names))
+        except GraphError as error:
+            self.refuse(source or wanted, kind or layer.kind, str(error), location=location)
+            return None
+        name = unique_name(wanted, self.shapes)
+        self.nodes.append(Node(name, layer, tuple(names), source, kind))
+        self.shapes[name] = shape
+        return name
+
+    def refuse(
+        self, layer: str, kind: str, reason: str, options: str = "", location: str = ""
+    ) -> None:
+        """Remember why a layer cannot be read; `build` raises for all of them together."""
+        refusal = Refusal(layer, kind, reason, options, location)
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
+
+    def build(self, outputs: Mapping[str, str | None]) -> Graph:
+        """The graph of what the outputs need.
+
+        Raises `UnsupportedLayerError` listing every refusal, or `GraphError` naming a layer whose
+        parameters are not finite.
+        """
+        if self.refusals:
+            raise UnsupportedLayerError(self.refusals)
+        known = {name: node for name, node in outputs.items() if node is not None}
+        nodes = prune(self.nodes, known)
+        check_finite(nodes)
+        return Graph(nodes, known)

@@ -1,0 +1,28 @@
+"""The analog network: layers with weights and shapes, no time.
+
+Frontends produce a `Graph`, passes rewrite it, `evaluate` says what it computes.
+"""
+
+from spikewright.graph.grammar import CANONICAL, IMPORTED, SPIKING_READY, STAGES, Stage
+from spikewright.graph.graph import Graph, Node, check_finite, prune, unique_name
+from spikewright.graph.interpreter import evaluate, evaluate_all
+from spikewright.graph.storage import load, save
+from spikewright.graph.text import to_text
+
+__all__ = [
+    "CANONICAL",
+    "IMPORTED",
+    "SPIKING_READY",
+    "STAGES",
+    "Graph",
+    "Node",
+    "Stage",
+    "check_finite",
+    "evaluate",
+    "evaluate_all",
+    "load",
+    "prune",
+    "save",
+    "to_text",
+    "unique_name",
+]

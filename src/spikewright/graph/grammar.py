@@ -1,0 +1,76 @@
+"""Which layers each stage of the line may hold.
+
+==============  ================================================================================
+stage           grammar
+==============  ================================================================================
+IMPORTED        every registered layer: what a frontend may produce
+CANONICAL       no Identity and no BatchNormalization: what the standard passes leave
+SPIKING_READY   canonical, and softmax only on outputs: what can be lowered to a network
+==============  ================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spikewright.errors import GraphError
+from spikewright.graph.graph import Graph, Node
+from spikewright.graph.layers import LAYERS, Activation, BatchNormalization, Identity
+
+Rule = Callable[[Graph, Node], str | None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named grammar: rules that return what is wrong with a node, or None."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+    def check(self, graph: Graph) -> None:
+        """Raise `GraphError` listing every node that this stage does not allow."""
+        problems = [
+            f"layer {node.name!r} ({node.layer.kind}): {problem}"
+            for node in graph
+            for rule in self.rules
+            if (problem := rule(graph, node)) is not None
+        ]
+        if problems:
+            raise GraphError(f"not a {self.name} graph:\n  - " + "\n  - ".join(problems))
+
+
+def _registered(graph: Graph, node: Node) -> str | None:
+    if LAYERS.get(node.layer.kind) is type(node.layer):
+        return None
+    return "its kind is not registered"
+
+
+def _forbid(kind: type, why: str) -> Rule:
+    def rule(graph: Graph, node: Node) -> str | None:
+        return why if isinstance(node.layer, kind) else None
+
+    return rule
+
+
+def _softmax_on_outputs(graph: Graph, node: Node) -> str | None:
+    layer = node.layer
+    if not isinstance(layer, Activation) or layer.function != "softmax":
+        return None
+    if graph.is_output(node.name) and not graph.consumers[node.name]:
+        return None
+    return "softmax has a spiking form only as the network's output"
+
+
+IMPORTED = Stage("imported", (_registered,))
+CANONICAL = Stage(
+    "canonical",
+    (
+        *IMPORTED.rules,
+        _forbid(Identity, "identities must have been dropped"),
+        _forbid(BatchNormalization, "batch normalisation must have been folded"),
+    ),
+)
+SPIKING_READY = Stage("spiking-ready", (*CANONICAL.rules, _softmax_on_outputs))
+
+STAGES = (IMPORTED, CANONICAL, SPIKING_READY)

@@ -1,0 +1,139 @@
+"""The analog network: named layers in an order in which every value exists before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from spikewright.errors import GraphError
+from spikewright.graph.layers import Input, Layer, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer under a name, with the names of the values it reads.
+
+    `source` is the name of the source model's layer that this node belongs to; where it equals
+    `name`, the node's value is that layer's output. `source_kind` is the source's word for it.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...] = ()
+    source: str = ""
+    source_kind: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Immutable; `nodes` are in topological order, `outputs` maps output names to node names.
+
+    `aliases` maps names of source layers that became part of another node to that node's name.
+    Raises `GraphError` when a name is missing or used twice, or shapes do not fit.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, str]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.name in seen:
+                raise GraphError(f"two layers are named {node.name!r}")
+            missing = [name for name in node.inputs if name not in seen]
+            if missing:
+                raise GraphError(f"layer {node.name!r} reads {missing}, which no earlier layer makes")
+            arity = node.layer.arity
+            if (arity is None and not node.inputs) or (
+                arity is not None and len(node.inputs) != arity
+            ):
+                raise GraphError(
+                    f"layer {node.name!r} ({node.layer.kind}) has {len(node.inputs)} inputs, "
+                    f"it takes {'one or more' if arity is None else arity}"
+                )
+            seen.add(node.name)
+        lost = [name for name in self.outputs.values() if name not in seen]
+        if lost or not self.outputs:
+            raise GraphError(f"outputs {lost} are not made by any layer" if lost else "no outputs")
+        self.shapes  # noqa: B018  (raises when shapes do not fit)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, name: str) -> Node:
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the input nodes, in order."""
+        return tuple(node.name for node in self.nodes if isinstance(node.layer, Input))
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Unbatched shape of every node's value."""
+        shapes: dict[str, Shape] = {}
+        for node in self.nodes:
+            try:
+                shapes[node.name] = node.layer.output_shape(*(shapes[n] for n in node.inputs))
+            except GraphError as error:
+                raise GraphError(f"layer {node.name!r}: {error}") from None
+        return shapes
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the nodes that read each value, one entry per use."""
+        uses: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for name in node.inputs:
+                uses[name].append(node.name)
+        return {name: tuple(users) for name, users in uses.items()}
+
+    def is_output(self, name: str) -> bool:
+        """Whether this node's value is an output of the graph."""
+        return name in self.outputs.values()
+
+
+def prune(nodes: Iterable[Node], outputs: Mapping[str, str]) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on, and every input, in order."""
+    ordered = tuple(nodes)
+    needed = set(outputs.values())
+    for node in reversed(ordered):
+        if node.name in needed:
+            needed.update(node.inputs)
+    return tuple(n for n in ordered if n.name in needed or isinstance(n.layer, Input))
+
+
+def unique_name(wanted: str, taken: Iterable[str] | Mapping[str, object]) -> str:
+    """`wanted`, or `wanted_1`, `wanted_2`, ... if that is taken."""
+    names = set(taken)
+    name, count = wanted, 0
+    while name in names:
+        count += 1
+        name = f"{wanted}_{count}"
+    return name
+
+
+def check_finite(nodes: Sequence[Node]) -> None:
+    """Raise `GraphError` naming the first layer whose parameters hold NaN or infinity."""
+    for node in nodes:
+        for field_name, value in node.layer.arrays().items():
+            bad = int(value.size - np.isfinite(value).sum())
+            if bad:
+                raise GraphError(
+                    f"layer {node.name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
+                    f"{field_name} are NaN or infinite. Train or load the model again."
+                )

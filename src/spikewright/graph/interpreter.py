@@ -1,0 +1,44 @@
+"""The float64 interpreter: what a graph computes, and the oracle of every frontend and pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import GraphError
+from spikewright.graph.graph import Graph
+from spikewright.graph.layers import Input
+
+
+def evaluate_all(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
+    """Value of every node, `{name: (batch, *shape)}`, for inputs `{name: (batch, *shape)}`.
+
+    Raises `GraphError` when an input is missing, unknown or of the wrong shape.
+    """
+    unknown = sorted(set(inputs) - set(graph.inputs))
+    missing = sorted(set(graph.inputs) - set(inputs))
+    if unknown or missing:
+        raise GraphError(
+            f"inputs are {list(graph.inputs)}; missing {missing}, unknown {unknown}"
+        )
+    values: dict[str, NDArray] = {}
+    for node in graph:
+        if isinstance(node.layer, Input):
+            value = np.asarray(inputs[node.name], np.float64)
+            if value.shape[1:] != node.layer.shape:
+                raise GraphError(
+                    f"input {node.name!r} must be (batch, {', '.join(map(str, node.layer.shape))}), "
+                    f"got shape {value.shape}"
+                )
+        else:
+            value = node.layer.evaluate(*(values[name] for name in node.inputs))
+        values[node.name] = value
+    return values
+
+
+def evaluate(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
+    """Value of every output, by output name."""
+    values = evaluate_all(graph, inputs)
+    return {output: values[name] for output, name in graph.outputs.items()}

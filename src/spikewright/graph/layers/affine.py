@@ -1,0 +1,183 @@
+"""Weights and constants: dense, convolution, scale and shift, batch normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._windows import (
+    Pairs,
+    Windows,
+    channels_last,
+    join_shape,
+    restore_channels,
+    split_shape,
+)
+from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Affine(Layer):
+    """`y = x W^T + b` on the last axis of an input of any rank.
+
+    `weight` is `(out, in)`, `bias` is `(out,)` or None.
+    """
+
+    weight: NDArray
+    bias: NDArray | None = None
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(len(shape) >= 1, "Affine: the input is a scalar, it needs at least one axis")
+        require(
+            shape[-1] == self.weight.shape[1],
+            f"Affine: the input's last axis holds {shape[-1]} values, the weights (out, in) = "
+            f"{self.weight.shape} expect {self.weight.shape[1]}",
+        )
+        return (*shape[:-1], self.weight.shape[0])
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        y = x @ np.asarray(self.weight, np.float64).T
+        return y if self.bias is None else y + self.bias
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Convolution(Layer):
+    """Cross-correlation over one to three spatial axes.
+
+    `weight` is `(out, in / groups, *size)`, `bias` `(out,)` or None; `padding` holds a
+    `(before, after)` pair per spatial axis; groups split channels as PyTorch and ONNX do, so a
+    depthwise convolution has as many groups as input channels.
+    """
+
+    weight: NDArray
+    bias: NDArray | None
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    groups: int = 1
+    channels_last: bool = False
+    linear = True
+
+    @property
+    def windows(self) -> Windows:
+        """The geometry of the sliding kernel."""
+        return Windows(self.weight.shape[2:], self.stride, self.padding, self.dilation)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        rank = self.weight.ndim - 2
+        require(
+            len(shape) == rank + 1,
+            f"Convolution: a {rank}-D kernel needs an input of rank {rank + 1}, got shape {shape}",
+        )
+        spatial, channels = split_shape(shape, self.channels_last)
+        expected = self.weight.shape[1] * self.groups
+        require(
+            channels == expected,
+            f"Convolution: the input has {channels} channels, the kernel expects {expected}",
+        )
+        require(
+            self.weight.shape[0] % self.groups == 0,
+            f"Convolution: {self.weight.shape[0]} filters do not divide into {self.groups} groups",
+        )
+        extent = self.windows.output_extent(spatial)
+        require(min(extent) > 0, f"Convolution: the kernel is larger than its padded input {shape}")
+        return join_shape(extent, self.weight.shape[0], self.channels_last)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        x = channels_last(values[0], self.channels_last)
+        weight = np.asarray(self.weight, np.float64)
+        out, inner = weight.shape[:2]
+        kernels = weight.reshape(self.groups, out // self.groups, inner, -1)
+        patches = self.windows.patches(x)  # (batch, *windows, taps, channels)
+        grouped = patches.reshape(*patches.shape[:-1], self.groups, inner)
+        parts = [
+            np.tensordot(grouped[..., g, :], kernels[g], axes=((-2, -1), (2, 1)))
+            for g in range(self.groups)
+        ]
+        y = np.concatenate(parts, axis=-1)
+        if self.bias is not None:
+            y = y + self.bias
+        return restore_channels(y, self.channels_last)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class ScaleShift(Layer):
+    """`y = scale * x + shift`, elementwise; both broadcast against the unbatched input shape."""
+
+    scale: NDArray | None = None
+    shift: NDArray | None = None
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        for name, value in (("scale", self.scale), ("shift", self.shift)):
+            if value is not None:
+                fits = value.ndim <= len(shape) and all(
+                    n in (1, m) for n, m in zip(value.shape[::-1], shape[::-1], strict=False)
+                )
+                require(
+                    fits,
+                    f"ScaleShift: {name} of shape {value.shape} does not broadcast to {shape}",
+                )
+        return shape
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (y,) = values
+        if self.scale is not None:
+            y = y * self.scale
+        if self.shift is not None:
+            y = y + self.shift
+        return y
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class BatchNormalization(Layer):
+    """`y = gamma (x - mean) / sqrt(variance + epsilon) + beta` per channel (Ioffe & Szegedy 2015).
+
+    The four arrays are `(channels,)`; `axis` is the channel axis of the unbatched input.
+    """
+
+    gamma: NDArray
+    beta: NDArray
+    mean: NDArray
+    variance: NDArray
+    epsilon: float
+    axis: int
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        axis = normalise_axis(self.axis, len(shape), "BatchNormalization")
+        require(
+            all(p.shape == (shape[axis],) for p in self.arrays().values()),
+            f"BatchNormalization: statistics of shape {self.gamma.shape} do not fit axis {axis} "
+            f"of an input of shape {shape}",
+        )
+        return shape
+
+    def scale_and_shift(self) -> tuple[NDArray, NDArray]:
+        """The layer as `y = scale x + shift`, float64 `(channels,)` each."""
+        scale = np.asarray(self.gamma, np.float64) / np.sqrt(
+            np.asarray(self.variance, np.float64) + self.epsilon
+        )
+        return scale, self.beta - scale * self.mean
+
+    def as_scale_shift(self, rank: int) -> ScaleShift:
+        """The same map as an elementwise layer on inputs of this (unbatched) rank."""
+        trailing = (1,) * (rank - 1 - normalise_axis(self.axis, rank, "BatchNormalization"))
+        scale, shift = self.scale_and_shift()
+        return ScaleShift(scale.reshape(-1, *trailing), shift.reshape(-1, *trailing))
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        return self.as_scale_shift(x.ndim - 1).evaluate(x)

@@ -1,0 +1,71 @@
+"""What a layer is, and the registry that names every kind of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import fields
+from types import MappingProxyType
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import GraphError
+
+Shape = tuple[int, ...]
+
+_registry: dict[str, type[Layer]] = {}
+LAYERS = MappingProxyType(_registry)
+"""Every registered kind of layer, by name (read only)."""
+
+
+class Layer(ABC):
+    """One operation of an analog network: no time, no state.
+
+    Layers are frozen dataclasses. Shapes leave the batch axis out; values have it first.
+    `arity` is the number of inputs (None: one or more); a `linear` layer is affine in its inputs.
+    """
+
+    arity: ClassVar[int | None] = 1
+    linear: ClassVar[bool] = False
+
+    @abstractmethod
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Shape of the output for inputs of these shapes; raises `GraphError` if they do not fit."""
+
+    @abstractmethod
+    def evaluate(self, *values: NDArray) -> NDArray:
+        """The layer's equation on float64 arrays `(batch, *shape)`."""
+
+    @property
+    def kind(self) -> str:
+        """The registered name of this kind of layer."""
+        return type(self).__name__
+
+    def arrays(self) -> dict[str, NDArray]:
+        """The layer's arrays by field name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+L = TypeVar("L", bound=type[Layer])
+
+
+def register(cls: L) -> L:
+    """Class decorator: make a kind of layer known to files, tests and documentation by its name."""
+    if cls.__name__ in _registry:
+        raise ValueError(f"a layer named {cls.__name__!r} is registered already")
+    _registry[cls.__name__] = cls
+    return cls
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `GraphError(message)` unless the condition holds."""
+    if not condition:
+        raise GraphError(message)
+
+
+def normalise_axis(axis: int, rank: int, what: str) -> int:
+    """`axis` counted from the front, or a `GraphError` that names the layer's rank."""
+    require(-rank <= axis < rank, f"{what}: axis {axis} does not exist in an input of rank {rank}")
+    return axis % rank

@@ -1,0 +1,184 @@
+"""Pooling: average and maximum over windows or whole axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._windows import (
+    Pairs,
+    Windows,
+    channels_last,
+    join_shape,
+    restore_channels,
+    split_shape,
+)
+from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+
+
+def _pooled_shape(kind: str, windows: Windows, shape: Shape, last: bool) -> Shape:
+    rank = len(windows.size)
+    require(
+        len(shape) == rank + 1,
+        f"{kind}: {rank}-D windows need an input of rank {rank + 1}, got shape {shape}",
+    )
+    spatial, channels = split_shape(shape, last)
+    extent = windows.output_extent(spatial)
+    require(min(extent) > 0, f"{kind}: the window is larger than its padded input {shape}")
+    return join_shape(extent, channels, last)
+
+
+@register
+@dataclass(frozen=True)
+class AveragePool(Layer):
+    """Mean over sliding windows.
+
+    With `count_include_pad` padding counts as zeros (but nothing beyond it, which `ceil_mode` may
+    reach); without it a window's mean is over the input that it covers.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Pairs
+    ceil_mode: bool = False
+    count_include_pad: bool = False
+    channels_last: bool = False
+    linear = True
+
+    @property
+    def windows(self) -> Windows:
+        """The geometry of the sliding window."""
+        ones = (1,) * len(self.size)
+        return Windows(self.size, self.stride, self.padding, ones, self.ceil_mode)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return _pooled_shape("AveragePool", self.windows, shapes[0], self.channels_last)
+
+    def divisors(self, spatial: tuple[int, ...]) -> NDArray:
+        """How many values each window's sum is divided by, `(*windows,)`."""
+        windows = self.windows
+        ones = np.ones((1, *spatial, 1))
+        if self.count_include_pad:
+            ones = np.pad(ones, ((0, 0), *self.padding, (0, 0)), constant_values=1.0)
+            none = ((0, 0),) * len(self.size)
+            windows = Windows(self.size, self.stride, none, windows.dilation, self.ceil_mode)
+        extent = self.windows.output_extent(spatial)
+        counts = sum(view for _, view in windows.taps(ones))[0, ..., 0]
+        return counts[tuple(slice(n) for n in extent)]
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        x = channels_last(values[0], self.channels_last)
+        total = sum(view for _, view in self.windows.taps(x))
+        mean = total / self.divisors(x.shape[1:-1])[..., None]
+        return restore_channels(mean, self.channels_last)
+
+
+@register
+@dataclass(frozen=True)
+class MaxPool(Layer):
+    """Maximum over sliding windows; padding never wins."""
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    ceil_mode: bool = False
+    channels_last: bool = False
+
+    @property
+    def windows(self) -> Windows:
+        """The geometry of the sliding window."""
+        return Windows(self.size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return _pooled_shape("MaxPool", self.windows, shapes[0], self.channels_last)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        x = channels_last(values[0], self.channels_last)
+        views = [view for _, view in self.windows.taps(x, value=-np.inf)]
+        return restore_channels(np.maximum.reduce(views), self.channels_last)
+
+
+@dataclass(frozen=True)
+class _OverAxes(Layer):
+    """Shared shape rule of reductions over whole axes of the unbatched input."""
+
+    axes: tuple[int, ...]
+    keepdims: bool = False
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        axes = {normalise_axis(axis, len(shape), self.kind) for axis in self.axes}
+        if self.keepdims:
+            return tuple(1 if i in axes else n for i, n in enumerate(shape))
+        return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+    def _batched_axes(self, x: NDArray) -> tuple[int, ...]:
+        return tuple(normalise_axis(axis, x.ndim - 1, self.kind) + 1 for axis in self.axes)
+
+
+@register
+@dataclass(frozen=True)
+class GlobalAveragePool(_OverAxes):
+    """Mean over whole axes of the unbatched input."""
+
+    linear = True
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        return x.mean(axis=self._batched_axes(x), keepdims=self.keepdims)
+
+
+@register
+@dataclass(frozen=True)
+class GlobalMaxPool(_OverAxes):
+    """Maximum over whole axes of the unbatched input."""
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        return x.max(axis=self._batched_axes(x), keepdims=self.keepdims)
+
+
+@register
+@dataclass(frozen=True)
+class AdaptiveAveragePool(Layer):
+    """Mean over a given number of windows per axis, of sizes that fit the input.
+
+    Window `i` of `n` over an extent `m` covers `floor(i m / n)` up to `ceil((i + 1) m / n)`;
+    windows overlap, or repeat values, where `n` does not divide `m`. `output` is the extent per
+    spatial axis.
+    """
+
+    output: tuple[int, ...]
+    channels_last: bool = False
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        rank = len(self.output)
+        require(
+            len(shape) == rank + 1,
+            f"AdaptiveAveragePool: {rank} output extents need an input of rank {rank + 1}, "
+            f"got shape {shape}",
+        )
+        _, channels = split_shape(shape, self.channels_last)
+        return join_shape(self.output, channels, self.channels_last)
+
+    def matrices(self, spatial: Shape) -> list[NDArray]:
+        """One averaging matrix `(output, input)` per spatial axis."""
+        result = []
+        for outputs, extent in zip(self.output, spatial, strict=True):
+            matrix = np.zeros((outputs, extent))
+            for i in range(outputs):
+                start, stop = i * extent // outputs, -(-(i + 1) * extent // outputs)
+                matrix[i, start:stop] = 1.0 / (stop - start)
+            result.append(matrix)
+        return result
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        y = channels_last(values[0], self.channels_last)
+        for axis, matrix in enumerate(self.matrices(y.shape[1:-1]), start=1):
+            y = np.moveaxis(np.tensordot(y, matrix, axes=(axis, 1)), -1, axis)
+        return restore_channels(y, self.channels_last)

@@ -1,0 +1,152 @@
+"""Layers that move, repeat or drop values without computing new ones, and inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._windows import Pairs
+from spikewright.graph.layers.base import Layer, Shape, register, require
+
+
+@register
+@dataclass(frozen=True)
+class Input(Layer):
+    """Where data enters, `(batch, *shape)`."""
+
+    shape: Shape
+    arity = 0
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.shape
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        raise TypeError("an Input is given its value, it computes none")
+
+
+@register
+@dataclass(frozen=True)
+class Identity(Layer):
+    """`y = x`: dropout and noise at inference, an unused branch, a renamed value."""
+
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return values[0]
+
+
+@register
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """The same values in row-major order under another (unbatched) shape; flatten is one of them."""
+
+    shape: Shape
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            math.prod(shape) == math.prod(self.shape),
+            f"Reshape: {math.prod(shape)} values of shape {shape} do not fill {self.shape}",
+        )
+        return self.shape
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return values[0].reshape(len(values[0]), *self.shape)
+
+
+@register
+@dataclass(frozen=True)
+class Permute(Layer):
+    """Axes of the unbatched input in another order: output axis `i` is input axis `axes[i]`."""
+
+    axes: tuple[int, ...]
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            sorted(self.axes) == list(range(len(shape))),
+            f"Permute: {self.axes} is no permutation of the axes of shape {shape}",
+        )
+        return tuple(shape[axis] for axis in self.axes)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return values[0].transpose(0, *(axis + 1 for axis in self.axes))
+
+
+@register
+@dataclass(frozen=True)
+class ZeroPad(Layer):
+    """Zeros `(before, after)` every axis of the unbatched input."""
+
+    pads: Pairs
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            len(self.pads) == len(shape) and min(map(min, self.pads), default=0) >= 0,
+            f"ZeroPad: {self.pads} is not one pair of counts per axis of shape {shape}",
+        )
+        return tuple(n + before + after for n, (before, after) in zip(shape, self.pads, strict=True))
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return np.pad(values[0], ((0, 0), *self.pads))
+
+
+@register
+@dataclass(frozen=True)
+class Crop(Layer):
+    """Drops `(before, after)` values of every axis of the unbatched input."""
+
+    crops: Pairs
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        fits = len(self.crops) == len(shape) and all(
+            before >= 0 and after >= 0 and before + after < n
+            for n, (before, after) in zip(shape, self.crops, strict=True)
+        )
+        require(fits, f"Crop: {self.crops} does not leave something of every axis of {shape}")
+        return tuple(
+            n - before - after for n, (before, after) in zip(shape, self.crops, strict=True)
+        )
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        slices = (
+            slice(before, n - after)
+            for n, (before, after) in zip(x.shape[1:], self.crops, strict=True)
+        )
+        return x[(slice(None), *slices)]
+
+
+@register
+@dataclass(frozen=True)
+class UpsampleNearest(Layer):
+    """Repeats every value `factors[i]` times along axis `i` of the unbatched input."""
+
+    factors: tuple[int, ...]
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            len(self.factors) == len(shape) and min(self.factors, default=1) >= 1,
+            f"UpsampleNearest: {self.factors} is not one factor per axis of shape {shape}",
+        )
+        return tuple(n * factor for n, factor in zip(shape, self.factors, strict=True))
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (y,) = values
+        for axis, factor in enumerate(self.factors, start=1):
+            y = np.repeat(y, factor, axis=axis)
+        return y

@@ -1,0 +1,47 @@
+"""Graphs in files (see `spikewright._storage` for the format and its guarantees)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewright import _storage
+from spikewright.errors import DamagedFileError
+from spikewright.graph.graph import Graph, Node
+from spikewright.graph.layers import LAYERS
+
+
+def to_manifest(graph: Graph, encoder: _storage.Encoder) -> dict[str, Any]:
+    """Plain data for a graph; its arrays are collected in the encoder."""
+    return {
+        "nodes": [encoder.encode(node) for node in graph.nodes],
+        "outputs": dict(graph.outputs),
+        "aliases": dict(graph.aliases),
+    }
+
+
+def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -> Graph:
+    """The graph that `to_manifest` wrote; raises `DamagedFileError` naming `place`."""
+    decoder = _storage.Decoder(arrays, {**LAYERS, "Node": Node})
+    try:
+        nodes = tuple(decoder.decode(entry) for entry in content["nodes"])
+        if not all(isinstance(node, Node) for node in nodes):
+            raise TypeError("an entry is not a node")
+        return Graph(nodes, dict(content["outputs"]), dict(content["aliases"]))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DamagedFileError(f"{place}: its manifest does not describe a graph ({error}).") from error
+
+
+def save(graph: Graph, path: str | Path) -> None:
+    """Write the graph to one file, atomically."""
+    encoder = _storage.Encoder()
+    manifest = to_manifest(graph, encoder)
+    _storage.write(path, "graph", manifest, encoder.arrays)
+
+
+def load(path: str | Path) -> Graph:
+    """Read a graph; raises `FileNotFoundError` or `DamagedFileError`."""
+    content, arrays = _storage.read(path, "graph")
+    return from_manifest(content, arrays, path)

@@ -1,0 +1,37 @@
+"""A graph as text: one line a layer, for people and for golden tests."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from spikewright.graph.graph import Graph, Node
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"[{','.join(map(str, value.shape))}]"
+    return repr(value)
+
+
+def describe(node: Node) -> str:
+    """`Kind(field=value, ...)`, arrays as their shapes, fields that are None left out."""
+    entries = [
+        f"{f.name}={_field(value)}"
+        for f in fields(node.layer)  # type: ignore[arg-type]
+        if (value := getattr(node.layer, f.name)) is not None
+    ]
+    return f"{node.layer.kind}({', '.join(entries)})"
+
+
+def to_text(graph: Graph) -> str:
+    """One line a node: `name: [shape] = Kind(...) <- inputs`, then the outputs."""
+    lines = []
+    for node in graph:
+        shape = ",".join(map(str, graph.shapes[node.name]))
+        reads = f" <- {', '.join(node.inputs)}" if node.inputs else ""
+        lines.append(f"{node.name}: [{shape}] = {describe(node)}{reads}")
+    lines += [f"output {name} = {node}" for name, node in graph.outputs.items()]
+    return "\n".join(lines)
