@@ -1,7 +1,8 @@
 """Files are data: a JSON manifest and named arrays in one safetensors file, never pickle.
 
 The manifest is the file's metadata entry `spikewright`. Only classes that a registry names can be
-rebuilt, from plain fields, so loading runs no code from the file. Writing goes to a temporary file
+rebuilt, from plain fields, so loading runs no code from the file; a checksum over manifest and
+arrays finds damage that would otherwise read as other numbers. Writing goes to a temporary file
 beside the target that replaces it at the end: nothing half-written is ever left behind.
 """
 
@@ -10,10 +11,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zlib
+from collections import abc
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +37,7 @@ class Encoder:
     def encode(self, value: Any) -> Any:
         """Plain data for `value`: arrays become references, dataclasses `{"type": ..., fields}`."""
         if isinstance(value, np.ndarray):
-            if value.dtype == object:
-                raise TypeError("an array of Python objects cannot be saved")
-            name = f"a{len(self.arrays)}"
-            self.arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
-            return {"array": name}
+            return {"array": self._keep(value)}
         if isinstance(value, np.generic):
             return value.item()
         if is_dataclass(value) and not isinstance(value, type):
@@ -49,6 +50,17 @@ class Encoder:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
+
+    def _keep(self, value: NDArray) -> str:
+        """Collect a copy in native byte order and C order; returns the name it goes by."""
+        if not _storable(value.dtype):
+            raise TypeError(
+                f"an array of {value.dtype} cannot be saved; numbers of at most 64 bits can"
+            )
+        native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
+        name = f"a{len(self.arrays)}"
+        self.arrays[name] = native
+        return name
 
 
 class Decoder:
@@ -73,13 +85,72 @@ class Decoder:
         return self._registry[kind](**{key: self.decode(item) for key, item in entries.items()})
 
 
+def _storable(dtype: np.dtype) -> bool:
+    """Whether arrays of this type are numbers of at most 64 bits."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def check_types(value: Any) -> None:
+    """Raise `TypeError` naming the first field of a dataclass that is not of its annotated type.
+
+    Files can put anything anywhere; this is what keeps a number out of a field for text.
+    """
+    kind: type = type(value)
+    for name, hint in _hints(kind).items():
+        if not _fits(getattr(value, name), hint):
+            found = getattr(value, name)
+            raise TypeError(f"{kind.__name__}.{name} cannot be a {type(found).__name__}")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; an int also serves as a float."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if arguments[-1] is Ellipsis:
+            return all(_fits(item, arguments[0]) for item in value)
+        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if origin is abc.Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items()
+        )
+    if hint in (int, float):
+        kinds = int if hint is int else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return isinstance(value, NoneType if hint is None else origin or hint)
+
+
+def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:
+    """CRC-32 of the manifest and of every array's name, type, shape and bytes."""
+    crc = zlib.crc32(json.dumps(content).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+    return crc
+
+
 def write(path: str | Path, what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> None:
     """Write atomically; `what` ("graph", "network", ...) is checked when the file is read."""
     from safetensors.numpy import save
 
-    document = {"format": FORMAT, "what": what, "content": manifest}
-    text = json.dumps(document, allow_nan=True)
-    replace_file(path, save(dict(arrays), metadata={"spikewright": text}))
+    content = json.loads(json.dumps(manifest))  # as a reader will see it: keys are text
+    document = {
+        "format": FORMAT,
+        "what": what,
+        "crc32": _checksum(content, arrays),
+        "content": content,
+    }
+    replace_file(path, save(dict(arrays), metadata={"spikewright": json.dumps(document)}))
 
 
 def replace_file(path: str | Path, content: bytes) -> None:
@@ -103,29 +174,47 @@ def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
 
     Raises `FileNotFoundError`, or `DamagedFileError` naming what is wrong with the file.
     """
-    from safetensors import SafetensorError, safe_open
-
     source = Path(path)
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such file")
+    text, arrays = _open(source)
     try:
-        with safe_open(source, framework="np") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise DamagedFileError(
-            f"{source}: not a readable Spikewright file ({error}). Save it again."
-        ) from error
-    try:
-        document = json.loads(metadata["spikewright"])
-        found, version = document["what"], document["format"]
-        content = document["content"]
+        document = json.loads(text)
+        version, found, content = document["format"], document["what"], document["content"]
+        intact = document.get("crc32") == _checksum(content, arrays)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DamagedFileError(f"{source}: a safetensors file without Spikewright's manifest.") from error
+        raise DamagedFileError(
+            f"{source}: its manifest is not Spikewright's ({type(error).__name__}: {error})."
+        ) from error
     if version != FORMAT:
         raise DamagedFileError(
             f"{source}: written in format {version!r}, this version reads format {FORMAT}."
         )
     if found != what:
         raise DamagedFileError(f"{source}: holds a {found!r}, a {what!r} was expected.")
+    if not intact:
+        raise DamagedFileError(
+            f"{source}: its content does not match its checksum, so it was damaged after it was "
+            f"written. Copy or save it again."
+        )
     return content, arrays
+
+
+def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
+    """The manifest's text and the arrays of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(source, framework="np") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError, ImportError) as error:
+        raise DamagedFileError(
+            f"{source}: not a readable Spikewright file ({error}). Save it again."
+        ) from error
+    if "spikewright" not in metadata:
+        raise DamagedFileError(f"{source}: a safetensors file without Spikewright's manifest.")
+    foreign = [str(array.dtype) for array in arrays.values() if not _storable(array.dtype)]
+    if foreign:
+        raise DamagedFileError(f"{source}: holds arrays of {foreign[0]}, which none is saved as.")
+    return metadata["spikewright"], arrays

@@ -45,6 +45,22 @@ class Windows:
             counts.append(count)
         return tuple(counts)
 
+    def all_see_input(self, spatial: Sequence[int]) -> bool:
+        """Whether every window over an input of extent `spatial` covers some of it.
+
+        Where a dilation exceeds a padded extent the answer is no, even if no tap happens to miss.
+        """
+        for extent, count, size, stride, (before, _), dilation in zip(
+            spatial, self.output_extent(spatial), self.size, self.stride, self.padding,
+            self.dilation, strict=True,
+        ):  # fmt: skip
+            first_reaches = before <= dilation * (size - 1)
+            last_starts_inside = (count - 1) * stride - before < extent
+            steps_over = before > 0 and size > 1 and dilation > extent
+            if not first_reaches or not last_starts_inside or steps_over:
+                return False
+        return True
+
     def pad(self, x: NDArray, value: float) -> NDArray:
         """Pad `(batch, *spatial, channels)` so that every window lies inside."""
         spatial = x.shape[1:-1]

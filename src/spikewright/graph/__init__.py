@@ -3,7 +3,14 @@
 Frontends produce a `Graph`, passes rewrite it, `evaluate` says what it computes.
 """
 
-from spikewright.graph.grammar import CANONICAL, IMPORTED, SPIKING_READY, STAGES, Stage
+from spikewright.graph.grammar import (
+    CANONICAL,
+    IDENTITY_FREE,
+    IMPORTED,
+    SPIKING_READY,
+    STAGES,
+    Stage,
+)
 from spikewright.graph.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.interpreter import evaluate, evaluate_all
 from spikewright.graph.storage import load, save
@@ -11,6 +18,7 @@ from spikewright.graph.text import to_text
 
 __all__ = [
     "CANONICAL",
+    "IDENTITY_FREE",
     "IMPORTED",
     "SPIKING_READY",
     "STAGES",

@@ -4,7 +4,8 @@
 stage           grammar
 ==============  ================================================================================
 IMPORTED        every registered layer: what a frontend may produce
-CANONICAL       no Identity and no BatchNormalization: what the standard passes leave
+IDENTITY_FREE   imported, and neither Identity nor the activation `linear`
+CANONICAL       identity-free, and no BatchNormalization: what the standard passes leave
 SPIKING_READY   canonical, and softmax only on outputs: what can be lowered to a network
 ==============  ================================================================================
 """
@@ -37,7 +38,7 @@ class Stage:
             if (problem := rule(graph, node)) is not None
         ]
         if problems:
-            raise GraphError(f"not a {self.name} graph:\n  - " + "\n  - ".join(problems))
+            raise GraphError(f"the graph is not {self.name}:\n  - " + "\n  - ".join(problems))
 
 
 def _registered(graph: Graph, node: Node) -> str | None:
@@ -53,6 +54,13 @@ def _forbid(kind: type, why: str) -> Rule:
     return rule
 
 
+def _no_linear_activation(graph: Graph, node: Node) -> str | None:
+    layer = node.layer
+    if isinstance(layer, Activation) and layer.function == "linear":
+        return "identities must have been dropped"
+    return None
+
+
 def _softmax_on_outputs(graph: Graph, node: Node) -> str | None:
     layer = node.layer
     if not isinstance(layer, Activation) or layer.function != "softmax":
@@ -63,14 +71,21 @@ def _softmax_on_outputs(graph: Graph, node: Node) -> str | None:
 
 
 IMPORTED = Stage("imported", (_registered,))
-CANONICAL = Stage(
-    "canonical",
+IDENTITY_FREE = Stage(
+    "identity-free",
     (
         *IMPORTED.rules,
         _forbid(Identity, "identities must have been dropped"),
+        _no_linear_activation,
+    ),
+)
+CANONICAL = Stage(
+    "canonical",
+    (
+        *IDENTITY_FREE.rules,
         _forbid(BatchNormalization, "batch normalisation must have been folded"),
     ),
 )
 SPIKING_READY = Stage("spiking-ready", (*CANONICAL.rules, _softmax_on_outputs))
 
-STAGES = (IMPORTED, CANONICAL, SPIKING_READY)
+STAGES = (IMPORTED, IDENTITY_FREE, CANONICAL, SPIKING_READY)

@@ -31,7 +31,9 @@ class Node:
 class Graph:
     """Immutable; `nodes` are in topological order, `outputs` maps output names to node names.
 
-    `aliases` maps names of source layers that became part of another node to that node's name.
+    `aliases` maps the name of a layer that a pass removed to the node that it became part of. That
+    node's value need not be the layer's: of a convolution folded into the batch normalisation
+    after it, only the normalised value is left.
     Raises `GraphError` when a name is missing or used twice, or shapes do not fit.
     """
 
@@ -46,7 +48,9 @@ class Graph:
                 raise GraphError(f"two layers are named {node.name!r}")
             missing = [name for name in node.inputs if name not in seen]
             if missing:
-                raise GraphError(f"layer {node.name!r} reads {missing}, which no earlier layer makes")
+                raise GraphError(
+                    f"layer {node.name!r} reads {missing}, which no earlier layer makes"
+                )
             arity = node.layer.arity
             if (arity is None and not node.inputs) or (
                 arity is not None and len(node.inputs) != arity
@@ -59,6 +63,9 @@ class Graph:
         lost = [name for name in self.outputs.values() if name not in seen]
         if lost or not self.outputs:
             raise GraphError(f"outputs {lost} are not made by any layer" if lost else "no outputs")
+        stray = [f"{a!r} -> {b!r}" for a, b in self.aliases.items() if a in seen or b not in seen]
+        if stray:
+            raise GraphError(f"aliases must lead from a removed layer to a node: {stray}")
         self.shapes  # noqa: B018  (raises when shapes do not fit)
 
     def __iter__(self) -> Iterator[Node]:

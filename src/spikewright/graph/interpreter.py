@@ -20,18 +20,20 @@ def evaluate_all(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDA
     unknown = sorted(set(inputs) - set(graph.inputs))
     missing = sorted(set(graph.inputs) - set(inputs))
     if unknown or missing:
-        raise GraphError(
-            f"inputs are {list(graph.inputs)}; missing {missing}, unknown {unknown}"
-        )
+        raise GraphError(f"inputs are {list(graph.inputs)}; missing {missing}, unknown {unknown}")
     values: dict[str, NDArray] = {}
+    batches: dict[str, int] = {}
     for node in graph:
         if isinstance(node.layer, Input):
             value = np.asarray(inputs[node.name], np.float64)
-            if value.shape[1:] != node.layer.shape:
+            if value.ndim == 0 or value.shape[1:] != node.layer.shape:
                 raise GraphError(
-                    f"input {node.name!r} must be (batch, {', '.join(map(str, node.layer.shape))}), "
-                    f"got shape {value.shape}"
+                    f"input {node.name!r} must have shape (batch, *{node.layer.shape}), "
+                    f"got {value.shape}"
                 )
+            batches[node.name] = len(value)
+            if len(set(batches.values())) > 1:
+                raise GraphError(f"inputs differ in their batch size: {batches}")
         else:
             value = node.layer.evaluate(*(values[name] for name in node.inputs))
         values[node.name] = value

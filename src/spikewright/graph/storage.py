@@ -27,11 +27,24 @@ def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -
     decoder = _storage.Decoder(arrays, {**LAYERS, "Node": Node})
     try:
         nodes = tuple(decoder.decode(entry) for entry in content["nodes"])
-        if not all(isinstance(node, Node) for node in nodes):
-            raise TypeError("an entry is not a node")
-        return Graph(nodes, dict(content["outputs"]), dict(content["aliases"]))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DamagedFileError(f"{place}: its manifest does not describe a graph ({error}).") from error
+        for node in nodes:
+            if not isinstance(node, Node):
+                raise TypeError("an entry is not a node")
+            _storage.check_types(node)
+            _storage.check_types(node.layer)
+        return Graph(nodes, _names(content["outputs"]), _names(content["aliases"]))
+    except (
+        LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
+    ) as error:  # fmt: skip
+        raise DamagedFileError(
+            f"{place}: its manifest does not describe a graph ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _names(value: Any) -> dict[str, str]:
+    if not all(isinstance(name, str) for name in value.values()):
+        raise TypeError("names of layers must be text")
+    return dict(value)
 
 
 def save(graph: Graph, path: str | Path) -> None:

@@ -47,6 +47,8 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The parameters that an activation takes; the others take none."""
 
+_REQUIRED = {"leaky_relu": ("negative_slope",)}
+
 
 @register
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Activation(Layer):
         known = PARAMETERS.get(self.function, ())
         unknown = sorted(set(self.parameters) - set(known))
         require(not unknown, f"Activation: {self.function!r} has no parameter {unknown}")
+        lacking = sorted(set(_REQUIRED.get(self.function, ())) - set(self.parameters))
+        require(not lacking, f"Activation: {self.function!r} needs a value for {lacking}")
         if self.function == "softmax":
             normalise_axis(int(self.parameters.get("axis", -1)), len(shape), "softmax")
         return shape

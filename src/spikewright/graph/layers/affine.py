@@ -13,9 +13,17 @@ from spikewright._windows import (
     channels_last,
     join_shape,
     restore_channels,
-    split_shape,
 )
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.geometry import windowed_extent
+
+
+def _require_bias(kind: str, bias: NDArray | None, outputs: int) -> None:
+    if bias is not None:
+        require(
+            bias.shape == (outputs,),
+            f"{kind}: the bias must have shape ({outputs},), got {bias.shape}",
+        )
 
 
 @register
@@ -32,6 +40,11 @@ class Affine(Layer):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
+        require(
+            self.weight.ndim == 2,
+            f"Affine: the weights must be (out, in), got shape {self.weight.shape}",
+        )
+        _require_bias("Affine", self.bias, self.weight.shape[0])
         require(len(shape) >= 1, "Affine: the input is a scalar, it needs at least one axis")
         require(
             shape[-1] == self.weight.shape[1],
@@ -72,12 +85,14 @@ class Convolution(Layer):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
-        rank = self.weight.ndim - 2
         require(
-            len(shape) == rank + 1,
-            f"Convolution: a {rank}-D kernel needs an input of rank {rank + 1}, got shape {shape}",
+            3 <= self.weight.ndim <= 5,
+            "Convolution: the weights must be (out, in / groups, *size) with one to three sizes, "
+            f"got shape {self.weight.shape}",
         )
-        spatial, channels = split_shape(shape, self.channels_last)
+        _require_bias("Convolution", self.bias, self.weight.shape[0])
+        extent, channels = windowed_extent("Convolution", self.windows, shape, self.channels_last)
+        require(self.groups >= 1, f"Convolution: {self.groups} groups, at least 1 is needed")
         expected = self.weight.shape[1] * self.groups
         require(
             channels == expected,
@@ -87,8 +102,6 @@ class Convolution(Layer):
             self.weight.shape[0] % self.groups == 0,
             f"Convolution: {self.weight.shape[0]} filters do not divide into {self.groups} groups",
         )
-        extent = self.windows.output_extent(spatial)
-        require(min(extent) > 0, f"Convolution: the kernel is larger than its padded input {shape}")
         return join_shape(extent, self.weight.shape[0], self.channels_last)
 
     def evaluate(self, *values: NDArray) -> NDArray:
@@ -162,6 +175,12 @@ class BatchNormalization(Layer):
             all(p.shape == (shape[axis],) for p in self.arrays().values()),
             f"BatchNormalization: statistics of shape {self.gamma.shape} do not fit axis {axis} "
             f"of an input of shape {shape}",
+        )
+        bad = int((~(self.variance + np.float64(self.epsilon) > 0)).sum())
+        require(
+            bad == 0,
+            f"BatchNormalization: variance + epsilon is not positive in {bad} of {shape[axis]} "
+            f"channels (epsilon {self.epsilon}), so that there is nothing to divide by",
         )
         return shape
 

@@ -31,7 +31,7 @@ class Layer(ABC):
 
     @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
-        """Shape of the output for inputs of these shapes; raises `GraphError` if they do not fit."""
+        """Shape of the output for inputs of these shapes; raises `GraphError` if they misfit."""
 
     @abstractmethod
     def evaluate(self, *values: NDArray) -> NDArray:

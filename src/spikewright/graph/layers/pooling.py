@@ -16,17 +16,16 @@ from spikewright._windows import (
     split_shape,
 )
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.geometry import windowed_extent
 
 
 def _pooled_shape(kind: str, windows: Windows, shape: Shape, last: bool) -> Shape:
-    rank = len(windows.size)
+    extent, channels = windowed_extent(kind, windows, shape, last)
     require(
-        len(shape) == rank + 1,
-        f"{kind}: {rank}-D windows need an input of rank {rank + 1}, got shape {shape}",
+        windows.all_see_input(split_shape(shape, last)[0]),
+        f"{kind}: with padding {windows.padding} a window of {windows.size} lies beside its input "
+        f"{shape}, so that there is nothing to pool. Pad less",
     )
-    spatial, channels = split_shape(shape, last)
-    extent = windows.output_extent(spatial)
-    require(min(extent) > 0, f"{kind}: the window is larger than its padded input {shape}")
     return join_shape(extent, channels, last)
 
 
@@ -65,7 +64,7 @@ class AveragePool(Layer):
             none = ((0, 0),) * len(self.size)
             windows = Windows(self.size, self.stride, none, windows.dilation, self.ceil_mode)
         extent = self.windows.output_extent(spatial)
-        counts = sum(view for _, view in windows.taps(ones))[0, ..., 0]
+        counts = np.add.reduce([view for _, view in windows.taps(ones)])[0, ..., 0]
         return counts[tuple(slice(n) for n in extent)]
 
     def evaluate(self, *values: NDArray) -> NDArray:
@@ -111,6 +110,10 @@ class _OverAxes(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
         axes = {normalise_axis(axis, len(shape), self.kind) for axis in self.axes}
+        require(
+            len(axes) == len(self.axes),
+            f"{self.kind}: axes {self.axes} name an axis of {shape} twice",
+        )
         if self.keepdims:
             return tuple(1 if i in axes else n for i, n in enumerate(shape))
         return tuple(n for i, n in enumerate(shape) if i not in axes)
@@ -158,6 +161,10 @@ class AdaptiveAveragePool(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
         rank = len(self.output)
+        require(
+            min(self.output, default=0) >= 1,
+            f"AdaptiveAveragePool: output {self.output} must be numbers of at least 1",
+        )
         require(
             len(shape) == rank + 1,
             f"AdaptiveAveragePool: {rank} output extents need an input of rank {rank + 1}, "

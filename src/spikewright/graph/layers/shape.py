@@ -21,6 +21,7 @@ class Input(Layer):
     arity = 0
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        require(min(self.shape, default=1) >= 1, f"Input: extents of {self.shape} must be positive")
         return self.shape
 
     def evaluate(self, *values: NDArray) -> NDArray:
@@ -44,7 +45,7 @@ class Identity(Layer):
 @register
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """The same values in row-major order under another (unbatched) shape; flatten is one of them."""
+    """The same values in row-major order under another (unbatched) shape, e.g. a flat one."""
 
     shape: Shape
     linear = True
@@ -52,7 +53,7 @@ class Reshape(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
         require(
-            math.prod(shape) == math.prod(self.shape),
+            math.prod(shape) == math.prod(self.shape) and min(self.shape, default=1) >= 1,
             f"Reshape: {math.prod(shape)} values of shape {shape} do not fill {self.shape}",
         )
         return self.shape
@@ -95,7 +96,9 @@ class ZeroPad(Layer):
             len(self.pads) == len(shape) and min(map(min, self.pads), default=0) >= 0,
             f"ZeroPad: {self.pads} is not one pair of counts per axis of shape {shape}",
         )
-        return tuple(n + before + after for n, (before, after) in zip(shape, self.pads, strict=True))
+        return tuple(
+            n + before + after for n, (before, after) in zip(shape, self.pads, strict=True)
+        )
 
     def evaluate(self, *values: NDArray) -> NDArray:
         return np.pad(values[0], ((0, 0), *self.pads))
