@@ -1,3 +1,81 @@
 """Spikewright: a trained network in, a spiking network out, and what every choice costs."""
 
+from spikewright import engines
+from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
+from spikewright.network.neurons import (
+    LIF,
+    ClippedReLU,
+    IntegrateAndFire,
+    LeakyReLU,
+    LIFRate,
+    NeuronType,
+    PoissonSpiking,
+    RectifiedLinear,
+    RegularSpiking,
+    RunningMeanSpiking,
+    Sigmoid,
+    Softplus,
+    SpikingLeakyReLU,
+    SpikingRectifiedLinear,
+    StochasticSpiking,
+    Tanh,
+)
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse
+from spikewright.network.transforms import (
+    AxisMap,
+    Convolution,
+    Dense,
+    Permute,
+    Place,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    SumPool,
+    Transform,
+)
+from spikewright.simulator import Simulator
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "LIF",
+    "Alpha",
+    "AxisMap",
+    "ClippedReLU",
+    "Connection",
+    "Convolution",
+    "Dense",
+    "Ensemble",
+    "IntegrateAndFire",
+    "LIFRate",
+    "LeakyReLU",
+    "LinearFilter",
+    "Lowpass",
+    "MaxPool",
+    "Network",
+    "NeuronType",
+    "Node",
+    "Permute",
+    "Place",
+    "PoissonSpiking",
+    "Probe",
+    "RectifiedLinear",
+    "RegularSpiking",
+    "Reshape",
+    "RunningMeanSpiking",
+    "Scale",
+    "Sigmoid",
+    "Simulator",
+    "Slice",
+    "Softplus",
+    "Sparse",
+    "SpikingLeakyReLU",
+    "SpikingRectifiedLinear",
+    "StochasticSpiking",
+    "SumPool",
+    "Synapse",
+    "Tanh",
+    "Transform",
+    "engines",
+]

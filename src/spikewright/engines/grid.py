@@ -1,0 +1,96 @@
+"""Sums that no order can change: weights on a fixed-point grid, inputs in exact limbs.
+
+Floating-point sums depend on their order, and matrix libraries change theirs with the shape of the
+work. Here every product and partial sum is exact in float64, so the result is a function of the
+operands alone, whatever the batch, the block or the library:
+
+* weights are held on a grid per output channel, `weight_bits` wide: 24 bits carry no less than
+  fp32 does relative to the channel's largest weight;
+* an input is split into limbs of at most `53 - weight_bits - log2(fan-in)` bits relative to the
+  largest magnitude of its sample and step. Counts of spikes are one limb, exactly.
+
+A sum of `fan_in` products of a 2^(w-1) weight and a 2^(l-1) limb is below 2^53 by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Precision = Literal["float32", "float64"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+
+_MAX_FAN_IN_BITS = 16
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Widths for one precision: of a weight limb, how many make a weight, of an analog input."""
+
+    weight_bits: int
+    weight_limbs: int
+    input_bits: int
+
+
+GRIDS: dict[Precision, Grid] = {
+    "float32": Grid(weight_bits=24, weight_limbs=1, input_bits=32),
+    "float64": Grid(weight_bits=27, weight_limbs=2, input_bits=54),
+}
+
+
+def _step(largest: NDArray, bits: int) -> NDArray:
+    """Power of two such that `largest / step` needs at most `bits` bits, sign included."""
+    _, exponent = np.frexp(largest)
+    return np.ldexp(1.0, np.maximum(exponent - (bits - 1), -1000))
+
+
+def limbs(x: NDArray, axes: tuple[int, ...], bits: int, count: int) -> list[NDArray]:
+    """Split float64 `x` into `count` arrays of `bits` bits, relative to the maximum over `axes`.
+
+    Their sum is `x` rounded to `bits * count` bits; each one times its own power of two is an
+    integer below `2**(bits - 1)` in magnitude (or equal to it).
+    """
+    largest = np.abs(x).max(axis=axes, keepdims=True, initial=0.0)
+    parts = []
+    rest = x
+    step = _step(largest, bits)
+    for _ in range(count):
+        part = np.rint(rest / step) * step
+        parts.append(part)
+        rest = rest - part
+        if not rest.any():
+            break
+        step = step * 2.0 ** -(bits - 1)
+    return parts
+
+
+def weight_limbs(weight: NDArray, grid: Grid) -> list[NDArray]:
+    """Weights `(out, ...)` as limbs on a grid per output channel."""
+    weight = np.asarray(weight, np.float64)
+    axes = tuple(range(1, weight.ndim))
+    return limbs(weight, axes, grid.weight_bits, grid.weight_limbs)
+
+
+def on_grid(weight: NDArray, precision: Precision) -> NDArray:
+    """Weights `(out, ...)` rounded to what this precision holds, float64."""
+    parts = weight_limbs(weight, GRIDS[precision])
+    return np.asarray(sum(parts[1:], start=parts[0]))
+
+
+def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:
+    """Inputs `(samples, steps, ...)` as limbs narrow enough for exact sums over `fan_in`."""
+    fan_in_bits = max(1, int(fan_in - 1).bit_length())
+    bits = 53 - grid.weight_bits - min(fan_in_bits, _MAX_FAN_IN_BITS) + 1
+    count = -(-grid.input_bits // (bits - 1))
+    if _are_counts(x, bits):
+        return [x]
+    return limbs(x, tuple(range(2, x.ndim)), bits, count)
+
+
+def _are_counts(x: NDArray, bits: int) -> bool:
+    """Whether every value is an integer that fits one limb: then splitting changes nothing."""
+    limit = 2.0 ** (bits - 1)
+    return bool(x.size == 0 or (np.abs(x).max() <= limit and np.array_equal(x, np.rint(x))))

@@ -1,0 +1,28 @@
+"""Networks over time, in the words that Nengo's users know. A description holds no run state."""
+
+from spikewright.network import neurons, synapses, transforms
+from spikewright.network.connection import Connection, input_shape, output_shape
+from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.functions import FUNCTIONS, MaxPool, NodeFunction
+from spikewright.network.network import Network
+from spikewright.network.node import Node
+from spikewright.network.probe import Probe
+from spikewright.network.view import ObjView
+
+__all__ = [
+    "FUNCTIONS",
+    "Connection",
+    "Ensemble",
+    "MaxPool",
+    "Network",
+    "Neurons",
+    "Node",
+    "NodeFunction",
+    "ObjView",
+    "Probe",
+    "input_shape",
+    "neurons",
+    "output_shape",
+    "synapses",
+    "transforms",
+]

@@ -1,0 +1,161 @@
+"""Ensembles: populations of neurons, and direct access to the neurons."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.network import container
+from spikewright.network.neurons import LIF, NeuronType
+from spikewright.network.shapes import as_shape
+from spikewright.network.transforms import Shape
+from spikewright.network.view import ObjView
+
+InitialVoltage = Literal["zero", "half", "uniform"] | NDArray
+_STARTS = ("zero", "half", "uniform")
+
+
+class Ensemble:
+    """A population of neurons, flat or shaped.
+
+    `n_neurons` is a number or a shape. A neuron's current is `J = gain * input + bias`; both are
+    scalars or broadcast to the shape. Where they are not given they follow from `max_rates` (Hz)
+    and `intercepts`, arrays or `(low, high)` ranges drawn from uniformly.
+
+    `rate_scale` multiplies firing rates: effective gain and bias are `rate_scale` times the given
+    ones and spikes are that much lower, formed when a simulator is built, never stored. For types
+    whose response is not linear it acts on the spiking instead; LIF refuses it.
+    `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron) or an array, in
+    spikes. Both are attributes that may be changed.
+    """
+
+    def __init__(
+        self,
+        n_neurons: int | tuple[int, ...],
+        dimensions: int = 1,
+        *,
+        neuron_type: NeuronType | None = None,
+        gain: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        max_rates: ArrayLike | tuple[float, float] = (200.0, 400.0),
+        intercepts: ArrayLike | tuple[float, float] = (-1.0, 0.9),
+        rate_scale: ArrayLike = 1.0,
+        initial_voltage: str | ArrayLike = "uniform",
+        seed: int | None = None,
+        label: str | None = None,
+    ) -> None:
+        self.label = label
+        self.shape = as_shape(n_neurons, "Ensemble n_neurons")
+        self.dimensions = int(dimensions)
+        self.neuron_type = LIF() if neuron_type is None else neuron_type
+        if not isinstance(self.neuron_type, NeuronType):
+            raise NetworkError(f"{self!r}: neuron_type must be a NeuronType, got {neuron_type!r}")
+        if (gain is None) != (bias is None):
+            raise NetworkError(f"{self!r}: gain and bias must be given both or neither")
+        self.gain = None if gain is None else self._per_neuron("gain", gain)
+        self.bias = None if bias is None else self._per_neuron("bias", bias)
+        self.max_rates = self._range_or_values("max_rates", max_rates)
+        self.intercepts = self._range_or_values("intercepts", intercepts)
+        self.seed = seed
+        self.rate_scale = rate_scale
+        self.initial_voltage = initial_voltage
+        container("Ensemble").ensembles.append(self)
+
+    def _per_neuron(self, name: str, value: ArrayLike) -> NDArray:
+        try:
+            array = np.array(value, np.float64)
+            np.broadcast_to(array, self.shape)
+        except (TypeError, ValueError):
+            raise NetworkError(
+                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got "
+                f"{np.shape(value)}"
+            ) from None
+        if not np.all(np.isfinite(array)):
+            raise NetworkError(f"{self!r}: {name} holds NaN or infinity")
+        return array
+
+    def _range_or_values(self, name: str, value: Any) -> NDArray | tuple[float, float]:
+        if isinstance(value, tuple) and len(value) == 2:
+            low, high = float(value[0]), float(value[1])
+            if not low <= high:
+                raise NetworkError(f"{self!r}: {name} must be (low, high), got {value}")
+            return (low, high)
+        return self._per_neuron(name, value)
+
+    @property
+    def rate_scale(self) -> NDArray:
+        """The firing-rate scale, scalar or per neuron."""
+        return self._rate_scale
+
+    @rate_scale.setter
+    def rate_scale(self, value: ArrayLike) -> None:
+        scale = self._per_neuron("rate_scale", value)
+        if not np.all(scale > 0):
+            raise NetworkError(f"{self!r}: rate_scale must be above 0, got {value!r}")
+        if self.neuron_type.scaling == "refused" and np.any(scale != 1):
+            name = type(self.neuron_type).__name__
+            raise NetworkError(
+                f"{self!r}: firing rates of {name} cannot be scaled by {value!r}: its response is "
+                "curved and its spiking is its own dynamics, so a larger gain would change the "
+                f"output. Use RegularSpiking({name}Rate()), or {name}(skewed_scaling=True) to "
+                "accept the skew."
+            )
+        self._rate_scale = scale
+
+    @property
+    def initial_voltage(self) -> InitialVoltage:
+        """The voltage before the first step, in spikes."""
+        return self._initial_voltage
+
+    @initial_voltage.setter
+    def initial_voltage(self, value: str | ArrayLike) -> None:
+        if isinstance(value, str):
+            if value not in _STARTS:
+                raise NetworkError(
+                    f"{self!r}: initial_voltage must be one of {_STARTS} or an array in spikes, "
+                    f"got {value!r}"
+                )
+            self._initial_voltage: InitialVoltage = value  # type: ignore[assignment]
+        else:
+            self._initial_voltage = self._per_neuron("initial_voltage", value)
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return math.prod(self.shape)
+
+    @property
+    def neurons(self) -> Neurons:
+        """The neurons themselves, to connect to and from and to probe."""
+        return Neurons(self)
+
+    def __repr__(self) -> str:
+        return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
+
+
+class Neurons:
+    """Direct access to an ensemble's neurons: input is current (times gain), output is spikes."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the population."""
+        return self.ensemble.shape
+
+    def __getitem__(self, key: Any) -> ObjView:
+        return ObjView(self, key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Neurons) and other.ensemble is self.ensemble
+
+    def __hash__(self) -> int:
+        return hash((Neurons, id(self.ensemble)))
+
+    def __repr__(self) -> str:
+        return f"<Neurons of {self.ensemble!r}>"

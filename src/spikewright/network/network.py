@@ -1,0 +1,101 @@
+"""Networks: containers of objects, filled inside `with network:`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from spikewright.errors import NetworkError
+
+if TYPE_CHECKING:
+    from spikewright.network.connection import Connection
+    from spikewright.network.ensemble import Ensemble
+    from spikewright.network.node import Node
+    from spikewright.network.probe import Probe
+
+_stack = threading.local()
+
+
+def _contexts() -> list[Network]:
+    if not hasattr(_stack, "networks"):
+        _stack.networks = []
+    networks: list[Network] = _stack.networks
+    return networks
+
+
+class Network:
+    """A container of objects, filled inside `with network:`.
+
+    `seed` fixes every random choice that its objects leave open; `label` names it in messages.
+    A network made inside another one becomes part of it.
+    """
+
+    def __init__(self, label: str | None = None, seed: int | None = None) -> None:
+        self.label = label
+        self.seed = seed
+        self.nodes: list[Node] = []
+        self.ensembles: list[Ensemble] = []
+        self.connections: list[Connection] = []
+        self.probes: list[Probe] = []
+        self.networks: list[Network] = []
+        if _contexts():
+            _contexts()[-1].add(self)
+
+    def __enter__(self) -> Network:
+        _contexts().append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _contexts().pop()
+
+    def __repr__(self) -> str:
+        return f"<Network {self.label!r}>" if self.label else f"<Network at {id(self):#x}>"
+
+    def add(self, network: Network) -> Network:
+        """Make `network` a part of this one; raises `NetworkError` if it is already, or a cycle."""
+        if network is self or self in network.all_networks:
+            raise NetworkError(f"{network!r} cannot be a part of itself")
+        if network in self.all_networks:
+            raise NetworkError(f"{network!r} is a part of {self!r} already")
+        self.networks.append(network)
+        return network
+
+    @property
+    def all_networks(self) -> list[Network]:
+        """Every network inside this one, however deep."""
+        return [inner for n in self.networks for inner in (n, *n.all_networks)]
+
+    def _all(self, kind: str) -> list[Any]:
+        return [item for net in (self, *self.all_networks) for item in getattr(net, kind)]
+
+    @property
+    def all_nodes(self) -> list[Node]:
+        """Nodes of this network and of every one inside."""
+        return self._all("nodes")
+
+    @property
+    def all_ensembles(self) -> list[Ensemble]:
+        """Ensembles of this network and of every one inside."""
+        return self._all("ensembles")
+
+    @property
+    def all_connections(self) -> list[Connection]:
+        """Connections of this network and of every one inside."""
+        return self._all("connections")
+
+    @property
+    def all_probes(self) -> list[Probe]:
+        """Probes of this network and of every one inside."""
+        return self._all("probes")
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons, inner networks included."""
+        return sum(ensemble.n_neurons for ensemble in self.all_ensembles)
+
+
+def container(what: str) -> Network:
+    """The innermost network being filled; raises `NetworkError` outside any."""
+    if not _contexts():
+        raise NetworkError(f"a {what} is made inside a network: use `with sw.Network() as net:`")
+    return _contexts()[-1]

@@ -1,0 +1,118 @@
+"""Leaky integrate-and-fire neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    Scaling,
+    State,
+    check_gain,
+    check_positive,
+    register,
+)
+
+
+def _lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float) -> Array:
+    above = current > 1.0
+    excess = xp.where(above, current - 1.0, 1.0)  # keeps the logarithm finite below threshold
+    rates = 1.0 / (tau_ref + tau_rc * xp.log1p(1.0 / excess))
+    return xp.where(above, rates, 0.0)
+
+
+def _lif_gain_bias(
+    neuron: NeuronType, tau_rc: float, tau_ref: float, max_rates: NDArray, intercepts: NDArray
+) -> tuple[NDArray, NDArray]:
+    """`X = 1 / (1 - exp((tau_ref - 1/M) / tau_rc))`, `gain = (X-1)/(1-c)`, `bias = 1 - c gain`."""
+    with np.errstate(over="ignore", divide="ignore"):
+        x = 1.0 / (1.0 - np.exp((tau_ref - 1.0 / max_rates) / tau_rc))
+    gain = (x - 1.0) / (1.0 - intercepts)
+    check_gain(neuron, gain, f"max rates must lie below {1 / tau_ref:g} Hz, intercepts below 1")
+    return gain, 1.0 - intercepts * gain
+
+
+@register
+@dataclass(frozen=True)
+class LIFRate(NeuronType):
+    """`y = 1 / (tau_ref + tau_rc ln(1 + 1/(J - 1)))` where `J > 1`, else 0."""
+
+    tau_rc: float = 0.02
+    tau_ref: float = 0.002
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return _lif_rates(xp, current, self.tau_rc, self.tau_ref)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return _lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+
+
+@register
+@dataclass(frozen=True)
+class LIF(NeuronType):
+    """Leaky integrate-and-fire, exact for a constant current within a step.
+
+    Threshold 1 (strict), reset to 0, then `tau_ref` seconds of silence counted from the crossing
+    inside the step; at most one spike a step. `min_voltage` is the voltage's lower bound. A
+    firing-rate scale is refused, since the response is curved and the spiking is the neuron's own;
+    `skewed_scaling=True` multiplies the gain all the same and so changes the output.
+    """
+
+    tau_rc: float = 0.02
+    tau_ref: float = 0.002
+    min_voltage: float = 0.0
+    amplitude: float = 1.0
+    skewed_scaling: bool = False
+    spiking = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
+        if not self.min_voltage <= 0:
+            raise NetworkError(f"LIF.min_voltage must be 0 or below, got {self.min_voltage!r}")
+
+    @property
+    def scaling(self) -> Scaling:  # type: ignore[override]
+        """A scale is refused unless the skewed form is asked for by name."""
+        return "skewed" if self.skewed_scaling else "refused"
+
+    def initial_state(self) -> Mapping[str, float]:
+        return {"refractory_time": 0.0}
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return _lif_rates(xp, current, self.tau_rc, self.tau_ref)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        dt, tau = clock.dt, self.tau_rc
+        refractory = state["refractory_time"] - dt
+        active = xp.minimum(
+            xp.maximum(dt - refractory, 0.0), dt
+        )  # seconds of this step it integrates
+        voltage = state["voltage"]
+        voltage = voltage - (current - voltage) * xp.expm1(active * (-1.0 / tau))
+        fired = voltage > 1.0
+        # Voltage and current are above 1 where it fired; elsewhere 1 and 2 keep the logarithm
+        # finite.
+        over = xp.where(fired, voltage - 1.0, 1.0)
+        drive = xp.where(fired, current - 1.0, 2.0)
+        crossing = dt + tau * xp.log1p(-over / drive)
+        state["refractory_time"] = xp.where(fired, self.tau_ref + crossing, refractory)
+        state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))
+        return xp.where(fired, 1.0, xp.zeros_like(voltage))
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return _lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)

@@ -1,0 +1,176 @@
+"""Rectified linear neurons: the rate function and its spiking forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    Scaling,
+    State,
+    check_gain,
+    check_positive,
+    register,
+)
+
+
+class _Linear(NeuronType):
+    """Piecewise linear above threshold: `f(s J) = s f(J)`, so a scale acts on the gain."""
+
+    scaling: Scaling = "gain"
+
+    def voltage_unit(self, threshold: Array) -> Array:
+        return threshold
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        """`gain = M / (1 - c)`, `bias = -c gain`."""
+        gain = max_rates / (1.0 - intercepts)
+        check_gain(self, gain, "max rates must be above 0 and intercepts below 1")
+        return gain, -intercepts * gain
+
+
+@register
+@dataclass(frozen=True)
+class RectifiedLinear(_Linear):
+    """`y = max(0, J)`."""
+
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.maximum(current, 0.0)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+
+@register
+@dataclass(frozen=True)
+class SpikingRectifiedLinear(_Linear):
+    """Integrates `max(J, 0)`, several spikes a step, remainder kept.
+
+    Negative current is thrown away at every step, so a neuron whose input is zero on average but
+    arrives in spikes fires; `IntegrateAndFire` does not.
+    """
+
+    amplitude: float = 1.0
+    spiking = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.maximum(current, 0.0)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        counts, state["voltage"] = xp.integrate(
+            state["voltage"], xp.maximum(current, 0.0), clock.threshold
+        )
+        return counts
+
+
+@register
+@dataclass(frozen=True)
+class IntegrateAndFire(_Linear):
+    """Integrates `J` with its sign, several spikes a step, remainder kept (Cao 2015, Han 2020).
+
+    The voltage may go below zero, down to `-voltage_floor` spikes where that is given. At most
+    `max_spikes_per_step` spikes leave in one step where that is given (1: one-spike hardware).
+    """
+
+    amplitude: float = 1.0
+    voltage_floor: float | None = None
+    max_spikes_per_step: int | None = None
+    spiking = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+        if self.voltage_floor is not None and not self.voltage_floor >= 0:
+            raise NetworkError(
+                f"IntegrateAndFire.voltage_floor is how many spikes the voltage may fall below "
+                f"zero: it must be 0 or more, got {self.voltage_floor!r}"
+            )
+        cap = self.max_spikes_per_step
+        if cap is not None and (cap < 1 or cap != int(cap)):
+            raise NetworkError(
+                f"IntegrateAndFire.max_spikes_per_step must be a whole number above 0, got {cap!r}"
+            )
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.maximum(current, 0.0)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        counts, state["voltage"] = xp.integrate(
+            state["voltage"],
+            current,
+            clock.threshold,
+            floor=self.voltage_floor,
+            cap=self.max_spikes_per_step,
+        )
+        return counts
+
+
+def _leaky(xp: ArrayNamespace, current: Array, slope: float) -> Array:
+    return xp.where(current >= 0, current, slope * current)
+
+
+@register
+@dataclass(frozen=True)
+class LeakyReLU(_Linear):
+    """`y = J` where `J >= 0`, else `negative_slope J`."""
+
+    negative_slope: float = 0.3
+    amplitude: float = 1.0
+    negative = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+        _check_slope(self, self.negative_slope)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return _leaky(xp, current, self.negative_slope)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+
+@register
+@dataclass(frozen=True)
+class SpikingLeakyReLU(_Linear):
+    """Integrates the leaky current; spikes may be negative, counted towards zero."""
+
+    negative_slope: float = 0.3
+    amplitude: float = 1.0
+    spiking = True
+    negative = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+        _check_slope(self, self.negative_slope)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return _leaky(xp, current, self.negative_slope)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        counts, state["voltage"] = xp.integrate(
+            state["voltage"],
+            self.rates(xp, current),
+            clock.threshold,
+            negative=True,
+            rounding="truncate",
+        )
+        return counts
+
+
+def _check_slope(owner: NeuronType, slope: float) -> None:
+    if not np.isfinite(slope):
+        raise NetworkError(f"{type(owner).__name__}.negative_slope must be finite, got {slope!r}")

@@ -1,0 +1,102 @@
+"""Rate neurons with curved response functions; `RunningMeanSpiking` makes them spike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    State,
+    check_gain,
+    check_positive,
+    register,
+)
+
+
+class _RateFunction(NeuronType):
+    """A type whose step is its rate function."""
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+
+@register
+@dataclass(frozen=True)
+class Sigmoid(_RateFunction):
+    """`y = 1 / (tau_ref (1 + exp(-J)))`; `tau_ref=1` is the plain logistic function."""
+
+    tau_ref: float = 0.0025
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, tau_ref=self.tau_ref, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return (0.5 / self.tau_ref) * (1.0 + xp.tanh(0.5 * current))
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        """`gain = L / (1 - c)`, `bias = L - gain`, `L = -ln(1 / (M tau_ref) - 1)`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logit = -np.log(1.0 / (max_rates * self.tau_ref) - 1.0)
+        gain = logit / (1.0 - intercepts)
+        limits = f"between {0.5 / self.tau_ref:g} and {1 / self.tau_ref:g} Hz"
+        check_gain(self, gain, f"max rates must lie {limits}, intercepts below 1")
+        return gain, logit - gain
+
+
+@register
+@dataclass(frozen=True)
+class Tanh(_RateFunction):
+    """`y = tanh(J) / tau_ref`; `tau_ref=1` is the plain function."""
+
+    tau_ref: float = 0.0025
+    amplitude: float = 1.0
+    negative = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, tau_ref=self.tau_ref, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return (1.0 / self.tau_ref) * xp.tanh(current)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        """`gain = atanh(M tau_ref) / (1 - c)`, `bias = -c gain`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = np.arctanh(max_rates * self.tau_ref) / (1.0 - intercepts)
+        check_gain(self, gain, f"max rates must lie below {1 / self.tau_ref:g} Hz")
+        return gain, -intercepts * gain
+
+
+@register
+@dataclass(frozen=True)
+class Softplus(_RateFunction):
+    """`y = ln(1 + exp(J))`."""
+
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.maximum(current, 0.0) + xp.log1p(xp.exp(-xp.abs(current)))
+
+
+@register
+@dataclass(frozen=True)
+class ClippedReLU(_RateFunction):
+    """`y = min(max(0, J), max_value)`; ReLU6 has `max_value=6`."""
+
+    max_value: float = 6.0
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, max_value=self.max_value, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.minimum(xp.maximum(current, 0.0), self.max_value)

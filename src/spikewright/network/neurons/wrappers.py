@@ -1,0 +1,184 @@
+"""Spiking forms of any rate type: a scale acts on the spiking, never on the response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    State,
+    check_positive,
+    register,
+)
+
+_POISSON_CHUNK = 16.0
+
+
+class _Wrapper(NeuronType):
+    """A spiking type whose rate is that of its `base_type`, amplitude included."""
+
+    base_type: NeuronType
+    spiking = True
+
+    @property
+    def negative(self) -> bool:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.negative
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        rates = self.base_type.rates(xp, current)
+        amplitude = self.base_type.amplitude
+        return rates if amplitude == 1.0 else rates * amplitude
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return self.base_type.gain_bias(max_rates, intercepts)
+
+
+def _check(owner: _Wrapper) -> None:
+    if not isinstance(owner.base_type, NeuronType) or owner.base_type.spiking:
+        raise NetworkError(
+            f"{type(owner).__name__}.base_type must be a rate type such as Sigmoid(), "
+            f"got {owner.base_type!r}"
+        )
+    check_positive(owner, amplitude=owner.amplitude)
+
+
+@register
+@dataclass(frozen=True)
+class RegularSpiking(_Wrapper):
+    """Integrates the base type's rate at the present current: `v += f(J) s dt; k = floor(v)`.
+
+    Its mean is `f` of a constant current; behind spikes it is the mean of `f`, which for a curved
+    `f` is not `f` of the mean (use `RunningMeanSpiking` there).
+    """
+
+    base_type: NeuronType
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def voltage_unit(self, threshold: Array) -> Array:
+        return threshold
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        counts, state["voltage"] = xp.integrate(
+            state["voltage"], self.rates(xp, current), clock.threshold, negative=self.negative
+        )
+        return counts
+
+
+@register
+@dataclass(frozen=True)
+class RunningMeanSpiking(_Wrapper):
+    """A signed integrator fed with `t f(m_t) - (t-1) f(m_(t-1))`, `m_t` the running mean of `J`.
+
+    The increments sum to `t f(m_t)`, so the time mean tends to `f` of the mean current with an
+    error falling as 1/t, for any `f` and however the current arrives. Spikes may be negative: they
+    correct what was sent too early (expectation compensation, Huang et al. 2024, arXiv:2406.03470).
+    """
+
+    base_type: NeuronType
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def negative(self) -> bool:  # type: ignore[override]
+        """Corrections may be negative whatever the base type is."""
+        return True
+
+    def voltage_unit(self, threshold: Array) -> Array:
+        return threshold
+
+    def initial_state(self) -> Mapping[str, float]:
+        return {"total_current": 0.0, "sent": 0.0}
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        total = state["total_current"] + current
+        target = clock.step * self.rates(xp, total / clock.step)
+        counts, state["voltage"] = xp.integrate(
+            state["voltage"], target - state["sent"], clock.threshold, negative=True
+        )
+        state["total_current"], state["sent"] = total, target
+        return counts
+
+
+@register
+@dataclass(frozen=True)
+class StochasticSpiking(_Wrapper):
+    """The whole part of `|f(J)| s dt` spikes, one more with the probability of the fraction."""
+
+    base_type: NeuronType
+    amplitude: float = 1.0
+    stochastic = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def has_voltage(self) -> bool:
+        """Nothing is integrated."""
+        return False
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        rates = self.rates(xp, current)
+        expected = xp.abs(rates) / clock.threshold
+        whole = xp.floor(expected)
+        counts = whole + xp.where(clock.uniform(0) < expected - whole, 1.0, 0.0)
+        return counts * xp.sign(rates)
+
+
+@register
+@dataclass(frozen=True)
+class PoissonSpiking(_Wrapper):
+    """A Poisson number of spikes with mean `|f(J)| s dt`, by inversion of its distribution."""
+
+    base_type: NeuronType
+    amplitude: float = 1.0
+    stochastic = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def has_voltage(self) -> bool:
+        """Nothing is integrated."""
+        return False
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        rates = self.rates(xp, current)
+        rest = xp.abs(rates) / clock.threshold
+        counts = xp.zeros_like(rest)
+        draw = 0
+        # A sum of Poisson numbers is one: means above the chunk are drawn piece by piece, so that
+        # exp(-mean) never underflows.
+        while draw == 0 or float(rest.max()) > 0.0:
+            mean = xp.minimum(rest, _POISSON_CHUNK)
+            counts = counts + _poisson_by_inversion(xp, mean, clock.uniform(draw))
+            rest = rest - mean
+            draw += 1
+        return counts * xp.sign(rates)
+
+
+def _poisson_by_inversion(xp: ArrayNamespace, mean: Array, uniform: Array) -> Array:
+    probability = xp.exp(-mean)
+    cumulative = probability
+    counts = xp.zeros_like(mean)
+    # Beyond 100 at a mean of 16 the probability left is below 1e-45.
+    for k in range(1, 101):
+        above = uniform > cumulative
+        if not bool(above.any()):
+            break
+        counts = counts + xp.where(above, 1.0, 0.0)
+        probability = probability * mean / k
+        cumulative = cumulative + probability
+    return counts

@@ -1,0 +1,93 @@
+"""Nodes: sources of values, functions of time and input, junctions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.functions import NodeFunction
+from spikewright.network.network import container
+from spikewright.network.shapes import as_shape
+from spikewright.network.transforms import Shape
+from spikewright.network.view import ObjView
+
+
+class Node:
+    """A source of values, a function of time and input, or a plain junction.
+
+    `output` is None (passes its input on), an array (constant; what a simulator feeds replaces it),
+    a `NodeFunction`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the input of one
+    sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one call at
+    `t = 0` where it is not given.
+    """
+
+    def __init__(
+        self,
+        output: ArrayLike | Callable[..., Any] | NodeFunction | None = None,
+        size_in: int | tuple[int, ...] | None = None,
+        size_out: int | tuple[int, ...] | None = None,
+        label: str | None = None,
+    ) -> None:
+        self.label = label
+        self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, "Node size_in")
+        self.output: NDArray | Callable[..., Any] | NodeFunction | None
+        if output is None:
+            self.output = None
+            if size_out is not None and as_shape(size_out, "Node size_out") != self.shape_in:
+                raise NetworkError(f"{self!r}: a node without output passes size_in on unchanged")
+            self.shape_out = self.shape_in
+        elif isinstance(output, NodeFunction):
+            self.output = output
+            self.shape_out = output.output_shape(self.shape_in)
+        elif callable(output):
+            self.output = output
+            self.shape_out = self._call_once(output, size_out)
+        else:
+            self.output = self._constant(output)
+            self.shape_out = self.output.shape
+        container("Node").nodes.append(self)
+
+    def _constant(self, output: ArrayLike) -> NDArray:
+        try:
+            value = np.atleast_1d(np.array(output, np.float64))
+        except (TypeError, ValueError):
+            raise NetworkError(f"{self!r}: output must be numbers, got {output!r}") from None
+        if not np.all(np.isfinite(value)):
+            raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")
+        if self.shape_in != (0,):
+            raise NetworkError(f"{self!r}: a constant node takes no input (size_in)")
+        return value
+
+    def _call_once(self, function: Callable[..., Any], size_out: Any) -> Shape:
+        if size_out is not None:
+            return as_shape(size_out, "Node size_out")
+        arguments = (0.0,) if self.shape_in == (0,) else (0.0, np.zeros(self.shape_in))
+        try:
+            value = function(*arguments)
+        except Exception as error:
+            raise NetworkError(
+                f"{self!r}: its function failed at t = 0 ({type(error).__name__}: {error}); "
+                "give size_out= if it cannot be called there"
+            ) from error
+        return np.atleast_1d(np.asarray(value, np.float64)).shape
+
+    @property
+    def size_in(self) -> int:
+        """Number of input values."""
+        return math.prod(self.shape_in)
+
+    @property
+    def size_out(self) -> int:
+        """Number of output values."""
+        return math.prod(self.shape_out)
+
+    def __getitem__(self, key: Any) -> ObjView:
+        return ObjView(self, key)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.label!r}>" if self.label else f"<Node at {id(self):#x}>"

@@ -1,0 +1,72 @@
+"""Probes: what is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikewright.errors import NetworkError
+from spikewright.network.connection import Connection
+from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.network import container
+from spikewright.network.node import Node
+from spikewright.network.synapses import as_synapse
+
+PROBEABLE = {
+    Node: ("output", "input"),
+    Neurons: ("output", "input", "voltage", "spike_count"),
+    Connection: ("output",),
+}
+"""What a probe can record of each kind of object; the first is the default."""
+
+
+class Probe:
+    """Records a signal at every step, or every `sample_every` seconds.
+
+    `target` is a node, an ensemble's `.neurons` or a connection. `attr` of neurons is "output"
+    (spikes of height `amplitude / (s dt)`, or rates), "input" (the current), "voltage" (in spikes)
+    or "spike_count". A `synapse` filters what is recorded and delays it by one step.
+    """
+
+    def __init__(
+        self,
+        target: Node | Neurons | Connection,
+        attr: str | None = None,
+        *,
+        sample_every: float | None = None,
+        synapse: Any = None,
+        label: str | None = None,
+    ) -> None:
+        self.label = label
+        kind = next((kind for kind in PROBEABLE if isinstance(target, kind)), None)
+        if kind is None:
+            hint = "; probe its neurons: sw.Probe(ensemble.neurons)"
+            raise NetworkError(
+                f"a probe records a Node, an ensemble's neurons or a Connection, got {target!r}"
+                f"{hint if isinstance(target, Ensemble) else ''}"
+            )
+        self.target = target
+        self.attr = PROBEABLE[kind][0] if attr is None else attr
+        if self.attr not in PROBEABLE[kind]:
+            raise NetworkError(
+                f"a probe of {target!r} records one of {PROBEABLE[kind]}, not {attr!r}"
+            )
+        if isinstance(target, Neurons):
+            self._check_neurons(target.ensemble)
+        if sample_every is not None and not sample_every > 0:
+            raise NetworkError(f"sample_every must be above 0 s, got {sample_every!r}")
+        self.sample_every = sample_every
+        self.synapse = as_synapse(synapse, f"{self!r}")
+        container("Probe").probes.append(self)
+
+    def _check_neurons(self, ensemble: Ensemble) -> None:
+        neuron_type = ensemble.neuron_type
+        has = {"voltage": neuron_type.has_voltage, "spike_count": neuron_type.spiking}
+        if not has.get(self.attr, True):
+            raise NetworkError(
+                f"{ensemble!r}: {type(neuron_type).__name__} neurons have no {self.attr} to probe"
+            )
+
+    def __repr__(self) -> str:
+        if self.label:
+            return f"<Probe {self.label!r}>"
+        return f"<Probe of {getattr(self, 'attr', '?')} of {self.target!r}>"

@@ -1,0 +1,187 @@
+"""Synapses: linear filters in time, defined in continuous time and discretised for a step.
+
+A synapse on a connection or probe delays by one step; no synapse (`None`) delays by none.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+
+Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
+_METHODS = ("zoh", "bilinear", "euler", "backward_diff")
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteFilter:
+    """A filter for one step size.
+
+    Where `feedthrough` is None: `x_t = A x_(t-1) + B u_t`, `y_t = C x_t`. Else
+    `y_t = C x_t + feedthrough u_t`, then `x_(t+1) = A x_t + B u_t`. `A` is `(order, order)`,
+    `B` and `C` are `(order,)`.
+    """
+
+    A: NDArray
+    B: NDArray
+    C: NDArray
+    feedthrough: float | None
+
+    @property
+    def order(self) -> int:
+        """Number of state variables."""
+        return len(self.B)
+
+
+class Synapse(ABC):
+    """A linear filter."""
+
+    @abstractmethod
+    def discretise(self, dt: float) -> DiscreteFilter:
+        """The filter for steps of `dt` seconds."""
+
+
+@dataclass(frozen=True)
+class LinearFilter(Synapse):
+    """The transfer function `num(s) / den(s)`, highest power first.
+
+    `method` is "zoh" (exact for input held constant within a step), "bilinear", "euler" or
+    "backward_diff"; with `analog=False` the coefficients are those of the discrete filter already.
+    """
+
+    num: tuple[float, ...]
+    den: tuple[float, ...]
+    analog: bool = True
+    method: Method = "zoh"
+
+    def __post_init__(self) -> None:
+        for name in ("num", "den"):
+            values = tuple(float(v) for v in np.atleast_1d(getattr(self, name)))
+            object.__setattr__(self, name, values)
+            if not np.all(np.isfinite(values)):
+                raise NetworkError(f"LinearFilter.{name} must be finite, got {values}")
+        if not any(self.den) or len(np.trim_zeros(self.num, "f")) > len(
+            np.trim_zeros(self.den, "f")
+        ):
+            raise NetworkError(
+                f"LinearFilter: {self.num} / {self.den} is not a causal transfer function; the "
+                "numerator's degree may not exceed the denominator's"
+            )
+        if self.method not in _METHODS:
+            raise NetworkError(
+                f"LinearFilter.method must be one of {_METHODS}, got {self.method!r}"
+            )
+
+    def discretise(self, dt: float) -> DiscreteFilter:
+        A, B, C, D = _state_space(self.num, self.den)
+        if self.analog and len(B):
+            A, B, C, D = _discretised(A, B, C, D, dt, self.method)
+        feedthrough = D if D != 0 or not len(B) else None
+        return DiscreteFilter(A, B, C, feedthrough)
+
+
+@dataclass(frozen=True)
+class Lowpass(Synapse):
+    """First-order low-pass `1 / (tau s + 1)`; `tau` in seconds, 0 passes its input unchanged."""
+
+    tau: float
+
+    def __post_init__(self) -> None:
+        _check_tau(self, self.tau)
+
+    def discretise(self, dt: float) -> DiscreteFilter:
+        """`y_t = p y_(t-1) + (1 - p) u_t`, `p = exp(-dt / tau)`."""
+        p = float(np.exp(-dt / self.tau)) if self.tau > 0 else 0.0
+        q = float(-np.expm1(-dt / self.tau)) if self.tau > 0 else 1.0
+        return DiscreteFilter(np.array([[p]]), np.array([q]), np.array([1.0]), None)
+
+
+@dataclass(frozen=True)
+class Alpha(Synapse):
+    """Second-order low-pass `1 / (tau s + 1)^2`; `tau` in seconds."""
+
+    tau: float
+
+    def __post_init__(self) -> None:
+        _check_tau(self, self.tau)
+
+    def discretise(self, dt: float) -> DiscreteFilter:
+        if self.tau == 0:
+            return Lowpass(0.0).discretise(dt)
+        den = (self.tau**2, 2 * self.tau, 1.0)
+        return LinearFilter((1.0,), den).discretise(dt)
+
+
+SYNAPSES = MappingProxyType({c.__name__: c for c in (LinearFilter, Lowpass, Alpha)})
+"""Every synapse by name."""
+
+
+def as_synapse(value: Any, where: str) -> Synapse | None:
+    """A synapse from what a user gave: a number means `Lowpass`.
+
+    Raises `NetworkError` naming `where` for anything else.
+    """
+    if value is None or isinstance(value, Synapse):
+        return value
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return Lowpass(float(value))
+    raise NetworkError(
+        f"{where}: a synapse is None, a time constant in seconds or a Synapse, got {value!r}"
+    )
+
+
+def _check_tau(owner: Synapse, tau: float) -> None:
+    if not (np.isfinite(tau) and tau >= 0):
+        raise NetworkError(f"{type(owner).__name__}.tau must be 0 s or more, got {tau!r}")
+
+
+def _state_space(
+    numerator: tuple[float, ...], denominator: tuple[float, ...]
+) -> tuple[NDArray, NDArray, NDArray, float]:
+    """Controllable canonical form of a transfer function."""
+    num = np.trim_zeros(np.asarray(numerator, np.float64), "f")
+    den = np.trim_zeros(np.asarray(denominator, np.float64), "f")
+    order = len(den) - 1
+    num = np.concatenate([np.zeros(order + 1 - len(num)), num]) / den[0]
+    den = den / den[0]
+    A = np.zeros((order, order))
+    if order:
+        A[0], A[1:, :-1] = -den[1:], np.eye(order - 1)
+    B = np.eye(order)[0] if order else np.zeros(0)
+    return A, B, num[1:] - num[0] * den[1:], float(num[0])
+
+
+def _discretised(
+    A: NDArray, B: NDArray, C: NDArray, D: float, dt: float, method: Method
+) -> tuple[NDArray, NDArray, NDArray, float]:
+    order = len(B)
+    if method == "zoh":
+        block = np.zeros((order + 1, order + 1))
+        block[:order, :order], block[:order, order] = A * dt, B * dt
+        power = _matrix_exponential(block)
+        return power[:order, :order], power[:order, order], C, D
+    alpha = {"bilinear": 0.5, "euler": 0.0, "backward_diff": 1.0}[method]
+    inverse = np.linalg.inv(np.eye(order) - alpha * dt * A)
+    Ad = inverse @ (np.eye(order) + (1 - alpha) * dt * A)
+    Bd = inverse @ B * dt
+    Cd = C @ inverse
+    return Ad, Bd, Cd, float(D + alpha * (C @ Bd))
+
+
+def _matrix_exponential(M: NDArray) -> NDArray:
+    """Scaling and squaring with a Taylor series to machine precision (small matrices only)."""
+    squarings = max(0, int(np.ceil(np.log2(max(np.abs(M).sum(axis=1).max(), 1e-300)))) + 4)
+    scaled = M / 2.0**squarings
+    term = total = np.eye(len(M))
+    for k in range(1, 20):
+        term = term @ scaled / k
+        total = total + term
+    for _ in range(squarings):
+        total = total @ total
+    return total

@@ -1,0 +1,67 @@
+"""Parts of objects: what `node[:3]` and `ensemble.neurons[::2]` are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.transforms import Place, Shape, Slice, Sparse, Transform
+
+
+class ObjView:
+    """A part of a node or of neurons (`target`), as `pre` or `post` of a connection."""
+
+    def __init__(self, target: Any, key: Any) -> None:
+        self.target = target
+        self.key = key if isinstance(key, tuple) else (key,)
+
+    def select(self, shape: Shape) -> Transform:
+        """The transform that takes this part out of an array of `shape`."""
+        ranges = self._ranges(shape)
+        if ranges is not None:
+            return Slice(ranges)
+        picked = self._indices(shape)
+        size = math.prod(shape)
+        return Sparse(
+            np.arange(picked.size), picked.ravel(), np.ones(picked.size), picked.shape, size
+        )
+
+    def place(self, shape: Shape) -> tuple[Shape, Transform]:
+        """Shape of the part, and the transform that puts an array of that shape into `shape`."""
+        ranges = self._ranges(shape)
+        if ranges is not None:
+            return tuple(len(range(*r)) for r in ranges), Place(ranges, shape)
+        picked = self._indices(shape)
+        return picked.shape, Sparse(
+            picked.ravel(), np.arange(picked.size), np.ones(picked.size), shape, picked.size
+        )
+
+    def _ranges(self, shape: Shape) -> tuple[tuple[int, int, int], ...] | None:
+        """Ranges per axis, where the key is made of slices with positive steps alone."""
+        if len(self.key) > len(shape):
+            raise NetworkError(f"{self.target!r}[{self.key}]: too many indices for shape {shape}")
+        ranges = []
+        for part, n in zip(
+            (*self.key, *(slice(None),) * (len(shape) - len(self.key))), shape, strict=True
+        ):
+            if isinstance(part, int | np.integer):
+                if not -n <= part < n:
+                    raise NetworkError(f"{self.target!r}[{part}]: out of range for {n} values")
+                start = int(part) % n
+                ranges.append((start, start + 1, 1))
+            elif isinstance(part, slice) and (part.step is None or part.step > 0):
+                start, stop, step = part.indices(n)
+                ranges.append((start, max(start, stop), step))
+            else:
+                return None
+        return tuple(ranges)
+
+    def _indices(self, shape: Shape) -> NDArray:
+        try:
+            return np.atleast_1d(np.arange(math.prod(shape)).reshape(shape)[self.key])
+        except IndexError as error:
+            raise NetworkError(f"{self.target!r}[{self.key}]: {error}") from None

@@ -1,0 +1,218 @@
+"""The simulator: a network, run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright import engines
+from spikewright._progress import progress_bar
+from spikewright.engines import Parameters, Precision
+from spikewright.errors import BuildError, SimulationError
+from spikewright.network import Connection, Ensemble, Network, Node, Probe
+
+
+class ConnectionParameters:
+    """A connection as built: `weights` as given, never scaled."""
+
+    def __init__(self, weights: NDArray) -> None:
+        self.weights = weights
+
+
+class SimulationData(Mapping[Any, Any]):
+    """What a simulator knows of each object.
+
+    `data[probe]` is `(steps, *shape)`, with a batch `(batch, steps, *shape)`; `data[ensemble]` has
+    `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes), the firing-rate
+    scale applied; `data[connection]` has `weights`.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def __getitem__(self, key: Any) -> Any:
+        program = self._simulator.program
+        if isinstance(key, Probe) and key in self._simulator._recorded:
+            return self._simulator._probe_data(key)
+        if isinstance(key, Ensemble) and key in program.parameters:
+            parameters: Parameters = program.parameters[key]
+            return parameters
+        if isinstance(key, Connection) and key in program.weights:
+            return ConnectionParameters(program.weights[key])
+        raise KeyError(
+            f"{key!r} is no probe, ensemble or connection of {self._simulator.network!r}"
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        program = self._simulator.program
+        yield from self._simulator._recorded
+        yield from program.parameters
+        yield from program.weights
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Simulator:
+    """Runs a network in steps of `dt` seconds.
+
+    With `batch_size` that many samples run side by side. `seed` fixes what the network leaves
+    random (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is "auto" or
+    one of `spikewright.engines.available()`; `precision` is "float32" (weights on a 24-bit grid per
+    channel) or "float64". `progress` shows a bar for runs that take long.
+
+    Raises `BuildError` when the network cannot be compiled.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dt: float = 0.001,
+        seed: int | None = None,
+        batch_size: int | None = None,
+        engine: str = "auto",
+        precision: Precision = "float32",
+        progress: bool = True,
+    ) -> None:
+        if not (np.isfinite(dt) and dt > 0):
+            raise BuildError(f"dt must be above 0 s, got {dt!r}")
+        if precision not in engines.PRECISIONS:
+            raise BuildError(f"precision must be one of {engines.PRECISIONS}, got {precision!r}")
+        if batch_size is not None and batch_size < 1:
+            raise BuildError(f"batch_size must be None or at least 1, got {batch_size!r}")
+        self.network, self.dt, self.batch_size = network, float(dt), batch_size
+        self.seed = _seed(seed, network)
+        self._progress = progress
+        self.program = engines.compile_network(network, self.dt, self.seed, precision)
+        self._engine = engines.get(engine, self.program)
+        self._closed = False
+        self.reset()
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine in use."""
+        return self._engine.name
+
+    @property
+    def precision(self) -> Precision:
+        """The precision in use."""
+        return self.program.precision
+
+    @property
+    def data(self) -> SimulationData:
+        """Recordings and built parameters, by object."""
+        return SimulationData(self)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps done so far."""
+        return self._execution.step
+
+    @property
+    def time(self) -> float:
+        """Seconds done so far."""
+        return self.n_steps * self.dt
+
+    def trange(self, sample_every: float | None = None) -> NDArray:
+        """Times in seconds of the recorded samples, the first at `dt`."""
+        every = 1 if sample_every is None else max(1, round(sample_every / self.dt))
+        numbers = np.arange(1, self.n_steps + 1)
+        return numbers[numbers % every == 0] * self.dt
+
+    def reset(self, seed: int | None = None) -> None:
+        """Back to before the first step; with a `seed`, random choices are drawn anew from it."""
+        if seed is not None:
+            self.seed = int(seed)
+            self.program = engines.compile_network(
+                self.network, self.dt, self.seed, self.program.precision
+            )
+        self._execution = engines.Execution(
+            self.program, self._engine, 1 if self.batch_size is None else self.batch_size
+        )
+        self._recorded: dict[Probe, list[NDArray]] = {r.probe: [] for r in self.program.recordings}
+
+    def run(self, seconds: float, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
+        """Run for `round(seconds / dt)` steps."""
+        if not seconds >= 0:
+            raise SimulationError(f"a run lasts 0 s or more, got {seconds!r}")
+        steps = round(seconds / self.dt)
+        if steps == 0 and seconds > 0:
+            warnings.warn(f"{seconds} s is less than half a step of {self.dt} s", stacklevel=2)
+        self.run_steps(steps, inputs)
+
+    def step(self) -> None:
+        """Run for one step."""
+        self.run_steps(1)
+
+    def run_steps(self, steps: int, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
+        """Run for a number of steps.
+
+        `inputs` replaces the output of constant nodes during this run: `{node: shape}` held
+        constant or `{node: (steps, *shape)}`, with the batch axis first where there is a batch.
+        Raises `SimulationError` for inputs that do not fit or are not finite.
+        """
+        if self._closed:
+            raise SimulationError("the simulator is closed")
+        if steps < 0:
+            raise SimulationError(f"a run has 0 steps or more, got {steps!r}")
+        feeds = {node: self._feed(node, value, steps) for node, value in (inputs or {}).items()}
+        with progress_bar(steps, self._progress) as advance:
+            arrays = self._execution.run(steps, feeds, advance)
+        for recording, array in zip(self.program.recordings, arrays, strict=True):
+            self._recorded[recording.probe].append(array)
+
+    def _feed(self, node: Node, value: ArrayLike, steps: int) -> NDArray:
+        """What is fed to a node as `(batch, steps or 1, *shape)`."""
+        if node not in self.network.all_nodes or not isinstance(node.output, np.ndarray):
+            raise SimulationError(
+                f"{node!r} cannot be fed: only nodes of the network with a constant output can"
+            )
+        array = np.asarray(value, np.float64)
+        shape = node.shape_out
+        lead = () if self.batch_size is None else (self.batch_size,)
+        if array.shape == (*lead, *shape):
+            array = array.reshape(*(lead or (1,)), 1, *shape)
+        elif array.shape == (*lead, steps, *shape):
+            array = array.reshape(*(lead or (1,)), steps, *shape)
+        else:
+            raise SimulationError(
+                f"{node!r} takes {(*lead, *shape)} held constant or {(*lead, steps, *shape)}, "
+                f"got shape {array.shape}"
+            )
+        if not np.all(np.isfinite(array)):
+            raise SimulationError(f"what is fed to {node!r} holds NaN or infinity")
+        return array
+
+    def _probe_data(self, probe: Probe) -> NDArray:
+        parts = self._recorded[probe]
+        if len(parts) > 1:
+            parts[:] = [np.concatenate(parts, axis=1)]
+        if not parts:
+            recording = next(r for r in self.program.recordings if r.probe is probe)
+            shape = self.program.shapes[recording.signal]
+            return np.empty(
+                (0, *shape) if self.batch_size is None else (self.batch_size, 0, *shape)
+            )
+        return parts[0][0] if self.batch_size is None else parts[0]
+
+    def close(self) -> None:
+        """End: further runs are an error, recordings stay readable."""
+        self._closed = True
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _seed(seed: int | None, network: Network) -> int:
+    if seed is not None:
+        return int(seed)
+    if network.seed is not None:
+        return int(network.seed)
+    return int(np.random.SeedSequence().generate_state(1)[0])
