@@ -1,0 +1,1 @@
+"""What tests of Spikewright and of its extensions share."""
