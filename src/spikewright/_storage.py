@@ -42,6 +42,8 @@ class Encoder:
             return value.item()
         if is_dataclass(value) and not isinstance(value, type):
             entries = {f.name: self.encode(getattr(value, f.name)) for f in fields(value) if f.init}
+            if "type" in entries:
+                raise TypeError(f"{type(value).__name__}: a field named 'type' cannot be saved")
             return {"type": type(value).__name__, **entries}
         if isinstance(value, tuple | list):
             return [self.encode(item) for item in value]
@@ -76,13 +78,12 @@ class Decoder:
             return tuple(self.decode(item) for item in value)
         if not isinstance(value, dict):
             return value
+        if "type" in value:  # first: a dataclass may have fields named "array" and "map"
+            entries = {key: self.decode(item) for key, item in value.items() if key != "type"}
+            return self._registry[value["type"]](**entries)
         if "array" in value:
             return self._arrays[value["array"]]
-        if "map" in value:
-            return {key: self.decode(item) for key, item in value["map"].items()}
-        entries = dict(value)
-        kind = entries.pop("type")
-        return self._registry[kind](**{key: self.decode(item) for key, item in entries.items()})
+        return {key: self.decode(item) for key, item in value["map"].items()}
 
 
 def _storable(dtype: np.dtype) -> bool:
@@ -98,8 +99,8 @@ def check_types(value: Any) -> None:
     kind: type = type(value)
     for name, hint in _hints(kind).items():
         if not _fits(getattr(value, name), hint):
-            found = getattr(value, name)
-            raise TypeError(f"{kind.__name__}.{name} cannot be a {type(found).__name__}")
+            found = type(getattr(value, name)).__name__
+            raise TypeError(f"{kind.__name__}.{name} cannot hold a value of type {found}")
 
 
 @cache
@@ -110,6 +111,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is of an annotated type; an int also serves as a float."""
+    if hint is Any:
+        return True
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(_fits(value, option) for option in arguments)

@@ -1,0 +1,282 @@
+"""The file format beneath all saved things: encoding, checking, and writing in one step."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from spikewright import _storage
+from spikewright.errors import DamagedFileError
+
+
+@dataclass
+class Thing:
+    """Every type of field that saved dataclasses have."""
+
+    name: str = "a"
+    count: int = 1
+    rate: float = 1.0
+    flag: bool = False
+    array: NDArray | None = None
+    pair: tuple[int, str] = (1, "b")
+    many: tuple[float, ...] = ()
+    table: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    anything: Any = None
+    inner: Thing | None = None
+
+
+REGISTRY = {"Thing": Thing}
+
+
+def _there_and_back(value: Any, path: Path) -> Any:
+    encoder = _storage.Encoder()
+    _storage.write(path, "thing", encoder.encode(value), encoder.arrays)
+    content, arrays = _storage.read(path, "thing")
+    return _storage.Decoder(arrays, REGISTRY).decode(content)
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+nested = st.recursive(
+    plain,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        | st.builds(Thing, anything=inner)
+    ),
+    max_leaves=10,
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file that is written again and again."""
+    return tmp_path_factory.mktemp("storage") / "file"
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(value=nested)
+def test_plain_data_and_registered_classes_come_back(place: Path, value: Any) -> None:
+    """Text, numbers, tuples, mappings and dataclasses, nested in any way, under any key."""
+    assert _there_and_back(value, place) == value
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    array=hnp.arrays(
+        hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64)),
+        hnp.array_shapes(min_dims=0, min_side=0, max_side=4),
+    )
+)
+def test_arrays_come_back_bit_for_bit(place: Path, array: NDArray) -> None:
+    """Any shape, scalar and empty ones included, and any type of number, in native byte order."""
+    (kept,) = _there_and_back((array,), place)
+    native = array.astype(array.dtype.newbyteorder("="))
+
+    assert (kept.dtype, kept.shape) == (native.dtype, native.shape)
+    assert kept.tobytes() == native.tobytes()
+
+
+def test_numpy_numbers_become_python_numbers() -> None:
+    """A NumPy scalar in a field is saved as the number that it is."""
+    encoded = _storage.Encoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
+
+    assert encoded == [0.5, 3, True]
+    assert [type(item) for item in encoded] == [float, int, bool]
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (object(), "a object cannot be saved"),
+        ({1, 2}, "a set cannot be saved"),
+        (b"bytes", "a bytes cannot be saved"),
+        (Thing, "a type cannot be saved"),
+        (np.array([object()]), "an array of object"),
+        (np.ones(2, complex), "an array of complex128"),
+        (np.array(["text"]), "an array of <U4"),
+    ],
+)
+def test_what_cannot_be_data_is_refused(value: Any, named: str) -> None:
+    """Objects, classes and arrays of anything but numbers are a `TypeError` naming the type."""
+    with pytest.raises(TypeError, match=named):
+        _storage.Encoder().encode({"inside": [value]})
+
+
+def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
+    """`type` names the class in a manifest, so no field can have that name."""
+
+    @dataclass
+    class Typed:
+        type: str = "a"
+
+    with pytest.raises(TypeError, match="Typed: a field named 'type'"):
+        _storage.Encoder().encode(Typed())
+
+
+def test_only_registered_classes_are_rebuilt() -> None:
+    """A name that the registry lacks is an error, whatever Python could import."""
+    with pytest.raises(KeyError):
+        _storage.Decoder({}, REGISTRY).decode({"type": "Path", "args": "/"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rate": 2, "count": -1},
+        {"array": np.ones(2)},
+        {"many": (1, 2.5), "table": {"a": (1, 2), "b": ()}},
+        {"anything": object(), "inner": Thing()},
+    ],
+)
+def test_fields_of_their_types_pass(changes: dict) -> None:
+    """An int serves as a float; a tuple may have any length where its type says so."""
+    _storage.check_types(Thing(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": 1}, "Thing.name cannot hold a value of type int"),
+        ({"name": None}, "Thing.name cannot hold a value of type NoneType"),
+        ({"count": 1.0}, "Thing.count cannot hold a value of type float"),
+        ({"count": True}, "Thing.count cannot hold a value of type bool"),
+        ({"rate": "1"}, "Thing.rate cannot hold a value of type str"),
+        ({"rate": False}, "Thing.rate cannot hold a value of type bool"),
+        ({"flag": 1}, "Thing.flag cannot hold a value of type int"),
+        ({"array": (1.0,)}, "Thing.array cannot hold a value of type tuple"),
+        ({"pair": (1,)}, "Thing.pair cannot hold a value of type tuple"),
+        ({"pair": ("b", 1)}, "Thing.pair cannot hold a value of type tuple"),
+        ({"many": 1.0}, "Thing.many cannot hold a value of type float"),
+        ({"many": ("a",)}, "Thing.many cannot hold a value of type tuple"),
+        ({"table": {"a": (1.5,)}}, "Thing.table cannot hold a value of type dict"),
+        ({"table": {1: ()}}, "Thing.table cannot hold a value of type dict"),
+        ({"inner": "Thing"}, "Thing.inner cannot hold a value of type str"),
+    ],
+)
+def test_fields_of_another_type_are_named(changes: dict, message: str) -> None:
+    """A value that its annotation forbids is a `TypeError` naming class and field."""
+    with pytest.raises(TypeError, match=message):
+        _storage.check_types(Thing(**changes))
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def test_writing_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    """After two writes there is one file, the second, with the permissions of a new file."""
+    target = tmp_path / "file"
+    _storage.replace_file(target, b"first")
+    _storage.replace_file(target, b"second")
+    (tmp_path / "other").touch()
+
+    assert target.read_bytes() == b"second"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other"]
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+
+
+@pytest.mark.parametrize("failing", ["replace", "chmod"])
+def test_a_failure_leaves_the_old_file_and_no_other(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted at any step: the target is what it was, the temporary file is gone."""
+
+    def fail(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    _storage.replace_file(tmp_path / "file", b"old")
+    monkeypatch.setattr(Path, failing, fail)
+    with pytest.raises(KeyboardInterrupt):
+        _storage.replace_file(tmp_path / "file", b"new")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the bytes written and then an error: nothing half-written is left."""
+
+    class Full:
+        def __init__(self, handle: int, mode: str) -> None:
+            self.file = open(handle, mode)  # noqa: SIM115
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *args: object) -> None:
+            self.file.close()
+
+        def write(self, content: bytes) -> None:
+            self.file.write(content[: len(content) // 2])
+            raise OSError(28, "No space left on device")
+
+    _storage.replace_file(tmp_path / "file", b"old")
+    monkeypatch.setattr(_storage.os, "fdopen", Full)
+    with pytest.raises(OSError, match="No space left"):
+        _storage.replace_file(tmp_path / "file", b"new")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_target_that_cannot_be_replaced_leaves_nothing(tmp_path: Path) -> None:
+    """A folder in the way is an error of the system; no temporary file stays beside it."""
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        _storage.write(tmp_path / "file", "thing", {}, {})
+
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def test_kind_and_format_are_checked_before_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of another kind or of a later format says what it is and what was expected."""
+    path = tmp_path / "file"
+    _storage.write(path, "network", {}, {})
+    with pytest.raises(DamagedFileError, match="file: holds a 'network', a 'thing' was expected"):
+        _storage.read(path, "thing")
+
+    monkeypatch.setattr(_storage, "FORMAT", 2)
+    with pytest.raises(DamagedFileError, match="format 1, this version reads format 2"):
+        _storage.read(path, "network")
+
+
+def test_the_checksum_covers_manifest_and_arrays(tmp_path: Path) -> None:
+    """A changed byte of an array, an array too many and a changed manifest are all found."""
+    path, array = tmp_path / "file", np.arange(4.0)
+    _storage.write(path, "thing", {"x": 12345}, {"a": array})
+    good = path.read_bytes()
+    forgeries = [
+        good.replace(np.float64(3.0).tobytes(), np.float64(2.0).tobytes()),
+        good.replace(b"12345", b"12346"),
+        good.replace(b'"F64"', b'"I64"'),
+        good.replace(b'"a":', b'"b":'),
+    ]
+
+    for forged in forgeries:
+        assert forged != good
+        path.write_bytes(forged)
+        with pytest.raises(DamagedFileError, match="does not match its checksum"):
+            _storage.read(path, "thing")
+
+
+def test_a_missing_file_is_not_a_damaged_one(tmp_path: Path) -> None:
+    """The system's own error, with the path."""
+    with pytest.raises(FileNotFoundError, match="nothing: no such file"):
+        _storage.read(tmp_path / "nothing", "thing")
