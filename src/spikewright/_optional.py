@@ -13,21 +13,21 @@ _EXTRA_OF = {
     "torch": "torch",
     "onnx": "onnx",
     "matplotlib": "report",
-    "matplotlib.figure": "report",
     "sklearn": "demo",
-    "sklearn.datasets": "demo",
 }
 
 
 def require(module: str) -> ModuleType:
     """Import `module`, or raise `MissingExtraError` with the command that installs it."""
+    package = module.partition(".")[0]
+    extra = _EXTRA_OF[package]
     try:
-        return importlib.import_module(module)
+        importlib.import_module(package)
     except ImportError as error:
-        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+        if error.name != package:
             raise  # the package is there and broken: its own message is the better one
-        extra = _EXTRA_OF[module]
         raise MissingExtraError(
-            f"{module.split('.')[0]!r} is needed here and is not installed. "
+            f"{package!r} is needed here and is not installed. "
             f"Install it with: pip install 'spikewright[{extra}]'"
         ) from error
+    return importlib.import_module(module)
