@@ -1,6 +1,8 @@
 """Spikewright: a trained network in, a spiking network out, and what every choice costs."""
 
 from spikewright import engines
+from spikewright.conversion import Conversion
+from spikewright.measure import Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,
@@ -34,6 +36,7 @@ from spikewright.network.transforms import (
     SumPool,
     Transform,
 )
+from spikewright.pipeline import convert
 from spikewright.simulator import Simulator
 
 __version__ = "0.1.0"
@@ -44,6 +47,7 @@ __all__ = [
     "AxisMap",
     "ClippedReLU",
     "Connection",
+    "Conversion",
     "Convolution",
     "Dense",
     "Ensemble",
@@ -63,6 +67,7 @@ __all__ = [
     "RectifiedLinear",
     "RegularSpiking",
     "Reshape",
+    "Run",
     "RunningMeanSpiking",
     "Scale",
     "Sigmoid",
@@ -77,5 +82,7 @@ __all__ = [
     "Synapse",
     "Tanh",
     "Transform",
+    "Window",
+    "convert",
     "engines",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,18 +52,33 @@ _WEIGHT_FIELDS: dict[type[Transform], str] = {
 }
 
 
-def compile_network(network: Network, dt: float, seed: int, precision: Precision) -> Program:
-    """Compile a network for steps of `dt` seconds.
+def compile_network(
+    network: Network,
+    dt: float,
+    seed: int,
+    precision: Precision,
+    probes: Sequence[Probe] | None = None,
+) -> Program:
+    """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold, or
     parameters that no neuron can have.
     """
-    return _Compiler(network, dt, seed, precision).program()
+    wanted = network.all_probes if probes is None else list(probes)
+    return _Compiler(network, dt, seed, precision, wanted).program()
 
 
 class _Compiler:
-    def __init__(self, network: Network, dt: float, seed: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        network: Network,
+        dt: float,
+        seed: int,
+        precision: Precision,
+        probes: Sequence[Probe],
+    ) -> None:
         self.network, self.dt, self.seed, self.precision = network, dt, seed, precision
+        self.probes = probes
         self.shapes: list[Shape] = []
         self.labels: dict[int, str] = {}
         self.operators: list[Operator] = []
@@ -97,7 +112,7 @@ class _Compiler:
             self.receive(item)
         for node in self.network.all_nodes:
             self.compute(node)
-        recordings = tuple(self.record(probe) for probe in self.network.all_probes)
+        recordings = tuple(self.record(probe) for probe in self.probes)
         return Program(
             dt=self.dt,
             seed=self.seed,
@@ -140,7 +155,7 @@ class _Compiler:
 
     def _voltage_signal(self, ensemble: Ensemble) -> int | None:
         wanted = any(
-            p.attr == "voltage" and p.target == ensemble.neurons for p in self.network.all_probes
+            p.attr == "voltage" and p.target == ensemble.neurons for p in self.probes
         )
         return self.signal(ensemble.shape, f"voltage of {ensemble!r}") if wanted else None
 

@@ -29,13 +29,20 @@ class Stage:
     name: str
     rules: tuple[Rule, ...]
 
+    def problems(self, graph: Graph) -> list[tuple[Node, str]]:
+        """Every node that this stage does not allow, with what is wrong with it."""
+        return [
+            (node, problem)
+            for node in graph
+            for rule in self.rules
+            if (problem := rule(graph, node)) is not None
+        ]
+
     def check(self, graph: Graph) -> None:
         """Raise `GraphError` listing every node that this stage does not allow."""
         problems = [
             f"layer {node.name!r} ({node.layer.kind}): {problem}"
-            for node in graph
-            for rule in self.rules
-            if (problem := rule(graph, node)) is not None
+            for node, problem in self.problems(graph)
         ]
         if problems:
             raise GraphError(f"the graph is not {self.name}:\n  - " + "\n  - ".join(problems))

@@ -9,7 +9,7 @@ from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
 from spikewright.network.node import Node
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
-from spikewright.network.transforms import Shape, Transform, as_transform
+from spikewright.network.transforms import Shape, Transform, as_transform, flatten
 from spikewright.network.view import ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
@@ -77,8 +77,7 @@ class Connection:
         maps: list[Transform] = []
         if isinstance(self.pre, ObjView):
             maps.append(self.pre.select(output_shape(self.pre.target)))
-        if self.transform is not None:
-            maps.append(self.transform)
+        maps += flatten(self.transform)
         if isinstance(self.post, ObjView):
             maps.append(self.post.place(input_shape(self.post.target))[1])
         return tuple(maps)

@@ -319,6 +319,28 @@ class Place(Transform):
         return self.shape
 
 
+@register
+@dataclass(frozen=True, eq=False)
+class Chain(Transform):
+    """Several transforms one after the other, the first of `parts` first."""
+
+    parts: tuple[Transform, ...]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        for part in self.parts:
+            shape = part.output_shape(shape)
+        return shape
+
+
+def flatten(transform: Transform | None) -> tuple[Transform, ...]:
+    """A transform as the sequence of transforms that it is made of."""
+    if transform is None:
+        return ()
+    if isinstance(transform, Chain):
+        return tuple(inner for part in transform.parts for inner in flatten(part))
+    return (transform,)
+
+
 def _check_ranges(what: str, ranges: tuple[tuple[int, int, int], ...], shape: Shape) -> None:
     fits = len(ranges) == len(shape) and all(
         0 <= start <= stop <= n and step >= 1

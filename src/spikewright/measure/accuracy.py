@@ -1,0 +1,69 @@
+"""Accuracy over time: the share of samples whose largest output is their label."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.measure.readout import Readout
+from spikewright.measure.run import Run
+from spikewright.records import Record
+
+Z_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
+
+
+def wilson_interval(hits: float, n: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a proportion (Wilson 1927)."""
+    p, z2 = hits / n, Z_95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
+    """Accuracy of a run with one output, with its 95 % interval.
+
+    Raises `SimulationError` where labels and samples, or the outputs, do not fit.
+    """
+    values = _one_output(run.predict(readout))
+    hits = _hits(values, labels)
+    return _record(hits, {"readout": readout, "steps": run.steps, "dt": run.dt})
+
+
+def accuracy_over_time(
+    run: Run, labels: ArrayLike, readout: Literal["last", "mean"] = "mean"
+) -> list[Record]:
+    """Accuracy had the run ended at each step, one record a step."""
+    values = _one_output(run.predict_at_every_step(readout))
+    hits = _hits(values, labels)
+    return [
+        _record(hits[:, t], {"readout": readout, "steps": t + 1, "dt": run.dt})
+        for t in range(run.steps)
+    ]
+
+
+def _record(hits: NDArray, how: dict) -> Record:
+    n = len(hits)
+    interval = wilson_interval(float(hits.sum()), n)
+    return Record("accuracy", float(hits.mean()), "fraction", n, interval, how)
+
+
+def _one_output(values: NDArray | dict[str, NDArray]) -> NDArray:
+    if isinstance(values, dict):
+        raise SimulationError(
+            f"the network has outputs {list(values)}; accuracy needs a single one"
+        )
+    return values
+
+
+def _hits(values: NDArray, labels: ArrayLike) -> NDArray:
+    truth = np.asarray(labels)
+    if truth.shape != (len(values),):
+        raise SimulationError(
+            f"labels must be one whole number a sample, ({len(values)},), got shape {truth.shape}"
+        )
+    found: NDArray = values.argmax(axis=-1)
+    return found == (truth if found.ndim == 1 else truth[:, None])
