@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class Conversion:
                 part = {node: v[start : start + side_by_side] for node, v in feeds.items()}
                 count = min(side_by_side, batch - start)
                 execution = Execution(program, chosen, count, self.populations().values())
-                arrays = execution.run(steps, part, lambda done, n=count: advance(done * n))
+                arrays = execution.run(steps, part, partial(_advance, advance, count))
                 for name, array in zip(raw, arrays, strict=True):
                     raw[name].append(array)
                 counted = execution.totals()
@@ -207,7 +208,7 @@ class Conversion:
                     self.trace.add(
                         "run",
                         name,
-                        f"{mean:.2g} spikes a neuron in {run.steps} steps of {run.dt} s: its values "
+                        f"{mean:.2g} spikes a neuron in {run.steps} steps of {run.dt} s: values "
                         "are coarse; raise scale_firing_rates or steps",
                         "warning",
                     )
@@ -220,6 +221,11 @@ class Conversion:
         source that is above `rtol`.
         """
         return verify(self, None if x is None else self.as_inputs(x), rtol, seed)
+
+
+def _advance(advance: Callable[[int], None], samples: int, steps: int) -> None:
+    """Progress of a part of the batch, in samples times steps."""
+    advance(samples * steps)
 
 
 def _start(ensemble: Ensemble) -> Any:

@@ -32,8 +32,8 @@ def convert(
 ) -> Conversion:
     """Turn a trained model into a network.
 
-    `model` is a Keras 3 model, a `torch.nn.Module` (with `example_input`, batch axis first), an ONNX
-    `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file.
+    `model` is a Keras 3 model, a `torch.nn.Module` (with `example_input`, batch axis first), an
+    ONNX `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file.
 
     * `spiking`: False for the rate network, which computes exactly what the model does; True for
       its spiking form; `{activation or neuron type: neuron type}` chooses the form.

@@ -53,7 +53,7 @@ def verify(
 
 
 def random_inputs(graph: Graph, seed: int, batch: int = 2) -> dict[str, NDArray]:
-    """Seeded normal input for every input of a graph: no two values alike, no symmetry to hide in."""
+    """Seeded normal input for every input of a graph: no symmetry for an error to hide in."""
     rng = np.random.default_rng(seed)
     return {
         name: rng.standard_normal((batch, *graph.shapes[name]))

@@ -4,12 +4,13 @@ Floating-point sums depend on their order, and matrix libraries change theirs wi
 work. Here every product and partial sum is exact in float64, so the result is a function of the
 operands alone, whatever the batch, the block or the library:
 
-* weights are held on a grid per output channel, `weight_bits` wide: 24 bits carry no less than
-  fp32 does relative to the channel's largest weight;
-* an input is split into limbs of at most `53 - weight_bits - log2(fan-in)` bits relative to the
-  largest magnitude of its sample and step. Counts of spikes are one limb, exactly.
+* weights are held on a grid per output channel: a sign and 24 bits carry no less than fp32 does
+  relative to the channel's largest weight (and are exact in fp32), 53 bits no less than fp64;
+* an input is split into limbs relative to the largest magnitude of its sample and step, narrow
+  enough that `fan_in` products stay within 53 bits. Counts of spikes are one limb, exactly.
 
-A sum of `fan_in` products of a 2^(w-1) weight and a 2^(l-1) limb is below 2^53 by construction.
+A limb of `b` bits is an integer of magnitude `2^(b-1)` at most, times a power of two, so a sum of
+`fan_in` products of limbs of `w` and `l` bits is at most `2^(w - 1 + l - 1) fan_in <= 2^53`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,18 @@ from numpy.typing import NDArray
 Precision = Literal["float32", "float64"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 
-_MAX_FAN_IN_BITS = 16
+MAX_FAN_IN = 2**16
+"""The longest sum that is exact; beyond it, exact sums of pieces are added in order."""
+
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Widths for one precision: of a weight limb, how many make a weight, of an analog input."""
+    """Widths for one precision.
+
+    `weight_bits` of a weight's limb (sign included), how many limbs make a weight, and
+    `input_bits` of magnitude that the limbs of an analog input carry at least.
+    """
 
     weight_bits: int
     weight_limbs: int
@@ -36,8 +43,8 @@ class Grid:
 
 
 GRIDS: dict[Precision, Grid] = {
-    "float32": Grid(weight_bits=24, weight_limbs=1, input_bits=32),
-    "float64": Grid(weight_bits=27, weight_limbs=2, input_bits=54),
+    "float32": Grid(weight_bits=25, weight_limbs=1, input_bits=32),
+    "float64": Grid(weight_bits=27, weight_limbs=2, input_bits=53),
 }
 
 
@@ -50,8 +57,8 @@ def _step(largest: NDArray, bits: int) -> NDArray:
 def limbs(x: NDArray, axes: tuple[int, ...], bits: int, count: int) -> list[NDArray]:
     """Split float64 `x` into `count` arrays of `bits` bits, relative to the maximum over `axes`.
 
-    Their sum is `x` rounded to `bits * count` bits; each one times its own power of two is an
-    integer below `2**(bits - 1)` in magnitude (or equal to it).
+    Their sum is `x` rounded to `bits * count - 1` bits of magnitude; each one divided by its own
+    power of two is an integer of magnitude `2**(bits - 1)` at most.
     """
     largest = np.abs(x).max(axis=axes, keepdims=True, initial=0.0)
     parts = []
@@ -63,7 +70,7 @@ def limbs(x: NDArray, axes: tuple[int, ...], bits: int, count: int) -> list[NDAr
         rest = rest - part
         if not rest.any():
             break
-        step = step * 2.0 ** -(bits - 1)
+        step = step * 2.0**-bits  # what rounding left is at most half a step
     return parts
 
 
@@ -81,10 +88,15 @@ def on_grid(weight: NDArray, precision: Precision) -> NDArray:
 
 
 def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:
-    """Inputs `(samples, steps, ...)` as limbs narrow enough for exact sums over `fan_in`."""
+    """Inputs `(samples, steps, ...)` as limbs narrow enough for exact sums over `fan_in`.
+
+    `fan_in` is at most `MAX_FAN_IN`: longer sums are made of pieces.
+    """
+    if fan_in > MAX_FAN_IN:
+        raise ValueError(f"sums over {fan_in} inputs are made in pieces of {MAX_FAN_IN}")
     fan_in_bits = max(1, int(fan_in - 1).bit_length())
-    bits = 53 - grid.weight_bits - min(fan_in_bits, _MAX_FAN_IN_BITS) + 1
-    count = -(-grid.input_bits // (bits - 1))
+    bits = 55 - grid.weight_bits - fan_in_bits
+    count = 1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits))
     if _are_counts(x, bits):
         return [x]
     return limbs(x, tuple(range(2, x.ndim)), bits, count)

@@ -56,7 +56,7 @@ class LayerNote:
 class Options:
     """Everything a user may choose here, as `spikewright.convert` takes it."""
 
-    neurons: NeuronChoice = NeuronChoice(False)
+    neurons: NeuronChoice = field(default_factory=lambda: NeuronChoice(False))
     scale_firing_rates: object = 1.0
     synapse: object = None
     initial_voltage: object = "half"

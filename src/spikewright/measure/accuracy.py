@@ -53,9 +53,7 @@ def _record(hits: NDArray, how: dict) -> Record:
 
 def _one_output(values: NDArray | dict[str, NDArray]) -> NDArray:
     if isinstance(values, dict):
-        raise SimulationError(
-            f"the network has outputs {list(values)}; accuracy needs a single one"
-        )
+        raise SimulationError(f"the network has outputs {list(values)}; accuracy needs one")
     return values
 
 

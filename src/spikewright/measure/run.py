@@ -51,6 +51,10 @@ class Run:
         activation = self.readouts.get(name)
         return value if activation is None else activation(value)
 
+    def _activated_at_every_step(self, name: str, values: NDArray) -> NDArray:
+        flat = values.reshape(-1, *values.shape[2:])
+        return self._activated(name, flat).reshape(values.shape)
+
     @property
     def output(self) -> Values:
         """Outputs at every step, `(batch, steps, *out)`; several outputs as `{name: array}`.
@@ -83,8 +87,7 @@ class Run:
         result = {}
         for name, value in self.raw.items():
             read = read_out_at_every_step(value, readout)
-            flat = self._activated(name, read.reshape(-1, *read.shape[2:]))
-            result[name] = flat.reshape(read.shape)
+            result[name] = self._activated_at_every_step(name, read)
         return self._single(result)
 
     def firing_rates(self) -> dict[str, float]:
