@@ -1,0 +1,22 @@
+"""Graph in, graph out: rewrites under a contract, each leaving a trace.
+
+`run` applies the standard ones; a pass of your own is a subclass of `Pass`.
+"""
+
+from spikewright.passes.base import Note, Pass, PassResult
+from spikewright.passes.drop_identities import DropIdentities
+from spikewright.passes.fold_batch_norm import FoldBatchNorm
+from spikewright.passes.merge_affine import MergeAffine
+from spikewright.passes.standard import STANDARD, TraceLine, run
+
+__all__ = [
+    "STANDARD",
+    "DropIdentities",
+    "FoldBatchNorm",
+    "MergeAffine",
+    "Note",
+    "Pass",
+    "PassResult",
+    "TraceLine",
+    "run",
+]

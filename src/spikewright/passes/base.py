@@ -1,0 +1,115 @@
+"""What a pass is: a rewrite of a graph under a contract that its base class checks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+from numpy.typing import NDArray
+
+from spikewright.errors import GraphError, PassError
+from spikewright.graph import Graph, Node, Stage
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a pass did to one layer, and whether the graph still computes the same values."""
+
+    layer: str
+    text: str
+    exact: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class PassResult:
+    """The rewritten graph, and one note per change (none: the pass found nothing to do)."""
+
+    graph: Graph
+    notes: tuple[Note, ...] = ()
+
+
+class Pass(ABC):
+    """A named rewrite of a graph of stage `requires` into a graph of stage `ensures`.
+
+    Subclasses are final: they set the three class variables and implement `rewrite`. Calling a
+    pass checks its contract:
+
+    * the stages hold on entry and on exit,
+    * inputs and outputs keep their names, order and shapes,
+    * every layer's name is still a node or an alias,
+    * the graph that came in is untouched: `rewrite` sees its arrays read-only.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[Stage]
+    ensures: ClassVar[Stage]
+
+    @abstractmethod
+    def rewrite(self, graph: Graph) -> PassResult:
+        """The rewritten graph and what was done; the graph that is given must not be changed."""
+
+    @final
+    def __call__(self, graph: Graph, after: Sequence[str] = ()) -> PassResult:
+        """Rewrite under the contract; `after` names the passes that ran before, for the message.
+
+        Raises `PassError` when the rewrite fails or breaks the contract.
+        """
+        try:
+            self.requires.check(graph)
+            result = self.rewrite(_read_only(graph))
+            self.ensures.check(result.graph)
+            _check_interface(graph, result.graph)
+            _check_names(graph, result.graph)
+        except Exception as error:
+            history = f"after {', '.join(map(repr, after))}" if after else "the first pass"
+            raise PassError(f"pass {self.name!r} ({history}): {error}") from error
+        return result
+
+
+def _read_only(graph: Graph) -> Graph:
+    """The same graph over views of its arrays that cannot be written through."""
+    return Graph(tuple(map(_frozen, graph)), dict(graph.outputs), dict(graph.aliases))
+
+
+def _frozen(node: Node) -> Node:
+    views = {name: _view(array) for name, array in node.layer.arrays().items()}
+    if not views:
+        return node
+    return replace(node, layer=replace(node.layer, **views))  # type: ignore[type-var]
+
+
+def _view(array: NDArray) -> NDArray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_interface(before: Graph, after: Graph) -> None:
+    """Raise `GraphError` where inputs or outputs changed their names, order or shapes."""
+    for what, old, new in (
+        ("inputs", _input_shapes(before), _input_shapes(after)),
+        ("outputs", _output_shapes(before), _output_shapes(after)),
+    ):
+        if old != new:
+            raise GraphError(f"the {what} were {old} and became {new}; a pass must keep them")
+
+
+def _input_shapes(graph: Graph) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, graph.shapes[name]) for name in graph.inputs]
+
+
+def _output_shapes(graph: Graph) -> list[tuple[str, tuple[int, ...]]]:
+    return [(output, graph.shapes[name]) for output, name in graph.outputs.items()]
+
+
+def _check_names(before: Graph, after: Graph) -> None:
+    """Raise `GraphError` where a name of the graph before leads nowhere in the graph after."""
+    names = [*(node.name for node in before), *before.aliases]
+    lost = sorted({name for name in names if name not in after and name not in after.aliases})
+    if lost:
+        raise GraphError(
+            f"the names {lost} are neither nodes nor aliases any more; "
+            "a pass must say in Graph.aliases what a removed layer became part of"
+        )

@@ -1,0 +1,57 @@
+"""The standard pipeline, one line a pass, and how a pipeline runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spikewright.graph import Graph
+from spikewright.passes.base import Note, Pass
+from spikewright.passes.drop_identities import DropIdentities
+from spikewright.passes.fold_batch_norm import FoldBatchNorm
+from spikewright.passes.merge_affine import MergeAffine
+
+STANDARD: tuple[Pass, ...] = (
+    DropIdentities(),
+    FoldBatchNorm(),
+    MergeAffine(),
+)
+
+
+@dataclass(frozen=True)
+class TraceLine:
+    """One change that a pass made, and the number of nodes before and after the whole pass."""
+
+    pass_name: str
+    nodes_before: int
+    nodes_after: int
+    layer: str
+    text: str
+    exact: bool
+
+    def __str__(self) -> str:
+        place = f" {self.layer!r}" if self.layer else ""
+        kind = "" if self.exact else " (approximated)"
+        nodes = f"{self.nodes_before} -> {self.nodes_after} nodes"
+        return f"{self.pass_name} [{nodes}]{place}: {self.text}{kind}"
+
+
+def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[TraceLine, ...]]:
+    """Apply the passes in order; returns the graph and what each of them did.
+
+    A pass that finds nothing to do leaves one line that says so. Raises `PassError` naming the
+    pass that failed and those that ran before it.
+    """
+    trace: list[TraceLine] = []
+    done: list[str] = []
+    for step in passes:
+        result = step(graph, after=done)
+        for note in result.notes or (Note("", "nothing to do"),):
+            trace.append(
+                TraceLine(
+                    step.name, len(graph), len(result.graph), note.layer, note.text, note.exact
+                )
+            )
+        graph = result.graph
+        done.append(step.name)
+    return graph, tuple(trace)
