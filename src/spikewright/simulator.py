@@ -14,6 +14,7 @@ from spikewright._progress import progress_bar
 from spikewright.engines import Parameters, Precision
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network.shapes import as_seed, is_whole
 
 
 class ConnectionParameters:
@@ -78,12 +79,14 @@ class Simulator:
         precision: Precision = "float32",
         progress: bool = True,
     ) -> None:
-        if not (np.isfinite(dt) and dt > 0):
+        if not (isinstance(dt, int | float | np.number) and np.isfinite(dt) and dt > 0):
             raise BuildError(f"dt must be above 0 s, got {dt!r}")
         if precision not in engines.PRECISIONS:
             raise BuildError(f"precision must be one of {engines.PRECISIONS}, got {precision!r}")
-        if batch_size is not None and batch_size < 1:
-            raise BuildError(f"batch_size must be None or at least 1, got {batch_size!r}")
+        if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
+            raise BuildError(
+                f"batch_size must be None or a whole number from 1, got {batch_size!r}"
+            )
         self.network, self.dt, self.batch_size = network, float(dt), batch_size
         self.seed = _seed(seed, network)
         self._progress = progress
@@ -125,8 +128,9 @@ class Simulator:
 
     def reset(self, seed: int | None = None) -> None:
         """Back to before the first step; with a `seed`, random choices are drawn anew from it."""
+        self._check_open()
         if seed is not None:
-            self.seed = int(seed)
+            self.seed = _seed(seed, self.network)
             self.program = engines.compile_network(
                 self.network, self.dt, self.seed, self.program.precision
             )
@@ -134,10 +138,11 @@ class Simulator:
             self.program, self._engine, 1 if self.batch_size is None else self.batch_size
         )
         self._recorded: dict[Probe, list[NDArray]] = {r.probe: [] for r in self.program.recordings}
+        self._broken = False
 
     def run(self, seconds: float, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
         """Run for `round(seconds / dt)` steps."""
-        if not seconds >= 0:
+        if not 0 <= seconds < np.inf:
             raise SimulationError(f"a run lasts 0 s or more, got {seconds!r}")
         steps = round(seconds / self.dt)
         if steps == 0 and seconds > 0:
@@ -153,17 +158,25 @@ class Simulator:
 
         `inputs` replaces the output of constant nodes during this run: `{node: shape}` held
         constant or `{node: (steps, *shape)}`, with the batch axis first where there is a batch.
-        Raises `SimulationError` for inputs that do not fit or are not finite.
+        Raises `SimulationError` for inputs that do not fit or are not finite; a run that failed
+        half-way leaves no state to go on from, so that only `reset` helps then.
         """
-        if self._closed:
-            raise SimulationError("the simulator is closed")
-        if steps < 0:
-            raise SimulationError(f"a run has 0 steps or more, got {steps!r}")
+        self._check_open()
+        if self._broken:
+            raise SimulationError("the last run failed half-way: reset() before the next one")
+        if not (is_whole(steps) and steps >= 0):
+            raise SimulationError(f"a run has a whole number of steps, 0 or more, got {steps!r}")
         feeds = {node: self._feed(node, value, steps) for node, value in (inputs or {}).items()}
+        self._broken = True
         with progress_bar(steps, self._progress) as advance:
             arrays = self._execution.run(steps, feeds, advance)
+        self._broken = False
         for recording, array in zip(self.program.recordings, arrays, strict=True):
             self._recorded[recording.probe].append(array)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SimulationError("the simulator is closed; its recordings can still be read")
 
     def _feed(self, node: Node, value: ArrayLike, steps: int) -> NDArray:
         """What is fed to a node as `(batch, steps or 1, *shape)`."""
@@ -171,7 +184,10 @@ class Simulator:
             raise SimulationError(
                 f"{node!r} cannot be fed: only nodes of the network with a constant output can"
             )
-        array = np.asarray(value, np.float64)
+        try:
+            array = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise SimulationError(f"what is fed to {node!r} is not an array of numbers") from None
         shape = node.shape_out
         lead = () if self.batch_size is None else (self.batch_size,)
         if array.shape == (*lead, *shape):
@@ -211,8 +227,5 @@ class Simulator:
 
 
 def _seed(seed: int | None, network: Network) -> int:
-    if seed is not None:
-        return int(seed)
-    if network.seed is not None:
-        return int(network.seed)
-    return int(np.random.SeedSequence().generate_state(1)[0])
+    given = as_seed(network.seed if seed is None else seed, "Simulator")
+    return int(np.random.SeedSequence().generate_state(1)[0]) if given is None else given

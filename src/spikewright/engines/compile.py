@@ -51,6 +51,10 @@ _WEIGHT_FIELDS: dict[type[Transform], str] = {
     AxisMap: "matrix",
 }
 
+# Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
+# and the parts of a network, apart from the network's first ensembles.
+_OWN_SEED, _INNER_NETWORK = 2**32 - 2, 2**32 - 1
+
 
 def compile_network(
     network: Network,
@@ -99,6 +103,7 @@ class _Compiler:
 
     def program(self) -> Program:
         """Compile objects, then connections between them, then what arrives, then probes."""
+        self._check_once()
         for node in self.network.all_nodes:
             self.output_of[node] = self.signal(node.shape_out, f"{node!r}")
             self.arriving[node] = []
@@ -124,6 +129,13 @@ class _Compiler:
             weights={c: weights_of(c) for c in self.network.all_connections},
             labels=self.labels,
         )
+
+    def _check_once(self) -> None:
+        """Raise `BuildError` if a network is a part of this one twice."""
+        networks = self.network.all_networks
+        twice = [net for net in networks if sum(net is other for other in networks) > 1]
+        if twice:
+            raise BuildError(f"{twice[0]!r} is a part of {self.network!r} more than once")
 
     def declare(self, ensemble: Ensemble, key: tuple[int, int]) -> None:
         """Solve an ensemble's parameters and add its neurons."""
@@ -154,9 +166,7 @@ class _Compiler:
         )
 
     def _voltage_signal(self, ensemble: Ensemble) -> int | None:
-        wanted = any(
-            p.attr == "voltage" and p.target == ensemble.neurons for p in self.probes
-        )
+        wanted = any(p.attr == "voltage" and p.target == ensemble.neurons for p in self.probes)
         return self.signal(ensemble.shape, f"voltage of {ensemble!r}") if wanted else None
 
     def connect(self, connection: Connection) -> None:
@@ -269,7 +279,8 @@ class _Compiler:
                 operator.neuron_type.voltage_unit(operator.threshold)
             )
         if probe.attr == "input":
-            return self.input_of[target], _gain_scale(target.ensemble)
+            skewed = operator.neuron_type.scaling == "skewed"  # its current is scaled already
+            return self.input_of[target], 1.0 if skewed else _gain_scale(target.ensemble)
         return self.output_of[target], self.heights[target] if probe.attr == "output" else 1.0
 
 
@@ -302,7 +313,8 @@ def _keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, tu
     for net, base in _seeded_networks(network, (seed,)):
         for index, ensemble in enumerate(net.ensembles):
             own = ensemble.seed
-            yield ensemble, object_key(own) if own is not None else object_key(*base, index)
+            key = object_key(*base, index) if own is None else object_key(own, _OWN_SEED)
+            yield ensemble, key
 
 
 def _seeded_networks(
@@ -310,7 +322,7 @@ def _seeded_networks(
 ) -> Iterator[tuple[Network, tuple[int, ...]]]:
     yield network, base
     for index, inner in enumerate(network.networks):
-        own = (inner.seed,) if inner.seed is not None else (*base, 2**32 - 1, index)
+        own = (inner.seed,) if inner.seed is not None else (*base, _INNER_NETWORK, index)
         yield from _seeded_networks(inner, own)
 
 

@@ -28,7 +28,6 @@ MAX_FAN_IN = 2**16
 """The longest sum that is exact; beyond it, exact sums of pieces are added in order."""
 
 
-
 @dataclass(frozen=True)
 class Grid:
     """Widths for one precision.
@@ -50,7 +49,8 @@ GRIDS: dict[Precision, Grid] = {
 
 def _step(largest: NDArray, bits: int) -> NDArray:
     """Power of two such that `largest / step` needs at most `bits` bits, sign included."""
-    _, exponent = np.frexp(largest)
+    mantissa, exponent = np.frexp(largest)
+    exponent = exponent - (mantissa == 0.5)  # a power of two counts as the end of its binade
     return np.ldexp(1.0, np.maximum(exponent - (bits - 1), -1000))
 
 

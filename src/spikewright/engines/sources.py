@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError
 from spikewright.network import Node
+from spikewright.network.node import as_value
 
 
 def constant_value(node: Node, fed: NDArray | None) -> NDArray | None:
@@ -48,13 +49,12 @@ def call(node: Node, *arguments: Any) -> NDArray:
     if not callable(function):
         raise SimulationError(f"{node!r} has no function to call")
     try:
-        value = np.asarray(function(*arguments), np.float64)
+        value = as_value(function(*arguments))
     except Exception as error:
         raise SimulationError(
             f"{node!r}: its function failed at t = {arguments[0]:g} s "
             f"({type(error).__name__}: {error})"
         ) from error
-    value = np.atleast_1d(value)
     if value.shape != node.shape_out:
         raise SimulationError(
             f"{node!r}: its function returned shape {value.shape} at t = {arguments[0]:g} s, "

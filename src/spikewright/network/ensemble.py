@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, NeuronType
-from spikewright.network.shapes import as_shape
-from spikewright.network.transforms import Shape
+from spikewright.network.shapes import Shape, as_seed, as_shape, is_whole
 from spikewright.network.view import ObjView
 
 InitialVoltage = Literal["zero", "half", "uniform"] | NDArray
@@ -30,7 +29,7 @@ class Ensemble:
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
     whose response is not linear it acts on the spiking instead; LIF refuses it.
     `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron) or an array, in
-    spikes. Both are attributes that may be changed.
+    spikes. Both are attributes that may be changed, and so is `neuron_type`.
     """
 
     def __init__(
@@ -49,18 +48,19 @@ class Ensemble:
         label: str | None = None,
     ) -> None:
         self.label = label
-        self.shape = as_shape(n_neurons, "Ensemble n_neurons")
+        self.shape = as_shape(n_neurons, f"{self!r}: n_neurons", empty=False)
+        if not (is_whole(dimensions) and dimensions >= 1):
+            raise NetworkError(f"{self!r}: dimensions must be at least 1, got {dimensions!r}")
         self.dimensions = int(dimensions)
+        self._rate_scale: NDArray = np.array(1.0)
         self.neuron_type = LIF() if neuron_type is None else neuron_type
-        if not isinstance(self.neuron_type, NeuronType):
-            raise NetworkError(f"{self!r}: neuron_type must be a NeuronType, got {neuron_type!r}")
         if (gain is None) != (bias is None):
             raise NetworkError(f"{self!r}: gain and bias must be given both or neither")
         self.gain = None if gain is None else self._per_neuron("gain", gain)
         self.bias = None if bias is None else self._per_neuron("bias", bias)
         self.max_rates = self._range_or_values("max_rates", max_rates)
         self.intercepts = self._range_or_values("intercepts", intercepts)
-        self.seed = seed
+        self.seed = as_seed(seed, f"{self!r}")
         self.rate_scale = rate_scale
         self.initial_voltage = initial_voltage
         container("Ensemble").ensembles.append(self)
@@ -80,11 +80,26 @@ class Ensemble:
 
     def _range_or_values(self, name: str, value: Any) -> NDArray | tuple[float, float]:
         if isinstance(value, tuple) and len(value) == 2:
-            low, high = float(value[0]), float(value[1])
-            if not low <= high:
-                raise NetworkError(f"{self!r}: {name} must be (low, high), got {value}")
+            try:
+                low, high = float(value[0]), float(value[1])
+            except (TypeError, ValueError):
+                low = high = math.nan
+            if not (low <= high and math.isfinite(low) and math.isfinite(high)):
+                raise NetworkError(f"{self!r}: {name} must be (low, high), got {value!r}")
             return (low, high)
         return self._per_neuron(name, value)
+
+    @property
+    def neuron_type(self) -> NeuronType:
+        """The neurons' equation; a type that refuses the present `rate_scale` is an error."""
+        return self._neuron_type
+
+    @neuron_type.setter
+    def neuron_type(self, value: NeuronType) -> None:
+        if not isinstance(value, NeuronType):
+            raise NetworkError(f"{self!r}: neuron_type must be a NeuronType, got {value!r}")
+        self._check_scaling(value, self._rate_scale)
+        self._neuron_type = value
 
     @property
     def rate_scale(self) -> NDArray:
@@ -96,15 +111,18 @@ class Ensemble:
         scale = self._per_neuron("rate_scale", value)
         if not np.all(scale > 0):
             raise NetworkError(f"{self!r}: rate_scale must be above 0, got {value!r}")
-        if self.neuron_type.scaling == "refused" and np.any(scale != 1):
-            name = type(self.neuron_type).__name__
-            raise NetworkError(
-                f"{self!r}: firing rates of {name} cannot be scaled by {value!r}: its response is "
-                "curved and its spiking is its own dynamics, so a larger gain would change the "
-                f"output. Use RegularSpiking({name}Rate()), or {name}(skewed_scaling=True) to "
-                "accept the skew."
-            )
+        self._check_scaling(self._neuron_type, scale)
         self._rate_scale = scale
+
+    def _check_scaling(self, neuron_type: NeuronType, scale: NDArray) -> None:
+        if neuron_type.scaling == "refused" and np.any(scale != 1):
+            name = type(neuron_type).__name__
+            raise NetworkError(
+                f"{self!r}: firing rates of {name} cannot be scaled by {scale.tolist()!r}: its "
+                "response is curved and its spiking is its own dynamics, so a larger gain would "
+                f"change the output. Use RegularSpiking({name}Rate()), or "
+                f"{name}(skewed_scaling=True) to accept the skew."
+            )
 
     @property
     def initial_voltage(self) -> InitialVoltage:

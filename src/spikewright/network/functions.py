@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from spikewright._windows import Windows, join_shape, split_shape
 from spikewright.errors import NetworkError
-
-Shape = tuple[int, ...]
+from spikewright.network.geometry import check_windows
+from spikewright.network.shapes import Shape
 
 
 class NodeFunction(ABC):
@@ -37,6 +37,9 @@ class MaxPool(NodeFunction):
     channels_last: bool = False
     accumulate: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows", check_windows("MaxPool", self.windows))
+
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != len(self.windows.size) + 1:
             raise NetworkError(
@@ -46,6 +49,8 @@ class MaxPool(NodeFunction):
         extent = self.windows.output_extent(spatial)
         if min(extent) <= 0:
             raise NetworkError(f"MaxPool: the window is larger than its padded input {shape}")
+        if not self.windows.all_see_input(spatial):
+            raise NetworkError(f"MaxPool: some windows over {shape} see padding alone")
         return join_shape(extent, channels, self.channels_last)
 
 

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from spikewright.errors import NetworkError
+from spikewright.network.shapes import as_seed
 
 if TYPE_CHECKING:
     from spikewright.network.connection import Connection
@@ -32,7 +33,7 @@ class Network:
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
         self.label = label
-        self.seed = seed
+        self.seed = as_seed(seed, f"{self!r}")
         self.nodes: list[Node] = []
         self.ensembles: list[Ensemble] = []
         self.connections: list[Connection] = []
@@ -53,6 +54,8 @@ class Network:
 
     def add(self, network: Network) -> Network:
         """Make `network` a part of this one; raises `NetworkError` if it is already, or a cycle."""
+        if not isinstance(network, Network):
+            raise NetworkError(f"{self!r}: only a Network can be added, got {network!r}")
         if network is self or self in network.all_networks:
             raise NetworkError(f"{network!r} cannot be a part of itself")
         if network in self.all_networks:

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
-from spikewright.network.shapes import as_shape
-from spikewright.network.transforms import Shape
+from spikewright.network.shapes import Shape, as_shape
 from spikewright.network.view import ObjView
 
 
@@ -23,7 +22,7 @@ class Node:
     `output` is None (passes its input on), an array (constant; what a simulator feeds replaces it),
     a `NodeFunction`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the input of one
     sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one call at
-    `t = 0` where it is not given.
+    `t = 0` where it is not given. A function that returns None has an output of size 0.
     """
 
     def __init__(
@@ -34,12 +33,18 @@ class Node:
         label: str | None = None,
     ) -> None:
         self.label = label
-        self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, "Node size_in")
+        where = f"{self!r}: size_"
+        self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")
         self.output: NDArray | Callable[..., Any] | NodeFunction | None
         if output is None:
             self.output = None
-            if size_out is not None and as_shape(size_out, "Node size_out") != self.shape_in:
-                raise NetworkError(f"{self!r}: a node without output passes size_in on unchanged")
+            if math.prod(self.shape_in) == 0:
+                raise NetworkError(f"{self!r}: give an output, or size_in= for a junction")
+            if size_out is not None and as_shape(size_out, f"{where}out") != self.shape_in:
+                raise NetworkError(
+                    f"{self!r}: a node without output passes its input on unchanged, so size_out "
+                    f"is size_in = {self.shape_in}, got {size_out!r}"
+                )
             self.shape_out = self.shape_in
         elif isinstance(output, NodeFunction):
             self.output = output
@@ -65,16 +70,15 @@ class Node:
 
     def _call_once(self, function: Callable[..., Any], size_out: Any) -> Shape:
         if size_out is not None:
-            return as_shape(size_out, "Node size_out")
+            return as_shape(size_out, f"{self!r}: size_out")
         arguments = (0.0,) if self.shape_in == (0,) else (0.0, np.zeros(self.shape_in))
         try:
-            value = function(*arguments)
+            return as_value(function(*arguments)).shape
         except Exception as error:
             raise NetworkError(
                 f"{self!r}: its function failed at t = 0 ({type(error).__name__}: {error}); "
                 "give size_out= if it cannot be called there"
             ) from error
-        return np.atleast_1d(np.asarray(value, np.float64)).shape
 
     @property
     def size_in(self) -> int:
@@ -91,3 +95,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.label!r}>" if self.label else f"<Node at {id(self):#x}>"
+
+
+def as_value(returned: Any) -> NDArray:
+    """What a node's function returned, as an array with at least one axis; None has no values.
+
+    Raises `TypeError` or `ValueError` for what is not numbers.
+    """
+    return np.atleast_1d(np.empty(0) if returned is None else np.asarray(returned, np.float64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from spikewright.errors import NetworkError
@@ -52,8 +53,8 @@ class Probe:
             )
         if isinstance(target, Neurons):
             self._check_neurons(target.ensemble)
-        if sample_every is not None and not sample_every > 0:
-            raise NetworkError(f"sample_every must be above 0 s, got {sample_every!r}")
+        if sample_every is not None and not 0 < sample_every < math.inf:
+            raise NetworkError(f"{self!r}: sample_every must be above 0 s, got {sample_every!r}")
         self.sample_every = sample_every
         self.synapse = as_synapse(synapse, f"{self!r}")
         container("Probe").probes.append(self)

@@ -1,16 +1,42 @@
-"""Shapes as users give them."""
+"""Shapes and seeds as users give them."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from spikewright.errors import NetworkError
-from spikewright.network.transforms import Shape
+
+Shape = tuple[int, ...]
 
 
-def as_shape(value: int | tuple[int, ...], what: str) -> Shape:
-    """A shape from a number or a tuple; raises `NetworkError` naming `what` otherwise."""
-    shape = (value,) if isinstance(value, int | np.integer) else tuple(value)
-    if not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
+def as_shape(value: int | tuple[int, ...], what: str, empty: bool = True) -> Shape:
+    """A shape from a number or a tuple.
+
+    Raises `NetworkError` naming `what` for anything else, and for a shape without any values where
+    it may not be `empty`.
+    """
+    items: Iterable[Any] = value if isinstance(value, tuple | list | np.ndarray) else (value,)
+    shape = tuple(items)
+    if not all(is_whole(n) and n >= 0 for n in shape):
         raise NetworkError(f"{what} must be a whole number or a tuple of them, got {value!r}")
+    if not empty and math.prod(shape) == 0:
+        raise NetworkError(f"{what} must be above 0, got {value!r}")
     return tuple(int(n) for n in shape)
+
+
+def as_seed(value: Any, what: str) -> int | None:
+    """A seed, None or a whole number from 0; raises `NetworkError` naming `what` otherwise."""
+    if value is None:
+        return None
+    if not (is_whole(value) and value >= 0):
+        raise NetworkError(f"{what}: a seed is None or a whole number from 0, got {value!r}")
+    return int(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer (and no truth value)."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.transforms import Place, Shape, Slice, Sparse, Transform
+from spikewright.network.shapes import Shape, is_whole
+from spikewright.network.transforms import Place, Slice, Sparse, Transform
 
 
 class ObjView:
@@ -40,20 +41,22 @@ class ObjView:
             picked.ravel(), np.arange(picked.size), np.ones(picked.size), shape, picked.size
         )
 
+    def __repr__(self) -> str:
+        return f"{self.target!r}[{', '.join(map(_text, self.key))}]"
+
     def _ranges(self, shape: Shape) -> tuple[tuple[int, int, int], ...] | None:
         """Ranges per axis, where the key is made of slices with positive steps alone."""
         if len(self.key) > len(shape):
-            raise NetworkError(f"{self.target!r}[{self.key}]: too many indices for shape {shape}")
+            return None  # an ellipsis, or one index too many: NumPy knows
         ranges = []
-        for part, n in zip(
-            (*self.key, *(slice(None),) * (len(shape) - len(self.key))), shape, strict=True
-        ):
-            if isinstance(part, int | np.integer):
+        rest = (slice(None),) * (len(shape) - len(self.key))
+        for part, n in zip((*self.key, *rest), shape, strict=True):
+            if is_whole(part):
                 if not -n <= part < n:
-                    raise NetworkError(f"{self.target!r}[{part}]: out of range for {n} values")
+                    raise NetworkError(f"{self!r}: {part} is out of range for {n} values")
                 start = int(part) % n
                 ranges.append((start, start + 1, 1))
-            elif isinstance(part, slice) and (part.step is None or part.step > 0):
+            elif isinstance(part, slice) and _is_plain(part):
                 start, stop, step = part.indices(n)
                 ranges.append((start, max(start, stop), step))
             else:
@@ -63,5 +66,19 @@ class ObjView:
     def _indices(self, shape: Shape) -> NDArray:
         try:
             return np.atleast_1d(np.arange(math.prod(shape)).reshape(shape)[self.key])
-        except IndexError as error:
-            raise NetworkError(f"{self.target!r}[{self.key}]: {error}") from None
+        except (IndexError, TypeError, ValueError) as error:
+            raise NetworkError(f"{self!r}: {error}") from None
+
+
+def _is_plain(part: slice) -> bool:
+    """Whether a slice is made of whole numbers and goes forwards."""
+    ends = all(end is None or is_whole(end) for end in (part.start, part.stop, part.step))
+    return ends and (part.step is None or part.step > 0)
+
+
+def _text(part: Any) -> str:
+    """An index as it is written between brackets."""
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+        return ":".join(ends if part.step is None else [*ends, str(part.step)])
+    return "..." if part is Ellipsis else str(part)

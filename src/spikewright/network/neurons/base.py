@@ -6,9 +6,9 @@ elementwise functions it offers one primitive, `xp.integrate`, the soft-reset in
 rate-coded spiking types share (see `Integrate`).
 
 Units: a current `J` is what reaches a neuron, gain and bias applied. Rates are in Hz. The
-integrator adds up `J` itself and compares it with a *threshold* `1 / (s dt)`, `s` being the firing-rate scale:
-multiplying every step by `s dt` would round at every step, and round `J = 1, dt = 0.1` to a spike
-one step late.
+integrator adds up `J` itself and compares it with a *threshold* `1 / (s dt)`, `s` being the
+firing-rate scale: multiplying every step by `s dt` would round at every step, and round
+`J = 1, dt = 0.1` to a spike one step late.
 """
 
 from __future__ import annotations
@@ -169,9 +169,9 @@ def check_positive(owner: object, **values: float) -> None:
             raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
 
 
-def check_gain(owner: NeuronType, gain: NDArray, why: str) -> None:
-    """Raise `NetworkError` unless every derived gain is finite and above zero."""
-    bad = ~(np.isfinite(gain) & (gain > 0))
+def check_gain(owner: NeuronType, gain: NDArray, intercepts: NDArray, why: str) -> None:
+    """Raise `NetworkError` unless every derived gain is finite and above 0, intercepts below 1."""
+    bad = ~(np.isfinite(gain) & (gain > 0) & (intercepts < 1.0))
     if np.any(bad):
         raise NetworkError(
             f"{type(owner).__name__}: {int(bad.sum())} of {bad.size} neurons have no gain above 0 "

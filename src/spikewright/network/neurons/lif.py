@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from spikewright.network.neurons.base import (
     register,
 )
 
+_TINY = 1e-200  # keeps a division finite
+
 
 def _lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float) -> Array:
     above = current > 1.0
@@ -33,10 +36,12 @@ def _lif_gain_bias(
     neuron: NeuronType, tau_rc: float, tau_ref: float, max_rates: NDArray, intercepts: NDArray
 ) -> tuple[NDArray, NDArray]:
     """`X = 1 / (1 - exp((tau_ref - 1/M) / tau_rc))`, `gain = (X-1)/(1-c)`, `bias = 1 - c gain`."""
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         x = 1.0 / (1.0 - np.exp((tau_ref - 1.0 / max_rates) / tau_rc))
-    gain = (x - 1.0) / (1.0 - intercepts)
-    check_gain(neuron, gain, f"max rates must lie below {1 / tau_ref:g} Hz, intercepts below 1")
+        gain = (x - 1.0) / (1.0 - intercepts)
+    check_gain(
+        neuron, gain, intercepts, f"max rates must lie below {1 / tau_ref:g} Hz, intercepts below 1"
+    )
     return gain, 1.0 - intercepts * gain
 
 
@@ -106,10 +111,11 @@ class LIF(NeuronType):
         voltage = voltage - (current - voltage) * xp.expm1(active * (-1.0 / tau))
         fired = voltage > 1.0
         # Voltage and current are above 1 where it fired; elsewhere 1 and 2 keep the logarithm
-        # finite.
+        # finite. A start above threshold may have a current below 1, and crosses at once.
         over = xp.where(fired, voltage - 1.0, 1.0)
-        drive = xp.where(fired, current - 1.0, 2.0)
-        crossing = dt + tau * xp.log1p(-over / drive)
+        drive = xp.where(fired, xp.maximum(current - 1.0, _TINY), 2.0)
+        share = xp.minimum(over / drive, -math.expm1(-dt / tau))
+        crossing = dt + tau * xp.log1p(-share)
         state["refractory_time"] = xp.where(fired, self.tau_ref + crossing, refractory)
         state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))
         return xp.where(fired, 1.0, xp.zeros_like(voltage))

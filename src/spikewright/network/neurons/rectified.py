@@ -19,6 +19,7 @@ from spikewright.network.neurons.base import (
     check_positive,
     register,
 )
+from spikewright.network.shapes import is_whole
 
 
 class _Linear(NeuronType):
@@ -31,8 +32,9 @@ class _Linear(NeuronType):
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         """`gain = M / (1 - c)`, `bias = -c gain`."""
-        gain = max_rates / (1.0 - intercepts)
-        check_gain(self, gain, "max rates must be above 0 and intercepts below 1")
+        with np.errstate(all="ignore"):
+            gain = max_rates / (1.0 - intercepts)
+        check_gain(self, gain, intercepts, "max rates must be above 0 and intercepts below 1")
         return gain, -intercepts * gain
 
 
@@ -100,7 +102,7 @@ class IntegrateAndFire(_Linear):
                 f"zero: it must be 0 or more, got {self.voltage_floor!r}"
             )
         cap = self.max_spikes_per_step
-        if cap is not None and (cap < 1 or cap != int(cap)):
+        if cap is not None and not (is_whole(cap) and cap >= 1):
             raise NetworkError(
                 f"IntegrateAndFire.max_spikes_per_step must be a whole number above 0, got {cap!r}"
             )

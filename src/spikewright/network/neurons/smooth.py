@@ -42,11 +42,11 @@ class Sigmoid(_RateFunction):
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         """`gain = L / (1 - c)`, `bias = L - gain`, `L = -ln(1 / (M tau_ref) - 1)`."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             logit = -np.log(1.0 / (max_rates * self.tau_ref) - 1.0)
-        gain = logit / (1.0 - intercepts)
+            gain = logit / (1.0 - intercepts)
         limits = f"between {0.5 / self.tau_ref:g} and {1 / self.tau_ref:g} Hz"
-        check_gain(self, gain, f"max rates must lie {limits}, intercepts below 1")
+        check_gain(self, gain, intercepts, f"max rates must lie {limits}, intercepts below 1")
         return gain, logit - gain
 
 
@@ -67,9 +67,10 @@ class Tanh(_RateFunction):
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         """`gain = atanh(M tau_ref) / (1 - c)`, `bias = -c gain`."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             gain = np.arctanh(max_rates * self.tau_ref) / (1.0 - intercepts)
-        check_gain(self, gain, f"max rates must lie below {1 / self.tau_ref:g} Hz")
+        limits = f"between 0 and {1 / self.tau_ref:g} Hz"
+        check_gain(self, gain, intercepts, f"max rates must lie {limits}, intercepts below 1")
         return gain, -intercepts * gain
 
 

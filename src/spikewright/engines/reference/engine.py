@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, channels_last, restore_channels
+from spikewright._windows import channels_last, restore_channels
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
-from spikewright.engines.grid import GRIDS, Grid, input_limbs, weight_limbs
 from spikewright.engines.program import (
     Apply,
     Filter,
@@ -26,25 +25,12 @@ from spikewright.engines.program import (
     Sum,
     uniform_draws,
 )
+from spikewright.engines.reference.linear import LinearKernel
 from spikewright.engines.sources import apply_callable, constant_value, source_block
 from spikewright.network import MaxPool
 from spikewright.network.neurons import TOLERANCE, Clock
-from spikewright.network.transforms import (
-    AxisMap,
-    Convolution,
-    Dense,
-    Permute,
-    Place,
-    Reshape,
-    Scale,
-    Slice,
-    Sparse,
-    SumPool,
-    Transform,
-)
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
-_PATCH_VALUES = 4_000_000  # values of a convolution's patches made at once
 
 
 class ReferenceEngine(Engine):
@@ -56,13 +42,13 @@ class ReferenceEngine(Engine):
 
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if isinstance(op, Linear):
-            return _Linear(op, GRIDS[program.precision])
+            return LinearKernel(op, program.precision)
         if isinstance(op, Sum):
             return _Sum(op, program.shapes[op.output])
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
         if isinstance(op, Apply):
-            return _Apply(op, program.dt)
+            return _Apply(op, program.dt, batch)
         if isinstance(op, Neurons):
             return _Neurons(op, program.dt, batch, tally)
         raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
@@ -158,10 +144,10 @@ class _Filter(DelayedKernel):
 
 
 class _Apply(Kernel):
-    def __init__(self, op: Apply, dt: float) -> None:
+    def __init__(self, op: Apply, dt: float, batch: int) -> None:
         self._node, self._dt = op.node, dt
-        self._sums: NDArray | None = None
-        self._sent: NDArray | None = None
+        self._sums = np.zeros((batch, *op.node.shape_in))
+        self._sent = np.zeros((batch, *op.node.shape_out))
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
@@ -174,12 +160,11 @@ class _Apply(Kernel):
         return [self._accumulated(function, x, steps)]
 
     def _accumulated(self, pool: MaxPool, x: NDArray, steps: int) -> NDArray:
-        outputs = np.empty((x.shape[0], steps, *self._node.shape_out))
+        outputs = np.empty((len(self._sums), steps, *self._node.shape_out))
         for t in range(steps):
-            now = x[:, 0 if x.shape[1] == 1 else t]
-            self._sums = now if self._sums is None else self._sums + now
+            self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else t]
             reached = _max_pool(pool, self._sums[:, None])[:, 0]
-            outputs[:, t] = reached if self._sent is None else reached - self._sent
+            outputs[:, t] = reached - self._sent
             self._sent = reached
         return outputs
 
@@ -238,7 +223,7 @@ class _Neurons(NeuronKernel):
         if op.neuron_type.has_voltage:
             self._state["voltage"] = np.array(np.broadcast_to(op.initial_voltage, shape))
         self.total = np.zeros(shape) if tally else None
-        self.stateless = not op.neuron_type.spiking and not tally
+        self.stateless = not (op.neuron_type.spiking or self._state or tally)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs
@@ -254,8 +239,8 @@ class _Neurons(NeuronKernel):
             outputs[0][:, t] = output
             if self._op.voltage is not None:
                 outputs[1][:, t] = self._state["voltage"]
-        if self.total is not None:
-            self.total += np.abs(outputs[0]).sum(axis=1)
+            if self.total is not None:  # step by step: sums of rates depend on their order
+                self.total += np.abs(output)
         return outputs
 
     def _clock(self, step: int) -> Clock:
@@ -265,174 +250,3 @@ class _Neurons(NeuronKernel):
             return uniform_draws(op.key, step, index, op.ensemble.shape)
 
         return Clock(step, self._dt, op.threshold, uniform)
-
-
-class _Linear(Kernel):
-    """`factor * transform(x)`, sums exact or in a fixed order."""
-
-    stateless = True
-
-    def __init__(self, op: Linear, grid: Grid) -> None:
-        self._factor = op.factor
-        self._map = _MAPS[type(op.transform)](op.transform, grid)
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        y = self._map(x)
-        return [y if self._factor == 1.0 else y * self._factor]
-
-
-Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
-
-
-def _exact(
-    x: NDArray, weights: list[NDArray], fan_in: int, grid: Grid, apply: Callable[..., NDArray]
-) -> NDArray:
-    """Sum of `apply(limb, weight)` over limbs of inputs and weights, in a fixed order."""
-    total: NDArray | None = None
-    for limb in input_limbs(x, fan_in, grid):
-        for weight in weights:
-            part = apply(limb, weight)
-            total = part if total is None else total + part
-    if total is None:
-        raise ValueError("an input has at least one limb")
-    return total
-
-
-def _dense(transform: Dense, grid: Grid) -> Map:
-    weights = [w.T.copy() for w in weight_limbs(transform.matrix, grid)]
-    fan_in = transform.matrix.shape[1]
-    pieces = [slice(i, i + 2**16) for i in range(0, max(fan_in, 1), 2**16)]
-
-    def product(x: NDArray, weight: NDArray) -> NDArray:
-        parts = [x[..., piece] @ weight[piece] for piece in pieces]
-        return sum(parts[1:], start=parts[0])
-
-    return lambda x: _exact(x, weights, fan_in, grid, product)
-
-
-def _axis_map(transform: AxisMap, grid: Grid) -> Map:
-    dense = _dense(Dense(transform.matrix), grid)
-    axis = transform.axis + 2
-    return lambda x: np.moveaxis(dense(np.moveaxis(x, axis, -1)), -1, axis)
-
-
-def _convolution(transform: Convolution, grid: Grid) -> Map:
-    windows, groups = transform.windows, transform.groups
-    out, inner = transform.kernel.shape[:2]
-    taps = int(np.prod(transform.kernel.shape[2:]))
-    weights = [
-        w.reshape(groups, out // groups, inner, taps).transpose(0, 3, 2, 1).copy()
-        for w in weight_limbs(transform.kernel, grid)
-    ]  # (groups, taps, inner, out / groups)
-
-    def product(x: NDArray, weight: NDArray) -> NDArray:
-        flat = channels_last(x.reshape(-1, *x.shape[2:]), transform.channels_last)
-        y = restore_channels(_grouped(flat, weight, windows), transform.channels_last)
-        return y.reshape(*x.shape[:2], *y.shape[1:])
-
-    return lambda x: _exact(x, weights, taps * inner, grid, product)
-
-
-def _grouped(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
-    """Cross-correlation of `(n, *spatial, channels)` with `(groups, taps, inner, outer)`."""
-    groups, taps, inner, outer = weight.shape
-    extent = windows.output_extent(x.shape[1:-1])
-    y = np.empty((len(x), *extent, groups * outer))
-    rows = max(1, _PATCH_VALUES // max(1, int(np.prod(extent)) * taps * x.shape[-1]))
-    for start in range(0, len(x), rows):
-        patches = windows.patches(x[start : start + rows])
-        shape = patches.shape[:-2]
-        patches = patches.reshape(-1, taps, groups, inner)
-        if inner == outer == 1:  # depthwise: elementwise sums over the taps, in order
-            part = sum(patches[:, k, :, 0] * weight[:, k, 0, 0] for k in range(taps))
-            y[start : start + rows] = part.reshape(*shape, groups)
-            continue
-        for g in range(groups):
-            matrix = weight[g].reshape(taps * inner, outer)
-            columns = patches[:, :, g].reshape(-1, taps * inner)
-            y[start : start + rows, ..., g * outer : (g + 1) * outer] = (columns @ matrix).reshape(
-                *shape, outer
-            )
-    return y
-
-
-def _sparse(transform: Sparse, grid: Grid) -> Map:
-    """Entry by entry: the k-th entries of all rows together, so each row sums in its own order."""
-    order = np.argsort(transform.rows, kind="stable")
-    rows, columns = transform.rows[order], transform.columns[order]
-    values = np.asarray(transform.values, np.float64)[order]
-    starts = np.searchsorted(rows, rows, side="left")
-    rank = np.arange(len(rows)) - starts
-    rounds = [np.flatnonzero(rank == k) for k in range(rank.max(initial=-1) + 1)]
-    size = int(np.prod(transform.shape_out))
-
-    def apply(x: NDArray) -> NDArray:
-        flat = x.reshape(*x.shape[:2], -1)
-        y = np.zeros((*x.shape[:2], size))
-        for chosen in rounds:
-            y[..., rows[chosen]] += values[chosen] * flat[..., columns[chosen]]
-        return y.reshape(*x.shape[:2], *transform.shape_out)
-
-    return apply
-
-
-def _sum_pool(transform: SumPool, grid: Grid) -> Map:
-    factor = np.asarray(transform.factor, np.float64)[..., None]
-
-    def apply(x: NDArray) -> NDArray:
-        flat = channels_last(x.reshape(-1, *x.shape[2:]), transform.channels_last)
-        views = [view for _, view in transform.windows.taps(flat)]
-        total = sum(views[1:], start=views[0]) * factor
-        y = restore_channels(total, transform.channels_last)
-        return y.reshape(*x.shape[:2], *y.shape[1:])
-
-    return apply
-
-
-def _scale(transform: Scale, grid: Grid) -> Map:
-    factor = np.asarray(transform.factor, np.float64)
-    return (lambda x: x) if np.all(factor == 1.0) and factor.ndim == 0 else (lambda x: x * factor)
-
-
-def _reshape(transform: Reshape, grid: Grid) -> Map:
-    return lambda x: x.reshape(*x.shape[:2], *transform.shape)
-
-
-def _permute(transform: Permute, grid: Grid) -> Map:
-    axes = (0, 1, *(axis + 2 for axis in transform.axes))
-    return lambda x: x.transpose(axes)
-
-
-def _index(ranges: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
-    return (slice(None), slice(None), *(slice(*r) for r in ranges))
-
-
-def _slice(transform: Slice, grid: Grid) -> Map:
-    index = _index(transform.ranges)
-    return lambda x: x[index]
-
-
-def _place(transform: Place, grid: Grid) -> Map:
-    index = _index(transform.ranges)
-
-    def apply(x: NDArray) -> NDArray:
-        y = np.zeros((*x.shape[:2], *transform.shape))
-        y[index] = x
-        return y
-
-    return apply
-
-
-_MAPS: dict[type[Transform], Callable[[Any, Grid], Map]] = {
-    Dense: _dense,
-    AxisMap: _axis_map,
-    Convolution: _convolution,
-    Sparse: _sparse,
-    SumPool: _sum_pool,
-    Scale: _scale,
-    Reshape: _reshape,
-    Permute: _permute,
-    Slice: _slice,
-    Place: _place,
-}

@@ -1,0 +1,68 @@
+"""Transforms: the linear maps that live on connections.
+
+Shapes leave batch and time out. Arrays of weights are kept as given; an engine decides the grid
+they are held on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spikewright.errors import NetworkError
+from spikewright.network.shapes import Shape
+from spikewright.network.transforms.base import TRANSFORMS, Transform, register
+from spikewright.network.transforms.layout import (
+    Chain,
+    Permute,
+    Place,
+    Reshape,
+    Slice,
+    flatten,
+)
+from spikewright.network.transforms.weights import AxisMap, Dense, Scale, Sparse
+from spikewright.network.transforms.windows import Convolution, SumPool
+
+__all__ = [
+    "TRANSFORMS",
+    "AxisMap",
+    "Chain",
+    "Convolution",
+    "Dense",
+    "Permute",
+    "Place",
+    "Reshape",
+    "Scale",
+    "Shape",
+    "Slice",
+    "Sparse",
+    "SumPool",
+    "Transform",
+    "as_transform",
+    "flatten",
+    "register",
+]
+
+
+def as_transform(value: Any, where: str) -> Transform | None:
+    """A transform from what a user gave: a number or vector scales, a matrix is dense.
+
+    Raises `NetworkError` naming `where` for anything else.
+    """
+    if value is None or isinstance(value, Transform):
+        return value
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise NetworkError(
+            f"{where}: a transform is None, a number, a vector, a matrix or a Transform, "
+            f"got {value!r}"
+        ) from None
+    if array.ndim == 2:
+        return Dense(array)
+    if array.ndim < 2:
+        return Scale(array)
+    raise NetworkError(
+        f"{where}: an array of {array.ndim} axes is no transform; use Convolution or Scale"
+    )

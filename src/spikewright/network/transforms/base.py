@@ -1,0 +1,64 @@
+"""What a transform is, and what all of them check."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import MappingProxyType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.shapes import Shape
+
+_registry: dict[str, type[Transform]] = {}
+TRANSFORMS = MappingProxyType(_registry)
+"""Every registered transform, by name (read only)."""
+
+T = TypeVar("T", bound="type[Transform]")
+
+
+def register(cls: T) -> T:
+    """Class decorator: make a transform known to files, engines' tests and documentation."""
+    if cls.__name__ in _registry:
+        raise ValueError(f"a transform named {cls.__name__!r} is registered already")
+    _registry[cls.__name__] = cls
+    return cls
+
+
+class Transform(ABC):
+    """A linear map from one shape to another."""
+
+    @abstractmethod
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of the image of an input of `shape`; raises `NetworkError` if it does not fit."""
+
+    @property
+    def weights(self) -> NDArray:
+        """The map's parameters, as `sim.data[connection].weights` gives them."""
+        return np.array(1.0)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `NetworkError` unless the condition holds."""
+    if not condition:
+        raise NetworkError(message)
+
+
+def _check_finite(owner: Transform, name: str, value: NDArray) -> None:
+    bad = int(value.size - np.isfinite(value).sum())
+    require(bad == 0, f"{type(owner).__name__}.{name}: {bad} of {value.size} values are not finite")
+
+
+def freeze_array(owner: Transform, name: str, value: ArrayLike) -> NDArray:
+    """Set a field to a read-only copy of its value, floating point; raises `NetworkError`."""
+    array = np.array(value)
+    if array.dtype.kind not in "fiub":
+        raise NetworkError(f"{type(owner).__name__}.{name} must be real numbers, got {value!r}")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    array.setflags(write=False)
+    _check_finite(owner, name, array)
+    object.__setattr__(owner, name, array)
+    return array

@@ -1,0 +1,126 @@
+"""Transforms that move values without weighing them, and chains of transforms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.network.geometry import whole_numbers
+from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.transforms.base import Transform, register, require
+
+
+@register
+@dataclass(frozen=True)
+class Reshape(Transform):
+    """The same values in row-major order under another shape."""
+
+    shape: Shape
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", as_shape(self.shape, "Reshape.shape"))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            math.prod(shape) == math.prod(self.shape),
+            f"Reshape: {math.prod(shape)} values of shape {shape} do not fill {self.shape}",
+        )
+        return self.shape
+
+
+@register
+@dataclass(frozen=True)
+class Permute(Transform):
+    """Output axis `i` is input axis `axes[i]`."""
+
+    axes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", whole_numbers("Permute.axes", self.axes, 0))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            sorted(self.axes) == list(range(len(shape))),
+            f"Permute: {self.axes} is no permutation of the axes of shape {shape}",
+        )
+        return tuple(shape[axis] for axis in self.axes)
+
+
+@register
+@dataclass(frozen=True)
+class Slice(Transform):
+    """A part of the input: `(start, stop, step)` per axis, steps above 0."""
+
+    ranges: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", _ranges("Slice", self.ranges))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _check_ranges("Slice", self.ranges, shape)
+        return tuple(len(range(*r)) for r in self.ranges)
+
+
+@register
+@dataclass(frozen=True)
+class Place(Transform):
+    """The input put at `(start, stop, step)` per axis of zeros of shape `shape`."""
+
+    ranges: tuple[tuple[int, int, int], ...]
+    shape: Shape
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", _ranges("Place", self.ranges))
+        object.__setattr__(self, "shape", as_shape(self.shape, "Place.shape"))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _check_ranges("Place", self.ranges, self.shape)
+        target = tuple(len(range(*r)) for r in self.ranges)
+        require(shape == target, f"Place: an input of shape {shape} does not fill {target}")
+        return self.shape
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Chain(Transform):
+    """Several transforms one after the other, the first of `parts` first."""
+
+    parts: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        bad = [part for part in self.parts if not isinstance(part, Transform)]
+        require(not bad, f"Chain.parts must be transforms, got {bad[:1]!r}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        for part in self.parts:
+            shape = part.output_shape(shape)
+        return shape
+
+
+def flatten(transform: Transform | None) -> tuple[Transform, ...]:
+    """A transform as the sequence of transforms that it is made of."""
+    if transform is None:
+        return ()
+    if isinstance(transform, Chain):
+        return tuple(inner for part in transform.parts for inner in flatten(part))
+    return (transform,)
+
+
+def _ranges(what: str, ranges: Any) -> tuple[tuple[int, int, int], ...]:
+    """Ranges as whole numbers, each `(start, stop, step)`."""
+    checked = tuple(whole_numbers(f"{what}.ranges", r, 0) for r in ranges)
+    require(
+        all(len(r) == 3 for r in checked),
+        f"{what}.ranges must be (start, stop, step) per axis, got {ranges!r}",
+    )
+    return checked  # type: ignore[return-value]
+
+
+def _check_ranges(what: str, ranges: tuple[tuple[int, int, int], ...], shape: Shape) -> None:
+    fits = len(ranges) == len(shape) and all(
+        0 <= start <= stop <= n and step >= 1
+        for (start, stop, step), n in zip(ranges, shape, strict=True)
+    )
+    require(fits, f"{what}: ranges {ranges} do not lie in shape {shape}")

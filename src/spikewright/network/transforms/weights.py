@@ -1,0 +1,137 @@
+"""Transforms that are matrices, or parts of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.network.geometry import whole_numbers
+from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.transforms.base import Transform, freeze_array, register, require
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Dense(Transform):
+    """`y = W x` on the last axis; `matrix` is `(out, in)`."""
+
+    matrix: NDArray
+
+    def __post_init__(self) -> None:
+        matrix = freeze_array(self, "matrix", self.matrix)
+        require(matrix.ndim == 2, f"Dense.matrix must be (out, in), got shape {matrix.shape}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        out, inner = self.matrix.shape
+        require(
+            len(shape) >= 1 and shape[-1] == inner,
+            f"Dense: a matrix of shape {(out, inner)} does not fit an input of shape {shape}",
+        )
+        return (*shape[:-1], out)
+
+    @property
+    def weights(self) -> NDArray:
+        return self.matrix
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Sparse(Transform):
+    """`y[row] += value x[column]` on flattened arrays, one entry of `(entries,)` arrays at a time.
+
+    `shape_out` is the shape of the image; `size_in` is the number of inputs.
+    """
+
+    rows: NDArray
+    columns: NDArray
+    values: NDArray
+    shape_out: Shape
+    size_in: int
+
+    def __post_init__(self) -> None:
+        freeze_array(self, "values", self.values)
+        object.__setattr__(self, "shape_out", as_shape(self.shape_out, "Sparse.shape_out"))
+        (size,) = whole_numbers("Sparse.size_in", (self.size_in,), 0)
+        object.__setattr__(self, "size_in", size)
+        for name, limit in (("rows", math.prod(self.shape_out)), ("columns", size)):
+            given = np.array(getattr(self, name))
+            require(
+                given.dtype.kind in "iu" or given.size == 0,
+                f"Sparse.{name} must be whole numbers, got {given.dtype}",
+            )
+            index = given.astype(np.int64)
+            index.setflags(write=False)
+            object.__setattr__(self, name, index)
+            require(
+                index.shape == self.values.shape and index.ndim == 1,
+                f"Sparse.{name} must have one index per value, got shape {index.shape}",
+            )
+            inside = index.size == 0 or (index.min() >= 0 and index.max() < limit)
+            require(inside, f"Sparse.{name} must lie in 0..{limit - 1}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            math.prod(shape) == self.size_in,
+            f"Sparse: a map of {self.size_in} inputs does not fit an input of shape {shape}",
+        )
+        return self.shape_out
+
+    @property
+    def weights(self) -> NDArray:
+        """The full `(out, in)` matrix."""
+        matrix = np.zeros((math.prod(self.shape_out), self.size_in), self.values.dtype)
+        np.add.at(matrix, (self.rows, self.columns), self.values)
+        return matrix
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Scale(Transform):
+    """`y = factor x`, elementwise; `factor` is a scalar or broadcasts to the input's shape."""
+
+    factor: NDArray
+
+    def __post_init__(self) -> None:
+        freeze_array(self, "factor", self.factor)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        factor = self.factor
+        fits = factor.ndim <= len(shape) and all(
+            n in (1, m) for n, m in zip(factor.shape[::-1], shape[::-1], strict=False)
+        )
+        require(fits, f"Scale: a factor of shape {factor.shape} does not broadcast to {shape}")
+        return shape
+
+    @property
+    def weights(self) -> NDArray:
+        return self.factor
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class AxisMap(Transform):
+    """`y = M x` along one axis, for resampling and adaptive averages; `matrix` is `(out, in)`."""
+
+    matrix: NDArray
+    axis: int
+
+    def __post_init__(self) -> None:
+        matrix = freeze_array(self, "matrix", self.matrix)
+        require(matrix.ndim == 2, f"AxisMap.matrix must be (out, in), got shape {matrix.shape}")
+        (axis,) = whole_numbers("AxisMap.axis", (self.axis,), 0)
+        object.__setattr__(self, "axis", axis)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            0 <= self.axis < len(shape) and shape[self.axis] == self.matrix.shape[1],
+            f"AxisMap: a matrix of shape {self.matrix.shape} does not fit axis {self.axis} of an "
+            f"input of shape {shape}",
+        )
+        return (*shape[: self.axis], self.matrix.shape[0], *shape[self.axis + 1 :])
+
+    @property
+    def weights(self) -> NDArray:
+        return self.matrix

@@ -1,0 +1,100 @@
+"""Transforms over sliding windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from numpy.typing import NDArray
+
+from spikewright._windows import Pairs, Windows, join_shape, split_shape
+from spikewright.network.geometry import check_windows, whole_numbers
+from spikewright.network.shapes import Shape
+from spikewright.network.transforms.base import Transform, freeze_array, register, require
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Convolution(Transform):
+    """Cross-correlation over one to three axes; `kernel` is `(out, in / groups, *size)`.
+
+    `padding` holds a `(before, after)` pair of zeros per spatial axis.
+    """
+
+    kernel: NDArray
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    groups: int = 1
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        kernel = freeze_array(self, "kernel", self.kernel)
+        require(
+            3 <= kernel.ndim <= 5,
+            f"Convolution.kernel must be (out, in / groups, *size) with one to three spatial axes, "
+            f"got shape {kernel.shape}",
+        )
+        checked = check_windows("Convolution", self.windows)
+        for name in ("stride", "padding", "dilation"):
+            object.__setattr__(self, name, getattr(checked, name))
+        (groups,) = whole_numbers("Convolution.groups", (self.groups,), 1)
+        object.__setattr__(self, "groups", groups)
+        require(
+            kernel.shape[0] % groups == 0,
+            f"Convolution: {kernel.shape[0]} filters do not divide into {groups} groups",
+        )
+
+    @property
+    def windows(self) -> Windows:
+        """The geometry of the sliding kernel."""
+        return Windows(self.kernel.shape[2:], self.stride, self.padding, self.dilation)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        spatial, channels = split_shape(shape, self.channels_last)
+        require(
+            len(spatial) == self.kernel.ndim - 2 and channels == self.kernel.shape[1] * self.groups,
+            f"Convolution: a kernel (out, in / groups, *size) = {self.kernel.shape} in "
+            f"{self.groups} groups does not fit an input of shape {shape}",
+        )
+        extent = self.windows.output_extent(spatial)
+        require(min(extent) > 0, f"Convolution: the kernel is larger than the padded input {shape}")
+        return join_shape(extent, self.kernel.shape[0], self.channels_last)
+
+    @property
+    def weights(self) -> NDArray:
+        return self.kernel
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class SumPool(Transform):
+    """Sum over sliding windows times `factor` per window, `(*windows,)` or scalar.
+
+    An average pool has the reciprocal of each window's count as its factor.
+    """
+
+    windows: Windows
+    factor: NDArray
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows", check_windows("SumPool", self.windows))
+        freeze_array(self, "factor", self.factor)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            len(shape) == len(self.windows.size) + 1,
+            f"SumPool: {len(self.windows.size)}-D windows do not fit an input of shape {shape}",
+        )
+        spatial, channels = split_shape(shape, self.channels_last)
+        extent = self.windows.output_extent(spatial)
+        require(
+            min(extent) > 0 and self.factor.shape in ((), extent),
+            f"SumPool: {extent} windows over an input of shape {shape}, factors of shape "
+            f"{self.factor.shape}",
+        )
+        return join_shape(extent, channels, self.channels_last)
+
+    @property
+    def weights(self) -> NDArray:
+        return self.factor
