@@ -1,0 +1,291 @@
+"""The architecture, as a test: who may import whom, and what importing the package costs."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import spikewright
+
+ROOT = Path(spikewright.__file__).parent
+PACKAGE = "spikewright"
+FRAMEWORKS = {
+    "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "h5py", "matplotlib", "sklearn",
+    "dask", "ray",
+}  # fmt: skip
+
+# What each unit (a package or a file beside them) may import. Imports point down this table.
+BASE = {"errors", "_optional", "_windows", "_storage", "_progress"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "records": set(),
+    "trace": set(),
+    "_windows": set(),
+    "_optional": {"errors"},
+    "_storage": {"errors"},
+    "_progress": {"errors", "_optional"},
+    "graph": BASE,
+    "network": BASE,
+    "frontends": BASE | {"graph", "network"},
+    "passes": BASE | {"graph"},
+    "calibrate": BASE | {"graph"},
+    "lower": BASE | {"graph", "calibrate", "network"},
+    "engines": BASE | {"network"},
+    "simulator": BASE | {"network", "engines"},
+    "measure": BASE | {"records", "graph", "network", "engines"},
+    "tune": BASE | {"records"},
+    "report": BASE | {"records"},
+    "export": BASE | {"graph", "network"},
+}
+_LINE = set(MAY_IMPORT)
+MAY_IMPORT["verification"] = _LINE
+MAY_IMPORT["conversion"] = _LINE | {"verification"}
+MAY_IMPORT["pipeline"] = MAY_IMPORT["conversion"] | {"conversion"}
+MAY_IMPORT["testing"] = MAY_IMPORT["pipeline"] | {"pipeline"}
+MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}
+MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["cli"]
+
+# Packages whose files may import a framework at their top: they ask for it before anything else,
+# so that its absence is a sentence, and nothing else imports them while it is being imported.
+GATED = {"spikewright.engines.torch": "torch", "spikewright.frontends.pytorch": "torch"}
+
+# Imports of the project inside functions, each with its reason.
+LATE = {
+    ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
+}
+# Modules that may compute the name of what they import, each with its reason.
+COMPUTED = {
+    "_optional.py": "it is what imports optional packages",
+    "frontends/__init__.py": "each front end's framework is imported only when it is needed",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of `module`: in which file, at the module's level or inside a function."""
+
+    file: str
+    module: str
+    line: int
+    at_top: bool
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def _files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    """Dotted name of a file's module."""
+    parts = (PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_name(path): path for path in _files()}
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def _statements(node: ast.AST, at_top: bool = True) -> Iterator[tuple[ast.AST, bool]]:
+    """Everything in a tree that runs, and whether it does so when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if not _is_type_checking(child):
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield child, at_top
+            yield from _statements(child, at_top and not inside)
+
+
+def _requests(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """Every module that a call of `require` or `import_module` names; "?" if it is computed."""
+    statements = list(_statements(ast.parse(path.read_text())))
+    functions = {"import_module", "__import__"} | {
+        alias.asname or alias.name
+        for node, _ in statements
+        if isinstance(node, ast.ImportFrom) and node.module == f"{PACKAGE}._optional"
+        for alias in node.names
+    }
+    for node, at_top in statements:
+        if isinstance(node, ast.Call) and node.args:
+            first = node.args[0]
+            if ast.unparse(node.func).rpartition(".")[2] in functions:
+                name = str(first.value) if isinstance(first, ast.Constant) else "?"
+                yield name, node.lineno, at_top
+
+
+def _targets(node: ast.AST) -> list[str]:
+    """Modules that a statement imports; names imported from a package count if they are modules."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        return [
+            full if (full := f"{base}.{alias.name}") in MODULES else base for alias in node.names
+        ]
+    return []
+
+
+def _imports(path: Path) -> list[Import]:
+    tree = ast.parse(path.read_text())
+    file = path.relative_to(ROOT).as_posix()
+    return [
+        Import(file, module, getattr(node, "lineno", 0), at_top)
+        for node, at_top in _statements(tree)
+        for module in _targets(node)
+    ]
+
+
+def _unit(module: str) -> str:
+    """The package or file directly below the root that a module belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+ALL = [found for path in _files() for found in _imports(path)]
+OWN = [found for found in ALL if found.module.split(".")[0] == PACKAGE]
+
+
+def _owner(found: Import) -> str:
+    return _name(ROOT / found.file)
+
+
+def test_there_is_something_to_check() -> None:
+    """The walk below finds files and imports of every sort."""
+    assert len(MODULES) > 20
+    assert any(found.at_top for found in OWN)
+    assert any(not found.at_top for found in ALL)
+
+
+def test_every_unit_has_a_row_in_the_table() -> None:
+    """A new package says where it stands before it is used."""
+    rowless = sorted({_unit(module) for module in MODULES} - set(MAY_IMPORT))
+
+    assert not rowless, f"add rows for {rowless} to MAY_IMPORT"
+
+
+def test_imports_point_one_way() -> None:
+    """A unit imports itself and what its row of the table allows."""
+    wrong = [
+        str(found)
+        for found in OWN
+        if (unit := _unit(_owner(found))) in MAY_IMPORT
+        and _unit(found.module) not in MAY_IMPORT[unit] | {unit}
+    ]
+
+    assert wrong == []
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    """Files can be read one after the other, each after those that it imports."""
+    edges: dict[str, set[str]] = {module: set() for module in MODULES}
+    for found in OWN:
+        if found.at_top and found.module in MODULES:
+            edges[_owner(found)].add(found.module)
+
+    list(graphlib.TopologicalSorter(edges).static_order())  # raises CycleError with the circle
+
+
+def test_nothing_imports_the_package_root() -> None:
+    """The root imports everything, so nothing below may import the root."""
+    assert [str(found) for found in OWN if found.module == PACKAGE] == []
+
+
+def test_front_ends_do_not_know_each_other() -> None:
+    """One framework a package: they share `frontends/source.py` and nothing else."""
+    inside = [f for f in OWN if f.module.startswith("spikewright.frontends.")]
+    wrong = [
+        str(found)
+        for found in inside
+        if _owner(found).startswith("spikewright.frontends.")
+        and found.module.split(".")[2] not in ("source", _owner(found).split(".")[2])
+    ]
+
+    assert wrong == []
+
+
+def test_imports_inside_functions_have_a_reason() -> None:
+    """A late import of the project's own hides a circle, unless a reason is listed."""
+    late = {(found.file, found.module): found for found in OWN if not found.at_top}
+
+    assert [str(found) for key, found in late.items() if key not in LATE] == []
+    assert [key for key in LATE if key not in late and (ROOT / key[0]).exists()] == []
+
+
+def _gate(module: str) -> str | None:
+    """The gated package that a module belongs to, if any."""
+    return next((g for g in GATED if module == g or module.startswith(f"{g}.")), None)
+
+
+def test_frameworks_are_imported_late_and_by_request() -> None:
+    """No optional package is imported by an import statement, except behind a gate."""
+    wrong = [
+        str(found)
+        for found in ALL
+        if (top := found.module.split(".")[0]) in FRAMEWORKS
+        and top != GATED.get(_gate(_owner(found)) or "")
+    ]
+
+    assert wrong == [], "use spikewright._optional.require inside the function that needs it"
+
+
+def test_frameworks_are_not_requested_while_importing() -> None:
+    """`require` and `import_module` are called in functions; computed names are listed."""
+    wrong = []
+    for module, path in MODULES.items():
+        file = path.relative_to(ROOT).as_posix()
+        for wanted, line, at_top in _requests(path):
+            computed = wanted == "?" or wanted.split(".")[0] == PACKAGE
+            early = at_top and GATED.get(module) != wanted
+            if early or (computed and file not in COMPUTED):
+                wrong.append(f"{file}:{line} requests {wanted}")
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("gate", [gate for gate in GATED if gate in MODULES])
+def test_a_gated_package_asks_first(gate: str) -> None:
+    """Its `__init__` requires the framework before its own files, and nobody imports it early."""
+    asked = [line for name, line, at_top in _requests(MODULES[gate]) if at_top]
+    own = [f.line for f in OWN if _owner(f) == gate and f.module.startswith(f"{gate}.")]
+    early = [f for f in OWN if f.at_top and _gate(f.module) == gate and _gate(_owner(f)) != gate]
+
+    assert asked
+    assert min(asked) < min(own)
+    assert [str(found) for found in early] == []
+
+
+def _fresh(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_importing_loads_no_framework() -> None:
+    """`import spikewright` in a fresh interpreter leaves every optional package alone."""
+    loaded = _fresh("import sys, spikewright; print(*sys.modules)").split()
+
+    assert "spikewright.graph" in loaded
+    assert FRAMEWORKS & {name.split(".")[0] for name in loaded} == set()
+
+
+def test_importing_is_quick() -> None:
+    """`import spikewright` takes less than 0.3 s: processor time, median of five."""
+    clock = "import time; t = time.process_time(); import spikewright; print(time.process_time()-t)"
+    seconds = []
+    for _ in range(4):  # a busy machine gets more than one chance
+        seconds.append(median(float(_fresh(clock)) for _ in range(5)))
+        if seconds[-1] < 0.3:
+            return
+
+    pytest.fail(f"medians in seconds: {seconds}")
