@@ -8,10 +8,17 @@ from typing import Any
 
 from spikewright.errors import ReadError
 from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.graph import Graph, evaluate_all
 
 __all__ = ["GraphBuilder", "Source", "read"]
 
-_BY_SUFFIX = {".keras": "keras", ".h5": "keras", ".hdf5": "keras", ".onnx": "onnx", ".pt2": "pytorch"}
+_BY_SUFFIX = {
+    ".keras": "keras",
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".onnx": "onnx",
+    ".pt2": "pytorch",
+}
 
 
 def _framework_of(model: Any) -> str | None:
@@ -32,12 +39,15 @@ def read(model: Any, example_input: Any = None) -> Source:
     """Read a source model.
 
     `model` is a Keras 3 model, a `torch.nn.Module` or `torch.export.ExportedProgram`, an ONNX
-    `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file. `example_input` (an array,
-    a tuple of arrays or `{name: array}`, batch axis first) is needed for PyTorch modules.
+    `ModelProto`, a `spikewright.graph.Graph`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2`
+    file. `example_input` (an array, a tuple of arrays or `{name: array}`, batch axis first) is
+    needed for PyTorch modules.
 
     Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`),
     `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
     """
+    if isinstance(model, Graph):
+        return Source(model, "graph", lambda values: evaluate_all(model, values))
     framework = _framework_of(model)
     if framework is None:
         found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"

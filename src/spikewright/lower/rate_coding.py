@@ -183,34 +183,36 @@ class _Lowering:
             for node in self.graph:
                 if node.name not in self.read_out and self.absorbing(node.name) is None:
                     self.objects[node.name] = self.materialise(node)
-        exact = frozenset(self.objects)
-        layers = dict(self.objects)
-        for node in self.graph:
-            target = self.absorbing(node.name)
-            if target is not None:
-                layers[node.name] = self.objects[target]
-            elif node.name in self.read_out:
-                layers[node.name] = self.objects[node.inputs[0]]
-        for node in self.graph:
-            if node.source and node.source not in layers:
-                layers[node.source] = layers[node.name]
-        for alias, name in self.graph.aliases.items():
-            if name in layers:
-                layers.setdefault(alias, layers[name])
-        outputs = {}
-        for output, name in self.graph.outputs.items():
-            read = self.graph[name].inputs[0] if name in self.read_out else name
-            outputs[output] = self.objects[read]
+        read_from = {
+            output: self.graph[name].inputs[0] if name in self.read_out else name
+            for output, name in self.graph.outputs.items()
+        }
         inputs = {name: self.objects[name] for name in self.graph.inputs}
         return Lowered(
             network,
-            layers,
-            exact,
-            {k: v for k, v in inputs.items() if isinstance(v, NetworkNode)},
-            outputs,
+            self.became(),
+            frozenset(self.objects),
+            {name: item for name, item in inputs.items() if isinstance(item, NetworkNode)},
+            {output: self.objects[name] for output, name in read_from.items()},
             self.readouts,
             tuple(self.notes),
         )
+
+    def became(self) -> dict[str, Object]:
+        """What every layer of the source became, or became a part of, in the graph's order."""
+        layers: dict[str, Object] = {}
+        for node in self.graph:
+            target = self.absorbing(node.name) or node.name
+            item = self.objects[node.inputs[0] if node.name in self.read_out else target]
+            inner = node.source and node.source != node.name and node.source in self.graph
+            if not inner or node.name in self.objects:
+                layers[node.name] = item
+            if node.source:
+                layers.setdefault(node.source, item)
+        for alias, name in self.graph.aliases.items():
+            if name in layers:
+                layers.setdefault(alias, layers[name])
+        return layers
 
     def materialise(self, node: Node) -> Object:
         """The object whose output is this node's value."""

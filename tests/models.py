@@ -1,0 +1,87 @@
+"""Small graphs that several tests share, with random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Affine,
+    BatchNormalization,
+    Concatenate,
+    Convolution,
+    GlobalAveragePool,
+    Input,
+    MaxPool,
+)
+
+
+def convolution(rng: np.random.Generator, out: int, inner: int) -> Convolution:
+    """A 3 x 3 convolution that keeps the extent and about the variance."""
+    weight = rng.normal(size=(out, inner, 3, 3)) / np.sqrt(4.5 * inner)
+    bias = rng.normal(size=out) * 0.1
+    return Convolution(weight, bias, (1, 1), ((1, 1), (1, 1)), (1, 1))
+
+
+def batch_norm(rng: np.random.Generator, channels: int) -> BatchNormalization:
+    """Batch normalisation over the first axis with statistics of order one."""
+    return BatchNormalization(
+        rng.uniform(0.5, 1.5, channels),
+        rng.normal(size=channels) * 0.3,
+        rng.normal(size=channels) * 0.3,
+        rng.uniform(0.5, 2.0, channels),
+        1e-3,
+        0,
+    )
+
+
+def mlp(seed: int = 0, activation: str = "relu", output: str | None = None) -> Graph:
+    """Input 6 -> 12 -> 8 -> 3, activations after the first two, one on the output if given."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        Node("x", Input((6,))),
+        Node("fc1", Affine(rng.normal(size=(12, 6)) / 2, rng.normal(size=12) / 4), ("x",), "fc1"),
+        Node("act1", Activation(activation), ("fc1",), "act1", "Act"),
+        Node("fc2", Affine(rng.normal(size=(8, 12)) / 3, rng.normal(size=8) / 4), ("act1",), "fc2"),
+        Node("act2", Activation(activation), ("fc2",), "act2", "Act"),
+        Node("fc3", Affine(rng.normal(size=(3, 8)) / 2, rng.normal(size=3) / 4), ("act2",), "fc3"),
+    ]
+    last = "fc3"
+    if output is not None:
+        nodes.append(Node("out", Activation(output), ("fc3",), "out"))
+        last = "out"
+    return Graph(tuple(nodes), {"output": last})
+
+
+def residual(seed: int = 0, pool: bool = False) -> Graph:
+    """Convolutions, batch norm before and after ReLU, a residual sum, a concatenation, a mean."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        Node("x", Input((2, 8, 8))),
+        Node("conv1", convolution(rng, 6, 2), ("x",)),
+        Node("relu1", Activation("relu"), ("conv1",)),
+        Node("bn1", batch_norm(rng, 6), ("relu1",)),
+        Node("conv2", convolution(rng, 6, 6), ("bn1",)),
+        Node("bn2", batch_norm(rng, 6), ("conv2",)),
+        Node("add", Add(), ("bn2", "relu1")),
+        Node("relu2", Activation("relu"), ("add",)),
+    ]
+    last = "relu2"
+    if pool:
+        layer = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+        nodes += [Node("pool", layer, (last,))]
+        last = "pool"
+    nodes += [
+        Node("cat", Concatenate(0), (last, last)),
+        Node("mean", GlobalAveragePool((1, 2)), ("cat",)),
+        Node("fc", Affine(rng.normal(size=(5, 12)) / 3, rng.normal(size=5) / 4), ("mean",)),
+    ]
+    return Graph(tuple(nodes), {"output": "fc"})
+
+
+def inputs(graph: Graph, batch: int = 3, seed: int = 1) -> np.ndarray:
+    """Seeded normal input for a graph with one input."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(batch, *graph.shapes[graph.inputs[0]]))
