@@ -319,7 +319,7 @@ def test_average_policy_averages():
 
 
 def test_an_accumulated_maximum_has_the_maximum_of_the_means():
-    """Max pooling behind spikes: its time mean is the maximum of its inputs' time means, exactly."""
+    """Max pooling behind spikes: its time mean is the maximum of its inputs' means, exactly."""
     pool = MaxPool((2,), (2,), ((0, 0),), (1,))
     nodes = (
         Node("x", Input((1, 8))),

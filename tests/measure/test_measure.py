@@ -66,12 +66,13 @@ def test_silent_and_saturated_neurons():
 
 def test_negative_spikes_count_as_spikes():
     """A spike that takes back costs as much as one that gives."""
-    nodes = (Node("x", Input((2,))), Node("t", Activation("tanh"), ("x",)))
-    conversion = sw.convert(Graph(nodes, {"y": "t"}), spiking=True, scale_firing_rates=10.0)
-    with_sign = np.array([[-1.0, 1.0]])
-    hidden = Graph((*nodes, Node("r", Activation("linear"), ("t",))), {"y": "t", "z": "r"})
-    conversion = sw.convert(hidden, spiking=True, scale_firing_rates=10.0)
-    run = conversion.run(with_sign, steps=100, dt=0.1)
+    nodes = (
+        Node("x", Input((2,))),
+        Node("t", Activation("tanh"), ("x",)),
+        Node("r", Activation("relu"), ("t",)),
+    )
+    conversion = sw.convert(Graph(nodes, {"y": "r"}), spiking=True, scale_firing_rates=10.0)
+    run = conversion.run(np.array([[-1.0, 1.0]]), steps=100, dt=0.1)
     counts = run.populations["t"].totals[0]
     assert counts[0] == pytest.approx(counts[1], abs=2)
     assert counts[0] > 50
@@ -92,7 +93,7 @@ def test_readouts():
 @pytest.mark.parametrize("readout", ["median", sw.Window(1.0), sw.Window(0.05, start=0.08), None])
 def test_impossible_readouts_are_refused(readout):
     """Unknown names and windows outside the run are errors."""
-    with pytest.raises(SimulationError, match="readout|lie within"):
+    with pytest.raises(SimulationError, match=r"readout|lie within"):
         run_of(np.zeros((1, 10, 1)), dt=0.01).predict(readout)
 
 
