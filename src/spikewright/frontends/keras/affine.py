@@ -1,0 +1,84 @@
+"""Dense layers, batch normalisation, and rescaling by constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._optional import require
+from spikewright.frontends.keras.activations import add_with_activation
+from spikewright.frontends.keras.registry import Call, Unreadable, array, reads, unbatched_axis
+from spikewright.graph.layers import Affine, BatchNormalization, ScaleShift, Shape
+
+
+def check_unquantized(layer: Any) -> None:
+    """Raise `Unreadable` for a layer that holds integers in place of its weights."""
+    mode = getattr(layer, "quantization_mode", None)
+    if mode is not None:
+        raise Unreadable(f"its weights are quantized ({mode})", "Read the model before quantizing")
+
+
+def bias_of(layer: Any) -> NDArray | None:
+    """The bias of a layer, or None."""
+    return array(layer.bias) if layer.use_bias else None
+
+
+@reads("Dense")
+def dense(call: Call) -> str | None:
+    """`kernel` is (in, out)."""
+    check_unquantized(call.layer)
+    return add_with_activation(call, Affine(array(call.layer.kernel).T, bias_of(call.layer)))
+
+
+@reads("BatchNormalization")
+def batch_normalization(call: Call) -> str | None:
+    """Always as at inference, by its moving statistics."""
+    layer = call.layer
+    mean, variance = array(layer.moving_mean), array(layer.moving_variance)
+    return call.add(
+        BatchNormalization(
+            array(layer.gamma) if layer.scale else np.ones_like(mean),
+            array(layer.beta) if layer.center else np.zeros_like(mean),
+            mean,
+            variance,
+            float(layer.epsilon),
+            unbatched_axis(layer.axis, len(call.shape)),
+        )
+    )
+
+
+@reads("Rescaling")
+def rescaling(call: Call) -> str | None:
+    """`scale x + offset`, either of them a number or an array."""
+    scale, offset = array(call.layer.scale), array(call.layer.offset)
+    if scale.ndim and require("keras").config.image_data_format() == "channels_first":
+        scale = scale.reshape(*scale.shape, *(1,) * (3 - scale.ndim))  # as the layer does
+    return call.add(
+        ScaleShift(unbatched_constant(scale, call.shape), unbatched_constant(offset, call.shape))
+    )
+
+
+@reads("Normalization")
+def normalization(call: Call) -> str | None:
+    """`(x - mean) / max(std, epsilon)`, or its inverse; `mean` has the input's rank."""
+    layer = call.layer
+    mean = unbatched_constant(array(layer.mean).astype(np.float64), call.shape)
+    variance = unbatched_constant(array(layer.variance).astype(np.float64), call.shape)
+    deviation = np.maximum(np.sqrt(variance), require("keras").config.epsilon())
+    if layer.invert:
+        return call.add(ScaleShift(deviation, mean))
+    return call.add(ScaleShift(1.0 / deviation, -mean / deviation))
+
+
+def unbatched_constant(constant: NDArray, shape: Shape) -> NDArray:
+    """A constant that broadcasts against `(batch, *shape)`, made to do so against `shape`."""
+    if constant.ndim <= len(shape):
+        return constant
+    if constant.ndim == len(shape) + 1 and len(constant) == 1:
+        return constant[0]
+    raise Unreadable(
+        f"its constant of shape {constant.shape} differs from sample to sample",
+        "Use a constant without a batch axis",
+    )

@@ -1,0 +1,127 @@
+"""Reading a whole model: its kind, its inputs, its layers, its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.keras.importing import import_keras
+from spikewright.frontends.keras.loading import load
+from spikewright.frontends.keras.reading import Reading, stand_in_shape
+from spikewright.frontends.keras.registry import Value
+from spikewright.frontends.keras.running import activations, to_numpy
+from spikewright.frontends.keras.walking import (
+    calls_as_keras,
+    graph_of,
+    input_names,
+    output_names,
+)
+from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.graph import unique_name
+from spikewright.graph.layers import Shape
+
+
+def read(model: Any, example_input: Any = None) -> Source:
+    """Read a Keras 3 model, or the `.keras`, `.h5` or `.hdf5` file of one.
+
+    Sequential and Functional models are read, nested ones included. `example_input` (an array, a
+    sequence of arrays or `{input name: array}`, batch axis first) gives extents that the model
+    leaves open; the batch size stays free. Inputs and outputs have the names of their layers, or
+    their keys where the model has dicts of them.
+
+    Raises `UnsupportedLayerError` listing every layer that cannot be read, `GraphError` naming a
+    layer whose weights are not finite, `DamagedFileError`, `FileNotFoundError`, `ReadError` for an
+    example that does not fit, or `MissingExtraError`.
+    """
+    keras = import_keras()
+    if isinstance(model, str | Path):
+        if not Path(model).is_file():
+            raise FileNotFoundError(f"{model}: no such file")
+        model = load(Path(model))
+    keras_graph = _graph(keras, model)
+    names = input_names(keras_graph)
+    builder = GraphBuilder()
+    reading = Reading(keras_graph, builder)
+    inputs = _inputs(builder, keras_graph, names, example_input)
+    values = reading.through(keras_graph, inputs)
+    outputs: dict[str, str | None] = {}
+    for name, value in zip(output_names(keras_graph), values, strict=True):
+        outputs[unique_name(name, outputs)] = value.node
+    graph = builder.build(outputs)
+    run = partial(activations, keras_graph, names, reading.nodes, graph)
+    return Source(graph, "keras", run)
+
+
+def _graph(keras: Any, model: Any) -> Any:
+    """The functional graph of a model; raises `UnsupportedLayerError` if it has none."""
+    if not isinstance(model, keras.Layer):
+        raise ReadError(f"a {type(model).__name__} is not a Keras model. Give a keras.Model.")
+    if not isinstance(model, keras.Model):
+        reason, options = "it is a layer, not a model", "Wrap it: keras.Sequential([Input, layer])"
+    elif graph_of(model) is not None:
+        return graph_of(model)
+    elif isinstance(model, keras.Sequential) and calls_as_keras(model):
+        reason = "it has not been built, so that it has neither weights nor an input shape"
+        options = "Start it with keras.Input(shape), or call model.build((None, *shape)), and train"
+    else:
+        reason = "it is subclassed: what it computes is Python code in its call(), not layers"
+        options = "Write it as a Functional model, keras.Model(inputs, outputs), or export ONNX"
+    raise UnsupportedLayerError([Refusal(model.name, type(model).__name__, reason, options)])
+
+
+def _inputs(
+    builder: GraphBuilder, keras_graph: Any, names: Sequence[str], example_input: Any
+) -> list[Value]:
+    """Add the inputs; one whose shape stays open is refused and unknown."""
+    examples = _example_shapes(names, example_input)
+    values = []
+    for name, tensor in zip(names, keras_graph.inputs, strict=True):
+        declared, example = tuple(tensor.shape[1:]), examples.get(name)
+        if example is not None and not _fits(example, declared):
+            raise ReadError(
+                f"example_input for {name!r} has the shape (batch, *{example}), which does not fit "
+                f"the input's (batch, *{declared})"
+            )
+        shape = declared if example is None else example
+        if None in shape:
+            builder.refuse(
+                name,
+                "InputLayer",
+                f"its shape (batch, *{declared}) leaves extents open, and the graph's are fixed",
+                "Give an example_input with the extents that you want",
+            )
+            values.append(Value(None, stand_in_shape(tensor)))
+        else:
+            node = builder.input(name, [int(n) for n in shape if n is not None])
+            values.append(Value(node, builder.shapes[node]))
+    return values
+
+
+def _fits(example: Shape, declared: tuple[int | None, ...]) -> bool:
+    return len(example) == len(declared) and all(
+        n is None or n == m for n, m in zip(declared, example, strict=True)
+    )
+
+
+def _example_shapes(names: Sequence[str], example_input: Any) -> dict[str, Shape]:
+    """Unbatched shapes of the examples, by input name."""
+    if example_input is None:
+        return {}
+    if isinstance(example_input, Mapping):
+        given = dict(example_input)
+    else:
+        several = isinstance(example_input, list | tuple)
+        arrays = list(example_input) if several else [example_input]
+        if len(arrays) != len(names):
+            raise ReadError(
+                f"example_input holds {len(arrays)} arrays and the model has the inputs "
+                f"{list(names)}. Give a sequence of arrays or {{name: array}}."
+            )
+        given = dict(zip(names, arrays, strict=True))
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ReadError(f"example_input names {unknown}; the model's inputs are {list(names)}")
+    return {name: to_numpy(value).shape[1:] for name, value in given.items()}

@@ -1,0 +1,95 @@
+"""Running: a walk that calls every Keras layer on real tensors and keeps what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._optional import require
+from spikewright.errors import GraphError
+from spikewright.frontends.keras.reading import accepts_training
+from spikewright.frontends.keras.walking import Application, Walk, flatten
+from spikewright.frontends.source import Values
+from spikewright.graph import Graph
+
+
+class Running(Walk[Any]):
+    """Keeps, as NumPy arrays, the outputs that `nodes` names: {(call, number): node}."""
+
+    def __init__(self, graph: Any, nodes: Mapping[tuple[str, int], str]) -> None:
+        super().__init__(graph)
+        self._nodes = nodes
+        self.values: dict[str, NDArray] = {}
+
+    def apply(self, call: Application[Any]) -> Sequence[Any]:
+        """Call a layer or operation as inference does."""
+        kwargs = dict(call.kwargs)
+        if isinstance(call.operation, require("keras").Layer) and accepts_training(call.operation):
+            kwargs["training"] = False
+        return self.leave(call, flatten(call.operation(*call.args, **kwargs)))
+
+    def leave(self, call: Application[Any], outputs: Sequence[Any]) -> Sequence[Any]:
+        """Keep what is wanted of the outputs of a layer or a nested model."""
+        for index, value in enumerate(outputs):
+            node = self._nodes.get((call.name, index))
+            if node is not None:
+                self.values[node] = require("keras").ops.convert_to_numpy(value)
+        return outputs
+
+
+def activations(
+    keras_graph: Any,
+    names: Sequence[str],
+    nodes: Mapping[tuple[str, int], str],
+    graph: Graph,
+    inputs: Values,
+) -> dict[str, NDArray]:
+    """Run Keras on `{input name: (batch, *shape)}`: `{node name: value}` in float32.
+
+    `names` are the graph's inputs in Keras's order. Raises `GraphError` when an input is missing,
+    unknown or of the wrong shape.
+    """
+    arrays = _checked(graph, names, inputs)
+    keras = require("keras")
+    tensors = []
+    for name, tensor in zip(names, keras_graph.inputs, strict=True):
+        dtype = "float64" if tensor.dtype == "float64" else "float32"
+        tensors.append(keras.ops.convert_to_tensor(arrays[name].astype(dtype), dtype))
+    running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
+    with _without_gradients():
+        running.through(keras_graph, tensors)
+    return {**arrays, **running.values}
+
+
+def to_numpy(value: Any) -> NDArray:
+    """An array or tensor of any framework as a NumPy array."""
+    if hasattr(value, "detach"):  # PyTorch: NumPy cannot see through gradients and devices
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+def _checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDArray]:
+    missing, unknown = sorted(set(names) - set(inputs)), sorted(set(inputs) - set(names))
+    if missing or unknown:
+        raise GraphError(f"inputs are {list(names)}; missing {missing}, unknown {unknown}")
+    arrays = {name: to_numpy(inputs[name]) for name in names}
+    for name, value in arrays.items():
+        if value.shape[1:] != graph.shapes[name]:
+            raise GraphError(
+                f"input {name!r} must be (batch, {', '.join(map(str, graph.shapes[name]))}), "
+                f"got shape {value.shape}"
+            )
+    return arrays
+
+
+@contextmanager
+def _without_gradients() -> Iterator[None]:
+    if require("keras").backend.backend() != "torch":
+        yield  # only PyTorch records gradients unasked
+        return
+    with require("torch").no_grad():
+        yield

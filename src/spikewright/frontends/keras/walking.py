@@ -1,0 +1,172 @@
+"""Walking a Keras model call by call: reading it and running it are the same walk."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from spikewright._optional import require
+from spikewright.frontends.keras.registry import Unreadable
+from spikewright.graph import unique_name
+
+V = TypeVar("V")
+
+
+def graph_of(operation: Any) -> Any | None:
+    """The functional graph of a Sequential or Functional model, None for anything else.
+
+    A subclass that computes something else in a `call` of its own has no such graph.
+    """
+    graph = getattr(operation, "_functional", operation)  # what a Sequential model runs
+    return graph if hasattr(graph, "_nodes_by_depth") and calls_as_keras(operation) else None
+
+
+def calls_as_keras(operation: Any) -> bool:
+    """Whether `call` is a method of Keras itself, not one that a subclass has of its own."""
+    return type(operation).call.__module__.split(".")[0] == "keras"
+
+
+def input_names(graph: Any) -> list[str]:
+    """Name of each input: its key where inputs are a dict, else its input layer's name."""
+    return _names(graph._inputs_struct, graph.inputs)
+
+
+def output_names(graph: Any) -> list[str]:
+    """Name of each output: its key where outputs are a dict, else its layer's name."""
+    return _names(graph._outputs_struct, graph.outputs)
+
+
+def _names(structure: Any, tensors: Sequence[Any]) -> list[str]:
+    keys = {id(t): str(key) for key, t in structure.items()} if isinstance(structure, dict) else {}
+    return [keys.get(id(t), t._keras_history.operation.name) for t in tensors]
+
+
+@dataclass(frozen=True)
+class Application(Generic[V]):
+    """One call of an operation: `args` and `kwargs` with a `V` in the place of every tensor.
+
+    `source` is the operation's path in the model, `name` the same made unique for this call;
+    `outputs` are Keras's symbolic tensors.
+    """
+
+    operation: Any
+    name: str
+    source: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[Any, ...]
+
+
+class Walk(ABC, Generic[V]):
+    """Passes a `V` for every tensor through a model, and through the models nested in it.
+
+    The second call of a shared layer is named `<layer>_1`, and so on; a name that another layer of
+    the model has is never given away.
+    """
+
+    def __init__(self, graph: Any) -> None:
+        self._reserved = set(_paths(graph))
+        self._used: set[str] = set()
+
+    @abstractmethod
+    def apply(self, call: Application[V]) -> Sequence[V]:
+        """The outputs of a layer or operation."""
+
+    def enter(self, call: Application[V], graph: Any) -> Sequence[V]:
+        """The inputs of a nested model; raises `Unreadable`."""
+        return _arranged(graph, call)
+
+    def leave(self, call: Application[V], outputs: Sequence[V]) -> Sequence[V]:
+        """The outputs of a nested model, given what its last layers made."""
+        return outputs
+
+    def refused(self, call: Application[V], why: Unreadable) -> Sequence[V]:
+        """The outputs of a nested model that could not be entered."""
+        raise why
+
+    def through(self, graph: Any, inputs: Sequence[V], name: str = "", source: str = "") -> list[V]:
+        """The values of the graph's outputs."""
+        known: dict[int, V] = dict(zip(map(id, graph.inputs), inputs, strict=True))
+        nodes = _nodes(graph)
+        names = {
+            id(node): self._unique(name + node.operation.name)
+            for node in sorted(nodes, key=lambda node: node.operation._inbound_nodes.index(node))
+        }  # in the order of the calls, which the order of evaluation need not be
+        for node in nodes:
+            call: Application[V] = Application(
+                node.operation,
+                names[id(node)],
+                source + node.operation.name,
+                tuple(_filled(list(node.arguments.args), known)),
+                _filled(dict(node.arguments.kwargs), known),
+                tuple(node.outputs),
+            )
+            inner = graph_of(node.operation)
+            outputs = self.apply(call) if inner is None else self._inside(call, inner)
+            known.update(zip(map(id, node.outputs), outputs, strict=True))
+        return [known[id(tensor)] for tensor in graph.outputs]
+
+    def _inside(self, call: Application[V], graph: Any) -> Sequence[V]:
+        try:
+            inputs = self.enter(call, graph)
+        except Unreadable as why:
+            return self.refused(call, why)
+        return self.leave(call, self.through(graph, inputs, f"{call.name}/", f"{call.source}/"))
+
+    def _unique(self, path: str) -> str:
+        if path in self._used:
+            path = unique_name(path, self._reserved | self._used)
+        self._used.add(path)
+        return path
+
+
+def _nodes(graph: Any) -> list[Any]:
+    """The calls of the graph's operations, each after those that it depends on."""
+    by_depth = graph._nodes_by_depth
+    depths = sorted(by_depth, reverse=True)
+    return [node for depth in depths for node in by_depth[depth] if not node.is_input]
+
+
+def _paths(graph: Any, prefix: str = "") -> Iterator[str]:
+    for operation in graph.operations:
+        yield prefix + operation.name
+        inner = graph_of(operation)
+        if inner is not None:
+            yield from _paths(inner, f"{prefix}{operation.name}/")
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
+    """Apply a function to every leaf of nested lists, tuples and dicts."""
+    if isinstance(structure, dict):
+        return {key: map_structure(function, item) for key, item in structure.items()}
+    if isinstance(structure, list | tuple):
+        items = [map_structure(function, item) for item in structure]
+        return items if isinstance(structure, list) else tuple(items)
+    return function(structure)
+
+
+def flatten(structure: Any) -> list[Any]:
+    """The leaves of nested lists, tuples and dicts, in order."""
+    leaves: list[Any] = []
+    map_structure(leaves.append, structure)
+    return leaves
+
+
+def _filled(structure: Any, known: Mapping[int, Any]) -> Any:
+    tensor = require("keras").KerasTensor
+    return map_structure(lambda x: known[id(x)] if isinstance(x, tensor) else x, structure)
+
+
+def _arranged(graph: Any, call: Application[V]) -> list[V]:
+    """What a nested model is called with, in the order of its inputs."""
+    given = call.args[0] if call.args else call.kwargs.get("inputs")
+    names = input_names(graph)
+    if isinstance(given, dict) and set(given) == set(names):
+        return [given[name] for name in names]
+    values = flatten(given)
+    if isinstance(given, dict) or len(values) != len(names):
+        keys = sorted(given) if isinstance(given, dict) else f"{len(values)} tensors"
+        raise Unreadable(f"it is called with {keys} and its inputs are {names}")
+    return values

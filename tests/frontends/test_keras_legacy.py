@@ -1,0 +1,247 @@
+"""HDF5 files of Keras 2: what it wrote differently is put right, or explained.
+
+The descriptions below are in the form in which Keras 2.15 wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+from keras_helpers import assert_close, inputs_of, keras, layers, randomise
+
+from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
+from spikewright.frontends.keras import read
+from spikewright.frontends.keras.legacy import repaired
+from spikewright.graph import evaluate
+
+L = layers
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own, about the names of arguments
+
+
+def entry(kind: str, name: str, *calls: list[Any], **config: Any) -> dict[str, Any]:
+    """A layer of a Functional model: each call is a list of `[layer, call, tensor]`."""
+    inbound = [[[*use, {}] for use in call] for call in calls]
+    return {
+        "class_name": kind,
+        "config": {"name": name, "trainable": True, "dtype": "float32", **config},
+        "name": name,
+        "inbound_nodes": inbound,
+    }
+
+
+def input_entry(name: str, *shape: int) -> dict[str, Any]:
+    """An input layer."""
+    config = {"batch_input_shape": [None, *shape], "dtype": "float32", "sparse": False}
+    layer = {"class_name": "InputLayer", "config": {**config, "ragged": False, "name": name}}
+    return {**layer, "name": name, "inbound_nodes": []}
+
+
+def graph_config(name: str, inputs: str, output: list[Any], *entries: Any) -> dict[str, Any]:
+    """The description of a Functional model."""
+    return {
+        "name": name,
+        "trainable": True,
+        "layers": list(entries),
+        "input_layers": [[inputs, 0, 0]],
+        "output_layers": [output],
+    }
+
+
+def keras_2_file(model: Any, config: Mapping[str, Any], folder: Path, kind: str) -> Path:
+    """The weights of a model, under a description that Keras 2 wrote."""
+    path = folder / "old.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "2.15.0"
+        file.attrs["model_config"] = json.dumps({"class_name": kind, "config": config})
+    return path
+
+
+def assert_same(path: Path, model: Any) -> None:
+    """The file and the live model compute the same."""
+    source, live = read(path), read(model)
+    values = list(inputs_of(live).values())
+    found, wanted = (
+        evaluate(one.graph, dict(zip(one.graph.inputs, values, strict=True)))
+        for one in (source, live)
+    )
+    for a, b in zip(found.values(), wanted.values(), strict=True):
+        assert_close(a, b)
+
+
+def test_depthwise_and_separable_convolutions(tmp_path: Path) -> None:
+    """Their arguments `groups` and `kernel_...`, an axis in a list, and `alpha` are understood."""
+    x = keras.Input((6, 6, 3), name="x")
+    y = L.DepthwiseConv2D(3, depth_multiplier=2, name="deep")(x)
+    y = L.BatchNormalization(name="norm")(L.SeparableConv2D(4, 2, name="separable")(y))
+    model = randomise(keras.Model(x, L.LeakyReLU(0.1, name="leaky")(y)))
+    policy = {
+        "module": "keras.mixed_precision",
+        "class_name": "Policy",
+        "config": {"name": "float32"},
+        "registered_name": None,
+    }
+    kernels = {f"kernel_{what}": None for what in ("initializer", "regularizer", "constraint")}
+    config = graph_config(
+        "old",
+        "x",
+        ["leaky", 0, 0],
+        input_entry("x", 6, 6, 3),
+        entry(
+            "DepthwiseConv2D", "deep", [["x", 0, 0]], kernel_size=[3, 3], strides=[1, 1],
+            padding="valid", groups=1, depth_multiplier=2, activation="linear",
+        ),
+        entry(
+            "SeparableConv2D", "separable", [["deep", 0, 0]], kernel_size=[2, 2], filters=4,
+            groups=1, dtype=policy, activation="linear", **kernels,
+        ),
+        entry("BatchNormalization", "norm", [["separable", 0, 0]], axis=[3], epsilon=0.001),
+        entry("LeakyReLU", "leaky", [["norm", 0, 0]], alpha=0.1),
+    )  # fmt: skip
+    assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
+
+
+def test_calls_of_nested_models_are_counted_as_keras_2_did(tmp_path: Path) -> None:
+    """There a nested model's first call has the number 1."""
+    inside = keras.Input((4,), name="inside")
+    graph = keras.Model(inside, L.Dense(4, activation="tanh", name="a")(inside), name="graph")
+    chain = keras.Sequential([keras.Input((4,)), L.Dense(4, name="b")], name="chain")
+    x = keras.Input((4,), name="x")
+    y = chain(graph(graph(x)))
+    model = randomise(keras.Model(x, chain(L.Add(name="sum")([y, x]))))
+    inner = graph_config(
+        "graph",
+        "inside",
+        ["a", 0, 0],
+        input_entry("inside", 4),
+        entry("Dense", "a", [["inside", 0, 0]], units=4, activation="tanh"),
+    )
+    first = input_entry("b_input", 4)
+    old_chain = {
+        "class_name": "Sequential",
+        "config": {
+            "name": "chain",
+            "layers": [
+                {key: first[key] for key in ("class_name", "config")},
+                {
+                    "class_name": "Dense",
+                    "config": {"name": "b", "units": 4, "batch_input_shape": [None, 4]},
+                },
+            ],
+        },
+        "name": "chain",
+        "inbound_nodes": [[["graph", 2, 0, {}]], [["sum", 0, 0, {}]]],
+    }
+    old_graph = entry("Functional", "graph", [["x", 0, 0]], [["graph", 1, 0]])
+    old_graph["config"] = inner
+    config = graph_config(
+        "old",
+        "x",
+        ["chain", 2, 0],
+        input_entry("x", 4),
+        old_graph,
+        old_chain,
+        entry("Add", "sum", [["chain", 1, 0], ["x", 0, 0]]),
+    )
+    assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
+
+
+def test_sequential_models_in_sequential_models(tmp_path: Path) -> None:
+    """There layers are written in the later format, with the arguments of the earlier."""
+    chain = keras.Sequential(
+        [keras.Input((5,)), L.Dense(4, activation="relu", name="b")], name="chain"
+    )
+    model = randomise(keras.Sequential([keras.Input((5,)), chain, L.Dense(2, name="c")]))
+    shape = {"batch_input_shape": [None, 5]}
+    late = {"module": "keras.layers", "registered_name": None}
+    config = {
+        "name": "old",
+        "layers": [
+            {"class_name": "InputLayer", "config": {**shape, "name": "chain_input"}},
+            {
+                "class_name": "Sequential",
+                "config": {
+                    "name": "chain",
+                    "layers": [
+                        {"class_name": "InputLayer", "config": {**shape, "name": "i"}, **late},
+                        {
+                            "class_name": "Dense",
+                            "config": {"name": "b", **shape, "units": 4, "activation": "relu"},
+                            "build_config": {"input_shape": [None, 5]},
+                            **late,
+                        },
+                    ],
+                },
+            },
+            {"class_name": "Dense", "config": {"name": "c", "units": 2, "activation": "linear"}},
+        ],
+    }
+    assert_same(keras_2_file(model, config, tmp_path, "Sequential"), model)
+
+
+def dense_model() -> Any:
+    """One dense layer."""
+    return randomise(keras.Sequential([keras.Input((3,), name="x"), L.Dense(3, name="dense")]))
+
+
+def dense_config(**more: Any) -> dict[str, Any]:
+    """Its description."""
+    dense = entry("Dense", "dense", [["x", 0, 0]], units=3, activation="linear", **more)
+    return graph_config("old", "x", ["dense", 0, 0], input_entry("x", 3), dense)
+
+
+def test_the_original_file_is_not_touched(tmp_path: Path) -> None:
+    """Putting a description right happens on a copy."""
+    model = dense_model()
+    path = keras_2_file(
+        model,
+        dense_config(dtype={"class_name": "Policy", "config": {"name": "float32"}}),
+        tmp_path,
+        "Functional",
+    )
+    before = path.read_bytes()
+    assert_same(path, model)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_repairing_leaves_the_description_alone() -> None:
+    """`repaired` returns a copy, and what needs no repair comes back equal."""
+    description = {"class_name": "Functional", "config": dense_config()}
+    text = json.dumps(description)
+    assert repaired(description) == description == json.loads(text)
+    assert repaired(description) is not description
+
+
+def test_tensorflow_functions_are_refused(tmp_path: Path) -> None:
+    """Keras 2 could apply them to tensors; each is named."""
+    config = dense_config()
+    config["layers"].append(
+        entry("TFOpLambda", "tf.nn.relu", [["dense", 0, 0]], function="nn.relu")
+    )
+    path = keras_2_file(dense_model(), config, tmp_path, "Functional")
+    with pytest.raises(UnsupportedLayerError, match=r"'tf\.nn\.relu' \(TFOpLambda\).*TensorFlow"):
+        read(path)
+
+
+def test_what_keras_3_cannot_rebuild_is_explained(tmp_path: Path) -> None:
+    """The error names both versions and the way out, and does not call the file damaged."""
+    path = keras_2_file(dense_model(), dense_config(implementation=7), tmp_path, "Functional")
+    with pytest.raises(ReadError, match=r"old\.h5: Keras 3\..* what Keras 2\.15\.0 wrote") as info:
+        read(path)
+    assert not isinstance(info.value, DamagedFileError)
+
+
+def test_a_senseless_description_of_keras_2_is_damage(tmp_path: Path) -> None:
+    """Putting it right must not fall over it."""
+    config = dense_config()
+    config["layers"][1].pop("class_name")
+    path = keras_2_file(dense_model(), config, tmp_path, "Functional")
+    with pytest.raises(DamagedFileError, match=r"old\.h5"):
+        read(path)

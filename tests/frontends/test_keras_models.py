@@ -1,0 +1,334 @@
+"""Whole Keras models: nesting, sharing, several inputs and outputs, open shapes, naming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_helpers import assert_agrees, assert_close, inputs_of, keras, layers, randomise
+
+from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
+from spikewright.frontends import read as read_any
+from spikewright.frontends.keras import READERS, Call, array, read, reads, registry
+from spikewright.graph import evaluate, evaluate_all
+from spikewright.graph.layers import ScaleShift
+
+L, ops = layers, keras.ops
+
+
+def residual_network() -> Any:
+    """Convolutions, batch normalisation on either side of ReLU, a shortcut, branches, pooling."""
+    x = image = keras.Input((12, 12, 3), name="image")
+    x = L.Rescaling(2.0, offset=-0.5, name="scale")(x)
+    x = L.Conv2D(6, 3, padding="same", use_bias=False, name="conv1")(x)
+    x = L.BatchNormalization(name="before")(x)
+    x = shortcut = L.ReLU(name="relu1")(x)
+    x = L.SeparableConv2D(6, 3, padding="same", activation="relu", name="separable")(x)
+    x = L.BatchNormalization(name="after")(x)
+    x = L.Add(name="join")([x, shortcut])
+    left = L.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="left")(x)
+    right = L.AveragePooling2D(2, name="right")(x)
+    x = L.Concatenate(name="branches")([left, right])
+    x = L.Dropout(0.5, name="drop")(x)
+    x = L.GlobalAveragePooling2D(name="pool")(x)
+    return randomise(keras.Model(image, L.Dense(4, activation="softmax", name="classes")(x)))
+
+
+def block(name: str, activation: str = "relu") -> Any:
+    """A Sequential model that maps six values to six."""
+    inner = [
+        keras.Input((6,)),
+        L.Dense(4, activation=activation, name="up"),
+        L.Dense(6, name="down"),
+    ]
+    return keras.Sequential(inner, name=name)
+
+
+def test_a_residual_network_agrees_at_every_layer() -> None:
+    """All kinds of layer in one network, observed one by one under their Keras names."""
+    model = residual_network()
+    source = assert_agrees(model)
+    observed = source.activations(inputs_of(source))
+    assert set(observed) == {layer.name for layer in model.layers}
+    assert source.framework == "keras"
+    assert source.graph.inputs == ("image",)
+    assert dict(source.graph.outputs) == {"classes": "classes"}
+
+
+def test_batch_normalisation_stays_at_inference() -> None:
+    """Neither reading nor running changes the moving statistics, whatever `trainable` says."""
+    model = residual_network()
+    before = [keras.ops.convert_to_numpy(w).copy() for w in model.weights]
+    source = read(model)
+    source.activations(inputs_of(source))
+    for variable, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
+def test_sequential_and_functional_models_of_the_same_layers_agree() -> None:
+    """A Sequential model is read as the chain that it is."""
+    chain = [L.Dense(5, activation="relu", name="a"), L.Dense(3, name="b")]
+    model = randomise(keras.Sequential([keras.Input((4,), name="x"), *chain]))
+    graph = assert_agrees(model).graph
+    assert [node.name for node in graph] == ["x", "a/linear", "a", "b"]
+
+
+def test_a_sequential_model_built_by_data_is_read_with_a_free_batch() -> None:
+    """The batch size that it was built with is not held against other batches."""
+    model = keras.Sequential([L.Conv2D(3, 3), L.Flatten(), L.Reshape((-1, 3)), L.Dense(2)])
+    model(np.zeros((7, 6, 6, 2), np.float32))
+    source = assert_agrees(randomise(model))
+    assert source.graph.shapes[source.graph.inputs[0]] == (6, 6, 2)
+
+
+def test_nested_models_have_path_names() -> None:
+    """A layer inside is `outer/inner`; the nested model's own name has its output."""
+    x = image = keras.Input((6,), name="x")
+    inner = block("inner")
+    middle_in = keras.Input((6,))
+    middle = keras.Model(middle_in, L.ReLU(name="relu")(inner(middle_in)), name="middle")
+    model = randomise(keras.Model(image, L.Dense(2, name="out")(middle(x))))
+    source = assert_agrees(model)
+    assert [node.name for node in source.graph] == [
+        "x",
+        "middle/inner/up/linear",
+        "middle/inner/up",
+        "middle/inner/down",
+        "middle/inner",
+        "middle/relu",
+        "middle",
+        "out",
+    ]
+    assert source.graph["middle/inner/up"].source == "middle/inner/up"
+    observed = source.activations(inputs_of(source))
+    assert set(observed) == {n.name for n in source.graph} - {"middle/inner/up/linear"}
+
+
+def test_a_nested_model_has_the_output_that_keras_gives_it() -> None:
+    """The value under a nested model's name is that of Keras's own call of it."""
+    inner = block("inner")
+    x = keras.Input((6,), name="x")
+    model = randomise(keras.Model(x, L.Dense(2)(inner(x))))
+    source = read(model)
+    inputs = inputs_of(source)
+    whole = keras.ops.convert_to_numpy(inner(inputs["x"]))
+    assert_close(source.activations(inputs)["inner"], whole)
+    assert_close(evaluate_all(source.graph, inputs)["inner"], whole)
+
+
+def test_shared_layers_are_numbered_in_the_order_of_their_calls() -> None:
+    """The second call of a layer is `name_1`, and each has the weights."""
+    a, b = keras.Input((6,), name="a"), keras.Input((6,), name="b")
+    shared = L.Dense(6, activation="relu", name="shared")
+    first, second = shared(a), shared(b)
+    deeper = L.Dense(6, name="deep2")(L.Dense(6, name="deep1")(second))
+    graph = assert_agrees(randomise(keras.Model([a, b], L.Add()([first, deeper])))).graph
+    assert graph["shared/linear"].inputs == ("a",) and graph["shared_1/linear"].inputs == ("b",)
+    assert graph["shared_1"].source == "shared"
+    np.testing.assert_array_equal(
+        graph["shared/linear"].layer.weight, graph["shared_1/linear"].layer.weight
+    )
+
+
+def test_a_shared_layer_takes_no_other_layers_name() -> None:
+    """A second call is not named like a layer that exists, wherever that one comes."""
+    x = keras.Input((6,), name="x")
+    shared = L.Dense(6, name="dense")
+    y = L.Dense(6, name="dense_1")(shared(shared(x)))
+    graph = assert_agrees(randomise(keras.Model(x, y))).graph
+    assert [(node.name, node.source) for node in graph][1:] == [
+        ("dense", "dense"),
+        ("dense_2", "dense"),
+        ("dense_1", "dense_1"),
+    ]
+
+
+def test_a_shared_nested_model() -> None:
+    """Each call of a nested model has its own nodes."""
+    x = keras.Input((6,), name="x")
+    inner = block("inner")
+    graph = assert_agrees(randomise(keras.Model(x, inner(inner(x))))).graph
+    assert {"inner/up", "inner", "inner_1/up", "inner_1"} <= {node.name for node in graph}
+    assert graph["inner_1/up"].source == "inner/up"
+
+
+def test_several_inputs_and_outputs() -> None:
+    """Inputs and outputs have their layers' names, in Keras's order."""
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    x = L.Concatenate(name="both")([b, a])
+    outputs = [L.Dense(2, name="first")(x), x, L.Dense(1, activation="tanh", name="second")(x)]
+    source = assert_agrees(randomise(keras.Model([a, b], outputs)))
+    assert source.graph.inputs == ("a", "b")
+    assert list(source.graph.outputs) == ["first", "both", "second"]
+
+
+def test_dicts_of_inputs_and_outputs_keep_their_keys() -> None:
+    """Where Keras has keys, they are the names."""
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    y = L.Dense(2, name="dense")(L.Add(name="add")([a, b]))
+    model = randomise(keras.Model({"b": b, "a": a}, {"logits": y, "features": L.ReLU()(y)}))
+    source = read(model)
+    inputs = inputs_of(source)
+    result = model(inputs)
+    values = evaluate(source.graph, inputs)
+    assert set(source.graph.inputs) == {"a", "b"} and set(values) == {"logits", "features"}
+    for key in values:
+        assert_close(values[key], keras.ops.convert_to_numpy(result[key]), key)
+
+
+def test_a_nested_model_with_several_inputs_and_outputs() -> None:
+    """Its outputs are named after it, and its inputs found by name where it has a dict of them."""
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    inside = L.Dense(4, name="d")(a)
+    inner = keras.Model({"b": b, "a": a}, [L.Subtract()([inside, b]), inside], name="inner")
+    x, y = keras.Input((4,), name="x"), keras.Input((4,), name="y")
+    first, second = inner({"a": x, "b": y})
+    graph = assert_agrees(randomise(keras.Model([x, y], [first, L.ReLU(name="r")(second)]))).graph
+    assert graph["inner_1"].source == "inner" and graph["r"].inputs == ("inner_1",)
+    assert graph["inner/d"].inputs == ("x",)
+
+
+def test_one_layer_with_two_outputs_of_the_model() -> None:
+    """Outputs of one layer are told apart."""
+    x = keras.Input((4,), name="x")
+    shared = L.Dense(4, name="dense")
+    y = shared(x)
+    graph = assert_agrees(randomise(keras.Model(x, [y, shared(y)]))).graph
+    assert dict(graph.outputs) == {"dense": "dense", "dense_1": "dense_1"}
+
+
+def test_an_input_that_nothing_reads_stays_an_input() -> None:
+    """The graph asks for what the model asks for."""
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    source = assert_agrees(randomise(keras.Model([a, b], L.Dense(2)(a))))
+    assert set(source.graph.inputs) == {"a", "b"}
+
+
+def test_part_of_a_model_is_a_model() -> None:
+    """Feature extractors, cut at either end, are read."""
+    model = residual_network()
+    cut = keras.Model(model.input, model.get_layer("join").output)
+    assert dict(assert_agrees(cut).graph.outputs) == {"join": "join"}
+    tail = keras.Model(model.get_layer("join").output, model.output)
+    assert assert_agrees(tail).graph.shapes["pool"] == (10,)
+
+
+def test_open_extents_come_from_the_example() -> None:
+    """With an example the extents are the example's; the batch size stays free."""
+    x = keras.Input((None, None, 2), name="x")
+    y = L.Conv2D(3, 3, strides=2, padding="same", activation="relu")(x)
+    model = randomise(keras.Model(x, L.GlobalMaxPooling2D()(y)))
+    for example in (
+        np.zeros((1, 7, 6, 2)),
+        {"x": np.zeros((2, 7, 6, 2))},
+        [np.zeros((1, 7, 6, 2))],
+    ):
+        assert assert_agrees(model, example).graph.shapes["x"] == (7, 6, 2)
+
+
+def test_open_extents_without_an_example_are_refused() -> None:
+    """The refusal names the input and what to do, and other refusals are listed with it."""
+    x = keras.Input((None, 2), name="x")
+    y = L.Activation("gelu", name="odd")(L.Conv1D(3, 3, padding="same", name="conv")(x))
+    with pytest.raises(UnsupportedLayerError) as info:
+        read(keras.Model(x, y))
+    assert [refusal.layer for refusal in info.value.refusals] == ["x", "odd"]
+    assert "example_input" in info.value.refusals[0].options
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (np.zeros((1, 7, 6, 3)), "does not fit"),
+        (np.zeros((1, 7, 6)), "does not fit"),
+        ({"y": np.zeros((1, 7, 6, 2))}, "names .'y'."),
+        ([np.zeros((1, 7, 6, 2))] * 2, "holds 2 arrays"),
+    ],
+)
+def test_an_example_that_does_not_fit_is_refused(example: Any, message: str) -> None:
+    """The message says what the input's shape or name is."""
+    model = keras.Sequential([keras.Input((None, None, 2), name="x"), L.Conv2D(3, 3)])
+    with pytest.raises(ReadError, match=message):
+        read(model, example)
+
+
+def test_activations_check_their_inputs() -> None:
+    """Missing, unknown and misshapen inputs are named."""
+    source = read(residual_network())
+    good = inputs_of(source)["image"]
+    with pytest.raises(GraphError, match=r"missing .'image'., unknown .'picture'."):
+        source.activations({"picture": good})
+    with pytest.raises(GraphError, match="'image' must be"):
+        source.activations({"image": good[:, 1:]})
+
+
+def test_tensors_of_the_backend_are_accepted() -> None:
+    """Inputs may be arrays or tensors, with or without a gradient."""
+    source = read(residual_network())
+    inputs = inputs_of(source)
+    wanted = source.activations(inputs)
+    found = source.activations({"image": keras.ops.convert_to_tensor(inputs["image"])})
+    assert_close(found["classes"], wanted["classes"])
+    assert all(type(value) is np.ndarray for value in found.values())
+
+
+def test_integer_images_are_read_as_numbers() -> None:
+    """An input declared as bytes takes the same values as a float input."""
+    x = keras.Input((4, 4, 1), name="x", dtype="uint8")
+    source = read(randomise(keras.Model(x, L.Dense(2)(L.Flatten()(L.Rescaling(1 / 255)(x))))))
+    image = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), np.uint8)
+    for name, value in source.activations({"x": image}).items():
+        assert_close(evaluate_all(source.graph, {"x": image})[name], value, name)
+
+
+def test_double_precision_weights_are_kept() -> None:
+    """A model in float64 is read in float64 and run on float64 inputs."""
+    x = keras.Input((5,), name="x", dtype="float64")
+    model = keras.Model(x, L.Dense(3, activation="tanh", dtype="float64", name="d")(x))
+    source = assert_agrees(randomise(model))
+    assert source.graph["d/linear"].layer.weight.dtype == np.float64
+    assert source.activations(inputs_of(source))["d"].dtype == np.float64
+
+
+def test_not_a_number_names_the_layer() -> None:
+    """Weights that are not finite are refused with the layer's name."""
+    model = residual_network()
+    layer = model.get_layer("separable")
+    kernel = keras.ops.convert_to_numpy(layer.pointwise_kernel).copy()
+    kernel[0, 0, 1, 2] = np.nan
+    layer.pointwise_kernel.assign(kernel)
+    with pytest.raises(GraphError, match=r"'separable/linear'.*1 of .* NaN or infinite"):
+        read(model)
+
+
+def test_the_front_door_finds_keras_models() -> None:
+    """`spikewright.frontends.read` sends a live Keras model here."""
+    assert read_any(residual_network()).framework == "keras"
+
+
+class Halved(keras.layers.Layer):
+    """A layer of the user's own."""
+
+    def call(self, inputs: Any) -> Any:
+        """Half of the input."""
+        return inputs * 0.5
+
+
+def test_a_user_can_register_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer of one's own is refused until it has a reader, and then read like any other."""
+    monkeypatch.setattr(registry, "_readers", own := dict(READERS))
+    x = keras.Input((4,), name="x")
+    model = randomise(keras.Model(x, L.Dense(3)(Halved(name="half")(x))))
+    with pytest.raises(UnsupportedLayerError, match=r"'half' \(Halved\): Halved has no reader"):
+        read(model)
+
+    @reads("Halved")
+    def halved(call: Call) -> str | None:
+        return call.add(ScaleShift(scale=array(0.5)))
+
+    assert "Halved" in own and "Halved" not in READERS
+    graph = assert_agrees(model).graph
+    assert graph["half"].source_kind == "Halved"
+    with pytest.raises(ValueError, match="Halved can be read already"):
+        reads("Halved")(halved)
