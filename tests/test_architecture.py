@@ -51,7 +51,9 @@ MAY_IMPORT["conversion"] = _LINE | {"verification"}
 MAY_IMPORT["pipeline"] = MAY_IMPORT["conversion"] | {"conversion"}
 MAY_IMPORT["testing"] = MAY_IMPORT["pipeline"] | {"pipeline"}
 MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}
-MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo"}
+MAY_IMPORT["inspection"] = MAY_IMPORT["demo"]
+MAY_IMPORT["explain"] = BASE | {"network", "engines", "simulator"}
+MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo", "explain", "inspection"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["cli"]
 
 # Packages whose files may import a framework at their top: they ask for it before anything else,

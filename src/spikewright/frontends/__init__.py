@@ -10,7 +10,7 @@ from spikewright.errors import ReadError
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph, evaluate_all
 
-__all__ = ["GraphBuilder", "Source", "read"]
+__all__ = ["SUFFIXES", "GraphBuilder", "Source", "read"]
 
 _BY_SUFFIX = {
     ".keras": "keras",
@@ -19,6 +19,8 @@ _BY_SUFFIX = {
     ".onnx": "onnx",
     ".pt2": "pytorch",
 }
+SUFFIXES = tuple(_BY_SUFFIX)
+"""What the paths of model files end in."""
 
 
 def _framework_of(model: Any) -> str | None:
