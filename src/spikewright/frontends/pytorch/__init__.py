@@ -1,0 +1,52 @@
+"""PyTorch models in: live modules, `torch.export` programs and `.pt2` files.
+
+Every model is read from the operators of its exported program, so what a module computes is read,
+whatever its Python code looks like::
+
+    import spikewright.frontends.pytorch as frontend
+
+    @frontend.reads("aten.hardsigmoid.default")
+    def _hard_sigmoid(call: frontend.Call) -> frontend.Value:
+        x = call.value("self")
+        return call.chain(x, ("scale", ScaleShift(...)), ("clip", Activation("relu6")), ...)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from spikewright._optional import require as _require
+
+_require("torch")
+
+from spikewright.frontends.pytorch import readers as _readers  # noqa: E402, F401  (registers)
+from spikewright.frontends.pytorch.call import Call, Cannot, Value  # noqa: E402
+from spikewright.frontends.pytorch.exporting import export  # noqa: E402
+from spikewright.frontends.pytorch.files import read_file  # noqa: E402
+from spikewright.frontends.pytorch.reading import read_program  # noqa: E402
+from spikewright.frontends.pytorch.registry import READERS, reads  # noqa: E402
+from spikewright.frontends.source import Source  # noqa: E402
+
+__all__ = ["READERS", "Call", "Cannot", "Value", "read", "reads"]
+
+
+def read(model: Any, example_input: Any = None) -> Source:
+    """Read a PyTorch model.
+
+    `model` is a `torch.nn.Module`, a `torch.export.ExportedProgram`, or a path to a `.pt2` file.
+    A module is traced in evaluation mode and left as it was; that needs `example_input`: an array
+    or tensor `(batch, *shape)`, a tuple of them, or `{forward argument: array}`. The size of the
+    batch axis stays free. Programs and files bring their shapes along.
+
+    The activations of the returned source come from running the program in PyTorch with the
+    weights that the module has at that time.
+
+    Raises `ReadError` when there is no usable example input or the module cannot be traced,
+    `UnsupportedLayerError` listing every layer that cannot be read, `DamagedFileError` for a file
+    that is not what it should be, `GraphError` naming a layer whose weights are not finite.
+    """
+    if isinstance(model, str | Path):
+        return read_file(Path(model))
+    exported = model if hasattr(model, "graph_signature") else export(model, example_input)
+    return read_program(exported)

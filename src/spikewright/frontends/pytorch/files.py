@@ -1,0 +1,176 @@
+"""`.pt2` files: read as data, so that nothing in them is executed.
+
+`torch.export.load` unpickles, evaluates expressions, imports modules and generates Python code from
+names, all from what the file says. So the file is not handed to it: its parts are checked against
+what `torch.export.save` writes (see `spikewright.frontends.pytorch.inspection`), and a new archive
+is made of those that are needed, without example inputs and compiled code. Pickles, which files of
+PyTorch before 2.8 hold their tensors in, must pass `torch.load(weights_only=True)`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spikewright.errors import DamagedFileError, ReadError, SpikewrightError
+from spikewright.frontends.pytorch.inspection import Suspicious, clean_payloads, clean_program
+from spikewright.frontends.pytorch.reading import read_program
+from spikewright.frontends.source import Source
+
+_MODEL = "models/model.json"
+_WEIGHTS = "data/weights/"
+_CONSTANTS = "data/constants/"
+_EXAMPLE = "data/sample_inputs/model.pt"
+_OLD_MODEL = "serialized_exported_program.json"
+_OLD_TENSORS = ("serialized_state_dict.pt", "serialized_constants.pt")
+_OLD_EXAMPLE = "serialized_example_inputs.pt"
+_MARKS = ("archive_format", "archive_version", "byteorder", "version", ".data/version")
+
+
+def read_file(path: Path) -> Source:
+    """Read the program in a file; raises what `load` and `read_program` raise."""
+    exported = load(path)
+    try:
+        return read_program(exported)
+    except SpikewrightError:
+        raise
+    except Exception as error:
+        raise DamagedFileError(
+            f"{path}: its program is malformed ({_short(error)}). Save it again."
+        ) from error
+
+
+def load(path: Path) -> Any:
+    """The `torch.export.ExportedProgram` in a file.
+
+    Raises `DamagedFileError` when the file is truncated, does not hold a program, or holds
+    something that could be executed.
+    """
+    try:
+        parts = _Parts(path)
+        archive = _old_archive(parts) if _OLD_MODEL in parts else _archive(parts)
+    except ReadError as error:
+        raise ReadError(f"{path}: {error}") from None
+    except Suspicious as error:
+        raise DamagedFileError(
+            f"{path}: {error}. It is not read, since files must be data. Save the model again with "
+            "torch.export.save."
+        ) from None
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError, RuntimeError,
+            AttributeError, RecursionError, NotImplementedError) as error:  # fmt: skip
+        raise DamagedFileError(
+            f"{path}: not a file that torch.export.save wrote ({_short(error)}). Save it again."
+        ) from error
+    try:
+        return torch.export.load(archive)
+    except Exception as error:
+        raise DamagedFileError(
+            f"{path}: PyTorch {torch.__version__} cannot read the program in it, written by "
+            f"PyTorch {parts.version} ({_short(error)}). Save it again with this version."
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
+
+
+class _Parts:
+    """The members of an archive without the folder that they are all in."""
+
+    version = "unknown"
+
+    def __init__(self, path: Path) -> None:
+        content = path.read_bytes()
+        self._archive = zipfile.ZipFile(io.BytesIO(content))
+        names = [info.filename for info in self._archive.infolist()]
+        self.root = "" if _OLD_MODEL in names else f"{names[0].split('/')[0]}/"
+        self._members = {
+            info.filename.removeprefix(self.root): info
+            for info in self._archive.infolist()
+            if info.filename.startswith(self.root)
+        }
+        if len(set(names)) < len(names):
+            raise Suspicious("it holds two members of one name")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def __getitem__(self, name: str) -> bytes:
+        info = self._members[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise Suspicious(f"its member {name!r} is compressed, which PyTorch never does")
+        return self._archive.read(info)
+
+    def program(self, name: str) -> tuple[str, bytes]:
+        """The program in a member, checked and without what is not needed."""
+        document = json.loads(self[name])
+        self.version = str(document.get("torch_version", "unknown"))[:40]
+        return name, json.dumps(clean_program(document)).encode()
+
+
+def _archive(parts: _Parts) -> io.BytesIO:
+    """A new archive in the layout of PyTorch 2.8 and later."""
+    if _MODEL not in parts:
+        raise KeyError(f"it has no member {_MODEL!r}")
+    members = dict([parts.program(_MODEL), (_EXAMPLE, b"")])
+    members.update({name: parts[name] for name in _MARKS if name in parts})
+    for folder, prefix in ((_WEIGHTS, "weight_"), (_CONSTANTS, "tensor_")):
+        whole = f"{folder}model.pt"
+        kind = folder.split("/")[1]
+        if whole in parts:
+            members[whole] = _tensors(parts, whole)
+            continue
+        config = f"{folder}model_{kind}_config.json"
+        payloads = clean_payloads(json.loads(parts[config]), prefix)
+        members[config] = json.dumps({"config": payloads}).encode()
+        for payload in payloads.values():
+            name = folder + payload["path_name"]
+            members[name] = parts[name]
+            _check_extent(payload, len(members[name]))
+    return _pack(members, "archive/")
+
+
+def _old_archive(parts: _Parts) -> io.BytesIO:
+    """A new archive in the layout of PyTorch before 2.8."""
+    members = dict([parts.program(_OLD_MODEL), ("version", parts["version"])])
+    members.update({name: _tensors(parts, name) for name in _OLD_TENSORS})
+    members[_OLD_EXAMPLE] = b""
+    return _pack(members, "")
+
+
+def _tensors(parts: _Parts, name: str) -> bytes:
+    """A pickle that holds nothing but tensors."""
+    content = parts[name]
+    if content:
+        try:
+            torch.load(io.BytesIO(content), weights_only=True)
+        except Exception as error:
+            raise Suspicious(
+                f"its member {name!r} holds more than tensors ({_short(error)})"
+            ) from None
+    return content
+
+
+def _check_extent(payload: Mapping[str, Any], stored: int) -> None:
+    """A small file must not claim huge tensors (which repeat their values)."""
+    values = 1
+    for size in payload["tensor_meta"]["sizes"]:
+        values *= size["as_int"]
+    if not 0 <= values <= stored + 2**24:
+        raise Suspicious(f"a tensor of {values} values has {stored} bytes")
+
+
+def _pack(members: Mapping[str, bytes], root: str) -> io.BytesIO:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for name, content in members.items():
+            file.writestr(root + name, content)
+    archive.seek(0)
+    return archive

@@ -1,0 +1,121 @@
+"""Programs without side effects: in-place operators become ordinary ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from spikewright.frontends.pytorch.folding import is_foldable
+from spikewright.frontends.pytorch.naming import owner
+from spikewright.frontends.pytorch.program import Program, full_name, is_size, take_apart
+from spikewright.frontends.pytorch.registry import READERS
+
+_WITH_GRADIENTS = "wrap_with_set_grad_enabled"
+_STORE = "aten.copy.default"  # how a program writes into its buffers
+_COMPOSITE = "CompositeImplicitAutograd"
+_FRESH = frozenset(
+    f"aten.{name}"
+    for name in (
+        "linear.default", "matmul.default", "batch_norm.default", "relu6.default",
+        *(f"conv{rank}d.{kind}" for rank in (1, 2, 3) for kind in ("default", "padding")),
+        *(f"max_pool{rank}d.default" for rank in (1, 2, 3)),
+        *(f"adaptive_avg_pool{rank}d.default" for rank in (1, 2, 3)),
+    )
+)  # fmt: skip
+"""Composite operators whose result is never their operand; others may hand that on."""
+
+
+def functional_name(target: Any) -> str:
+    """Full name of an operator, or of its ordinary form where it works in place."""
+    name = full_name(target)
+    if _is_in_place(target):
+        namespace, packet, overload = name.split(".")
+        return f"{namespace}.{packet.removesuffix('_')}.{overload}"
+    return name
+
+
+def ordinary(target: Any) -> Any:
+    """An operator, or its ordinary form where it works in place and has one."""
+    if not _is_in_place(target):
+        return target
+    namespace, packet, overload = functional_name(target).split(".")
+    found = getattr(getattr(torch.ops, namespace), packet, None)
+    return getattr(found, overload, None)
+
+
+def without_side_effects(exported: Any) -> Program:
+    """The program, in which in-place operators may be read as ordinary ones.
+
+    Where an in-place operator changes a value that is used again, or blocks have a gradient mode
+    of their own, PyTorch retraces the program, on values without data. It is only asked to where
+    all operators are known; otherwise the program comes back as it is, with every operator counted
+    as live, so that all the unknown ones are refused.
+    """
+    if _is_plain(exported):
+        return take_apart(exported)
+    calls = [node for node in exported.graph.nodes if node.op == "call_function"]
+    if all(_is_known(node) for node in calls):
+        return take_apart(exported.run_decompositions({}))
+    return take_apart(exported, everything=True)
+
+
+def _is_in_place(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload) and bool(target._schema.is_mutable)
+
+
+def _is_plain(exported: Any) -> bool:
+    """Whether every in-place operator changes a value that nothing else sees afterwards."""
+    inputs = exported.graph_signature.user_inputs
+    position = {node: index for index, node in enumerate(exported.graph.nodes)}
+    plain: set[Any] = set()
+    for node in position:
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            return False
+        if node.op == "call_function" and _is_in_place(node.target):
+            changed = node.args[0]
+            source = owner(changed)
+            if source.op == "placeholder":
+                own = source.name in inputs
+            else:
+                own = source in plain or not _may_hand_on(source)
+            if not own or not _changes_only(node, changed, position):
+                return False
+            plain.add(node)
+    return True
+
+
+def _changes_only(node: Any, changed: Any, position: dict[Any, int]) -> bool:
+    """Whether an operator changes its first operand alone, which nothing sees afterwards."""
+    written = [
+        index
+        for index, argument in enumerate(node.target._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+    return written == [0] and all(
+        user is node or (position[user] < position[node] and not _may_hand_on(user))
+        for user in changed.users
+    )
+
+
+def _may_hand_on(node: Any) -> bool:
+    """Whether the result of a node may share its memory with an operand."""
+    if is_size(node):
+        return False
+    target = owner(node).target
+    if not isinstance(target, torch._ops.OpOverload):
+        return True
+    if any(result.alias_info is not None for result in target._schema.returns):
+        return True
+    composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), _COMPOSITE)
+    return bool(composite) and str(target) not in _FRESH
+
+
+def _is_known(node: Any) -> bool:
+    if full_name(node.target) == _WITH_GRADIENTS:
+        block = getattr(node.graph.owning_module, node.args[1].target)
+        return all(_is_known(inner) for inner in block.graph.nodes if inner.op == "call_function")
+    name = functional_name(node.target)
+    if name in READERS or name in ("getitem", _STORE) or is_size(node):
+        return True
+    return is_foldable(ordinary(node.target))

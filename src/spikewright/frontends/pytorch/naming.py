@@ -1,0 +1,125 @@
+"""Names for the nodes of a graph: paths of modules, and where their code stands."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
+_INSIDE_TORCH = re.compile(r"[\\/](?:site|dist)-packages[\\/]torch[\\/]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an operator comes from.
+
+    `name` is what its node shall be called, `source` the layer that it belongs to, `kind` that
+    layer's class or the operator, `location` the user's `file:line`.
+    """
+
+    name: str
+    source: str
+    kind: str
+    location: str
+
+
+@dataclass(frozen=True)
+class _Module:
+    key: str  # differs from call to call of one module
+    path: str
+    kind: str
+
+
+def base_name(node: Any) -> str:
+    """Short name of an operator: `relu` for `aten.relu_.default`."""
+    name = str(node.target)
+    packet = name.split(".")[1] if name.count(".") == 2 else name
+    return packet.strip("_") or name
+
+
+def owner(node: Any) -> Any:
+    """The operator whose result a node is: for `getitem` what it picks from, else the node."""
+    while node.target is operator.getitem:
+        node = node.args[0]
+    return node
+
+
+def location(node: Any) -> str:
+    """`file:line` of the innermost frame that is not PyTorch's own, or an empty text."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    users = [(path, line) for path, line in frames if not _INSIDE_TORCH.search(path)]
+    return ":".join(users[-1]) if users else ""
+
+
+def place_all(nodes: Collection[Any]) -> dict[Any, Place]:
+    """The place of every operator among `nodes`, which are in the order of the program.
+
+    The operator that makes the result of a module without submodules is named as the module;
+    what comes before it inside the module is `path/operator`; an operator that stands in the
+    code of a module with submodules is `path.operator`.
+    """
+    stacks = {node: _stack(node) for node in nodes}
+    with_submodules = {module.path for stack in stacks.values() for module in stack[:-1]}
+    leaf_of = {
+        node: stack[-1]
+        for node, stack in stacks.items()
+        if stack and stack[-1].path and stack[-1].path not in with_submodules
+    }
+    results: dict[str, list[Any]] = {}
+    for node, leaf in leaf_of.items():
+        if node is owner(node) and _is_used_outside(node, leaf, leaf_of, nodes):
+            results.setdefault(leaf.key, []).append(node)
+    places = {}
+    for node in nodes:
+        if node is owner(node):
+            enclosing = next((m.path for m in reversed(stacks[node]) if m.path), "")
+            places[node] = _place(node, enclosing, leaf_of.get(node), results)
+    return places
+
+
+def _stack(node: Any) -> list[_Module]:
+    modules = []
+    for key, (path, kind) in (node.meta.get("nn_module_stack") or {}).items():
+        if str(key).startswith("_empty_nn_module_stack"):
+            continue
+        name = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+        clean = re.sub(r"@\d+", "", path.removeprefix("L['self'].").removeprefix("L['self']"))
+        modules.append(_Module(str(key), clean, name.rsplit(".", 1)[-1]))
+    return modules
+
+
+def _is_used_outside(
+    node: Any, leaf: _Module, leaf_of: dict[Any, _Module], nodes: Collection[Any]
+) -> bool:
+    """Whether something outside of this call of the module reads the node's result."""
+    for user in node.users:
+        if user.op == "output":
+            return True
+        if user not in nodes:
+            continue
+        if user.target is operator.getitem:
+            if _is_used_outside(user, leaf, leaf_of, nodes):
+                return True
+        elif user not in leaf_of or leaf_of[user].key != leaf.key:
+            return True
+    return False
+
+
+def _place(node: Any, enclosing: str, leaf: _Module | None, results: dict[str, list[Any]]) -> Place:
+    name = base_name(node)
+    if leaf is None:
+        full = f"{enclosing}.{name}" if enclosing else name
+        return Place(full, full, name, location(node))
+    is_result = results.get(leaf.key) == [node]
+    return Place(
+        leaf.path if is_result else f"{leaf.path}/{name}", leaf.path, leaf.kind, location(node)
+    )
+
+
+def place_of_constant(node: Any) -> Place:
+    """The place of an operator that does not depend on the inputs."""
+    enclosing = next((m.path for m in reversed(_stack(node)) if m.path), "")
+    return _place(node, enclosing, None, {})

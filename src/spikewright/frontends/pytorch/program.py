@@ -1,0 +1,191 @@
+"""An exported program, taken apart: inputs, constants, outputs, and the operators they need."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from spikewright.errors import ReadError
+from spikewright.graph import unique_name
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sizes of the batch axis in a program: symbols where it is free, numbers where it is not."""
+
+    sizes: tuple[Any, ...]
+
+    @property
+    def fixed(self) -> int | None:
+        """The one size that the program was exported for, or None where any will do."""
+        return next((size for size in self.sizes if isinstance(size, int)), None)
+
+    def factor(self, size: Any) -> int:
+        """`m` where `size` is `m` batches for a whole number `m`, 0 where it is not."""
+        for batch in self.sizes:
+            wanted = _expression(size)
+            if isinstance(wanted, int) != isinstance(batch, int):
+                continue
+            if isinstance(wanted, int):
+                whole, rest = divmod(wanted, batch)
+                if rest == 0:
+                    return whole
+            elif (wanted / batch).is_Integer:
+                return int(wanted / batch)
+        return 0
+
+
+def settled(size: Any) -> Any:
+    """A size as a number, where the program has settled on one in the course of tracing."""
+    expression = _expression(size)
+    return expression if isinstance(expression, int) else size
+
+
+def sizes_of(tensor: Any) -> tuple[Any, ...]:
+    """Extents of a tensor without data: numbers, and symbols where they depend on the batch."""
+    return tuple(map(settled, tensor.shape))
+
+
+def _expression(size: Any) -> Any:
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    expression = size.node.expr
+    return int(expression) if expression.is_Integer else expression
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The parts of an `ExportedProgram`; `Any` stands for nodes of its `torch.fx` graph.
+
+    `inputs` and `constants` (parameters, buffers, arguments without axes) are by placeholder,
+    `outputs` by name. `live` are the nodes that the outputs need, in order; `dependent` are those
+    of them that depend on the inputs. `state` names the buffers, by placeholder, that a run of the
+    program changes.
+    """
+
+    exported: Any
+    inputs: dict[Any, tuple[int, ...]]
+    batch: Batch
+    constants: dict[Any, Any]
+    outputs: dict[str, Any]
+    live: dict[Any, None]
+    dependent: dict[Any, None]
+    state: dict[Any, str]
+
+
+def take_apart(exported: Any, everything: bool = False) -> Program:
+    """Take a `torch.export.ExportedProgram` apart; `everything` counts unused operators as live.
+
+    Raises `ReadError` when its inputs have no batch axis, or another axis of free size.
+    """
+    placeholders = [node for node in exported.graph.nodes if node.op == "placeholder"]
+    signature = exported.graph_signature
+    changed = {
+        spec.target
+        for spec in signature.output_specs
+        if spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION")
+    }
+    inputs, sizes, constants, state = {}, [], {}, {}
+    for node, spec in zip(placeholders, signature.input_specs, strict=True):
+        value = node.meta.get("val")
+        if spec.kind.name != "USER_INPUT":
+            constants[node] = _held(exported, spec.target)
+            if spec.target in changed:
+                state[node] = spec.target
+        elif isinstance(value, torch.Tensor):
+            inputs[node] = _unbatched(node.name, sizes_of(value))
+            sizes.append(_expression(value.shape[0]))
+        else:
+            constants[node] = getattr(spec.arg, "value", value)
+    if not inputs:
+        raise ReadError("the program has no tensor as its input")
+    outputs = _outputs(exported)
+    live = _needed(exported.graph, exported.graph.nodes if everything else outputs.values())
+    return Program(
+        exported,
+        inputs,
+        Batch(tuple(dict.fromkeys(sizes))),
+        constants,
+        outputs,
+        live,
+        _dependent(live, inputs),
+        {node: target for node, target in state.items() if node in live},
+    )
+
+
+def _unbatched(name: str, shape: Any) -> tuple[int, ...]:
+    free = [axis for axis, size in enumerate(shape) if axis and not isinstance(size, int)]
+    if free:
+        raise ReadError(
+            f"input {name!r} has a free size on axis {free[0]}; only the batch axis may be free. "
+            "Export the program again with a fixed size there."
+        )
+    if not len(shape):
+        raise ReadError(f"input {name!r} is a scalar; inputs need a batch axis, (batch, *shape).")
+    return tuple(shape[1:])
+
+
+def _held(exported: Any, target: str) -> Any:
+    for store in (exported.state_dict, exported.constants):
+        if target in store:
+            return store[target]
+    raise ReadError(f"the program holds no tensor {target!r}, which it needs")
+
+
+def _outputs(exported: Any) -> dict[str, Any]:
+    """Nodes, or constants, that the program returns, by their names in what it returns."""
+    (output,) = [node for node in exported.graph.nodes if node.op == "output"]
+    specs = exported.graph_signature.output_specs
+    returned = [
+        value
+        for value, spec in zip(output.args[0], specs, strict=True)
+        if spec.kind.name in ("USER_OUTPUT", "LOSS_OUTPUT")
+    ]
+    structure = pytree.tree_unflatten(list(range(len(returned))), exported.call_spec.out_spec)
+    named: dict[str, Any] = {}
+    for path, position in pytree.tree_flatten_with_path(structure)[0]:
+        if returned[position] is not None:
+            named[unique_name(_output_name(path, len(returned)), named)] = returned[position]
+    return named
+
+
+def _output_name(path: Any, count: int) -> str:
+    """`output`, `output_0`, or the keys of a dictionary on the way to the value."""
+    steps = [getattr(step, "key", getattr(step, "idx", getattr(step, "name", ""))) for step in path]
+    if all(isinstance(step, int) for step in steps):
+        return "output" if count == 1 else "_".join(["output", *map(str, steps)])
+    return "_".join(map(str, steps))
+
+
+def _needed(graph: Any, outputs: Iterable[Any]) -> dict[Any, None]:
+    needed = {node for node in outputs if isinstance(node, torch.fx.Node)}
+    for node in reversed(graph.nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return {node: None for node in graph.nodes if node in needed}
+
+
+def _dependent(live: Iterable[Any], inputs: Iterable[Any]) -> dict[Any, None]:
+    """Nodes that compute tensors from the inputs (sizes are not among them)."""
+    found = set(inputs)
+    for node in live:
+        if node.op != "call_function" or found.isdisjoint(node.all_input_nodes):
+            continue
+        if not is_size(node):
+            found.add(node)
+    return {node: None for node in live if node in found and node.op != "placeholder"}
+
+
+def is_size(node: Any) -> bool:
+    """Whether a node computes with sizes only."""
+    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool | int)
+
+
+def full_name(target: Any) -> str:
+    """Full name of an operator, such as `aten.relu.default` or `getitem`."""
+    return "getitem" if target is operator.getitem else str(target)

@@ -1,0 +1,45 @@
+"""Operators that pass their values on: copies, dropout in evaluation, conversions."""
+
+from __future__ import annotations
+
+import torch
+
+from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.registry import reads
+from spikewright.graph.layers import Identity
+
+
+@reads(
+    "aten.clone.default", "aten.contiguous.default", "aten.alias.default", "aten.detach.default",
+    "aten.lift_fresh_copy.default", "aten.positive.default",
+)  # fmt: skip
+def _copy(call: Call) -> Value:
+    return call.add(Identity(), call.value("self"))
+
+
+@reads(
+    "aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
+    "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
+)  # fmt: skip
+def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
+    if call["train"] is not False and call["p"] > 0:
+        raise Cannot(
+            "it drops values at random, which is meant for training only",
+            "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
+        )
+    value = call.add(Identity(), call.value("input"))
+    return (value, None) if "native" in call.target else value
+
+
+@reads(
+    "aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other",
+    "aten._to_copy.default", "aten.type_as.default",
+)  # fmt: skip
+def _convert(call: Call) -> Value:
+    to = call.results.dtype
+    if to not in (torch.float32, torch.float64) and to != call.dtype:
+        raise Cannot(
+            f"it rounds values to {str(to).removeprefix('torch.')}",
+            "Convert the model to float32 first: model.float().",
+        )
+    return call.add(Identity(), call.value("self"))

@@ -1,0 +1,187 @@
+"""Walks an exported program and builds the graph."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
+from spikewright.frontends.pytorch.folding import fold, is_foldable
+from spikewright.frontends.pytorch.functional import functional_name, ordinary, without_side_effects
+from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_constant
+from spikewright.frontends.pytorch.program import Program, full_name, is_size, settled, sizes_of
+from spikewright.frontends.pytorch.reasons import why_not
+from spikewright.frontends.pytorch.registry import READERS
+from spikewright.frontends.pytorch.running import run
+from spikewright.frontends.source import GraphBuilder, Source, Values
+from spikewright.graph import Graph
+
+
+def read_program(exported: Any) -> Source:
+    """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`."""
+    program = without_side_effects(exported)
+    walk = _Walk(program)
+    graph = walk.graph()
+    observed = {node: name for name, node in walk.observed.items() if name in graph}
+
+    def activations(inputs: Values) -> Any:
+        return run(program, graph, observed, inputs)
+
+    return Source(graph, "pytorch", activations)
+
+
+@dataclass
+class _Walk:
+    """What every node of the program stands for, found one node after another.
+
+    `values` holds a `Value` for what depends on the inputs, a tensor or number for constants, and
+    tuples of them; `observed` says in which node of the program a graph's node can be observed.
+    """
+
+    program: Program
+    builder: GraphBuilder = field(default_factory=GraphBuilder)
+    values: dict[Any, Any] = field(default_factory=dict)
+    observed: dict[str, Any] = field(default_factory=dict)
+    places: Mapping[Any, Place] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.places = place_all(self.program.dependent)
+        self.values.update(self.program.constants)
+        for node, shape in self.program.inputs.items():
+            self._keep(node, Value(self.builder.input(node.name, shape), shape))
+        for node in self.program.live:
+            if node.op == "call_function":
+                self._keep(node, self._meaning(node))
+
+    def graph(self) -> Graph:
+        """The graph of what the outputs need; raises for everything that was refused."""
+        for target in self.program.state.values():
+            self.builder.refuse(
+                target,
+                "buffer",
+                "the forward pass changes it, so outputs depend on what was seen before",
+                "Keep state out of the forward pass in evaluation mode.",
+            )
+        outputs: dict[str, str | None] = {}
+        for name, node in self.program.outputs.items():
+            value = self.values[node] if isinstance(node, torch.fx.Node) else node
+            if not isinstance(value, Value):
+                self.builder.refuse(name, "output", "this output does not depend on the input")
+            elif value.merged:
+                self.builder.refuse(
+                    name, "output", "the batch axis of this output is merged with another axis"
+                )
+            else:
+                outputs[name] = value.name
+        return self.builder.build(outputs)
+
+    def _keep(self, node: Any, value: Any) -> None:
+        self.values[node] = value
+        if isinstance(value, Value) and value.name is not None:
+            self.observed.setdefault(value.name, node)
+
+    def _meaning(self, node: Any) -> Any:
+        """What a node stands for; refusals are noted and leave a value without a name."""
+        if is_size(node):
+            size = node.meta["val"]
+            return settled(size) if isinstance(size, torch.SymInt) else size
+        place = self.places.get(owner(node)) or place_of_constant(node)
+        try:
+            if node.target is operator.getitem:
+                return self._item(node)
+            args = [self._resolve(argument) for argument in node.args]
+            kwargs = {name: self._resolve(argument) for name, argument in node.kwargs.items()}
+            if not _values_in([*args, *kwargs.values()]):
+                return self._constant(node, args, kwargs)
+            return self._read(node, place, args, kwargs)
+        except Lost:
+            pass  # what is missing was refused where it got lost
+        except Cannot as why:
+            kind = f"{place.kind}: {full_name(node.target)}"
+            self.builder.refuse(place.name, kind, why.reason, why.options, place.location)
+        return self._lost(node.meta.get("val") if node in self.program.dependent else None)
+
+    def _item(self, node: Any) -> Any:
+        results, index = self.values[node.args[0]], node.args[1]
+        if isinstance(results, Value):
+            raise Lost
+        if results[index] is None:
+            raise Cannot(f"its result number {index} is used, which has no reading")
+        return results[index]
+
+    def _constant(self, node: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        target = ordinary(node.target)
+        if not is_foldable(target):
+            reason, options = why_not(full_name(node.target))
+            raise Cannot(f"it is applied to constants, and {reason}", options)
+        return fold(target, args, kwargs)
+
+    def _resolve(self, argument: Any) -> Any:
+        if isinstance(argument, torch.fx.Node):
+            return self.values[argument]
+        if isinstance(argument, list | tuple):
+            return [self._resolve(item) for item in argument]
+        return argument
+
+    def _read(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        reader = READERS.get(functional_name(node.target))
+        if reader is None:
+            raise Cannot(*why_not(full_name(node.target)))
+        if any(value.shape is None for value in _values_in([*args, *kwargs.values()])):
+            raise Lost
+        result = reader(self._call(node, place, args, kwargs))
+        expected = node.meta["val"]
+        if isinstance(result, tuple):
+            for one, shape in zip(result, expected, strict=False):
+                self._check(one, shape)
+        else:
+            self._check(result, expected)
+        return result
+
+    def _call(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Call:
+        parameters = node.target._schema.arguments
+        arguments = {p.name: p.default_value for p in parameters if p.has_default_value()}
+        arguments.update(zip((p.name for p in parameters), args, strict=False))
+        arguments.update(kwargs)
+        operands = (operand.meta.get("val") for operand in node.all_input_nodes)
+        return Call(
+            functional_name(node.target),
+            arguments,
+            node.meta["val"],
+            place,
+            self.builder,
+            self.program.batch,
+            next((value.dtype for value in operands if isinstance(value, torch.Tensor)), None),
+        )
+
+    def _check(self, value: Any, expected: Any) -> None:
+        """A reading must have the shape of what it reads: one that has not would be silent."""
+        if not isinstance(value, Value) or value.shape is None:
+            return
+        sizes = sizes_of(expected)
+        factor = self.program.batch.factor(sizes[0]) if sizes else 0
+        found = (factor, *sizes[1:]) if value.merged else sizes[1:]
+        if not factor or found != value.shape or not (value.merged or factor == 1):
+            raise Cannot(
+                f"PyTorch makes {pretty(sizes)} of it, which does not match its reading "
+                f"(batch, {pretty(value.shape)[1:]}"
+            )
+
+    def _lost(self, expected: Any) -> Any:
+        """A value that could not be read, of the shape that it has in the program."""
+        if isinstance(expected, list | tuple):
+            return tuple(self._lost(one) for one in expected)
+        sizes = sizes_of(expected) if isinstance(expected, torch.Tensor) else ()
+        whole = sizes and self.program.batch.factor(sizes[0]) == 1
+        fixed = all(isinstance(size, int) for size in sizes[1:])
+        return Value(None, sizes[1:] if whole and fixed else None)
+
+
+def _values_in(argument: Any) -> list[Value]:
+    if isinstance(argument, list | tuple):
+        return [value for item in argument for value in _values_in(item)]
+    return [argument] if isinstance(argument, Value) else []

@@ -1,0 +1,437 @@
+"""Modules, views, names, inputs and outputs of PyTorch models."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_helpers import Of, check, check_values, randomised, samples
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from spikewright.frontends.pytorch import Call, Value, read, reads, registry
+from spikewright.graph import evaluate, to_text
+from spikewright.graph.layers import Activation, Affine, ScaleShift
+
+
+def _names(graph: Any) -> list[str]:
+    return [node.name for node in graph]
+
+
+class _Block(nn.Module):
+    """Two convolutions around one reused ReLU, and a residual sum."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU(inplace)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv2(self.relu(self.bn1(self.conv1(x))))
+        y += x
+        return self.relu(y)
+
+
+class _Gate(nn.Module):
+    """A module without submodules whose forward pass has several operators."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(F.avg_pool2d(x, 2)) * 0.5
+
+
+def test_nodes_are_named_after_modules() -> None:
+    """A module's last operator has its path, others path/operator, functions path.operator."""
+    model = Of(
+        lambda m, x: m.head(torch.flatten(m.gate(m.layer(m.stem(x))), 1)),
+        stem=nn.Conv2d(3, 4, 1),
+        layer=nn.Sequential(_Block(False), _Block(False)),
+        gate=_Gate(),
+        head=nn.Linear(36, 5),
+    )
+    graph = check(randomised(model), (3, 6, 6))
+    assert _names(graph) == [
+        "inputs_0", "stem",
+        "layer.0.conv1", "layer.0.bn1", "layer.0.relu", "layer.0.conv2", "layer.0.add",
+        "layer.0.relu_1",
+        "layer.1.conv1", "layer.1.bn1", "layer.1.relu", "layer.1.conv2", "layer.1.add",
+        "layer.1.relu_1",
+        "gate/avg_pool2d", "gate/relu", "gate", "flatten", "head",
+    ]  # fmt: skip
+    assert dict(graph.outputs) == {"output": "head"}
+
+
+def test_source_layers_are_kept_beside_the_names() -> None:
+    """Every node says which layer it belongs to, and what the source calls it."""
+    graph = check(
+        randomised(Of(lambda m, x: m.gate(m.a(x)) + 1, a=nn.ReLU(), gate=_Gate())), (3, 4, 4)
+    )
+    assert [(n.name, n.source, n.source_kind) for n in graph][1:] == [
+        ("a", "a", "ReLU"),
+        ("gate/avg_pool2d", "gate", "_Gate"),
+        ("gate/relu", "gate", "_Gate"),
+        ("gate", "gate", "_Gate"),
+        ("add", "add", "add"),
+    ]
+
+
+def test_in_place_operators_read_as_ordinary_ones() -> None:
+    """In-place ReLU and `+=` give the graph that their ordinary forms give."""
+    ordinary = check(randomised(nn.Sequential(_Block(False), _Block(False))), (4, 5, 5))
+    in_place = check(randomised(nn.Sequential(_Block(True), _Block(True))), (4, 5, 5))
+    assert to_text(ordinary) == to_text(in_place)
+
+
+def test_in_place_change_of_a_view_reaches_the_whole_value() -> None:
+    """A change through a view, and a later use of the changed value, are both seen."""
+
+    def forward(_: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = x * 2
+        z = F.relu_(y)
+        y.view(-1, 12).add_(1.0)
+        return y + z
+
+    graph = check(Of(forward), (3, 4))
+    x = np.linspace(-1, 1, 24).reshape(2, 3, 4)
+    expected = 2 * (np.maximum(2 * x, 0) + 1)
+    np.testing.assert_allclose(evaluate(graph, {"inputs_0": x})["output"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_gradient_modes_inside_the_forward_pass_are_seen_through(mode: Any) -> None:
+    """Blocks under no_grad or enable_grad are part of the network."""
+
+    def forward(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with mode():
+            y = m.a(x)
+        return m.b(y)
+
+    assert _names(check(Of(forward, a=nn.Linear(4, 4), b=nn.ReLU()), (4,)))[-1] == "b"
+
+
+def _options() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+    image, row = (4, 7, 6), (5,)
+    return {
+        "depthwise": (nn.Conv2d(4, 8, 3, groups=4), image),
+        "same": (nn.Conv2d(4, 2, (3, 4), padding="same", dilation=(2, 1)), image),
+        "valid": (nn.Conv1d(4, 2, 3, padding="valid", stride=2), (4, 9)),
+        "asymmetric": (nn.Conv2d(4, 2, (1, 3), stride=(2, 1), padding=(0, 2), bias=False), image),
+        "volume": (nn.Conv3d(2, 3, 2, stride=2, padding=1), (2, 4, 5, 4)),
+        "bn1d": (nn.BatchNorm1d(5), row),
+        "bn1d sequence": (nn.BatchNorm1d(4), (4, 5)),
+        "bn2d plain": (nn.BatchNorm2d(4, affine=False, eps=0.1), image),
+        "bn3d": (nn.BatchNorm3d(2), (2, 2, 3, 2)),
+        "linear on axes": (nn.Linear(6, 3, bias=False), image),
+        "max ceil": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), image),
+        "max dilated": (nn.MaxPool2d(2, 1, dilation=2), image),
+        "avg ceil": (nn.AvgPool2d(3, 2, 1, ceil_mode=True), image),
+        "avg without pad": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), image),
+        "avg divisor": (nn.AvgPool2d(2, divisor_override=3), image),
+        "avg divisor ceil": (nn.AvgPool2d(3, 2, 1, True, True, divisor_override=5), image),
+        "avg 1d": (nn.AvgPool1d(3, 2, 1), (4, 9)),
+        "avg 3d": (nn.AvgPool3d(2, divisor_override=7), (2, 4, 4, 4)),
+        "adaptive": (nn.AdaptiveAvgPool2d((3, None)), image),
+        "adaptive 1": (nn.AdaptiveAvgPool1d(1), (4, 9)),
+        "adaptive 3d": (nn.AdaptiveAvgPool3d(2), (2, 5, 3, 4)),
+        "adaptive max": (nn.AdaptiveMaxPool2d(1), image),
+        "relu6": (nn.ReLU6(), image),
+        "hardtanh": (nn.Hardtanh(0.0, 6.0), image),
+        "leaky": (nn.LeakyReLU(0.3), image),
+        "prelu": (nn.PReLU(), image),
+        "threshold": (nn.Threshold(0, 0), image),
+        "softplus": (nn.Softplus(), image),
+        "softmax": (nn.Softmax(dim=1), image),
+        "dropout": (nn.Dropout2d(0.5), image),
+        "zero pad": (nn.ZeroPad2d((1, -2, 3, -1)), image),
+        "constant pad": (nn.ConstantPad1d((2, 1), 0.0), (4, 5)),
+        "upsample": (nn.Upsample(scale_factor=(2, 3)), image),
+        "upsample to size": (nn.Upsample(size=(7, 18)), image),
+        "upsample 3d": (nn.Upsample(scale_factor=2), (2, 3, 2, 2)),
+        "flatten": (nn.Flatten(), image),
+        "unflatten": (nn.Unflatten(1, (2, 2)), image),
+        "shuffle": (nn.PixelShuffle(2), image),
+        "channels": (nn.ChannelShuffle(2), image),
+        "identity": (nn.Sequential(nn.Identity(), nn.Tanh()), image),
+        "weight norm": (parametrizations.weight_norm(nn.Conv2d(4, 3, 2)), image),
+        "spectral norm": (parametrizations.spectral_norm(nn.Linear(5, 3)), row),
+    }
+
+
+@pytest.mark.parametrize("name", list(_options()))
+def test_module_options(name: str) -> None:
+    """Modules compute what they compute in PyTorch under each option, alone and in a row."""
+    torch.manual_seed(0)
+    module, shape = _options()[name]
+    graph = check(Of(lambda m, x: m.layer(x), layer=randomised(module)), shape)
+    last = graph.nodes[-1]
+    assert last.name in ("layer", "layer.1")
+
+
+def test_parametrised_weights_are_computed_once() -> None:
+    """Weight normalisation leaves one convolution, named as the layer."""
+    layer = randomised(parametrizations.weight_norm(nn.Conv2d(4, 3, 2)))
+    assert _names(check(Of(lambda m, x: m.conv(x), conv=layer), (4, 5, 5))) == ["inputs_0", "conv"]
+
+
+_sizes = st.integers(1, 4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kernel=st.tuples(_sizes, _sizes),
+    stride=st.tuples(_sizes, _sizes),
+    dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    pad=st.integers(0, 3),
+    ceil=st.booleans(),
+    include=st.booleans(),
+    what=st.sampled_from(["conv", "max", "avg"]),
+)
+def test_windows_of_any_geometry(
+    kernel: Any, stride: Any, dilation: Any, pad: int, ceil: bool, include: bool, what: str
+) -> None:
+    """Convolution and pooling agree with PyTorch for every size, stride, padding and dilation."""
+    pads = tuple(min(pad, k // 2) for k in kernel)
+    layers = {
+        "conv": nn.Conv2d(2, 3, kernel, stride, pad, dilation),
+        "max": nn.MaxPool2d(kernel, stride, pads, dilation, ceil_mode=ceil),
+        "avg": nn.AvgPool2d(kernel, stride, pads, ceil, include),
+    }
+    check(randomised(layers[what]), (2, 8, 9))
+
+
+def _views() -> dict[str, tuple[Any, tuple[int, ...]]]:
+    w = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    return {
+        "size(0), -1": (lambda m, x: x.view(x.size(0), -1), (3, 4)),
+        "-1, n": (lambda m, x: x.reshape(-1, 12), (3, 4)),
+        "len": (lambda m, x: x.view(len(x), 2, -1), (3, 4)),
+        "literal batch": (lambda m, x: x.view(2, -1) * 2, (3, 4)),
+        "squeezed": (lambda m, x: x.mean(-1, keepdim=True).squeeze(-1), (3, 4)),
+        "all squeezed": (lambda m, x: x.squeeze(), (3, 1)),
+        "merged": (lambda m, x: F.relu(x.view(-1, 4) @ w + 1).view(x.size(0), 3, 5), (3, 4)),
+        "merged softmax": (lambda m, x: F.softmax(x.view(-1, 4), 1).view(-1, 3, 4), (3, 4)),
+        "merged twice": (lambda m, x: x.view(-1, 2).reshape(-1, 4).neg().view(-1, 3, 4), (3, 4)),
+        "merged bias": (lambda m, x: (x.view(-1, 4) + w[:, 0][None]).view(-1, 3, 4), (3, 4)),
+        "merged mean": (lambda m, x: x.view(-1, 4).mean(1).view(-1, 3), (3, 4)),
+        "sequence": (lambda m, x: x.transpose(1, 2).flatten(1), (3, 4)),
+        "broadcast": (lambda m, x: x + x.mean((-2, -1), keepdim=True), (3, 4, 2)),
+        "broadcast constant": (lambda m, x: x * w[:, :1] - w, (1, 5)),
+        "expanded constant": (lambda m, x: x + w[:1].expand(x.size(0), 1, 5), (1, 5)),
+        "batch of zeros": (lambda m, x: x + torch.zeros(x.size(0), 4), (4,)),
+        "fixed rows": (lambda m, x: x.view(2, -1) + torch.ones(2, 12), (3, 4)),
+        "negative index": (lambda m, x: x[:, -1] + x[:, 0], (3, 4)),
+        "ranges": (lambda m, x: x[:, 1:, :-2] + x[..., :2, 2:], (3, 4)),
+        "ellipsis": (lambda m, x: x[..., None].flatten(2), (3, 4)),
+        "unpacked": (lambda m, x: torch.cat([a * 2 for a in x.unbind(1)], 1), (3, 4)),
+        "stacked": (lambda m, x: torch.stack([x, x + 1], dim=1), (3, 4)),
+        "shuffled": (
+            lambda m, x: x.view(x.size(0), 2, 2, 3).transpose(1, 2).contiguous().view(-1, 4, 3),
+            (4, 3),
+        ),
+        "computed constant": (lambda m, x: x * torch.arange(4).float().sqrt() + w.sum(1), (4,)),
+        "one minus": (lambda m, x: 1 - x / 3, (4,)),
+        "tensor literal": (lambda m, x: x - torch.tensor([0.5, 0.25, 0.1, 0.0]), (4,)),
+    }
+
+
+@pytest.mark.parametrize("name", list(_views()))
+def test_views_that_keep_samples_apart(name: str) -> None:
+    """However the batch axis is written down, it stays free in the graph."""
+    function, shape = _views()[name]
+    check(Of(function), shape)
+
+
+def test_program_of_fixed_batch_size_runs_on_any_number_of_samples() -> None:
+    """A literal batch size in a view fixes the program, yet neither the graph nor its check."""
+    source = read(Of(lambda m, x: F.relu(x.view(4, -1)), a=nn.ReLU()), np.zeros((4, 2, 3)))
+    for batch in (1, 3, 4, 9):
+        check_values(source, batch=batch)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_any_batch_size_of_the_example_gives_the_same_graph(batch: int) -> None:
+    """An example of one sample does not tie the network to one sample."""
+    model = randomised(nn.Sequential(nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(9, 2)))
+    texts = [to_text(check(model, (2, 5), batch=n)) for n in (batch, 3)]
+    assert texts[0] == texts[1]
+
+
+class _Several(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(2, 4)
+
+    def forward(self, image: torch.Tensor, *, context: torch.Tensor, scale: float = 2.0) -> Any:
+        total = self.first(image) + self.second(context) * scale
+        return {"total": total, "parts": (F.relu(total), image)}
+
+
+def test_several_inputs_and_outputs_have_the_names_of_the_source() -> None:
+    """Inputs are named after forward's arguments, outputs after the keys of what it returns."""
+    example = {"context": np.zeros((2, 2)), "image": torch.zeros(2, 3)}
+    source = read(randomised(_Several()), example)
+    assert source.graph.inputs == ("image", "context")
+    assert dict(source.graph.outputs) == {"total": "add", "parts_0": "relu", "parts_1": "image"}
+    check_values(source)
+
+
+def test_outputs_of_tuples_are_numbered() -> None:
+    """Several outputs without names are output_0, output_1, ..."""
+    graph = check(Of(lambda m, x: (x + 1, [x * 2])), (3,))
+    assert dict(graph.outputs) == {"output_0": "add", "output_1_0": "mul"}
+    assert dict(check(Of(lambda m, x: (x + 1, None)), (3,)).outputs) == {"output_0": "add"}
+
+
+def test_unused_layers_and_inputs() -> None:
+    """What the outputs do not need is left out, even if it has no reading; inputs stay."""
+    graph = check(Of(lambda m, x, y: (torch.erf(x), F.relu(x))[1]), (3,), (2,))
+    assert _names(graph) == ["inputs_0", "inputs_1", "relu"]
+
+
+class _Stateful(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.drop, self.bn = nn.Dropout(0.5), nn.BatchNorm1d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += 1
+        return self.bn(self.drop(x))
+
+
+def test_module_is_left_as_it_was() -> None:
+    """Modes, weights, gradients, global settings: reading changes none of them."""
+    model = randomised(_Stateful())
+    model.train()
+    model.bn.eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [part.training for part in model.modules()]
+    random = torch.get_rng_state()
+    source = read(model, np.zeros((2, 3)))
+    check_values(source)
+    assert [part.training for part in model.modules()] == modes == [True, True, False]
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert torch.is_grad_enabled() and torch.get_default_dtype() is torch.float32
+    assert torch.equal(random, torch.get_rng_state())
+
+
+def test_modes_come_back_after_a_failure() -> None:
+    """A forward pass that raises leaves the module in its own mode too."""
+    model = Of(lambda m, x: x @ torch.zeros(7, 7), a=nn.Dropout()).train()
+    with pytest.raises(ValueError, match="cannot trace"):
+        read(model, np.zeros((2, 3)))
+    assert model.training and model.a.training
+
+
+def test_graph_holds_its_own_weights() -> None:
+    """Training the module afterwards does not change what was read."""
+    model = nn.Linear(3, 2)
+    graph = read(model, np.zeros((2, 3))).graph
+    (layer,) = [node.layer for node in graph if isinstance(node.layer, Affine)]
+    before = layer.weight.copy()
+    with torch.no_grad():
+        model.weight.add_(1)
+    np.testing.assert_array_equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_of_other_precision(dtype: Any) -> None:
+    """Double precision stays, half precision is widened; examples follow the model's precision."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU()).to(dtype)
+    source = read(model, np.zeros((2, 3), np.float32))
+    (layer,) = [node.layer for node in source.graph if isinstance(node.layer, Affine)]
+    assert layer.weight.dtype == (np.float64 if dtype is torch.float64 else np.float32)
+    check_values(source, 1e-12 if dtype is torch.float64 else 2e-2)
+
+
+def test_images_of_whole_numbers() -> None:
+    """A model that converts bytes itself is read from an example of bytes."""
+    source = read(Of(lambda m, x: x.float() / 255), np.zeros((2, 3), np.uint8))
+    check_values(source)
+
+
+def test_exported_programs_are_read_as_they_are() -> None:
+    """A program of the user's own, decomposed or not, gives the same network as its module."""
+    model = randomised(
+        nn.Sequential(
+            nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(True), nn.AvgPool2d(2), nn.Dropout(),
+            nn.Flatten(), nn.Linear(12, 4), nn.Hardtanh(0, 6), nn.Softmax(-1),
+        )
+    ).eval()  # fmt: skip
+    x = torch.randn(4, 2, 6, 6)
+    batch = {0: torch.export.Dim("batch")}
+    programs = [
+        torch.export.export(model, (x,), dynamic_shapes=(batch,)),
+        torch.export.export(model, (x,)),
+        torch.export.export(model, (x[:1],)),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        programs += [program.run_decompositions() for program in programs]
+    expected = read(model, x)
+    inputs = samples(expected.graph)
+    wanted = evaluate(expected.graph, inputs)["output"]
+    for program in programs:
+        source = read(program)
+        check_values(source)
+        assert {"0", "1", "2", "3", "6", "7", "8"} <= set(_names(source.graph))
+        np.testing.assert_allclose(evaluate(source.graph, inputs)["output"], wanted, rtol=1e-6)
+
+
+def test_decomposed_linear_on_several_axes() -> None:
+    """A linear layer on sequences decomposes into views that merge the batch axis: still read."""
+    model, x = randomised(nn.Linear(4, 5)), torch.randn(2, 3, 4)
+    free = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model, (x,), dynamic_shapes=free)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = program.run_decompositions()
+    assert "addmm" in str(program.graph)
+    check_values(read(program))
+
+
+def test_compiled_modules_are_unwrapped() -> None:
+    """What torch.compile wraps is read."""
+    graph = check(torch.compile(randomised(nn.Sequential(nn.Linear(3, 2)))), (3,))
+    assert _names(graph) == ["input", "0"]
+
+
+def test_user_registers_a_reading() -> None:
+    """A registered function reads operators that the library does not know."""
+    target = "aten.hardsigmoid.default"
+
+    @reads(target)
+    def _hard_sigmoid(call: Call) -> Value:
+        shift, scale = np.asarray(3.0), np.asarray(1 / 6)
+        return call.chain(
+            call.value("self"),
+            ("shift", ScaleShift(shift=shift)),
+            ("clip", Activation("relu6")),
+            ("scale", ScaleShift(scale)),
+        )
+
+    try:
+        graph = check(Of(lambda m, x: m.gate(x), gate=nn.Hardsigmoid()), (3, 4))
+        with pytest.raises(ValueError, match=target):
+            reads(target)(_hard_sigmoid)
+    finally:
+        registry._registry.pop(target)
+    assert _names(graph) == ["inputs_0", "gate/shift", "gate/clip", "gate"]
+
+
+def test_wrong_reading_is_noticed() -> None:
+    """A reading whose result has another shape than PyTorch's is refused, not believed."""
+    target = "aten.erf.default"
+    reads(target)(lambda call: call.add(Affine(np.eye(2, 4)), call.value("self")))
+    try:
+        with pytest.raises(ValueError, match="does not match its reading"):
+            read(Of(lambda m, x: torch.erf(x)), np.zeros((2, 4)))
+    finally:
+        registry._registry.pop(target)
