@@ -1,0 +1,73 @@
+"""`spikewright demo`: see `spikewright.demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spikewright import demo as library
+from spikewright.cli.options import (
+    dt_option,
+    engine_option,
+    json_option,
+    limit_option,
+    seed_option,
+)
+from spikewright.cli.output import duration, emit, say, show
+from spikewright.report.tables import scale_table
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("spikewright-demo"),
+    show_default=True,
+    help="Folder for the pictures.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=library.STEPS,
+    show_default=True,
+    help="Time steps for each image.",
+)
+@dt_option
+@limit_option
+@seed_option
+@engine_option
+@json_option
+def demo(
+    out: Path, steps: int, dt: float, limit: int | None, seed: int, engine: str, as_json: bool
+) -> None:
+    """Convert the shipped digit classifier at five firing-rate scales and measure each.
+
+    Prints a table and writes two pictures, each with its data as CSV: accuracy and spikes against
+    scale, and one image's spikes with the output beside the source network's value.
+    """
+    shown = library.run(steps=steps, dt=dt, limit=limit, seed=seed, engine=engine)
+    paths = library.write_pictures(shown, out)
+    if as_json:
+        emit(
+            {
+                "records": [record.as_dict() for record in shown.records],
+                "agreement": shown.agreement,
+                "conclusion": shown.conclusion,
+                "files": [str(path) for path in paths],
+            }
+        )
+        return
+    images = shown.records[0].n
+    show(
+        scale_table(
+            shown.records,
+            f"{library.MODEL.name} on {images} held-out digits, {duration(steps, dt)}",
+        )
+    )
+    say(f"{shown.conclusion}\n")
+    say(
+        "As a rate network it equals the ONNX model layer by layer, within "
+        f"{shown.agreement:.0e} of the largest value."
+    )
+    say("Pictures: " + ", ".join(str(p) for p in paths if p.suffix == ".png"))

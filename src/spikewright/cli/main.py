@@ -1,0 +1,60 @@
+"""The program `spikewright`: its commands, and what it says when a user makes a mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from spikewright.cli.convert import convert
+from spikewright.cli.demo import demo
+from spikewright.cli.explain import explain
+from spikewright.cli.inspect import inspect
+from spikewright.cli.run import run
+from spikewright.errors import SpikewrightError
+
+
+class UserError(click.ClickException):
+    """A mistake that a sentence on standard error explains; the program exits with 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group whose commands end in a sentence, never in a traceback, for a user's mistakes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what a user can mend becomes a `UserError`."""
+        try:
+            return super().invoke(ctx)
+        except SpikewrightError as error:
+            raise UserError(str(error)) from error
+        except click.UsageError as error:
+            command = "spikewright" if error.ctx is None else error.ctx.command_path
+            message = error.format_message().rstrip(".")
+            raise UserError(f"{message}. See: {command} --help") from error
+        except BrokenPipeError:
+            raise  # the reader of our output has left; click ends quietly
+        except OSError as error:
+            raise UserError(_describe(error)) from error
+
+
+def _describe(error: OSError) -> str:
+    """`file: reason` for what the operating system says, a message of our own as it is."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spikewright", message="%(prog)s %(version)s")
+def main() -> None:
+    """Turn a trained network into a spiking one, run it, and see what each choice costs.
+
+    Begin with `spikewright demo`. Every command takes --json for one JSON document on standard
+    output, and exits with 2 after a mistake that it explains on standard error.
+    """
+
+
+for command in (demo, explain, inspect, convert, run):
+    main.add_command(command)

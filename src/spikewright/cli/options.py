@@ -1,0 +1,174 @@
+"""Options that several commands share, and how they become arguments of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+
+from spikewright.engines import PRECISIONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+)
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+seed_option = click.option(
+    "--seed", default=0, show_default=True, help="Seed of whatever the network leaves random."
+)
+engine_option = click.option(
+    "--engine", default="auto", show_default=True, help="auto, reference or torch."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    show_default=True,
+    help="Of weights and outputs.",
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), help="Use the first samples only, this many."
+)
+dt_option = click.option(
+    "--dt",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.001,
+    show_default=True,
+    help="Length of a step in seconds.",
+)
+
+
+def per_layer(
+    values: tuple[str, ...], convert: Callable[[str], Any], what: str
+) -> Any | dict[str, Any] | None:
+    """One value for all layers, or `{layer: value}` from `name=value` texts; None from nothing.
+
+    Raises `click.BadParameter` for a mixture, and for what `convert` refuses with a ValueError.
+    """
+    named = [value.rpartition("=") for value in values]
+    if not values:
+        return None
+    try:
+        if len(values) == 1 and not named[0][1]:
+            return convert(values[0])
+        if any(not separator or not name for name, separator, _ in named):
+            raise click.BadParameter(f"give one {what}, or LAYER={what} for every layer")
+        return {name: convert(text) for name, _, text in named}
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _synapse(text: str) -> float | None:
+    return None if text == "none" else _number(text)
+
+
+def _voltage(text: str) -> str | float:
+    if text in ("zero", "half", "uniform"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither zero, half or uniform nor a number") from None
+
+
+def _example(text: str) -> np.ndarray:
+    """An input of that shape, with a batch axis of one; its values do not matter."""
+    try:
+        shape = tuple(int(extent) for extent in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a shape such as 1,28,28") from None
+    if min(shape) < 1:
+        raise ValueError(f"{text!r} is not a shape: every extent must be above 0")
+    return np.zeros((1, *shape), np.float32)
+
+
+def _each(convert: Callable[[str], Any], what: str) -> Callable[..., Any]:
+    def callback(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+        return per_layer(values, convert, what)
+
+    return callback
+
+
+max_pool_option = click.option(
+    "--max-pool",
+    type=click.Choice(["gate", "average"]),
+    help="Max pooling: gate keeps its mean (default), average changes the outputs.",
+)
+example_shape_option = click.option(
+    "--example-shape",
+    "example_input",
+    multiple=True,
+    callback=_each(_example, "SHAPE"),
+    metavar="SHAPE",
+    help="Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
+    "repeated, for several inputs.",
+)
+_CONVERSION = {
+    "spiking": click.option(
+        "--spiking/--rate",
+        default=None,
+        help="Spiking neurons, or (default) rate neurons, which compute what the model does.",
+    ),
+    "scale_firing_rates": click.option(
+        "--scale",
+        "scale_firing_rates",
+        multiple=True,
+        callback=_each(_number, "SCALE"),
+        metavar="SCALE",
+        help="Firing-rate scale (default 1); LAYER=SCALE, repeated, for every layer.",
+    ),
+    "synapse": click.option(
+        "--synapse",
+        multiple=True,
+        callback=_each(_synapse, "TAU"),
+        metavar="TAU",
+        help="Time constant in seconds of a lowpass filter on what leaves neurons, or none "
+        "(default); LAYER=TAU, repeated, for every layer.",
+    ),
+    "initial_voltage": click.option(
+        "--initial-voltage",
+        multiple=True,
+        callback=_each(_voltage, "START"),
+        metavar="START",
+        help="zero, half (default), uniform, or a number of spikes; LAYER=START, repeated, for "
+        "every layer.",
+    ),
+    "max_spikes_per_step": click.option(
+        "--max-spikes-per-step",
+        type=click.IntRange(min=1),
+        help="At most this many spikes of a neuron in one step (default: no limit).",
+    ),
+    "max_pool": max_pool_option,
+    "example_input": example_shape_option,
+}
+
+
+def conversion_options(command: F) -> F:
+    """Add the options of `convert`; the command gets those that were given as `choices`."""
+
+    @wraps(command)
+    def collecting(**given: Any) -> Any:
+        choices = {name: given.pop(name) for name in _CONVERSION}
+        return command(choices=_chosen(choices), **given)
+
+    decorated: Any = collecting
+    for option in reversed(_CONVERSION.values()):
+        decorated = option(decorated)
+    result: F = decorated
+    return result
+
+
+def _chosen(choices: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in choices.items() if value is not None}

@@ -1,0 +1,49 @@
+"""What commands print: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from rich.console import Console
+
+from spikewright.report.tables import Table, to_rich
+
+_FILE_WIDTH = 200  # columns, where no terminal says how wide it is
+
+
+def emit(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def show(table: Table) -> None:
+    """Print a table, as wide as the terminal allows; never wrapped in files and pipes."""
+    _console().print(to_rich(table))
+
+
+def say(text: str) -> None:
+    """Print a paragraph, wrapped between words where a terminal is narrow."""
+    _console().print(text, markup=False)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, emoji=False)
+
+
+def duration(steps: int, dt: float) -> str:
+    """`64 steps of 1 ms`."""
+    return f"{steps} step{'s' * (steps != 1)} of {dt * 1000:g} ms"
+
+
+def pipes(rows: Iterable[Iterable[str]]) -> str:
+    """Rows as text between vertical bars, columns aligned."""
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    )

@@ -1,0 +1,92 @@
+"""`spikewright run`: see `spikewright.Conversion.run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright.cli.options import (
+    conversion_options,
+    dt_option,
+    engine_option,
+    json_option,
+    limit_option,
+    model_argument,
+    precision_option,
+    seed_option,
+)
+from spikewright.cli.output import duration, emit, show
+from spikewright.cli.samples import load_samples
+from spikewright.engines import Precision
+from spikewright.measure import accuracy, activity
+from spikewright.pipeline import convert
+from spikewright.records import Record, select
+from spikewright.report.tables import accuracy_table, layer_table, number
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A .npz file with x, (batch, *shape) or (batch, steps, *shape), and perhaps labels y.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Time steps for each sample; needed where x has no time axis.",
+)
+@dt_option
+@limit_option
+@seed_option
+@engine_option
+@precision_option
+@conversion_options
+@json_option
+def run(
+    model: Path,
+    data: Path,
+    steps: int | None,
+    dt: float,
+    limit: int | None,
+    seed: int,
+    engine: str,
+    precision: Precision,
+    choices: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Run MODEL on data and print accuracy, firing rates and spikes.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say.
+    """
+    samples = load_samples(data, limit)
+    conversion = convert(model, **choices)
+    result = conversion.run(samples.x, steps, dt, seed, engine=engine, precision=precision)
+    records = activity(result)
+    if samples.y is not None:
+        records += [accuracy(result, samples.y, "last"), accuracy(result, samples.y, "mean")]
+    warnings = [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
+    if as_json:
+        emit(
+            {
+                "run": {**result.record, "steps": result.steps, "dt": result.dt},
+                "records": [record.as_dict() for record in records],
+                "warnings": warnings,
+            }
+        )
+        return
+    _print(records, f"{duration(result.steps, dt)}, {result.record['engine']} engine")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _print(records: list[Record], title: str) -> None:
+    if select(records, "accuracy"):
+        show(accuracy_table(records, title))
+    show(layer_table(records, title))
+    total = [r for r in select(records, "spikes per sample") if "layer" not in r.how]
+    for record in total:
+        click.echo(f"{number(record.value)} spikes per sample over {record.n} samples")

@@ -1,0 +1,96 @@
+"""The worked example: what a firing-rate scale changes, and what it leaves alone.
+
+Input 1 reaches population A with weight 1 and A reaches B with weight 2, one integrate-and-fire
+neuron each, in steps of 0.1 s, without a synapse, from an empty start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines import Precision
+from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network.neurons import NeuronType, RectifiedLinear, SpikingRectifiedLinear
+from spikewright.simulator import Simulator
+
+DT = 0.1
+STEPS = 12
+WEIGHTS = (1.0, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class WorkedExample:
+    """The outputs of A and B at every step, `(steps,)`, and the parameters as built.
+
+    `scale` is None for the rate network. `gain`, `amplitude` (of the neurons, so that one spike has
+    the height `amplitude / dt`) and `max_rate` (Hz, at an input of 1) are those of A; B has the
+    same. `weights` are those of the two connections as a probe of them reads.
+    """
+
+    scale: float | None
+    a: NDArray
+    b: NDArray
+    gain: float
+    amplitude: float
+    max_rate: float
+    weights: tuple[float, float]
+
+    @property
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """Rows of the table: `("s = 5: A", ["0", "2", ...])`; one where nothing changes in time."""
+        a, b = ([f"{value:g}" for value in values] for values in (self.a, self.b))
+        steady = len(set(a)) == len(set(b)) == 1
+        prefix = "rate " if self.scale is None else f"s = {self.scale:g}: "
+        if self.scale is None or steady:
+            return [(f"{prefix}A / B", [f"{p}/{q}" for p, q in zip(a, b, strict=True)])]
+        return [(f"{prefix}A", a), (f"{prefix}B", b)]
+
+
+def worked_example(
+    scale: float | None,
+    steps: int = STEPS,
+    *,
+    dt: float = DT,
+    engine: str = "auto",
+    precision: Precision = "float32",
+) -> WorkedExample:
+    """Run the worked example at a firing-rate scale, or as a rate network with None.
+
+    Raises `NetworkError` for a scale that is not above 0, `BuildError` for an unknown engine.
+    """
+    neuron_type: NeuronType = RectifiedLinear() if scale is None else SpikingRectifiedLinear()
+    with Network(label="worked example", seed=0) as network:
+        stimulus = Node(1.0, label="input")
+        a, b = (_neuron(neuron_type, scale, name) for name in "AB")
+        first = Connection(stimulus, a.neurons, transform=WEIGHTS[0], synapse=None)
+        second = Connection(a.neurons, b.neurons, transform=WEIGHTS[1], synapse=None)
+        probes = Probe(a.neurons), Probe(b.neurons)
+    with Simulator(network, dt, engine=engine, precision=precision, progress=False) as simulator:
+        simulator.run_steps(steps)
+        over_time = [simulator.data[probe][:, 0] for probe in probes]
+        weights = [float(np.squeeze(simulator.data[c].weights)) for c in (first, second)]
+        built = simulator.data[a]
+    return WorkedExample(
+        scale,
+        a=over_time[0],
+        b=over_time[1],
+        gain=float(np.squeeze(built.gain)),
+        amplitude=float(np.squeeze(built.amplitude)),
+        max_rate=float(np.squeeze(built.max_rates)),
+        weights=(weights[0], weights[1]),
+    )
+
+
+def _neuron(neuron_type: NeuronType, scale: float | None, label: str) -> Ensemble:
+    return Ensemble(
+        1,
+        neuron_type=neuron_type,
+        gain=[1.0],
+        bias=[0.0],
+        rate_scale=1.0 if scale is None else scale,
+        initial_voltage="zero",
+        label=label,
+    )

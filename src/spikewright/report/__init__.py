@@ -1,0 +1,1 @@
+"""Records as tables and figures: what is shown is plain data, drawing it is separate."""

@@ -1,0 +1,131 @@
+"""Records as tables: rows of plain values first, text second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table as RichTable
+
+from spikewright.records import Record, select
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its key in plain data, its heading, and how a value is shown."""
+
+    key: str
+    heading: str
+    show: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of plain values; None is a value that does not exist."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    def as_dicts(self) -> list[dict[str, Value]]:
+        """One `{key: value}` a row, ready for JSON."""
+        keys = [column.key for column in self.columns]
+        return [dict(zip(keys, row, strict=True)) for row in self.rows]
+
+
+def percent(value: float) -> str:
+    """A fraction as percent with one decimal: `98.3 %`."""
+    return f"{100 * value:.1f} %"
+
+
+def number(value: float) -> str:
+    """Three significant digits below a thousand, whole numbers with separators above."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+def to_rich(table: Table) -> RichTable:
+    """The table for a terminal: texts to the left, numbers to the right."""
+    drawn = RichTable(title=table.title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(table.columns):
+        texts = any(isinstance(row[index], str) for row in table.rows)
+        drawn.add_column(column.heading, justify="left" if texts else "right", overflow="fold")
+    for row in table.rows:
+        cells = zip(row, table.columns, strict=True)
+        drawn.add_row(*("-" if value is None else c.show(value) for value, c in cells))
+    return drawn
+
+
+def scale_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a firing-rate scale: accuracies, mean rate, spikes per sample.
+
+    Takes records whose settings name a `scale`, and the one named "source accuracy".
+    """
+    found = list(records)
+    (source,) = select(found, "source accuracy")
+    scales = list(dict.fromkeys(r.how["scale"] for r in found if "scale" in r.how))
+    rows = [
+        (
+            scale,
+            source.value,
+            _value(found, "accuracy", scale=scale, readout="last"),
+            _value(found, "accuracy", scale=scale, readout="mean"),
+            _value(found, "firing rate", scale=scale),
+            _value(found, "spikes per sample", scale=scale),
+        )
+        for scale in scales
+    ]
+    columns = (
+        Column("scale_firing_rates", "scale", lambda value: f"{value:g}"),
+        Column("source_accuracy", "source\naccuracy", percent),
+        Column("accuracy_last", "spiking,\nlast step", percent),
+        Column("accuracy_mean", "spiking,\nmean", percent),
+        Column("rate_hz", "mean rate\n(Hz)", number),
+        Column("spikes_per_image", "spikes\nper image", number),
+    )
+    return Table(title, columns, tuple(rows))
+
+
+def layer_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a layer of a run: firing rate, spikes per sample, silent and saturated neurons."""
+    found = [record for record in records if "layer" in record.how]
+    layers = list(dict.fromkeys(record.how["layer"] for record in found))
+    measures = ("firing rate", "spikes per sample", "silent neurons", "saturated neurons")
+    rows = [(layer, *(_value(found, m, layer=layer) for m in measures)) for layer in layers]
+    columns = (
+        Column("layer", "layer"),
+        Column("rate_hz", "mean rate\n(Hz)", number),
+        Column("spikes_per_sample", "spikes\nper sample", number),
+        Column("silent", "silent\nneurons", percent),
+        Column("saturated", "saturated\nneurons", percent),
+    )
+    return Table(title, columns, tuple(rows))
+
+
+def accuracy_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a readout: accuracy with its 95 % interval, and the number of samples."""
+    rows = [
+        (str(record.how.get("readout", "")), record.value, *_interval(record), record.n)
+        for record in select(records, "accuracy")
+    ]
+    columns = (
+        Column("readout", "readout"),
+        Column("accuracy", "accuracy", percent),
+        Column("low", "95 % from", percent),
+        Column("high", "to", percent),
+        Column("n", "samples"),
+    )
+    return Table(title, columns, tuple(rows))
+
+
+def _interval(record: Record) -> Sequence[float | None]:
+    return (None, None) if record.interval is None else record.interval
+
+
+def _value(records: Iterable[Record], name: str, **how: Any) -> float | None:
+    """The value of the one record of that name and settings, or None."""
+    found = select(records, name, **how)
+    return found[0].value if found else None
