@@ -7,6 +7,7 @@ from spikewright.network.functions import FUNCTIONS, MaxPool, NodeFunction
 from spikewright.network.network import Network
 from spikewright.network.node import Node
 from spikewright.network.probe import Probe
+from spikewright.network.storage import load, save
 from spikewright.network.view import ObjView
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "ObjView",
     "Probe",
     "input_shape",
+    "load",
     "neurons",
     "output_shape",
+    "save",
     "synapses",
     "transforms",
 ]

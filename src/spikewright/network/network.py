@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from spikewright.errors import NetworkError
@@ -102,3 +104,14 @@ def container(what: str) -> Network:
     if not _contexts():
         raise NetworkError(f"a {what} is made inside a network: use `with sw.Network() as net:`")
     return _contexts()[-1]
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """Hide the networks being filled: what is made inside becomes a part of none of them."""
+    hidden = _contexts()[:]
+    _contexts().clear()
+    try:
+        yield
+    finally:
+        _contexts()[:] = hidden

@@ -1,0 +1,27 @@
+"""The conformance suite that every engine passes (needs pytest).
+
+::
+
+    class TestMine(EngineSuite):
+        engine = "mine"          # a name, or an `Engine`
+
+An `exact` engine is held to bit-identical results; of any other the suite asks that spikes are
+those of exact arithmetic wherever the arithmetic is exact (whole and dyadic numbers), that analog
+values agree to rounding, and that elsewhere a spike moves to a neighbouring step at most.
+"""
+
+from spikewright.testing.engines.cuts import CutTests
+from spikewright.testing.engines.nodes import NodeTests
+from spikewright.testing.engines.parts import PartTests
+from spikewright.testing.engines.steps import StepTests
+from spikewright.testing.modelling import (
+    neuron_type_examples,
+    synapse_examples,
+    transform_examples,
+)
+
+__all__ = ["EngineSuite", "neuron_type_examples", "synapse_examples", "transform_examples"]
+
+
+class EngineSuite(StepTests, PartTests, NodeTests, CutTests):
+    """All tests of one engine; subclasses name it in `engine`."""

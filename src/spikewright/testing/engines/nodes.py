@@ -1,0 +1,114 @@
+"""Nodes, and what is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spikewright._windows import Windows
+from spikewright.engines import Execution, Precision
+from spikewright.errors import SimulationError
+from spikewright.network import Connection, MaxPool, Network, Node, Probe
+from spikewright.testing.engines.base import Suite, both
+from spikewright.testing.mixed import MixedNetwork
+
+
+class NodeTests(Suite):
+    """Sources, functions and recordings."""
+
+    def test_functions_of_time_and_input(self) -> None:
+        """`f(t)` and `f(t, x)` are called in order with the step's time and each sample's input."""
+        times: list[float] = []
+
+        def ramp(t: float) -> list[float]:
+            times.append(t)
+            return [t, -t]
+
+        with Network() as net:
+            source, stimulus = Node(ramp), Node([0.0])
+            both_of = Node(lambda t, x: [x[0] * t, x[1] + 1.0, x[0] - x[1]], size_in=2)
+            Connection(source, both_of, None)
+            Connection(stimulus, both_of[0], None)
+            probe = Probe(both_of)
+        times.clear()
+        fed = np.array([[[1.0]], [[2.0]]])
+        data = self.run(net, (3, 2), batch=2, feeds={stimulus: fed}, block=2)
+        t = 0.125 * np.arange(1, 6)
+        assert times == t.tolist()
+        for sample, extra in enumerate((1.0, 2.0)):
+            x0, x1 = t + extra, -t
+            expected = np.stack([x0 * t, x1 + 1.0, x0 - x1], axis=1)
+            np.testing.assert_allclose(data[probe][sample], expected, rtol=1e-12)
+
+    @pytest.mark.parametrize("fault", ["shape", "nan", "error"])
+    def test_misbehaving_functions_are_named(self, fault: str) -> None:
+        """A function that fails, or returns NaN or the wrong shape, is named with the time."""
+
+        def bad(t: float, x: NDArray) -> Any:
+            if t < 0.3:
+                return x
+            if fault == "error":
+                raise RuntimeError("no more")
+            return [1.0, 2.0] if fault == "shape" else [np.nan]
+
+        with Network() as net:
+            stimulus, node = Node([1.0]), Node(bad, size_in=1, size_out=1, label="culprit")
+            Connection(stimulus, node, None)
+            Probe(node)
+        with pytest.raises(SimulationError, match=r"culprit.*t = 0\.375 s"):
+            self.run(net, 5)
+
+    @both
+    def test_max_pool(self, precision: Precision) -> None:
+        """The maximum over windows, padding never chosen; accumulated, the maximum of the sums."""
+        steps, shape = 5, (2, 5, 4)
+        windows = Windows((3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1))
+        values = np.random.default_rng(8).integers(-9, 10, (2, steps, *shape)) / 4.0
+        with Network() as net:
+            stimulus = Node(np.zeros(shape))
+            nodes = [Node(MaxPool(windows, accumulate=a), size_in=shape) for a in (False, True)]
+            for node in nodes:
+                Connection(stimulus, node, None)
+            plain, summed = map(Probe, nodes)
+        data = self.run(net, (2, 3), batch=2, feeds={stimulus: values}, precision=precision)
+        padded = np.pad(values, ((0, 0),) * 3 + ((1, 1), (0, 1)), constant_values=-np.inf)
+        sums = np.pad(
+            np.cumsum(values, axis=1), ((0, 0),) * 3 + ((1, 1), (0, 1)), constant_values=-np.inf
+        )
+        expected, reached = (
+            np.stack(
+                [
+                    np.stack([a[..., r : r + 3, c : c + 2].max((-2, -1)) for c in range(4)], -1)
+                    for r in (0, 2, 4)
+                ],
+                -2,
+            )
+            for a in (padded, sums)
+        )
+        np.testing.assert_array_equal(data[plain], expected)
+        np.testing.assert_array_equal(data[summed], np.diff(reached, axis=1, prepend=0.0))
+
+    def test_recordings_are_thinned_across_runs(self) -> None:
+        """`sample_every` counts the steps of the simulation, not those of a run."""
+        with Network() as net:
+            node = Node(lambda t: [t])
+            probe, held = Probe(node, sample_every=0.375), Probe(Node([2.0]), sample_every=0.375)
+        data = self.run(net, (2, 5, 1, 4), block=2)
+        np.testing.assert_allclose(data[probe][0, :, 0], [0.375, 0.75, 1.125, 1.5])
+        np.testing.assert_array_equal(data[held][0, :, 0], [2.0] * 4)
+
+    def test_tallies_are_sums_of_what_is_recorded(self) -> None:
+        """`totals` of a population are its spikes, of rate neurons their summed rates, absolute."""
+        mixed = MixedNetwork()
+        program, engine = self.compiled(mixed.network, mixed.dt)
+        execution = Execution(program, engine, 3, program.parameters)
+        arrays = execution.run(20, {mixed.stimulus: mixed.feed(3, 20)})
+        recorded = dict(zip((r.probe for r in program.recordings), arrays, strict=True))
+        totals = execution.totals()
+        assert set(totals) == set(program.parameters)
+        for ensemble, probe in mixed.activity.items():
+            expected = np.abs(recorded[probe]).sum(axis=1)
+            np.testing.assert_allclose(totals[ensemble], expected, rtol=1e-9)

@@ -1,0 +1,189 @@
+"""What a time step does: the worked example, exact steps, delays, loops, charge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikewright.engines import Precision
+from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
+from spikewright.network.synapses import Lowpass
+from spikewright.testing.engines.base import EPSILON, Suite, both
+
+
+class StepTests(Suite):
+    """What a time step does."""
+
+    @both
+    @pytest.mark.parametrize(
+        ("scale", "a", "b"),
+        [
+            (1.0, [0] * 9 + [10, 0, 0], [0] * 9 + [20, 0, 0]),
+            (5.0, [0, 2] * 6, [0, 4] * 6),
+            (10.0, [1] * 12, [2] * 12),
+        ],
+    )
+    def test_worked_example(
+        self, scale: float, a: list[float], b: list[float], precision: Precision
+    ) -> None:
+        """`input -x1-> A -x2-> B`: the rows of the worked example, to the last bit."""
+        for neuron_type in (IntegrateAndFire(), SpikingRectifiedLinear()):
+            with Network() as net:
+                stimulus = Node([1.0])
+                first, second = (
+                    Ensemble(
+                        1,
+                        neuron_type=neuron_type,
+                        gain=1.0,
+                        bias=0.0,
+                        rate_scale=scale,
+                        initial_voltage="zero",
+                    )
+                    for _ in range(2)
+                )
+                Connection(stimulus, first.neurons, None, 1.0)
+                between = Connection(first.neurons, second.neurons, None, 2.0)
+                probes = [Probe(first.neurons), Probe(second.neurons), Probe(between)]
+            data = self.run(net, 12, dt=0.1, precision=precision)
+            assert data[probes[0]][0, :, 0].tolist() == a
+            assert data[probes[1]][0, :, 0].tolist() == b
+            assert data[probes[2]][0, :, 0].tolist() == [2.0 * value for value in a]
+
+    @both
+    @pytest.mark.parametrize("period", [10, 100, 1000])
+    def test_first_spikes_fall_where_exact_arithmetic_puts_them(
+        self, period: int, precision: Precision
+    ) -> None:
+        """Gain 1, input 1, start 0: spikes at 1/dt and every 1/dt steps, for ten periods."""
+        self._check_periods(period, precision)
+
+    @pytest.mark.slow
+    @both
+    def test_first_spikes_at_the_smallest_step(self, precision: Precision) -> None:
+        """The same for dt = 0.0001: a hundred thousand steps."""
+        self._check_periods(10_000, precision)
+
+    def _check_periods(self, period: int, precision: Precision) -> None:
+        with Network() as net:
+            stimulus = Node([1.0])
+            neuron_types = (IntegrateAndFire(), SpikingRectifiedLinear())
+            probes = []
+            for neuron_type in neuron_types:
+                ensemble = Ensemble(
+                    1, neuron_type=neuron_type, gain=1.0, bias=0.0, initial_voltage="zero"
+                )
+                Connection(stimulus, ensemble.neurons, None)
+                probes.append(Probe(ensemble.neurons, "spike_count"))
+        data = self.run(net, 10 * period, dt=1.0 / period, precision=precision)
+        for probe in probes:
+            found = np.flatnonzero(data[probe][0, :, 0]) + 1
+            assert found.tolist() == [period * k for k in range(1, 11)]
+
+    @both
+    def test_delays(self, precision: Precision) -> None:
+        """No synapse is no delay; a synapse of 0 s is one step; filters lag one step each."""
+        rows: dict[Any, list[float]] = {
+            None: [1, 1, 1, 1, 1, 1],
+            0: [0, 0, 1, 1, 1, 1],
+            0.005: [0, 0, 0.0329, 0.0867, 0.1527, 0.2249],
+        }
+        for synapse, row in rows.items():
+            with Network() as net:
+                stimulus = Node([1.0])
+                first, second = (
+                    Ensemble(1, neuron_type=RectifiedLinear(), gain=1.0, bias=0.0) for _ in range(2)
+                )
+                Connection(stimulus, first.neurons, synapse)
+                Connection(first.neurons, second.neurons, synapse)
+                probe, lagging = Probe(second.neurons), Probe(stimulus, synapse=0.01)
+            data = self.run(net, 6, dt=0.001, precision=precision)
+            np.testing.assert_allclose(data[probe][0, :, 0], row, rtol=0, atol=6e-5)
+            expected = [0, 0.09516258, 0.18126925, 0.25918178, 0.32967995, 0.39346934]
+            np.testing.assert_allclose(data[lagging][0, :, 0], expected, atol=1e-6)
+
+    @both
+    @pytest.mark.parametrize("synapse", [0, 0.004])
+    def test_recurrent_connection(self, synapse: float, precision: Precision) -> None:
+        """A loop through a synapse runs step by step, as a loop written by hand does."""
+        steps, n = 40, 3
+        rng = np.random.default_rng(5)
+        inner = rng.integers(-4, 5, (n, n)) / 8.0
+        with Network() as net:
+            stimulus = Node(np.zeros(n))
+            ensemble = Ensemble(n, neuron_type=RectifiedLinear(), gain=2.0, bias=0.25)
+            Connection(stimulus, ensemble.neurons, None)
+            Connection(ensemble.neurons, ensemble.neurons, synapse, inner)
+            probe = Probe(ensemble.neurons)
+        values = rng.integers(-4, 9, (steps, n)) / 4.0
+        data = self.run(net, steps, dt=0.001, feeds={stimulus: values[None]}, precision=precision)
+        f = Lowpass(float(synapse)).discretise(0.001)
+        decay, share = f.A[0, 0], f.B[0]
+        back, expected = np.zeros(n), []
+        for value in values:
+            y = np.maximum(2.0 * (value + back) + 0.25, 0.0)
+            expected.append(y)
+            back = decay * back + share * (inner @ y)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(
+            data[probe][0], expected, rtol=0, atol=64 * EPSILON[precision] * scale
+        )
+
+    @both
+    def test_gain_bias_amplitude_and_scale_per_neuron(self, precision: Precision) -> None:
+        """Gain, bias and scale may differ from neuron to neuron; several inputs add up."""
+        steps, shape = 16, (2, 3)
+        rng = np.random.default_rng(6)
+        gain, bias = rng.integers(1, 5, shape) / 2.0, rng.integers(-4, 9, (3,)) / 4.0
+        scale = 2.0 ** rng.integers(-1, 4, shape)
+        with Network() as net:
+            one, two = Node(rng.integers(0, 9, shape) / 2.0), Node(rng.integers(0, 9, shape) / 2.0)
+            ensemble = Ensemble(
+                shape,
+                neuron_type=IntegrateAndFire(amplitude=0.5),
+                gain=gain,
+                bias=bias,
+                rate_scale=scale,
+                initial_voltage="half",
+            )
+            Connection(one, ensemble.neurons, None)
+            Connection(two, ensemble.neurons, None)
+            end = Node(size_in=shape)
+            Connection(ensemble.neurons, end, None)
+            probes = [Probe(end), Probe(ensemble.neurons), Probe(ensemble.neurons, "input")]
+        data = self.run(net, steps, precision=precision)
+        current = gain * (one.output + two.output) + bias  # type: ignore[operator]
+        integral = 0.5 + scale * 0.125 * current * np.arange(1, steps + 1)[:, None, None]
+        total = np.maximum.accumulate(np.maximum(np.floor(integral), 0.0))
+        counts = np.diff(total, axis=0, prepend=0.0)
+        height = 0.5 / (scale * 0.125)
+        for probe, expected in zip(
+            probes, (counts * height, counts * height, scale * current), strict=True
+        ):
+            found = data[probe][0]
+            np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+
+    @both
+    def test_charge_is_conserved(self, precision: Precision) -> None:
+        """`v = v0 + s dt sum J - spikes`, whatever the current."""
+        steps, n = 200, 16
+        values = np.random.default_rng(7).normal(1.0, 20.0, (steps, n))
+        with Network() as net:
+            stimulus = Node(np.zeros(n))
+            ensemble = Ensemble(
+                n, neuron_type=IntegrateAndFire(), gain=1.0, bias=0.0, rate_scale=3.0
+            )
+            Connection(stimulus, ensemble.neurons, None)
+            counts, voltage = (
+                Probe(ensemble.neurons, "spike_count"),
+                Probe(ensemble.neurons, "voltage"),
+            )
+        data = self.run(net, steps, dt=0.01, feeds={stimulus: values[None]}, precision=precision)
+        program, _ = self.compiled(net, 0.01)
+        start = program.parameters[ensemble].initial_voltage
+        balance = start + 3.0 * 0.01 * np.cumsum(values, axis=0)
+        found = data[voltage][0] + np.cumsum(data[counts][0], axis=0)
+        atol = 1e-3 if precision == "float32" else 1e-9
+        np.testing.assert_allclose(found, balance, rtol=0, atol=atol)
