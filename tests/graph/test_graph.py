@@ -181,6 +181,15 @@ def test_inputs_that_do_not_fit_are_refused(inputs: dict, message: str) -> None:
         evaluate(graph, inputs)
 
 
+def test_an_input_of_single_values_needs_its_batch_axis() -> None:
+    """A scalar per sample is an input of shape (batch,), not a number."""
+    graph = Graph((Node("x", Input(())),), {"y": "x"})
+
+    assert evaluate(graph, {"x": [1.0, 2.0]})["y"].tolist() == [1.0, 2.0]
+    with pytest.raises(GraphError, match=r"'x' must have shape \(batch, \*\(\)\), got \(\)"):
+        evaluate(graph, {"x": 1.0})
+
+
 def test_prune_keeps_what_outputs_need_and_every_input() -> None:
     """A branch that no output depends on goes; an input stays even if it is unused."""
     nodes = (X, Node("unused", Input((2,))), _relu("a", "x"), _relu("b", "x"), _relu("c", "a"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import apply, chain, kinds
+from pass_graphs import apply, chain, kinds
 
 from spikewright.graph.layers import (
     Activation,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import apply, chain, kinds
 from numpy.typing import NDArray
+from pass_graphs import apply, chain, kinds
 
 from spikewright.graph.layers import Activation, Add, Affine, Convolution, Layer, ScaleShift
 from spikewright.passes import MergeAffine

@@ -3,6 +3,7 @@
 `run` applies the standard ones; a pass of your own is a subclass of `Pass`.
 """
 
+from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.fold_batch_norm import FoldBatchNorm
@@ -11,6 +12,7 @@ from spikewright.passes.standard import STANDARD, TraceLine, run
 
 __all__ = [
     "STANDARD",
+    "AverageMaxPools",
     "DropIdentities",
     "FoldBatchNorm",
     "MergeAffine",

@@ -70,7 +70,7 @@ def _why_identity(layer: Layer, shapes: tuple[Shape, ...]) -> str | None:
             return "Permute leaves the axes in order"
         case UpsampleNearest(factors) if all(factor == 1 for factor in factors):
             return "UpsampleNearest repeats nothing"
-        case AveragePool() | MaxPool() if _single_values(layer):
+        case AveragePool() | MaxPool() if set(layer.size) == set(layer.stride) == {1}:
             return f"{layer.kind} over windows of one value"
         case AdaptiveAveragePool() if layer.output_shape(*shapes) == shapes[0]:
             return "AdaptiveAveragePool over windows of one value"
@@ -81,9 +81,3 @@ def _why_identity(layer: Layer, shapes: tuple[Shape, ...]) -> str | None:
         case ScaleShift(scale=None, shift=None):
             return "ScaleShift with neither"
     return None
-
-
-def _single_values(layer: AveragePool | MaxPool) -> bool:
-    """Whether every window covers one value, and every value has its window."""
-    unpadded = not any(map(any, layer.padding))
-    return unpadded and all(n == 1 for n in (*layer.size, *layer.stride))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from graphs import assert_names_lead_somewhere, assert_same_outputs, chain
+from pass_graphs import assert_names_lead_somewhere, assert_same_outputs, chain
 
 from spikewright.graph import evaluate_all, to_text
 from spikewright.graph.layers import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from graphs import chain
+from pass_graphs import chain
 
 from spikewright.errors import PassError
 from spikewright.graph import CANONICAL, IMPORTED, Graph, Node

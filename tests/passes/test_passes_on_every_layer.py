@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from graphs import (
+from hypothesis import given, settings
+from pass_graphs import (
     apply,
     assert_names_lead_somewhere,
     assert_same_outputs,
     contexts,
     random_graphs,
 )
-from hypothesis import given, settings
 
 from spikewright.errors import PassError
 from spikewright.graph import CANONICAL, Graph, Node, evaluate_all, to_text
