@@ -19,7 +19,11 @@ class Kernel(ABC):
     """One operator of one execution: holds the operator's state between blocks."""
 
     stateless = False
-    """Whether constant inputs give a constant output: such kernels run once per run."""
+    """Whether the output follows from the present input alone.
+
+    Constant inputs then give a constant output, so that the kernel runs once per run; and it is
+    shared by all chunks of the batch, whatever their size.
+    """
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
@@ -34,7 +38,7 @@ class DelayedKernel(Kernel):
 
     @abstractmethod
     def emit(self) -> Array:
-        """The output of the coming step, `(batch, 1, *shape)`."""
+        """The output of the coming step, `(batch, 1, *shape)`, valid until `absorb`."""
 
     @abstractmethod
     def absorb(self, value: Array) -> None:
@@ -51,6 +55,14 @@ class Engine(ABC):
     name: str
     exact: bool
     bound: str
+
+    def prepare(self, program: Program) -> Program:
+        """The program in the form in which this engine runs it.
+
+        Operators may be merged where nothing reads the signal between them; signals that are
+        recorded, and their numbers, stay.
+        """
+        return program
 
     @abstractmethod
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
@@ -75,9 +87,16 @@ class Engine(ABC):
     def to_numpy(self, array: Array) -> NDArray:
         """The array as NumPy's."""
 
+    def chunk_samples(self, program: Program, batch: int) -> int:
+        """How many samples of a batch to work on at once; all of them unless an engine chooses."""
+        return batch
+
     @abstractmethod
     def block_steps(self, program: Program, batch: int) -> int:
-        """How many steps to work on at once, so that the working set stays in memory (or cache)."""
+        """How many steps of `batch` samples to work on at once.
+
+        The working set should stay in memory, or in a cache.
+        """
 
 
 class NeuronKernel(Kernel):

@@ -1,27 +1,36 @@
-"""Running a program: blocks of time, components in order, loops step by step.
+"""Running a program: blocks of time, chunks of samples, components in order, loops step by step.
 
 This is the same for every engine; kernels differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel, NeuronKernel
-from spikewright.engines.program import Component, Neurons, Operator, Program, Recording, Source
+from spikewright.engines.program import (
+    Apply,
+    Component,
+    Neurons,
+    Operator,
+    Program,
+    Recording,
+    Source,
+)
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
+from spikewright.network.functions import NodeFunction
 
 
 class Execution:
     """A program with run state: `run` advances it.
 
     `batch` samples run side by side, independently. `tally` names the populations whose spikes are
-    summed per neuron. `block` fixes the number of steps worked on at once (None: the engine's
-    choice); it changes speed, never results.
+    summed per neuron. `block` and `chunk` fix the number of steps and of samples worked on at once
+    (None: the engine's choice); they change speed, never results beyond the engine's `bound`.
     """
 
     def __init__(
@@ -31,18 +40,19 @@ class Execution:
         batch: int = 1,
         tally: Iterable[Ensemble] = (),
         block: int | None = None,
+        chunk: int | None = None,
     ) -> None:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
-        self._block = block or engine.block_steps(program, batch)
-        wanted = set(tally)
-        self._kernels: dict[Operator, Kernel] = {
-            op: engine.kernel(op, program, batch, isinstance(op, Neurons) and op.ensemble in wanted)
-            for op in program.operators
-            if not isinstance(op, Source)
-        }
-        self._last_read = _last_readers(program)
-        self._recorded = {r.signal for r in program.recordings}
+        plan = engine.prepare(program)
+        size = chunk or engine.chunk_samples(plan, batch)
+        if any(_calls_python(op) for op in plan.operators):
+            size = batch  # a function that keeps something sees all samples step by step
+        self._block = block or engine.block_steps(plan, min(size, batch))
+        self._plan = plan
+        self._sources = [op for op in plan.operators if isinstance(op, Source)]
+        self._last_read = _last_readers(plan)
+        self._parts = _parts(plan, engine, batch, size, frozenset(tally))
 
     def run(
         self,
@@ -55,20 +65,25 @@ class Execution:
         `feeds` replaces the output of constant nodes by `(batch, steps or 1, *shape)`; `progress`
         is called with the number of steps done after every block.
         """
-        for op in self.program.operators:
-            if isinstance(op, Source):
-                fed = None if feeds is None else feeds.get(op.node)
-                self._kernels[op] = self.engine.source(op, self.program, fed, self.step)
+        sources = {
+            op: self.engine.source(
+                op, self.program, None if feeds is None else feeds.get(op.node), self.step
+            )
+            for op in self._sources
+        }
+        constant = _read(sources, True, 0, 1)
+        constants = [self._constants(part, part.of(constant)) for part in self._parts]
         recorder = _Recorder(self.program, self.engine, self.batch, self.step, steps)
-        constants = self._constants()
         done = 0
         while done < steps:
             count = min(self._block, steps - done)
-            values = dict(constants)
-            for component in self.program.components:
-                self._run_component(component, values, done, count)
-                recorder.take(component, values, done)
-                self._forget(component, values)
+            read = _read(sources, False, done, count)
+            for part, known in zip(self._parts, constants, strict=True):
+                values = {**known, **part.of(read)}
+                for component in self._plan.components:
+                    self._run_component(part, component, values, count)
+                    recorder.take(component, values, done, part.samples)
+                    self._forget(component, values)
             self.step += count
             done += count
             if progress is not None:
@@ -80,46 +95,46 @@ class Execution:
 
         Spikes for spiking types; for rate types the sum over steps of the rate in Hz.
         """
-        return {
-            op.ensemble: self.engine.to_numpy(kernel.total)
-            for op, kernel in self._kernels.items()
-            if isinstance(op, Neurons)
-            and isinstance(kernel, NeuronKernel)
-            and kernel.total is not None
-        }
+        sums: dict[Ensemble, list[NDArray]] = {}
+        for part in self._parts:
+            for op, kernel in part.kernels.items():
+                if not isinstance(op, Neurons) or not isinstance(kernel, NeuronKernel):
+                    continue
+                if kernel.total is not None:
+                    sums.setdefault(op.ensemble, []).append(self.engine.to_numpy(kernel.total))
+        return {ensemble: np.concatenate(parts) for ensemble, parts in sums.items()}
 
-    def _constants(self) -> dict[int, Array]:
+    def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:
         """Signals that no step of this run changes: computed once, with one step each."""
-        values: dict[int, Array] = {}
-        for component in self.program.components:
+        for component in self._plan.components:
             for op in component.operators:
-                kernel = self._kernels[op]
-                if component.loops or not kernel.stateless:
+                kernel = part.kernels.get(op)
+                if component.loops or kernel is None or not kernel.stateless:
                     continue
                 if all(signal in values for signal in op.inputs):
                     (values[op.output],) = kernel.run([values[s] for s in op.inputs], self.step, 1)
         return values
 
     def _run_component(
-        self, component: Component, values: dict[int, Array], done: int, count: int
+        self, part: _Part, component: Component, values: dict[int, Array], count: int
     ) -> None:
         if component.loops:
-            self._run_loop(component, values, count)
+            self._run_loop(part, component, values, count)
             return
         (op,) = component.operators
         if op.output in values:
             return
-        kernel = self._kernels[op]
-        start = done if isinstance(op, Source) else self.step
-        outputs = kernel.run([values[s] for s in op.inputs], start, count)
+        outputs = part.kernels[op].run([values[s] for s in op.inputs], self.step, count)
         values.update(zip(_signals(op), outputs, strict=True))
 
-    def _run_loop(self, component: Component, values: dict[int, Array], count: int) -> None:
+    def _run_loop(
+        self, part: _Part, component: Component, values: dict[int, Array], count: int
+    ) -> None:
         """Step by step: filters emit first and absorb last, the rest runs in between."""
-        inside = [s for op in component.operators for s in _signals(op)]
         shapes = self.program.shapes
-        for s in inside:
-            values[s] = self.engine.empty(self.program, self.batch, count, shapes[s])
+        for op in component.operators:
+            for s in _signals(op):
+                values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
         for t in range(count):
             at: dict[int, Array] = {}
 
@@ -130,16 +145,16 @@ class Execution:
                 return value if value.shape[1] == 1 else value[:, t : t + 1]
 
             for op in component.operators:
-                kernel = self._kernels[op]
+                kernel = part.kernels[op]
                 if isinstance(kernel, DelayedKernel):
                     outputs: Sequence[Array] = [kernel.emit()]
                 else:
                     outputs = kernel.run([read(s) for s in op.inputs], self.step + t, 1)
                 for s, output in zip(_signals(op), outputs, strict=True):
-                    at[s] = output
-                    values[s][:, t : t + 1] = output
+                    at[s] = values[s][:, t : t + 1]
+                    at[s][...] = output
             for op in component.operators:
-                kernel = self._kernels[op]
+                kernel = part.kernels[op]
                 if isinstance(kernel, DelayedKernel):
                     kernel.absorb(read(op.inputs[0]))
 
@@ -149,6 +164,55 @@ class Execution:
             for s in (*op.inputs, *_signals(op)):
                 if self._last_read.get(s) is component or s not in self._last_read:
                     values.pop(s, None)
+
+
+class _Part:
+    """Some samples of the batch, and the kernels that hold their state."""
+
+    def __init__(self, samples: slice, kernels: dict[Operator, Kernel]) -> None:
+        self.samples, self.kernels = samples, kernels
+        self.size = samples.stop - samples.start
+
+    def of(self, values: Mapping[int, Array]) -> dict[int, Array]:
+        """These samples of values of the whole batch (or of one sample that stands for all)."""
+        return {s: v if v.shape[0] == 1 else v[self.samples] for s, v in values.items()}
+
+
+def _parts(
+    program: Program, engine: Engine, batch: int, size: int, tally: frozenset[Ensemble]
+) -> list[_Part]:
+    """The batch cut into chunks; kernels without state serve all of them."""
+    parts: list[_Part] = []
+    for start in range(0, batch, size):
+        samples = slice(start, min(start + size, batch))
+        kernels: dict[Operator, Kernel] = {}
+        for op in program.operators:
+            if isinstance(op, Source):
+                continue
+            shared = parts[0].kernels[op] if parts else None
+            if shared is not None and shared.stateless:
+                kernels[op] = shared
+            else:
+                counted = isinstance(op, Neurons) and op.ensemble in tally
+                kernels[op] = engine.kernel(op, program, samples.stop - start, counted)
+        parts.append(_Part(samples, kernels))
+    return parts
+
+
+def _read(
+    sources: Mapping[Source, Kernel], constant: bool, done: int, count: int
+) -> dict[int, Array]:
+    """What constant or changing sources give; `done` counts the steps of this run."""
+    return {
+        op.output: kernel.run([], done, count)[0]
+        for op, kernel in sources.items()
+        if kernel.stateless is constant
+    }
+
+
+def _calls_python(op: Operator) -> bool:
+    """Whether an operator calls a function that a user wrote."""
+    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
 
 
 def _signals(op: Operator) -> tuple[int, ...]:
@@ -189,23 +253,26 @@ class _Recorder:
         numbers = self._first + start + np.arange(1, count + 1)
         return np.flatnonzero(numbers % recording.every == 0)
 
-    def take(self, component: Component, values: dict[int, Array], start: int) -> None:
+    def take(
+        self, component: Component, values: dict[int, Array], start: int, samples: slice
+    ) -> None:
         """Record what this component made in the block that begins `start` steps into the run."""
         for op in component.operators:
             for signal in _signals(op):
                 for index in self._by_signal.get(signal, ()):
-                    self._store(index, self._engine.to_numpy(values[signal]), start)
+                    self._store(index, self._engine.to_numpy(values[signal]), start, samples)
 
-    def _store(self, index: int, block: NDArray, start: int) -> None:
+    def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]
+        array, factor = self.arrays[index][samples], recording.factor
         before = len(self._kept(recording, 0, start))
         if block.shape[1] == 1:  # constant, or a block of one step
             remaining = self._kept(recording, 0, self._steps)
             after = len(remaining) if start == 0 else before + len(self._kept(recording, start, 1))
-            self.arrays[index][:, before:after] = block * recording.factor
+            array[:, before:after] = block * factor
             return
         kept = self._kept(recording, start, block.shape[1])
-        self.arrays[index][:, before : before + len(kept)] = block[:, kept] * recording.factor
+        array[:, before : before + len(kept)] = block[:, kept] * factor
 
 
 def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDArray:

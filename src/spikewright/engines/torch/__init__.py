@@ -1,0 +1,9 @@
+"""The torch engine: dense, batched, on a CPU or a GPU."""
+
+from spikewright._optional import require as _require
+
+_require("torch")
+
+from spikewright.engines.torch.engine import TorchEngine  # noqa: E402
+
+__all__ = ["TorchEngine"]

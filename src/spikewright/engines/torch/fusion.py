@@ -1,0 +1,86 @@
+"""A sum behind a matrix product or convolution becomes its bias: one pass less over currents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.program import Component, Linear, Operator, Program, Sum
+from spikewright.network.transforms import Convolution, Dense, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Linear):
+    """`y = factor * transform(x) + bias`, `bias` `(out,)`, for `Dense` and `Convolution`."""
+
+    bias: NDArray | None = None
+
+
+def fuse(program: Program) -> Program:
+    """The program with `Affine` in place of a product and the sum that alone reads it.
+
+    A sum stays where it has several inputs, where its product is recorded or read elsewhere, or
+    where gain and bias differ within an output channel.
+    """
+    readers = Counter(s for op in program.operators for s in op.inputs)
+    readers.update(recording.signal for recording in program.recordings)
+    products = {
+        op.output: op
+        for component in program.components
+        for op in component.operators
+        if isinstance(op, Linear) and not component.loops and readers[op.output] == 1
+    }
+    fused: dict[Operator, Operator | None] = {}
+    for component in program.components:
+        (op, *others) = component.operators
+        if others or component.loops or not isinstance(op, Sum) or len(op.inputs) != 1:
+            continue
+        product = products.get(op.inputs[0])
+        affine = None if product is None else _merged(product, op, program.shapes[op.output])
+        if product is not None and affine is not None:
+            fused[product], fused[op] = None, affine
+    components = [c for c in (_replaced(c, fused) for c in program.components) if c is not None]
+    return replace(program, components=tuple(components))
+
+
+def _replaced(component: Component, fused: dict[Operator, Operator | None]) -> Component | None:
+    (op, *_) = component.operators
+    if op not in fused:
+        return component
+    new = fused[op]
+    return None if new is None else Component((new,), component.loops)
+
+
+def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
+    """One operator for both, or None where gain and bias are no constants per output channel."""
+    transform = product.transform
+    if isinstance(transform, Dense):
+        axis, name, weight = -1, "matrix", transform.matrix
+    elif isinstance(transform, Convolution):
+        axis, name, weight = -1 if transform.channels_last else 0, "kernel", transform.kernel
+    else:
+        return None
+    gain = _per_channel(1.0 if total.gain is None else total.gain, shape, axis)
+    bias = _per_channel(0.0 if total.bias is None else total.bias, shape, axis)
+    if gain is None or bias is None:
+        return None
+    if np.any(gain != 1.0):
+        weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
+        transform = replace(transform, **{name: weight})
+    return Affine(
+        total.label, product.inputs, total.output, transform, product.factor,
+        bias if np.any(bias) else None,
+    )  # fmt: skip
+
+
+def _per_channel(value: NDArray | float, shape: Shape, axis: int) -> NDArray | None:
+    """`(channels,)` of what broadcasts to `shape`, or None where it differs within a channel."""
+    rows = np.moveaxis(np.broadcast_to(value, shape), axis, -1).reshape(-1, shape[axis])
+    return (
+        rows[0]
+        if len(rows) and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+        else None
+    )

@@ -1,0 +1,178 @@
+"""Kernels of the torch engine for everything but populations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewright.engines.base import DelayedKernel, Kernel
+from spikewright.engines.program import Apply, Filter, Source, Sum
+from spikewright.engines.sources import apply_callable, constant_value, source_block
+from spikewright.engines.torch.device import Tensor, Tensors, numpy_of
+from spikewright.engines.torch.maps import Map, max_pool
+from spikewright.network import MaxPool
+from spikewright.network.transforms import Shape
+
+
+class SourceKernel(Kernel):
+    """Run with the number of steps done in this *run*; `first` is where the run began."""
+
+    def __init__(
+        self, op: Source, dt: float, fed: NDArray | None, first: int, tensors: Tensors
+    ) -> None:
+        self._node, self._dt, self._fed, self._first = op.node, dt, fed, first
+        self._tensors = tensors
+        constant = constant_value(op.node, fed)
+        self._constant = None if constant is None else tensors.of(constant)
+        self.stateless = constant is not None
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        if self._constant is not None:
+            return [self._constant]
+        first = self._first + step
+        block = source_block(self._node, self._fed, step, first, steps, self._dt)
+        return [self._tensors.of(block)]
+
+
+class LinearKernel(Kernel):
+    """A linear map."""
+
+    stateless = True
+
+    def __init__(self, function: Map) -> None:
+        self._function = function
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        return [self._function(inputs[0])]
+
+
+class SumKernel(Kernel):
+    """`gain * (x_1 + x_2 + ...) + bias`."""
+
+    stateless = True
+
+    def __init__(self, op: Sum, shape: Shape, tensors: Tensors) -> None:
+        self._tensors, self._shape = tensors, shape
+        self._gain = None if op.gain is None else tensors.of(op.gain)
+        self._bias = None if op.bias is None else tensors.of(op.bias)
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        total = inputs[0] if inputs else self._tensors.zeros((1, 1, *self._shape))
+        for value in inputs[1:]:
+            total = total + value
+        if self._gain is not None:
+            total = total * self._gain
+        if self._bias is not None:
+            total = total + self._bias
+        return [total]
+
+
+class FilterKernel(DelayedKernel):
+    """`x_t = A x_(t-1) + B u_t`, elementwise over the signal, order by order.
+
+    State and output are buffers that are changed in place.
+    """
+
+    def __init__(self, op: Filter, batch: int, shape: Shape, tensors: Tensors) -> None:
+        self._filter, self._tensors = op.filter, tensors
+        self._state = [tensors.zeros((batch, *shape)) for _ in range(op.filter.order)]
+        f = op.filter
+        shared = f.order == 1 and f.C[0] == 1.0 and f.feedthrough is None
+        self._output = self._state[0] if shared else tensors.zeros((batch, *shape))
+
+    def emit(self) -> Tensor:
+        return self._output[:, None]
+
+    def absorb(self, value: Tensor) -> None:
+        self._absorb(value[:, 0])
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        shape = self._output.shape
+        outputs = self._tensors.empty((shape[0], steps, *shape[1:]))
+        values = x.unbind(1) * (steps if x.shape[1] == 1 else 1)
+        for u, output in zip(values, outputs.unbind(1), strict=True):
+            output.copy_(self._output)
+            self._absorb(u)
+        return [outputs]
+
+    def _absorb(self, u: Tensor) -> None:
+        feedthrough = self._filter.feedthrough
+        if feedthrough is None:
+            self._advance(u)
+            self._observe()
+        else:
+            self._observe()
+            self._output.add_(u, alpha=feedthrough)
+            self._advance(u)
+
+    def _advance(self, u: Tensor) -> None:
+        A, B, x = self._filter.A, self._filter.B, self._state
+        if len(x) == 1:
+            x[0].mul_(float(A[0, 0])).add_(u, alpha=float(B[0]))
+            return
+        lines = []
+        for i in range(len(x)):
+            line = u * float(B[i])
+            for j in np.flatnonzero(A[i]):
+                line = line.add(x[j], alpha=float(A[i, j]))
+            lines.append(line)
+        for old, new in zip(x, lines, strict=True):
+            old.copy_(new)
+
+    def _observe(self) -> None:
+        if self._state and self._output is self._state[0]:
+            return
+        self._output.zero_()
+        for c, x in zip(self._filter.C, self._state, strict=True):
+            self._output.add_(x, alpha=float(c))
+
+
+class MaxPoolKernel(Kernel):
+    """Maximum over windows of the present values."""
+
+    stateless = True
+
+    def __init__(self, pool: MaxPool) -> None:
+        self._pool = pool
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        return [max_pool(inputs[0], self._pool.windows, self._pool.channels_last)]
+
+
+class AccumulatedMaxPoolKernel(Kernel):
+    """Increments of the maximum over windows of running sums, which are kept in float64."""
+
+    def __init__(self, op: Apply, pool: MaxPool, batch: int, tensors: Tensors) -> None:
+        self._pool, self._tensors = pool, tensors
+        self._sums = tensors.wide.zeros((batch, 1, *op.node.shape_in))
+        self._sent = tensors.wide.zeros((batch, 1, *op.node.shape_out))
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        shape = (self._sums.shape[0], steps, *x.shape[2:])
+        sums = x.expand(shape).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+        sums[:, :1] += self._sums
+        sums = sums.cumsum(1)
+        self._sums.copy_(sums[:, -1:])
+        reached = max_pool(sums, self._pool.windows, self._pool.channels_last)
+        before = torch.cat([self._sent, reached[:, :-1]], 1)
+        self._sent.copy_(reached[:, -1:])
+        return [(reached - before).to(self._tensors.dtype)]
+
+
+class FunctionKernel(Kernel):
+    """A Python function of time and input, called once a sample and step, on NumPy's arrays."""
+
+    def __init__(self, op: Apply, dt: float, batch: int, tensors: Tensors) -> None:
+        self._node, self._dt, self._batch, self._tensors = op.node, dt, batch, tensors
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        values: Any = numpy_of(x).astype(np.float64)
+        values = np.broadcast_to(values, (self._batch, steps, *values.shape[2:]))
+        return [self._tensors.of(apply_callable(self._node, values, step, self._dt))]

@@ -1,0 +1,176 @@
+"""Populations: the neuron types' own equations over torch, with the integrator in few passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewright.engines.base import NeuronKernel
+from spikewright.engines.program import Neurons, uniform_draws
+from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.network.neurons import TOLERANCE, Clock
+
+
+class Namespace:
+    """The array functions of neuron equations, over torch.
+
+    `integrate` changes the array in `voltage` in place and writes counts into `counts`, where an
+    equation passes the former on unchanged; both belong to the population.
+    """
+
+    exp, expm1, log1p = torch.exp, torch.expm1, torch.log1p
+    tanh, sqrt, floor, sign, abs = torch.tanh, torch.sqrt, torch.floor, torch.sign, torch.abs
+    zeros_like = torch.zeros_like
+
+    def __init__(self, tensors: Tensors) -> None:
+        self._tensors = tensors
+        self._tolerance = tensors.of(TOLERANCE)
+        self.voltage: Tensor | None = None
+        self.counts: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(
+            f"the torch engine has no function {name!r} for neuron equations; ArrayNamespace in "
+            "spikewright.network.neurons lists what they may use"
+        )
+
+    def where(self, condition: Tensor, first: Any, second: Any) -> Tensor:
+        """Elementwise choice; numbers take the population's type."""
+        if not isinstance(first, torch.Tensor) and not isinstance(second, torch.Tensor):
+            first = torch.full((), first, dtype=self._tensors.dtype, device=self._tensors.device)
+        return torch.where(condition, first, second)
+
+    def maximum(self, first: Tensor, second: Any) -> Tensor:
+        """Elementwise maximum of an array and an array or number."""
+        if isinstance(second, torch.Tensor):
+            return torch.maximum(first, second)
+        return first.clamp(min=second)
+
+    def minimum(self, first: Tensor, second: Any) -> Tensor:
+        """Elementwise minimum of an array and an array or number."""
+        if isinstance(second, torch.Tensor):
+            return torch.minimum(first, second)
+        return first.clamp(max=second)
+
+    def integrate(
+        self,
+        voltage: Tensor,
+        charge: Tensor,
+        threshold: Any,
+        *,
+        negative: bool = False,
+        rounding: Literal["down", "truncate"] = "down",
+        floor: float | None = None,
+        cap: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        if voltage is self.voltage:
+            torch.add(voltage, charge, out=voltage)
+        else:
+            voltage = voltage + charge
+        counts = torch.empty_like(voltage) if self.counts is None else self.counts
+        self.counts = None  # a second call in the same step makes its own
+        self._divide(voltage, threshold, rounding, counts)
+        low = None if negative else 0.0
+        if low is not None or cap is not None:
+            counts.clamp_(low, None if cap is None else float(cap))
+        if isinstance(threshold, torch.Tensor):
+            torch.addcmul(voltage, counts, threshold, value=-1.0, out=voltage)
+        else:
+            torch.add(voltage, counts, alpha=-threshold, out=voltage)
+        if floor is not None:
+            lowest = -floor * threshold
+            if isinstance(lowest, torch.Tensor):
+                torch.maximum(voltage, lowest, out=voltage)
+            else:
+                voltage.clamp_(min=lowest)
+        return counts, voltage
+
+    def _divide(self, voltage: Tensor, threshold: Any, rounding: str, counts: Tensor) -> None:
+        """Whole spikes in the voltage; `TOLERANCE` and the division are one pass."""
+        if rounding == "down":
+            share, sign = voltage, None
+        else:
+            share, sign = voltage.abs(), voltage
+        if isinstance(threshold, torch.Tensor):
+            torch.addcdiv(self._tolerance, share, threshold, out=counts)
+        else:
+            torch.add(self._tolerance, share, alpha=1.0 / threshold, out=counts)
+        counts.floor_()
+        if sign is not None:
+            counts.copysign_(sign)
+
+
+class NeuronsKernel(NeuronKernel):
+    """A population over blocks of time: step by step through its type's equation.
+
+    Stochastic types compute in float64 in every precision: their draws have that many bits, and
+    a float32 sum of probabilities ends before 1.
+    """
+
+    def __init__(self, op: Neurons, dt: float, batch: int, tally: bool, tensors: Tensors) -> None:
+        neuron_type = op.neuron_type
+        self._op, self._dt, self._batch = op, dt, batch
+        self._out = tensors
+        self._tensors = tensors.wide if neuron_type.stochastic else tensors
+        self._threshold = _number_or_tensor(op.threshold, self._tensors)
+        shape = (batch, *op.ensemble.shape)
+        self._state: dict[str, Tensor] = {}
+        for name, value in neuron_type.initial_state().items():
+            self._state[name] = self._tensors.zeros(shape).fill_(value)
+        self._xp = Namespace(self._tensors)
+        if neuron_type.has_voltage:
+            start = np.broadcast_to(op.initial_voltage, shape)
+            self._state["voltage"] = self._xp.voltage = self._tensors.of(start)
+        self.total = tensors.wide.zeros(shape) if tally else None
+        self.stateless = not (neuron_type.spiking or self._state or tally)
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (current,) = inputs
+        if self.stateless:
+            return [self._op.neuron_type.step(self._namespace, current, {}, self._clock(0))]
+        shape = (self._batch, steps, *self._op.ensemble.shape)
+        outputs = [self._out.empty(shape) for _ in range(1 if self._op.voltage is None else 2)]
+        if self._tensors is not self._out:
+            current = current.to(self._tensors.dtype)
+        currents = current.unbind(1) * (steps if current.shape[1] == 1 else 1)
+        in_place = self._tensors is self._out
+        for t, (now, output) in enumerate(zip(currents, outputs[0].unbind(1), strict=True)):
+            self._xp.counts = output if in_place else None
+            made = self._op.neuron_type.step(
+                self._namespace, now, self._state, self._clock(step + t + 1)
+            )
+            if made is not output:
+                output.copy_(made)
+            if self._op.voltage is not None:
+                outputs[1][:, t] = self._state["voltage"]
+        if self.total is not None:
+            self.total.add_(self._summed(outputs[0]))
+        return outputs
+
+    @property
+    def _namespace(self) -> Any:
+        return self._xp
+
+    def _summed(self, outputs: Tensor) -> Tensor:
+        """Absolute outputs summed over the block; sums of counts are exact in any type."""
+        if self._op.neuron_type.negative:
+            outputs = outputs.abs()
+        dtype = None if self._op.neuron_type.spiking else torch.float64
+        return outputs.sum(1, dtype=dtype)
+
+    def _clock(self, step: int) -> Clock:
+        op, tensors = self._op, self._tensors
+
+        def uniform(index: int) -> Tensor:
+            return tensors.of(uniform_draws(op.key, step, index, op.ensemble.shape))
+
+        return Clock(step, self._dt, self._threshold, uniform)
+
+
+def _number_or_tensor(values: NDArray, tensors: Tensors) -> Any:
+    return float(values) if np.ndim(values) == 0 else tensors.of(values)
