@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class Demonstration:
     def conclusion(self) -> str:
         """What the numbers show, in one sentence."""
         source = select(self.records, "source accuracy")[0]
-        means = select(self.records, "accuracy", readout="mean")
+        means = sorted(
+            select(self.records, "accuracy", readout="mean"), key=lambda r: float(r.how["scale"])
+        )
         near = [r for r in means if r.value >= source.value - 0.01]
         if not near:
             return (
@@ -144,12 +147,7 @@ def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Pat
 
 def _require_extras() -> None:
     """One sentence for all that is missing, before anything is computed."""
-    missing = []
-    for package in ("onnx", "sklearn", "matplotlib"):
-        try:
-            require(package)
-        except MissingExtraError:
-            missing.append(package)
+    missing = [name for name in ("onnx", "sklearn", "matplotlib") if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
             f"the demonstration needs {', '.join(missing)}, which {'are' if missing[1:] else 'is'} "

@@ -46,7 +46,7 @@ def _describe(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}"
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("spikewright", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spikewright", message="%(prog)s %(version)s")
 def main() -> None:
     """Turn a trained network into a spiking one, run it, and see what each choice costs.

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from spikewright.records import Record, select
 
@@ -49,13 +50,14 @@ def number(value: float) -> str:
 
 def to_rich(table: Table) -> RichTable:
     """The table for a terminal: texts to the left, numbers to the right."""
-    drawn = RichTable(title=table.title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    title = Text(table.title) if table.title else None  # Text: names are not markup
+    drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(table.columns):
         texts = any(isinstance(row[index], str) for row in table.rows)
         drawn.add_column(column.heading, justify="left" if texts else "right", overflow="fold")
     for row in table.rows:
         cells = zip(row, table.columns, strict=True)
-        drawn.add_row(*("-" if value is None else c.show(value) for value, c in cells))
+        drawn.add_row(*(Text("-" if value is None else c.show(value)) for value, c in cells))
     return drawn
 
 

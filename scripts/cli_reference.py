@@ -1,0 +1,84 @@
+"""Writes docs/cli.md from the commands themselves.
+
+    python scripts/cli_reference.py
+
+A test compares the file with what this makes, so run it after changing a command.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import click
+
+from spikewright.cli import main as program
+
+TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
+HEAD = """# Command line
+
+Written by `scripts/cli_reference.py` from the commands themselves.
+
+Each command is a thin shell of a library call: `spikewright.demo.run`,
+`spikewright.explain.worked_example`, `spikewright.inspection.inspect`, `spikewright.convert` and
+`Conversion.run`.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [HEAD, _paragraphs(program.help)]
+    for name, command in program.commands.items():
+        arguments = " ".join(
+            str(p.name).upper() for p in command.params if isinstance(p, click.Argument)
+        )
+        parts += [
+            f"## `spikewright {name}`\n",
+            f"    spikewright {name} [OPTIONS] {arguments}".rstrip() + "\n",
+            _paragraphs(command.help),
+            _table(command),
+        ]
+    return "\n".join(parts)
+
+
+def _paragraphs(text: str | None) -> str:
+    """Help text with one line a paragraph."""
+    paragraphs = textwrap.dedent(text or "").strip().split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs) + "\n"
+
+
+def _table(command: click.Command) -> str:
+    rows = ["| option | default | what it does |", "|---|---|---|"]
+    for option in command.params:
+        if isinstance(option, click.Option):
+            rows.append(f"| {_names(option)} | {_default(option)} | {_escape(option.help or '')} |")
+    return "\n".join(rows) + "\n"
+
+
+def _names(option: click.Option) -> str:
+    names = "/".join([*option.opts, *option.secondary_opts])
+    return f"`{names}`" if option.is_flag else f"`{names} {_metavar(option)}`"
+
+
+def _metavar(option: click.Option) -> str:
+    if option.metavar:
+        return option.metavar
+    if isinstance(option.type, click.Choice):
+        return "{" + ",".join(map(str, option.type.choices)) + "}"
+    return str(option.type.name).split()[0].upper()
+
+
+def _default(option: click.Option) -> str:
+    if option.required:
+        return "required"
+    if isinstance(option.show_default, str):
+        return f"`{option.show_default}`"
+    return f"`{option.default}`" if option.show_default else ""
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")

@@ -1,0 +1,243 @@
+"""Commands: what they print, that JSON is all that they print, and that they are the library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import spikewright as sw
+from spikewright import demo
+from spikewright.cli import main
+from spikewright.inspection import inspect
+from spikewright.measure import accuracy
+
+MODEL = str(demo.MODEL)
+
+
+def invoke(*arguments: str) -> Result:
+    """Run a command that must succeed."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def document(*arguments: str) -> Any:
+    """What a command prints with --json: one document and nothing else."""
+    return json.loads(invoke(*arguments, "--json").stdout)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """A data file of 24 held-out digits with labels."""
+    x, y = demo.held_out(24)
+    np.savez(tmp_path / "digits.npz", x=x, y=y)
+    return str(tmp_path / "digits.npz")
+
+
+def test_version() -> None:
+    """The version is that of the package."""
+    assert invoke("--version").stdout == f"spikewright {sw.__version__}\n"
+
+
+def test_help_lists_every_command() -> None:
+    """The five commands with a line each."""
+    text = invoke("--help").stdout
+
+    assert set(main.commands) == {"demo", "explain", "inspect", "convert", "run"}
+    assert all(f"\n  {name} " in text for name in main.commands)
+
+
+@pytest.mark.parametrize("command", ["demo", "explain", "inspect", "convert", "run"])
+def test_every_command_has_help_and_json(command: str) -> None:
+    """Every option is explained, and `--json` is one of them."""
+    parameters = main.commands[command].params
+    options = [p for p in parameters if p.param_type_name == "option"]
+
+    assert "--json" in invoke(command, "--help").stdout
+    assert all(getattr(option, "help", None) for option in options)
+
+
+def test_explain_prints_the_rows_of_the_worked_example() -> None:
+    """The table of the example, then what changed and what did not."""
+    lines = invoke("explain", "--scale", "1", "--scale", "5", "--scale", "10").stdout.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rows = {row[0]: row[1:] for row in cells if len(row) > 1}
+
+    assert list(rows)[:7] == [
+        "step", "rate A / B", "s = 1: A", "s = 1: B", "s = 5: A", "s = 5: B", "s = 10: A / B",
+    ]  # fmt: skip
+    assert rows["step"] == [str(step) for step in range(1, 13)]
+    assert rows["rate A / B"] == rows["s = 10: A / B"] == ["1/2"] * 12
+    assert rows["s = 1: A"] == ["0"] * 9 + ["10", "0", "0"]
+    assert rows["s = 1: B"] == ["0"] * 9 + ["20", "0", "0"]
+    assert rows["s = 5: A"] == ["0", "2"] * 6
+    assert rows["s = 5: B"] == ["0", "4"] * 6
+    assert rows["gain"] == ["1", "1", "5", "10"]
+    assert rows["amplitude"] == ["1", "1", "0.2", "0.1"]
+    assert rows["max rate (Hz)"] == ["1", "1", "5", "10"]
+    assert any("the weights are 1 and 2 at every scale" in line for line in lines)
+
+
+def test_explain_shows_a_scale_of_one_by_default() -> None:
+    """Without arguments: the rate network, and where the example begins."""
+    scales = [example["scale"] for example in document("explain")["examples"]]
+
+    assert scales == [None, 1.0]
+
+
+def test_explain_as_json() -> None:
+    """The same numbers, whole."""
+    rate, five = document("explain", "--scale", "5")["examples"]
+
+    assert rate["b"] == [2.0] * 12
+    assert five["a"] == pytest.approx([0, 2] * 6)
+    assert (five["gain"], five["weights"]) == (5.0, [1.0, 2.0])
+
+
+def test_demo_prints_a_table_and_writes_pictures(tmp_path: Path) -> None:
+    """A row for each of the five scales, the conclusion, and where the pictures are."""
+    out = tmp_path / "pictures"
+    text = invoke("demo", "--limit", "12", "--steps", "16", "--out", str(out)).stdout
+    rows = [line.split() for line in text.splitlines() if line.count("%") == 3]
+
+    assert "digits.onnx on 12 held-out digits, 16 steps of 1 ms" in text
+    assert [row[0] for row in rows] == ["1", "2", "5", "10", "50"]
+    assert f"Pictures: {out}/accuracy_and_spikes.png, {out}/raster.png" in text
+    assert {path.name for path in out.iterdir()} == {
+        "accuracy_and_spikes.png", "accuracy_and_spikes.csv", "raster.png", "raster.csv",
+    }  # fmt: skip
+
+
+def test_demo_as_json(tmp_path: Path) -> None:
+    """The records themselves."""
+    found = document("demo", "--limit", "4", "--steps", "8", "--out", str(tmp_path))
+
+    assert len(found["records"]) == 1 + 4 * 5
+    assert found["records"][0]["name"] == "source accuracy"
+    assert len(found["files"]) == 4
+
+
+def test_inspect_lists_every_layer() -> None:
+    """Names, kinds, shapes and parameters of the source, and what becomes of them."""
+    rows = document("inspect", MODEL)["layers"]
+    names = ["image", "conv1", "relu1", "conv2", "relu2", "flatten", "dense"]
+    text = invoke("inspect", MODEL).stdout
+
+    assert [row["name"] for row in rows] == names
+    assert [row["shape"] for row in rows[:2]] == [[1, 8, 8], [8, 8, 8]]
+    assert [row["parameters"] for row in rows] == [0, 80, 0, 1168, 0, 0, 2570]
+    assert rows[1]["becomes"] == "part of relu1"
+    assert rows[2]["becomes"] == "512 IntegrateAndFire neurons"
+    assert all(name in text for name in names)
+    assert "3,818 parameters. Every layer can be converted." in text
+
+
+def test_inspect_is_the_library_call() -> None:
+    """The command prints what `inspection.inspect` returns."""
+    found = inspect(demo.MODEL)
+
+    assert [row["name"] for row in document("inspect", MODEL)["layers"]] == [
+        layer.name for layer in found.layers
+    ]
+    assert found.convertible
+
+
+def test_convert_prints_the_trace() -> None:
+    """The same trace as the library's."""
+    conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=3.0)
+    text = invoke("convert", MODEL, "--spiking", "--scale", "3").stdout
+
+    assert text.startswith(str(conversion.trace))
+    assert "768 neurons" in text
+
+
+def test_convert_takes_a_value_for_each_layer() -> None:
+    """`NAME=VALUE`, repeated, is the library's dict; `none` is no synapse."""
+    arguments = ["--spiking"]
+    for given in ("relu1=3", "relu2=4"):
+        arguments += ["--scale", given]
+    for given in ("relu1=0.005", "relu2=none"):
+        arguments += ["--synapse", given]
+    for given in ("relu1=zero", "relu2=0.25"):
+        arguments += ["--initial-voltage", given]
+    trace = document("convert", MODEL, *arguments)["trace"]
+    texts = {entry["layer"]: entry["text"] for entry in trace if entry["stage"] == "lower"}
+
+    assert "gain x 3" in texts["relu1"]
+    assert "gain x 4" in texts["relu2"]
+
+
+def test_a_cap_on_spikes_is_an_approximation() -> None:
+    """One-spike hardware clips, and the trace says so."""
+    trace = document("convert", MODEL, "--spiking", "--max-spikes-per-step", "1")["trace"]
+
+    assert {e["status"] for e in trace if e["stage"] == "lower"} == {"approximated"}
+
+
+def test_run_measures_what_the_library_measures(data: str) -> None:
+    """Accuracy under both readouts, rates and spikes are those of `Conversion.run`."""
+    x, y = demo.held_out(24)
+    run = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0).run(x, 32, progress=False)
+    found = document(
+        "run", MODEL, "--data", data, "--steps", "32", "--spiking", "--scale", "5"
+    )  # fmt: skip
+    values = {
+        (r["name"], r["how"].get("layer", r["how"].get("readout"))): r["value"]
+        for r in found["records"]
+    }
+
+    assert values["accuracy", "mean"] == accuracy(run, y, "mean").value
+    assert values["accuracy", "last"] == accuracy(run, y, "last").value
+    assert values["firing rate", "relu1"] == pytest.approx(run.firing_rates()["relu1"])
+    assert values["silent neurons", "relu2"] == run.silent_fractions()["relu2"]
+    assert found["run"]["steps"] == 32
+    assert found["run"]["engine"] == "reference"
+
+
+def test_run_prints_tables(data: str) -> None:
+    """Accuracy with its interval, a row a layer, the spikes of a sample."""
+    result = invoke("run", MODEL, "--data", data, "--steps", "64", "--spiking", "--scale", "10")
+
+    assert "64 steps of 1 ms, reference engine" in result.stdout
+    assert "relu1" in result.stdout
+    assert "spikes per sample over 24 samples" in result.stdout
+    assert result.stdout.count("95 %") == 1
+
+
+def test_run_without_labels_or_spikes(tmp_path: Path) -> None:
+    """Rates of a rate network; no accuracy where there are no labels."""
+    np.savez(tmp_path / "x.npz", x=demo.held_out(3)[0])
+    found = document("run", MODEL, "--data", str(tmp_path / "x.npz"), "--steps", "2")
+
+    assert {record["name"] for record in found["records"]} == {"firing rate"}
+
+
+def test_run_takes_the_first_samples(data: str) -> None:
+    """`--limit` shortens inputs and labels alike."""
+    found = document("run", MODEL, "--data", data, "--steps", "2", "--limit", "5")
+
+    assert found["run"]["batch"] == 5
+    assert {r["n"] for r in found["records"] if r["name"] == "accuracy"} == {5}
+
+
+def test_run_takes_inputs_over_time(tmp_path: Path) -> None:
+    """An `x` with a time axis says how many steps there are."""
+    x = np.repeat(demo.held_out(2)[0][:, None], 7, axis=1)
+    np.savez(tmp_path / "x.npz", image=x)  # an input by its name will do as well
+
+    assert document("run", MODEL, "--data", str(tmp_path / "x.npz"))["run"]["steps"] == 7
+
+
+def test_few_spikes_are_warned_of(data: str) -> None:
+    """The warning goes to standard error, and into the JSON document."""
+    arguments = ("run", MODEL, "--data", data, "--steps", "8", "--spiking")
+    result = invoke(*arguments)
+
+    assert "warning: relu1: " in result.stderr
+    assert "warning" not in result.stdout
+    assert any(text.startswith("relu1: ") for text in document(*arguments)["warnings"])

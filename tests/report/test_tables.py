@@ -1,0 +1,108 @@
+"""Tables: rows of plain values from records, and their text."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from spikewright.records import Record
+from spikewright.report.tables import (
+    Column,
+    Table,
+    accuracy_table,
+    layer_table,
+    number,
+    percent,
+    scale_table,
+    to_rich,
+)
+
+
+def _text(table: Table) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(to_rich(table))
+    return stream.getvalue()
+
+
+def _at(scale: float) -> list[Record]:
+    how = {"scale": scale, "steps": 4, "dt": 0.001}
+    return [
+        Record("accuracy", 0.25, "fraction", 8, (0.1, 0.5), {**how, "readout": "last"}),
+        Record("accuracy", 0.75, "fraction", 8, (0.5, 0.9), {**how, "readout": "mean"}),
+        Record("firing rate", 1234.5, "Hz", 8, how=how),
+        Record("spikes per sample", 12.345, "spikes", 8, how=how),
+    ]
+
+
+def test_a_row_for_each_scale_in_order() -> None:
+    """Values of one scale stand in one row, with the source's accuracy beside them."""
+    records = [Record("source accuracy", 0.98, "fraction", 8), *_at(5.0), *_at(1.0)]
+    table = scale_table(records, "title")
+
+    assert table.as_dicts() == [
+        {
+            "scale_firing_rates": scale,
+            "source_accuracy": 0.98,
+            "accuracy_last": 0.25,
+            "accuracy_mean": 0.75,
+            "rate_hz": 1234.5,
+            "spikes_per_image": 12.345,
+        }
+        for scale in (5.0, 1.0)
+    ]
+    assert "98.0 %" in _text(table)
+    assert "1,234" in _text(table)
+
+
+def test_a_scale_table_needs_the_source() -> None:
+    """Without the source's accuracy there is nothing to compare with."""
+    with pytest.raises(ValueError, match="unpack"):
+        scale_table(_at(1.0))
+
+
+def test_a_row_for_each_layer() -> None:
+    """What was not measured of a layer, such as spikes of rate neurons, is None and shown so."""
+    records = [
+        Record("firing rate", 3.0, "Hz", how={"layer": "a"}),
+        Record("spikes per sample", 7.0, "spikes", how={"layer": "a"}),
+        Record("silent neurons", 0.5, "fraction", how={"layer": "a"}),
+        Record("saturated neurons", 0.0, "fraction", how={"layer": "a"}),
+        Record("firing rate", 4.0, "Hz", how={"layer": "b"}),
+        Record("spikes per sample", 7.0, "spikes"),
+    ]
+    table = layer_table(records)
+
+    assert table.rows == (("a", 3.0, 7.0, 0.5, 0.0), ("b", 4.0, None, None, None))
+    assert _text(table).splitlines()[-2].split() == ["b", "4", "-", "-", "-"]
+
+
+def test_accuracy_comes_with_its_interval() -> None:
+    """One row a readout; other records are left alone."""
+    assert accuracy_table(_at(1.0)).rows == (
+        ("last", 0.25, 0.1, 0.5, 8),
+        ("mean", 0.75, 0.5, 0.9, 8),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (1.6652, "1.67"), (81.85, "81.8"), (999.4, "999"), (999.6, "1,000")],
+)
+def test_numbers_have_three_digits_or_are_whole(value: float, text: str) -> None:
+    """Never an exponent for what counts spikes."""
+    assert number(value) == text
+
+
+def test_percent_has_one_decimal() -> None:
+    """Fractions become percent at the last moment."""
+    assert percent(0.98333) == "98.3 %"
+
+
+def test_markup_in_names_is_shown_as_it_is() -> None:
+    """A layer may be called anything; nothing of a name is taken for formatting."""
+    table = Table("", (Column("layer", "layer"),), (("conv[red]1[/red]",), ("[bold]",)))
+
+    assert "conv[red]1[/red]" in _text(table)
+    assert "[bold]" in _text(table)

@@ -1,0 +1,139 @@
+"""The demonstration, on few images; the whole of it is what README shows."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spikewright as sw
+from spikewright import demo
+from spikewright.errors import MissingExtraError, SimulationError
+from spikewright.measure import accuracy
+from spikewright.records import Record, select
+
+
+@pytest.fixture(scope="module")
+def shown() -> demo.Demonstration:
+    """A short demonstration: two scales, 40 images."""
+    return demo.run(scales=(1.0, 50.0), steps=32, limit=40, progress=False)
+
+
+def test_the_shipped_network_is_small_and_good() -> None:
+    """An ONNX file below 500 kB that knows at least 98 % of all digits held out."""
+    x, y = demo.held_out()
+    source = sw.convert(demo.MODEL).run(x, steps=1, progress=False)
+
+    assert demo.MODEL.suffix == ".onnx"
+    assert demo.MODEL.stat().st_size < 500_000
+    assert len(y) == 360
+    assert accuracy(source, y).value >= 0.98
+
+
+def test_no_digit_is_both_trained_on_and_held_out() -> None:
+    """The split is fixed, covers the data set, and its parts share no image."""
+    (train_x, train_y), (held_x, held_y) = demo.digits()
+
+    assert (len(train_x), len(held_x)) == (1437, 360)
+    assert train_x.shape[1:] == held_x.shape[1:] == (1, 8, 8)
+    assert not {x.tobytes() for x in train_x} & {x.tobytes() for x in held_x}
+    assert (len(train_y), len(held_y)) == (1437, 360)
+    np.testing.assert_array_equal(demo.held_out()[0], held_x)
+
+
+def test_every_scale_has_its_measurements(shown: demo.Demonstration) -> None:
+    """Both readouts, the rate and the spikes are there, and belong together."""
+    neurons = 768
+    for scale in (1.0, 50.0):
+        (rate,) = select(shown.records, "firing rate", scale=scale)
+        (spikes,) = select(shown.records, "spikes per sample", scale=scale)
+        assert {r.how["readout"] for r in select(shown.records, "accuracy", scale=scale)} == {
+            "last",
+            "mean",
+        }
+        assert rate.unit == "Hz"
+        assert rate.value == pytest.approx(spikes.value / (neurons * 32 * 0.001))
+    assert all(record.n == 40 for record in shown.records)
+
+
+def test_accuracy_comes_back_with_the_spikes(shown: demo.Demonstration) -> None:
+    """At a scale of 1 in 32 ms there are next to no spikes; at 50 the source's accuracy is back."""
+    low, high = select(shown.records, "accuracy", readout="mean")
+    few, many = select(shown.records, "spikes per sample")
+    (source,) = select(shown.records, "source accuracy")
+
+    assert many.value > 40 * few.value
+    assert low.value < 0.5 < high.value
+    assert abs(high.value - source.value) <= 0.05
+
+
+def test_the_rate_network_is_the_source(shown: demo.Demonstration) -> None:
+    """What runs as spikes was compared with the ONNX model, layer by layer."""
+    assert 0 < shown.agreement < 1e-5
+
+
+def test_the_sample_settles_at_the_source(shown: demo.Demonstration) -> None:
+    """The running mean of the output ends near the source's values, and its spikes are counted."""
+    sample = shown.sample
+    error = np.abs(sample.running_mean - sample.source).max(axis=1)
+
+    assert sample.running_mean.shape == (32, 10)
+    assert error[-1] < 0.5 * error[0]
+    assert set(sample.spikes) == {"relu1", "relu2"}
+    assert all(len(events) > 20 for events in sample.spikes.values())
+
+
+def test_pictures_come_with_their_data(shown: demo.Demonstration, tmp_path: Path) -> None:
+    """Two PNG files, each with a CSV of the same name, in a folder that is made."""
+    paths = demo.write_pictures(shown, tmp_path / "made" / "here")
+    names = ["accuracy_and_spikes.png", "accuracy_and_spikes.csv", "raster.png", "raster.csv"]
+
+    assert [path.name for path in paths] == names
+    for path in paths[::2]:
+        assert path.read_bytes().startswith(b"\x89PNG")
+    with paths[1].open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[0] == "scale"
+    assert [float(row[0]) for row in rows] == [1.0, 50.0]
+
+
+def test_the_conclusion_names_the_cheapest_scale_that_does() -> None:
+    """The sentence follows from the records, whatever their order."""
+
+    def measured(scale: float, value: float, spikes: float) -> list[Record]:
+        return [
+            Record("accuracy", value, "fraction", how={"scale": scale, "readout": "mean"}),
+            Record("spikes per sample", spikes, "spikes", how={"scale": scale}),
+        ]
+
+    source = [Record("source accuracy", 0.98, "fraction")]
+    some = [*source, *measured(50, 0.98, 400), *measured(5, 0.975, 40), *measured(1, 0.5, 8)]
+    none = [*source, *measured(1, 0.5, 8)]
+    sample = demo.figures.raster_info({}, np.zeros((1, 2)), np.zeros(2), 0.001)
+
+    assert demo.Demonstration(tuple(some), sample, 0.0).conclusion == (
+        "At scale 5 the mean readout is within one point of the source, for 40 spikes an image; "
+        "scale 50 spends 10 times as many: the weights never change, the firing rates do."
+    )
+    assert demo.Demonstration(tuple(none), sample, 0.0).conclusion.startswith("No scale here")
+
+
+def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All missing packages in one sentence with the command that installs them."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name != "onnx" else object())
+
+    with pytest.raises(MissingExtraError) as caught:
+        demo.run(limit=1)
+
+    assert str(caught.value) == (
+        "the demonstration needs sklearn, matplotlib, which are not installed. "
+        "Install with: pip install 'spikewright[demo]'"
+    )
+
+
+def test_a_demonstration_needs_an_image() -> None:
+    """A limit below one is refused with its value."""
+    with pytest.raises(SimulationError, match="at least one image, got limit=0"):
+        demo.held_out(0)
