@@ -27,7 +27,6 @@ BASE = {"errors", "_optional", "_windows", "_storage", "_progress"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
-    "trace": set(),
     "_windows": set(),
     "_optional": {"errors"},
     "_storage": {"errors"},
@@ -46,8 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": BASE | {"graph", "network"},
 }
 _LINE = set(MAY_IMPORT)
-MAY_IMPORT["verification"] = _LINE
-MAY_IMPORT["conversion"] = _LINE | {"verification"}
+MAY_IMPORT["conversion"] = _LINE
 MAY_IMPORT["pipeline"] = MAY_IMPORT["conversion"] | {"conversion"}
 MAY_IMPORT["testing"] = MAY_IMPORT["pipeline"] | {"pipeline"}
 MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}

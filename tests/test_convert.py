@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
+from spikewright.conversion import Trace
 from spikewright.errors import (
     ConversionError,
+    DamagedFileError,
     NetworkError,
     ReadError,
     SimulationError,
@@ -18,9 +20,9 @@ from spikewright.errors import (
 )
 from spikewright.frontends import Source
 from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph import save as save_graph
 from spikewright.graph.layers import Activation, Affine, GlobalMaxPool, Input, MaxPool
 from spikewright.pipeline import canonicalise
-from spikewright.trace import Trace
 
 SMOOTH = ("sigmoid", "tanh", "softplus", "relu6")
 
@@ -435,3 +437,49 @@ def test_several_inputs_and_outputs_are_dicts():
         np.testing.assert_allclose(run.predict()[name], value, atol=1e-6)
     with pytest.raises(SimulationError, match="different batch sizes"):
         sw.convert(graph).run({**x, "b": x["b"][:1]}, steps=2)
+
+
+def test_a_saved_conversion_runs_the_same(tmp_path):
+    """save and load keep the network, its scale as a field of its own, names, readout and trace."""
+    graph = models.mlp(output="softmax")
+    x = models.inputs(graph)
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=7.0, synapse=0.01)
+    path = tmp_path / "digits.spikewright"
+    conversion.save(path)
+    loaded = sw.load(path)
+    assert str(loaded.trace) == str(conversion.trace)
+    np.testing.assert_array_equal(
+        loaded.run(x, steps=30).output, conversion.run(x, steps=30).output
+    )
+    assert list(loaded.layers) == list(conversion.layers)
+    assert loaded.layers["act1"].rate_scale == 7.0
+    assert loaded.layers["act1"].gain == 1.0
+    assert loaded.layers["fc1"] is loaded.layers["act1"]
+    assert loaded.verify()
+    assert [p.name for p in tmp_path.iterdir()] == ["digits.spikewright"]
+
+
+def test_a_damaged_conversion_is_refused(tmp_path):
+    """Truncated files, other files and files of another kind are named and refused."""
+    path = tmp_path / "network"
+    sw.convert(models.mlp()).save(path)
+    whole = path.read_bytes()
+    for content in (whole[:-20], whole[: len(whole) // 2], b"hello", b""):
+        path.write_bytes(content)
+        with pytest.raises(DamagedFileError, match="network"):
+            sw.load(path)
+    save_graph(models.mlp(), path)
+    with pytest.raises(DamagedFileError, match="graph"):
+        sw.load(path)
+    with pytest.raises(FileNotFoundError):
+        sw.load(tmp_path / "nothing")
+
+
+def test_saving_what_no_file_can_hold_leaves_nothing(tmp_path):
+    """A Python function in the network is refused before anything is written."""
+    conversion = sw.convert(models.mlp())
+    with conversion.network:
+        sw.Node(lambda t: t, label="clock")
+    with pytest.raises(NetworkError, match="clock"):
+        conversion.save(tmp_path / "network")
+    assert not list(tmp_path.iterdir())

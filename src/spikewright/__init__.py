@@ -39,6 +39,7 @@ from spikewright.network.transforms import (
 from spikewright.pipeline import convert
 from spikewright.simulator import Simulator
 
+load = Conversion.load
 __version__ = "0.1.0"
 
 __all__ = [
@@ -85,4 +86,5 @@ __all__ = [
     "Window",
     "convert",
     "engines",
+    "load",
 ]

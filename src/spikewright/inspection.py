@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.conversion import Trace
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import Graph, Node
 from spikewright.lower import Lowered, NeuronChoice, Options, lower
 from spikewright.network import Ensemble
 from spikewright.pipeline import MaxPoolPolicy, canonicalise
-from spikewright.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from spikewright.conversion import Conversion, refuse
+from spikewright.conversion import Conversion, Trace, refuse
 from spikewright.errors import ConversionError, Refusal
 from spikewright.frontends import Source, read
 from spikewright.graph import SPIKING_READY, Graph
@@ -12,7 +12,6 @@ from spikewright.lower import NeuronChoice, Options, Spiking, lower
 from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.standard import STANDARD
 from spikewright.passes.standard import run as run_passes
-from spikewright.trace import Trace
 
 MaxPoolPolicy = Literal["gate", "average"]
 

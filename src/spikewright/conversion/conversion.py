@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright._progress import progress_bar
+from spikewright.conversion.storage import load_parts, save
+from spikewright.conversion.trace import Trace
+from spikewright.conversion.verification import verify
 from spikewright.engines import Execution, Precision, Program
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.measure import Population, Run
 from spikewright.network import Ensemble, Network, Node, Probe
-from spikewright.trace import Trace
-from spikewright.verification import verify
 
 _BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
 
@@ -221,6 +223,21 @@ class Conversion:
         source that is above `rtol`.
         """
         return verify(self, None if x is None else self.as_inputs(x), rtol, seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the conversion to one file, atomically; `spikewright.load` reads it.
+
+        Raises `NetworkError` naming what a file cannot hold, before anything is written.
+        """
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Conversion:
+        """Read a conversion that was saved; the source framework is not needed.
+
+        Raises `FileNotFoundError` or `DamagedFileError`.
+        """
+        return cls(*load_parts(path), activations=None)
 
 
 def _advance(advance: Callable[[int], None], samples: int, steps: int) -> None:

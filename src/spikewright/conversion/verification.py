@@ -16,7 +16,7 @@ from spikewright.lower import Lowered, Options, lower
 from spikewright.network import Ensemble, Network, Probe
 
 if TYPE_CHECKING:
-    from spikewright.conversion import Conversion
+    from spikewright.conversion.conversion import Conversion
 
 
 def verify(
