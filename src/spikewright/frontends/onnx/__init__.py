@@ -1,0 +1,45 @@
+"""ONNX in, graph out.
+
+`read` takes a `ModelProto` or a path. Operators are read by functions registered with `reads`; each
+gets an `OnnxNode` and raises `Unreadable` where it cannot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikewright.frontends.onnx import readers as _readers  # registers the standard operators
+from spikewright.frontends.onnx.evaluate import Evaluator
+from spikewright.frontends.onnx.files import load, opset_of
+from spikewright.frontends.onnx.inputs import inputs_of
+from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.registry import READERS, reads
+from spikewright.frontends.onnx.walk import Walk
+from spikewright.frontends.source import Source
+
+__all__ = ["READERS", "OnnxNode", "Unreadable", "read", "reads"]
+
+del _readers
+
+
+def read(model: Any, example_input: Any = None) -> Source:
+    """Read an ONNX `ModelProto`, or a path to one (external data beside it included).
+
+    Axis 0 of every input is the batch, whether its size is free or fixed in the file;
+    `example_input` (an array, a tuple of arrays or `{name: array}`, batch axis first) is needed
+    only where the model leaves other axes open. Graph nodes are named as the ONNX nodes are, or as
+    their first output where they have no name; layouts are channels-first.
+
+    `activations` evaluates the model with ONNX's reference evaluator. Half-precision numbers
+    become single precision first, in the graph and there.
+
+    Raises `UnsupportedLayerError` that lists every node that cannot be read, `DamagedFileError`,
+    `ReadError` for an opset below 9 or an input that cannot be read, `GraphError` for parameters
+    that are not finite, `FileNotFoundError`, or `MissingExtraError` without onnx.
+    """
+    proto, place = load(model)
+    inputs = inputs_of(proto, example_input, place)
+    walk = Walk(proto, opset_of(proto), inputs, place)
+    graph = walk.run()
+    tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
+    return Source(graph, "onnx", Evaluator(proto, tensors, inputs))

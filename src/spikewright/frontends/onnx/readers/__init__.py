@@ -1,0 +1,13 @@
+"""The readers of the standard operators; importing this package registers them."""
+
+from spikewright.frontends.onnx.readers import (
+    activation,
+    affine,
+    arithmetic,
+    pooling,
+    resize,
+    select,
+    shape,
+)
+
+__all__ = ["activation", "affine", "arithmetic", "pooling", "resize", "select", "shape"]

@@ -1,0 +1,55 @@
+"""The geometry that convolution and pooling share, from attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spikewright._windows import Pairs, Windows
+from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+
+
+def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> Windows:
+    """Size, stride, padding and dilation over an input of this spatial extent.
+
+    `auto_pad` is resolved for the extent, by the standard's formulas: SAME makes
+    ceil(extent / stride) windows and puts an odd value at the end (UPPER) or the start (LOWER).
+    """
+    rank = len(spatial)
+    if not 1 <= rank <= 3 or len(size) != rank:
+        raise Unreadable(f"a window {tuple(size)} over {rank} spatial axes; 1 to 3 can be read")
+    stride = _positive(node, "strides", rank)
+    dilation = _positive(node, "dilations", rank)
+    automatic = node.attributes.get("auto_pad", "NOTSET")
+    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise Unreadable(f"auto_pad is {automatic!r}, which the standard does not know")
+    padding: Pairs = ((0, 0),) * rank
+    if automatic == "NOTSET":
+        padding = _explicit(node, rank)
+    elif automatic != "VALID":
+        padding = tuple(
+            _same(extent, d * (n - 1) + 1, s, automatic == "SAME_LOWER")
+            for extent, n, s, d in zip(spatial, size, stride, dilation, strict=True)
+        )
+    # With auto_pad the standard's output extents do not depend on ceil_mode.
+    ceil_mode = bool(node.attributes.get("ceil_mode", 0)) and automatic == "NOTSET"
+    return Windows(tuple(size), stride, padding, dilation, ceil_mode)
+
+
+def _positive(node: OnnxNode, name: str, rank: int) -> tuple[int, ...]:
+    values = node.integers(name) or (1,) * rank
+    if len(values) != rank or min(values) < 1:
+        raise Unreadable(f"{name} is {values}, it must hold {rank} positive numbers")
+    return values
+
+
+def _explicit(node: OnnxNode, rank: int) -> Pairs:
+    pads = node.integers("pads") or (0,) * (2 * rank)
+    if len(pads) != 2 * rank:
+        raise Unreadable(f"pads is {pads}, it must hold {2 * rank} numbers")
+    return tuple(zip(pads[:rank], pads[rank:], strict=True))
+
+
+def _same(extent: int, reach: int, stride: int, lower: bool) -> tuple[int, int]:
+    total = max(0, (-(-extent // stride) - 1) * stride + reach - extent)
+    small, large = total // 2, total - total // 2
+    return (large, small) if lower else (small, large)

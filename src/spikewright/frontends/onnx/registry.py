@@ -1,0 +1,51 @@
+"""Which function reads which ONNX operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+
+from spikewright.frontends.onnx.node import OnnxNode
+
+Reader = Callable[[OnnxNode], "str | Sequence[str]"]
+
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+EVALUATORS: list[type] = []
+"""Reference-evaluator operators (`onnx.reference.op_run.OpRun`) of custom domains."""
+
+_readers: dict[tuple[str, str], Reader] = {}
+READERS = MappingProxyType(_readers)
+"""Every registered reader, by (domain, operator type); the standard domain is ""."""
+
+
+def reads(
+    *operators: str, domain: str = "", replace: bool = False, evaluator: type | None = None
+) -> Callable[[Reader], Reader]:
+    """Decorator: let a function read these operator types of a domain.
+
+    The function gets an `OnnxNode` and returns the name of the graph node that is the operator's
+    first output (or one name per output). It raises `Unreadable` with the reason where it cannot.
+    `replace` allows to take over an operator that has a reader; ValueError otherwise. `evaluator`,
+    an `onnx.reference.op_run.OpRun` named like the operator, lets `verify` evaluate a domain of
+    your own.
+
+    ::
+
+        @reads("Negate", domain="my.domain")
+        def negate(node: OnnxNode) -> str:
+            return node.add(ScaleShift(scale=np.array(-1.0)), node.signal(0))
+    """
+    if domain in STANDARD_DOMAINS:
+        domain = ""
+
+    def decorate(reader: Reader) -> Reader:
+        for operator in operators:
+            if (domain, operator) in _readers and not replace:
+                raise ValueError(f"{operator!r} of domain {domain!r} has a reader; replace=True?")
+            _readers[domain, operator] = reader
+        if evaluator is not None:
+            EVALUATORS.append(evaluator)
+        return reader
+
+    return decorate

@@ -1,0 +1,174 @@
+"""The walk over an ONNX graph: constants are folded, every other node goes to its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spikewright._optional import require
+from spikewright.errors import DamagedFileError
+from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
+from spikewright.frontends.onnx.inputs import ModelInputs
+from spikewright.frontends.onnx.node import (
+    Blocked,
+    Constant,
+    Missing,
+    OnnxNode,
+    Signal,
+    Unreadable,
+    Value,
+)
+from spikewright.frontends.onnx.reasons import reason_for
+from spikewright.frontends.onnx.registry import READERS, STANDARD_DOMAINS
+from spikewright.frontends.source import GraphBuilder
+from spikewright.graph import Graph, unique_name
+
+
+class Walk:
+    """Reads one model; `run` returns the graph and leaves `tensors` behind.
+
+    `tensors` maps the name of a graph node to the ONNX value that it equals.
+    """
+
+    def __init__(self, proto: Any, opset: int, inputs: ModelInputs, place: str) -> None:
+        self.proto, self.opset, self.inputs, self.place = proto, opset, inputs, place
+        self.builder = GraphBuilder()
+        self.values: dict[str, Value] = {}
+        self.tensors: dict[str, str] = {}
+        self.nodes = needed_nodes(proto.graph)
+        self.labels = _labels(self.nodes, inputs.shapes)
+        self.reserved = frozenset(self.labels) | frozenset(inputs.shapes)
+
+    def run(self) -> Graph:
+        """The graph; raises `UnsupportedLayerError` that lists all that cannot be read."""
+        self._weights()
+        for name, shape in self.inputs.shapes.items():
+            self.values[name] = Signal(self.builder.input(name, shape))
+            self.tensors[name] = name
+        for node, label in zip(self.nodes, self.labels, strict=True):
+            self._step(node, label)
+        return self.builder.build({v.name: self._output(v.name) for v in self.proto.graph.output})
+
+    def _weights(self) -> None:
+        to_array = require("onnx").numpy_helper.to_array
+        for tensor in self.proto.graph.initializer:
+            try:
+                array = to_array(tensor)
+            except Exception as error:  # whatever NumPy says about bytes that do not fit
+                raise DamagedFileError(
+                    f"{self.place}: the initialiser {tensor.name!r} cannot be decoded ({error}). "
+                    "Export the model again."
+                ) from error
+            self.values[tensor.name] = Constant((array,) * len(self.inputs.batches))
+        for sparse in self.proto.graph.sparse_initializer:
+            why = "its weights are a sparse initialiser; store them dense"
+            self.values[sparse.values.name] = Missing(why)
+
+    def _output(self, name: str) -> str | None:
+        value = self.values.get(name, Missing("no node makes it"))
+        if isinstance(value, Signal):
+            return value.name
+        why = "it does not depend on the data" if isinstance(value, Constant) else value.why
+        if why:
+            self.builder.refuse(name, "graph output", why, "Remove it from the model's outputs")
+        return None
+
+    def _step(self, node: Any, label: str) -> None:
+        """Read one node, and note what each of its outputs is."""
+        inputs = tuple(self._value(name) for name in node.input)
+        results: Sequence[Value]
+        try:
+            results = self._read(node, label, inputs)
+        except Unreadable as error:
+            self.builder.refuse(label, node.op_type, error.reason, error.options)
+            results = ()
+        except Blocked:
+            results = ()
+        for index, name in enumerate(node.output):
+            if not name:
+                continue
+            if index < len(results):
+                self.values[name] = result = results[index]
+                if isinstance(result, Signal):
+                    self.tensors.setdefault(result.name, name)
+            elif results:
+                self.values[name] = Missing(
+                    f"it reads output {index} of {label!r}, which is not "
+                    f"part of what is read of {node.op_type}"
+                )
+            else:
+                self.values[name] = Missing()
+
+    def _value(self, name: str) -> Value | None:
+        return self.values.get(name, Missing(f"no node makes its input {name!r}")) if name else None
+
+    def _read(self, node: Any, label: str, inputs: tuple[Value | None, ...]) -> Sequence[Value]:
+        standard = node.domain in STANDARD_DOMAINS
+        attributes = _attributes(node)
+        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
+            shape = self.builder.shapes[inputs[0].name]
+            if node.op_type == "Size":
+                return [size_constant(shape, self.inputs.batches)]
+            return [shape_constant(shape, self.inputs.batches, attributes)]
+        if standard and node.op_type in FOLDABLE:
+            if all(value is None or isinstance(value, Constant) for value in inputs):
+                known = [value if isinstance(value, Constant) else None for value in inputs]
+                return fold(node, known, self.opset, len(self.inputs.batches))
+            if Missing() in inputs:
+                raise Blocked  # shape arithmetic over something refused says nothing new
+        reader = READERS.get(("" if standard else node.domain, node.op_type))
+        if reader is None:
+            raise Unreadable(*reason_for(node.domain, node.op_type))
+        view = OnnxNode(
+            kind=node.op_type,
+            label=label,
+            opset=self.opset,
+            attributes=attributes,
+            inputs=inputs,
+            output_count=len(node.output),
+            batches=self.inputs.batches,
+            builder=self.builder,
+            reserved=self.reserved,
+        )
+        names = reader(view)
+        return [Signal(name) for name in ([names] if isinstance(names, str) else names)]
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    get = require("onnx").helper.get_attribute_value
+    values = {attribute.name: get(attribute) for attribute in node.attribute}
+    return {n: v.decode(errors="replace") if isinstance(v, bytes) else v for n, v in values.items()}
+
+
+def needed_nodes(graph: Any) -> list[Any]:
+    """The nodes that the model's outputs depend on, in order."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            needed.update(_captured(node))
+    return kept[::-1]
+
+
+def _captured(node: Any) -> set[str]:
+    """Names that the node's subgraphs read from outside."""
+    names: set[str] = set()
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            names.update(value.name for value in graph.output)
+            for inner in graph.node:
+                names.update(inner.input, _captured(inner))
+    return names
+
+
+def _labels(nodes: Sequence[Any], inputs: Mapping[str, object]) -> list[str]:
+    """A unique name per ONNX node: its own, or its first output's."""
+    taken = dict.fromkeys(inputs)
+    labels = []
+    for node in nodes:
+        wanted = node.name or next(name for name in node.output if name)
+        labels.append(unique_name(wanted, taken))
+        taken[labels[-1]] = None
+    return labels

@@ -1,0 +1,212 @@
+"""Files: damaged ones, old and new ones, and data beside the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from onnx.external_data_helper import set_external_data
+from onnx_helpers import NEWEST, agrees, close, feed_of, model, random, reference
+
+import spikewright.frontends as frontends
+from spikewright.errors import DamagedFileError, GraphError, ReadError
+from spikewright.frontends.onnx import read
+from spikewright.graph import evaluate
+
+
+def small(opset: int = 18) -> onnx.ModelProto:
+    """A model of two layers."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"], name="dense"),
+        helper.make_node("Relu", ["h"], ["y"], name="relu"),
+    ]
+    return model(nodes, {"x": ["n", 5]}, ["y"], {"w": random(5, 4), "b": random(4)}, opset)
+
+
+def test_a_path_is_read(tmp_path: Path) -> None:
+    """A path, as text or as a Path, gives what the model in memory gives."""
+    path = tmp_path / "small.onnx"
+    onnx.save(small(), path)
+    for source in (read(path), read(str(path)), frontends.read(path), frontends.read(small())):
+        feed = feed_of(source)
+        close(evaluate(source.graph, feed)["y"], reference(small(), feed)["y"])
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """A path that leads nowhere is a FileNotFoundError."""
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx"):
+        read(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"PK\x03\x04 a zip", bytes(range(256)), b"\x00" * 64]
+)
+def test_files_that_are_no_onnx(tmp_path: Path, content: bytes) -> None:
+    """A file of something else is damaged, and its path is named."""
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"other\.onnx"):
+        read(path)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(kept=st.floats(0, 0.999))
+def test_truncated_files(tmp_path: Path, kept: float) -> None:
+    """Wherever a file is cut off, it is damaged."""
+    data = small().SerializeToString()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(DamagedFileError, match=r"cut\.onnx"):
+        read(path)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(position=st.floats(0, 0.999), value=st.integers(0, 255))
+def test_changed_bytes_never_crash(tmp_path: Path, position: float, value: int) -> None:
+    """Any byte changed gives a model that is read, or one of the documented errors."""
+    data = bytearray(small().SerializeToString())
+    data[int(len(data) * position)] = value
+    path = tmp_path / "changed.onnx"
+    path.write_bytes(bytes(data))
+    try:
+        read(path)
+    except (ReadError, GraphError) as error:
+        assert str(error)
+
+
+def broken(kind: str) -> onnx.ModelProto:
+    """A model that breaks a rule of the standard."""
+    proto = small()
+    if kind == "order":
+        first = onnx.NodeProto()
+        first.CopyFrom(proto.graph.node[0])
+        del proto.graph.node[0]
+        proto.graph.node.append(first)
+    elif kind == "short data":
+        proto.graph.initializer[0].raw_data = proto.graph.initializer[0].raw_data[:-4]
+    elif kind == "unknown operator":
+        proto.graph.node[1].op_type = "NoSuchOperator"
+    elif kind == "no operator set":
+        del proto.opset_import[:]
+    elif kind == "missing value":
+        proto.graph.node[0].input[0] = "nowhere"
+    return proto
+
+
+@pytest.mark.parametrize(
+    "kind", ["order", "short data", "unknown operator", "no operator set", "missing value"]
+)
+def test_invalid_models_are_damaged(kind: str) -> None:
+    """What ONNX's checker refuses is damaged, with the checker's reason and the model's name."""
+    reason = r"model 'small': (not a valid ONNX model\. \S|.*cannot be decoded)"
+    with pytest.raises(DamagedFileError, match=reason):
+        read(broken(kind))
+
+
+@pytest.mark.parametrize("opset", [1, 7, 8])
+def test_old_operator_sets_are_refused(opset: int) -> None:
+    """Below 9 the reason is the version, and what converts it is named."""
+    with pytest.raises(ReadError, match=rf"version {opset}; 9 is the oldest.*version_converter"):
+        read(small(opset))
+
+
+@pytest.mark.parametrize("opset", [9, 10, 12, 15, 21, NEWEST])
+def test_operator_sets_from_9_on_are_read(opset: int) -> None:
+    """Every operator set from 9 to the installed one's is read."""
+    agrees(small(opset))
+
+
+def test_a_future_operator_set_is_refused() -> None:
+    """An operator set that the installed onnx does not know is refused with both versions."""
+    with pytest.raises(ReadError, match=rf"version {NEWEST + 1}, the installed onnx .*{NEWEST}"):
+        read(small(NEWEST + 1))
+
+
+def save_external(folder: Path, **entries: Any) -> Path:
+    """A model whose weights are in `weights.bin` beside it; entries override where."""
+    proto = small()
+    weight = proto.graph.initializer[0]
+    (folder / "weights.bin").write_bytes(b"\0" * 16 + weight.raw_data)
+    where = {"location": "weights.bin", "offset": 16, "length": len(weight.raw_data), **entries}
+    set_external_data(weight, **where)
+    weight.ClearField("raw_data")
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    return folder / "model.onnx"
+
+
+def test_data_beside_the_model(tmp_path: Path) -> None:
+    """Weights in a file of their own are read, and evaluated."""
+    source = read(save_external(tmp_path))
+    feed = feed_of(source)
+    expected = reference(small(), feed)["y"]
+    close(evaluate(source.graph, feed)["y"], expected)
+    close(source.activations(feed)["relu"], expected)
+
+
+def test_data_saved_by_onnx(tmp_path: Path) -> None:
+    """What onnx writes with save_as_external_data is read, from a folder below too."""
+    (tmp_path / "data").mkdir()
+    onnx.save(small(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0,
+              location="data/m.bin")  # fmt: skip
+    source = read(tmp_path / "m.onnx")
+    np.testing.assert_array_equal(source.graph["dense"].layer.arrays()["weight"], random(5, 4).T)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"location": "gone.bin"}, r"'w' is missing: there is no .*gone\.bin"),
+        ({"offset": 20}, "at bytes 20 to 100 of weights.bin, which has 96: .*truncated"),
+        ({"offset": -8}, "at bytes -8"),
+        ({"location": "../weights.bin"}, "outside the model's folder"),
+        ({"location": "/etc/hostname"}, "'/etc/hostname', outside the model's folder"),
+        ({"location": ""}, "outside the model's folder"),
+        ({"length": 40}, "not a valid ONNX model|cannot be decoded"),
+    ],
+)
+def test_data_that_is_not_there(tmp_path: Path, entries: dict[str, Any], message: str) -> None:
+    """Missing, truncated and misplaced data is damaged; nothing outside the folder is opened."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "weights.bin").write_bytes(b"\0" * 200)
+    path = save_external(tmp_path / "inner", **entries)
+    with pytest.raises(DamagedFileError, match=message) as caught:
+        read(path)
+    assert "model.onnx" in str(caught.value)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """A symbolic link is followed before the folder is compared."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "secret.bin").write_bytes(b"\0" * 200)
+    (tmp_path / "inner" / "link.bin").symlink_to(tmp_path / "secret.bin")
+    path = save_external(tmp_path / "inner", location="link.bin", offset=0)
+    with pytest.raises(DamagedFileError, match="outside the model's folder"):
+        read(path)
+
+
+def test_an_offset_that_is_no_number(tmp_path: Path) -> None:
+    """Offsets are text in the file; what is no number is damaged."""
+    proto = onnx.load(save_external(tmp_path), load_external_data=False)
+    for entry in proto.graph.initializer[0].external_data:
+        if entry.key == "offset":
+            entry.value = "soon"
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(DamagedFileError, match="no readable offset"):
+        read(tmp_path / "model.onnx")
+
+
+def test_a_model_in_memory_without_its_data(tmp_path: Path) -> None:
+    """A ModelProto loaded without its external data cannot be read, and the path is asked for."""
+    proto = onnx.load(save_external(tmp_path), load_external_data=False)
+    with pytest.raises(ReadError, match=r"1 tensors, 'w' first.*Give the path"):
+        read(proto)
