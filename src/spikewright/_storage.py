@@ -159,8 +159,13 @@ def write(path: str | Path, what: str, manifest: Any, arrays: Mapping[str, NDArr
 
 
 def replace_file(path: str | Path, content: bytes) -> None:
-    """Put `content` at `path` in one step, or leave what was there."""
+    """Put `content` at `path` in one step, or leave what was there.
+
+    Raises `FileNotFoundError` where its folder does not exist.
+    """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: its folder does not exist")
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

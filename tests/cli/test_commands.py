@@ -241,3 +241,15 @@ def test_few_spikes_are_warned_of(data: str) -> None:
     assert "warning: relu1: " in result.stderr
     assert "warning" not in result.stdout
     assert any(text.startswith("relu1: ") for text in document(*arguments)["warnings"])
+
+
+def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> None:
+    """`convert -o` writes what `run` takes in the model's place, with the same results."""
+    saved = str(tmp_path / "digits.spikewright")
+    options = ("--spiking", "--scale", "5")
+    converted = document("convert", MODEL, *options, "-o", saved)
+    asked = ("--data", data, "--steps", "32")
+
+    assert converted["saved"] == saved
+    assert f"Saved as {saved}" in invoke("convert", MODEL, *options, "-o", saved).stdout
+    assert document("run", saved, *asked) == document("run", MODEL, *asked, *options)

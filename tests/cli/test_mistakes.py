@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import spikewright as sw
 from spikewright import demo
 from spikewright.cli import main, samples
 from spikewright.errors import MissingExtraError
@@ -41,6 +42,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("few.npz", x=x, y=y[:2])
     np.savez("objects.npz", x=np.array([{}, {}], object))
     np.save("array.npy", x)
+    sw.convert(MODEL).save("saved.spikewright")
+    Path("cut.spikewright").write_bytes(Path("saved.spikewright").read_bytes()[:9000])
     Path("cut.npz").write_bytes(Path("good.npz").read_bytes()[:1000])
     Path("cut.onnx").write_bytes(demo.MODEL.read_bytes()[:5000])
     Path("text.onnx").write_text("not a model")
@@ -94,6 +97,15 @@ MESSAGES = [
         ".pt2.\n",
     ),
     (
+        ("run", "saved.spikewright", "--data", "good.npz", "--scale", "2", "--rate"),
+        "Error: saved.spikewright is a saved network, converted already: it takes no spiking, "
+        "scale_firing_rates. See: spikewright run --help\n",
+    ),
+    (
+        ("convert", MODEL, "-o", "none/net.spikewright"),
+        "Error: none/net.spikewright: its folder does not exist\n",
+    ),
+    (
         ("explain", "--scale", "0"),
         "Error: <Ensemble 'A'>: rate_scale must be above 0, got 0.0\n",
     ),
@@ -125,6 +137,22 @@ def test_damaged_models_are_named(command: str, name: str) -> None:
     more = ("--data", "good.npz", "--steps", "3") if command == "run" else ()
 
     assert refused(command, name, *more).startswith(f"Error: {name}")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["cut.spikewright", "good.npz", "none.spikewright"])
+def test_damaged_saved_networks_are_named(name: str) -> None:
+    """A file cut short, of another kind, or that is not there."""
+    assert refused("run", name, "--data", "good.npz", "--steps", "3").startswith(f"Error: {name}")
+
+
+def test_nothing_half_written_is_left(folder: Path) -> None:
+    """A conversion that is refused writes no file."""
+    before = sorted(folder.iterdir())
+    refused("convert", MODEL, "--scale", "relu1=3", "-o", "net.spikewright")
+    refused("convert", "cut.onnx", "-o", "net.spikewright")
+
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize(

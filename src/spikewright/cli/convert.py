@@ -17,24 +17,33 @@ from spikewright.pipeline import convert as library
 @click.command()
 @model_argument
 @conversion_options
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the result here."
+)
 @json_option
-def convert(model: Path, choices: dict[str, Any], as_json: bool) -> None:
+def convert(model: Path, choices: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Convert MODEL to a network and print what was done, layer by layer.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file.
+    MODEL is a .keras, .h5, .onnx or .pt2 file. What is saved with -o can be run with
+    `spikewright run`, without the framework that MODEL came from.
     """
     conversion = library(model, **choices)
+    if out is not None:
+        conversion.save(out)
     if as_json:
-        emit(_plain(conversion))
+        emit(_plain(conversion, out))
         return
     click.echo(str(conversion.trace))
     click.echo(f"\n{conversion.network.n_neurons:,} neurons")
+    if out is not None:
+        click.echo(f"Saved as {out}")
 
 
-def _plain(conversion: Conversion) -> dict[str, Any]:
+def _plain(conversion: Conversion, out: Path | None) -> dict[str, Any]:
     return {
         "neurons": conversion.network.n_neurons,
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),
         "trace": [asdict(entry) for entry in conversion.trace],
+        "saved": None if out is None else str(out),
     }

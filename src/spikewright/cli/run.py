@@ -19,7 +19,9 @@ from spikewright.cli.options import (
 )
 from spikewright.cli.output import duration, emit, show
 from spikewright.cli.samples import load_samples
+from spikewright.conversion import Conversion
 from spikewright.engines import Precision
+from spikewright.frontends import SUFFIXES
 from spikewright.measure import accuracy, activity
 from spikewright.pipeline import convert
 from spikewright.records import Record, select
@@ -60,10 +62,11 @@ def run(
 ) -> None:
     """Run MODEL on data and print accuracy, firing rates and spikes.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say, or a network
+    that `spikewright convert -o` saved.
     """
     samples = load_samples(data, limit)
-    conversion = convert(model, **choices)
+    conversion = _open(model, choices)
     result = conversion.run(samples.x, steps, dt, seed, engine=engine, precision=precision)
     records = activity(result)
     if samples.y is not None:
@@ -81,6 +84,17 @@ def run(
     _print(records, f"{duration(result.steps, dt)}, {result.record['engine']} engine")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def _open(model: Path, choices: dict[str, Any]) -> Conversion:
+    """A model file, converted, or a saved network, whose options cannot be changed any more."""
+    if model.suffix.lower() in SUFFIXES:
+        return convert(model, **choices)
+    if choices:
+        raise click.UsageError(
+            f"{model} is a saved network, converted already: it takes no {', '.join(choices)}"
+        )
+    return Conversion.load(model)
 
 
 def _print(records: list[Record], title: str) -> None:

@@ -41,11 +41,11 @@ def load_samples(path: Path, limit: int | None = None) -> Samples:
 
 
 def _arrays(path: Path) -> dict[str, NDArray]:
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, NpzFile):
-            raise ValueError("it holds a single array")
-        with file:
+    with path.open("rb") as stream:
+        try:
+            file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, NpzFile):
+                raise ValueError("it holds a single array")
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise DamagedFileError(f"{path}: is no .npz file of numbers ({error})") from error
+        except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+            raise DamagedFileError(f"{path}: is no .npz file of numbers ({error})") from error
