@@ -112,8 +112,9 @@ def test_mixed_precision_is_read(tmp_path: Path) -> None:
     x = keras.Input((4,), name="x")
     model = randomise(keras.Model(x, L.Dense(3, dtype="mixed_float16", name="d")(x)))
     for suffix in SUFFIXES:
-        weight = read(saved(model, tmp_path, suffix)).graph["d"].layer.weight
-        assert weight.dtype == np.float32
+        source = read(saved(model, tmp_path, suffix))
+        assert source.graph["d"].layer.weight.dtype == np.float32
+        assert source.activations(inputs_of(source))["d"].dtype == np.float32
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -42,6 +42,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (L.ReLU(max_value=6.0, negative_slope=0.1, name="odd"), "ReLU", (3,), "negative_slope=0.1"),
     (L.Softmax(axis=(1, 2), name="odd"), "Softmax", (3, 2), "axes"),
     (L.UpSampling2D(interpolation="bilinear", name="odd"), "UpSampling2D", (3, 3, 1), "bilinear"),
+    (lambda x: ops.cast(x, "int32"), "ops.Cast", (3,), "rounds to int32"),
     (lambda x: ops.square(x), "ops.Square", (3,), "no reader"),
     (lambda x: x * x, "ops.Multiply", (3,), "multiplies computed values"),
     (lambda x: 1.0 / (x + 5), "ops.TrueDivide", (3,), "divides by a computed value"),

@@ -13,11 +13,14 @@ from spikewright.frontends.keras.registry import Call, Unreadable, array, reads,
 from spikewright.graph.layers import Affine, BatchNormalization, ScaleShift, Shape
 
 
-def check_unquantized(layer: Any) -> None:
-    """Raise `Unreadable` for a layer that holds integers in place of its weights."""
+def kernel_of(layer: Any) -> NDArray:
+    """The kernel of a layer; raises `Unreadable` if it holds integers in place of its weights."""
     mode = getattr(layer, "quantization_mode", None)
+    if mode is None and "int" in str(layer.kernel.dtype):  # before Keras 3.5 there is no mode
+        mode = layer.kernel.dtype
     if mode is not None:
         raise Unreadable(f"its weights are quantized ({mode})", "Read the model before quantizing")
+    return array(layer.kernel)
 
 
 def bias_of(layer: Any) -> NDArray | None:
@@ -28,8 +31,7 @@ def bias_of(layer: Any) -> NDArray | None:
 @reads("Dense")
 def dense(call: Call) -> str | None:
     """`kernel` is (in, out)."""
-    check_unquantized(call.layer)
-    return add_with_activation(call, Affine(array(call.layer.kernel).T, bias_of(call.layer)))
+    return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
 
 
 @reads("BatchNormalization")

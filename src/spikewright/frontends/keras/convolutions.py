@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
-from spikewright.frontends.keras.affine import bias_of, check_unquantized
+from spikewright.frontends.keras.affine import bias_of, kernel_of
 from spikewright.frontends.keras.registry import Call, Unreadable, array, reads
 from spikewright.graph.layers import Convolution
 
@@ -64,15 +64,14 @@ def _weight(kernel: NDArray) -> NDArray:
 def convolution(call: Call) -> str | None:
     """Plain, strided, dilated and grouped convolutions."""
     layer = call.layer
-    check_unquantized(layer)
-    weight = _weight(array(layer.kernel))
+    weight = _weight(kernel_of(layer))
     return add_with_activation(call, _convolution(call, weight, bias_of(layer), layer.groups))
 
 
 @reads("DepthwiseConv1D", "DepthwiseConv2D")
 def depthwise_convolution(call: Call) -> str | None:
     """As many groups as input channels, `depth_multiplier` filters each."""
-    kernel = array(call.layer.kernel)
+    kernel = kernel_of(call.layer)
     linear = _convolution(call, _depthwise_weight(kernel), bias_of(call.layer), kernel.shape[-2])
     return add_with_activation(call, linear)
 

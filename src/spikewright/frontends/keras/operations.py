@@ -23,6 +23,7 @@ from spikewright.graph.layers import (
     Add,
     GlobalAveragePool,
     GlobalMaxPool,
+    Identity,
     Permute,
     Reshape,
     ScaleShift,
@@ -85,6 +86,15 @@ def divide(call: Call) -> str | None:
 def negative(call: Call) -> str | None:
     """`-x`."""
     return call.add(ScaleShift(scale=np.array(-1.0)))
+
+
+@reads("ops.Cast")
+def cast(call: Call) -> str | None:
+    """Between kinds of floating-point numbers; the graph has one."""
+    dtype = str(call.layer.dtype)
+    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+        raise Unreadable(f"it rounds to {dtype}", "Leave the cast out")
+    return call.add(Identity())
 
 
 @reads("ops.Reshape")

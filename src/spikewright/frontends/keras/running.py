@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright._optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.reading import accepts_training
+from spikewright.frontends.keras.registry import array
 from spikewright.frontends.keras.walking import Application, Walk, flatten
 from spikewright.frontends.source import Values
 from spikewright.graph import Graph
@@ -37,7 +38,7 @@ class Running(Walk[Any]):
         for index, value in enumerate(outputs):
             node = self._nodes.get((call.name, index))
             if node is not None:
-                self.values[node] = require("keras").ops.convert_to_numpy(value)
+                self.values[node] = array(value)
         return outputs
 
 
@@ -48,7 +49,7 @@ def activations(
     graph: Graph,
     inputs: Values,
 ) -> dict[str, NDArray]:
-    """Run Keras on `{input name: (batch, *shape)}`: `{node name: value}` in float32.
+    """Run Keras on `{input name: (batch, *shape)}`: `{node name: value}` in float32 or float64.
 
     `names` are the graph's inputs in Keras's order. Raises `GraphError` when an input is missing,
     unknown or of the wrong shape.
@@ -58,7 +59,8 @@ def activations(
     tensors = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
         dtype = "float64" if tensor.dtype == "float64" else "float32"
-        tensors.append(keras.ops.convert_to_tensor(arrays[name].astype(dtype), dtype))
+        arrays[name] = arrays[name].astype(dtype)
+        tensors.append(keras.ops.convert_to_tensor(arrays[name], dtype))
     running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
     with _without_gradients():
         running.through(keras_graph, tensors)
