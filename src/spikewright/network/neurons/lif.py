@@ -35,10 +35,12 @@ def _lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float
 def _lif_gain_bias(
     neuron: NeuronType, tau_rc: float, tau_ref: float, max_rates: NDArray, intercepts: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """`X = 1 / (1 - exp((tau_ref - 1/M) / tau_rc))`, `gain = (X-1)/(1-c)`, `bias = 1 - c gain`."""
+    """`gain = (X - 1) / (1 - c)`, `bias = 1 - c gain`, `X - 1 = 1 / expm1((1/M - tau_ref)/tau_rc)`.
+
+    `X` is the current at which the rate is `M`.
+    """
     with np.errstate(all="ignore"):
-        x = 1.0 / (1.0 - np.exp((tau_ref - 1.0 / max_rates) / tau_rc))
-        gain = (x - 1.0) / (1.0 - intercepts)
+        gain = 1.0 / np.expm1((1.0 / max_rates - tau_ref) / tau_rc) / (1.0 - intercepts)
     check_gain(
         neuron, gain, intercepts, f"max rates must lie below {1 / tau_ref:g} Hz, intercepts below 1"
     )

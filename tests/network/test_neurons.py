@@ -1,0 +1,426 @@
+"""Neuron types one by one: golden numbers, gain and bias, and what their constructors refuse."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from driving import drive, spike_steps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spikewright as sw
+from spikewright.errors import BuildError, NetworkError
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, TOLERANCE, register
+from spikewright.testing.engines import neuron_type_examples
+
+MILLISECOND = 0.001
+
+
+@pytest.mark.parametrize(
+    ("current", "steps"),
+    [
+        (2.0, [14, 30, 46, 62, 78, 94]),
+        (5.0, [5, 11, 18, 24, 31, 37, 44, 50, 57]),
+        (1.0, []),
+        (0.5, []),
+        (-3.0, []),
+    ],
+)
+def test_lif_spikes_at_the_golden_steps(current: float, steps: list[int]) -> None:
+    """LIF with tau_rc 20 ms, tau_ref 2 ms, from v = 0, in steps of 1 ms."""
+    assert spike_steps(sw.LIF(), current, 96 if current == 2.0 else 60, MILLISECOND) == steps
+
+
+def test_lif_rate_has_the_golden_values() -> None:
+    """`1 / (tau_ref + tau_rc ln(1 + 1/(J-1)))` above 1, else 0."""
+    rates = sw.LIFRate().rates(NUMPY_RATES, np.array([2.0, 5.0, 1.0, 0.0, -4.0]))
+    np.testing.assert_allclose(rates[:2], [63.04000219, 154.72999475], rtol=1e-9)
+    assert rates[2:].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("dt", [0.0001, 0.0005, 0.001, 0.002])
+def test_lif_rate_does_not_depend_on_the_step(dt: float) -> None:
+    """Crossings are found inside a step: the firing rate is the formula's while dt <= tau_ref."""
+    currents = np.array([1.2, 2.0, 5.0, 20.0])
+    seconds = 2.0
+    counts = drive(sw.LIF(), currents, steps=round(seconds / dt), dt=dt).counts
+    assert counts is not None
+    rates = sw.LIFRate().rates(NUMPY_RATES, currents)
+    assert np.all(np.abs(counts.sum(axis=0) / seconds - rates) <= 1.01 / seconds)
+
+
+def test_lif_min_voltage_bounds_the_voltage_from_below() -> None:
+    """Without it a negative current is remembered; the default forgets it."""
+    currents = np.full((60, 1), -5.0)
+    currents[30:] = 3.0
+    default, debt = (drive(sw.LIF(min_voltage=v), currents) for v in (0.0, -math.inf))
+    assert default.voltage is not None and debt.voltage is not None
+    assert default.voltage.min() == 0.0
+    expected = -5.0 * (1 - np.exp(-np.arange(1, 31) * MILLISECOND / 0.02))
+    np.testing.assert_allclose(debt.voltage[:30, 0], expected, rtol=1e-9)
+    first = [int(np.flatnonzero(r.output[:, 0])[0]) for r in (default, debt)]
+    assert first[1] > first[0]
+    half = drive(sw.LIF(min_voltage=-0.5), currents)
+    assert half.voltage is not None and half.voltage.min() == -0.5
+
+
+@pytest.mark.parametrize("current", [0.0, 1.0, 1.5, 2.0, 50.0])
+def test_lif_may_start_above_its_threshold(current: float) -> None:
+    """It then fires in the first step, and all stays finite."""
+    found = drive(sw.LIF(), [current], steps=20, start=[2.0])
+    assert found.output[0, 0] == 1000.0
+    assert np.all(np.isfinite(found.output))
+    assert found.voltage is not None and np.all(np.isfinite(found.voltage))
+
+
+def test_spiking_relu_has_the_golden_outputs() -> None:
+    """J = 2500 at 1 ms: two and three spikes a step in turn, the remainder kept."""
+    output = drive(sw.SpikingRectifiedLinear(), [2500.0], steps=6).output
+    assert output[:, 0].tolist() == [2000.0, 3000.0] * 3
+
+
+def test_spiking_relu_throws_negative_current_away_and_the_signed_neuron_does_not() -> None:
+    """On +3, -3, ... of mean 0 the rectified neuron fires at half the rate of 3, the signed not."""
+    currents = np.tile([300.0, -300.0], 500)[:, None]
+    rectified = drive(sw.SpikingRectifiedLinear(), currents).counts
+    signed = drive(sw.IntegrateAndFire(), currents).counts
+    assert rectified is not None and rectified.sum() == 150
+    assert signed is not None and signed.sum() == 0
+
+
+def test_voltage_floor_limits_the_debt() -> None:
+    """A floor of f spikes is reached, and passed by no step."""
+    currents = np.full((40, 1), -500.0)
+    currents[20:] = 250.0
+    for floor in (0.0, 1.5):
+        found = drive(sw.IntegrateAndFire(voltage_floor=floor), currents)
+        assert found.voltage is not None and found.counts is not None
+        assert found.voltage.min() == -floor
+        assert int(np.flatnonzero(found.counts[:, 0])[0]) == 20 + math.ceil(4 * (floor + 1)) - 1
+
+
+def test_cap_defers_spikes_and_loses_none() -> None:
+    """At most that many spikes leave in a step; the rest leave later."""
+    currents = np.zeros((20, 1))
+    currents[:5] = 2600.0
+    found = drive(sw.IntegrateAndFire(max_spikes_per_step=1), currents)
+    assert found.counts is not None and found.voltage is not None
+    assert found.counts[:, 0].tolist() == [1.0] * 13 + [0.0] * 7
+    two = drive(sw.IntegrateAndFire(max_spikes_per_step=2), currents).counts
+    assert two is not None and two[:, 0].tolist() == [2.0] * 6 + [1.0] + [0.0] * 13
+
+
+def test_leaky_spikes_count_towards_zero() -> None:
+    """Of -0.25 spikes a step the first negative spike leaves at the fourth, not the first."""
+    found = drive(sw.SpikingLeakyReLU(0.25), [-1000.0], steps=9).counts
+    assert found is not None
+    assert found[:, 0].tolist() == [0, 0, 0, -1, 0, 0, 0, -1, 0]
+
+
+def test_regular_spikes_count_downwards() -> None:
+    """floor of a negative voltage: the first step of a negative rate sends a negative spike."""
+    found = drive(sw.RegularSpiking(sw.LeakyReLU(0.25)), [-1000.0], steps=6)
+    assert found.counts is not None
+    assert found.counts[:, 0].tolist() == [-1, 0, 0, 0, -1, 0]
+
+
+def test_spikes_fire_within_the_tolerance_and_not_before() -> None:
+    """A sum that misses a whole number of spikes by rounding fires; one that misses more does not.
+
+    The remainder is carried, minutely negative.
+    """
+    start = np.array([1.0 - TOLERANCE / 2, 1.0 - 2 * TOLERANCE])
+    found = drive(sw.IntegrateAndFire(), [0.0, 0.0], steps=2, start=start)
+    assert found.counts is not None and found.voltage is not None
+    assert found.counts.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+    np.testing.assert_allclose(found.voltage[-1], [-TOLERANCE / 2, start[1]], rtol=1e-9)
+
+
+# Gain and bias
+
+CASES: list[tuple[sw.NeuronType, list[float], list[float], list[float], list[float]]] = [
+    (sw.LIF(), [200, 400], [-0.5, 0.5], [4.11944132, 79.00416662], [3.05972066, -38.50208331]),
+    (sw.LIFRate(), [200, 400], [-0.5, 0.5], [4.11944132, 79.00416662], [3.05972066, -38.50208331]),
+    (sw.RectifiedLinear(), [200, 300], [-0.5, 0.5], [400 / 3, 600], [200 / 3, -300]),
+    (sw.IntegrateAndFire(), [200, 300], [-0.5, 0.5], [400 / 3, 600], [200 / 3, -300]),
+    (sw.SpikingRectifiedLinear(), [200, 300], [-0.5, 0.5], [400 / 3, 600], [200 / 3, -300]),
+    (sw.Sigmoid(), [300], [0.5], [2.19722458], [-1.09861229]),
+    (sw.Tanh(), [200, 300], [-0.5, 0.5], [0.3662041, 1.94591015], [0.18310205, -0.97295507]),
+    (sw.RegularSpiking(sw.Tanh()), [200], [-0.5], [0.3662041], [0.18310205]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("neuron_type", "max_rates", "intercepts", "gain", "bias"),
+    [pytest.param(*case, id=type(case[0]).__name__) for case in CASES],
+)
+def test_gain_and_bias_have_the_golden_values(
+    neuron_type: sw.NeuronType,
+    max_rates: list[float],
+    intercepts: list[float],
+    gain: list[float],
+    bias: list[float],
+) -> None:
+    """From maximum rates in Hz and intercepts, in the formula and in a built ensemble."""
+    found = neuron_type.gain_bias(np.array(max_rates), np.array(intercepts))
+    np.testing.assert_allclose(found, (gain, bias), rtol=1e-7)
+    with sw.Network() as net:
+        ensemble = sw.Ensemble(
+            len(gain),
+            neuron_type=neuron_type,
+            max_rates=np.array(max_rates),
+            intercepts=np.array(intercepts),
+        )
+    data = sw.Simulator(net, engine="reference").data[ensemble]
+    np.testing.assert_allclose(data.gain, gain, rtol=1e-7)
+    np.testing.assert_allclose(data.bias, bias, rtol=1e-7)
+    np.testing.assert_allclose(data.max_rates, max_rates, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("neuron_type", "low", "high"),
+    [
+        (sw.LIF(), 20.0, 499.0),
+        (sw.LIFRate(0.03, 0.001), 20.0, 990.0),
+        (sw.RectifiedLinear(), 1.0, 1000.0),
+        (sw.Sigmoid(), 201.0, 399.0),
+        (sw.Tanh(), 1.0, 399.0),
+    ],
+)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_gain_and_bias_solve_for_rate_and_intercept(
+    neuron_type: sw.NeuronType, low: float, high: float, data: st.DataObject
+) -> None:
+    """At x = 1 the rate is the maximum; at the intercept it starts (sigmoid: is at its middle)."""
+    rate = data.draw(st.floats(low, high))
+    intercept = data.draw(st.floats(-1.0, 0.9))
+    gain, bias = neuron_type.gain_bias(np.array([rate]), np.array([intercept]))
+    np.testing.assert_allclose(neuron_type.max_rates(gain, bias), rate, rtol=1e-6)
+    current = gain * intercept + bias
+    threshold = 1.0 if isinstance(neuron_type, sw.LIF | sw.LIFRate) else 0.0
+    np.testing.assert_allclose(current, threshold, atol=1e-9 * max(1.0, float(gain[0])))
+
+
+@pytest.mark.parametrize(
+    ("neuron_type", "max_rates", "intercepts"),
+    [
+        (sw.LIF(), 500.0, 0.0),
+        (sw.LIF(), 600.0, 0.0),
+        (sw.LIF(), 600.0, 2.0),  # both impossible: their signs cancel
+        (sw.LIF(), 0.0, 0.0),
+        (sw.LIFRate(), -5.0, 0.0),
+        (sw.LIFRate(), 100.0, 1.0),
+        (sw.RectifiedLinear(), 0.0, 0.0),
+        (sw.RectifiedLinear(), -100.0, 2.0),
+        (sw.IntegrateAndFire(), 100.0, 1.0),
+        (sw.Sigmoid(), 200.0, 0.0),
+        (sw.Sigmoid(), 400.0, 0.0),
+        (sw.Sigmoid(), 0.0, 0.0),
+        (sw.Tanh(), 400.0, 0.0),
+        (sw.Tanh(), 300.0, 1.5),
+        (sw.RegularSpiking(sw.Sigmoid()), 100.0, 0.0),
+    ],
+)
+def test_impossible_rates_are_refused(
+    neuron_type: sw.NeuronType, max_rates: float, intercepts: float
+) -> None:
+    """No gain above 0 gives that rate, or an intercept is not below 1: an error says the limits."""
+    with pytest.raises(NetworkError, match=r"1 of 1 neurons have no gain.*max rates must"):
+        neuron_type.gain_bias(np.array([max_rates]), np.array([intercepts]))
+
+
+def test_types_without_a_gain_formula_ask_for_gain_and_bias() -> None:
+    """Softplus and clipped ReLU have none; the error says what to give."""
+    for neuron_type in (sw.Softplus(), sw.ClippedReLU(), sw.RunningMeanSpiking(sw.Softplus())):
+        with sw.Network() as net:
+            sw.Ensemble(2, neuron_type=neuron_type)
+        with pytest.raises(NetworkError, match="give gain= and bias="):
+            sw.Simulator(net, engine="reference")
+
+
+# Rate functions
+
+
+@pytest.mark.parametrize(
+    ("neuron_type", "expected"),
+    [
+        (sw.RectifiedLinear(), lambda j: max(0.0, j)),
+        (sw.LeakyReLU(0.1), lambda j: j if j >= 0 else 0.1 * j),
+        (sw.Sigmoid(1.0), lambda j: 1.0 / (1.0 + math.exp(-j))),
+        (sw.Sigmoid(), lambda j: 400.0 / (1.0 + math.exp(-j))),
+        (sw.Tanh(1.0), math.tanh),
+        (sw.Tanh(), lambda j: 400.0 * math.tanh(j)),
+        (sw.Softplus(), lambda j: math.log1p(math.exp(j))),
+        (sw.ClippedReLU(2.0), lambda j: min(max(0.0, j), 2.0)),
+    ],
+)
+def test_rate_functions(neuron_type: sw.NeuronType, expected: Any) -> None:
+    """Each rate function is its formula, in both precisions of a run."""
+    currents = np.linspace(-6.0, 6.0, 25)
+    wanted = [expected(j) for j in currents.tolist()]
+    np.testing.assert_allclose(
+        neuron_type.rates(NUMPY_RATES, currents), wanted, rtol=1e-12, atol=1e-13
+    )
+    for precision, rtol in (("float32", 1e-6), ("float64", 1e-12)):
+        output = drive(neuron_type, currents, steps=2, precision=precision).output
+        np.testing.assert_allclose(output, [wanted] * 2, rtol=rtol, atol=1e-5 * rtol)
+
+
+@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda e: e.id)
+def test_rates_are_finite_for_any_current(example: Any) -> None:
+    """Far from threshold, at it and at both ends no rate is NaN or infinite; signs are declared."""
+    currents = np.array([-1e30, -1e4, -1.0, -0.0, 0.0, 1e-300, 1.0, 1.0 + 1e-15, 50.0, 1e30])
+    rates = example.neuron_type.rates(NUMPY_RATES, currents)
+    assert np.all(np.isfinite(rates))
+    if not example.neuron_type.negative:
+        assert np.all(rates >= 0)
+
+
+# Constructors
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sw.RectifiedLinear(amplitude=0.0), r"RectifiedLinear.amplitude .* 0.0"),
+        (lambda: sw.SpikingRectifiedLinear(-1.0), r"SpikingRectifiedLinear.amplitude"),
+        (lambda: sw.IntegrateAndFire(amplitude=math.nan), r"IntegrateAndFire.amplitude .* nan"),
+        (lambda: sw.IntegrateAndFire(voltage_floor=-1.0), r"voltage_floor .* got -1.0"),
+        (lambda: sw.IntegrateAndFire(voltage_floor=math.nan), r"voltage_floor .* got nan"),
+        (lambda: sw.IntegrateAndFire(max_spikes_per_step=0), r"max_spikes_per_step .* got 0"),
+        (lambda: sw.IntegrateAndFire(max_spikes_per_step=1.5), r"max_spikes_per_step .* 1.5"),
+        (lambda: sw.LeakyReLU(math.inf), r"LeakyReLU.negative_slope .* inf"),
+        (lambda: sw.SpikingLeakyReLU(math.nan), r"SpikingLeakyReLU.negative_slope"),
+        (lambda: sw.LIF(tau_rc=0.0), r"LIF.tau_rc .* 0.0"),
+        (lambda: sw.LIF(tau_ref=-1.0), r"LIF.tau_ref"),
+        (lambda: sw.LIF(min_voltage=0.5), r"LIF.min_voltage must be 0 or below, got 0.5"),
+        (lambda: sw.LIF(min_voltage=math.nan), r"LIF.min_voltage"),
+        (lambda: sw.LIFRate(tau_rc=math.inf), r"LIFRate.tau_rc"),
+        (lambda: sw.Sigmoid(0.0), r"Sigmoid.tau_ref"),
+        (lambda: sw.Tanh(1.0, -2.0), r"Tanh.amplitude"),
+        (lambda: sw.Softplus(0.0), r"Softplus.amplitude"),
+        (lambda: sw.ClippedReLU(0.0), r"ClippedReLU.max_value"),
+        (lambda: sw.RegularSpiking(sw.LIF()), r"RegularSpiking.base_type must be a rate type"),
+        (lambda: sw.RunningMeanSpiking("relu"), r"RunningMeanSpiking.base_type .* 'relu'"),
+        (lambda: sw.StochasticSpiking(sw.Tanh(), 0.0), r"StochasticSpiking.amplitude"),
+        (lambda: sw.PoissonSpiking(sw.RegularSpiking(sw.Tanh())), r"PoissonSpiking.base_type"),
+    ],
+)
+def test_impossible_parameters_are_refused(make: Any, message: str) -> None:
+    """The error names the type, the parameter and the value."""
+    with pytest.raises(NetworkError, match=message):
+        make()
+
+
+def test_registering_a_name_twice_is_refused() -> None:
+    """Files name classes: two of one name could not be told apart."""
+    with pytest.raises(ValueError, match="'LIF' is registered already"):
+        register(type("LIF", (sw.LIF,), {}))
+    assert NEURON_TYPES["LIF"] is sw.LIF
+
+
+# Firing-rate scale
+
+
+def test_lif_refuses_a_scale_with_the_reason_wherever_it_is_set() -> None:
+    """In the constructor, as an attribute, and by changing the neuron type afterwards."""
+    reason = r"firing rates of LIF cannot be scaled by .*response is curved.*skewed_scaling=True"
+    with sw.Network():
+        with pytest.raises(NetworkError, match=reason):
+            sw.Ensemble(3, neuron_type=sw.LIF(), rate_scale=2.0, label="a")
+        ensemble = sw.Ensemble(3, neuron_type=sw.LIF())
+        with pytest.raises(NetworkError, match=reason):
+            ensemble.rate_scale = [1.0, 2.0, 1.0]
+        assert ensemble.rate_scale == 1.0
+        ensemble.neuron_type = sw.IntegrateAndFire()
+        ensemble.rate_scale = 10.0
+        with pytest.raises(NetworkError, match=reason):
+            ensemble.neuron_type = sw.LIF()
+        assert isinstance(ensemble.neuron_type, sw.IntegrateAndFire)
+        ensemble.neuron_type = sw.LIF(skewed_scaling=True)
+
+
+def test_skewed_scaling_is_accepted_by_name_and_changes_the_output() -> None:
+    """`skewed_scaling=True` multiplies gain and bias; a probed current shows it once."""
+    with sw.Network() as net:
+        stimulus = sw.Node([0.5])
+        ensemble = sw.Ensemble(
+            1, neuron_type=sw.LIF(skewed_scaling=True), gain=3.0, bias=1.0, rate_scale=4.0
+        )
+        sw.Connection(stimulus, ensemble.neurons, synapse=None)
+        current, output = sw.Probe(ensemble.neurons, "input"), sw.Probe(ensemble.neurons)
+    with sw.Simulator(net, engine="reference") as sim:
+        sim.run_steps(2000)
+    data = sim.data[ensemble]
+    assert (data.gain, data.bias, data.amplitude) == (12.0, 4.0, 0.25)
+    np.testing.assert_array_equal(sim.data[current], np.full((2000, 1), 10.0))
+    rate = float(sw.LIFRate().rates(NUMPY_RATES, np.array(10.0)))
+    unscaled = float(sw.LIFRate().rates(NUMPY_RATES, np.array(2.5)))
+    assert abs(sim.data[output].mean() - rate / 4.0) < 1.0
+    assert rate / 4.0 < 0.9 * unscaled
+    np.testing.assert_allclose(data.max_rates, sw.LIFRate().rates(NUMPY_RATES, np.array(16.0)))
+
+
+def test_relu_max_rates_grow_in_proportion_to_the_scale() -> None:
+    """Gain, bias and maximum rates tenfold, spikes a tenth as high."""
+    built = {}
+    for scale in (1.0, 10.0):
+        with sw.Network(seed=4) as net:
+            ensemble = sw.Ensemble(20, neuron_type=sw.IntegrateAndFire(2.0), rate_scale=scale)
+        built[scale] = sw.Simulator(net, engine="reference").data[ensemble]
+    one, ten = built[1.0], built[10.0]
+    for name in ("gain", "bias", "max_rates"):
+        np.testing.assert_allclose(getattr(ten, name), 10.0 * getattr(one, name), rtol=1e-12)
+    assert (one.amplitude, ten.amplitude) == (2.0, 0.2)
+    assert np.all((one.max_rates >= 200.0) & (one.max_rates <= 400.0))
+
+
+def test_curved_responses_keep_their_gain_under_a_scale() -> None:
+    """There the scale acts on the spiking: gain and bias stay, spikes are as much lower."""
+    with sw.Network(seed=4) as net:
+        ensemble = sw.Ensemble(
+            5, neuron_type=sw.RegularSpiking(sw.Tanh()), max_rates=np.full(5, 300.0),
+            rate_scale=10.0,
+        )  # fmt: skip
+        plain = sw.Ensemble(
+            5, neuron_type=sw.RegularSpiking(sw.Tanh()), max_rates=np.full(5, 300.0), seed=1
+        )
+        ensemble.seed = 1
+    data = sw.Simulator(net, engine="reference").data
+    np.testing.assert_array_equal(data[ensemble].gain, data[plain].gain)
+    np.testing.assert_array_equal(data[ensemble].bias, data[plain].bias)
+    assert data[ensemble].amplitude == 0.1
+    np.testing.assert_allclose(data[ensemble].max_rates, 3000.0)
+
+
+def test_poisson_counts_have_the_mean_and_variance_of_their_distribution() -> None:
+    """Small and large means, by inversion and by sums of inversions."""
+    means = np.array([0.05, 1.0, 15.0, 40.0])
+    found = drive(sw.PoissonSpiking(sw.RectifiedLinear()), 1000 * means, steps=2000).counts
+    assert found is not None
+    error = np.sqrt(means / 2000)
+    assert np.all(np.abs(found.mean(axis=0) - means) < 4 * error)
+    assert np.all(np.abs(found.var(axis=0) / means - 1.0) < 0.15)
+    assert np.all(found == np.rint(found)) and found.min() >= 0
+
+
+def test_stochastic_counts_are_the_whole_part_and_a_chance() -> None:
+    """Of 2.3 spikes a step two always leave, the third three times in ten; signs are kept."""
+    found = drive(sw.StochasticSpiking(sw.LeakyReLU(1.0)), [2300.0, -2300.0], steps=4000).counts
+    assert found is not None
+    assert set(np.unique(found[:, 0])) == {2.0, 3.0}
+    assert set(np.unique(found[:, 1])) == {-2.0, -3.0}
+    assert abs(found[:, 0].mean() - 2.3) < 0.03
+
+
+def test_unknown_engine_is_named() -> None:
+    """A wrong engine name lists the engines."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    with pytest.raises(BuildError, match=re.escape("got 'nimble'")):
+        sw.Simulator(net, engine="nimble")
