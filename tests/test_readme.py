@@ -1,0 +1,91 @@
+"""README.md is true: its commands, its example with its output, its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from spikewright.cli import main
+from spikewright.explain import worked_example
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def _example() -> tuple[str, str]:
+    """The Python block, and the output printed after it."""
+    at = [language for language, _ in BLOCKS].index("python")
+    return BLOCKS[at][1], BLOCKS[at + 1][1]
+
+
+def test_both_commands_stand_alone_on_a_line() -> None:
+    """As they must be typed, in full."""
+    lines = README.splitlines()
+
+    assert "    pip install '.[demo]' && spikewright demo" in lines
+    assert "    pip install -e '.[dev]' && pytest" in lines
+
+
+def test_the_example_is_short() -> None:
+    """A complete task in at most twelve lines, near the top."""
+    code, _ = _example()
+
+    assert len(code.splitlines()) <= 12
+    assert README[: README.index(code)].count("\n") < 40
+
+
+def test_the_example_prints_what_is_printed_below_it() -> None:
+    """Executed as it stands; every character of the output counts."""
+    code, expected = _example()
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        exec(compile(code, "README.md", "exec"), {})
+
+    assert stream.getvalue() == expected
+
+
+@pytest.mark.slow
+def test_the_demonstration_prints_the_table_at_the_top(tmp_path: Path) -> None:
+    """The whole demonstration: its title and every row."""
+    shown = CliRunner().invoke(main, ["demo", "--out", str(tmp_path)])
+    printed = [line.split() for line in shown.stdout.splitlines() if line.strip()]
+    expected = [line.split() for line in BLOCKS[0][1].splitlines() if line.strip()]
+
+    assert shown.exit_code == 0
+    assert printed[: len(expected)] == expected
+
+
+def test_the_worked_example_is_what_runs() -> None:
+    """Each row of the table, from a run at that scale."""
+    rows = [row for scale in (None, 1, 5, 10) for row in worked_example(scale).rows]
+    table = [f"| {name} | {' | '.join(cells)} |" for name, cells in rows]
+
+    assert [line for line in README.splitlines() if re.match(r"\| (rate|s =)", line)] == table
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link is a file of the repository."""
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+
+    assert len(targets) >= 4
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_file_map_names_what_exists() -> None:
+    """Folders and files of the package."""
+    shown = next(text for _, text in BLOCKS if text.startswith("src/spikewright/"))
+    names = re.findall(r"(?<= )(\w+/|\w+\.py)", shown)
+
+    assert len(names) > 10
+    assert [n for n in names if not (ROOT / "src" / "spikewright" / n).exists()] == []
+
+
+def test_every_command_is_named() -> None:
+    """The list of commands is complete."""
+    assert all(f"`{name}`" in README for name in main.commands)
