@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import Call, Value, read, reads, registry
 from spikewright.graph import evaluate, to_text
 from spikewright.graph.layers import Activation, Affine, ScaleShift
@@ -101,6 +102,69 @@ def test_in_place_change_of_a_view_reaches_the_whole_value() -> None:
     x = np.linspace(-1, 1, 24).reshape(2, 3, 4)
     expected = 2 * (np.maximum(2 * x, 0) + 1)
     np.testing.assert_allclose(evaluate(graph, {"inputs_0": x})["output"], expected, rtol=1e-6)
+
+
+class _Juggling(nn.Module):
+    """Values changed in place, handed on, viewed, and used again, as `steps` says."""
+
+    def __init__(self, steps: list[tuple[str, int, int]]) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = [x * 2, x + 1]
+        for what, first, second in self.steps:
+            a, b = values[first % len(values)], values[second % len(values)]
+            if what == "relu_":
+                values.append(F.relu_(a))
+            elif what == "dropped":
+                values.append(F.dropout(a, training=False))
+            elif what == "handed on":
+                values.append(a.contiguous().float().type_as(a))
+            elif what == "mul_":
+                a.mul_(0.5)
+            elif what == "add_":
+                a.view(-1, 4).add_(1 if a is b else b.float().view(-1, 4))
+            elif what == "row":
+                a[:, 1].sub_(1)
+            elif what == "view":
+                values.append(a.view(a.size(0), 2, 2).flatten(1))
+            else:
+                values.append(a + b)
+        return torch.stack(values, 1).sum(1) + values[-1]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["relu_", "dropped", "handed on", "mul_", "add_", "row", "view", "sum"]
+            ),
+            st.integers(0, 5),
+            st.integers(0, 5),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_sequence_of_changes_in_place(steps: Any) -> None:
+    """Whatever shares memory with what, the graph computes what the module itself computes.
+
+    Or it is refused, where PyTorch's own exported program does not.
+    """
+    model = _Juggling(steps).eval()
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    try:
+        source = read(model, x[:2])
+    except UnsupportedLayerError as error:
+        assert any(what in ("dropped", "handed on") for what, *_ in steps)
+        assert "inplace=False" in str(error)
+        return
+    check_values(source)
+    expected = model(torch.from_numpy(x)).numpy()
+    ours = evaluate(source.graph, {"x": x})["output"]
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])

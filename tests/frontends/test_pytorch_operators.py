@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,18 @@ from spikewright.frontends.pytorch import READERS
 from spikewright.frontends.pytorch.exporting import export
 from spikewright.frontends.pytorch.reading import read_program
 
-X, RELU = object(), object()
-"""Stand for the input, and for the rectified input, in the arguments of a case."""
+
+@dataclass(frozen=True)
+class _Operand:
+    """In the arguments of a case: something made of the input."""
+
+    of: Callable[[torch.Tensor], torch.Tensor]
+
+
+X = _Operand(lambda x: x)
+RELU = _Operand(torch.relu)
+PART = _Operand(lambda x: torch.relu(x)[:, 1:3])
+COLUMN = _Operand(lambda x: torch.relu(x)[:, :, 0])
 
 IMAGE, SEQUENCE, VOLUME, ROW = (4, 6, 8), (4, 10), (2, 4, 6, 4), (6,)
 SPATIAL = {1: SEQUENCE, 2: IMAGE, 3: VOLUME}
@@ -48,7 +59,7 @@ class _Case:
 def _fill(argument: Any, x: torch.Tensor) -> Any:
     if isinstance(argument, list):
         return [_fill(item, x) for item in argument]
-    return x if argument is X else torch.relu(x) if argument is RELU else argument
+    return argument.of(x) if isinstance(argument, _Operand) else argument
 
 
 def _convolutions() -> dict[str, _Case]:
@@ -163,6 +174,8 @@ CASES: dict[str, _Case] = {
     "aten.slice.Tensor": _with(2, -4, -1),
     "aten.narrow.default": _with(1, 1, 2),
     "aten.select.int": _with(2, -2),
+    "aten.slice_scatter.default": _with(PART, 1, -3, -1),
+    "aten.select_scatter.default": _with(COLUMN, 2, -1),
     "aten.unbind.int": _with(1),
     "aten.split.Tensor": _with(3, 3),
     "aten.split.sizes": _with([1, 5], 2),

@@ -79,7 +79,7 @@ def _tensor(value: Any) -> Any:
                 f"an example input of type {type(value).__name__} is not an array of numbers. "
                 f"Call {_EXAMPLE}, with a tuple or {{forward argument: array}} for several inputs."
             )
-        value = torch.from_numpy(np.ascontiguousarray(array).copy())
+        value = torch.from_numpy(np.array(array, order="C"))
     if value.is_complex():
         raise ReadError("the example input is complex; spiking networks compute with real numbers")
     return value.detach()

@@ -6,14 +6,17 @@ from typing import Any
 
 import torch
 
+from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.folding import is_foldable
-from spikewright.frontends.pytorch.naming import owner
-from spikewright.frontends.pytorch.program import Program, full_name, is_size, take_apart
+from spikewright.frontends.pytorch.naming import owner, place_of_constant
+from spikewright.frontends.pytorch.program import Program, full_name, is_check, is_size, take_apart
 from spikewright.frontends.pytorch.registry import READERS
+from spikewright.frontends.pytorch.running import results, sample_inputs
 
 _WITH_GRADIENTS = "wrap_with_set_grad_enabled"
 _STORE = "aten.copy.default"  # how a program writes into its buffers
 _COMPOSITE = "CompositeImplicitAutograd"
+# Composite operators may hand on their operand, without saying so; these never do.
 _FRESH = frozenset(
     f"aten.{name}"
     for name in (
@@ -23,7 +26,8 @@ _FRESH = frozenset(
         *(f"adaptive_avg_pool{rank}d.default" for rank in (1, 2, 3)),
     )
 )  # fmt: skip
-"""Composite operators whose result is never their operand; others may hand that on."""
+# These do without being called composite.
+_SHARING = frozenset(("aten.pixel_shuffle.default", "aten.channel_shuffle.default"))
 
 
 def functional_name(target: Any) -> str:
@@ -51,38 +55,70 @@ def without_side_effects(exported: Any) -> Program:
     of their own, PyTorch retraces the program, on values without data. It is only asked to where
     all operators are known; otherwise the program comes back as it is, with every operator counted
     as live, so that all the unknown ones are refused.
+
+    PyTorch takes some results for copies that share memory with their operand (dropout in
+    evaluation mode hands it on), so the two programs are run on the same input and compared.
+    Raises `UnsupportedLayerError` naming the in-place operators when they differ.
     """
-    if _is_plain(exported):
-        return take_apart(exported)
     calls = [node for node in exported.graph.nodes if node.op == "call_function"]
-    if all(_is_known(node) for node in calls):
-        return take_apart(exported.run_decompositions({}))
-    return take_apart(exported, everything=True)
+    entangled = _entangled(exported)
+    blocks = any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in calls)
+    if not entangled and not blocks:
+        return take_apart(exported)
+    if not all(_is_known(node) for node in calls):
+        return take_apart(exported, has_side_effects=True)
+    program = take_apart(exported.run_decompositions({}))
+    if not _same_results(take_apart(exported, has_side_effects=True), program):
+        raise UnsupportedLayerError([_entanglement(node) for node in entangled])
+    return program
+
+
+def _entanglement(node: Any) -> Refusal:
+    place = place_of_constant(node)
+    return Refusal(
+        place.name,
+        f"{place.kind}: {full_name(node.target)}",
+        "it changes a value in place that other layers see through shared memory, and PyTorch's "
+        "own rewriting of that changes what the model computes",
+        "Do not work in place here: inplace=False, or x = x + y instead of x += y.",
+        place.location,
+    )
+
+
+def _same_results(before: Program, after: Program) -> bool:
+    """Whether two programs return the same for one random input."""
+    inputs = sample_inputs(before)
+    return all(
+        torch.allclose(one, two, 1e-4, 1e-4 * float(one.abs().max()), equal_nan=True)
+        for one, two in zip(results(before, inputs), results(after, inputs), strict=True)
+        if one.numel()
+    )
 
 
 def _is_in_place(target: Any) -> bool:
     return isinstance(target, torch._ops.OpOverload) and bool(target._schema.is_mutable)
 
 
-def _is_plain(exported: Any) -> bool:
-    """Whether every in-place operator changes a value that nothing else sees afterwards."""
+def _entangled(exported: Any) -> list[Any]:
+    """The in-place operators that change a value which something else may see afterwards."""
     inputs = exported.graph_signature.user_inputs
     position = {node: index for index, node in enumerate(exported.graph.nodes)}
     plain: set[Any] = set()
+    entangled = []
     for node in position:
-        if isinstance(node.target, torch._ops.HigherOrderOperator):
-            return False
-        if node.op == "call_function" and _is_in_place(node.target):
-            changed = node.args[0]
-            source = owner(changed)
-            if source.op == "placeholder":
-                own = source.name in inputs
-            else:
-                own = source in plain or not _may_hand_on(source)
-            if not own or not _changes_only(node, changed, position):
-                return False
+        if node.op != "call_function" or not _is_in_place(node.target):
+            continue
+        changed = node.args[0]
+        source = owner(changed)
+        if source.op == "placeholder":
+            own = source.name in inputs
+        else:
+            own = source in plain or not _may_hand_on(source)
+        if own and _changes_only(node, changed, position):
             plain.add(node)
-    return True
+        else:
+            entangled.append(node)
+    return entangled
 
 
 def _changes_only(node: Any, changed: Any, position: dict[Any, int]) -> bool:
@@ -107,6 +143,8 @@ def _may_hand_on(node: Any) -> bool:
         return True
     if any(result.alias_info is not None for result in target._schema.returns):
         return True
+    if str(target) in _SHARING:
+        return True
     composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), _COMPOSITE)
     return bool(composite) and str(target) not in _FRESH
 
@@ -116,6 +154,8 @@ def _is_known(node: Any) -> bool:
         block = getattr(node.graph.owning_module, node.args[1].target)
         return all(_is_known(inner) for inner in block.graph.nodes if inner.op == "call_function")
     name = functional_name(node.target)
+    if is_check(node):
+        return True
     if name in READERS or name in ("getitem", _STORE) or is_size(node):
         return True
     return is_foldable(ordinary(node.target))

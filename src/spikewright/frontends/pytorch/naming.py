@@ -6,9 +6,11 @@ import operator
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
+_HERE = str(Path(__file__).parent)
 _INSIDE_TORCH = re.compile(r"[\\/](?:site|dist)-packages[\\/]torch[\\/]")
 
 
@@ -50,6 +52,8 @@ def owner(node: Any) -> Any:
 def location(node: Any) -> str:
     """`file:line` of the innermost frame that is not PyTorch's own, or an empty text."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    while any(path.startswith(_HERE) for path, _ in frames):
+        frames = frames[1:]  # who called this front end, and how, does not matter
     users = [(path, line) for path, line in frames if not _INSIDE_TORCH.search(path)]
     return ":".join(users[-1]) if users else ""
 

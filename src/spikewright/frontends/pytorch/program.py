@@ -65,7 +65,7 @@ class Program:
     `inputs` and `constants` (parameters, buffers, arguments without axes) are by placeholder,
     `outputs` by name. `live` are the nodes that the outputs need, in order; `dependent` are those
     of them that depend on the inputs. `state` names the buffers, by placeholder, that a run of the
-    program changes.
+    program changes. A program that still `has_side_effects` can be looked through, but not read.
     """
 
     exported: Any
@@ -76,10 +76,11 @@ class Program:
     live: dict[Any, None]
     dependent: dict[Any, None]
     state: dict[Any, str]
+    has_side_effects: bool
 
 
-def take_apart(exported: Any, everything: bool = False) -> Program:
-    """Take a `torch.export.ExportedProgram` apart; `everything` counts unused operators as live.
+def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
+    """Take a `torch.export.ExportedProgram` apart; with side effects, every operator is live.
 
     Raises `ReadError` when its inputs have no batch axis, or another axis of free size.
     """
@@ -105,7 +106,7 @@ def take_apart(exported: Any, everything: bool = False) -> Program:
     if not inputs:
         raise ReadError("the program has no tensor as its input")
     outputs = _outputs(exported)
-    live = _needed(exported.graph, exported.graph.nodes if everything else outputs.values())
+    live = _needed(exported.graph, exported.graph.nodes if has_side_effects else outputs.values())
     return Program(
         exported,
         inputs,
@@ -115,6 +116,7 @@ def take_apart(exported: Any, everything: bool = False) -> Program:
         live,
         _dependent(live, inputs),
         {node: target for node, target in state.items() if node in live},
+        has_side_effects,
     )
 
 
@@ -184,6 +186,11 @@ def _dependent(live: Iterable[Any], inputs: Iterable[Any]) -> dict[Any, None]:
 def is_size(node: Any) -> bool:
     """Whether a node computes with sizes only."""
     return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool | int)
+
+
+def is_check(node: Any) -> bool:
+    """Whether a node only checks something about the input, and computes nothing."""
+    return full_name(node.target).startswith(("aten._assert_", "aten.sym_constrain_range"))
 
 
 def full_name(target: Any) -> str:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from spikewright.errors import Refusal
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.functional import functional_name, ordinary, without_side_effects
 from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_constant
-from spikewright.frontends.pytorch.program import Program, full_name, is_size, settled, sizes_of
+from spikewright.frontends.pytorch.program import (
+    Program,
+    full_name,
+    is_check,
+    is_size,
+    settled,
+    sizes_of,
+)
 from spikewright.frontends.pytorch.reasons import why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import run
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph
+
+T = TypeVar("T")
 
 
 def read_program(exported: Any) -> Source:
@@ -54,7 +64,7 @@ class _Walk:
         for node, shape in self.program.inputs.items():
             self._keep(node, Value(self.builder.input(node.name, shape), shape))
         for node in self.program.live:
-            if node.op == "call_function":
+            if node.op == "call_function" and not is_check(node):
                 self._keep(node, self._meaning(node))
 
     def graph(self) -> Graph:
@@ -90,35 +100,45 @@ class _Walk:
             size = node.meta["val"]
             return settled(size) if isinstance(size, torch.SymInt) else size
         place = self.places.get(owner(node)) or place_of_constant(node)
+        args = [self._resolve(argument) for argument in node.args]
+        kwargs = {name: self._resolve(argument) for name, argument in node.kwargs.items()}
         try:
             if node.target is operator.getitem:
-                return self._item(node)
-            args = [self._resolve(argument) for argument in node.args]
-            kwargs = {name: self._resolve(argument) for name, argument in node.kwargs.items()}
-            if not _values_in([*args, *kwargs.values()]):
-                return self._constant(node, args, kwargs)
+                return self._item(*args)
+            if not _find(Value, [*args, *kwargs.values()]):
+                return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
         except Lost:
             pass  # what is missing was refused where it got lost
         except Cannot as why:
-            kind = f"{place.kind}: {full_name(node.target)}"
-            self.builder.refuse(place.name, kind, why.reason, why.options, place.location)
-        return self._lost(node.meta.get("val") if node in self.program.dependent else None)
+            self._refuse(_refusal(node, place, why))
+        return self._lost(node.meta.get("val"))
 
-    def _item(self, node: Any) -> Any:
-        results, index = self.values[node.args[0]], node.args[1]
-        if isinstance(results, Value):
-            raise Lost
+    def _refuse(self, why: Refusal) -> None:
+        self.builder.refuse(why.layer, why.kind, why.reason, why.options, why.location)
+
+    def _item(self, results: Any, index: int) -> Any:
+        if isinstance(results, Value | _Unknown):
+            return results
         if results[index] is None:
             raise Cannot(f"its result number {index} is used, which has no reading")
         return results[index]
 
-    def _constant(self, node: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _constant(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """A constant; one that cannot be computed is refused only where something reads it."""
+        for unknown in _find(_Unknown, [*args, *kwargs.values()]):
+            return unknown
         target = ordinary(node.target)
-        if not is_foldable(target):
+        try:
+            if is_foldable(target):
+                return fold(target, args, kwargs)
             reason, options = why_not(full_name(node.target))
             raise Cannot(f"it is applied to constants, and {reason}", options)
-        return fold(target, args, kwargs)
+        except Cannot as why:
+            unknown = _Unknown(_refusal(node, place, why))
+        if self.program.has_side_effects:
+            self._refuse(unknown.why)
+        return unknown
 
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, torch.fx.Node):
@@ -131,7 +151,11 @@ class _Walk:
         reader = READERS.get(functional_name(node.target))
         if reader is None:
             raise Cannot(*why_not(full_name(node.target)))
-        if any(value.shape is None for value in _values_in([*args, *kwargs.values()])):
+        operands = [*args, *kwargs.values()]
+        unknown = _find(_Unknown, operands)
+        for constant in unknown:
+            self._refuse(constant.why)
+        if unknown or any(value.shape is None for value in _find(Value, operands)):
             raise Lost
         result = reader(self._call(node, place, args, kwargs))
         expected = node.meta["val"]
@@ -181,7 +205,20 @@ class _Walk:
         return Value(None, sizes[1:] if whole and fixed else None)
 
 
-def _values_in(argument: Any) -> list[Value]:
+@dataclass(frozen=True)
+class _Unknown:
+    """A constant that could not be computed, and why."""
+
+    why: Refusal
+
+
+def _refusal(node: Any, place: Place, why: Cannot) -> Refusal:
+    kind = f"{place.kind}: {full_name(node.target)}"
+    return Refusal(place.name, kind, why.reason, why.options, place.location)
+
+
+def _find(kind: type[T], argument: Any) -> list[T]:
+    """Everything of a kind in an argument, which may be nested."""
     if isinstance(argument, list | tuple):
-        return [value for item in argument for value in _values_in(item)]
-    return [argument] if isinstance(argument, Value) else []
+        return [found for item in argument for found in _find(kind, item)]
+    return [argument] if isinstance(argument, kind) else []

@@ -33,6 +33,35 @@ def run(
     return {name: np.concatenate(values)[:samples] for name, values in parts.items()}
 
 
+def sample_inputs(program: Program) -> dict[Any, Any]:
+    """A seeded random input, as tensors by placeholder."""
+    generator = torch.Generator().manual_seed(0)
+    samples = program.batch.fixed or 2
+    return {
+        node: torch.randn(samples, *shape, generator=generator).to(node.meta["val"])
+        for node, shape in program.inputs.items()
+    }
+
+
+def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
+    """The tensors that a program returns, whatever it does to values in place on the way."""
+    module = program.exported.graph_module
+    given = {node.name: value for node, value in inputs.items()}
+    arguments = []
+    for node in module.graph.nodes:
+        if node.op == "placeholder":
+            value = given.get(node.name, program.constants.get(node))
+            arguments.append(value.clone() if isinstance(value, torch.Tensor) else value)
+    with torch.no_grad():
+        returned = torch.fx.Interpreter(module).run(*arguments, enable_io_processing=False)
+    specs = program.exported.graph_signature.output_specs
+    return [
+        value
+        for value, spec in zip(returned, specs, strict=True)
+        if spec.kind.name == "USER_OUTPUT" and isinstance(value, torch.Tensor)
+    ]
+
+
 def _rows(value: NDArray, start: int, size: int) -> NDArray:
     rows = value[start : start + size]
     return np.concatenate([rows, *[rows[-1:]] * (size - len(rows))]) if len(rows) else rows

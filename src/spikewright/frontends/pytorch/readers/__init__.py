@@ -8,6 +8,7 @@ from spikewright.frontends.pytorch.readers import (
     extent,
     pooling,
     rearrange,
+    scatter,
     unchanged,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "extent",
     "pooling",
     "rearrange",
+    "scatter",
     "unchanged",
 ]

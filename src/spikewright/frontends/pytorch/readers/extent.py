@@ -34,29 +34,31 @@ def _pad(call: Call) -> Value:
 @reads("aten.slice.Tensor", "aten.narrow.default")
 def _slice(call: Call) -> Value:
     x = call.value("self")
-    if call["dim"] % x.rank == 0 and call.get("start") in (0, None) and _is_whole(call, x):
+    if call["dim"] % x.rank == 0 and call.get("start") in (0, None) and is_whole_batch(call, x):
         return call.add(Identity(), x)
     axis = call.axis(x, call["dim"])
     if call.get("step", 1) != 1:
         raise Cannot(
             f"it takes every {call['step']}th value", "Use pooling or a strided convolution."
         )
-    start = _start(call["start"], x.known_shape[axis])
-    return _cut(call, x, axis, start, call.results.shape[call["dim"]])
+    start = first_index(call["start"], x.known_shape[axis])
+    return cut(call, x, axis, start, call.results.shape[call["dim"]])
 
 
-def _is_whole(call: Call, x: Value) -> bool:
+def is_whole_batch(call: Call, x: Value) -> bool:
+    """Whether the result has as many samples as a value."""
     batches = call.batch.factor(call.results.shape[0])
     return batches == (x.known_shape[0] if x.merged else 1)
 
 
-def _start(start: int | None, extent: int) -> int:
+def first_index(start: int | None, extent: int) -> int:
+    """Where a slice starts, counted from the front of an axis."""
     if start is None:
         return 0
     return min(max(start + extent if start < 0 else start, 0), extent)
 
 
-def _cut(call: Call, x: Value, axis: int, start: int, kept: int, part: str = "") -> Value:
+def cut(call: Call, x: Value, axis: int, start: int, kept: int, part: str = "") -> Value:
     """The `kept` values from `start` along an axis of the unbatched value."""
     shape = x.known_shape
     crops = [(0, 0)] * len(shape)
@@ -80,8 +82,8 @@ def _unbind(call: Call) -> tuple[Value, ...]:
 
 def _one(call: Call, x: Value, axis: int, index: int, part: str = "") -> Value:
     shape = x.known_shape
-    cut = _cut(call, x, axis, index, 1, part=f"{part}/cut" if part else "cut")
-    return call.add(Reshape((*shape[:axis], *shape[axis + 1 :])), cut, part=part)
+    single = cut(call, x, axis, index, 1, part=f"{part}/cut" if part else "cut")
+    return call.add(Reshape((*shape[:axis], *shape[axis + 1 :])), single, part=part)
 
 
 @reads(
@@ -93,7 +95,7 @@ def _split(call: Call) -> tuple[Value, ...]:
     sizes = [result.shape[call["dim"]] for result in call.results]
     starts = [0, *accumulate(sizes)]
     return tuple(
-        _cut(call, x, axis, start, size, part=str(index))
+        cut(call, x, axis, start, size, part=str(index))
         for index, (start, size) in enumerate(zip(starts, sizes, strict=False))
     )
 

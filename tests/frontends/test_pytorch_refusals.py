@@ -1,0 +1,281 @@
+"""What must not be read: every refusal names the layer, the operator, the place and a way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_helpers import Of, check, randomised
+from torch import nn
+from torch.nn import functional as F
+
+from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
+from spikewright.frontends.pytorch import read
+from spikewright.frontends.pytorch.reasons import why_not
+
+W = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+
+
+class _Mixed(nn.Module):
+    """Layers without a reading between layers that have one, inside a submodule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate = nn.Conv1d(3, 3, 1), nn.GELU()
+        self.rnn, self.up = nn.LSTM(5, 4, batch_first=True), nn.ConvTranspose1d(3, 3, 2)
+        self.pad = nn.ReflectionPad1d(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = self.rnn(self.gate(self.conv(x)))
+        z = torch.special.bessel_j0(y)
+        return self.up(self.pad(F.relu_(z)))
+
+
+def test_all_refusals_are_listed_with_place_and_reason() -> None:
+    """Layer path, class, operator, reason, options and the user's file and line, for each layer."""
+    with pytest.raises(UnsupportedLayerError) as caught:
+        read(nn.Sequential(nn.Linear(5, 5), _Mixed()), np.zeros((2, 3, 5)))
+    refusals = {refusal.layer: refusal for refusal in caught.value.refusals}
+    assert {name: refusal.kind for name, refusal in refusals.items()} == {
+        "1.gate": "GELU: aten.gelu.default",
+        "1.rnn": "LSTM: aten.lstm.input",
+        "1.special_bessel_j0": "special_bessel_j0: aten.special_bessel_j0.default",
+        "1.pad": "ReflectionPad1d: aten.pad.default",
+        "1.up": "ConvTranspose1d: aten.conv_transpose1d.default",
+    }
+    first = _Mixed.forward.__code__.co_firstlineno
+    assert refusals["1.rnn"].location == f"{__file__}:{first + 1}"
+    assert refusals["1.special_bessel_j0"].location == f"{__file__}:{first + 2}"
+    assert refusals["1.up"].location == f"{__file__}:{first + 3}"
+    assert "state" in refusals["1.rnn"].reason and "nearest" in refusals["1.up"].options
+    assert "reads('aten.special_bessel_j0.default')" in refusals["1.special_bessel_j0"].options
+    assert all(refusal.layer in str(caught.value) for refusal in refusals.values())
+
+
+def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
+    image, row = (4, 6, 6), (4,)
+    return {
+        "attention": (
+            lambda m, x: F.scaled_dot_product_attention(x, x, x), image, "depend on the input",
+        ),
+        "product": (lambda m, x: x * torch.sigmoid(x), row, "two values"),
+        "matrix product": (lambda m, x: x @ x.transpose(1, 2), (4, 4), "depends on the input"),
+        "quotient": (lambda m, x: W[0] / x, row, "divides by a value"),
+        "division by zero": (lambda m, x: x / torch.zeros(4), row, "divides by zero"),
+        "log softmax": (lambda m, x: F.log_softmax(x, 1), row, "logarithm of a softmax"),
+        "layer norm": (lambda m, x: F.layer_norm(x, (4,)), row, "statistics of the current input"),
+        "group norm": (lambda m, x: F.group_norm(x, 2), image, "statistics of the current input"),
+        "instance norm": (lambda m, x: F.instance_norm(x), image, "statistics of the current"),
+        "hard tanh": (lambda m, x: F.hardtanh(x), row, "limits values to"),
+        "clamp from above": (lambda m, x: x.clamp(max=1), row, "limits values"),
+        "threshold": (lambda m, x: F.threshold(x, 1, 0), row, "jumps"),
+        "softplus beta": (lambda m, x: F.softplus(x, 2), row, "beta=2"),
+        "softplus threshold": (lambda m, x: F.softplus(x, 1, 5), row, "threshold=5"),
+        "bilinear": (
+            lambda m, x: F.interpolate(x, scale_factor=2, mode="bilinear"), image, "nearest",
+        ),
+        "upsampling by 1.5": (lambda m, x: F.interpolate(x, scale_factor=1.5), image, "upsamples"),
+        "upsampling by 2.1": (lambda m, x: F.interpolate(x, scale_factor=2.1), (1, 4), r"2\.1"),
+        "adaptive max": (lambda m, x: F.adaptive_max_pool2d(x, 4), image, "several sizes"),
+        "max with indices": (
+            lambda m, x: torch.stack(F.max_pool2d(x, 2, return_indices=True), 1)[:, 0], image,
+            "result number 1",
+        ),
+        "padding with ones": (lambda m, x: F.pad(x, (1, 1), value=1.0), row, "zeros"),
+        "circular padding": (lambda m, x: F.pad(x, (1, 1), "circular"), (4, 6), "zeros"),
+        "every other": (lambda m, x: x[:, ::2], row, "every 2th"),
+        "dropout while running": (lambda m, x: F.dropout(x), row, "at random"),
+        "whole numbers": (lambda m, x: x.to(torch.int32).float(), row, "rounds values to int32"),
+        "half precision": (lambda m, x: x.half().float(), row, "rounds values to float16"),
+        "concatenated constant": (lambda m, x: torch.cat([x, torch.ones(2, 4)]), row, "constants"),
+        "constant output": (lambda m, x: (x, torch.ones(3)), row, "does not depend on the input"),
+        "unknown on constants": (
+            lambda m, x: x * torch.linalg.det(W), row, "applied to constants",
+        ),
+        "random constant": (lambda m, x: x + torch.rand(4), row, "applied to constants"),
+        "vector": (lambda m, x: x @ W[0], row, "Use a matrix"),
+        "3-D weights": (lambda m, x: F.conv1d(x, torch.ones(2, 3, 1)), (3, 4), None),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(_refused()))
+def test_operators_and_options_without_a_reading(name: str) -> None:
+    """What has no exact counterpart is refused with its reason, never approximated."""
+    function, shape, reason = _refused()[name]
+    if reason is None:
+        check(Of(function), shape)
+        return
+    with pytest.raises(UnsupportedLayerError, match=reason):
+        read(Of(function), np.zeros((2, *shape)))
+
+
+def _mixing() -> dict[str, Any]:
+    return {
+        "flattened": lambda m, x: x.view(-1),
+        "moved": lambda m, x: x.transpose(0, 1),
+        "merged output": lambda m, x: x.reshape(-1, 2),
+        "split batch": lambda m, x: x.view(-1, 2, 2, 4),
+        "new axis": lambda m, x: x[None],
+        "mean over batch": lambda m, x: x - x.mean(0),
+        "mean over all": lambda m, x: x - x.mean(),
+        "sum over all": lambda m, x: x.sum() + x,
+        "softmax over batch": lambda m, x: F.softmax(x, 0),
+        "one sample": lambda m, x: x[0],
+        "some samples": lambda m, x: x[:1] + x,
+        "last samples": lambda m, x: x[1:],
+        "joined samples": lambda m, x: torch.cat([x, x]),
+        "stacked samples": lambda m, x: torch.stack([x, x]),
+        "repeated samples": lambda m, x: x.repeat(2, 1, 1),
+        "padded batch": lambda m, x: F.pad(x, (0, 0, 0, 0, 1, 1)),
+        "broadcast batch": lambda m, x: x[:, 0] + x,
+        "divided by the batch size": lambda m, x: x / x.size(0),
+        "scaled by the batch size": lambda m, x: torch.add(x, x, alpha=x.size(0)),
+        "constant of the batch size": lambda m, x: x * torch.full((4,), 1.0 / x.size(0)),
+        "own row for each sample": lambda m, x: x + torch.arange(x.size(0)).view(-1, 1, 1),
+        "literal rows": lambda m, x: x + torch.tensor([1.0, 2.0])[:, None, None],
+        "batch norm with live statistics": lambda m, x: F.batch_norm(x, None, None, training=True),
+        "channels of the batch": lambda m, x: F.conv1d(x.transpose(0, 1), torch.ones(2, 2, 1)),
+        "pooled across": lambda m, x: F.max_pool1d(x.view(-1, 8)[None], 2),
+    }
+
+
+@pytest.mark.parametrize("name", list(_mixing()))
+def test_samples_are_never_mixed(name: str) -> None:
+    """Whatever makes one sample depend on another, or on how many there are, is refused."""
+    with pytest.raises(UnsupportedLayerError):
+        read(Of(_mixing()[name]), np.zeros((2, 2, 4)))
+
+
+def test_changes_in_place_that_pytorch_itself_rewrites_wrongly_are_refused() -> None:
+    """Dropout hands its input on while running; changing that changes what was there before."""
+    model = Of(
+        lambda m, x: m.relu(m.drop(y := x * 2)) + y, drop=nn.Dropout(), relu=nn.ReLU(inplace=True)
+    )
+    with pytest.raises(UnsupportedLayerError, match=r"'relu.relu'.*in place.*inplace=False"):
+        read(model, np.zeros((2, 3)))
+    model.relu = nn.ReLU()
+    check(model, (3,))
+
+
+class _Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x + self.seen
+        self.seen.mul_(0.5)
+        return y
+
+
+def test_networks_with_memory_are_refused() -> None:
+    """A buffer that the forward pass changes and that the outputs depend on is named."""
+    with pytest.raises(UnsupportedLayerError, match=r"'memory.seen' .*seen before"):
+        read(Of(lambda m, x: m.memory(x), memory=_Counting()), np.zeros((2, 4)))
+
+
+def test_batch_norm_without_statistics_is_refused() -> None:
+    """track_running_stats=False normalises with the current batch, also in evaluation mode."""
+    with pytest.raises(UnsupportedLayerError, match="statistics of the current input"):
+        read(nn.BatchNorm1d(4, track_running_stats=False), np.zeros((2, 4)))
+
+
+def test_prelu_with_a_slope_for_each_channel_is_refused() -> None:
+    """Slopes of their own are refused, equal slopes are one."""
+    model = nn.Sequential(nn.PReLU(4))
+    check(model, (4, 3))
+    with pytest.raises(UnsupportedLayerError, match="slopes of their own"):
+        read(randomised(model), np.zeros((2, 4, 3)))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(bad: float) -> None:
+    """NaN or infinity in the weights is an error that names the layer."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    with torch.no_grad():
+        model[1].weight[0, 0] = bad
+    with pytest.raises(GraphError, match=r"'1'.*1 of 9 values of its weight"):
+        read(model, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (None, r"needs an example input.*read\(model, example_input="),
+        ("picture.png", "not an array of numbers"),
+        (np.zeros(()), "no batch axis"),
+        (np.zeros((0, 3)), "at least 1"),
+        ((np.zeros((2, 3)), np.zeros((2, 3))), "does not fit Linear.forward"),
+        ({"picture": np.zeros((2, 3))}, "does not fit Linear.forward"),
+        (np.zeros((2, 3), complex), "not an array of numbers"),
+        (torch.zeros(2, 3, dtype=torch.complex64), "complex"),
+        (np.zeros((2, 5)), r"cannot trace this Linear.*\(2, 5\)"),
+        ((), "no batch axis"),
+    ],
+)
+def test_example_inputs_that_do_not_fit(example: Any, message: str) -> None:
+    """A missing or wrong example is an error that says what to give."""
+    with pytest.raises(ReadError, match=message):
+        read(nn.Linear(3, 2), example)
+
+
+def test_examples_with_different_batches() -> None:
+    """All inputs have the same number of samples."""
+    with pytest.raises(ReadError, match="same size"):
+        read(Of(lambda m, x, y: x + y), (np.zeros((2, 3)), np.zeros((3, 3))))
+
+
+def test_indices_are_refused_as_such() -> None:
+    """An embedding is read from an example of whole numbers, and refused by name."""
+    with pytest.raises(UnsupportedLayerError, match=r"layer 'words' \(Embedding: aten.embedding"):
+        read(Of(lambda m, x: m.words(x), words=nn.Embedding(5, 3)), np.zeros((2, 4), int))
+
+
+def test_scripted_modules_are_refused() -> None:
+    """TorchScript holds no Python code to trace."""
+    with pytest.raises(ReadError, match="no Python code"):
+        read(torch.jit.script(nn.Sequential(nn.ReLU())), np.zeros((2, 3)))
+
+
+def test_programs_with_other_free_sizes_are_refused() -> None:
+    """Only the batch axis of a program may be free."""
+    free = ({0: torch.export.Dim("batch"), 2: torch.export.Dim("width")},)
+    program = torch.export.export(nn.ReLU(), (torch.zeros(2, 3, 4),), dynamic_shapes=free)
+    with pytest.raises(ReadError, match="'input' has a free size on axis 2"):
+        read(program)
+
+
+def test_programs_without_tensors_are_refused() -> None:
+    """Scalars have no batch axis, and a program needs an input."""
+    with pytest.raises(ReadError, match="'input' is a scalar"):
+        read(torch.export.export(nn.ReLU(), (torch.zeros(()),)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, r"the inputs are \['input'\], got \[\]"),
+        ({"x": np.zeros((2, 3))}, "got"),
+        ({"input": np.zeros((2, 4))}, r"must be \(batch, 3\), got shape \(2, 4\)"),
+        ({"input": np.zeros(())}, "must be"),
+    ],
+)
+def test_activations_check_their_inputs(inputs: Any, message: str) -> None:
+    """Running the source with the wrong inputs says which are expected."""
+    with pytest.raises(ReadError, match=message):
+        read(nn.Linear(3, 2), np.zeros((2, 3))).activations(inputs)
+
+
+def test_activations_need_equally_many_samples() -> None:
+    """Inputs with different numbers of samples are refused."""
+    source = read(Of(lambda m, x, y: x + y), (np.zeros((2, 3)), np.zeros((2, 3))))
+    with pytest.raises(ReadError, match="different numbers of samples"):
+        source.activations({"inputs_0": np.zeros((2, 3)), "inputs_1": np.zeros((3, 3))})
+
+
+def test_reasons_are_for_pytorchs_own_operators() -> None:
+    """An operator of another library that shares a name gets the general reason."""
+    assert "state" in why_not("aten.lstm.input")[0]
+    assert "no reading" in why_not("mine.lstm.default")[0]
