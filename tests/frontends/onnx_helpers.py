@@ -47,7 +47,8 @@ def model(
 def node(operator: str, inputs: str, outputs: str, name: str = "", **attributes: Any) -> Any:
     """A node whose inputs and outputs are written as words; a dash is no value."""
     words = [("" if word == "-" else word) for word in inputs.split()]
-    return helper.make_node(operator, words, outputs.split(), name=name, **attributes)
+    made = ["" if word == "-" else word for word in outputs.split()]
+    return helper.make_node(operator, words, made, name=name, **attributes)
 
 
 def single(

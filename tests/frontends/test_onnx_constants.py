@@ -145,3 +145,22 @@ def test_division_by_zero_is_a_graph_error() -> None:
     """A division by a constant zero is a parameter that is not finite."""
     with pytest.raises(GraphError, match=r"'it'.*1 of 3 values of its scale"):
         read(single("Div", (3,), operands=[np.array([1, 0, 2], np.float32)]))
+
+
+def test_outputs_that_are_left_out() -> None:
+    """An output without a name shifts no other, of constants and of signals; and an input that is
+    not given needs no node that leaves an output out.
+    """
+    nodes = [
+        node("Unique", "x", "u -", "unused"),
+        node("Split", "c sizes", "- right", axis=0),
+        node("Split", "x sizes", "- second", axis=1),
+        node("Resize", "second - - target", "same"),
+        node("Add", "same right", "y"),
+    ]
+    weights = {"c": random(5), "sizes": np.array([2, 3])}
+    weights["target"] = np.array([3, 3])
+    source = agrees(model(nodes, {"x": [3, 5]}, ["y"], weights), independent=False)
+    shift = source.graph["y"].layer.arrays()["shift"]
+    np.testing.assert_array_equal(shift, weights["c"][2:])
+    assert [n.name for n in source.graph] == ["x", "second:1", "same", "y"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from onnx.external_data_helper import set_external_data
 from onnx_helpers import NEWEST, agrees, close, feed_of, model, random, reference
 
 import spikewright.frontends as frontends
-from spikewright.errors import DamagedFileError, GraphError, ReadError
+from spikewright.errors import DamagedFileError, GraphError, MissingExtraError, ReadError
 from spikewright.frontends.onnx import read
 from spikewright.graph import evaluate
 
@@ -210,3 +211,20 @@ def test_a_model_in_memory_without_its_data(tmp_path: Path) -> None:
     proto = onnx.load(save_external(tmp_path), load_external_data=False)
     with pytest.raises(ReadError, match=r"1 tensors, 'w' first.*Give the path"):
         read(proto)
+
+
+def test_too_much_data_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond protobuf's limit ONNX cannot check a model, and the limit is named."""
+    monkeypatch.setattr("spikewright.frontends.onnx.files._LARGEST", 90)
+    with pytest.raises(ReadError, match="more than 2 GiB"):
+        read(small())
+
+
+def test_without_onnx_the_install_sentence_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where onnx is not installed, reading a file says how to install it."""
+    onnx.save(small(), tmp_path / "small.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'spikewright\[onnx\]'"):
+        frontends.read(tmp_path / "small.onnx")

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx_helpers import NEWEST, agrees, random, single
 
-from spikewright.frontends.onnx import READERS
+from spikewright.errors import UnsupportedLayerError
+from spikewright.frontends.onnx import READERS, read
 
 
 def ints(*values: int) -> np.ndarray:
@@ -268,3 +271,64 @@ def test_every_registered_operator_has_a_case() -> None:
 def test_cast_types_are_those_meant() -> None:
     """The table above writes the numbers of FLOAT and DOUBLE."""
     assert (TensorProto.FLOAT, TensorProto.DOUBLE) == (1, 11)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    start=st.integers(-8, 8), end=st.integers(-8, 8), axis=st.sampled_from([1, 2, -1, -2]),
+    early=st.booleans(),
+)  # fmt: skip
+def test_any_range_is_sliced_as_onnx_does(start: int, end: int, axis: int, early: bool) -> None:
+    """A range with any ends is read as the standard means it, or refused where it is empty."""
+    if early:
+        proto = single("Slice", (5, 4), opset=9, starts=[start], ends=[end], axes=[axis])
+    else:
+        proto = single("Slice", (5, 4), [ints(start), ints(end), ints(axis)])
+    if range(*slice(start, end).indices((3, 5, 4)[axis])):
+        agrees(proto)
+    else:
+        with pytest.raises(UnsupportedLayerError, match="does not leave something"):
+            read(proto)
+
+
+@settings(max_examples=60, deadline=None)
+@given(order=st.permutations([1, 2, 3]), data=st.data())
+def test_any_permutation_and_reshape(order: list[int], data: st.DataObject) -> None:
+    """Axes in any order, then any other shape of as many values."""
+    shape = data.draw(st.permutations([2, 3, 4]))
+    target = data.draw(st.sampled_from([[24], [2, 12], [3, 2, 4], [1, 8, 3], [4, 1, 6, 1]]))
+    agrees(single("Transpose", tuple(shape), perm=[0, *order]))
+    free = data.draw(st.integers(0, len(target)))
+    full = [0, *target]
+    full[free] = -1
+    agrees(single("Reshape", tuple(shape), [ints(*full)]))
+
+
+TRANSFORMS = [
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+]  # fmt: skip
+ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_resize_conventions_repeat_or_are_refused(transform: str, rounding: str) -> None:
+    """Of every convention and factor, what is read is what the standard computes."""
+    accepted = 0
+    for factor in range(1, 6):
+        proto = single(
+            "Resize",
+            (2, 5),
+            [None, floats(1, 1, factor)],
+            opset=19,
+            coordinate_transformation_mode=transform,
+            nearest_mode=rounding,
+        )
+        try:
+            agrees(proto)
+        except UnsupportedLayerError:
+            continue
+        accepted += 1
+    always = "half_pixel" in transform and rounding.startswith("round")
+    assert accepted == 5 or not (always or (transform, rounding) == ("asymmetric", "floor"))
+    assert accepted >= 1  # a factor of one changes nothing

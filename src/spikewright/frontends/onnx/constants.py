@@ -71,12 +71,12 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     try:
         evaluator = make(graph, opsets={"": opset}, new_ops=operators(opset))
         with np.errstate(all="ignore"):  # an infinity that reaches a parameter is reported there
-            outputs = evaluator.run(None, known)
+            outputs = dict(zip(evaluator.output_names, evaluator.run(None, known), strict=True))
     except Exception as error:  # the evaluator raises whatever NumPy raised
         raise Unreadable(
             f"this constant part of the model cannot be computed ({type(error).__name__}: {error})"
         ) from error
-    return tuple(np.asarray(output) for output in outputs)
+    return tuple(np.asarray(outputs.get(name)) for name in node.output)
 
 
 def _refuse_large(operator: str, arrays: Sequence[NDArray | None]) -> None:

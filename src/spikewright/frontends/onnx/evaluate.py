@@ -76,6 +76,10 @@ class Evaluator:
             initializer=self._proto.graph.initializer,
             output=[onnx.ValueInfoProto(name=tensor) for tensor in self._tensors.values()],
         )
+        for position, node in enumerate(graph.node):
+            for index, name in enumerate(node.output):
+                if not name:  # else its value would stand for every input that is not given
+                    node.output[index] = f"left out: {position}, {index}"
         model = onnx.ModelProto(
             ir_version=self._proto.ir_version, opset_import=self._proto.opset_import, graph=graph
         )

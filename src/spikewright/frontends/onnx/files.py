@@ -87,7 +87,7 @@ def _check(proto: Any, place: str) -> None:
             f"{place}: its operator set is version {opset}, the installed onnx "
             f"{onnx.__version__} knows {newest}. Update onnx, or export with opset {newest}."
         )
-    if proto.ByteSize() > _LARGEST:
+    if sum(len(tensor.raw_data) for tensor in _tensors(proto)) > _LARGEST:
         raise ReadError(f"{place}: holds more than 2 GiB of data, the most that onnx can check.")
     shapeless = [value for value in (*proto.graph.input, *proto.graph.output) if _no_shape(value)]
     for value in shapeless:  # the checker wants one, the readers manage without

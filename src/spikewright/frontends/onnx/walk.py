@@ -149,6 +149,7 @@ def needed_nodes(graph: Any) -> list[Any]:
             kept.append(node)
             needed.update(node.input)
             needed.update(_captured(node))
+            needed.discard("")  # an input that is not given
     return kept[::-1]
 
 
