@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,12 +160,14 @@ def _tensors(parts: _Parts, name: str) -> bytes:
 
 
 def _check_extent(payload: Mapping[str, Any], stored: int) -> None:
-    """A small file must not claim huge tensors (which repeat their values)."""
-    values = 1
-    for size in payload["tensor_meta"]["sizes"]:
-        values *= size["as_int"]
-    if not 0 <= values <= stored + 2**24:
-        raise Suspicious(f"a tensor of {values} values has {stored} bytes")
+    """A tensor must lie in its bytes, and a small file must not claim a huge, repetitive one."""
+    meta = payload["tensor_meta"]
+    sizes = [size["as_int"] for size in meta["sizes"]]
+    strides = [stride["as_int"] for stride in meta["strides"]]
+    reach = sum((n - 1) * stride for n, stride in zip(sizes, strides, strict=True))
+    values = math.prod(sizes)
+    if values and not (min(sizes, default=1) > 0 and reach < stored and values <= stored + 2**24):
+        raise ValueError(f"a tensor of shape {tuple(sizes)} has {stored} bytes")
 
 
 def _pack(members: Mapping[str, bytes], root: str) -> io.BytesIO:

@@ -109,8 +109,8 @@ def _operator(text: str, field: str) -> None:
         found = getattr(found, name, None)
         if isinstance(found, torch._ops.OpOverload | torch._ops.HigherOrderOperator):
             return
-        if not isinstance(found, kinds):
-            break
+        if found is not None and not isinstance(found, kinds):
+            raise Suspicious(f"it names {text[:80]!r} as an operator")
     raise ReadError(
         f"it uses {text[:80]!r}, which is not an operator here. Import its library first."
     )

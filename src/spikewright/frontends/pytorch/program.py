@@ -185,6 +185,8 @@ def _dependent(live: Iterable[Any], inputs: Iterable[Any]) -> dict[Any, None]:
 
 def is_size(node: Any) -> bool:
     """Whether a node computes with sizes only."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        return full_name(node.target).startswith("aten.sym_")
     return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool | int)
 
 

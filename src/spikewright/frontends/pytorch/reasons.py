@@ -76,6 +76,11 @@ _WHY_NOT: dict[str, tuple[str, str]] = {
          "End the model on its logits or on Softmax: the predicted class is the same."),
     ),
     **dict.fromkeys(
+        ("item", "_local_scalar_dense"),
+        ("it turns a value into a Python number, which is the same for all samples",
+         "Keep values in tensors with a batch axis."),
+    ),
+    **dict.fromkeys(
         ("embedding", "index", "gather"),
         ("it looks values up by index, which is not a function of firing rates",
          "Give the model the looked-up values as its input."),
