@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import Precision, on_grid
+from spikewright.engines.parameters import build_parameters, gain_scale, keyed_ensembles
 from spikewright.engines.planner import order
 from spikewright.engines.program import (
     Apply,
@@ -21,8 +23,6 @@ from spikewright.engines.program import (
     Recording,
     Source,
     Sum,
-    object_key,
-    uniform_draws,
 )
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -40,8 +40,13 @@ from spikewright.network.transforms import (
     AxisMap,
     Convolution,
     Dense,
+    Permute,
+    Place,
+    Reshape,
     Scale,
     Shape,
+    Slice,
+    SumPool,
     Transform,
 )
 
@@ -50,10 +55,6 @@ _WEIGHT_FIELDS: dict[type[Transform], str] = {
     Convolution: "kernel",
     AxisMap: "matrix",
 }
-
-# Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
-# and the parts of a network, apart from the network's first ensembles.
-_OWN_SEED, _INNER_NETWORK = 2**32 - 2, 2**32 - 1
 
 
 def compile_network(
@@ -70,6 +71,13 @@ def compile_network(
     """
     wanted = network.all_probes if probes is None else list(probes)
     return _Compiler(network, dt, seed, precision, wanted).program()
+
+
+class Scaled(NamedTuple):
+    """A signal and the factor that makes its values: counts of spikes keep theirs to the side."""
+
+    signal: int
+    factor: float
 
 
 class _Compiler:
@@ -90,9 +98,10 @@ class _Compiler:
         self.output_of: dict[Node | NeuronsView, int] = {}
         self.value_of: dict[NeuronsView, int] = {}
         self.heights: dict[NeuronsView, NDArray] = {}
-        self.contribution_of: dict[Connection, int] = {}
+        self.contribution_of: dict[Connection, Scaled] = {}
         self.parameters: dict[Ensemble, Parameters] = {}
-        self.arriving: dict[Node | NeuronsView, list[int]] = {}
+        self.arriving: dict[Node | NeuronsView, list[Scaled]] = {}
+        self.junction_factors: dict[Node, float] = {}
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
     def signal(self, shape: Shape, label: str) -> int:
@@ -109,8 +118,9 @@ class _Compiler:
             self.arriving[node] = []
             if node.output is None and node.shape_in != (0,):
                 self.input_of[node] = self.output_of[node]  # a junction: what arrives is its value
-        for ensemble, key in _keyed_ensembles(self.network, self.seed):
+        for ensemble, key in keyed_ensembles(self.network, self.seed):
             self.declare(ensemble, key)
+        self.junction_factors = self.carried_factors()
         for connection in self.network.all_connections:
             self.connect(connection)
         for item in self.arriving:
@@ -140,7 +150,7 @@ class _Compiler:
     def declare(self, ensemble: Ensemble, key: tuple[int, int]) -> None:
         """Solve an ensemble's parameters and add its neurons."""
         neurons = ensemble.neurons
-        built, gain, bias = _parameters(ensemble, key)
+        built, gain, bias = build_parameters(ensemble, key)
         self.parameters[ensemble] = built
         threshold = 1.0 / (np.asarray(ensemble.rate_scale, np.float64) * self.dt)
         amplitude = ensemble.neuron_type.amplitude
@@ -178,32 +188,73 @@ class _Compiler:
                     "holds it"
                 )
         pre = connection.pre_obj
-        signal, factor = self.value(pre)
+        sent = self.value(pre)
         shape_in, shape_out = output_shape(pre), input_shape(connection.post_obj)
         synapse = connection.synapse
         # Linear maps and filters commute: the filter goes where there are fewer values to filter.
         first = synapse is not None and np.prod(shape_in) < np.prod(shape_out)
         if synapse is not None and first:
-            signal = self.filter(signal, synapse, shape_in, f"synapse of {connection!r}")
-        signal = self.map(signal, connection.chain(), factor, shape_in, f"{connection!r}")
+            filtered = self.filter(sent.signal, synapse, shape_in, f"synapse of {connection!r}")
+            sent = Scaled(filtered, sent.factor)
+        sent = self.map(sent, connection.chain(), shape_in, f"{connection!r}")
         if synapse is not None and not first:
-            signal = self.filter(signal, synapse, shape_out, f"synapse of {connection!r}")
-        self.contribution_of[connection] = signal
-        self.arriving[connection.post_obj].append(signal)
+            filtered = self.filter(sent.signal, synapse, shape_out, f"synapse of {connection!r}")
+            sent = Scaled(filtered, sent.factor)
+        self.contribution_of[connection] = sent
+        self.arriving[connection.post_obj].append(sent)
 
-    def value(self, pre: Node | NeuronsView) -> tuple[int, float]:
+    def value(self, pre: Node | NeuronsView) -> Scaled:
         """The signal that an object sends, and the factor that makes it the value."""
         if not isinstance(pre, NeuronsView):
-            return self.output_of[pre], 1.0
+            return Scaled(self.output_of[pre], self.junction_factors.get(pre, 1.0))
         height = self.heights[pre]
         if height.ndim == 0:
-            return self.output_of[pre], float(height)
+            return Scaled(self.output_of[pre], float(height))
         if pre not in self.value_of:
             signal = self.signal(pre.shape, f"values of {pre!r}")
             source = self.output_of[pre]
             self.operators.append(Linear(f"heights of {pre!r}", (source,), signal, Scale(height)))
             self.value_of[pre] = signal
-        return self.value_of[pre], 1.0
+        return Scaled(self.value_of[pre], 1.0)
+
+    def carried_factors(self) -> dict[Node, float]:
+        """The factor of every junction all of whose inputs have the same one.
+
+        So what is pooled, reshaped, concatenated or added between populations of one spike height
+        stays a count of spikes. Junctions within loops have values.
+        """
+        arriving: dict[Node, list[Connection]] = {
+            node: [] for node in self.network.all_nodes if self.input_of.get(node) is not None
+        }
+        for connection in self.network.all_connections:
+            if isinstance(connection.post_obj, Node) and connection.post_obj in arriving:
+                arriving[connection.post_obj].append(connection)
+        known: dict[Node, float] = {}
+        while True:
+            ready = [
+                node
+                for node, connections in arriving.items()
+                if node not in known
+                and not any(c.pre_obj in arriving and c.pre_obj not in known for c in connections)
+            ]
+            if not ready:
+                return known
+            for node in ready:
+                factors = {self.factor_after(c, known) for c in arriving[node]}
+                known[node] = factors.pop() if len(factors) == 1 else 1.0
+
+    def factor_after(self, connection: Connection, known: Mapping[Node, float]) -> float:
+        """The factor of what a connection delivers."""
+        pre = connection.pre_obj
+        if isinstance(pre, Node):
+            factor = known.get(pre, 1.0)
+        else:
+            height = self.heights.get(pre, np.ones(1))
+            factor = float(height) if height.ndim == 0 else 1.0
+        for transform in connection.chain():
+            carried = _carries(transform)
+            factor = 1.0 if carried is None else factor * carried
+        return factor
 
     def filter(self, signal: int, synapse: Synapse, shape: Shape, label: str) -> int:
         """Add a filter."""
@@ -211,34 +262,52 @@ class _Compiler:
         self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
         return output
 
-    def map(
-        self, signal: int, chain: tuple[Transform, ...], factor: float, shape: Shape, label: str
-    ) -> int:
-        """Add a chain of transforms, the factor with the last of them."""
-        if not chain and factor != 1.0:
-            chain, factor = (Scale(np.array(factor)),), 1.0
-        for i, transform in enumerate(chain):
+    def map(self, sent: Scaled, chain: tuple[Transform, ...], shape: Shape, label: str) -> Scaled:
+        """Add a chain of transforms; those that only move and add values leave the factor aside."""
+        signal, factor = sent
+        for transform in chain:
             shape = transform.output_shape(shape)
             output = self.signal(shape, label)
-            last = factor if i == len(chain) - 1 else 1.0
-            held = hold(transform, self.precision)
-            self.operators.append(Linear(label, (signal,), output, held, last))
+            carried = _carries(transform)
+            if carried is None:
+                held = hold(transform, self.precision)
+                self.operators.append(Linear(label, (signal,), output, held, factor))
+                factor = 1.0
+            else:
+                self.operators.append(Linear(label, (signal,), output, _plain(transform)))
+                factor *= carried
             signal = output
-        return signal
+        return Scaled(signal, factor)
+
+    def values(self, sent: Scaled, shape: Shape, label: str) -> int:
+        """The signal of the values themselves, where a factor stands beside them."""
+        if sent.factor == 1.0:
+            return sent.signal
+        output = self.signal(shape, label)
+        scale = Scale(np.array(1.0))
+        self.operators.append(Linear(label, (sent.signal,), output, scale, sent.factor))
+        return output
 
     def receive(self, item: Node | NeuronsView) -> None:
         """What arrives at an object: a sum, with gain and bias at neurons."""
-        arriving = tuple(self.arriving[item])
+        gain = bias = None
         if isinstance(item, NeuronsView):
             gain, bias = self.affine[item]
             label = f"current of {item.ensemble!r}"
-            self.operators.append(Sum(label, arriving, self.input_of[item], gain, bias))
-        elif item.shape_in != (0,):
+        elif item.shape_in == (0,):
+            if self.arriving[item]:
+                raise BuildError(f"{item!r} takes no input, but connections lead to it")
+            return
+        else:
+            label = f"input of {item!r}"
             if item not in self.input_of:
-                self.input_of[item] = self.signal(item.shape_in, f"input of {item!r}")
-            self.operators.append(Sum(f"input of {item!r}", arriving, self.input_of[item]))
-        elif arriving:
-            raise BuildError(f"{item!r} takes no input, but connections lead to it")
+                self.input_of[item] = self.signal(item.shape_in, label)
+        kept = self.junction_factors.get(item, 1.0) if isinstance(item, Node) else 1.0
+        arriving = tuple(
+            self.values(Scaled(signal, factor / kept), input_shape(item), label)
+            for signal, factor in self.arriving[item]
+        )
+        self.operators.append(Sum(label, arriving, self.input_of[item], gain, bias))
 
     def compute(self, node: Node) -> None:
         """What a node makes of its input."""
@@ -264,11 +333,12 @@ class _Compiler:
         if target not in known:
             raise BuildError(f"{probe!r}: its target is not in {self.network!r}")
         if isinstance(target, Connection):
-            return self.contribution_of[target], 1.0
+            return self.contribution_of[target]
         if isinstance(target, Node):
             if probe.attr == "input" and target not in self.input_of:
                 raise BuildError(f"{probe!r}: {target!r} takes no input")
-            return (self.input_of if probe.attr == "input" else self.output_of)[target], 1.0
+            signals = self.input_of if probe.attr == "input" else self.output_of
+            return signals[target], self.junction_factors.get(target, 1.0)
         operator = next(
             op
             for op in self.operators
@@ -280,8 +350,22 @@ class _Compiler:
             )
         if probe.attr == "input":
             skewed = operator.neuron_type.scaling == "skewed"  # its current is scaled already
-            return self.input_of[target], 1.0 if skewed else _gain_scale(target.ensemble)
+            return self.input_of[target], 1.0 if skewed else gain_scale(target.ensemble)
         return self.output_of[target], self.heights[target] if probe.attr == "output" else 1.0
+
+
+def _carries(transform: Transform) -> float | None:
+    """What a transform multiplies a count's factor by if it only moves and adds values, or None."""
+    if isinstance(transform, Reshape | Permute | Slice | Place):
+        return 1.0
+    if isinstance(transform, SumPool) and transform.factor.ndim == 0 and transform.factor != 0:
+        return float(transform.factor)
+    return None
+
+
+def _plain(transform: Transform) -> Transform:
+    """A transform that carries, without its own factor."""
+    return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
 def hold(transform: Transform, precision: Precision) -> Transform:
@@ -295,81 +379,3 @@ def hold(transform: Transform, precision: Precision) -> Transform:
 def weights_of(connection: Connection) -> NDArray:
     """A connection's weights as given: never scaled, never rounded."""
     return np.array(1.0) if connection.transform is None else connection.transform.weights
-
-
-def _gain_scale(ensemble: Ensemble) -> NDArray:
-    """What a firing-rate scale multiplies gain and bias by."""
-    acts = ensemble.neuron_type.scaling in ("gain", "skewed")
-    return ensemble.rate_scale if acts else np.array(1.0)
-
-
-def _keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, tuple[int, int]]]:
-    """Every ensemble with the key of its random numbers.
-
-    An ensemble's own seed fixes them; else they follow from the seed of its network (or of the
-    simulator) and its place in that network, so that a network with a seed behaves the same alone
-    and inside another.
-    """
-    for net, base in _seeded_networks(network, (seed,)):
-        for index, ensemble in enumerate(net.ensembles):
-            own = ensemble.seed
-            key = object_key(*base, index) if own is None else object_key(own, _OWN_SEED)
-            yield ensemble, key
-
-
-def _seeded_networks(
-    network: Network, base: tuple[int, ...]
-) -> Iterator[tuple[Network, tuple[int, ...]]]:
-    yield network, base
-    for index, inner in enumerate(network.networks):
-        own = (inner.seed,) if inner.seed is not None else (*base, _INNER_NETWORK, index)
-        yield from _seeded_networks(inner, own)
-
-
-def _parameters(
-    ensemble: Ensemble, key: tuple[int, int]
-) -> tuple[Parameters, NDArray | None, NDArray | None]:
-    """Built parameters, and gain and bias of the unscaled current (None where 1 and 0)."""
-    gain, bias = _gain_bias(ensemble, key)
-    scale = ensemble.rate_scale
-    acting = _gain_scale(ensemble)
-    neuron_type = ensemble.neuron_type
-    skewed = neuron_type.scaling == "skewed"
-    if skewed:
-        rates = neuron_type.max_rates(gain * acting, bias * acting)
-    else:
-        rates = scale * neuron_type.max_rates(gain, bias)
-    built = Parameters(
-        gain=np.asarray(gain * acting),
-        bias=np.asarray(bias * acting),
-        amplitude=np.asarray(neuron_type.amplitude / scale),
-        max_rates=np.asarray(rates),
-        initial_voltage=_initial_voltage(ensemble, key),
-    )
-    if skewed:
-        gain, bias = built.gain, built.bias
-    return built, None if np.all(gain == 1) else gain, bias if np.any(bias) else None
-
-
-def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArray]:
-    if ensemble.gain is not None and ensemble.bias is not None:
-        return ensemble.gain, ensemble.bias
-    values: list[NDArray] = []
-    for index, spec in enumerate((ensemble.max_rates, ensemble.intercepts)):
-        if isinstance(spec, tuple):
-            low, high = spec
-            draws = uniform_draws(key, 0, 2 + index, ensemble.shape)
-            values.append(low + (high - low) * draws)
-        else:
-            values.append(np.broadcast_to(spec, ensemble.shape))
-    return ensemble.neuron_type.gain_bias(values[0], values[1])
-
-
-def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:
-    """The voltage before the first step, in spikes, `(*shape)`."""
-    start = ensemble.initial_voltage
-    if not isinstance(start, str):
-        return np.array(np.broadcast_to(start, ensemble.shape))
-    if start == "uniform":
-        return uniform_draws(key, 0, 0, ensemble.shape)
-    return np.full(ensemble.shape, 0.5 if start == "half" else 0.0)
