@@ -16,7 +16,7 @@ from spikewright._progress import progress_bar
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
-from spikewright.engines import Execution, Precision, Program
+from spikewright.engines import Engine, Execution, Precision, Program
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
@@ -42,6 +42,7 @@ class Conversion:
     trace: Trace
     activations: Callable[[Mapping[str, NDArray]], dict[str, NDArray]] | None
     _programs: dict[tuple, Program] = field(default_factory=dict, repr=False)
+    _engines: dict[str, Engine] = field(default_factory=dict, repr=False)
 
     @property
     def network(self) -> Network:
@@ -90,7 +91,7 @@ class Conversion:
         """
         feeds, batch, steps = self._feeds(x, steps)
         program = self._program(dt, seed, precision)
-        chosen = engines.get(engine, program)
+        chosen = self._engine(engine, program)
         side_by_side = batch_size or self._batch_size()
         raw: dict[str, list[NDArray]] = {name: [] for name in self.outputs}
         totals: dict[str, list[NDArray]] = {name: [] for name in self.populations()}
@@ -147,6 +148,12 @@ class Conversion:
             self._programs.clear()
             self._programs[key] = program
         return self._programs[key]
+
+    def _engine(self, name: str, program: Program) -> Engine:
+        """The engine, kept between runs: it holds weights in its own form."""
+        if name not in self._engines:
+            self._engines[name] = engines.get(name, program)
+        return self._engines[name]
 
     def _fingerprint(self) -> tuple:
         """What of the network a user may have changed since it was compiled."""
