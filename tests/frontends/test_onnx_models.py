@@ -270,6 +270,28 @@ def test_users_register_their_own_readers() -> None:
     reads("Triple", domain="spikewright.test", replace=True)(triple)
 
 
+def test_a_reader_without_an_evaluator() -> None:
+    """The graph of an operator of one's own is read; only its activations need an evaluator."""
+
+    @reads("Quadruple", domain="spikewright.test")
+    def quadruple(view: OnnxNode) -> str:
+        return view.add(ScaleShift(np.array(4.0)), view.signal(0))
+
+    block = helper.make_node("Quadruple", ["x"], ["y"], domain="spikewright.test")
+    source = read(model([block], {"x": ["n", 3]}, ["y"], domains=["spikewright.test"]))
+    assert isinstance(source.graph["y"].layer, ScaleShift)
+    with pytest.raises(ReadError, match=r"'Quadruple' of domain 'spikewright\.test'.*evaluator"):
+        source.activations(feed_of(source))
+
+
+def test_the_long_name_of_the_standard_domain() -> None:
+    """The domain "ai.onnx" is the standard one."""
+    proto = model([node("Shape", "x", "s"), node("Reshape", "x s", "y")], {"x": ["n", 3]}, ["y"])
+    for entry in (*proto.opset_import, *proto.graph.node):
+        entry.domain = "ai.onnx"
+    agrees(proto, independent=False)
+
+
 def test_kinds_of_layers_made() -> None:
     """The usual operators become the layers that passes expect, not longer ones."""
     nodes = [node("Gemm", "x w", "g"), node("Dropout", "g", "d mask"), node("Add", "d b", "y")]

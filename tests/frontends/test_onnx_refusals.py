@@ -283,6 +283,18 @@ def test_constants_too_large_to_compute() -> None:
         read(model(nodes, {"x": ["n", 2]}, ["y"], {"s": ints(10**6, 10**6)}))
 
 
+@pytest.mark.parametrize("delta", [0.0, float("nan"), 1e-30])
+def test_ranges_without_an_end(delta: float) -> None:
+    """A Range that would never end, or that has no length, is refused."""
+    nodes = [
+        helper.make_node("Range", ["a", "b", "d"], ["c"], name="range"),
+        helper.make_node("Add", ["x", "c"], ["y"]),
+    ]
+    weights = {"a": np.float32(0), "b": np.float32(3), "d": np.float32(delta)}
+    with pytest.raises(UnsupportedLayerError, match=r"'range' \(Range\)"):
+        read(model(nodes, {"x": ["n", 3]}, ["y"], weights))
+
+
 def test_constants_that_cannot_be_computed() -> None:
     """An error inside a constant subgraph is a refusal with that error's text."""
     nodes = [

@@ -60,7 +60,6 @@ def fold(node: Any, inputs: Sequence[Constant | None], opset: int, worlds: int) 
 
 def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArray, ...]:
     onnx = require("onnx")
-    _refuse_large(node.op_type, arrays)
     known = {name: array for name, array in zip(node.input, arrays, strict=True) if name}
     graph = onnx.GraphProto(
         node=[node],
@@ -69,9 +68,12 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     )
     make = require("onnx.reference").ReferenceEvaluator
     try:
+        _refuse_large(node.op_type, arrays)
         evaluator = make(graph, opsets={"": opset}, new_ops=operators(opset))
         with np.errstate(all="ignore"):  # an infinity that reaches a parameter is reported there
             outputs = dict(zip(evaluator.output_names, evaluator.run(None, known), strict=True))
+    except Unreadable:
+        raise
     except Exception as error:  # the evaluator raises whatever NumPy raised
         raise Unreadable(
             f"this constant part of the model cannot be computed ({type(error).__name__}: {error})"

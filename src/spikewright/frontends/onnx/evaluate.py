@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,8 @@ class Evaluator:
             initializer=self._proto.graph.initializer,
             output=[onnx.ValueInfoProto(name=tensor) for tensor in self._tensors.values()],
         )
+        known = operators(opset_of(self._proto))
+        _refuse_unknown(graph, known)
         for position, node in enumerate(graph.node):
             for index, name in enumerate(node.output):
                 if not name:  # else its value would stand for every input that is not given
@@ -83,5 +85,15 @@ class Evaluator:
         model = onnx.ModelProto(
             ir_version=self._proto.ir_version, opset_import=self._proto.opset_import, graph=graph
         )
-        reference = require("onnx.reference")
-        return reference.ReferenceEvaluator(model, new_ops=operators(opset_of(self._proto)))
+        return require("onnx.reference").ReferenceEvaluator(model, new_ops=known)
+
+
+def _refuse_unknown(graph: Any, known: Sequence[type]) -> None:
+    """Raise `ReadError` for an operator that has a reader of the user's but no evaluator."""
+    names = {(getattr(made, "op_domain", ""), made.__name__) for made in known}
+    for node in graph.node:
+        if node.domain and (node.domain, node.op_type) not in names:
+            raise ReadError(
+                f"the operator {node.op_type!r} of domain {node.domain!r} cannot be evaluated. "
+                "Register its reader with reads(..., evaluator=...)."
+            )

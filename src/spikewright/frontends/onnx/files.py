@@ -37,11 +37,19 @@ def load(model: Any) -> tuple[Any, str]:
                 f"{place}: the data of {len(external)} tensors, {external[0]!r} first, is in "
                 "another file. Give the path of the model, or load it with its external data."
             )
+    _standard_domain(proto)
     _check(proto, place)
     if proto.functions:
         proto = require("onnx.inliner").inline_local_functions(proto)
     widen(proto)
     return proto, place
+
+
+def _standard_domain(proto: Any) -> None:
+    """Write the standard operators' domain as "", its shorter of two names, throughout."""
+    for entry in (*proto.opset_import, *proto.graph.node):
+        if entry.domain == "ai.onnx":
+            entry.domain = ""
 
 
 def type_name(element: int) -> str:
@@ -52,7 +60,7 @@ def type_name(element: int) -> str:
 
 def opset_of(proto: Any) -> int:
     """Version of the standard operator set that the model imports, or 0."""
-    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    versions = [entry.version for entry in proto.opset_import if not entry.domain]
     return max(versions, default=0)
 
 

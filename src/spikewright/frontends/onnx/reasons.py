@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from spikewright.frontends.onnx.registry import STANDARD_DOMAINS
-
 _REGISTER = "Register a reader for it with spikewright.frontends.onnx.reads"
 
 _FAMILIES: tuple[tuple[str, str, str], ...] = (
@@ -66,6 +64,6 @@ _REASONS = {
 
 def reason_for(domain: str, operator: str) -> tuple[str, str]:
     """Why there is no reading of this operator, and the options."""
-    if domain not in STANDARD_DOMAINS:
+    if domain:
         return f"it belongs to the domain {domain!r}, which has no readers", _REGISTER
     return _REASONS.get(operator, ("this operator has no reading", _REGISTER))

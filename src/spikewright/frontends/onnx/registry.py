@@ -9,8 +9,6 @@ from spikewright.frontends.onnx.node import OnnxNode
 
 Reader = Callable[[OnnxNode], "str | Sequence[str]"]
 
-STANDARD_DOMAINS = ("", "ai.onnx")
-
 EVALUATORS: list[type] = []
 """Reference-evaluator operators (`onnx.reference.op_run.OpRun`) of custom domains."""
 
@@ -36,8 +34,7 @@ def reads(
         def negate(node: OnnxNode) -> str:
             return node.add(ScaleShift(scale=np.array(-1.0)), node.signal(0))
     """
-    if domain in STANDARD_DOMAINS:
-        domain = ""
+    domain = "" if domain == "ai.onnx" else domain  # two names of the standard operators
 
     def decorate(reader: Reader) -> Reader:
         for operator in operators:

@@ -19,7 +19,7 @@ from spikewright.frontends.onnx.node import (
     Value,
 )
 from spikewright.frontends.onnx.reasons import reason_for
-from spikewright.frontends.onnx.registry import READERS, STANDARD_DOMAINS
+from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 
@@ -103,7 +103,7 @@ class Walk:
         return self.values.get(name, Missing(f"no node makes its input {name!r}")) if name else None
 
     def _read(self, node: Any, label: str, inputs: tuple[Value | None, ...]) -> Sequence[Value]:
-        standard = node.domain in STANDARD_DOMAINS
+        standard = not node.domain
         attributes = _attributes(node)
         if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
             shape = self.builder.shapes[inputs[0].name]
@@ -116,7 +116,7 @@ class Walk:
                 return fold(node, known, self.opset, len(self.inputs.batches))
             if Missing() in inputs:
                 raise Blocked  # shape arithmetic over something refused says nothing new
-        reader = READERS.get(("" if standard else node.domain, node.op_type))
+        reader = READERS.get((node.domain, node.op_type))
         if reader is None:
             raise Unreadable(*reason_for(node.domain, node.op_type))
         view = OnnxNode(
