@@ -210,9 +210,8 @@ class Simulator:
         if not parts:
             recording = next(r for r in self.program.recordings if r.probe is probe)
             shape = self.program.shapes[recording.signal]
-            return np.empty(
-                (0, *shape) if self.batch_size is None else (self.batch_size, 0, *shape)
-            )
+            lead = (0,) if self.batch_size is None else (self.batch_size, 0)
+            return np.empty((*lead, *shape), self.precision)
         return parts[0][0] if self.batch_size is None else parts[0]
 
     def close(self) -> None:

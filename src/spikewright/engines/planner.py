@@ -62,9 +62,9 @@ def _strongly_connected(reads: Mapping[int, Sequence[int]]) -> list[list[int]]:
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[node])
                 if low[node] == index[node]:
-                    cut = stack.index(node)
-                    members = stack[cut:]
-                    del stack[cut:]
+                    members = [stack.pop()]
+                    while members[-1] != node:
+                        members.append(stack.pop())
                     on_stack.difference_update(members)
                     result.append(sorted(members))
     return result

@@ -244,9 +244,13 @@ class _Recorder:
         self.arrays: list[NDArray] = []
         for index, recording in enumerate(program.recordings):
             self._by_signal.setdefault(recording.signal, []).append(index)
-            count = len(self._kept(recording, 0, steps))
+            count = self._count(recording, steps)
             shape = program.shapes[recording.signal]
             self.arrays.append(_allocate((batch, count, *shape), dtype, recording))
+
+    def _count(self, recording: Recording, steps: int) -> int:
+        """How many of the first `steps` steps of this run are kept."""
+        return (self._first + steps) // recording.every - self._first // recording.every
 
     def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
         """Offsets within the block of the steps that are kept: every n-th of the simulation."""
@@ -265,10 +269,9 @@ class _Recorder:
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]
         array, factor = self.arrays[index][samples], recording.factor
-        before = len(self._kept(recording, 0, start))
+        before = self._count(recording, start)
         if block.shape[1] == 1:  # constant, or a block of one step
-            remaining = self._kept(recording, 0, self._steps)
-            after = len(remaining) if start == 0 else before + len(self._kept(recording, start, 1))
+            after = self._count(recording, self._steps if start == 0 else start + 1)
             array[:, before:after] = block * factor
             return
         kept = self._kept(recording, start, block.shape[1])

@@ -48,6 +48,7 @@ class Suite:
         feeds: Mapping[Node, NDArray] | None = None,
         precision: Precision = "float64",
         block: int | None = None,
+        chunk: int | None = None,
         seed: int = 0,
     ) -> dict[Probe, NDArray]:
         """Recordings `(batch, steps, *shape)` by probe; several `steps` are runs one after another.
@@ -55,7 +56,7 @@ class Suite:
         `feeds` are `(batch, all steps or 1, *shape)`.
         """
         program, engine = self.compiled(network, dt, precision, seed)
-        execution = Execution(program, engine, batch, block=block)
+        execution = Execution(program, engine, batch, block=block, chunk=chunk)
         parts = []
         done = 0
         for count in [steps] if isinstance(steps, int) else steps:

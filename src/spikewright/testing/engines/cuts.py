@@ -37,7 +37,7 @@ class CutTests(Suite):
 
     @both
     @pytest.mark.parametrize("held", [False, True])
-    def test_batch_order_blocks_and_splits_change_nothing(
+    def test_batch_order_blocks_chunks_and_splits_change_nothing(
         self, held: bool, precision: Precision
     ) -> None:
         """A sample's result is its own, in whatever batch, order, block and run it is computed."""
@@ -45,20 +45,21 @@ class CutTests(Suite):
         steps, batch = 24, 7
         fed = mixed.feed(batch, 1 if held else steps)
 
-        def go(samples: Any, steps: Any = steps, block: int | None = None) -> dict[Probe, NDArray]:
+        def go(samples: Any, steps: Any = steps, **cut: int) -> dict[Probe, NDArray]:
             feeds = {mixed.stimulus: fed[samples]}
             size = len(feeds[mixed.stimulus])
             return self.run(
                 mixed.network, steps, dt=mixed.dt, batch=size, feeds=feeds, precision=precision,
-                block=block,
+                **cut,
             )  # fmt: skip
 
         whole = go(slice(None))
         order = np.random.default_rng(9).permutation(batch)
         self._same(go(order), {p: v[order] for p, v in whole.items()}, mixed)
         self._same(go([3]), {p: v[3:4] for p, v in whole.items()}, mixed)
-        for block in (1, 5):
-            self._same(go(slice(None), block=block), whole, mixed)
+        assert all(whole[probe].any() for probe in mixed.activity.values())
+        for cut in ({"block": 1}, {"block": 5}, {"chunk": 3}, {"block": 7, "chunk": 1}):
+            self._same(go(slice(None), **cut), whole, mixed)
         self._same(go(slice(None), steps=(1, 10, 0, 13)), whole, mixed)
 
     def _same(

@@ -1,0 +1,714 @@
+"""The simulator: runs, inputs, recordings, resets, seeds, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import spikewright as sw
+from spikewright.errors import BuildError, MissingExtraError, NetworkError, SimulationError
+from spikewright.simulator import SimulationData
+from spikewright.testing.mixed import MixedNetwork
+
+both = pytest.mark.parametrize("precision", sw.engines.PRECISIONS)
+
+
+def simulator(network: sw.Network, **options: Any) -> sw.Simulator:
+    """On the reference engine, in float64 unless told otherwise."""
+    return sw.Simulator(network, **{"engine": "reference", "precision": "float64", **options})
+
+
+def cells(n: Any = 1, **options: Any) -> sw.Ensemble:
+    """Integrate-and-fire neurons of gain 1 and bias 0."""
+    options = {"neuron_type": sw.IntegrateAndFire(), "gain": 1.0, "bias": 0.0, **options}
+    return sw.Ensemble(n, **options)
+
+
+# The worked example
+
+
+@both
+@pytest.mark.parametrize(
+    ("scale", "a", "b"),
+    [
+        (1.0, [0] * 9 + [10, 0, 0], [0] * 9 + [20, 0, 0]),
+        (5.0, [0, 2] * 6, [0, 4] * 6),
+        (10.0, [1] * 12, [2] * 12),
+    ],
+)
+def test_the_worked_example(
+    scale: float, a: list[float], b: list[float], precision: sw.engines.Precision
+) -> None:
+    """Its rows, exactly; gain, amplitude and maximum rates change with s, the weights never."""
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(1.0)
+        first, second = (cells(rate_scale=scale, initial_voltage="zero") for _ in range(2))
+        one = sw.Connection(stimulus, first.neurons, transform=1.0, synapse=None)
+        two = sw.Connection(first.neurons, second.neurons, transform=2.0, synapse=None)
+        probes = sw.Probe(first.neurons), sw.Probe(second.neurons)
+    with simulator(net, dt=0.1, precision=precision) as sim:
+        sim.run_steps(12)
+    assert sim.data[probes[0]][:, 0].tolist() == a
+    assert sim.data[probes[1]][:, 0].tolist() == b
+    assert sim.data[one].weights == 1.0 and sim.data[two].weights == 2.0
+    for ensemble in (first, second):
+        built = sim.data[ensemble]
+        assert (built.gain, built.bias, built.amplitude) == (scale, 0.0, 1.0 / scale)
+        assert built.max_rates == scale
+        assert (ensemble.gain, ensemble.rate_scale) == (1.0, scale)
+
+
+@both
+def test_the_worked_example_of_rates(precision: sw.engines.Precision) -> None:
+    """Without spikes, every step reads 1 and 2, whatever the scale."""
+    for scale in (1.0, 5.0, 10.0):
+        with sw.Network() as net:
+            stimulus = sw.Node(1.0)
+            first, second = (
+                cells(neuron_type=sw.RectifiedLinear(), rate_scale=scale) for _ in range(2)
+            )
+            sw.Connection(stimulus, first.neurons, synapse=None)
+            sw.Connection(first.neurons, second.neurons, transform=2.0, synapse=None)
+            probes = sw.Probe(first.neurons), sw.Probe(second.neurons)
+        with simulator(net, dt=0.1, precision=precision) as sim:
+            sim.run_steps(12)
+        assert [sim.data[p][:, 0].tolist() for p in probes] == [[1.0] * 12, [2.0] * 12]
+        assert sim.data[first].gain == scale and sim.data[first].max_rates == scale
+
+
+# Running
+
+
+def test_steps_and_time() -> None:
+    """The first step's time is dt; `run` rounds seconds to steps."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node(lambda t: t))
+    sim = simulator(net, dt=0.01)
+    assert (sim.n_steps, sim.time) == (0, 0.0) and sim.trange().tolist() == []
+    sim.step()
+    sim.run_steps(3)
+    sim.run(0.0549)
+    sim.run(0.0)
+    sim.run_steps(0)
+    assert sim.n_steps == 9 and math.isclose(sim.time, 0.09)
+    np.testing.assert_allclose(sim.trange(), np.arange(1, 10) * 0.01)
+    np.testing.assert_allclose(sim.data[probe][:, 0], sim.trange())
+    np.testing.assert_allclose(sim.trange(sample_every=0.03), [0.03, 0.06, 0.09])
+
+
+def test_a_run_shorter_than_half_a_step_warns() -> None:
+    """It does nothing, and says so."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    sim = simulator(net)
+    with pytest.warns(UserWarning, match=r"0.0001 s is less than half a step of 0.001 s"):
+        sim.run(0.0001)
+    assert sim.n_steps == 0
+
+
+def test_data_before_any_step_is_empty_and_of_the_right_shape() -> None:
+    """So that code that reads it need not ask first."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node(np.zeros((2, 3))))
+    assert simulator(net).data[probe].shape == (0, 2, 3)
+    data = simulator(net, batch_size=4, precision="float32").data[probe]
+    assert data.shape == (4, 0, 2, 3) and data.dtype == np.float32
+
+
+@both
+def test_recordings_have_the_precisions_type(precision: sw.engines.Precision) -> None:
+    """float32 or float64, across several runs."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node([1.0]))
+    sim = simulator(net, precision=precision)
+    sim.run_steps(2)
+    sim.run_steps(1)
+    assert sim.data[probe].dtype == precision and sim.data[probe].shape == (3, 1)
+    assert sim.precision == precision and sim.engine == "reference"
+
+
+def test_a_batch_has_its_axis_first() -> None:
+    """Of inputs and recordings; what is not fed is the same for all samples."""
+    with sw.Network() as net:
+        fed, constant, end = sw.Node(np.zeros(2)), sw.Node([5.0, 6.0]), sw.Node(size_in=2)
+        sw.Connection(fed, end, None)
+        sw.Connection(constant, end, None)
+        probe, same = sw.Probe(end), sw.Probe(constant)
+    sim = simulator(net, batch_size=3)
+    held = np.arange(6.0).reshape(3, 2)
+    sim.run_steps(2, {fed: held})
+    changing = np.arange(12.0).reshape(3, 2, 2)
+    sim.run_steps(2, {fed: changing})
+    expected = np.concatenate([np.repeat(held[:, None], 2, axis=1), changing], axis=1)
+    np.testing.assert_array_equal(sim.data[probe], expected + np.array([5.0, 6.0]))
+    np.testing.assert_array_equal(sim.data[same], np.broadcast_to([5.0, 6.0], (3, 4, 2)))
+
+
+def test_a_batch_of_one_keeps_its_axis() -> None:
+    """`batch_size=1` and no batch differ in shape alone."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node(lambda t: t))
+    alone, batch = simulator(net), simulator(net, batch_size=1)
+    for sim in (alone, batch):
+        sim.run_steps(4)
+    np.testing.assert_array_equal(batch.data[probe], alone.data[probe][None])
+
+
+def test_inputs_hold_for_one_run() -> None:
+    """Held constant or one value a step; the next run has the node's own constant again."""
+    with sw.Network() as net:
+        node = sw.Node(np.array([[1.0, 2.0]]))
+        probe = sw.Probe(node)
+    sim = simulator(net)
+    sim.run_steps(1)
+    sim.run_steps(2, {node: [[3, 4]]})
+    sim.run(0.002, {node: np.array([[[5, 6]], [[7, 8]]], np.int32)})
+    sim.run_steps(1)
+    expected = [[1, 2], [3, 4], [3, 4], [5, 6], [7, 8], [1, 2]]
+    assert sim.data[probe][:, 0].tolist() == expected
+
+
+def test_inputs_may_change_afterwards_without_changing_what_was_recorded() -> None:
+    """Recordings are copies."""
+    with sw.Network() as net:
+        node = sw.Node([0.0])
+        probe = sw.Probe(node)
+    sim = simulator(net)
+    value = np.array([3.0])
+    sim.run_steps(2, {node: value})
+    value[:] = 9.0
+    assert sim.data[probe][:, 0].tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "value", "message"),
+    [
+        (None, np.zeros(3), r"'in'> takes \(2,\) held constant or \(5, 2\), got shape \(3,\)"),
+        (None, np.zeros((4, 2)), r"got shape \(4, 2\)"),
+        (None, 1.0, r"got shape \(\)"),
+        (3, np.zeros(2), r"takes \(3, 2\) held constant or \(3, 5, 2\), got shape \(2,\)"),
+        (3, np.zeros((2, 2)), r"got shape \(2, 2\)"),
+        (3, np.zeros((3, 4, 2)), r"got shape \(3, 4, 2\)"),
+        (None, [1.0, np.nan], r"what is fed to <Node 'in'> holds NaN or infinity"),
+        (None, [1.0, np.inf], r"what is fed to <Node 'in'> holds NaN or infinity"),
+        (None, ["a", "b"], r"what is fed to <Node 'in'> is not an array of numbers"),
+        (None, [[1.0], [2.0, 3.0]], r"is not an array of numbers"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(
+    batch_size: int | None, value: Any, message: str
+) -> None:
+    """The error names the node and both shapes that it takes; nothing was run."""
+    with sw.Network() as net:
+        node = sw.Node(np.zeros(2), label="in")
+    sim = simulator(net, batch_size=batch_size)
+    with pytest.raises(SimulationError, match=message):
+        sim.run_steps(5, {node: value})
+    assert sim.n_steps == 0
+    sim.run_steps(5)
+
+
+def test_only_constant_nodes_of_the_network_can_be_fed() -> None:
+    """Junctions, functions, foreign nodes and other things cannot."""
+    with sw.Network():
+        foreign = sw.Node([1.0], label="foreign")
+    with sw.Network() as net:
+        junction = sw.Node(size_in=1, label="junction")
+        function = sw.Node(lambda t: t, label="function")
+    sim = simulator(net)
+    for wrong in (foreign, junction, function, "name"):
+        with pytest.raises(SimulationError, match="cannot be fed: only nodes of the network with"):
+            sim.run_steps(1, {wrong: [1.0]})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"dt": 0.0}, BuildError, r"dt must be above 0 s, got 0.0"),
+        ({"dt": -1}, BuildError, r"dt must be above 0 s, got -1"),
+        ({"dt": math.nan}, BuildError, r"dt must be above 0 s, got nan"),
+        ({"dt": math.inf}, BuildError, r"dt must be above 0 s, got inf"),
+        ({"dt": "1 ms"}, BuildError, r"dt must be above 0 s, got '1 ms'"),
+        ({"precision": "float16"}, BuildError, r"precision must be one of .* got 'float16'"),
+        ({"batch_size": 0}, BuildError, r"batch_size must be None or a whole number from 1, got 0"),
+        ({"batch_size": 2.5}, BuildError, r"batch_size must be .* got 2.5"),
+        ({"engine": "warp"}, BuildError, r"engine must be 'auto' or one of .* got 'warp'"),
+        ({"seed": -1}, NetworkError, r"Simulator: a seed is None or a whole number from 0, got -1"),
+    ],
+)
+def test_impossible_options_are_refused(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """The error names the option and the value."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    with pytest.raises(error, match=message):
+        simulator(net, **options)
+
+
+def test_an_engine_that_is_not_installed_is_a_sentence_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And "auto" does without it."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    monkeypatch.setattr(sw.engines, "available", lambda: ("reference",))
+    with pytest.raises(MissingExtraError, match=r"pip install 'spikewright\[torch\]'"):
+        simulator(net, engine="torch")
+    assert simulator(net, engine="auto").engine == "reference"
+
+
+@pytest.mark.parametrize("steps", [-1, 1.5, "3", True])
+def test_impossible_numbers_of_steps_are_refused(steps: Any) -> None:
+    """A run has whole steps."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    with pytest.raises(SimulationError, match="a run has a whole number of steps, 0 or more"):
+        simulator(net).run_steps(steps)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
+def test_impossible_durations_are_refused(seconds: float) -> None:
+    """A run lasts some seconds."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    with pytest.raises(SimulationError, match="a run lasts 0 s or more"):
+        simulator(net).run(seconds)
+
+
+def test_a_closed_simulator_runs_no_more_and_keeps_its_data() -> None:
+    """`with` closes it."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node([2.0]))
+    with simulator(net) as sim:
+        sim.run_steps(3)
+    for forbidden in (sim.step, sim.reset, lambda: sim.run(0.1)):
+        with pytest.raises(SimulationError, match="the simulator is closed"):
+            forbidden()
+    assert sim.data[probe].shape == (3, 1)
+
+
+# Recordings
+
+
+def test_everything_can_be_probed() -> None:
+    """Outputs and inputs of nodes, all of neurons, and what a connection delivers."""
+    steps, dt, scale = 8, 0.125, 4.0
+    with sw.Network() as net:
+        stimulus = sw.Node([3.0, 5.0], label="in")
+        double = sw.Node(lambda t, x: 2 * x, size_in=2)
+        ensemble = cells(
+            2, neuron_type=sw.IntegrateAndFire(0.5), gain=2.0, bias=0.25, rate_scale=scale,
+            initial_voltage="half",
+        )  # fmt: skip
+        sw.Connection(stimulus, double, None)
+        link = sw.Connection(double[::-1], ensemble.neurons, None, 0.5)
+        probes = {
+            name: sw.Probe(target, attr)
+            for name, target, attr in (
+                ("node", double, None), ("node input", double, "input"), ("link", link, None),
+                ("output", ensemble.neurons, None), ("input", ensemble.neurons, "input"),
+                ("voltage", ensemble.neurons, "voltage"),
+                ("spikes", ensemble.neurons, "spike_count"),
+            )
+        }  # fmt: skip
+    sim = simulator(net, dt=dt)
+    sim.run_steps(steps)
+    data = {name: sim.data[probe] for name, probe in probes.items()}
+    assert all(value.shape == (steps, 2) for value in data.values())
+    assert data["node"][0].tolist() == [6.0, 10.0] and data["node input"][0].tolist() == [3.0, 5.0]
+    assert data["link"][0].tolist() == [5.0, 3.0]
+    current = scale * (2.0 * np.array([5.0, 3.0]) + 0.25)
+    np.testing.assert_array_equal(data["input"], np.tile(current, (steps, 1)))
+    integral = 0.5 + dt * current * np.arange(1, steps + 1)[:, None]
+    spikes = np.diff(np.floor(integral), axis=0, prepend=0.0)
+    np.testing.assert_array_equal(data["spikes"], spikes)
+    np.testing.assert_array_equal(data["voltage"], integral - np.floor(integral))
+    np.testing.assert_array_equal(data["output"], spikes * 0.5 / (scale * dt))
+
+
+def test_sample_every_keeps_its_rhythm_across_runs() -> None:
+    """Every n-th step of the simulation, whatever the runs; `trange` gives the times."""
+    with sw.Network() as net:
+        node = sw.Node(lambda t: t)
+        every, rarely, rounded = (sw.Probe(node, sample_every=s) for s in (0.001, 0.003, 0.0026))
+    sim = simulator(net)
+    for steps in (1, 1, 5, 0, 2, 4):
+        sim.run_steps(steps)
+    np.testing.assert_allclose(sim.data[every][:, 0], 0.001 * np.arange(1, 14))
+    np.testing.assert_allclose(sim.data[rarely][:, 0], [0.003, 0.006, 0.009, 0.012])
+    np.testing.assert_allclose(sim.data[rarely][:, 0], sim.trange(0.003))
+    np.testing.assert_allclose(sim.data[rounded], sim.data[rarely])
+
+
+def test_data_knows_the_objects_of_its_network() -> None:
+    """Probes, ensembles and connections, inner ones too; anything else is a KeyError that names."""
+    mixed = MixedNetwork()
+    sim = simulator(mixed.network, dt=mixed.dt)
+    data = sim.data
+    assert isinstance(data, SimulationData)
+    everything = [
+        *mixed.network.all_probes, *mixed.network.all_ensembles, *mixed.network.all_connections,
+    ]  # fmt: skip
+    assert len(data) == len(everything) and set(data) == set(everything)
+    assert mixed.stimulus not in data
+    with sw.Network() as other:
+        foreign = sw.Probe(sw.Node([1.0]), label="foreign")
+    for key in (foreign, mixed.stimulus, other, "name"):
+        with pytest.raises(KeyError, match="is no probe, ensemble or connection of"):
+            data[key]
+
+
+def test_weights_are_the_users_own() -> None:
+    """Never scaled by a rate, never rounded to a grid; of a connection without transform, 1."""
+    matrix = np.random.default_rng(0).standard_normal((3, 2))
+    with sw.Network() as net:
+        stimulus, ensemble = sw.Node(np.ones(2)), cells(3, rate_scale=7.0)
+        dense = sw.Connection(stimulus, ensemble.neurons, None, matrix)
+        plain = sw.Connection(ensemble.neurons, sw.Node(size_in=3))
+    data = simulator(net, precision="float32").data
+    np.testing.assert_array_equal(data[dense].weights, matrix)
+    assert data[plain].weights == 1.0
+
+
+# Random starts, seeds, resets
+
+
+def test_uniform_starts_are_seeded_and_recorded() -> None:
+    """In spikes, on [0, 1), one a neuron, the same for every sample."""
+
+    def start(**options: Any) -> NDArray:
+        with sw.Network(**options.pop("network", {})) as net:
+            ensemble = cells(
+                (4, 50), neuron_type=sw.SpikingRectifiedLinear(), seed=options.pop("own", None)
+            )
+            voltage = sw.Probe(ensemble.neurons, "voltage")
+        sim = simulator(net, batch_size=2, **options)
+        sim.run_steps(1)
+        found = sim.data[ensemble].initial_voltage
+        np.testing.assert_allclose(sim.data[voltage][:, 0], np.stack([found, found]), rtol=1e-12)
+        return np.asarray(found)
+
+    first = start(network={"seed": 1})
+    assert first.shape == (4, 50) and 0.0 <= first.min() < 0.05 and 0.95 < first.max() < 1.0
+    assert len(np.unique(first)) == 200
+    np.testing.assert_array_equal(first, start(network={"seed": 1}))
+    np.testing.assert_array_equal(first, start(seed=1))
+    np.testing.assert_array_equal(first, start(network={"seed": 2}, seed=1))
+    np.testing.assert_array_equal(start(own=5), start(own=5, seed=3))
+    for other in (start(network={"seed": 2}), start(own=1), start(own=1, network={"seed": 1})):
+        assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.3
+
+
+def test_starts_that_a_user_chose() -> None:
+    """Zero, half, numbers and arrays, in spikes whatever the scale and step."""
+    for chosen, expected in (
+        ("zero", [0.0, 0.0]), ("half", [0.5, 0.5]), (0.25, [0.25, 0.25]), ([0.1, 0.9], [0.1, 0.9]),
+    ):  # fmt: skip
+        with sw.Network() as net:
+            ensemble = cells(2, rate_scale=3.0, initial_voltage=chosen)
+            voltage = sw.Probe(ensemble.neurons, "voltage")
+        sim = simulator(net, dt=0.02)
+        sim.run_steps(1)
+        assert np.broadcast_to(sim.data[ensemble].initial_voltage, 2).tolist() == expected
+        np.testing.assert_allclose(sim.data[voltage], [expected], rtol=1e-12)
+
+
+def test_an_unseeded_network_is_different_every_time_and_says_its_seed() -> None:
+    """The seed that was used is kept, and gives the same run again."""
+    with sw.Network() as net:
+        ensemble = cells(10)
+    first, second = simulator(net), simulator(net)
+    assert first.seed != second.seed
+    starts = [np.asarray(s.data[ensemble].initial_voltage) for s in (first, second)]
+    assert not np.array_equal(*starts)
+    again = simulator(net, seed=first.seed)
+    np.testing.assert_array_equal(again.data[ensemble].initial_voltage, starts[0])
+
+
+def test_reset_begins_anew() -> None:
+    """The same results again; with another seed other random starts and draws."""
+    mixed = MixedNetwork()
+    sim = simulator(mixed.network, dt=mixed.dt, batch_size=2)
+    feed = mixed.feed(2, 15)
+
+    def go() -> list[NDArray]:
+        sim.run_steps(15, {mixed.stimulus: feed})
+        return [sim.data[probe] for probe in mixed.network.all_probes]
+
+    first = go()
+    sim.reset()
+    assert sim.n_steps == 0 and sim.data[mixed.network.probes[0]].shape[1] == 0
+    for one, two in zip(first, go(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    sim.reset(seed=9)
+    assert sim.seed == 9
+    ensemble = next(iter(mixed.activity))
+    changed = np.asarray(sim.data[ensemble].initial_voltage)
+    other = go()
+    assert any(not np.array_equal(one, two) for one, two in zip(first, other, strict=True))
+    np.testing.assert_array_equal(
+        changed, simulator(mixed.network, dt=mixed.dt, seed=9).data[ensemble].initial_voltage
+    )
+
+
+def stochastic_part(seed: int | None) -> tuple[sw.Network, sw.Probe]:
+    """A network with random gains, starts and draws."""
+    with sw.Network(seed=seed) as net:
+        stimulus = sw.Node(np.linspace(0.2, 1.0, 6))
+        drawn = sw.Ensemble(6, neuron_type=sw.SpikingRectifiedLinear())
+        random = cells(6, neuron_type=sw.StochasticSpiking(sw.RectifiedLinear()))
+        sw.Connection(stimulus, drawn.neurons, None)
+        sw.Connection(drawn.neurons, random.neurons, None)
+        probe = sw.Probe(random.neurons)
+    return net, probe
+
+
+def test_a_seeded_network_spikes_the_same_alone_and_embedded() -> None:
+    """Whatever is around it, before it, and the seed of the outer network."""
+    net, probe = stochastic_part(seed=3)
+    alone = simulator(net)
+    alone.run_steps(50)
+    for outer_seed in (None, 3, 8):
+        with sw.Network(seed=outer_seed) as outer:
+            cells(20, label="company")
+            with sw.Network():
+                cells(3)
+        outer.add(net)
+        embedded = simulator(outer)
+        embedded.run_steps(50)
+        np.testing.assert_array_equal(embedded.data[probe], alone.data[probe])
+        company = np.asarray(embedded.data[outer.ensembles[0]].initial_voltage)
+        same = np.array_equal(company[:6], alone.data[net.ensembles[0]].initial_voltage)
+        assert same == (outer_seed == 3)  # the same seed and the same place
+    assert alone.data[probe].any()
+
+
+def test_unseeded_parts_follow_from_the_seed_around_them() -> None:
+    """Two equal parts inside one network differ from each other, and repeat together."""
+    runs = []
+    for _ in range(2):
+        outer = sw.Network(seed=4)
+        parts = [stochastic_part(None) for _ in range(2)]
+        for part, _ in parts:
+            outer.add(part)
+        sim = simulator(outer)
+        sim.run_steps(50)
+        runs.append([sim.data[probe] for _, probe in parts])
+    np.testing.assert_array_equal(runs[0][0], runs[1][0])
+    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+    assert not np.array_equal(runs[0][0], runs[0][1])
+
+
+def test_an_ensembles_own_seed_is_not_the_networks_first_place() -> None:
+    """Equal numbers in different roles give unrelated draws."""
+    with sw.Network(seed=0) as net:
+        ensembles = [cells(100), cells(100, seed=0), cells(100)]
+        with sw.Network(seed=0):
+            ensembles.append(cells(100, seed=1))
+    data = simulator(net).data
+    starts = np.array([data[e].initial_voltage for e in ensembles])
+    correlation = np.corrcoef(starts)
+    assert np.abs(correlation - np.eye(4)).max() < 0.4
+
+
+# Networks together
+
+
+def test_two_subnetworks_connect() -> None:
+    """Objects of different parts of one network may be connected and probed from anywhere."""
+    with sw.Network() as outer:
+        with sw.Network(label="left"):
+            left = sw.Node([1.0, 2.0])
+        with sw.Network(label="right"):
+            right = cells(2, neuron_type=sw.RectifiedLinear())
+            probe = sw.Probe(left)
+        sw.Connection(left[::-1], right.neurons, None, 3.0)
+        output = sw.Probe(right.neurons)
+    sim = simulator(outer)
+    sim.run_steps(1)
+    assert sim.data[output].tolist() == [[6.0, 3.0]] and sim.data[probe].tolist() == [[1.0, 2.0]]
+    assert outer.n_neurons == 2
+
+
+def test_views_carry_parts() -> None:
+    """Slices and index lists on both sides, into and out of neurons, several into one."""
+    with sw.Network() as net:
+        stimulus = sw.Node(np.arange(1.0, 6.0))
+        ensemble = cells(4, neuron_type=sw.RectifiedLinear(), rate_scale=[1.0, 2.0, 4.0, 8.0])
+        sw.Connection(stimulus[:2], ensemble.neurons[[3, 0]], None)
+        sw.Connection(stimulus[-1], ensemble.neurons[1], None, 10.0)
+        sw.Connection(stimulus[[4, 4]], ensemble.neurons[1:3], None, np.array([[1.0, 1.0], [0, 2]]))
+        end = sw.Node(size_in=(2, 2))
+        sw.Connection(ensemble.neurons[::2], end[0], None, sw.Reshape((1, 2)))
+        sw.Connection(ensemble.neurons[[3]], end[1, 1], None, sw.Reshape((1, 1)))
+        probes = sw.Probe(ensemble.neurons), sw.Probe(end)
+    sim = simulator(net)
+    sim.run_steps(1)
+    assert sim.data[probes[0]][0].tolist() == [2.0, 60.0, 10.0, 1.0]
+    assert sim.data[probes[1]][0].tolist() == [[2.0, 10.0], [0.0, 1.0]]
+
+
+def test_what_receives_nothing_receives_zero() -> None:
+    """Junctions, functions and neurons without connections; a bias alone drives neurons."""
+    with sw.Network() as net:
+        junction = sw.Node(size_in=2)
+        function = sw.Node(lambda t, x: x + 1, size_in=2)
+        ensemble = cells(2, neuron_type=sw.RectifiedLinear(), bias=[1.0, -1.0])
+        probes = [sw.Probe(o) for o in (junction, function, ensemble.neurons)]
+    sim = simulator(net, batch_size=2)
+    sim.run_steps(3)
+    for probe, row in zip(probes, ([0, 0], [1, 1], [1, 0]), strict=True):
+        np.testing.assert_array_equal(sim.data[probe], np.broadcast_to(row, (2, 3, 2)))
+
+
+def test_an_empty_network_runs() -> None:
+    """There is nothing to do, and it is done."""
+    sim = simulator(sw.Network())
+    sim.run_steps(5)
+    assert sim.n_steps == 5 and len(sim.data) == 0
+
+
+# Recurrence
+
+
+def test_an_integrator_with_a_synapse_is_the_loop_written_by_hand() -> None:
+    """`x' = u` through a low-pass and an identity feedback; rate neurons in the loop."""
+    tau, dt, steps = 0.1, 0.001, 300
+    drive = np.where(np.arange(steps) < 100, 2.0, -0.5)[:, None]
+    with sw.Network() as net:
+        stimulus, state = sw.Node([0.0]), sw.Node(size_in=1)
+        sw.Connection(stimulus, state, sw.Lowpass(tau), tau)
+        sw.Connection(state, state, sw.Lowpass(tau))
+        probe = sw.Probe(state)
+    sim = simulator(net, dt=dt)
+    sim.run_steps(steps, {stimulus: drive})
+    decay, forward, back, expected = math.exp(-dt / tau), 0.0, 0.0, []
+    for u in drive[:, 0].tolist():
+        x = forward + back
+        expected.append(x)
+        forward = decay * forward + (1 - decay) * tau * u
+        back = decay * back + (1 - decay) * x
+    np.testing.assert_allclose(sim.data[probe][:, 0], expected, rtol=1e-10, atol=1e-12)
+    assert abs(sim.data[probe][100, 0] - 0.2) < 0.01
+
+
+def test_a_spiking_loop_is_the_loop_written_by_hand() -> None:
+    """Two populations that inhibit each other through synapses, step by step, exactly."""
+    dt, steps = 2.0**-6, 200
+    with sw.Network() as net:
+        stimulus = sw.Node([40.0, 36.0])
+        one, two = (cells(initial_voltage="zero") for _ in range(2))
+        sw.Connection(stimulus[0], one.neurons, None)
+        sw.Connection(stimulus[1], two.neurons, None)
+        sw.Connection(one.neurons, two.neurons, 0, -0.5)
+        sw.Connection(two.neurons, one.neurons, 0, -0.25)
+        probes = sw.Probe(one.neurons, "spike_count"), sw.Probe(two.neurons, "spike_count")
+    sim = simulator(net, dt=dt)
+    sim.run_steps(77)
+    sim.run_steps(steps - 77)
+    v, sent, expected = np.zeros(2), np.zeros(2), []
+    for _ in range(steps):
+        v = v + np.array([40.0, 36.0]) - np.array([0.25, 0.5]) * sent[::-1] / dt
+        counts = np.maximum(np.floor(v * dt), 0.0)
+        v = v - counts / dt
+        sent = counts
+        expected.append(counts)
+    found = np.concatenate([sim.data[p] for p in probes], axis=1)
+    np.testing.assert_array_equal(found, expected)
+    assert found.sum(axis=0).min() > 10
+
+
+# Functions
+
+
+def test_functions_get_each_samples_input_as_their_own_copy() -> None:
+    """What a function does to its argument harms nobody."""
+    seen: list[NDArray] = []
+
+    def greedy(t: float, x: NDArray) -> NDArray:
+        seen.append(x.copy())
+        y = x * 2
+        x[:] = np.nan
+        return y
+
+    with sw.Network() as net:
+        stimulus, node = sw.Node(np.zeros(2)), sw.Node(greedy, size_in=2, size_out=2)
+        sw.Connection(stimulus, node, None)
+        probes = sw.Probe(node), sw.Probe(stimulus)
+    seen.clear()
+    sim = simulator(net, batch_size=2)
+    fed = np.arange(12.0).reshape(2, 3, 2)
+    sim.run_steps(3, {stimulus: fed})
+    np.testing.assert_array_equal(sim.data[probes[0]], 2 * fed)
+    np.testing.assert_array_equal(sim.data[probes[1]], fed)
+    np.testing.assert_array_equal(seen, fed.transpose(1, 0, 2).reshape(6, 2))
+
+
+def test_functions_without_output_are_called() -> None:
+    """A node may only watch."""
+    seen: list[tuple[float, float]] = []
+    with sw.Network() as net:
+        watcher = sw.Node(lambda t, x: seen.append((t, float(x[0]))), size_in=1)
+        sw.Connection(sw.Node([4.0]), watcher, None)
+        probe = sw.Probe(watcher)
+    seen.clear()
+    sim = simulator(net, dt=0.5)
+    sim.run_steps(2)
+    assert seen == [(0.5, 4.0), (1.0, 4.0)] and sim.data[probe].shape == (2, 0)
+
+
+@pytest.mark.parametrize("takes_input", [False, True])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0, 2.0], r"returned shape \(2,\) at t = 0.003 s, expected \(1,\)"),
+        ([], r"returned shape \(0,\) at t = 0.003 s, expected \(1,\)"),
+        (None, r"returned shape \(0,\) at t = 0.003 s, expected \(1,\)"),
+        (np.nan, r"returned NaN or infinity at t = 0.003 s"),
+        ([-np.inf], r"returned NaN or infinity at t = 0.003 s"),
+        ("text", r"failed at t = 0.003 s \(ValueError"),
+        (KeyError("gone"), r"failed at t = 0.003 s \(KeyError: 'gone'\)"),
+    ],
+)
+def test_misbehaving_functions_are_named_and_end_the_run(
+    value: Any, message: str, takes_input: bool
+) -> None:
+    """The error names the node's label and the time; the simulator then wants a reset."""
+    faulty = [True]
+
+    def bad(t: float, x: Any = None) -> Any:
+        if faulty[0] and t > 0.0025:
+            if isinstance(value, Exception):
+                raise value
+            return value
+        return [0.0]
+
+    with sw.Network() as net:
+        node = sw.Node(bad, size_in=1 if takes_input else None, size_out=1, label="culprit")
+        probe = sw.Probe(node)
+    sim = simulator(net)
+    sim.run_steps(2)
+    with pytest.raises(SimulationError, match=rf"<Node 'culprit'>: its function {message}"):
+        sim.run_steps(5)
+    with pytest.raises(SimulationError, match=r"the last run failed half-way: reset\(\)"):
+        sim.run_steps(1)
+    faulty[0] = False
+    sim.reset()
+    sim.run_steps(4)
+    assert sim.data[probe].tolist() == [[0.0]] * 4
+
+
+def test_recordings_that_do_not_fit_memory_are_refused_with_their_size() -> None:
+    """The error names the probe and says what to record less of."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node(np.zeros((1000, 1000))), label="everything")
+    sim = simulator(net)
+    message = r"<Probe 'everything'> would need \d+\.\d GiB .*sample_every="
+    with pytest.raises(SimulationError, match=message):
+        sim.run_steps(10**12)
+    assert sim.data[probe].shape == (0, 1000, 1000)
