@@ -106,6 +106,18 @@ def test_files_of_the_older_layout_are_read(saved: Path, tmp_path: Path) -> None
     assert to_text(read(path).graph) == to_text(read(saved).graph)
 
 
+def test_sizes_that_are_computed(tmp_path: Path) -> None:
+    """Products of the batch size in a file are arithmetic, and are read as in the module."""
+    path = tmp_path / "sizes.pt2"
+    model = Of(lambda m, x: m.act(x.view(x.size(0) * 3, 4)).view(-1, 12), act=nn.Tanh())
+    free = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model, ((torch.zeros(2, 3, 4)),), dynamic_shapes=(free,))
+    torch.export.save(program, path)
+    with zipfile.ZipFile(path) as file:
+        assert b"_operator.mul" in file.read("sizes/models/model.json")
+    check_values(read(path))
+
+
 def test_refusals_in_files_have_their_place(tmp_path: Path) -> None:
     """A layer without a reading is named with its line, from the file alone."""
     path = tmp_path / "gelu.pt2"

@@ -82,6 +82,30 @@ def test_source_layers_are_kept_beside_the_names() -> None:
     ]
 
 
+def test_functions_give_way_to_modules_and_inputs_of_their_name() -> None:
+    """A module keeps its path; functions are numbered, and each is a layer of its own."""
+    model = Of(lambda m, x: m.relu(F.relu(x * 2) + F.relu(x)), relu=nn.ReLU())
+    graph = check(model, (3,))
+    assert [(node.name, node.source) for node in graph][1:] == [
+        ("mul", "mul"), ("relu_1", "relu_1"), ("relu_2", "relu_2"),
+        ("add", "add"), ("relu", "relu"),
+    ]  # fmt: skip
+
+
+class _Keywords(nn.Module):
+    def forward(self, mul: torch.Tensor, **others: torch.Tensor) -> torch.Tensor:
+        return mul * 2 + others["bias"]
+
+
+def test_inputs_given_by_keyword() -> None:
+    """Arguments that forward collects keep their names; functions give way to inputs."""
+    example = {"bias": np.ones((2, 3)), "mul": np.zeros((2, 3))}
+    source = read(_Keywords(), example)
+    check_values(source)
+    assert source.graph.inputs == ("mul", "bias")
+    assert _names(source.graph)[2:] == ["mul_1", "add"]
+
+
 def test_in_place_operators_read_as_ordinary_ones() -> None:
     """In-place ReLU and `+=` give the graph that their ordinary forms give."""
     ordinary = check(randomised(nn.Sequential(_Block(False), _Block(False))), (4, 5, 5))
@@ -134,7 +158,7 @@ class _Juggling(nn.Module):
         return torch.stack(values, 1).sum(1) + values[-1]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -246,7 +270,7 @@ def test_parametrised_weights_are_computed_once() -> None:
 _sizes = st.integers(1, 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     kernel=st.tuples(_sizes, _sizes),
     stride=st.tuples(_sizes, _sizes),

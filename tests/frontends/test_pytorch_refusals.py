@@ -95,7 +95,20 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             lambda m, x: x * torch.linalg.det(W), row, "applied to constants",
         ),
         "random constant": (lambda m, x: x + torch.rand(4), row, "applied to constants"),
+        "constant operand": (
+            lambda m, x: torch.select_scatter(torch.ones(2, 4), x[:, 0], 1, 0), row,
+            "is a constant",
+        ),
+        "constant with more axes": (lambda m, x: x + torch.ones(3, 1, 4), row, "more axes"),
+        "missing channels": (lambda m, x: F.max_pool2d(x, 2), (4, 4), "rank 3"),
         "vector": (lambda m, x: x @ W[0], row, "Use a matrix"),
+        "transposed": (
+            lambda m, x: torch.ops.aten.convolution.default(
+                x, W[None], None, [1], [0], [1], True, [0], 1
+            ),
+            (1, 4),
+            "transposed convolution",
+        ),
         "3-D weights": (lambda m, x: F.conv1d(x, torch.ones(2, 3, 1)), (3, 4), None),
     }  # fmt: skip
 
@@ -157,6 +170,35 @@ def test_changes_in_place_that_pytorch_itself_rewrites_wrongly_are_refused() -> 
         read(model, np.zeros((2, 3)))
     model.relu = nn.ReLU()
     check(model, (3,))
+
+
+def _entangled(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    y = x * 2
+    z = y.view(-1, 2, 2)
+    torch.erf(y + 1)
+    y[:, ::2] += torch.linalg.det(W)
+    return F.gelu(z).flatten(1)
+
+
+def test_unknown_operators_beside_changes_in_place_are_all_listed() -> None:
+    """A program that cannot be rewritten is looked through, unused and constant parts too."""
+    with pytest.raises(UnsupportedLayerError) as caught:
+        read(Of(_entangled), np.zeros((2, 4)))
+    kinds = {refusal.kind.split(": ")[1] for refusal in caught.value.refusals}
+    assert {"aten.gelu.default", "aten.erf.default"} <= kinds
+    assert any("det" in kind for kind in kinds)
+
+
+def test_every_other_value_written_in_place_is_refused() -> None:
+    """Only whole ranges can be written to."""
+
+    def forward(_: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = x * 2
+        y[:, ::2] += 1
+        return y
+
+    with pytest.raises(UnsupportedLayerError, match="writes every 2th"):
+        read(Of(forward), np.zeros((2, 4)))
 
 
 class _Counting(nn.Module):
@@ -237,6 +279,22 @@ def test_scripted_modules_are_refused() -> None:
     """TorchScript holds no Python code to trace."""
     with pytest.raises(ReadError, match="no Python code"):
         read(torch.jit.script(nn.Sequential(nn.ReLU())), np.zeros((2, 3)))
+
+
+def test_modules_without_weights_are_refused() -> None:
+    """Weights on the meta device, or of lazy layers, are not there yet."""
+    with pytest.raises(ReadError, match=r"weight' has no values .*Load the weights"):
+        read(nn.Linear(3, 2, device="meta"), np.zeros((2, 3)))
+    with pytest.raises(ReadError, match="Run it once"):
+        read(nn.LazyLinear(2), np.zeros((2, 3)))
+
+
+def test_branches_on_values_are_refused() -> None:
+    """What depends on the values of the input has no fixed graph."""
+    with pytest.raises(ReadError, match="must not branch on values"):
+        read(Of(lambda m, x: x if x.sum() > 0 else -x), np.zeros((2, 3)))
+    with pytest.raises(UnsupportedLayerError, match="Python number"):
+        read(Of(lambda m, x: x * x.max().item()), np.zeros((2, 3)))
 
 
 def test_programs_with_other_free_sizes_are_refused() -> None:

@@ -6,9 +6,15 @@ whatever its Python code looks like::
     import spikewright.frontends.pytorch as frontend
 
     @frontend.reads("aten.hardsigmoid.default")
-    def _hard_sigmoid(call: frontend.Call) -> frontend.Value:
-        x = call.value("self")
-        return call.chain(x, ("scale", ScaleShift(...)), ("clip", Activation("relu6")), ...)
+    def hard_sigmoid(call: frontend.Call) -> frontend.Value:
+        return call.chain(
+            call.value("self"),
+            ("shift", ScaleShift(shift=np.asarray(3.0))),
+            ("clip", Activation("relu6")),
+            ("scale", ScaleShift(scale=np.asarray(1 / 6))),
+        )
+
+adds the reading of an operator that the library does not know.
 """
 
 from __future__ import annotations

@@ -33,6 +33,10 @@ def export(module: Any, example_input: Any) -> Any:
             f"a {type(module).__name__} is read by tracing it, which needs an example input with a "
             f"batch axis: {_EXAMPLE}."
         )
+    if any(isinstance(p, torch.nn.UninitializedParameter) for p in module.parameters()):
+        raise ReadError(
+            f"the {type(module).__name__} has lazy layers without weights. Run it once first."
+        )
     args, kwargs = _split(module, example_input)
     _check_batches(args, kwargs)
     failure: Exception | None = None
@@ -48,7 +52,7 @@ def export(module: Any, example_input: Any) -> Any:
                     failure = failure or error
     raise ReadError(
         f"torch.export cannot trace this {type(module).__name__}: {_first_lines(failure)} "
-        f"The example input was {_describe(args, kwargs)}."
+        f"The example input was {_describe(args, kwargs)}; forward must not branch on values."
     ) from failure
 
 

@@ -8,7 +8,7 @@ import torch
 
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.folding import is_foldable
-from spikewright.frontends.pytorch.naming import owner, place_of_constant
+from spikewright.frontends.pytorch.naming import owner, place_of_function
 from spikewright.frontends.pytorch.program import Program, full_name, is_check, is_size, take_apart
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import results, sample_inputs
@@ -74,7 +74,7 @@ def without_side_effects(exported: Any) -> Program:
 
 
 def _entanglement(node: Any) -> Refusal:
-    place = place_of_constant(node)
+    place = place_of_function(node)
     return Refusal(
         place.name,
         f"{place.kind}: {full_name(node.target)}",

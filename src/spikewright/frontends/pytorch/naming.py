@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from spikewright.graph import unique_name
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 _HERE = str(Path(__file__).parent)
@@ -58,12 +60,12 @@ def location(node: Any) -> str:
     return ":".join(users[-1]) if users else ""
 
 
-def place_all(nodes: Collection[Any]) -> dict[Any, Place]:
+def place_all(nodes: Collection[Any], inputs: Iterable[str]) -> dict[Any, Place]:
     """The place of every operator among `nodes`, which are in the order of the program.
 
     The operator that makes the result of a module without submodules is named as the module;
     what comes before it inside the module is `path/operator`; an operator that stands in the
-    code of a module with submodules is `path.operator`.
+    code of a module with submodules is `path.operator`, a layer of its own.
     """
     stacks = {node: _stack(node) for node in nodes}
     with_submodules = {module.path for stack in stacks.values() for module in stack[:-1]}
@@ -76,12 +78,28 @@ def place_all(nodes: Collection[Any]) -> dict[Any, Place]:
     for node, leaf in leaf_of.items():
         if node is owner(node) and _is_used_outside(node, leaf, leaf_of, nodes):
             results.setdefault(leaf.key, []).append(node)
+    taken = {*inputs, *(leaf.path for leaf in leaf_of.values())}
     places = {}
     for node in nodes:
-        if node is owner(node):
-            enclosing = next((m.path for m in reversed(stacks[node]) if m.path), "")
-            places[node] = _place(node, enclosing, leaf_of.get(node), results)
+        if node is not owner(node):
+            continue
+        found = leaf_of.get(node)
+        if found is None:
+            places[node] = place_of_function(node, taken)
+            taken.add(places[node].name)
+        else:
+            is_result = results.get(found.key) == [node]
+            full = found.path if is_result else f"{found.path}/{base_name(node)}"
+            places[node] = Place(full, found.path, found.kind, location(node))
     return places
+
+
+def place_of_function(node: Any, taken: Collection[str] = ()) -> Place:
+    """The place of an operator in the code of a module, under a name that is not taken."""
+    enclosing = next((m.path for m in reversed(_stack(node)) if m.path), "")
+    name = base_name(node)
+    full = unique_name(f"{enclosing}.{name}" if enclosing else name, taken)
+    return Place(full, full, name, location(node))
 
 
 def _stack(node: Any) -> list[_Module]:
@@ -110,20 +128,3 @@ def _is_used_outside(
         elif user not in leaf_of or leaf_of[user].key != leaf.key:
             return True
     return False
-
-
-def _place(node: Any, enclosing: str, leaf: _Module | None, results: dict[str, list[Any]]) -> Place:
-    name = base_name(node)
-    if leaf is None:
-        full = f"{enclosing}.{name}" if enclosing else name
-        return Place(full, full, name, location(node))
-    is_result = results.get(leaf.key) == [node]
-    return Place(
-        leaf.path if is_result else f"{leaf.path}/{name}", leaf.path, leaf.kind, location(node)
-    )
-
-
-def place_of_constant(node: Any) -> Place:
-    """The place of an operator that does not depend on the inputs."""
-    enclosing = next((m.path for m in reversed(_stack(node)) if m.path), "")
-    return _place(node, enclosing, None, {})

@@ -135,6 +135,8 @@ def _unbatched(name: str, shape: Any) -> tuple[int, ...]:
 def _held(exported: Any, target: str) -> Any:
     for store in (exported.state_dict, exported.constants):
         if target in store:
+            if getattr(store[target], "is_meta", False):
+                raise ReadError(f"{target!r} has no values (device meta). Load the weights first.")
             return store[target]
     raise ReadError(f"the program holds no tensor {target!r}, which it needs")
 

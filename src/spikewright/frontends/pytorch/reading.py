@@ -13,7 +13,7 @@ from spikewright.errors import Refusal
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.functional import functional_name, ordinary, without_side_effects
-from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_constant
+from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_function
 from spikewright.frontends.pytorch.program import (
     Program,
     full_name,
@@ -59,7 +59,7 @@ class _Walk:
     places: Mapping[Any, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.places = place_all(self.program.dependent)
+        self.places = place_all(self.program.dependent, [node.name for node in self.program.inputs])
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
             self._keep(node, Value(self.builder.input(node.name, shape), shape))
@@ -99,7 +99,7 @@ class _Walk:
         if is_size(node):
             size = node.meta["val"]
             return settled(size) if isinstance(size, torch.SymInt) else size
-        place = self.places.get(owner(node)) or place_of_constant(node)
+        place = self.places.get(owner(node)) or place_of_function(node)
         args = [self._resolve(argument) for argument in node.args]
         kwargs = {name: self._resolve(argument) for name, argument in node.kwargs.items()}
         try:
