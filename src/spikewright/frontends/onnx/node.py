@@ -157,8 +157,20 @@ class OnnxNode:
 
     def integers(self, name: str, index: int | None = None) -> tuple[int, ...] | None:
         """The same as a tuple of integers."""
+        if name not in self.attributes and index is not None:
+            self.integer_worlds(index)  # raises where the input holds none
         value = self.setting(name, index)
         return None if value is None else tuple(int(n) for n in np.ravel(value))
+
+    def integer_worlds(self, index: int) -> tuple[tuple[int, ...], ...] | None:
+        """A constant input of integers for every batch size, None where it is not given."""
+        worlds = self.worlds(index)
+        if worlds is None:
+            return None
+        for world in worlds:
+            if not np.issubdtype(world.dtype, np.integer):
+                raise Unreadable(f"its input {index} holds {world.dtype} values, not integers")
+        return tuple(tuple(int(n) for n in np.ravel(world)) for world in worlds)
 
     def add(self, layer: Layer, *inputs: str, part: str = "") -> str:
         """Add a graph node and return its name.

@@ -1,19 +1,19 @@
 """Operators for ONNX's reference evaluator where its own are slow or differ from the standard.
 
 ==================  ===============================================================================
-operator            what the evaluator of onnx 1.23 does
+operator            what the evaluators of onnx 1.16 to 1.23 do
 ==================  ===============================================================================
-Conv                loops over windows in Python (in onnx 1.20)
-MaxPool             loops over windows in Python; SAME_LOWER rounds the number of windows down
+Conv                loops over windows in Python (up to 1.20 at least)
+MaxPool             likewise; SAME_LOWER rounds the number of windows down
 AveragePool         likewise; splits the overhang of `ceil_mode` over both ends, where the standard
                     (PyTorch's rule) puts it at the end
 GlobalMaxPool       takes the maximum over two axes, right only where there are two
 BatchNormalization  before operator set 14, uses the statistics of the batch
 Softmax             knows only the axis form of operator set 13
 Pad                 fails for negative counts
-Resize, Upsample    fail in operator set 10, and for other modes than nearest
+Resize              fails in operator set 10; takes empty scales and sizes for values (1.20)
+Upsample            fails for other modes than nearest
 DequantizeLinear    is missing before operator set 19
-Resize              takes empty scales and sizes for values (in onnx 1.20)
 ==================  ===============================================================================
 
 These follow the equations of the standard, on whole arrays.
@@ -40,6 +40,7 @@ def operators(opset: int) -> list[type]:
         "AveragePool": _average_pool,
         "GlobalMaxPool": _global_max_pool,
         "Pad": _pad,
+        "Resize": _resize,
     }
     if opset < 19:
         equations["DequantizeLinear"] = _dequantize
@@ -47,7 +48,6 @@ def operators(opset: int) -> list[type]:
         equations["BatchNormalization"] = _batch_normalization
     if opset < 13:
         equations["Softmax"] = _flat_softmax
-    equations["Resize"] = _resize
     if opset < 11:
         equations |= {"Resize": _repeat, "Upsample": _repeat}
     made = [type(n, (base,), {"op_domain": "", "_run": run}) for n, run in equations.items()]

@@ -66,7 +66,8 @@ def matmul(node: OnnxNode) -> str:
     if node.is_constant(0):
         return _matmul_left(node)
     if not node.is_constant(1):
-        node.signal(0), node.signal(1)
+        for index in range(2):
+            node.signal(index)  # raises where a refusal explains the input already
         raise Unreadable("it multiplies two signals with each other", _CONSTANT)
     weight = node.parameter(1)
     shape = node.shape()

@@ -39,13 +39,13 @@ def add(node: OnnxNode) -> str:
 @reads("Expand")
 def expand(node: OnnxNode) -> str:
     """Repeat along axes where the signal holds one value."""
-    targets = node.worlds(1)
+    targets = node.integer_worlds(1)
     if targets is None:
         raise Unreadable("its target shape is missing")
     own = node.shape()
     found = set()
     for batch, target in zip(node.batches, targets, strict=True):
-        full = _broadcast([(batch, *own), tuple(int(n) for n in np.ravel(target))])
+        full = _broadcast([(batch, *own), target])
         if len(full) != len(own) + 1 or full[0] != batch:
             raise Unreadable(f"it turns shape {(batch, *own)} into {full}: the batch does not stay")
         found.add(full[1:])

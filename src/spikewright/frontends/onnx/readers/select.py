@@ -40,10 +40,7 @@ def _slice_setting(node: OnnxNode, name: str, index: int) -> tuple[tuple[int, ..
     """A setting for every batch size; attributes before operator set 10, inputs since."""
     if name in node.attributes:
         return (tuple(node.attributes[name]),) * len(node.batches)
-    worlds = node.worlds(index)
-    if worlds is None:
-        return None
-    return tuple(tuple(int(n) for n in np.ravel(world)) for world in worlds)
+    return node.integer_worlds(index)
 
 
 def _crops(

@@ -40,13 +40,13 @@ def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> st
 @reads("Reshape")
 def reshape(node: OnnxNode) -> str:
     """Reshape to a constant shape, or to one computed from shapes."""
-    targets = node.worlds(1)
+    targets = node.integer_worlds(1)
     if targets is None:
         raise Unreadable("its target shape is missing")
     keep_zero = bool(node.attributes.get("allowzero", 0))
 
     def rule(full: Shape, world: int) -> list[int]:
-        return _resolve([int(n) for n in np.ravel(targets[world])], full, keep_zero)
+        return _resolve(list(targets[world]), full, keep_zero)
 
     return _reshaped(node, rule)
 
