@@ -483,3 +483,23 @@ def test_saving_what_no_file_can_hold_leaves_nothing(tmp_path):
     with pytest.raises(NetworkError, match="clock"):
         conversion.save(tmp_path / "network")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [{"dt": 0.0}, {"dt": -1}, {"dt": np.nan}, {"batch_size": 0}])
+def test_impossible_steps_and_batches_are_refused(options):
+    """A run needs a step above zero and at least one sample side by side."""
+    with pytest.raises(SimulationError, match=next(iter(options))):
+        sw.convert(models.mlp()).run(np.zeros((2, 6)), steps=3, **options)
+
+
+def test_every_reason_is_listed_at_once():
+    """Lowering refuses all layers that it cannot lower together, not the first."""
+    nodes = (
+        Node("x", Input((3, 4, 5))),
+        Node("first", GlobalMaxPool((1,), True), ("x",)),
+        Node("second", GlobalMaxPool((0, 1), True), ("first",)),
+        Node("third", GlobalMaxPool((0,), True), ("second",)),
+    )
+    with pytest.raises(ConversionError) as caught:
+        sw.convert(Graph(nodes, {"y": "third"}))
+    assert [r.layer for r in caught.value.refusals] == ["first", "third"]

@@ -46,7 +46,8 @@ class Refusal:
         text = f"layer {self.layer!r} ({self.kind}): {self.reason}"
         if self.location:
             text += f" [at {self.location}]"
-        return f"{text}. {self.options}" if self.options else f"{text}."
+        sentences = [text, self.options] if self.options else [text]
+        return " ".join(s if s.endswith((".", "?", "!")) else f"{s}." for s in sentences)
 
 
 class _ListsRefusals(SpikewrightError, ValueError):

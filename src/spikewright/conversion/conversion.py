@@ -89,6 +89,10 @@ class Conversion:
         `{name: array}`. `batch_size` samples run side by side (default: as memory suggests); it
         changes no result. Raises `SimulationError` for input of the wrong shape or not finite.
         """
+        if not (np.isfinite(dt) and dt > 0):
+            raise SimulationError(f"dt must be above 0 s, got {dt!r}")
+        if batch_size is not None and batch_size < 1:
+            raise SimulationError(f"batch_size must be None or at least 1, got {batch_size!r}")
         feeds, batch, steps = self._feeds(x, steps)
         program = self._program(dt, seed, precision)
         chosen = self._engine(engine, program)

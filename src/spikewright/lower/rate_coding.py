@@ -41,6 +41,14 @@ from spikewright.network.transforms import Place, Reshape, Transform
 Object = Ensemble | NetworkNode
 Status = Literal["exact", "convergent", "approximated"]
 READOUT_ACTIVATIONS = ("softmax", "sigmoid", "tanh", "softplus", "linear")
+_NO_NEURONS = (
+    "no neuron type has its activation",
+    "Move it to the output, where it is applied to what is read out",
+)
+_NOT_SPATIAL = (
+    "its maximum is over some axes that are not the spatial ones",
+    "Reshape its input so that it is over all axes but the channels",
+)
 
 
 @dataclass(frozen=True)
@@ -115,25 +123,22 @@ class _Lowering:
         self._resolve_choices()
 
     def _resolve_choices(self) -> None:
-        activations = [self.graph[name].layer for name in self.populations]
+        activations = {name: self.graph[name].layer for name in self.populations}
         choice = self.options.neurons
-        choice.check([a for a in activations if isinstance(a, Activation)])
-        self.types: dict[str, NeuronType] = {}
-        for name, layer in zip(self.populations, activations, strict=True):
-            found = choice.neuron_type(layer) if isinstance(layer, Activation) else None
-            if found is None:
-                node = self.graph[name]
-                raise ConversionError(
-                    [
-                        Refusal(
-                            node.source or name,
-                            node.source_kind or node.layer.kind,
-                            "its activation has no neuron type",
-                            "Move it to the output, where it is applied to what is read out",
-                        )
-                    ]
-                )
-            self.types[name] = found
+        known = {n: a for n, a in activations.items() if isinstance(a, Activation)}
+        choice.check(list(known.values()))
+        types = {name: choice.neuron_type(activation) for name, activation in known.items()}
+        refusals = [
+            self._refusal(self.graph[n], _NO_NEURONS) for n, t in types.items() if t is None
+        ]
+        refusals += [
+            self._refusal(node, _NOT_SPATIAL)
+            for node in self.graph
+            if isinstance(node.layer, GlobalMaxPool) and self._pool_windows(node) is None
+        ]
+        if refusals:
+            raise ConversionError(refusals)
+        self.types = {name: found for name, found in types.items() if found is not None}
         names = self._population_names()
         wanted = self.options
 
@@ -298,7 +303,10 @@ class _Lowering:
         """Max pooling as a node: of running sums where the network spikes."""
         (name,) = node.inputs
         shape_in = self.graph.shapes[name]
-        windows, last = self._pool_windows(node, shape_in)
+        found = self._pool_windows(node)
+        if found is None:
+            raise TypeError(f"{node.name!r} should have been refused")
+        windows, last = found
         spiking = self.options.neurons.is_spiking
         function = MaxPoolFunction(windows, last, accumulate=spiking)
         keeps = function.output_shape(shape_in) == shape
@@ -320,20 +328,23 @@ class _Lowering:
         Connection(pool, junction, synapse=None, transform=Reshape(shape))
         return junction
 
-    def _pool_windows(self, node: Node, shape: Shape) -> tuple[Windows, bool]:
+    def _pool_windows(self, node: Node) -> tuple[Windows, bool] | None:
+        """Windows of a maximum and whether channels are last; None where its axes are neither."""
         layer = node.layer
         if isinstance(layer, MaxPool):
             return layer.windows, layer.channels_last
         if not isinstance(layer, GlobalMaxPool):
             raise TypeError(f"{layer.kind} is no maximum")
+        shape = self.graph.shapes[node.inputs[0]]
         last = spatial_layout(layer.axes, len(shape))
         if last is None:
-            reason = f"a maximum over axes {layer.axes} of shape {shape} is not spatial"
-            kind = node.source_kind or layer.kind
-            raise ConversionError([Refusal(node.source or node.name, kind, reason)])
+            return None
         extent, _ = split_shape(shape, last)
         rank = len(extent)
         return Windows(extent, extent, ((0, 0),) * rank, (1,) * rank), last
+
+    def _refusal(self, node: Node, why: tuple[str, str]) -> Refusal:
+        return Refusal(node.source or node.name, node.source_kind or node.layer.kind, *why)
 
 
 Source = tuple[str, Transform | None]  # an existing object's name, and the transform from it

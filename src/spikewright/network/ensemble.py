@@ -110,7 +110,7 @@ class Ensemble:
     def rate_scale(self, value: ArrayLike) -> None:
         scale = self._per_neuron("rate_scale", value)
         if not np.all(scale > 0):
-            raise NetworkError(f"{self!r}: rate_scale must be above 0, got {value!r}")
+            raise NetworkError(f"{self!r}: rate_scale must be above 0, got {float(np.min(scale))!r}")
         self._check_scaling(self._neuron_type, scale)
         self._rate_scale = scale
 
