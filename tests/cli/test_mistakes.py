@@ -88,7 +88,7 @@ MESSAGES = [
     (
         ("convert", MODEL, "--scale", "relu1=3"),
         "Error: layer 'relu2' (layer without scale_firing_rates): the dict leaves it out. "
-        "Name every layer..\n",
+        "Name every layer.\n",
     ),
     (
         ("convert", "good.npz"),
@@ -191,9 +191,9 @@ def test_unknown_layers_are_all_listed() -> None:
     assert message == (
         "Error: 2 layers cannot be converted:\n"
         "  - layer 'relu9' (key of scale_firing_rates): no such layer. "
-        "Layers with neurons are relu1, relu2..\n"
+        "Layers with neurons are relu1, relu2.\n"
         "  - layer 'relu2' (layer without scale_firing_rates): the dict leaves it out. "
-        "Name every layer..\n"
+        "Name every layer.\n"
     )
 
 
