@@ -174,6 +174,27 @@ def test_sums_longer_than_one_exact_piece(precision: Precision) -> None:
 
 
 @both
+def test_pieces_of_long_sums_are_exact(precision: Precision) -> None:
+    """Sums that pass 2^53 are rounded between the pieces alone, as often as there are pieces."""
+    n, piece = 2**18, 2**16
+    widest, heaviest = {"float32": (2**13, 2**24), "float64": (2**11, 2**26)}[precision]
+    rng = np.random.default_rng(0)
+    x, whole = rng.integers(widest - 20, widest, n), rng.integers(heaviest - 999, heaviest, n)
+    layer = Case(sw.Dense(whole[None].astype(np.float64)), (n,), True)
+    program = compile_network(layer.network, 0.001, 0, precision)
+    product = next(op for op in program.operators if isinstance(op, Linear))
+    kernel = ReferenceEngine().kernel(product, program, 1, False)
+    (found,) = kernel.run([x[None, None].astype(np.float64)], 0, 1)
+    products = [a * b for a, b in zip(x.tolist(), whole.tolist(), strict=True)]
+    pieces = [sum(products[i : i + piece]) for i in range(0, n, piece)]
+    assert max(pieces) <= 2**53 < sum(pieces)
+    wanted = 0.0
+    for part in pieces:
+        wanted += float(part)
+    assert float(found.item()) == wanted
+
+
+@both
 def test_a_convolution_longer_than_one_exact_piece(precision: Precision) -> None:
     """A kernel may also sum over more than 65536 inputs."""
     channels = 65_536 // 4 + 20

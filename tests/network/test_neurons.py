@@ -35,6 +35,12 @@ def test_lif_spikes_at_the_golden_steps(current: float, steps: list[int]) -> Non
     assert spike_steps(sw.LIF(), current, 96 if current == 2.0 else 60, MILLISECOND) == steps
 
 
+def test_lif_fires_above_its_threshold_and_not_at_it() -> None:
+    """At v = 1 exactly, held there by J = 1, it never fires."""
+    assert not drive(sw.LIF(), [1.0], steps=50, start=[1.0]).output.any()
+    assert drive(sw.LIF(), [1.0], steps=1, start=[1.0 + 1e-12]).output.any()
+
+
 def test_lif_rate_has_the_golden_values() -> None:
     """`1 / (tau_ref + tau_rc ln(1 + 1/(J-1)))` above 1, else 0."""
     rates = sw.LIFRate().rates(NUMPY_RATES, np.array([2.0, 5.0, 1.0, 0.0, -4.0]))

@@ -74,10 +74,12 @@ def _dense(transform: Dense, grid: Grid) -> Map:
 
 
 def _product(x: NDArray, matrix: NDArray) -> NDArray:
-    """`x @ matrix`, long sums in pieces that are exact each."""
+    """`x @ matrix` on the last axis, long sums in pieces that are exact each."""
+    rows = x.reshape(-1, x.shape[-1])
     starts = range(0, max(len(matrix), 1), MAX_FAN_IN)
-    parts = [x[..., i : i + MAX_FAN_IN] @ matrix[i : i + MAX_FAN_IN] for i in starts]
-    return sum(parts[1:], start=parts[0])
+    parts = [rows[:, i : i + MAX_FAN_IN] @ matrix[i : i + MAX_FAN_IN] for i in starts]
+    y: NDArray = sum(parts[1:], start=parts[0])
+    return y.reshape(*x.shape[:-1], matrix.shape[1])
 
 
 def _axis_map(transform: AxisMap, grid: Grid) -> Map:

@@ -55,8 +55,8 @@ class TorchEngine(Engine):
     name = "torch"
     exact = False
     bound = (
-        "the reference engine's spikes wherever sums are exact in the precision; elsewhere the order "
-        "in which sums are rounded depends on batch and block, so that a current moves by about "
+        "the reference engine's spikes wherever sums are exact in the precision; elsewhere the "
+        "order in which sums are rounded depends on batch and block: a current moves by about "
         "1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes, and integrators "
         "with the same input stay within one spike of each other at every step"
     )

@@ -20,24 +20,30 @@ class NodeTests(Suite):
     """Sources, functions and recordings."""
 
     def test_functions_of_time_and_input(self) -> None:
-        """`f(t)` and `f(t, x)` are called in order with the step's time and each sample's input."""
+        """`f(t)` and `f(t, x)` are called in the order of time, all samples of a step together."""
         times: list[float] = []
+        calls: list[tuple[float, float]] = []
 
         def ramp(t: float) -> list[float]:
             times.append(t)
             return [t, -t]
 
+        def mix(t: float, x: NDArray) -> list[float]:
+            calls.append((t, x[0] - t))
+            return [x[0] * t, x[1] + 1.0, x[0] - x[1]]
+
         with Network() as net:
-            source, stimulus = Node(ramp), Node([0.0])
-            both_of = Node(lambda t, x: [x[0] * t, x[1] + 1.0, x[0] - x[1]], size_in=2)
-            Connection(source, both_of, None)
-            Connection(stimulus, both_of[0], None)
-            probe = Probe(both_of)
+            source, stimulus, mixed = Node(ramp), Node([0.0]), Node(mix, size_in=2)
+            Connection(source, mixed, None)
+            Connection(stimulus, mixed[0], None)
+            probe = Probe(mixed)
         times.clear()
+        calls.clear()
         fed = np.array([[[1.0]], [[2.0]]])
-        data = self.run(net, (3, 2), batch=2, feeds={stimulus: fed}, block=2)
+        data = self.run(net, (3, 2), batch=2, feeds={stimulus: fed}, block=2, chunk=1)
         t = 0.125 * np.arange(1, 6)
         assert times == t.tolist()
+        assert calls == [(step, sample) for step in t.tolist() for sample in (1.0, 2.0)]
         for sample, extra in enumerate((1.0, 2.0)):
             x0, x1 = t + extra, -t
             expected = np.stack([x0 * t, x1 + 1.0, x0 - x1], axis=1)

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spikewright._windows import Windows
 from spikewright.engines import Precision
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
 from spikewright.network.synapses import Lowpass
+from spikewright.network.transforms import Chain, Dense, Permute, Reshape, SumPool
 from spikewright.testing.engines.base import EPSILON, Suite, both
 
 
@@ -164,6 +166,58 @@ class StepTests(Suite):
         ):
             found = data[probe][0]
             np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+
+    @both
+    def test_spikes_keep_their_height_on_any_way(self, precision: Precision) -> None:
+        """Through reshapes, pools, junctions and filters, of one height or of several, added up."""
+        steps, dt = 12, 0.001
+        rng = np.random.default_rng(4)
+        current = rng.integers(1, 9, (2, 4, 6)) * 100.0
+        with Network() as net:
+            stimulus = Node(current)
+            cells = [
+                Ensemble(
+                    (2, 4, 6),
+                    neuron_type=IntegrateAndFire(amplitude),
+                    gain=1.0,
+                    bias=0.0,
+                    rate_scale=scale,
+                    initial_voltage="half",
+                )
+                for amplitude, scale in ((1.0, 3.0), (1.0, 3.0), (0.7, 7.0))
+            ]
+            for ensemble in cells:
+                Connection(stimulus, ensemble.neurons, None)
+            moved, pooled = Node(size_in=(4, 2, 6)), Node(size_in=(4, 1, 3))
+            mixed, late, end = Node(size_in=(2, 4, 6)), Node(size_in=(4, 1, 3)), Node(size_in=5)
+            for ensemble in cells[:2]:  # of one height, and so a count where they meet
+                Connection(ensemble.neurons, moved, None, Permute((1, 0, 2)))
+            windows = Windows((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+            Connection(moved, pooled, None, SumPool(windows, np.array(0.25)))
+            Connection(pooled, late, 0, 2.0)
+            for ensemble in cells[1:]:  # of two heights
+                Connection(ensemble.neurons, mixed, None)
+            matrix = rng.standard_normal((5, 12))
+            Connection(pooled, end, None, Chain((Reshape((12,)), Dense(matrix))))
+            Connection(mixed[0, :2], end, None, Chain((Reshape((12,)), Dense(matrix))))
+            probes = [Probe(node) for node in (moved, pooled, mixed, late, end)]
+            spikes = [Probe(ensemble.neurons) for ensemble in cells]
+        data = self.run(net, steps, dt=dt, precision=precision)
+        one, two, three = (data[probe][0].astype(np.float64) for probe in spikes)
+        heights = [1.0 / (3.0 * dt), 1.0 / (3.0 * dt), 0.7 / (7.0 * dt)]
+        for values, height in zip((one, two, three), heights, strict=True):
+            np.testing.assert_allclose(values / height, np.rint(values / height), atol=1e-4)
+            assert values.any()
+        both_moved = (one + two).transpose(0, 2, 1, 3)
+        halves = both_moved[:, :, :, 0::2] + both_moved[:, :, :, 1::2]
+        pool = 0.25 * halves.sum(axis=2, keepdims=True)
+        delayed = np.concatenate([np.zeros((1, 4, 1, 3)), 2.0 * pool[:-1]])
+        last = (pool.reshape(steps, 12) + (two + three)[:, 0, :2].reshape(steps, 12)) @ matrix.T
+        for probe, expected in zip(
+            probes, (both_moved, pool, two + three, delayed, last), strict=True
+        ):
+            reach = 64 * EPSILON[precision] * np.abs(expected).max()
+            np.testing.assert_allclose(data[probe][0], expected, rtol=0, atol=reach)
 
     @both
     def test_charge_is_conserved(self, precision: Precision) -> None:
