@@ -23,12 +23,12 @@ from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
 from spikewright.engines.torch.fusion import Affine, fuse
 from spikewright.engines.torch.kernels import (
     AccumulatedMaxPoolKernel,
-    FilterKernel,
     FunctionKernel,
     LinearKernel,
     MaxPoolKernel,
     SourceKernel,
     SumKernel,
+    filter_kernel,
 )
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
@@ -78,7 +78,7 @@ class TorchEngine(Engine):
         if isinstance(op, Sum):
             return SumKernel(op, program.shapes[op.output], tensors)
         if isinstance(op, Filter):
-            return FilterKernel(op, batch, program.shapes[op.output], tensors)
+            return filter_kernel(op, batch, program.shapes[op.output], tensors)
         if isinstance(op, Neurons):
             return NeuronsKernel(op, program.dt, batch, tally, tensors)
         if isinstance(op, Apply):

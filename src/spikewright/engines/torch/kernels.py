@@ -62,13 +62,42 @@ class SumKernel(Kernel):
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         total = inputs[0] if inputs else self._tensors.zeros((1, 1, *self._shape))
+        own = not inputs  # whether `total` may be changed in place
         for value in inputs[1:]:
-            total = total + value
+            fits = own and torch.broadcast_shapes(total.shape, value.shape) == total.shape
+            total = total.add_(value) if fits else total + value
+            own = True
         if self._gain is not None:
-            total = total * self._gain
+            total = total.mul_(self._gain) if own else total * self._gain
+            own = True
         if self._bias is not None:
-            total = total + self._bias
+            total = total.add_(self._bias) if own else total + self._bias
         return [total]
+
+
+class LowpassKernel(DelayedKernel):
+    """`y_t = y_(t-1) + share (u_t - y_(t-1))`, one pass over the signal a step."""
+
+    def __init__(self, share: float, batch: int, shape: Shape, tensors: Tensors) -> None:
+        self._share, self._tensors = share, tensors
+        self._output = tensors.zeros((batch, *shape))
+
+    def emit(self) -> Tensor:
+        return self._output[:, None]
+
+    def absorb(self, value: Tensor) -> None:
+        self._output.lerp_(value[:, 0], self._share)
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        outputs = self._tensors.empty((len(self._output), steps, *self._output.shape[1:]))
+        values = x.unbind(1) * (steps if x.shape[1] == 1 else 1)
+        now, *later = outputs.unbind(1)
+        now.copy_(self._output)
+        for u, following in zip(values, [*later, self._output], strict=True):
+            torch.lerp(now, u, self._share, out=following)
+            now = following
+        return [outputs]
 
 
 class FilterKernel(DelayedKernel):
@@ -80,9 +109,7 @@ class FilterKernel(DelayedKernel):
     def __init__(self, op: Filter, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._filter, self._tensors = op.filter, tensors
         self._state = [tensors.zeros((batch, *shape)) for _ in range(op.filter.order)]
-        f = op.filter
-        shared = f.order == 1 and f.C[0] == 1.0 and f.feedthrough is None
-        self._output = self._state[0] if shared else tensors.zeros((batch, *shape))
+        self._output = tensors.zeros((batch, *shape))
 
     def emit(self) -> Tensor:
         return self._output[:, None]
@@ -92,8 +119,7 @@ class FilterKernel(DelayedKernel):
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         (x,) = inputs
-        shape = self._output.shape
-        outputs = self._tensors.empty((shape[0], steps, *shape[1:]))
+        outputs = self._tensors.empty((len(self._output), steps, *self._output.shape[1:]))
         values = x.unbind(1) * (steps if x.shape[1] == 1 else 1)
         for u, output in zip(values, outputs.unbind(1), strict=True):
             output.copy_(self._output)
@@ -112,9 +138,6 @@ class FilterKernel(DelayedKernel):
 
     def _advance(self, u: Tensor) -> None:
         A, B, x = self._filter.A, self._filter.B, self._state
-        if len(x) == 1:
-            x[0].mul_(float(A[0, 0])).add_(u, alpha=float(B[0]))
-            return
         lines = []
         for i in range(len(x)):
             line = u * float(B[i])
@@ -125,11 +148,18 @@ class FilterKernel(DelayedKernel):
             old.copy_(new)
 
     def _observe(self) -> None:
-        if self._state and self._output is self._state[0]:
-            return
         self._output.zero_()
         for c, x in zip(self._filter.C, self._state, strict=True):
             self._output.add_(x, alpha=float(c))
+
+
+def filter_kernel(op: Filter, batch: int, shape: Shape, tensors: Tensors) -> DelayedKernel:
+    """A filter's kernel: one of its own for `y_t = (1 - q) y_(t-1) + q u_t`."""
+    f = op.filter
+    plain = f.order == 1 and f.feedthrough is None and f.C[0] == 1.0
+    if plain and abs(f.A[0, 0] + f.B[0] - 1.0) < 1e-15:
+        return LowpassKernel(float(f.B[0]), batch, shape, tensors)
+    return FilterKernel(op, batch, shape, tensors)
 
 
 class MaxPoolKernel(Kernel):

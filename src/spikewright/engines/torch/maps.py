@@ -138,6 +138,7 @@ def _sparse(transform: Sparse, factor: float, tensors: Tensors) -> Map:
         entries.to(tensors.device),
         tensors.of(transform.values * factor),
         (size, transform.size_in),
+        device=tensors.device,
         check_invariants=False,
     ).coalesce()
 

@@ -123,7 +123,7 @@ class NeuronsKernel(NeuronKernel):
         self._state: dict[str, Tensor] = {}
         for name, value in neuron_type.initial_state().items():
             self._state[name] = self._tensors.zeros(shape).fill_(value)
-        self._xp = Namespace(self._tensors)
+        self._xp: Any = Namespace(self._tensors)
         if neuron_type.has_voltage:
             start = np.broadcast_to(op.initial_voltage, shape)
             self._state["voltage"] = self._xp.voltage = self._tensors.of(start)
@@ -133,7 +133,7 @@ class NeuronsKernel(NeuronKernel):
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         (current,) = inputs
         if self.stateless:
-            return [self._op.neuron_type.step(self._namespace, current, {}, self._clock(0))]
+            return [self._op.neuron_type.step(self._xp, current, {}, self._clock(0))]
         shape = (self._batch, steps, *self._op.ensemble.shape)
         outputs = [self._out.empty(shape) for _ in range(1 if self._op.voltage is None else 2)]
         if self._tensors is not self._out:
@@ -142,9 +142,7 @@ class NeuronsKernel(NeuronKernel):
         in_place = self._tensors is self._out
         for t, (now, output) in enumerate(zip(currents, outputs[0].unbind(1), strict=True)):
             self._xp.counts = output if in_place else None
-            made = self._op.neuron_type.step(
-                self._namespace, now, self._state, self._clock(step + t + 1)
-            )
+            made = self._op.neuron_type.step(self._xp, now, self._state, self._clock(step + t + 1))
             if made is not output:
                 output.copy_(made)
             if self._op.voltage is not None:
@@ -157,10 +155,6 @@ class NeuronsKernel(NeuronKernel):
     def total(self) -> Tensor | None:  # type: ignore[override]
         """Summed absolute outputs per neuron since the start, in float64."""
         return None if self._tally is None else self._tally.total()
-
-    @property
-    def _namespace(self) -> Any:
-        return self._xp
 
     def _clock(self, step: int) -> Clock:
         op, tensors = self._op, self._tensors
