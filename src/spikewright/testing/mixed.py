@@ -78,7 +78,7 @@ class MixedNetwork:
         return flat
 
     def _dense(self, flat: Node) -> Ensemble:
-        features = self._ensemble(24, SpikingLeakyReLU(0.1), 60.0)
+        features = self._ensemble(24, SpikingLeakyReLU(0.5), 60.0)
         Connection(flat, features.neurons, 0.01, self._weights(24, 54))
         curved = self._ensemble(12, RunningMeanSpiking(Tanh(1.0)), 200.0)
         Connection(features.neurons[::2], curved.neurons, Alpha(0.004), 0.2)

@@ -111,8 +111,9 @@ class NodeTests(Suite):
         mixed = MixedNetwork()
         program, engine = self.compiled(mixed.network, mixed.dt)
         execution = Execution(program, engine, 3, program.parameters)
-        arrays = execution.run(20, {mixed.stimulus: mixed.feed(3, 20)})
+        arrays = execution.run(60, {mixed.stimulus: mixed.feed(3, 60)})
         recorded = dict(zip((r.probe for r in program.recordings), arrays, strict=True))
+        assert min(recorded[probe].min() for probe in mixed.activity.values()) < 0
         totals = execution.totals()
         assert set(totals) == set(program.parameters)
         for ensemble, probe in mixed.activity.items():
