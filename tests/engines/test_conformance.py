@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
+import numpy as np
 import pytest
 
 from spikewright import engines
+from spikewright.engines.base import DelayedKernel, Kernel
+from spikewright.engines.program import Linear, Operator, Program
+from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS
@@ -27,6 +33,52 @@ class TestEngine(EngineSuite):
     @pytest.fixture(autouse=True)
     def _named(self, name: str) -> None:
         self.engine = name
+
+
+class Prompt(ReferenceEngine):
+    """An engine whose filters do not lag: wrong on purpose."""
+
+    def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
+        kernel = super().kernel(op, program, batch, tally)
+        return _WithoutLag(kernel) if isinstance(kernel, DelayedKernel) else kernel
+
+
+class _WithoutLag(Kernel):
+    def __init__(self, kernel: DelayedKernel) -> None:
+        self._kernel = kernel
+
+    def run(self, inputs: Sequence[Any], step: int, steps: int) -> Sequence[Any]:
+        outputs = []
+        for t in range(steps):
+            self._kernel.absorb(inputs[0][:, min(t, inputs[0].shape[1] - 1)][:, None])
+            outputs.append(self._kernel.emit().copy())
+        return [np.concatenate(outputs, axis=1)]
+
+
+class Coarse(ReferenceEngine):
+    """An engine that rounds the currents of its connections to single precision."""
+
+    def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
+        kernel = super().kernel(op, program, batch, tally)
+        if isinstance(op, Linear):
+            exact = kernel.run
+            kernel.run = lambda *a: [np.float64(np.float32(exact(*a)[0]))]  # type: ignore[method-assign]
+        return kernel
+
+
+def test_the_suite_takes_an_engine_itself_and_finds_faults() -> None:
+    """An object serves as well as a name; a wrong engine fails where it is wrong."""
+    suite = EngineSuite()
+    suite.engine = ReferenceEngine()
+    suite.test_delays("float64")
+    suite.engine = Prompt()
+    with pytest.raises(AssertionError):
+        suite.test_delays("float64")
+    suite.engine = Coarse()
+    dense = next(e for e in transform_examples() if e.id == "dense")
+    suite.test_transform(dense, "float32")
+    with pytest.raises(AssertionError):
+        suite.test_transform(dense, "float64")
 
 
 def test_every_registered_class_has_an_example() -> None:
