@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright import engines
 from spikewright._progress import progress_bar
 from spikewright.engines import Parameters, Precision
+from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
-from spikewright.network.shapes import as_seed, is_whole
+from spikewright.network.shapes import as_real, as_seed, is_number, is_whole
 
 
 class ConnectionParameters:
@@ -79,14 +80,9 @@ class Simulator:
         precision: Precision = "float32",
         progress: bool = True,
     ) -> None:
-        if not (isinstance(dt, int | float | np.number) and np.isfinite(dt) and dt > 0):
-            raise BuildError(f"dt must be above 0 s, got {dt!r}")
-        if precision not in engines.PRECISIONS:
-            raise BuildError(f"precision must be one of {engines.PRECISIONS}, got {precision!r}")
-        if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
-            raise BuildError(
-                f"batch_size must be None or a whole number from 1, got {batch_size!r}"
-            )
+        if not isinstance(network, Network):
+            raise BuildError(f"a Simulator runs a Network, got {network!r}")
+        check_settings(dt, precision, batch_size, BuildError)
         self.network, self.dt, self.batch_size = network, float(dt), batch_size
         self.seed = _seed(seed, network)
         self._progress = progress
@@ -142,7 +138,7 @@ class Simulator:
 
     def run(self, seconds: float, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
         """Run for `round(seconds / dt)` steps."""
-        if not 0 <= seconds < np.inf:
+        if not (is_number(seconds) and seconds >= 0):
             raise SimulationError(f"a run lasts 0 s or more, got {seconds!r}")
         steps = round(seconds / self.dt)
         if steps == 0 and seconds > 0:
@@ -166,6 +162,8 @@ class Simulator:
             raise SimulationError("the last run failed half-way: reset() before the next one")
         if not (is_whole(steps) and steps >= 0):
             raise SimulationError(f"a run has a whole number of steps, 0 or more, got {steps!r}")
+        if not isinstance(inputs, Mapping | None):
+            raise SimulationError(f"inputs must be {{node: array}}, got a {type(inputs).__name__}")
         feeds = {node: self._feed(node, value, steps) for node, value in (inputs or {}).items()}
         self._broken = True
         with progress_bar(steps, self._progress) as advance:
@@ -185,7 +183,7 @@ class Simulator:
                 f"{node!r} cannot be fed: only nodes of the network with a constant output can"
             )
         try:
-            array = np.asarray(value, np.float64)
+            array = as_real(value)
         except (TypeError, ValueError):
             raise SimulationError(f"what is fed to {node!r} is not an array of numbers") from None
         shape = node.shape_out

@@ -41,6 +41,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("scalar.npz", x=np.float32(3))
     np.savez("few.npz", x=x, y=y[:2])
     np.savez("objects.npz", x=np.array([{}, {}], object))
+    np.savez("empty.npz", x=x[:0], y=y[:0])
+    np.savez("words.npz", x=x, y=np.array(list("abcd")))
     np.save("array.npy", x)
     sw.convert(MODEL).save("saved.spikewright")
     Path("cut.spikewright").write_bytes(Path("saved.spikewright").read_bytes()[:9000])
@@ -51,6 +53,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 MESSAGES = [
+    (
+        ("run", MODEL, "--data", "empty.npz", "--steps", "3"),
+        "Error: the input holds no samples: give at least one, batch axis first\n",
+    ),
+    (
+        ("run", MODEL, "--data", "words.npz", "--steps", "3"),
+        "Error: labels must be whole numbers, got ['a' 'b' 'c']\n",
+    ),
+    (
+        ("run", MODEL, "--data", "good.npz", "--steps", "3", "--seed", "-1"),
+        "Error: Invalid value for '--seed': -1 is not in the range x>=0. See: spikewright run "
+        "--help\n",
+    ),
+    (
+        ("convert", MODEL, "--scale", "relu1=3", "--scale", "relu1=4"),
+        "Error: Invalid value for '--scale': relu1: given more than once. See: spikewright convert "
+        "--help\n",
+    ),
     (
         ("run", "none.onnx", "--data", "good.npz", "--steps", "3"),
         "Error: none.onnx: no such file\n",

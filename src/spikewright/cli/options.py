@@ -19,7 +19,11 @@ json_option = click.option(
 )
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Seed of whatever the network leaves random."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of whatever the network leaves random.",
 )
 engine_option = click.option(
     "--engine", default="auto", show_default=True, help="auto, reference or torch."
@@ -48,7 +52,8 @@ def per_layer(
 ) -> Any | dict[str, Any] | None:
     """One value for all layers, or `{layer: value}` from `name=value` texts; None from nothing.
 
-    Raises `click.BadParameter` for a mixture, and for what `convert` refuses with a ValueError.
+    Raises `click.BadParameter` for a mixture, for a layer given twice, and for what `convert`
+    refuses with a ValueError.
     """
     named = [value.rpartition("=") for value in values]
     if not values:
@@ -58,6 +63,10 @@ def per_layer(
             return convert(values[0])
         if any(not separator or not name for name, separator, _ in named):
             raise click.BadParameter(f"give one {what}, or LAYER={what} for every layer")
+        names = [name for name, _, _ in named]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise click.BadParameter(f"{', '.join(sorted(twice))}: given more than once")
         return {name: convert(text) for name, _, text in named}
     except ValueError as error:
         raise click.BadParameter(str(error)) from error

@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright._progress import progress_bar
+from spikewright.conversion.inputs import as_arrays, as_feeds, batch_of
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
 from spikewright.engines import Engine, Execution, Precision, Program
+from spikewright.engines.settings import check_settings
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.measure import Population, Run
 from spikewright.network import Ensemble, Network, Node, Probe
+from spikewright.network.network import detached
+from spikewright.network.shapes import is_number, is_whole
 
 _BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Conversion:
     """A source model as a network.
 
@@ -68,6 +72,10 @@ class Conversion:
         """The layers that have neurons, by name, in order."""
         return {name: o for name, o in self._objects() if isinstance(o, Ensemble)}
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
+        return f"<Conversion with neurons {sizes or 'nowhere'}>"
+
     def _objects(self) -> list[tuple[str, Ensemble | Node]]:
         return [(n, o) for n, o in self.layers.items() if n in self.lowered.exact_values]
 
@@ -87,13 +95,15 @@ class Conversion:
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`. `batch_size` samples run side by side (default: as memory suggests); it
-        changes no result. Raises `SimulationError` for input of the wrong shape or not finite.
+        changes no result. Raises `SimulationError` for input of the wrong shape or not finite, and
+        for settings that no run can have; `MissingExtraError` for an engine that is not installed.
         """
-        if not (np.isfinite(dt) and dt > 0):
-            raise SimulationError(f"dt must be above 0 s, got {dt!r}")
-        if batch_size is not None and batch_size < 1:
-            raise SimulationError(f"batch_size must be None or at least 1, got {batch_size!r}")
-        feeds, batch, steps = self._feeds(x, steps)
+        check_settings(dt, precision, batch_size, SimulationError)
+        if not (is_whole(seed) and seed >= 0):
+            raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
+        arrays = self.as_inputs(x)
+        batch = batch_of(arrays)
+        feeds, steps = as_feeds(arrays, self.inputs, steps)
         program = self._program(dt, seed, precision)
         chosen = self._engine(engine, program)
         side_by_side = batch_size or self._batch_size()
@@ -104,8 +114,8 @@ class Conversion:
                 part = {node: v[start : start + side_by_side] for node, v in feeds.items()}
                 count = min(side_by_side, batch - start)
                 execution = Execution(program, chosen, count, self.populations().values())
-                arrays = execution.run(steps, part, partial(_advance, advance, count))
-                for name, array in zip(raw, arrays, strict=True):
+                found = execution.run(steps, part, partial(_advance, advance, count))
+                for name, array in zip(raw, found, strict=True):
                     raw[name].append(array)
                 counted = execution.totals()
                 for name, ensemble in self.populations().items():
@@ -146,7 +156,7 @@ class Conversion:
         """The compiled program, kept between runs until the network is changed."""
         key = (dt, seed, precision, self._fingerprint())
         if key not in self._programs:
-            with Network():  # probes of this run alone, not of the network
+            with detached(), Network():  # probes of this run alone, not of the network
                 probes = [Probe(_end(item)) for item in self.outputs.values()]
             program = engines.compile_network(self.network, dt, seed, precision, probes)
             self._programs.clear()
@@ -162,56 +172,19 @@ class Conversion:
     def _fingerprint(self) -> tuple:
         """What of the network a user may have changed since it was compiled."""
         network = self.network
-        ensembles = tuple(
-            (id(e), e.neuron_type, e.rate_scale.tobytes(), _start(e)) for e in network.all_ensembles
+        return (
+            tuple((_Same(net), net.seed) for net in (network, *network.all_networks)),
+            tuple(_description(ensemble) for ensemble in network.all_ensembles),
+            tuple((_Same(c), c.synapse, _Same(c.transform)) for c in network.all_connections),
+            tuple((_Same(node), _value(node.output)) for node in network.all_nodes),
         )
-        connections = tuple((id(c), c.synapse, id(c.transform)) for c in network.all_connections)
-        return ensembles, connections, len(network.all_nodes)
-
-    def _feeds(self, x: Any, steps: int | None) -> tuple[dict[Node, NDArray], int, int]:
-        """Inputs as `(batch, steps or 1, *shape)`, the batch size and the number of steps."""
-        arrays = self.as_inputs(x)
-        feeds: dict[Node, NDArray] = {}
-        sizes = set()
-        for name, node in self.inputs.items():
-            array = arrays[name]
-            held = array.shape[1:] == node.shape_out
-            if not held and array.ndim > 1 and array.shape[2:] == node.shape_out:
-                steps = array.shape[1] if steps is None else steps
-                if array.shape[1] != steps:
-                    raise SimulationError(
-                        f"input {name!r} has {array.shape[1]} steps, the run {steps}"
-                    )
-            elif not held:
-                shape = ", ".join(map(str, node.shape_out))
-                raise SimulationError(
-                    f"input {name!r} must be (batch, {shape}) held constant or "
-                    f"(batch, steps, {shape}), got shape {array.shape}"
-                )
-            if not np.all(np.isfinite(array)):
-                raise SimulationError(f"input {name!r} holds NaN or infinity")
-            feeds[node] = array[:, None] if held else array
-            sizes.add(len(array))
-        if len(sizes) > 1:
-            raise SimulationError(f"inputs have different batch sizes: {sorted(sizes)}")
-        if steps is None or steps < 1:
-            raise SimulationError(f"give a number of steps above 0, got steps={steps!r}")
-        return feeds, sizes.pop(), steps
 
     def as_inputs(self, x: Any) -> dict[str, NDArray]:
         """What a user gave as `{input name: float64 array}`; tensors of any framework are taken.
 
-        Raises `SimulationError` where names do not match the inputs.
+        Raises `SimulationError` where names do not match the inputs, or values are not finite.
         """
-        if not isinstance(x, Mapping):
-            if len(self.inputs) != 1:
-                raise SimulationError(
-                    f"the network has inputs {list(self.inputs)}: give {{name: array}}"
-                )
-            x = {next(iter(self.inputs)): x}
-        if set(x) != set(self.inputs):
-            raise SimulationError(f"inputs are {list(self.inputs)}, got {list(x)}")
-        return {name: _as_array(name, value) for name, value in x.items()}
+        return as_arrays(x, self.inputs)
 
     def _warn_of_few_spikes(self, run: Run) -> None:
         for name, population in run.populations.items():
@@ -231,9 +204,14 @@ class Conversion:
 
         `x` is input as for `run`, held constant, or None for seeded random input. Returns
         `{layer: max|a - b| / max|a|}`; raises `VerificationError` naming the first layer of the
-        source that is above `rtol`.
+        source that is above `rtol`, and `SimulationError` for input that is not finite numbers.
         """
-        return verify(self, None if x is None else self.as_inputs(x), rtol, seed)
+        if not (is_number(rtol) and rtol >= 0):
+            raise SimulationError(f"rtol must be a number from 0, got {rtol!r}")
+        arrays = None if x is None else self.as_inputs(x)
+        if arrays is not None:
+            batch_of(arrays)
+        return verify(self, arrays, rtol, seed)
 
     def save(self, path: str | Path) -> None:
         """Write the conversion to one file, atomically; `spikewright.load` reads it.
@@ -256,22 +234,41 @@ def _advance(advance: Callable[[int], None], samples: int, steps: int) -> None:
     advance(samples * steps)
 
 
-def _start(ensemble: Ensemble) -> Any:
-    start = ensemble.initial_voltage
-    return start if isinstance(start, str) else start.tobytes()
+class _Same:
+    """An object as a key: equal to itself alone, and alive as long as the key is."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.item is self.item
+
+    def __hash__(self) -> int:
+        return id(self.item)
+
+
+def _description(ensemble: Ensemble) -> tuple:
+    """Everything of an ensemble that a program is compiled from."""
+    given = (
+        ensemble.gain,
+        ensemble.bias,
+        ensemble.max_rates,
+        ensemble.intercepts,
+        ensemble.rate_scale,
+        ensemble.initial_voltage,
+    )
+    return (_Same(ensemble), ensemble.neuron_type, ensemble.seed, *map(_value, given))
+
+
+def _value(item: Any) -> Any:
+    """Something comparable that changes when an attribute, or an array in it, does."""
+    if isinstance(item, np.ndarray):
+        return item.shape, item.tobytes()
+    return item if item is None or isinstance(item, str | tuple) else _Same(item)
 
 
 def _end(item: Ensemble | Node) -> Any:
     return item.neurons if isinstance(item, Ensemble) else item
-
-
-def _as_array(name: str, value: Any) -> NDArray:
-    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
-        value = getattr(value, method)() if hasattr(value, method) else value
-    try:
-        return np.asarray(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise SimulationError(f"input {name!r} is not an array of numbers: {error}") from None
 
 
 def refuse(what: str, reason: str, options: str = "") -> ConversionError:

@@ -14,6 +14,7 @@ from spikewright.errors import VerificationError
 from spikewright.graph import Graph, evaluate_all
 from spikewright.lower import Lowered, Options, lower
 from spikewright.network import Ensemble, Network, Probe
+from spikewright.network.network import detached
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
@@ -78,7 +79,7 @@ def relative_error(source: NDArray, found: NDArray) -> float:
 def network_values(graph: Graph, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """One step of the unscaled rate network: the value of every layer that exists in it."""
     lowered = lower(graph, Options())
-    with Network():
+    with detached(), Network():
         probes = {
             name: Probe(item.neurons if isinstance(item, Ensemble) else item)
             for name, item in lowered.layers.items()

@@ -50,10 +50,24 @@ def spiking_type(rate: NeuronType, max_spikes_per_step: int | None) -> NeuronTyp
 
 @dataclass(frozen=True)
 class NeuronChoice:
-    """Chooses the neuron type of each activation: `spiking` as `convert` takes it."""
+    """Chooses the neuron type of each activation: `spiking` as `convert` takes it.
+
+    Raises `ConversionError` where `spiking` is neither True, False nor a dict.
+    """
 
     spiking: Spiking
     max_spikes_per_step: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.spiking, Mapping):
+            named = {_named(key): value for key, value in self.spiking.items()}
+            object.__setattr__(self, "spiking", named)
+        elif not isinstance(self.spiking, bool | np.bool_):
+            reason = f"it is True, False or {{activation: neuron type}}, got {self.spiking!r}"
+            options = "spiking={'relu': sw.IntegrateAndFire()} chooses neurons"
+            raise ConversionError([Refusal("spiking", "argument", reason, options)])
+        else:
+            object.__setattr__(self, "spiking", bool(self.spiking))
 
     @property
     def is_spiking(self) -> bool:
@@ -68,7 +82,7 @@ class NeuronChoice:
         if isinstance(self.spiking, Mapping):
             for key in _keys(activation, rate):
                 if key in self.spiking:
-                    return _instance(self.spiking[key])
+                    return _instance(key, self.spiking[key])
         return spiking_type(rate, self.max_spikes_per_step)
 
     def check(self, activations: Sequence[Activation]) -> None:
@@ -98,11 +112,30 @@ def _keys(activation: Activation, rate: NeuronType) -> list[Any]:
     return [rate, type(rate), activation.function]
 
 
-def _instance(value: NeuronType | type[NeuronType]) -> NeuronType:
-    made = value() if isinstance(value, type) else value
-    if not isinstance(made, NeuronType):
-        raise NetworkError(f"spiking must name neuron types, got {value!r}")
-    return made
+def _named(key: Any) -> Any:
+    """A framework's activation function (`torch.relu`, `keras.activations.relu`) by its name."""
+    if isinstance(key, str | type | NeuronType):
+        return key
+    return getattr(key, "__name__", key)
+
+
+def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
+    try:
+        made = value() if isinstance(value, type) and issubclass(value, NeuronType) else value
+    except TypeError as error:  # a wrapper without the type that it wraps
+        made, detail = None, f": {error}"
+    else:
+        detail = ""
+    if isinstance(made, NeuronType):
+        return made
+    raise ConversionError(
+        [
+            Refusal(
+                str(key), "value of spiking", f"{value!r} is no neuron type{detail}",
+                "Give one such as sw.IntegrateAndFire() or sw.RegularSpiking(sw.Sigmoid())",
+            )
+        ]
+    )  # fmt: skip
 
 
 def per_layer(
@@ -115,10 +148,14 @@ def per_layer(
     """One converted value for each of `layers`, from one for all or a `{layer name: value}`.
 
     `names` maps every name that a user may give to a layer. Raises `ConversionError` naming layers
-    that are unknown, left out, or given twice with different values.
+    that are unknown, left out, given twice with different values, or given what `convert` refuses
+    with a `NetworkError`.
     """
     if not isinstance(value, Mapping):
-        single = convert(value)
+        try:
+            single = convert(value)
+        except NetworkError as error:
+            raise ConversionError([Refusal(what, "argument", str(error))]) from None
         return dict.fromkeys(layers, single)
     chosen: dict[str, T] = {}
     given_as: dict[str, str] = {}
@@ -129,12 +166,17 @@ def per_layer(
             options = f"Layers with neurons are {', '.join(layers)}"
             refusals.append(Refusal(str(name), f"key of {what}", "no such layer", options))
             continue
-        converted = convert(item)
+        try:
+            converted = convert(item)
+        except NetworkError as error:
+            refusals.append(Refusal(str(name), f"value of {what}", str(error)))
+            given_as[layer] = name
+            continue
         if layer in chosen and not _same(chosen[layer], converted):
             reason = f"it and {given_as[layer]!r} are one population, with different values"
             refusals.append(Refusal(str(name), f"key of {what}", reason, "Give one of them"))
         chosen[layer], given_as[layer] = converted, name
-    missing = [layer for layer in layers if layer not in chosen]
+    missing = [layer for layer in layers if layer not in given_as]
     refusals += [
         Refusal(layer, f"layer without {what}", "the dict leaves it out", "Name every layer")
         for layer in missing

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright._windows import Windows, split_shape
-from spikewright.errors import ConversionError, Refusal
+from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import SPIKING_READY, Graph, Node
 from spikewright.graph.layers import (
     Activation,
@@ -31,33 +30,29 @@ from spikewright.graph.layers import (
 )
 from spikewright.lower.choices import NeuronChoice, per_layer
 from spikewright.lower.linear import linear_map, place_ranges, spatial_layout
+from spikewright.lower.notes import LayerNote, population_note
 from spikewright.network import Connection, Ensemble, Network, Neurons
 from spikewright.network import MaxPool as MaxPoolFunction
 from spikewright.network import Node as NetworkNode
-from spikewright.network.neurons import IntegrateAndFire, NeuronType, RunningMeanSpiking
+from spikewright.network.network import detached
+from spikewright.network.neurons import IntegrateAndFire
 from spikewright.network.synapses import Synapse, as_synapse
 from spikewright.network.transforms import Place, Reshape, Transform
 
 Object = Ensemble | NetworkNode
-Status = Literal["exact", "convergent", "approximated"]
 READOUT_ACTIVATIONS = ("softmax", "sigmoid", "tanh", "softplus", "linear")
 _NO_NEURONS = (
     "no neuron type has its activation",
     "Move it to the output, where it is applied to what is read out",
 )
+_NO_CAP = (
+    "its activation needs neurons that max_spikes_per_step cannot cap",
+    "Leave max_spikes_per_step out, or use ReLU here",
+)
 _NOT_SPATIAL = (
     "its maximum is over some axes that are not the spatial ones",
     "Reshape its input so that it is over all axes but the channels",
 )
-
-
-@dataclass(frozen=True)
-class LayerNote:
-    """What one layer became, and what that guarantees."""
-
-    layer: str
-    text: str
-    status: Status
 
 
 @dataclass(frozen=True)
@@ -131,6 +126,12 @@ class _Lowering:
         refusals = [
             self._refusal(self.graph[n], _NO_NEURONS) for n, t in types.items() if t is None
         ]
+        if choice.max_spikes_per_step is not None:
+            refusals += [
+                self._refusal(self.graph[n], _NO_CAP)
+                for n, t in types.items()
+                if t is not None and not isinstance(t, IntegrateAndFire)
+            ]
         refusals += [
             self._refusal(node, _NOT_SPATIAL)
             for node in self.graph
@@ -150,6 +151,22 @@ class _Lowering:
             wanted.synapse, "synapse", lambda value: as_synapse(value, "synapse")
         )
         self.starts = resolve(wanted.initial_voltage, "initial_voltage", lambda value: value)
+        self._try_populations()
+
+    def _try_populations(self) -> None:
+        """Raise `ConversionError` for every population that its choices do not fit."""
+        refusals = []
+        for name in self.populations:
+            node = self.graph[name]
+            try:
+                with detached(), Network():
+                    self.ensemble(node, 0.0)
+            except NetworkError as error:
+                reason = str(error).removeprefix(f"<Ensemble {name!r}>: ")
+                reason = reason.replace("rate_scale", "scale_firing_rates")
+                refusals.append(self._refusal(node, (reason, "")))
+        if refusals:
+            raise ConversionError(refusals)
 
     def _population_names(self) -> dict[str, str]:
         """Every source layer name that means a population: its own, and what it has absorbed."""
@@ -184,7 +201,7 @@ class _Lowering:
 
     def result(self) -> Lowered:
         """Lower node by node."""
-        with Network() as network:
+        with detached(), Network() as network:
             for node in self.graph:
                 if node.name not in self.read_out and self.absorbing(node.name) is None:
                     self.objects[node.name] = self.materialise(node)
@@ -226,26 +243,29 @@ class _Lowering:
         if isinstance(layer, Input):
             return NetworkNode(np.zeros(shape), label=node.name)
         if isinstance(layer, Activation):
-            return self.population(node, shape)
+            return self.population(node)
         if isinstance(layer, MaxPool | GlobalMaxPool):
             return self.max_pool(node, shape)
         return self.junction(node.name, shape, *self.expand(node))
 
-    def population(self, node: Node, shape: Shape) -> Ensemble:
-        """An activation's neurons, with the constants of what leads into them as bias."""
-        sources, bias = self.arriving(node.inputs[0])
-        neuron_type = self.types[node.name]
-        ensemble = Ensemble(
-            shape,
-            neuron_type=neuron_type,
+    def ensemble(self, node: Node, bias: ArrayLike) -> Ensemble:
+        """An activation's neurons under the choices made for them."""
+        return Ensemble(
+            self.graph.shapes[node.name],
+            neuron_type=self.types[node.name],
             gain=1.0,
-            bias=0.0 if bias is None else bias,
+            bias=bias,
             rate_scale=self.scales[node.name],
             initial_voltage=self.starts[node.name],
             label=node.name,
         )
+
+    def population(self, node: Node) -> Ensemble:
+        """An activation's neurons, with the constants of what leads into them as bias."""
+        sources, bias = self.arriving(node.inputs[0])
+        ensemble = self.ensemble(node, 0.0 if bias is None else bias)
         self.connect(sources, ensemble.neurons)
-        self.notes.append(_population_note(node.name, ensemble))
+        self.notes.append(population_note(node.name, ensemble))
         return ensemble
 
     def junction(
@@ -351,43 +371,7 @@ Source = tuple[str, Transform | None]  # an existing object's name, and the tran
 
 
 def _as_scale(value: object) -> NDArray:
-    if isinstance(value, str) or callable(value):
-        raise ConversionError(
-            [
-                Refusal(
-                    "all layers",
-                    "scale_firing_rates",
-                    f"{value!r} is not a number, an array or a dict of them",
-                    "Rules come with calibration",
-                )
-            ]
-        )
-    return np.asarray(value, np.float64)
-
-
-def _population_note(name: str, ensemble: Ensemble) -> LayerNote:
-    neuron_type = ensemble.neuron_type
-    kind = type(neuron_type).__name__
-    if not neuron_type.spiking:
-        return LayerNote(name, f"{ensemble.n_neurons} {kind} neurons", "exact")
-    scale = ensemble.rate_scale
-    shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
-    where = "gain" if neuron_type.scaling == "gain" else "spiking"
-    text = f"{ensemble.n_neurons} {kind} neurons, {where} x {shown}, spike height / {shown}"
-    if isinstance(neuron_type, IntegrateAndFire) and neuron_type.max_spikes_per_step is None:
-        return LayerNote(name, f"{text}: mean tends to the source's", "convergent")
-    if isinstance(neuron_type, RunningMeanSpiking):
-        return LayerNote(name, f"{text}: mean tends to f of the mean current", "convergent")
-    return LayerNote(name, f"{text}: {_why_approximate(neuron_type)}", "approximated")
-
-
-def _why_approximate(neuron_type: NeuronType) -> str:
-    reasons = {
-        "SpikingRectifiedLinear": "negative current is thrown away at every step",
-        "IntegrateAndFire": "at most "
-        f"{getattr(neuron_type, 'max_spikes_per_step', None)} spikes a step, larger values clip",
-        "RegularSpiking": "the mean of f of a spiky current is not f of its mean",
-        "SpikingLeakyReLU": "the mean of f of a spiky current is not f of its mean",
-    }
-    name = type(neuron_type).__name__
-    return reasons.get(name, "its rate is not the source's activation, or holds on average alone")
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise NetworkError(f"{value!r} is not a number, an array or a dict of them")
+    return array.astype(np.float64)

@@ -36,7 +36,7 @@ def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
 def accuracy_over_time(
     run: Run, labels: ArrayLike, readout: Literal["last", "mean"] = "mean"
 ) -> list[Record]:
-    """Accuracy had the run ended at each step, one record a step."""
+    """Accuracy had the run ended at each step, one record a step; raises as `accuracy` does."""
     values = _one_output(run.predict_at_every_step(readout))
     hits = _hits(values, labels)
     return [
@@ -62,6 +62,14 @@ def _hits(values: NDArray, labels: ArrayLike) -> NDArray:
     if truth.shape != (len(values),):
         raise SimulationError(
             f"labels must be one whole number a sample, ({len(values)},), got shape {truth.shape}"
+        )
+    if truth.dtype.kind not in "biuf" or np.any(truth != np.floor(truth)):
+        raise SimulationError(f"labels must be whole numbers, got {truth[:3]}")
+    classes = values.shape[-1]
+    if np.any((truth < 0) | (truth >= classes)):
+        raise SimulationError(
+            f"labels run from {truth.min():g} to {truth.max():g}; of {classes} output values they "
+            f"must lie between 0 and {classes - 1}"
         )
     found: NDArray = values.argmax(axis=-1)
     return found == (truth if found.ndim == 1 else truth[:, None])

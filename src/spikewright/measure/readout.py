@@ -9,17 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError
+from spikewright.network.shapes import is_number
 
 
 @dataclass(frozen=True)
 class Window:
-    """The mean over a stretch of time: `seconds` long, the last ones or from `start` on."""
+    """The mean over a stretch of time: `seconds` long, the last ones or from `start` (s) on.
+
+    Raises `SimulationError` for times that are no numbers, or below 0.
+    """
 
     seconds: float
     start: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0 or (self.start is not None and not self.start >= 0):
+        lasts = is_number(self.seconds) and self.seconds > 0
+        starts = self.start is None or (is_number(self.start) and self.start >= 0)
+        if not (lasts and starts):
             raise SimulationError(
                 f"a readout window lasts more than 0 s and starts at 0 s or later, got {self}"
             )

@@ -29,7 +29,7 @@ class Population:
     cap: int | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A run of `steps` steps of `dt` seconds over `batch` samples.
 
@@ -43,6 +43,9 @@ class Run:
     dt: float
     steps: int
     record: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.record['batch']} samples, {self.steps} steps of {self.dt:g} s>"
 
     def _single(self, values: dict[str, NDArray]) -> Values:
         return next(iter(values.values())) if len(values) == 1 else values
@@ -62,12 +65,7 @@ class Run:
         An activation without neurons on the output is applied at each step.
         """
         return self._single(
-            {
-                name: self._activated(name, value.reshape(-1, *value.shape[2:])).reshape(
-                    value.shape
-                )
-                for name, value in self.raw.items()
-            }
+            {name: self._activated_at_every_step(name, value) for name, value in self.raw.items()}
         )
 
     def predict(self, readout: Readout = "mean") -> Values:

@@ -22,7 +22,9 @@ class Connection:
     `pre` and `post` are nodes, an ensemble's `.neurons`, or parts of them. `transform` is None (the
     values as they are), a number or vector (elementwise), a matrix, or a `Transform`. `synapse` is
     None (no filter and no delay), seconds (`Lowpass`) or a `Synapse`, which also delays by one
-    step; it defaults to `Lowpass(0.005)`.
+    step; it defaults to `Lowpass(0.005)`. Both are attributes that may be changed.
+
+    Raises `NetworkError` where the transform's shapes do not fit `pre` and `post`.
     """
 
     def __init__(
@@ -36,10 +38,29 @@ class Connection:
         self.label = label
         self.pre = self._checked(pre, "pre")
         self.post = self._checked(post, "post")
-        self.transform = as_transform(transform, f"{self!r}")
-        self.synapse: Synapse | None = as_synapse(synapse, f"{self!r}")
-        self._check_shapes()
+        self.transform = transform
+        self.synapse = synapse
         container("Connection").connections.append(self)
+
+    @property
+    def transform(self) -> Transform | None:
+        """The linear map; one that does not fit `pre` and `post` is an error."""
+        return self._transform
+
+    @transform.setter
+    def transform(self, value: Any) -> None:
+        transform = as_transform(value, f"{self!r}")
+        self._check_shapes(transform)
+        self._transform = transform
+
+    @property
+    def synapse(self) -> Synapse | None:
+        """The filter, or None; a number means `Lowpass`."""
+        return self._synapse
+
+    @synapse.setter
+    def synapse(self, value: Any) -> None:
+        self._synapse = as_synapse(value, f"{self!r}")
 
     def _checked(self, end: Any, which: str) -> End:
         if isinstance(end, Ensemble):
@@ -61,10 +82,10 @@ class Connection:
         """The whole object that `post` is (a part of)."""
         return self.post.target if isinstance(self.post, ObjView) else self.post
 
-    def _check_shapes(self) -> None:
+    def _check_shapes(self, transform: Transform | None) -> None:
         shape = output_shape(self.pre_obj)
-        for transform in self.chain():
-            shape = transform.output_shape(shape)
+        for part in self._chain(transform):
+            shape = part.output_shape(shape)
         wanted = input_shape(self.post_obj)
         if shape != wanted:
             raise NetworkError(
@@ -74,10 +95,13 @@ class Connection:
 
     def chain(self) -> tuple[Transform, ...]:
         """The maps that lead from the whole of `pre` to the whole of `post`, in order."""
+        return self._chain(self.transform)
+
+    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
         maps: list[Transform] = []
         if isinstance(self.pre, ObjView):
             maps.append(self.pre.select(output_shape(self.pre.target)))
-        maps += flatten(self.transform)
+        maps += flatten(transform)
         if isinstance(self.post, ObjView):
             maps.append(self.post.place(input_shape(self.post.target))[1])
         return tuple(maps)

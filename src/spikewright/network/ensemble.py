@@ -29,7 +29,9 @@ class Ensemble:
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
     whose response is not linear it acts on the spiking instead; LIF refuses it.
     `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron) or an array, in
-    spikes. Both are attributes that may be changed, and so is `neuron_type`.
+    spikes. Both are attributes that may be changed, and so are `gain`, `bias` and `neuron_type`.
+
+    Raises `NetworkError` for values that are not finite numbers, one or one a neuron.
     """
 
     def __init__(
@@ -56,8 +58,8 @@ class Ensemble:
         self.neuron_type = LIF() if neuron_type is None else neuron_type
         if (gain is None) != (bias is None):
             raise NetworkError(f"{self!r}: gain and bias must be given both or neither")
-        self.gain = None if gain is None else self._per_neuron("gain", gain)
-        self.bias = None if bias is None else self._per_neuron("bias", bias)
+        self.gain = gain
+        self.bias = bias
         self.max_rates = self._range_or_values("max_rates", max_rates)
         self.intercepts = self._range_or_values("intercepts", intercepts)
         self.seed = as_seed(seed, f"{self!r}")
@@ -90,6 +92,24 @@ class Ensemble:
         return self._per_neuron(name, value)
 
     @property
+    def gain(self) -> NDArray | None:
+        """What a neuron's input is multiplied by, unscaled; None: from rates and intercepts."""
+        return self._gain
+
+    @gain.setter
+    def gain(self, value: ArrayLike | None) -> None:
+        self._gain = None if value is None else self._per_neuron("gain", value)
+
+    @property
+    def bias(self) -> NDArray | None:
+        """The constant part of a neuron's current, unscaled; None as for `gain`."""
+        return self._bias
+
+    @bias.setter
+    def bias(self, value: ArrayLike | None) -> None:
+        self._bias = None if value is None else self._per_neuron("bias", value)
+
+    @property
     def neuron_type(self) -> NeuronType:
         """The neurons' equation; a type that refuses the present `rate_scale` is an error."""
         return self._neuron_type
@@ -110,7 +130,9 @@ class Ensemble:
     def rate_scale(self, value: ArrayLike) -> None:
         scale = self._per_neuron("rate_scale", value)
         if not np.all(scale > 0):
-            raise NetworkError(f"{self!r}: rate_scale must be above 0, got {float(np.min(scale))!r}")
+            raise NetworkError(
+                f"{self!r}: rate_scale must be above 0, got {float(np.min(scale))!r}"
+            )
         self._check_scaling(self._neuron_type, scale)
         self._rate_scale = scale
 

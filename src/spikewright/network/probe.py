@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from spikewright.errors import NetworkError
@@ -10,6 +9,7 @@ from spikewright.network.connection import Connection
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
 from spikewright.network.node import Node
+from spikewright.network.shapes import is_number
 from spikewright.network.synapses import as_synapse
 
 PROBEABLE = {
@@ -53,7 +53,7 @@ class Probe:
             )
         if isinstance(target, Neurons):
             self._check_neurons(target.ensemble)
-        if sample_every is not None and not 0 < sample_every < math.inf:
+        if sample_every is not None and not (is_number(sample_every) and sample_every > 0):
             raise NetworkError(f"{self!r}: sample_every must be above 0 s, got {sample_every!r}")
         self.sample_every = sample_every
         self.synapse = as_synapse(synapse, f"{self!r}")

@@ -1,4 +1,4 @@
-"""Shapes and seeds as users give them."""
+"""Shapes, seeds and numbers as users give them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
 
@@ -40,3 +41,17 @@ def as_seed(value: Any, what: str) -> int | None:
 def is_whole(value: Any) -> bool:
     """Whether a value is an integer (and no truth value)."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite real number (and no truth value)."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def as_real(value: Any) -> NDArray:
+    """Values as a float64 array; `TypeError` or `ValueError` unless they are real numbers."""
+    given = np.asarray(value)
+    if np.iscomplexobj(given):
+        raise TypeError("its values are complex")
+    return np.asarray(given, np.float64)

@@ -1,0 +1,81 @@
+"""What a user gives to run: arrays by input name, of one batch size, and a number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.network import Node
+from spikewright.network.shapes import as_real, is_whole
+
+
+def as_arrays(x: Any, inputs: Mapping[str, Node]) -> dict[str, NDArray]:
+    """`{input name: float64 array}` of one array or a `{name: array}`; any framework's tensors do.
+
+    Raises `SimulationError` where names do not match the inputs, or values are not finite numbers.
+    """
+    if not isinstance(x, Mapping):
+        if len(inputs) != 1:
+            raise SimulationError(f"the network has inputs {list(inputs)}: give {{name: array}}")
+        x = {next(iter(inputs)): x}
+    if set(x) != set(inputs):
+        raise SimulationError(f"inputs are {list(inputs)}, got {list(x)}")
+    return {name: _as_array(name, value) for name, value in x.items()}
+
+
+def _as_array(name: str, value: Any) -> NDArray:
+    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
+        value = getattr(value, method)() if hasattr(value, method) else value
+    try:
+        array = as_real(value)
+    except (TypeError, ValueError) as error:
+        raise SimulationError(f"input {name!r} is not an array of numbers: {error}") from None
+    if not np.all(np.isfinite(array)):
+        raise SimulationError(f"input {name!r} holds NaN or infinity")
+    return array
+
+
+def batch_of(arrays: Mapping[str, NDArray]) -> int:
+    """The batch size that all arrays share; raises `SimulationError` for several, and for none."""
+    sizes = {len(array) if array.ndim else 0 for array in arrays.values()}
+    if len(sizes) > 1:
+        raise SimulationError(f"inputs have different batch sizes: {sorted(sizes)}")
+    (size,) = sizes
+    if size == 0:
+        raise SimulationError("the input holds no samples: give at least one, batch axis first")
+    return size
+
+
+def as_feeds(
+    arrays: Mapping[str, NDArray], inputs: Mapping[str, Node], steps: int | None
+) -> tuple[dict[Node, NDArray], int]:
+    """Inputs as `{node: (batch, steps or 1, *shape)}`, and the number of steps.
+
+    Raises `SimulationError` for shapes that do not fit and steps that are no whole number above 0.
+    """
+    if steps is not None and not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"steps must be a whole number above 0, got {steps!r}")
+    feeds: dict[Node, NDArray] = {}
+    for name, node in inputs.items():
+        array = arrays[name]
+        held = array.shape[1:] == node.shape_out
+        if not held and (array.ndim < 2 or array.shape[2:] != node.shape_out):
+            shape = ", ".join(map(str, node.shape_out))
+            raise SimulationError(
+                f"input {name!r} must be (batch, {shape}) held constant or "
+                f"(batch, steps, {shape}), got shape {array.shape}"
+            )
+        if not held:
+            steps = array.shape[1] if steps is None else steps
+            if array.shape[1] != steps:
+                raise SimulationError(f"input {name!r} has {array.shape[1]} steps, the run {steps}")
+        feeds[node] = array[:, None] if held else array
+    if not steps:
+        raise SimulationError(
+            f"give a number of steps above 0 for input that is held constant, got steps={steps!r}"
+        )
+    return feeds, steps

@@ -1,0 +1,19 @@
+"""The settings that every run has, checked in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikewright.engines.grid import PRECISIONS
+from spikewright.errors import SpikewrightError
+from spikewright.network.shapes import is_number, is_whole
+
+
+def check_settings(dt: Any, precision: Any, batch_size: Any, error: type[SpikewrightError]) -> None:
+    """Raise `error` for a step, a precision or a batch size that no run can have."""
+    if not (is_number(dt) and dt > 0):
+        raise error(f"dt must be above 0 s, got {dt!r}")
+    if precision not in PRECISIONS:
+        raise error(f"precision must be one of {PRECISIONS}, got {precision!r}")
+    if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
+        raise error(f"batch_size must be None or a whole number from 1, got {batch_size!r}")
