@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Kernel
@@ -35,10 +36,10 @@ from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Shape
 
-# Sizes of the work, in values of the widest signal. A chunk of samples gives each call enough to
-# do while voltage, current and counts of one step stay in the second-level cache; a block of its
-# steps gives products enough rows while a layer's output stays in the third.
-_CHUNK_VALUES = 175_000
+# Sizes of the work, in values of the widest signal. A chunk of samples gives each thread enough to
+# do in a call while voltage, current and counts of one step stay in its second-level cache; a block
+# of its steps gives products enough rows while a layer's output stays in the third.
+_CHUNK_VALUES = 175_000  # per thread
 _BLOCK_VALUES = 1_400_000
 _MOST_VALUES = 16_000_000  # of a block that is made longer so that products have _ROWS rows
 _ROWS = 16
@@ -56,9 +57,9 @@ class TorchEngine(Engine):
     exact = False
     bound = (
         "the reference engine's spikes wherever sums are exact in the precision; elsewhere the "
-        "order in which sums are rounded depends on batch and block: a current moves by about "
-        "1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes, and integrators "
-        "with the same input stay within one spike of each other at every step"
+        "order in which sums are rounded depends on batch, block and threads: a current moves by "
+        "about 1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes, and "
+        "integrators with the same input stay within one spike of each other at every step"
     )
 
     def __init__(self, device: Any = None) -> None:
@@ -105,7 +106,8 @@ class TorchEngine(Engine):
     def chunk_samples(self, program: Program, batch: int) -> int:
         if self.device.type != "cpu":
             return batch
-        chunks = max(1, round(batch * _widest(program) / _CHUNK_VALUES))
+        wanted = _CHUNK_VALUES * torch.get_num_threads()
+        chunks = max(1, round(batch * _widest(program) / wanted))
         return -(-batch // chunks)
 
     def block_steps(self, program: Program, batch: int) -> int:
