@@ -26,6 +26,11 @@ from numpy.typing import NDArray
 from spikewright.errors import DamagedFileError
 
 FORMAT = 1
+_LOADERS = {
+    "conversion": " Read it with spikewright.load.",
+    "network": " Read it with spikewright.network.load.",
+    "graph": " Read it with spikewright.graph.load.",
+}
 
 
 class Encoder:
@@ -201,7 +206,9 @@ def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
             f"{source}: written in format {version!r}, this version reads format {FORMAT}."
         )
     if found != what:
-        raise DamagedFileError(f"{source}: holds a {found!r}, a {what!r} was expected.")
+        raise DamagedFileError(
+            f"{source}: holds a {found!r}, a {what!r} was expected.{_LOADERS.get(str(found), '')}"
+        )
     if not intact:
         raise DamagedFileError(
             f"{source}: its content does not match its checksum, so it was damaged after it was "

@@ -88,7 +88,10 @@ def test_other_files_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="not a readable Spikewright file"):
         load(tmp_path / "text.sw")
     _storage.write(tmp_path / "other.sw", "graph", {}, {})
-    with pytest.raises(DamagedFileError, match="holds a 'graph', a 'network' was expected"):
+    with pytest.raises(
+        DamagedFileError,
+        match=r"holds a 'graph', a 'network' was expected\. Read it with spik",
+    ):
         load(tmp_path / "other.sw")
 
 

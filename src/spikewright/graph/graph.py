@@ -27,7 +27,7 @@ class Node:
     source_kind: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Graph:
     """Immutable; `nodes` are in topological order, `outputs` maps output names to node names.
 
@@ -40,6 +40,9 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: Mapping[str, str]
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Graph of {len(self.nodes)} layers>"
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -1,0 +1,124 @@
+"""Writes docs/reference.md from the docstrings of everything public.
+
+    python scripts/reference.py
+
+A test compares the file with what this makes, so run it after changing a public name or the first
+line of its docstring.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import spikewright
+from spikewright import engines, errors, measure, network
+from spikewright.conversion import Trace
+
+TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
+HEAD = """# Reference
+
+Written by `scripts/reference.py` from the docstrings, of which these are the first sentences:
+`help(name)` shows the rest (shapes, units, what is raised, and where a formula is from). `sw` is
+`import spikewright as sw`. [The command line](cli.md) has a page of its own,
+[CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform or an
+engine, and [architecture](architecture.md) where things are.
+"""
+CONVERSION = ("convert", "load", "Conversion", "Run", "Window")
+MODELLING = (
+    "Network",
+    "Node",
+    "Ensemble",
+    "Connection",
+    "Probe",
+    "Simulator",
+    "MaxPool",
+    "engines",
+)
+MEMBERS = ("Conversion", "Run", "Network", "Simulator")  # names whose methods are listed too
+
+
+def topics() -> dict[str, dict[str, Any]]:
+    """Every public name of each topic, as a user writes it, with its object."""
+    public = {name: getattr(spikewright, name) for name in spikewright.__all__}
+    neurons = [n for n, o in public.items() if _is(o, spikewright.NeuronType)]
+    synapses = [n for n, o in public.items() if _is(o, spikewright.Synapse)]
+    transforms = [n for n, o in public.items() if _is(o, spikewright.Transform)]
+
+    def of(names: Any) -> dict[str, Any]:
+        listed: dict[str, Any] = {}
+        for name in names:
+            listed[f"sw.{name}"] = public[name]
+            if name in MEMBERS:
+                listed.update(_members(name, public[name]))
+        return listed
+
+    return {
+        "Conversion": {**of(CONVERSION), **_members("Conversion.trace", Trace)},
+        "Modelling": {
+            **of(MODELLING),
+            "sw.network.save": network.save,
+            "sw.network.load": network.load,
+            **of(["engines"]),
+            "sw.engines.available": engines.available,
+        },
+        "Neuron types": of(neurons),
+        "Synapses": of(synapses),
+        "Transforms": of(transforms),
+        "Measuring": _module("sw.measure", measure, skip=("Run", "Window", "Readout")),
+        "Errors": _module("sw.errors", errors),
+    }
+
+
+def _is(item: Any, base: type) -> bool:
+    return isinstance(item, type) and issubclass(item, base)
+
+
+def _members(name: str, cls: type) -> dict[str, Any]:
+    """Public methods and properties that the class itself defines."""
+    return {
+        f"{name}.{key}": member
+        for key, member in vars(cls).items()
+        if not key.startswith("_")
+        and (callable(member) or isinstance(member, property | classmethod))
+    }
+
+
+def _module(prefix: str, module: ModuleType, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Everything public that is written in a module or its parts."""
+    names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    return {
+        f"{prefix}.{name}": item
+        for name in names
+        if name not in skip
+        and getattr(item := getattr(module, name), "__module__", "").startswith("spikewright")
+    }
+
+
+def first_line(item: Any) -> str:
+    """The first sentence of a docstring, on one line."""
+    target = item.__func__ if isinstance(item, classmethod) else item
+    text = inspect.getdoc(target) or ""
+    return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".:") + "."
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for topic, names in topics().items():
+        rows = [
+            f"| `{n}` | {first_line(item).replace('|', chr(92) + '|')} |"
+            for n, item in names.items()
+        ]
+        parts.append("\n".join([f"## {topic}\n", "| name | what it is |", "|---|---|", *rows, ""]))
+    return "\n".join(parts)
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")
