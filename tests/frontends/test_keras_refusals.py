@@ -37,7 +37,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (L.Dense(2, activation="elu", name="odd"), "Dense", (3,), "activation 'elu' is unknown"),
     (L.Dense(2, activation=np.tanh, name="odd"), "Dense", (3,), "activation 'tanh' is unknown"),
     (L.Conv1D(2, 2, activation=lambda x: x, name="odd"), "Conv1D", (3, 1), "'<lambda>' is unknown"),
-    (L.ReLU(max_value=3.0, name="odd"), "ReLU", (3,), "max_value=3.0"),
+    (L.ReLU(max_value=3.0, threshold=1.0, name="odd"), "ReLU", (3,), "max_value=3.0"),
     (L.ReLU(threshold=1.0, name="odd"), "ReLU", (3,), "threshold=1.0"),
     (L.ReLU(max_value=6.0, negative_slope=0.1, name="odd"), "ReLU", (3,), "negative_slope=0.1"),
     (L.Softmax(axis=(1, 2), name="odd"), "Softmax", (3, 2), "axes"),
@@ -86,7 +86,7 @@ def test_all_refusals_are_listed_together() -> None:
     x = keras.Input((5, 3), name="x")
     y = L.LSTM(3, name="recurrent")(x)
     y = L.Dense(3, activation="selu", name="dense")(inner(y))
-    y = L.ReLU(max_value=2.0, name="capped")(y)
+    y = L.ReLU(max_value=2.0, threshold=0.5, name="capped")(y)
     found = refusals_of(keras.Model(x, L.Lambda(lambda v: v, name="code")(y)))
     assert list(found) == ["recurrent", "in/d", "dense", "capped", "code"]
     with pytest.raises(UnsupportedLayerError, match="5 layers cannot be read"):

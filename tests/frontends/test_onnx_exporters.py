@@ -120,6 +120,22 @@ def test_torchvision(name: str, dynamo: bool) -> None:
     assert len(source.graph) > 40
 
 
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_every_activation_of_the_torch_exporters(dynamo: bool) -> None:
+    """Softplus is exported as a choice between two formulas, ReLU written as clamp as Max."""
+
+    class Activations(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = nn.functional.softplus(30 * x) + x.clamp(min=0) + x.clamp(max=0.2)
+            x = x + nn.functional.hardtanh(x) + torch.maximum(x, torch.full((1,), 0.1))
+            return torch.sigmoid(x) + torch.tanh(x) + nn.functional.leaky_relu(x, 0.2)
+
+    module = Activations()
+    proto = export(module, torch.randn(2, 3, 4), dynamo)
+    assert ({"Greater", "Where", "Max"} <= {node.op_type for node in proto.graph.node}) is dynamo
+    equals_module(agrees(proto), module)
+
+
 def functional_model() -> keras.Model:
     """A channels-last network with most of the layers that Keras's exporter spells out."""
     keras.utils.set_random_seed(0)

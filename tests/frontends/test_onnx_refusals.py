@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_helpers import model, random, single
+from onnx_helpers import model, node, random, single
 
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import read
@@ -64,6 +64,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("Clip", {"operands": [floats(1, 2)]}, r"its min has shape \(2,\)"),
     ("Clip", {"operands": [np.float32(2), np.float32(1)]}, "bounds are 2.0 and 1.0"),
     ("Clip", {"operands": [np.float32("nan")]}, "bounds are nan"),
+    ("Max", {"operands": [floats(1, 2, 3, 4, 5, 6)]}, "bound is not one number"),
+    ("Min", {"operands": [np.float32(1), np.float32(2)]}, "bound is not one number"),
+    ("Max", {"operands": [np.float32("nan")]}, "bounds are nan"),
     ("Softmax", {"opset": 11}, r"over all of the axes of extents \(3, 6, 6\) together"),
     ("Softmax", {"axis": 0}, "axis 0 .* not one beside the batch"),
     ("Softmax", {"axis": -4}, "axis -4 .* not one beside the batch"),
@@ -367,4 +370,20 @@ def test_values_that_are_no_tensors(kind: str) -> None:
     sparse.values.CopyFrom(helper.make_tensor("w", TensorProto.FLOAT, [1], [2.0]))
     sparse.indices.CopyFrom(helper.make_tensor("i", TensorProto.INT64, [1], [1]))
     with pytest.raises(UnsupportedLayerError, match=r"'add'.*sparse initialiser"):
+        read(proto)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "chosen", "smooth"), [(5.0, "x", "x"), (20.0, "h", "x"), (20.0, "x", "h")]
+)
+def test_only_softplus_itself_may_choose_between_values(threshold, chosen, smooth):
+    """A choice that would change values, or is between other ones, is refused at the choice."""
+    nodes = [
+        node("Tanh", "x", "h", "h"),
+        node("Softplus", smooth, "s", "s"),
+        node("Greater", "x t", "c", "greater"),
+        node("Where", f"c {chosen} s", "y", "choice"),
+    ]
+    proto = model(nodes, {"x": ("n", 3)}, ["y"], {"t": np.float32(threshold)})
+    with pytest.raises(UnsupportedLayerError, match=r"'choice' \(Where\)"):
         read(proto)

@@ -137,6 +137,7 @@ CASES: dict[str, _Case] = {
     "aten.hardtanh.default": _with(0, 6),
     "aten.clamp.default": _with(0, 6.0),
     "aten.clamp_min.default": _with(0),
+    "aten.clamp_max.default": _with(0.3),
     "aten.clip.default": _with(0),
     "aten.threshold.default": _with(0, 0),
     "aten.leaky_relu.default": _with(0.2),

@@ -51,6 +51,14 @@ class Missing:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Above(Missing):
+    """The truth values of `signal > threshold`, which only exported activations can use."""
+
+    signal: str = ""
+    threshold: float = 0.0
+
+
 Value = Signal | Constant | Missing
 
 

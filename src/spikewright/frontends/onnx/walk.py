@@ -10,6 +10,7 @@ from spikewright.errors import DamagedFileError
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import (
+    Above,
     Blocked,
     Constant,
     Missing,
@@ -110,6 +111,8 @@ class Walk:
             if node.op_type == "Size":
                 return [size_constant(shape, self.inputs.batches)]
             return [shape_constant(shape, self.inputs.batches, attributes)]
+        if standard and node.op_type == "Greater" and (above := _comparison(inputs)):
+            return [above]
         if standard and node.op_type in FOLDABLE:
             if all(value is None or isinstance(value, Constant) for value in inputs):
                 known = [value if isinstance(value, Constant) else None for value in inputs]
@@ -132,6 +135,15 @@ class Walk:
         )
         names = reader(view)
         return [Signal(name) for name in ([names] if isinstance(names, str) else names)]
+
+
+def _comparison(inputs: tuple[Value | None, ...]) -> Above | None:
+    """What `Greater` gives for a signal and one number, or None for anything else."""
+    match inputs:
+        case (Signal(name), Constant(worlds)) if all(world.size == 1 for world in worlds):
+            why = "it reads whether values lie above a threshold, which is no real number"
+            return Above(why, name, float(worlds[0].ravel()[0]))
+    return None
 
 
 def _attributes(node: Any) -> dict[str, Any]:

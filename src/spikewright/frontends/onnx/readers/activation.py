@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.clipping import clip_steps
+from spikewright.frontends.onnx.node import Above, OnnxNode, Unreadable
+from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
-from spikewright.graph.layers import Activation, Identity, ScaleShift
+from spikewright.graph.layers import Activation, Identity
 
 _BY_OPERATOR = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus"}
 _UNBOUNDED = 3.4e38  # the standard's default bounds are float32's largest numbers
@@ -29,32 +31,51 @@ def leaky_relu(node: OnnxNode) -> str:
 
 @reads("Clip")
 def clip(node: OnnxNode) -> str:
-    """`relu` or `relu6`; other bounds are one of those between two affine maps, exactly.
+    """`relu` or `relu6`; other bounds are one of those between two affine maps, exactly."""
+    return _clipped(node, 0, _bound(node, "min", 1, -math.inf), _bound(node, "max", 2, math.inf))
 
-    `min(max(x, a), b) = a + w relu6((x - a) / w)` with `w = (b - a) / 6`, `max(x, a) =
-    a + relu(x - a)`, and `min(x, b) = b - relu(b - x)`.
-    """
-    low, high = _bound(node, "min", 1, -math.inf), _bound(node, "max", 2, math.inf)
-    if not low < high:
-        raise Unreadable(f"its bounds are {low} and {high}: nothing lies between them")
-    if math.isinf(low) and math.isinf(high):
+
+@reads("Max", "Min")
+def extremum(node: OnnxNode) -> str:
+    """The larger, or smaller, of a signal and constants of one value: a bound on one side."""
+    signals = [i for i in range(len(node.inputs)) if not node.is_constant(i)]
+    if len(signals) != 1:
+        for index in signals:
+            node.signal(index)  # raises where a refusal explains the input already
+        raise Unreadable(*reason_for("", node.kind))
+    if len(node.inputs) == 1:
         return node.add(Identity(), node.signal(0))
-    if math.isinf(low):
-        offset, width = high, -1.0
-    else:
-        offset, width = low, 1.0 if math.isinf(high) else (high - low) / 6.0
-    function = "relu" if math.isinf(high - low) else "relu6"
-    if offset == 0.0 and width == 1.0:
-        return node.add(Activation(function), node.signal(0))
-    scaled = node.add(_affine(1.0 / width, -offset / width), node.signal(0), part="scaled")
-    bounded = node.add(Activation(function), scaled, part=function)
-    return node.add(_affine(width, offset), bounded)
+    constants = [node.parameter(i) for i in range(len(node.inputs)) if i != signals[0]]
+    bounds = np.unique(np.concatenate([np.ravel(constant) for constant in constants]))
+    if bounds.size != 1 or any(constant.size > 1 for constant in constants):
+        raise Unreadable("its bound is not one number", "Use one bound for all values")
+    low, high = (bounds[0], math.inf) if node.kind == "Max" else (-math.inf, bounds[0])
+    return _clipped(node, signals[0], float(low), float(high))
 
 
-def _affine(scale: float, shift: float) -> ScaleShift:
-    return ScaleShift(
-        None if scale == 1.0 else np.array(scale), None if shift == 0.0 else np.array(shift)
-    )
+def _clipped(node: OnnxNode, index: int, low: float, high: float) -> str:
+    try:
+        steps = clip_steps(low, high)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+    value = node.signal(index)
+    for part, layer in steps:
+        value = node.add(layer, value, part=part)
+    return value
+
+
+@reads("Where")
+def exported_softplus(node: OnnxNode) -> str:
+    """`where(x > t, x, softplus(x))`, PyTorch's softplus: above `t` the two differ by rounding."""
+    above = node.inputs[0]
+    if isinstance(above, Above) and node.signal(1) == above.signal:
+        name, t = node.signal(2), above.threshold
+        made = next(made for made in node.builder.nodes if made.name == name)
+        smooth = isinstance(made.layer, Activation) and made.layer.function == "softplus"
+        exact = t > 0 and math.log1p(math.exp(-t)) / t <= 2.0**-24  # below float32's rounding
+        if smooth and exact and made.inputs == (above.signal,):
+            return name
+    raise Unreadable(*reason_for("", node.kind))
 
 
 def _bound(node: OnnxNode, name: str, index: int, unbounded: float) -> float:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from spikewright.frontends.clipping import clip_steps
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import Activation
@@ -23,19 +24,22 @@ def _simple(call: Call) -> Value:
     return call.add(Activation(_SIMPLE[call.target]), call.value("self"))
 
 
-@reads("aten.hardtanh.default", "aten.clamp.default", "aten.clamp_min.default", "aten.clip.default")
+@reads(
+    "aten.hardtanh.default",
+    "aten.clamp.default",
+    "aten.clamp_min.default",
+    "aten.clamp_max.default",
+    "aten.clip.default",
+)
 def _clipped(call: Call) -> Value:
-    low = call.get("min_val", call.get("min"))
-    high = call.get("max_val", call.get("max"))
-    functions = {(0, None): "relu", (0, math.inf): "relu", (0, 6): "relu6"}
-    function = functions.get((low, high))
-    if function is None:
-        raise Cannot(
-            f"it limits values to [{low}, {high}]; only [0, inf) (ReLU) and [0, 6] (ReLU6) can be "
-            "read",
-            "Use one of them, and scale the neighbouring weights.",
+    low, high = call.get("min_val", call.get("min")), call.get("max_val", call.get("max"))
+    try:
+        steps = clip_steps(
+            -math.inf if low is None else float(low), math.inf if high is None else float(high)
         )
-    return call.add(Activation(function), call.value("self"))
+    except ValueError as error:
+        raise Cannot(str(error)) from None
+    return call.chain(call.value("self"), *steps)
 
 
 @reads("aten.threshold.default")

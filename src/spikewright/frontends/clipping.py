@@ -1,0 +1,42 @@
+"""Limiting values to an interval, in terms of the graph's `relu` and `relu6`, exactly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from spikewright.graph.layers import Activation, Identity, Layer, ScaleShift
+
+Steps = tuple[tuple[str, Layer], ...]
+
+
+def clip_steps(low: float, high: float) -> Steps:
+    """`min(max(x, low), high)` as layers one after another, each with a name for its part.
+
+    `low + w relu6((x - low) / w)` with `w = (high - low) / 6`, `max(x, low) = low + relu(x - low)`,
+    and `min(x, high) = high - relu(high - x)`. Bounds may be infinite. Raises `ValueError` unless
+    `low < high`.
+    """
+    if not low < high:
+        raise ValueError(f"its bounds are {low} and {high}: nothing lies between them")
+    if math.isinf(low) and math.isinf(high):
+        return (("", Identity()),)
+    if math.isinf(low):
+        offset, width = high, -1.0
+    else:
+        offset, width = low, 1.0 if math.isinf(high) else (high - low) / 6.0
+    function = "relu" if math.isinf(high - low) else "relu6"
+    if offset == 0.0 and width == 1.0:
+        return (("", Activation(function)),)
+    return (
+        ("scaled", _affine(1.0 / width, -offset / width)),
+        (function, Activation(function)),
+        ("", _affine(width, offset)),
+    )
+
+
+def _affine(scale: float, shift: float) -> ScaleShift:
+    return ScaleShift(
+        None if scale == 1.0 else np.array(scale), None if shift == 0.0 else np.array(shift)
+    )
