@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spikewright._optional import require
-from spikewright.frontends.clipping import Steps, clip_steps
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -15,6 +14,7 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axis,
 )
+from spikewright.graph.clipping import Steps, clip_steps
 from spikewright.graph.layers import Activation, Layer
 
 NAMED: Mapping[str, Mapping[str, float]] = {

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from spikewright.frontends.clipping import clip_steps
 from spikewright.frontends.onnx.node import Above, OnnxNode, Unreadable
 from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
+from spikewright.graph.clipping import clip_steps
 from spikewright.graph.layers import Activation, Identity
 
 _BY_OPERATOR = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus"}

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from spikewright.frontends.clipping import clip_steps
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.graph.clipping import clip_steps
 from spikewright.graph.layers import Activation
 
 _SIMPLE = {
