@@ -35,6 +35,7 @@ MODELLING = (
     "Probe",
     "Simulator",
     "MaxPool",
+    "Windows",
     "engines",
 )
 MEMBERS = ("Conversion", "Run", "Network", "Simulator")  # names whose methods are listed too

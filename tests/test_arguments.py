@@ -225,3 +225,25 @@ def test_an_ensemble_refuses_gains_that_do_not_fit_whenever_they_are_set(attribu
     ensemble = sw.convert(models.mlp(), spiking=True).layers["act1"]
     with pytest.raises(NetworkError, match=attribute):
         setattr(ensemble, attribute, value)
+
+
+MISTYPED = {
+    "tau_rc": lambda v: sw.LIF(tau_rc=v),
+    "min_voltage": lambda v: sw.LIF(min_voltage=v),
+    "tau_ref": lambda v: sw.Tanh(tau_ref=v),
+    "voltage_floor": lambda v: sw.IntegrateAndFire(voltage_floor=v),
+    "amplitude": lambda v: sw.SpikingRectifiedLinear(amplitude=v),
+    "negative_slope": lambda v: sw.LeakyReLU(v),
+    "max_value": lambda v: sw.ClippedReLU(v),
+    "Lowpass.tau": sw.Lowpass,
+    "Alpha.tau": sw.Alpha,
+    "LinearFilter.num": lambda v: sw.LinearFilter(v, [1.0]),
+}
+
+
+@pytest.mark.parametrize("value", ["fast", True, np.nan, [1.0, "a"], 1j])
+@pytest.mark.parametrize("name", MISTYPED)
+def test_parameters_are_real_numbers(name, value):
+    """Neuron types and synapses name the parameter and what it was given, whatever that is."""
+    with pytest.raises(NetworkError, match=name):
+        MISTYPED[name](value)

@@ -1,6 +1,7 @@
 """Spikewright: a trained network in, a spiking network out, and what every choice costs."""
 
 from spikewright import engines
+from spikewright._windows import Windows
 from spikewright.conversion import Conversion
 from spikewright.measure import Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
@@ -84,6 +85,7 @@ __all__ = [
     "Tanh",
     "Transform",
     "Window",
+    "Windows",
     "convert",
     "engines",
     "load",

@@ -21,15 +21,23 @@ Pairs = tuple[tuple[int, int], ...]
 class Windows:
     """The geometry of sliding windows over `len(size)` spatial axes.
 
-    With `ceil_mode` a last window that reaches beyond the padded input is kept if it starts inside
+    `stride` is `size` and `dilation` one where they are not given, and there is no `padding`. With
+    `ceil_mode` a last window that reaches beyond the padded input is kept if it starts inside
     the input or its leading padding (PyTorch's rule).
     """
 
     size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: Pairs
-    dilation: tuple[int, ...]
+    stride: tuple[int, ...] = ()
+    padding: Pairs = ()
+    dilation: tuple[int, ...] = ()
     ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        rank = len(self.size) if isinstance(self.size, tuple) else 0
+        defaults = {"stride": self.size, "padding": ((0, 0),) * rank, "dilation": (1,) * rank}
+        for name, value in defaults.items():
+            if getattr(self, name) == ():
+                object.__setattr__(self, name, value)
 
     def output_extent(self, spatial: Sequence[int]) -> tuple[int, ...]:
         """Number of windows along each spatial axis of an input of extent `spatial`."""

@@ -283,8 +283,8 @@ def refused_networks() -> list[tuple[sw.Network, str]]:
     found.append((seven, r"a label must be text to be saved, got 3"))
     with sw.Network() as eight:
         sw.Ensemble(1, neuron_type=sw.LeakyReLU(np.float64(0.5)), label="fine")
-        sw.Ensemble(1, neuron_type=sw.IntegrateAndFire(voltage_floor=True), label="cells")
-    found.append((eight, r"'cells'> cannot be saved: IntegrateAndFire.voltage_floor cannot"))
+        sw.Ensemble(1, neuron_type=sw.LIF(skewed_scaling="no"), label="cells")  # type: ignore[arg-type]
+    found.append((eight, r"'cells'> cannot be saved: LIF.skewed_scaling cannot"))
     middle = sw.Network()
     nine, ten = sw.Network(), sw.Network()
     ten.add(middle), nine.add(middle), nine.add(ten)

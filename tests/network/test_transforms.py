@@ -237,3 +237,13 @@ def test_registering_a_name_twice_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("'Dense' is registered already")):
         register(type("Dense", (sw.Dense,), {}))
     assert TRANSFORMS["Dense"] is sw.Dense
+
+
+def test_windows_lie_side_by_side_unless_more_is_said():
+    """Pools step by their size, convolutions by one, and neither pads or dilates of itself."""
+    assert sw.Windows((2, 3)) == sw.Windows((2, 3), (2, 3), ((0, 0), (0, 0)), (1, 1))
+    kernel = np.random.default_rng(0).standard_normal((4, 2, 3, 3))
+    assert sw.Convolution(kernel).windows == Windows((3, 3), ONES, NONE, ONES)
+    assert sw.SumPool(sw.Windows((2, 3))).output_shape((5, 4, 6)) == (5, 2, 2)
+    assert sw.MaxPool(sw.Windows((2, 2)), channels_last=True).output_shape((4, 6, 5)) == (2, 3, 5)
+    assert sw.Convolution(kernel).output_shape((2, 5, 6)) == (4, 3, 4)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.shapes import is_number
 
 Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
 _METHODS = ("zoh", "bilinear", "euler", "backward_diff")
@@ -62,10 +63,11 @@ class LinearFilter(Synapse):
 
     def __post_init__(self) -> None:
         for name in ("num", "den"):
-            values = tuple(float(v) for v in np.atleast_1d(getattr(self, name)))
-            object.__setattr__(self, name, values)
-            if not np.all(np.isfinite(values)):
-                raise NetworkError(f"LinearFilter.{name} must be finite, got {values}")
+            given = getattr(self, name)
+            values = tuple(np.atleast_1d(given).tolist())
+            if not all(map(is_number, values)):
+                raise NetworkError(f"LinearFilter.{name} must be finite numbers, got {given!r}")
+            object.__setattr__(self, name, tuple(map(float, values)))
         if not any(self.den) or len(np.trim_zeros(self.num, "f")) > len(
             np.trim_zeros(self.den, "f")
         ):
@@ -137,7 +139,7 @@ def as_synapse(value: Any, where: str) -> Synapse | None:
 
 
 def _check_tau(owner: Synapse, tau: float) -> None:
-    if not (np.isfinite(tau) and tau >= 0):
+    if not (is_number(tau) and tau >= 0):
         raise NetworkError(f"{type(owner).__name__}.tau must be 0 s or more, got {tau!r}")
 
 

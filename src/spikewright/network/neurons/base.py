@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.shapes import is_number
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
@@ -165,7 +166,7 @@ def register(cls: T) -> T:
 def check_positive(owner: object, **values: float) -> None:
     """Raise `NetworkError` unless every value is a finite number above zero."""
     for name, value in values.items():
-        if not (np.isfinite(value) and value > 0):
+        if not (is_number(value) and value > 0):
             raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
 
 

@@ -21,6 +21,7 @@ from spikewright.network.neurons.base import (
     check_positive,
     register,
 )
+from spikewright.network.shapes import is_number
 
 _TINY = 1e-200  # keeps a division finite
 
@@ -89,8 +90,9 @@ class LIF(NeuronType):
 
     def __post_init__(self) -> None:
         check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
-        if not self.min_voltage <= 0:
-            raise NetworkError(f"LIF.min_voltage must be 0 or below, got {self.min_voltage!r}")
+        floor = self.min_voltage
+        if not ((is_number(floor) or floor == -math.inf) and floor <= 0):
+            raise NetworkError(f"LIF.min_voltage must be 0 or below, got {floor!r}")
 
     @property
     def scaling(self) -> Scaling:  # type: ignore[override]

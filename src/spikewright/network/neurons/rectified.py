@@ -19,7 +19,7 @@ from spikewright.network.neurons.base import (
     check_positive,
     register,
 )
-from spikewright.network.shapes import is_whole
+from spikewright.network.shapes import is_number, is_whole
 
 
 class _Linear(NeuronType):
@@ -96,10 +96,11 @@ class IntegrateAndFire(_Linear):
 
     def __post_init__(self) -> None:
         check_positive(self, amplitude=self.amplitude)
-        if self.voltage_floor is not None and not self.voltage_floor >= 0:
+        floor = self.voltage_floor
+        if floor is not None and not (is_number(floor) and floor >= 0):
             raise NetworkError(
                 f"IntegrateAndFire.voltage_floor is how many spikes the voltage may fall below "
-                f"zero: it must be 0 or more, got {self.voltage_floor!r}"
+                f"zero: it must be 0 or more, got {floor!r}"
             )
         cap = self.max_spikes_per_step
         if cap is not None and not (is_whole(cap) and cap >= 1):
@@ -174,5 +175,5 @@ class SpikingLeakyReLU(_Linear):
 
 
 def _check_slope(owner: NeuronType, slope: float) -> None:
-    if not np.isfinite(slope):
+    if not is_number(slope):
         raise NetworkError(f"{type(owner).__name__}.negative_slope must be finite, got {slope!r}")

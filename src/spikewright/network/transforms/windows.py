@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._windows import Pairs, Windows, join_shape, split_shape
@@ -17,13 +18,15 @@ from spikewright.network.transforms.base import Transform, freeze_array, registe
 class Convolution(Transform):
     """Cross-correlation over one to three axes; `kernel` is `(out, in / groups, *size)`.
 
-    `padding` holds a `(before, after)` pair of zeros per spatial axis.
+    `padding` holds a `(before, after)` pair of zeros per spatial axis; where they are not given,
+    `stride` and `dilation` are one and there is no padding. The channel axis of the input is its
+    first, or its last with `channels_last`.
     """
 
     kernel: NDArray
-    stride: tuple[int, ...]
-    padding: Pairs
-    dilation: tuple[int, ...]
+    stride: tuple[int, ...] = ()
+    padding: Pairs = ()
+    dilation: tuple[int, ...] = ()
     groups: int = 1
     channels_last: bool = False
 
@@ -34,6 +37,8 @@ class Convolution(Transform):
             f"Convolution.kernel must be (out, in / groups, *size) with one to three spatial axes, "
             f"got shape {kernel.shape}",
         )
+        if self.stride == ():
+            object.__setattr__(self, "stride", (1,) * (kernel.ndim - 2))
         checked = check_windows("Convolution", self.windows)
         for name in ("stride", "padding", "dilation"):
             object.__setattr__(self, name, getattr(checked, name))
@@ -68,13 +73,13 @@ class Convolution(Transform):
 @register
 @dataclass(frozen=True, eq=False)
 class SumPool(Transform):
-    """Sum over sliding windows times `factor` per window, `(*windows,)` or scalar.
+    """Sum over sliding windows times `factor` per window, `(*windows,)` or scalar (default 1).
 
     An average pool has the reciprocal of each window's count as its factor.
     """
 
     windows: Windows
-    factor: NDArray
+    factor: NDArray = field(default_factory=lambda: np.array(1.0))
     channels_last: bool = False
 
     def __post_init__(self) -> None:
