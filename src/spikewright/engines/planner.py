@@ -82,7 +82,7 @@ def _sorted_within(
     while waiting:
         ready = sorted(i for i, needs in waiting.items() if not needs)
         if not ready:
-            names = ", ".join(operators[i].label for i in sorted(waiting))
+            names = ", ".join(dict.fromkeys(operators[i].label for i in sorted(waiting)))
             raise BuildError(
                 f"a cycle without a synapse has no order: {names}. Give one of its connections a "
                 "synapse (synapse=0 is a plain delay of one step)."

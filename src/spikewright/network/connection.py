@@ -100,10 +100,10 @@ class Connection:
     def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
         maps: list[Transform] = []
         if isinstance(self.pre, ObjView):
-            maps.append(self.pre.select(output_shape(self.pre.target)))
+            maps += flatten(self.pre.select(output_shape(self.pre.target)))
         maps += flatten(transform)
         if isinstance(self.post, ObjView):
-            maps.append(self.post.place(input_shape(self.post.target))[1])
+            maps += flatten(self.post.place(input_shape(self.post.target))[1])
         return tuple(maps)
 
     def __repr__(self) -> str:

@@ -102,7 +102,9 @@ class Network:
 def container(what: str) -> Network:
     """The innermost network being filled; raises `NetworkError` outside any."""
     if not _contexts():
-        raise NetworkError(f"a {what} is made inside a network: use `with sw.Network() as net:`")
+        raise NetworkError(
+            f"no network to put a new {what} into: make it inside `with sw.Network() as net:`"
+        )
     return _contexts()[-1]
 
 

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import Shape, is_whole
-from spikewright.network.transforms import Place, Slice, Sparse, Transform
+from spikewright.network.transforms import Chain, Place, Reshape, Slice, Sparse, Transform
 
 
 class ObjView:
-    """A part of a node or of neurons (`target`), as `pre` or `post` of a connection."""
+    """A part of a node or of neurons (`target`), as `pre` or `post` of a connection.
+
+    Its shape is that of the same part of a NumPy array; a single value has shape `(1,)`.
+    """
 
     def __init__(self, target: Any, key: Any) -> None:
         self.target = target
@@ -24,7 +27,9 @@ class ObjView:
         """The transform that takes this part out of an array of `shape`."""
         ranges = self._ranges(shape)
         if ranges is not None:
-            return Slice(ranges)
+            part = Slice(ranges)
+            kept = self._kept(ranges)
+            return part if len(kept) == len(ranges) else Chain((part, Reshape(kept)))
         picked = self._indices(shape)
         size = math.prod(shape)
         return Sparse(
@@ -35,7 +40,10 @@ class ObjView:
         """Shape of the part, and the transform that puts an array of that shape into `shape`."""
         ranges = self._ranges(shape)
         if ranges is not None:
-            return tuple(len(range(*r)) for r in ranges), Place(ranges, shape)
+            place, kept = Place(ranges, shape), self._kept(ranges)
+            if len(kept) == len(ranges):
+                return kept, place
+            return kept, Chain((Reshape(tuple(len(range(*r)) for r in ranges)), place))
         picked = self._indices(shape)
         return picked.shape, Sparse(
             picked.ravel(), np.arange(picked.size), np.ones(picked.size), shape, picked.size
@@ -43,6 +51,12 @@ class ObjView:
 
     def __repr__(self) -> str:
         return f"{self.target!r}[{', '.join(map(_text, self.key))}]"
+
+    def _kept(self, ranges: tuple[tuple[int, int, int], ...]) -> Shape:
+        """Shape of the part: an index takes its axis away, as in NumPy."""
+        single = [is_whole(part) for part in self.key] + [False] * (len(ranges) - len(self.key))
+        extents = (len(range(*r)) for r in ranges)
+        return tuple(n for n, gone in zip(extents, single, strict=True) if not gone) or (1,)
 
     def _ranges(self, shape: Shape) -> tuple[tuple[int, int, int], ...] | None:
         """Ranges per axis, where the key is made of slices with positive steps alone."""
