@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,16 @@ from spikewright.network.network import detached
 from spikewright.network.shapes import is_number, is_whole
 
 _BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
+
+
+class Job(NamedTuple):
+    """What is to be run: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
+
+    program: Program
+    engine: Engine
+    feeds: Mapping[Node, NDArray]
+    batch: int
+    steps: int
 
 
 @dataclass(eq=False, repr=False)
@@ -106,20 +116,10 @@ class Conversion:
         feeds, steps = as_feeds(arrays, self.inputs, steps)
         program = self._program(dt, seed, precision)
         chosen = self._engine(engine, program)
-        side_by_side = batch_size or self._batch_size()
-        raw: dict[str, list[NDArray]] = {name: [] for name in self.outputs}
-        totals: dict[str, list[NDArray]] = {name: [] for name in self.populations()}
         with progress_bar(batch * steps, progress, "samples x steps") as advance:
-            for start in range(0, batch, side_by_side):
-                part = {node: v[start : start + side_by_side] for node, v in feeds.items()}
-                count = min(side_by_side, batch - start)
-                execution = Execution(program, chosen, count, self.populations().values())
-                found = execution.run(steps, part, partial(_advance, advance, count))
-                for name, array in zip(raw, found, strict=True):
-                    raw[name].append(array)
-                counted = execution.totals()
-                for name, ensemble in self.populations().items():
-                    totals[name].append(counted[ensemble])
+            raw, totals = self._in_parts(
+                Job(program, chosen, feeds, batch, steps), batch_size or self._batch_size(), advance
+            )
         record = {
             "batch": batch,
             "seed": seed,
@@ -128,7 +128,7 @@ class Conversion:
             "precision": precision,
         }
         run = Run(
-            {name: np.concatenate(parts) for name, parts in raw.items()},
+            raw,
             {name: layer.evaluate for name, layer in self.lowered.readouts.items()},
             {name: self._population(name, totals[name]) for name in totals},
             dt,
@@ -138,15 +138,34 @@ class Conversion:
         self._warn_of_few_spikes(run)
         return run
 
+    def _in_parts(
+        self, job: Job, size: int, advance: Callable[[int], None]
+    ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Outputs and summed spikes of all samples, run `size` at a time."""
+        populations = self.populations()
+        raw: dict[str, list[NDArray]] = {name: [] for name in self.outputs}
+        totals: dict[str, list[NDArray]] = {name: [] for name in populations}
+        for start in range(0, job.batch, size):
+            part = {node: v[start : start + size] for node, v in job.feeds.items()}
+            count = min(size, job.batch - start)
+            execution = Execution(job.program, job.engine, count, populations.values())
+            found = execution.run(job.steps, part, partial(_advance, advance, count))
+            for name, array in zip(raw, found, strict=True):
+                raw[name].append(array)
+            counted = execution.totals()
+            for name, ensemble in populations.items():
+                totals[name].append(counted[ensemble])
+        return _joined(raw), _joined(totals)
+
     def _batch_size(self) -> int:
         widest = max(1, self.network.n_neurons)
         return int(np.clip(_BATCH_VALUES // widest, 1, 256))
 
-    def _population(self, name: str, totals: list[NDArray]) -> Population:
+    def _population(self, name: str, totals: NDArray) -> Population:
         ensemble = self.populations()[name]
         neuron_type = ensemble.neuron_type
         return Population(
-            np.concatenate(totals),
+            totals,
             neuron_type.spiking,
             ensemble.rate_scale,
             getattr(neuron_type, "max_spikes_per_step", None),
@@ -232,6 +251,10 @@ class Conversion:
 def _advance(advance: Callable[[int], None], samples: int, steps: int) -> None:
     """Progress of a part of the batch, in samples times steps."""
     advance(samples * steps)
+
+
+def _joined(parts: Mapping[str, list[NDArray]]) -> dict[str, NDArray]:
+    return {name: p[0] if len(p) == 1 else np.concatenate(p) for name, p in parts.items()}
 
 
 class _Same:

@@ -11,6 +11,7 @@ from spikewright.network.network import container
 from spikewright.network.node import Node
 from spikewright.network.shapes import is_number
 from spikewright.network.synapses import as_synapse
+from spikewright.network.view import ObjView
 
 PROBEABLE = {
     Node: ("output", "input"),
@@ -40,10 +41,9 @@ class Probe:
         self.label = label
         kind = next((kind for kind in PROBEABLE if isinstance(target, kind)), None)
         if kind is None:
-            hint = "; probe its neurons: sw.Probe(ensemble.neurons)"
             raise NetworkError(
                 f"a probe records a Node, an ensemble's neurons or a Connection, got {target!r}"
-                f"{hint if isinstance(target, Ensemble) else ''}"
+                f"{_hint(target)}"
             )
         self.target = target
         self.attr = PROBEABLE[kind][0] if attr is None else attr
@@ -71,3 +71,12 @@ class Probe:
         if self.label:
             return f"<Probe {self.label!r}>"
         return f"<Probe of {getattr(self, 'attr', '?')} of {self.target!r}>"
+
+
+def _hint(target: Any) -> str:
+    """What to probe in place of something that cannot be."""
+    if isinstance(target, Ensemble):
+        return "; probe its neurons: sw.Probe(ensemble.neurons)"
+    if isinstance(target, ObjView):
+        return "; connect the part to sw.Node(size_in=...) with synapse=None, and probe that"
+    return ""

@@ -112,22 +112,26 @@ class RunningMeanSpiking(_Wrapper):
         return counts
 
 
+class _Drawn(_Wrapper):
+    """A wrapper whose spikes are drawn at random: nothing is integrated."""
+
+    stochastic = True
+
+    @property
+    def has_voltage(self) -> bool:
+        return False
+
+
 @register
 @dataclass(frozen=True)
-class StochasticSpiking(_Wrapper):
+class StochasticSpiking(_Drawn):
     """The whole part of `|f(J)| s dt` spikes, one more with the probability of the fraction."""
 
     base_type: NeuronType
     amplitude: float = 1.0
-    stochastic = True
 
     def __post_init__(self) -> None:
         _check(self)
-
-    @property
-    def has_voltage(self) -> bool:
-        """Nothing is integrated."""
-        return False
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         rates = self.rates(xp, current)
@@ -139,20 +143,14 @@ class StochasticSpiking(_Wrapper):
 
 @register
 @dataclass(frozen=True)
-class PoissonSpiking(_Wrapper):
+class PoissonSpiking(_Drawn):
     """A Poisson number of spikes with mean `|f(J)| s dt`, by inversion of its distribution."""
 
     base_type: NeuronType
     amplitude: float = 1.0
-    stochastic = True
 
     def __post_init__(self) -> None:
         _check(self)
-
-    @property
-    def has_voltage(self) -> bool:
-        """Nothing is integrated."""
-        return False
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         rates = self.rates(xp, current)
