@@ -69,7 +69,12 @@ def canonicalise(source: Source, trace: Trace, max_pool: MaxPoolPolicy = "gate")
     if problems:
         raise ConversionError(
             [
-                Refusal(node.source or node.name, node.source_kind or node.layer.kind, reason)
+                Refusal(
+                    node.source or node.name,
+                    node.source_kind or node.layer.kind,
+                    reason,
+                    "End the model on it, or leave it out and apply it to what is read out",
+                )
                 for node, reason in problems
             ]
         )

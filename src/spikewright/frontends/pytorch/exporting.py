@@ -52,7 +52,8 @@ def export(module: Any, example_input: Any) -> Any:
                     failure = failure or error
     raise ReadError(
         f"torch.export cannot trace this {type(module).__name__}: {_first_lines(failure)} "
-        f"The example input was {_describe(args, kwargs)}; forward must not branch on values."
+        f"The example input was {_describe(args, kwargs)}, its first axis taken as the batch; "
+        "forward must not branch on values."
     ) from failure
 
 
