@@ -1,0 +1,180 @@
+"""The other side of `worker`: starts it, asks it, and knows which libraries are installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from benchmarks.peer.base import Outcome, Role, Spikes
+from benchmarks.timing import Timed, thread_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library with contestants: `module` is its file here, `imports` what must be importable.
+
+    `distributions` are those whose versions a table should name.
+    """
+
+    label: str
+    module: str
+    imports: tuple[str, ...]
+    distributions: tuple[str, ...]
+
+
+LIBRARIES = (
+    Library("PyTorch", "source", ("torch",), ("torch", "numpy")),
+    Library("Spikewright", "engines", ("spikewright",), ("spikewright",)),
+    Library("SpikingJelly", "spikingjelly", ("spikingjelly", "torch"), ("spikingjelly",)),
+    Library("snnTorch", "snntorch", ("snntorch", "torch"), ("snntorch",)),
+    Library("Norse", "norse", ("norse", "torch"), ("norse",)),
+    Library("sinabs", "sinabs", ("sinabs", "torch"), ("sinabs",)),
+    Library(
+        "NengoDL",
+        "nengo_dl",
+        ("nengo_dl", "tensorflow"),
+        ("nengo-dl", "nengo", "tensorflow", "tensorflow-cpu"),
+    ),
+)
+
+_PROBE = """
+import importlib.metadata as m, importlib.util as u, json, platform, sys
+imports, distributions = json.loads(sys.argv[1])
+found = {}
+for name in distributions:
+    try: found[name] = m.version(name)
+    except m.PackageNotFoundError: pass
+lacking = [n for n in imports if u.find_spec(n) is None]
+print(json.dumps([lacking, platform.python_version(), found]))
+"""
+
+
+def missing(library: Library, python: str = sys.executable) -> tuple[list[str], dict[str, str]]:
+    """What `python` lacks for this library, and the versions of what it has."""
+    question = json.dumps([library.imports, library.distributions])
+    answer = subprocess.run(
+        [python, "-c", _PROBE, question], capture_output=True, text=True, check=True, timeout=120
+    )
+    lacking, version, found = json.loads(answer.stdout)
+    if not lacking and python != sys.executable:
+        found["Python"] = version
+    return lacking, found
+
+
+class WorkerError(RuntimeError):
+    """A contestant could not be run; the text says why."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A contestant as its worker describes it."""
+
+    name: str
+    role: Role
+    spikes: Spikes
+    compiled: bool
+
+
+class Client:
+    """One worker process."""
+
+    def __init__(
+        self, library: Library, threads: int, python: str, errors: IO[str], isas: Sequence[str]
+    ) -> None:
+        self.library, self._errors = library, errors
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.peer.worker", library.module],
+            cwd=ROOT,
+            env=thread_environment(threads),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        self.contestants = [
+            Described(**made) for made in self.ask("hello", isas=list(isas))["contestants"]
+        ]
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer; raises `WorkerError` where it failed."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise WorkerError(f"{self.library.label}: its process has no pipes")
+        try:
+            stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise WorkerError(f"{self.library.label}: its process ended: {self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"{self.library.label}: {answer['error']}")
+        return answer
+
+    def outcome(self, name: str) -> Outcome:
+        """What a contestant computes for the open workload."""
+        return Outcome.from_dict(self.ask("outcome", name=name))
+
+    def truth(self, spikes: Spikes) -> list[Outcome]:
+        """What contestants with this neuron should compute, and where rounding may move it.
+
+        Only Spikewright's worker answers.
+        """
+        return [Outcome.from_dict(o) for o in self.ask("truth", spikes=spikes)["outcomes"]]
+
+    def timer(self, name: str, repeats: int) -> Timed:
+        """A timer of a prepared contestant."""
+
+        def timed() -> tuple[float, float]:
+            answer = self.ask("clock", name=name, repeats=repeats)
+            return answer["seconds"], answer["cpu_seconds"]
+
+        return timed
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else "without a word"
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+@contextmanager
+def started(
+    libraries: Iterable[Library],
+    threads: int,
+    pythons: Mapping[str, str] | None = None,
+    isas: Sequence[str] = (),
+) -> Iterator[list[Client]]:
+    """A worker for each library, ended with the block.
+
+    `pythons` names other Pythons by module; the native engine is run once more for each of `isas`.
+    """
+    with ExitStack() as stack:
+        clients = []
+        for library in libraries:
+            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            python = (pythons or {}).get(library.module, sys.executable)
+            client = Client(
+                library, threads, python, errors, isas if library.module == "engines" else ()
+            )
+            stack.callback(client.close)
+            clients.append(client)
+        yield clients

@@ -1,0 +1,86 @@
+"""snnTorch: `Leaky` without leak and with soft reset, in a loop over the steps."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from benchmarks.network import Workload
+from benchmarks.peer.base import Contestant, Layout
+from benchmarks.peer.torch_modules import LAYOUTS, TorchRunner, compiled, formatted, modules
+
+
+class Step(nn.Module):
+    """One step of the network; the voltages go in and come out."""
+
+    def __init__(self, layers: list[nn.Module], spiking: list[bool]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.spiking = spiking
+
+    def forward(
+        self, value: torch.Tensor, voltages: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The output `(batch, 10)` of this step and the voltages after it."""
+        after: list[torch.Tensor] = []
+        for layer, spikes in zip(self.layers, self.spiking, strict=True):
+            if spikes:
+                value, voltage = layer(value, voltages[len(after)])
+                after.append(voltage)
+            else:
+                value = layer(value)
+        return value, after
+
+
+class SnnTorch(TorchRunner):
+    """The loop that snnTorch's own examples write."""
+
+    def __init__(self, work: Workload, layout: Layout, compile: bool = False) -> None:
+        import snntorch
+
+        node = partial(snntorch.Leaky, beta=1.0, threshold=1.0, reset_mechanism="subtract")
+        layers = modules(work, node)
+        spiking = [isinstance(layer, snntorch.Leaky) for layer in layers]
+        net, self.x = formatted(Step(layers, spiking), work, layout)
+        self.neurons = [layer for layer in layers if isinstance(layer, snntorch.Leaky)]
+        self.zeros = self._voltages(layers)
+        self.net = compiled(net) if compile else net
+        self.steps = work.steps
+
+    def _voltages(self, layers: list[nn.Module]) -> list[torch.Tensor]:
+        """A zero for every neuron, in the format of what arrives there."""
+        zeros, value = [], self.x
+        with torch.inference_mode():
+            for layer in layers:
+                if layer in self.neurons:
+                    zeros.append(torch.zeros_like(value))
+                else:
+                    value = layer(value)
+        return zeros
+
+    def spikes(self, output: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return output[0]
+
+    def simulate(self) -> torch.Tensor:
+        outputs, voltages = self.net(self.x, [torch.zeros_like(zero) for zero in self.zeros])
+        for _ in range(self.steps - 1):
+            value, voltages = self.net(self.x, voltages)
+            outputs = outputs + value
+        return outputs
+
+
+def contestants() -> list[Contestant]:
+    """The loop as it is, and with its step compiled."""
+    return [
+        Contestant("snnTorch, loop", "peer", "one", SnnTorch, False, LAYOUTS),
+        Contestant(
+            "snnTorch, loop, torch.compile",
+            "peer",
+            "one",
+            partial(SnnTorch, compile=True),
+            True,
+            LAYOUTS,
+        ),
+    ]

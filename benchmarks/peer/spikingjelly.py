@@ -1,0 +1,71 @@
+"""SpikingJelly: `IFNode` with soft reset, step by step and over all steps at once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import nn
+
+from benchmarks.network import Workload
+from benchmarks.peer.base import Contestant, Layout
+from benchmarks.peer.torch_modules import (
+    LAYOUTS,
+    Makers,
+    TorchRunner,
+    compiled,
+    formatted,
+    modules,
+)
+
+Mode = Literal["s", "m"]
+
+
+class SpikingJelly(TorchRunner):
+    """`mode` is SpikingJelly's step mode: "s" is called once a step, "m" once a run."""
+
+    def __init__(self, work: Workload, layout: Layout, mode: Mode, compile: bool = False) -> None:
+        from spikingjelly.activation_based import functional, layer, neuron
+
+        makers = Makers(
+            *(
+                partial(kind, step_mode=mode)
+                for kind in (layer.Conv2d, layer.Linear, layer.AvgPool2d, layer.Flatten)
+            )
+        )
+        node = partial(neuron.IFNode, v_threshold=1.0, v_reset=None, step_mode=mode)
+        net, self.x = formatted(nn.Sequential(*modules(work, node, makers)), work, layout)
+        self.neurons = [m for m in net if isinstance(m, neuron.IFNode)]
+        self.reset = partial(functional.reset_net, net)
+        self.net = compiled(net) if compile else net
+        self.steps, self.mode = work.steps, mode
+
+    def simulate(self) -> torch.Tensor:
+        self.reset()
+        if self.mode == "m":
+            return self.net(self.x.expand(self.steps, *self.x.shape)).sum(0)
+        outputs = self.net(self.x)
+        for _ in range(self.steps - 1):
+            outputs = outputs + self.net(self.x)
+        return outputs
+
+
+def contestants() -> list[Contestant]:
+    """Both step modes, and the single step compiled."""
+    ways: list[tuple[str, Mode, bool]] = [
+        ("SpikingJelly, single step", "s", False),
+        ("SpikingJelly, multi step", "m", False),
+        ("SpikingJelly, single step, torch.compile", "s", True),
+    ]
+    return [
+        Contestant(
+            name,
+            "peer",
+            "one",
+            partial(SpikingJelly, mode=mode, compile=compiled),
+            compiled=compiled,
+            layouts=LAYOUTS,
+        )
+        for name, mode, compiled in ways
+    ]

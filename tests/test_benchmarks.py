@@ -1,0 +1,487 @@
+"""The benchmarks, on tiny workloads: what they compare is what they say, and they say what failed."""
+
+from __future__ import annotations
+
+import ast
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import document, hand_made, memory, network, peers, scaling, timing, workloads
+from benchmarks.network import Flatten, Pool, Workload
+from benchmarks.peer import engines as own
+from benchmarks.peer.base import Outcome
+from benchmarks.peer.client import LIBRARIES, Client, Library, WorkerError, missing, started
+from benchmarks.peer.torch_modules import TorchRunner, formatted, modules
+from benchmarks.results import Results
+from benchmarks.workloads import ConvSpec, DenseSpec, Spec
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import nn
+
+import spikewright as sw
+from spikewright.graph import evaluate
+from spikewright.records import Record
+
+DENSE = Spec("dense", 8, 30, (64,), (DenseSpec(24), DenseSpec(16), DenseSpec(5)))
+CONV = Spec(
+    "conv",
+    4,
+    20,
+    (3, 12, 12),
+    (ConvSpec(4, 1, 1), Pool(2), ConvSpec(6, 2), Flatten(), DenseSpec(5)),
+)
+ROOT = Path(workloads.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that all tests share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def mean_spikes(work: Workload) -> list[float]:
+    """Spikes per neuron and step of each layer, by the reference engine."""
+    conversion = own.converted(work)
+    run = own.run(conversion, work, engine="reference")
+    sizes = [ensemble.n_neurons for ensemble in conversion.populations().values()]
+    counts = run.spike_counts().values()
+    return [c.sum() / (n * work.batch * work.steps) for c, n in zip(counts, sizes, strict=True)]
+
+
+@pytest.mark.parametrize("spec", [DENSE, CONV], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
+def test_every_layer_spikes_at_the_wanted_rate(spec: Spec, rate: float, cache: Path) -> None:
+    """The reference engine counts the wanted mean of spikes per neuron and step in each layer."""
+    found = mean_spikes(workloads.workload(spec, rate, cache))
+    assert found == pytest.approx([rate] * 2, rel=0.03)
+
+
+def test_a_network_of_rate_zero_is_silent_by_a_factor_of_two(cache: Path) -> None:
+    """At rate zero no neuron spikes, and a neuron of each layer would at twice the weights."""
+    work = workloads.workload(DENSE, 0.0, cache)
+    assert mean_spikes(work) == [0.0, 0.0]
+    currents = workloads.forward(work.layers[0], work.x[None])
+    assert workloads.spikes(currents, 1.99, work.steps).sum() == 0
+    assert workloads.spikes(currents, 2.01, work.steps).sum() > 0
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.05, 0.3, 1.7]))
+def test_spikes_follow_the_integrate_and_fire_rule(seed: int, scale: float) -> None:
+    """Spikes from the running maximum of the current's sum are those of a neuron stepped by hand."""
+    rng = np.random.default_rng(seed)
+    currents = np.round(rng.normal(0.3, 1.0, (25, 6)) * 64) / 64  # dyadic: sums are exact
+    factor = np.round(scale * 64) / 64
+    voltage, expected = np.zeros(6), []
+    for current in currents:
+        voltage = voltage + factor * current
+        fired = np.maximum(np.floor(voltage), 0.0)
+        voltage -= fired
+        expected.append(fired)
+    np.testing.assert_array_equal(workloads.spikes(currents, factor, 25), expected)
+
+
+def test_no_factor_makes_a_neuron_spike_that_only_gets_negative_current() -> None:
+    """A layer that cannot spike is refused, not scaled for ever."""
+    with pytest.raises(ValueError, match="no current is above zero"):
+        workloads.scale_for(0.1, np.full((1, 3), -1.0), 10)
+
+
+@pytest.mark.parametrize("spec", [DENSE, CONV], ids=lambda spec: spec.name)
+def test_graph_and_torch_module_are_the_same_network(spec: Spec, cache: Path) -> None:
+    """Both forms of the source network give the same output for the workload's input."""
+    work = workloads.workload(spec, 0.1, cache)
+    (found,) = evaluate(network.as_graph(work), {"input": work.x}).values()
+    with torch.inference_mode():
+        expected = network.as_torch(work)(torch.from_numpy(work.x)).numpy()
+    assert np.ptp(expected) > 0
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_workload_survives_its_file_and_is_drawn_once(cache: Path) -> None:
+    """What is read is what was written; a second request reads the file of the first."""
+    path = workloads.stored(CONV, 0.1, cache)
+    written = path.stat().st_mtime_ns
+    drawn = workloads.calibrated(CONV, 0.1)
+    read = workloads.workload(CONV, 0.1, cache)
+    assert path.stat().st_mtime_ns == written
+    np.testing.assert_array_equal(read.x, drawn.x)
+    assert (read.name, read.rate, read.steps) == (drawn.name, drawn.rate, drawn.steps)
+    assert [type(layer) for layer in read.layers] == [type(layer) for layer in drawn.layers]
+    np.testing.assert_array_equal(read.layers[2].weight, drawn.layers[2].weight)
+    assert workloads.stored(CONV, 0.2, cache) != path
+
+
+def test_a_cut_workload_repeats_samples_only_where_it_must(cache: Path) -> None:
+    """A smaller batch is the first samples, a larger one starts anew with the first."""
+    work = workloads.workload(DENSE, 0.1, cache)
+    np.testing.assert_array_equal(work.cut(3).x, work.x[:3])
+    larger = work.cut(11, 7)
+    assert (larger.batch, larger.steps) == (11, 7)
+    np.testing.assert_array_equal(larger.x[8:], work.x[:3])
+
+
+# -- timing --
+
+
+def test_contestants_take_turns_and_the_order_moves_on() -> None:
+    """Everything runs once a round, and each round begins with the next contestant."""
+    calls: list[str] = []
+
+    def timer(name: str) -> timing.Timed:
+        return lambda: (calls.append(name), (0.01, 0.01))[1]
+
+    timings = timing.interleave({name: timer(name) for name in "abc"}, 5)
+    assert "".join(calls) == "abc" + "bca" + "cab" + "abc" + "bca"
+    assert all(t.n == 5 and t.median == 0.01 for t in timings.values())
+
+
+def test_too_few_rounds_are_refused_and_a_budget_leaves_enough() -> None:
+    """A median of less than five samples is not given, whatever the budget."""
+    with pytest.raises(ValueError, match="at least 5 rounds"):
+        timing.interleave({}, 4)
+    timings = timing.interleave({"a": lambda: (1.0, 1.0)}, 50, budget=0.0)
+    assert timings["a"].n == timing.MIN_ROUNDS
+
+
+def test_the_median_is_of_quiet_samples_where_there_are_enough() -> None:
+    """Disturbed samples count only where fewer than five were quiet, and then it is said."""
+    quiet = [timing.Sample(1.0, 1.0, 0.0)] * 5
+    loud = [timing.Sample(9.0, 1.0, 1.0)] * 6
+    found = timing.summary(quiet + loud)
+    assert (found.median, found.quiet, found.n, found.disturbed) == (1.0, 5, 11, False)
+    found = timing.summary(quiet[:4] + loud)
+    assert (found.median, found.quiet, found.disturbed) == (9.0, 4, True)
+
+
+def test_short_work_is_repeated_within_a_sample() -> None:
+    """A sample lasts 50 ms or more."""
+    assert [timing.repeats_for(s) for s in (1.0, 0.05, 0.01, 0.001)] == [1, 2, 5, 50]
+
+
+def test_the_machine_is_described_without_saying_whose_it_is() -> None:
+    """Processor, cores, memory and system; no host name, user or path."""
+    described = timing.machine()
+    assert {"processor", "cores", "memory", "system"} <= set(described)
+    text = " ".join(described.values())
+    assert "/" not in text
+    assert platform.node() not in text
+
+
+# -- comparison --
+
+
+def outcome(*counts: float, outputs: Sequence[float] = (3.0, 4.0)) -> Outcome:
+    """An outcome of one sample."""
+    return Outcome(np.array([outputs]), counts)
+
+
+TRUTH = peers.Truth.measured(
+    [outcome(1000, 500), outcome(1001, 510), outcome(1000, 498, outputs=(3.0, 4.05))]
+)
+
+
+def test_what_rounding_may_do_grows_with_depth_as_measured() -> None:
+    """A layer may be off by three times what the reference moved there or before, and a bit."""
+    np.testing.assert_array_equal(TRUTH.counts_within, [6.0, 33.0])
+    assert TRUTH.outputs_within == pytest.approx(0.005 + 3 * 0.01)
+
+
+@pytest.mark.parametrize(
+    ("found", "same"),
+    [
+        (outcome(1000, 500), True),
+        (outcome(1006, 467), True),
+        (outcome(1007, 500), False),
+        (outcome(1000, 600), False),
+        (outcome(1000, 500, outputs=(3.0, 4.1)), True),
+        (outcome(1000, 500, outputs=(3.0, 4.3)), False),
+    ],
+)
+def test_another_model_is_told_from_rounding(found: Outcome, same: bool) -> None:
+    """Spikes of any layer, or outputs, further off than rounding goes make another model."""
+    assert peers.compare(found, TRUTH).same_model is same
+
+
+def test_results_of_another_shape_are_an_error() -> None:
+    """A contestant with a layer too few is not compared at all."""
+    with pytest.raises(WorkerError, match="1 spiking layers"):
+        peers.compare(outcome(1000), TRUTH)
+
+
+class Neuron(nn.Module):
+    """Integrate and fire with one spike a step; a hard reset is another model."""
+
+    def __init__(self, hard: bool) -> None:
+        super().__init__()
+        self.hard, self.voltage = hard, torch.zeros(())
+
+    def forward(self, current: torch.Tensor) -> torch.Tensor:
+        """The spikes of this step."""
+        voltage = self.voltage + current
+        fired = (voltage >= 1.0).to(current.dtype)
+        self.voltage = voltage * (1.0 - fired) if self.hard else voltage - fired
+        return fired
+
+
+class Loop(TorchRunner):
+    """A peer as the others are, without a library."""
+
+    def __init__(self, work: Workload, hard: bool) -> None:
+        self.net, self.x = formatted(
+            nn.Sequential(*modules(work, lambda: Neuron(hard))), work, "channels_last"
+        )
+        self.neurons = [m for m in self.net if isinstance(m, Neuron)]
+        self.steps = work.steps
+
+    def simulate(self) -> torch.Tensor:
+        for neuron in self.neurons:
+            neuron.voltage = torch.zeros(())
+        return sum(self.net(self.x) for _ in range(self.steps))
+
+
+@pytest.mark.parametrize("spec", [DENSE, CONV], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_step_by_step_loop_is_the_same_model_unless_it_resets_to_zero(
+    spec: Spec, hard: bool, cache: Path
+) -> None:
+    """The peers' modules and counters agree with the reference engine; a hard reset does not."""
+    work = workloads.workload(spec, 0.5, cache)
+    truth = peers.Truth.measured(own.truth(work, "one"))
+    assert sum(truth.outcome.counts) > 100
+    assert peers.compare(Loop(work, hard).outcome(), truth).same_model is not hard
+
+
+def test_one_and_many_spikes_a_step_are_different_models(cache: Path) -> None:
+    """At 50 % the reference engine itself tells the two neurons apart."""
+    work = workloads.workload(DENSE, 0.5, cache)
+    one, many = own.truth(work, "one"), own.truth(work, "many")
+    assert not peers.compare(one[0], peers.Truth.measured(many)).same_model
+
+
+# -- workers --
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[list[Client]]:
+    """Workers of every library that is installed: at least PyTorch and Spikewright."""
+    libraries = [library for library in LIBRARIES if not missing(library)[0]]
+    with started(libraries, 1) as running:
+        yield running
+
+
+def test_all_that_is_installed_is_checked_and_timed(clients: list[Client], cache: Path) -> None:
+    """Each contestant has a row with its agreement; L1 is the faster yardstick, ratio 1."""
+    path = workloads.stored(CONV, 0.1, cache)
+    settings = peers.Settings(rounds=5, budget=0.0, wait=0.0, batch=CONV.batch, steps=CONV.steps)
+    checks = peers.check(clients, path, settings)
+    rows = {row["name"]: row for row in peers.measure(clients, path, checks, settings)}
+    assert {f"Spikewright {name}" for name in sw.engines.available()} <= set(rows)
+    assert all(row["same_model"] for row in rows.values() if row["role"] == "own")
+    yardsticks = [row for row in rows.values() if row["role"] == "yardstick"]
+    assert len(yardsticks) == 2
+    assert min(row["ratio"] for row in yardsticks) == 1.0
+    for row in rows.values():
+        assert row["timing"]["n"] == 5
+        assert 0 < row["timing"]["low"] <= row["timing"]["median"] <= row["timing"]["high"]
+
+
+def test_a_contestant_that_fails_is_an_error_of_its_own(clients: list[Client]) -> None:
+    """The worker says what went wrong and goes on."""
+    client = clients[0]
+    with pytest.raises(WorkerError, match="KeyError"):
+        client.ask("clock", name="nobody", repeats=1)
+    assert client.ask("hello", isas=[])["contestants"]
+
+
+def test_a_worker_that_dies_says_its_last_words() -> None:
+    """A module that cannot be imported ends its process; the error quotes why."""
+    with (
+        pytest.raises(WorkerError, match="no_such_peer"),
+        started([Library("Nobody", "no_such_peer", (), ())], 1),
+    ):
+        pass
+
+
+def test_a_library_that_is_not_there_is_named() -> None:
+    """What is missing is listed, by the name that would have been imported."""
+    lacking, versions = missing(Library("Nobody", "x", ("torch", "no_such_peer"), ("numpy",)))
+    assert lacking == ["no_such_peer"]
+    assert versions == {"numpy": np.__version__}
+
+
+def test_peers_are_imported_by_nothing_but_their_own_contestants() -> None:
+    """No module of the benchmarks imports a peer at its top: they are optional."""
+    names = {name.split(".")[0] for library in LIBRARIES for name in library.imports}
+    names -= {"torch", "spikewright"}
+    files = [*ROOT.glob("*.py"), *(ROOT / "peer").glob("*.py")]
+    assert len(files) > 15
+    for file in files:
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.Import):
+                found = {alias.name.split(".")[0] for alias in statement.names}
+            elif isinstance(statement, ast.ImportFrom):
+                found = {(statement.module or "").split(".")[0]}
+            else:
+                continue
+            assert not found & names, f"{file.name} imports {found & names}"
+
+
+# -- document --
+
+
+def row(name: str, role: str, ratio: float, same: bool = True, **changed: Any) -> dict[str, Any]:
+    """A row as `peers.measure` makes it."""
+    agreement = {
+        "spikes": 900.0,
+        "off": 1.0,
+        "off_share": 0.4,
+        "deviation": 2e-7,
+        "within": 1e-2,
+        "same_model": same,
+    }
+    return {
+        "name": name,
+        "role": role,
+        "spikes": "many",
+        "compiled": False,
+        "layout": "contiguous",
+        "build_seconds": 0.1,
+        "agreement": None if role == "yardstick" else agreement,
+        "same_model": same,
+        "timing": {"median": ratio / 10, "n": 5, "quiet": 5, "others": 0.02},
+        "disturbed": False,
+        "ratio": ratio,
+        **changed,
+    }
+
+
+def test_the_document_ranks_one_model_and_names_what_it_does_not_rank(tmp_path: Path) -> None:
+    """Other models, failures and missing libraries stand below the table, each with its reason."""
+    cell = {
+        "workload": "W1",
+        "rate": 10.0,
+        "threads": 1,
+        "rows": [
+            row("forward passes", "yardstick", 1.0),
+            row("Spikewright torch", "own", 0.5),
+            row("Peer", "peer", 3.0),
+            row("Peer, compiled", "peer", 1.5, compiled=True, disturbed=True),
+            row("Other", "peer", 0.1, same=False),
+        ],
+        "failed": {"Broken": "no compiler"},
+        "absent": {"Missing": "missing not installed"},
+        "versions": {"torch": "2.0"},
+    }
+    results = Results(tmp_path / "results.json", {"processor": "one"})
+    results.put("peers", "W1 10 1", cell)
+    document.write(results, tmp_path / "benchmarks.md")
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    ranking = text.split("### W1")[1].split("Not ranked:")[0]
+    order = [line.split("|")[1].strip(" *") for line in ranking.splitlines() if "(" in line]
+    assert order[1:] == ["Spikewright torch", "forward passes", "Peer, compiled", "Peer"]
+    assert r"1.50\* (150)" in ranking
+    below = text.split("Not ranked:")[1].split("###")[0]
+    for expected in ("Other: other model: spikes of a layer differ by 40%", "Broken: no compiler"):
+        assert expected in below
+    assert "Missing: missing not installed" in below
+    assert "6.0 x (Peer)" in text
+    assert "3.0 x (Peer, compiled)" in text
+    assert "processor: one" in text
+    assert "torch 2.0" in text
+
+
+def test_a_part_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
+    """Results are kept by section and key, across processes."""
+    results = Results(tmp_path / "kept" / "results.json", {})
+    results.put("peers", "a", 1)
+    results.put("peers", "b", 2)
+    Results(results.path, {}).put("peers", "a", 3)
+    assert results.section("peers") == {"a": 3, "b": 2}
+    assert results.section("memory") == {}
+
+
+# -- the other commands --
+
+
+@given(st.floats(-2.0, 2.0), st.floats(0.1, 10.0))
+def test_a_power_law_has_its_exponent_as_slope(exponent: float, factor: float) -> None:
+    """Points at zero are left out, as they have no place on a log-log plot."""
+    x = [0.0, 1.0, 2.0, 4.0, 8.0]
+    y = [1.0, *(factor * a**exponent for a in x[1:])]
+    assert scaling.slope(x, y) == pytest.approx(exponent, abs=1e-6)
+
+
+def test_a_single_point_has_no_slope() -> None:
+    """With one core, the axis of threads has one point."""
+    assert scaling.slope([1.0], [2.0]) is None
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_each_axis_changes_its_own_quantity_and_names_the_others(quick: bool) -> None:
+    """What varies is a field of the setting, and is left out of what is said to be fixed."""
+    for axis in scaling.axes(quick, cores=2):
+        settings = list(axis.settings())
+        assert [getattr(setting, axis.varies) for _, setting in settings] == list(axis.values)
+        assert len({setting.described(axis.varies) for _, setting in settings}) == 1
+
+
+def test_scaling_measures_every_engine_and_draws_it(cache: Path, tmp_path: Path) -> None:
+    """One record per engine and point, a figure, a CSV with every point, and slopes."""
+    few = scaling.Setting(width=16, batch=2, steps=10)
+    chosen = [scaling.Axis("spikes", "rate", (0.0, 0.1, 0.5), few)]
+    how = scaling.parser().parse_args(["--cache", str(cache), "--budget", "0", "--wait", "0"])
+    records: list[Record] = scaling.measured(chosen, how)
+    names = {record.how["engine"] for record in records}
+    assert names == set(sw.engines.available())
+    assert len(records) == 3 * len(names)
+    spikes, seconds = scaling.line(records, chosen[0], "reference")
+    assert spikes[0] == 0 < spikes[1] < spikes[2]
+    assert min(seconds) > 0
+    scaling.draw(records, chosen, tmp_path / "scaling.png")
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
+    lines = (tmp_path / "scaling.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + len(records)
+    assert {entry["engine"] for entry in scaling.slopes(records, chosen)} == names
+
+
+@pytest.mark.parametrize("variant", hand_made.VARIANTS)
+def test_both_populations_of_the_network_made_by_hand_keep_firing(variant: str) -> None:
+    """In the second half of a run both fire at 20 to 200 Hz: neither is silent nor runs away."""
+    built, probes = hand_made.VARIANTS[variant](100)
+    with sw.Simulator(built, hand_made.DT, engine="reference", progress=False) as simulator:
+        simulator.run_steps(400)
+    rates: list[NDArray] = [simulator.data[probe][200:].mean() for probe in probes]
+    assert all(20 < rate < 200 for rate in rates)
+
+
+def test_the_network_made_by_hand_is_timed_on_every_engine() -> None:
+    """One row per engine and variant, with microseconds a step."""
+    rows = hand_made.measure(neurons=20, steps=20, rounds=5, wait=0.0)
+    assert len(rows) == len(hand_made.VARIANTS) * len(sw.engines.available())
+    assert all(entry["microseconds"] > 0 for entry in rows)
+
+
+def test_peak_memory_is_that_of_a_process_of_its_own(cache: Path) -> None:
+    """The peak does not hold what this process holds, and a run too long is None, not waited for."""
+    ballast = np.ones(300 * 2**17)  # 300 MiB
+    path = workloads.stored(DENSE, 0.5, cache)
+    peak = memory.peak_of(path, "reference", None, 10, 60.0)
+    assert peak is not None
+    assert 20 < peak < memory.peak_mib()
+    assert ballast.sum() > 0
+    assert memory.peak_of(path, "reference", None, 10, 0.01) is None
+
+
+def test_commands_and_document_name_no_place_of_this_machine() -> None:
+    """No absolute path stands in the benchmarks' sources or in what they wrote."""
+    files = [*ROOT.rglob("*.py"), *document.PATH.parent.glob("benchmarks.md")]
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"/(home|root|work|tmp|Users)/", text), file.name
