@@ -42,6 +42,13 @@ def test_a_wrapper_without_what_it_wraps_is_refused():
         sw.convert(models.mlp(), spiking={"relu": sw.PoissonSpiking})
 
 
+@pytest.mark.parametrize("cap", [0, -1, 1.5, True, "1"])
+def test_a_cap_is_a_whole_number(cap):
+    """An error about an argument names the argument, not a layer."""
+    with pytest.raises(ConversionError, match=r"^argument 'max_spikes_per_step': .* got"):
+        sw.convert(models.mlp(), spiking=True, max_spikes_per_step=cap)
+
+
 @pytest.mark.parametrize("value", [True, None, np.nan, np.inf, [1.0, 2.0, 3.0], "10"])
 def test_scales_are_numbers_above_zero(value):
     """An error about a scale speaks of the argument as the user wrote it."""

@@ -34,7 +34,10 @@ class ReadError(SpikewrightError, ValueError):
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason why one layer cannot be used: where, what it is, why, and what would help."""
+    """One reason why one layer cannot be used: where, what it is, why, and what would help.
+
+    Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument".
+    """
 
     layer: str
     kind: str
@@ -43,7 +46,10 @@ class Refusal:
     location: str = ""
 
     def __str__(self) -> str:
-        text = f"layer {self.layer!r} ({self.kind}): {self.reason}"
+        where = f"layer {self.layer!r} ({self.kind})"
+        if self.kind == "argument":
+            where = f"argument {self.layer!r}"
+        text = f"{where}: {self.reason}"
         if self.location:
             text += f" [at {self.location}]"
         sentences = [text, self.options] if self.options else [text]

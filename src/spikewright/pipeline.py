@@ -9,6 +9,7 @@ from spikewright.errors import ConversionError, Refusal
 from spikewright.frontends import Source, read
 from spikewright.graph import SPIKING_READY, Graph
 from spikewright.lower import NeuronChoice, Options, Spiking, lower
+from spikewright.network.shapes import is_whole
 from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.standard import STANDARD
 from spikewright.passes.standard import run as run_passes
@@ -88,6 +89,8 @@ def _cap(spiking: Spiking, cap: int | None) -> int | None:
             "it caps the default spiking neurons, and spiking is not True",
             "Use spiking=True, or spiking={'relu': sw.IntegrateAndFire(max_spikes_per_step=...)}",
         )
+    if cap is not None and not (is_whole(cap) and cap >= 1):
+        raise refuse("max_spikes_per_step", f"it is None or a whole number from 1, got {cap!r}")
     return cap
 
 
