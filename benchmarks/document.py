@@ -66,8 +66,8 @@ HOW = """### How this was measured
   (2-norm, relative): the precision that each time buys.
 """
 
-AGREEMENT = """Deviation of summed outputs; in brackets the largest difference of a layer's number of
-spikes, and the number of all spikes, on an eighth of the batch.
+AGREEMENT = """Deviation of summed outputs; in brackets the largest difference of a layer's number
+of spikes, and the number of all spikes, on an eighth of the batch.
 """
 
 

@@ -101,9 +101,9 @@ class Variant:
 
 
 VARIANTS = {
-    spec.name: Variant(spec.name, spec.name, spec.batch, spec.steps) for spec in SPECS.values()
+    **{name: Variant(name, name, spec.batch, spec.steps) for name, spec in SPECS.items()},
+    "W2x1": Variant("W2x1", "W2", 1, 100),
 }
-VARIANTS["W2x1"] = Variant("W2x1", "W2", 1, 100)
 """What is timed: every network as it is, and W2 with one sample at a time."""
 
 
