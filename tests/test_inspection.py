@@ -12,8 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
+import spikewright as sw
 from spikewright.cli import main
 from spikewright.errors import DamagedFileError
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Affine, Input, ScaleShift
 from spikewright.inspection import inspect
 
 rng = np.random.default_rng(7)
@@ -74,6 +77,21 @@ def unconvertible() -> onnx.ModelProto:
         output="d",
         v=rng.normal(size=(72, 5)),
     )
+
+
+def test_a_layer_folded_into_a_part_of_another_is_reported_as_such():
+    """A shift before a layer with an activation of its own is part of it, not nothing."""
+    nodes = (
+        Node("x", Input((3,))),
+        Node("shift", ScaleShift(shift=np.array([1.0, -2.0, 0.5])), ("x",), "shift", "Shift"),
+        Node("dense/linear", Affine(np.eye(3) * 2), ("shift",), "dense", "Dense"),
+        Node("dense", Activation("relu"), ("dense/linear",), "dense", "Dense"),
+    )
+    graph = Graph(nodes, {"y": "dense"})
+    rows = {row.name: row.becomes for row in inspect(graph).layers}
+    assert rows["shift"] == rows["dense/linear"] == "part of dense"
+    layers = sw.convert(graph).layers
+    assert layers["shift"] is layers["dense"]
 
 
 def test_what_each_layer_becomes() -> None:

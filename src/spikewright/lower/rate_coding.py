@@ -223,17 +223,18 @@ class _Lowering:
     def became(self) -> dict[str, Object]:
         """What every layer of the source became, or became a part of, in the graph's order."""
         layers: dict[str, Object] = {}
+        items: dict[str, Object] = {}
         for node in self.graph:
             target = self.absorbing(node.name) or node.name
             item = self.objects[node.inputs[0] if node.name in self.read_out else target]
+            items[node.name] = item
             inner = node.source and node.source != node.name and node.source in self.graph
             if not inner or node.name in self.objects:
                 layers[node.name] = item
             if node.source:
                 layers.setdefault(node.source, item)
         for alias, name in self.graph.aliases.items():
-            if name in layers:
-                layers.setdefault(alias, layers[name])
+            layers.setdefault(alias, items[name])
         return layers
 
     def materialise(self, node: Node) -> Object:
