@@ -145,6 +145,9 @@ def contexts(example: LayerExample) -> Iterator[tuple[str, Graph]]:
 # --- graphs at random -----------------------------------------------------------------------------
 
 
+MERGING = Affine | BatchNormalization | Convolution | ScaleShift
+
+
 def _norm(rng: np.random.Generator, n: int, axis: int) -> BatchNormalization:
     gamma, beta, mean = rng.normal(size=(3, n))
     return BatchNormalization(gamma, beta, mean, rng.uniform(0.5, 2.0, n), 1e-3, axis)
@@ -204,9 +207,9 @@ def random_graphs(draw: st.DrawFn, layers: int = 9) -> Graph:
             layer: Layer = Add() if join == "add" else Concatenate(0)
         else:
             choices = _choices(shapes[read], rng)
-            if draw(st.integers(0, 2)) == 0:  # layers that merge with one another, more often
-                choices = [c for c in choices if isinstance(c, Affine | ScaleShift)]
-            inputs, layer = (read,), draw(st.sampled_from(choices))
+            if rng.integers(2):  # layers that merge with one another, more often
+                choices = [c for c in choices if isinstance(c, MERGING)]
+            inputs, layer = (read,), choices[rng.integers(len(choices))]  # evenly
         made = layer.output_shape(*(shapes[name] for name in inputs))
         if math.prod(made) > 400:
             continue
