@@ -254,3 +254,14 @@ def test_parameters_are_real_numbers(name, value):
     """Neuron types and synapses name the parameter and what it was given, whatever that is."""
     with pytest.raises(NetworkError, match=name):
         MISTYPED[name](value)
+
+
+def test_built_parameters_have_one_value_a_neuron():
+    """`data[ensemble].gain[3]` works however gain was given, as Nengo's users expect."""
+    with sw.Network() as net:
+        neurons = sw.IntegrateAndFire(amplitude=2.0)
+        cells = sw.Ensemble((2, 3), neuron_type=neurons, gain=2.0, bias=[1, 2, 3], rate_scale=5.0)
+    built = sw.Simulator(net).data[cells]
+    for name in ("gain", "bias", "amplitude", "max_rates", "initial_voltage"):
+        assert getattr(built, name).shape == (2, 3)
+    assert (built.gain[1, 2], built.bias[1, 2], built.amplitude[1, 2]) == (10.0, 15.0, 0.4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class SimulationData(Mapping[Any, Any]):
 
     `data[probe]` is `(steps, *shape)`, with a batch `(batch, steps, *shape)`; `data[ensemble]` has
     `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes), the firing-rate
-    scale applied; `data[connection]` has `weights`.
+    scale applied, one value a neuron in the ensemble's shape (read only); `data[connection]` has
+    `weights`.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -41,8 +43,11 @@ class SimulationData(Mapping[Any, Any]):
         if isinstance(key, Probe) and key in self._simulator._recorded:
             return self._simulator._probe_data(key)
         if isinstance(key, Ensemble) and key in program.parameters:
-            parameters: Parameters = program.parameters[key]
-            return parameters
+            built: Parameters = program.parameters[key]
+            each = {
+                f.name: np.broadcast_to(getattr(built, f.name), key.shape) for f in fields(built)
+            }
+            return Parameters(**{n: np.broadcast_to(v, key.shape) for n, v in shown.items()})
         if isinstance(key, Connection) and key in program.weights:
             return ConnectionParameters(program.weights[key])
         raise KeyError(
