@@ -47,7 +47,7 @@ class SimulationData(Mapping[Any, Any]):
             each = {
                 f.name: np.broadcast_to(getattr(built, f.name), key.shape) for f in fields(built)
             }
-            return Parameters(**{n: np.broadcast_to(v, key.shape) for n, v in shown.items()})
+            return Parameters(**each)
         if isinstance(key, Connection) and key in program.weights:
             return ConnectionParameters(program.weights[key])
         raise KeyError(
