@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+import warnings
+from functools import cache
 
 from spikewright.engines.base import Engine
 from spikewright.engines.compile import compile_network
@@ -24,33 +27,67 @@ __all__ = [
     "get",
 ]
 
-_NAMES = ("reference", "torch")
+_NAMES = ("reference", "native", "torch")
 _LARGE = 10_000
-"""Neurons from which a matrix library pays for its start-up ("auto")."""
+"""Neurons from which a matrix library pays for its start-up ("auto" without the native engine)."""
+_PACKAGE = "spikewright"
+_NEEDS = {"native": "spikewright.engines.native._kernels", "torch": "torch"}
+_REMEDIES = {
+    "native": (
+        "the native engine was not built when Spikewright was installed. With a C++ compiler in "
+        "PATH (g++ 11, clang 14 or later), install it again: "
+        "pip install --force-reinstall --no-deps spikewright"
+    ),
+    "torch": (
+        "engine 'torch' is not installed. Install it with: pip install 'spikewright[torch]'"
+    ),
+}
 
 
 def available() -> tuple[str, ...]:
     """Names of the engines that can run here."""
-    has_torch = importlib.util.find_spec("torch") is not None
-    return _NAMES if has_torch else _NAMES[:1]
+    return tuple(n for n in _NAMES if n not in _NEEDS or importlib.util.find_spec(_NEEDS[n]))
 
 
 def get(name: str, program: Program) -> Engine:
-    """The engine called `name`; "auto" is torch for large networks where it is installed.
+    """The engine called `name`; "auto" is the native one.
+
+    Where that was not built, "auto" warns once, and is torch for large networks where that is
+    installed, else the reference.
 
     Raises `BuildError` for an unknown name, `MissingExtraError` for one that is not installed.
     """
     if name == "auto":
-        neurons = sum(ensemble.n_neurons for ensemble in program.parameters)
-        name = "torch" if neurons >= _LARGE and "torch" in available() else "reference"
+        name = _automatic(program)
     if name not in _NAMES:
         raise BuildError(f"engine must be 'auto' or one of {_NAMES}, got {name!r}")
     if name not in available():
-        raise MissingExtraError(
-            f"engine {name!r} is not installed. Install it with: pip install 'spikewright[{name}]'"
-        )
+        raise MissingExtraError(_REMEDIES[name])
     if name == "reference":
         return ReferenceEngine()
+    if name == "native":
+        from spikewright.engines.native.engine import NativeEngine  # late: it may not have been built
+
+        return NativeEngine()
     from spikewright.engines.torch import TorchEngine  # late: it imports torch
 
     return TorchEngine()
+
+
+def _automatic(program: Program) -> str:
+    """The engine that "auto" means."""
+    names = available()
+    if "native" in names:
+        return "native"
+    _warn_once(_REMEDIES["native"])
+    neurons = sum(ensemble.n_neurons for ensemble in program.parameters)
+    return "torch" if neurons >= _LARGE and "torch" in names else "reference"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Warn where the user's code called the library."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level - 1)

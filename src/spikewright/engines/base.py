@@ -32,6 +32,10 @@ class Kernel(ABC):
         An input has `steps` steps, or one where it is constant.
         """
 
+    def totals(self) -> Sequence[Array]:
+        """Absolute outputs per neuron summed since the start, one array a population tallied."""
+        return ()
+
 
 class DelayedKernel(Kernel):
     """A kernel whose output depends on earlier steps alone, so that it may break a loop."""
@@ -103,6 +107,9 @@ class NeuronKernel(Kernel):
     """A population's kernel; `total` sums absolute outputs per neuron since the start."""
 
     total: Array | None = None
+
+    def totals(self) -> Sequence[Array]:
+        return () if self.total is None else (self.total,)
 
 
 Feeds = Mapping[Node, NDArray]

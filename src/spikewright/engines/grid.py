@@ -81,6 +81,17 @@ def weight_limbs(weight: NDArray, grid: Grid) -> list[NDArray]:
     return limbs(weight, axes, grid.weight_bits, grid.weight_limbs)
 
 
+def integer_weights(weight: NDArray) -> tuple[NDArray, NDArray]:
+    """Weights `(out, ...)` on the grid of "float32" as int32, and the step of each channel `(out,)`.
+
+    Integers are of magnitude `2**24` at most, steps are powers of two.
+    """
+    bits = GRIDS["float32"].weight_bits
+    axes = tuple(range(1, weight.ndim))
+    step = _step(np.abs(weight).max(axis=axes, keepdims=True, initial=0.0), bits)
+    return np.rint(weight / step).astype(np.int32), step.reshape(-1)
+
+
 def on_grid(weight: NDArray, precision: Precision) -> NDArray:
     """Weights `(out, ...)` rounded to what this precision holds, float64."""
     parts = weight_limbs(weight, GRIDS[precision])

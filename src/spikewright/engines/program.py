@@ -30,6 +30,16 @@ class Operator:
     inputs: tuple[int, ...]
     output: int
 
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """All signals that the operator makes."""
+        return (self.output,)
+
+    @property
+    def populations(self) -> tuple[Ensemble, ...]:
+        """The populations that it steps."""
+        return ()
+
 
 @dataclass(frozen=True, eq=False)
 class Source(Operator):
@@ -78,6 +88,14 @@ class Neurons(Operator):
     initial_voltage: NDArray
     key: tuple[int, int]
     voltage: int | None = None
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return (self.output,) if self.voltage is None else (self.output, self.voltage)
+
+    @property
+    def populations(self) -> tuple[Ensemble, ...]:
+        return (self.ensemble,)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel, NeuronKernel
+from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel
 from spikewright.engines.program import (
     Apply,
     Component,
-    Neurons,
     Operator,
     Program,
     Recording,
@@ -52,7 +51,8 @@ class Execution:
         self._plan = plan
         self._sources = [op for op in plan.operators if isinstance(op, Source)]
         self._last_read = _last_readers(plan)
-        self._parts = _parts(plan, engine, batch, size, frozenset(tally))
+        self._tally = frozenset(tally)
+        self._parts = _parts(plan, engine, batch, size, self._tally)
 
     def run(
         self,
@@ -98,10 +98,9 @@ class Execution:
         sums: dict[Ensemble, list[NDArray]] = {}
         for part in self._parts:
             for op, kernel in part.kernels.items():
-                if not isinstance(op, Neurons) or not isinstance(kernel, NeuronKernel):
-                    continue
-                if kernel.total is not None:
-                    sums.setdefault(op.ensemble, []).append(self.engine.to_numpy(kernel.total))
+                for ensemble, total in zip(op.populations, kernel.totals(), strict=False):
+                    if ensemble in self._tally:
+                        sums.setdefault(ensemble, []).append(self.engine.to_numpy(total))
         return {ensemble: np.concatenate(parts) for ensemble, parts in sums.items()}
 
     def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:
@@ -125,7 +124,7 @@ class Execution:
         if op.output in values:
             return
         outputs = part.kernels[op].run([values[s] for s in op.inputs], self.step, count)
-        values.update(zip(_signals(op), outputs, strict=True))
+        values.update(zip(op.outputs, outputs, strict=True))
 
     def _run_loop(
         self, part: _Part, component: Component, values: dict[int, Array], count: int
@@ -133,7 +132,7 @@ class Execution:
         """Step by step: filters emit first and absorb last, the rest runs in between."""
         shapes = self.program.shapes
         for op in component.operators:
-            for s in _signals(op):
+            for s in op.outputs:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
         for t in range(count):
             at: dict[int, Array] = {}
@@ -150,7 +149,7 @@ class Execution:
                     outputs: Sequence[Array] = [kernel.emit()]
                 else:
                     outputs = kernel.run([read(s) for s in op.inputs], self.step + t, 1)
-                for s, output in zip(_signals(op), outputs, strict=True):
+                for s, output in zip(op.outputs, outputs, strict=True):
                     at[s] = values[s][:, t : t + 1]
                     at[s][...] = output
             for op in component.operators:
@@ -161,7 +160,7 @@ class Execution:
     def _forget(self, component: Component, values: dict[int, Array]) -> None:
         """Drop signals that nothing later in this block reads."""
         for op in component.operators:
-            for s in (*op.inputs, *_signals(op)):
+            for s in (*op.inputs, *op.outputs):
                 if self._last_read.get(s) is component or s not in self._last_read:
                     values.pop(s, None)
 
@@ -193,7 +192,7 @@ def _parts(
             if shared is not None and shared.stateless:
                 kernels[op] = shared
             else:
-                counted = isinstance(op, Neurons) and op.ensemble in tally
+                counted = not tally.isdisjoint(op.populations)
                 kernels[op] = engine.kernel(op, program, samples.stop - start, counted)
         parts.append(_Part(samples, kernels))
     return parts
@@ -213,13 +212,6 @@ def _read(
 def _calls_python(op: Operator) -> bool:
     """Whether an operator calls a function that a user wrote."""
     return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
-
-
-def _signals(op: Operator) -> tuple[int, ...]:
-    """An operator's output signals."""
-    if isinstance(op, Neurons) and op.voltage is not None:
-        return (op.output, op.voltage)
-    return (op.output,)
 
 
 def _last_readers(program: Program) -> dict[int, Component]:
@@ -262,7 +254,7 @@ class _Recorder:
     ) -> None:
         """Record what this component made in the block that begins `start` steps into the run."""
         for op in component.operators:
-            for signal in _signals(op):
+            for signal in op.outputs:
                 for index in self._by_signal.get(signal, ()):
                     self._store(index, self._engine.to_numpy(values[signal]), start, samples)
 

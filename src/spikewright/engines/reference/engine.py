@@ -225,6 +225,10 @@ class _Neurons(NeuronKernel):
         self.total = np.zeros(shape) if tally else None
         self.stateless = not (op.neuron_type.spiking or self._state or tally)
 
+    def start_from(self, voltage: NDArray) -> None:
+        """Take over from another engine, `(batch, *shape)`, in units of current."""
+        self._state["voltage"] = np.array(voltage)
+
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs
         if self.stateless:

@@ -1,0 +1,102 @@
+// Populations that are driven by currents in doubles: from outside, or a sum within the region.
+#pragma once
+
+#include "context.hpp"
+#include "neurons.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+template <std::size_t lanes>
+inline Block<lanes> load_currents(const double* from, const Index& index, std::size_t at,
+                                  std::size_t size) {
+    Block<lanes> j;
+    if (index.empty() && at + lanes <= size) {
+        for (std::size_t k = 0; k < Block<lanes>::n; ++k)
+            j.v[k] = load<doubles>(from + at + k * kDoubles);
+        return j;
+    }
+    alignas(kLine) double part[lanes] = {};
+    for (std::size_t k = 0; k < lanes && at + k < size; ++k)
+        part[k] = from[index.empty() ? at + k : std::size_t(index[at + k])];
+    for (std::size_t k = 0; k < Block<lanes>::n; ++k) j.v[k] = load<doubles>(part + k * kDoubles);
+    return j;
+}
+
+// Whether no neuron can spike twice in a step: all start below one spike, and receive less than
+// one. With first = (1 - 2^-16) threshold and J < 0.99 threshold, v + J stays below second.
+template <std::size_t lanes, bool uniform>
+inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
+                         const Limits<lanes, uniform>& limits) {
+    std::uint32_t above = 0;
+    for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
+        const std::size_t at = uniform ? 0 : k;
+        above |= at_least(v.v[k], limits.first[at]) | at_least(j.v[k], limits.threshold[at] * 0.99);
+    }
+    return above == 0;
+}
+
+template <std::size_t lanes, bool uniform, bool checked, bool held>
+void fire_block(const Context& c, const Instruction& op, std::size_t sample, std::size_t at,
+                Block<lanes>& v, const Limits<lanes, uniform>& limits, Block<lanes> j) {
+    const auto number = std::size_t(op.population);
+    const Population& p = c.job->plan->populations[number];
+    const std::size_t valid = at + lanes <= p.channels ? lanes : p.channels - at;
+    Tally<lanes> tally;
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        if constexpr (!held) {
+            const double* from = op.external ? c.input<double>(std::size_t(op.input), sample, t)
+                                             : c.values(op.input, sample, t);
+            j = load_currents<lanes>(from, op.index, at, p.channels);
+            if (p.rectify)
+                for (doubles& x : j.v) x = x > 0.0 ? x : doubles{};
+        }
+        for (std::size_t k = 0; k < Block<lanes>::n; ++k) v.v[k] += j.v[k];
+        // Behind the last neuron lies spare room, which the next step overwrites or nobody reads.
+        std::int8_t* counts = c.counts(op.output, sample, t) + at;
+        const Most most = fire<lanes, uniform, checked>(v, limits, p, 0, at, valid, counts);
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        if (p.has_floor) hold_above<lanes>(v, p, 0, at);
+        tally.add(counts, most);
+    }
+    tally.flush();
+    const auto state = c.state(number, sample, at);
+    for (std::size_t k = 0; k < Block<lanes>::n; ++k) store(state.next_voltage + k * kDoubles, v.v[k]);
+    for (std::size_t k = 0; k < lanes; ++k) state.next_total[k] = state.total[k] + tally.sum[k];
+}
+
+template <bool uniform>
+void fire_currents(const Context& c, const Instruction& op) {
+    constexpr std::size_t lanes = 64;
+    const auto number = std::size_t(op.population);
+    const Population& p = c.job->plan->populations[number];
+    const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
+    const Share share = c.share((p.channels + lanes - 1) / lanes);
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t at = share.begin * lanes; at < share.end * lanes; at += lanes) {
+            const Limits<lanes, uniform> limits(p, 0, at);
+            const auto state = c.state(number, s, at);
+            Block<lanes> v, j{};
+            for (std::size_t k = 0; k < v.n; ++k) v.v[k] = load<doubles>(state.voltage + k * kDoubles);
+            if (!held) {
+                fire_block<lanes, uniform, true, false>(c, op, s, at, v, limits, j);
+                continue;
+            }
+            const double* from = c.input<double>(std::size_t(op.input), s, 0);
+            j = load_currents<lanes>(from, op.index, at, p.channels);
+            if (p.rectify)
+                for (doubles& x : j.v) x = x > 0.0 ? x : doubles{};
+            if (at_most_once<lanes>(v, j, limits))
+                fire_block<lanes, uniform, false, true>(c, op, s, at, v, limits, j);
+            else
+                fire_block<lanes, uniform, true, true>(c, op, s, at, v, limits, j);
+        }
+}
+
+inline void run_currents(const Context& c, const Instruction& op) {
+    if (c.job->plan->populations[std::size_t(op.population)].threshold.uniform)
+        fire_currents<true>(c, op);
+    else
+        fire_currents<false>(c, op);
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,74 @@
+// Arrays on cache-line boundaries, with room behind the end for whole vectors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace spikewright {
+
+constexpr std::size_t kLine = 64;        // bytes of a cache line, and of the widest vector
+constexpr std::size_t kSpare = 4 * kLine;  // bytes that may be read or written behind the end
+
+template <class T>
+class Array {
+  public:
+    Array() = default;
+    explicit Array(std::size_t size) { resize(size); }
+    Array(const T* values, std::size_t size) : Array(size) {
+        if (size) std::memcpy(data_, values, size * sizeof(T));
+    }
+    Array(const Array& other) : Array(other.data_, other.size_) {}
+    Array(Array&& other) noexcept { swap(other); }
+    Array& operator=(Array other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~Array() { release(); }
+
+    // Zeros of this size; what was held is gone.
+    void resize(std::size_t size) {
+        release();
+        const std::size_t bytes = size * sizeof(T) + kSpare;
+        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t(kLine)));
+        std::memset(static_cast<void*>(data_), 0, bytes);
+        size_ = capacity_ = size;
+    }
+
+    // Room for `size` values; the first `kept` are kept.
+    void reserve(std::size_t size, std::size_t kept) {
+        if (size <= capacity_) return;
+        Array grown(size + size / 2);
+        if (kept) std::memcpy(grown.data_, data_, kept * sizeof(T));
+        swap(grown);
+    }
+
+    void swap(Array& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(capacity_, other.capacity_);
+    }
+
+    T* data() { return data_; }
+    const T* data() const { return data_; }
+    std::size_t size() const { return size_; }
+    bool empty() const { return size_ == 0; }
+    T& operator[](std::size_t i) { return data_[i]; }
+    const T& operator[](std::size_t i) const { return data_[i]; }
+
+  private:
+    void release() {
+        if (data_) ::operator delete(data_, std::align_val_t(kLine));
+        data_ = nullptr;
+        size_ = capacity_ = 0;
+    }
+
+    T* data_ = nullptr;
+    std::size_t size_ = 0, capacity_ = 0;
+};
+
+inline std::size_t rounded_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
+
+}  // namespace spikewright

@@ -1,0 +1,144 @@
+// What a region computes: buffers, populations, layers and a list of instructions.
+//
+// A region is a feed-forward part of a program. Its signals live in buffers of one worker, for some
+// samples and a block of time: counts of spikes in bytes, everything else in doubles. A signal is
+// *stored* in an order of the planner's choice (channels last for convolutions); where the order of
+// the program differs, an index array leads from one to the other.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "memory.hpp"
+
+namespace spikewright {
+
+// Up to this count an input is repeated in the list of events; above, lists have counts.
+constexpr std::size_t kMostRepeats = 4;
+
+using Index = Array<std::int32_t>;
+
+enum class Kind : std::int32_t { counts, values };
+
+struct Buffer {
+    Kind kind;
+    std::size_t size;
+    // Distance between two steps, in values.
+    std::size_t stride() const { return rounded_up(size + 16, kLine); }
+    std::size_t bytes() const { return stride() * (kind == Kind::counts ? 1 : sizeof(double)); }
+};
+
+// Parameters that repeat with every pixel, or differ from pixel to pixel; `(pixels, padded)`.
+struct Parameter {
+    Array<double> values;
+    std::size_t pixel_stride = 0;  // 0 where they repeat
+    bool uniform = false;          // one value for all neurons
+    const double* at(std::size_t pixel, std::size_t channel) const {
+        return values.data() + pixel * pixel_stride + channel;
+    }
+};
+
+// Integrate-and-fire neurons, stored as `pixels` times `channels`; state has padded channels.
+struct Population {
+    std::size_t pixels = 1, channels = 0, padded = 0;
+    Parameter threshold;  // of one spike
+    Parameter first;      // the least voltage that gives a spike, tolerance included
+    Parameter second;     // the least voltage that gives two
+    Parameter lowest;     // the voltage floor; unused without `has_floor`
+    bool has_floor = false, rectify = false;
+    double cap = 0.0;     // spikes in a step; 0 for any number
+    Array<double> start;  // voltages before the first step, `(pixels, padded)`
+    std::size_t state_size() const { return pixels * padded; }
+};
+
+// Channels of a layer that are computed together, and where their weights begin.
+struct Lanes {
+    std::size_t channel, width, offset;
+};
+
+// A matrix product or convolution of counts with integer weights, channels last.
+struct Layer {
+    std::int64_t height = 1, width = 1, channels = 0;           // of the input
+    std::int64_t out_height = 1, out_width = 1, out_channels = 0;
+    std::int64_t kernel_height = 1, kernel_width = 1;
+    std::int64_t stride_y = 1, stride_x = 1, pad_y = 0, pad_x = 0, dilation_y = 1, dilation_x = 1;
+    std::vector<Lanes> lanes;
+    Array<std::int32_t> weights;  // per `lanes`: (ky, kx, channel) rows of `width` integers
+    Array<double> scale;          // per output channel: the weights' step times the factor
+    // How many events have a sum that fits 32 bits: where counts are repeated up to so many times,
+    // and at 0 for any counts.
+    std::int64_t budgets[kMostRepeats + 1] = {};
+    bool has_gain = false;
+    Parameter gain, bias;
+    std::size_t pixels() const { return std::size_t(out_height * out_width); }
+    std::size_t rows() const { return std::size_t(kernel_height * kernel_width * channels); }
+};
+
+// A sliding sum of counts, channels last.
+struct Pool {
+    std::int64_t height, width, channels, out_height, out_width;
+    std::int64_t size_y, size_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
+};
+
+// One term of a sum: a buffer or an input of the region, read through `index` where that is given.
+struct Operand {
+    bool external = false;
+    std::int32_t source = 0;
+    double factor = 1.0;  // of counts
+    Index index;
+};
+
+enum class Action : std::int32_t { layer, fire, pool, take, sum, add, load, store };
+
+struct Instruction {
+    Action action;
+    std::int32_t input = -1;   // buffer; of `load` and `fire` from outside: number of the input
+    std::int32_t output = -1;  // buffer; of `store`: number of the output
+    std::int32_t population = -1;
+    bool external = false;     // `fire`: whether the currents come from outside
+    std::shared_ptr<Layer> layer;
+    std::shared_ptr<Pool> pool;
+    std::vector<Operand> operands;
+    Parameter gain, bias;      // `sum`: over the whole signal
+    bool has_gain = false, has_bias = false;
+    Index index;
+};
+
+struct Plan {
+    std::vector<Buffer> buffers;
+    std::vector<Population> populations;
+    std::vector<Instruction> instructions;
+};
+
+// An array from outside, `(batch or 1, steps or 1, size)`; a stride of 0 repeats.
+struct Input {
+    Kind kind;
+    const void* data;
+    std::size_t sample_stride, step_stride;
+};
+
+struct Output {
+    Kind kind;
+    void* data;
+    std::size_t size;
+};
+
+// State of one execution: `(batch, state_size)` per population. A run reads `voltage` and writes
+// `next`, so that a run that cannot be finished leaves the state as it was.
+struct State {
+    std::vector<Array<double>> voltage, next_voltage;
+    std::vector<Array<std::uint32_t>> total, next_total;
+};
+
+struct Job {
+    const Plan* plan;
+    State* state;
+    std::vector<Input> inputs;
+    std::vector<Output> outputs;
+    std::size_t batch, steps, block, group, threads;
+};
+
+enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };
+
+}  // namespace spikewright

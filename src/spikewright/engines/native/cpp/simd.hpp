@@ -1,0 +1,150 @@
+// Vectors of the instruction set that this file is compiled for, and the few operations on them
+// that the compiler's own vectors lack.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#ifndef SPIKEWRIGHT_ISA
+#error "kernels are compiled once per instruction set: define SPIKEWRIGHT_ISA"
+#endif
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+#if defined(__AVX512F__)
+constexpr std::size_t kBytes = 64;
+#elif defined(__AVX2__)
+constexpr std::size_t kBytes = 32;
+#else
+constexpr std::size_t kBytes = 16;
+#endif
+
+constexpr std::size_t kInts = kBytes / 4, kDoubles = kBytes / 8;
+
+typedef std::uint32_t ints __attribute__((vector_size(kBytes)));  // unsigned: sums may wrap
+typedef std::int32_t half_ints __attribute__((vector_size(kBytes / 2)));
+typedef double doubles __attribute__((vector_size(kBytes)));
+typedef std::int64_t longs __attribute__((vector_size(kBytes)));
+typedef std::uint8_t octets __attribute__((vector_size(kBytes)));
+
+template <class V, class T>
+inline V load(const T* from) {
+    V v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <class V, class T>
+inline void store(T* to, V v) {
+    std::memcpy(to, &v, sizeof v);
+}
+
+inline doubles splat(double x) { return x - doubles{}; }
+
+// Bit i: a[i] >= b[i].
+inline std::uint32_t at_least(doubles a, doubles b) {
+#if defined(__AVX512F__)
+    return _mm512_cmp_pd_mask(__m512d(a), __m512d(b), _CMP_GE_OQ);
+#elif defined(__AVX2__)
+    return std::uint32_t(_mm256_movemask_pd(_mm256_cmp_pd(__m256d(a), __m256d(b), _CMP_GE_OQ)));
+#elif defined(__SSE2__)
+    return std::uint32_t(_mm_movemask_pd(_mm_cmpge_pd(__m128d(a), __m128d(b))));
+#else
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < kDoubles; ++i) bits |= std::uint32_t(a[i] >= b[i]) << i;
+    return bits;
+#endif
+}
+
+// a - b where bit i of `mask` is set, else a; `mask` is `at_least(a, c)`.
+inline doubles minus_where(doubles a, doubles b, doubles c, std::uint32_t mask) {
+#if defined(__AVX512F__)
+    (void)c;
+    return doubles(_mm512_mask_sub_pd(__m512d(a), __mmask8(mask), __m512d(a), __m512d(b)));
+#else
+    (void)mask;
+    return a - doubles(longs(a >= c) & longs(b));
+#endif
+}
+
+// Bytes 1 where a bit is set, 0 elsewhere, for `lanes` (a multiple of 16, up to 64) bits.
+template <std::size_t lanes>
+inline void store_bits(std::int8_t* to, std::uint64_t bits) {
+#if defined(__AVX512BW__)
+    if constexpr (lanes == 64) {
+        _mm512_storeu_si512(to, _mm512_maskz_set1_epi8(bits, 1));
+        return;
+    }
+#endif
+    for (std::size_t i = 0; i < lanes; i += 8) {
+        std::uint64_t octet = (bits >> i) & 0xff;
+        octet = (octet * 0x0101010101010101u) & 0x8040201008040201u;
+        octet = ((octet + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
+        std::memcpy(to + i, &octet, 8);
+    }
+}
+
+// Bit i: from[i] is not 0, for 64 counts 0..127.
+inline std::uint64_t nonzero(const std::int8_t* from) {
+#if defined(__AVX512BW__)
+    const __m512i v = _mm512_loadu_si512(from);
+    return _mm512_test_epi8_mask(v, v);
+#elif defined(__AVX2__)
+    std::uint64_t bits = 0;
+    for (int i = 0; i < 2; ++i) {
+        const __m256i v = load<__m256i>(from + 32 * i);
+        const __m256i zero = _mm256_cmpeq_epi8(v, _mm256_setzero_si256());
+        bits |= std::uint64_t(~std::uint32_t(_mm256_movemask_epi8(zero))) << (32 * i);
+    }
+    return bits;
+#elif defined(__SSE2__)
+    std::uint64_t bits = 0;
+    for (int i = 0; i < 4; ++i) {
+        const __m128i zero = _mm_cmpeq_epi8(load<__m128i>(from + 16 * i), _mm_setzero_si128());
+        bits |= std::uint64_t(0xffff & ~_mm_movemask_epi8(zero)) << (16 * i);
+    }
+    return bits;
+#else
+    std::uint64_t bits = 0;
+    for (int i = 0; i < 8; ++i) {
+        std::uint64_t eight;
+        std::memcpy(&eight, from + 8 * i, 8);
+        eight = ((eight + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
+        bits |= ((eight * 0x0102040810204080u) >> 56) << (8 * i);
+    }
+    return bits;
+#endif
+}
+
+// Write base + i for every set bit i, in order; returns how many. Up to 64 values are written.
+inline std::size_t positions(std::uint64_t bits, std::uint32_t base, std::uint32_t* to) {
+#if defined(__AVX512F__)
+    const __m512i sixteen = _mm512_set1_epi32(16);
+    __m512i lane = _mm512_add_epi32(
+        _mm512_set1_epi32(int(base)),
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    std::uint32_t* at = to;
+    for (int i = 0; i < 4; ++i) {
+        const __mmask16 part = __mmask16(bits >> (16 * i));
+        _mm512_storeu_si512(at, _mm512_maskz_compress_epi32(part, lane));
+        at += __builtin_popcount(part);
+        lane = _mm512_add_epi32(lane, sixteen);
+    }
+    return std::size_t(at - to);
+#else
+    const std::size_t count = std::size_t(__builtin_popcountll(bits));
+    for (std::size_t done = 0; done < count; done += 4)
+        for (int i = 0; i < 4; ++i) {  // some too many rather than a branch for each
+            to[done + i] = base + std::uint32_t(bits ? __builtin_ctzll(bits) : 0);
+            bits &= bits - 1;
+        }
+    return count;
+#endif
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,147 @@
+"""The engine: regions run natively, everything else on the reference's kernels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel
+from spikewright.engines.native import _kernels
+from spikewright.engines.native.building import Built, build
+from spikewright.engines.native.regions import Region, with_regions
+from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.program import Operator, Program, Source
+from spikewright.engines.reference import ReferenceEngine
+from spikewright.errors import BuildError
+from spikewright.network.transforms import Shape
+
+ISA_VARIABLE = "SPIKEWRIGHT_ISA"
+THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
+
+_BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Instruction sets that this processor can run, the most capable last."""
+    return tuple(_kernels.instruction_sets())
+
+
+class NativeEngine(Engine):
+    """C++ kernels whose cost follows the spikes.
+
+    `threads` is how many work side by side (default: the environment's SPIKEWRIGHT_THREADS, else
+    one a processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is the
+    most capable that the processor has. Neither changes a result. Raises `BuildError` for what the
+    processor cannot run.
+    """
+
+    name = "native"
+    exact = True
+    bound = (
+        "bit-identical whatever the batch, its order, the time block, the threads and the "
+        "instruction set; the reference engine's spikes"
+    )
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = _threads() if threads is None else threads
+        self.isa = os.environ.get(ISA_VARIABLE, "") or instruction_sets()[-1]
+        if self.isa not in instruction_sets():
+            raise BuildError(
+                f"{ISA_VARIABLE}={self.isa!r}: this processor can run "
+                f"{', '.join(instruction_sets())}"
+            )
+        self._reference = ReferenceEngine()
+        self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
+        self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
+        self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
+
+    def prepare(self, program: Program) -> Program:
+        if program not in self._prepared:
+            self._prepared[program] = with_regions(program)
+        return self._prepared[program]
+
+    def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
+        if isinstance(op, Region):
+            if op not in self._built:
+                self._built[op] = build(op, program)
+            return RegionKernel(
+                op, self._built[op], program, batch, tally, self._reference, self.isa, self.threads
+            )
+        if op in self._shared:
+            return self._shared[op]
+        kernel = self._reference.kernel(op, program, batch, tally)
+        if isinstance(kernel, DelayedKernel):
+            return _DelayedFallback(kernel)
+        fallback = _Fallback(kernel)
+        if fallback.stateless:
+            self._shared[op] = fallback
+        return fallback
+
+    def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
+        return self._reference.source(op, program, fed, first)
+
+    def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
+        return np.empty((batch, steps, *shape))
+
+    def to_numpy(self, array: Array) -> NDArray:
+        return np.asarray(array)
+
+    def block_steps(self, program: Program, batch: int) -> int:
+        widest = max(
+            (
+                int(np.prod(program.shapes[s]))
+                for op in program.operators
+                for s in (*op.inputs, *op.outputs)
+            ),
+            default=1,
+        )
+        return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
+
+
+def _threads() -> int:
+    given = os.environ.get(THREADS_VARIABLE, "")
+    if not given:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if not given.isdecimal() or int(given) < 1:
+        raise BuildError(f"{THREADS_VARIABLE} must be a whole number from 1, got {given!r}")
+    return int(given)
+
+
+def _values(inputs: Sequence[Array]) -> list[Array]:
+    """Counts as float64."""
+    return [np.asarray(x, np.float64) for x in inputs]
+
+
+class _Fallback(Kernel):
+    """A kernel of the reference engine."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.stateless = kernel.stateless
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return self._kernel.run(_values(inputs), step, steps)
+
+    def totals(self) -> Sequence[Array]:
+        return self._kernel.totals()
+
+
+class _DelayedFallback(DelayedKernel):
+    """A kernel of the reference engine whose output depends on earlier steps alone."""
+
+    def __init__(self, kernel: DelayedKernel) -> None:
+        self._kernel = kernel
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return self._kernel.run(_values(inputs), step, steps)
+
+    def emit(self) -> Array:
+        return self._kernel.emit()
+
+    def absorb(self, value: Array) -> None:
+        self._kernel.absorb(np.asarray(value, np.float64))
