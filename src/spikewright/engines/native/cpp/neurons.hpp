@@ -110,12 +110,16 @@ struct Tally {
     void add(const std::int8_t* counts, Most most) {
         if (bound + most > 255) flush();
         bound += most;
-        for (std::size_t k = 0; k < n; ++k) recent[k] += load<part>(counts + width * k);
+        for (std::size_t k = 0; k < n; ++k) {
+            part now;  // GCC loses the vector of a dependent type as a template argument
+            std::memcpy(&now, counts + width * k, width);
+            recent[k] += now;
+        }
     }
     void flush() {
         alignas(kBytes) std::uint8_t bytes[lanes];
         for (std::size_t k = 0; k < n; ++k) {
-            store(bytes + width * k, recent[k]);
+            std::memcpy(bytes + width * k, &recent[k], width);
             recent[k] = part{};
         }
         for (std::size_t k = 0; k < lanes; ++k) sum[k] += bytes[k];

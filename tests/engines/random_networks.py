@@ -1,0 +1,200 @@
+"""Random networks of integrate-and-fire neurons, for engines that must agree spike by spike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import spikewright as sw
+from spikewright._windows import Windows
+from spikewright.engines import Engine, Execution, Program, compile_network
+from spikewright.network.transforms import (
+    Chain,
+    Convolution,
+    Dense,
+    Permute,
+    Reshape,
+    Slice,
+    SumPool,
+    Transform,
+)
+
+DT = 0.125
+
+
+@dataclass
+class RandomNetwork:
+    """A network, its stimulus, its populations and what is fed: `(batch, steps or 1, *shape)`."""
+
+    network: sw.Network
+    stimulus: sw.Node
+    populations: list[sw.Ensemble]
+    fed: NDArray
+    steps: int
+
+    def program(self) -> Program:
+        """The network compiled."""
+        return compile_network(self.network, DT, 0, "float32")
+
+    def run(
+        self,
+        engine: Engine,
+        program: Program | None = None,
+        samples: slice | list[int] = slice(None),
+        **cut: int,
+    ) -> list[NDArray]:
+        """All recordings, then the totals of every population."""
+        fed = self.fed[samples]
+        execution = Execution(
+            program or self.program(), engine, len(fed), self.populations, **cut
+        )
+        arrays = execution.run(self.steps, {self.stimulus: fed})
+        totals = execution.totals()
+        return [*arrays, *(totals[p] for p in self.populations)]
+
+
+def random_network(rng: np.random.Generator) -> RandomNetwork:
+    """A stack of a few populations, joined by whatever the generator draws."""
+    make = _Maker(rng)
+    make.build(int(rng.integers(1, 5)))
+    batch, steps = int(rng.integers(1, 6)), int(rng.integers(1, 30))
+    held = rng.random() < 0.5
+    fed = rng.normal(0.3, 1.0, (batch, 1 if held else steps, *make.stimulus.shape_out))
+    fed *= 10.0 ** rng.uniform(-1, 1.5)
+    return RandomNetwork(make.network, make.stimulus, make.populations, fed, steps)
+
+
+class _Maker:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.last = bool(rng.random() < 0.5)
+        self.network = sw.Network(seed=0)
+        self.populations: list[sw.Ensemble] = []
+
+    def draw(self, *values: int) -> int:
+        return int(self.rng.choice(values))
+
+    def build(self, depth: int) -> None:
+        rank = self.draw(0, 1, 2, 2)
+        spatial = tuple(self.draw(1, 3, 7, 10) for _ in range(rank))
+        channels = self.draw(1, 3, 16, 33, 70)
+        shape = self.shape(spatial, channels)
+        with self.network:
+            self.stimulus = sw.Node(np.zeros(shape), label="stimulus")
+            self.populations.append(self.population(shape))
+            sw.Connection(self.stimulus, self.populations[0].neurons, None)
+            for _ in range(depth):
+                self.grow()
+            end = self.populations[-1]
+            out = sw.Node(size_in=end.shape)
+            sw.Connection(end.neurons, out, None)
+            self.probe(out)
+
+    def probe(self, out: sw.Node) -> None:
+        sw.Probe(out)
+        for population in self.populations:
+            if self.rng.random() < 0.7:
+                sw.Probe(population.neurons, "spike_count")
+            if self.rng.random() < 0.2:
+                sw.Probe(population.neurons, "input")
+            if self.rng.random() < 0.2:
+                sw.Probe(population.neurons, "voltage")
+
+    def shape(self, spatial: tuple[int, ...], channels: int) -> tuple[int, ...]:
+        return (*spatial, channels) if self.last else (channels, *spatial)
+
+    def population(self, shape: tuple[int, ...]) -> sw.Ensemble:
+        rng = self.rng
+        kind: sw.IntegrateAndFire | sw.SpikingRectifiedLinear = sw.IntegrateAndFire(
+            amplitude=float(rng.choice([1.0, 0.5, 0.3])),
+            voltage_floor=None if rng.random() < 0.7 else float(rng.uniform(0, 2)),
+            max_spikes_per_step=None if rng.random() < 0.6 else self.draw(1, 2, 5),
+        )
+        if rng.random() < 0.2:
+            kind = sw.SpikingRectifiedLinear()
+        each = rng.random() < 0.2
+        scale = rng.uniform(1, 9, shape) if each else float(rng.choice([1.0, 3.0, 8.0, 200.0]))
+        gain = rng.uniform(0.5, 2.0, shape) if rng.random() < 0.3 else 1.0
+        channel = shape if rng.random() < 0.3 else (self.shape((1,) * (len(shape) - 1), shape[-1])
+                                                    if self.last else (shape[0], *(1,) * (len(shape) - 1)))
+        bias = rng.normal(0.0, 0.3, channel) if rng.random() < 0.7 else 0.0
+        return sw.Ensemble(
+            shape,
+            neuron_type=kind,
+            gain=gain,
+            bias=bias,
+            rate_scale=scale,
+            initial_voltage=str(rng.choice(["zero", "half", "uniform"])),
+        )
+
+    def grow(self) -> None:
+        """One more population behind the last, by some map; now and then a shortcut beside it."""
+        before = self.populations[-1]
+        chain, shape = self.maps(before.shape)
+        after = self.population(shape)
+        self.populations.append(after)
+        sw.Connection(before.neurons, after.neurons, None, Chain(tuple(chain)))
+        if before.shape == shape and self.rng.random() < 0.5:
+            sw.Connection(before.neurons, after.neurons, None)
+        for other in self.populations[:-2]:
+            if other.shape == shape and self.rng.random() < 0.5:
+                sw.Connection(other.neurons, after.neurons, None)
+        if self.rng.random() < 0.2:
+            sw.Connection(sw.Node(self.rng.normal(0, 1, shape)), after.neurons, None)
+
+    def maps(self, shape: tuple[int, ...]) -> tuple[list[Transform], tuple[int, ...]]:
+        """Transforms from a shape, ending with weights, and the shape they lead to."""
+        rng = self.rng
+        chain: list[Transform] = []
+
+        def add(transform: Transform) -> None:
+            nonlocal shape
+            chain.append(transform)
+            shape = transform.output_shape(shape)
+
+        spatial = shape[:-1] if self.last else shape[1:]
+        if spatial and min(spatial) >= 2 and rng.random() < 0.3:
+            rank = len(spatial)
+            windows = Windows((2,) * rank, (self.draw(1, 2),) * rank, ((0, 0),) * rank, (1,) * rank)
+            add(SumPool(windows, np.array(0.25), self.last))
+        if rng.random() < 0.15:
+            add(Slice(tuple((0, n, self.draw(1, 2)) for n in shape)))
+        if len(shape) > 1 and rng.random() < 0.2:
+            add(Permute(tuple(int(i) for i in rng.permutation(len(shape)))))
+        if len(shape) > 1 and rng.random() < 0.3:
+            add(Reshape((int(np.prod(shape)),)))
+        if 2 <= len(shape) <= 3 and rng.random() < 0.75:
+            add(self.convolution(shape))
+        else:
+            out = self.draw(1, 5, 16, 40, 64, 130)
+            scale = 2.0 / np.sqrt(shape[-1])
+            add(Dense(rng.normal(0.0, scale, (out, shape[-1])).astype(np.float32)))
+        return chain, shape
+
+    def convolution(self, shape: tuple[int, ...]) -> Convolution:
+        rng = self.rng
+        spatial = shape[:-1] if self.last else shape[1:]
+        channels = shape[-1] if self.last else shape[0]
+        size, stride, padding, dilation = [], [], [], []
+        for n in spatial:
+            pads = (self.draw(0, 1, 2), self.draw(0, 1, 3))
+            dilated = self.draw(1, 1, 2)
+            fits = [k for k in (1, 2, 3, 5) if dilated * (k - 1) + 1 <= n + sum(pads)]
+            size.append(int(rng.choice(fits)))
+            stride.append(self.draw(1, 1, 2, 9))
+            padding.append(pads)
+            dilation.append(dilated)
+        groups = channels if rng.random() < 0.1 else 1
+        out = groups * self.draw(1, 2) if groups > 1 else self.draw(1, 8, 16, 50, 64, 100)
+        inner = channels // groups
+        scale = 2.0 / np.sqrt(inner * np.prod(size))
+        return Convolution(
+            rng.normal(0.0, scale, (out, inner, *size)).astype(np.float32),
+            tuple(stride),
+            tuple(padding),
+            tuple(dilation),
+            groups,
+            self.last,
+        )
