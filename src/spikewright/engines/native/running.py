@@ -49,8 +49,10 @@ class RegionKernel(Kernel):
             if outputs is not None:
                 return outputs
             self._slow = _Slow(self._op, self._program, self._batch, self._tally, self._reference)
-            for op, voltage in self._voltages().items():
-                self._slow.start_from(op, voltage)
+            for op, order, number in self._built.populations:
+                voltage = self._state.voltage(number)
+                if voltage is not None:
+                    self._slow.start_from(op, self._unpacked(voltage, op, order))
         return self._slow.run(given, step, steps)
 
     def _run_natively(self, given: dict[int, Array], steps: int) -> list[Array] | None:
@@ -77,12 +79,6 @@ class RegionKernel(Kernel):
             y.reshape(self._batch, steps, *shape) for y, shape in zip(outputs, shapes, strict=True)
         ]
 
-    def _voltages(self) -> dict[Neurons, NDArray]:
-        return {
-            op: self._unpacked(self._state.voltage(number), op, order)
-            for op, order, number in self._built.populations
-        }
-
     def _unpacked(self, state: NDArray, op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
         size = int(np.prod(op.ensemble.shape))
@@ -97,13 +93,17 @@ class RegionKernel(Kernel):
     def totals(self) -> Sequence[Array]:
         if not self._tally:
             return ()
-        sums = [
-            self._unpacked(self._state.total(number), op, order).astype(np.float64)
-            for op, order, number in self._built.populations
-        ]
+        sums = [self._total(*population) for population in self._built.populations]
         if self._slow is not None:
             sums = [a + b for a, b in zip(sums, self._slow.totals(), strict=True)]
         return sums
+
+
+    def _total(self, op: Neurons, order: Order, number: int) -> NDArray:
+        total = self._state.total(number)
+        if total is None:
+            return np.zeros((self._batch, *op.ensemble.shape))
+        return self._unpacked(total, op, order).astype(np.float64)
 
 
 class _Slow:

@@ -48,20 +48,26 @@ struct Context {
                (first_step + step) * in.step_stride;
     }
 
-    // State that this block reads, and state that it writes.
+    // State that this block reads, and state that it writes. `total` is null at the start.
     struct Stretch {
         const double* voltage;
         double* next_voltage;
         const std::uint32_t* total;
         std::uint32_t* next_total;
+
+        void add_total(const std::uint32_t* sums, std::size_t lanes) const {
+            for (std::size_t k = 0; k < lanes; ++k)
+                next_total[k] = (total ? total[k] : 0) + sums[k];
+        }
     };
     Stretch state(std::size_t population, std::size_t sample, std::size_t offset) const {
         State& s = *job->state;
-        const std::size_t at =
-            (first_sample + sample) * job->plan->populations[population].state_size() + offset;
+        const Population& p = job->plan->populations[population];
+        const std::size_t at = (first_sample + sample) * p.state_size() + offset;
         double* next = s.next_voltage[population].data() + at;
         std::uint32_t* next_total = s.next_total[population].data() + at;
         if (first_step) return {next, next, next_total, next_total};
+        if (s.voltage[population].empty()) return {p.start.data() + offset, next, nullptr, next_total};
         return {s.voltage[population].data() + at, next, s.total[population].data() + at,
                 next_total};
     }

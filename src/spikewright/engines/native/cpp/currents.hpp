@@ -23,14 +23,14 @@ inline Block<lanes> load_currents(const double* from, const Index& index, std::s
 }
 
 // Whether no neuron can spike twice in a step: all start below one spike, and receive less than
-// one. With first = (1 - 2^-16) threshold and J < 0.99 threshold, v + J stays below second.
+// one. With v < (1 - 2^-16) threshold and J < 0.99 threshold, v + J is below two.
 template <std::size_t lanes, bool uniform>
 inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
                          const Limits<lanes, uniform>& limits) {
     std::uint32_t above = 0;
     for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
         const std::size_t at = uniform ? 0 : k;
-        above |= at_least(v.v[k], limits.first[at]) | at_least(j.v[k], limits.threshold[at] * 0.99);
+        above |= at_least(v.v[k], limits.least[0][at]) | at_least(j.v[k], limits.threshold[at] * 0.99);
     }
     return above == 0;
 }
@@ -61,7 +61,7 @@ void fire_block(const Context& c, const Instruction& op, std::size_t sample, std
     tally.flush();
     const auto state = c.state(number, sample, at);
     for (std::size_t k = 0; k < Block<lanes>::n; ++k) store(state.next_voltage + k * kDoubles, v.v[k]);
-    for (std::size_t k = 0; k < lanes; ++k) state.next_total[k] = state.total[k] + tally.sum[k];
+    state.add_total(tally.sum, lanes);
 }
 
 template <bool uniform>

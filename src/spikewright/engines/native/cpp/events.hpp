@@ -6,8 +6,8 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// The events of one step of one sample. `codes` are positions in the frame, ascending; those of
-// pixel p are `offsets[p]` to `offsets[p + 1]`. An input with a count above 1 is repeated, or, where
+// The events of one step of one sample. `codes` are positions in the frame; those of pixel p are
+// `offsets[p]` to `offsets[p + 1]`, in no order that matters. An input with a count above 1 is repeated, or, where
 // `counted`, stands once with its count beside it.
 struct Frame {
     Array<std::uint32_t> codes, counts;
@@ -47,21 +47,21 @@ inline void list_events(const std::int8_t* from, std::size_t pixels, std::size_t
         frame.offsets[p] = n;
         for (std::size_t c = 0; c < channels; c += 64) {
             const std::size_t at = p * channels + c;
-            std::uint64_t bits = nonzero(from + at);
-            if (channels - c < 64) bits &= (std::uint64_t(1) << (channels - c)) - 1;
-            if (most <= 1) {
-                n += std::uint32_t(positions(bits, std::uint32_t(at), codes + n));
+            const std::uint64_t inside =
+                channels - c < 64 ? (std::uint64_t(1) << (channels - c)) - 1 : ~std::uint64_t(0);
+            std::uint64_t bits = above(from + at, 0) & inside;
+            if (!frame.counted) {  // those with one spike, then once more those with two ...
+                for (std::int8_t level = 1; bits; ++level) {
+                    n += std::uint32_t(positions(bits, std::uint32_t(at), codes + n));
+                    if (level >= most) break;
+                    bits = above(from + at, level) & inside;
+                }
                 continue;
             }
             for (; bits; bits &= bits - 1) {
                 const std::uint32_t code = std::uint32_t(at) + std::uint32_t(__builtin_ctzll(bits));
-                const std::uint32_t count = std::uint8_t(from[code]);
-                if (frame.counted) {
-                    counts[n] = count;
-                    codes[n++] = code;
-                } else {
-                    for (std::uint32_t k = 0; k < count; ++k) codes[n++] = code;
-                }
+                counts[n] = std::uint8_t(from[code]);
+                codes[n++] = code;
             }
         }
     }

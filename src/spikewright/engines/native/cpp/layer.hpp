@@ -120,7 +120,7 @@ void fire_pixels(const Context& c, const Instruction& op, const Lanes& block, st
         }
         tally.flush();
         for (std::size_t k = 0; k < n; ++k) store(state.next_voltage + k * kDoubles, v.v[k]);
-        for (std::size_t k = 0; k < lanes; ++k) state.next_total[k] = state.total[k] + tally.sum[k];
+        state.add_total(tally.sum, lanes);
     }
 }
 

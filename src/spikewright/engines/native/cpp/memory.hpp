@@ -30,17 +30,21 @@ class Array {
 
     // Zeros of this size; what was held is gone.
     void resize(std::size_t size) {
-        release();
-        const std::size_t bytes = size * sizeof(T) + kSpare;
-        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t(kLine)));
-        std::memset(static_cast<void*>(data_), 0, bytes);
-        size_ = capacity_ = size;
+        allocate(size);
+        std::memset(static_cast<void*>(data_), 0, size * sizeof(T) + kSpare);
+    }
+
+    // An array whose values nobody has set.
+    static Array raw(std::size_t size) {
+        Array array;
+        array.allocate(size);
+        return array;
     }
 
     // Room for `size` values; the first `kept` are kept.
     void reserve(std::size_t size, std::size_t kept) {
         if (size <= capacity_) return;
-        Array grown(size + size / 2);
+        Array grown = raw(size + size / 2);
         if (kept) std::memcpy(grown.data_, data_, kept * sizeof(T));
         swap(grown);
     }
@@ -59,6 +63,12 @@ class Array {
     const T& operator[](std::size_t i) const { return data_[i]; }
 
   private:
+    void allocate(std::size_t size) {
+        release();
+        const std::size_t bytes = size * sizeof(T) + kSpare;
+        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t(kLine)));
+        size_ = capacity_ = size;
+    }
     void release() {
         if (data_) ::operator delete(data_, std::align_val_t(kLine));
         data_ = nullptr;

@@ -69,7 +69,7 @@ class Region {
     }
 
     int population(std::size_t pixels, std::size_t channels, const Doubles& threshold,
-                   const Doubles& first, const Doubles& second, const Doubles& lowest,
+                   const std::vector<Doubles>& least, const Doubles& lowest,
                    bool has_floor, bool rectify, double cap, const Doubles& start) {
         constexpr double inf = std::numeric_limits<double>::infinity();
         Population p;
@@ -77,8 +77,9 @@ class Region {
         p.channels = channels;
         p.padded = rounded_up(channels, 64);
         p.threshold = parameter(threshold, pixels, channels, p.padded, 1.0);
-        p.first = parameter(first, pixels, channels, p.padded, inf);
-        p.second = parameter(second, pixels, channels, p.padded, inf);
+        require(least.size() == 3, "least voltages are for one, two and three spikes");
+        for (std::size_t i = 0; i < 3; ++i)
+            p.least[i] = parameter(least[i], pixels, channels, p.padded, inf);
         p.lowest = parameter(lowest, pixels, channels, p.padded, -inf);
         p.has_floor = has_floor;
         p.rectify = rectify;
@@ -220,16 +221,11 @@ class Region {
 class Running {
   public:
     Running(const Region& region, std::size_t batch) : region_(&region), batch_(batch) {
-        for (const Population& p : region.plan.populations) {
-            Array<double> voltage(batch * p.state_size());
-            for (std::size_t b = 0; b < batch; ++b)
-                std::memcpy(voltage.data() + b * p.state_size(), p.start.data(),
-                            p.state_size() * sizeof(double));
-            state_.next_voltage.emplace_back(voltage.size());
-            state_.total.emplace_back(voltage.size());
-            state_.next_total.emplace_back(voltage.size());
-            state_.voltage.push_back(std::move(voltage));
-        }
+        const std::size_t count = region.plan.populations.size();
+        state_.voltage.resize(count);
+        state_.total.resize(count);
+        state_.next_voltage.resize(count);
+        state_.next_total.resize(count);
     }
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
@@ -237,6 +233,11 @@ class Running {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
+        for (std::size_t i = 0; i < state_.next_total.size(); ++i) {
+            const std::size_t size = batch_ * region_->plan.populations[i].state_size();
+            if (state_.next_voltage[i].empty()) state_.next_voltage[i] = Array<double>::raw(size);
+            if (state_.next_total[i].empty()) state_.next_total[i] = Array<std::uint32_t>::raw(size);
+        }
         Job job{&region_->plan, &state_, {}, {}, batch_, steps, std::min(block, steps),
                 std::min(group, batch_), threads};
         for (const Taken& array : inputs) job.inputs.push_back(input(array, steps));
@@ -259,7 +260,7 @@ class Running {
         return int(outcome);
     }
 
-    // `(batch, pixels, padded)`
+    // `(batch, pixels, padded)`; None before the first run.
     nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
     nb::object total(std::size_t population) { return view(state_.total.at(population), population); }
 
@@ -280,6 +281,7 @@ class Running {
 
     template <class T>
     nb::object view(Array<T>& values, std::size_t population) {
+        if (values.empty()) return nb::none();
         const Population& p = region_->plan.populations[population];
         return nb::cast(nb::ndarray<nb::numpy, T>(values.data(), {batch_, p.pixels, p.padded}),
                         nb::rv_policy::copy);

@@ -1,7 +1,7 @@
 // Integrate-and-fire: v += J; k = floor(v / threshold + tolerance); v -= k threshold.
 //
-// The division is avoided: the least voltages that give one spike and two are known. Only where some
-// neuron of a block reaches two is the formula evaluated, and it gives the others what they had.
+// The division is avoided: the least voltages that give one, two and three spikes are known. Only
+// where some neuron of a block reaches three is the formula evaluated for all of them.
 #pragma once
 
 #include <cmath>
@@ -24,14 +24,14 @@ struct Block {
 template <std::size_t lanes, bool uniform>
 struct Limits {
     static constexpr std::size_t n = uniform ? 1 : lanes / kDoubles;
-    doubles threshold[n], first[n], second[n];
+    doubles threshold[n], least[3][n];
 
     Limits(const Population& p, std::size_t pixel, std::size_t channel) {
         for (std::size_t k = 0; k < n; ++k) {
             const std::size_t at = channel + k * kDoubles;
             threshold[k] = load<doubles>(p.threshold.at(pixel, at));
-            first[k] = load<doubles>(p.first.at(pixel, at));
-            second[k] = load<doubles>(p.second.at(pixel, at));
+            for (int spikes = 0; spikes < 3; ++spikes)
+                least[spikes][k] = load<doubles>(p.least[spikes].at(pixel, at));
         }
     }
     static constexpr std::size_t at(std::size_t k) { return uniform ? 0 : k; }
@@ -41,50 +41,67 @@ struct Limits {
 using Most = unsigned;
 constexpr Most kTooMany = 128;
 
-// Every lane by the formula, for steps with several spikes.
+// The formula itself, for steps in which some neuron has three spikes or more, or more than a cap.
 template <std::size_t lanes>
 [[gnu::noinline]] Most fire_many(double* v, const Population& p, std::size_t pixel,
                                  std::size_t channel, std::size_t valid, std::int8_t* counts) {
     const double* threshold = p.threshold.at(pixel, channel);
-    Most most = unsigned(kMostCounts);
-    for (std::size_t k = 0; k < lanes; ++k) {
-        double count = std::floor(v[k] / threshold[k] + kTolerance);
-        count = count > 0.0 ? count : 0.0;
-        if (p.cap > 0.0 && count > p.cap) count = p.cap;
-        if (!(count <= kMostCounts)) {
-            if (k < valid) most = kTooMany;
-            count = 0.0;
-        }
-        v[k] -= count * threshold[k];
-        counts[k] = std::int8_t(count);
+    const doubles cap = splat(p.cap > 0.0 ? p.cap : kMostCounts + 1.0);
+    alignas(kBytes) std::int32_t whole[lanes];
+    for (std::size_t k = 0; k < lanes; k += kDoubles) {
+        const doubles unit = load<doubles>(threshold + k);
+        const doubles voltage = load<doubles>(v + k);
+        doubles spikes = voltage / unit + kTolerance;
+        spikes = spikes > 0.0 ? spikes : doubles{};  // spikes below zero, and none of NaN
+        spikes = spikes < cap ? spikes : cap;
+        const half_ints down = __builtin_convertvector(spikes, half_ints);  // towards zero
+        store(whole + k, down);
+        store(v + k, voltage - __builtin_convertvector(down, doubles) * unit);
     }
-    return most;
+    std::int32_t most = 0;
+    for (std::size_t k = 0; k < lanes; ++k) {
+        if (k < valid) most = whole[k] > most ? whole[k] : most;
+        counts[k] = std::int8_t(whole[k]);
+    }
+    return most > std::int32_t(kMostCounts) ? kTooMany : Most(kMostCounts);
 }
 
 // Fire: voltages already hold this step's charge. `checked` says whether a second spike is possible.
+// One spike or two, the usual case, take comparisons alone: 2 threshold is exact, as in the formula.
 template <std::size_t lanes, bool uniform, bool checked = true>
 inline Most fire(Block<lanes>& b, const Limits<lanes, uniform>& limits, const Population& p,
                  std::size_t pixel, std::size_t channel, std::size_t valid, std::int8_t* counts) {
     using L = Limits<lanes, uniform>;
-    std::uint64_t spikes = 0;
-    std::uint32_t twice = 0;
-    std::uint32_t mask[Block<lanes>::n];
+    std::uint64_t once = 0, twice = 0;
+    std::uint32_t more = 0;
+    std::uint32_t one[Block<lanes>::n], two[Block<lanes>::n] = {};
     for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
-        mask[k] = at_least(b.v[k], limits.first[L::at(k)]);
-        spikes |= std::uint64_t(mask[k]) << (k * kDoubles);
-        if constexpr (checked) twice |= at_least(b.v[k], limits.second[L::at(k)]);
+        one[k] = at_least(b.v[k], limits.least[0][L::at(k)]);
+        once |= std::uint64_t(one[k]) << (k * kDoubles);
+        if constexpr (checked) {
+            two[k] = at_least(b.v[k], limits.least[1][L::at(k)]);
+            twice |= std::uint64_t(two[k]) << (k * kDoubles);
+            more |= at_least(b.v[k], limits.least[2][L::at(k)]);
+        }
     }
-    if (checked && twice && p.cap != 1.0) [[unlikely]] {
+    if (p.cap == 1.0) {
+        twice = more = 0;
+        for (std::uint32_t& bits : two) bits = 0;
+    }
+    if (checked && more) [[unlikely]] {
         alignas(kBytes) double v[lanes];
         for (std::size_t k = 0; k < Block<lanes>::n; ++k) store(v + k * kDoubles, b.v[k]);
         const Most most = fire_many<lanes>(v, p, pixel, channel, valid, counts);
         for (std::size_t k = 0; k < Block<lanes>::n; ++k) b.v[k] = load<doubles>(v + k * kDoubles);
         return most;
     }
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k)
-        b.v[k] = minus_where(b.v[k], limits.threshold[L::at(k)], limits.first[L::at(k)], mask[k]);
-    store_bits<lanes>(counts, spikes);
-    return 1;
+    for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
+        const doubles unit = limits.threshold[L::at(k)];
+        const doubles spent = checked ? chosen(unit, unit + unit, two[k]) : unit;
+        b.v[k] = minus_where(b.v[k], spent, one[k]);
+    }
+    store_counts<lanes>(counts, once, twice);
+    return checked ? 2 : 1;
 }
 
 // The voltage floor.

@@ -43,8 +43,7 @@ struct Parameter {
 struct Population {
     std::size_t pixels = 1, channels = 0, padded = 0;
     Parameter threshold;  // of one spike
-    Parameter first;      // the least voltage that gives a spike, tolerance included
-    Parameter second;     // the least voltage that gives two
+    Parameter least[3];   // the least voltage that gives one spike, two, three, tolerance included
     Parameter lowest;     // the voltage floor; unused without `has_floor`
     bool has_floor = false, rectify = false;
     double cap = 0.0;     // spikes in a step; 0 for any number
@@ -124,8 +123,9 @@ struct Output {
     std::size_t size;
 };
 
-// State of one execution: `(batch, state_size)` per population. A run reads `voltage` and writes
-// `next`, so that a run that cannot be finished leaves the state as it was.
+// State of one execution: `(batch, state_size)` per population. A run reads `voltage` and `total` and
+// writes `next`, so that a run that cannot be finished leaves the state as it was. Before the first
+// run the former are empty: every sample starts from the population's `start` and from zero.
 struct State {
     std::vector<Array<double>> voltage, next_voltage;
     std::vector<Array<std::uint32_t>> total, next_total;

@@ -61,60 +61,80 @@ inline std::uint32_t at_least(doubles a, doubles b) {
 #endif
 }
 
-// a - b where bit i of `mask` is set, else a; `mask` is `at_least(a, c)`.
-inline doubles minus_where(doubles a, doubles b, doubles c, std::uint32_t mask) {
+// All bits of lane i where bit i is set.
+inline longs lanes_of(std::uint32_t mask) {
+    longs bit;
+    for (std::size_t i = 0; i < kDoubles; ++i) bit[i] = std::int64_t(1) << i;
+    return (bit & (std::int64_t(mask) - longs{})) != 0;
+}
+
+// b where bit i of `mask` is set, else a.
+inline doubles chosen(doubles a, doubles b, std::uint32_t mask) {
 #if defined(__AVX512F__)
-    (void)c;
-    return doubles(_mm512_mask_sub_pd(__m512d(a), __mmask8(mask), __m512d(a), __m512d(b)));
+    return doubles(_mm512_mask_blend_pd(__mmask8(mask), __m512d(a), __m512d(b)));
 #else
-    (void)mask;
-    return a - doubles(longs(a >= c) & longs(b));
+    const longs lanes = lanes_of(mask);
+    return doubles((longs(a) & ~lanes) | (longs(b) & lanes));
 #endif
 }
 
-// Bytes 1 where a bit is set, 0 elsewhere, for `lanes` (a multiple of 16, up to 64) bits.
+// a - b where bit i of `mask` is set, else a.
+inline doubles minus_where(doubles a, doubles b, std::uint32_t mask) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_mask_sub_pd(__m512d(a), __mmask8(mask), __m512d(a), __m512d(b)));
+#else
+    return a - doubles(lanes_of(mask) & longs(b));
+#endif
+}
+
+// Eight bytes, 1 where a bit is set.
+inline std::uint64_t spread(std::uint64_t bits) {
+    bits = ((bits & 0xff) * 0x0101010101010101u) & 0x8040201008040201u;
+    return ((bits + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
+}
+
+// Bytes: 1 where a bit of `once` is set, 2 where one of `twice` is as well, for `lanes` (a multiple
+// of 16, up to 64).
 template <std::size_t lanes>
-inline void store_bits(std::int8_t* to, std::uint64_t bits) {
+inline void store_counts(std::int8_t* to, std::uint64_t once, std::uint64_t twice) {
 #if defined(__AVX512BW__)
     if constexpr (lanes == 64) {
-        _mm512_storeu_si512(to, _mm512_maskz_set1_epi8(bits, 1));
+        const __m512i one = _mm512_maskz_set1_epi8(once, 1);
+        _mm512_storeu_si512(to, _mm512_mask_add_epi8(one, twice, one, one));
         return;
     }
 #endif
     for (std::size_t i = 0; i < lanes; i += 8) {
-        std::uint64_t octet = (bits >> i) & 0xff;
-        octet = (octet * 0x0101010101010101u) & 0x8040201008040201u;
-        octet = ((octet + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
+        const std::uint64_t octet = spread(once >> i) + spread(twice >> i);
         std::memcpy(to + i, &octet, 8);
     }
 }
 
-// Bit i: from[i] is not 0, for 64 counts 0..127.
-inline std::uint64_t nonzero(const std::int8_t* from) {
+// Bit i: from[i] > level, for 64 counts 0..127 and a level 0..126.
+inline std::uint64_t above(const std::int8_t* from, std::int8_t level) {
 #if defined(__AVX512BW__)
-    const __m512i v = _mm512_loadu_si512(from);
-    return _mm512_test_epi8_mask(v, v);
+    return _mm512_cmpgt_epi8_mask(_mm512_loadu_si512(from), _mm512_set1_epi8(level));
 #elif defined(__AVX2__)
     std::uint64_t bits = 0;
     for (int i = 0; i < 2; ++i) {
-        const __m256i v = load<__m256i>(from + 32 * i);
-        const __m256i zero = _mm256_cmpeq_epi8(v, _mm256_setzero_si256());
-        bits |= std::uint64_t(~std::uint32_t(_mm256_movemask_epi8(zero))) << (32 * i);
+        const __m256i more = _mm256_cmpgt_epi8(load<__m256i>(from + 32 * i), _mm256_set1_epi8(level));
+        bits |= std::uint64_t(std::uint32_t(_mm256_movemask_epi8(more))) << (32 * i);
     }
     return bits;
 #elif defined(__SSE2__)
     std::uint64_t bits = 0;
     for (int i = 0; i < 4; ++i) {
-        const __m128i zero = _mm_cmpeq_epi8(load<__m128i>(from + 16 * i), _mm_setzero_si128());
-        bits |= std::uint64_t(0xffff & ~_mm_movemask_epi8(zero)) << (16 * i);
+        const __m128i more = _mm_cmpgt_epi8(load<__m128i>(from + 16 * i), _mm_set1_epi8(level));
+        bits |= std::uint64_t(unsigned(_mm_movemask_epi8(more))) << (16 * i);
     }
     return bits;
 #else
     std::uint64_t bits = 0;
+    const std::uint64_t add = 0x0101010101010101u * std::uint64_t(127 - level);
     for (int i = 0; i < 8; ++i) {
         std::uint64_t eight;
         std::memcpy(&eight, from + 8 * i, 8);
-        eight = ((eight + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
+        eight = ((eight + add) >> 7) & 0x0101010101010101u;
         bits |= ((eight * 0x0102040810204080u) >> 56) << (8 * i);
     }
     return bits;
