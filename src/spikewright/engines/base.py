@@ -99,6 +99,7 @@ class Engine(ABC):
     def block_steps(self, program: Program, batch: int) -> int:
         """How many steps of `batch` samples to work on at once.
 
+        `program` holds the operators whose output changes from step to step.
         The working set should stay in memory, or in a cache.
         """
 

@@ -6,6 +6,7 @@ This is the same for every engine; kernels differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Execution:
         size = chunk or engine.chunk_samples(plan, batch)
         if any(_calls_python(op) for op in plan.operators):
             size = batch  # a function that keeps something sees all samples step by step
-        self._block = block or engine.block_steps(plan, min(size, batch))
+        self._block, self._size = block, min(size, batch)
         self._plan = plan
         self._sources = [op for op in plan.operators if isinstance(op, Source)]
         self._last_read = _last_readers(plan)
@@ -73,10 +74,11 @@ class Execution:
         }
         constant = _read(sources, True, 0, 1)
         constants = [self._constants(part, part.of(constant)) for part in self._parts]
+        block = self._block or self._block_steps(constants[0])
         recorder = _Recorder(self.program, self.engine, self.batch, self.step, steps)
         done = 0
         while done < steps:
-            count = min(self._block, steps - done)
+            count = min(block, steps - done)
             read = _read(sources, False, done, count)
             for part, known in zip(self._parts, constants, strict=True):
                 values = {**known, **part.of(read)}
@@ -102,6 +104,15 @@ class Execution:
                     if ensemble in self._tally:
                         sums.setdefault(ensemble, []).append(self.engine.to_numpy(total))
         return {ensemble: np.concatenate(parts) for ensemble, parts in sums.items()}
+
+    def _block_steps(self, constants: Mapping[int, Array]) -> int:
+        """The engine's choice, for what changes from step to step."""
+        changing = tuple(
+            component
+            for component in self._plan.components
+            if not all(op.output in constants for op in component.operators)
+        )
+        return self.engine.block_steps(replace(self._plan, components=changing), self._size)
 
     def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:
         """Signals that no step of this run changes: computed once, with one step each."""

@@ -91,14 +91,8 @@ class NativeEngine(Engine):
         return np.asarray(array)
 
     def block_steps(self, program: Program, batch: int) -> int:
-        widest = max(
-            (
-                int(np.prod(program.shapes[s]))
-                for op in program.operators
-                for s in (*op.inputs, *op.outputs)
-            ),
-            default=1,
-        )
+        sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)
+        widest = max(sizes, default=1)
         return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
 
 

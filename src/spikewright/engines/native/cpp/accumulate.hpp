@@ -4,6 +4,8 @@
 // that fit, added in doubles, where every integer up to 2^53 is exact. So no order matters.
 #pragma once
 
+#include <vector>
+
 #include "events.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -19,36 +21,45 @@ struct Rows {
 };
 
 template <std::size_t lanes>
-inline void add_rows(const std::int32_t* weights, const Rows& list, std::size_t from,
-                     std::size_t to, std::int32_t* sums) {
-    ints sum[lanes / kInts] = {};
+struct Sums {
+    static constexpr std::size_t n = lanes / kInts;
+    ints sum[n];
+
+    [[gnu::always_inline]] void clear() {
+        each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = ints{}; });
+    }
+    [[gnu::always_inline]] void add(const std::int32_t* row) {
+        each<n>(SPIKEWRIGHT_EACH(k) { sum[k] += load<ints>(row + k * kInts); });
+    }
+    [[gnu::always_inline]] void add(const std::int32_t* row, std::uint32_t times) {
+        const ints count = times - ints{};
+        each<n>(SPIKEWRIGHT_EACH(k) { sum[k] += load<ints>(row + k * kInts) * count; });
+    }
+    [[gnu::always_inline]] void write(std::int32_t* to) const {
+        each<n>(SPIKEWRIGHT_EACH(k) { store(to + k * kInts, sum[k]); });
+    }
+};
+
+template <std::size_t lanes>
+[[gnu::always_inline]] inline void add_rows(const std::int32_t* weights, const Rows& list,
+                                            std::size_t from, std::size_t to, std::int32_t* sums) {
+    Sums<lanes> sum;
+    sum.clear();
     const std::int32_t* base = weights + list.base * std::int64_t(lanes);
-    std::size_t i = from;
-    for (; i + 2 <= to; i += 2) {
-        const std::int32_t* one = base + std::size_t(list.rows[i]) * lanes;
-        const std::int32_t* two = base + std::size_t(list.rows[i + 1]) * lanes;
-        for (std::size_t k = 0; k < lanes / kInts; ++k) sum[k] += load<ints>(one + k * kInts);
-        for (std::size_t k = 0; k < lanes / kInts; ++k) sum[k] += load<ints>(two + k * kInts);
-    }
-    if (i < to) {
-        const std::int32_t* one = base + std::size_t(list.rows[i]) * lanes;
-        for (std::size_t k = 0; k < lanes / kInts; ++k) sum[k] += load<ints>(one + k * kInts);
-    }
-    for (std::size_t k = 0; k < lanes / kInts; ++k) store(sums + k * kInts, sum[k]);
+    const std::uint32_t* rows = list.rows;
+    for (std::size_t i = from; i < to; ++i) sum.add(base + std::size_t(rows[i]) * lanes);
+    sum.write(sums);
 }
 
 template <std::size_t lanes>
 inline void add_counted_rows(const std::int32_t* weights, const Rows& list, std::size_t from,
                              std::size_t to, std::int32_t* sums) {
-    ints sum[lanes / kInts] = {};
+    Sums<lanes> sum;
+    sum.clear();
     const std::int32_t* base = weights + list.base * std::int64_t(lanes);
-    for (std::size_t i = from; i < to; ++i) {
-        const std::int32_t* row = base + std::size_t(list.rows[i]) * lanes;
-        const ints count = list.counts[i] - ints{};
-        for (std::size_t k = 0; k < lanes / kInts; ++k)
-            sum[k] += load<ints>(row + k * kInts) * count;
-    }
-    for (std::size_t k = 0; k < lanes / kInts; ++k) store(sums + k * kInts, sum[k]);
+    for (std::size_t i = from; i < to; ++i)
+        sum.add(base + std::size_t(list.rows[i]) * lanes, list.counts[i]);
+    sum.write(sums);
 }
 
 // A long sum in pieces, in doubles.
@@ -72,20 +83,28 @@ template <std::size_t lanes>
     }
 }
 
-// The sum as doubles, `lanes / kDoubles` vectors.
-template <std::size_t lanes>
-inline void accumulate(const std::int32_t* weights, const Rows& list, doubles* sums) {
-    if (!list.counts && list.n <= std::size_t(list.budget)) {
-        alignas(kBytes) std::int32_t whole[lanes];
-        add_rows<lanes>(weights, list, 0, list.n, whole);
-        for (std::size_t k = 0; k < lanes / kDoubles; ++k)
-            sums[k] = __builtin_convertvector(load<half_ints>(whole + k * kDoubles), doubles);
-        return;
+// Sums of a block of lanes, step by step: integers where they fit 32 bits, else doubles.
+struct SumBuffer {
+    Array<std::int32_t> narrow;
+    Array<double> wide;
+    std::vector<std::uint8_t> is_wide;
+
+    void reserve(std::size_t steps) {
+        narrow.reserve(steps * 64, 0);
+        wide.reserve(steps * 64, 0);
+        is_wide.resize(steps);
     }
-    alignas(kBytes) double whole[lanes];
-    add_long<lanes>(weights, list, whole);
-    for (std::size_t k = 0; k < lanes / kDoubles; ++k)
-        sums[k] = load<doubles>(whole + k * kDoubles);
+};
+
+// A function of its own: in one with the neurons, GCC runs out of registers and sums in memory.
+template <std::size_t lanes>
+[[gnu::noinline]] void accumulate(const std::int32_t* weights, const Rows& list, SumBuffer& sums,
+                                  std::size_t step) {
+    sums.is_wide[step] = list.counts || list.n > std::size_t(list.budget);
+    if (sums.is_wide[step])
+        add_long<lanes>(weights, list, sums.wide.data() + step * 64);
+    else
+        add_rows<lanes>(weights, list, 0, list.n, sums.narrow.data() + step * 64);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -11,14 +11,13 @@ inline Block<lanes> load_currents(const double* from, const Index& index, std::s
                                   std::size_t size) {
     Block<lanes> j;
     if (index.empty() && at + lanes <= size) {
-        for (std::size_t k = 0; k < Block<lanes>::n; ++k)
-            j.v[k] = load<doubles>(from + at + k * kDoubles);
+        j.read(from + at);
         return j;
     }
     alignas(kLine) double part[lanes] = {};
     for (std::size_t k = 0; k < lanes && at + k < size; ++k)
         part[k] = from[index.empty() ? at + k : std::size_t(index[at + k])];
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k) j.v[k] = load<doubles>(part + k * kDoubles);
+    j.read(part);
     return j;
 }
 
@@ -28,16 +27,16 @@ template <std::size_t lanes, bool uniform>
 inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
                          const Limits<lanes, uniform>& limits) {
     std::uint32_t above = 0;
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
-        const std::size_t at = uniform ? 0 : k;
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+        constexpr std::size_t at = uniform ? 0 : k;
         above |= at_least(v.v[k], limits.least[0][at]) | at_least(j.v[k], limits.threshold[at] * 0.99);
-    }
+    });
     return above == 0;
 }
 
 template <std::size_t lanes, bool uniform, bool checked, bool held>
 void fire_block(const Context& c, const Instruction& op, std::size_t sample, std::size_t at,
-                Block<lanes>& v, const Limits<lanes, uniform>& limits, Block<lanes> j) {
+                Block<lanes> v, const Limits<lanes, uniform>& limits, Block<lanes> j) {
     const auto number = std::size_t(op.population);
     const Population& p = c.job->plan->populations[number];
     const std::size_t valid = at + lanes <= p.channels ? lanes : p.channels - at;
@@ -47,10 +46,9 @@ void fire_block(const Context& c, const Instruction& op, std::size_t sample, std
             const double* from = op.external ? c.input<double>(std::size_t(op.input), sample, t)
                                              : c.values(op.input, sample, t);
             j = load_currents<lanes>(from, op.index, at, p.channels);
-            if (p.rectify)
-                for (doubles& x : j.v) x = x > 0.0 ? x : doubles{};
+            if (p.rectify) j.rectify();
         }
-        for (std::size_t k = 0; k < Block<lanes>::n; ++k) v.v[k] += j.v[k];
+        v.add(j);
         // Behind the last neuron lies spare room, which the next step overwrites or nobody reads.
         std::int8_t* counts = c.counts(op.output, sample, t) + at;
         const Most most = fire<lanes, uniform, checked>(v, limits, p, 0, at, valid, counts);
@@ -60,7 +58,7 @@ void fire_block(const Context& c, const Instruction& op, std::size_t sample, std
     }
     tally.flush();
     const auto state = c.state(number, sample, at);
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k) store(state.next_voltage + k * kDoubles, v.v[k]);
+    v.write(state.next_voltage);
     state.add_total(tally.sum, lanes);
 }
 
@@ -76,15 +74,14 @@ void fire_currents(const Context& c, const Instruction& op) {
             const Limits<lanes, uniform> limits(p, 0, at);
             const auto state = c.state(number, s, at);
             Block<lanes> v, j{};
-            for (std::size_t k = 0; k < v.n; ++k) v.v[k] = load<doubles>(state.voltage + k * kDoubles);
+            v.read(state.voltage);
             if (!held) {
                 fire_block<lanes, uniform, true, false>(c, op, s, at, v, limits, j);
                 continue;
             }
             const double* from = c.input<double>(std::size_t(op.input), s, 0);
             j = load_currents<lanes>(from, op.index, at, p.channels);
-            if (p.rectify)
-                for (doubles& x : j.v) x = x > 0.0 ? x : doubles{};
+            if (p.rectify) j.rectify();
             if (at_most_once<lanes>(v, j, limits))
                 fire_block<lanes, uniform, false, true>(c, op, s, at, v, limits, j);
             else

@@ -49,10 +49,11 @@ inline void list_events(const std::int8_t* from, std::size_t pixels, std::size_t
             const std::size_t at = p * channels + c;
             const std::uint64_t inside =
                 channels - c < 64 ? (std::uint64_t(1) << (channels - c)) - 1 : ~std::uint64_t(0);
+            const std::size_t sixteens = channels - c < 64 ? (channels - c + 15) / 16 : 4;
             std::uint64_t bits = above(from + at, 0) & inside;
             if (!frame.counted) {  // those with one spike, then once more those with two ...
                 for (std::int8_t level = 1; bits; ++level) {
-                    n += std::uint32_t(positions(bits, std::uint32_t(at), codes + n));
+                    n += std::uint32_t(positions(bits, sixteens, std::uint32_t(at), codes + n));
                     if (level >= most) break;
                     bits = above(from + at, level) & inside;
                 }

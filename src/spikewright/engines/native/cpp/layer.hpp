@@ -18,6 +18,7 @@ struct Segment {
 struct Scratch {
     std::vector<Segment> segments;
     Array<std::uint32_t> rows, counts;
+    SumBuffer sums;
 };
 
 inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {
@@ -72,90 +73,114 @@ inline Rows gather(const Layer& l, const Frame& frame, Scratch& scratch) {
 
 // Sum of events -> current, in the reference's order: times the factor, times gain, plus bias.
 template <std::size_t lanes>
-inline void to_current(doubles* sums, const Layer& l, std::size_t pixel, std::size_t channel) {
+[[gnu::always_inline]] inline Block<lanes> current_of(const SumBuffer& sums, std::size_t step,
+                                                      const Layer& l, std::size_t pixel,
+                                                      std::size_t channel) {
+    Block<lanes> b;
+    if (sums.is_wide[step])
+        b.read(sums.wide.data() + step * 64);
+    else
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+            b.v[k] = to_doubles(load<half_ints>(sums.narrow.data() + step * 64 + k * kDoubles));
+        });
     const double* scale = l.scale.data() + channel;
     const double* bias = l.bias.at(pixel, channel);
-    for (std::size_t k = 0; k < lanes / kDoubles; ++k) {
-        sums[k] *= load<doubles>(scale + k * kDoubles);
-        if (l.has_gain) sums[k] *= load<doubles>(l.gain.at(pixel, channel) + k * kDoubles);
-        sums[k] += load<doubles>(bias + k * kDoubles);
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= load<doubles>(scale + k * kDoubles); });
+    if (l.has_gain) {
+        const double* gain = l.gain.at(pixel, channel);
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= load<doubles>(gain + k * kDoubles); });
     }
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] += load<doubles>(bias + k * kDoubles); });
+    return b;
 }
 
+// One block of lanes of one sample, some pixels of it.
+struct Strip {
+    const Context& context;
+    const Instruction& op;
+    const Lanes& block;
+    std::size_t sample;
+    Share pixels;
+    const Frame* frames;
+    Scratch& scratch;
+
+    std::size_t valid() const {
+        const std::size_t left = std::size_t(op.layer->out_channels) - block.channel;
+        return left < block.width ? left : block.width;
+    }
+};
+
+// All steps of one pixel: what arrives.
+template <std::size_t lanes>
+void sum_pixel(const Strip& strip, std::size_t pixel) {
+    const Layer& l = *strip.op.layer;
+    const std::int32_t* weights = l.weights.data() + strip.block.offset;
+    find_segments(l, pixel, strip.scratch.segments);
+    for (std::size_t t = 0; t < strip.context.steps; ++t)
+        accumulate<lanes>(weights, gather(l, strip.frames[t], strip.scratch), strip.scratch.sums, t);
+}
+
+// All steps of one pixel: what its neurons make of that.
 template <std::size_t lanes, bool uniform>
-void fire_pixels(const Context& c, const Instruction& op, const Lanes& block, std::size_t sample,
-                 Share pixels, const Frame* frames, Scratch& scratch) {
-    constexpr std::size_t n = lanes / kDoubles;
-    const Layer& l = *op.layer;
-    const auto number = std::size_t(op.population);
+[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
+    const Context& c = strip.context;
+    const Layer& l = *strip.op.layer;
+    const std::size_t channel = strip.block.channel, valid = strip.valid();
+    const auto number = std::size_t(strip.op.population);
     const Population& p = c.job->plan->populations[number];
-    const std::size_t channels = std::size_t(l.out_channels);
-    const std::size_t valid =
-        block.channel + lanes <= channels ? lanes : channels - block.channel;
-    const std::int32_t* weights = l.weights.data() + block.offset;
-    for (std::size_t pixel = pixels.begin; pixel < pixels.end; ++pixel) {
-        find_segments(l, pixel, scratch.segments);
-        const auto state = c.state(number, sample, pixel * p.padded + block.channel);
-        const Limits<lanes, uniform> limits(p, pixel, block.channel);
-        Block<lanes> v;
-        for (std::size_t k = 0; k < n; ++k) v.v[k] = load<doubles>(state.voltage + k * kDoubles);
-        Tally<lanes> tally;
-        const std::size_t at = pixel * channels + block.channel;
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            doubles current[n];
-            accumulate<lanes>(weights, gather(l, frames[t], scratch), current);
-            to_current<lanes>(current, l, pixel, block.channel);
-            for (std::size_t k = 0; k < n; ++k) {
-                if (p.rectify) current[k] = current[k] > 0.0 ? current[k] : doubles{};
-                v.v[k] += current[k];
-            }
-            alignas(kLine) std::int8_t part[lanes];
-            std::int8_t* out = c.counts(op.output, sample, t) + at;
-            std::int8_t* counts = valid == lanes ? out : part;
-            const Most most = fire<lanes>(v, limits, p, pixel, block.channel, valid, counts);
-            if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
-            if (p.has_floor) hold_above<lanes>(v, p, pixel, block.channel);
-            tally.add(counts, most);
-            if (valid < lanes) std::memcpy(out, part, valid);
-        }
-        tally.flush();
-        for (std::size_t k = 0; k < n; ++k) store(state.next_voltage + k * kDoubles, v.v[k]);
-        state.add_total(tally.sum, lanes);
+    const auto state = c.state(number, strip.sample, pixel * p.padded + channel);
+    const Limits<lanes, uniform> limits(p, pixel, channel);
+    Block<lanes> v;
+    v.read(state.voltage);
+    Tally<lanes> tally;
+    const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        Block<lanes> current = current_of<lanes>(strip.scratch.sums, t, l, pixel, channel);
+        if (p.rectify) current.rectify();
+        v.add(current);
+        alignas(kLine) std::int8_t part[lanes];
+        std::int8_t* out = c.counts(strip.op.output, strip.sample, t) + at;
+        std::int8_t* counts = valid == lanes ? out : part;
+        const Most most = fire<lanes>(v, limits, p, pixel, channel, valid, counts);
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        if (p.has_floor) hold_above<lanes>(v, p, pixel, channel);
+        tally.add(counts, most);
+        if (valid < lanes) std::memcpy(out, part, valid);
+    }
+    tally.flush();
+    v.write(state.next_voltage);
+    state.add_total(tally.sum, lanes);
+}
+
+// Without a population: the currents themselves.
+template <std::size_t lanes>
+void write_pixel(const Strip& strip, std::size_t pixel) {
+    const Context& c = strip.context;
+    const Layer& l = *strip.op.layer;
+    const std::size_t channel = strip.block.channel;
+    const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        alignas(kLine) double part[lanes];
+        current_of<lanes>(strip.scratch.sums, t, l, pixel, channel).write(part);
+        std::memcpy(c.values(strip.op.output, strip.sample, t) + at, part,
+                    strip.valid() * sizeof(double));
     }
 }
 
 template <std::size_t lanes>
-void sum_pixels(const Context& c, const Instruction& op, const Lanes& block, std::size_t sample,
-                Share pixels, const Frame* frames, Scratch& scratch) {
-    constexpr std::size_t n = lanes / kDoubles;
-    const Layer& l = *op.layer;
-    const std::size_t channels = std::size_t(l.out_channels);
-    const std::size_t valid =
-        block.channel + lanes <= channels ? lanes : channels - block.channel;
-    const std::int32_t* weights = l.weights.data() + block.offset;
-    for (std::size_t pixel = pixels.begin; pixel < pixels.end; ++pixel) {
-        find_segments(l, pixel, scratch.segments);
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            doubles current[n];
-            accumulate<lanes>(weights, gather(l, frames[t], scratch), current);
-            to_current<lanes>(current, l, pixel, block.channel);
-            alignas(kLine) double part[lanes];
-            for (std::size_t k = 0; k < n; ++k) store(part + k * kDoubles, current[k]);
-            std::memcpy(c.values(op.output, sample, t) + pixel * channels + block.channel, part,
-                        valid * sizeof(double));
-        }
+void run_strip(const Strip& strip) {
+    const std::int32_t number = strip.op.population;
+    const auto& populations = strip.context.job->plan->populations;
+    const bool uniform = number >= 0 && populations[std::size_t(number)].threshold.uniform;
+    for (std::size_t pixel = strip.pixels.begin; pixel < strip.pixels.end; ++pixel) {
+        sum_pixel<lanes>(strip, pixel);
+        if (number < 0)
+            write_pixel<lanes>(strip, pixel);
+        else if (uniform)
+            fire_pixel<lanes, true>(strip, pixel);
+        else
+            fire_pixel<lanes, false>(strip, pixel);
     }
-}
-
-template <std::size_t lanes>
-void run_lanes(const Context& c, const Instruction& op, const Lanes& block, std::size_t sample,
-               Share pixels, const Frame* frames, Scratch& scratch) {
-    if (op.population < 0)
-        sum_pixels<lanes>(c, op, block, sample, pixels, frames, scratch);
-    else if (c.job->plan->populations[std::size_t(op.population)].threshold.uniform)
-        fire_pixels<lanes, true>(c, op, block, sample, pixels, frames, scratch);
-    else
-        fire_pixels<lanes, false>(c, op, block, sample, pixels, frames, scratch);
 }
 
 // Lists of events of every sample and step; members of a team take turns.
@@ -176,6 +201,7 @@ inline void run_layer(const Context& c, const Instruction& op, const std::vector
     const Layer& l = *op.layer;
     scratch.rows.reserve(l.rows() * kMostRepeats, 0);
     scratch.counts.reserve(l.rows(), 0);
+    scratch.sums.reserve(c.steps);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
     for (std::size_t i = share.begin; i < share.end;) {
@@ -184,9 +210,10 @@ inline void run_layer(const Context& c, const Instruction& op, const std::vector
         const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
         for (std::size_t s = 0; s < c.samples; ++s) {
             const Frame* of = frames.data() + s * c.job->block;
-            if (block.width == 64) run_lanes<64>(c, op, block, s, {begin, end}, of, scratch);
-            if (block.width == 32) run_lanes<32>(c, op, block, s, {begin, end}, of, scratch);
-            if (block.width == 16) run_lanes<16>(c, op, block, s, {begin, end}, of, scratch);
+            const Strip strip{c, op, block, s, {begin, end}, of, scratch};
+            if (block.width == 64) run_strip<64>(strip);
+            if (block.width == 32) run_strip<32>(strip);
+            if (block.width == 16) run_strip<16>(strip);
         }
         i += end - begin;
     }

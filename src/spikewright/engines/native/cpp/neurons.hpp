@@ -18,6 +18,19 @@ template <std::size_t lanes>
 struct Block {
     static constexpr std::size_t n = lanes / kDoubles;
     doubles v[n];
+
+    [[gnu::always_inline]] void read(const double* from) {
+        each<n>(SPIKEWRIGHT_EACH(k) { v[k] = load<doubles>(from + k * kDoubles); });
+    }
+    [[gnu::always_inline]] void write(double* to) const {
+        each<n>(SPIKEWRIGHT_EACH(k) { store(to + k * kDoubles, v[k]); });
+    }
+    [[gnu::always_inline]] void rectify() {
+        each<n>(SPIKEWRIGHT_EACH(k) { v[k] = v[k] > 0.0 ? v[k] : doubles{}; });
+    }
+    [[gnu::always_inline]] void add(const Block& other) {
+        each<n>(SPIKEWRIGHT_EACH(k) { v[k] += other.v[k]; });
+    }
 };
 
 // Parameters of a block of neurons, in vectors or one for all.
@@ -34,7 +47,6 @@ struct Limits {
                 least[spikes][k] = load<doubles>(p.least[spikes].at(pixel, at));
         }
     }
-    static constexpr std::size_t at(std::size_t k) { return uniform ? 0 : k; }
 };
 
 // The largest count that a step may have given; `kTooMany` where one does not fit a byte.
@@ -54,9 +66,9 @@ template <std::size_t lanes>
         doubles spikes = voltage / unit + kTolerance;
         spikes = spikes > 0.0 ? spikes : doubles{};  // spikes below zero, and none of NaN
         spikes = spikes < cap ? spikes : cap;
-        const half_ints down = __builtin_convertvector(spikes, half_ints);  // towards zero
+        const half_ints down = to_ints(spikes);
         store(whole + k, down);
-        store(v + k, voltage - __builtin_convertvector(down, doubles) * unit);
+        store(v + k, voltage - to_doubles(down) * unit);
     }
     std::int32_t most = 0;
     for (std::size_t k = 0; k < lanes; ++k) {
@@ -69,37 +81,40 @@ template <std::size_t lanes>
 // Fire: voltages already hold this step's charge. `checked` says whether a second spike is possible.
 // One spike or two, the usual case, take comparisons alone: 2 threshold is exact, as in the formula.
 template <std::size_t lanes, bool uniform, bool checked = true>
-inline Most fire(Block<lanes>& b, const Limits<lanes, uniform>& limits, const Population& p,
-                 std::size_t pixel, std::size_t channel, std::size_t valid, std::int8_t* counts) {
-    using L = Limits<lanes, uniform>;
+[[gnu::always_inline]] inline Most fire(Block<lanes>& b, const Limits<lanes, uniform>& limits,
+                                        const Population& p, std::size_t pixel,
+                                        std::size_t channel, std::size_t valid,
+                                        std::int8_t* counts) {
+    constexpr std::size_t n = Block<lanes>::n;
+    constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
     std::uint64_t once = 0, twice = 0;
     std::uint32_t more = 0;
-    std::uint32_t one[Block<lanes>::n], two[Block<lanes>::n] = {};
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
-        one[k] = at_least(b.v[k], limits.least[0][L::at(k)]);
+    std::uint32_t one[n], two[n] = {};
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        one[k] = at_least(b.v[k], limits.least[0][at(k)]);
         once |= std::uint64_t(one[k]) << (k * kDoubles);
         if constexpr (checked) {
-            two[k] = at_least(b.v[k], limits.least[1][L::at(k)]);
+            two[k] = at_least(b.v[k], limits.least[1][at(k)]);
             twice |= std::uint64_t(two[k]) << (k * kDoubles);
-            more |= at_least(b.v[k], limits.least[2][L::at(k)]);
+            more |= at_least(b.v[k], limits.least[2][at(k)]);
         }
-    }
-    if (p.cap == 1.0) {
+    });
+    if (checked && p.cap == 1.0) {
         twice = more = 0;
-        for (std::uint32_t& bits : two) bits = 0;
+        each<n>(SPIKEWRIGHT_EACH(k) { two[k] = 0; });
     }
     if (checked && more) [[unlikely]] {
         alignas(kBytes) double v[lanes];
-        for (std::size_t k = 0; k < Block<lanes>::n; ++k) store(v + k * kDoubles, b.v[k]);
+        b.write(v);
         const Most most = fire_many<lanes>(v, p, pixel, channel, valid, counts);
-        for (std::size_t k = 0; k < Block<lanes>::n; ++k) b.v[k] = load<doubles>(v + k * kDoubles);
+        b.read(v);
         return most;
     }
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
-        const doubles unit = limits.threshold[L::at(k)];
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        const doubles unit = limits.threshold[at(k)];
         const doubles spent = checked ? chosen(unit, unit + unit, two[k]) : unit;
         b.v[k] = minus_where(b.v[k], spent, one[k]);
-    }
+    });
     store_counts<lanes>(counts, once, twice);
     return checked ? 2 : 1;
 }
@@ -109,10 +124,10 @@ template <std::size_t lanes>
 inline void hold_above(Block<lanes>& b, const Population& p, std::size_t pixel,
                        std::size_t channel) {
     const double* lowest = p.lowest.at(pixel, channel);
-    for (std::size_t k = 0; k < Block<lanes>::n; ++k) {
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
         const doubles low = load<doubles>(lowest + k * kDoubles);
         b.v[k] = b.v[k] > low ? b.v[k] : low;
-    }
+    });
 }
 
 // Spikes of a block per neuron, summed over the steps of a block of time: in bytes while these hold.
@@ -127,11 +142,11 @@ struct Tally {
     void add(const std::int8_t* counts, Most most) {
         if (bound + most > 255) flush();
         bound += most;
-        for (std::size_t k = 0; k < n; ++k) {
+        each<n>(SPIKEWRIGHT_EACH(k) {
             part now;  // GCC loses the vector of a dependent type as a template argument
             std::memcpy(&now, counts + width * k, width);
             recent[k] += now;
-        }
+        });
     }
     void flush() {
         alignas(kBytes) std::uint8_t bytes[lanes];

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -43,6 +45,38 @@ template <class V, class T>
 inline void store(T* to, V v) {
     std::memcpy(to, &v, sizeof v);
 }
+
+inline doubles to_doubles(half_ints x) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_cvtepi32_pd(__m256i(x)));
+#elif defined(__AVX2__)
+    return doubles(_mm256_cvtepi32_pd(__m128i(x)));
+#else
+    return __builtin_convertvector(x, doubles);
+#endif
+}
+
+// Towards zero.
+inline half_ints to_ints(doubles x) {
+#if defined(__AVX512F__)
+    return half_ints(_mm512_cvttpd_epi32(__m512d(x)));
+#elif defined(__AVX2__)
+    return half_ints(_mm256_cvttpd_epi32(__m256d(x)));
+#else
+    return __builtin_convertvector(x, half_ints);
+#endif
+}
+
+// f(0), f(1), ... f(n - 1) as straight code with constant arguments: arrays of vectors that are
+// indexed so live in registers, those that a loop indexes do not (GCC splits arrays before it unrolls).
+template <std::size_t n, class F>
+[[gnu::always_inline]] inline void each(F&& f) {
+    [&]<std::size_t... k>(std::index_sequence<k...>) __attribute__((always_inline)) {
+        (f(std::integral_constant<std::size_t, k>{}), ...);
+    }(std::make_index_sequence<n>{});
+}
+
+#define SPIKEWRIGHT_EACH(k) [&](auto k) __attribute__((always_inline))
 
 inline doubles splat(double x) { return x - doubles{}; }
 
@@ -141,15 +175,17 @@ inline std::uint64_t above(const std::int8_t* from, std::int8_t level) {
 #endif
 }
 
-// Write base + i for every set bit i, in order; returns how many. Up to 64 values are written.
-inline std::size_t positions(std::uint64_t bits, std::uint32_t base, std::uint32_t* to) {
+// Write base + i for every set bit i, in order; returns how many. Bits lie in the first `sixteens`
+// times 16; as many values are written.
+inline std::size_t positions(std::uint64_t bits, std::size_t sixteens, std::uint32_t base,
+                             std::uint32_t* to) {
 #if defined(__AVX512F__)
     const __m512i sixteen = _mm512_set1_epi32(16);
     __m512i lane = _mm512_add_epi32(
         _mm512_set1_epi32(int(base)),
         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     std::uint32_t* at = to;
-    for (int i = 0; i < 4; ++i) {
+    for (std::size_t i = 0; i < sixteens; ++i) {
         const __mmask16 part = __mmask16(bits >> (16 * i));
         _mm512_storeu_si512(at, _mm512_maskz_compress_epi32(part, lane));
         at += __builtin_popcount(part);
@@ -157,6 +193,7 @@ inline std::size_t positions(std::uint64_t bits, std::uint32_t base, std::uint32
     }
     return std::size_t(at - to);
 #else
+    (void)sixteens;
     const std::size_t count = std::size_t(__builtin_popcountll(bits));
     for (std::size_t done = 0; done < count; done += 4)
         for (int i = 0; i < 4; ++i) {  // some too many rather than a branch for each
