@@ -30,7 +30,7 @@ from spikewright.network.transforms import (
 Order = NDArray | None
 """Position k of a stored signal holds element `order[k]` of the flattened signal; None: k itself."""
 
-_MOST_REPEATS = 4  # see kMostRepeats in cpp/plan.hpp
+_MOST_REPEATS = 15  # see kMostRepeats in cpp/plan.hpp
 _NO_BUDGET = 2**40
 _WIDE_ROWS = 2048  # rows up to which 64 lanes of weights fit half of a second-level cache
 

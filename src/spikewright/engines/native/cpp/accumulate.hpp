@@ -67,7 +67,7 @@ template <std::size_t lanes>
 [[gnu::noinline]] void add_long(const std::int32_t* weights, const Rows& list, double* sums) {
     alignas(kBytes) std::int32_t piece[lanes];
     for (std::size_t k = 0; k < lanes; ++k) sums[k] = 0.0;
-    for (std::size_t from = 0; from < list.n;) {
+    for (std::size_t from = 0; from < list.n;) {  // pieces of some hundred rows
         std::size_t to = from;
         if (list.counts) {
             for (std::int64_t left = list.budget; to < list.n && left >= list.counts[to]; ++to)

@@ -77,6 +77,9 @@ class Region {
         p.channels = channels;
         p.padded = rounded_up(channels, 64);
         p.threshold = parameter(threshold, pixels, channels, p.padded, 1.0);
+        p.inverse = p.threshold;
+        for (std::size_t i = 0; i < p.inverse.values.size(); ++i)
+            p.inverse.values[i] = 1.0 / p.threshold.values[i];
         require(least.size() == 3, "least voltages are for one, two and three spikes");
         for (std::size_t i = 0; i < 3; ++i)
             p.least[i] = parameter(least[i], pixels, channels, p.padded, inf);

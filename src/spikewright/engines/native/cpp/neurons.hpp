@@ -53,29 +53,60 @@ struct Limits {
 using Most = unsigned;
 constexpr Most kTooMany = 128;
 
-// The formula itself, for steps in which some neuron has three spikes or more, or more than a cap.
+// Whole spikes by the formula, between 0 and the cap.
+template <std::size_t lanes>
+[[gnu::noinline]] void count_by_division(const double* v, const double* threshold, doubles cap,
+                                         std::int32_t* whole) {
+    for (std::size_t k = 0; k < lanes; k += kDoubles) {
+        doubles spikes = load<doubles>(v + k) / load<doubles>(threshold + k) + kTolerance;
+        spikes = spikes > 0.0 ? spikes : doubles{};
+        spikes = spikes < cap ? spikes : cap;
+        store(whole + k, to_ints(spikes));
+    }
+}
+
+// The same by a product with the reciprocal, which differs from the quotient by a few units in the
+// last place. Returns false where that may matter: some lane is close to a whole number.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline bool count_by_product(const double* v, const double* inverse,
+                                                    doubles cap, std::int32_t* whole) {
+    const doubles close = splat(1.0 / (1 << 30)), half = splat(0.5), most = cap + half;
+    std::uint32_t clear = ~std::uint32_t(0);
+    each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
+        const std::size_t at = k * kDoubles;
+        doubles spikes = load<doubles>(v + at) * load<doubles>(inverse + at) + kTolerance;
+        spikes = spikes > close ? spikes : half;  // none, on whichever side of zero
+        spikes = spikes < most ? spikes : most;
+        const half_ints down = to_ints(spikes);
+        const doubles rest = spikes - to_doubles(down);
+        clear &= at_least(rest, close) & at_least(1.0 - rest, close);
+        store(whole + at, down);
+    });
+    constexpr std::uint32_t all = (1u << kDoubles) - 1;
+    return (clear & all) == all;
+}
+
+// Steps in which some neuron has three spikes or more.
 template <std::size_t lanes>
 [[gnu::noinline]] Most fire_many(double* v, const Population& p, std::size_t pixel,
                                  std::size_t channel, std::size_t valid, std::int8_t* counts) {
     const double* threshold = p.threshold.at(pixel, channel);
     const doubles cap = splat(p.cap > 0.0 ? p.cap : kMostCounts + 1.0);
     alignas(kBytes) std::int32_t whole[lanes];
-    for (std::size_t k = 0; k < lanes; k += kDoubles) {
-        const doubles unit = load<doubles>(threshold + k);
-        const doubles voltage = load<doubles>(v + k);
-        doubles spikes = voltage / unit + kTolerance;
-        spikes = spikes > 0.0 ? spikes : doubles{};  // spikes below zero, and none of NaN
-        spikes = spikes < cap ? spikes : cap;
-        const half_ints down = to_ints(spikes);
-        store(whole + k, down);
-        store(v + k, voltage - to_doubles(down) * unit);
-    }
+    if (!count_by_product<lanes>(v, p.inverse.at(pixel, channel), cap, whole)) [[unlikely]]
+        count_by_division<lanes>(v, threshold, cap, whole);
+    each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
+        const std::size_t at = k * kDoubles;
+        const doubles spent = to_doubles(load<half_ints>(whole + at)) * load<doubles>(threshold + at);
+        store(v + at, load<doubles>(v + at) - spent);
+    });
     std::int32_t most = 0;
+    for (std::size_t k = valid; k < lanes; ++k) whole[k] = 0;
     for (std::size_t k = 0; k < lanes; ++k) {
-        if (k < valid) most = whole[k] > most ? whole[k] : most;
+        most = whole[k] > most ? whole[k] : most;
         counts[k] = std::int8_t(whole[k]);
     }
-    return most > std::int32_t(kMostCounts) ? kTooMany : Most(kMostCounts);
+    return most > std::int32_t(kMostCounts) ? kTooMany : Most(most);
 }
 
 // Fire: voltages already hold this step's charge. `checked` says whether a second spike is possible.

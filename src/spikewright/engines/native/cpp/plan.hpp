@@ -15,7 +15,7 @@
 namespace spikewright {
 
 // Up to this count an input is repeated in the list of events; above, lists have counts.
-constexpr std::size_t kMostRepeats = 4;
+constexpr std::size_t kMostRepeats = 15;
 
 using Index = Array<std::int32_t>;
 
@@ -43,6 +43,7 @@ struct Parameter {
 struct Population {
     std::size_t pixels = 1, channels = 0, padded = 0;
     Parameter threshold;  // of one spike
+    Parameter inverse;    // 1 / threshold
     Parameter least[3];   // the least voltage that gives one spike, two, three, tolerance included
     Parameter lowest;     // the voltage floor; unused without `has_floor`
     bool has_floor = false, rectify = false;
