@@ -7,7 +7,7 @@ Timed is `conversion.run(x, steps=T, dt=1.0)` of one conversion from its second 
 `run.output` and `run.spike_counts()` read; default precision. The yardstick L1 is T forward passes
 of the same network in PyTorch, float32, under `torch.inference_mode`, in the faster of its two
 memory formats. Each round runs everything once; printed are medians in milliseconds and their
-ratio. First the spikes of two samples are compared with the reference engine's, which must be equal.
+ratio. First the spikes of two samples are compared with the reference engine's: they must be equal.
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ class RandomNetwork:
     ) -> list[NDArray]:
         """All recordings, then the totals of every population."""
         fed = self.fed[samples]
-        execution = Execution(
-            program or self.program(), engine, len(fed), self.populations, **cut
-        )
+        execution = Execution(program or self.program(), engine, len(fed), self.populations, **cut)
         arrays = execution.run(self.steps, {self.stimulus: fed})
         totals = execution.totals()
         return [*arrays, *(totals[p] for p in self.populations)]
@@ -117,8 +115,15 @@ class _Maker:
         each = rng.random() < 0.2
         scale = rng.uniform(1, 9, shape) if each else float(rng.choice([1.0, 3.0, 8.0, 200.0]))
         gain = rng.uniform(0.5, 2.0, shape) if rng.random() < 0.3 else 1.0
-        channel = shape if rng.random() < 0.3 else (self.shape((1,) * (len(shape) - 1), shape[-1])
-                                                    if self.last else (shape[0], *(1,) * (len(shape) - 1)))
+        channel = (
+            shape
+            if rng.random() < 0.3
+            else (
+                self.shape((1,) * (len(shape) - 1), shape[-1])
+                if self.last
+                else (shape[0], *(1,) * (len(shape) - 1))
+            )
+        )
         bias = rng.normal(0.0, 0.3, channel) if rng.random() < 0.7 else 0.0
         return sw.Ensemble(
             shape,

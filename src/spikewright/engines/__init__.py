@@ -38,9 +38,7 @@ _REMEDIES = {
         "PATH (g++ 11, clang 14 or later), install it again: "
         "pip install --force-reinstall --no-deps spikewright"
     ),
-    "torch": (
-        "engine 'torch' is not installed. Install it with: pip install 'spikewright[torch]'"
-    ),
+    "torch": ("engine 'torch' is not installed. Install it with: pip install 'spikewright[torch]'"),
 }
 
 
@@ -66,7 +64,9 @@ def get(name: str, program: Program) -> Engine:
     if name == "reference":
         return ReferenceEngine()
     if name == "native":
-        from spikewright.engines.native.engine import NativeEngine  # late: it may not have been built
+        from spikewright.engines.native.engine import (
+            NativeEngine,
+        )  # late: it may not have been built
 
         return NativeEngine()
     from spikewright.engines.torch import TorchEngine  # late: it imports torch

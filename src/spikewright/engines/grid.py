@@ -82,7 +82,7 @@ def weight_limbs(weight: NDArray, grid: Grid) -> list[NDArray]:
 
 
 def integer_weights(weight: NDArray) -> tuple[NDArray, NDArray]:
-    """Weights `(out, ...)` on the grid of "float32" as int32, and the step of each channel `(out,)`.
+    """Weights `(out, ...)` on the grid of "float32" as int32, and each channel's step `(out,)`.
 
     Integers are of magnitude `2**24` at most, steps are powers of two.
     """

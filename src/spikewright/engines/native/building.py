@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from spikewright._windows import split_shape
 from spikewright.engines.grid import integer_weights
 from spikewright.engines.native import _kernels
+from spikewright.engines.native.lanes import budgets, lane_widths
 from spikewright.engines.native.limits import least_voltage
+from spikewright.engines.native.orders import (
+    Order,
+    as_index,
+    channels_last_order,
+    moved,
+    normal,
+    plane,
+    positions,
+    same,
+)
 from spikewright.engines.native.regions import Region
 from spikewright.engines.program import Linear, Neurons, Operator, Program, Sum
 from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
@@ -22,17 +33,9 @@ from spikewright.network.transforms import (
     Permute,
     Reshape,
     Scale,
-    Shape,
     Slice,
     SumPool,
 )
-
-Order = NDArray | None
-"""Position k of a stored signal holds element `order[k]` of the flattened signal; None: k itself."""
-
-_MOST_REPEATS = 15  # see kMostRepeats in cpp/plan.hpp
-_NO_BUDGET = 2**40
-_WIDE_ROWS = 2048  # rows up to which 64 lanes of weights fit half of a second-level cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,33 +58,6 @@ class Built:
     exports: tuple[tuple[int, bool, int], ...]
     populations: tuple[tuple[Neurons, Order, int], ...]
     step_bytes: int
-
-
-def channels_last_order(shape: Shape, last: bool) -> Order:
-    """The order in which a signal with channels is stored."""
-    if last or len(shape) < 2:
-        return None
-    return _normal(np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), 0, -1).ravel())
-
-
-def _normal(order: NDArray) -> Order:
-    return None if np.array_equal(order, np.arange(len(order))) else order
-
-
-def _same(a: Order, b: Order) -> bool:
-    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
-
-
-def _positions(order: Order, size: int) -> NDArray:
-    """Where each element of a signal is stored."""
-    positions = np.arange(size)
-    if order is not None:
-        positions[order] = np.arange(size)
-    return positions
-
-
-def _as_index(index: Order) -> NDArray:
-    return np.empty(0, np.int32) if index is None else np.ascontiguousarray(index, np.int32)
 
 
 def build(region: Region, program: Program) -> Built:
@@ -120,8 +96,8 @@ class _Builder:
         for number, signal in enumerate(self.op.exported):
             stored = self.stored[signal]
             size = self.size(signal)
-            index = None if stored.order is None else _positions(stored.order, size)
-            self.kernels.store(stored.buffer, number, _as_index(index))
+            index = None if stored.order is None else positions(stored.order, size)
+            self.kernels.store(stored.buffer, number, as_index(index))
             exports.append((signal, signal in self.op.counts, size))
         ordered = [op for op in self.op.operators if isinstance(op, Neurons)]
         return Built(
@@ -150,8 +126,8 @@ class _Builder:
                 elif isinstance(op.transform, Reshape):
                     order = below
                 elif isinstance(op.transform, Permute):
-                    moved = _moved(op.transform, shape)
-                    order = _normal(moved if below is None else moved[below])
+                    elements = moved(op.transform, shape)
+                    order = normal(elements if below is None else elements[below])
                 wanted[signal] = order
         return wanted
 
@@ -178,20 +154,20 @@ class _Builder:
         if signal not in self.stored:
             order = self.preferred.get(signal)
             number = self.input(signal, True)
-            self.kernels.load(number, self.buffer(True, signal, order), _as_index(order))
+            self.kernels.load(number, self.buffer(True, signal, order), as_index(order))
         return self.stored[signal]
 
     def counts_in(self, signal: int, order: Order) -> int:
         """A buffer that holds counts in this order."""
         stored = self.counts(signal)
-        if _same(stored.order, order):
+        if same(stored.order, order):
             return stored.buffer
         size = self.size(signal)
-        positions = _positions(stored.order, size)
+        where = positions(stored.order, size)
         number: int = self.kernels.buffer(True, size)
         self._note(size)
-        index = positions if order is None else positions[order]
-        self.kernels.take(stored.buffer, number, _as_index(index))
+        index = where if order is None else where[order]
+        self.kernels.take(stored.buffer, number, as_index(index))
         return number
 
     def _linear(self, op: Linear) -> None:
@@ -210,18 +186,18 @@ class _Builder:
         elif isinstance(transform, Permute):
             stored = self.counts(signal)
             places = np.empty(self.size(signal), np.int64)
-            places[_moved(transform, shape)] = np.arange(self.size(signal))
+            places[moved(transform, shape)] = np.arange(self.size(signal))
             order = places if stored.order is None else places[stored.order]
-            self.stored[op.output] = Stored(stored.buffer, _normal(order))
+            self.stored[op.output] = Stored(stored.buffer, normal(order))
         elif isinstance(transform, Slice):
             stored = self.counts(signal)
             numbers = np.arange(self.size(signal)).reshape(shape)
             chosen = numbers[tuple(slice(*r) for r in transform.ranges)].ravel()
             order = self.preferred.get(op.output)
-            taken = _positions(stored.order, self.size(signal))[
+            taken = positions(stored.order, self.size(signal))[
                 chosen if order is None else chosen[order]
             ]
-            self.kernels.take(stored.buffer, self.buffer(True, op.output, order), _as_index(taken))
+            self.kernels.take(stored.buffer, self.buffer(True, op.output, order), as_index(taken))
         else:
             raise TypeError(f"{op.label}: a region holds no {type(transform).__name__}")
 
@@ -235,9 +211,9 @@ class _Builder:
         source = self.counts_in(signal, channels_last_order(shape, last))
         order = channels_last_order(self.program.shapes[op.output], last)
         geometry = [
-            *_plane(spatial, 1), channels, *_plane(out, 1), *_plane(w.size, 1),
-            *_plane(w.stride, 1), *_plane([before for before, _ in w.padding], 0),
-            *_plane(w.dilation, 1),
+            *plane(spatial, 1), channels, *plane(out, 1), *plane(w.size, 1),
+            *plane(w.stride, 1), *plane([before for before, _ in w.padding], 0),
+            *plane(w.dilation, 1),
         ]  # fmt: skip
         self.kernels.pool(source, self.buffer(True, op.output, order), geometry)
 
@@ -268,7 +244,7 @@ class _Builder:
             rows,
             lane_widths(channels, len(rows)),
             np.ascontiguousarray(steps * op.factor),
-            _budgets(rows),
+            budgets(rows),
             gain is not None,
             self._per_pixel(1.0 if gain is None else gain, output, order, pixels),
             self._per_pixel(0.0 if bias is None else bias, output, order, pixels),
@@ -280,10 +256,8 @@ class _Builder:
         reader = self.reader_of.get(signal)
         return reader if self.readers[signal] == 1 and isinstance(reader, kind) else None
 
-    def _weights(
-        self, op: Linear, signal: int
-    ) -> tuple[int, list[int], NDArray, Order, int]:
-        """Source buffer, geometry, weights `(out, ...)` in its order, order and pixels of the output."""
+    def _weights(self, op: Linear, signal: int) -> tuple[int, list[int], NDArray, Order, int]:
+        """Source buffer, geometry, weights `(out, ...)`; order and pixels of the output."""
         transform = op.transform
         shape = self.program.shapes[signal]
         out_shape = self.program.shapes[op.output]
@@ -307,9 +281,9 @@ class _Builder:
         w = transform.windows
         source = self.counts_in(signal, channels_last_order(shape, last))
         geometry = [
-            *_plane(spatial, 1), channels, *_plane(extent, 1), out, *_plane(w.size, 1),
-            *_plane(w.stride, 1), *_plane([before for before, _ in w.padding], 0),
-            *_plane(w.dilation, 1),
+            *plane(spatial, 1), channels, *plane(extent, 1), out, *plane(w.size, 1),
+            *plane(w.stride, 1), *plane([before for before, _ in w.padding], 0),
+            *plane(w.dilation, 1),
         ]  # fmt: skip
         kernel = np.moveaxis(transform.kernel, 1, -1)
         order = channels_last_order(out_shape, last)
@@ -330,7 +304,7 @@ class _Builder:
         if isinstance(kind, IntegrateAndFire):
             floor, cap = kind.voltage_floor, kind.max_spikes_per_step
         start = np.broadcast_to(op.initial_voltage, op.ensemble.shape).ravel()
-        start = (start if order is None else start[order]).reshape(pixels, -1)
+        rows = (start if order is None else start[order]).reshape(pixels, -1)
         lowest = -np.inf if floor is None else -floor * threshold
         number: int = self.kernels.population(
             pixels,
@@ -341,7 +315,7 @@ class _Builder:
             floor is not None,
             isinstance(kind, SpikingRectifiedLinear),
             float(cap or 0),
-            np.ascontiguousarray(start, np.float64),
+            np.ascontiguousarray(rows, np.float64),
         )
         self.populations[op] = (op, order, number)
         return number
@@ -373,13 +347,13 @@ class _Builder:
         for signal, term in zip(signals, terms, strict=True):
             if term is None:
                 sources.append(self.input(signal, False))
-                indices.append(_as_index(order))
+                indices.append(as_index(order))
                 continue
             sources.append(term.buffer)
-            positions = _positions(term.order, size)
-            alike = _same(term.order, order)
-            index = None if alike else positions if order is None else positions[order]
-            indices.append(_as_index(index))
+            where = positions(term.order, size)
+            alike = same(term.order, order)
+            index = None if alike else where if order is None else where[order]
+            indices.append(as_index(index))
         empty = np.empty((0, 0))
         row = self._per_element
         self.kernels.combine(
@@ -411,43 +385,4 @@ class _Builder:
         population = self._population(op, order, 1)
         target = self.buffer(True, op.output, order)
         index = None if inside else order
-        self.kernels.fire(source, not inside, target, population, _as_index(index))
-
-
-def _moved(transform: Permute, shape: Shape) -> NDArray:
-    """Which element of the input each element of the output is."""
-    return np.arange(int(np.prod(shape))).reshape(shape).transpose(transform.axes).ravel()
-
-
-def _plane(numbers: Any, missing: int) -> list[int]:
-    """One or two numbers as (y, x)."""
-    values = [int(n) for n in numbers]
-    return [missing] * (2 - len(values)) + values
-
-
-def lane_widths(channels: int, rows: int) -> list[int]:
-    """Blocks of output channels that are computed together."""
-    widths: list[int] = []
-    widest = 64 if rows <= _WIDE_ROWS else 32
-    left = channels
-    while left > 0:
-        width = next((w for w in (widest, 32, 16) if w <= left and w <= widest), 16)
-        widths.append(width)
-        left -= width
-    return widths
-
-
-def _budgets(rows: NDArray) -> list[int]:
-    """How many events have sums within 32 bits: for counts of any size, then for 1, 2, ...
-
-    Sums wrap and are right at the end, so what counts is the largest sum of a subset of a column.
-    """
-    largest = int(np.abs(rows).max(initial=0))
-    limited = (2**31 - 1) // largest if largest else _NO_BUDGET
-    above = np.maximum(rows, 0).sum(axis=0, dtype=np.int64)
-    below = np.maximum(-rows, 0).sum(axis=0, dtype=np.int64)
-    subset = int(np.maximum(above, below).max(initial=0))
-    return [
-        limited,
-        *(_NO_BUDGET if n * subset < 2**31 else limited for n in range(1, _MOST_REPEATS + 1)),
-    ]
+        self.kernels.fire(source, not inside, target, population, as_index(index))

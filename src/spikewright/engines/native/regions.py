@@ -95,9 +95,7 @@ def _region(operators: list[Operator], program: Program, counts: frozenset[int])
     inputs = dict.fromkeys(s for op in operators for s in op.inputs if s not in made)
     label = f"{operators[0].label} to {operators[-1].label}"
     exported = tuple(sorted(made & wanted))
-    return Region(
-        label, tuple(inputs), operators[-1].output, tuple(operators), exported, counts
-    )
+    return Region(label, tuple(inputs), operators[-1].output, tuple(operators), exported, counts)
 
 
 def native_kind(op: Operator, kinds: dict[int, Kind], program: Program) -> Kind | None:

@@ -98,7 +98,6 @@ class RegionKernel(Kernel):
             sums = [a + b for a, b in zip(sums, self._slow.totals(), strict=True)]
         return sums
 
-
     def _total(self, op: Neurons, order: Order, number: int) -> NDArray:
         total = self._state.total(number)
         if total is None:

@@ -1,0 +1,54 @@
+"""Orders in which signals are stored, and shapes as the kernels take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.network.transforms import Permute, Shape
+
+Order = NDArray | None
+"""Position k of a stored signal holds element `order[k]` of the flattened one; None: k itself."""
+
+
+def channels_last_order(shape: Shape, last: bool) -> Order:
+    """The order in which a signal with channels is stored."""
+    if last or len(shape) < 2:
+        return None
+    return normal(np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), 0, -1).ravel())
+
+
+def normal(order: NDArray) -> Order:
+    """None for the order of the signal itself."""
+    return None if np.array_equal(order, np.arange(len(order))) else order
+
+
+def same(a: Order, b: Order) -> bool:
+    """Whether two orders are one."""
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
+
+
+def positions(order: Order, size: int) -> NDArray:
+    """Where each element of a signal is stored."""
+    positions = np.arange(size)
+    if order is not None:
+        positions[order] = np.arange(size)
+    return positions
+
+
+def as_index(index: Order) -> NDArray:
+    """As the kernels take it: empty for None."""
+    return np.empty(0, np.int32) if index is None else np.ascontiguousarray(index, np.int32)
+
+
+def moved(transform: Permute, shape: Shape) -> NDArray:
+    """Which element of the input each element of the output is."""
+    return np.arange(int(np.prod(shape))).reshape(shape).transpose(transform.axes).ravel()
+
+
+def plane(numbers: Any, missing: int) -> list[int]:
+    """One or two numbers as (y, x)."""
+    values = [int(n) for n in numbers]
+    return [missing] * (2 - len(values)) + values
