@@ -61,6 +61,7 @@ GATED = {"spikewright.engines.torch": "torch", "spikewright.frontends.pytorch": 
 # Imports of the project inside functions, each with its reason.
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
+    ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

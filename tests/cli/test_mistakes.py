@@ -103,7 +103,7 @@ MESSAGES = [
     ),
     (
         ("run", MODEL, "--data", "good.npz", "--steps", "3", "--engine", "gpu"),
-        "Error: engine must be 'auto' or one of ('reference', 'torch'), got 'gpu'\n",
+        "Error: engine must be 'auto' or one of ('reference', 'native', 'torch'), got 'gpu'\n",
     ),
     (
         ("convert", MODEL, "--scale", "relu1=3"),

@@ -26,7 +26,7 @@ seed_option = click.option(
     help="Seed of whatever the network leaves random.",
 )
 engine_option = click.option(
-    "--engine", default="auto", show_default=True, help="auto, reference or torch."
+    "--engine", default="auto", show_default=True, help="auto, native, reference or torch."
 )
 precision_option = click.option(
     "--precision",

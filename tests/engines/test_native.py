@@ -1,0 +1,205 @@
+"""The native engine: the reference's results, however the work is cut and whatever runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import spikewright as sw
+from engines.random_networks import DT, RandomNetwork, random_network
+from spikewright.engines import Execution, compile_network
+from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.lanes import budgets, lane_widths
+from spikewright.engines.native.limits import least_voltage
+from spikewright.engines.native.regions import Region
+from spikewright.engines.native.running import RegionKernel, cut
+from spikewright.engines.reference import ReferenceEngine
+from spikewright.errors import BuildError
+from spikewright.network.neurons import TOLERANCE
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def equal(found: list[NDArray], expected: list[NDArray]) -> None:
+    """Bit by bit, array by array."""
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds)
+def test_random_networks_are_the_references_spike_by_spike(seed: int) -> None:
+    """Dense, convolved, pooled, sliced, recombined, silent, saturated: always the same numbers."""
+    net = random_network(np.random.default_rng(seed))
+    program = net.program()
+    equal(net.run(NativeEngine(), program), net.run(ReferenceEngine(), program))
+
+
+@pytest.mark.slow
+def test_a_thousand_random_networks() -> None:
+    """The same, for seeds that everyone tests."""
+    for seed in range(1000):
+        net = random_network(np.random.default_rng(seed))
+        program = net.program()
+        equal(net.run(NativeEngine(2), program), net.run(ReferenceEngine(), program))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(1, 4), st.integers(1, 9), st.integers(1, 5))
+def test_cuts_change_nothing(seed: int, threads: int, block: int, chunk: int) -> None:
+    """Batch, order, time block, chunk and threads are nobody's business."""
+    rng = np.random.default_rng(seed)
+    net = random_network(rng)
+    program = net.program()
+    whole = net.run(NativeEngine(1), program)
+    order = [int(i) for i in rng.permutation(len(net.fed))]
+    equal(net.run(NativeEngine(threads), program, block=block, chunk=chunk), whole)
+    equal(net.run(NativeEngine(threads), program, order), [array[order] for array in whole])
+    equal(net.run(NativeEngine(threads), program, [0]), [array[:1] for array in whole])
+
+
+_DIGEST = """
+import hashlib, sys
+import numpy as np
+from engines.random_networks import random_network
+from spikewright.engines.native.engine import NativeEngine
+digest = hashlib.sha256()
+for seed in range(40):
+    for array in random_network(np.random.default_rng(seed)).run(NativeEngine()):
+        digest.update(np.ascontiguousarray(array).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_instruction_sets_agree_to_the_bit(isa: str) -> None:
+    """Each path that this processor has, in a process of its own, gives the reference's bytes."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    environment = {**os.environ, "SPIKEWRIGHT_ISA": isa, "PYTHONPATH": path}
+    found = subprocess.run(
+        [sys.executable, "-c", _DIGEST], env=environment, capture_output=True, text=True, check=True
+    )
+    digest = hashlib.sha256()
+    for seed in range(40):
+        for array in random_network(np.random.default_rng(seed)).run(ReferenceEngine()):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    assert found.stdout.strip() == digest.hexdigest()
+
+
+def test_environment_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instruction sets and threads that cannot be are refused by name."""
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", "altivec")
+    with pytest.raises(BuildError, match=r"SPIKEWRIGHT_ISA='altivec'.*baseline"):
+        NativeEngine()
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", "baseline")
+    assert NativeEngine(1).isa == "baseline"
+    monkeypatch.setenv("SPIKEWRIGHT_THREADS", "none")
+    with pytest.raises(BuildError, match="SPIKEWRIGHT_THREADS must be a whole number"):
+        NativeEngine()
+    monkeypatch.setenv("SPIKEWRIGHT_THREADS", "3")
+    assert NativeEngine().threads == 3
+
+
+def stack(gain: float, steps: int = 12) -> RandomNetwork:
+    """Two populations of 20, the first driven by held currents around `gain` spikes a step."""
+    rng = np.random.default_rng(4)
+    network = sw.Network(seed=0)
+    with network:
+        stimulus = sw.Node(np.zeros(20))
+        first, second = (
+            sw.Ensemble(20, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0) for _ in range(2)
+        )
+        sw.Connection(stimulus, first.neurons, None)
+        sw.Connection(first.neurons, second.neurons, None, rng.normal(0.0, 0.3, (20, 20)))
+        sw.Probe(second.neurons, "spike_count")
+        sw.Probe(first.neurons, "spike_count")
+    fed = rng.uniform(0.5, 1.0, (3, 1, 20)) * gain / DT
+    return RandomNetwork(network, stimulus, [first, second], fed, steps)
+
+
+@pytest.mark.parametrize("gain", [1.0, 5.0, 20.0, 120.0, 127.6, 200.0, 1e6])
+def test_counts_of_any_size(gain: float) -> None:
+    """Few spikes a step, many, and more than a byte holds: the same as the reference."""
+    net = stack(gain)
+    equal(net.run(NativeEngine(2)), net.run(ReferenceEngine()))
+
+
+def test_counts_outgrow_a_byte_in_the_middle_of_a_run() -> None:
+    """The block in which it happens is computed anew from the state before it; totals go on."""
+    net = stack(1.0, steps=40)
+    rising = np.linspace(0.5, 200.0, net.steps)[None, :, None] / DT
+    net.fed = np.broadcast_to(rising, (3, net.steps, 20)).copy()
+    program, engine = net.program(), NativeEngine(2)
+    equal(net.run(engine, program, block=7), net.run(ReferenceEngine(), program))
+    execution = Execution(program, engine, 3, net.populations, block=7)
+    execution.run(net.steps, {net.stimulus: net.fed})
+    kernels = [k for part in execution._parts for k in part.kernels.values()]
+    assert any(isinstance(k, RegionKernel) and k._slow is not None for k in kernels)
+
+
+def test_a_feed_forward_network_is_one_region() -> None:
+    """Convolution, pool, flatten, dense and output run as one; only the analog layer is outside."""
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Conv2d(8, 16, 3),
+        torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 10),
+    )  # fmt: skip
+    example = torch.zeros(1, 1, 12, 12)
+    conversion = sw.convert(model, spiking=True, example_input=example)
+    program = compile_network(conversion.network, 1.0, 0, "float32")
+    prepared = NativeEngine().prepare(program)
+    assert sum(isinstance(op, Region) for op in prepared.operators) == 1
+    assert len([op for op in prepared.operators if not isinstance(op, Region)]) <= 5
+    wide = NativeEngine().prepare(compile_network(conversion.network, 1.0, 0, "float64"))
+    assert not any(isinstance(op, Region) for op in wide.operators)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-12, 1e12), st.integers(1, 3))
+def test_least_voltages_are_the_formulas(threshold: float, spikes: int) -> None:
+    """The least voltage gives the spikes, the next number below does not."""
+    (least,) = least_voltage(np.array([threshold]), spikes)
+
+    def count(voltage: float) -> float:
+        return float(np.floor(voltage / threshold + TOLERANCE))
+
+    assert count(least) >= spikes
+    assert count(np.nextafter(least, 0.0)) < spikes
+
+
+def test_budgets_hold_the_largest_sum() -> None:
+    """No subset of so many events leaves 32 bits, and small weights have no bound."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(-(2**24), 2**24, (500, 8)).astype(np.int32)
+    found = budgets(rows)
+    assert found[0] * int(np.abs(rows).max()) < 2**31
+    assert all(n == found[0] for n in found[1:])
+    assert min(budgets((rows[:40] // 64).astype(np.int32))[1:]) > 2**30
+    assert budgets(np.zeros((3, 2), np.int32))[0] >= 127
+
+
+@pytest.mark.parametrize("channels", [1, 10, 16, 33, 64, 70, 130, 256])
+@pytest.mark.parametrize("rows", [9, 5000])
+def test_lanes_cover_the_channels(channels: int, rows: int) -> None:
+    """Blocks of 16, 32 or 64, with less than a block to spare."""
+    widths = lane_widths(channels, rows)
+    assert set(widths) <= {16, 32, 64}
+    assert channels <= sum(widths) < channels + 16
+
+
+@pytest.mark.parametrize("step_bytes", [0, 100, 10_000, 10_000_000])
+def test_cuts_fit_the_run(step_bytes: int) -> None:
+    """At least a step and a sample, at most the run's."""
+    for batch, steps, threads in [(1, 1, 1), (1, 500, 4), (64, 60, 2), (3, 7, 8)]:
+        block, group = cut(step_bytes, batch, steps, threads)
+        assert 1 <= block <= steps
+        assert 1 <= group <= batch
