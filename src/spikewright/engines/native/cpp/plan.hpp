@@ -92,7 +92,7 @@ struct Operand {
 enum class Action : std::int32_t { layer, fire, pool, take, sum, add, load, store };
 
 struct Instruction {
-    Action action;
+    Action action = Action::layer;
     std::int32_t input = -1;   // buffer; of `load` and `fire` from outside: number of the input
     std::int32_t output = -1;  // buffer; of `store`: number of the output
     std::int32_t population = -1;

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds the native kernels with the address and undefined-behaviour sanitizers and runs their own
+# test, tests/native/kernels_test.cpp, on every instruction set that this processor has.
+#
+#     scripts/sanitize.sh [thread]     with "thread", the thread sanitizer instead
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CXX=${CXX:-g++}
+SOURCE=src/spikewright/engines/native/cpp
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all"
+[ "${1:-}" = thread ] && SANITIZE="-fsanitize=thread"
+FLAGS="-std=c++20 -O1 -g -ffp-contract=off -Wall -Wextra -Wno-psabi -I $SOURCE $SANITIZE"
+
+kernels() {  # kernels NAME FLAGS...: the kernels for one instruction set
+    local isa=$1
+    shift
+    $CXX $FLAGS -DSPIKEWRIGHT_ISA="$isa" "$@" -c "$SOURCE/kernels.cpp" -o "$WORK/$isa.o"
+}
+
+kernels baseline
+DEFINES=
+case $(uname -m) in
+    x86_64 | amd64)
+        kernels avx2 -mavx2 -mbmi -mbmi2 -mpopcnt
+        kernels avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi -mbmi2 -mpopcnt
+        DEFINES=-DSPIKEWRIGHT_X86
+        ;;
+esac
+$CXX $FLAGS $DEFINES tests/native/kernels_test.cpp "$SOURCE/run.cpp" "$SOURCE/dispatch.cpp" \
+    "$WORK"/*.o -pthread -o "$WORK/kernels_test"
+"$WORK/kernels_test"

@@ -1,0 +1,151 @@
+// The kernels' own test, for sanitizers: random layers against loops as the equations read.
+//
+// scripts/sanitize.sh builds and runs it.
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <random>
+
+#include "dispatch.hpp"
+#include "run.hpp"
+
+using namespace spikewright;
+
+namespace {
+
+std::mt19937 generator(1);
+
+int draw(int least, int most) { return std::uniform_int_distribution<int>(least, most)(generator); }
+
+Parameter one_row(std::size_t channels, double value, double behind) {
+    Parameter p;
+    const std::size_t padded = rounded_up(channels, 64);
+    p.values.resize(padded);
+    for (std::size_t i = 0; i < padded + kSpare / sizeof(double); ++i)
+        p.values.data()[i] = i < channels ? value : behind;
+    p.uniform = true;
+    return p;
+}
+
+struct Case {
+    std::int64_t height, width, channels, out, kernel_y, kernel_x, stride, pad, dilation;
+    std::int64_t extent(std::int64_t n, std::int64_t k) const {
+        return (n + 2 * pad - dilation * (k - 1) - 1) / stride + 1;
+    }
+};
+
+// Spikes of one step, and voltages, as the equation reads.
+void expected_step(const Case& k, const std::vector<std::int32_t>& weights, const std::int8_t* in,
+                   double scale, std::vector<double>& v, std::vector<std::int8_t>& out) {
+    const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
+    for (std::int64_t oy = 0; oy < oh; ++oy)
+        for (std::int64_t ox = 0; ox < ow; ++ox)
+            for (std::int64_t o = 0; o < k.out; ++o) {
+                std::int64_t sum = 0;
+                for (std::int64_t ky = 0; ky < k.kernel_y; ++ky)
+                    for (std::int64_t kx = 0; kx < k.kernel_x; ++kx) {
+                        const std::int64_t y = oy * k.stride - k.pad + ky * k.dilation;
+                        const std::int64_t x = ox * k.stride - k.pad + kx * k.dilation;
+                        if (y < 0 || y >= k.height || x < 0 || x >= k.width) continue;
+                        for (std::int64_t c = 0; c < k.channels; ++c)
+                            sum += std::int64_t(in[(y * k.width + x) * k.channels + c]) *
+                                   weights[((ky * k.kernel_x + kx) * k.channels + c) * k.out + o];
+                    }
+                const std::size_t at = std::size_t((oy * ow + ox) * k.out + o);
+                v[at] += double(sum) * scale + 0.25;
+                const double count = std::fmax(0.0, std::floor(v[at] + 1.0 / 65536));
+                v[at] -= count;
+                out[at] = std::int8_t(count);
+            }
+}
+
+bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most) {
+    const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
+    const std::size_t rows = std::size_t(k.kernel_y * k.kernel_x * k.channels);
+    const std::size_t size_in = std::size_t(k.height * k.width * k.channels);
+    const std::size_t size_out = std::size_t(oh * ow * k.out), batch = 3, steps = 11;
+    std::vector<std::int32_t> weights(rows * std::size_t(k.out));
+    for (auto& w : weights) w = draw(-(1 << 24), 1 << 24);
+    const double scale = std::ldexp(1.0, -24) / std::sqrt(double(rows)) / most;
+
+    Plan plan;
+    plan.buffers = {{Kind::counts, size_in}, {Kind::counts, size_out}};
+    const double inf = std::numeric_limits<double>::infinity();
+    Population p;
+    p.pixels = std::size_t(oh * ow), p.channels = std::size_t(k.out);
+    p.padded = rounded_up(p.channels, 64);
+    p.threshold = one_row(p.channels, 1.0, 1.0), p.inverse = p.threshold;
+    for (int n = 0; n < 3; ++n)
+        p.least[n] = one_row(p.channels, n + 1 - 1.0 / 65536, inf);
+    p.start.resize(p.state_size());
+    plan.populations.push_back(p);
+    auto l = std::make_shared<Layer>();
+    l->height = k.height, l->width = k.width, l->channels = k.channels;
+    l->out_height = oh, l->out_width = ow, l->out_channels = k.out;
+    l->kernel_height = k.kernel_y, l->kernel_width = k.kernel_x;
+    l->stride_y = l->stride_x = k.stride, l->pad_y = l->pad_x = k.pad;
+    l->dilation_y = l->dilation_x = k.dilation;
+    std::size_t channel = 0, offset = 0;
+    while (channel < std::size_t(k.out)) {
+        const std::size_t left = std::size_t(k.out) - channel;
+        const std::size_t lanes = left >= 64 ? 64 : left >= 32 ? 32 : 16;
+        l->lanes.push_back({channel, lanes, offset});
+        channel += lanes, offset += rows * lanes;
+    }
+    l->weights.resize(offset);
+    for (const Lanes& b : l->lanes)
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t c = 0; c < b.width && b.channel + c < std::size_t(k.out); ++c)
+                l->weights[b.offset + r * b.width + c] = weights[r * std::size_t(k.out) + b.channel + c];
+    l->scale.resize(rounded_up(channel, 64));
+    for (std::size_t c = 0; c < std::size_t(k.out); ++c) l->scale[c] = scale;
+    for (auto& budget : l->budgets) budget = 127;
+    l->bias = one_row(std::size_t(k.out), 0.25, 0.0), l->gain = one_row(std::size_t(k.out), 1.0, 0.0);
+    Instruction load, layer, store;
+    load.action = Action::load, layer.action = Action::layer, store.action = Action::store;
+    load.input = 0, load.output = 0;
+    layer.input = 0, layer.output = 1, layer.population = 0, layer.layer = l;
+    store.input = 1, store.output = 0;
+    plan.instructions = {load, layer, store};
+
+    std::vector<std::int8_t> in(batch * steps * size_in), out(batch * steps * size_out);
+    for (auto& count : in) count = std::int8_t(draw(0, 3) ? 0 : draw(0, most));
+    State state;
+    state.voltage.resize(1), state.total.resize(1);
+    state.next_voltage.emplace_back(batch * p.state_size());
+    state.next_total.emplace_back(batch * p.state_size());
+    Job job{&plan, &state, {{Kind::counts, in.data(), steps * size_in, size_in}},
+            {{Kind::counts, out.data(), size_out}}, batch, steps, 4, 2, threads};
+    if (run(job, kernels, [] { return false; }) != Outcome::done) return false;
+    std::vector<std::int8_t> expected(size_out);
+    for (std::size_t b = 0; b < batch; ++b) {
+        std::vector<double> v(size_out, 0.0);
+        for (std::size_t t = 0; t < steps; ++t) {
+            expected_step(k, weights, in.data() + (b * steps + t) * size_in, scale, v, expected);
+            if (std::memcmp(expected.data(), out.data() + (b * steps + t) * size_out, size_out))
+                return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+int main() {
+    int failures = 0, done = 0;
+    for (const Kernels* kernels : usable_kernels())
+        for (int i = 0; i < 60; ++i, ++done) {
+            Case k{draw(1, 7), draw(1, 7), draw(1, 70), draw(1, 100), 1, 1, draw(1, 3), draw(0, 2),
+                   draw(1, 2)};
+            if (i % 3) k.kernel_y = k.kernel_x = draw(1, 3);
+            if (k.extent(k.height, k.kernel_y) < 1 || k.extent(k.width, k.kernel_x) < 1) continue;
+            const int most = i % 4 == 0 ? 1 : i % 4 == 1 ? 3 : 100;
+            if (!same(k, *kernels, std::size_t(1 + i % 4), most)) {
+                ++failures;
+                std::printf("%s: case %d differs\n", kernels->name, i);
+            }
+        }
+    std::printf("%d passed, %d failed\n", done - failures, failures);
+    return failures != 0;
+}
