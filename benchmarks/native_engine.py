@@ -17,13 +17,16 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 import spikewright as sw
-from benchmarks.workloads import DT, Workload, workload
+from benchmarks.network import Workload, as_torch
+from benchmarks.workloads import workload
 
+DT = 1.0  # a spike's height is 1
 WANTED = {
     "W1": {0.02: 0.08, 0.1: 0.14, 0.5: 0.35},
     "W2": {0.02: 0.22, 0.1: 0.30, 0.5: 0.70},
@@ -35,7 +38,8 @@ WANTED = {
 def converted(work: Workload) -> sw.Conversion:
     """The workload's spiking network."""
     example = torch.from_numpy(work.x[:1])
-    return sw.convert(work.model, spiking=True, initial_voltage="zero", example_input=example)
+    model = as_torch(work)
+    return sw.convert(model, spiking=True, initial_voltage="zero", example_input=example)
 
 
 def run(conversion: sw.Conversion, work: Workload, engine: str = "native") -> sw.Run:
@@ -50,7 +54,8 @@ def forward_passes(work: Workload, last: bool) -> Callable[[], None]:
     layout = torch.channels_last if last else torch.contiguous_format
     x = torch.from_numpy(work.x)
     images = x.ndim == 4
-    model = work.model.to(memory_format=layout) if images else work.model
+    model = as_torch(work).eval()
+    model = model.to(memory_format=layout) if images else model
     x = x.contiguous(memory_format=layout) if images else x
 
     def passes() -> None:
@@ -63,7 +68,7 @@ def forward_passes(work: Workload, last: bool) -> Callable[[], None]:
 
 def check(conversion: sw.Conversion, work: Workload) -> str:
     """Compare spikes with the reference; raises `SystemExit` where they differ."""
-    few = Workload(work.name, work.model, work.x[:2], work.steps, work.rate)
+    few = replace(work, x=work.x[:2])
     found, expected = run(conversion, few), run(conversion, few, "reference")
     notes = []
     for name, population in expected.populations.items():
@@ -85,8 +90,7 @@ def measure(name: str, rate: float, threads: int, rounds: int) -> None:
     runs: dict[str, Callable[[], object]] = {"native": lambda: run(conversion, work)}
     runs["first"] = forward_passes(work, False)
     if work.x.ndim == 4:
-        twin = workload(name, rate)
-        runs["last"] = forward_passes(twin, True)
+        runs["last"] = forward_passes(work, True)
     times: dict[str, list[float]] = {key: [] for key in runs}
     for index in range(rounds + 1):
         for key, function in runs.items():
