@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright import engines
 from spikewright._progress import progress_bar
-from spikewright.engines import Parameters, Precision
+from spikewright.engines import Parameters, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
@@ -105,6 +105,11 @@ class Simulator:
     def precision(self) -> Precision:
         """The precision in use."""
         return self.program.precision
+
+    @property
+    def plan(self) -> Plan:
+        """What runs how: operator, kernel and why; print it for a table."""
+        return self._engine.explain(self.program)
 
     @property
     def data(self) -> SimulationData:

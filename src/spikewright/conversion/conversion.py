@@ -17,7 +17,7 @@ from spikewright.conversion.inputs import as_arrays, as_feeds, batch_of
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
-from spikewright.engines import Engine, Execution, Precision, Program
+from spikewright.engines import Engine, Execution, Plan, Precision, Program
 from spikewright.engines.settings import check_settings
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
@@ -137,6 +137,18 @@ class Conversion:
         )
         self._warn_of_few_spikes(run)
         return run
+
+    def plan(
+        self,
+        dt: float = 0.001,
+        seed: int = 0,
+        *,
+        engine: str = "auto",
+        precision: Precision = "float32",
+    ) -> Plan:
+        """What runs how in such a run: operator, kernel and why; print it for a table."""
+        program = self._program(dt, seed, precision)
+        return self._engine(engine, program).explain(program)
 
     def _in_parts(
         self, job: Job, size: int, advance: Callable[[int], None]

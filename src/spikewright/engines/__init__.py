@@ -10,6 +10,7 @@ from functools import cache
 from spikewright.engines.base import Engine
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
+from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Parameters, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
@@ -20,6 +21,8 @@ __all__ = [
     "Engine",
     "Execution",
     "Parameters",
+    "Plan",
+    "PlanRow",
     "Precision",
     "Program",
     "available",

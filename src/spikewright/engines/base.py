@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Operator, Program, Source
 from spikewright.network import Node
 from spikewright.network.transforms import Shape
@@ -67,6 +68,10 @@ class Engine(ABC):
         recorded, and their numbers, stay.
         """
         return program
+
+    def explain(self, program: Program) -> Plan:
+        """Which kernel runs each operator, and why."""
+        return Plan(self.name, tuple(PlanRow(op.label, self.name, "") for op in program.operators))
 
     @abstractmethod
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from spikewright.engines.native.lanes import budgets, lane_widths
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import (
     Order,
+    Stored,
     as_index,
     channels_last_order,
     moved,
@@ -24,8 +26,20 @@ from spikewright.engines.native.orders import (
     positions,
     same,
 )
+from spikewright.engines.native.parts import (
+    Kept,
+    add_analog,
+    add_cells,
+    add_filter,
+    add_max_pool,
+    add_scale,
+    add_sparse,
+    geometry_of,
+)
 from spikewright.engines.native.regions import Region
-from spikewright.engines.program import Linear, Neurons, Operator, Program, Sum
+from spikewright.engines.native.support import is_integrator
+from spikewright.engines.program import Apply, Filter, Linear, Neurons, Operator, Program, Sum
+from spikewright.network import MaxPool
 from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
 from spikewright.network.transforms import (
     Convolution,
@@ -34,38 +48,37 @@ from spikewright.network.transforms import (
     Reshape,
     Scale,
     Slice,
+    Sparse,
     SumPool,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """Where a signal of the region is, and in which order."""
-
-    buffer: int
-    order: Order
 
 
 @dataclass(frozen=True, eq=False)
 class Built:
     """A region's kernels. `exports` are (signal, counts or not, size); populations in order.
 
-    `step_bytes` is what one step of one sample takes up in the buffers that are in use together.
+    `kept` is state by operator, `totals` are sums of outputs of populations that are not among
+    `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
+    use together.
     """
 
     region: Any
     inputs: tuple[tuple[int, bool], ...]
     exports: tuple[tuple[int, bool, int], ...]
     populations: tuple[tuple[Neurons, Order, int], ...]
+    kept: dict[Operator, Kept]
+    totals: dict[Neurons, Kept]
     step_bytes: int
 
 
 def build(region: Region, program: Program) -> Built:
     """Kernels for a region."""
-    return _Builder(region, program).build()
+    return Builder(region, program).build()
 
 
-class _Builder:
+class Builder:
+    """Builds a region's kernels, operator by operator; `held` and `buffer` place signals."""
+
     def __init__(self, region: Region, program: Program) -> None:
         self.op, self.program = region, program
         self.kernels = _kernels.Region()
@@ -76,6 +89,9 @@ class _Builder:
         self.reader_of = {s: op for op in region.operators for s in op.inputs}
         self.stored: dict[int, Stored] = {}
         self.inputs: list[tuple[int, bool]] = []
+        self.kept: dict[Operator, Kept] = {}
+        self.totals: dict[Neurons, Kept] = {}
+        self.last: list[Callable[[], None]] = []  # what a step of a loop ends with
         self.populations: dict[Neurons, tuple[Neurons, Order, int]] = {}
         self.buffer_bytes: list[int] = []
         self.widest = 0
@@ -91,7 +107,15 @@ class _Builder:
             elif isinstance(op, Sum):
                 self._sum(op)
             elif isinstance(op, Neurons):
-                self._neurons(op)
+                self._neurons(op) if is_integrator(op) else add_cells(self, op)
+            elif isinstance(op, Filter):
+                add_filter(self, op)
+            elif isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
+                add_max_pool(self, op, op.node.output)
+            else:
+                raise TypeError(f"{op.label}: a region holds no {type(op).__name__}")
+        for finish in self.last:
+            finish()
         exports = []
         for number, signal in enumerate(self.op.exported):
             stored = self.stored[signal]
@@ -99,12 +123,14 @@ class _Builder:
             index = None if stored.order is None else positions(stored.order, size)
             self.kernels.store(stored.buffer, number, as_index(index))
             exports.append((signal, signal in self.op.counts, size))
-        ordered = [op for op in self.op.operators if isinstance(op, Neurons)]
+        ordered = [op for op in self.op.operators if op in self.populations]
         return Built(
             self.kernels,
             tuple(self.inputs),
             tuple(exports),
             tuple(self.populations[op] for op in ordered),
+            self.kept,
+            self.totals,
             self.widest,
         )
 
@@ -119,15 +145,17 @@ class _Builder:
             for signal in op.inputs:
                 shape = self.program.shapes[signal]
                 order: Order = None
-                if not isinstance(op, Linear):
+                if isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
+                    order = channels_last_order(shape, op.node.output.channels_last)
+                elif not isinstance(op, Linear):
                     order = below
                 elif isinstance(op.transform, Convolution | SumPool):
                     order = channels_last_order(shape, op.transform.channels_last)
                 elif isinstance(op.transform, Reshape):
                     order = below
                 elif isinstance(op.transform, Permute):
-                    elements = moved(op.transform, shape)
-                    order = normal(elements if below is None else elements[below])
+                    source = moved(op.transform, shape)
+                    order = normal(source if below is None else source[below])
                 wanted[signal] = order
         return wanted
 
@@ -149,25 +177,50 @@ class _Builder:
             self.inputs.append((signal, counts))
         return self.inputs.index((signal, counts))
 
-    def counts(self, signal: int) -> Stored:
-        """Where counts are stored; those of an earlier region are brought in."""
+    def held(self, signal: int) -> Stored:
+        """Where a signal is stored; what comes from elsewhere is brought in."""
         if signal not in self.stored:
             order = self.preferred.get(signal)
-            number = self.input(signal, True)
-            self.kernels.load(number, self.buffer(True, signal, order), as_index(order))
+            counts = signal in self.op.counts
+            number = self.input(signal, counts)
+            self.kernels.load(number, self.buffer(counts, signal, order), as_index(order))
         return self.stored[signal]
 
-    def counts_in(self, signal: int, order: Order) -> int:
-        """A buffer that holds counts in this order."""
-        stored = self.counts(signal)
+    def held_in(self, signal: int, order: Order) -> int:
+        """A buffer that holds a signal in this order."""
+        stored = self.held(signal)
         if same(stored.order, order):
             return stored.buffer
-        size = self.size(signal)
+        size, counts = self.size(signal), signal in self.op.counts
         where = positions(stored.order, size)
-        number: int = self.kernels.buffer(True, size)
-        self._note(size)
+        number: int = self.kernels.buffer(counts, size)
+        self._note(size * (1 if counts else 8))
         index = where if order is None else where[order]
         self.kernels.take(stored.buffer, number, as_index(index))
+        return number
+
+    def values(self, signal: int) -> Stored:
+        """Where a signal is stored as values."""
+        stored = self.held(signal)
+        if signal not in self.op.counts:
+            return stored
+        size = self.size(signal)
+        number: int = self.kernels.buffer(False, size)
+        self._note(size * 8)
+        none, empty = np.empty((0, 0)), as_index(None)
+        self.kernels.combine(False, number, [stored.buffer], [False], [1.0], [empty], none, none)
+        return Stored(number, stored.order)
+
+    def values_in(self, signal: int, order: Order) -> int:
+        """A buffer that holds a signal as values in this order."""
+        if signal not in self.op.counts:
+            return self.held_in(signal, order)
+        size = self.size(signal)
+        source = self.held_in(signal, order)
+        number: int = self.kernels.buffer(False, size)
+        self._note(size * 8)
+        none, empty = np.empty((0, 0)), as_index(None)
+        self.kernels.combine(False, number, [source], [False], [1.0], [empty], none, none)
         return number
 
     def _linear(self, op: Linear) -> None:
@@ -179,25 +232,27 @@ class _Builder:
         elif isinstance(transform, SumPool):
             self._pool(op, transform)
         elif isinstance(transform, Scale):
-            factor = float(transform.factor) * op.factor
-            self._combine(op, [signal], [factor], None, None)
+            add_scale(self, op, transform)
+        elif isinstance(transform, Sparse):
+            add_sparse(self, op, transform)
         elif isinstance(transform, Reshape):
-            self.stored[op.output] = self.counts(signal)
+            self.stored[op.output] = self.held(signal)
         elif isinstance(transform, Permute):
-            stored = self.counts(signal)
+            stored = self.held(signal)
             places = np.empty(self.size(signal), np.int64)
             places[moved(transform, shape)] = np.arange(self.size(signal))
             order = places if stored.order is None else places[stored.order]
             self.stored[op.output] = Stored(stored.buffer, normal(order))
         elif isinstance(transform, Slice):
-            stored = self.counts(signal)
+            stored = self.held(signal)
             numbers = np.arange(self.size(signal)).reshape(shape)
             chosen = numbers[tuple(slice(*r) for r in transform.ranges)].ravel()
             order = self.preferred.get(op.output)
             taken = positions(stored.order, self.size(signal))[
                 chosen if order is None else chosen[order]
             ]
-            self.kernels.take(stored.buffer, self.buffer(True, op.output, order), as_index(taken))
+            counts = op.output in self.op.counts
+            self.kernels.take(stored.buffer, self.buffer(counts, op.output, order), as_index(taken))
         else:
             raise TypeError(f"{op.label}: a region holds no {type(transform).__name__}")
 
@@ -207,15 +262,13 @@ class _Builder:
         last = transform.channels_last
         spatial, channels = split_shape(shape, last)
         out, _ = split_shape(self.program.shapes[op.output], last)
-        w = transform.windows
-        source = self.counts_in(signal, channels_last_order(shape, last))
+        source = self.held_in(signal, channels_last_order(shape, last))
         order = channels_last_order(self.program.shapes[op.output], last)
-        geometry = [
-            *plane(spatial, 1), channels, *plane(out, 1), *plane(w.size, 1),
-            *plane(w.stride, 1), *plane([before for before, _ in w.padding], 0),
-            *plane(w.dilation, 1),
-        ]  # fmt: skip
-        self.kernels.pool(source, self.buffer(True, op.output, order), geometry)
+        counts = op.output in self.op.counts
+        geometry = geometry_of(transform.windows, spatial, channels, out)
+        self.kernels.pool(source, self.buffer(counts, op.output, order), geometry)
+        if not counts:
+            self.kernels.pool_of_values("sum", [])
 
     def _layer(self, op: Linear) -> None:
         """A matrix product or convolution with the sum and the population that alone read it."""
@@ -223,6 +276,8 @@ class _Builder:
         if total is not None and len(total.inputs) != 1:
             total = None
         neurons = None if total is None else self._alone(total.output, Neurons)
+        if neurons is not None and not (op.inputs[0] in self.op.counts and is_integrator(neurons)):
+            neurons = None
         if total is not None and total.output in self.op.counts:
             total = neurons = None
         (signal,) = op.inputs
@@ -249,6 +304,8 @@ class _Builder:
             self._per_pixel(1.0 if gain is None else gain, output, order, pixels),
             self._per_pixel(0.0 if bias is None else bias, output, order, pixels),
         )
+        if signal not in self.op.counts:
+            add_analog(self, len(rows))
         self.fused.update(o for o in (total, neurons) if o is not None)
 
     def _alone(self, signal: int, kind: type) -> Any:
@@ -266,11 +323,11 @@ class _Builder:
             pixels = int(np.prod(shape[:-1]))
             matrix = transform.matrix
             if len(shape) == 1:
-                stored = self.counts(signal)
+                stored = self.held(signal)
                 source = stored.buffer
                 matrix = matrix if stored.order is None else matrix[:, stored.order]
             else:
-                source = self.counts_in(signal, None)
+                source = self.held_in(signal, None)
             geometry = [1, pixels, inner, 1, pixels, out, 1, 1, 1, 1, 0, 0, 1, 1]
             return source, geometry, matrix, None, pixels
         if not isinstance(transform, Convolution):
@@ -279,7 +336,7 @@ class _Builder:
         spatial, channels = split_shape(shape, last)
         extent, out = split_shape(out_shape, last)
         w = transform.windows
-        source = self.counts_in(signal, channels_last_order(shape, last))
+        source = self.held_in(signal, channels_last_order(shape, last))
         geometry = [
             *plane(spatial, 1), channels, *plane(extent, 1), out, *plane(w.size, 1),
             *plane(w.stride, 1), *plane([before for before, _ in w.padding], 0),
@@ -322,11 +379,11 @@ class _Builder:
 
     def _sum(self, op: Sum) -> None:
         if op.output in self.op.counts and len(op.inputs) == 1:
-            self.stored[op.output] = self.counts(op.inputs[0])
+            self.stored[op.output] = self.held(op.inputs[0])
             return
-        self._combine(op, list(op.inputs), [1.0] * len(op.inputs), op.gain, op.bias)
+        self.combine(op, list(op.inputs), [1.0] * len(op.inputs), op.gain, op.bias)
 
-    def _combine(
+    def combine(
         self,
         op: Operator,
         signals: list[int],
@@ -368,7 +425,7 @@ class _Builder:
         )
 
     def _term(self, signal: int) -> Stored:
-        return self.counts(signal) if signal in self.op.counts else self.stored[signal]
+        return self.held(signal) if signal in self.op.counts else self.stored[signal]
 
     def _per_element(self, value: NDArray, signal: int, order: Order) -> NDArray:
         flat = np.broadcast_to(value, self.program.shapes[signal]).ravel().astype(np.float64)
@@ -378,10 +435,12 @@ class _Builder:
         """A population that is driven by currents."""
         (signal,) = op.inputs
         inside = signal in self.made or signal in self.op.counts
-        if inside and signal in self.op.counts:
-            raise TypeError(f"{op.label}: counts are no currents")
-        order = self.stored[signal].order if inside else self.preferred.get(op.output)
-        source = self.stored[signal].buffer if inside else self.input(signal, False)
+        order = self.preferred.get(op.output)
+        if inside:
+            stored = self.values(signal)
+            order, source = stored.order, stored.buffer
+        else:
+            source = self.input(signal, False)
         population = self._population(op, order, 1)
         target = self.buffer(True, op.output, order)
         index = None if inside else order

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
-from spikewright.engines.native.regions import Region, with_regions
+from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.plan import Plan
 from spikewright.engines.program import Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import BuildError
@@ -63,6 +64,9 @@ class NativeEngine(Engine):
         if program not in self._prepared:
             self._prepared[program] = with_regions(program)
         return self._prepared[program]
+
+    def explain(self, program: Program) -> Plan:
+        return Plan(self.name, tuple(plan_rows(program)))
 
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if isinstance(op, Region):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,14 @@ from spikewright.network.transforms import Permute, Shape
 
 Order = NDArray | None
 """Position k of a stored signal holds element `order[k]` of the flattened one; None: k itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Where a signal of the region is, and in which order."""
+
+    buffer: int
+    order: Order
 
 
 def channels_last_order(shape: Shape, last: bool) -> Order:
@@ -32,10 +41,10 @@ def same(a: Order, b: Order) -> bool:
 
 def positions(order: Order, size: int) -> NDArray:
     """Where each element of a signal is stored."""
-    positions = np.arange(size)
+    result = np.arange(size)
     if order is not None:
-        positions[order] = np.arange(size)
-    return positions
+        result[order] = np.arange(size)
+    return result
 
 
 def as_index(index: Order) -> NDArray:

@@ -1,33 +1,13 @@
-"""Which parts of a program run natively: regions of operators between which signals stay counts."""
+"""Which parts of a program run natively: regions of operators, between which counts stay bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from spikewright._windows import split_shape
-from spikewright.engines.program import Component, Linear, Neurons, Operator, Program, Sum
+from spikewright.engines.native.support import Kind, Verdict, verdict
+from spikewright.engines.plan import PlanRow
+from spikewright.engines.program import Component, Neurons, Operator, Program
 from spikewright.network import Ensemble
-from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
-from spikewright.network.transforms import (
-    Convolution,
-    Dense,
-    Permute,
-    Reshape,
-    Scale,
-    Shape,
-    Slice,
-    SumPool,
-    Transform,
-)
-
-Kind = Literal["counts", "values"]
-
-MAX_FAN_IN = 2**22
-"""The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +15,13 @@ class Region(Operator):
     """Operators that run as one, sample by sample; `exported` are the signals others read.
 
     `counts` names the signals that are counts of spikes; they are made in this region or an
-    earlier one.
+    earlier one. With `loops` its operators run step by step, filters first and last.
     """
 
     operators: tuple[Operator, ...]
     exported: tuple[int, ...]
     counts: frozenset[int]
+    loops: bool = False
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -51,43 +32,88 @@ class Region(Operator):
         return tuple(op.ensemble for op in self.operators if isinstance(op, Neurons))
 
 
-def with_regions(program: Program) -> Program:
-    """The program with every operator that runs natively in a region.
+@dataclass
+class _Cut:
+    """A program as it is cut: what is native, and at which level."""
 
-    An operator's level is that of what it reads, one more where it runs natively and reads what
-    does not; the native operators of one level are a region, so that no region reads, by whatever
-    way, what follows it.
+    program: Program
+    kinds: dict[int, Kind] = field(default_factory=dict)
+    verdicts: dict[Operator, Verdict] = field(default_factory=dict)
+    levels: dict[int, int] = field(default_factory=dict)
+    native: dict[int, list[Operator]] = field(default_factory=dict)
+    others: dict[int, list[Component]] = field(default_factory=dict)
+    loops: set[Component] = field(default_factory=set)
+    apart: set[int] = field(default_factory=set)  # signals of native loops: regions of their own
+
+    def add(self, component: Component) -> None:
+        """Give a component its level, and its signals their kinds."""
+        found, kinds = self._verdicts(component)
+        fits = all(v.kind is not None for v in found.values())
+        self.verdicts.update(found)
+        inputs = {s for op in component.operators for s in op.inputs}
+        made = {s for op in component.operators for s in op.outputs}
+        alone = component.loops or not fits
+        level = 0
+        for s in inputs - made:
+            foreign = s not in self.kinds or s in self.apart
+            level = max(level, self.levels.get(s, 0) + (foreign and not alone))
+        if fits:
+            self.kinds = kinds
+        if alone:
+            self.others.setdefault(level, []).append(component)
+            if fits:
+                self.loops.add(component)
+                self.apart |= made
+        else:
+            self.native.setdefault(level, []).extend(component.operators)
+        self.levels.update(dict.fromkeys(made, level))
+
+    def _verdicts(self, component: Component) -> tuple[dict[Operator, Verdict], dict[int, Kind]]:
+        """What each operator is; in a loop filters come first, so that every input is known."""
+        kinds = dict(self.kinds)
+        found = {}
+        for op in component.operators:
+            found[op] = verdict(op, kinds, self.program)
+            kind = found[op].kind
+            if kind is not None:
+                kinds[op.output] = kind
+                kinds.update(dict.fromkeys(op.outputs[1:], "values"))  # voltages
+        return found, kinds
+
+
+def cut(program: Program) -> _Cut:
+    """Cut a program: an operator's level is that of what it reads, one more where it runs natively
+    and reads what does not; the native operators of one level are a region, so that no region
+    reads, by whatever way, what follows it. A loop is a region of its own, or none.
     """
+    result = _Cut(program)
+    for component in program.components:
+        result.add(component)
+    return result
+
+
+def with_regions(program: Program) -> Program:
+    """The program with every operator that runs natively in a region."""
     if program.precision != "float32":
         return program
-    kinds: dict[int, Kind] = {}
-    levels: dict[int, int] = {}
-    native: dict[int, list[Operator]] = {}
-    others: dict[int, list[Component]] = {}
-    for component in program.components:
-        op = component.operators[0]
-        kind = None if component.loops else native_kind(op, kinds, program)
-        inputs = {s for member in component.operators for s in member.inputs}
-        if kind is None:
-            level = max((levels.get(s, 0) for s in inputs), default=0)
-            others.setdefault(level, []).append(component)
-        else:
-            level = max((levels.get(s, 0) + (s not in kinds) for s in inputs), default=0)
-            native.setdefault(level, []).append(op)
-            kinds[op.output] = kind
-        for member in component.operators:
-            levels.update(dict.fromkeys(member.outputs, level))
-    counts = frozenset(s for s, kind in kinds.items() if kind == "counts")
+    parts = cut(program)
+    counts = frozenset(s for s, kind in parts.kinds.items() if kind == "counts")
     components: list[Component] = []
-    for level in sorted({*native, *others}):
-        if level in native:
-            region = _region(native[level], program, counts)
+    for level in sorted({*parts.native, *parts.others}):
+        if level in parts.native:
+            region = _region(tuple(parts.native[level]), program, counts, False)
             components.append(Component((region,), False))
-        components += others.get(level, [])
+        for component in parts.others.get(level, []):
+            if component in parts.loops:
+                region = _region(component.operators, program, counts, True)
+                component = Component((region,), False)
+            components.append(component)
     return replace(program, components=tuple(components))
 
 
-def _region(operators: list[Operator], program: Program, counts: frozenset[int]) -> Region:
+def _region(
+    operators: tuple[Operator, ...], program: Program, counts: frozenset[int], loops: bool
+) -> Region:
     inside = set(operators)
     made = {s for op in operators for s in op.outputs}
     wanted = {s for op in program.operators if op not in inside for s in op.inputs}
@@ -95,58 +121,25 @@ def _region(operators: list[Operator], program: Program, counts: frozenset[int])
     inputs = dict.fromkeys(s for op in operators for s in op.inputs if s not in made)
     label = f"{operators[0].label} to {operators[-1].label}"
     exported = tuple(sorted(made & wanted))
-    return Region(label, tuple(inputs), operators[-1].output, tuple(operators), exported, counts)
+    return Region(label, tuple(inputs), operators[-1].output, operators, exported, counts, loops)
 
 
-def native_kind(op: Operator, kinds: dict[int, Kind], program: Program) -> Kind | None:
-    """What an operator's output is where it has a native kernel, else None."""
-    if isinstance(op, Neurons):
-        own = type(op.neuron_type) in (IntegrateAndFire, SpikingRectifiedLinear)
-        own = own and kinds.get(op.inputs[0]) != "counts"
-        return "counts" if own and op.voltage is None else None
-    if isinstance(op, Linear):
-        if kinds.get(op.inputs[0]) != "counts":
-            return None
-        find = _LINEAR.get(type(op.transform))
-        return None if find is None else find(op.transform, op.factor, program.shapes[op.inputs[0]])
-    if isinstance(op, Sum) and any(s in kinds for s in op.inputs):
-        plain = op.gain is None and op.bias is None
-        all_counts = all(kinds.get(s) == "counts" for s in op.inputs)
-        return "counts" if plain and all_counts else "values"
-    return None
-
-
-def _dense(transform: Dense, factor: float, shape: Shape) -> Kind | None:
-    return "values" if 0 < transform.matrix.shape[1] <= MAX_FAN_IN else None
-
-
-def _convolution(transform: Convolution, factor: float, shape: Shape) -> Kind | None:
-    spatial, _ = split_shape(shape, transform.channels_last)
-    fits = len(spatial) <= 2 and transform.groups == 1
-    return "values" if fits and np.prod(transform.kernel.shape[1:]) <= MAX_FAN_IN else None
-
-
-def _sum_pool(transform: SumPool, factor: float, shape: Shape) -> Kind | None:
-    spatial, _ = split_shape(shape, transform.channels_last)
-    plain = transform.factor.ndim == 0 and transform.factor == 1.0 and factor == 1.0
-    return "counts" if plain and len(spatial) <= 2 else None
-
-
-def _move(transform: Transform, factor: float, shape: Shape) -> Kind | None:
-    return "counts" if factor == 1.0 else None
-
-
-def _scale(transform: Scale, factor: float, shape: Shape) -> Kind | None:
-    single = transform.factor.ndim == 0 and (transform.factor == 1.0 or factor == 1.0)
-    return "values" if single else None
-
-
-_LINEAR: dict[type[Transform], Callable[[Any, float, Shape], Kind | None]] = {
-    Dense: _dense,
-    Convolution: _convolution,
-    SumPool: _sum_pool,
-    Reshape: _move,
-    Permute: _move,
-    Slice: _move,
-    Scale: _scale,
-}
+def plan_rows(program: Program) -> list[PlanRow]:
+    """Operator, kernel and why, in the program's order."""
+    if program.precision != "float32":
+        why = f"precision {program.precision!r} runs on reference kernels alone"
+        return [PlanRow(op.label, "reference", why) for op in program.operators]
+    verdicts = cut(program).verdicts
+    rows = []
+    for component in program.components:
+        missing = [op for op in component.operators if verdicts[op].kind is None]
+        for op in component.operators:
+            found = verdicts[op]
+            if not missing:
+                how = "step by step, in a loop" if component.loops else "in blocks of time"
+                rows.append(PlanRow(op.label, f"native: {found.text}", how))
+            elif found.kind is None:
+                rows.append(PlanRow(op.label, "reference", found.text))
+            else:
+                rows.append(PlanRow(op.label, "reference", f"in a loop with {missing[0].label}"))
+    return rows

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native import _kernels
-from spikewright.engines.native.building import Built, Order
+from spikewright.engines.native.building import Built
+from spikewright.engines.native.orders import Order
+from spikewright.engines.native.parts import Kept, unpacked
 from spikewright.engines.native.regions import Region
+from spikewright.engines.native.slow import SlowRegion
 from spikewright.engines.program import Neurons, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
@@ -40,22 +42,43 @@ class RegionKernel(Kernel):
         self._batch, self._tally, self._reference = batch, tally, reference
         self._isa, self._threads = isa, threads
         self._state = _kernels.Running(built.region, batch)
-        self._slow: _Slow | None = None
+        self._slow: SlowRegion | None = None
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         given = dict(zip(self._op.inputs, inputs, strict=True))
         if self._slow is None:
-            outputs = self._run_natively(given, steps)
+            outputs = self._run_natively(given, step, steps)
             if outputs is not None:
                 return outputs
-            self._slow = _Slow(self._op, self._program, self._batch, self._tally, self._reference)
-            for op, order, number in self._built.populations:
-                voltage = self._state.voltage(number)
-                if voltage is not None:
-                    self._slow.start_from(op, self._unpacked(voltage, op, order))
+            self._slow = self._start_slowly()
         return self._slow.run(given, step, steps)
 
-    def _run_natively(self, given: dict[int, Array], steps: int) -> list[Array] | None:
+    def _start_slowly(self) -> SlowRegion:
+        """The region on the reference, from the state that the last block left."""
+        slow = SlowRegion(self._op, self._program, self._batch, self._tally, self._reference)
+        for neurons, order, number in self._built.populations:
+            voltage = self._state.voltage(number)
+            if voltage is not None:
+                slow.start_from(neurons, {"voltage": self._unpacked(voltage, neurons, order)})
+        for op, kept in self._built.kept.items():
+            state = self._kept(kept)
+            if state is not None:
+                slow.start_from(op, state)
+        for neurons in self._built.totals:
+            slow.start_total(neurons, self._native_total(neurons))
+        return slow
+
+    def _kept(self, kept: Kept) -> dict[str, NDArray] | None:
+        """State by name, `(batch, *shape)`; None before the first block."""
+        state = {}
+        for name, number in kept.memories.items():
+            values = self._state.memory(number)
+            if values is None:
+                return None
+            state[name] = unpacked(values, kept.orders[name], kept.shapes[name])
+        return state
+
+    def _run_natively(self, given: dict[int, Array], step: int, steps: int) -> list[Array] | None:
         """One block, or None where some count does not fit a byte."""
         arrays = []
         for signal, counts in self._built.inputs:
@@ -68,8 +91,13 @@ class RegionKernel(Kernel):
             np.empty((self._batch, steps, size), np.int8 if counts else np.float64)
             for _, counts, size in self._built.exports
         ]
-        block, group = cut(self._built.step_bytes, self._batch, steps, self._threads)
-        outcome = self._state.run(arrays, outputs, steps, block, group, self._threads, self._isa)
+        threads = self._threads
+        if self._op.loops:  # a step is too short to share: threads take samples
+            threads = min(threads, self._batch)
+            block, group = 1, min(_MOST_SAMPLES, self._batch // threads)
+        else:
+            block, group = cut(self._built.step_bytes, self._batch, steps, threads)
+        outcome = self._state.run(arrays, outputs, steps, block, group, threads, self._isa, step)
         if outcome == 1:
             return None
         if outcome != 0:
@@ -84,61 +112,29 @@ class RegionKernel(Kernel):
         size = int(np.prod(op.ensemble.shape))
         channels = size // max(1, state.shape[1])
         stored = state[:, :, :channels].reshape(self._batch, size)
-        flat = stored
-        if order is not None:
-            flat = np.empty_like(stored)
-            flat[:, order] = stored
-        return flat.reshape(self._batch, *op.ensemble.shape)
+        return unpacked(stored, order, op.ensemble.shape)
 
     def totals(self) -> Sequence[Array]:
         if not self._tally:
             return ()
-        sums = [self._total(*population) for population in self._built.populations]
-        if self._slow is not None:
-            sums = [a + b for a, b in zip(sums, self._slow.totals(), strict=True)]
-        return sums
+        return [self._total(op) for op in self._op.operators if isinstance(op, Neurons)]
 
-    def _total(self, op: Neurons, order: Order, number: int) -> NDArray:
+    def _total(self, op: Neurons) -> NDArray:
+        if self._slow is None:
+            return self._native_total(op)
+        if op in self._built.totals:  # taken over: sums of rates depend on their order
+            return self._slow.total(op)
+        return self._native_total(op) + self._slow.total(op)
+
+    def _native_total(self, op: Neurons) -> NDArray:
+        if op in self._built.totals:
+            kept = self._kept(self._built.totals[op])
+            return np.zeros((self._batch, *op.ensemble.shape)) if kept is None else kept["total"]
+        order, number = next((o, n) for p, o, n in self._built.populations if p is op)
         total = self._state.total(number)
         if total is None:
             return np.zeros((self._batch, *op.ensemble.shape))
         return self._unpacked(total, op, order).astype(np.float64)
-
-
-class _Slow:
-    """The region's operators on the reference engine, in blocks that it chooses."""
-
-    def __init__(
-        self, op: Region, program: Program, batch: int, tally: bool, reference: ReferenceEngine
-    ) -> None:
-        self._op = op
-        self._block = reference.block_steps(program, batch)
-        self._kernels: dict[Any, Kernel] = {
-            o: reference.kernel(o, program, batch, tally) for o in op.operators
-        }
-
-    def start_from(self, op: Neurons, voltage: NDArray) -> None:
-        kernel: Any = self._kernels[op]
-        kernel.start_from(voltage)
-
-    def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
-        parts: list[list[Array]] = []
-        for start in range(0, steps, self._block):
-            count = min(self._block, steps - start)
-            values: dict[int, Array] = {}
-            for signal, value in given.items():
-                part = value if value.shape[1] == 1 else value[:, start : start + count]
-                values[signal] = np.asarray(part, np.float64)
-            for op, kernel in self._kernels.items():
-                made = kernel.run([values[s] for s in op.inputs], step + start, count)
-                values.update(zip(op.outputs, made, strict=True))
-            parts.append([values[s] for s in self._op.exported])
-        return [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
-
-    def totals(self) -> list[Array]:
-        return [
-            self._kernels[op].totals()[0] for op in self._op.operators if isinstance(op, Neurons)
-        ]
 
 
 def cut(step_bytes: int, batch: int, steps: int, threads: int) -> tuple[int, int]:

@@ -109,6 +109,11 @@ class _Filter(DelayedKernel):
         self._state = [np.zeros((batch, *shape)) for _ in range(op.filter.order)]
         self._output = np.zeros((batch, *shape))
 
+    def start_from(self, output: NDArray, **states: NDArray) -> None:
+        """Take over from another engine: `state0`, `state1`, ... and what comes next."""
+        self._state = [np.array(states[f"state{i}"]) for i in range(len(self._state))]
+        self._output = np.array(output)
+
     def emit(self) -> Array:
         return self._output[:, None]
 
@@ -148,6 +153,10 @@ class _Apply(Kernel):
         self._node, self._dt = op.node, dt
         self._sums = np.zeros((batch, *op.node.shape_in))
         self._sent = np.zeros((batch, *op.node.shape_out))
+
+    def start_from(self, sums: NDArray, sent: NDArray) -> None:
+        """Take over from another engine: running sums, and what has been sent."""
+        self._sums, self._sent = np.array(sums), np.array(sent)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
@@ -225,9 +234,9 @@ class _Neurons(NeuronKernel):
         self.total = np.zeros(shape) if tally else None
         self.stateless = not (op.neuron_type.spiking or self._state or tally)
 
-    def start_from(self, voltage: NDArray) -> None:
-        """Take over from another engine, `(batch, *shape)`, in units of current."""
-        self._state["voltage"] = np.array(voltage)
+    def start_from(self, **state: NDArray) -> None:
+        """Take over from another engine: state by name, `(batch, *shape)` each."""
+        self._state.update({name: np.array(value) for name, value in state.items()})
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs

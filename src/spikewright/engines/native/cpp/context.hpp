@@ -36,6 +36,8 @@ struct Context {
         auto* base = reinterpret_cast<T*>((*buffers)[std::size_t(buffer)].data());
         return base + (sample * job->block + step) * b.stride();
     }
+    Kind kind(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].kind; }
+    std::size_t size(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].size; }
     std::int8_t* counts(std::int32_t b, std::size_t s, std::size_t t) const {
         return at<std::int8_t>(b, s, t);
     }
@@ -49,6 +51,20 @@ struct Context {
     }
 
     // State that this block reads, and state that it writes. `total` is null at the start.
+    struct Kept {
+        const double* from;
+        double* to;
+    };
+    Kept memory(std::int32_t number, std::size_t sample) const {
+        State& s = *job->state;
+        const auto slot = std::size_t(number);
+        const Memory& m = job->plan->memories[slot];
+        const std::size_t at = (first_sample + sample) * m.size;
+        double* next = s.next_memory[slot].data() + at;
+        if (first_step) return {next, next};
+        return {s.memory[slot].empty() ? m.start.data() : s.memory[slot].data() + at, next};
+    }
+
     struct Stretch {
         const double* voltage;
         double* next_voltage;

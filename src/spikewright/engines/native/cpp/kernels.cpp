@@ -1,23 +1,34 @@
 // All kernels for one instruction set. CMake compiles this file once for each, with
 // SPIKEWRIGHT_ISA as the name of its namespace.
 
+#include "analog.hpp"
+#include "cells.hpp"
 #include "currents.hpp"
+#include "filters.hpp"
 #include "layer.hpp"
 #include "moves.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 namespace {
 
+// What one step of one sample of a layer's input holds, for all samples and steps of a block.
+struct Lists {
+    explicit Lists(std::size_t count) : events(count), values(count) {}
+    std::vector<Frame> events;
+    std::vector<Split> values;
+};
+
+Lists& lists(const Context& c) { return *static_cast<Lists*>(c.frames); }
+
 void list(const Context& c, const Instruction& op) {
-    if (op.action == Action::layer)
-        list_layer(c, op, *static_cast<std::vector<Frame>*>(c.frames));
+    if (op.action == Action::layer) list_layer(c, op, lists(c).events);
+    if (op.action == Action::analog) list_analog(c, op, lists(c).values);
 }
 
 void execute(const Context& c, const Instruction& op) {
     switch (op.action) {
         case Action::layer:
-            return run_layer(c, op, *static_cast<std::vector<Frame>*>(c.frames),
-                             *static_cast<Scratch*>(c.scratch));
+            return run_layer(c, op, lists(c).events, *static_cast<Scratch*>(c.scratch));
         case Action::fire: return run_currents(c, op);
         case Action::pool: return run_pool(c, op);
         case Action::take: return run_take(c, op);
@@ -25,6 +36,16 @@ void execute(const Context& c, const Instruction& op) {
         case Action::add: return run_add(c, op);
         case Action::load: return run_load(c, op);
         case Action::store: return run_store(c, op);
+        case Action::filter: return run_filter(c, op);
+        case Action::emit: return run_emit(c, op);
+        case Action::absorb: return run_absorb(c, op);
+        case Action::cells: return run_cells(c, op);
+        case Action::analog:
+            return run_analog(c, op, lists(c).values, *static_cast<Scratch*>(c.scratch));
+        case Action::sparse: return run_sparse(c, op);
+        case Action::pool_values: return run_pool_values(c, op);
+        case Action::max_pool: return run_max_pool(c, op);
+        case Action::running_max_pool: return run_running_max_pool(c, op);
     }
 }
 
@@ -36,8 +57,8 @@ void execute(const Context& c, const Instruction& op) {
 extern const Kernels kernels;
 const Kernels kernels{
     SPIKEWRIGHT_TEXT(SPIKEWRIGHT_ISA),
-    [](std::size_t count) -> void* { return new std::vector<Frame>(count); },
-    [](void* frames) { delete static_cast<std::vector<Frame>*>(frames); },
+    [](std::size_t count) -> void* { return new Lists(count); },
+    [](void* frames) { delete static_cast<Lists*>(frames); },
     []() -> void* { return new Scratch; },
     [](void* scratch) { delete static_cast<Scratch*>(scratch); },
     list,

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "dispatch.hpp"
+#include "functions.hpp"
 #include "run.hpp"
 
 namespace nb = nanobind;
@@ -208,11 +209,110 @@ class Region {
         plan.instructions.push_back(std::move(op));
     }
 
+    // State of a population, filter or pool, one number per value of `start`.
+    int memory(const Doubles& start) {
+        plan.memories.push_back({start.size(), copied(start)});
+        return int(plan.memories.size()) - 1;
+    }
+
+    // `when` is "block", "emit" (first in a step) or "absorb" (last); `matrix` is A.
+    void filter(const std::string& when, int input, int output, const Doubles& matrix,
+                const std::vector<double>& b, const std::vector<double>& c, bool direct, double d,
+                const std::vector<std::int32_t>& states, std::int32_t kept) {
+        auto f = std::make_shared<Filtering>();
+        f->order = b.size();
+        require(f->order <= kMostOrder, "a filter's order is limited");
+        require(matrix.size() == b.size() * b.size() && c.size() == b.size() &&
+                    states.size() == b.size(),
+                "a filter's matrices have its order");
+        f->A.assign(matrix.data(), matrix.data() + matrix.size());
+        f->B = b, f->C = c, f->direct = direct, f->D = d, f->states = states, f->output = kept;
+        for (std::int32_t state : states) require_memory(state, size_of(output));
+        require_memory(kept, size_of(output));
+        require(size_of(input) == size_of(output), "a filter keeps its signal's size");
+        Instruction op{when == "emit"     ? Action::emit
+                       : when == "absorb" ? Action::absorb
+                                          : Action::filter};
+        op.input = input, op.output = output, op.filter = std::move(f);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // `numbers`: slope, most, tau_ref, tau_rc, amplitude, floor (NaN: none), cap, dt, min_voltage,
+    // most_share. `memories`: voltage, second, third, total. See `Cells`.
+    void cells(int input, int output, int cell, int rate, bool negative, bool truncate,
+               const std::vector<double>& numbers, const Doubles& threshold,
+               const std::vector<std::int32_t>& memories, int voltage_out) {
+        require(numbers.size() == 10 && memories.size() == 4, "cells have 10 numbers, 4 memories");
+        auto p = std::make_shared<Cells>();
+        p->cell = Cell(cell), p->rate = Rate(rate), p->size = size_of(output);
+        p->negative = negative, p->truncate = truncate;
+        p->slope = numbers[0], p->most = numbers[1], p->tau_ref = numbers[2];
+        p->tau_rc = numbers[3], p->amplitude = numbers[4];
+        p->has_floor = numbers[5] == numbers[5], p->floor = numbers[5], p->cap = numbers[6];
+        p->dt = numbers[7], p->min_voltage = numbers[8], p->most_share = numbers[9];
+        p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
+        require(threshold.size() == p->size && size_of(input) == p->size, "a population's size");
+        p->threshold = copied(threshold);
+        for (std::int32_t memory : memories)
+            if (memory >= 0) require_memory(memory, p->size);
+        p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
+        p->total = memories[3], p->voltage_out = voltage_out;
+        require(voltage_out < 0 || size_of(voltage_out) == p->size, "a voltage's size");
+        Instruction op{Action::cells};
+        op.input = input, op.output = output, op.cells = std::move(p);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // The layer added last reads values, in so many limbs of so many bits.
+    void analog(int bits, int limbs) {
+        require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
+        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
+        plan.instructions.back().action = Action::analog;
+        plan.instructions.back().layer->limb_bits = bits;
+        plan.instructions.back().layer->limbs = limbs;
+    }
+
+    void sparse(int input, int output, const std::vector<std::int64_t>& starts,
+                const Integers& columns, const Doubles& values, double factor) {
+        auto m = std::make_shared<SparseRows>();
+        require(starts.size() == size_of(output) + 1 && starts.front() == 0 &&
+                    std::size_t(starts.back()) == values.size() && columns.size() == values.size(),
+                "a sparse map has its entries by row");
+        for (std::size_t i = 0; i < columns.size(); ++i)
+            require(columns.data()[i] >= 0 && std::size_t(columns.data()[i]) < size_of(input),
+                    "an entry is outside");
+        m->starts = starts, m->factor = factor;
+        m->columns.assign(columns.data(), columns.data() + columns.size());
+        m->values.assign(values.data(), values.data() + values.size());
+        Instruction op{Action::sparse};
+        op.input = input, op.output = output, op.sparse = std::move(m);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // The pool added last sums values ("sum"), or gives their maxima ("max", "running max").
+    void pool_of_values(const std::string& how, const std::vector<std::int32_t>& memories) {
+        require(!plan.instructions.empty() && plan.instructions.back().pool, "a pool comes first");
+        Instruction& op = plan.instructions.back();
+        op.action = how == "sum"   ? Action::pool_values
+                    : how == "max" ? Action::max_pool
+                                   : Action::running_max_pool;
+        if (op.action == Action::running_max_pool) {
+            require(memories.size() == 2, "running sums and what was sent");
+            require_memory(memories[0], size_of(op.input));
+            require_memory(memories[1], size_of(op.output));
+        }
+        op.memories = memories;
+    }
+
     std::size_t size_of(int buffer) const { return plan.buffers.at(std::size_t(buffer)).size; }
 
     Plan plan;
 
   private:
+    void require_memory(std::int32_t number, std::size_t size) const {
+        require(plan.memories.at(std::size_t(number)).size == size, "a memory has its signal's size");
+    }
+
     static Array<double> parameter_row(const Doubles& values, std::size_t padded) {
         Array<double> row(padded);
         for (std::size_t i = 0; i < values.size(); ++i) row[i] = values.data()[i];
@@ -229,10 +329,13 @@ class Running {
         state_.total.resize(count);
         state_.next_voltage.resize(count);
         state_.next_total.resize(count);
+        state_.memory.resize(region.plan.memories.size());
+        state_.next_memory.resize(region.plan.memories.size());
     }
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
-            std::size_t block, std::size_t group, std::size_t threads, const std::string& isa) {
+            std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
+            std::size_t first) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
@@ -241,8 +344,12 @@ class Running {
             if (state_.next_voltage[i].empty()) state_.next_voltage[i] = Array<double>::raw(size);
             if (state_.next_total[i].empty()) state_.next_total[i] = Array<std::uint32_t>::raw(size);
         }
+        for (std::size_t i = 0; i < state_.next_memory.size(); ++i)
+            if (state_.next_memory[i].empty())
+                state_.next_memory[i] =
+                    Array<double>::raw(batch_ * region_->plan.memories[i].size);
         Job job{&region_->plan, &state_, {}, {}, batch_, steps, std::min(block, steps),
-                std::min(group, batch_), threads};
+                std::min(group, batch_), threads, first};
         for (const Taken& array : inputs) job.inputs.push_back(input(array, steps));
         for (const Taken& array : outputs)
             job.outputs.push_back({kind(array), const_cast<void*>(static_cast<const void*>(array.data())),
@@ -259,6 +366,7 @@ class Running {
         if (outcome == Outcome::done) {
             std::swap(state_.voltage, state_.next_voltage);
             std::swap(state_.total, state_.next_total);
+            std::swap(state_.memory, state_.next_memory);
         }
         return int(outcome);
     }
@@ -266,6 +374,15 @@ class Running {
     // `(batch, pixels, padded)`; None before the first run.
     nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
     nb::object total(std::size_t population) { return view(state_.total.at(population), population); }
+
+    // `(batch, size)`; None before the first run.
+    nb::object memory(std::size_t number) {
+        Array<double>& values = state_.memory.at(number);
+        if (values.empty()) return nb::none();
+        const std::size_t size = region_->plan.memories[number].size;
+        return nb::cast(nb::ndarray<nb::numpy, double>(values.data(), {batch_, size}),
+                        nb::rv_policy::copy);
+    }
 
   private:
     static Kind kind(const Taken& array) {
@@ -314,10 +431,17 @@ NB_MODULE(_kernels, m) {
         .def("take", &Region::take)
         .def("combine", &Region::combine)
         .def("load", &Region::load)
-        .def("store", &Region::store);
+        .def("store", &Region::store)
+        .def("memory", &Region::memory)
+        .def("filter", &Region::filter)
+        .def("cells", &Region::cells)
+        .def("analog", &Region::analog)
+        .def("sparse", &Region::sparse)
+        .def("pool_of_values", &Region::pool_of_values);
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
         .def("run", &Running::run)
         .def("voltage", &Running::voltage)
-        .def("total", &Running::total);
+        .def("total", &Running::total)
+        .def("memory", &Running::memory);
 }

@@ -56,12 +56,20 @@ inline void run_pool(const Context& c, const Instruction& op) {
     });
 }
 
-inline void run_take(const Context& c, const Instruction& op) {
+template <class T>
+inline void take_signal(const Context& c, const Instruction& op) {
     each_step(c, [&](std::size_t s, std::size_t t) {
-        const std::int8_t* from = c.counts(op.input, s, t);
-        std::int8_t* to = c.counts(op.output, s, t);
+        const T* from = c.at<T>(op.input, s, t);
+        T* to = c.at<T>(op.output, s, t);
         for (std::size_t k = 0; k < op.index.size(); ++k) to[k] = from[op.index[k]];
     });
+}
+
+inline void run_take(const Context& c, const Instruction& op) {
+    if (c.kind(op.output) == Kind::counts)
+        take_signal<std::int8_t>(c, op);
+    else
+        take_signal<double>(c, op);
 }
 
 // Sums of counts that stay counts.
@@ -124,16 +132,24 @@ inline void run_sum(const Context& c, const Instruction& op) {
     });
 }
 
-inline void run_load(const Context& c, const Instruction& op) {
-    const std::size_t size = c.job->plan->buffers[std::size_t(op.output)].size;
+template <class T>
+inline void load_signal(const Context& c, const Instruction& op) {
+    const std::size_t size = c.size(op.output);
     each_step(c, [&](std::size_t s, std::size_t t) {
-        const std::int8_t* from = c.input<std::int8_t>(std::size_t(op.input), s, t);
-        std::int8_t* to = c.counts(op.output, s, t);
+        const T* from = c.input<T>(std::size_t(op.input), s, t);
+        T* to = c.at<T>(op.output, s, t);
         if (op.index.empty())
-            std::memcpy(to, from, size);
+            std::memcpy(to, from, size * sizeof(T));
         else
             for (std::size_t k = 0; k < size; ++k) to[k] = from[op.index[k]];
     });
+}
+
+inline void run_load(const Context& c, const Instruction& op) {
+    if (c.kind(op.output) == Kind::counts)
+        load_signal<std::int8_t>(c, op);
+    else
+        load_signal<double>(c, op);
 }
 
 template <class T>

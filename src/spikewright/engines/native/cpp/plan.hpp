@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "memory.hpp"
+#include "parts.hpp"
 
 namespace spikewright {
 
@@ -71,6 +72,7 @@ struct Layer {
     std::int64_t budgets[kMostRepeats + 1] = {};
     bool has_gain = false;
     Parameter gain, bias;
+    int limb_bits = 0, limbs = 0;  // of values, where the input is no counts
     std::size_t pixels() const { return std::size_t(out_height * out_width); }
     std::size_t rows() const { return std::size_t(kernel_height * kernel_width * channels); }
 };
@@ -89,7 +91,10 @@ struct Operand {
     Index index;
 };
 
-enum class Action : std::int32_t { layer, fire, pool, take, sum, add, load, store };
+enum class Action : std::int32_t {
+    layer, fire, pool, take, sum, add, load, store,
+    filter, emit, absorb, cells, analog, sparse, pool_values, max_pool, running_max_pool,
+};
 
 struct Instruction {
     Action action = Action::layer;
@@ -99,6 +104,10 @@ struct Instruction {
     bool external = false;     // `fire`: whether the currents come from outside
     std::shared_ptr<Layer> layer;
     std::shared_ptr<Pool> pool;
+    std::shared_ptr<Filtering> filter;
+    std::shared_ptr<Cells> cells;
+    std::shared_ptr<SparseRows> sparse;
+    std::vector<std::int32_t> memories;
     std::vector<Operand> operands;
     Parameter gain, bias;      // `sum`: over the whole signal
     bool has_gain = false, has_bias = false;
@@ -108,6 +117,7 @@ struct Instruction {
 struct Plan {
     std::vector<Buffer> buffers;
     std::vector<Population> populations;
+    std::vector<Memory> memories;
     std::vector<Instruction> instructions;
 };
 
@@ -130,6 +140,7 @@ struct Output {
 struct State {
     std::vector<Array<double>> voltage, next_voltage;
     std::vector<Array<std::uint32_t>> total, next_total;
+    std::vector<Array<double>> memory, next_memory;  // `(batch, size)` per memory
 };
 
 struct Job {
@@ -138,6 +149,7 @@ struct Job {
     std::vector<Input> inputs;
     std::vector<Output> outputs;
     std::size_t batch, steps, block, group, threads;
+    std::size_t first = 0;  // steps done before this run
 };
 
 enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };

@@ -1,0 +1,129 @@
+"""Neuron types as `cpp/cells.hpp` knows them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from spikewright.network.neurons import (
+    LIF,
+    ClippedReLU,
+    IntegrateAndFire,
+    LeakyReLU,
+    LIFRate,
+    NeuronType,
+    RectifiedLinear,
+    RegularSpiking,
+    RunningMeanSpiking,
+    Sigmoid,
+    Softplus,
+    SpikingLeakyReLU,
+    SpikingRectifiedLinear,
+    Tanh,
+)
+
+RATE, INTEGRATE, RUNNING_MEAN, LEAKY = range(4)  # Cell in cpp/parts.hpp
+(
+    IDENTITY,
+    RECTIFIED,
+    LEAKY_RELU,
+    CLIPPED,
+    SIGMOID,
+    TANH,
+    SOFTPLUS,
+    LIF_RATE,
+) = range(8)  # Rate in cpp/parts.hpp
+
+
+@dataclass(frozen=True)
+class Description:
+    """A type as the kernel sees it; `second` and `third` name its state beside the voltage."""
+
+    cell: int
+    rate: int = IDENTITY
+    slope: float = 0.0
+    most: float = 0.0
+    tau_ref: float = 0.0
+    tau_rc: float = 0.0
+    amplitude: float = 1.0
+    negative: bool = False
+    truncate: bool = False
+    floor: float = math.nan
+    cap: float = 0.0
+    min_voltage: float = 0.0
+    second: str | None = None
+    third: str | None = None
+
+    def numbers(self, dt: float) -> list[float]:
+        """In the kernel's order."""
+        most_share = -math.expm1(-dt / self.tau_rc) if self.cell == LEAKY else 0.0
+        return [
+            self.slope,
+            self.most,
+            self.tau_ref,
+            self.tau_rc,
+            self.amplitude,
+            self.floor,
+            self.cap,
+            dt,
+            self.min_voltage,
+            most_share,
+        ]
+
+
+def fires_in_bytes(kind: NeuronType) -> bool:
+    """Whether a type's output is a count of spikes that is never negative."""
+    return kind.spiking and not kind.negative
+
+
+def described(kind: NeuronType) -> Description | None:
+    """A type's description, or None where it has no kernel (a class of its own, or random)."""
+    if type(kind) is LIF:
+        return Description(
+            LEAKY,
+            tau_ref=kind.tau_ref,
+            tau_rc=kind.tau_rc,
+            min_voltage=kind.min_voltage,
+            second="refractory_time",
+        )
+    if type(kind) in (RegularSpiking, RunningMeanSpiking):
+        base = _rate(kind.base_type)  # type: ignore[attr-defined]
+        if base is None:
+            return None
+        base = replace(
+            base,
+            amplitude=kind.base_type.amplitude,  # type: ignore[attr-defined]
+            negative=kind.negative,
+        )
+        if type(kind) is RegularSpiking:
+            return replace(base, cell=INTEGRATE)
+        return replace(base, cell=RUNNING_MEAN, second="total_current", third="sent")
+    if type(kind) is IntegrateAndFire:
+        floor = math.nan if kind.voltage_floor is None else float(kind.voltage_floor)
+        return Description(INTEGRATE, floor=floor, cap=float(kind.max_spikes_per_step or 0))
+    if type(kind) is SpikingRectifiedLinear:
+        return Description(INTEGRATE, RECTIFIED)
+    if type(kind) is SpikingLeakyReLU:
+        return Description(
+            INTEGRATE, LEAKY_RELU, slope=kind.negative_slope, negative=True, truncate=True
+        )
+    return _rate(kind)
+
+
+def _rate(kind: NeuronType) -> Description | None:
+    """A rate function."""
+    if type(kind) is RectifiedLinear:
+        return Description(RATE, RECTIFIED)
+    if type(kind) is LeakyReLU:
+        return Description(RATE, LEAKY_RELU, slope=kind.negative_slope)
+    if type(kind) is ClippedReLU:
+        return Description(RATE, CLIPPED, most=kind.max_value)
+    if type(kind) is Sigmoid:
+        return Description(RATE, SIGMOID, tau_ref=kind.tau_ref)
+    if type(kind) is Tanh:
+        return Description(RATE, TANH, tau_ref=kind.tau_ref)
+    if type(kind) is Softplus:
+        return Description(RATE, SOFTPLUS)
+    if type(kind) is LIFRate:
+        return Description(RATE, LIF_RATE, tau_ref=kind.tau_ref, tau_rc=kind.tau_rc)
+    return None

@@ -1,0 +1,236 @@
+// Matrix products and convolutions of values in doubles, sparse maps, and pools of values.
+//
+// A frame of values is split into limbs as `engines/grid.py` says, so that every sum is exact and no
+// order matters; what is zero is left out. Sparse maps add in the order of their entries.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "context.hpp"
+#include "layer.hpp"
+#include "moves.hpp"
+#include "parts.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+constexpr int kMostLimbs = 3;
+
+// The values of one step of one sample that are not zero: positions, offsets per pixel, limbs.
+struct Split {
+    Array<std::uint32_t> codes, offsets;
+    Array<double> parts[kMostLimbs];
+    int limbs = 0;
+};
+
+// Power of two such that `largest / step` needs at most `bits` bits, sign included.
+inline double limb_step(double largest, int bits) {
+    int exponent = 0;
+    const double mantissa = std::frexp(largest, &exponent);
+    exponent = exponent - (mantissa == 0.5) - (bits - 1);
+    return std::ldexp(1.0, exponent > -1000 ? exponent : -1000);
+}
+
+// To the nearest integer, ties to even, for magnitudes below 2^51.
+inline double nearest(double x) {
+    constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
+    return (x + magic) - magic;
+}
+
+inline void split(const double* from, std::size_t pixels, std::size_t channels, int bits, int count,
+                  Split& to) {
+    const std::size_t size = pixels * channels;
+    to.codes.reserve(size + kLine, 0);
+    to.offsets.reserve(pixels + 1, 0);
+    for (int l = 0; l < count; ++l) to.parts[l].reserve(size + kLine, 0);
+    std::uint32_t n = 0;
+    double largest = 0.0;
+    double* rest = to.parts[0].data();
+    for (std::size_t p = 0; p < pixels; ++p) {
+        to.offsets[p] = n;
+        for (std::size_t i = p * channels; i < (p + 1) * channels; ++i) {
+            to.codes[n] = std::uint32_t(i);
+            rest[n] = from[i];
+            const double size_of = std::fabs(from[i]);
+            largest = size_of > largest ? size_of : largest;
+            n += from[i] != 0.0;
+        }
+    }
+    to.offsets[pixels] = n;
+    double step = limb_step(largest, bits);
+    to.limbs = n > 0;
+    for (int l = 0; l < count && n > 0; ++l) {
+        double* part = to.parts[l].data();
+        double* next = l + 1 < count ? to.parts[l + 1].data() : nullptr;
+        bool left = false;
+        for (std::uint32_t i = 0; i < n; ++i) {
+            const double value = part[i];
+            const double limb = nearest(value / step) * step;
+            part[i] = limb;
+            if (next) next[i] = value - limb;
+            left |= value != limb;
+        }
+        to.limbs = l + 1;
+        if (!left) break;
+        step *= std::ldexp(1.0, -bits);
+    }
+}
+
+template <std::size_t lanes>
+inline void accumulate_limb(const std::int32_t* weights, const Split& frame, int limb,
+                            const std::vector<Segment>& segments, doubles* sums) {
+    constexpr std::size_t n = lanes / kDoubles;
+    doubles sum[n] = {};
+    const std::uint32_t* codes = frame.codes.data();
+    const double* parts = frame.parts[limb].data();
+    for (const Segment& s : segments)
+        for (std::uint32_t i = frame.offsets[s.begin]; i < frame.offsets[s.end]; ++i) {
+            const std::int32_t* row = weights + (std::int64_t(codes[i]) + s.base) * std::int64_t(lanes);
+            const doubles x = splat(parts[i]);
+            for (std::size_t k = 0; k < n; ++k)
+                sum[k] += x * __builtin_convertvector(load<half_ints>(row + k * kDoubles), doubles);
+        }
+    for (std::size_t k = 0; k < n; ++k) sums[k] = limb == 0 ? sum[k] : sums[k] + sum[k];
+}
+
+template <std::size_t lanes>
+void analog_lanes(const Context& c, const Instruction& op, const Lanes& block, std::size_t sample,
+                  Share pixels, const Split* frames, Scratch& scratch) {
+    const Layer& l = *op.layer;
+    const std::size_t channels = std::size_t(l.out_channels);
+    const std::size_t valid =
+        block.channel + lanes <= channels ? lanes : channels - block.channel;
+    const std::int32_t* weights = l.weights.data() + block.offset;
+    for (std::size_t pixel = pixels.begin; pixel < pixels.end; ++pixel) {
+        find_segments(l, pixel, scratch.segments);
+        const double* scale = l.scale.data() + block.channel;
+        const double* gain = l.gain.at(pixel, block.channel);
+        const double* bias = l.bias.at(pixel, block.channel);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            doubles sums[lanes / kDoubles] = {};
+            for (int limb = 0; limb < frames[t].limbs; ++limb)
+                accumulate_limb<lanes>(weights, frames[t], limb, scratch.segments, sums);
+            double whole[lanes];
+            for (std::size_t k = 0; k < lanes / kDoubles; ++k) store(whole + k * kDoubles, sums[k]);
+            double* to = c.values(op.output, sample, t) + pixel * channels + block.channel;
+            for (std::size_t k = 0; k < valid; ++k) {
+                double value = whole[k] * scale[k];
+                if (l.has_gain) value *= gain[k];
+                to[k] = value + bias[k];
+            }
+        }
+    }
+}
+
+inline void list_analog(const Context& c, const Instruction& op, std::vector<Split>& frames) {
+    const Layer& l = *op.layer;
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            const std::size_t at = s * c.job->block + t;
+            if (at % c.members == c.rank)
+                split(c.values(op.input, s, t), std::size_t(l.height * l.width),
+                      std::size_t(l.channels), l.limb_bits, l.limbs, frames[at]);
+        }
+}
+
+inline void run_analog(const Context& c, const Instruction& op, const std::vector<Split>& frames,
+                       Scratch& scratch) {
+    const Layer& l = *op.layer;
+    const std::size_t pixels = l.pixels();
+    const Share share = c.share(l.lanes.size() * pixels);
+    for (std::size_t i = share.begin; i < share.end;) {
+        const Lanes& block = l.lanes[i / pixels];
+        const std::size_t begin = i % pixels;
+        const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
+        for (std::size_t s = 0; s < c.samples; ++s) {
+            const Split* of = frames.data() + s * c.job->block;
+            if (block.width == 64) analog_lanes<64>(c, op, block, s, {begin, end}, of, scratch);
+            if (block.width == 32) analog_lanes<32>(c, op, block, s, {begin, end}, of, scratch);
+            if (block.width == 16) analog_lanes<16>(c, op, block, s, {begin, end}, of, scratch);
+        }
+        i += end - begin;
+    }
+}
+
+template <class T>
+inline void sparse_steps(const Context& c, const Instruction& op) {
+    const SparseRows& m = *op.sparse;
+    const Share share = c.share(m.starts.size() - 1);
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            const T* from = c.at<T>(op.input, s, t);
+            double* to = c.values(op.output, s, t);
+            for (std::size_t row = share.begin; row < share.end; ++row) {
+                double sum = 0.0;
+                for (std::int64_t i = m.starts[row]; i < m.starts[row + 1]; ++i)
+                    sum += m.values[std::size_t(i)] * double(from[m.columns[std::size_t(i)]]);
+                to[row] = m.factor == 1.0 ? sum : sum * m.factor;
+            }
+        }
+}
+
+inline void run_sparse(const Context& c, const Instruction& op) {
+    if (c.kind(op.input) == Kind::counts)
+        sparse_steps<std::int8_t>(c, op);
+    else
+        sparse_steps<double>(c, op);
+}
+
+// Sliding sums or maxima of values, taps in order.
+template <bool maximum>
+inline void pool_values(const Pool& p, const double* from, double* to) {
+    const std::size_t channels = std::size_t(p.channels);
+    for (std::int64_t oy = 0; oy < p.out_height; ++oy)
+        for (std::int64_t ox = 0; ox < p.out_width; ++ox, to += channels) {
+            for (std::size_t i = 0; i < channels; ++i)
+                to[i] = maximum ? -std::numeric_limits<double>::infinity() : 0.0;
+            for (std::int64_t ky = 0; ky < p.size_y; ++ky)
+                for (std::int64_t kx = 0; kx < p.size_x; ++kx) {
+                    const std::int64_t y = oy * p.stride_y - p.pad_y + ky * p.dilation_y;
+                    const std::int64_t x = ox * p.stride_x - p.pad_x + kx * p.dilation_x;
+                    if (y < 0 || y >= p.height || x < 0 || x >= p.width) continue;
+                    const double* pixel = from + std::size_t(y * p.width + x) * channels;
+                    for (std::size_t i = 0; i < channels; ++i)
+                        if constexpr (maximum)
+                            to[i] = pixel[i] > to[i] ? pixel[i] : to[i];
+                        else
+                            to[i] += pixel[i];
+                }
+        }
+}
+
+inline void run_pool_values(const Context& c, const Instruction& op) {
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        pool_values<false>(*op.pool, c.values(op.input, s, t), c.values(op.output, s, t));
+    });
+}
+
+inline void run_max_pool(const Context& c, const Instruction& op) {
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        pool_values<true>(*op.pool, c.values(op.input, s, t), c.values(op.output, s, t));
+    });
+}
+
+// max_i X_i(t) - max_i X_i(t - 1), X the running sums; members of a team share the samples.
+inline void run_running_max_pool(const Context& c, const Instruction& op) {
+    const std::size_t size = c.size(op.input), out = c.size(op.output);
+    const Share share = c.share(c.samples);
+    for (std::size_t s = share.begin; s < share.end; ++s) {
+        const auto sums = c.memory(op.memories[0], s), sent = c.memory(op.memories[1], s);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            const double* x = c.values(op.input, s, t);
+            double* to = c.values(op.output, s, t);
+            const double* before = t ? sums.to : sums.from;
+            const double* last = t ? sent.to : sent.from;
+            for (std::size_t i = 0; i < size; ++i) sums.to[i] = before[i] + x[i];
+            pool_values<true>(*op.pool, sums.to, to);
+            for (std::size_t i = 0; i < out; ++i) {
+                const double reached = to[i];
+                to[i] = reached - last[i];
+                sent.to[i] = reached;
+            }
+        }
+    }
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

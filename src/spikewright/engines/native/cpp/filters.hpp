@@ -1,0 +1,128 @@
+// Synapses: filters in time, elementwise over a signal. What a filter gives in a step follows from
+// earlier steps alone. Operations and their order are those of the reference engine.
+#pragma once
+
+#include "context.hpp"
+#include "parts.hpp"
+#include "simd.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+constexpr std::size_t kChunk = 128;  // values that are advanced together
+
+// Members of a team share the chunks of a signal; f(sample, first, count).
+template <class F>
+inline void each_chunk(const Context& c, std::size_t size, F&& f) {
+    const Share share = c.share((size + kChunk - 1) / kChunk);
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t i = share.begin; i < share.end; ++i) {
+            const std::size_t at = i * kChunk;
+            f(s, at, size - at < kChunk ? size - at : kChunk);
+        }
+}
+
+struct FilterChunk {
+    double x[kMostOrder][kChunk];
+    double y[kChunk];
+
+    void read(const Context& c, const Filtering& f, std::size_t s, std::size_t at, std::size_t n) {
+        for (std::size_t i = 0; i < f.order; ++i)
+            std::memcpy(x[i], c.memory(f.states[i], s).from + at, n * sizeof(double));
+        std::memcpy(y, c.memory(f.output, s).from + at, n * sizeof(double));
+    }
+    void write(const Context& c, const Filtering& f, std::size_t s, std::size_t at,
+               std::size_t n) const {
+        for (std::size_t i = 0; i < f.order; ++i)
+            std::memcpy(c.memory(f.states[i], s).to + at, x[i], n * sizeof(double));
+        std::memcpy(c.memory(f.output, s).to + at, y, n * sizeof(double));
+    }
+
+    template <class T>
+    void absorb(const Filtering& f, const T* u, std::size_t n) {
+        if (f.order == 1 && !f.direct) return absorb_first_order(f, u, n);
+        if (!f.direct) advance(f, u, n);
+        for (std::size_t k = 0; k < n; ++k) y[k] = 0.0;
+        for (std::size_t i = 0; i < f.order; ++i)
+            for (std::size_t k = 0; k < n; ++k) y[k] += f.C[i] * x[i][k];
+        if (!f.direct) return;
+        for (std::size_t k = 0; k < n; ++k) y[k] += f.D * double(u[k]);
+        advance(f, u, n);
+    }
+
+  private:
+    template <class T>
+    void absorb_first_order(const Filtering& f, const T* u, std::size_t n) {
+        const double a = f.A[0], b = f.B[0], out = f.C[0];
+        if (a != 0.0)
+            for (std::size_t k = 0; k < n; ++k) x[0][k] = b * double(u[k]) + a * x[0][k];
+        else
+            for (std::size_t k = 0; k < n; ++k) x[0][k] = b * double(u[k]);
+        for (std::size_t k = 0; k < n; ++k) y[k] = 0.0 + out * x[0][k];
+    }
+
+    // Each line of A x + B u, zero entries skipped, in a fixed order.
+    template <class T>
+    void advance(const Filtering& f, const T* u, std::size_t n) {
+        double next[kMostOrder][kChunk];
+        for (std::size_t i = 0; i < f.order; ++i) {
+            for (std::size_t k = 0; k < n; ++k) next[i][k] = f.B[i] * double(u[k]);
+            for (std::size_t j = 0; j < f.order; ++j) {
+                const double a = f.A[i * f.order + j];
+                if (a == 0.0) continue;
+                for (std::size_t k = 0; k < n; ++k) next[i][k] += a * x[j][k];
+            }
+        }
+        for (std::size_t i = 0; i < f.order; ++i) std::memcpy(x[i], next[i], n * sizeof(double));
+    }
+};
+
+template <class T>
+inline void filter_block(const Context& c, const Instruction& op) {
+    const Filtering& f = *op.filter;
+    each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
+        FilterChunk chunk;
+        chunk.read(c, f, s, at, n);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            std::memcpy(c.values(op.output, s, t) + at, chunk.y, n * sizeof(double));
+            chunk.absorb(f, c.at<T>(op.input, s, t) + at, n);
+        }
+        chunk.write(c, f, s, at, n);
+    });
+}
+
+// A whole block, where the filter is part of no loop.
+inline void run_filter(const Context& c, const Instruction& op) {
+    if (c.kind(op.input) == Kind::counts)
+        filter_block<std::int8_t>(c, op);
+    else
+        filter_block<double>(c, op);
+}
+
+// One step's output, at its start.
+inline void run_emit(const Context& c, const Instruction& op) {
+    each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
+        std::memcpy(c.values(op.output, s, 0) + at, c.memory(op.filter->output, s).from + at,
+                    n * sizeof(double));
+    });
+}
+
+template <class T>
+inline void absorb_step(const Context& c, const Instruction& op) {
+    const Filtering& f = *op.filter;
+    each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
+        FilterChunk chunk;
+        chunk.read(c, f, s, at, n);
+        chunk.absorb(f, c.at<T>(op.input, s, 0) + at, n);
+        chunk.write(c, f, s, at, n);
+    });
+}
+
+// One step's input, at its end.
+inline void run_absorb(const Context& c, const Instruction& op) {
+    if (c.kind(op.input) == Kind::counts)
+        absorb_step<std::int8_t>(c, op);
+    else
+        absorb_step<double>(c, op);
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,68 @@
+"""A region on the reference engine: from the first block with a count that outgrows a byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.base import Array, DelayedKernel, Kernel
+from spikewright.engines.native.regions import Region
+from spikewright.engines.program import Neurons, Operator, Program
+from spikewright.engines.reference import ReferenceEngine
+
+
+class SlowRegion:
+    """The region's operators on the reference engine, in blocks that it chooses."""
+
+    def __init__(
+        self, op: Region, program: Program, batch: int, tally: bool, reference: ReferenceEngine
+    ) -> None:
+        self._op = op
+        self._block = 1 if op.loops else reference.block_steps(program, batch)
+        self._kernels: dict[Operator, Kernel] = {
+            o: reference.kernel(o, program, batch, tally) for o in op.operators
+        }
+
+    def start_from(self, op: Operator, state: dict[str, NDArray]) -> None:
+        """Take over an operator's state, `(batch, *shape)` each."""
+        kernel: Any = self._kernels[op]
+        kernel.start_from(**state)
+
+    def start_total(self, op: Operator, total: NDArray) -> None:
+        """Take over a population's summed outputs, `(batch, *shape)`."""
+        kernel: Any = self._kernels[op]
+        if kernel.total is not None:
+            kernel.total = np.array(total)
+
+    def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
+        """Advance; `given` and what is returned are as of `Kernel.run`, by signal."""
+        parts: list[list[Array]] = []
+        for start in range(0, steps, self._block):
+            count = min(self._block, steps - start)
+            values: dict[int, Array] = {}
+            for signal, value in given.items():
+                part = value if value.shape[1] == 1 else value[:, start : start + count]
+                values[signal] = np.asarray(part, np.float64)
+            self._advance(values, step + start, count)
+            parts.append([values[s] for s in self._op.exported])
+        return [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
+
+    def _advance(self, values: dict[int, Array], step: int, count: int) -> None:
+        for op, kernel in self._kernels.items():
+            if self._op.loops and isinstance(kernel, DelayedKernel):
+                made = [kernel.emit()]
+            else:
+                made = list(kernel.run([values[s] for s in op.inputs], step, count))
+            values.update(zip(op.outputs, made, strict=True))
+        if not self._op.loops:
+            return
+        for op, kernel in self._kernels.items():
+            if isinstance(kernel, DelayedKernel):
+                kernel.absorb(values[op.inputs[0]])
+
+    def total(self, op: Neurons) -> NDArray:
+        """A population's summed outputs."""
+        (total,) = self._kernels[op].totals()
+        return np.asarray(total)

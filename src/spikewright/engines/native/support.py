@@ -1,0 +1,167 @@
+"""What runs natively, and why the rest does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from spikewright._windows import split_shape
+from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
+from spikewright.engines.native.cells import described, fires_in_bytes
+from spikewright.engines.program import (
+    Apply,
+    Filter,
+    Linear,
+    Neurons,
+    Operator,
+    Program,
+    Source,
+    Sum,
+)
+from spikewright.network import MaxPool
+from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
+from spikewright.network.transforms import (
+    Convolution,
+    Dense,
+    Permute,
+    Reshape,
+    Scale,
+    Shape,
+    Slice,
+    Sparse,
+    SumPool,
+    Transform,
+)
+
+Kind = Literal["counts", "values"]
+
+MAX_FAN_IN = 2**22
+"""The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
+
+MAX_ORDER = 8
+"""Of a filter; see kMostOrder in cpp/parts.hpp."""
+
+
+class Verdict(NamedTuple):
+    """What an operator gives where it runs natively, else None; `text` is kernel or reason."""
+
+    kind: Kind | None
+    text: str
+
+
+def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
+    """Whether an operator has a native kernel; `kinds` are those of native signals."""
+    if isinstance(op, Neurons):
+        return _neurons(op, kinds)
+    if isinstance(op, Filter):
+        if op.filter.order == 0 and op.filter.feedthrough is None:
+            return Verdict(None, "a filter without order or feedthrough")
+        if op.filter.order > MAX_ORDER:
+            return Verdict(None, f"a filter of order {op.filter.order}, above {MAX_ORDER}")
+        return Verdict("values", "filter")
+    if isinstance(op, Sum):
+        if not any(s in kinds for s in op.inputs):
+            return Verdict(None, _NOTHING_NATIVE)
+        plain = op.gain is None and op.bias is None
+        counts = plain and all(kinds.get(s) == "counts" for s in op.inputs)
+        return Verdict("counts", "sum of counts") if counts else Verdict("values", "sum")
+    if isinstance(op, Linear):
+        return _linear(op, kinds, program)
+    if isinstance(op, Apply):
+        return _apply(op, kinds, program)
+    if isinstance(op, Source):
+        return Verdict(None, "a source: constants are given once")
+    return Verdict(None, f"{type(op).__name__} has no native kernel")
+
+
+_NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
+
+
+def is_integrator(op: Neurons) -> bool:
+    """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
+    fast = type(op.neuron_type) in (IntegrateAndFire, SpikingRectifiedLinear)
+    return fast and op.voltage is None
+
+
+def _neurons(op: Neurons, kinds: dict[int, Kind]) -> Verdict:
+    kind = op.neuron_type
+    if is_integrator(op):
+        return Verdict("counts", "integrate and fire")
+    if described(kind) is None:
+        return Verdict(None, f"{type(kind).__name__} has no native kernel")
+    if not kind.spiking and op.inputs[0] not in kinds:
+        return Verdict(None, _NOTHING_NATIVE)
+    return Verdict("counts" if fires_in_bytes(kind) else "values", "population")
+
+
+def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
+    kind = kinds.get(op.inputs[0])
+    name = type(op.transform).__name__
+    if kind is None:
+        return Verdict(None, _NOTHING_NATIVE)
+    find = _LINEAR.get(type(op.transform))
+    if find is None:
+        return Verdict(None, f"{name} has no native kernel")
+    found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind)
+    if found is None:
+        return Verdict(None, f"this {name} of {kind} has no native kernel")
+    how = {"counts": "events", "values": "values"}[kind]
+    return Verdict(found, f"{name} of {how}")
+
+
+def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    return "values" if 0 < transform.matrix.shape[1] <= _most(kind) else None
+
+
+def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    spatial, _ = split_shape(shape, transform.channels_last)
+    fits = len(spatial) <= 2 and transform.groups == 1
+    return "values" if fits and np.prod(transform.kernel.shape[1:]) <= _most(kind) else None
+
+
+def _most(kind: Kind) -> int:
+    return MAX_FAN_IN if kind == "counts" else MAX_ANALOG_FAN_IN
+
+
+def _sum_pool(transform: SumPool, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    spatial, _ = split_shape(shape, transform.channels_last)
+    plain = transform.factor.ndim == 0 and transform.factor == 1.0 and factor == 1.0
+    return kind if plain and len(spatial) <= 2 else None
+
+
+def _move(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    return kind if factor == 1.0 else None
+
+
+def _scale(transform: Scale, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    return "values"
+
+
+def _sparse(transform: Sparse, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    return "values"
+
+
+_LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]] = {
+    Dense: _dense,
+    Convolution: _convolution,
+    Sparse: _sparse,
+    SumPool: _sum_pool,
+    Reshape: _move,
+    Permute: _move,
+    Slice: _move,
+    Scale: _scale,
+}
+
+
+def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
+    pool = op.node.output
+    if not isinstance(pool, MaxPool):
+        return Verdict(None, "a Python function")
+    if op.inputs[0] not in kinds:
+        return Verdict(None, _NOTHING_NATIVE)
+    spatial, _ = split_shape(program.shapes[op.inputs[0]], pool.channels_last)
+    if len(spatial) > 2:
+        return Verdict(None, f"maxima over {len(spatial)} axes have no native kernel")
+    return Verdict("values", "maxima of running sums" if pool.accumulate else "maxima")

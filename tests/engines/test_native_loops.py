@@ -1,0 +1,167 @@
+"""The native engine on networks with loops, synapses and neurons of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import spikewright as sw
+from engines.looping_networks import DT, looping_network
+from spikewright import engines
+from spikewright.engines import Execution, compile_network
+from spikewright.engines.reference import ReferenceEngine
+from spikewright.network.neurons import LIF, StochasticSpiking
+from spikewright.network.synapses import Alpha, Lowpass
+from spikewright.network.transforms import Dense
+
+if "native" not in engines.available():
+    pytest.skip("the native engine was not built", allow_module_level=True)
+
+from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.regions import Region, with_regions
+from spikewright.engines.native.running import RegionKernel
+
+
+@pytest.fixture
+def slow_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegionKernel]]:
+    """Regions that went on to the reference because a count outgrew a byte."""
+    found: list[RegionKernel] = []
+    start: Callable = RegionKernel._start_slowly
+
+    def noted(self: RegionKernel) -> object:
+        found.append(self)
+        return start(self)
+
+    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
+    yield found
+
+
+def assert_same(found: list[NDArray], expected: list[NDArray]) -> None:
+    """Arrays are equal to the bit."""
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("decade", range(10))
+def test_random_networks_equal_the_reference(decade: int, slow_starts: list[RegionKernel]) -> None:
+    """Neurons of additions and divisions agree with the reference to the bit, loops included."""
+    for seed in range(10 * decade, 10 * decade + 10):
+        net = looping_network(np.random.default_rng(seed))
+        assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
+
+
+def test_counts_that_outgrow_bytes_are_among_them(slow_starts: list[RegionKernel]) -> None:
+    """State is handed over in the middle of a run: filters, loops, totals and all."""
+    for seed in range(1000, 1040):
+        net = looping_network(np.random.default_rng(seed))
+        assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
+    assert any(kernel._op.loops for kernel in slow_starts)
+    assert any(not kernel._op.loops for kernel in slow_starts)
+
+
+def test_random_curved_networks_agree_with_the_reference() -> None:
+    """Neurons with exp and log agree as far as two libraries' functions do."""
+    for seed in range(30):
+        net = looping_network(np.random.default_rng(seed), curved=True)
+        found, expected = net.run(NativeEngine(threads=1)), net.run(ReferenceEngine())
+        for x, y in zip(found, expected, strict=True):
+            reach = 1e-5 * max(1.0, float(np.abs(y).max()))
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=reach)
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_cuts_change_nothing(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are one result over batch, block, chunk, threads and instruction set."""
+    for seed in range(2000, 2030):
+        rng = np.random.default_rng(seed)
+        net = looping_network(rng, curved=seed % 2 == 0)
+        monkeypatch.delenv("SPIKEWRIGHT_ISA", raising=False)
+        whole = net.run(NativeEngine(threads=1))
+        monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
+        assert_same(net.run(NativeEngine(threads=2)), whole)
+        assert_same(net.run(NativeEngine(threads=3), block=2), whole)
+        assert_same(net.run(NativeEngine(threads=1), chunk=1), whole)
+        order = [int(i) for i in rng.permutation(len(net.fed))]
+        assert_same(net.run(NativeEngine(threads=1), order), [array[order] for array in whole])
+
+
+def _recurrent(neuron_type: object, size: int = 30) -> sw.Network:
+    rng = np.random.default_rng(0)
+    with sw.Network(seed=0) as net:
+        first = sw.Ensemble(
+            size, neuron_type=neuron_type, gain=1.0, bias=rng.uniform(0.9, 1.4, size)
+        )
+        second = sw.Ensemble(size, neuron_type=LIF(), gain=1.0, bias=rng.uniform(0.9, 1.4, size))
+        for pre in (first, second):
+            for post in (first, second):
+                weights = Dense(rng.normal(0, 0.003, (size, size)))
+                sw.Connection(pre.neurons, post.neurons, Lowpass(0.005), weights)
+        sw.Probe(first.neurons)
+        sw.Probe(second.neurons, synapse=Alpha(0.01))
+    return net
+
+
+def test_a_loop_runs_in_one_region() -> None:
+    """Two populations that reach each other are one region, step by step; none is left out."""
+    program = with_regions(compile_network(_recurrent(LIF()), DT, 0, "float32"))
+    loops = [op for op in program.operators if isinstance(op, Region) and op.loops]
+    assert len(loops) == 1
+    assert len(loops[0].operators) == 4 + 4 + 2 + 2  # maps, filters, sums, populations
+    assert not [c for c in program.components if c.loops]
+
+
+def test_leaky_loops_agree_with_the_reference_for_long() -> None:
+    """Two thousand steps of recurrent leaky neurons give the reference's spikes."""
+    program = compile_network(_recurrent(LIF()), DT, 0, "float32")
+    native = Execution(program, NativeEngine(threads=1)).run(2000)
+    reference = Execution(program, ReferenceEngine()).run(2000)
+    assert native[0].any()
+    for x, y in zip(native, reference, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)
+
+
+def test_a_loop_with_a_type_without_kernel_falls_back_visibly() -> None:
+    """One operator without kernel keeps its loop on the reference, and the plan says which."""
+    net = _recurrent(StochasticSpiking(sw.RectifiedLinear()))
+    with sw.Simulator(net, DT, engine="native", progress=False) as sim:
+        rows = {row.operator: row for row in sim.plan}
+        sim.run_steps(5)
+    stochastic, leaky = (f"{ensemble!r}" for ensemble in net.all_ensembles)
+    assert rows[stochastic].kernel == "reference"
+    assert rows[stochastic].why == "StochasticSpiking has no native kernel"
+    assert rows[leaky].kernel == "reference"
+    assert rows[leaky].why == f"in a loop with {stochastic}"
+
+
+def test_a_plan_names_every_operator_once() -> None:
+    """A plan has a row for every operator of the program, and prints as a table."""
+    with sw.Simulator(_recurrent(LIF()), DT, engine="native", progress=False) as sim:
+        plan = sim.plan
+        assert [row.operator for row in plan] == [op.label for op in sim.program.operators]
+        lines = str(plan).splitlines()
+    assert lines[0].split() == ["operator", "kernel", "(native)", "why"]
+    assert len(lines) == 1 + len(plan)
+    assert "native: Dense of events" in str(plan)
+
+
+def test_other_engines_have_plans() -> None:
+    """The reference's plan names its own kernels, as does the native one at float64."""
+    net = _recurrent(LIF())
+    with sw.Simulator(net, DT, engine="reference", progress=False) as sim:
+        assert {row.kernel for row in sim.plan} == {"reference"}
+    with sw.Simulator(net, DT, engine="native", precision="float64", progress=False) as sim:
+        assert {row.kernel for row in sim.plan} == {"reference"}
+        assert "float64" in sim.plan[0].why
+
+
+def test_runs_go_on_where_the_last_one_ended() -> None:
+    """A second run goes on from where the first one ended, at any cut."""
+    program = compile_network(_recurrent(LIF()), DT, 0, "float32")
+    whole = Execution(program, NativeEngine(threads=1)).run(100)
+    execution = Execution(program, NativeEngine(threads=1))
+    parts = [execution.run(steps) for steps in (1, 30, 2, 67)]
+    joined = [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
+    assert_same(joined, whole)
