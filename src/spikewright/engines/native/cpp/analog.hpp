@@ -76,45 +76,68 @@ inline void split(const double* from, std::size_t pixels, std::size_t channels, 
     }
 }
 
-template <std::size_t lanes>
-inline void accumulate_limb(const std::int32_t* weights, const Split& frame, int limb,
-                            const std::vector<Segment>& segments, doubles* sums) {
-    constexpr std::size_t n = lanes / kDoubles;
-    doubles sum[n] = {};
+// The sums of `width` lanes of a block of `lanes`, limb by limb, then added in order.
+template <std::size_t lanes, std::size_t width, int limbs>
+inline void sum_limbs(const std::int32_t* weights, const Split& frame,
+                      const std::vector<Segment>& segments, double* to) {
+    constexpr std::size_t n = width / kDoubles;
+    doubles sums[limbs * n];
+    each<limbs * n>(SPIKEWRIGHT_EACH(k) { sums[k] = doubles{}; });
     const std::uint32_t* codes = frame.codes.data();
-    const double* parts = frame.parts[limb].data();
-    for (const Segment& s : segments)
-        for (std::uint32_t i = frame.offsets[s.begin]; i < frame.offsets[s.end]; ++i) {
+    for (const Segment& s : segments) {
+        const std::uint32_t end = frame.offsets[s.end];
+        for (std::uint32_t i = frame.offsets[s.begin]; i < end; ++i) {
             const std::int32_t* row = weights + (std::int64_t(codes[i]) + s.base) * std::int64_t(lanes);
-            const doubles x = splat(parts[i]);
-            for (std::size_t k = 0; k < n; ++k)
-                sum[k] += x * __builtin_convertvector(load<half_ints>(row + k * kDoubles), doubles);
+            doubles x[limbs];
+            each<limbs>(SPIKEWRIGHT_EACH(l) { x[l] = splat(frame.parts[l][i]); });
+            each<n>(SPIKEWRIGHT_EACH(k) {
+                const doubles w = to_doubles(load<half_ints>(row + k * kDoubles));
+                each<limbs>(SPIKEWRIGHT_EACH(l) {
+                    sums[l * n + k] = add_exact_product(sums[l * n + k], x[l], w);
+                });
+            });
         }
-    for (std::size_t k = 0; k < n; ++k) sums[k] = limb == 0 ? sum[k] : sums[k] + sum[k];
+    }
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        doubles total = sums[k];
+        for (std::size_t l = 1; l < limbs; ++l) total += sums[l * n + k];
+        store(to + k * kDoubles, total);
+    });
+}
+
+// As many lanes at once as registers hold sums of.
+template <std::size_t lanes, int limbs>
+inline void sum_limbs_of(const std::int32_t* weights, const Split& frame,
+                         const std::vector<Segment>& segments, double* to) {
+    constexpr std::size_t most = (kBytes == 64 ? 8 : 4) * kDoubles;
+    constexpr std::size_t width = lanes < most ? lanes : most;
+    for (std::size_t at = 0; at < lanes; at += width)
+        sum_limbs<lanes, width, limbs>(weights + at, frame, segments, to + at);
 }
 
 template <std::size_t lanes>
-void analog_lanes(const Context& c, const Instruction& op, const Lanes& block, std::size_t sample,
+void analog_strip(const Context& c, const Instruction& op, const Lanes& block, std::size_t sample,
                   Share pixels, const Split* frames, Scratch& scratch) {
     const Layer& l = *op.layer;
     const std::size_t channels = std::size_t(l.out_channels);
     const std::size_t valid =
         block.channel + lanes <= channels ? lanes : channels - block.channel;
     const std::int32_t* weights = l.weights.data() + block.offset;
+    const auto& segments = scratch.segments;
     for (std::size_t pixel = pixels.begin; pixel < pixels.end; ++pixel) {
         find_segments(l, pixel, scratch.segments);
         const double* scale = l.scale.data() + block.channel;
         const double* gain = l.gain.at(pixel, block.channel);
         const double* bias = l.bias.at(pixel, block.channel);
         for (std::size_t t = 0; t < c.steps; ++t) {
-            doubles sums[lanes / kDoubles] = {};
-            for (int limb = 0; limb < frames[t].limbs; ++limb)
-                accumulate_limb<lanes>(weights, frames[t], limb, scratch.segments, sums);
-            double whole[lanes];
-            for (std::size_t k = 0; k < lanes / kDoubles; ++k) store(whole + k * kDoubles, sums[k]);
+            alignas(kLine) double sums[lanes] = {};
+            const Split& frame = frames[t];
+            if (frame.limbs == 1) sum_limbs_of<lanes, 1>(weights, frame, segments, sums);
+            if (frame.limbs == 2) sum_limbs_of<lanes, 2>(weights, frame, segments, sums);
+            if (frame.limbs == 3) sum_limbs_of<lanes, 3>(weights, frame, segments, sums);
             double* to = c.values(op.output, sample, t) + pixel * channels + block.channel;
             for (std::size_t k = 0; k < valid; ++k) {
-                double value = whole[k] * scale[k];
+                double value = sums[k] * scale[k];
                 if (l.has_gain) value *= gain[k];
                 to[k] = value + bias[k];
             }
@@ -144,9 +167,9 @@ inline void run_analog(const Context& c, const Instruction& op, const std::vecto
         const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
         for (std::size_t s = 0; s < c.samples; ++s) {
             const Split* of = frames.data() + s * c.job->block;
-            if (block.width == 64) analog_lanes<64>(c, op, block, s, {begin, end}, of, scratch);
-            if (block.width == 32) analog_lanes<32>(c, op, block, s, {begin, end}, of, scratch);
-            if (block.width == 16) analog_lanes<16>(c, op, block, s, {begin, end}, of, scratch);
+            if (block.width == 64) analog_strip<64>(c, op, block, s, {begin, end}, of, scratch);
+            if (block.width == 32) analog_strip<32>(c, op, block, s, {begin, end}, of, scratch);
+            if (block.width == 16) analog_strip<16>(c, op, block, s, {begin, end}, of, scratch);
         }
         i += end - begin;
     }

@@ -78,6 +78,15 @@ template <std::size_t n, class F>
 
 #define SPIKEWRIGHT_EACH(k) [&](auto k) __attribute__((always_inline))
 
+// sum + x * y where the result is exact, so that it does not matter how often it is rounded.
+inline doubles add_exact_product(doubles sum, doubles x, doubles y) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_fmadd_pd(__m512d(x), __m512d(y), __m512d(sum)));
+#else
+    return sum + x * y;
+#endif
+}
+
 inline doubles splat(double x) { return x - doubles{}; }
 
 // Bit i: a[i] >= b[i].
