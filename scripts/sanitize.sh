@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the native kernels with the address and undefined-behaviour sanitizers and runs their own
-# test, tests/native/kernels_test.cpp, on every instruction set that this processor has.
+# tests, those in tests/native, on every instruction set that this processor has.
 #
 #     scripts/sanitize.sh [thread]     with "thread", the thread sanitizer instead
 set -euo pipefail
@@ -28,6 +28,10 @@ case $(uname -m) in
         DEFINES=-DSPIKEWRIGHT_X86
         ;;
 esac
-$CXX $FLAGS $DEFINES tests/native/kernels_test.cpp "$SOURCE/run.cpp" "$SOURCE/dispatch.cpp" \
-    "$WORK"/*.o -pthread -o "$WORK/kernels_test"
-"$WORK/kernels_test"
+for part in run dispatch functions; do
+    $CXX $FLAGS $DEFINES -c "$SOURCE/$part.cpp" -o "$WORK/$part.o"
+done
+for test in kernels_test parts_test; do
+    $CXX $FLAGS $DEFINES "tests/native/$test.cpp" "$WORK"/*.o -pthread -o "$WORK/$test"
+    "$WORK/$test"
+done

@@ -146,7 +146,13 @@ class Conversion:
         engine: str = "auto",
         precision: Precision = "float32",
     ) -> Plan:
-        """What runs how in such a run: operator, kernel and why; print it for a table."""
+        """What runs how in such a run: operator, kernel and why; print it for a table.
+
+        Raises as `run` does for settings that no run can have.
+        """
+        check_settings(dt, precision, None, SimulationError)
+        if not (is_whole(seed) and seed >= 0):
+            raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
         program = self._program(dt, seed, precision)
         return self._engine(engine, program).explain(program)
 

@@ -1,0 +1,163 @@
+// Test of filters, populations of every type, analog layers, sparse maps and pools, for sanitizers:
+// a small loop is the same on every instruction set, however its work is shared.
+//
+// scripts/sanitize.sh builds and runs it.
+
+#include <cmath>
+#include <cstdio>
+#include <random>
+
+#include "dispatch.hpp"
+#include "run.hpp"
+
+using namespace spikewright;
+
+namespace {
+
+constexpr std::size_t kSize = 150, kFew = 19, kBatch = 3, kSteps = 23;
+std::mt19937 generator(2);
+
+double draw(double least, double most) {
+    return std::uniform_real_distribution<double>(least, most)(generator);
+}
+
+Parameter row(std::size_t channels, double value) {
+    Parameter p;
+    p.values.resize(rounded_up(channels, 64));
+    for (std::size_t i = 0; i < channels; ++i) p.values[i] = value;
+    return p;
+}
+
+std::int32_t add_memory(Plan& plan, std::size_t size) {
+    plan.memories.push_back({size, Array<double>(size)});
+    return std::int32_t(plan.memories.size()) - 1;
+}
+
+Instruction step(Action action, int input, int output) {
+    Instruction op;
+    op.action = action, op.input = input, op.output = output;
+    return op;
+}
+
+// A matrix from kSize values to kFew.
+std::shared_ptr<Layer> analog_layer() {
+    auto l = std::make_shared<Layer>();
+    l->channels = kSize, l->out_channels = kFew, l->limb_bits = 22, l->limbs = 2;
+    l->lanes = {{0, 16, 0}, {16, 16, kSize * 16}};
+    l->weights.resize(kSize * 32);
+    for (std::size_t i = 0; i < kSize * 32; ++i) {
+        const bool inside = i < kSize * 16 || i % 16 < kFew - 16;
+        l->weights[i] = inside ? std::int32_t(draw(-1.0, 1.0) * (1 << 24)) : 0;
+    }
+    l->scale.resize(64);
+    for (std::size_t i = 0; i < kFew; ++i) l->scale[i] = std::ldexp(1.0, -26);
+    l->gain = row(kFew, 1.0), l->bias = row(kFew, 0.5);
+    return l;
+}
+
+std::shared_ptr<SparseRows> sparse_rows() {
+    auto m = std::make_shared<SparseRows>();
+    m->starts = {0};
+    for (std::size_t r = 0; r < kSize; ++r) {
+        for (int i = 0; i < 3; ++i) {
+            m->columns.push_back(std::int32_t(draw(0.0, kFew - 0.01)));
+            m->values.push_back(draw(-1.0, 1.0));
+        }
+        m->starts.push_back(std::int64_t(m->values.size()));
+    }
+    m->factor = 0.5;
+    return m;
+}
+
+std::shared_ptr<Cells> cells(Plan& plan, Cell cell, Rate rate, bool negative) {
+    auto p = std::make_shared<Cells>();
+    p->cell = cell, p->rate = rate, p->negative = negative, p->size = kFew;
+    p->slope = 0.1, p->most = 6.0, p->tau_ref = 0.002, p->tau_rc = 0.02;
+    p->dt = 0.001, p->decay = -0.048, p->most_share = 0.048;
+    p->threshold.resize(kFew);
+    for (std::size_t i = 0; i < kFew; ++i) p->threshold[i] = 1.0;
+    p->voltage = add_memory(plan, kFew), p->second = add_memory(plan, kFew);
+    p->third = add_memory(plan, kFew), p->total = add_memory(plan, kFew);
+    return p;
+}
+
+// input -> + -> filter -> matrix -> neurons -> sparse map -> back to +; maxima beside.
+Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
+    Plan plan;
+    const Kind spikes = negative || cell == Cell::rate ? Kind::values : Kind::counts;
+    plan.buffers = {{Kind::values, kSize}, {Kind::values, kSize}, {Kind::values, kFew},
+                    {spikes, kFew},        {Kind::values, kSize}, {Kind::values, kSize},
+                    {Kind::values, 9}};
+    auto f = std::make_shared<Filtering>();
+    f->order = order, f->direct = order == 2, f->D = 0.25;
+    f->A.assign(order * order, 0.1), f->B.assign(order, 0.3), f->C.assign(order, 0.9);
+    for (std::size_t i = 0; i < order; ++i) f->states.push_back(add_memory(plan, kSize));
+    f->output = add_memory(plan, kSize);
+    Instruction emit = step(Action::emit, 5, 1), absorb = step(Action::absorb, 5, 1);
+    emit.filter = absorb.filter = f;
+    Instruction analog = step(Action::analog, 1, 2), fire = step(Action::cells, 2, 3);
+    analog.layer = analog_layer();
+    fire.cells = cells(plan, cell, rate, negative);
+    Instruction sparse = step(Action::sparse, 3, 4), sum = step(Action::sum, -1, 5);
+    sparse.sparse = sparse_rows();
+    for (int source : {0, 4}) {
+        Operand term;
+        term.source = source;
+        sum.operands.push_back(term);
+    }
+    Instruction pool = step(Action::running_max_pool, 5, 6);
+    pool.pool = std::make_shared<Pool>(Pool{1, kSize, 1, 1, 9, 1, 5, 1, 17, 0, 2, 1, 1});
+    pool.memories = {add_memory(plan, kSize), add_memory(plan, 9)};
+    plan.instructions = {emit, step(Action::load, 0, 0), analog, fire, sparse, sum, pool, absorb,
+                         step(Action::store, 1, 0), step(Action::store, 6, 1)};
+    return plan;
+}
+
+struct Result {
+    Outcome outcome;
+    std::vector<double> filtered, maxima;
+};
+
+Result result(const Plan& plan, const Kernels& kernels, const std::vector<double>& in,
+              std::size_t threads, std::size_t group) {
+    Result r{Outcome::done, std::vector<double>(kBatch * kSteps * kSize),
+             std::vector<double>(kBatch * kSteps * 9)};
+    State state;
+    state.memory.resize(plan.memories.size());
+    for (const Memory& m : plan.memories)
+        state.next_memory.push_back(Array<double>::raw(kBatch * m.size));
+    Job job{&plan, &state, {{Kind::values, in.data(), kSteps * kSize, kSize}},
+            {{Kind::values, r.filtered.data(), kSize}, {Kind::values, r.maxima.data(), 9}},
+            kBatch, kSteps, 1, group, threads};
+    r.outcome = run(job, kernels, [] { return false; });
+    return r;
+}
+
+}  // namespace
+
+int main() {
+    int failures = 0, done = 0;
+    std::vector<double> in(kBatch * kSteps * kSize);
+    for (double& x : in) x = draw(0.0, 1.0) < 0.5 ? 0.0 : draw(-1.0, 2.0);
+    for (Cell cell : {Cell::rate, Cell::integrate, Cell::running_mean, Cell::leaky})
+        for (int rate = 0; rate <= int(Rate::lif); ++rate)
+            for (std::size_t order = 1; order <= 3; ++order) {
+                const bool negative = cell == Cell::running_mean;
+                if (cell == Cell::leaky && rate > 0) continue;
+                const Plan plan = loop(cell, Rate(rate), negative, order);
+                const Result first = result(plan, *usable_kernels()[0], in, 1, 1);
+                for (const Kernels* kernels : usable_kernels())
+                    for (std::size_t threads = 1; threads <= 4; ++threads, ++done) {
+                        const Result r = result(plan, *kernels, in, threads, threads % 2 + 1);
+                        const bool same = r.outcome == first.outcome &&
+                                          (r.outcome != Outcome::done ||
+                                           (r.filtered == first.filtered && r.maxima == first.maxima));
+                        if (same) continue;
+                        ++failures;
+                        std::printf("%s: cell %d, rate %d, order %zu, %zu threads differ\n",
+                                    kernels->name, int(cell), rate, order, threads);
+                    }
+            }
+    std::printf("%d passed, %d failed\n", done - failures, failures);
+    return failures != 0;
+}
