@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
-from spikewright.engines.grid import integer_weights
 from spikewright.engines.native import _kernels
-from spikewright.engines.native.lanes import budgets, lane_widths
+from spikewright.engines.native.layers import add_layer
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import (
     Order,
@@ -22,13 +21,11 @@ from spikewright.engines.native.orders import (
     channels_last_order,
     moved,
     normal,
-    plane,
     positions,
     same,
 )
 from spikewright.engines.native.parts import (
     Kept,
-    add_analog,
     add_cells,
     add_filter,
     add_max_pool,
@@ -228,7 +225,7 @@ class Builder:
         (signal,) = op.inputs
         shape = self.program.shapes[signal]
         if isinstance(transform, Dense | Convolution):
-            self._layer(op)
+            add_layer(self, op)
         elif isinstance(transform, SumPool):
             self._pool(op, transform)
         elif isinstance(transform, Scale):
@@ -270,83 +267,12 @@ class Builder:
         if not counts:
             self.kernels.pool_of_values("sum", [])
 
-    def _layer(self, op: Linear) -> None:
-        """A matrix product or convolution with the sum and the population that alone read it."""
-        total = self._alone(op.output, Sum)
-        if total is not None and len(total.inputs) != 1:
-            total = None
-        neurons = None if total is None else self._alone(total.output, Neurons)
-        if neurons is not None and not (op.inputs[0] in self.op.counts and is_integrator(neurons)):
-            neurons = None
-        if total is not None and total.output in self.op.counts:
-            total = neurons = None
-        (signal,) = op.inputs
-        output = next(o for o in (neurons, total, op) if o is not None).output
-        source, geometry, weights, order, pixels = self._weights(op, signal)
-        integers, steps = integer_weights(weights)
-        rows = integers.reshape(len(integers), -1).T.copy()
-        channels = rows.shape[1]
-        gain = None if total is None else total.gain
-        bias = None if total is None else total.bias
-        population = -1
-        if neurons is not None:
-            population = self._population(neurons, order, pixels)
-        self.kernels.layer(
-            source,
-            self.buffer(neurons is not None, output, order),
-            population,
-            geometry,
-            rows,
-            lane_widths(channels, len(rows)),
-            np.ascontiguousarray(steps * op.factor),
-            budgets(rows),
-            gain is not None,
-            self._per_pixel(1.0 if gain is None else gain, output, order, pixels),
-            self._per_pixel(0.0 if bias is None else bias, output, order, pixels),
-        )
-        if signal not in self.op.counts:
-            add_analog(self, len(rows))
-        self.fused.update(o for o in (total, neurons) if o is not None)
-
-    def _alone(self, signal: int, kind: type) -> Any:
+    def alone(self, signal: int, kind: type) -> Any:
         """The operator of this kind that is the only reader of a signal, or None."""
         reader = self.reader_of.get(signal)
         return reader if self.readers[signal] == 1 and isinstance(reader, kind) else None
 
-    def _weights(self, op: Linear, signal: int) -> tuple[int, list[int], NDArray, Order, int]:
-        """Source buffer, geometry, weights `(out, ...)`; order and pixels of the output."""
-        transform = op.transform
-        shape = self.program.shapes[signal]
-        out_shape = self.program.shapes[op.output]
-        if isinstance(transform, Dense):
-            out, inner = transform.matrix.shape
-            pixels = int(np.prod(shape[:-1]))
-            matrix = transform.matrix
-            if len(shape) == 1:
-                stored = self.held(signal)
-                source = stored.buffer
-                matrix = matrix if stored.order is None else matrix[:, stored.order]
-            else:
-                source = self.held_in(signal, None)
-            geometry = [1, pixels, inner, 1, pixels, out, 1, 1, 1, 1, 0, 0, 1, 1]
-            return source, geometry, matrix, None, pixels
-        if not isinstance(transform, Convolution):
-            raise TypeError(f"{op.label}: a {type(transform).__name__} has no weights")
-        last = transform.channels_last
-        spatial, channels = split_shape(shape, last)
-        extent, out = split_shape(out_shape, last)
-        w = transform.windows
-        source = self.held_in(signal, channels_last_order(shape, last))
-        geometry = [
-            *plane(spatial, 1), channels, *plane(extent, 1), out, *plane(w.size, 1),
-            *plane(w.stride, 1), *plane([before for before, _ in w.padding], 0),
-            *plane(w.dilation, 1),
-        ]  # fmt: skip
-        kernel = np.moveaxis(transform.kernel, 1, -1)
-        order = channels_last_order(out_shape, last)
-        return source, geometry, kernel, order, int(np.prod(extent))
-
-    def _per_pixel(self, value: Any, signal: int, order: Order, pixels: int) -> NDArray:
+    def per_pixel(self, value: Any, signal: int, order: Order, pixels: int) -> NDArray:
         """`(pixels, channels)` of what broadcasts to a signal, or one row where all are alike."""
         flat = np.broadcast_to(np.asarray(value, np.float64), self.program.shapes[signal]).ravel()
         rows = (flat if order is None else flat[order]).reshape(pixels, -1)
@@ -354,8 +280,8 @@ class Builder:
             rows = rows[:1]
         return np.ascontiguousarray(rows)
 
-    def _population(self, op: Neurons, order: Order, pixels: int) -> int:
-        threshold = self._per_pixel(op.threshold, op.output, order, pixels)
+    def population(self, op: Neurons, order: Order, pixels: int) -> int:
+        threshold = self.per_pixel(op.threshold, op.output, order, pixels)
         kind = op.neuron_type
         floor, cap = None, None
         if isinstance(kind, IntegrateAndFire):
@@ -441,7 +367,7 @@ class Builder:
             order, source = stored.order, stored.buffer
         else:
             source = self.input(signal, False)
-        population = self._population(op, order, 1)
+        population = self.population(op, order, 1)
         target = self.buffer(True, op.output, order)
         index = None if inside else order
         self.kernels.fire(source, not inside, target, population, as_index(index))
