@@ -165,3 +165,41 @@ def test_runs_go_on_where_the_last_one_ended() -> None:
     parts = [execution.run(steps) for steps in (1, 30, 2, 67)]
     joined = [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
     assert_same(joined, whole)
+
+
+def test_a_converted_network_with_synapses_is_one_region() -> None:
+    """Filters, before a map or behind it, stay with the populations; the plan says so."""
+    from torch import manual_seed, nn
+
+    manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 30, 3, 1, 1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(120, 10),
+    )  # fmt: skip
+    x = np.random.default_rng(0).random((3, 1, 10, 10)).astype(np.float32)
+    conversion = sw.convert(
+        model, spiking=True, synapse=0.01, scale_firing_rates=300.0, example_input=x[:1]
+    )
+    found = conversion.run(x, steps=40, engine="native", progress=False)
+    expected = conversion.run(x, steps=40, engine="reference", progress=False)
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert_same(list(found.spike_counts().values()), list(expected.spike_counts().values()))
+    plan = conversion.plan(engine="native")
+    left = {row.why for row in plan if row.kernel == "reference"}
+    assert left == {
+        "a source: constants are given once",
+        "reads nothing that is made natively; constants are computed once",
+    }
+    assert any("Convolution of values" in row.kernel for row in plan)
+    assert any(row.kernel == "native: filter" for row in plan)
+
+
+def test_plans_check_what_runs_check() -> None:
+    """A plan is refused for the settings for which a run is."""
+    from torch import nn
+
+    x = np.zeros((1, 4), np.float32)
+    conversion = sw.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), example_input=x)
+    for wrong in ({"dt": 0.0}, {"precision": "half"}, {"seed": -1}):
+        with pytest.raises(sw.errors.SimulationError):
+            conversion.plan(**wrong)
