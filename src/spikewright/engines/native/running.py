@@ -21,7 +21,7 @@ from spikewright.errors import SimulationError
 # Bytes that buffers of a group of samples and a block of steps may take up: half of a second-level
 # cache. Below the least steps too much of the time goes into voltages that come and go.
 _CACHE_BYTES = 512 * 1024
-_LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 8, 128, 16
+_LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 32, 128, 16
 
 
 class RegionKernel(Kernel):
