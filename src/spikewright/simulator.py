@@ -70,7 +70,8 @@ class Simulator:
     With `batch_size` that many samples run side by side. `seed` fixes what the network leaves
     random (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is "auto" or
     one of `spikewright.engines.available()`; `precision` is "float32" (weights on a 24-bit grid per
-    channel) or "float64". `progress` shows a bar for runs that take long.
+    channel) or "float64". `progress` shows a bar for runs that take long; `threads` bounds how many
+    work side by side (default: the engine's choice).
 
     Raises `BuildError` when the network cannot be compiled.
     """
@@ -84,15 +85,16 @@ class Simulator:
         engine: str = "auto",
         precision: Precision = "float32",
         progress: bool = True,
+        threads: int | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise BuildError(f"a Simulator runs a Network, got {network!r}")
-        check_settings(dt, precision, batch_size, BuildError)
+        check_settings(dt, precision, batch_size, BuildError, threads)
         self.network, self.dt, self.batch_size = network, float(dt), batch_size
         self.seed = _seed(seed, network)
         self._progress = progress
         self.program = engines.compile_network(network, self.dt, self.seed, precision)
-        self._engine = engines.get(engine, self.program)
+        self._engine = engines.get(engine, self.program, threads)
         self._closed = False
         self.reset()
 

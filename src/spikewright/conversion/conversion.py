@@ -56,7 +56,7 @@ class Conversion:
     trace: Trace
     activations: Callable[[Mapping[str, NDArray]], dict[str, NDArray]] | None
     _programs: dict[tuple, Program] = field(default_factory=dict, repr=False)
-    _engines: dict[str, Engine] = field(default_factory=dict, repr=False)
+    _engines: dict[tuple[str, int | None], Engine] = field(default_factory=dict, repr=False)
 
     @property
     def network(self) -> Network:
@@ -100,22 +100,24 @@ class Conversion:
         precision: Precision = "float32",
         batch_size: int | None = None,
         progress: bool = True,
+        threads: int | None = None,
     ) -> Run:
         """Run for `steps` steps of `dt` seconds.
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
-        `{name: array}`. `batch_size` samples run side by side (default: as memory suggests); it
-        changes no result. Raises `SimulationError` for input of the wrong shape or not finite, and
-        for settings that no run can have; `MissingExtraError` for an engine that is not installed.
+        `{name: array}`. `batch_size` samples run side by side (default: as memory suggests), on
+        `threads` threads (default: the engine's choice); neither changes a result of an exact
+        engine. Raises `SimulationError` for input of the wrong shape or not finite, and for
+        settings that no run can have; `MissingExtraError` for an engine that is not installed.
         """
-        check_settings(dt, precision, batch_size, SimulationError)
+        check_settings(dt, precision, batch_size, SimulationError, threads)
         if not (is_whole(seed) and seed >= 0):
             raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
         arrays = self.as_inputs(x)
         batch = batch_of(arrays)
         feeds, steps = as_feeds(arrays, self.inputs, steps)
         program = self._program(dt, seed, precision)
-        chosen = self._engine(engine, program)
+        chosen = self._engine(engine, program, threads)
         with progress_bar(batch * steps, progress, "samples x steps") as advance:
             raw, totals = self._in_parts(
                 Job(program, chosen, feeds, batch, steps), batch_size or self._batch_size(), advance
@@ -200,11 +202,12 @@ class Conversion:
             self._programs[key] = program
         return self._programs[key]
 
-    def _engine(self, name: str, program: Program) -> Engine:
+    def _engine(self, name: str, program: Program, threads: int | None = None) -> Engine:
         """The engine, kept between runs: it holds weights in its own form."""
-        if name not in self._engines:
-            self._engines[name] = engines.get(name, program)
-        return self._engines[name]
+        key = (name, threads)
+        if key not in self._engines:
+            self._engines[key] = engines.get(name, program, threads)
+        return self._engines[key]
 
     def _fingerprint(self) -> tuple:
         """What of the network a user may have changed since it was compiled."""

@@ -50,8 +50,11 @@ def available() -> tuple[str, ...]:
     return tuple(n for n in _NAMES if n not in _NEEDS or importlib.util.find_spec(_NEEDS[n]))
 
 
-def get(name: str, program: Program) -> Engine:
+def get(name: str, program: Program, threads: int | None = None) -> Engine:
     """The engine called `name`; "auto" is the native one.
+
+    `threads` bounds how many work side by side (default: the engine's choice). It never changes
+    what an exact engine computes; the reference engine has one of its own beside NumPy's.
 
     Where that was not built, "auto" warns once, and is torch for large networks where that is
     installed, else the reference.
@@ -71,10 +74,10 @@ def get(name: str, program: Program) -> Engine:
             NativeEngine,
         )  # late: it may not have been built
 
-        return NativeEngine()
+        return NativeEngine(threads)
     from spikewright.engines.torch import TorchEngine  # late: it imports torch
 
-    return TorchEngine()
+    return TorchEngine(threads=threads)
 
 
 def _automatic(program: Program) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from numpy.typing import NDArray
@@ -72,6 +73,10 @@ class Engine(ABC):
     def explain(self, program: Program) -> Plan:
         """Which kernel runs each operator, and why."""
         return Plan(self.name, tuple(PlanRow(op.label, self.name, "") for op in program.operators))
+
+    def working(self) -> AbstractContextManager[None]:
+        """What surrounds a run, e.g. a number of threads that is put back afterwards."""
+        return nullcontext()
 
     @abstractmethod
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:

@@ -66,6 +66,12 @@ class Execution:
         `feeds` replaces the output of constant nodes by `(batch, steps or 1, *shape)`; `progress`
         is called with the number of steps done after every block.
         """
+        with self.engine.working():
+            return self._run(steps, feeds, progress)
+
+    def _run(
+        self, steps: int, feeds: Feeds | None, progress: Callable[[int], None] | None
+    ) -> list[NDArray]:
         sources = {
             op: self.engine.source(
                 op, self.program, None if feeds is None else feeds.get(op.node), self.step

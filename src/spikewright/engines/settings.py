@@ -9,11 +9,19 @@ from spikewright.errors import SpikewrightError
 from spikewright.network.shapes import is_number, is_whole
 
 
-def check_settings(dt: Any, precision: Any, batch_size: Any, error: type[SpikewrightError]) -> None:
-    """Raise `error` for a step, a precision or a batch size that no run can have."""
+def check_settings(
+    dt: Any,
+    precision: Any,
+    batch_size: Any,
+    error: type[SpikewrightError],
+    threads: Any = None,
+) -> None:
+    """Raise `error` for a step, a precision, a batch size or threads that no run can have."""
     if not (is_number(dt) and dt > 0):
         raise error(f"dt must be above 0 s, got {dt!r}")
     if precision not in PRECISIONS:
         raise error(f"precision must be one of {PRECISIONS}, got {precision!r}")
     if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
         raise error(f"batch_size must be None or a whole number from 1, got {batch_size!r}")
+    if threads is not None and not (is_whole(threads) and threads >= 1):
+        raise error(f"threads must be None or a whole number from 1, got {threads!r}")

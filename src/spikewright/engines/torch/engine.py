@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,7 +51,8 @@ _DEVICE_VALUES = 50_000_000  # of a block where the device is no CPU: some 200 M
 class TorchEngine(Engine):
     """Dense and batched on a CPU or a GPU, in float32 or float64.
 
-    `device` is what `torch.device` takes; by default a CUDA device where there is one. Raises
+    `device` is what `torch.device` takes; by default a CUDA device where there is one. `threads` is
+    PyTorch's number of threads during runs, put back afterwards (default: as it is). Raises
     `BuildError` for a device that is not there.
     """
 
@@ -62,10 +65,22 @@ class TorchEngine(Engine):
         "integrators with the same input stay within one spike of each other at every step"
     )
 
-    def __init__(self, device: Any = None) -> None:
+    def __init__(self, device: Any = None, threads: int | None = None) -> None:
         self.device = chosen_device(device)
+        self.threads = threads
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._linear: WeakKeyDictionary[Linear, LinearKernel] = WeakKeyDictionary()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            if self.threads is not None:
+                torch.set_num_threads(before)
 
     def prepare(self, program: Program) -> Program:
         if program not in self._prepared:

@@ -46,7 +46,8 @@ class Integrate(Protocol):
 
     Returns `(counts, v)`. Without `negative` counts are at least 0, so `v` may stay below zero;
     `rounding="truncate"` counts towards zero instead of down. `floor` bounds `v` from below and
-    `cap` bounds the counts from above. `TOLERANCE` applies to the division.
+    `cap` bounds the counts from above. An engine may overwrite
+    `voltage`. `TOLERANCE` applies to the division.
     """
 
     def __call__(
