@@ -122,7 +122,7 @@ def peers_section(cells: Mapping[str, Cell]) -> str:
     for name in VARIANTS:
         of_one = [cell for cell in cells.values() if cell["workload"] == name]
         if of_one:
-            parts += [f"### {name}", "", _ranking(of_one), "", _others(of_one)]
+            parts += [f"### {name}", "", _ranking(of_one), _others(of_one)]
     parts += ["### Spikewright against the fastest peers", "", _rivals(list(cells.values()))]
     parts += ["### Agreement with the reference engine", "", AGREEMENT]
     for name in VARIANTS:

@@ -221,7 +221,11 @@ def run(arguments: argparse.Namespace, results: Results) -> None:
     for label, reason in absent.items():
         print(f"{label}: {reason}")
     for threads in arguments.threads:
-        with started(chosen, threads, pythons, arguments.isas) as clients:
+        broken: dict[str, str] = {}
+        with started(chosen, threads, pythons, arguments.isas, broken) as clients:
+            modules = {client.library.module for client in clients}
+            if not {"source", "engines"} <= modules:
+                raise SystemExit(f"the comparison needs both PyTorch and Spikewright: {broken}")
             for name, percent in product(arguments.workloads, arguments.rates):
                 begin = time.monotonic()
                 print(f"\n{name} at {percent:g} %, {threads} thread{'s' * (threads > 1)}")
@@ -229,7 +233,7 @@ def run(arguments: argparse.Namespace, results: Results) -> None:
                     "workload": name,
                     "rate": percent,
                     "threads": threads,
-                    "absent": absent,
+                    "absent": {**absent, **broken},
                     "versions": found,
                     **compared(clients, VARIANTS[name], percent, arguments),
                 }

@@ -278,9 +278,14 @@ def test_one_and_many_spikes_a_step_are_different_models(cache: Path) -> None:
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[list[Client]]:
-    """Workers of every library that is installed: at least PyTorch and Spikewright."""
+    """Workers of every library that is installed: at least PyTorch and Spikewright.
+
+    Without what has to be compiled, which takes minutes.
+    """
     libraries = [library for library in LIBRARIES if not missing(library)[0]]
     with started(libraries, 1) as running:
+        for client in running:
+            client.contestants = [made for made in client.contestants if not made.compiled]
         yield running
 
 
@@ -315,6 +320,15 @@ def test_a_worker_that_dies_says_its_last_words() -> None:
         started([Library("Nobody", "no_such_peer", (), ())], 1),
     ):
         pass
+
+
+def test_a_library_that_cannot_start_leaves_the_others_running() -> None:
+    """Where it is asked for, the reason is kept and the rest goes on."""
+    broken: dict[str, str] = {}
+    libraries = [Library("Nobody", "no_such_peer", (), ()), LIBRARIES[0]]
+    with started(libraries, 1, broken=broken) as running:
+        assert [client.library.label for client in running] == ["PyTorch"]
+    assert "no_such_peer" in broken["Nobody"]
 
 
 def test_a_library_that_is_not_there_is_named() -> None:

@@ -87,9 +87,7 @@ class Described:
 class Client:
     """One worker process."""
 
-    def __init__(
-        self, library: Library, threads: int, python: str, errors: IO[str], isas: Sequence[str]
-    ) -> None:
+    def __init__(self, library: Library, threads: int, python: str, errors: IO[str]) -> None:
         self.library, self._errors = library, errors
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.peer.worker", library.module],
@@ -100,9 +98,12 @@ class Client:
             stderr=errors,
             text=True,
         )
-        self.contestants = [
-            Described(**made) for made in self.ask("hello", isas=list(isas))["contestants"]
-        ]
+        self.contestants: list[Described] = []
+
+    def greet(self, isas: Sequence[str] = ()) -> None:
+        """Learn which contestants there are; the first thing to ask."""
+        made = self.ask("hello", isas=list(isas))["contestants"]
+        self.contestants = [Described(**contestant) for contestant in made]
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Send a command and wait for its answer; raises `WorkerError` where it failed."""
@@ -162,19 +163,26 @@ def started(
     threads: int,
     pythons: Mapping[str, str] | None = None,
     isas: Sequence[str] = (),
+    broken: dict[str, str] | None = None,
 ) -> Iterator[list[Client]]:
     """A worker for each library, ended with the block.
 
     `pythons` names other Pythons by module; the native engine is run once more for each of `isas`.
+    A library that cannot be started raises `WorkerError`, or is put into `broken` with the reason.
     """
     with ExitStack() as stack:
         clients = []
         for library in libraries:
             errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
             python = (pythons or {}).get(library.module, sys.executable)
-            client = Client(
-                library, threads, python, errors, isas if library.module == "engines" else ()
-            )
+            client = Client(library, threads, python, errors)
             stack.callback(client.close)
+            try:
+                client.greet(isas if library.module == "engines" else ())
+            except WorkerError as error:
+                if broken is None:
+                    raise
+                broken[library.label] = str(error)
+                continue
             clients.append(client)
         yield clients

@@ -116,7 +116,8 @@ def main() -> None:
             answer = commands[message.pop("do")](**message)
         except Exception as error:  # the other side says what it means for the comparison
             traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            first = (str(error).splitlines() or ["no message"])[0]
+            answer = {"error": f"{type(error).__name__}: {first}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 
