@@ -198,7 +198,7 @@ def slopes(records: Sequence[Record], chosen: Sequence[Axis]) -> list[dict[str, 
                 {
                     "engine": engine,
                     "axis": axis.name,
-                    "range": f"{min(x):.4g} to {max(x):.4g}",
+                    "range": f"{min(x):,.0f} to {max(x):,.0f}",
                     "slope": "-" if found is None else f"{found:.2f}",
                     "note": note(x, y, axis),
                 }
@@ -207,11 +207,11 @@ def slopes(records: Sequence[Record], chosen: Sequence[Axis]) -> list[dict[str, 
 
 
 def draw(records: Sequence[Record], chosen: Sequence[Axis], path: Path) -> None:
-    """One log-log plot per axis, and all points as CSV beside it."""
+    """One log-log plot per axis."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     columns = 3
     rows = math.ceil(len(chosen) / columns)
@@ -223,13 +223,24 @@ def draw(records: Sequence[Record], chosen: Sequence[Axis], path: Path) -> None:
             plot.loglog(*zip(*points, strict=True), marker="o", label=engine)
         plot.set(xlabel=axis.name, ylabel="ms", title=str(axis))
         plot.title.set_fontsize(7)
-        plot.grid(True, which="both", alpha=0.3)
+        plot.grid(True, alpha=0.3)
+        for side in (plot.xaxis, plot.yaxis):
+            side.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+            side.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
+            side.set_minor_formatter(ticker.NullFormatter())
+    for plot in grid.flat[len(chosen) :]:
+        plot.set_visible(False)
     grid.flat[0].legend()
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
-    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+
+
+def write_csv(records: Sequence[Record], path: Path) -> None:
+    """All points: what the figure shows, as numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["axis", "value", "spikes", "engine", "seconds", "low", "high", "n"])
         for r in records:
@@ -270,6 +281,7 @@ def main() -> None:
         print(f"{row['engine']:10} {row['axis']:14} slope {row['slope']:>5}   {row['note']}")
     figure = how.figure or how.cache / "benchmarks" / "scaling.png"
     draw(records, chosen, figure)
+    write_csv(records, figure.with_suffix(".csv"))
     print(f"\ndrawn: {figure} and {figure.with_suffix('.csv').name}")
     if not how.quick:
         results = Results.here(how.cache)

@@ -467,6 +467,7 @@ def test_scaling_measures_every_engine_and_draws_it(cache: Path, tmp_path: Path)
     assert spikes[0] == 0 < spikes[1] < spikes[2]
     assert min(seconds) > 0
     scaling.draw(records, chosen, tmp_path / "scaling.png")
+    scaling.write_csv(records, tmp_path / "scaling.csv")
     assert (tmp_path / "scaling.png").stat().st_size > 1000
     lines = (tmp_path / "scaling.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + len(records)
