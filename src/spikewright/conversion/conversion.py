@@ -110,9 +110,7 @@ class Conversion:
         engine. Raises `SimulationError` for input of the wrong shape or not finite, and for
         settings that no run can have; `MissingExtraError` for an engine that is not installed.
         """
-        check_settings(dt, precision, batch_size, SimulationError, threads)
-        if not (is_whole(seed) and seed >= 0):
-            raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
+        _check_run(dt, seed, precision, batch_size, threads)
         arrays = self.as_inputs(x)
         batch = batch_of(arrays)
         feeds, steps = as_feeds(arrays, self.inputs, steps)
@@ -152,9 +150,7 @@ class Conversion:
 
         Raises as `run` does for settings that no run can have.
         """
-        check_settings(dt, precision, None, SimulationError)
-        if not (is_whole(seed) and seed >= 0):
-            raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
+        _check_run(dt, seed, precision)
         program = self._program(dt, seed, precision)
         return self._engine(engine, program).explain(program)
 
@@ -267,6 +263,15 @@ class Conversion:
         Raises `FileNotFoundError` or `DamagedFileError`.
         """
         return cls(*load_parts(path), activations=None)
+
+
+def _check_run(
+    dt: Any, seed: Any, precision: Any, batch_size: Any = None, threads: Any = None
+) -> None:
+    """Raise `SimulationError` for settings that no run can have."""
+    check_settings(dt, precision, batch_size, SimulationError, threads)
+    if not (is_whole(seed) and seed >= 0):
+        raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
 
 
 def _advance(advance: Callable[[int], None], samples: int, steps: int) -> None:

@@ -53,11 +53,10 @@ def available() -> tuple[str, ...]:
 def get(name: str, program: Program, threads: int | None = None) -> Engine:
     """The engine called `name`; "auto" is the native one.
 
-    `threads` bounds how many work side by side (default: the engine's choice). It never changes
-    what an exact engine computes; the reference engine has one of its own beside NumPy's.
-
     Where that was not built, "auto" warns once, and is torch for large networks where that is
-    installed, else the reference.
+    installed, else the reference. `threads` bounds how many work side by side (default: the
+    engine's choice). It never changes what an exact engine computes; the reference engine has one
+    of its own beside NumPy's.
 
     Raises `BuildError` for an unknown name, `MissingExtraError` for one that is not installed.
     """
@@ -70,9 +69,8 @@ def get(name: str, program: Program, threads: int | None = None) -> Engine:
     if name == "reference":
         return ReferenceEngine()
     if name == "native":
-        from spikewright.engines.native.engine import (
-            NativeEngine,
-        )  # late: it may not have been built
+        # Late: it may not have been built.
+        from spikewright.engines.native.engine import NativeEngine
 
         return NativeEngine(threads)
     from spikewright.engines.torch import TorchEngine  # late: it imports torch

@@ -122,17 +122,10 @@ class IntegrateAndFire(_Linear):
         return counts
 
 
-def _leaky(xp: ArrayNamespace, current: Array, slope: float) -> Array:
-    return xp.where(current >= 0, current, slope * current)
+class _Leaky(_Linear):
+    """`f(J) = J` where `J >= 0`, else `negative_slope J`."""
 
-
-@register
-@dataclass(frozen=True)
-class LeakyReLU(_Linear):
-    """`y = J` where `J >= 0`, else `negative_slope J`."""
-
-    negative_slope: float = 0.3
-    amplitude: float = 1.0
+    negative_slope: float
     negative = True
 
     def __post_init__(self) -> None:
@@ -140,7 +133,16 @@ class LeakyReLU(_Linear):
         _check_slope(self, self.negative_slope)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return _leaky(xp, current, self.negative_slope)
+        return xp.where(current >= 0, current, self.negative_slope * current)
+
+
+@register
+@dataclass(frozen=True)
+class LeakyReLU(_Leaky):
+    """`y = J` where `J >= 0`, else `negative_slope J`."""
+
+    negative_slope: float = 0.3
+    amplitude: float = 1.0
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         return self.rates(xp, current)
@@ -148,20 +150,12 @@ class LeakyReLU(_Linear):
 
 @register
 @dataclass(frozen=True)
-class SpikingLeakyReLU(_Linear):
+class SpikingLeakyReLU(_Leaky):
     """Integrates the leaky current; spikes may be negative, counted towards zero."""
 
     negative_slope: float = 0.3
     amplitude: float = 1.0
     spiking = True
-    negative = True
-
-    def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
-        _check_slope(self, self.negative_slope)
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return _leaky(xp, current, self.negative_slope)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         counts, state["voltage"] = xp.integrate(
