@@ -23,11 +23,12 @@ FRAMEWORKS = {
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.
-BASE = {"errors", "_optional", "_windows", "_storage", "_progress"}
+BASE = {"errors", "_optional", "_windows", "_storage", "_progress", "_equations"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "_windows": set(),
+    "_equations": set(),
     "_optional": {"errors"},
     "_storage": {"errors"},
     "_progress": {"errors", "_optional"},

@@ -21,21 +21,33 @@ def evaluate_all(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDA
     missing = sorted(set(graph.inputs) - set(inputs))
     if unknown or missing:
         raise GraphError(f"inputs are {list(graph.inputs)}; missing {missing}, unknown {unknown}")
+    values = _given(graph, inputs)
+    batch = len(values[graph.inputs[0]]) if graph.inputs else 1
+    for node in graph:
+        if not isinstance(node.layer, Input):
+            value = node.layer.evaluate(*(values[name] for name in node.inputs))
+            if node.layer.arity == 0:
+                value = np.broadcast_to(value, (batch, *value.shape[1:]))
+            values[node.name] = value
+    return {node.name: values[node.name] for node in graph}
+
+
+def _given(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
+    """The inputs as float64 arrays of one batch size, checked."""
     values: dict[str, NDArray] = {}
     batches: dict[str, int] = {}
     for node in graph:
-        if isinstance(node.layer, Input):
-            value = np.asarray(inputs[node.name], np.float64)
-            if value.ndim == 0 or value.shape[1:] != node.layer.shape:
-                raise GraphError(
-                    f"input {node.name!r} must have shape (batch, *{node.layer.shape}), "
-                    f"got {value.shape}"
-                )
-            batches[node.name] = len(value)
-            if len(set(batches.values())) > 1:
-                raise GraphError(f"inputs differ in their batch size: {batches}")
-        else:
-            value = node.layer.evaluate(*(values[name] for name in node.inputs))
+        if not isinstance(node.layer, Input):
+            continue
+        value = np.asarray(inputs[node.name], np.float64)
+        if value.ndim == 0 or value.shape[1:] != node.layer.shape:
+            raise GraphError(
+                f"input {node.name!r} must have shape (batch, *{node.layer.shape}), "
+                f"got {value.shape}"
+            )
+        batches[node.name] = len(value)
+        if len(set(batches.values())) > 1:
+            raise GraphError(f"inputs differ in their batch size: {batches}")
         values[node.name] = value
     return values
 

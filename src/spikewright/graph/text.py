@@ -13,6 +13,8 @@ from spikewright.graph.graph import Graph, Node
 def _field(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"[{','.join(map(str, value.shape))}]"
+    if isinstance(value, tuple) and any(isinstance(item, np.ndarray) for item in value):
+        return f"({', '.join(map(_field, value))})"
     return repr(value)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, final
 
-from numpy.typing import NDArray
+import numpy as np
 
 from spikewright.errors import GraphError, PassError
 from spikewright.graph import Graph, Node, Stage
@@ -74,14 +74,20 @@ def _read_only(graph: Graph) -> Graph:
 
 
 def _frozen(node: Node) -> Node:
-    views = {name: _view(array) for name, array in node.layer.arrays().items()}
-    if not views:
+    if not node.layer.arrays():
         return node
+    entries = fields(node.layer)  # type: ignore[arg-type]
+    views = {entry.name: _view(getattr(node.layer, entry.name)) for entry in entries}
     return replace(node, layer=replace(node.layer, **views))  # type: ignore[type-var]
 
 
-def _view(array: NDArray) -> NDArray:
-    view = array.view()
+def _view(value: Any) -> Any:
+    """A field's value, its arrays (alone or in a tuple) as views that cannot be written through."""
+    if isinstance(value, tuple):
+        return tuple(map(_view, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
     view.flags.writeable = False
     return view
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._equations import CURVES
 from spikewright.graph.layers import (
     ACTIVATIONS,
     Activation,
@@ -20,22 +21,42 @@ from spikewright.graph.layers import (
     Affine,
     AveragePool,
     BatchNormalization,
+    Broadcast,
     Concatenate,
+    Constant,
     Convolution,
+    ConvolutionTranspose,
     Crop,
+    Divide,
     GlobalAveragePool,
     GlobalMaxPool,
+    GroupNormalization,
     Identity,
     Input,
+    Interpolate,
     Layer,
+    LayerNormalization,
+    MatMul,
+    Maximum,
     MaxPool,
+    Minimum,
+    Multiply,
+    Pad,
+    ParametricReLU,
     Permute,
     Reshape,
+    RMSNormalization,
     ScaleShift,
     Shape,
+    Slice,
+    Sum,
+    Take,
+    Tile,
+    UnitNormalization,
     UpsampleNearest,
     ZeroPad,
 )
+from spikewright.graph.layers.activation import OVER_AXIS
 
 IMAGE: Shape = (4, 7, 6)
 """Channels, height, width of most examples: sizes that differ, so that swapped axes show."""
@@ -52,7 +73,10 @@ class LayerExample(NamedTuple):
 def layer_examples() -> list[LayerExample]:
     """At least one example of every kind of layer; the same values at every call."""
     rng = np.random.default_rng(0)
-    families = (_affine, _convolution, _elementwise, _pooling, _shape, _merge)
+    families = (
+        _affine, _convolution, _elementwise, _pooling, _shape, _merge, _activation, _transposed,
+        _selection, _arithmetic, _normalization,
+    )  # fmt: skip
     return [example for family in families for example in family(rng)]
 
 
@@ -134,11 +158,6 @@ def _elementwise(rng: np.random.Generator) -> Iterator[LayerExample]:
         variance = rng.uniform(0.3, 3.0, n)
         layer = BatchNormalization(some(n), some(n), some(n), variance, 1e-3, axis)
         yield LayerExample(name, layer, (shape,))
-    for function in ACTIVATIONS:
-        slope = {"negative_slope": 0.1} if function == "leaky_relu" else {}
-        yield LayerExample(f"activation-{function}", Activation(function, slope), (IMAGE,))
-    first = Activation("softmax", {"axis": 0})
-    yield LayerExample("activation-softmax-first-axis", first, (IMAGE,))
 
 
 def _pooling(rng: np.random.Generator) -> Iterator[LayerExample]:
@@ -199,3 +218,115 @@ def _merge(rng: np.random.Generator) -> Iterator[LayerExample]:
     yield LayerExample("concatenate", Concatenate(0), (IMAGE, (2, *IMAGE[1:])))
     yield LayerExample("concatenate-last", Concatenate(-1), (IMAGE, (*IMAGE[:-1], 2)))
     yield LayerExample("concatenate-one", Concatenate(0), (IMAGE,))
+
+
+CURVE_PARAMETERS: Mapping[str, Mapping[str, float]] = {
+    "leaky_relu": {"negative_slope": 0.1},
+    "threshold": {"threshold": 0.2, "value": 0.1, "negative_slope": 0.3, "maximum": 1.5},
+    "clip": {"minimum": -0.4, "maximum": 0.7},
+    "hard_sigmoid": {"slope": 0.2},
+    "elu": {"alpha": 0.7},
+    "celu": {"alpha": 1.3},
+    "power": {"exponent": 1.5},
+}
+"""Parameters for the examples of activations that need some, or have some worth an example."""
+
+
+def _activation(rng: np.random.Generator) -> Iterator[LayerExample]:
+    """Every activation that is defined everywhere: tests put examples behind any others."""
+    for function in ACTIVATIONS:
+        if function in OVER_AXIS or CURVES[function].domain != "above zero":
+            layer = Activation(function, CURVE_PARAMETERS.get(function, {}))
+            yield LayerExample(f"activation-{function}", layer, (IMAGE,))
+    first = Activation("softmax", {"axis": 0})
+    yield LayerExample("activation-softmax-first-axis", first, (IMAGE,))
+    plain = Activation("softmax", {"axis": -1})
+    yield LayerExample("activation-softmax-features", plain, ((5,),))
+    slopes = ParametricReLU(rng.uniform(-0.2, 0.5, (4, 1, 1)))
+    yield LayerExample("parametric-relu", slopes, (IMAGE,))
+    yield LayerExample("parametric-relu-scalar", ParametricReLU(np.array(0.2)), ((5,),))
+
+
+_TRANSPOSED: Mapping[str, dict] = {
+    "transposed": {},
+    "transposed-stride": {"stride": (2, 3)},
+    "transposed-padding": {"stride": (2, 2), "padding": ((1, 0), (1, 2))},
+    "transposed-output-padding": {"stride": (3, 2), "output_padding": (2, 1)},
+    "transposed-dilation": {"dilation": (2, 3), "padding": ((1, 1), (0, 0))},
+    "transposed-groups": {"groups": 2, "stride": (2, 1)},
+    "transposed-channels-last": {"channels_last": True, "groups": 2, "stride": (2, 2)},
+}
+
+
+def _transposed(rng: np.random.Generator) -> Iterator[LayerExample]:
+    plain: dict = {
+        "stride": (1, 1),
+        "padding": ((0, 0), (0, 0)),
+        "output_padding": (0, 0),
+        "dilation": (1, 1),
+    }
+    for name, options in _TRANSPOSED.items():
+        filters = 6 // options.get("groups", 1)
+        bias = None if options == {} else rng.normal(size=6)
+        layer = ConvolutionTranspose(
+            rng.normal(size=(4, filters, 3, 2)), bias, **{**plain, **options}
+        )
+        last = options.get("channels_last", False)
+        yield LayerExample(name, layer, ((*IMAGE[1:], IMAGE[0]) if last else IMAGE,))
+    line = ConvolutionTranspose(
+        rng.normal(size=(3, 2, 4)), rng.normal(size=2), (2,), ((1, 1),), (0,), (1,)
+    )
+    yield LayerExample("transposed-1d", line, ((3, 5),))
+
+
+def _selection(rng: np.random.Generator) -> Iterator[LayerExample]:
+    image = (IMAGE,)
+    yield LayerExample("constant", Constant(rng.normal(size=(2, 3))), ())
+    yield LayerExample("slice", Slice(((3, 2, -2), (0, 3, 3), (1, 5, 1))), image)
+    yield LayerExample("slice-reversed", Slice.along(IMAGE, {1: slice(None, None, -1)}), image)
+    yield LayerExample("take", Take(np.array([3, 0, 0, -2, 1]), 1), image)
+    yield LayerExample("take-one", Take(np.array(-1), -1), image)
+    yield LayerExample("take-many", Take(rng.integers(0, 4, (2, 3)), 0), image)
+    yield LayerExample("tile", Tile((1, 2, 3)), image)
+    yield LayerExample("broadcast", Broadcast((2, 4, 3, 5)), ((4, 1, 5),))
+    for mode in ("reflect", "symmetric", "edge", "wrap"):
+        pads = ((0, 0), (1, 2), (3, 0))
+        yield LayerExample(f"pad-{mode}", Pad(pads, mode), image)
+    yield LayerExample("sum", Sum((0, 2)), image)
+    yield LayerExample("sum-kept", Sum((-1,), True), image)
+    matrices = (rng.normal(size=(3, 6)), rng.normal(size=(9, 7)))
+    yield LayerExample("interpolate", Interpolate(matrices, (-1, 1)), image)
+
+
+def _arithmetic(rng: np.random.Generator) -> Iterator[LayerExample]:
+    two = (IMAGE, IMAGE)
+    wide = (IMAGE, (IMAGE[0], 1, 1))
+    low = ((1, IMAGE[2]), IMAGE)
+    yield LayerExample("multiply", Multiply(), two)
+    yield LayerExample("multiply-three", Multiply(), (IMAGE, *wide))
+    yield LayerExample("multiply-low-rank", Multiply(), low)
+    yield LayerExample("divide", Divide(), wide)
+    yield LayerExample("maximum-of-two", Maximum(), two)
+    yield LayerExample("maximum-of-three", Maximum(), (*low, IMAGE))
+    yield LayerExample("minimum-of-two", Minimum(), wide)
+    yield LayerExample("matmul", MatMul(), ((3, 4, 5), (3, 5, 2)))
+    yield LayerExample("matmul-transpose-a", MatMul(True), ((5, 4), (5, 2)))
+    yield LayerExample("matmul-transpose-b", MatMul(transpose_b=True), ((3, 4, 5), (2, 5)))
+    yield LayerExample("matmul-both", MatMul(True, True), ((2, 1, 5, 4), (3, 2, 5)))
+
+
+def _normalization(rng: np.random.Generator) -> Iterator[LayerExample]:
+    def some(*shape: int) -> NDArray:
+        return rng.normal(size=shape)
+
+    image = (IMAGE,)
+    last = LayerNormalization((-1,), 1e-5, some(6), some(6))
+    yield LayerExample("layer-norm", last, image)
+    yield LayerExample("layer-norm-plain", LayerNormalization((0, 2), 1e-3), image)
+    channels = LayerNormalization((0,), 1e-6, some(4, 1, 1), some(4, 1, 1))
+    yield LayerExample("layer-norm-channels", channels, image)
+    yield LayerExample("group-norm", GroupNormalization(2, 0, 1e-5, some(4), some(4)), image)
+    yield LayerExample("group-norm-last", GroupNormalization(3, -1, 1e-5, some(6)), image)
+    yield LayerExample("instance-norm", GroupNormalization(4, 0, 1e-5), image)
+    yield LayerExample("rms-norm", RMSNormalization((-1,), 1e-5, some(6)), image)
+    yield LayerExample("unit-norm", UnitNormalization((1, 2)), image)

@@ -1,9 +1,16 @@
 """The layer vocabulary: one class a kind, each with its shape rule and its equation."""
 
-from spikewright.graph.layers.activation import ACTIVATIONS, Activation
+from spikewright.graph.layers.activation import ACTIVATIONS, Activation, ParametricReLU
 from spikewright.graph.layers.affine import Affine, BatchNormalization, Convolution, ScaleShift
+from spikewright.graph.layers.arithmetic import Divide, MatMul, Maximum, Minimum, Multiply
 from spikewright.graph.layers.base import LAYERS, Layer, Shape, register
 from spikewright.graph.layers.merge import Add, Concatenate
+from spikewright.graph.layers.normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
 from spikewright.graph.layers.pooling import (
     AdaptiveAveragePool,
     AveragePool,
@@ -11,6 +18,8 @@ from spikewright.graph.layers.pooling import (
     GlobalMaxPool,
     MaxPool,
 )
+from spikewright.graph.layers.resampling import ConvolutionTranspose, Interpolate, Sum
+from spikewright.graph.layers.selection import Broadcast, Constant, Pad, Slice, Take, Tile
 from spikewright.graph.layers.shape import (
     Crop,
     Identity,
@@ -30,19 +39,38 @@ __all__ = [
     "Affine",
     "AveragePool",
     "BatchNormalization",
+    "Broadcast",
     "Concatenate",
+    "Constant",
     "Convolution",
+    "ConvolutionTranspose",
     "Crop",
+    "Divide",
     "GlobalAveragePool",
     "GlobalMaxPool",
+    "GroupNormalization",
     "Identity",
     "Input",
+    "Interpolate",
     "Layer",
+    "LayerNormalization",
+    "MatMul",
     "MaxPool",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Pad",
+    "ParametricReLU",
     "Permute",
+    "RMSNormalization",
     "Reshape",
     "ScaleShift",
     "Shape",
+    "Slice",
+    "Sum",
+    "Take",
+    "Tile",
+    "UnitNormalization",
     "UpsampleNearest",
     "ZeroPad",
     "register",

@@ -1,4 +1,4 @@
-"""Elementwise activations, by name."""
+"""Activations, by name, and the rectifier with a slope a channel."""
 
 from __future__ import annotations
 
@@ -9,70 +9,82 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
-
-
-def _sigmoid(x: NDArray) -> NDArray:
-    positive = x >= 0
-    e = np.exp(np.where(positive, -x, x))  # never overflows
-    return np.where(positive, 1.0, e) / (1.0 + e)
-
-
-def _softmax(x: NDArray, axis: float = -1) -> NDArray:
-    where = int(axis) if axis < 0 else int(axis) + 1  # axes leave the batch out
-    e = np.exp(x - x.max(axis=where, keepdims=True))
-    return e / e.sum(axis=where, keepdims=True)
-
-
-def _leaky_relu(x: NDArray, negative_slope: float) -> NDArray:
-    return np.where(x >= 0, x, negative_slope * x)
-
-
-ACTIVATIONS: Mapping[str, Callable[..., NDArray]] = MappingProxyType(
-    {
-        "linear": lambda x: x,
-        "relu": lambda x: np.maximum(x, 0.0),
-        "relu6": lambda x: np.clip(x, 0.0, 6.0),
-        "leaky_relu": _leaky_relu,
-        "sigmoid": _sigmoid,
-        "tanh": np.tanh,
-        "softplus": lambda x: np.logaddexp(x, 0.0),
-        "softmax": _softmax,
-    }
+from spikewright import _equations as equations
+from spikewright._equations import CURVES, NUMPY
+from spikewright.graph.layers.base import (
+    Layer,
+    Shape,
+    normalise_axis,
+    register,
+    require,
+    require_broadcast,
 )
-"""Every activation by name; parameters are keyword arguments."""
 
-PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"leaky_relu": ("negative_slope",), "softmax": ("axis",)}
+OVER_AXIS: Mapping[str, Callable[..., NDArray]] = MappingProxyType(
+    {"softmax": equations.softmax, "log_softmax": equations.log_softmax}
 )
-"""The parameters that an activation takes; the others take none."""
+"""The activations that are not elementwise: they normalise along a parameter `axis`."""
 
-_REQUIRED = {"leaky_relu": ("negative_slope",)}
+ACTIVATIONS: tuple[str, ...] = (*CURVES, *OVER_AXIS)
+"""Every activation by name."""
 
 
 @register
 @dataclass(frozen=True)
 class Activation(Layer):
-    """`y = f(x)` for a named `f`; `softmax` normalises over its (unbatched) `axis`."""
+    """`y = f(x)` for a named `f`, elementwise but for those in `OVER_AXIS`.
+
+    `parameters` are keyword arguments of the function; `softmax` and `log_softmax` take the
+    (unbatched) `axis`, the last by default.
+    """
 
     function: str
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
+        name = self.function
         require(
-            self.function in ACTIVATIONS,
-            f"Activation: {self.function!r} is unknown; known are {', '.join(sorted(ACTIVATIONS))}",
+            name in ACTIVATIONS,
+            f"Activation: {name!r} is unknown; known are {', '.join(sorted(ACTIVATIONS))}",
         )
-        known = PARAMETERS.get(self.function, ())
-        unknown = sorted(set(self.parameters) - set(known))
-        require(not unknown, f"Activation: {self.function!r} has no parameter {unknown}")
-        lacking = sorted(set(_REQUIRED.get(self.function, ())) - set(self.parameters))
-        require(not lacking, f"Activation: {self.function!r} needs a value for {lacking}")
-        if self.function == "softmax":
-            normalise_axis(int(self.parameters.get("axis", -1)), len(shape), "softmax")
+        if name in CURVES:
+            problem = CURVES[name].problem(self.parameters)
+            require(problem is None, f"Activation: {name!r} {problem}")
+        else:
+            unknown = sorted(set(self.parameters) - {"axis"})
+            require(not unknown, f"Activation: {name!r} has no parameter {unknown}")
+            normalise_axis(int(self.parameters.get("axis", -1)), len(shape), name)
+        return shape
+
+    def axis(self, rank: int) -> int:
+        """The axis of `softmax` and `log_softmax` on an (unbatched) rank, counted from the end."""
+        return normalise_axis(int(self.parameters.get("axis", -1)), rank, self.function) - rank
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether every value depends on one value."""
+        return self.function in CURVES
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        if self.elementwise:
+            return CURVES[self.function](NUMPY, x, self.parameters)
+        return OVER_AXIS[self.function](NUMPY, x, self.axis(x.ndim - 1))
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class ParametricReLU(Layer):
+    """`y = x` where `x >= 0`, else `slope x`; `slope` broadcasts against the unbatched input."""
+
+    slope: NDArray
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require_broadcast("ParametricReLU", "slope", self.slope, shape)
         return shape
 
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
-        return ACTIVATIONS[self.function](x, **self.parameters)
+        return np.where(x >= 0, x, self.slope * x)

@@ -14,7 +14,14 @@ from spikewright._windows import (
     join_shape,
     restore_channels,
 )
-from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.base import (
+    Layer,
+    Shape,
+    normalise_axis,
+    register,
+    require,
+    require_broadcast,
+)
 from spikewright.graph.layers.geometry import windowed_extent
 
 
@@ -134,13 +141,7 @@ class ScaleShift(Layer):
         (shape,) = shapes
         for name, value in (("scale", self.scale), ("shift", self.shift)):
             if value is not None:
-                fits = value.ndim <= len(shape) and all(
-                    n in (1, m) for n, m in zip(value.shape[::-1], shape[::-1], strict=False)
-                )
-                require(
-                    fits,
-                    f"ScaleShift: {name} of shape {value.shape} does not broadcast to {shape}",
-                )
+                require_broadcast("ScaleShift", name, value, shape)
         return shape
 
     def evaluate(self, *values: NDArray) -> NDArray:

@@ -69,3 +69,18 @@ def normalise_axis(axis: int, rank: int, what: str) -> int:
     """`axis` counted from the front, or a `GraphError` that names the layer's rank."""
     require(-rank <= axis < rank, f"{what}: axis {axis} does not exist in an input of rank {rank}")
     return axis % rank
+
+
+def require_broadcast(kind: str, name: str, value: NDArray, shape: Shape) -> None:
+    """Raise `GraphError` unless `value` broadcasts to the (unbatched) `shape`."""
+    fits = value.ndim <= len(shape) and all(
+        n in (1, m) for n, m in zip(value.shape[::-1], shape[::-1], strict=False)
+    )
+    require(fits, f"{kind}: {name} of shape {value.shape} does not broadcast to {shape}")
+
+
+def normalise_axes(axes: tuple[int, ...], shape: Shape, what: str) -> tuple[int, ...]:
+    """Different axes counted from the front, in order; raises `GraphError` otherwise."""
+    found = {normalise_axis(axis, len(shape), what) for axis in axes}
+    require(len(found) == len(axes), f"{what}: axes {axes} name an axis of {shape} twice")
+    return tuple(sorted(found))

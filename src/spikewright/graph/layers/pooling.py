@@ -101,7 +101,7 @@ class MaxPool(Layer):
 
 
 @dataclass(frozen=True)
-class _OverAxes(Layer):
+class OverAxes(Layer):
     """Shared shape rule of reductions over whole axes of the unbatched input."""
 
     axes: tuple[int, ...]
@@ -124,7 +124,7 @@ class _OverAxes(Layer):
 
 @register
 @dataclass(frozen=True)
-class GlobalAveragePool(_OverAxes):
+class GlobalAveragePool(OverAxes):
     """Mean over whole axes of the unbatched input."""
 
     linear = True
@@ -136,7 +136,7 @@ class GlobalAveragePool(_OverAxes):
 
 @register
 @dataclass(frozen=True)
-class GlobalMaxPool(_OverAxes):
+class GlobalMaxPool(OverAxes):
     """Maximum over whole axes of the unbatched input."""
 
     def evaluate(self, *values: NDArray) -> NDArray:

@@ -1,0 +1,121 @@
+"""Products, quotients and extrema of several inputs, elementwise, and the matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import GraphError
+from spikewright.graph.layers.base import Layer, Shape, register, require
+
+
+def broadcast_shapes(kind: str, shapes: Sequence[Shape]) -> Shape:
+    """The (unbatched) shape that all broadcast to; raises `GraphError` where there is none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise GraphError(
+            f"{kind}: inputs of shapes {list(shapes)} do not broadcast to one shape"
+        ) from None
+
+
+def aligned(values: Sequence[NDArray]) -> list[NDArray]:
+    """Values `(batch, *shape)` with unbatched ranks made equal by axes of one in front."""
+    rank = max(value.ndim for value in values)
+    return [v.reshape(len(v), *(1,) * (rank - v.ndim), *v.shape[1:]) for v in values]
+
+
+class _Elementwise(Layer):
+    """Shape rule of layers whose inputs broadcast against each other, the batch left out."""
+
+    arity: ClassVar[int | None] = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return broadcast_shapes(self.kind, shapes)
+
+
+@register
+@dataclass(frozen=True)
+class Multiply(_Elementwise):
+    """Product of one or more inputs, whose unbatched shapes broadcast."""
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        first, *rest = aligned(values)
+        for value in rest:
+            first = first * value
+        return first
+
+
+@register
+@dataclass(frozen=True)
+class Divide(_Elementwise):
+    """`a / b`, whose unbatched shapes broadcast; infinite or NaN where `b` is zero."""
+
+    arity = 2
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        a, b = aligned(values)
+        return a / b
+
+
+@register
+@dataclass(frozen=True)
+class Maximum(_Elementwise):
+    """The largest of one or more inputs, whose unbatched shapes broadcast."""
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        first, *rest = aligned(values)
+        for value in rest:
+            first = np.maximum(first, value)
+        return first
+
+
+@register
+@dataclass(frozen=True)
+class Minimum(_Elementwise):
+    """The smallest of one or more inputs, whose unbatched shapes broadcast."""
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        first, *rest = aligned(values)
+        for value in rest:
+            first = np.minimum(first, value)
+        return first
+
+
+@register
+@dataclass(frozen=True)
+class MatMul(Layer):
+    """`a b` over the last two axes of two inputs, whose other (unbatched) axes broadcast.
+
+    With `transpose_a` or `transpose_b` the last two axes of that input change places first.
+    """
+
+    transpose_a: bool = False
+    transpose_b: bool = False
+    arity = 2
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        a, b = shapes
+        require(
+            min(len(a), len(b)) >= 2,
+            f"MatMul: inputs of shapes {a} and {b} must have two axes or more, without the batch",
+        )
+        leading = broadcast_shapes(self.kind, (a[:-2], b[:-2]))
+        rows, inner = a[:-3:-1] if self.transpose_a else a[-2:]
+        other, columns = b[:-3:-1] if self.transpose_b else b[-2:]
+        require(
+            inner == other,
+            f"MatMul: {inner} values along the inner axis of {a} do not fit {other} of {b} "
+            f"(transpose_a={self.transpose_a}, transpose_b={self.transpose_b})",
+        )
+        return (*leading, rows, columns)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        a, b = aligned(values)
+        a = np.swapaxes(a, -1, -2) if self.transpose_a else a
+        b = np.swapaxes(b, -1, -2) if self.transpose_b else b
+        return a @ b

@@ -1,0 +1,198 @@
+"""Layers that choose and repeat values of their input, and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._windows import Pairs
+from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Constant(Layer):
+    """A value that depends on no input: a position embedding, a class token.
+
+    `value` has an unbatched shape; every sample sees the same.
+    """
+
+    value: NDArray
+    arity = 0
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        require(self.value.size > 0, f"Constant: a value of shape {self.value.shape} is empty")
+        return self.value.shape
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return np.asarray(self.value, np.float64)[None]
+
+
+@register
+@dataclass(frozen=True)
+class Slice(Layer):
+    """Every axis thinned: `y[i] = x[start + i step]` for `i < count`, one triple an unbatched axis.
+
+    `ranges` holds `(start, count, step)`, `start` counted from the front; steps may be negative.
+    """
+
+    ranges: tuple[tuple[int, int, int], ...]
+    linear = True
+
+    @staticmethod
+    def along(shape: Shape, slices: Mapping[int, slice]) -> Slice:
+        """Python slices of some axes of an unbatched `shape`, the other axes whole."""
+        chosen = {axis % len(shape): part for axis, part in slices.items()}
+        ranges = []
+        for axis, n in enumerate(shape):
+            found = range(*chosen.get(axis, slice(None)).indices(n))
+            ranges.append((found.start, len(found), found.step))
+        return Slice(tuple(ranges))
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            len(self.ranges) == len(shape),
+            f"Slice: {self.ranges} is not one (start, count, step) per axis of shape {shape}",
+        )
+        for n, (start, count, step) in zip(shape, self.ranges, strict=True):
+            last = start + (count - 1) * step
+            require(
+                count >= 1 and step != 0 and 0 <= start < n and 0 <= last < n,
+                f"Slice: (start, count, step) = {(start, count, step)} does not choose from an "
+                f"axis of {n} values of shape {shape}",
+            )
+        return tuple(count for _, count, _ in self.ranges)
+
+    def indices(self) -> tuple[NDArray, ...]:
+        """The chosen positions, one array an axis."""
+        return tuple(start + step * np.arange(count) for start, count, step in self.ranges)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (y,) = values
+        for axis, chosen in enumerate(self.indices(), start=1):
+            y = np.take(y, chosen, axis=axis)
+        return y
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Take(Layer):
+    """Entries `indices` along an unbatched `axis`, which the axes of `indices` replace.
+
+    `indices` are whole numbers, an array of any rank (of rank 0: the axis vanishes); negative ones
+    count from the end.
+    """
+
+    indices: NDArray
+    axis: int
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        axis = normalise_axis(self.axis, len(shape), self.kind)
+        n = shape[axis]
+        require(
+            self.indices.dtype.kind in "iu" and self.indices.size > 0,
+            f"Take: indices must be whole numbers, one or more, got {self.indices.dtype} of shape "
+            f"{self.indices.shape}",
+        )
+        require(
+            bool(self.indices.min() >= -n and self.indices.max() < n),
+            f"Take: indices from {self.indices.min()} to {self.indices.max()} do not lie in an "
+            f"axis of {n} values",
+        )
+        return (*shape[:axis], *self.indices.shape, *shape[axis + 1 :])
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        return np.take(x, self.indices, axis=normalise_axis(self.axis, x.ndim - 1, self.kind) + 1)
+
+
+@register
+@dataclass(frozen=True)
+class Tile(Layer):
+    """The whole input repeated `repeats[i]` times along unbatched axis `i`."""
+
+    repeats: tuple[int, ...]
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            len(self.repeats) == len(shape) and min(self.repeats, default=1) >= 1,
+            f"Tile: {self.repeats} is not one number of at least 1 per axis of shape {shape}",
+        )
+        return tuple(n * times for n, times in zip(shape, self.repeats, strict=True))
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return np.tile(values[0], (1, *self.repeats))
+
+
+@register
+@dataclass(frozen=True)
+class Broadcast(Layer):
+    """The input broadcast to an unbatched `shape`: axes of one repeat, new ones come in front."""
+
+    shape: Shape
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        fits = len(shape) <= len(self.shape) and all(
+            n in (1, m) for n, m in zip(shape[::-1], self.shape[::-1], strict=False)
+        )
+        require(
+            fits and min(self.shape, default=1) >= 1,
+            f"Broadcast: an input of shape {shape} does not broadcast to {self.shape}",
+        )
+        return self.shape
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        wide = x.reshape(len(x), *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
+        return np.broadcast_to(wide, (len(x), *self.shape))
+
+
+@register
+@dataclass(frozen=True)
+class Pad(Layer):
+    """Copies of the input's own values `(before, after)` every unbatched axis, as `numpy.pad` does.
+
+    `mode` is reflect (without the edge), symmetric (with it), edge (the last value again) or wrap
+    (from the other end).
+    """
+
+    pads: Pairs
+    mode: Literal["reflect", "symmetric", "edge", "wrap"]
+    linear = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            len(self.pads) == len(shape) and min(map(min, self.pads), default=0) >= 0,
+            f"Pad: {self.pads} is not one pair of counts per axis of shape {shape}",
+        )
+        require(
+            self.mode in ("reflect", "symmetric", "edge", "wrap"),
+            f"Pad: mode {self.mode!r} is unknown; known are reflect, symmetric, edge, wrap",
+        )
+        return tuple(
+            n + before + after for n, (before, after) in zip(shape, self.pads, strict=True)
+        )
+
+    def indices(self, shape: Shape) -> tuple[NDArray, ...]:
+        """The position that each output comes from, one array an axis."""
+        return tuple(
+            np.pad(np.arange(n), pair, mode=self.mode)
+            for n, pair in zip(shape, self.pads, strict=True)
+        )
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        return np.pad(x, ((0, 0), *self.pads), mode=self.mode)
