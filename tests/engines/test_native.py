@@ -143,7 +143,26 @@ def test_counts_outgrow_a_byte_in_the_middle_of_a_run() -> None:
     execution = Execution(program, engine, 3, net.populations, block=7)
     execution.run(net.steps, {net.stimulus: net.fed})
     kernels = [k for part in execution._parts for k in part.kernels.values()]
-    assert any(isinstance(k, RegionKernel) and k._slow is not None for k in kernels)
+    assert any(isinstance(k, RegionKernel) and k._slow for k in kernels)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("block", [1, 7, 40])
+def test_counts_outgrow_a_byte_in_some_samples_alone(block: int, threads: int) -> None:
+    """Samples that came through the block natively keep what they got, and go on from there."""
+    net = stack(1.0, steps=40)
+    rng = np.random.default_rng(8)
+    net.fed = rng.uniform(0.5, 3.0, (40, net.steps, 20)) / DT
+    late = rng.permutation(40)[:5]
+    net.fed[late, 20:] *= 200.0
+    program, engine = net.program(), NativeEngine(threads)
+    equal(net.run(engine, program, block=block), net.run(ReferenceEngine(), program))
+    execution = Execution(program, engine, 40, net.populations, block=block)
+    execution.run(net.steps, {net.stimulus: net.fed})
+    kernels = [k for part in execution._parts for k in part.kernels.values()]
+    (slow,) = [k._slow for k in kernels if isinstance(k, RegionKernel) and k._slow]
+    assert sorted(np.concatenate([part.samples for part in slow])) == list(range(40))
+    assert set(late) <= set(slow[0].samples)
 
 
 def test_a_feed_forward_network_is_one_region() -> None:

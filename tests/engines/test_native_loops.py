@@ -31,9 +31,9 @@ def slow_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegionKernel]]
     found: list[RegionKernel] = []
     start: Callable = RegionKernel._start_slowly
 
-    def noted(self: RegionKernel) -> object:
+    def noted(self: RegionKernel, finished: NDArray) -> object:
         found.append(self)
-        return start(self)
+        return start(self, finished)
 
     monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
     yield found

@@ -111,10 +111,7 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most) 
 
     std::vector<std::int8_t> in(batch * steps * size_in), out(batch * steps * size_out);
     for (auto& count : in) count = std::int8_t(draw(0, 3) ? 0 : draw(0, most));
-    State state;
-    state.voltage.resize(1), state.total.resize(1);
-    state.next_voltage.emplace_back(batch * p.state_size());
-    state.next_total.emplace_back(batch * p.state_size());
+    State state(plan, batch);
     Job job{&plan, &state, {{Kind::counts, in.data(), steps * size_in, size_in}},
             {{Kind::counts, out.data(), size_out}}, batch, steps, 4, 2, threads};
     if (run(job, kernels, [] { return false; }) != Outcome::done) return false;

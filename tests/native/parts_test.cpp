@@ -122,10 +122,7 @@ Result result(const Plan& plan, const Kernels& kernels, const std::vector<double
               std::size_t threads, std::size_t group) {
     Result r{Outcome::done, std::vector<double>(kBatch * kSteps * kSize),
              std::vector<double>(kBatch * kSteps * 9)};
-    State state;
-    state.memory.resize(plan.memories.size());
-    for (const Memory& m : plan.memories)
-        state.next_memory.push_back(Array<double>::raw(kBatch * m.size));
+    State state(plan, kBatch);
     Job job{&plan, &state, {{Kind::values, in.data(), kSteps * kSize, kSize}},
             {{Kind::values, r.filtered.data(), kSize}, {Kind::values, r.maxima.data(), 9}},
             kBatch, kSteps, 1, group, threads};

@@ -13,7 +13,7 @@ from spikewright.engines.native.building import Built
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.parts import Kept, unpacked
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.slow import SlowRegion
+from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.program import Neurons, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
@@ -42,31 +42,43 @@ class RegionKernel(Kernel):
         self._batch, self._tally, self._reference = batch, tally, reference
         self._isa, self._threads = isa, threads
         self._state = _kernels.Running(built.region, batch)
-        self._slow: SlowRegion | None = None
+        self._slow: list[Slow] = []
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         given = dict(zip(self._op.inputs, inputs, strict=True))
-        if self._slow is None:
-            outputs = self._run_natively(given, step, steps)
-            if outputs is not None:
-                return outputs
-            self._slow = self._start_slowly()
-        return self._slow.run(given, step, steps)
+        if self._slow:
+            return joined(self._batch, [(s.samples, s.run(given, step, steps)) for s in self._slow])
+        outputs, finished = self._run_natively(given, step, steps)
+        if finished.all():
+            return outputs
+        self._slow = self._start_slowly(finished)
+        now = self._slow[0]
+        made = [(now.samples, now.run(given, step, steps))]
+        made += [(s.samples, [y[s.samples] for y in outputs]) for s in self._slow[1:]]
+        return joined(self._batch, made)
 
-    def _start_slowly(self) -> SlowRegion:
-        """The region on the reference, from the state that the last block left."""
-        slow = SlowRegion(self._op, self._program, self._batch, self._tally, self._reference)
+    def _start_slowly(self, finished: NDArray) -> list[Slow]:
+        """All samples on the reference: first those that this block is still to do, then those that
+        came through it natively, if any.
+        """
+        sets = [np.flatnonzero(~finished), np.flatnonzero(finished)]
+        return [self._slowly(samples) for samples in sets if len(samples)]
+
+    def _slowly(self, samples: NDArray) -> Slow:
+        """These samples on the reference, from the state that they are in."""
+        slow = SlowRegion(self._op, self._program, len(samples), self._tally, self._reference)
         for neurons, order, number in self._built.populations:
             voltage = self._state.voltage(number)
             if voltage is not None:
-                slow.start_from(neurons, {"voltage": self._unpacked(voltage, neurons, order)})
+                voltage = self._unpacked(voltage, neurons, order)
+                slow.start_from(neurons, {"voltage": voltage[samples]})
         for op, kept in self._built.kept.items():
             state = self._kept(kept)
             if state is not None:
-                slow.start_from(op, state)
+                slow.start_from(op, {name: values[samples] for name, values in state.items()})
         for neurons in self._built.totals:
-            slow.start_total(neurons, self._native_total(neurons))
-        return slow
+            slow.start_total(neurons, self._native_total(neurons)[samples])
+        return Slow(samples, slow)
 
     def _kept(self, kept: Kept) -> dict[str, NDArray] | None:
         """State by name, `(batch, *shape)`; None before the first block."""
@@ -78,13 +90,15 @@ class RegionKernel(Kernel):
             state[name] = unpacked(values, kept.orders[name], kept.shapes[name])
         return state
 
-    def _run_natively(self, given: dict[int, Array], step: int, steps: int) -> list[Array] | None:
-        """One block, or None where some count does not fit a byte."""
+    def _run_natively(
+        self, given: dict[int, Array], step: int, steps: int
+    ) -> tuple[list[Array], NDArray]:
+        """One block, and which samples came through it: their counts fit a byte."""
         arrays = []
         for signal, counts in self._built.inputs:
             value = given[signal]
-            if counts and value.dtype != np.int8:
-                return None  # an earlier region is on the reference
+            if counts and value.dtype != np.int8:  # an earlier region is on the reference
+                return [], np.zeros(self._batch, bool)
             value = np.ascontiguousarray(value, np.int8 if counts else np.float64)
             arrays.append(value.reshape(*value.shape[:2], -1))
         outputs = [
@@ -98,14 +112,13 @@ class RegionKernel(Kernel):
         else:
             block, group = cut(self._built.step_bytes, self._batch, steps, threads)
         outcome = self._state.run(arrays, outputs, steps, block, group, threads, self._isa, step)
-        if outcome == 1:
-            return None
-        if outcome != 0:
+        if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
         shapes = [self._program.shapes[signal] for signal, _, _ in self._built.exports]
-        return [
+        shaped = [
             y.reshape(self._batch, steps, *shape) for y, shape in zip(outputs, shapes, strict=True)
         ]
+        return shaped, self._state.finished().astype(bool)
 
     def _unpacked(self, state: NDArray, op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
@@ -120,11 +133,13 @@ class RegionKernel(Kernel):
         return [self._total(op) for op in self._op.operators if isinstance(op, Neurons)]
 
     def _total(self, op: Neurons) -> NDArray:
-        if self._slow is None:
-            return self._native_total(op)
-        if op in self._built.totals:  # taken over: sums of rates depend on their order
-            return self._slow.total(op)
-        return self._native_total(op) + self._slow.total(op)
+        total = self._native_total(op)
+        for slow in self._slow:
+            if op in self._built.totals:  # taken over: sums of rates depend on their order
+                total[slow.samples] = slow.region.total(op)
+            else:
+                total[slow.samples] += slow.region.total(op)
+        return total
 
     def _native_total(self, op: Neurons) -> NDArray:
         if op in self._built.totals:

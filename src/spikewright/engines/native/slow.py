@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,3 +67,25 @@ class SlowRegion:
         """A population's summed outputs."""
         (total,) = self._kernels[op].totals()
         return np.asarray(total)
+
+
+class Slow(NamedTuple):
+    """Some samples of a batch, by number, on the reference engine."""
+
+    samples: NDArray
+    region: SlowRegion
+
+    def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
+        """Advance; `given` is of the whole batch, what is returned of these samples."""
+        chosen = {s: v if v.shape[0] == 1 else v[self.samples] for s, v in given.items()}
+        return self.region.run(chosen, step, steps)
+
+
+def joined(batch: int, made: Sequence[tuple[NDArray, list[Array]]]) -> list[Array]:
+    """Signals of the whole batch, float64, from those of some samples each."""
+    (_, first), *_ = made
+    whole = [np.empty((batch, *y.shape[1:])) for y in first]
+    for samples, outputs in made:
+        for y, part in zip(whole, outputs, strict=True):
+            y[samples] = part
+    return whole

@@ -1,6 +1,7 @@
 // One worker's part of a run: some samples, some steps, and the buffers between instructions.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Context {
     std::size_t first_sample = 0, samples = 0;  // of the batch
     std::size_t first_step = 0, steps = 0;      // of the run
     std::vector<Array<std::uint8_t>>* buffers = nullptr;
+    State* next = nullptr;     // of the group, from its first block of steps to its last
     void* frames = nullptr;    // of the instruction set: lists of events, shared by the team
     void* scratch = nullptr;   // of the instruction set: one per member
     std::size_t rank = 0, members = 1;
@@ -56,13 +58,13 @@ struct Context {
         double* to;
     };
     Kept memory(std::int32_t number, std::size_t sample) const {
-        State& s = *job->state;
+        const State& s = *job->state;
         const auto slot = std::size_t(number);
         const Memory& m = job->plan->memories[slot];
-        const std::size_t at = (first_sample + sample) * m.size;
-        double* next = s.next_memory[slot].data() + at;
-        if (first_step) return {next, next};
-        return {s.memory[slot].empty() ? m.start.data() : s.memory[slot].data() + at, next};
+        double* to = next->memory[slot].data() + sample * m.size;
+        if (first_step) return {to, to};
+        if (!s.started) return {m.start.data(), to};
+        return {s.memory[slot].data() + (first_sample + sample) * m.size, to};
     }
 
     struct Stretch {
@@ -77,15 +79,52 @@ struct Context {
         }
     };
     Stretch state(std::size_t population, std::size_t sample, std::size_t offset) const {
-        State& s = *job->state;
+        const State& s = *job->state;
         const Population& p = job->plan->populations[population];
-        const std::size_t at = (first_sample + sample) * p.state_size() + offset;
-        double* next = s.next_voltage[population].data() + at;
-        std::uint32_t* next_total = s.next_total[population].data() + at;
-        if (first_step) return {next, next, next_total, next_total};
-        if (s.voltage[population].empty()) return {p.start.data() + offset, next, nullptr, next_total};
-        return {s.voltage[population].data() + at, next, s.total[population].data() + at,
-                next_total};
+        const std::size_t there = sample * p.state_size() + offset;
+        double* voltage = next->voltage[population].data() + there;
+        std::uint32_t* total = next->total[population].data() + there;
+        if (first_step) return {voltage, voltage, total, total};
+        if (!s.started) return {p.start.data() + offset, voltage, nullptr, total};
+        const std::size_t here = (first_sample + sample) * p.state_size() + offset;
+        return {s.voltage[population].data() + here, voltage, s.total[population].data() + here,
+                total};
+    }
+
+    // The group has been through all steps: what it came to is its state.
+    void keep() const {
+        State& s = *job->state;
+        const auto put = [&](auto& to, auto& from, std::size_t size) {
+            if (samples == job->batch) return to.swap(from);
+            std::memcpy(to.data() + first_sample * size, from.data(),
+                        samples * size * sizeof(from[0]));
+        };
+        for (std::size_t i = 0; i < s.voltage.size(); ++i) {
+            const std::size_t size = job->plan->populations[i].state_size();
+            put(s.voltage[i], next->voltage[i], size);
+            put(s.total[i], next->total[i], size);
+        }
+        for (std::size_t i = 0; i < s.memory.size(); ++i)
+            put(s.memory[i], next->memory[i], job->plan->memories[i].size);
+        std::fill_n(s.finished.begin() + std::ptrdiff_t(first_sample), samples, 1);
+    }
+
+    // The group stays where it was, which is the beginning before a state has started.
+    void leave() const {
+        State& s = *job->state;
+        if (s.started) return;
+        for (std::size_t b = first_sample; b < first_sample + samples; ++b) {
+            for (std::size_t i = 0; i < s.voltage.size(); ++i) {
+                const Population& p = job->plan->populations[i];
+                const std::size_t size = p.state_size();
+                std::copy_n(p.start.data(), size, s.voltage[i].data() + b * size);
+                std::fill_n(s.total[i].data() + b * size, size, 0);
+            }
+            for (std::size_t i = 0; i < s.memory.size(); ++i) {
+                const Memory& m = job->plan->memories[i];
+                std::copy_n(m.start.data(), m.size, s.memory[i].data() + b * m.size);
+            }
+        }
     }
 };
 

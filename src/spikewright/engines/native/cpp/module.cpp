@@ -323,15 +323,8 @@ class Region {
 // State of a region for a batch. A run that fails leaves it as it was.
 class Running {
   public:
-    Running(const Region& region, std::size_t batch) : region_(&region), batch_(batch) {
-        const std::size_t count = region.plan.populations.size();
-        state_.voltage.resize(count);
-        state_.total.resize(count);
-        state_.next_voltage.resize(count);
-        state_.next_total.resize(count);
-        state_.memory.resize(region.plan.memories.size());
-        state_.next_memory.resize(region.plan.memories.size());
-    }
+    Running(const Region& region, std::size_t batch)
+        : region_(&region), batch_(batch), state_(region.plan, batch) {}
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
@@ -339,15 +332,6 @@ class Running {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
-        for (std::size_t i = 0; i < state_.next_total.size(); ++i) {
-            const std::size_t size = batch_ * region_->plan.populations[i].state_size();
-            if (state_.next_voltage[i].empty()) state_.next_voltage[i] = Array<double>::raw(size);
-            if (state_.next_total[i].empty()) state_.next_total[i] = Array<std::uint32_t>::raw(size);
-        }
-        for (std::size_t i = 0; i < state_.next_memory.size(); ++i)
-            if (state_.next_memory[i].empty())
-                state_.next_memory[i] =
-                    Array<double>::raw(batch_ * region_->plan.memories[i].size);
         Job job{&region_->plan, &state_, {}, {}, batch_, steps, std::min(block, steps),
                 std::min(group, batch_), threads, first};
         for (const Taken& array : inputs) job.inputs.push_back(input(array, steps));
@@ -363,12 +347,13 @@ class Running {
             });
         }
         if (PyErr_Occurred()) throw nb::python_error();
-        if (outcome == Outcome::done) {
-            std::swap(state_.voltage, state_.next_voltage);
-            std::swap(state_.total, state_.next_total);
-            std::swap(state_.memory, state_.next_memory);
-        }
         return int(outcome);
+    }
+
+    // `(batch,)`: which samples the last run has brought through all its steps.
+    nb::object finished() {
+        return nb::cast(nb::ndarray<nb::numpy, std::uint8_t>(state_.finished.data(), {batch_}),
+                        nb::rv_policy::copy);
     }
 
     // `(batch, pixels, padded)`; None before the first run.
@@ -378,7 +363,7 @@ class Running {
     // `(batch, size)`; None before the first run.
     nb::object memory(std::size_t number) {
         Array<double>& values = state_.memory.at(number);
-        if (values.empty()) return nb::none();
+        if (!state_.started) return nb::none();
         const std::size_t size = region_->plan.memories[number].size;
         return nb::cast(nb::ndarray<nb::numpy, double>(values.data(), {batch_, size}),
                         nb::rv_policy::copy);
@@ -401,7 +386,7 @@ class Running {
 
     template <class T>
     nb::object view(Array<T>& values, std::size_t population) {
-        if (values.empty()) return nb::none();
+        if (!state_.started) return nb::none();
         const Population& p = region_->plan.populations[population];
         return nb::cast(nb::ndarray<nb::numpy, T>(values.data(), {batch_, p.pixels, p.padded}),
                         nb::rv_policy::copy);
@@ -441,6 +426,7 @@ NB_MODULE(_kernels, m) {
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
         .def("run", &Running::run)
+        .def("finished", &Running::finished)
         .def("voltage", &Running::voltage)
         .def("total", &Running::total)
         .def("memory", &Running::memory);

@@ -134,13 +134,23 @@ struct Output {
     std::size_t size;
 };
 
-// State of one execution: `(batch, state_size)` per population. A run reads `voltage` and `total` and
-// writes `next`, so that a run that cannot be finished leaves the state as it was. Before the first
-// run the former are empty: every sample starts from the population's `start` and from zero.
+// State of some samples: `(batch, state_size)` per population, `(batch, size)` per memory. Until it has
+// `started` it is not set: every sample is at its population's `start`, and has no spikes so far.
 struct State {
-    std::vector<Array<double>> voltage, next_voltage;
-    std::vector<Array<std::uint32_t>> total, next_total;
-    std::vector<Array<double>> memory, next_memory;  // `(batch, size)` per memory
+    std::vector<Array<double>> voltage;
+    std::vector<Array<std::uint32_t>> total;
+    std::vector<Array<double>> memory;
+    bool started = false;
+    // Which samples the last run has brought through all its steps; others are where they were.
+    std::vector<std::uint8_t> finished;
+
+    State(const Plan& plan, std::size_t batch) : finished(batch) {
+        for (const Population& p : plan.populations) {
+            voltage.push_back(Array<double>::raw(batch * p.state_size()));
+            total.push_back(Array<std::uint32_t>::raw(batch * p.state_size()));
+        }
+        for (const Memory& m : plan.memories) memory.push_back(Array<double>::raw(batch * m.size));
+    }
 };
 
 struct Job {

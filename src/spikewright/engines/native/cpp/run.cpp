@@ -12,10 +12,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What a team shares: buffers and lists of events.
+// What a team shares: buffers, lists of events, and the state that its group comes to. `outcome` is the
+// group's.
 struct Bench {
     Bench(const Job& job, const Kernels& kernels)
-        : kernels(kernels), frames(kernels.make_frames(job.group * job.block)) {
+        : kernels(kernels),
+          frames(kernels.make_frames(job.group * job.block)),
+          next(*job.plan, job.group) {
         for (const Buffer& b : job.plan->buffers)
             buffers.emplace_back(job.group * job.block * b.bytes());
     }
@@ -25,6 +28,8 @@ struct Bench {
     const Kernels& kernels;
     void* frames;
     std::vector<Array<std::uint8_t>> buffers;
+    State next;
+    std::atomic<int> outcome{int(Outcome::done)};
 };
 
 class Runner {
@@ -33,6 +38,7 @@ class Runner {
         : job_(job), kernels_(kernels), interrupted_(interrupted) {}
 
     Outcome run() {
+        std::ranges::fill(job_.state->finished, 0);
         const std::size_t groups = (job_.batch + job_.group - 1) / job_.group;
         const std::size_t threads = job_.threads;
         if (threads <= 1 || groups >= threads) {
@@ -50,7 +56,9 @@ class Runner {
             });
         }
         if (failure_) std::rethrow_exception(failure_);
-        return Outcome(outcome_.load());
+        if (stopped_) return Outcome::interrupted;
+        job_.state->started = true;
+        return overflown_ ? Outcome::too_many_spikes : Outcome::done;
     }
 
   private:
@@ -62,7 +70,7 @@ class Runner {
         } catch (...) {
             const std::lock_guard lock(mutex_);
             failure_ = std::current_exception();
-            outcome_ = int(Outcome::interrupted);
+            stopped_ = true;
         }
     }
 
@@ -77,7 +85,7 @@ class Runner {
         for (std::thread& thread : others) thread.join();
     }
 
-    // All blocks of time of one group; returns whether to go on.
+    // All blocks of time of one group; returns whether to go on with another.
     bool work(Bench& bench, std::size_t group, bool asks, std::size_t rank, std::size_t members,
               std::barrier<>* barrier) {
         std::unique_ptr<void, void (*)(void*)> scratch(kernels_.make_scratch(),
@@ -87,12 +95,14 @@ class Runner {
         c.first_sample = group * job_.group;
         c.samples = std::min(job_.group, job_.batch - c.first_sample);
         c.buffers = &bench.buffers;
+        c.next = &bench.next;
         c.frames = bench.frames;
         c.scratch = scratch.get();
         c.rank = rank;
         c.members = members;
-        c.outcome = &outcome_;
-        for (c.first_step = 0; c.first_step < job_.steps; c.first_step += job_.block) {
+        c.outcome = &bench.outcome;
+        bool fits = true;
+        for (; fits && c.first_step < job_.steps; c.first_step += job_.block) {
             c.steps = std::min(job_.block, job_.steps - c.first_step);
             for (const Instruction& op : job_.plan->instructions) {
                 guarded([&] { kernels_.list(c, op); });
@@ -102,24 +112,35 @@ class Runner {
             }
             if (asks) ask();
             if (barrier) barrier->arrive_and_wait();  // all see the same outcome
-            if (outcome_.load() != int(Outcome::done)) return false;
+            const bool stopped = stopped_.load();
+            fits = bench.outcome.load() == int(Outcome::done);
             if (barrier) barrier->arrive_and_wait();  // before the next block changes it
+            if (stopped) return false;
         }
+        if (rank == 0) finish(c, bench, fits);
+        if (barrier) barrier->arrive_and_wait();
         return true;
+    }
+
+    void finish(const Context& c, Bench& bench, bool fits) {
+        if (fits) return c.keep();
+        c.leave();
+        overflown_ = true;
+        bench.outcome = int(Outcome::done);  // of the next group
     }
 
     void ask() {
         const auto now = Clock::now();
         if (now - asked_ < std::chrono::milliseconds(100)) return;
         asked_ = now;
-        if (interrupted_()) outcome_ = int(Outcome::interrupted);
+        if (interrupted_()) stopped_ = true;
     }
 
     const Job& job_;
     const Kernels& kernels_;
     const std::function<bool()>& interrupted_;
     std::atomic<std::size_t> next_{0};
-    std::atomic<int> outcome_{int(Outcome::done)};
+    std::atomic<bool> stopped_{false}, overflown_{false};
     std::exception_ptr failure_;
     std::mutex mutex_;
     Clock::time_point asked_ = Clock::now();

@@ -7,6 +7,8 @@
 
 namespace spikewright {
 
+// A group of samples with a count that outgrows a byte stays where it was, the others go on to the end.
+// After an interruption some samples have been through the run and some have not.
 // `interrupted` is asked from the calling thread, some ten times a second.
 Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted);
 
