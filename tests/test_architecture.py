@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "_windows": set(),
-    "_equations": set(),
+    "_equations": {"_windows"},
     "_optional": {"errors"},
     "_storage": {"errors"},
     "_progress": {"errors", "_optional"},

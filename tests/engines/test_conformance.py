@@ -13,11 +13,13 @@ from spikewright import engines
 from spikewright.engines.base import DelayedKernel, Kernel
 from spikewright.engines.program import Linear, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.network import FUNCTIONS
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS
 from spikewright.testing.engines import (
     EngineSuite,
+    function_examples,
     neuron_type_examples,
     synapse_examples,
     transform_examples,
@@ -82,16 +84,20 @@ def test_the_suite_takes_an_engine_itself_and_finds_faults() -> None:
 
 
 def test_every_registered_class_has_an_example() -> None:
-    """A neuron type, synapse or transform cannot be registered without being tested."""
+    """A neuron type, function, synapse or transform is not registered without being tested."""
     types = {type(e.neuron_type).__name__ for e in neuron_type_examples()}
     synapses = {type(e.synapse).__name__ for e in synapse_examples()}
     transforms = {type(e.transform).__name__ for e in transform_examples()}
+    functions = {type(e.function).__name__ for e in function_examples()}
     assert types >= set(NEURON_TYPES)
+    assert functions == set(FUNCTIONS)
     assert synapses >= set(SYNAPSES)
     assert transforms >= set(TRANSFORMS)
 
 
-@pytest.mark.parametrize("examples", [neuron_type_examples, synapse_examples, transform_examples])
+@pytest.mark.parametrize(
+    "examples", [neuron_type_examples, function_examples, synapse_examples, transform_examples]
+)
 def test_examples_have_names_of_their_own(examples: object) -> None:
     """Names identify examples, and a second call gives the same ones."""
     first, second = examples(), examples()  # type: ignore[operator]

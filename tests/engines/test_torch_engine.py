@@ -16,7 +16,7 @@ from spikewright._windows import Windows
 from spikewright.engines import Engine, Execution, Precision, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine
-from spikewright.network.functions import MaxPool
+from spikewright.network import MaxPool
 from spikewright.testing.mixed import MixedNetwork
 from spikewright.testing.modelling import (
     NeuronExample,

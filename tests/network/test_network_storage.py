@@ -19,6 +19,7 @@ from spikewright.network import load, save, storage
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Transform
 from spikewright.testing.engines import (
+    function_examples,
     neuron_type_examples,
     synapse_examples,
     transform_examples,
@@ -53,6 +54,12 @@ def rich_network() -> sw.Network:
             end = sw.Node(size_in=shape)
             sw.Connection(source, end, 0.002, transform_example.transform)
             sw.Probe(end, "input", sample_every=0.002)
+        for function_example in function_examples():
+            source = sw.Node(rng.standard_normal(function_example.shape))
+            for function in (function_example.function, function_example.accumulating()):
+                computed = sw.Node(function, size_in=function_example.shape)
+                sw.Connection(source, computed, None)
+                sw.Probe(computed)
         with sw.Network(label="inner", seed=7):
             drawn = sw.Ensemble(
                 6, neuron_type=sw.SpikingRectifiedLinear(), max_rates=np.full(6, 300.0), seed=3

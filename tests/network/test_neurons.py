@@ -11,9 +11,12 @@ import pytest
 from driving import drive, spike_steps
 
 import spikewright as sw
+from spikewright._equations import CURVES
 from spikewright.errors import BuildError, NetworkError
+from spikewright.graph.layers import Activation
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, TOLERANCE, register
 from spikewright.testing.engines import neuron_type_examples
+from spikewright.testing.layers import CURVE_PARAMETERS
 
 MILLISECOND = 0.001
 
@@ -202,10 +205,13 @@ def test_rate_functions(neuron_type: sw.NeuronType, expected: Any) -> None:
 
 @pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda e: e.id)
 def test_rates_are_finite_for_any_current(example: Any) -> None:
-    """Far from threshold, at it and at both ends no rate is NaN or infinite; signs are declared."""
+    """Far from threshold, at it and at both ends no rate is NaN or infinite; signs are declared.
+
+    A guarded type says that its function is not defined everywhere, or is steep.
+    """
     currents = np.array([-1e30, -1e4, -1.0, -0.0, 0.0, 1e-300, 1.0, 1.0 + 1e-15, 50.0, 1e30])
     rates = example.neuron_type.rates(NUMPY_RATES, currents)
-    assert np.all(np.isfinite(rates))
+    assert np.all(np.isfinite(rates)) or example.neuron_type.guarded
     if not example.neuron_type.negative:
         assert np.all(rates >= 0)
 
@@ -234,6 +240,15 @@ def test_rates_are_finite_for_any_current(example: Any) -> None:
         (lambda: sw.Tanh(1.0, -2.0), r"Tanh.amplitude"),
         (lambda: sw.Softplus(0.0), r"Softplus.amplitude"),
         (lambda: sw.ClippedReLU(0.0), r"ClippedReLU.max_value"),
+        (lambda: sw.Elementwise("foo"), r"Elementwise: 'foo' is unknown; known are abs"),
+        (lambda: sw.Elementwise("gelu", amplitude=0.0), r"Elementwise.amplitude .* 0.0"),
+        (lambda: sw.Elementwise("gelu", (("a", 1.0),)), r"'gelu' has no parameter \['a'\]"),
+        (lambda: sw.Elementwise("power"), r"'power' needs a value for \['exponent'\]"),
+        (lambda: sw.Elementwise.of("elu", alpha=math.nan), r"\(name, number\) pairs"),
+        (lambda: sw.Elementwise("elu", 3), r"\(name, number\) pairs, got 3"),  # type: ignore[arg-type]
+        (lambda: sw.ParametricReLU(np.array(math.inf)), r"ParametricReLU.slope holds"),
+        (lambda: sw.ParametricReLU("a"), r"ParametricReLU.slope must be numbers, got 'a'"),
+        (lambda: sw.SignedIntegrateAndFire(0.0), r"SignedIntegrateAndFire.amplitude"),
         (lambda: sw.RegularSpiking(sw.LIF()), r"RegularSpiking.base_type must be a rate type"),
         (lambda: sw.RunningMeanSpiking("relu"), r"RunningMeanSpiking.base_type .* 'relu'"),
         (lambda: sw.StochasticSpiking(sw.Tanh(), 0.0), r"StochasticSpiking.amplitude"),
@@ -251,3 +266,51 @@ def test_registering_a_name_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="'LIF' is registered already"):
         register(type("LIF", (sw.LIF,), {}))
     assert NEURON_TYPES["LIF"] is sw.LIF
+
+
+# Elementwise functions by name
+
+
+@pytest.mark.parametrize("name", sorted(CURVES))
+def test_every_elementwise_function_is_a_rate_type(name: str) -> None:
+    """`Elementwise` answers with the function that the graph's activation of that name is."""
+    parameters = CURVE_PARAMETERS.get(name, {})
+    x = np.random.default_rng(0).uniform(0.1, 4.0, (3, 5))
+    x = x if CURVES[name].domain == "above zero" else x - 2.0
+    wanted = Activation(name, parameters).evaluate(x)
+
+    neuron_type = sw.Elementwise.of(name, **parameters)
+    np.testing.assert_array_equal(neuron_type.rates(NUMPY_RATES, x), wanted)
+    assert hash(neuron_type) == hash(sw.Elementwise.of(name, **parameters))
+
+
+def test_a_signed_neuron_sends_what_arrives() -> None:
+    """Spikes of either sign sum to the charge, to within one spike, at every step."""
+    currents = np.random.default_rng(0).normal(0.0, 4000.0, (200, 8))
+    found = drive(sw.SignedIntegrateAndFire(), currents, start=np.full(8, 0.5)).counts
+    assert found is not None and found.min() < 0
+    apart = np.cumsum(found, axis=0) - MILLISECOND * np.cumsum(currents, axis=0)
+    assert np.abs(apart).max() <= 0.5 + 1e-9
+
+
+def test_slopes_of_their_own_for_every_neuron() -> None:
+    """`slope` broadcasts to the population; two types are equal where their slopes are."""
+    slope = np.array([0.5, -0.25, 0.0])
+    currents = np.array([-2.0, -2.0, -2.0])
+    assert drive(sw.ParametricReLU(slope), currents).output[0].tolist() == [-1.0, 0.5, 0.0]
+    assert sw.ParametricReLU(slope) == sw.ParametricReLU(slope.copy())
+    assert sw.ParametricReLU(slope) != sw.ParametricReLU(slope[:2])
+
+
+@pytest.mark.parametrize("name", ["log", "sqrt", "reciprocal", "exp"])
+def test_nothing_is_sent_while_the_function_is_out_of_reach(name: str) -> None:
+    """NaN, infinity and a million spikes away: held, and made up for when the mean has settled."""
+    currents = np.full((1000, 1), 2.0)
+    currents[0], currents[1] = (800.0, 0.0) if name == "exp" else (0.0, 0.0)
+    found = drive(sw.RunningMeanSpiking(sw.Elementwise(name)), currents, scale=100.0)
+    mean = float(currents.mean())
+    wanted = sw.Elementwise(name).rates(NUMPY_RATES, np.array(mean))
+
+    assert found.output[0, 0] == 0.0
+    assert np.all(np.isfinite(found.output))
+    assert abs(found.output.mean() - float(wanted)) <= 0.011

@@ -20,13 +20,17 @@ class Curve:
     """An elementwise function `f(xp, x, **parameters)`.
 
     `defaults` holds every parameter, with None for one that must be given. `negative` says whether
-    values may be below zero. Outside its `domain` the function is NaN or infinite.
+    values may be below zero. Outside its `domain` the function is NaN or infinite. A `steep`
+    function grows beyond all bounds within the range of a spike's height. One that `jumps` is not
+    continuous.
     """
 
     function: Callable[..., Array]
     defaults: Mapping[str, float | None] = field(default_factory=dict)
     negative: bool = True
     domain: Domain = "all"
+    steep: bool = False
+    jumps: bool = False
 
     def problem(self, parameters: Mapping[str, float]) -> str | None:
         """What is wrong with a set of parameters, or None."""
@@ -49,14 +53,20 @@ _Function = Callable[..., Array]
 
 
 def curve(
-    name: str, negative: bool = True, domain: Domain = "all", **defaults: float | None
+    name: str,
+    negative: bool = True,
+    domain: Domain = "all",
+    steep: bool = False,
+    jumps: bool = False,
+    **defaults: float | None,
 ) -> Callable[[_Function], _Function]:
     """Decorator: make `f(xp, x, **parameters)` an elementwise function known by its name."""
 
     def register(function: _Function) -> _Function:
         if name in _registry:
             raise ValueError(f"an elementwise function named {name!r} is registered already")
-        _registry[name] = Curve(function, MappingProxyType(defaults), negative, domain)
+        parameters = MappingProxyType(defaults)
+        _registry[name] = Curve(function, parameters, negative, domain, steep, jumps)
         return function
 
     return register
@@ -107,7 +117,7 @@ def absolute(xp: Any, x: Array) -> Array:
     return xp.abs(x)
 
 
-@curve("threshold", threshold=None, value=0.0, negative_slope=0.0, maximum=math.inf)
+@curve("threshold", jumps=True, threshold=None, value=0.0, negative_slope=0.0, maximum=math.inf)
 def threshold(
     xp: Any, x: Array, threshold: float, value: float, negative_slope: float, maximum: float
 ) -> Array:
@@ -115,7 +125,7 @@ def threshold(
     return xp.where(x > threshold, xp.minimum(x, maximum), value + negative_slope * (x - threshold))
 
 
-@curve("hardshrink", threshold=0.5)
+@curve("hardshrink", jumps=True, threshold=0.5)
 def hardshrink(xp: Any, x: Array, threshold: float) -> Array:
     """`x` where `|x| > threshold`, else 0."""
     return xp.where(xp.abs(x) > threshold, x, 0.0 * x)
@@ -229,7 +239,7 @@ def selu(xp: Any, x: Array, alpha: float, scale: float) -> Array:
 # --- arithmetic -----------------------------------------------------------------------------------
 
 
-@curve("exp", negative=False)
+@curve("exp", negative=False, steep=True)
 def exp(xp: Any, x: Array) -> Array:
     """`exp(x)`."""
     return xp.exp(x)
@@ -260,7 +270,7 @@ def sparse_plus(xp: Any, x: Array) -> Array:
     return 0.25 * inner * inner + xp.maximum(x - 1.0, 0.0)
 
 
-@curve("square", negative=False)
+@curve("square", negative=False, steep=True)
 def square(xp: Any, x: Array) -> Array:
     """`x^2`."""
     return x * x
@@ -278,13 +288,13 @@ def log(xp: Any, x: Array) -> Array:
     return xp.log(x)
 
 
-@curve("power", domain="above zero", exponent=None)
+@curve("power", domain="above zero", steep=True, exponent=None)
 def power(xp: Any, x: Array, exponent: float) -> Array:
     """`x^exponent`; for a whole exponent of any `x`."""
     return xp.power(x, exponent)
 
 
-@curve("reciprocal", domain="not zero")
+@curve("reciprocal", domain="not zero", steep=True)
 def reciprocal(xp: Any, x: Array) -> Array:
     """`1 / x`."""
     return 1.0 / x

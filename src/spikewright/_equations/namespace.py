@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._windows import Windows, channels_last, restore_channels
+
 # Rational approximations of erf on [0, 0.46875] and of exp(x^2) erfc(x) beyond, to the precision of
 # float64: W. J. Cody, Math. Comp. 23 (1969) 631-637. Highest power first.
 _ERF_TOP = (
@@ -48,10 +50,49 @@ def erf(x: NDArray) -> NDArray:
     return np.where(magnitude <= _ERF_SPLIT, inner, outer)
 
 
+def _over_axes(reduce: Callable[..., NDArray]) -> Callable[..., NDArray]:
+    """A reduction whose order of summation depends on a sample's shape alone.
+
+    NumPy's order depends on how an array lies in memory; here the axes that vanish are made the
+    last, one block of memory for each value that is left.
+    """
+
+    def reduced(x: NDArray, axis: int | tuple[int, ...], keepdims: bool = False) -> NDArray:
+        axes = {a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+        kept = [a for a in range(x.ndim) if a not in axes]
+        moved = np.ascontiguousarray(x.transpose(*kept, *sorted(axes)))
+        left = moved.shape[: len(kept)]
+        value: NDArray = reduce(moved.reshape(*left, -1), axis=-1)
+        if not keepdims:
+            return value
+        return value.reshape([1 if a in axes else n for a, n in enumerate(x.shape)])
+
+    return reduced
+
+
 class NumpyFunctions:
-    """NumPy's functions under their own names, and `erf`."""
+    """NumPy's functions under their own names, `erf`, and reductions in a fixed order.
+
+    Every function gives a sample the same value whatever batch it lies in.
+    """
 
     erf = staticmethod(erf)
+    sum, mean, amax = (staticmethod(_over_axes(f)) for f in (np.sum, np.mean, np.max))
+
+    @staticmethod
+    def constant(array: NDArray) -> NDArray:
+        """A NumPy array is one of this library already."""
+        return array
+
+    @staticmethod
+    def max_pool(x: NDArray, windows: Windows, last: bool) -> NDArray:
+        """Maximum over sliding windows of the trailing axes, `last` saying where channels are."""
+        rank = len(windows.size) + 1
+        lead, shape = x.shape[:-rank], x.shape[-rank:]
+        flat = channels_last(x.reshape(-1, *shape), last)
+        y = np.maximum.reduce([view for _, view in windows.taps(flat, value=-np.inf)])
+        y = restore_channels(y, last)
+        return y.reshape(*lead, *y.shape[1:])
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(np, name)

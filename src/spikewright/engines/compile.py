@@ -47,6 +47,7 @@ from spikewright.network.transforms import (
     Shape,
     Slice,
     SumPool,
+    Take,
     Transform,
 )
 
@@ -356,7 +357,7 @@ class _Compiler:
 
 def _carries(transform: Transform) -> float | None:
     """What a transform multiplies a count's factor by if it only moves and adds values, or None."""
-    if isinstance(transform, Reshape | Permute | Slice | Place):
+    if isinstance(transform, Reshape | Permute | Slice | Place | Take):
         return 1.0
     if isinstance(transform, SumPool) and transform.factor.ndim == 0 and transform.factor != 0:
         return float(transform.factor)

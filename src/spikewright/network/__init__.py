@@ -1,11 +1,12 @@
 """Networks over time, in the words that Nengo's users know. A description holds no run state."""
 
-from spikewright.network import neurons, synapses, transforms
+from spikewright.network import neurons, node_functions, synapses, transforms
 from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
-from spikewright.network.functions import FUNCTIONS, MaxPool, NodeFunction
+from spikewright.network.functions import FUNCTIONS, NodeFunction
 from spikewright.network.network import Network
 from spikewright.network.node import Node
+from spikewright.network.node_functions import MaxPool
 from spikewright.network.probe import Probe
 from spikewright.network.storage import load, save
 from spikewright.network.view import ObjView
@@ -24,6 +25,7 @@ __all__ = [
     "input_shape",
     "load",
     "neurons",
+    "node_functions",
     "output_shape",
     "save",
     "synapses",

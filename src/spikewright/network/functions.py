@@ -1,58 +1,133 @@
-"""Functions that nodes apply to their input at every step, vectorised over samples.
+"""What a node's function is: of its input at every step, or of its running means.
 
-A node may also hold any Python callable; these are the ones that the converter needs, known to
-files and to engines.
+A node may also hold any Python callable; these are data, known to files and to engines.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
-from spikewright._windows import Windows, join_shape, split_shape
+import numpy as np
+
 from spikewright.errors import NetworkError
-from spikewright.network.geometry import check_windows
-from spikewright.network.shapes import Shape
+from spikewright.network.geometry import whole_numbers
+from spikewright.network.shapes import Shape, as_shape, is_number
+
+Array = Any  # an array of whatever library the engine computes with
+
+_registry: dict[str, type[NodeFunction]] = {}
+FUNCTIONS = MappingProxyType(_registry)
+"""Every node function by name (read only)."""
 
 
 class NodeFunction(ABC):
-    """A function of a node's input; `accumulates` functions keep running sums."""
+    """A function `f` of a node's input, vectorised over samples and steps.
+
+    Without `accumulate` it is applied to the present values. With it the node passes on
+    `t f(m_t) - (t-1) f(m_(t-1))`, `m_t` the running mean of its input until step `t`: what it has
+    sent is `t f(m_t)`, so that its time mean is exactly `f` of the means of its inputs (expectation
+    compensation, Huang et al. 2024, arXiv:2406.03470). For a `homogeneous` function, `f(c x) =
+    c f(x)` for `c > 0`, that is the increase of `f` of the running sums. While `f` is not finite
+    (nothing has arrived yet at a divisor), nothing is sent.
+    """
+
+    homogeneous: ClassVar[bool] = False
+    accumulate: bool
 
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of the value for an input of `shape`; raises `NetworkError` if it does not fit."""
 
+    @abstractmethod
+    def apply(self, xp: Any, x: Array) -> Array:
+        """The value for inputs `(..., *shape)`, with the array functions of `xp`."""
+
+
+T = TypeVar("T", bound=type[NodeFunction])
+
+
+def register(cls: T) -> T:
+    """Class decorator: make a node function known to files and to engines' tests."""
+    if cls.__name__ in _registry:
+        raise ValueError(f"a node function named {cls.__name__!r} is registered already")
+    _registry[cls.__name__] = cls
+    return cls
+
+
+def negative_axes(kind: str, axes: Any) -> tuple[int, ...]:
+    """Axes counted from the end, one or more, each once; raises `NetworkError` naming `kind`."""
+    counted = whole_numbers(f"{kind}.axes, counted from the end,", (-a for a in axes), 1)
+    if not counted or len(set(counted)) < len(counted):
+        raise NetworkError(f"{kind}.axes must be different axes, one or more, got {axes!r}")
+    return tuple(sorted(-a for a in counted))
+
+
+def check_axes(kind: str, axes: tuple[int, ...], shape: Shape) -> None:
+    """Raise `NetworkError` unless an input of `shape` has these (negative) axes."""
+    if min(axes) < -len(shape):
+        raise NetworkError(f"{kind}: axes {axes} do not exist in an input of shape {shape}")
+
+
+def check_epsilon(kind: str, epsilon: float) -> None:
+    """Raise `NetworkError` unless `epsilon` is a number from 0."""
+    if not (is_number(epsilon) and epsilon >= 0):
+        raise NetworkError(f"{kind}.epsilon must be 0 or more, got {epsilon!r}")
+
 
 @dataclass(frozen=True)
-class MaxPool(NodeFunction):
-    """Maximum over sliding windows.
+class OfSeveral(NodeFunction):
+    """A function of several arrays of `shapes`, which lie one after the other in a flat input."""
 
-    With `accumulate` it passes on `max_i X_i(t) - max_i X_i(t-1)`, `X` the running sums of its
-    inputs: what it has sent until `t` is the maximum of the sums, so its time mean is exactly the
-    maximum of its inputs' time means.
-    """
-
-    windows: Windows
-    channels_last: bool = False
+    shapes: tuple[Shape, ...]
     accumulate: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "windows", check_windows("MaxPool", self.windows))
+        kind = type(self).__name__
+        shapes = tuple(as_shape(shape, f"{kind}.shapes", empty=False) for shape in self.shapes)
+        object.__setattr__(self, "shapes", shapes)
+        if not shapes:
+            raise NetworkError(f"{kind}.shapes must name one input or more")
+        self.value_shape()
+
+    @abstractmethod
+    def value_shape(self) -> Shape:
+        """Shape of the value; raises `NetworkError` where the inputs' shapes do not fit."""
+
+    @property
+    def size_in(self) -> int:
+        """Number of values of all inputs."""
+        return sum(map(math.prod, self.shapes))
 
     def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != len(self.windows.size) + 1:
+        if shape != (self.size_in,):
             raise NetworkError(
-                f"MaxPool: {len(self.windows.size)}-D windows do not fit an input of shape {shape}"
+                f"{type(self).__name__}: inputs of shapes {self.shapes} are {self.size_in} values "
+                f"one after the other, got an input of shape {shape}"
             )
-        spatial, channels = split_shape(shape, self.channels_last)
-        extent = self.windows.output_extent(spatial)
-        if min(extent) <= 0:
-            raise NetworkError(f"MaxPool: the window is larger than its padded input {shape}")
-        if not self.windows.all_see_input(spatial):
-            raise NetworkError(f"MaxPool: some windows over {shape} see padding alone")
-        return join_shape(extent, channels, self.channels_last)
+        return self.value_shape()
+
+    def parts(self, x: Array) -> list[Array]:
+        """The arrays in `(..., size_in)`, their ranks made equal by axes of one in front."""
+        rank = max(map(len, self.shapes))
+        lead = tuple(x.shape[:-1])
+        found, start = [], 0
+        for shape in self.shapes:
+            stop = start + math.prod(shape)
+            wide = (1,) * (rank - len(shape)) + shape
+            found.append(x[..., start:stop].reshape(*lead, *wide))
+            start = stop
+        return found
 
 
-FUNCTIONS = MappingProxyType({c.__name__: c for c in (MaxPool,)})
-"""Every node function by name."""
+def broadcast_shape(kind: str, shapes: tuple[Shape, ...]) -> Shape:
+    """The shape that all broadcast to; raises `NetworkError` where there is none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise NetworkError(
+            f"{kind}: inputs of shapes {shapes} do not broadcast to one shape"
+        ) from None

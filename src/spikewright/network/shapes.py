@@ -49,6 +49,12 @@ def is_number(value: Any) -> bool:
     return real and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
+def is_real_number(value: Any) -> bool:
+    """Whether a value is a real number, infinite ones too (and no truth value)."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool) and not np.isnan(value)
+
+
 def as_real(value: Any) -> NDArray:
     """Values as a float64 array; `TypeError` or `ValueError` unless they are real numbers."""
     given = np.asarray(value)

@@ -11,19 +11,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._equations import CURVES
 from spikewright._windows import Windows
 from spikewright.network.neurons import (
     LIF,
     ClippedReLU,
+    Elementwise,
     IntegrateAndFire,
     LeakyReLU,
     LIFRate,
     NeuronType,
+    ParametricReLU,
     PoissonSpiking,
     RectifiedLinear,
     RegularSpiking,
     RunningMeanSpiking,
     Sigmoid,
+    SignedIntegrateAndFire,
     Softplus,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
@@ -44,8 +48,10 @@ from spikewright.network.transforms import (
     Slice,
     Sparse,
     SumPool,
+    Take,
     Transform,
 )
+from spikewright.testing.layers import CURVE_PARAMETERS
 
 IMAGE: Shape = (4, 7, 6)
 """Channels, height, width of most examples: sizes that differ, so that swapped axes show."""
@@ -74,7 +80,12 @@ class NeuronExample(NamedTuple):
 
 def neuron_type_examples() -> list[NeuronExample]:
     """At least one example of every registered neuron type."""
-    return [*_linear_neurons(), *_curved_neurons(), *_wrapped_neurons()]
+    return [
+        *_linear_neurons(),
+        *_curved_neurons(),
+        *_wrapped_neurons(),
+        *_named_neurons(),
+    ]
 
 
 def _linear_neurons() -> Iterator[NeuronExample]:
@@ -89,9 +100,27 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("integrate-and-fire-cap", IntegrateAndFire(max_spikes_per_step=1))
     both = IntegrateAndFire(voltage_floor=2.0, max_spikes_per_step=2)
     yield NeuronExample("integrate-and-fire-floor-cap", both, scale=2.0)
+    yield NeuronExample("signed", SignedIntegrateAndFire())
+    yield NeuronExample("signed-amplitude-scale", SignedIntegrateAndFire(0.5), scale=4.0)
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)
+
+
+def _named_neurons() -> Iterator[NeuronExample]:
+    """Every elementwise function that is defined everywhere, as rates; some of them as spikes."""
+    for function, curve in CURVES.items():
+        if curve.domain == "all":
+            base = Elementwise.of(function, **CURVE_PARAMETERS.get(function, {}))
+            yield NeuronExample(f"elementwise-{function}", base, exact=False)
+    for function in ("gelu", "square", "softsign"):
+        spiking = RunningMeanSpiking(Elementwise.of(function))
+        yield NeuronExample(f"running-mean-{function}", spiking, scale=16.0, exact=False)
+    far = RunningMeanSpiking(Elementwise.of("log"))  # of currents where there is none
+    yield NeuronExample("running-mean-log", far, scale=16.0, exact=False)
+    slopes = ParametricReLU(np.array(-0.25))  # of any shape; a population fixes it
+    yield NeuronExample("parametric-relu", slopes)
+    yield NeuronExample("running-mean-parametric-relu", RunningMeanSpiking(slopes), scale=4.0)
 
 
 def _curved_neurons() -> Iterator[NeuronExample]:
@@ -227,6 +256,8 @@ def _layout(rng: np.random.Generator) -> Iterator[TransformExample]:
     yield TransformExample("slice", Slice(((0, 4, 2), (2, 7, 1), (5, 6, 1))), IMAGE)
     place = Place(((1, 9, 2), (0, 7, 1), (3, 9, 1)), (9, 8, 9))
     yield TransformExample("place", place, IMAGE)
+    yield TransformExample("take", Take(np.array([6, 0, 0, 3, 1]), 1), IMAGE)
+    yield TransformExample("take-first", Take(np.array([2]), 0), IMAGE)
     weighted = Dense(rng.standard_normal((3, 168)))
     chain = Chain((Permute((1, 2, 0)), Reshape((168,)), weighted))
     yield TransformExample("chain", chain, IMAGE)

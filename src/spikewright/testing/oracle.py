@@ -5,6 +5,7 @@ Written as the equations read, entry by entry and step by step, without any of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from spikewright.network.transforms import (
     Slice,
     Sparse,
     SumPool,
+    Take,
     Transform,
 )
 
@@ -121,6 +123,12 @@ def _slice(t: Slice, x: NDArray, y: NDArray) -> None:
         y[index] = x[tuple(range(*r)[i] for r, i in zip(t.ranges, index, strict=True))]
 
 
+def _take(t: Take, x: NDArray, y: NDArray) -> None:
+    for index in np.ndindex(y.shape):
+        before, at, after = index[: t.axis], index[t.axis], index[t.axis + 1 :]
+        y[index] = x[(*before, int(t.indices[at]), *after)]
+
+
 def _place(t: Place, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(x.shape):
         y[tuple(range(*r)[i] for r, i in zip(t.ranges, index, strict=True))] = x[index]
@@ -136,6 +144,7 @@ _APPLY: dict[type[Transform], Callable[[Any, NDArray, NDArray], None]] = {
     Reshape: _reshape,
     Permute: _permute,
     Slice: _slice,
+    Take: _take,
     Place: _place,
 }
 
@@ -188,11 +197,13 @@ def _integrate(
 
 _NAMESPACE: Any = SimpleNamespace(
     integrate=_integrate,
+    constant=np.asarray,
+    erf=np.vectorize(math.erf, otypes=[float]),
     **{
         name: getattr(np, name)
         for name in (
-            "exp", "expm1", "log1p", "tanh", "sqrt", "floor", "sign", "abs", "where", "maximum",
-            "minimum", "zeros_like",
+            "exp", "expm1", "log", "log1p", "power", "sin", "cos", "tanh", "sqrt", "floor", "sign",
+            "abs", "isfinite", "where", "maximum", "minimum", "zeros_like",
         )
     },
 )  # fmt: skip

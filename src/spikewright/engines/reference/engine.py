@@ -6,13 +6,13 @@ whatever the batch, its order and the time block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import channels_last, restore_channels
+from spikewright._equations import NumpyFunctions
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
 from spikewright.engines.program import (
     Apply,
@@ -25,9 +25,9 @@ from spikewright.engines.program import (
     Sum,
     uniform_draws,
 )
+from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.engines.sources import apply_callable, constant_value, source_block
-from spikewright.network import MaxPool
+from spikewright.engines.sources import constant_value, source_block
 from spikewright.network.neurons import TOLERANCE, Clock
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
@@ -48,7 +48,7 @@ class ReferenceEngine(Engine):
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
         if isinstance(op, Apply):
-            return _Apply(op, program.dt, batch)
+            return apply_kernel(op, program.dt, batch)
         if isinstance(op, Neurons):
             return _Neurons(op, program.dt, batch, tally)
         raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
@@ -148,49 +148,8 @@ class _Filter(DelayedKernel):
         return [outputs]
 
 
-class _Apply(Kernel):
-    def __init__(self, op: Apply, dt: float, batch: int) -> None:
-        self._node, self._dt = op.node, dt
-        self._sums = np.zeros((batch, *op.node.shape_in))
-        self._sent = np.zeros((batch, *op.node.shape_out))
-
-    def start_from(self, sums: NDArray, sent: NDArray) -> None:
-        """Take over from another engine: running sums, and what has been sent."""
-        self._sums, self._sent = np.array(sums), np.array(sent)
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        function = self._node.output
-        if not isinstance(function, MaxPool):
-            x = np.broadcast_to(x, (x.shape[0], steps, *x.shape[2:]))
-            return [apply_callable(self._node, x, step, self._dt)]
-        if not function.accumulate:
-            return [_max_pool(function, x)]
-        return [self._accumulated(function, x, steps)]
-
-    def _accumulated(self, pool: MaxPool, x: NDArray, steps: int) -> NDArray:
-        outputs = np.empty((len(self._sums), steps, *self._node.shape_out))
-        for t in range(steps):
-            self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else t]
-            reached = _max_pool(pool, self._sums[:, None])[:, 0]
-            outputs[:, t] = reached - self._sent
-            self._sent = reached
-        return outputs
-
-
-def _max_pool(pool: MaxPool, x: NDArray) -> NDArray:
-    flat = channels_last(x.reshape(-1, *x.shape[2:]), pool.channels_last)
-    y = np.maximum.reduce([view for _, view in pool.windows.taps(flat, value=-np.inf)])
-    y = restore_channels(y, pool.channels_last)
-    return y.reshape(*x.shape[:2], *y.shape[1:])
-
-
-class _Namespace:
+class _Namespace(NumpyFunctions):
     """NumPy and the integrator: the array functions of neuron equations."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        function: Callable[..., Any] = getattr(np, name)
-        return function
 
     @staticmethod
     def integrate(

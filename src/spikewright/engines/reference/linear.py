@@ -24,6 +24,7 @@ from spikewright.network.transforms import (
     Slice,
     Sparse,
     SumPool,
+    Take,
     Transform,
 )
 
@@ -183,6 +184,10 @@ def _slice(transform: Slice, grid: Grid) -> Map:
     return lambda x: x[index]
 
 
+def _take(transform: Take, grid: Grid) -> Map:
+    return lambda x: np.take(x, transform.indices, axis=transform.axis + 2)
+
+
 def _place(transform: Place, grid: Grid) -> Map:
     index = _index(transform.ranges)
 
@@ -204,5 +209,6 @@ _MAPS: dict[type[Transform], Callable[[Any, Grid], Map]] = {
     Reshape: _reshape,
     Permute: _permute,
     Slice: _slice,
+    Take: _take,
     Place: _place,
 }

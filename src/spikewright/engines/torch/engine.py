@@ -23,19 +23,16 @@ from spikewright.engines.program import (
     Sum,
 )
 from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
+from spikewright.engines.torch.functions import apply_kernel
 from spikewright.engines.torch.fusion import Affine, fuse
 from spikewright.engines.torch.kernels import (
-    AccumulatedMaxPoolKernel,
-    FunctionKernel,
     LinearKernel,
-    MaxPoolKernel,
     SourceKernel,
     SumKernel,
     filter_kernel,
 )
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
-from spikewright.network import MaxPool
 from spikewright.network.transforms import Shape
 
 # Sizes of the work, in values of the widest signal. A chunk of samples gives each thread enough to
@@ -98,7 +95,7 @@ class TorchEngine(Engine):
         if isinstance(op, Neurons):
             return NeuronsKernel(op, program.dt, batch, tally, tensors)
         if isinstance(op, Apply):
-            return _apply_kernel(op, program.dt, batch, tensors)
+            return apply_kernel(op, program.dt, batch, tensors)
         raise TypeError(f"the torch engine has no kernel for {type(op).__name__}")
 
     def _linear_kernel(self, op: Linear, tensors: Tensors) -> Kernel:
@@ -131,15 +128,6 @@ class TorchEngine(Engine):
             return int(np.clip(_DEVICE_VALUES // step, 1, 1000))
         for_rows = min(-(-_ROWS // batch), _MOST_VALUES // step)
         return int(np.clip(max(_BLOCK_VALUES // step, for_rows), 1, 1000))
-
-
-def _apply_kernel(op: Apply, dt: float, batch: int, tensors: Tensors) -> Kernel:
-    function = op.node.output
-    if not isinstance(function, MaxPool):
-        return FunctionKernel(op, dt, batch, tensors)
-    if function.accumulate:
-        return AccumulatedMaxPoolKernel(op, function, batch, tensors)
-    return MaxPoolKernel(function)
 
 
 def _widest(program: Program) -> int:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.program import Apply, Filter, Source, Sum
-from spikewright.engines.sources import apply_callable, constant_value, source_block
-from spikewright.engines.torch.device import Tensor, Tensors, numpy_of
-from spikewright.engines.torch.maps import Map, max_pool
-from spikewright.network import MaxPool
+from spikewright.engines.program import Filter, Source, Sum
+from spikewright.engines.sources import constant_value, source_block
+from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.maps import Map
 from spikewright.network.transforms import Shape
 
 
@@ -160,49 +158,3 @@ def filter_kernel(op: Filter, batch: int, shape: Shape, tensors: Tensors) -> Del
     if plain and abs(f.A[0, 0] + f.B[0] - 1.0) < 1e-15:
         return LowpassKernel(float(f.B[0]), batch, shape, tensors)
     return FilterKernel(op, batch, shape, tensors)
-
-
-class MaxPoolKernel(Kernel):
-    """Maximum over windows of the present values."""
-
-    stateless = True
-
-    def __init__(self, pool: MaxPool) -> None:
-        self._pool = pool
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        return [max_pool(inputs[0], self._pool.windows, self._pool.channels_last)]
-
-
-class AccumulatedMaxPoolKernel(Kernel):
-    """Increments of the maximum over windows of running sums, which are kept in float64."""
-
-    def __init__(self, op: Apply, pool: MaxPool, batch: int, tensors: Tensors) -> None:
-        self._pool, self._tensors = pool, tensors
-        self._sums = tensors.wide.zeros((batch, 1, *op.node.shape_in))
-        self._sent = tensors.wide.zeros((batch, 1, *op.node.shape_out))
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        (x,) = inputs
-        shape = (self._sums.shape[0], steps, *x.shape[2:])
-        sums = x.expand(shape).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
-        sums[:, :1] += self._sums
-        sums = sums.cumsum(1)
-        self._sums.copy_(sums[:, -1:])
-        reached = max_pool(sums, self._pool.windows, self._pool.channels_last)
-        before = torch.cat([self._sent, reached[:, :-1]], 1)
-        self._sent.copy_(reached[:, -1:])
-        return [(reached - before).to(self._tensors.dtype)]
-
-
-class FunctionKernel(Kernel):
-    """A Python function of time and input, called once a sample and step, on NumPy's arrays."""
-
-    def __init__(self, op: Apply, dt: float, batch: int, tensors: Tensors) -> None:
-        self._node, self._dt, self._batch, self._tensors = op.node, dt, batch, tensors
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        (x,) = inputs
-        values: Any = numpy_of(x).astype(np.float64)
-        values = np.broadcast_to(values, (self._batch, steps, *values.shape[2:]))
-        return [self._tensors.of(apply_callable(self._node, values, step, self._dt))]

@@ -23,6 +23,7 @@ from spikewright.network.transforms import (
     Slice,
     Sparse,
     SumPool,
+    Take,
     Transform,
 )
 
@@ -214,6 +215,11 @@ def _slice(transform: Slice, factor: float, tensors: Tensors) -> Map:
     return _times(factor, lambda x: x[index])
 
 
+def _take(transform: Take, factor: float, tensors: Tensors) -> Map:
+    indices = torch.from_numpy(np.array(transform.indices)).to(tensors.device)
+    return _times(factor, lambda x: x.index_select(transform.axis + 2, indices))
+
+
 def _place(transform: Place, factor: float, tensors: Tensors) -> Map:
     index = _index(transform.ranges)
 
@@ -233,5 +239,6 @@ _MAPS: dict[type[Transform], Callable[[Any, float, Tensors], Map]] = {
     Reshape: _reshape,
     Permute: _permute,
     Slice: _slice,
+    Take: _take,
     Place: _place,
 }

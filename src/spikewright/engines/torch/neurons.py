@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,50 +12,23 @@ from numpy.typing import NDArray
 from spikewright.engines.base import NeuronKernel
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.functions import Functions
 from spikewright.network.neurons import TOLERANCE, Clock
 from spikewright.network.transforms import Shape
 
 
-class Namespace:
-    """The array functions of neuron equations, over torch.
+class Namespace(Functions):
+    """The array functions of neuron equations, over torch, with the integrator.
 
     `integrate` changes the array in `voltage` in place and writes counts into `counts`, where an
     equation passes the former on unchanged; both belong to the population.
     """
 
-    exp, expm1, log1p = torch.exp, torch.expm1, torch.log1p
-    tanh, sqrt, floor, sign, abs = torch.tanh, torch.sqrt, torch.floor, torch.sign, torch.abs
-    zeros_like = torch.zeros_like
-
     def __init__(self, tensors: Tensors) -> None:
-        self._tensors = tensors
+        super().__init__(tensors)
         self._tolerance = tensors.of(TOLERANCE)
         self.voltage: Tensor | None = None
         self.counts: Tensor | None = None
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        raise AttributeError(
-            f"the torch engine has no function {name!r} for neuron equations; ArrayNamespace in "
-            "spikewright.network.neurons lists what they may use"
-        )
-
-    def where(self, condition: Tensor, first: Any, second: Any) -> Tensor:
-        """Elementwise choice; numbers take the population's type."""
-        if not isinstance(first, torch.Tensor) and not isinstance(second, torch.Tensor):
-            first = torch.full((), first, dtype=self._tensors.dtype, device=self._tensors.device)
-        return torch.where(condition, first, second)
-
-    def maximum(self, first: Tensor, second: Any) -> Tensor:
-        """Elementwise maximum of an array and an array or number."""
-        if isinstance(second, torch.Tensor):
-            return torch.maximum(first, second)
-        return first.clamp(min=second)
-
-    def minimum(self, first: Tensor, second: Any) -> Tensor:
-        """Elementwise minimum of an array and an array or number."""
-        if isinstance(second, torch.Tensor):
-            return torch.minimum(first, second)
-        return first.clamp(max=second)
 
     def integrate(
         self,

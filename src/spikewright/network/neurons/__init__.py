@@ -8,11 +8,13 @@ from spikewright.network.neurons.base import (
     NeuronType,
     register,
 )
+from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
 from spikewright.network.neurons.lif import LIF, LIFRate
 from spikewright.network.neurons.rectified import (
     IntegrateAndFire,
     LeakyReLU,
     RectifiedLinear,
+    SignedIntegrateAndFire,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
 )
@@ -31,15 +33,18 @@ __all__ = [
     "TOLERANCE",
     "ClippedReLU",
     "Clock",
+    "Elementwise",
     "IntegrateAndFire",
     "LIFRate",
     "LeakyReLU",
     "NeuronType",
+    "ParametricReLU",
     "PoissonSpiking",
     "RectifiedLinear",
     "RegularSpiking",
     "RunningMeanSpiking",
     "Sigmoid",
+    "SignedIntegrateAndFire",
     "Softplus",
     "SpikingLeakyReLU",
     "SpikingRectifiedLinear",

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._equations import NUMPY
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import is_number
 
@@ -64,17 +65,27 @@ class Integrate(Protocol):
 
 
 class ArrayNamespace(Protocol):
-    """The array functions that equations may use."""
+    """The array functions that equations may use.
+
+    `constant` makes an array of the engine's kind from a NumPy array that does not change.
+    """
 
     integrate: Integrate
+    constant: Callable[[NDArray], Array]
     exp: Callable[..., Array]
     expm1: Callable[..., Array]
+    log: Callable[..., Array]
     log1p: Callable[..., Array]
+    power: Callable[..., Array]
+    sin: Callable[..., Array]
+    cos: Callable[..., Array]
     tanh: Callable[..., Array]
+    erf: Callable[..., Array]
     sqrt: Callable[..., Array]
     floor: Callable[..., Array]
     sign: Callable[..., Array]
     abs: Callable[..., Array]
+    isfinite: Callable[..., Array]
     where: Callable[..., Array]
     maximum: Callable[..., Array]
     minimum: Callable[..., Array]
@@ -111,6 +122,11 @@ class NeuronType(ABC):
     scaling: Scaling = "integrator"
     stochastic: ClassVar[bool] = False
     amplitude: float
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the rate function is not defined, or grows out of bounds, at some currents."""
+        return False
 
     def initial_state(self) -> Mapping[str, float]:
         """State variables and their values before the first step, without the voltage."""
@@ -150,7 +166,7 @@ class NeuronType(ABC):
         return np.asarray(self.rates(NUMPY_RATES, np.asarray(gain + bias, np.float64)))
 
 
-NUMPY_RATES: Any = np
+NUMPY_RATES: Any = NUMPY
 """NumPy as the namespace of rate functions, which need no integrator."""
 
 T = TypeVar("T", bound=type[NeuronType])

@@ -122,6 +122,31 @@ class IntegrateAndFire(_Linear):
         return counts
 
 
+@register
+@dataclass(frozen=True)
+class SignedIntegrateAndFire(_Linear):
+    """Integrates `J` and answers with spikes of either sign: `v += J; k = floor(v); v -= k`.
+
+    Its spikes sum to what arrived, to within one: it carries values that may be negative.
+    """
+
+    amplitude: float = 1.0
+    spiking = True
+    negative = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return current
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        counts, state["voltage"] = xp.integrate(
+            state["voltage"], current, clock.threshold, negative=True
+        )
+        return counts
+
+
 class _Leaky(_Linear):
     """`f(J) = J` where `J >= 0`, else `negative_slope J`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
@@ -19,6 +20,7 @@ from spikewright.network.neurons.base import (
 )
 
 _POISSON_CHUNK = 16.0
+_MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
 
 
 class _Wrapper(NeuronType):
@@ -31,6 +33,11 @@ class _Wrapper(NeuronType):
     def negative(self) -> bool:  # type: ignore[override]
         """As the base type."""
         return self.base_type.negative
+
+    @property
+    def guarded(self) -> bool:
+        """As the base type."""
+        return self.base_type.guarded
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         rates = self.base_type.rates(xp, current)
@@ -83,6 +90,7 @@ class RunningMeanSpiking(_Wrapper):
     The increments sum to `t f(m_t)`, so the time mean tends to `f` of the mean current with an
     error falling as 1/t, for any `f` and however the current arrives. Spikes may be negative: they
     correct what was sent too early (expectation compensation, Huang et al. 2024, arXiv:2406.03470).
+    While `f` of the running mean is not finite, or a million spikes away, nothing is sent.
     """
 
     base_type: NeuronType
@@ -105,11 +113,20 @@ class RunningMeanSpiking(_Wrapper):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         total = state["total_current"] + current
         target = clock.step * self.rates(xp, total / clock.step)
+        if self.guarded:
+            target = _within_reach(xp, target, state["sent"], clock.threshold)
         counts, state["voltage"] = xp.integrate(
             state["voltage"], target - state["sent"], clock.threshold, negative=True
         )
         state["total_current"], state["sent"] = total, target
         return counts
+
+
+def _within_reach(xp: ArrayNamespace, target: Array, sent: Array, threshold: Array) -> Array:
+    """The target, or what has been sent where the target is too far away."""
+    with np.errstate(invalid="ignore"):
+        near = xp.abs(target - sent) <= _MOST_AT_ONCE * threshold  # false for NaN
+    return xp.where(near, target, sent)
 
 
 class _Drawn(_Wrapper):

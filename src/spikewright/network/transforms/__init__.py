@@ -19,6 +19,7 @@ from spikewright.network.transforms.layout import (
     Place,
     Reshape,
     Slice,
+    Take,
     flatten,
 )
 from spikewright.network.transforms.weights import AxisMap, Dense, Scale, Sparse
@@ -38,6 +39,7 @@ __all__ = [
     "Slice",
     "Sparse",
     "SumPool",
+    "Take",
     "Transform",
     "as_transform",
     "flatten",

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape, as_shape
 from spikewright.network.transforms.base import Transform, register, require
@@ -79,6 +82,37 @@ class Place(Transform):
         target = tuple(len(range(*r)) for r in self.ranges)
         require(shape == target, f"Place: an input of shape {shape} does not fill {target}")
         return self.shape
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Take(Transform):
+    """Entry `i` along `axis` is the input's entry `indices[i]`: repeats, reverses, reflects."""
+
+    indices: NDArray
+    axis: int
+
+    def __post_init__(self) -> None:
+        given = np.array(self.indices)
+        require(
+            given.dtype.kind in "iu" and given.ndim == 1,
+            f"Take.indices must be whole numbers along one axis, got {given.dtype} of shape "
+            f"{given.shape}",
+        )
+        indices = given.astype(np.int64)
+        require(bool(np.all(indices >= 0)), "Take.indices must be 0 or more")
+        indices.setflags(write=False)
+        object.__setattr__(self, "indices", indices)
+        (axis,) = whole_numbers("Take.axis", (self.axis,), 0)
+        object.__setattr__(self, "axis", axis)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            self.axis < len(shape) and self.indices.max(initial=-1) < shape[self.axis],
+            f"Take: indices up to {self.indices.max(initial=-1)} along axis {self.axis} do not lie "
+            f"in an input of shape {shape}",
+        )
+        return (*shape[: self.axis], len(self.indices), *shape[self.axis + 1 :])
 
 
 @register

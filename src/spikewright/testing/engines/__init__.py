@@ -11,17 +11,25 @@ values agree to rounding, and that elsewhere a spike moves to a neighbouring ste
 """
 
 from spikewright.testing.engines.cuts import CutTests
+from spikewright.testing.engines.functions import FunctionTests
 from spikewright.testing.engines.nodes import NodeTests
 from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.steps import StepTests
+from spikewright.testing.functions import function_examples
 from spikewright.testing.modelling import (
     neuron_type_examples,
     synapse_examples,
     transform_examples,
 )
 
-__all__ = ["EngineSuite", "neuron_type_examples", "synapse_examples", "transform_examples"]
+__all__ = [
+    "EngineSuite",
+    "function_examples",
+    "neuron_type_examples",
+    "synapse_examples",
+    "transform_examples",
+]
 
 
-class EngineSuite(StepTests, PartTests, NodeTests, CutTests):
+class EngineSuite(StepTests, PartTests, NodeTests, FunctionTests, CutTests):
     """All tests of one engine; subclasses name it in `engine`."""

@@ -1,0 +1,75 @@
+"""Functions of nodes: on the present values, or on running sums and means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._equations import NUMPY
+from spikewright.engines.base import Array, Kernel
+from spikewright.engines.program import Apply
+from spikewright.engines.sources import apply_callable
+from spikewright.network import Node, NodeFunction
+
+
+def apply_kernel(op: Apply, dt: float, batch: int) -> Kernel:
+    """The kernel of a node's function."""
+    function = op.node.output
+    if not isinstance(function, NodeFunction):
+        return _Callable(op.node, dt)
+    return _Accumulated(op.node, function, batch) if function.accumulate else _Present(function)
+
+
+class _Callable(Kernel):
+    def __init__(self, node: Node, dt: float) -> None:
+        self._node, self._dt = node, dt
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        x = np.broadcast_to(x, (x.shape[0], steps, *x.shape[2:]))
+        return [apply_callable(self._node, x, step, self._dt)]
+
+
+class _Present(Kernel):
+    stateless = True
+
+    def __init__(self, function: NodeFunction) -> None:
+        self._function = function
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        with np.errstate(all="ignore"):
+            return [self._function.apply(NUMPY, inputs[0])]
+
+
+class _Accumulated(Kernel):
+    """`t f(X_t / t)` less what has been sent, `X` the running sums; of the sums if homogeneous."""
+
+    def __init__(self, node: Node, function: NodeFunction, batch: int) -> None:
+        self._function = function
+        self._sums = np.zeros((batch, *node.shape_in))
+        self._sent = np.zeros((batch, *node.shape_out))
+
+    def start_from(self, sums: NDArray, sent: NDArray) -> None:
+        """Take over from another engine: running sums, and what has been sent."""
+        self._sums, self._sent = np.array(sums), np.array(sent)
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
+        for i in range(steps):
+            self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else i]
+            reached = self._reached(step + i + 1)
+            outputs[:, i] = reached - self._sent
+            self._sent = reached
+        return [outputs]
+
+    def _reached(self, t: int) -> NDArray:
+        function = self._function
+        if function.homogeneous:
+            value: NDArray = function.apply(NUMPY, self._sums)
+            return value
+        with np.errstate(all="ignore"):
+            value = t * function.apply(NUMPY, self._sums / t)
+        return np.where(np.isfinite(value), value, self._sent)

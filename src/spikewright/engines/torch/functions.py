@@ -1,0 +1,159 @@
+"""The array functions of equations over torch, and the kernels of nodes' functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewright._windows import Windows
+from spikewright.engines.base import Kernel
+from spikewright.engines.program import Apply
+from spikewright.engines.sources import apply_callable
+from spikewright.engines.torch.device import Tensor, Tensors, full_products, numpy_of
+from spikewright.engines.torch.maps import max_pool
+from spikewright.network import NodeFunction
+
+
+class Functions:
+    """The array functions of neuron equations and node functions, over torch."""
+
+    exp, expm1, log, log1p = torch.exp, torch.expm1, torch.log, torch.log1p
+    tanh, erf, sin, cos = torch.tanh, torch.erf, torch.sin, torch.cos
+    sqrt, floor, sign, abs, power = torch.sqrt, torch.floor, torch.sign, torch.abs, torch.pow
+    isfinite, zeros_like, swapaxes = torch.isfinite, torch.zeros_like, torch.swapaxes
+
+    def __init__(self, tensors: Tensors) -> None:
+        self._tensors = tensors
+        self._constants: dict[int, tuple[NDArray, Tensor]] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(
+            f"the torch engine has no function {name!r} for neuron equations; ArrayNamespace in "
+            "spikewright.network.neurons lists what they may use"
+        )
+
+    def constant(self, array: NDArray) -> Tensor:
+        """The values of an array that does not change, as a tensor that is made once."""
+        if id(array) not in self._constants:
+            self._constants[id(array)] = (array, self._tensors.of(array))
+        return self._constants[id(array)][1]
+
+    def where(self, condition: Tensor, first: Any, second: Any) -> Tensor:
+        """Elementwise choice; numbers take the population's type."""
+        if not isinstance(first, torch.Tensor) and not isinstance(second, torch.Tensor):
+            first = torch.full((), first, dtype=self._tensors.dtype, device=self._tensors.device)
+        return torch.where(condition, first, second)
+
+    def maximum(self, first: Tensor, second: Any) -> Tensor:
+        """Elementwise maximum of an array and an array or number."""
+        if isinstance(second, torch.Tensor):
+            return torch.maximum(first, second)
+        return first.clamp(min=second)
+
+    def minimum(self, first: Tensor, second: Any) -> Tensor:
+        """Elementwise minimum of an array and an array or number."""
+        if isinstance(second, torch.Tensor):
+            return torch.minimum(first, second)
+        return first.clamp(max=second)
+
+    def sum(self, x: Tensor, axis: Any, keepdims: bool = False) -> Tensor:
+        """Sum over axes."""
+        return torch.sum(x, dim=axis, keepdim=keepdims)
+
+    def mean(self, x: Tensor, axis: Any, keepdims: bool = False) -> Tensor:
+        """Mean over axes."""
+        return torch.mean(x, dim=axis, keepdim=keepdims)
+
+    def amax(self, x: Tensor, axis: Any, keepdims: bool = False) -> Tensor:
+        """Maximum over axes."""
+        return torch.amax(x, dim=axis, keepdim=keepdims)
+
+    def matmul(self, first: Tensor, second: Tensor) -> Tensor:
+        """Matrix products over the last two axes."""
+        with full_products(self._tensors.device):
+            return torch.matmul(first, second)
+
+    def max_pool(self, x: Tensor, windows: Windows, last: bool) -> Tensor:
+        """Maximum over sliding windows of `(batch, steps, *shape)`."""
+        return max_pool(x, windows, last)
+
+
+def apply_kernel(op: Apply, dt: float, batch: int, tensors: Tensors) -> Kernel:
+    """The kernel of a node's function."""
+    function = op.node.output
+    if not isinstance(function, NodeFunction):
+        return CallableKernel(op, dt, batch, tensors)
+    if function.accumulate:
+        return AccumulatedKernel(op, function, batch, tensors)
+    return PresentKernel(function, tensors)
+
+
+class PresentKernel(Kernel):
+    """A function of the present values."""
+
+    stateless = True
+
+    def __init__(self, function: NodeFunction, tensors: Tensors) -> None:
+        self._function, self._xp = function, Functions(tensors)
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        return [self._function.apply(self._xp, inputs[0])]
+
+
+class AccumulatedKernel(Kernel):
+    """`t f(X_t / t)` less what has been sent, a block of steps at once.
+
+    The running sums `X`, and what is made of them, are kept in float64: their differences are
+    small.
+    """
+
+    def __init__(self, op: Apply, function: NodeFunction, batch: int, tensors: Tensors) -> None:
+        self._function, self._tensors = function, tensors
+        self._xp = Functions(tensors.wide)
+        self._sums = tensors.wide.zeros((batch, 1, *op.node.shape_in))
+        self._sent = tensors.wide.zeros((batch, 1, *op.node.shape_out))
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        shape = (self._sums.shape[0], steps, *x.shape[2:])
+        sums = x.expand(shape).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+        sums[:, :1] += self._sums
+        sums = sums.cumsum(1)
+        self._sums.copy_(sums[:, -1:])
+        reached = self._reached(sums, step)
+        before = torch.cat([self._sent, reached[:, :-1]], 1)
+        self._sent.copy_(reached[:, -1:])
+        return [(reached - before).to(self._tensors.dtype)]
+
+    def _reached(self, sums: Tensor, step: int) -> Tensor:
+        if self._function.homogeneous:
+            return self._function.apply(self._xp, sums)
+        t = torch.arange(step + 1, step + 1 + sums.shape[1], device=sums.device).to(sums.dtype)
+        means = sums / t.reshape(1, -1, *(1,) * (sums.ndim - 2))
+        value = self._function.apply(self._xp, means)
+        value = value * t.reshape(1, -1, *(1,) * (value.ndim - 2))
+        finite = torch.isfinite(value)
+        if bool(finite.all()):
+            return value
+        held = self._sent[:, 0]
+        for now, known in zip(value.unbind(1), finite.unbind(1), strict=True):
+            now.copy_(torch.where(known, now, held))
+            held = now
+        return value
+
+
+class CallableKernel(Kernel):
+    """A Python function of time and input, called once a sample and step, on NumPy's arrays."""
+
+    def __init__(self, op: Apply, dt: float, batch: int, tensors: Tensors) -> None:
+        self._node, self._dt, self._batch, self._tensors = op.node, dt, batch, tensors
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        values: Any = numpy_of(x).astype(np.float64)
+        values = np.broadcast_to(values, (self._batch, steps, *values.shape[2:]))
+        return [self._tensors.of(apply_callable(self._node, values, step, self._dt))]

@@ -1,0 +1,127 @@
+"""Rate neurons with any elementwise response by name, and the rectifier with a slope a neuron."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._equations import CURVES, Curve
+from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    State,
+    check_positive,
+    register,
+)
+from spikewright.network.shapes import is_real_number
+
+Parameters = tuple[tuple[str, float], ...]
+
+
+@register
+@dataclass(frozen=True)
+class Elementwise(NeuronType):
+    """`y = f(J)` for an elementwise function by name, such as `Elementwise("gelu")`.
+
+    `parameters` are its `(name, value)` pairs; `Elementwise.of("elu", alpha=0.5)` writes them as
+    keywords. Raises `NetworkError` for a function or parameters that there are none of.
+    """
+
+    function: str
+    parameters: Parameters = ()
+    amplitude: float = 1.0
+
+    @classmethod
+    def of(cls, function: str, amplitude: float = 1.0, **parameters: float) -> Elementwise:
+        """The type with its function's parameters as keywords."""
+        return cls(function, tuple(sorted(parameters.items())), amplitude)
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+        if self.function not in CURVES:
+            raise NetworkError(
+                f"Elementwise: {self.function!r} is unknown; known are {', '.join(sorted(CURVES))}"
+            )
+        parameters = _pairs(self.parameters)
+        problem = CURVES[self.function].problem(parameters)
+        if problem is not None:
+            raise NetworkError(f"Elementwise: {self.function!r} {problem}")
+
+    @property
+    def curve(self) -> Curve:
+        """The function itself."""
+        return CURVES[self.function]
+
+    @property
+    def negative(self) -> bool:  # type: ignore[override]
+        """As the function."""
+        return self.curve.negative
+
+    @property
+    def guarded(self) -> bool:
+        """Where the function has a domain or is steep."""
+        return self.curve.domain != "all" or self.curve.steep
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        with np.errstate(all="ignore"):  # outside its domain a function is NaN, or infinite
+            return self.curve(xp, current, dict(self.parameters))
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+
+def _pairs(value: Any) -> dict[str, float]:
+    try:
+        pairs = dict(value)
+    except (TypeError, ValueError):
+        pairs = {"": None}
+    if not all(isinstance(name, str) and is_real_number(v) for name, v in pairs.items()):
+        raise NetworkError(
+            f"Elementwise.parameters are (name, number) pairs, got {value!r}; "
+            "Elementwise.of takes keywords"
+        )
+    return pairs
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class ParametricReLU(NeuronType):
+    """`y = J` where `J >= 0`, else `slope J`; `slope` broadcasts to the population's shape."""
+
+    slope: NDArray
+    amplitude: float = 1.0
+    negative = True
+
+    def __post_init__(self) -> None:
+        check_positive(self, amplitude=self.amplitude)
+        try:
+            slope = np.array(self.slope, np.float64)
+        except (TypeError, ValueError):
+            raise NetworkError(
+                f"ParametricReLU.slope must be numbers, got {self.slope!r}"
+            ) from None
+        if not np.all(np.isfinite(slope)):
+            raise NetworkError("ParametricReLU.slope holds NaN or infinity")
+        slope.setflags(write=False)
+        object.__setattr__(self, "slope", slope)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ParametricReLU) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple:
+        return self.slope.shape, self.slope.tobytes(), self.amplitude
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.where(current >= 0, current, xp.constant(self.slope) * current)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)

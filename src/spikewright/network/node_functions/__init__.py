@@ -1,0 +1,26 @@
+"""The functions of nodes that files and engines know: those that the converter needs."""
+
+from spikewright.network.node_functions.arithmetic import Divide, MatMul, Maximum, Minimum, Multiply
+from spikewright.network.node_functions.normalising import (
+    LayerNormalization,
+    LogSoftmax,
+    RMSNormalization,
+    Softmax,
+    UnitNormalization,
+)
+from spikewright.network.node_functions.pooling import MaxPool, ReduceMax
+
+__all__ = [
+    "Divide",
+    "LayerNormalization",
+    "LogSoftmax",
+    "MatMul",
+    "MaxPool",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "RMSNormalization",
+    "ReduceMax",
+    "Softmax",
+    "UnitNormalization",
+]

@@ -1,0 +1,74 @@
+"""Examples of every registered node function, for tests that run over them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._windows import Windows
+from spikewright.network.functions import NodeFunction
+from spikewright.network.node_functions import (
+    Divide,
+    LayerNormalization,
+    LogSoftmax,
+    MatMul,
+    Maximum,
+    MaxPool,
+    Minimum,
+    Multiply,
+    ReduceMax,
+    RMSNormalization,
+    Softmax,
+    UnitNormalization,
+)
+from spikewright.network.shapes import Shape
+
+
+class FunctionExample(NamedTuple):
+    """A node function with the (unbatched) shape of its input, under a name that is unique."""
+
+    id: str
+    function: NodeFunction
+    shape: Shape
+
+    def accumulating(self) -> NodeFunction:
+        """The same function of running means."""
+        return replace(self.function, accumulate=True)  # type: ignore[type-var]
+
+    def values(self, batch: int, steps: int, seed: int = 0) -> NDArray:
+        """Random inputs `(batch, steps, *shape)` of both signs, whose means differ."""
+        rng = np.random.default_rng(seed)
+        mean = rng.normal(size=(batch, 1, *self.shape))
+        return 2.0 * mean + rng.normal(size=(batch, steps, *self.shape))
+
+
+def function_examples() -> list[FunctionExample]:
+    """At least one example of every node function, none of them accumulating."""
+    windows = Windows((3, 2), (2, 1), ((1, 1), (0, 1)))
+    image, tokens = (2, 5, 4), (3, 5)
+    return [
+        FunctionExample("max-pool", MaxPool(windows), image),
+        FunctionExample("max-pool-last", MaxPool(windows, True), (5, 4, 2)),
+        FunctionExample("reduce-max", ReduceMax((-1, -3)), image),
+        FunctionExample("reduce-max-kept", ReduceMax((-2,), True), image),
+        FunctionExample("softmax", Softmax(), tokens),
+        FunctionExample("softmax-first", Softmax(-2), tokens),
+        FunctionExample("log-softmax", LogSoftmax(), tokens),
+        FunctionExample("layer-norm", LayerNormalization((-1,), 1e-3), tokens),
+        FunctionExample("layer-norm-axes", LayerNormalization((-3, -1), 1e-5), image),
+        FunctionExample("rms-norm", RMSNormalization((-1,), 1e-3), tokens),
+        FunctionExample("unit-norm", UnitNormalization((-2,), 0.0), tokens),
+        FunctionExample("multiply", Multiply(((2, 3), (2, 3))), (12,)),
+        FunctionExample("multiply-broadcast", Multiply(((2, 1, 3), (4, 1), (3,))), (13,)),
+        FunctionExample("divide", Divide(((2, 3), (3,))), (9,)),
+        FunctionExample("maximum", Maximum(((2, 3), (3,), (2, 1))), (11,)),
+        FunctionExample("minimum", Minimum(((2, 3), (2, 3))), (12,)),
+        FunctionExample("matmul", MatMul(((2, 3, 4), (2, 4, 2))), (40,)),
+        FunctionExample("matmul-wide", MatMul(((2, 3, 4), (4, 2))), (32,)),
+        FunctionExample(
+            "matmul-transposed", MatMul(((4, 3), (2, 4)), transpose_a=True, transpose_b=True), (20,)
+        ),
+    ]
