@@ -21,7 +21,7 @@ from spikewright.errors import (
 from spikewright.frontends import Source
 from spikewright.graph import Graph, Node, evaluate, evaluate_all
 from spikewright.graph import save as save_graph
-from spikewright.graph.layers import Activation, Affine, GlobalMaxPool, Input, MaxPool
+from spikewright.graph.layers import Activation, Affine, Input, MaxPool
 from spikewright.pipeline import canonicalise
 
 SMOOTH = ("sigmoid", "tanh", "softplus", "relu6")
@@ -342,22 +342,6 @@ def test_an_accumulated_maximum_has_the_maximum_of_the_means():
     )
 
 
-def test_global_max_pool_of_odd_axes_is_refused():
-    """A maximum over axes that are not the spatial ones is refused by name."""
-    nodes = (Node("x", Input((3, 4, 5))), Node("top", GlobalMaxPool((1,)), ("x",)))
-    with pytest.raises(ConversionError, match="'top'"):
-        sw.convert(Graph(nodes, {"y": "top"}))
-
-
-def test_softmax_inside_is_refused_by_name():
-    """Softmax that is not the output has no spiking form yet."""
-    graph = models.mlp()
-    nodes = list(graph)
-    nodes[2] = Node("act1", Activation("softmax"), ("fc1",), "attention", "Softmax")
-    with pytest.raises(ConversionError, match=r"'attention' \(Softmax\).*End the model on it"):
-        sw.convert(Graph(tuple(nodes), graph.outputs))
-
-
 @pytest.mark.parametrize(
     ("x", "steps", "message"),
     [
@@ -496,10 +480,11 @@ def test_every_reason_is_listed_at_once():
     """Lowering refuses all layers that it cannot lower together, not the first."""
     nodes = (
         Node("x", Input((3, 4, 5))),
-        Node("first", GlobalMaxPool((1,), True), ("x",)),
-        Node("second", GlobalMaxPool((0, 1), True), ("first",)),
-        Node("third", GlobalMaxPool((0,), True), ("second",)),
+        Node("first", Activation("gelu"), ("x",)),
+        Node("second", Activation("relu"), ("first",)),
+        Node("third", Activation("tanh"), ("second",)),
+        Node("end", Affine(np.ones((2, 5))), ("third",)),
     )
     with pytest.raises(ConversionError) as caught:
-        sw.convert(Graph(nodes, {"y": "third"}))
+        sw.convert(Graph(nodes, {"y": "end"}), spiking=True, max_spikes_per_step=1)
     assert [r.layer for r in caught.value.refusals] == ["first", "third"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -68,8 +67,8 @@ def unreadable() -> onnx.ModelProto:
     )
 
 
-def unconvertible() -> onnx.ModelProto:
-    """A softmax inside the network: readable, without a spiking form."""
+def attentive() -> onnx.ModelProto:
+    """A softmax inside the network."""
     return model(
         helper.make_node("Flatten", ["x"], ["f"], "flatten"),
         helper.make_node("Softmax", ["f"], ["s"], "attention"),
@@ -142,15 +141,13 @@ def test_every_unreadable_layer_is_reported() -> None:
     assert found.parameters is None
 
 
-def test_a_layer_without_spiking_form_stands_among_the_others() -> None:
-    """The model can be read, so all layers are listed; the one that is refused says why."""
-    found = inspect(unconvertible())
-    refused = {layer.name: layer.refused for layer in found.layers if layer.refused}
+def test_a_softmax_inside_the_network_is_sent_as_spikes() -> None:
+    """Weights read it, so that neurons carry its value."""
+    found = inspect(attentive())
+    becomes = {layer.name: layer.becomes for layer in found.layers}
 
-    assert not found.convertible
-    assert len(found.layers) == 4
-    assert list(refused) == ["attention"]
-    assert "softmax has a spiking form only as the network's output" in refused["attention"]
+    assert found.convertible
+    assert becomes["attention"] == "72 SignedIntegrateAndFire neurons"
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
@@ -162,11 +159,10 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
         inspect(path)
 
 
-@pytest.mark.parametrize("make", [unreadable, unconvertible])
-def test_the_command_lists_refusals_and_exits_with_2(make: Any, tmp_path: Path) -> None:
+def test_the_command_lists_refusals_and_exits_with_2(tmp_path: Path) -> None:
     """The table is printed all the same, on standard output, as is the JSON document."""
     path = tmp_path / "model.onnx"
-    path.write_bytes(make().SerializeToString())
+    path.write_bytes(unreadable().SerializeToString())
     text = _invoke("inspect", str(path))
     found = json.loads(_invoke("inspect", str(path), "--json").stdout)
 

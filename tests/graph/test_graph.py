@@ -27,7 +27,6 @@ from spikewright.graph.layers import (
     Add,
     Affine,
     BatchNormalization,
-    Concatenate,
     Convolution,
     Identity,
     Input,
@@ -235,7 +234,6 @@ NORM = BatchNormalization(*RNG.uniform(0.5, 1.0, (4, 3)), 1e-3, 0)
         (Identity(), IMPORTED, r"layer 'a' \(Identity\): identities must have been dropped"),
         (Activation("linear"), IMPORTED, "identities must have been dropped"),
         (NORM, IDENTITY_FREE, "batch normalisation must have been folded"),
-        (Activation("softmax"), CANONICAL, "softmax has a spiking form only as the network's"),
         (Activation("relu"), SPIKING_READY, ""),
     ],
 )
@@ -261,13 +259,3 @@ def test_a_stage_lists_every_offender() -> None:
 
     with pytest.raises(GraphError, match=r"(?s)'a' \(Identity\).*'b' \(BatchNormalization\)"):
         CANONICAL.check(graph)
-
-
-def test_softmax_is_ready_to_spike_as_an_output_that_nothing_reads() -> None:
-    """On the output it is applied to the read-out; read by a layer it would have to spike."""
-    softmax = Node("p", Activation("softmax"), ("x",))
-    SPIKING_READY.check(Graph((X, softmax), {"y": "p"}))
-
-    with pytest.raises(GraphError, match="softmax"):
-        read = (X, softmax, Node("both", Concatenate(0), ("p", "x")))
-        SPIKING_READY.check(Graph(read, {"y": "p", "z": "both"}))

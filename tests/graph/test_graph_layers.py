@@ -76,6 +76,11 @@ def test_samples_of_a_batch_do_not_mix(example: LayerExample) -> None:
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-12, atol=1e-12)
 
 
+TRIVIAL = {
+    "activation-linear", "maximum-of-one", "multiply-one", "maximum-of-only", "minimum-of-only",
+}  # fmt: skip
+
+
 @every_example
 def test_linear_says_whether_a_layer_is_affine(example: LayerExample) -> None:
     """A `linear` layer maps a mixture of inputs to the mixture of outputs; the others do not."""
@@ -83,7 +88,7 @@ def test_linear_says_whether_a_layer_is_affine(example: LayerExample) -> None:
     a, b = example_inputs(example.shapes), example_inputs(example.shapes, seed=1)
     mixed = layer.evaluate(*(0.3 * x + 0.7 * y for x, y in zip(a, b, strict=True)))
     mixture = 0.3 * layer.evaluate(*a) + 0.7 * layer.evaluate(*b)
-    trivial = example.id in ("activation-linear", "maximum-of-one")
+    trivial = example.id in TRIVIAL
 
     assert np.allclose(mixed, mixture, rtol=1e-9, atol=1e-9) == (layer.linear or trivial)
 

@@ -46,7 +46,9 @@ def test_every_pass_keeps_the_values_of_every_layer(example: LayerExample) -> No
 IDENTITIES = {
     "identity", "activation-linear", "reshape-same", "permute-same", "pad-nothing", "crop-nothing",
     "upsample-nothing", "average-of-one", "maximum-of-one", "adaptive-average-same",
-    "global-average-none", "add-one", "concatenate-one", "scale-shift-neither",
+    "global-average-none", "add-one", "concatenate-one", "scale-shift-neither", "slice-whole",
+    "tile-once", "broadcast-same", "pad-edge-nothing", "sum-none", "multiply-one",
+    "maximum-of-only", "minimum-of-only",
 }  # fmt: skip
 
 

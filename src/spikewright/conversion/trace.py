@@ -46,6 +46,13 @@ class Trace:
         """Entries that a user should look at: warnings and approximations."""
         return [e for e in self.entries if e.status in ("warning", "approximated")]
 
+    @property
+    def guarantee(self) -> Status:
+        """The weakest guarantee of all layers, which is the network's."""
+        found = {e.status for e in self.entries}
+        weakest: tuple[Status, ...] = ("approximated", "convergent")
+        return next((status for status in weakest if status in found), "exact")
+
     def __str__(self) -> str:
         rows = [("stage", "layer", "status", "what"), *(
             (e.stage, e.layer, e.status, e.text) for e in self.entries

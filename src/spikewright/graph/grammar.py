@@ -6,7 +6,7 @@ stage           grammar
 IMPORTED        every registered layer: what a frontend may produce
 IDENTITY_FREE   imported, and neither Identity nor the activation `linear`
 CANONICAL       identity-free, and no BatchNormalization: what the standard passes leave
-SPIKING_READY   canonical, and softmax only on outputs: what can be lowered to a network
+SPIKING_READY   canonical, which is all that lowering to a network asks for
 ==============  ================================================================================
 """
 
@@ -68,15 +68,6 @@ def _no_linear_activation(graph: Graph, node: Node) -> str | None:
     return None
 
 
-def _softmax_on_outputs(graph: Graph, node: Node) -> str | None:
-    layer = node.layer
-    if not isinstance(layer, Activation) or layer.function != "softmax":
-        return None
-    if graph.is_output(node.name) and not graph.consumers[node.name]:
-        return None
-    return "softmax has a spiking form only as the network's output"
-
-
 IMPORTED = Stage("imported", (_registered,))
 IDENTITY_FREE = Stage(
     "identity-free",
@@ -93,6 +84,6 @@ CANONICAL = Stage(
         _forbid(BatchNormalization, "batch normalisation must have been folded"),
     ),
 )
-SPIKING_READY = Stage("spiking-ready", (*CANONICAL.rules, _softmax_on_outputs))
+SPIKING_READY = Stage("spiking-ready", CANONICAL.rules)
 
 STAGES = (IMPORTED, IDENTITY_FREE, CANONICAL, SPIKING_READY)

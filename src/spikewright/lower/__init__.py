@@ -1,6 +1,8 @@
 """Graph and choices in, network over time out: one coding scheme a file."""
 
 from spikewright.lower.choices import NeuronChoice, Spiking
-from spikewright.lower.rate_coding import LayerNote, Lowered, Options, lower
+from spikewright.lower.notes import LayerNote
+from spikewright.lower.populations import Options
+from spikewright.lower.rate_coding import Lowered, lower
 
 __all__ = ["LayerNote", "Lowered", "NeuronChoice", "Options", "Spiking", "lower"]

@@ -9,43 +9,65 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spikewright.errors import ConversionError, NetworkError, Refusal
-from spikewright.graph.layers import Activation
+from spikewright.graph.layers import Activation, Layer, ParametricReLU
+from spikewright.lower.node_functions import is_function
 from spikewright.network.neurons import (
     ClippedReLU,
+    Elementwise,
     IntegrateAndFire,
     LeakyReLU,
     NeuronType,
     RectifiedLinear,
     RunningMeanSpiking,
     Sigmoid,
+    SignedIntegrateAndFire,
     Softplus,
     Tanh,
 )
+from spikewright.network.neurons import ParametricReLU as ParametricReLUNeurons
 
 T = TypeVar("T")
 
 Spiking = bool | Mapping[Any, NeuronType | type[NeuronType]]
 
 
-def rate_type(activation: Activation) -> NeuronType | None:
-    """The rate neuron whose response is this activation, or None (softmax has none)."""
+def rate_type(layer: Layer) -> NeuronType:
+    """The rate neuron whose response is this activation; what carries a function's value as it is.
+
+    Raises `TypeError` for a layer that has no neurons.
+    """
+    if isinstance(layer, ParametricReLU):
+        return ParametricReLUNeurons(layer.slope)
+    if is_function(layer):
+        return VALUES
+    if not isinstance(layer, Activation):
+        raise TypeError(f"{layer.kind} has no neurons")
     types: dict[str, Callable[[], NeuronType]] = {
         "relu": RectifiedLinear,
         "relu6": ClippedReLU,
-        "leaky_relu": lambda: LeakyReLU(float(activation.parameters["negative_slope"])),
+        "leaky_relu": lambda: LeakyReLU(float(layer.parameters["negative_slope"])),
         "sigmoid": lambda: Sigmoid(tau_ref=1.0),
         "tanh": lambda: Tanh(tau_ref=1.0),
         "softplus": Softplus,
     }
-    make = types.get(activation.function)
-    return None if make is None else make()
+    make = types.get(layer.function)
+    if make is not None:
+        return make()
+    return Elementwise.of(layer.function, **{n: float(v) for n, v in layer.parameters.items()})
+
+
+VALUES = Elementwise("linear")
+"""What the neurons behind a function answer: the value itself."""
 
 
 def spiking_type(rate: NeuronType, max_spikes_per_step: int | None) -> NeuronType:
-    """The default spiking form: signed integration for ReLU, running means for curved responses."""
+    """The default spiking form: signed integration for ReLU, running means for curved responses.
+
+    Neurons behind a function pass its value on in spikes of either sign.
+    """
     if isinstance(rate, RectifiedLinear):
         return IntegrateAndFire(max_spikes_per_step=max_spikes_per_step)
-    return RunningMeanSpiking(rate)
+    return SignedIntegrateAndFire() if rate == VALUES else RunningMeanSpiking(rate)
 
 
 @dataclass(frozen=True)
@@ -74,25 +96,22 @@ class NeuronChoice:
         """Whether the network is to spike."""
         return self.spiking is not False
 
-    def neuron_type(self, activation: Activation) -> NeuronType | None:
-        """The neuron type for an activation, or None where no neuron has its response."""
-        rate = rate_type(activation)
-        if rate is None or not self.is_spiking:
+    def neuron_type(self, layer: Layer) -> NeuronType:
+        """The neuron type of a layer that has neurons."""
+        rate = rate_type(layer)
+        if not self.is_spiking:
             return rate
         if isinstance(self.spiking, Mapping):
-            for key in _keys(activation, rate):
+            for key in _keys(layer, rate):
                 if key in self.spiking:
                     return _instance(key, self.spiking[key])
         return spiking_type(rate, self.max_spikes_per_step)
 
-    def check(self, activations: Sequence[Activation]) -> None:
-        """Raise `ConversionError` for keys that no activation of the model has."""
+    def check(self, layers: Sequence[Layer]) -> None:
+        """Raise `ConversionError` for keys that none of the layers with neurons has."""
         if not isinstance(self.spiking, Mapping):
             return
-        known: list[Any] = []
-        for activation in activations:
-            rate = rate_type(activation)
-            known += [] if rate is None else _keys(activation, rate)
+        known = [key for layer in layers for key in _keys(layer, rate_type(layer))]
         unknown = [key for key in self.spiking if key not in known]
         if unknown:
             names = sorted({key for key in known if isinstance(key, str)})
@@ -107,9 +126,12 @@ class NeuronChoice:
             )  # fmt: skip
 
 
-def _keys(activation: Activation, rate: NeuronType) -> list[Any]:
-    """What may name an activation in a `spiking` dict, most specific first."""
-    return [rate, type(rate), activation.function]
+def _keys(layer: Layer, rate: NeuronType) -> list[Any]:
+    """What may name a layer in a `spiking` dict, most specific first."""
+    if isinstance(layer, Activation):
+        name = layer.function
+        return [name] if is_function(layer) else [rate, type(rate), name]
+    return [layer.kind] if is_function(layer) else [rate, type(rate), layer.kind]
 
 
 def _named(key: Any) -> Any:

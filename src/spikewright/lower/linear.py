@@ -8,24 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, split_shape
+from spikewright._windows import Windows, join_shape, split_shape
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     Affine,
     AveragePool,
     BatchNormalization,
+    Broadcast,
     Convolution,
+    ConvolutionTranspose,
     Crop,
     GlobalAveragePool,
     Identity,
+    Interpolate,
     Layer,
+    Pad,
     Permute,
     Reshape,
     ScaleShift,
     Shape,
+    Slice,
+    Sum,
+    Take,
+    Tile,
     UpsampleNearest,
     ZeroPad,
 )
+from spikewright.lower import selection
 from spikewright.network import transforms as t
 
 Map = tuple[t.Transform | None, NDArray | None]  # the transform, and the constant that is added
@@ -55,9 +64,54 @@ def _convolution(layer: Convolution, shape: Shape) -> Map:
         layer.groups,
         layer.channels_last,
     )
+    return transform, _channel_bias(layer)
+
+
+def _channel_bias(layer: Convolution | ConvolutionTranspose) -> NDArray | None:
     if layer.bias is None or layer.channels_last:
-        return transform, layer.bias
-    return transform, layer.bias.reshape(-1, *(1,) * (layer.weight.ndim - 2))
+        return layer.bias
+    return layer.bias.reshape(-1, *(1,) * (layer.weight.ndim - 2))
+
+
+def _convolution_transpose(layer: ConvolutionTranspose, shape: Shape) -> Map:
+    """The input spread out by its stride, and a convolution with the flipped kernel over it."""
+    inputs, outputs, *size = layer.weight.shape
+    grouped = layer.weight.reshape(layer.groups, inputs // layer.groups, outputs, *size)
+    kernel = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, grouped.ndim)))
+    kernel = kernel.reshape(layer.groups * outputs, inputs // layer.groups, *size)
+    spatial, channels = split_shape(shape, layer.channels_last)
+    spread = tuple((n - 1) * s + 1 for n, s in zip(spatial, layer.stride, strict=True))
+    margins = [
+        (d * (k - 1) - before, d * (k - 1) - after + more)
+        for d, k, (before, after), more in zip(
+            layer.dilation, size, layer.padding, layer.output_padding, strict=True
+        )
+    ]
+    parts: list[t.Transform] = []
+    if spread != spatial:
+        places = tuple((0, n, s) for n, s in zip(spread, layer.stride, strict=True))
+        wide = join_shape(spread, channels, layer.channels_last)
+        parts.append(t.Place(_with_channels(places, channels, layer.channels_last), wide))
+    if any(low < 0 or high < 0 for low, high in margins):
+        kept = tuple(
+            (max(-low, 0), n - max(-high, 0), 1)
+            for n, (low, high) in zip(spread, margins, strict=True)
+        )
+        parts.append(t.Slice(_with_channels(kept, channels, layer.channels_last)))
+    padding = tuple((max(low, 0), max(high, 0)) for low, high in margins)
+    ones = (1,) * len(size)
+    parts.append(
+        t.Convolution(kernel, ones, padding, layer.dilation, layer.groups, layer.channels_last)
+    )
+    return t.Chain(tuple(parts)), _channel_bias(layer)
+
+
+def _with_channels(
+    ranges: tuple[tuple[int, int, int], ...], channels: int, last: bool
+) -> tuple[tuple[int, int, int], ...]:
+    """Ranges of the spatial axes and the whole of the channels'."""
+    whole = (0, channels, 1)
+    return (*ranges, whole) if last else (whole, *ranges)
 
 
 def _scale_shift(layer: ScaleShift, shape: Shape) -> Map:
@@ -87,17 +141,38 @@ def spatial_layout(axes: tuple[int, ...], rank: int) -> bool | None:
 
 
 def _global_average(layer: GlobalAveragePool, shape: Shape) -> Map:
+    count = np.prod([shape[axis] for axis in layer.axes], dtype=np.float64)
+    return _over_axes(layer, shape, float(1.0 / count))
+
+
+def _sum(layer: Sum, shape: Shape) -> Map:
+    return _over_axes(layer, shape, 1.0)
+
+
+def _over_axes(layer: GlobalAveragePool | Sum, shape: Shape, factor: float) -> Map:
+    """Sums over whole axes times a factor; over all spatial ones as one window."""
     last = spatial_layout(layer.axes, len(shape))
+    spatial = () if last is None else split_shape(shape, last)[0]
     parts: list[t.Transform]
-    if last is not None:
-        spatial, _ = split_shape(shape, last)
-        parts = [t.SumPool(_whole(spatial), np.asarray(1.0 / np.prod(spatial)), last)]
+    if last is not None and 1 <= len(spatial) <= 3:
+        parts = [t.SumPool(_whole(spatial), np.asarray(factor), last)]
     else:
         axes = sorted({axis % len(shape) for axis in layer.axes})
-        parts = [t.AxisMap(np.full((1, shape[axis]), 1.0 / shape[axis]), axis) for axis in axes]
+        parts = [t.AxisMap(np.ones((1, shape[axis])), axis) for axis in axes]
+        if factor != 1.0:
+            parts.append(t.Scale(np.asarray(factor)))
     if not layer.keepdims:
         parts.append(t.Reshape(layer.output_shape(shape)))
     return t.Chain(tuple(parts)), None
+
+
+def _interpolate(layer: Interpolate, shape: Shape) -> Map:
+    return t.Chain(
+        tuple(
+            t.AxisMap(matrix, axis % len(shape))
+            for matrix, axis in zip(layer.matrices, layer.axes, strict=True)
+        )
+    ), None
 
 
 def _adaptive(layer: AdaptiveAveragePool, shape: Shape) -> Map:
@@ -123,29 +198,6 @@ def _permute(layer: Permute, shape: Shape) -> Map:
     return t.Permute(layer.axes), None
 
 
-def _zero_pad(layer: ZeroPad, shape: Shape) -> Map:
-    ranges = tuple(
-        (before, before + n, 1) for n, (before, _) in zip(shape, layer.pads, strict=True)
-    )
-    return t.Place(ranges, layer.output_shape(shape)), None
-
-
-def _crop(layer: Crop, shape: Shape) -> Map:
-    ranges = tuple(
-        (before, n - after, 1) for n, (before, after) in zip(shape, layer.crops, strict=True)
-    )
-    return t.Slice(ranges), None
-
-
-def _upsample(layer: UpsampleNearest, shape: Shape) -> Map:
-    parts = [
-        t.AxisMap(np.repeat(np.eye(n), factor, axis=0), axis)
-        for axis, (n, factor) in enumerate(zip(shape, layer.factors, strict=True))
-        if factor > 1
-    ]
-    return t.Chain(tuple(parts)), None
-
-
 def _identity(layer: Identity, shape: Shape) -> Map:
     return None, None
 
@@ -154,20 +206,33 @@ def _batch_norm(layer: BatchNormalization, shape: Shape) -> Map:
     return _scale_shift(layer.as_scale_shift(len(shape)), shape)
 
 
+def _moved(transform: Callable[[Any, Shape], t.Transform]) -> Callable[[Any, Shape], Map]:
+    """A map without a constant."""
+    return lambda layer, shape: (transform(layer, shape), None)
+
+
 _MAPS: dict[type[Layer], Callable[[Any, Shape], Map]] = {
     Affine: _affine,
     AdaptiveAveragePool: _adaptive,
     AveragePool: _average_pool,
     BatchNormalization: _batch_norm,
+    Broadcast: _moved(selection.broadcast),
     Convolution: _convolution,
-    Crop: _crop,
+    ConvolutionTranspose: _convolution_transpose,
+    Crop: _moved(selection.crop),
     GlobalAveragePool: _global_average,
     Identity: _identity,
+    Interpolate: _interpolate,
+    Pad: _moved(selection.pad),
     Permute: _permute,
     Reshape: _reshape,
     ScaleShift: _scale_shift,
-    UpsampleNearest: _upsample,
-    ZeroPad: _zero_pad,
+    Slice: _moved(selection.strided),
+    Sum: _sum,
+    Take: _moved(selection.take),
+    Tile: _moved(selection.tile),
+    UpsampleNearest: _moved(selection.upsample),
+    ZeroPad: _moved(selection.zero_pad),
 }
 
 

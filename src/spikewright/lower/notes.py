@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from spikewright.network import Ensemble
-from spikewright.network.neurons import IntegrateAndFire, NeuronType, RunningMeanSpiking
+from spikewright.network import Ensemble, NodeFunction
+from spikewright.network.neurons import (
+    Elementwise,
+    IntegrateAndFire,
+    NeuronType,
+    RunningMeanSpiking,
+    SignedIntegrateAndFire,
+)
+from spikewright.network.node_functions import MaxPool, ReduceMax
 
 Status = Literal["exact", "convergent", "approximated"]
 
@@ -20,21 +27,67 @@ class LayerNote:
     status: Status
 
 
-def population_note(name: str, ensemble: Ensemble) -> LayerNote:
-    """What an activation became."""
+WEAKEST: tuple[Status, ...] = ("exact", "convergent", "approximated")
+"""From the strongest guarantee to the weakest."""
+
+
+def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNote:
+    """What an activation became, or a function: `behind` says what the neurons stand behind."""
     neuron_type = ensemble.neuron_type
-    kind = type(neuron_type).__name__
+    kind = _named(neuron_type)
     if not neuron_type.spiking:
-        return LayerNote(name, f"{ensemble.n_neurons} {kind} neurons", "exact")
+        return LayerNote(name, f"{behind}{ensemble.n_neurons} {kind} neurons", "exact")
     scale = ensemble.rate_scale
     shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
     where = "gain" if neuron_type.scaling == "gain" else "spiking"
-    text = f"{ensemble.n_neurons} {kind} neurons, {where} x {shown}, spike height / {shown}"
-    if isinstance(neuron_type, IntegrateAndFire) and neuron_type.max_spikes_per_step is None:
+    text = f"{behind}{ensemble.n_neurons} {kind} neurons, {where} x {shown}, spike height / {shown}"
+    if _tends_to_source(neuron_type, bool(behind)):
         return LayerNote(name, f"{text}: mean tends to the source's", "convergent")
-    if isinstance(neuron_type, RunningMeanSpiking):
-        return LayerNote(name, f"{text}: mean tends to f of the mean current", "convergent")
+    if isinstance(neuron_type, RunningMeanSpiking) and not behind:
+        jumps = isinstance(neuron_type.base_type, Elementwise) and neuron_type.base_type.curve.jumps
+        but = ", save where f jumps" if jumps else ""
+        return LayerNote(name, f"{text}: mean tends to f of the mean current{but}", "convergent")
     return LayerNote(name, f"{text}: {_why_approximate(neuron_type)}", "approximated")
+
+
+def function_note(name: str, function: NodeFunction) -> LayerNote:
+    """What a layer became whose value is that of a node's function alone."""
+    if not function.accumulate:
+        what = "maximum of its inputs" if isinstance(function, MaxPool | ReduceMax) else "computed"
+        return LayerNote(name, f"{what} at every step", "exact")
+    return LayerNote(name, _sent(function), "convergent")
+
+
+def behind_function(function: NodeFunction) -> str:
+    """What stands before a population that carries a function's value."""
+    return f"{_sent(function)}; behind it " if function.accumulate else "computed at every step; "
+
+
+def _sent(function: NodeFunction) -> str:
+    if isinstance(function, MaxPool | ReduceMax):
+        return (
+            "passes on the increase of the largest running sum, so its mean is the maximum of "
+            "the inputs' means"
+        )
+    if function.homogeneous:
+        return "passes on the increase of f of the running sums, so its mean is f of the means"
+    return "passes on t f(m_t) - (t-1) f(m_(t-1)) of the running means, so its mean is f of them"
+
+
+def _named(neuron_type: NeuronType) -> str:
+    """A type's name, with the function or the type that it is made of where that says more."""
+    kind = type(neuron_type).__name__
+    if isinstance(neuron_type, Elementwise):
+        return f"{kind} {neuron_type.function}"
+    base = getattr(neuron_type, "base_type", None)
+    return f"{kind} {base.function}" if isinstance(base, Elementwise) else kind
+
+
+def _tends_to_source(neuron_type: NeuronType, signed: bool) -> bool:
+    if isinstance(neuron_type, SignedIntegrateAndFire):
+        return True
+    plain = isinstance(neuron_type, IntegrateAndFire) and neuron_type.max_spikes_per_step is None
+    return plain and not signed
 
 
 def _why_approximate(neuron_type: NeuronType) -> str:

@@ -10,17 +10,25 @@ from spikewright.graph.layers import (
     AdaptiveAveragePool,
     Add,
     AveragePool,
+    Broadcast,
     Concatenate,
     Crop,
     GlobalAveragePool,
     GlobalMaxPool,
     Identity,
     Layer,
+    Maximum,
     MaxPool,
+    Minimum,
+    Multiply,
+    Pad,
     Permute,
     Reshape,
     ScaleShift,
     Shape,
+    Slice,
+    Sum,
+    Tile,
     UpsampleNearest,
     ZeroPad,
 )
@@ -33,9 +41,9 @@ class DropIdentities(Pass):
     """Removes every layer whose output is its input, bit for bit.
 
     1. `Identity` (dropout and noise at inference) and the activation `linear`.
-    2. A reshape, permutation, padding, crop or upsampling that leaves the shape as it was.
-    3. Pooling over windows of one value, or over no axis.
-    4. A sum or concatenation of one input; a scale and shift with neither.
+    2. A reshape, permutation, padding, crop, slice or repetition that leaves the shape as it was.
+    3. Pooling over windows of one value; pooling and sums over no axis.
+    4. A sum, concatenation, product or extremum of one input; a scale and shift with neither.
 
     Readers of the removed layer read its input. An output stays an output under its name, even if
     what is left of it is an input of the graph.
@@ -64,8 +72,12 @@ def _why_identity(layer: Layer, shapes: tuple[Shape, ...]) -> str | None:
             return "an identity"
         case Activation(function="linear"):
             return "a linear activation is an identity"
-        case Reshape() | Crop() | ZeroPad() if layer.output_shape(*shapes) == shapes[0]:
+        case Reshape() | Crop() | ZeroPad() | Pad() | Tile() | Broadcast() if (
+            layer.output_shape(*shapes) == shapes[0]
+        ):
             return f"{layer.kind} leaves the shape {shapes[0]} as it is"
+        case Slice(ranges) if ranges == tuple((0, n, 1) for n in shapes[0]):
+            return f"Slice leaves the shape {shapes[0]} as it is"
         case Permute(axes) if axes == tuple(range(len(axes))):
             return "Permute leaves the axes in order"
         case UpsampleNearest(factors) if all(factor == 1 for factor in factors):
@@ -74,9 +86,9 @@ def _why_identity(layer: Layer, shapes: tuple[Shape, ...]) -> str | None:
             return f"{layer.kind} over windows of one value"
         case AdaptiveAveragePool() if layer.output_shape(*shapes) == shapes[0]:
             return "AdaptiveAveragePool over windows of one value"
-        case GlobalAveragePool(axes=()) | GlobalMaxPool(axes=()):
+        case GlobalAveragePool(axes=()) | GlobalMaxPool(axes=()) | Sum(axes=()):
             return f"{layer.kind} over no axis"
-        case Add() | Concatenate() if len(shapes) == 1:
+        case Add() | Concatenate() | Multiply() | Maximum() | Minimum() if len(shapes) == 1:
             return f"{layer.kind} of one input"
         case ScaleShift(scale=None, shift=None):
             return "ScaleShift with neither"

@@ -1,0 +1,146 @@
+"""Layers whose values depend on more than one value: functions of nodes, and how they are sent.
+
+In a spiking network such a node computes its function of the running means of its inputs, and sends
+the increases. Behind weights they would be analog numbers to multiply, so that a signed population
+turns them into spikes, unless the value goes into another such function, or is only read out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from numpy.typing import NDArray
+
+from spikewright._windows import Windows, split_shape
+from spikewright.graph import Graph
+from spikewright.graph import layers as g
+from spikewright.graph.layers import Layer, Shape
+from spikewright.graph.layers.activation import OVER_AXIS
+from spikewright.graph.layers.normalization import from_the_end
+from spikewright.lower.linear import spatial_layout
+from spikewright.network import NodeFunction
+from spikewright.network import node_functions as f
+from spikewright.network import transforms as t
+
+_FUNCTIONS = (
+    g.MaxPool, g.GlobalMaxPool, g.LayerNormalization, g.GroupNormalization, g.RMSNormalization,
+    g.UnitNormalization, g.Multiply, g.Divide, g.Maximum, g.Minimum, g.MatMul,
+)  # fmt: skip
+_HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
+_WEIGHTS = (g.Affine, g.Convolution, g.ConvolutionTranspose)
+
+
+def is_function(layer: Layer) -> bool:
+    """Whether a layer becomes a node with a function."""
+    if isinstance(layer, g.Activation):
+        return layer.function in OVER_AXIS
+    return isinstance(layer, _FUNCTIONS)
+
+
+def is_homogeneous(layer: Layer) -> bool:
+    """Whether `f(c x) = c f(x)`: increases of running sums, spikes where spikes came in."""
+    return isinstance(layer, _HOMOGENEOUS)
+
+
+def sent_as_spikes(graph: Graph, name: str, read_out: frozenset[str]) -> bool:
+    """Whether a function's value passes a population: where weights or neurons read it."""
+    if is_homogeneous(graph[name].layer):
+        return False
+    waiting, seen = list(graph.consumers[name]), set[str]()
+    while waiting:
+        reader = waiting.pop()
+        layer = graph[reader].layer
+        if reader in seen or reader in read_out:
+            continue
+        seen.add(reader)
+        passes_on = layer.linear or is_homogeneous(layer)
+        if isinstance(layer, _WEIGHTS) or not (passes_on or is_function(layer)):
+            return True
+        if passes_on:
+            waiting += graph.consumers[reader]
+    return False
+
+
+class Plan(NamedTuple):
+    """A layer as a node's function.
+
+    `before` shapes its one input, `after` and `shift` make the layer's value of the function's.
+    """
+
+    function: NodeFunction
+    before: t.Transform | None = None
+    after: tuple[t.Transform, ...] = ()
+    shift: NDArray | None = None
+
+
+def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool) -> Plan:
+    """The function of a layer on inputs of these unbatched shapes.
+
+    Raises `TypeError` for a layer that is none.
+    """
+    if isinstance(layer, g.MaxPool):
+        return Plan(f.MaxPool(layer.windows, layer.channels_last, accumulate))
+    if isinstance(layer, g.GlobalMaxPool):
+        return _global_max(layer, shapes[0], accumulate)
+    if isinstance(layer, g.Activation) and layer.function in OVER_AXIS:
+        kinds = {"softmax": f.Softmax, "log_softmax": f.LogSoftmax}
+        return Plan(kinds[layer.function](layer.axis(len(shapes[0])), accumulate))
+    if isinstance(layer, g.Multiply | g.Divide | g.Maximum | g.Minimum | g.MatMul):
+        return Plan(_of_several(layer, shapes, accumulate))
+    return _normalization(layer, shapes[0], accumulate)
+
+
+def _of_several(
+    layer: g.Multiply | g.Divide | g.Maximum | g.Minimum | g.MatMul,
+    shapes: tuple[Shape, ...],
+    accumulate: bool,
+) -> NodeFunction:
+    if isinstance(layer, g.MatMul):
+        return f.MatMul(shapes, accumulate, layer.transpose_a, layer.transpose_b)
+    kinds: dict[type[Layer], type[f.Multiply | f.Divide | f.Maximum | f.Minimum]] = {
+        g.Multiply: f.Multiply,
+        g.Divide: f.Divide,
+        g.Maximum: f.Maximum,
+        g.Minimum: f.Minimum,
+    }
+    return kinds[type(layer)](shapes, accumulate)
+
+
+def _global_max(layer: g.GlobalMaxPool, shape: Shape, accumulate: bool) -> Plan:
+    """One window over everything where the axes are the spatial ones: engines are fast at that."""
+    last = spatial_layout(layer.axes, len(shape))
+    extent = () if last is None else split_shape(shape, last)[0]
+    if last is None or not 1 <= len(extent) <= 3:
+        axes = from_the_end(layer.axes, len(shape))
+        return Plan(f.ReduceMax(axes, layer.keepdims, accumulate))
+    function = f.MaxPool(Windows(extent), last, accumulate)
+    made = layer.output_shape(shape)
+    keeps = function.output_shape(shape) == made
+    return Plan(function, after=() if keeps else (t.Reshape(made),))
+
+
+def _normalization(layer: Layer, shape: Shape, accumulate: bool) -> Plan:
+    rank = len(shape)
+    if isinstance(layer, g.GroupNormalization):
+        axis = layer.axis % rank
+        split = (*shape[:axis], layer.groups, shape[axis] // layer.groups, *shape[axis + 1 :])
+        axes = tuple(i - rank - 1 for i in range(rank + 1) if i != axis)
+        scale, shift = layer.affine(rank)
+        function = f.LayerNormalization(axes, layer.epsilon, accumulate)
+        after = (t.Reshape(shape), *_scaled(scale))
+        return Plan(function, t.Reshape(split), after, shift)
+    if isinstance(layer, g.LayerNormalization):
+        axes = from_the_end(layer.axes, rank)
+        function = f.LayerNormalization(axes, layer.epsilon, accumulate)
+        return Plan(function, None, _scaled(layer.scale), layer.shift)
+    if isinstance(layer, g.RMSNormalization):
+        axes = from_the_end(layer.axes, rank)
+        return Plan(f.RMSNormalization(axes, layer.epsilon, accumulate), None, _scaled(layer.scale))
+    if isinstance(layer, g.UnitNormalization):
+        axes = from_the_end(layer.axes, rank)
+        return Plan(f.UnitNormalization(axes, layer.epsilon, accumulate))
+    raise TypeError(f"{layer.kind} is no function of a node")
+
+
+def _scaled(scale: NDArray | None) -> tuple[t.Transform, ...]:
+    return () if scale is None else (t.Scale(scale),)

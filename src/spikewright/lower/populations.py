@@ -1,0 +1,206 @@
+"""Which layers have neurons, which are applied to what is read out, and the choices for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import ConversionError, NetworkError, Refusal
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Add, ParametricReLU
+from spikewright.lower.choices import NeuronChoice, per_layer
+from spikewright.lower.node_functions import is_function, sent_as_spikes
+from spikewright.network import Ensemble, Network
+from spikewright.network.network import detached
+from spikewright.network.neurons import IntegrateAndFire, NeuronType
+from spikewright.network.synapses import Synapse, as_synapse
+
+NEVER_READ_OUT = ("relu", "relu6", "leaky_relu")
+"""Activations that are neurons on an output too; any other is applied to what is read out."""
+
+_NO_CAP = (
+    "its activation needs neurons that max_spikes_per_step cannot cap",
+    "Leave max_spikes_per_step out, or use ReLU here",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a user may choose here, as `spikewright.convert` takes it."""
+
+    neurons: NeuronChoice = field(default_factory=lambda: NeuronChoice(False))
+    scale_firing_rates: object = 1.0
+    synapse: object = None
+    initial_voltage: object = "half"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each layer of a graph becomes, whatever the choices."""
+
+    graph: Graph
+
+    @cached_property
+    def readouts(self) -> Mapping[str, Activation]:
+        """Activations on outputs that nothing else reads, by output name."""
+        found = {}
+        for output, name in self.graph.outputs.items():
+            layer = self.graph[name].layer
+            plain = isinstance(layer, Activation) and layer.function not in NEVER_READ_OUT
+            if isinstance(layer, Activation) and plain and not self.graph.consumers[name]:
+                found[output] = layer
+        return found
+
+    @cached_property
+    def read_out(self) -> frozenset[str]:
+        """Names of the layers that are applied to what is read out."""
+        return frozenset(self.graph.outputs[output] for output in self.readouts)
+
+    @cached_property
+    def activations(self) -> frozenset[str]:
+        """Names of the layers that are neurons themselves."""
+        return frozenset(
+            node.name
+            for node in self.graph
+            if isinstance(node.layer, Activation | ParametricReLU)
+            and not is_function(node.layer)
+            and node.name not in self.read_out
+        )
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """Names of the layers that are functions of nodes."""
+        return frozenset(
+            node.name
+            for node in self.graph
+            if is_function(node.layer) and node.name not in self.read_out
+        )
+
+    @cached_property
+    def populations(self) -> tuple[str, ...]:
+        """Names of the layers that have neurons, in order: functions whose values spike too."""
+        return tuple(
+            node.name
+            for node in self.graph
+            if node.name in self.activations
+            or (
+                node.name in self.functions and sent_as_spikes(self.graph, node.name, self.read_out)
+            )
+        )
+
+    def absorbing(self, name: str) -> str | None:
+        """The activation that a linear layer connects straight into, or None."""
+        consumers = self.graph.consumers[name]
+        layer = self.graph[name].layer
+        if len(consumers) != 1 or self.graph.is_output(name) or not layer.linear:
+            return None
+        if isinstance(layer, Activation) or layer.arity == 0:
+            return None
+        consumer = consumers[0]
+        if consumer in self.activations:
+            return consumer
+        if isinstance(self.graph[consumer].layer, Add):
+            return self.absorbing(consumer)
+        return None
+
+    def names(self) -> dict[str, str]:
+        """Every source layer name that means a population: its own, and what it has absorbed."""
+        names = {name: name for name in self.populations}
+        for node in self.graph:
+            target = self.absorbing(node.name)
+            if target is not None:
+                names.setdefault(node.name, target)
+        for alias, resolved in self.graph.aliases.items():
+            if resolved in names:
+                names.setdefault(alias, names[resolved])
+        for node in self.graph:
+            if node.source and node.name in names:
+                names.setdefault(node.source, names[node.name])
+        return names
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One value of each choice for each layer with neurons."""
+
+    types: Mapping[str, NeuronType]
+    scales: Mapping[str, NDArray]
+    synapses: Mapping[str, Synapse | None]
+    starts: Mapping[str, Any]
+
+    def ensemble(self, graph: Graph, name: str, bias: ArrayLike) -> Ensemble:
+        """A layer's neurons under the choices made for them."""
+        return Ensemble(
+            graph.shapes[name],
+            neuron_type=self.types[name],
+            gain=1.0,
+            bias=bias,
+            rate_scale=self.scales[name],
+            initial_voltage=self.starts[name],
+            label=name,
+        )
+
+
+def resolve(roles: Roles, options: Options) -> Choices:
+    """The choices for every population.
+
+    Raises `ConversionError` listing every layer that does not fit, and every per-layer choice that
+    names no layer or leaves one out.
+    """
+    graph, choice = roles.graph, options.neurons
+    layers = {name: graph[name].layer for name in roles.populations}
+    choice.check(list(layers.values()))
+    types = {name: choice.neuron_type(layer) for name, layer in layers.items()}
+    if choice.max_spikes_per_step is not None:
+        refusals = [
+            refusal(graph[name], _NO_CAP)
+            for name, found in types.items()
+            if not isinstance(found, IntegrateAndFire)
+        ]
+        if refusals:
+            raise ConversionError(refusals)
+    names = roles.names()
+
+    def each(value: object, what: str, convert: Callable) -> dict:
+        return per_layer(value, roles.populations, names, what, convert)
+
+    choices = Choices(
+        types,
+        each(options.scale_firing_rates, "scale_firing_rates", _as_scale),
+        each(options.synapse, "synapse", lambda value: as_synapse(value, "synapse")),
+        each(options.initial_voltage, "initial_voltage", lambda value: value),
+    )
+    _try(roles, choices)
+    return choices
+
+
+def _try(roles: Roles, choices: Choices) -> None:
+    """Raise `ConversionError` for every population that its choices do not fit."""
+    refusals = []
+    for name in roles.populations:
+        try:
+            with detached(), Network():
+                choices.ensemble(roles.graph, name, 0.0)
+        except NetworkError as error:
+            reason = str(error).removeprefix(f"<Ensemble {name!r}>: ")
+            reason = reason.replace("rate_scale", "scale_firing_rates")
+            refusals.append(refusal(roles.graph[name], (reason, "")))
+    if refusals:
+        raise ConversionError(refusals)
+
+
+def refusal(node: Node, why: tuple[str, str]) -> Refusal:
+    """A refusal of a layer in the source's words: the reason, and what to do."""
+    return Refusal(node.source or node.name, node.source_kind or node.layer.kind, *why)
+
+
+def _as_scale(value: object) -> NDArray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise NetworkError(f"{value!r} is not a number, an array or a dict of them")
+    return array.astype(np.float64)

@@ -1,0 +1,98 @@
+"""The law of every layer: exact, or convergent with an error that falls as one over the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from layer_graphs import SCALE, STEPS, Case, cases, errors_over_time, graph_of, inputs_of, slope
+
+import spikewright as sw
+from spikewright.graph.layers import Activation
+from spikewright.lower.node_functions import is_function, is_homogeneous
+
+CASES = cases()
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+EXACT = 2e-7  # of weights in float32
+
+
+def _jumps(case: Case) -> bool:
+    """Not continuous: a mean near the jump takes its side late."""
+    layer = case.layer
+    return isinstance(layer, Activation) and layer.function in ("threshold", "hardshrink")
+
+
+def _convert(case: Case, behind_spikes: bool) -> sw.Conversion:
+    graph = graph_of(case, behind_spikes)
+    return sw.convert(graph, spiking=True, scale_firing_rates=SCALE)
+
+
+@every_case
+def test_the_trace_says_exact_of_linear_layers_and_convergent_of_all_others(case: Case) -> None:
+    """No layer is approximated by default, and none is silently called exact."""
+    conversion = _convert(case, behind_spikes=True)
+    identity = "layer" in conversion.canonical.aliases or "layer" not in conversion.canonical
+    entries = {e.status for e in conversion.trace if e.layer == "layer"}
+
+    assert conversion.lowered.status("layer") == (
+        "exact" if case.layer.linear or identity else "convergent"
+    )
+    assert "approximated" not in entries
+
+
+@every_case
+def test_on_constant_input(case: Case) -> None:
+    """Linear layers and extrema are exact at every step; the others fall at slope -1."""
+    conversion = _convert(case, behind_spikes=False)
+    errors = errors_over_time(conversion, inputs_of(conversion.graph, case.positive))
+
+    if "layer" not in conversion.populations():
+        assert errors.max() < EXACT
+    else:
+        assert slope(errors) < -0.8, errors
+
+
+@every_case
+def test_behind_spikes(case: Case) -> None:
+    """In a chain behind neurons the error of the mean falls with slope -1, whatever the layer."""
+    conversion = _convert(case, behind_spikes=True)
+    errors = errors_over_time(conversion, inputs_of(conversion.graph, case.positive))
+
+    assert slope(errors) < (-0.6 if _jumps(case) else -0.8), errors
+    assert errors[-1] < 0.05
+
+
+@every_case
+def test_the_rate_network_computes_what_the_graph_does(case: Case) -> None:
+    """Without spikes every layer has the value of the graph, to the rounding of weights."""
+    graph = graph_of(case, behind_spikes=True)
+    found = sw.convert(graph).verify(inputs_of(graph, case.positive), rtol=1e-6)
+
+    assert max(found.values()) < 1e-6
+    assert "layer" in found
+
+
+@every_case
+def test_only_functions_that_weights_read_have_neurons_behind_them(case: Case) -> None:
+    """Maxima of counts stay counts; other functions' values become spikes before weights."""
+    population = _convert(case, behind_spikes=True).populations().get("layer")
+
+    if is_function(case.layer):
+        if is_homogeneous(case.layer) or "layer" not in _names(case):
+            assert population is None
+        else:
+            assert population is not None
+            assert isinstance(population.neuron_type, sw.SignedIntegrateAndFire)
+
+
+def _names(case: Case) -> set[str]:
+    return {node.name for node in _convert(case, behind_spikes=True).canonical}
+
+
+def test_cases_cover_every_activation_and_every_layer() -> None:
+    """A layer or activation that is registered is tested the day it is."""
+    from spikewright.graph.layers import ACTIVATIONS, LAYERS
+
+    functions = {c.layer.function for c in CASES if isinstance(c.layer, Activation)}
+    assert functions == set(ACTIVATIONS)
+    assert {c.layer.kind for c in CASES} >= set(LAYERS) - {"Input", "Constant"}
+    assert np.all(np.diff(STEPS) > 0)
