@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright import engines
 from spikewright._progress import progress_bar
-from spikewright.engines import Parameters, Plan, Precision
+from spikewright.engines import Memory, Parameters, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
@@ -113,6 +113,16 @@ class Simulator:
         """What runs how: operator, kernel and why; print it for a table."""
         return self._engine.explain(self.program)
 
+    def memory(self, steps: int) -> Memory:
+        """What a run of `steps` steps needs beside the network, in bytes; print it for a table.
+
+        An upper bound for a simulator that has not run yet, what is fed to it held constant:
+        state, signals of a block of steps, work inside operators, recordings. `run_steps` raises
+        `SimulationError` by it. Raises the same for a number of steps that no run can have.
+        """
+        _check_steps(steps)
+        return engines.Setting.of(self.program, self._engine, self.batch_size or 1).whole(steps)
+
     @property
     def data(self) -> SimulationData:
         """Recordings and built parameters, by object."""
@@ -166,14 +176,14 @@ class Simulator:
 
         `inputs` replaces the output of constant nodes during this run: `{node: shape}` held
         constant or `{node: (steps, *shape)}`, with the batch axis first where there is a batch.
-        Raises `SimulationError` for inputs that do not fit or are not finite; a run that failed
+        Raises `SimulationError` for inputs that do not fit or are not finite, and before anything
+        is computed where memory does not suffice (`memory` says what is needed); a run that failed
         half-way leaves no state to go on from, so that only `reset` helps then.
         """
         self._check_open()
         if self._broken:
             raise SimulationError("the last run failed half-way: reset() before the next one")
-        if not (is_whole(steps) and steps >= 0):
-            raise SimulationError(f"a run has a whole number of steps, 0 or more, got {steps!r}")
+        _check_steps(steps)
         if not isinstance(inputs, Mapping | None):
             raise SimulationError(f"inputs must be {{node: array}}, got a {type(inputs).__name__}")
         feeds = {node: self._feed(node, value, steps) for node, value in (inputs or {}).items()}
@@ -233,6 +243,11 @@ class Simulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check_steps(steps: Any) -> None:
+    if not (is_whole(steps) and steps >= 0):
+        raise SimulationError(f"a run has a whole number of steps, 0 or more, got {steps!r}")
 
 
 def _seed(seed: int | None, network: Network) -> int:

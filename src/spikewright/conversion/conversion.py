@@ -17,7 +17,8 @@ from spikewright.conversion.inputs import as_arrays, as_feeds, batch_of
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
-from spikewright.engines import Engine, Execution, Plan, Precision, Program
+from spikewright.engines import Engine, Execution, Memory, Plan, Precision, Program
+from spikewright.engines.memory import available
 from spikewright.engines.settings import check_settings
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
@@ -107,8 +108,9 @@ class Conversion:
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`. `batch_size` samples run side by side (default: as memory suggests), on
         `threads` threads (default: the engine's choice); neither changes a result of an exact
-        engine. Raises `SimulationError` for input of the wrong shape or not finite, and for
-        settings that no run can have; `MissingExtraError` for an engine that is not installed.
+        engine. Raises `SimulationError` for input of the wrong shape or not finite, for settings
+        that no run can have and, before anything is computed, where memory does not suffice (see
+        `memory`); `MissingExtraError` for an engine that is not installed.
         """
         _check_run(dt, seed, precision, batch_size, threads)
         arrays = self.as_inputs(x)
@@ -116,10 +118,12 @@ class Conversion:
         feeds, steps = as_feeds(arrays, self.inputs, steps)
         program = self._program(dt, seed, precision)
         chosen = self._engine(engine, program, threads)
+        job, size = Job(program, chosen, feeds, batch, steps), batch_size or self._batch_size()
+        self._memory(job, size).only("recording", "totals").require(
+            available(), f"a run of {batch} samples and {steps} steps"
+        )
         with progress_bar(batch * steps, progress, "samples x steps") as advance:
-            raw, totals = self._in_parts(
-                Job(program, chosen, feeds, batch, steps), batch_size or self._batch_size(), advance
-            )
+            raw, totals = self._in_parts(job, size, advance)
         record = {
             "batch": batch,
             "seed": seed,
@@ -153,6 +157,49 @@ class Conversion:
         _check_run(dt, seed, precision)
         program = self._program(dt, seed, precision)
         return self._engine(engine, program).explain(program)
+
+    def memory(
+        self,
+        batch: int,
+        steps: int,
+        dt: float = 0.001,
+        *,
+        engine: str = "auto",
+        precision: Precision = "float32",
+        batch_size: int | None = None,
+        threads: int | None = None,
+    ) -> Memory:
+        """What such a run of `batch` samples needs, in bytes; print it for a table.
+
+        An upper bound beside the network, its weights and the input, which is held constant: state
+        and work of the samples that run side by side, outputs and spike counts of all. `run` raises
+        `SimulationError` by it. Raises as `run` does for settings that no run can have.
+        """
+        _check_run(dt, 0, precision, batch_size, threads)
+        for name, number in (("batch", batch), ("steps", steps)):
+            if not (is_whole(number) and number >= 1):
+                raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
+        program = self._program(dt, 0, precision)
+        chosen = self._engine(engine, program, threads)
+        return self._memory(
+            Job(program, chosen, {}, batch, steps), batch_size or self._batch_size()
+        )
+
+    def _memory(self, job: Job, size: int) -> Memory:
+        """What a job needs, run `size` samples at a time."""
+        tally = frozenset(self.populations().values())
+        count = min(size, job.batch)
+        needed = engines.Setting.of(job.program, job.engine, count, tally).whole(job.steps)
+        if job.batch <= size:
+            return needed
+        of_all = engines.Setting.of(job.program, job.engine, job.batch, tally)
+        kept = [
+            part._replace(bytes=2 * part.bytes, how=f"{part.how}, twice while they are joined")
+            if part.kind == "recording"
+            else part
+            for part in of_all.kept(job.steps)
+        ]
+        return Memory((*needed.only("state", "signals", "work"), *kept))
 
     def _in_parts(
         self, job: Job, size: int, advance: Callable[[int], None]

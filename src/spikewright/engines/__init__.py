@@ -10,6 +10,8 @@ from functools import cache
 from spikewright.engines.base import Engine
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
+from spikewright.engines.memory import Memory, MemoryPart
+from spikewright.engines.needs import Setting
 from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Parameters, Program
 from spikewright.engines.reference import ReferenceEngine
@@ -20,11 +22,14 @@ __all__ = [
     "PRECISIONS",
     "Engine",
     "Execution",
+    "Memory",
+    "MemoryPart",
     "Parameters",
     "Plan",
     "PlanRow",
     "Precision",
     "Program",
+    "Setting",
     "available",
     "compile_network",
     "get",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.plan import Plan, PlanRow
-from spikewright.engines.program import Operator, Program, Source
+from spikewright.engines.program import Apply, Filter, Linear, Neurons, Operator, Program, Source
 from spikewright.network import Node
-from spikewright.network.transforms import Shape
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
+
+_SUMS = (AxisMap, Convolution, Dense, Sparse, SumPool)  # partial sums beside what they are of
+
+PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
 
 Array = Any  # (batch, steps, *shape) of the engine's library; steps is 1 where nothing changes
 
@@ -113,6 +118,54 @@ class Engine(ABC):
         The working set should stay in memory, or in a cache.
         """
 
+    # How much memory a run takes: upper bounds, for an engine that works on whole arrays.
+
+    def value_bytes(self, program: Program) -> int:
+        """Bytes of a value of this engine's arrays."""
+        return 8
+
+    def signal_bytes(self, signal: int, program: Program) -> int:
+        """Bytes of a value of a signal between operators of a prepared program."""
+        return self.value_bytes(program)
+
+    def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
+        """Bytes that an operator's kernel holds from block to block, a sample, by label."""
+        size = _size(program, op.outputs[:1])
+        if isinstance(op, Neurons):
+            kind = op.neuron_type
+            item = 8 if kind.stochastic else self.value_bytes(program)
+            held = len(kind.initial_state()) + kind.has_voltage
+            return {op.label: size * (item * held + 16 * tally)}
+        if isinstance(op, Filter):
+            return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
+        if isinstance(op, Apply):
+            return {op.label: 8 * (_size(program, op.inputs) + size)}
+        return {}
+
+    def work_bytes(
+        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
+    ) -> int:
+        """Bytes that an operator's kernel takes up while it runs `steps` steps of `batch` samples.
+
+        Signals in `held` have one step.
+        """
+        outputs = _size(program, op.outputs)
+        inputs = _size(program, [s for s in op.inputs if s not in held])
+        once = _size(program, [s for s in op.inputs if s in held])
+        item = 8 if isinstance(op, Neurons) else self.value_bytes(program)
+        copies = 4 if isinstance(op, Linear) and isinstance(op.transform, _SUMS) else 2
+        size = copies * item * batch * (steps * (inputs + outputs) + once)
+        if isinstance(op, Neurons | Filter):
+            size += 8 * item * batch * outputs
+        if isinstance(op, Linear) and isinstance(op.transform, Convolution):
+            taps = int(np.prod(op.transform.kernel.shape[2:]))
+            size += 3 * 8 * max(PATCH_VALUES, taps * (inputs + once))
+        return size
+
+    def device_room(self) -> int | None:
+        """Bytes left where the arrays are, or None where that is the machine's memory."""
+        return None
+
 
 class NeuronKernel(Kernel):
     """A population's kernel; `total` sums absolute outputs per neuron since the start."""
@@ -121,6 +174,10 @@ class NeuronKernel(Kernel):
 
     def totals(self) -> Sequence[Array]:
         return () if self.total is None else (self.total,)
+
+
+def _size(program: Program, signals: Sequence[int]) -> int:
+    return sum(int(np.prod(program.shapes[s])) for s in signals)
 
 
 Feeds = Mapping[Node, NDArray]

@@ -6,23 +6,19 @@ This is the same for every engine; kernels differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel
-from spikewright.engines.program import (
-    Apply,
-    Component,
-    Operator,
-    Program,
-    Recording,
-    Source,
-)
+from spikewright.engines.memory import Memory, available
+from spikewright.engines.needs import Setting, kept_steps, last_readers
+from spikewright.engines.program import Component, Operator, Program, Recording, Source
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
-from spikewright.network.functions import NodeFunction
+
+_PIECE_VALUES = 1_000_000
+_SMALL = 64 * 2**20  # bytes of a run that is looked at once, however often it is repeated
 
 
 class Execution:
@@ -44,16 +40,13 @@ class Execution:
     ) -> None:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
-        plan = engine.prepare(program)
-        size = chunk or engine.chunk_samples(plan, batch)
-        if any(_calls_python(op) for op in plan.operators):
-            size = batch  # a function that keeps something sees all samples step by step
-        self._block, self._size = block, min(size, batch)
-        self._plan = plan
-        self._sources = [op for op in plan.operators if isinstance(op, Source)]
-        self._last_read = _last_readers(plan)
-        self._tally = frozenset(tally)
-        self._parts = _parts(plan, engine, batch, size, self._tally)
+        self._setting = Setting.of(program, engine, batch, frozenset(tally), chunk)
+        self._fit(self._setting.state(), f"{batch} samples")
+        self._block, self._plan = block, self._setting.program
+        self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
+        self._last_read = last_readers(self._plan)
+        self._parts = _parts(self._setting)
+        self._known: set[tuple[int, int, frozenset[int]]] = set()
 
     def run(
         self,
@@ -64,7 +57,8 @@ class Execution:
         """Advance by `steps` steps; returns one array `(batch, samples, *shape)` per recording.
 
         `feeds` replaces the output of constant nodes by `(batch, steps or 1, *shape)`; `progress`
-        is called with the number of steps done after every block.
+        is called with the number of steps done after every block. Raises `SimulationError` before
+        anything is computed where memory does not suffice.
         """
         with self.engine.working():
             return self._run(steps, feeds, progress)
@@ -80,7 +74,8 @@ class Execution:
         }
         constant = _read(sources, True, 0, 1)
         constants = [self._constants(part, part.of(constant)) for part in self._parts]
-        block = self._block or self._block_steps(constants[0])
+        block = self._block or self._setting.block_steps(constants[0])
+        self._check_memory(steps, block, constants[0])
         recorder = _Recorder(self.program, self.engine, self.batch, self.step, steps)
         done = 0
         while done < steps:
@@ -107,18 +102,31 @@ class Execution:
         for part in self._parts:
             for op, kernel in part.kernels.items():
                 for ensemble, total in zip(op.populations, kernel.totals(), strict=False):
-                    if ensemble in self._tally:
+                    if ensemble in self._setting.tally:
                         sums.setdefault(ensemble, []).append(self.engine.to_numpy(total))
-        return {ensemble: np.concatenate(parts) for ensemble, parts in sums.items()}
+        return {
+            ensemble: np.concatenate(parts) if len(parts) > 1 else np.array(parts[0])
+            for ensemble, parts in sums.items()
+        }
 
-    def _block_steps(self, constants: Mapping[int, Array]) -> int:
-        """The engine's choice, for what changes from step to step."""
-        changing = tuple(
-            component
-            for component in self._plan.components
-            if not all(op.output in constants for op in component.operators)
-        )
-        return self.engine.block_steps(replace(self._plan, components=changing), self._size)
+    def _check_memory(self, steps: int, block: int, constants: Iterable[int]) -> None:
+        """Raise `SimulationError` where memory does not suffice for `steps` steps more."""
+        case = (steps, block, frozenset(constants))
+        if steps == 0 or case in self._known:
+            return
+        memory = self._setting.running(self.step, steps, block, case[2])
+        self._fit(memory, f"{self.batch} samples and {steps} steps")
+        if memory.bytes < _SMALL:
+            self._known.add(case)
+
+    def _fit(self, memory: Memory, what: str) -> None:
+        what = f"a run of {what} on the {self.engine.name} engine"
+        room = self.engine.device_room()
+        if room is None:
+            memory.require(available(), what)
+            return
+        memory.only("state", "signals", "work").require(room, f"{what} and its device")
+        memory.only("recording", "totals").require(available(), what)
 
     def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:
         """Signals that no step of this run changes: computed once, with one step each."""
@@ -194,13 +202,12 @@ class _Part:
         return {s: v if v.shape[0] == 1 else v[self.samples] for s, v in values.items()}
 
 
-def _parts(
-    program: Program, engine: Engine, batch: int, size: int, tally: frozenset[Ensemble]
-) -> list[_Part]:
+def _parts(setting: Setting) -> list[_Part]:
     """The batch cut into chunks; kernels without state serve all of them."""
     parts: list[_Part] = []
-    for start in range(0, batch, size):
-        samples = slice(start, min(start + size, batch))
+    program, engine = setting.program, setting.engine
+    for start in range(0, setting.batch, setting.chunk):
+        samples = slice(start, min(start + setting.chunk, setting.batch))
         kernels: dict[Operator, Kernel] = {}
         for op in program.operators:
             if isinstance(op, Source):
@@ -209,8 +216,8 @@ def _parts(
             if shared is not None and shared.stateless:
                 kernels[op] = shared
             else:
-                counted = not tally.isdisjoint(op.populations)
-                kernels[op] = engine.kernel(op, program, samples.stop - start, counted)
+                size = samples.stop - samples.start
+                kernels[op] = engine.kernel(op, program, size, setting.tallied(op))
         parts.append(_Part(samples, kernels))
     return parts
 
@@ -224,20 +231,6 @@ def _read(
         for op, kernel in sources.items()
         if kernel.stateless is constant
     }
-
-
-def _calls_python(op: Operator) -> bool:
-    """Whether an operator calls a function that a user wrote."""
-    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
-
-
-def _last_readers(program: Program) -> dict[int, Component]:
-    readers: dict[int, Component] = {}
-    for component in program.components:
-        for op in component.operators:
-            for s in op.inputs:
-                readers[s] = component
-    return readers
 
 
 class _Recorder:
@@ -259,7 +252,7 @@ class _Recorder:
 
     def _count(self, recording: Recording, steps: int) -> int:
         """How many of the first `steps` steps of this run are kept."""
-        return (self._first + steps) // recording.every - self._first // recording.every
+        return kept_steps(recording, self._first, steps)
 
     def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
         """Offsets within the block of the steps that are kept: every n-th of the simulation."""
@@ -284,7 +277,9 @@ class _Recorder:
             array[:, before:after] = block * factor
             return
         kept = self._kept(recording, start, block.shape[1])
-        array[:, before : before + len(kept)] = block[:, kept] * factor
+        rows = max(1, _PIECE_VALUES // max(1, block[0].size))
+        for i in range(0, len(block), rows):  # what is converted at once stays small
+            array[i : i + rows, before : before + len(kept)] = block[i : i + rows, kept] * factor
 
 
 def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDArray:

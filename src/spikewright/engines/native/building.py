@@ -49,6 +49,9 @@ from spikewright.network.transforms import (
     SumPool,
 )
 
+_SPARE = 79 * 8  # bytes of a buffer behind each step
+_EVENT_BYTES = 16  # of a list of events, an input and step
+
 
 @dataclass(frozen=True, eq=False)
 class Built:
@@ -56,7 +59,8 @@ class Built:
 
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
     `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
-    use together.
+    use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
+    state of one sample, by operator.
     """
 
     region: Any
@@ -66,6 +70,12 @@ class Built:
     kept: dict[Operator, Kept]
     totals: dict[Neurons, Kept]
     step_bytes: int
+    buffer_bytes: int
+    state_bytes: dict[str, int]
+
+
+def _kept_bytes(kept: Kept) -> int:
+    return sum(8 * int(np.prod(kept.shapes[name])) for name in kept.memories)
 
 
 def build(region: Region, program: Program) -> Built:
@@ -91,6 +101,7 @@ class Builder:
         self.last: list[Callable[[], None]] = []  # what a step of a loop ends with
         self.populations: dict[Neurons, tuple[Neurons, Order, int]] = {}
         self.buffer_bytes: list[int] = []
+        self.state_bytes: Counter[str] = Counter()
         self.widest = 0
         self.fused: set[Operator] = set()
         self.preferred = self._preferred()
@@ -121,6 +132,8 @@ class Builder:
             self.kernels.store(stored.buffer, number, as_index(index))
             exports.append((signal, signal in self.op.counts, size))
         ordered = [op for op in self.op.operators if op in self.populations]
+        for owner, kept in (*self.kept.items(), *self.totals.items()):
+            self.state_bytes[owner.label] += _kept_bytes(kept)
         return Built(
             self.kernels,
             tuple(self.inputs),
@@ -129,6 +142,9 @@ class Builder:
             self.kept,
             self.totals,
             self.widest,
+            sum(size + _SPARE for size in self.buffer_bytes)
+            + _EVENT_BYTES * max(self.buffer_bytes, default=0),
+            dict(self.state_bytes),
         )
 
     def size(self, signal: int) -> int:
@@ -301,6 +317,8 @@ class Builder:
             np.ascontiguousarray(rows, np.float64),
         )
         self.populations[op] = (op, order, number)
+        # A voltage and a total a neuron; channels are padded to whole vectors.
+        self.state_bytes[op.label] += 12 * len(rows) * (-(-rows.shape[1] // 64) * 64)
         return number
 
     def _sum(self, op: Sum) -> None:

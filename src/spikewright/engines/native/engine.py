@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,7 +13,7 @@ from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.running import RegionKernel, work_bytes
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
@@ -71,10 +71,9 @@ class NativeEngine(Engine):
 
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if isinstance(op, Region):
-            if op not in self._built:
-                self._built[op] = build(op, program)
+            built = self._build(op, program)
             return RegionKernel(
-                op, self._built[op], program, batch, tally, self._reference, self.isa, self.threads
+                op, built, program, batch, tally, self._reference, self.isa, self.threads
             )
         if op in self._shared:
             return self._shared[op]
@@ -85,6 +84,11 @@ class NativeEngine(Engine):
         if fallback.stateless:
             self._shared[op] = fallback
         return fallback
+
+    def _build(self, op: Region, program: Program) -> Built:
+        if op not in self._built:
+            self._built[op] = build(op, program)
+        return self._built[op]
 
     def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
         return self._reference.source(op, program, fed, first)
@@ -99,6 +103,25 @@ class NativeEngine(Engine):
         sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)
         widest = max(sizes, default=1)
         return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
+
+    def signal_bytes(self, signal: int, program: Program) -> int:
+        regions = (op for op in program.operators if isinstance(op, Region))
+        return 1 if any(signal in op.exported and signal in op.counts for op in regions) else 8
+
+    def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
+        if isinstance(op, Region):
+            return self._build(op, program).state_bytes
+        return super().state_bytes(op, program, tally)
+
+    def work_bytes(
+        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
+    ) -> int:
+        if not isinstance(op, Region):
+            return super().work_bytes(op, program, batch, steps, held)
+        built = self._build(op, program)
+        values = [s for s, counts in built.inputs if not counts]
+        rows = sum(int(np.prod(program.shapes[s])) * (1 if s in held else steps) for s in values)
+        return 8 * batch * rows + work_bytes(op, built, batch, steps, self.threads)
 
 
 def _threads() -> int:

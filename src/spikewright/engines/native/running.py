@@ -105,12 +105,7 @@ class RegionKernel(Kernel):
             np.empty((self._batch, steps, size), np.int8 if counts else np.float64)
             for _, counts, size in self._built.exports
         ]
-        threads = self._threads
-        if self._op.loops:  # a step is too short to share: threads take samples
-            threads = min(threads, self._batch)
-            block, group = 1, min(_MOST_SAMPLES, self._batch // threads)
-        else:
-            block, group = cut(self._built.step_bytes, self._batch, steps, threads)
+        block, group, threads = shares(self._op, self._built, self._batch, steps, self._threads)
         outcome = self._state.run(arrays, outputs, steps, block, group, threads, self._isa, step)
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
@@ -150,6 +145,22 @@ class RegionKernel(Kernel):
         if total is None:
             return np.zeros((self._batch, *op.ensemble.shape))
         return self._unpacked(total, op, order).astype(np.float64)
+
+
+def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:
+    """Steps and samples that are worked on at once, and the threads that share them."""
+    if op.loops:  # a step is too short to share: threads take samples
+        threads = min(threads, batch)
+        fitting = max(1, _CACHE_BYTES // max(1, sum(built.state_bytes.values())))
+        return 1, min(_MOST_SAMPLES, fitting, batch // threads), threads
+    return *cut(built.step_bytes, batch, steps, threads), threads
+
+
+def work_bytes(op: Region, built: Built, batch: int, steps: int, threads: int) -> int:
+    """What a run takes up while it lasts: buffers and the next state of every worker's group."""
+    block, group, threads = shares(op, built, batch, steps, threads)
+    workers = min(threads, -(-batch // group))
+    return workers * group * (sum(built.state_bytes.values()) + block * built.buffer_bytes)
 
 
 def cut(step_bytes: int, batch: int, steps: int, threads: int) -> tuple[int, int]:

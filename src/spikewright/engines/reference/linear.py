@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._windows import Windows, channels_last, restore_channels
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.base import PATCH_VALUES, Array, Kernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, input_limbs, weight_limbs
 from spikewright.engines.program import Linear
 from spikewright.errors import BuildError
@@ -27,8 +27,6 @@ from spikewright.network.transforms import (
     Take,
     Transform,
 )
-
-_PATCH_VALUES = 4_000_000  # values of a convolution's patches made at once
 
 Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
 
@@ -111,7 +109,7 @@ def _grouped(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
     groups, taps, inner, outer = weight.shape
     extent = windows.output_extent(x.shape[1:-1])
     y = np.empty((len(x), *extent, groups * outer))
-    rows = max(1, _PATCH_VALUES // max(1, int(np.prod(extent)) * taps * x.shape[-1]))
+    rows = max(1, PATCH_VALUES // max(1, int(np.prod(extent)) * taps * x.shape[-1]))
     for start in range(0, len(x), rows):
         patches = windows.patches(x[start : start + rows])
         shape = patches.shape[:-2]

@@ -115,6 +115,16 @@ class TorchEngine(Engine):
     def to_numpy(self, array: Array) -> NDArray:
         return numpy_of(array)
 
+    def value_bytes(self, program: Program) -> int:
+        return 8 if program.precision == "float64" else 4
+
+    def device_room(self) -> int | None:
+        if self.device.type != "cuda":
+            return None
+        free: int = torch.cuda.mem_get_info(self.device)[0]
+        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return free + int(held)
+
     def chunk_samples(self, program: Program, batch: int) -> int:
         if self.device.type != "cpu":
             return batch

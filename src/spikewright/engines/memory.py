@@ -1,0 +1,181 @@
+"""Memory: what a run needs, part by part, what there is, and the error where that is too little."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, overload
+
+from spikewright.errors import SimulationError
+
+LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"
+_GIB = 2**30
+_NAMED = 3  # parts that an error names
+_ADVICE = {
+    "state": "run fewer samples at once (batch_size=)",
+    "signals": "run fewer samples at once (batch_size=)",
+    "work": "run fewer samples at once (batch_size=) or on fewer threads (threads=)",
+    "totals": "run the samples in several runs",
+    "recording": "record fewer steps (sample_every=), samples or neurons",
+}
+
+
+class MemoryPart(NamedTuple):
+    """A part of what a run needs: its kind, whose it is, bytes, and how they come about.
+
+    Kinds: "state" (lasts from block to block), "signals" (between operators, for a block of steps),
+    "work" (inside an operator), "recording" (what probes keep), "totals" (spikes per neuron, as
+    they are returned).
+    """
+
+    kind: str
+    of: str
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Memory(Sequence[MemoryPart]):
+    """What a run needs beyond the network and its weights; printed, a table.
+
+    Parts that are in use at different times are all counted, so that the sum is an upper bound.
+    """
+
+    parts: tuple[MemoryPart, ...]
+
+    @property
+    def bytes(self) -> int:
+        """All parts together."""
+        return sum(part.bytes for part in self.parts)
+
+    def only(self, *kinds: str) -> Memory:
+        """The parts of these kinds."""
+        return Memory(tuple(part for part in self.parts if part.kind in kinds))
+
+    @overload
+    def __getitem__(self, index: int) -> MemoryPart: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[MemoryPart]: ...
+    def __getitem__(self, index: int | slice) -> MemoryPart | Sequence[MemoryPart]:
+        return self.parts[index]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[MemoryPart]:
+        return iter(self.parts)
+
+    def __str__(self) -> str:
+        rows = [(p.kind, p.of, f"{p.bytes / 2**20:.1f}", p.how) for p in self.parts]
+        rows = [("kind", "of", "MiB", "how"), *rows, ("total", "", f"{self.bytes / 2**20:.1f}", "")]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        return "\n".join(
+            f"{kind:<{widths[0]}}  {of:<{widths[1]}}  {mib:>{widths[2]}}  {how}".rstrip()
+            for kind, of, mib, how in rows
+        )
+
+    def require(self, room: int | None, what: str) -> None:
+        """Raise `SimulationError` where this is more than the bytes there are; None: not known."""
+        if room is None or self.bytes <= room:
+            return
+        largest = sorted(self.parts, key=lambda part: -part.bytes)[:_NAMED]
+        advice = list(dict.fromkeys(_ADVICE[part.kind] for part in largest))
+        raise SimulationError(
+            f"{what} would need {_gib(self.bytes)}, and {_gib(room)} are available. The largest "
+            f"parts: {'; '.join(_line(part) for part in largest)}. What helps: "
+            f"{'; '.join(advice)}. {LIMIT_VARIABLE} (GiB) in the environment sets another limit"
+        )
+
+
+def _line(part: MemoryPart) -> str:
+    return f"{part.kind} of {part.of} {_gib(part.bytes)} ({part.how})"
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.3g} GiB"
+
+
+def available() -> int | None:
+    """Bytes that this process may still take, or None where the system does not say.
+
+    The least of what the machine has left (swap included) and what its control groups allow; the
+    environment's SPIKEWRIGHT_MEMORY, in GiB, in place of both. Raises `SimulationError` where that
+    is no number above 0.
+    """
+    given = os.environ.get(LIMIT_VARIABLE, "")
+    if given:
+        return _given(given)
+    limits = [_of_machine(), *_of_groups()]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _given(text: str) -> int:
+    try:
+        gib = float(text)
+    except ValueError:
+        gib = 0.0
+    if not 0 < gib < 2**40:
+        raise SimulationError(f"{LIMIT_VARIABLE} must be a number of GiB above 0, got {text!r}")
+    return int(gib * _GIB)
+
+
+def _of_machine() -> int | None:
+    found = _fields(Path("/proc/meminfo"))
+    if "MemAvailable" in found:
+        return 1024 * (found["MemAvailable"] + found.get("SwapFree", 0))
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" in names and "SC_PAGE_SIZE" in names:  # macOS: all there is, used or not
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _of_groups(
+    membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> Iterator[int]:
+    """What each control group that this process is in, and those around it, have left."""
+    for line in _text(membership).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controllers == "":
+            base, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            base = root / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        inner = base / group.lstrip("/")
+        for folder in (inner, *inner.parents):
+            if not folder.is_relative_to(base):
+                break
+            left = _left(folder, *names)
+            if left is not None:
+                yield left
+
+
+def _left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
+    """A group's limit less what it uses; files in memory that can be dropped do not count."""
+    most, used = _text(folder / limit).strip(), _text(folder / usage).strip()
+    if not (most.isdecimal() and used.isdecimal()):
+        return None  # "max", or no such file
+    dropped = _fields(folder / "memory.stat").get(cache, 0)
+    return max(0, int(most) - int(used) + dropped)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Names and whole numbers of a file with one of each in a line."""
+    found = {}
+    for line in _text(path).splitlines():
+        name, *values = line.split()
+        if values and values[0].isdecimal():
+            found[name.rstrip(":")] = int(values[0])
+    return found
+
+
+def _text(path: Path) -> str:
+    """A file's text; empty where this system has no such file, or hides it."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,184 @@
+"""What a run of a program needs: state, signals, work, recordings, in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spikewright.engines.base import Engine
+from spikewright.engines.memory import Memory, MemoryPart
+from spikewright.engines.program import (
+    Apply,
+    Component,
+    Linear,
+    Neurons,
+    Operator,
+    Program,
+    Recording,
+    Source,
+    Sum,
+)
+from spikewright.network import Ensemble
+from spikewright.network.functions import NodeFunction
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A program as an engine prepared it, and how many samples run, of which `chunk` at once."""
+
+    program: Program
+    engine: Engine
+    batch: int
+    chunk: int
+    tally: frozenset[Ensemble]
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        engine: Engine,
+        batch: int,
+        tally: Collection[Ensemble] = (),
+        chunk: int | None = None,
+    ) -> Setting:
+        """Prepare a program; `chunk` is the engine's choice where it is None."""
+        plan = engine.prepare(program)
+        size = chunk or engine.chunk_samples(plan, batch)
+        if any(_calls_python(op) for op in plan.operators):
+            size = batch  # a function that keeps something sees all samples step by step
+        return cls(plan, engine, batch, min(size, batch), frozenset(tally))
+
+    def tallied(self, op: Operator) -> bool:
+        """Whether the spikes of an operator's populations are summed."""
+        return not self.tally.isdisjoint(op.populations)
+
+    def block_steps(self, constants: Collection[int]) -> int:
+        """Steps worked on at once: the engine's choice, for what changes from step to step."""
+        changing = tuple(
+            component
+            for component in self.program.components
+            if not all(op.output in constants for op in component.operators)
+        )
+        return self.engine.block_steps(replace(self.program, components=changing), self.chunk)
+
+    def whole(self, steps: int, block: int | None = None) -> Memory:
+        """What a run from the start needs, its inputs held constant."""
+        constants = self._constants()
+        block = block or self.block_steps(constants)
+        parts = (self.state(), self.running(0, steps, block, constants))
+        return Memory(tuple(part for memory in parts for part in memory))
+
+    def state(self) -> Memory:
+        """What lasts from block to block, and the totals that are made of it at the end."""
+        parts = []
+        for op in self.program.operators:
+            if isinstance(op, Source):
+                continue
+            sizes = self.engine.state_bytes(op, self.program, self.tallied(op))
+            for label, size in sizes.items():
+                how = f"{size} B x {self.batch} samples"
+                parts.append(MemoryPart("state", label, size * self.batch, how))
+        parts.append(self._totals())
+        return Memory(tuple(part for part in parts if part.bytes))
+
+    def kept(self, steps: int) -> Memory:
+        """What is kept of a run from the start: recordings and totals."""
+        return Memory((*self._recordings(0, steps), self._totals()))
+
+    def _totals(self) -> MemoryPart:
+        neurons = sum(ensemble.n_neurons for ensemble in self.tally)
+        how = f"8 B x {neurons} neurons x {self.batch} samples, twice while they are joined"
+        return MemoryPart("totals", "spikes", 16 * neurons * self.batch, how)
+
+    def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> Memory:
+        """What `steps` steps after step `first` need beside the state."""
+        block = min(block, steps)
+        parts = [self._signals(block, constants), *self._recordings(first, steps)]
+        work = [self._work(component, block, constants) for component in self.program.components]
+        parts += [max(work, key=lambda part: part.bytes)] if work else []
+        return Memory(tuple(part for part in parts if part.bytes))
+
+    def _work(self, component: Component, block: int, constants: Collection[int]) -> MemoryPart:
+        """Inside a component: the largest of its operators, as they run one after the other."""
+        most = MemoryPart("work", "", 0, "")
+        for op in component.operators:
+            if isinstance(op, Source):
+                continue
+            once = op.output in constants
+            batch = self.batch if once else self.chunk
+            steps = 1 if once or component.loops else block
+            size = self.engine.work_bytes(op, self.program, batch, steps, constants)
+            if size > most.bytes:
+                how = f"{batch} samples, {steps} steps at once"
+                most = MemoryPart("work", op.label, size, how)
+        return most
+
+    def _signals(self, block: int, constants: Collection[int]) -> MemoryPart:
+        """The most that signals between operators take up at a time."""
+        held = sum(self._bytes(s, self.batch, 1) for s in constants)
+        readers = last_readers(self.program)
+        alive: dict[int, int] = {}
+        most = 0
+        for component in self.program.components:
+            outputs = [s for op in component.operators for s in op.outputs if s not in constants]
+            alive |= {s: self._bytes(s, self.chunk, block) for s in outputs}
+            most = max(most, sum(alive.values()))
+            for s in [s for s in alive if s not in readers or readers[s] is component]:
+                del alive[s]
+        how = f"{self.chunk} samples, {block} steps at once"
+        return MemoryPart("signals", "all operators", held + most, how)
+
+    def _bytes(self, signal: int, batch: int, steps: int) -> int:
+        size = int(np.prod(self.program.shapes[signal]))
+        return size * batch * steps * self.engine.signal_bytes(signal, self.program)
+
+    def _recordings(self, first: int, steps: int) -> Sequence[MemoryPart]:
+        item = 8 if self.program.precision == "float64" else 4
+        parts = []
+        for recording in self.program.recordings:
+            count = kept_steps(recording, first, steps)
+            shape = (self.batch, count, *self.program.shapes[recording.signal])
+            size = item * int(np.prod(shape, dtype=object))
+            how = f"{item} B x {' x '.join(map(str, shape))}"
+            parts.append(MemoryPart("recording", repr(recording.probe), size, how))
+        return parts
+
+    def _constants(self) -> frozenset[int]:
+        """Signals that no step changes while what is fed is held."""
+        found: set[int] = set()
+        for component in self.program.components:
+            for op in component.operators:
+                if not component.loops and self._follows(op) and found.issuperset(op.inputs):
+                    found.update(op.outputs)
+        return frozenset(found)
+
+    def _follows(self, op: Operator) -> bool:
+        """Whether an operator's output follows from its present input alone."""
+        if isinstance(op, Source):
+            return not callable(op.node.output)
+        if isinstance(op, Neurons):
+            kind = op.neuron_type
+            return not (kind.spiking or kind.initial_state() or self.tallied(op))
+        return isinstance(op, Linear | Sum)
+
+
+def last_readers(program: Program) -> Mapping[int, Component]:
+    """The last component that reads each signal."""
+    readers: dict[int, Component] = {}
+    for component in program.components:
+        for op in component.operators:
+            for s in op.inputs:
+                readers[s] = component
+    return readers
+
+
+def kept_steps(recording: Recording, first: int, steps: int) -> int:
+    """How many of `steps` steps after step `first` a probe keeps: every n-th of the simulation."""
+    return (first + steps) // recording.every - first // recording.every
+
+
+def _calls_python(op: Operator) -> bool:
+    """Whether an operator calls a function that a user wrote."""
+    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)

@@ -1,0 +1,270 @@
+"""Memory: what a run needs is known before it starts, bounds what it takes, and is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.memory import peak_mib
+
+import spikewright as sw
+from spikewright import engines
+from spikewright.demo import MODEL
+from spikewright.engines import memory, run
+from spikewright.errors import SimulationError
+
+MIB = 2**20
+
+
+def dense(neurons: int = 50) -> sw.Network:
+    """Held current into a population, whose counts a second, small one reads; both are probed."""
+    rng = np.random.default_rng(1)
+    with sw.Network(seed=0) as network:
+        stimulus = sw.Node(rng.uniform(0.0, 300.0, neurons))
+        a, b = (
+            sw.Ensemble(n, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
+            for n in (neurons, 3)
+        )
+        sw.Connection(stimulus, a.neurons, None)
+        sw.Connection(a.neurons, b.neurons, None, rng.normal(0.0, 1.0, (3, neurons)) / neurons)
+        sw.Probe(b.neurons)
+    return network
+
+
+def recorded(neurons: int = 50) -> sw.Network:
+    """The same, with every spike of the large population recorded."""
+    network = dense(neurons)
+    with network:
+        sw.Probe(network.ensembles[0].neurons)
+    return network
+
+
+def loop(neurons: int = 50) -> sw.Network:
+    """A population that inhibits itself through a synapse; a small one is probed."""
+    network = dense(neurons)
+    with network:
+        a = network.ensembles[0]
+        sw.Connection(a.neurons, a.neurons, 0.01, sw.Scale(-0.5))
+    return network
+
+
+def filtered(neurons: int = 50) -> sw.Network:
+    """Spikes through a second-order synapse, no loop."""
+    network = dense(neurons)
+    with network:
+        c = sw.Ensemble(neurons, neuron_type=sw.LIF(), gain=1.0, bias=0.0)
+        sw.Connection(network.ensembles[0].neurons, c.neurons, sw.Alpha(0.01))
+    return network
+
+
+NETWORKS: dict[str, Callable[[int], sw.Network]] = {
+    "dense": dense, "recorded": recorded, "loop": loop, "filtered": filtered,
+}  # fmt: skip
+
+
+@pytest.fixture
+def traced(engine: str) -> Iterator[Callable[[], int]]:
+    """The most bytes that arrays and objects took up since the test began."""
+    with sw.Simulator(dense(), engine=engine, progress=False) as sim:
+        sim.run_steps(2)  # what is imported late is no part of the matter
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def measured(network: str, engine: str, batch: int, steps: list[int]) -> list[tuple[float, float]]:
+    """Growth of a process's peak by a run of each number of steps, and its bound, both in MiB."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, __file__, network, engine, str(batch), *map(str, steps)],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return [(float(growth), float(bound)) for growth, bound in rows]
+
+
+def child(network: str, engine: str, batch: int, steps: list[int]) -> None:
+    """A process of its own: a small run, so that everything is loaded, then those to measure."""
+    with sw.Simulator(NETWORKS[network](50), engine=engine, threads=1, progress=False) as sim:
+        sim.run_steps(3)
+    net = NETWORKS[network](60_000)
+    program = engines.compile_network(net, 0.001, 0, "float32")
+    chosen = engines.get(engine, program, 1)
+    engines.Execution(program, chosen, 1).run(1)  # weights in the engine's form
+    before = peak_mib()
+    tally = frozenset(net.all_ensembles)
+    for count in steps:
+        execution = engines.Execution(program, chosen, batch, tally)
+        execution.run(count)
+        execution.totals()
+        bound = engines.Setting.of(program, chosen, batch, tally).whole(count)
+        sys.stdout.write(f"{peak_mib() - before} {bound.bytes / MIB}\n")
+        del execution
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_a_run_takes_no_more_than_its_bound(network: str, engine: str) -> None:
+    """Measured growth of the process is below the bound, and the bound is no wild guess."""
+    if engine not in engines.available():
+        engine = "reference"
+    ((growth, bound),) = measured(network, engine, 16, [40])
+    assert growth > 15, "too little to say anything"
+    assert growth < bound < 4 * growth + 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_torch_run_takes_no_more_than_its_bound(network: str) -> None:
+    """Measured growth of the process is below the bound, with torch's buffers for its threads."""
+    ((growth, bound),) = measured(network, "torch", 16, [40])
+    assert growth < bound + 32
+
+
+@pytest.mark.parametrize(
+    ("network", "steps"), [("dense", [32, 1100]), ("loop", [40, 160]), ("filtered", [40, 160])]
+)
+def test_more_steps_take_no_more_memory(network: str, steps: list[int]) -> None:
+    """Blocks of time follow one another in the same memory: nothing is kept of one in the next."""
+    name = "native" if "native" in engines.available() else "reference"
+    (short, _), (long, _) = measured(network, name, 8, steps)
+    assert long - short < 0.05 * (100 + short)  # of a whole process, which has 100 MiB at least
+
+
+@pytest.mark.parametrize("engine", engines.available())
+@pytest.mark.parametrize(("batch", "steps"), [(10**9, 10), (3, 10**13)])
+def test_what_cannot_fit_is_refused_at_once(
+    engine: str, batch: int, steps: int, traced: Callable[[], int]
+) -> None:
+    """Before anything is allocated; the error has sizes, the largest part and what to do."""
+
+    def attempt() -> None:
+        with sw.Simulator(dense(), batch_size=batch, engine=engine, progress=False) as sim:
+            sim.run_steps(steps)
+
+    with pytest.raises(SimulationError) as error:
+        attempt()
+    text = str(error.value)
+    assert f"{batch} samples" in text and "GiB are available" in text
+    assert f"on the {engine} engine" in text
+    assert ("batch_size=" if steps == 10 else "sample_every=") in text
+    assert ("state of" if steps == 10 else "recording of <Probe") in text
+    assert traced() < 5 * MIB
+
+
+def test_a_conversion_is_refused_before_its_first_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What all samples keep counts before any of them run; less fits."""
+    conversion = sw.convert(MODEL, spiking=True)
+    (node,) = conversion.inputs.values()
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (6000, *node.shape_out))
+    needed = conversion.memory(6000, 500, batch_size=20)
+    assert needed.only("recording").bytes == 2 * 4 * 6000 * 500 * 10
+    assert conversion.memory(20, 500, batch_size=20).bytes < needed.bytes / 3
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.2")
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("a part was run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engines.Execution, "run", never)
+        with pytest.raises(SimulationError, match=r"6000 samples and 500 steps would need .*GiB"):
+            conversion.run(x, steps=500, progress=False, batch_size=20)
+    assert conversion.run(x[:20], steps=5, progress=False).predict().shape == (20, 10)
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(0, 5), (5, 0), (2.5, 5), (True, 5)])
+def test_memory_of_no_run_is_refused(batch: int, steps: int) -> None:
+    """A number of samples or steps that no run has is named, not computed with."""
+    conversion = sw.convert(MODEL, spiking=True)
+    with pytest.raises(SimulationError, match=r"(batch|steps) must be a whole number from 1"):
+        conversion.memory(batch, steps)
+
+
+def test_the_bound_is_a_sum_that_can_be_read() -> None:
+    """State per neuron and sample is as documented; only recordings grow with steps."""
+    with sw.Simulator(dense(64), batch_size=5, engine="reference", progress=False) as sim:
+        few, many = sim.memory(2000), sim.memory(4000)
+    assert [part.bytes for part in few.only("state")] == [8 * 64 * 5, 8 * 3 * 5]
+    assert [part.bytes for part in few.only("recording")] == [4 * 5 * 2000 * 3]
+    assert many.bytes - few.bytes == 4 * 5 * 2000 * 3
+    assert few.bytes == sum(part.bytes for part in few)
+    table = str(few)
+    assert table.splitlines()[0].split() == ["kind", "of", "MiB", "how"]
+    assert table.splitlines()[-1].split() == ["total", f"{few.bytes / MIB:.1f}"]
+    assert len(few) == len(list(few)) and few[0].kind == "state"
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "0", "nan", "inf"])
+def test_a_limit_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named, with what it was."""
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, text)
+    with pytest.raises(SimulationError, match=f"SPIKEWRIGHT_MEMORY must be .* got '{text}'"):
+        memory.available()
+
+
+def test_a_limit_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds for every run, and what fits it runs."""
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.25")
+    assert memory.available() == 2**28
+    with sw.Simulator(recorded(), batch_size=10, progress=False) as sim:
+        sim.run_steps(10)
+        sim.run_steps(10)
+        with pytest.raises(SimulationError, match="recording of <Probe"):
+            sim.run_steps(10**6)
+
+
+def test_limits_of_control_groups_are_read(tmp_path: Path) -> None:
+    """Both versions, every group around the process; cached files are room."""
+    inner, first = tmp_path / "a" / "b", tmp_path / "memory" / "c"
+    for folder, limit, names in (
+        (inner, "max", ("max", "current")),
+        (tmp_path / "a", "5000", ("max", "current")),
+        (first, "9000", ("limit_in_bytes", "usage_in_bytes")),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(names, (limit, "2000"), strict=True):
+            (folder / f"memory.{name}").write_text(text + "\n")
+    (tmp_path / "a" / "memory.stat").write_text("anon 7\ninactive_file 300\n")
+    (first / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 400\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("4:memory:/c\n3:cpu,cpuacct:/c\n0::/a/b\n")
+    assert sorted(memory._of_groups(membership, tmp_path)) == [3300, 7400]
+    assert list(memory._of_groups(tmp_path / "none", tmp_path)) == []
+
+
+def test_where_nothing_is_known_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that does not say what is left runs what it is given."""
+    monkeypatch.setattr(memory, "_of_machine", lambda: None)
+    monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
+    assert memory.available() is None
+    with sw.Simulator(dense(), batch_size=2, progress=False) as sim:
+        sim.run_steps(3)
+        needed = sim.memory(10**15)
+    needed.require(memory.available(), "a run")
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_recording_in_pieces_changes_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block is converted some samples at a time; the recording is the same."""
+    found = []
+    for piece in (1_000_000, 1):
+        monkeypatch.setattr(run, "_PIECE_VALUES", piece)
+        net = recorded()
+        with sw.Simulator(net, batch_size=7, engine=engine, progress=False) as sim:
+            sim.run_steps(9)
+        found.append([sim.data[probe] for probe in net.all_probes])
+    assert found[0][1].any()
+    for x, y in zip(*found, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+if __name__ == "__main__":
+    child(sys.argv[1], sys.argv[2], int(sys.argv[3]), [int(text) for text in sys.argv[4:]])
