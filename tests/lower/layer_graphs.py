@@ -83,7 +83,7 @@ def errors_over_time(
     means = run.predict_at_every_step("mean")
     assert isinstance(means, np.ndarray)
     apart = [float(np.linalg.norm(means[:, t - 1] - truth)) for t in STEPS]
-    return np.array(apart) / float(np.linalg.norm(truth))
+    return np.array(apart) / max(float(np.linalg.norm(truth)), 1e-3)
 
 
 def slope(errors: NDArray) -> float:

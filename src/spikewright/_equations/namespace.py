@@ -36,7 +36,8 @@ _ERF_SPLIT, _ERF_END = 0.46875, 6.0  # beyond 6 erf is one in float64
 def _polynomial(coefficients: tuple[float, ...], x: NDArray) -> NDArray:
     value = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
-        value = value * x + coefficient
+        value *= x
+        value += coefficient
     return value
 
 

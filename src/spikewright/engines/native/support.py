@@ -20,7 +20,7 @@ from spikewright.engines.program import (
     Source,
     Sum,
 )
-from spikewright.network import MaxPool
+from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
 from spikewright.network.transforms import (
     Convolution,
@@ -157,6 +157,8 @@ _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]]
 
 def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     pool = op.node.output
+    if isinstance(pool, NodeFunction) and not isinstance(pool, MaxPool):
+        return Verdict(None, f"{type(pool).__name__} has no native kernel")
     if not isinstance(pool, MaxPool):
         return Verdict(None, "a Python function")
     if op.inputs[0] not in kinds:
