@@ -27,10 +27,6 @@ class LayerNote:
     status: Status
 
 
-WEAKEST: tuple[Status, ...] = ("exact", "convergent", "approximated")
-"""From the strongest guarantee to the weakest."""
-
-
 def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNote:
     """What an activation became, or a function: `behind` says what the neurons stand behind."""
     neuron_type = ensemble.neuron_type
@@ -48,6 +44,12 @@ def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNot
         but = ", save where f jumps" if jumps else ""
         return LayerNote(name, f"{text}: mean tends to f of the mean current{but}", "convergent")
     return LayerNote(name, f"{text}: {_why_approximate(neuron_type)}", "approximated")
+
+
+def linear_note(name: str, part_of: str | None = None) -> LayerNote:
+    """What a linear layer became: connections, straight into a population where one reads it."""
+    where = "" if part_of is None else f", straight into {part_of}"
+    return LayerNote(name, f"linear: acts on spikes as they are{where}", "exact")
 
 
 def function_note(name: str, function: NodeFunction) -> LayerNote:

@@ -27,6 +27,7 @@ from spikewright.lower.notes import (
     Status,
     behind_function,
     function_note,
+    linear_note,
     population_note,
 )
 from spikewright.lower.populations import Options, Roles, resolve
@@ -87,7 +88,11 @@ class _Lowering:
         roles = self.roles
         with detached(), Network() as network:
             for node in self.graph:
-                if node.name not in roles.read_out and roles.absorbing(node.name) is None:
+                if node.name in roles.read_out:
+                    self.notes.append(LayerNote(node.name, "applied to what is read out", "exact"))
+                elif (part_of := roles.absorbing(node.name)) is not None:
+                    self.notes.append(linear_note(node.name, part_of))
+                else:
                     self.objects[node.name] = self.materialise(node)
         read_from = {
             output: self.graph[name].inputs[0] if name in roles.read_out else name
@@ -134,6 +139,7 @@ class _Lowering:
             return self.population(node)
         if node.name in self.roles.functions:
             return self.function(node, shape)
+        self.notes.append(linear_note(node.name))
         return self.junction(node.name, shape, *self.expand(node))
 
     def constant(self, name: str, layer: Constant, shape: Shape) -> NetworkNode:
