@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from spikewright import _storage
 from spikewright.errors import DamagedFileError
 from spikewright.graph import Graph, Node, evaluate, load, save, to_text
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph.layers import Activation, Affine, Constant, Input, Take
 from spikewright.graph.storage import to_manifest
 from spikewright.testing.layers import LayerExample, layer_examples
 
@@ -378,3 +378,19 @@ def test_a_graph_that_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
             save(graph, tmp_path / "graph.sw")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_infinite_parameters_survive(tmp_path: Path) -> None:
+    """A clip without an upper bound, a class token, indices of whole numbers."""
+    nodes = (
+        Node("x", Input((3,))),
+        Node("a", Activation("clip", {"minimum": -1.0, "maximum": float("inf")}), ("x",)),
+        Node("c", Constant(np.arange(3.0))),
+        Node("t", Take(np.array([2, -1]), 0), ("c",)),
+    )
+    graph = Graph(nodes, {"y": "a", "z": "t"})
+    save(graph, tmp_path / "graph.sw")
+    loaded = load(tmp_path / "graph.sw")
+
+    assert _same(loaded, graph)
+    assert loaded["t"].layer.arrays()["indices"].dtype == np.array([2]).dtype

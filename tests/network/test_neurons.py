@@ -281,7 +281,9 @@ def test_every_elementwise_function_is_a_rate_type(name: str) -> None:
 
     neuron_type = sw.Elementwise.of(name, **parameters)
     np.testing.assert_array_equal(neuron_type.rates(NUMPY_RATES, x), wanted)
-    assert hash(neuron_type) == hash(sw.Elementwise.of(name, **parameters))
+    again = sw.Elementwise(name, list(parameters.items())[::-1])  # type: ignore[arg-type]
+    assert neuron_type == again
+    assert hash(neuron_type) == hash(again)
 
 
 def test_a_signed_neuron_sends_what_arrives() -> None:

@@ -40,7 +40,7 @@ class Elementwise(NeuronType):
     @classmethod
     def of(cls, function: str, amplitude: float = 1.0, **parameters: float) -> Elementwise:
         """The type with its function's parameters as keywords."""
-        return cls(function, tuple(sorted(parameters.items())), amplitude)
+        return cls(function, tuple(parameters.items()), amplitude)
 
     def __post_init__(self) -> None:
         check_positive(self, amplitude=self.amplitude)
@@ -52,6 +52,7 @@ class Elementwise(NeuronType):
         problem = CURVES[self.function].problem(parameters)
         if problem is not None:
             raise NetworkError(f"Elementwise: {self.function!r} {problem}")
+        object.__setattr__(self, "parameters", tuple(sorted(parameters.items())))
 
     @property
     def curve(self) -> Curve:
