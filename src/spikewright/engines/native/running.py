@@ -49,7 +49,7 @@ class RegionKernel(Kernel):
         if self._slow:
             return joined(self._batch, [(s.samples, s.run(given, step, steps)) for s in self._slow])
         outputs, finished = self._run_natively(given, step, steps)
-        if finished.all():
+        if finished is None:
             return outputs
         self._slow = self._start_slowly(finished)
         now = self._slow[0]
@@ -92,8 +92,8 @@ class RegionKernel(Kernel):
 
     def _run_natively(
         self, given: dict[int, Array], step: int, steps: int
-    ) -> tuple[list[Array], NDArray]:
-        """One block, and which samples came through it: their counts fit a byte."""
+    ) -> tuple[list[Array], NDArray | None]:
+        """One block, and which samples came through it, as their counts fit a byte; None: all."""
         arrays = []
         for signal, counts in self._built.inputs:
             value = given[signal]
@@ -113,7 +113,7 @@ class RegionKernel(Kernel):
         shaped = [
             y.reshape(self._batch, steps, *shape) for y, shape in zip(outputs, shapes, strict=True)
         ]
-        return shaped, self._state.finished().astype(bool)
+        return shaped, self._state.finished().astype(bool) if outcome else None
 
     def _unpacked(self, state: NDArray, op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
