@@ -10,6 +10,8 @@ from layer_graphs import errors_over_time, slope
 from numpy.typing import NDArray
 
 import spikewright as sw
+from spikewright.engines.native.support import verdict
+from spikewright.engines.program import Apply
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import (
@@ -269,6 +271,19 @@ def test_batch_order_and_block_change_nothing() -> None:
     ).output
     assert isinstance(whole, np.ndarray)
     np.testing.assert_array_equal(shuffled, whole[order])
+
+
+def test_no_native_kernel_is_claimed_for_functions() -> None:
+    """Native regions end at a function of several values, and the plan names it."""
+    network = sw.convert(attention(), spiking=True).network
+    program = sw.engines.compile_network(network, 0.001, 0, "float32")
+    everything = dict.fromkeys(range(len(program.shapes)), "values")
+    applied = [op for op in program.operators if isinstance(op, Apply)]
+    assert len(applied) == 6
+    for op in applied:
+        found = verdict(op, everything, program)  # type: ignore[arg-type]
+        assert found.kind is None
+        assert found.text == f"{type(op.node.output).__name__} has no native kernel"
 
 
 def test_engines_agree() -> None:
