@@ -13,6 +13,7 @@ from spikewright.graph.layers import (
     AveragePool,
     BatchNormalization,
     Convolution,
+    ConvolutionTranspose,
     Layer,
     Reshape,
 )
@@ -44,12 +45,22 @@ def _dense(out: int, n: int, bias: bool = True) -> Affine:
     return Affine(RNG.normal(size=(out, n)), RNG.normal(size=out) if bias else None)
 
 
+def _transposed(groups: int = 1, bias: bool = True, last: bool = False) -> ConvolutionTranspose:
+    weight = RNG.normal(size=(4, 6 // groups, 2, 3))
+    shift = RNG.normal(size=6) if bias else None
+    edges = ((1, 0), (0, 2))
+    return ConvolutionTranspose(weight, shift, (2, 1), edges, (1, 0), (1, 2), groups, last)
+
+
 BEFORE: dict[str, tuple[tuple[int, ...], Layer, int]] = {
     "convolution": (IMAGE, _conv(6), 0),
     "convolution without bias": (IMAGE, _conv(6, bias=False), 0),
     "padded convolution": (IMAGE, _conv(6, pad=1), -3),
     "grouped convolution": (IMAGE, _conv(6, groups=2), 0),
     "channels last": ((5, 6, 4), _conv(6, last=True), -1),
+    "transposed convolution": (IMAGE, _transposed(), 0),
+    "grouped transposed convolution": (IMAGE, _transposed(2, bias=False), 0),
+    "transposed convolution, channels last": ((5, 6, 4), _transposed(2, last=True), 2),
     "affine": ((4,), _dense(6, 4), 0),
     "affine without bias": ((4,), _dense(6, 4, bias=False), -1),
     "affine on the last of several axes": ((3, 2, 4), _dense(6, 4), 2),

@@ -15,9 +15,9 @@ from spikewright.passes.merging import absorb_into_consumers, absorb_into_produc
 class FoldBatchNorm(Pass):
     """Replaces every `BatchNormalization`, by the first of these rules that applies.
 
-    1. The layer before it is `Affine` or `Convolution` with its channels on the same axis, and
-       nothing else sees that layer's value: its weights and bias take the normalisation in. The
-       node is named after the normalisation, whose value it has.
+    1. The layer before it is `Affine`, `Convolution` or `ConvolutionTranspose` with its channels on
+       the same axis, and nothing else sees that layer's value: its weights and bias take the
+       normalisation in. The node is named after the normalisation, whose value it has.
     2. Every layer after it is `Affine` or `Convolution` with its channels on the same axis, and
        nothing else sees the normalised value: their weights and biases take it in. A shift cannot
        pass zero padding; where one would have to, rule 3 applies to the whole.

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph.layers import Affine, BatchNormalization, Convolution, Layer, ScaleShift
+from spikewright.graph.layers import (
+    Affine,
+    BatchNormalization,
+    Convolution,
+    ConvolutionTranspose,
+    Layer,
+    ScaleShift,
+)
 from spikewright.graph.layers.base import Shape
 
 
@@ -23,7 +30,10 @@ class PerChannel:
     shift: NDArray
 
 
-def channel_axis(layer: Affine | Convolution, rank: int) -> int:
+Weighted = Affine | Convolution | ConvolutionTranspose
+
+
+def channel_axis(layer: Weighted, rank: int) -> int:
     """The axis that a layer's channels lie on, in inputs and outputs of this (unbatched) rank."""
     last = isinstance(layer, Affine) or layer.channels_last
     return rank - 1 if last else 0
@@ -50,13 +60,20 @@ def _along(value: NDArray | None, default: float, shape: Shape, axis: int) -> ND
     return np.broadcast_to(wide.reshape(-1), (shape[axis],))
 
 
-def fold_after(layer: Affine | Convolution, outer: PerChannel) -> Affine | Convolution:
+def fold_after(layer: Weighted, outer: PerChannel) -> Weighted:
     """The layer whose output is `outer` of this layer's output.
 
     `W' = W s`, `b' = b s + t`: with batch normalisation's s and t, `W g/sigma` and
     `(b - mean) g/sigma + beta`.
     """
-    weight = _rows(outer.scale, layer.weight.ndim) * np.asarray(layer.weight, np.float64)
+    if isinstance(layer, ConvolutionTranspose):  # its weights are (in, out / groups, ...)
+        inputs, outputs, *size = layer.weight.shape
+        rows = outer.scale.reshape(layer.groups, outputs)
+        factors = np.repeat(rows, inputs // layer.groups, axis=0)
+        factors = factors.reshape(inputs, outputs, *(1,) * len(size))
+    else:
+        factors = _rows(outer.scale, layer.weight.ndim)
+    weight = factors * np.asarray(layer.weight, np.float64)
     bias = outer.shift if layer.bias is None else layer.bias * outer.scale + outer.shift
     keep_none = layer.bias is None and not np.any(bias)
     return replace(layer, weight=weight, bias=None if keep_none else bias)

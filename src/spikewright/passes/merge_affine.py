@@ -19,8 +19,8 @@ class MergeAffine(Pass):
     """Merges neighbours, until no rule applies. "Alone" means that nothing else sees the value.
 
     1. `ScaleShift` after a `ScaleShift` that it reads alone: one `ScaleShift`.
-    2. `ScaleShift` per output channel after an `Affine` or `Convolution` that it reads alone: into
-       its weights.
+    2. `ScaleShift` per output channel after an `Affine`, `Convolution` or `ConvolutionTranspose`
+       that it reads alone: into its weights.
     3. `ScaleShift` per input channel before `Affine` and `Convolution` alone: into their weights,
        unless a shift would have to pass zero padding.
     4. `Affine` after an `Affine` that it reads alone: their product, unless that has more weights

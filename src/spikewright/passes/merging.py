@@ -6,7 +6,13 @@ from spikewright.graph import Node
 from spikewright.graph.layers import Affine, Convolution
 from spikewright.passes.base import Note
 from spikewright.passes.draft import Draft
-from spikewright.passes.folding import channel_axis, fold_after, fold_before, per_channel
+from spikewright.passes.folding import (
+    Weighted,
+    channel_axis,
+    fold_after,
+    fold_before,
+    per_channel,
+)
 
 
 def absorb_into_producer(draft: Draft, node: Node) -> Note | None:
@@ -15,7 +21,7 @@ def absorb_into_producer(draft: Draft, node: Node) -> Note | None:
     The node stays, with its name and value, and takes the producer's place.
     """
     producer = draft.private_producer(node)
-    if producer is None or not isinstance(producer.layer, Affine | Convolution):
+    if producer is None or not isinstance(producer.layer, Weighted):
         return None
     shape = draft.shape(node.name)
     outer = per_channel(node.layer, shape, channel_axis(producer.layer, len(shape)))
