@@ -133,9 +133,9 @@ class AccumulatedKernel(Kernel):
         if self._function.homogeneous:
             return self._function.apply(self._xp, sums)
         t = torch.arange(step + 1, step + 1 + sums.shape[1], device=sums.device).to(sums.dtype)
-        means = sums / t.reshape(1, -1, *(1,) * (sums.ndim - 2))
+        means = sums.div_(t.reshape(1, -1, *(1,) * (sums.ndim - 2)))
         value = self._function.apply(self._xp, means)
-        value = value * t.reshape(1, -1, *(1,) * (value.ndim - 2))
+        value = value.mul_(t.reshape(1, -1, *(1,) * (value.ndim - 2)))
         finite = torch.isfinite(value)
         if bool(finite.all()):
             return value
