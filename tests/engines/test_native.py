@@ -166,7 +166,7 @@ def test_counts_outgrow_a_byte_in_some_samples_alone(block: int, threads: int) -
 
 
 def test_a_feed_forward_network_is_one_region() -> None:
-    """Convolution, pool, flatten, dense and output run as one; only the analog layer is outside."""
+    """Convolution, pool, flatten, dense and output run as one; the analog layer by itself."""
     torch = pytest.importorskip("torch")
     model = torch.nn.Sequential(
         torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Conv2d(8, 16, 3),
@@ -176,7 +176,9 @@ def test_a_feed_forward_network_is_one_region() -> None:
     conversion = sw.convert(model, spiking=True, example_input=example)
     program = compile_network(conversion.network, 1.0, 0, "float32")
     prepared = NativeEngine().prepare(program)
-    assert sum(isinstance(op, Region) for op in prepared.operators) == 1
+    regions = [op for op in prepared.operators if isinstance(op, Region)]
+    assert [op.linear for op in regions] == [True, False]
+    assert len(regions[0].operators) == 1
     assert len([op for op in prepared.operators if not isinstance(op, Region)]) <= 5
     wide = NativeEngine().prepare(compile_network(conversion.network, 1.0, 0, "float64"))
     assert not any(isinstance(op, Region) for op in wide.operators)
@@ -195,13 +197,26 @@ def test_least_voltages_are_the_formulas(threshold: float, spikes: int) -> None:
     assert count(np.nextafter(least, 0.0)) < spikes
 
 
-def test_budgets_hold_the_largest_sum() -> None:
-    """No subset of so many events leaves 32 bits, and small weights have no bound."""
-    rng = np.random.default_rng(0)
+def _largest_sum(rows: np.ndarray, events: int, repeats: int) -> int:
+    """The largest magnitude that so many entries of a column add up to, each so often at most."""
+    signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1).astype(np.int64)
+    often = np.repeat(-np.sort(-signed, axis=0), repeats, axis=0)
+    return int(often[:events].sum(axis=0).max())
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 7, 15])
+@pytest.mark.parametrize("spread", [0, 1])
+def test_budgets_hold_the_largest_sum(repeats: int, spread: int) -> None:
+    """So many events never leave 32 bits, one more may; small weights have no bound."""
+    rng = np.random.default_rng(spread)
     rows = rng.integers(-(2**24), 2**24, (500, 8)).astype(np.int32)
+    if spread:
+        rows = (rng.standard_normal((2000, 8)) * 2**22).clip(-(2**24), 2**24).astype(np.int32)
     found = budgets(rows)
     assert found[0] * int(np.abs(rows).max()) < 2**31
-    assert all(n == found[0] for n in found[1:])
+    assert found[repeats] >= 127
+    assert _largest_sum(rows, found[repeats], repeats) < 2**31
+    assert _largest_sum(rows, found[repeats] + 1, repeats) >= 2**31
     assert min(budgets((rows[:40] // 64).astype(np.int32))[1:]) > 2**30
     assert budgets(np.zeros((3, 2), np.int32))[0] >= 127
 

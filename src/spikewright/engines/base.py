@@ -173,7 +173,7 @@ class NeuronKernel(Kernel):
     total: Array | None = None
 
     def totals(self) -> Sequence[Array]:
-        return () if self.total is None else (self.total,)
+        return () if self.total is None else (self.total + 0.0,)  # a copy in any array library
 
 
 def _size(program: Program, signals: Sequence[int]) -> int:

@@ -12,13 +12,11 @@ from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.program import (
     Apply,
     Component,
-    Linear,
     Neurons,
     Operator,
     Program,
     Recording,
     Source,
-    Sum,
 )
 from spikewright.network import Ensemble
 from spikewright.network.functions import NodeFunction
@@ -161,7 +159,7 @@ class Setting:
         if isinstance(op, Neurons):
             kind = op.neuron_type
             return not (kind.spiking or kind.initial_state() or self.tallied(op))
-        return isinstance(op, Linear | Sum)
+        return op.stateless
 
 
 def last_readers(program: Program) -> Mapping[int, Component]:

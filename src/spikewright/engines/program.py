@@ -31,6 +31,11 @@ class Operator:
     output: int
 
     @property
+    def stateless(self) -> bool:
+        """Whether its output follows from its present input alone, whatever its node holds."""
+        return False
+
+    @property
     def outputs(self) -> tuple[int, ...]:
         """All signals that the operator makes."""
         return (self.output,)
@@ -55,6 +60,10 @@ class Linear(Operator):
     transform: Transform
     factor: float = 1.0
 
+    @property
+    def stateless(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class Filter(Operator):
@@ -69,6 +78,10 @@ class Sum(Operator):
 
     gain: NDArray | None = None
     bias: NDArray | None = None
+
+    @property
+    def stateless(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,7 +105,7 @@ class Execution:
                     if ensemble in self._setting.tally:
                         sums.setdefault(ensemble, []).append(self.engine.to_numpy(total))
         return {
-            ensemble: np.concatenate(parts) if len(parts) > 1 else np.array(parts[0])
+            ensemble: parts[0] if len(parts) == 1 else np.concatenate(parts)
             for ensemble, parts in sums.items()
         }
 

@@ -13,7 +13,7 @@ from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import RegionKernel, work_bytes
+from spikewright.engines.native.running import LinearKernel, RegionKernel, work_bytes
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
@@ -70,13 +70,16 @@ class NativeEngine(Engine):
         return Plan(self.name, tuple(plan_rows(program)))
 
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
+        if op in self._shared:
+            return self._shared[op]
         if isinstance(op, Region):
             built = self._build(op, program)
+            if op.stateless:
+                self._shared[op] = LinearKernel(op, built, program, self.isa, self.threads)
+                return self._shared[op]
             return RegionKernel(
                 op, built, program, batch, tally, self._reference, self.isa, self.threads
             )
-        if op in self._shared:
-            return self._shared[op]
         kernel = self._reference.kernel(op, program, batch, tally)
         if isinstance(kernel, DelayedKernel):
             return _DelayedFallback(kernel)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _MOST_REPEATS = 15  # see kMostRepeats in cpp/plan.hpp
 _NO_BUDGET = 2**40
+_MOST_SUM = 2**31 - 1
 _WIDE_ROWS = 2048  # rows up to which 64 lanes of weights fit half of a second-level cache
 
 
@@ -25,14 +26,26 @@ def lane_widths(channels: int, rows: int) -> list[int]:
 def budgets(rows: NDArray) -> list[int]:
     """How many events have sums within 32 bits: for counts of any size, then for 1, 2, ...
 
-    Sums wrap and are right at the end, so what counts is the largest sum of a subset of a column.
+    Sums wrap and are right at the end, so what counts is the largest sum of so many entries of a
+    column, each taken as often as an input may be listed.
     """
     largest = int(np.abs(rows).max(initial=0))
-    limited = (2**31 - 1) // largest if largest else _NO_BUDGET
-    above = np.maximum(rows, 0).sum(axis=0, dtype=np.int64)
-    below = np.maximum(-rows, 0).sum(axis=0, dtype=np.int64)
-    subset = int(np.maximum(above, below).max(initial=0))
-    return [
-        limited,
-        *(_NO_BUDGET if n * subset < 2**31 else limited for n in range(1, _MOST_REPEATS + 1)),
-    ]
+    limited = _MOST_SUM // largest if largest else _NO_BUDGET
+    signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1).astype(np.int64)
+    if int(signed.sum(axis=0).max(initial=0)) * _MOST_REPEATS <= _MOST_SUM:
+        return [limited] + [_NO_BUDGET] * _MOST_REPEATS
+    columns = -np.sort(-signed, axis=0)
+    sums = np.cumsum(columns, axis=0)
+    return [limited] + [_budget(columns, sums, n) for n in range(1, _MOST_REPEATS + 1)]
+
+
+def _budget(columns: NDArray, sums: NDArray, repeats: int) -> int:
+    """The most events of which no column's largest entries, so often each, exceed the limit."""
+    whole = (sums * repeats <= _MOST_SUM).sum(axis=0)  # entries that fit all their times
+    over = np.flatnonzero(whole < len(sums))
+    if not len(over):
+        return _NO_BUDGET
+    first = whole[over]
+    before = np.where(first > 0, sums[first - 1, over], 0) * repeats
+    rest = (_MOST_SUM - before) // columns[first, over]
+    return int((first * repeats + rest).min())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from spikewright.engines.native.support import Kind, Verdict, verdict
+from spikewright.engines.native.support import Kind, Verdict, verdict, verdict_alone
 from spikewright.engines.plan import PlanRow
 from spikewright.engines.program import Component, Neurons, Operator, Program
 from spikewright.network import Ensemble
@@ -15,13 +15,19 @@ class Region(Operator):
     """Operators that run as one, sample by sample; `exported` are the signals others read.
 
     `counts` names the signals that are counts of spikes; they are made in this region or an
-    earlier one. With `loops` its operators run step by step, filters first and last.
+    earlier one. With `loops` its operators run step by step, filters first and last. A `linear`
+    region is one linear map of values that come from outside.
     """
 
     operators: tuple[Operator, ...]
     exported: tuple[int, ...]
     counts: frozenset[int]
     loops: bool = False
+    linear: bool = False
+
+    @property
+    def stateless(self) -> bool:
+        return self.linear
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -107,6 +113,12 @@ def with_regions(program: Program) -> Program:
             if component in parts.loops:
                 region = _region(component.operators, program, counts, True)
                 component = Component((region,), False)
+            elif verdict_alone(component.operators[0], program).kind is not None:
+                (op,) = component.operators
+                region = Region(
+                    op.label, op.inputs, op.output, (op,), op.outputs, counts, linear=True
+                )
+                component = Component((region,), False)
             components.append(component)
     return replace(program, components=tuple(components))
 
@@ -135,7 +147,10 @@ def plan_rows(program: Program) -> list[PlanRow]:
         missing = [op for op in component.operators if verdicts[op].kind is None]
         for op in component.operators:
             found = verdicts[op]
-            if not missing:
+            if not component.loops and missing and verdict_alone(op, program).kind is not None:
+                how = "by itself; once, if what it reads is constant"
+                rows.append(PlanRow(op.label, f"native: {verdict_alone(op, program).text}", how))
+            elif not missing:
                 how = "step by step, in a loop" if component.loops else "in blocks of time"
                 rows.append(PlanRow(op.label, f"native: {found.text}", how))
             elif found.kind is None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built
-from spikewright.engines.native.orders import Order
+from spikewright.engines.native.orders import Order, as_index, positions
 from spikewright.engines.native.parts import Kept, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
@@ -141,10 +141,33 @@ class RegionKernel(Kernel):
             kept = self._kept(self._built.totals[op])
             return np.zeros((self._batch, *op.ensemble.shape)) if kept is None else kept["total"]
         order, number = next((o, n) for p, o, n in self._built.populations if p is op)
-        total = self._state.total(number)
-        if total is None:
-            return np.zeros((self._batch, *op.ensemble.shape))
-        return self._unpacked(total, op, order).astype(np.float64)
+        shape = (self._batch, *op.ensemble.shape)
+        total = np.empty(shape)
+        where = None if order is None else positions(order, total[0].size)
+        self._state.total(number, as_index(where), total)
+        return total
+
+
+class LinearKernel(Kernel):
+    """A matrix product or convolution of values that are given: mostly constants of a run."""
+
+    stateless = True
+
+    def __init__(self, op: Region, built: Built, program: Program, isa: str, threads: int) -> None:
+        self._op, self._built, self._shape = op, built, program.shapes[op.output]
+        self._isa, self._threads = isa, threads
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        batch, count = x.shape[:2]
+        x = np.ascontiguousarray(x, np.float64).reshape(batch, count, -1)
+        y = np.empty((batch, count, *self._shape))
+        block, group, threads = shares(self._op, self._built, batch, count, self._threads)
+        state = _kernels.Running(self._built.region, batch)
+        out = y.reshape(batch, count, -1)
+        if state.run([x], [out], count, block, group, threads, self._isa, 0):
+            raise SimulationError(f"{self._op.label}: the run was interrupted")
+        return [y]
 
 
 def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:

@@ -76,6 +76,13 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     return Verdict(None, f"{type(op).__name__} has no native kernel")
 
 
+def verdict_alone(op: Operator, program: Program) -> Verdict:
+    """The same for an operator that reads nothing native: sums over weights pay by themselves."""
+    if isinstance(op, Linear) and isinstance(op.transform, Dense | Convolution):
+        return _linear(op, {op.inputs[0]: "values"}, program)
+    return Verdict(None, "cheap by itself")
+
+
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
 

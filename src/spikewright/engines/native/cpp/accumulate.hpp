@@ -1,4 +1,4 @@
-// Sums of rows of integer weights: what a population receives in one step.
+// Sums of rows of integer weights: what a population receives in the steps of a slab.
 //
 // Sums wrap in 32 bits, which loses nothing while the final sum fits; longer sums are made of pieces
 // that fit, added in doubles, where every integer up to 2^53 is exact. So no order matters.
@@ -10,14 +10,23 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// Rows of a weight matrix of one block of lanes: `rows[i] + base` for i below `n`; with `counts`
-// each is taken that many times.
+// Rows of a weight matrix of one block of lanes: `rows[i] + base` for i below `n`, in all steps or,
+// where that is given, those of which `when[i]` has the bit.
 struct Rows {
     const std::uint32_t* rows;
-    const std::uint32_t* counts;  // or null
+    const std::uint32_t* when;
     std::int64_t base;
     std::size_t n;
-    std::int64_t budget;  // events, or counts, whose sum fits 32 bits
+
+    Rows part(std::size_t from, std::size_t count) const {
+        return {rows + from, when ? when + from : nullptr, base, n - from < count ? n - from : count};
+    }
+};
+
+// What one output pixel sees of a slab. No step adds up more than `most` weights.
+struct Seen {
+    Rows always, masked, steps[kSlab];
+    std::size_t most;
 };
 
 template <std::size_t lanes>
@@ -25,61 +34,56 @@ struct Sums {
     static constexpr std::size_t n = lanes / kInts;
     ints sum[n];
 
-    [[gnu::always_inline]] void clear() {
-        each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = ints{}; });
+    // From zero where `first` is null.
+    [[gnu::always_inline]] void start(const std::int32_t* first) {
+        if (first)
+            each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = load<ints>(first + k * kInts); });
+        else
+            each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = ints{}; });
     }
     [[gnu::always_inline]] void add(const std::int32_t* row) {
         each<n>(SPIKEWRIGHT_EACH(k) { sum[k] += load<ints>(row + k * kInts); });
-    }
-    [[gnu::always_inline]] void add(const std::int32_t* row, std::uint32_t times) {
-        const ints count = times - ints{};
-        each<n>(SPIKEWRIGHT_EACH(k) { sum[k] += load<ints>(row + k * kInts) * count; });
     }
     [[gnu::always_inline]] void write(std::int32_t* to) const {
         each<n>(SPIKEWRIGHT_EACH(k) { store(to + k * kInts, sum[k]); });
     }
 };
 
+// Functions of their own: in one with the neurons, GCC runs out of registers and sums in memory.
 template <std::size_t lanes>
-[[gnu::always_inline]] inline void add_rows(const std::int32_t* weights, const Rows& list,
-                                            std::size_t from, std::size_t to, std::int32_t* sums) {
+[[gnu::noinline]] void add_rows(const std::int32_t* weights, const Rows& list,
+                                const std::int32_t* first, std::int32_t* sums) {
     Sums<lanes> sum;
-    sum.clear();
+    sum.start(first);
     const std::int32_t* base = weights + list.base * std::int64_t(lanes);
-    const std::uint32_t* rows = list.rows;
-    for (std::size_t i = from; i < to; ++i) sum.add(base + std::size_t(rows[i]) * lanes);
+    for (std::size_t i = 0; i < list.n; ++i) sum.add(base + std::size_t(list.rows[i]) * lanes);
     sum.write(sums);
 }
 
-template <std::size_t lanes>
-inline void add_counted_rows(const std::int32_t* weights, const Rows& list, std::size_t from,
-                             std::size_t to, std::int32_t* sums) {
-    Sums<lanes> sum;
-    sum.clear();
+// Sums of `width` lanes for all steps of a slab.
+template <std::size_t lanes, std::size_t width>
+[[gnu::noinline]] void add_masked_rows(const std::int32_t* weights, const Rows& list,
+                                       std::int32_t (*sums)[kSlab]) {
+    Sixteen sum[width] = {};
     const std::int32_t* base = weights + list.base * std::int64_t(lanes);
-    for (std::size_t i = from; i < to; ++i)
-        sum.add(base + std::size_t(list.rows[i]) * lanes, list.counts[i]);
-    sum.write(sums);
+    for (std::size_t i = 0; i < list.n; ++i) {
+        const std::int32_t* row = base + std::size_t(list.rows[i]) * lanes;
+        const std::uint32_t steps = list.when[i];
+        each<width>(SPIKEWRIGHT_EACH(k) { sum[k].add_where(steps, row[k]); });
+    }
+    each<width>(SPIKEWRIGHT_EACH(k) { std::memcpy(sums[k], &sum[k], sizeof sum[k]); });
 }
 
-// A long sum in pieces, in doubles.
+// The same for all lanes, step by step; `stride` from step to step.
 template <std::size_t lanes>
-[[gnu::noinline]] void add_long(const std::int32_t* weights, const Rows& list, double* sums) {
-    alignas(kBytes) std::int32_t piece[lanes];
-    for (std::size_t k = 0; k < lanes; ++k) sums[k] = 0.0;
-    for (std::size_t from = 0; from < list.n;) {  // pieces of some hundred rows
-        std::size_t to = from;
-        if (list.counts) {
-            for (std::int64_t left = list.budget; to < list.n && left >= list.counts[to]; ++to)
-                left -= list.counts[to];
-            add_counted_rows<lanes>(weights, list, from, to, piece);
-        } else {
-            const std::size_t most = std::size_t(list.budget);
-            to = from + most < list.n ? from + most : list.n;
-            add_rows<lanes>(weights, list, from, to, piece);
-        }
-        for (std::size_t k = 0; k < lanes; ++k) sums[k] += piece[k];
-        from = to;
+inline void add_masked(const std::int32_t* weights, const Rows& list, std::int32_t* sums,
+                       std::size_t stride) {
+    constexpr std::size_t width = kBytes == 64 ? 16 : 4;
+    alignas(kBytes) std::int32_t columns[16][kSlab];
+    for (std::size_t lane = 0; lane < lanes; lane += 16) {
+        for (std::size_t k = 0; k < 16; k += width)
+            add_masked_rows<lanes, width>(weights + lane + k, list, columns + k);
+        transpose(columns, sums + lane, stride);
     }
 }
 
@@ -90,21 +94,61 @@ struct SumBuffer {
     std::vector<std::uint8_t> is_wide;
 
     void reserve(std::size_t steps) {
-        narrow.reserve(steps * 64, 0);
-        wide.reserve(steps * 64, 0);
-        is_wide.resize(steps);
+        const std::size_t whole = rounded_up(steps, kSlab);
+        narrow.reserve(whole * 64, 0);
+        wide.reserve(whole * 64, 0);
+        is_wide.resize(whole);
     }
 };
 
-// A function of its own: in one with the neurons, GCC runs out of registers and sums in memory.
+// All steps of a slab, where every sum fits 32 bits.
 template <std::size_t lanes>
-[[gnu::noinline]] void accumulate(const std::int32_t* weights, const Rows& list, SumBuffer& sums,
-                                  std::size_t step) {
-    sums.is_wide[step] = list.counts || list.n > std::size_t(list.budget);
-    if (sums.is_wide[step])
-        add_long<lanes>(weights, list, sums.wide.data() + step * 64);
-    else
-        add_rows<lanes>(weights, list, 0, list.n, sums.narrow.data() + step * 64);
+void accumulate(const std::int32_t* weights, const Seen& seen, std::size_t steps,
+                std::int32_t* sums) {
+    alignas(kBytes) std::int32_t common[lanes];
+    const std::int32_t* first = nullptr;
+    if (seen.always.n) {
+        add_rows<lanes>(weights, seen.always, nullptr, common);
+        first = common;
+    }
+    if (!seen.masked.n) {
+        for (std::size_t t = 0; t < steps; ++t)
+            add_rows<lanes>(weights, seen.steps[t], first, sums + t * 64);
+        return;
+    }
+    add_masked<lanes>(weights, seen.masked, sums, 64);
+    for (std::size_t t = 0; t < steps; ++t) {
+        std::int32_t* to = sums + t * 64;
+        if (first)
+            for (std::size_t k = 0; k < lanes; ++k) to[k] += first[k];
+        if (seen.steps[t].n) add_rows<lanes>(weights, seen.steps[t], to, to);
+    }
+}
+
+// The same in doubles: sums in pieces that fit 32 bits, `budget` events each.
+template <std::size_t lanes>
+[[gnu::noinline]] void accumulate_wide(const std::int32_t* weights, const Seen& seen,
+                                       std::size_t steps, std::size_t budget, double* sums) {
+    alignas(kBytes) std::int32_t part[kSlab][lanes];
+    double common[lanes] = {};
+    const auto each_piece = [&](const Rows& list, auto&& f) {
+        for (std::size_t from = 0; from < list.n; from += budget) f(list.part(from, budget));
+    };
+    each_piece(seen.always, [&](const Rows& piece) {
+        add_rows<lanes>(weights, piece, nullptr, part[0]);
+        for (std::size_t k = 0; k < lanes; ++k) common[k] += part[0][k];
+    });
+    for (std::size_t t = 0; t < steps; ++t) std::memcpy(sums + t * 64, common, sizeof common);
+    each_piece(seen.masked, [&](const Rows& piece) {
+        add_masked<lanes>(weights, piece, part[0], lanes);
+        for (std::size_t t = 0; t < steps; ++t)
+            for (std::size_t k = 0; k < lanes; ++k) sums[t * 64 + k] += part[t][k];
+    });
+    for (std::size_t t = 0; t < steps; ++t)
+        each_piece(seen.steps[t], [&](const Rows& piece) {
+            add_rows<lanes>(weights, piece, nullptr, part[0]);
+            for (std::size_t k = 0; k < lanes; ++k) sums[t * 64 + k] += part[0][k];
+        });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -38,6 +38,7 @@ struct Context {
         auto* base = reinterpret_cast<T*>((*buffers)[std::size_t(buffer)].data());
         return base + (sample * job->block + step) * b.stride();
     }
+    std::size_t stride(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].stride(); }
     Kind kind(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].kind; }
     std::size_t size(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].size; }
     std::int8_t* counts(std::int32_t b, std::size_t s, std::size_t t) const {
@@ -131,7 +132,7 @@ struct Context {
 // What an instruction set provides. `list` runs first for all members of a team, then `execute`.
 struct Kernels {
     const char* name;
-    void* (*make_frames)(std::size_t count);
+    void* (*make_frames)(std::size_t samples, std::size_t steps);
     void (*drop_frames)(void*);
     void* (*make_scratch)();
     void (*drop_scratch)(void*);

@@ -49,11 +49,12 @@ void fire_block(const Context& c, const Instruction& op, std::size_t sample, std
             if (p.rectify) j.rectify();
         }
         v.add(j);
-        // Behind the last neuron lies spare room, which the next step overwrites or nobody reads.
-        std::int8_t* counts = c.counts(op.output, sample, t) + at;
+        Counts<lanes> counts;
         const Most most = fire<lanes, uniform, checked>(v, limits, p, 0, at, valid, counts);
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, 0, at);
+        // Behind the last neuron lies spare room, which the next step overwrites or nobody reads.
+        counts.write(c.counts(op.output, sample, t) + at);
         tally.add(counts, most);
     }
     tally.flush();

@@ -1,4 +1,4 @@
-// Frames of counts as lists of events: which inputs are not silent.
+// Counts of spikes as lists of events: which inputs are not silent, and when.
 #pragma once
 
 #include "plan.hpp"
@@ -6,67 +6,124 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// The events of one step of one sample. `codes` are positions in the frame; those of pixel p are
-// `offsets[p]` to `offsets[p + 1]`, in no order that matters. An input with a count above 1 is repeated, or, where
-// `counted`, stands once with its count beside it.
-struct Frame {
-    Array<std::uint32_t> codes, counts;
-    Array<std::uint32_t> offsets;
-    bool counted = false;
-    std::uint8_t repeats = 0;  // the largest count, or 0 where `counted`
+// Steps whose events are listed together.
+constexpr std::size_t kSlab = 16;
+
+// Up to 64 inputs in the steps of a slab.
+struct Chunk {
+    const std::int8_t* from;
+    std::size_t stride, steps, sixteens;
+
+    const std::int8_t* row(std::size_t t) const { return from + t * stride; }
 };
 
-inline std::uint8_t largest(const std::int8_t* from, std::size_t size) {
-    octets most{};
-    std::size_t i = 0;
-    for (; i + kBytes <= size; i += kBytes) {
-        const octets v = load<octets>(from + i);
-        most = v > most ? v : most;
-    }
-    std::uint8_t result = 0;
-    for (std::size_t k = 0; k < kBytes; ++k) result = most[k] > result ? most[k] : result;
-    for (; i < size; ++i) result = std::uint8_t(from[i]) > result ? std::uint8_t(from[i]) : result;
-    return result;
-}
-
-// List a frame of `pixels` times `channels` counts.
-inline void list_events(const std::int8_t* from, std::size_t pixels, std::size_t channels,
-                        Frame& frame) {
-    const std::uint8_t most = largest(from, pixels * channels);
-    frame.counted = most > kMostRepeats;
-    frame.repeats = frame.counted ? 0 : most;
-    const std::size_t repeats = frame.repeats ? frame.repeats : 1;
-    const std::size_t room = pixels * channels * repeats + kLine;
-    frame.codes.reserve(room, 0);
-    if (frame.counted) frame.counts.reserve(room, 0);
-    frame.offsets.reserve(pixels + 1, 0);
-    std::uint32_t* codes = frame.codes.data();
-    std::uint32_t* counts = frame.counts.data();
-    std::uint32_t n = 0;
-    for (std::size_t p = 0; p < pixels; ++p) {
-        frame.offsets[p] = n;
-        for (std::size_t c = 0; c < channels; c += 64) {
-            const std::size_t at = p * channels + c;
-            const std::uint64_t inside =
-                channels - c < 64 ? (std::uint64_t(1) << (channels - c)) - 1 : ~std::uint64_t(0);
-            const std::size_t sixteens = channels - c < 64 ? (channels - c + 15) / 16 : 4;
-            std::uint64_t bits = above(from + at, 0) & inside;
-            if (!frame.counted) {  // those with one spike, then once more those with two ...
-                for (std::int8_t level = 1; bits; ++level) {
-                    n += std::uint32_t(positions(bits, sixteens, std::uint32_t(at), codes + n));
-                    if (level >= most) break;
-                    bits = above(from + at, level) & inside;
-                }
-                continue;
-            }
-            for (; bits; bits &= bits - 1) {
-                const std::uint32_t code = std::uint32_t(at) + std::uint32_t(__builtin_ctzll(bits));
-                counts[n] = std::uint8_t(from[code]);
-                codes[n++] = code;
-            }
+// Which bits are set in more than `limit` of the words. A bit's number is counted in binary, 64 at
+// once: three words of one digit make one of it and one of the next.
+inline std::uint64_t set_often(const std::uint64_t (&words)[kSlab], unsigned limit) {
+    std::uint64_t left[kSlab], more = 0, equal = ~std::uint64_t(0), digits[5];
+    std::memcpy(left, words, sizeof left);
+    for (std::size_t n = kSlab, d = 0; d < 5; n /= 2, ++d) {
+        digits[d] = n == 1 ? left[0] : 0;
+        for (std::size_t i = 0; i < n / 2; ++i) {
+            const std::uint64_t a = left[2 * i], b = left[2 * i + 1], both = a ^ b;
+            left[i] = (a & b) | (digits[d] & both);
+            digits[d] ^= both;
         }
     }
-    frame.offsets[pixels] = n;
+    for (int d = 4; d >= 0; --d) {
+        if (!(limit >> d & 1)) more |= equal & digits[d];
+        equal &= limit >> d & 1 ? digits[d] : ~digits[d];
+    }
+    return more;
 }
+
+// The events of some steps of one sample, in lists of positions in the frame. An input that spikes n
+// times in a step has an event at each of the levels 1 to n. Adding a weight to the sums of all steps
+// at once costs as much as adding it in kMaskedCost of them, so an input's events at a level are
+//
+//   always   one entry, where they are in every step
+//   masked   one entry, where they are many; a bit for each of their steps stands in `when`
+//   steps    in the list of each step, where they are few
+struct Slab {
+    static constexpr std::size_t kAlways = 0, kMasked = 1, kFirstStep = 2;
+    static constexpr std::size_t kLists = kFirstStep + kSlab;
+    static constexpr std::size_t kSpikes = kLists, kRow = kSpikes + kSlab;
+
+    Array<std::uint32_t> codes[kLists], when;
+    // `(pixels + 1, kRow)`: where the events of a pixel begin in each list, and the number of spikes
+    // before it in every step.
+    Array<std::uint32_t> offsets;
+    std::size_t most = 0;  // the largest count
+
+    void list(const std::int8_t* from, std::size_t stride, std::size_t pixels, std::size_t channels,
+              std::size_t steps) {
+        most = 0;
+        std::memset(n_, 0, sizeof n_);
+        offsets.reserve((pixels + 1) * kRow, 0);
+        for (std::size_t p = 0; p < pixels; ++p) {
+            std::memcpy(offsets.data() + p * kRow, n_, sizeof n_);
+            for (std::size_t c = 0; c < channels; c += 64)
+                list_chunk(from + p * channels + c, stride, steps, channels - c,
+                           std::uint32_t(p * channels + c));
+        }
+        std::memcpy(offsets.data() + pixels * kRow, n_, sizeof n_);
+    }
+
+  private:
+    void list_chunk(const std::int8_t* from, std::size_t stride, std::size_t steps,
+                    std::size_t width, std::uint32_t at) {
+        if (width >= 64) return list_levels({from, stride, steps, 4}, at);
+        alignas(kBytes) std::int8_t part[kSlab][64] = {};
+        for (std::size_t t = 0; t < steps; ++t) std::memcpy(part[t], from + t * stride, width);
+        list_levels({part[0], 64, steps, (width + 15) / 16}, at);
+    }
+
+    void list_levels(const Chunk& chunk, std::uint32_t at) {
+        for (std::size_t level = 0; level < std::size_t(kMostCounts); ++level) {
+            std::uint64_t bits[kSlab] = {}, any = 0, throughout = ~std::uint64_t(0);
+            for (std::size_t t = 0; t < chunk.steps; ++t) {
+                bits[t] = above(chunk.row(t), std::int8_t(level));
+                any |= bits[t];
+                throughout &= bits[t];
+            }
+            if (!any) break;
+            most = level >= most ? level + 1 : most;
+            for (std::size_t t = 0; t < chunk.steps; ++t) {
+                n_[kSpikes + t] += std::uint32_t(__builtin_popcountll(bits[t]));
+                bits[t] &= ~throughout;
+            }
+            add(kAlways, throughout, chunk.sixteens, at);
+            const std::uint64_t often = set_often(bits, kMaskedCost);
+            if (often) add_masked(bits, often, at);
+            for (std::size_t t = 0; t < chunk.steps; ++t)
+                add(kFirstStep + t, bits[t] & ~often, chunk.sixteens, at);
+        }
+    }
+
+    void add(std::size_t list, std::uint64_t bits, std::size_t sixteens, std::uint32_t at) {
+        if (!bits) return;
+        const std::uint32_t n = n_[list];
+        codes[list].reserve(n + 2 * kLine, n);
+        n_[list] += std::uint32_t(positions(bits, sixteens, at, codes[list].data() + n));
+    }
+
+    void add_masked(const std::uint64_t (&bits)[kSlab], std::uint64_t often, std::uint32_t at) {
+        std::uint32_t n = n_[kMasked];
+        codes[kMasked].reserve(n + 2 * kLine, n);
+        when.reserve(n + 2 * kLine, n);
+        for (; often; often &= often - 1, ++n) {
+            const int i = __builtin_ctzll(often);
+            std::uint32_t steps = 0;
+            for (std::size_t t = 0; t < kSlab; ++t) steps |= std::uint32_t(bits[t] >> i & 1) << t;
+            codes[kMasked][n] = at + std::uint32_t(i);
+            when[n] = steps;
+        }
+        n_[kMasked] = n;
+    }
+
+    std::uint32_t n_[kRow];
+};
+
+inline std::size_t slabs_in(std::size_t steps) { return (steps + kSlab - 1) / kSlab; }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -13,8 +13,9 @@ namespace {
 
 // What one step of one sample of a layer's input holds, for all samples and steps of a block.
 struct Lists {
-    explicit Lists(std::size_t count) : events(count), values(count) {}
-    std::vector<Frame> events;
+    Lists(std::size_t samples, std::size_t steps)
+        : events(samples * slabs_in(steps)), values(samples * steps) {}
+    std::vector<Slab> events;
     std::vector<Split> values;
 };
 
@@ -57,7 +58,7 @@ void execute(const Context& c, const Instruction& op) {
 extern const Kernels kernels;
 const Kernels kernels{
     SPIKEWRIGHT_TEXT(SPIKEWRIGHT_ISA),
-    [](std::size_t count) -> void* { return new Lists(count); },
+    [](std::size_t samples, std::size_t steps) -> void* { return new Lists(samples, steps); },
     [](void* frames) { delete static_cast<Lists*>(frames); },
     []() -> void* { return new Scratch; },
     [](void* scratch) { delete static_cast<Scratch*>(scratch); },

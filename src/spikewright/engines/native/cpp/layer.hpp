@@ -17,7 +17,8 @@ struct Segment {
 
 struct Scratch {
     std::vector<Segment> segments;
-    Array<std::uint32_t> rows, counts;
+    Array<std::uint32_t> rows, when;
+    Seen seen;
     SumBuffer sums;
 };
 
@@ -47,28 +48,76 @@ inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment
     }
 }
 
-// What one output pixel sees in one step. A window of one segment is used where it lies.
-inline Rows gather(const Layer& l, const Frame& frame, Scratch& scratch) {
-    const std::int64_t budget = l.budgets[frame.repeats];
-    const std::uint32_t* offsets = frame.offsets.data();
-    const auto& segments = scratch.segments;
-    if (segments.size() == 1) {
-        const std::uint32_t begin = offsets[segments[0].begin], end = offsets[segments[0].end];
-        return {frame.codes.data() + begin, frame.counted ? frame.counts.data() + begin : nullptr,
-                segments[0].base, end - begin, budget};
+// What one output pixel sees of lists of events: copied side by side, or, if its window is one
+// segment, where it lies.
+class Gathering {
+  public:
+    Gathering(const Slab& slab, Scratch& scratch)
+        : slab_(slab), segments_(scratch.segments), scratch_(scratch) {
+        if (segments_.size() == 1) return;
+        std::size_t n = 0;
+        for (const Segment& s : segments_)
+            for (std::size_t list = 0; list < Slab::kLists; ++list) n += end(s)[list] - begin(s)[list];
+        scratch_.rows.reserve(n + kLine, 0);
+        scratch_.when.reserve(n + kLine, 0);
     }
-    std::size_t n = 0;
-    for (const Segment& s : segments) {
-        const std::uint32_t begin = offsets[s.begin], end = offsets[s.end];
-        const std::uint32_t* codes = frame.codes.data() + begin;
-        const ints base = std::uint32_t(s.base) - ints{};
-        std::uint32_t* to = scratch.rows.data() + n;
-        for (std::size_t i = 0; i < end - begin; i += kInts) store(to + i, load<ints>(codes + i) + base);
-        if (frame.counted)
-            std::memcpy(scratch.counts.data() + n, frame.counts.data() + begin, 4 * (end - begin));
-        n += end - begin;
+
+    Rows gather(std::size_t list) {
+        const std::uint32_t* codes = slab_.codes[list].data();
+        const std::uint32_t* when = list == Slab::kMasked ? slab_.when.data() : nullptr;
+        if (segments_.size() == 1) {
+            const Segment& s = segments_[0];
+            const std::uint32_t first = begin(s)[list];
+            return {codes + first, when ? when + first : when, s.base, end(s)[list] - first};
+        }
+        const std::size_t before = used_;
+        for (const Segment& s : segments_) {
+            const std::uint32_t first = begin(s)[list], n = end(s)[list] - first;
+            const ints base = std::uint32_t(s.base) - ints{};
+            std::uint32_t* to = scratch_.rows.data() + used_;
+            for (std::size_t i = 0; i < n; i += kInts)
+                store(to + i, load<ints>(codes + first + i) + base);
+            if (when) std::memcpy(scratch_.when.data() + used_, when + first, 4 * n);
+            used_ += n;
+        }
+        return {scratch_.rows.data() + before, when ? scratch_.when.data() + before : when, 0,
+                used_ - before};
     }
-    return {scratch.rows.data(), frame.counted ? scratch.counts.data() : nullptr, 0, n, budget};
+
+    // The largest number of spikes in a step.
+    std::size_t most() const {
+        std::uint32_t spikes[kSlab] = {}, most = 0;
+        for (const Segment& s : segments_)
+            for (std::size_t t = 0; t < kSlab; ++t)
+                spikes[t] += end(s)[Slab::kSpikes + t] - begin(s)[Slab::kSpikes + t];
+        for (std::size_t t = 0; t < kSlab; ++t) most = spikes[t] > most ? spikes[t] : most;
+        return most;
+    }
+
+  private:
+    const std::uint32_t* begin(const Segment& s) const {
+        return slab_.offsets.data() + s.begin * Slab::kRow;
+    }
+    const std::uint32_t* end(const Segment& s) const {
+        return slab_.offsets.data() + s.end * Slab::kRow;
+    }
+
+    const Slab& slab_;
+    const std::vector<Segment>& segments_;
+    Scratch& scratch_;
+    std::size_t used_ = 0;
+};
+
+// All lists of a slab are gathered before any is summed: gathering waits for memory, and several
+// lists wait together.
+inline const Seen& see(const Slab& slab, std::size_t steps, Scratch& scratch) {
+    Gathering gathering(slab, scratch);
+    Seen& seen = scratch.seen;
+    seen.most = gathering.most();
+    seen.masked = gathering.gather(Slab::kMasked);  // first: so do their steps lie
+    seen.always = gathering.gather(Slab::kAlways);
+    for (std::size_t t = 0; t < steps; ++t) seen.steps[t] = gathering.gather(Slab::kFirstStep + t);
+    return seen;
 }
 
 // Sum of events -> current, in the reference's order: times the factor, times gain, plus bias.
@@ -101,7 +150,7 @@ struct Strip {
     const Lanes& block;
     std::size_t sample;
     Share pixels;
-    const Frame* frames;
+    const Slab* slabs;
     Scratch& scratch;
 
     std::size_t valid() const {
@@ -110,14 +159,29 @@ struct Strip {
     }
 };
 
-// All steps of one pixel: what arrives.
+// The steps of one slab of one pixel: what arrives.
 template <std::size_t lanes>
-void sum_pixel(const Strip& strip, std::size_t pixel) {
+void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size_t steps) {
     const Layer& l = *strip.op.layer;
     const std::int32_t* weights = l.weights.data() + strip.block.offset;
-    find_segments(l, pixel, strip.scratch.segments);
-    for (std::size_t t = 0; t < strip.context.steps; ++t)
-        accumulate<lanes>(weights, gather(l, strip.frames[t], strip.scratch), strip.scratch.sums, t);
+    SumBuffer& sums = strip.scratch.sums;
+    const Seen& seen = see(slab, steps, strip.scratch);
+    const std::int64_t budget = l.budgets[slab.most > kMostRepeats ? 0 : slab.most];
+    const bool fits = budget == kNoBudget || seen.most <= std::size_t(budget);
+    if (fits)
+        accumulate<lanes>(weights, seen, steps, sums.narrow.data() + first * 64);
+    else
+        accumulate_wide<lanes>(weights, seen, steps, std::size_t(budget),
+                               sums.wide.data() + first * 64);
+    for (std::size_t t = 0; t < steps; ++t) sums.is_wide[first + t] = !fits;
+}
+
+template <std::size_t lanes>
+void sum_pixel(const Strip& strip, std::size_t pixel) {
+    find_segments(*strip.op.layer, pixel, strip.scratch.segments);
+    const std::size_t steps = strip.context.steps;
+    for (std::size_t t = 0; t < steps; t += kSlab)
+        sum_slab<lanes>(strip, strip.slabs[t / kSlab], t, steps - t < kSlab ? steps - t : kSlab);
 }
 
 // All steps of one pixel: what its neurons make of that.
@@ -138,14 +202,19 @@ template <std::size_t lanes, bool uniform>
         Block<lanes> current = current_of<lanes>(strip.scratch.sums, t, l, pixel, channel);
         if (p.rectify) current.rectify();
         v.add(current);
-        alignas(kLine) std::int8_t part[lanes];
-        std::int8_t* out = c.counts(strip.op.output, strip.sample, t) + at;
-        std::int8_t* counts = valid == lanes ? out : part;
+        Counts<lanes> counts;
         const Most most = fire<lanes>(v, limits, p, pixel, channel, valid, counts);
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, pixel, channel);
         tally.add(counts, most);
-        if (valid < lanes) std::memcpy(out, part, valid);
+        std::int8_t* out = c.counts(strip.op.output, strip.sample, t) + at;
+        if (valid == lanes) {
+            counts.write(out);
+        } else {
+            alignas(kLine) std::int8_t part[lanes];
+            counts.write(part);
+            std::memcpy(out, part, valid);
+        }
     }
     tally.flush();
     v.write(state.next_voltage);
@@ -183,24 +252,24 @@ void run_strip(const Strip& strip) {
     }
 }
 
-// Lists of events of every sample and step; members of a team take turns.
-inline void list_layer(const Context& c, const Instruction& op, std::vector<Frame>& frames) {
+// Lists of events of every slab of every sample; members of a team take turns.
+inline void list_layer(const Context& c, const Instruction& op, std::vector<Slab>& slabs) {
     const Layer& l = *op.layer;
+    const std::size_t pixels = std::size_t(l.height * l.width), channels = std::size_t(l.channels);
     for (std::size_t s = 0; s < c.samples; ++s)
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            const std::size_t at = s * c.job->block + t;
-            if (at % c.members == c.rank)
-                list_events(c.counts(op.input, s, t), std::size_t(l.height * l.width),
-                            std::size_t(l.channels), frames[at]);
+        for (std::size_t t = 0; t < c.steps; t += kSlab) {
+            const std::size_t at = s * slabs_in(c.job->block) + t / kSlab;
+            if (at % c.members != c.rank) continue;
+            const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
+            const std::size_t stride = c.stride(op.input);
+            slabs[at].list(c.counts(op.input, s, t), stride, pixels, channels, steps);
         }
 }
 
 // Lanes outermost: their weights stay in cache for all samples, pixels and steps.
-inline void run_layer(const Context& c, const Instruction& op, const std::vector<Frame>& frames,
+inline void run_layer(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
                       Scratch& scratch) {
     const Layer& l = *op.layer;
-    scratch.rows.reserve(l.rows() * kMostRepeats, 0);
-    scratch.counts.reserve(l.rows(), 0);
     scratch.sums.reserve(c.steps);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
@@ -209,7 +278,7 @@ inline void run_layer(const Context& c, const Instruction& op, const std::vector
         const std::size_t begin = i % pixels;
         const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
         for (std::size_t s = 0; s < c.samples; ++s) {
-            const Frame* of = frames.data() + s * c.job->block;
+            const Slab* of = slabs.data() + s * slabs_in(c.job->block);
             const Strip strip{c, op, block, s, {begin, end}, of, scratch};
             if (block.width == 64) run_strip<64>(strip);
             if (block.width == 32) run_strip<32>(strip);

@@ -7,10 +7,15 @@
 #include <new>
 #include <utility>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace spikewright {
 
 constexpr std::size_t kLine = 64;        // bytes of a cache line, and of the widest vector
 constexpr std::size_t kSpare = 4 * kLine;  // bytes that may be read or written behind the end
+constexpr std::size_t kPage = std::size_t(2) << 20;  // bytes of a large page
 
 template <class T>
 class Array {
@@ -66,11 +71,19 @@ class Array {
     void allocate(std::size_t size) {
         release();
         const std::size_t bytes = size * sizeof(T) + kSpare;
-        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t(kLine)));
+        data_ = static_cast<T*>(::operator new(bytes, alignment(size)));
+#if defined(__linux__)
+        if (is_large(size)) madvise(data_, bytes / kPage * kPage, MADV_HUGEPAGE);  // or small ones
+#endif
         size_ = capacity_ = size;
     }
+    // Arrays that a run fills once cost more in page faults than in arithmetic: they take large pages.
+    static bool is_large(std::size_t size) { return size * sizeof(T) + kSpare >= 2 * kPage; }
+    static std::align_val_t alignment(std::size_t size) {
+        return std::align_val_t(is_large(size) ? kPage : kLine);
+    }
     void release() {
-        if (data_) ::operator delete(data_, std::align_val_t(kLine));
+        if (data_) ::operator delete(data_, alignment(capacity_));
         data_ = nullptr;
         size_ = capacity_ = 0;
     }

@@ -358,7 +358,27 @@ class Running {
 
     // `(batch, pixels, padded)`; None before the first run.
     nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
-    nb::object total(std::size_t population) { return view(state_.total.at(population), population); }
+
+    // Spikes so far, as `(batch, size)` doubles: element k of a sample is stored at `where[k]`, or at k
+    // where that is empty.
+    void total(std::size_t population, const Integers& where, const Taken& to) const {
+        const Population& p = region_->plan.populations.at(population);
+        const std::size_t size = p.pixels * p.channels;
+        require(to.size() == batch_ * size && kind(to) == Kind::values, "totals are (batch, size)");
+        require(where.size() == 0 || where.size() == size, "every neuron is stored somewhere");
+        std::vector<std::uint32_t> at(size);
+        for (std::size_t k = 0; k < size; ++k) {
+            const std::size_t place = where.size() ? std::size_t(where.data()[k]) : k;
+            require(place < size, "every neuron is stored somewhere");
+            at[k] = std::uint32_t(place / p.channels * p.padded + place % p.channels);
+        }
+        auto* values = const_cast<double*>(static_cast<const double*>(to.data()));
+        for (std::size_t b = 0; b < batch_; ++b) {
+            const std::uint32_t* from = state_.total[population].data() + b * p.state_size();
+            for (std::size_t k = 0; k < size; ++k)
+                values[b * size + k] = state_.started ? double(from[at[k]]) : 0.0;
+        }
+    }
 
     // `(batch, size)`; None before the first run.
     nb::object memory(std::size_t number) {

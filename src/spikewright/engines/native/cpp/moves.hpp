@@ -2,7 +2,7 @@
 #pragma once
 
 #include "context.hpp"
-#include "events.hpp"
+#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -14,6 +14,19 @@ inline void each_step(const Context& c, F&& f) {
 }
 
 inline bool fits(std::int32_t count) { return count <= 127; }
+
+inline std::uint8_t largest(const std::int8_t* from, std::size_t size) {
+    octets most{};
+    std::size_t i = 0;
+    for (; i + kBytes <= size; i += kBytes) {
+        const octets v = load<octets>(from + i);
+        most = v > most ? v : most;
+    }
+    std::uint8_t result = 0;
+    for (std::size_t k = 0; k < kBytes; ++k) result = most[k] > result ? most[k] : result;
+    for (; i < size; ++i) result = std::uint8_t(from[i]) > result ? std::uint8_t(from[i]) : result;
+    return result;
+}
 
 // Sums of a window's counts. Bytes hold them where the largest count times the taps fits.
 inline bool pool_frame(const Pool& p, const std::int8_t* from, std::int8_t* to, bool small) {

@@ -12,7 +12,6 @@
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr double kTolerance = 1.0 / 65536.0;
-constexpr double kMostCounts = 127.0;
 
 template <std::size_t lanes>
 struct Block {
@@ -91,7 +90,7 @@ template <std::size_t lanes>
 [[gnu::noinline]] Most fire_many(double* v, const Population& p, std::size_t pixel,
                                  std::size_t channel, std::size_t valid, std::int8_t* counts) {
     const double* threshold = p.threshold.at(pixel, channel);
-    const doubles cap = splat(p.cap > 0.0 ? p.cap : kMostCounts + 1.0);
+    const doubles cap = splat(p.cap > 0.0 ? p.cap : double(kMostCounts + 1));
     alignas(kBytes) std::int32_t whole[lanes];
     if (!count_by_product<lanes>(v, p.inverse.at(pixel, channel), cap, whole)) [[unlikely]]
         count_by_division<lanes>(v, threshold, cap, whole);
@@ -106,7 +105,7 @@ template <std::size_t lanes>
         most = whole[k] > most ? whole[k] : most;
         counts[k] = std::int8_t(whole[k]);
     }
-    return most > std::int32_t(kMostCounts) ? kTooMany : Most(most);
+    return most > kMostCounts ? kTooMany : Most(most);
 }
 
 // Fire: voltages already hold this step's charge. `checked` says whether a second spike is possible.
@@ -115,39 +114,46 @@ template <std::size_t lanes, bool uniform, bool checked = true>
 [[gnu::always_inline]] inline Most fire(Block<lanes>& b, const Limits<lanes, uniform>& limits,
                                         const Population& p, std::size_t pixel,
                                         std::size_t channel, std::size_t valid,
-                                        std::int8_t* counts) {
+                                        Counts<lanes>& counts) {
     constexpr std::size_t n = Block<lanes>::n;
     constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
-    std::uint64_t once = 0, twice = 0;
-    std::uint32_t more = 0;
-    std::uint32_t one[n], two[n] = {};
+    std::uint64_t once = 0;
+    std::uint32_t one[n];
     each<n>(SPIKEWRIGHT_EACH(k) {
         one[k] = at_least(b.v[k], limits.least[0][at(k)]);
         once |= std::uint64_t(one[k]) << (k * kDoubles);
-        if constexpr (checked) {
+    });
+    if (checked && p.cap != 1.0) {
+        std::uint64_t twice = 0;
+        std::uint32_t two[n], more = 0;
+        each<n>(SPIKEWRIGHT_EACH(k) {
             two[k] = at_least(b.v[k], limits.least[1][at(k)]);
             twice |= std::uint64_t(two[k]) << (k * kDoubles);
-            more |= at_least(b.v[k], limits.least[2][at(k)]);
+        });
+        if (twice) {
+            each<n>(SPIKEWRIGHT_EACH(k) { more |= at_least(b.v[k], limits.least[2][at(k)]); });
+            if (more) [[unlikely]] {
+                alignas(kBytes) double v[lanes];
+                alignas(kBytes) std::int8_t bytes[lanes];
+                b.write(v);
+                const Most most = fire_many<lanes>(v, p, pixel, channel, valid, bytes);
+                b.read(v);
+                counts.read(bytes);
+                return most;
+            }
+            each<n>(SPIKEWRIGHT_EACH(k) {
+                const doubles unit = limits.threshold[at(k)];
+                b.v[k] = minus_where(b.v[k], chosen(unit, unit + unit, two[k]), one[k]);
+            });
+            counts = counts_of<lanes>(once, twice);
+            return 2;
         }
-    });
-    if (checked && p.cap == 1.0) {
-        twice = more = 0;
-        each<n>(SPIKEWRIGHT_EACH(k) { two[k] = 0; });
-    }
-    if (checked && more) [[unlikely]] {
-        alignas(kBytes) double v[lanes];
-        b.write(v);
-        const Most most = fire_many<lanes>(v, p, pixel, channel, valid, counts);
-        b.read(v);
-        return most;
     }
     each<n>(SPIKEWRIGHT_EACH(k) {
-        const doubles unit = limits.threshold[at(k)];
-        const doubles spent = checked ? chosen(unit, unit + unit, two[k]) : unit;
-        b.v[k] = minus_where(b.v[k], spent, one[k]);
+        b.v[k] = minus_where(b.v[k], limits.threshold[at(k)], one[k]);
     });
-    store_counts<lanes>(counts, once, twice);
-    return checked ? 2 : 1;
+    counts = counts_of<lanes>(once, 0);
+    return 1;
 }
 
 // The voltage floor.
@@ -164,28 +170,21 @@ inline void hold_above(Block<lanes>& b, const Population& p, std::size_t pixel,
 // Spikes of a block per neuron, summed over the steps of a block of time: in bytes while these hold.
 template <std::size_t lanes>
 struct Tally {
-    static constexpr std::size_t width = lanes < kBytes ? lanes : kBytes, n = lanes / width;
-    typedef std::uint8_t part __attribute__((vector_size(width)));
-    part recent[n] = {};
+    static constexpr std::size_t n = Counts<lanes>::n;
+    Counts<lanes> recent = {};
     Most bound = 0;
     std::uint32_t sum[lanes] = {};
 
-    void add(const std::int8_t* counts, Most most) {
+    [[gnu::always_inline]] void add(const Counts<lanes>& counts, Most most) {
         if (bound + most > 255) flush();
         bound += most;
-        each<n>(SPIKEWRIGHT_EACH(k) {
-            part now;  // GCC loses the vector of a dependent type as a template argument
-            std::memcpy(&now, counts + width * k, width);
-            recent[k] += now;
-        });
+        each<n>(SPIKEWRIGHT_EACH(k) { recent.v[k] += counts.v[k]; });
     }
-    void flush() {
-        alignas(kBytes) std::uint8_t bytes[lanes];
-        for (std::size_t k = 0; k < n; ++k) {
-            std::memcpy(bytes + width * k, &recent[k], width);
-            recent[k] = part{};
-        }
-        for (std::size_t k = 0; k < lanes; ++k) sum[k] += bytes[k];
+    [[gnu::noinline]] void flush() {
+        std::int8_t bytes[lanes];
+        recent.write(bytes);
+        recent = {};
+        for (std::size_t k = 0; k < lanes; ++k) sum[k] += std::uint8_t(bytes[k]);
         bound = 0;
     }
 };

@@ -17,6 +17,9 @@ namespace spikewright {
 
 // Up to this count an input is repeated in the list of events; above, lists have counts.
 constexpr std::size_t kMostRepeats = 15;
+constexpr int kMostCounts = 127;  // a count of spikes is a byte
+
+constexpr std::int64_t kNoBudget = std::int64_t(1) << 40;  // any number of events fits
 
 using Index = Array<std::int32_t>;
 
@@ -67,8 +70,8 @@ struct Layer {
     std::vector<Lanes> lanes;
     Array<std::int32_t> weights;  // per `lanes`: (ky, kx, channel) rows of `width` integers
     Array<double> scale;          // per output channel: the weights' step times the factor
-    // How many events have a sum that fits 32 bits: where counts are repeated up to so many times,
-    // and at 0 for any counts.
+    // How many events have a sum that fits 32 bits: where no count is above the index, and at 0 for
+    // any counts.
     std::int64_t budgets[kMostRepeats + 1] = {};
     bool has_gain = false;
     Parameter gain, bias;

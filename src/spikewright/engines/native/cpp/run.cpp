@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 struct Bench {
     Bench(const Job& job, const Kernels& kernels)
         : kernels(kernels),
-          frames(kernels.make_frames(job.group * job.block)),
+          frames(kernels.make_frames(job.group, job.block)),
           next(*job.plan, job.group) {
         for (const Buffer& b : job.plan->buffers)
             buffers.emplace_back(job.group * job.block * b.bytes());

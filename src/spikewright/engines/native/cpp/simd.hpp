@@ -89,6 +89,66 @@ inline doubles add_exact_product(doubles sum, doubles x, doubles y) {
 
 inline doubles splat(double x) { return x - doubles{}; }
 
+// What it costs to add a weight to some of sixteen sums at once, in weights that are added one by
+// one. Only AVX-512 adds under a mask.
+#if defined(__AVX512F__)
+constexpr unsigned kMaskedCost = 8;
+#else
+constexpr unsigned kMaskedCost = 16;
+#endif
+
+// Sixteen sums, and the same number added to those whose bit is set.
+struct Sixteen {
+    static constexpr std::size_t n = 16 / kInts;
+    ints v[n];
+
+    [[gnu::always_inline]] void add_where(std::uint32_t bits, std::int32_t value) {
+        const ints same = std::uint32_t(value) - ints{};
+#if defined(__AVX512F__)
+        v[0] = ints(_mm512_mask_add_epi32(__m512i(v[0]), __mmask16(bits), __m512i(v[0]), __m512i(same)));
+#else
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            ints bit;
+            for (std::size_t i = 0; i < kInts; ++i) bit[i] = 1u << (k * kInts + i);
+            v[k] += ints((bit & bits) != 0) & same;
+        });
+#endif
+    }
+};
+
+// to[t * stride + k] = from[k][t], for 16 times 16 values.
+inline void transpose(const std::int32_t (*from)[16], std::int32_t* to, std::size_t stride) {
+#if defined(__AVX512F__)
+    __m512i a[16], b[16];
+    each<16>(SPIKEWRIGHT_EACH(k) { a[k] = _mm512_loadu_si512(from[k]); });
+    each<8>(SPIKEWRIGHT_EACH(k) {
+        b[2 * k] = _mm512_unpacklo_epi32(a[2 * k], a[2 * k + 1]);
+        b[2 * k + 1] = _mm512_unpackhi_epi32(a[2 * k], a[2 * k + 1]);
+    });
+    each<4>(SPIKEWRIGHT_EACH(k) {
+        each<2>(SPIKEWRIGHT_EACH(i) {
+            a[4 * k + 2 * i] = _mm512_unpacklo_epi64(b[4 * k + i], b[4 * k + 2 + i]);
+            a[4 * k + 2 * i + 1] = _mm512_unpackhi_epi64(b[4 * k + i], b[4 * k + 2 + i]);
+        });
+    });  // a[4 k + j], lane i of four: rows 4 k to 4 k + 3 of column 4 i + j
+    each<4>(SPIKEWRIGHT_EACH(j) {
+        each<2>(SPIKEWRIGHT_EACH(k) {
+            b[4 * j + k] = _mm512_shuffle_i32x4(a[8 * k + j], a[8 * k + 4 + j], 0x88);
+            b[4 * j + 2 + k] = _mm512_shuffle_i32x4(a[8 * k + j], a[8 * k + 4 + j], 0xdd);
+        });
+        each<2>(SPIKEWRIGHT_EACH(i) {  // columns j and 8 + j, then 4 + j and 12 + j
+            const __m512i low = b[4 * j + 2 * i], high = b[4 * j + 2 * i + 1];
+            const std::size_t column = 4 * i + j;
+            _mm512_storeu_si512(to + column * stride, _mm512_shuffle_i32x4(low, high, 0x88));
+            _mm512_storeu_si512(to + (column + 8) * stride, _mm512_shuffle_i32x4(low, high, 0xdd));
+        });
+    });
+#else
+    for (std::size_t k = 0; k < 16; ++k)
+        for (std::size_t t = 0; t < 16; ++t) to[t * stride + k] = from[k][t];
+#endif
+}
+
 // Bit i: a[i] >= b[i].
 inline std::uint32_t at_least(doubles a, doubles b) {
 #if defined(__AVX512F__)
@@ -136,21 +196,57 @@ inline std::uint64_t spread(std::uint64_t bits) {
     return ((bits + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
 }
 
-// Bytes: 1 where a bit of `once` is set, 2 where one of `twice` is as well, for `lanes` (a multiple
-// of 16, up to 64).
+// Counts of spikes of one step, in bytes, of a block of lanes.
 template <std::size_t lanes>
-inline void store_counts(std::int8_t* to, std::uint64_t once, std::uint64_t twice) {
+struct Counts {
+    static constexpr std::size_t width = lanes < kBytes ? lanes : kBytes, n = lanes / width;
+    typedef std::uint8_t part __attribute__((vector_size(width)));
+    part v[n];
+
+    // GCC loses the vector of a dependent type as a template argument: no load<part>.
+    [[gnu::always_inline]] void read(const std::int8_t* from) {
+        each<n>(SPIKEWRIGHT_EACH(k) { std::memcpy(&v[k], from + width * k, width); });
+    }
+    [[gnu::always_inline]] void write(std::int8_t* to) const {
+        each<n>(SPIKEWRIGHT_EACH(k) { std::memcpy(to + width * k, &v[k], width); });
+    }
+};
+
+// 1 where a bit of `once` is set, 2 where one of `twice` is as well.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline Counts<lanes> counts_of(std::uint64_t once, std::uint64_t twice) {
+    Counts<lanes> counts;
 #if defined(__AVX512BW__)
     if constexpr (lanes == 64) {
         const __m512i one = _mm512_maskz_set1_epi8(once, 1);
-        _mm512_storeu_si512(to, _mm512_mask_add_epi8(one, twice, one, one));
-        return;
+        const __m512i both = _mm512_mask_add_epi8(one, twice, one, one);
+        std::memcpy(&counts.v[0], &both, 64);
+        return counts;
+    }
+#elif defined(__AVX2__)
+    if constexpr (lanes >= 32) {
+        const __m256i source = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
+                                                  0x0303030303030303);
+        const __m256i bit = _mm256_set1_epi64x(std::int64_t(0x8040201008040201));
+        const auto lit = [&](std::uint64_t bits) {  // all bits of a byte where its bit is set
+            const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(int(bits)), source);
+            return _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+        };
+        each<lanes / 32>(SPIKEWRIGHT_EACH(k) {
+            const __m256i sum = _mm256_add_epi8(lit(once >> (32 * k)), lit(twice >> (32 * k)));
+            const __m256i negated = _mm256_sub_epi8(_mm256_setzero_si256(), sum);
+            std::memcpy(&counts.v[k], &negated, 32);
+        });
+        return counts;
     }
 #endif
+    std::int8_t bytes[lanes];
     for (std::size_t i = 0; i < lanes; i += 8) {
         const std::uint64_t octet = spread(once >> i) + spread(twice >> i);
-        std::memcpy(to + i, &octet, 8);
+        std::memcpy(bytes + i, &octet, 8);
     }
+    counts.read(bytes);
+    return counts;
 }
 
 // Bit i: from[i] > level, for 64 counts 0..127 and a level 0..126.
