@@ -27,6 +27,10 @@ X = _Operand(lambda x: x)
 RELU = _Operand(torch.relu)
 PART = _Operand(lambda x: torch.relu(x)[:, 1:3])
 COLUMN = _Operand(lambda x: torch.relu(x)[:, :, 0])
+POSITIVE = _Operand(lambda x: x.abs() + 0.5)
+TURNED = _Operand(lambda x: torch.relu(x).transpose(-1, -2))
+FIRST = _Operand(lambda x: torch.relu(x)[:, 0])
+PAIRS = _Operand(lambda x: x.view(-1, 6, 8))
 
 IMAGE, SEQUENCE, VOLUME, ROW = (4, 6, 8), (4, 10), (2, 4, 6, 4), (6,)
 SPATIAL = {1: SEQUENCE, 2: IMAGE, 3: VOLUME}
@@ -38,12 +42,17 @@ def _constant(*shape: int, seed: int = 3) -> torch.Tensor:
 
 @dataclass
 class _Case:
-    """Arguments of an operator; `also_add` adds the input to the result."""
+    """Arguments of an operator; `also_add` adds the input to the result.
+
+    `every` result is looked at, not only the first; `then` brings the batch axis to the front.
+    """
 
     args: tuple[Any, ...] = (X,)
     shape: tuple[int, ...] = IMAGE
     also_add: bool = False
     kwargs: dict[str, Any] = field(default_factory=dict)
+    every: bool = False
+    then: Callable[[Any], Any] = lambda result: result
 
     def run(self, target: str, x: torch.Tensor) -> Any:
         """The operator on these arguments; of values and indices, the values."""
@@ -52,8 +61,9 @@ class _Case:
         result = function(*[_fill(argument, x) for argument in self.args], **self.kwargs)
         if isinstance(result, list):
             return tuple(result)
-        result = result[0] if isinstance(result, tuple) else result
-        return result + x if self.also_add else result
+        if isinstance(result, tuple) and not self.every:
+            result = result[0]
+        return self.then(result + x if self.also_add else result)
 
 
 def _fill(argument: Any, x: torch.Tensor) -> Any:
@@ -100,7 +110,37 @@ def _upsampling() -> dict[str, _Case]:
             size, factors = [2 * n for n in shape[1:]], [2.0] * rank
             cases[f"aten.{stem}{rank}d.default"] = _Case((X, size), shape)
             cases[f"aten.{stem}{rank}d.vec"] = _Case((X, None, factors), shape)
+        name = {1: "upsample_linear1d", 2: "upsample_bilinear2d", 3: "upsample_trilinear3d"}[rank]
+        size = [2 * n - 1 for n in shape[1:]]
+        cases[f"aten.{name}.default"] = _Case((X, size, True), shape)
+        cases[f"aten.{name}.vec"] = _Case((X, None, False, [1.6] * rank), shape)
+    for name in ("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"):
+        cases[f"aten.{name}.default"] = _Case((X, [4, 11], name == "upsample_bicubic2d"))
+        cases[f"aten.{name}.vec"] = _Case((X, None, False, [0.6, 1.7]))
     return cases
+
+
+def _paddings() -> dict[str, _Case]:
+    cases = {}
+    for rank, shape in SPATIAL.items():
+        pad = [1, 2, 2, 0, 1, 1][: 2 * rank]
+        cases[f"aten.reflection_pad{rank}d.default"] = _Case((X, pad), shape)
+        cases[f"aten.replication_pad{rank}d.default"] = _Case((X, pad), shape)
+    return cases
+
+
+def _transposed_convolutions() -> dict[str, _Case]:
+    cases = {}
+    for rank, shape in SPATIAL.items():
+        w, b = _constant(shape[0], 3, *(3,) * rank), _constant(6)
+        one, two = [1] * rank, [2] * rank
+        name = f"aten.conv_transpose{rank}d.{'default' if rank == 1 else 'input'}"
+        cases[name] = _Case((X, w, b, two, one, one, 2, one), shape)
+    return cases
+
+
+def _with(*args: Any, shape: tuple[int, ...] = IMAGE, **kwargs: Any) -> _Case:
+    return _Case((X, *args), shape, kwargs=kwargs)
 
 
 def _norms() -> dict[str, _Case]:
@@ -112,17 +152,30 @@ def _norms() -> dict[str, _Case]:
         "aten._native_batch_norm_legit_no_training.default": _Case(
             (X, None, b, mean, variance, *rest)
         ),
+        "aten.instance_norm.default": _Case((X, w, b, None, None, True, *rest, False)),
+        "aten.group_norm.default": _Case((X, 2, w, b)),
+        "aten.native_group_norm.default": _Case((X, w, b, 2, 4, 48, 2, 1e-3)),
+        "aten.layer_norm.default": _Case((X, [6, 8], _constant(6, 8), _constant(6, 8, seed=4))),
+        "aten.native_layer_norm.default": _Case((X, [8], _constant(8), None, 1e-3)),
+        "aten.rms_norm.default": _Case((X, [8], _constant(8))),
+        "aten._fused_rms_norm.default": _Case((X, [8], _constant(8), 1e-3)),
+        "aten.linalg_vector_norm.default": _Case((X, 2, [1], True)),
+        "aten.norm.ScalarOpt_dim": _Case((X, 1, [-1])),
+        "aten.var.correction": _with([2, 3], correction=1, keepdim=True),
+        "aten.var.dim": _with([1], False),
+        "aten.std.correction": _with([1], correction=0),
+        "aten.std.dim": _with([3]),
+        "aten.var_mean.correction": _Case((X, [3]), kwargs={"correction": 0}, every=True),
+        "aten.std_mean.correction": _Case((X, [1]), kwargs={"keepdim": True}, every=True),
     }
 
 
-def _with(*args: Any, shape: tuple[int, ...] = IMAGE, **kwargs: Any) -> _Case:
-    return _Case((X, *args), shape, kwargs=kwargs)
-
-
 _ALONE = """
-relu relu6 sigmoid tanh softplus neg positive clone alias detach lift_fresh_copy contiguous
-mean sum
+relu relu6 sigmoid tanh softplus neg negative positive clone alias detach lift_fresh_copy contiguous
+mean sum max min ravel gelu silu hardswish hardsigmoid mish selu elu log_sigmoid log_sigmoid_forward
+abs exp exp2 expm1 sin cos erf special_erf special_expit square hardshrink softshrink
 """.split()  # noqa: SIM905
+_ABOVE_ZERO = "sqrt rsqrt log log1p log2 log10 reciprocal".split()  # noqa: SIM905
 _DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 _JOINS = ("cat", "concat", "concatenate", "stack")
 
@@ -131,7 +184,10 @@ CASES: dict[str, _Case] = {
     **_pools(),
     **_upsampling(),
     **_norms(),
+    **_paddings(),
+    **_transposed_convolutions(),
     **{f"aten.{name}.default": _Case() for name in _ALONE},
+    **{f"aten.{name}.default": _Case((POSITIVE,)) for name in _ABOVE_ZERO},
     **{f"aten.{name}.default": _with(0.5, False) for name in (*_DROPOUTS, "native_dropout")},
     **{f"aten.{name}.default": _Case(([X, RELU], -2)) for name in _JOINS},
     "aten.hardtanh.default": _with(0, 6),
@@ -148,6 +204,16 @@ CASES: dict[str, _Case] = {
     "aten._safe_softmax.default": _with(2),
     "aten.linear.default": _with(_constant(5, 8), _constant(5)),
     "aten.matmul.default": _with(_constant(8, 5)),
+    "aten.bmm.default": _Case((FIRST, _Operand(lambda x: x[:, 1].transpose(1, 2)))),
+    "aten.baddbmm.default": _Case(
+        (_constant(6, 6), FIRST, _Operand(lambda x: x[:, 1].mT)), kwargs={"beta": 2, "alpha": 0.5}
+    ),
+    "aten.mv.default": _with(_constant(6), shape=ROW),
+    "aten.einsum.default": _Case(("bchw,bkhw->bhkc", [X, RELU])),
+    "aten.scaled_dot_product_attention.default": _Case(
+        (X, RELU, X, _constant(6, 6)), kwargs={"scale": 0.3}
+    ),
+    "aten._scaled_dot_product_flash_attention_for_cpu.default": _Case((X, RELU, X, 0.0, True)),
     "aten.mm.default": _with(_constant(6, 5), shape=ROW),
     "aten.addmm.default": _Case(
         (_constant(5), X, _constant(6, 5)), ROW, kwargs={"beta": 0.5, "alpha": 2.0}
@@ -169,11 +235,47 @@ CASES: dict[str, _Case] = {
     "aten.mean.dim": _with([2, 3], True),
     "aten.sum.dim_IntList": _with([-1, 1]),
     "aten.amax.default": _with([2], True),
+    "aten.amin.default": _with([1, 3]),
     "aten.max.dim": _with(1),
+    "aten.min.dim": _with(-1, True),
+    "aten.max.other": _with(_constant(8)),
+    "aten.min.other": _with(RELU),
+    "aten.maximum.default": _with(torch.tensor(0.5)),
+    "aten.minimum.default": _with(RELU),
+    "aten.clamp.Tensor": _with(_constant(8) - 2, _constant(8) + 2),
+    "aten.clamp_min.Tensor": _with(_Operand(lambda x: x.mean(1, True))),
+    "aten.clamp_max.Tensor": _with(torch.tensor(0.25)),
+    "aten.cumsum.default": _with(2),
+    "aten.logsumexp.default": _with([1]),
+    "aten.where.self": _Case((_constant(6, 8) > 0, X, RELU)),
+    "aten.where.ScalarOther": _Case((_constant(4, 1, 1) > 0, X, 2.0)),
+    "aten.where.ScalarSelf": _Case((_constant(4, 1, 1) > 0, 2.0, X)),
+    "aten.masked_fill.Scalar": _with(_constant(8) > 0, 1.5),
+    "aten.masked_fill.Tensor": _with(_constant(8) > 0, torch.tensor(-1.5)),
+    "aten.addcmul.default": _Case((_constant(4, 1, 1), X, RELU), kwargs={"value": 0.5}),
+    "aten.addcdiv.default": _Case((X, RELU, POSITIVE), kwargs={"value": -2}),
+    "aten.pow.Tensor_Scalar": _with(3),
+    "aten.pow.Scalar": _Case((2.5, X)),
+    "aten.celu.default": _with(0.7),
+    "aten.rrelu.default": _with(0.1, 0.3, False),
+    "aten.glu.default": _with(1),
+    "aten.log_softmax.int": _with(1),
+    "aten._log_softmax.default": _with(3, False),
     "aten.pad.default": _with([1, 2, 0, 1]),
     "aten.constant_pad_nd.default": _with([1, -2, -1, 3, 2, 0]),
     "aten.slice.Tensor": _with(2, -4, -1),
     "aten.narrow.default": _with(1, 1, 2),
+    "aten.index.Tensor": _Case((X, [None, None, torch.tensor([[0, 2], [5, 1]])])),
+    "aten.index_select.default": _with(1, torch.tensor([3, 0, 3])),
+    "aten.gather.default": _with(
+        3, _Operand(lambda x: torch.tensor([[1, 7], [0, 2]]).expand(x.size(0), 4, 2, 2))
+    ),
+    "aten.unfold.default": _with(2, 3, 2),
+    "aten.diagonal.default": _with(1, 2, 3),
+    "aten.flip.default": _with([1, 3]),
+    "aten.roll.default": _with([2, -1], [3, 1]),
+    "aten.im2col.default": _with([2, 3], [1, 2], [1, 0], [2, 1]),
+    "aten.col2im.default": _with([5, 9], [2, 2], [1, 1], [0, 1], [2, 3], shape=(8, 8)),
     "aten.select.int": _with(2, -2),
     "aten.slice_scatter.default": _with(PART, 1, -3, -1),
     "aten.select_scatter.default": _with(COLUMN, 2, -1),
@@ -182,6 +284,11 @@ CASES: dict[str, _Case] = {
     "aten.split.sizes": _with([1, 5], 2),
     "aten.split_with_sizes.default": _with([3, 1], 1),
     "aten.chunk.default": _with(3, -1),
+    "aten.tensor_split.sections": _with(3, 3),
+    "aten.tensor_split.indices": _with([1, 5], 2),
+    "aten.expand_as.default": _Case((_Operand(lambda x: x[:, :1]), X)),
+    "aten.tile.default": _with([2, 1, 3]),
+    "aten.repeat_interleave.self_int": _with(2, 1),
     "aten.expand.default": _with([-1, 4, 5, 3], shape=(4, 1, 3)),
     "aten.repeat.default": _with([1, 2, 1, 3]),
     "aten.reshape.default": _with([-1, 6, 32]),
@@ -199,6 +306,15 @@ CASES: dict[str, _Case] = {
     "aten.swapaxes.default": _with(1, 2),
     "aten.swapdims.default": _with(1, 2),
     "aten.movedim.int": _with(1, -1),
+    "aten.movedim.intlist": _with([3, 1], [1, 2]),
+    "aten.moveaxis.int": _with(-1, 1),
+    "aten.moveaxis.intlist": _with([1, 2], [3, 1]),
+    "aten.mT.default": _with(),
+    "aten.t.default": _Case((X,), ROW, then=lambda y: y.transpose(0, 1)),
+    "aten.numpy_T.default": _Case((X,), ROW, then=lambda y: y.transpose(0, 1)),
+    "aten.reshape_as.default": _Case((PAIRS, X)),
+    "aten.view_as.default": _Case((PAIRS, X)),
+    "aten.pixel_unshuffle.default": _with(2),
     "aten.pixel_shuffle.default": _with(2),
     "aten.channel_shuffle.default": _with(2),
     "aten.to.dtype": _with(torch.float64),
@@ -208,13 +324,14 @@ CASES: dict[str, _Case] = {
     "aten.type_as.default": _with(torch.zeros(1)),
     "aten._to_copy.default": _with(dtype=torch.float64),
     "aten.zeros_like.default": _Case(also_add=True),
+    "aten.zero.default": _Case(also_add=True),
     "aten.ones_like.default": _Case(also_add=True),
     "aten.full_like.default": _Case((X, 2.5), also_add=True),
     "aten.new_zeros.default": _Case((X, [1, 4, 6, 8]), also_add=True),
     "aten.new_ones.default": _Case((X, [1, 4, 6, 8]), also_add=True),
     "aten.new_full.default": _Case((X, [1, 4, 6, 8], 0.5), also_add=True),
 }
-MIXING = ("aten.mean.default", "aten.sum.default")
+MIXING = tuple(f"aten.{name}.default" for name in ("mean", "sum", "max", "min", "ravel"))
 """Reductions over everything: never readable, see the tests of refusals."""
 
 

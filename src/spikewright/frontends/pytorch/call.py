@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.errors import GraphError
-from spikewright.frontends.pytorch.program import Batch, sizes_of
+from spikewright.frontends.pytorch.layout import BATCH, BATCH_FIRST, Layout, of_groups, regroup
+from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph.layers import Identity, Layer, Shape, UpsampleNearest
+from spikewright.graph.layers import (
+    Add,
+    Broadcast,
+    Constant,
+    Identity,
+    Layer,
+    Permute,
+    Reshape,
+    Shape,
+)
 
 if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
@@ -37,13 +47,15 @@ class Value:
     """A value that depends on the input: the graph's node that holds it, and its unbatched shape.
 
     `name` is None where an earlier layer could not be read, `shape` is None where not even its
-    shape is known. A `merged` value is one that the program views as `(batch * shape[0],
-    *shape[1:])`, as in `x.view(-1, channels)`.
+    shape is known. `layout` says where the program has the batch axis. `masked` is True where the
+    program's value is minus infinity, which only a softmax can take; the node's value there is
+    finite. It broadcasts against the shape.
     """
 
     name: str | None
     shape: Shape | None
-    merged: bool = False
+    layout: Layout = BATCH_FIRST
+    masked: NDArray | None = field(default=None, compare=False)
 
     @property
     def known_shape(self) -> Shape:
@@ -55,7 +67,12 @@ class Value:
     @property
     def rank(self) -> int:
         """Number of axes in the program, its batch axis included."""
-        return len(self.known_shape) + (not self.merged)
+        return self.layout.rank(len(self.known_shape))
+
+    @property
+    def merged(self) -> bool:
+        """Whether the batch axis is one axis with another in the program."""
+        return self.layout.merged
 
 
 class Lost(Exception):
@@ -77,7 +94,8 @@ class Call:
     """One operator: its arguments by the names of its schema, and ways to add what it means.
 
     Arguments that depend on the input are `Value`s, parameters, buffers and what is computed from
-    them alone are tensors, sizes that depend on the batch are `torch.SymInt`s.
+    them alone are tensors, sizes that depend on the batch are `torch.SymInt`s. `notes` is what
+    readings of one program tell each other.
     """
 
     target: str
@@ -87,6 +105,7 @@ class Call:
     builder: GraphBuilder
     batch: Batch
     dtype: Any = None
+    notes: dict[Any, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -98,9 +117,25 @@ class Call:
     def value(self, name: str) -> Value:
         """The argument as a value that depends on the input."""
         argument = self.arguments[name]
-        if isinstance(argument, Value):
-            return argument
-        raise Cannot(f"its operand {name!r} is a constant, it must depend on the input")
+        if not isinstance(argument, Value):
+            raise Cannot(f"its operand {name!r} is a constant, it must depend on the input")
+        return self.finite(argument)
+
+    def finite(self, value: Value) -> Value:
+        """The value; refuses one that is minus infinity in places."""
+        if value.masked is not None:
+            raise Cannot(
+                "it reads values that are minus infinity, which only a softmax can take",
+                "Apply the mask right before the softmax.",
+            )
+        return value
+
+    def sample(self, name: str) -> Value:
+        """The argument with the batch axis first and apart, as layers over windows need it."""
+        value = self.value(name)
+        if value.layout != BATCH_FIRST:
+            raise Cannot("its operand does not have the batch axis first and apart", MIXES)
+        return value
 
     def array(self, name: str) -> NDArray:
         """The argument as a constant array of float32 or float64."""
@@ -127,24 +162,15 @@ class Call:
     def axis(self, value: Value, dim: int) -> int:
         """The axis of the graph's value that the program's axis `dim` is; refuses the batch."""
         axis = dim % value.rank
-        if axis == 0:
-            raise Cannot(f"it works along axis {dim}, which is the batch axis", MIXES)
-        return axis - 1 + value.merged
-
-    def shape_of(self, result: Any, merged: bool = False) -> Shape:
-        """Unbatched shape that a result of this operator must have, its batch axis being first."""
-        sizes = sizes_of(result)
-        factor = self.batch.factor(sizes[0]) if sizes else 0
-        whole = factor > 0 if merged else factor == 1
-        if not whole or any(not isinstance(n, int) for n in sizes[1:]):
-            raise Cannot(f"its result {pretty(sizes)} does not start with the batch axis", MIXES)
-        return (factor, *sizes[1:]) if merged else sizes[1:]
+        if axis == value.layout.axis:
+            raise Cannot(f"it works along axis {axis}, which is the batch axis", MIXES)
+        return value.layout.own_axis(axis)
 
     def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
         """Add a node; without `part` it gets the operator's own name and is what it returns."""
-        merged = {value.merged for value in values}
-        if len(merged) > 1:
-            raise Cannot("the batch axis is merged with another one in some operands only", MIXES)
+        layouts = {value.layout for value in values}
+        if len(layouts) > 1:
+            raise Cannot("the batch axis stands elsewhere in some of its operands", MIXES)
         try:
             shape = layer.output_shape(*(value.known_shape for value in values))
         except GraphError as error:
@@ -157,54 +183,125 @@ class Call:
             source=self.place.source,
             kind=self.place.kind,
         )
-        return Value(name, shape, merged.pop())
+        return Value(name, shape, layouts.pop() if layouts else BATCH_FIRST)
 
-    def chain(self, value: Value, *steps: tuple[str, Layer | None]) -> Value:
+    def chain(self, value: Value, *steps: tuple[str, Layer | None], part: str = "") -> Value:
         """Add named layers one after another, leaving out None; the last one gets the name."""
-        layers = [(part, layer) for part, layer in steps if layer is not None]
+        layers = [(step, layer) for step, layer in steps if layer is not None]
         if not layers:
-            return self.add(Identity(), value)
-        for part, layer in layers[:-1]:
-            value = self.add(layer, value, part=part)
-        return self.add(layers[-1][1], value)
+            return self.add(Identity(), value, part=part)
+        for step, layer in layers[:-1]:
+            value = self.add(layer, value, part=f"{part}/{step}" if part else step)
+        return self.add(layers[-1][1], value, part=part)
 
-    def expand(self, value: Value, shape: Shape) -> Value:
+    def reduce(
+        self,
+        value: Value,
+        axes: Sequence[int],
+        keep: bool,
+        *steps: tuple[str, Layer | None],
+        part: str = "",
+    ) -> Value:
+        """A chain of layers that reduces over own axes, which vanish unless they are kept."""
+        made = self.chain(value, *steps, part=part)
+        gone = 0 if keep else sum(axis < value.layout.before for axis in axes)
+        return Value(made.name, made.shape, value.layout.moved(-gone))
+
+    def plus(self, first: Value, second: Value, part: str = "") -> Value:
+        """The sum of two values of one shape."""
+        return self.add(Add(), first, second, part=part)
+
+    def view(self, value: Value, sizes: Sequence[Any], part: str = "") -> Value:
+        """The value under the program's `sizes`, in row-major order."""
+        found = regroup(value.known_shape, value.layout, sizes, self.batch)
+        if found is None:
+            before = value.layout.before
+            own = (*value.known_shape[:before], "batch", *value.known_shape[before:])
+            raise Cannot(
+                f"it makes {pretty(sizes)} of values of shape {pretty(own)}, where samples do not "
+                "stay apart",
+                MIXES,
+            )
+        shape, layout = found
+        made = self.add(Reshape(shape), value, part=part)
+        return Value(made.name, shape, layout)
+
+    def reorder(self, value: Value, order: Sequence[int], part: str = "") -> Value:
+        """The value with the program's axes in another order."""
+        groups = value.layout.groups(len(value.known_shape))
+        chosen = [groups[dim % len(groups)] for dim in order]
+        axes = tuple(axis for group in chosen for axis in group if axis != BATCH)
+        made = self.add(Permute(axes), value, part=part)
+        return Value(made.name, made.shape, of_groups(chosen))
+
+    def around(self, value: Value, order: Sequence[int], layer: Layer) -> Value:
+        """A layer on the own axes in another order, which are brought back behind it."""
+        back = tuple(order.index(axis) for axis in range(len(order)))
+        return self.chain(
+            value, ("order", Permute(tuple(order))), ("layer", layer), ("back", Permute(back))
+        )
+
+    def lift(self, value: Value, rank: int, part: str = "lift") -> Value:
+        """The value with axes of extent one in front, so that it has `rank` in the program."""
+        missing = rank - value.rank
+        if missing <= 0:
+            return value
+        made = self.add(Reshape((1,) * missing + value.known_shape), value, part=part)
+        return Value(made.name, made.shape, value.layout.moved(missing), value.masked)
+
+    def aligned(self, *values: Value) -> list[Value]:
+        """Values with ranks made equal; they must have the batch axis in the same place."""
+        rank = max(value.rank for value in values)
+        lifted = [self.lift(value, rank) for value in values]
+        if len({value.layout for value in lifted}) > 1:
+            raise Cannot("its operands have the batch axis in different places", MIXES)
+        return lifted
+
+    def expand(self, value: Value, shape: Shape, part: str = "expand") -> Value:
         """Repeat `value` along axes of extent one so that it has `shape`, if it has not yet."""
         if value.known_shape == shape:
             return value
-        return self.add(UpsampleNearest(repeats(value.known_shape, shape)), value, part="expand")
+        made = self.add(Broadcast(shape), value, part=part)
+        return Value(made.name, shape, value.layout, value.masked)
+
+    def constant(self, array: NDArray, like: Value, part: str = "constant") -> Value:
+        """A constant as a value with the axes of another one."""
+        made = self.add(Constant(array), part=part)
+        return Value(made.name, made.shape, like.layout)
 
     def against(self, constant: Any, value: Value) -> NDArray:
-        """A constant operand as an array that broadcasts against the value's unbatched shape."""
+        """A constant operand as an array that broadcasts against the value's unbatched shape.
+
+        The value must have as many axes in the program as the constant, see `lift`.
+        """
         if isinstance(constant, torch.SymInt | torch.SymFloat):
             raise Cannot("its operand depends on the size of the batch", MIXES)
         array = to_array(constant)
-        if array.ndim > value.rank:
-            raise Cannot(
-                f"its constant of shape {array.shape} has more axes than the value, whose batch "
-                "axis would not stay first",
-                MIXES,
-            )
-        if array.ndim < value.rank:
+        missing = value.rank - array.ndim
+        if missing > value.layout.axis:
             return array
-        if not (array == array[:1]).all():
+        array = array.reshape((1,) * missing + array.shape)
+        return self.without_batch(array, value.layout.axis, value)
+
+    def without_batch(self, array: NDArray, axis: int, value: Value) -> NDArray:
+        """A constant without its axis that belongs to the batch, which says the same of all.
+
+        `axis` is the array's axis that stands beside the batch axis of the value.
+        """
+        layout, shape = value.layout, value.known_shape
+        own = [shape[layout.before - 1]] * layout.outer + [shape[layout.before]] * layout.inner
+        front, extent, rest = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
+        if extent == 1:
+            return array.reshape(*front, *(1,) * len(own), *rest)
+        samples, left = divmod(extent, count(own))
+        if left:
+            raise Cannot(f"its constant {pretty(array.shape)} does not fit the batch", MIXES)
+        apart = array.reshape(*front, *own[: layout.outer], samples, *own[layout.outer :], *rest)
+        where = axis + layout.outer
+        first = np.take(apart, [0], where)
+        if not (apart == first).all():
             raise Cannot(f"its constant {pretty(array.shape)} differs from sample to sample", MIXES)
-        return array[:1] if value.merged else array[0]
-
-
-def repeats(shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
-    """How often each axis must be repeated to broadcast `shape` to `target`."""
-    if len(shape) != len(target):
-        raise Cannot(
-            f"it broadcasts {pretty(shape)} to {pretty(target)}, which would move the batch axis",
-            MIXES,
-        )
-    factors = []
-    for n, wanted in zip(shape, target, strict=True):
-        if n not in (1, wanted):
-            raise Cannot(f"{pretty(shape)} does not broadcast to {pretty(target)}")
-        factors.append(wanted if n == 1 else 1)
-    return tuple(factors)
+        return first.squeeze(where)
 
 
 def pretty(shape: Sequence[Any]) -> str:

@@ -40,7 +40,7 @@ def export(module: Any, example_input: Any) -> Any:
     args, kwargs = _split(module, example_input)
     _check_batches(args, kwargs)
     failure: Exception | None = None
-    with _evaluation(module), torch.no_grad():
+    with _evaluation(module), _plain_attention(), torch.no_grad():
         for convert in _conversions(module, (args, kwargs)):
             given, named = pytree.tree_map(convert, (args, kwargs))
             for dynamic in (_free_batch(module, given, named), None):
@@ -137,6 +137,17 @@ def _evaluation(module: Any) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention and transformer layers as their own code, not as one fused operator."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _first_lines(error: Exception | None) -> str:

@@ -13,6 +13,7 @@ from spikewright.errors import Refusal
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.functional import functional_name, ordinary, without_side_effects
+from spikewright.frontends.pytorch.layout import Layout, fits
 from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_function
 from spikewright.frontends.pytorch.program import (
     Program,
@@ -36,7 +37,9 @@ def read_program(exported: Any) -> Source:
     program = without_side_effects(exported)
     walk = _Walk(program)
     graph = walk.graph()
-    observed = {node: name for name, node in walk.observed.items() if name in graph}
+    observed = {
+        node: (name, layout) for name, (node, layout) in walk.observed.items() if name in graph
+    }
 
     def activations(inputs: Values) -> Any:
         return run(program, graph, observed, inputs)
@@ -49,13 +52,15 @@ class _Walk:
     """What every node of the program stands for, found one node after another.
 
     `values` holds a `Value` for what depends on the inputs, a tensor or number for constants, and
-    tuples of them; `observed` says in which node of the program a graph's node can be observed.
+    tuples of them; `observed` says in which node of the program, and with which layout, a graph's
+    node can be observed.
     """
 
     program: Program
     builder: GraphBuilder = field(default_factory=GraphBuilder)
     values: dict[Any, Any] = field(default_factory=dict)
-    observed: dict[str, Any] = field(default_factory=dict)
+    observed: dict[str, tuple[Any, Layout]] = field(default_factory=dict)
+    notes: dict[Any, Any] = field(default_factory=dict)
     places: Mapping[Any, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,9 +86,18 @@ class _Walk:
             value = self.values[node] if isinstance(node, torch.fx.Node) else node
             if not isinstance(value, Value):
                 self.builder.refuse(name, "output", "this output does not depend on the input")
+            elif value.masked is not None:
+                self.builder.refuse(name, "output", "this output is minus infinity in places")
             elif value.merged:
                 self.builder.refuse(
                     name, "output", "the batch axis of this output is merged with another axis"
+                )
+            elif value.layout.axis:
+                self.builder.refuse(
+                    name,
+                    "output",
+                    f"the batch axis of this output is its axis {value.layout.axis}",
+                    "Move it to the front, as in y.transpose(0, 1).",
                 )
             else:
                 outputs[name] = value.name
@@ -91,8 +105,8 @@ class _Walk:
 
     def _keep(self, node: Any, value: Any) -> None:
         self.values[node] = value
-        if isinstance(value, Value) and value.name is not None:
-            self.observed.setdefault(value.name, node)
+        if isinstance(value, Value) and value.name is not None and value.masked is None:
+            self.observed.setdefault(value.name, (node, value.layout))
 
     def _meaning(self, node: Any) -> Any:
         """What a node stands for; refusals are noted and leave a value without a name."""
@@ -131,7 +145,7 @@ class _Walk:
         target = ordinary(node.target)
         try:
             if is_foldable(target):
-                return fold(target, args, kwargs)
+                return fold(node, target, args, kwargs, self.program.batch)
             reason, options = why_not(full_name(node.target))
             raise Cannot(f"it is applied to constants, and {reason}", options)
         except Cannot as why:
@@ -180,6 +194,7 @@ class _Walk:
             self.builder,
             self.program.batch,
             next((value.dtype for value in operands if isinstance(value, torch.Tensor)), None),
+            self.notes,
         )
 
     def _check(self, value: Any, expected: Any) -> None:
@@ -187,9 +202,7 @@ class _Walk:
         if not isinstance(value, Value) or value.shape is None:
             return
         sizes = sizes_of(expected)
-        factor = self.program.batch.factor(sizes[0]) if sizes else 0
-        found = (factor, *sizes[1:]) if value.merged else sizes[1:]
-        if not factor or found != value.shape or not (value.merged or factor == 1):
+        if not fits(value.shape, value.layout, sizes, self.program.batch):
             raise Cannot(
                 f"PyTorch makes {pretty(sizes)} of it, which does not match its reading "
                 f"(batch, {pretty(value.shape)[1:]}"
@@ -200,7 +213,7 @@ class _Walk:
         if isinstance(expected, list | tuple):
             return tuple(self._lost(one) for one in expected)
         sizes = sizes_of(expected) if isinstance(expected, torch.Tensor) else ()
-        whole = sizes and self.program.batch.factor(sizes[0]) == 1
+        whole = bool(sizes) and self.program.batch.factor(sizes[0]) == 1
         fixed = all(isinstance(size, int) for size in sizes[1:])
         return Value(None, sizes[1:] if whole and fixed else None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.call import to_array
+from spikewright.frontends.pytorch.layout import Layout
 from spikewright.frontends.pytorch.program import Program
 from spikewright.graph import Graph
 
 
 def run(
-    program: Program, graph: Graph, observed: Mapping[Any, str], inputs: Mapping[str, ArrayLike]
+    program: Program,
+    graph: Graph,
+    observed: Mapping[Any, tuple[str, Layout]],
+    inputs: Mapping[str, ArrayLike],
 ) -> dict[str, NDArray]:
     """Values `{node name: (batch, *shape)}` of the observed nodes for `{name: (batch, *shape)}`.
+
+    `observed` holds the name of the graph's node, and its layout, by node of the program.
 
     A program of fixed batch size runs on as many samples at a time; the last run repeats the last
     sample to fill up. Raises `ReadError` when inputs are missing, unknown or of the wrong shape.
@@ -28,8 +34,9 @@ def run(
     parts: dict[str, list[NDArray]] = {}
     for start in range(0, max(samples, 1), size):
         chunk = {node: _rows(value, start, size) for node, value in given.items()}
-        for name, value in _Recorder(program, observed).record(chunk).items():
-            parts.setdefault(name, []).append(value.reshape(-1, *graph.shapes[name]))
+        for node, value in _Recorder(program, observed).record(chunk).items():
+            name, layout = observed[node]
+            parts.setdefault(name, []).append(layout.batch_first(value, graph.shapes[name]))
     return {name: np.concatenate(values)[:samples] for name, values in parts.items()}
 
 
@@ -87,13 +94,13 @@ def _checked(
 class _Recorder(torch.fx.Interpreter):
     """Runs the live part of a program and keeps the values of the observed nodes."""
 
-    def __init__(self, program: Program, observed: Mapping[Any, str]) -> None:
+    def __init__(self, program: Program, observed: Collection[Any]) -> None:
         super().__init__(program.exported.graph_module)
         self._program = program
         self._observed = observed
-        self._values: dict[str, NDArray] = {}
+        self._values: dict[Any, NDArray] = {}
 
-    def record(self, inputs: Mapping[Any, NDArray]) -> dict[str, NDArray]:
+    def record(self, inputs: Mapping[Any, NDArray]) -> dict[Any, NDArray]:
         placeholders = [node for node in self.module.graph.nodes if node.op == "placeholder"]
         values = [self._argument(node, inputs) for node in placeholders]
         with torch.no_grad():
@@ -113,5 +120,5 @@ class _Recorder(torch.fx.Interpreter):
             return None
         value = super().run_node(node)
         if node in self._observed:
-            self._values[self._observed[node]] = to_array(value)
+            self._values[node] = to_array(value)
         return value

@@ -1,4 +1,4 @@
-"""Weights: linear layers, convolutions, batch normalisation."""
+"""Convolutions."""
 
 from __future__ import annotations
 
@@ -6,39 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
-from spikewright.frontends.pytorch.reasons import LIVE_NORM, TRANSPOSED
+from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Affine, BatchNormalization, Convolution
+from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
-
-@reads("aten.linear.default")
-def _linear(call: Call) -> Value:
-    layer = Affine(call.array("weight"), call.optional_array("bias"))
-    return call.add(layer, call.value("input"))
-
-
-@reads("aten.mm.default", "aten.matmul.default")
-def _product(call: Call) -> Value:
-    other = "mat2" if "mat2" in call.arguments else "other"
-    return call.add(Affine(_transposed(call.array(other))), call.value("self"))
-
-
-@reads("aten.addmm.default")
-def _affine(call: Call) -> Value:
-    weight = _transposed(call.array("mat2")) * call["alpha"]
-    bias = call.array("self")
-    if bias.ndim == 2 and len(bias) > 1:
-        raise Cannot(f"its bias of shape {bias.shape} differs from sample to sample")
-    bias = np.broadcast_to(bias.reshape(bias.shape[-1:]), len(weight)) * call["beta"]
-    return call.add(Affine(weight, bias), call.value("mat1"))
-
-
-def _transposed(weight: NDArray) -> NDArray:
-    if weight.ndim != 2:
-        raise Cannot(
-            f"it multiplies by an array of shape {weight.shape}", "Use a matrix, as nn.Linear does."
-        )
-    return np.ascontiguousarray(weight.T)
+_Pairs = tuple[tuple[int, int], ...]
 
 
 @reads(
@@ -48,11 +20,12 @@ def _transposed(weight: NDArray) -> NDArray:
 )  # fmt: skip
 def _convolution(call: Call) -> Value:
     if call.get("transposed"):
-        raise Cannot(*TRANSPOSED)
+        return _transposed(call)
     weight = call.array("weight")
     rank = weight.ndim - 2
     dilation = call.numbers("dilation", rank)
-    return call.add(
+    return _convolve(
+        call,
         Convolution(
             weight,
             call.optional_array("bias"),
@@ -61,13 +34,46 @@ def _convolution(call: Call) -> Value:
             dilation,
             call["groups"],
         ),
-        call.value("input"),
     )
 
 
-def _padding(
-    call: Call, size: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[tuple[int, int], ...]:
+def _convolve(call: Call, layer: Convolution) -> Value:
+    """A convolution; over images that are merged with the batch, one more axis without extent."""
+    x = call.value("input")
+    if not x.layout.inner or x.layout.outer or x.layout.before or layer.weight.ndim > 4:
+        return call.add(layer, call.sample("input"))
+    order = (1, 0, *range(2, len(x.known_shape)))  # the merged axis goes behind the channels
+    wider = Convolution(
+        layer.weight[:, :, None],
+        layer.bias,
+        (1, *layer.stride),
+        ((0, 0), *layer.padding),
+        (1, *layer.dilation),
+        layer.groups,
+    )
+    return call.around(x, order, wider)
+
+
+@reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",
+       "aten.conv_transpose3d.input")  # fmt: skip
+def _transposed(call: Call) -> Value:
+    weight = call.array("weight")
+    rank = weight.ndim - 2
+    if not 1 <= rank <= 3:
+        raise Cannot(f"its weights have shape {weight.shape}, which is no kernel of 1 to 3 axes")
+    layer = ConvolutionTranspose(
+        weight,
+        call.optional_array("bias"),
+        call.numbers("stride", rank),
+        tuple((n, n) for n in call.numbers("padding", rank)),
+        call.numbers("output_padding", rank),
+        call.numbers("dilation", rank),
+        call["groups"],
+    )
+    return call.add(layer, call.sample("input"))
+
+
+def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> _Pairs:
     if call["padding"] == "valid":
         return ((0, 0),) * len(size)
     if call["padding"] == "same":  # an odd total has its larger half behind
@@ -76,25 +82,45 @@ def _padding(
     return tuple((n, n) for n in call.numbers("padding", len(size)))
 
 
-@reads(
-    "aten.batch_norm.default", "aten.native_batch_norm.default",
-    "aten._native_batch_norm_legit_no_training.default",
-)  # fmt: skip
-def _batch_norm(call: Call) -> Value | tuple[Value | None, ...]:
-    if call.get("training") or call["running_mean"] is None or call["running_var"] is None:
-        raise Cannot(*LIVE_NORM)
-    x = call.value("input")
-    axis = call.axis(x, 1)
-    mean, variance = call.array("running_mean"), call.array("running_var")
-    gamma, beta = call.optional_array("weight"), call.optional_array("bias")
-    layer = BatchNormalization(
-        np.ones_like(mean) if gamma is None else gamma,
-        np.zeros_like(mean) if beta is None else beta,
-        mean,
-        variance,
-        call["eps"],
-        axis,
+@reads("aten.im2col.default")
+def _patches(call: Call) -> Value:
+    """Patches as channels: a convolution with kernels that pick one value each."""
+    x = call.sample("self")
+    size = call.numbers("kernel_size", 2)
+    channels, taps = x.known_shape[0], size[0] * size[1]
+    kernel = np.tile(np.eye(taps).reshape(taps, 1, *size), (channels, 1, 1, 1))
+    made = call.add(_windowed(call, kernel, channels), x, part="windows")
+    return call.view(made, sizes_of(call.results))
+
+
+def _windowed(call: Call, kernel: NDArray, groups: int) -> Convolution:
+    pads = tuple((n, n) for n in call.numbers("padding", 2))
+    return Convolution(
+        kernel, None, call.numbers("stride", 2), pads, call.numbers("dilation", 2), groups
     )
-    value = call.add(layer, x)
-    several = isinstance(call.results, tuple | list)
-    return (value, *[None] * (len(call.results) - 1)) if several else value
+
+
+@reads("aten.col2im.default")
+def _folded(call: Call) -> Value:
+    """Patches added up where they overlap: the transposed convolution of picking them."""
+    x = call.sample("self")
+    size, stride = call.numbers("kernel_size", 2), call.numbers("stride", 2)
+    dilation, padding = call.numbers("dilation", 2), call.numbers("padding", 2)
+    extent = call.numbers("output_size", 2)
+    taps = size[0] * size[1]
+    channels = x.known_shape[0] // taps
+    reach = [d * (n - 1) + 1 for n, d in zip(size, dilation, strict=True)]
+    counts = tuple(
+        (n + 2 * pad - r) // s + 1
+        for n, pad, r, s in zip(extent, padding, reach, stride, strict=True)
+    )
+    left = tuple(
+        n + 2 * pad - ((c - 1) * s + r)
+        for n, pad, c, s, r in zip(extent, padding, counts, stride, reach, strict=True)
+    )
+    kernel = np.tile(np.eye(taps).reshape(taps, 1, *size), (channels, 1, 1, 1))
+    pads = tuple((n, n) for n in padding)
+    layer = ConvolutionTranspose(kernel, None, stride, pads, left, dilation, channels)
+    batch = call.results.shape[0]
+    windows = call.view(x, (batch, channels * taps, *counts), "windows")
+    return call.add(layer, windows)

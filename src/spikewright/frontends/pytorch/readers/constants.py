@@ -10,12 +10,13 @@ from spikewright.frontends.pytorch.call import MIXES, Call, Cannot
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
 
-_FILL = {"zeros": 0.0, "ones": 1.0}
+_FILL = {"zero": 0.0, "ones": 1.0}
 
 
 @reads(
     "aten.zeros_like.default", "aten.ones_like.default", "aten.full_like.default",
     "aten.new_zeros.default", "aten.new_ones.default", "aten.new_full.default",
+    "aten.zero.default",
 )  # fmt: skip
 def _filled(call: Call) -> Any:
     fill = next((value for name, value in _FILL.items() if name in call.target), None)

@@ -1,66 +1,120 @@
-"""Padding, cutting out, and repeating values."""
+"""Padding, cutting out, choosing and repeating values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value, repeats
-from spikewright.frontends.pytorch.reasons import BORDER, INTERPOLATION
+import numpy as np
+import torch
+
+from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value
+from spikewright.frontends.pytorch.layout import BATCH
+from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Concatenate, Crop, Identity, Reshape, UpsampleNearest, ZeroPad
+from spikewright.graph.layers import (
+    Broadcast,
+    Crop,
+    Identity,
+    Layer,
+    Pad,
+    Reshape,
+    ScaleShift,
+    Slice,
+    Take,
+    Tile,
+    UpsampleNearest,
+    ZeroPad,
+)
+
+_Pairs = tuple[tuple[int, int], ...]
+_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 @reads("aten.constant_pad_nd.default", "aten.pad.default")
 def _pad(call: Call) -> Value:
+    mode = call.get("mode", "constant")
+    return _padded(call, mode, call["value"] or 0.0)
+
+
+@reads(
+    "aten.reflection_pad1d.default", "aten.reflection_pad2d.default",
+    "aten.reflection_pad3d.default", "aten.replication_pad1d.default",
+    "aten.replication_pad2d.default", "aten.replication_pad3d.default",
+)  # fmt: skip
+def _pad_with_own(call: Call) -> Value:
+    mode = "reflect" if "reflection" in call.target else "replicate"
+    return _padded(call, mode, 0.0, "padding")
+
+
+def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
     x = call.value("self")
-    if call.get("mode", "constant") != "constant" or call["value"]:
-        raise Cannot(*BORDER)
-    flat = list(call["pad"])
-    pairs = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)]  # the last axis comes first
-    every = [(0, 0)] * (x.rank - len(pairs)) + pairs[::-1]
-    if any(every[0]):
-        raise Cannot("it pads the batch axis", MIXES)
-    own = [(0, 0)] * x.merged + every[1:]
+    flat = list(call[name])
+    pairs = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)][::-1]  # the last came first
+    own = [(0, 0)] * len(x.known_shape)
+    for dim, pair in enumerate(pairs, start=x.rank - len(pairs)):
+        if any(not isinstance(n, int) for n in pair):
+            raise Cannot("its padding depends on the size of the batch", MIXES)
+        if any(pair):
+            own[call.axis(x, dim)] = pair
     crops = tuple((max(-before, 0), max(-after, 0)) for before, after in own)
     pads = tuple((max(before, 0), max(after, 0)) for before, after in own)
-    return call.chain(
-        x,
-        ("crop", Crop(crops) if any(map(any, crops)) else None),
-        ("pad", ZeroPad(pads) if any(map(any, pads)) else None),
-    )
+    cropped = ("crop", Crop(crops) if any(map(any, crops)) else None)
+    return call.chain(x, cropped, *_border(pads, mode, value))
+
+
+def _border(pads: _Pairs, mode: str, value: float) -> list[tuple[str, Layer | None]]:
+    if not any(map(any, pads)):
+        return []
+    if mode in _MODES:
+        return [("pad", Pad(pads, _MODES[mode]))]  # type: ignore[arg-type]
+    if mode != "constant" or not np.isfinite(value):
+        raise Cannot(f"padding of mode {mode!r} with {value} has no reading")
+    if not value:
+        return [("pad", ZeroPad(pads))]
+    before, after = ScaleShift(shift=np.asarray(-value)), ScaleShift(shift=np.asarray(value))
+    return [("before", before), ("pad", ZeroPad(pads)), ("after", after)]
 
 
 @reads("aten.slice.Tensor", "aten.narrow.default")
 def _slice(call: Call) -> Value:
     x = call.value("self")
-    if call["dim"] % x.rank == 0 and call.get("start") in (0, None) and is_whole_batch(call, x):
+    dim, first = call["dim"] % x.rank, call.get("start") in (0, None)
+    if dim == x.layout.axis and first and is_whole_batch(call, x):
         return call.add(Identity(), x)
-    axis = call.axis(x, call["dim"])
-    if call.get("step", 1) != 1:
-        raise Cannot(
-            f"it takes every {call['step']}th value", "Use pooling or a strided convolution."
-        )
+    axis, step = call.axis(x, dim), call.get("step", 1)
     start = first_index(call["start"], x.known_shape[axis])
-    return cut(call, x, axis, start, call.results.shape[call["dim"]])
+    return cut(call, x, axis, start, call.results.shape[dim], step=step)
 
 
 def is_whole_batch(call: Call, x: Value) -> bool:
     """Whether the result has as many samples as a value."""
-    batches = call.batch.factor(call.results.shape[0])
-    return batches == (x.known_shape[0] if x.merged else 1)
+    axis = x.layout.axis
+    batches = call.batch.factor(sizes_of(call.results)[axis])
+    group = x.layout.groups(len(x.known_shape))[axis]
+    return batches == int(np.prod([x.known_shape[one] for one in group if one != BATCH] or [1]))
 
 
-def first_index(start: int | None, extent: int) -> int:
+def first_index(start: Any, extent: int) -> int:
     """Where a slice starts, counted from the front of an axis."""
     if start is None:
         return 0
+    if not isinstance(start, int):
+        raise Cannot("where it starts depends on the input", "Use fixed indices.")
     return min(max(start + extent if start < 0 else start, 0), extent)
 
 
-def cut(call: Call, x: Value, axis: int, start: int, kept: int, part: str = "") -> Value:
+def cut(
+    call: Call, x: Value, axis: int, start: int, kept: int, part: str = "", step: int = 1
+) -> Value:
     """The `kept` values from `start` along an axis of the unbatched value."""
     shape = x.known_shape
+    if kept < 1:
+        raise Cannot("nothing is left of it", "Leave out what is empty.")
+    if step != 1:
+        ranges = [(0, n, 1) for n in shape]
+        ranges[axis] = (start, kept, step)
+        return call.add(Slice(tuple(ranges)), x, part=part)
     crops = [(0, 0)] * len(shape)
     crops[axis] = (start, shape[axis] - start - kept)
     return call.add(Crop(tuple(crops)) if any(crops[axis]) else Identity(), x, part=part)
@@ -70,6 +124,8 @@ def cut(call: Call, x: Value, axis: int, start: int, kept: int, part: str = "") 
 def _select(call: Call) -> Value:
     x = call.value("self")
     axis = call.axis(x, call["dim"])
+    if not isinstance(call["index"], int):
+        raise Cannot("its index depends on the input", "Use a fixed index.")
     return _one(call, x, axis, call["index"] % x.known_shape[axis])
 
 
@@ -81,13 +137,16 @@ def _unbind(call: Call) -> tuple[Value, ...]:
 
 
 def _one(call: Call, x: Value, axis: int, index: int, part: str = "") -> Value:
+    """The values at an index of an axis, which vanishes."""
     shape = x.known_shape
     single = cut(call, x, axis, index, 1, part=f"{part}/cut" if part else "cut")
-    return call.add(Reshape((*shape[:axis], *shape[axis + 1 :])), single, part=part)
+    layer = Reshape((*shape[:axis], *shape[axis + 1 :]))
+    return call.reduce(single, (axis,), False, ("", layer), part=part)
 
 
 @reads(
     "aten.split.Tensor", "aten.split.sizes", "aten.split_with_sizes.default", "aten.chunk.default",
+    "aten.tensor_split.sections", "aten.tensor_split.indices",
 )  # fmt: skip
 def _split(call: Call) -> tuple[Value, ...]:
     x = call.value("self")
@@ -100,53 +159,155 @@ def _split(call: Call) -> tuple[Value, ...]:
     )
 
 
-@reads("aten.expand.default")
+@reads("aten.expand.default", "aten.expand_as.default")
 def _expand(call: Call) -> Value:
     x = call.value("self")
-    shape = call.shape_of(call.results, x.merged)
-    return call.add(UpsampleNearest(repeats(x.known_shape, shape)), x)
+    sizes = sizes_of(call.results)
+    lifted = call.lift(x, len(sizes))
+    groups = lifted.layout.groups(len(lifted.known_shape))
+    shape = list(lifted.known_shape)
+    for group, size in zip(groups, sizes, strict=True):
+        if BATCH not in group:
+            shape[group[0]] = size
+    if not all(isinstance(n, int) for n in shape):
+        raise Cannot("it repeats values as often as the batch has samples", MIXES)
+    made = call.add(Broadcast(tuple(shape)), lifted)
+    norm = call.notes.get(("norm", x.name))
+    if norm is not None:
+        call.notes["norm", made.name] = norm
+    return made
 
 
-@reads("aten.repeat.default")
+@reads("aten.repeat.default", "aten.tile.default")
 def _repeat(call: Call) -> Value:
     x = call.value("self")
-    times = list(call["repeats"])
-    if len(times) != x.rank or times[0] != 1:
+    times = list(call["repeats"] if "repeats" in call.arguments else call["dims"])
+    times = [1] * (x.rank - len(times)) + times
+    lifted = call.lift(x, len(times))
+    axis = lifted.layout.axis
+    if times[axis] != 1 or any(not isinstance(n, int) for n in times):
         raise Cannot(f"it repeats the batch axis, {tuple(times)} times", MIXES)
-    steps = [(axis, n) for axis, n in enumerate(times[1:], start=int(x.merged)) if n != 1]
-    for axis, n in steps[:-1]:
-        x = call.add(Concatenate(axis), *[x] * n, part=f"axis{axis}")
-    return (
-        call.add(Concatenate(steps[-1][0]), *[x] * steps[-1][1])
-        if steps
-        else call.add(Identity(), x)
+    own = [1] * len(lifted.known_shape)
+    for dim, n in enumerate(times):
+        if n != 1:
+            own[call.axis(lifted, dim)] = n
+    return call.add(Tile(tuple(own)), lifted)
+
+
+@reads("aten.repeat_interleave.self_int")
+def _repeat_each(call: Call) -> Value:
+    x = call.value("self")
+    if call["dim"] is None:
+        raise Cannot("it flattens the batch axis", "Give dim.")
+    factors = [1] * len(x.known_shape)
+    factors[call.axis(x, call["dim"])] = call["repeats"]
+    return call.add(UpsampleNearest(tuple(factors)), x)
+
+
+@reads("aten.roll.default")
+def _roll(call: Call) -> Value:
+    x = call.value("self")
+    if not call["dims"]:
+        raise Cannot("it rolls over all axes, the batch's too", "Give dims.")
+    steps = []
+    for shift, dim in zip(call["shifts"], call["dims"], strict=True):
+        axis = call.axis(x, dim)
+        order = np.roll(np.arange(x.known_shape[axis]), shift)
+        steps.append((f"axis{axis}", Take(order, axis)))
+    return call.chain(x, *steps)
+
+
+@reads("aten.flip.default")
+def _flip(call: Call) -> Value:
+    x = call.value("self")
+    ranges = [(0, n, 1) for n in x.known_shape]
+    for dim in call["dims"]:
+        axis = call.axis(x, dim)
+        n = x.known_shape[axis]
+        ranges[axis] = (n - 1, n, -1)
+    return call.add(Slice(tuple(ranges)), x)
+
+
+def _whole(call: Call, indices: Any) -> np.ndarray:
+    if not isinstance(indices, torch.Tensor):
+        raise Cannot("its indices depend on the input", "Use fixed indices.")
+    return np.asarray(indices.detach().cpu().numpy(), np.int64)
+
+
+@reads("aten.index_select.default")
+def _index_select(call: Call) -> Value:
+    x = call.value("self")
+    return call.add(Take(_whole(call, call["index"]), call.axis(x, call["dim"])), x)
+
+
+@reads("aten.index.Tensor")
+def _index(call: Call) -> Value:
+    """Indexing by constants: along one axis it takes entries, along several it is looked up."""
+    x = call.value("self")
+    given = list(call["indices"]) + [None] * (x.rank - len(call["indices"]))
+    used = [dim for dim, index in enumerate(given) if index is not None]
+    for dim in used:
+        call.axis(x, dim)
+    if len(used) == 1 and isinstance(given[used[0]], torch.Tensor) and (
+        given[used[0]].dtype != torch.bool
+    ):  # fmt: skip
+        indices, axis = _whole(call, given[used[0]]), call.axis(x, used[0])
+        made = call.add(Take(indices, axis), x)
+        shift = indices.ndim - 1 if axis < x.layout.before else 0
+        return Value(made.name, made.shape, x.layout.moved(shift))
+    for index in given:
+        if index is not None:
+            _whole(call, index)
+    chosen = tuple(slice(None) if i is None else i.detach().cpu() for i in given)
+    return _looked_up(call, x, lambda where: where[chosen])
+
+
+@reads("aten.gather.default")
+def _gather(call: Call) -> Value:
+    x, index = call.value("self"), call["index"]
+    _whole(call, index)
+    dim = call["dim"]
+    call.axis(x, dim)
+    axis = x.layout.axis
+    if not bool((index == index.narrow(axis, 0, 1)).all()):
+        raise Cannot("its indices differ from sample to sample")
+    return _looked_up(call, x, lambda where: where.gather(dim, index.narrow(axis, 0, 1).cpu()))
+
+
+@reads("aten.unfold.default")
+def _unfold(call: Call) -> Value:
+    x = call.value("self")
+    call.axis(x, call["dimension"])
+    return _looked_up(
+        call, x, lambda where: where.unfold(call["dimension"], call["size"], call["step"])
     )
 
 
-@reads(
-    "aten.upsample_nearest1d.default", "aten.upsample_nearest1d.vec",
-    "aten.upsample_nearest2d.default", "aten.upsample_nearest2d.vec",
-    "aten.upsample_nearest3d.default", "aten.upsample_nearest3d.vec",
-    "aten._upsample_nearest_exact1d.default", "aten._upsample_nearest_exact1d.vec",
-    "aten._upsample_nearest_exact2d.default", "aten._upsample_nearest_exact2d.vec",
-    "aten._upsample_nearest_exact3d.default", "aten._upsample_nearest_exact3d.vec",
-)  # fmt: skip
-def _upsample(call: Call) -> Value:
-    x = call.value("input" if "input" in call.arguments else "self")
-    shape = x.known_shape
-    extent = call.shape_of(call.results)
-    factors = tuple(after // before for before, after in zip(shape, extent, strict=True))
-    exact = all(n * factor == m for n, factor, m in zip(shape, factors, extent, strict=True))
-    # With a scale such as 2.1 the extent may double while other values are repeated.
-    asked = [scale for scale in _scales(call) if scale is not None]
-    if not exact or (asked and asked != list(factors[-len(asked) :])):
-        raise Cannot(
-            f"it upsamples {shape} to {extent} by factors {asked or 'that are not whole'}",
-            INTERPOLATION[1] + " Give whole scale factors.",
-        )
-    return call.add(UpsampleNearest(factors), x)
+@reads("aten.diagonal.default")
+def _diagonal(call: Call) -> Value:
+    x = call.value("self")
+    offset, first, second = call["offset"], call["dim1"], call["dim2"]
+    for dim in (first, second):
+        call.axis(x, dim)
+    return _looked_up(call, x, lambda where: where.diagonal(offset, first, second))
 
 
-def _scales(call: Call) -> Sequence[float | None]:
-    given = call.get("scale_factors")
-    return given or [value for name, value in call.arguments.items() if name.startswith("scales")]
+def _looked_up(call: Call, x: Value, choose: Any) -> Value:
+    """Any choice of values: what it does to their positions, for one sample, is looked up."""
+    if x.merged:
+        raise Cannot("the batch axis is merged with another one", MIXES)
+    shape, axis = x.known_shape, x.layout.axis
+    number = int(np.prod(shape))
+    where = torch.arange(number).reshape(*shape[:axis], 1, *shape[axis:])
+    found = choose(where)
+    sizes = sizes_of(call.results)
+    places = [dim for dim, size in enumerate(sizes) if call.batch.factor(size) == 1]
+    places = [dim for dim in places if found.shape[dim] == 1]
+    if len(places) > 1 and axis in places:
+        places = [axis]
+    if len(places) != 1:
+        raise Cannot("the batch axis cannot be followed through it", MIXES)
+    indices = found.squeeze(places[0]).numpy()
+    flat = ("flat", None if len(shape) == 1 else Reshape((number,)))
+    made = call.chain(x, flat, ("take", Take(np.ascontiguousarray(indices), 0)))
+    return Value(made.name, made.shape, x.layout.moved(places[0] - axis))

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.program import sizes_of
+from spikewright.frontends.pytorch.readers.normalization import reduced
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import (
+    Activation,
     AdaptiveAveragePool,
     AveragePool,
     GlobalAveragePool,
     GlobalMaxPool,
+    Interpolate,
+    Layer,
     MaxPool,
     ScaleShift,
+    Sum,
+    Take,
 )
 
 _Pairs = tuple[tuple[int, int], ...]
@@ -42,18 +52,34 @@ def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], _Pairs]:
 def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
     dilation = call.numbers("dilation", _rank(call))
     layer = MaxPool(*_windows(call), dilation, bool(call["ceil_mode"]))
-    value = call.add(layer, call.value("self"))
+    value = _pooled(call, layer)
     return (value, None) if "with_indices" in call.target else value
+
+
+def _pooled(call: Call, layer: MaxPool | AveragePool) -> Value:
+    """Pooling; images that are merged with the batch have one more axis, not pooled."""
+    x = call.value("self")
+    if not x.layout.inner or x.layout.outer or x.layout.before or len(layer.size) > 2:
+        return call.add(layer, call.sample("self"))
+    order = (1, 0, *range(2, len(x.known_shape)))
+    wider: dict[str, Any] = {
+        "size": (1, *layer.size),
+        "stride": (1, *layer.stride),
+        "padding": ((0, 0), *layer.padding),
+    }
+    if isinstance(layer, MaxPool):
+        wider["dilation"] = (1, *layer.dilation)
+    return call.around(x, order, replace(layer, **wider))
 
 
 @reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
 def _average_pool(call: Call) -> Value:
-    x = call.value("self")
     divisor = call.get("divisor_override")
     include = bool(call["count_include_pad"]) or divisor is not None
     pool = AveragePool(*_windows(call), bool(call["ceil_mode"]), include)
     if divisor is None:
-        return call.add(pool, x)
+        return _pooled(call, pool)
+    x = call.sample("self")
     counts = pool.divisors(x.known_shape[1:]) / divisor  # means back to sums, then the divisor
     scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
     return call.chain(x, ("average", pool), ("divisor", ScaleShift(scale)))
@@ -66,10 +92,15 @@ def _average_pool(call: Call) -> Value:
 )  # fmt: skip
 def _adaptive_average_pool(call: Call) -> Value:
     rank = _rank(call)
-    output = tuple(call.shape_of(call.results)[-rank:])
+    x = call.value("self")
+    axes = tuple(call.axis(x, dim) for dim in range(-rank, 0))
+    output = tuple(sizes_of(call.results)[-rank:])
     if math.prod(output) == 1:
-        return call.add(GlobalAveragePool(_last(rank), keepdims=True), call.value("self"))
-    return call.add(AdaptiveAveragePool(output), call.value("self"))
+        return call.add(GlobalAveragePool(axes, keepdims=True), x)
+    if len(x.known_shape) == rank + 1:
+        return call.add(AdaptiveAveragePool(output), x)
+    matrices = AdaptiveAveragePool(output).matrices(tuple(x.known_shape[axis] for axis in axes))
+    return call.add(Interpolate(tuple(matrices), axes), x)
 
 
 @reads(
@@ -78,50 +109,84 @@ def _adaptive_average_pool(call: Call) -> Value:
 )  # fmt: skip
 def _adaptive_max_pool(call: Call) -> tuple[Value | None, ...]:
     rank = _rank(call)
-    output = tuple(call.shape_of(call.results[0])[-rank:])
-    if math.prod(output) != 1:
-        raise Cannot(
-            f"adaptive maximum pooling to {output} has windows of several sizes",
-            "Use MaxPool with a fixed window, or an output size of 1.",
-        )
-    return call.add(GlobalMaxPool(_last(rank), keepdims=True), call.value("self")), None
+    x = call.value("self")
+    axes = tuple(call.axis(x, dim) for dim in range(-rank, 0))
+    output = tuple(sizes_of(call.results[0])[-rank:])
+    if math.prod(output) == 1:
+        return call.add(GlobalMaxPool(axes, keepdims=True), x), None
+    steps: list[tuple[str, Layer | None]] = []
+    for axis, outputs in zip(axes, output, strict=True):
+        windows = _adaptive_windows(x.known_shape[axis], outputs)
+        steps += [
+            (f"axis{axis}/windows", Take(windows, axis)),
+            (f"axis{axis}/max", GlobalMaxPool((axis + 1,))),
+        ]
+    return call.chain(x, *steps), None
 
 
-def _last(rank: int) -> tuple[int, ...]:
-    """The spatial axes of an unbatched channels-first value, counted from the front."""
-    return tuple(range(1, rank + 1))
-
-
-def _axes(call: Call, x: Value) -> tuple[int, ...]:
-    dims = call.get("dim")
-    dims = [dims] if isinstance(dims, int) else dims or range(x.rank)
-    return tuple(sorted({call.axis(x, dim) for dim in dims}))
+def _adaptive_windows(extent: int, outputs: int) -> NDArray:
+    """Positions in every window `(outputs, longest)`; short ones repeat their last one."""
+    ranges = [range(i * extent // outputs, -(-(i + 1) * extent // outputs)) for i in range(outputs)]
+    longest = max(map(len, ranges))
+    return np.array([[*window] + [window[-1]] * (longest - len(window)) for window in ranges])
 
 
 @reads("aten.mean.dim", "aten.mean.default")
 def _mean(call: Call) -> Value:
-    x = call.value("self")
-    return call.add(GlobalAveragePool(_axes(call, x), bool(call.get("keepdim"))), x)
+    x, keep = call.value("self"), bool(call.get("keepdim"))
+    axes = reduced(call, x, call.get("dim"))
+    return call.reduce(x, axes, keep, ("", GlobalAveragePool(axes, keep)))
 
 
 @reads("aten.sum.dim_IntList", "aten.sum.default")
 def _sum(call: Call) -> Value:
-    x = call.value("self")
-    axes = _axes(call, x)
-    terms = math.prod(x.known_shape[axis] for axis in axes)
-    return call.chain(
-        x,
-        ("mean", GlobalAveragePool(axes, bool(call.get("keepdim")))),
-        ("count", ScaleShift(np.asarray(float(terms)))),
-    )
+    x, keep = call.value("self"), bool(call.get("keepdim"))
+    axes = reduced(call, x, call.get("dim"))
+    return call.reduce(x, axes, keep, ("", Sum(axes, keep)))
 
 
-@reads("aten.amax.default")
+@reads("aten.amax.default", "aten.max.default")
 def _maximum(call: Call) -> Value:
-    x = call.value("self")
-    return call.add(GlobalMaxPool(_axes(call, x), bool(call["keepdim"])), x)
+    x, keep = call.value("self"), bool(call.get("keepdim"))
+    axes = reduced(call, x, call.get("dim"))
+    return call.reduce(x, axes, keep, ("", GlobalMaxPool(axes, keep)))
+
+
+@reads("aten.amin.default", "aten.min.default")
+def _minimum(call: Call) -> Value:
+    x, keep = call.value("self"), bool(call.get("keepdim"))
+    axes = reduced(call, x, call.get("dim"))
+    turn = ScaleShift(np.asarray(-1.0))
+    steps = (("negative", turn), ("max", GlobalMaxPool(axes, keep)), ("", turn))
+    return call.reduce(x, axes, keep, *steps)
 
 
 @reads("aten.max.dim")
 def _maximum_and_index(call: Call) -> tuple[Value | None, ...]:
     return _maximum(call), None
+
+
+@reads("aten.min.dim")
+def _minimum_and_index(call: Call) -> tuple[Value | None, ...]:
+    return _minimum(call), None
+
+
+@reads("aten.cumsum.default")
+def _cumulative_sum(call: Call) -> Value:
+    x = call.value("self")
+    axis = call.axis(x, call["dim"])
+    n = x.known_shape[axis]
+    return call.add(Interpolate((np.tril(np.ones((n, n))),), (axis,)), x)
+
+
+@reads("aten.logsumexp.default")
+def _log_sum(call: Call) -> Value:
+    """`log sum exp`: a value less its log-softmax, which is the same everywhere along the axis."""
+    x, keep = call.value("self"), bool(call["keepdim"])
+    axes = reduced(call, x, call["dim"])
+    if len(axes) > 1:
+        raise Cannot("it sums over several axes", "Flatten them before.")
+    soft = call.add(Activation("log_softmax", {"axis": axes[0]}), x, part="log_softmax")
+    away = call.add(ScaleShift(np.asarray(-1.0)), soft, part="away")
+    total = call.plus(x, away, "total")
+    return call.reduce(total, axes, keep, ("", GlobalAveragePool(axes, keep)))

@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.readers.extent import cut, first_index, is_whole_batch
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Concatenate, Identity, Reshape
+from spikewright.graph.layers import Concatenate, Identity, Reshape, Take
 
 
 @reads("aten.slice_scatter.default")
 def _write_slice(call: Call) -> Value:
-    x, new = call.value("self"), call.value("src")
-    if call["dim"] % x.rank == 0 and call["start"] in (0, None) and is_whole_batch(call, new):
+    x, new = _operands(call, call["self"], call["src"])
+    dim, first = call["dim"] % x.rank, call["start"] in (0, None)
+    if dim == x.layout.axis and first and is_whole_batch(call, new):
         return call.add(Identity(), new)
-    axis = call.axis(x, call["dim"])
+    axis, shape = call.axis(x, dim), x.known_shape
+    start = first_index(call["start"], shape[axis])
     if call["step"] != 1:
-        raise Cannot(f"it writes every {call['step']}th value", "Write whole ranges.")
-    return _replace(call, x, new, axis, first_index(call["start"], x.known_shape[axis]))
+        return _interleaved(call, x, new, axis, range(shape[axis])[start :: call["step"]])
+    return _replace(call, x, new, axis, start)
+
+
+def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
+    """Both as values: one of them may be a constant."""
+    if isinstance(x, Value) and isinstance(new, Value):
+        return call.finite(x), call.finite(new)
+    like = x if isinstance(x, Value) else new
+    values = []
+    for step, item in (("into", x), ("new", new)):
+        if isinstance(item, Value):
+            values.append(call.finite(item))
+        else:
+            shape = [n for axis, n in enumerate(item.shape) if axis != like.layout.axis]
+            array = np.broadcast_to(call.against(item, like), shape)
+            values.append(call.constant(array.copy(), like, step))
+    return values[0], values[1]
 
 
 @reads("aten.select_scatter.default")
 def _write_one(call: Call) -> Value:
-    x, new = call.value("self"), call.value("src")
+    x, new = call["self"], call["src"]
+    if not isinstance(x, Value) or not isinstance(new, Value):
+        raise Cannot("one of its operands is a constant", "Use torch.cat or torch.stack.")
     axis, shape = call.axis(x, call["dim"]), x.known_shape
-    column = call.add(Reshape((*shape[:axis], 1, *shape[axis + 1 :])), new, part="column")
+    layer = Reshape((*shape[:axis], 1, *shape[axis + 1 :]))
+    column = call.add(layer, call.finite(new), part="column")
+    column = Value(column.name, column.shape, x.layout)
     return _replace(call, x, column, axis, call["index"] % shape[axis])
+
+
+def _interleaved(call: Call, x: Value, new: Value, axis: int, places: range) -> Value:
+    """`x` with `new` at some places of an axis: both side by side, then taken in order."""
+    extent = x.known_shape[axis]
+    order = np.arange(extent)
+    order[list(places)[: new.known_shape[axis]]] = extent + np.arange(new.known_shape[axis])
+    both = call.add(Concatenate(axis), x, new, part="both")
+    return call.add(Take(order, axis), both)
 
 
 def _replace(call: Call, x: Value, new: Value, axis: int, start: int) -> Value:

@@ -27,7 +27,7 @@ def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
             "it drops values at random, which is meant for training only",
             "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
         )
-    value = call.add(Identity(), call.value("input"))
+    value = call.add(Identity(), call.value("input" if "input" in call.arguments else "self"))
     return (value, None) if "native" in call.target else value
 
 
