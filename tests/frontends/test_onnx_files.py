@@ -114,15 +114,15 @@ def test_invalid_models_are_damaged(kind: str) -> None:
         read(broken(kind))
 
 
-@pytest.mark.parametrize("opset", [1, 7, 8])
+@pytest.mark.parametrize("opset", [1, 6])
 def test_old_operator_sets_are_refused(opset: int) -> None:
-    """Below 9 the reason is the version, and what converts it is named."""
-    with pytest.raises(ReadError, match=rf"version {opset}; 9 is the oldest.*version_converter"):
+    """Below 7 the reason is the version, and what converts it is named."""
+    with pytest.raises(ReadError, match=rf"version {opset}; 7 is the oldest.*version_converter"):
         read(small(opset))
 
 
-@pytest.mark.parametrize("opset", [9, 10, 12, 15, 21, NEWEST])
-def test_operator_sets_from_9_on_are_read(opset: int) -> None:
+@pytest.mark.parametrize("opset", [7, 8, 9, 10, 12, 15, 21, NEWEST])
+def test_operator_sets_from_7_on_are_read(opset: int) -> None:
     """Every operator set from 9 to the installed one's is read."""
     agrees(small(opset))
 

@@ -12,8 +12,9 @@ from spikewright.frontends.onnx import readers as _readers  # registers the stan
 from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import inputs_of
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import READERS, reads
+from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.onnx.walk import Walk
 from spikewright.frontends.source import Source
 
@@ -34,7 +35,7 @@ def read(model: Any, example_input: Any = None) -> Source:
     become single precision first, in the graph and there.
 
     Raises `UnsupportedLayerError` that lists every node that cannot be read, `DamagedFileError`,
-    `ReadError` for an opset below 9 or an input that cannot be read, `GraphError` for parameters
+    `ReadError` for an opset below 7 or an input that cannot be read, `GraphError` for parameters
     that are not finite, `FileNotFoundError`, or `MissingExtraError` without onnx.
     """
     proto, place = load(model)

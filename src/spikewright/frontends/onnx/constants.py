@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._optional import require
-from spikewright.frontends.onnx.node import Constant, Unreadable
 from spikewright.frontends.onnx.operators import operators
+from spikewright.frontends.onnx.values import Constant, Unreadable
 from spikewright.graph.layers import Shape
 
 _FOLDABLE = """
-    Abs Add And Cast CastLike Ceil Clip Concat Constant ConstantOfShape DequantizeLinear Div Equal
-    Exp Expand Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual Identity Less
-    LessOrEqual Log MatMul Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMean
-    ReduceMin ReduceProd ReduceSum Relu Reshape ScatterElements ScatterND Shape Sign Size Slice
-    Split Sqrt Squeeze Sub Sum Tile Transpose Unsqueeze Where
+    Abs Add And Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape Cos CumSum
+    DequantizeLinear Div Einsum Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements
+    GatherND Gemm Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul Max Mean
+    Min Mod Mul Neg NonZero Not OneHot Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean
+    ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterElements ScatterND Shape Sigmoid Sign
+    Sin Size Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where Xor
 """
 FOLDABLE = frozenset(_FOLDABLE.split())
 """Deterministic operators of the standard domain that are computed when all inputs are known."""
@@ -32,15 +33,15 @@ FOLDABLE = frozenset(_FOLDABLE.split())
 _LARGEST = 2**28  # values in a computed constant: a model file must not exhaust the memory
 
 
-def shape_constant(shape: Shape, batches: Sequence[int], attributes: dict[str, Any]) -> Constant:
-    """What the operator Shape says about a value of this unbatched shape."""
+def shape_constant(shapes: Sequence[Shape], attributes: dict[str, Any]) -> Constant:
+    """What the operator Shape says about a value of these full shapes, one for each batch size."""
     window = slice(attributes.get("start"), attributes.get("end"))
-    return Constant(tuple(np.array((n, *shape), np.int64)[window] for n in batches))
+    return Constant(tuple(np.array(shape, np.int64)[window] for shape in shapes))
 
 
-def size_constant(shape: Shape, batches: Sequence[int]) -> Constant:
-    """What the operator Size says about a value of this unbatched shape."""
-    return Constant(tuple(np.array(n * math.prod(shape), np.int64) for n in batches))
+def size_constant(shapes: Sequence[Shape]) -> Constant:
+    """What the operator Size says about a value of these full shapes."""
+    return Constant(tuple(np.array(math.prod(shape), np.int64) for shape in shapes))
 
 
 def fold(node: Any, inputs: Sequence[Constant | None], opset: int, worlds: int) -> list[Constant]:
@@ -84,7 +85,11 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
 def _refuse_large(operator: str, arrays: Sequence[NDArray | None]) -> None:
     """Refuse results that are much larger than what they are computed from."""
     given = [array for array in arrays if array is not None]
-    if operator in ("ConstantOfShape", "Expand", "Tile") and given:
+    if operator == "Pad" and len(given) > 1:
+        values = math.prod(n + int(np.abs(given[1]).sum()) for n in given[0].shape)
+    elif operator == "OneHot" and len(given) == 3:
+        values = given[0].size * max(int(np.ravel(given[1])[0]), 0)
+    elif operator in ("ConstantOfShape", "Expand", "Tile") and given:
         values = math.prod(int(n) for n in np.ravel(given[-1]))
         values *= given[0].size if operator == "Tile" else 1
     elif operator == "Range" and len(given) == 3:

@@ -13,7 +13,7 @@ from spikewright.errors import ReadError
 from spikewright.frontends.onnx.files import opset_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.operators import operators
-from spikewright.frontends.onnx.walk import needed_nodes
+from spikewright.frontends.onnx.walk import Tensor, needed_nodes
 from spikewright.frontends.source import Values
 
 
@@ -21,10 +21,10 @@ class Evaluator:
     """Callable `{input: (batch, *shape)} -> {graph node: value}` for any batch size.
 
     A model whose file fixes the batch size runs in slices of that size, the last one filled up.
-    `tensors` maps graph nodes to the names of their ONNX values.
+    `tensors` maps graph nodes to their ONNX values.
     """
 
-    def __init__(self, proto: Any, tensors: Mapping[str, str], inputs: ModelInputs) -> None:
+    def __init__(self, proto: Any, tensors: Mapping[str, Tensor], inputs: ModelInputs) -> None:
         self._proto, self._tensors, self._inputs = proto, dict(tensors), inputs
         self._runner: Any = None
 
@@ -64,7 +64,10 @@ class Evaluator:
         if self._runner is None:
             self._runner = self._build()
         values = self._runner.run(None, part)
-        return dict(zip(self._tensors, values, strict=True))
+        return {
+            node: tensor.layout.samples_first(np.asarray(value), size)
+            for (node, tensor), value in zip(self._tensors.items(), values, strict=True)
+        }
 
     def _build(self) -> Any:
         """The evaluator of a copy of the model that returns every value that was asked for."""
@@ -74,7 +77,7 @@ class Evaluator:
             node=needed_nodes(self._proto.graph),
             input=[v for v in self._proto.graph.input if v.name in self._inputs.shapes],
             initializer=self._proto.graph.initializer,
-            output=[onnx.ValueInfoProto(name=tensor) for tensor in self._tensors.values()],
+            output=[onnx.ValueInfoProto(name=tensor.name) for tensor in self._tensors.values()],
         )
         known = operators(opset_of(self._proto))
         _refuse_unknown(graph, known)

@@ -10,7 +10,7 @@ from spikewright._optional import require
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.precision import widen
 
-OLDEST_OPSET = 9
+OLDEST_OPSET = 7
 _LARGEST = 2**31 - 1  # protobuf's limit, hence that of ONNX's checker
 
 

@@ -2,64 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.frontends.onnx.layout import BATCH_FIRST, UNBATCHED, Layout
+from spikewright.frontends.onnx.values import (
+    Blocked,
+    Constant,
+    Missing,
+    Signal,
+    Unreadable,
+    Value,
+    View,
+    same,
+    without_batch,
+)
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import unique_name
-from spikewright.graph.layers import Layer, Shape
+from spikewright.graph.layers import Constant as ConstantLayer
+from spikewright.graph.layers import Layer, Reshape, Shape
 
-
-class Unreadable(Exception):
-    """Raised by a reader: why this node cannot be read, and what the user can do about it."""
-
-    def __init__(self, reason: str, options: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.options = options
-
-
-class Blocked(Exception):
-    """The node depends on something that was refused already: there is nothing to add to that."""
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A value that depends on the data: the graph node of this name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A value that does not depend on the data; one array for each batch size tried.
-
-    Where the arrays are one object the value does not depend on the batch size either.
-    """
-
-    worlds: tuple[NDArray, ...]
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A value that no graph node holds; `why` is empty where a refusal has said it already."""
-
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Above(Missing):
-    """The truth values of `signal > threshold`, which only exported activations can use."""
-
-    signal: str = ""
-    threshold: float = 0.0
-
-
-Value = Signal | Constant | Missing
+_KEEP_BATCH = (
+    "Keep the batch as axis 0: export with a dynamic batch, or with its size fixed and the same "
+    "everywhere"
+)
 
 
 @dataclass
@@ -69,6 +39,9 @@ class OnnxNode:
     `batches` are the batch sizes under which constants are known: two where the batch axis is
     free, so that what depends on it shows, one where the file fixes it. Shapes leave the batch
     axis out unless they are called full.
+
+    `signal` and `shape` give inputs with the batch on axis 0, and refuse others. A reader that
+    counts axes through `view` takes them wherever their batch is.
     """
 
     kind: str
@@ -80,6 +53,7 @@ class OnnxNode:
     batches: tuple[int, ...]
     builder: GraphBuilder
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
+    _moved: dict[tuple[str, Layout], View] = field(default_factory=dict, repr=False)
 
     def has(self, index: int) -> bool:
         """Whether the optional input of this index is given."""
@@ -97,19 +71,101 @@ class OnnxNode:
             raise Unreadable(value.why) if value.why else Blocked
         return value
 
+    # --- signals ---------------------------------------------------------------------------------
+
     def signal(self, index: int) -> str:
-        """Name of the graph node that an input reads; raises `Unreadable` for a constant."""
+        """Name of the graph node that an input reads, whose batch is axis 0.
+
+        Raises `Unreadable` for a constant, and where the batch is elsewhere.
+        """
+        return self._batch_first(index).name
+
+    def shape(self, index: int = 0) -> Shape:
+        """Unbatched shape of a data input whose batch is axis 0."""
+        return self._batch_first(index).shape
+
+    def _batch_first(self, index: int) -> View:
+        view = self.view(index)
+        if view.layout == BATCH_FIRST:
+            return view
+        if self.alone and view.full(1)[:1] == (1,):
+            return self._laid_out(view, BATCH_FIRST)
+        raise Unreadable(f"the batch is not axis 0 of its input {index} alone", _KEEP_BATCH)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the file fixes the batch size to one, so that the batch may lie on any axis."""
+        return self.batches == (1,)
+
+    def view(self, index: int, *axes: int) -> View:
+        """A data input, wherever its batch is, of which these full axes are needed.
+
+        Raises `Unreadable` for a constant, and where an axis does not exist or is the batch.
+        """
         value = self._input(index)
         if isinstance(value, Constant):
             raise Unreadable(
                 f"its input {index} is a constant where data is expected",
                 "Fold constants before exporting (e.g. with onnxsim or the exporter's optimiser)",
             )
-        return value.name
+        view = View(value.name, self.builder.shapes[value.name], value.layout)
+        if self.alone and any(view.is_batch(axis) for axis in axes):
+            view = self._laid_out(view, UNBATCHED)
+        for axis in axes:
+            view.axis(axis)  # raises
+        return view
 
-    def shape(self, index: int = 0) -> Shape:
-        """Unbatched shape of a data input."""
-        return self.builder.shapes[self.signal(index)]
+    def unbatched(self, index: int) -> View:
+        """A data input of one sample without a batch axis; refused unless the file fixes that."""
+        view = self.view(index)
+        if not self.alone:
+            raise Unreadable("it mixes the samples of a batch", _KEEP_BATCH)
+        return self._laid_out(view, UNBATCHED)
+
+    def _laid_out(self, view: View, layout: Layout) -> View:
+        """The same value, of a batch of one, under another layout."""
+        if view.layout == layout:
+            return view
+        key = (view.name, layout)
+        if key not in self._moved:
+            full = view.full(1)
+            shape = full if layout == UNBATCHED else full[1:]
+            name = view.name
+            if shape != view.shape:
+                part = f"{view.name} as one sample"
+                name = self.add(Reshape(shape), view.name, part=part)
+            self._moved[key] = View(name, shape, layout)
+        return self._moved[key]
+
+    def aligned(
+        self, indices: Sequence[int], rank: int = 0, needed: Sequence[int] = ()
+    ) -> tuple[list[View], Layout, int]:
+        """Data inputs that broadcast against each other, their common layout and full rank.
+
+        `rank` is the least full rank, e.g. that of constants; `needed` are axes, counted from the
+        end, that may not be the batch. Raises `Unreadable` where the batch of one would meet
+        another axis of the other.
+        """
+        views = []
+        for index in indices:
+            axes = (axis for axis in needed if axis >= -self.view(index).rank)
+            views.append(self.view(index, *axes))
+        found = {view.layout.from_end(view.shape) for view in views}
+        if len(found) > 1 and self.alone:
+            views = [self._laid_out(view, UNBATCHED) for view in views]
+            found = {UNBATCHED.from_end(())}
+        if len(found) > 1:
+            n = self.batches[0]
+            raise Unreadable(
+                f"its signals have shapes {[view.full(n) for view in views]} for a batch of {n}: "
+                "the batch axis of one would meet another axis of the other",
+                "Give both the same number of axes",
+            )
+        rank = max(rank, *(view.rank for view in views))
+        ((from_end, outer, shared),) = found
+        return views, Layout(None if from_end is None else rank + from_end, outer, shared), rank
+
+    # --- constants -------------------------------------------------------------------------------
 
     def worlds(self, index: int) -> tuple[NDArray, ...] | None:
         """The value of a constant input for every batch size, None where it is not given."""
@@ -128,7 +184,7 @@ class OnnxNode:
         worlds = self.worlds(index)
         if worlds is None:
             return None
-        if not all(_same(world, worlds[0]) for world in worlds):
+        if not all(same(world, worlds[0]) for world in worlds):
             raise Unreadable(f"its input {index} depends on the batch size")
         return worlds[0]
 
@@ -141,19 +197,24 @@ class OnnxNode:
             raise Unreadable(f"its input {index} holds {value.dtype} values, not floating point")
         return value
 
-    def per_sample(self, index: int, rank: int) -> NDArray:
+    def optional(self, index: int) -> NDArray | None:
+        """A constant input of floating-point numbers, None where it is not given."""
+        return self.parameter(index) if self.has(index) else None
+
+    def per_sample(self, index: int, rank: int, layout: Layout = BATCH_FIRST) -> NDArray:
         """A constant operand of an elementwise operator, without its batch axis.
 
-        `rank` is the full rank of the data that it meets. Raises `Unreadable` where samples of
-        one batch would get different constants.
+        `rank` is the full rank of what it meets, `layout` where the batch is there. Raises
+        `Unreadable` where samples of one batch would get different constants.
         """
-        found = [
-            _drop_batch(world, rank, batch)
-            for world, batch in zip(self.worlds(index) or (), self.batches, strict=False)
-        ]
-        if not found:
+        worlds = self.worlds(index)
+        if worlds is None:
             raise Unreadable(f"its input {index} is missing")
-        if not all(_same(value, found[0]) for value in found):
+        found = [
+            without_batch(world, rank, batch, layout)
+            for world, batch in zip(worlds, self.batches, strict=True)
+        ]
+        if not all(same(value, found[0]) for value in found):
             raise Unreadable(f"its constant input {index} depends on the batch size")
         return found[0]
 
@@ -180,6 +241,8 @@ class OnnxNode:
                 raise Unreadable(f"its input {index} holds {world.dtype} values, not integers")
         return tuple(tuple(int(n) for n in np.ravel(world)) for world in worlds)
 
+    # --- results ---------------------------------------------------------------------------------
+
     def add(self, layer: Layer, *inputs: str, part: str = "") -> str:
         """Add a graph node and return its name.
 
@@ -192,26 +255,16 @@ class OnnxNode:
             raise Blocked  # the builder has noted that the shapes do not fit
         return name
 
+    def chain(self, name: str, steps: Sequence[tuple[str, Layer]]) -> str:
+        """Add layers one after another, each with a name for its part."""
+        for part, layer in steps:
+            name = self.add(layer, name, part=part)
+        return name
 
-def _same(a: NDArray, b: NDArray) -> bool:
-    """Whether two arrays hold the same values, NaN included: those are reported with the graph."""
-    return a is b or (a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=True)))
+    def add_constant(self, value: NDArray, part: str) -> str:
+        """Add a value that every sample sees."""
+        return self.add(ConstantLayer(np.asarray(value, np.float64)), part=part)
 
-
-def _drop_batch(value: NDArray, rank: int, batch: int) -> NDArray:
-    while value.ndim > rank:
-        if value.shape[0] != 1:
-            raise Unreadable(
-                f"a constant of shape {value.shape} would give the data, of rank {rank} with its "
-                "batch axis, more axes"
-            )
-        value = value[0]
-    if value.ndim < rank:
-        return value
-    if value.shape[0] not in (1, batch):
-        raise Unreadable(f"a constant of shape {value.shape} fits only one size of the batch")
-    if not all(_same(row, value[0]) for row in value[1:]):
-        raise Unreadable(
-            f"a constant of shape {value.shape} holds different values for the samples of a batch"
-        )
-    return value[0]
+    def shape_of(self, name: str) -> Shape:
+        """Unbatched shape of a graph node."""
+        return self.builder.shapes[name]

@@ -4,12 +4,14 @@
 operator            what the evaluators of onnx 1.16 to 1.23 do
 ==================  ===============================================================================
 Conv                loops over windows in Python (up to 1.20 at least)
-MaxPool             likewise; SAME_LOWER rounds the number of windows down
+ConvTranspose       loops over channels in Python; with groups splits neither weights nor bias
+MaxPool             loops likewise; SAME_LOWER rounds the number of windows down
 AveragePool         likewise; splits the overhang of `ceil_mode` over both ends, where the standard
                     (PyTorch's rule) puts it at the end
 GlobalMaxPool       takes the maximum over two axes, right only where there are two
+LRN                 normalises as many channels as there are samples
 BatchNormalization  before operator set 14, uses the statistics of the batch
-Softmax             knows only the axis form of operator set 13
+Softmax, LogSoftmax know only the axis form of operator set 13
 Pad                 fails for negative counts
 Resize              fails in operator set 10; takes empty scales and sizes for values (1.20)
 Upsample            fails for other modes than nearest
@@ -36,6 +38,8 @@ def operators(opset: int) -> list[type]:
     base = require("onnx.reference.op_run").OpRun
     equations: dict[str, Any] = {
         "Conv": _conv,
+        "ConvTranspose": _conv_transpose,
+        "LRN": _local_response,
         "MaxPool": _max_pool,
         "AveragePool": _average_pool,
         "GlobalMaxPool": _global_max_pool,
@@ -47,9 +51,9 @@ def operators(opset: int) -> list[type]:
     if opset < 14:
         equations["BatchNormalization"] = _batch_normalization
     if opset < 13:
-        equations["Softmax"] = _flat_softmax
+        equations |= {"Softmax": _flat_softmax, "LogSoftmax": _flat_log_softmax}
     if opset < 11:
-        equations |= {"Resize": _repeat, "Upsample": _repeat}
+        equations |= {"Resize": _early_resize, "Upsample": _early_resize}
     made = [type(n, (base,), {"op_domain": "", "_run": run}) for n, run in equations.items()]
     return [*reversed(EVALUATORS), *made]  # the evaluator takes the first of a name
 
@@ -101,6 +105,71 @@ def _flat_softmax(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]
     return ((e / e.sum(axis=axes, keepdims=True)).astype(x.dtype),)
 
 
+def _flat_log_softmax(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
+    (y,) = _flat_softmax(self, x.astype(np.float64), **settings)
+    return (np.log(y).astype(x.dtype),)
+
+
+def _conv_transpose(
+    self: Any, x: NDArray, weight: NDArray, bias: NDArray | None = None, **settings: Any
+) -> tuple[NDArray, ...]:
+    """Every value of the input adds its kernel to the output; then padding is cut off."""
+    rank, groups, spatial = x.ndim - 2, settings.get("group") or 1, x.shape[2:]
+    size, stride, dilation = _geometry({**settings, "kernel_shape": weight.shape[2:]}, rank)
+    extra = list(settings.get("output_padding") or [0] * rank)
+    reach = [
+        s * (n - 1) + d * (k - 1) + 1
+        for n, k, s, d in zip(spatial, size, stride, dilation, strict=True)
+    ]
+    natural = [r + e for r, e in zip(reach, extra, strict=True)]
+    before, extent = _transposed_extent(settings, spatial, stride, natural)
+    full = [max(r, b + n) for r, b, n in zip(reach, before, extent, strict=True)]
+    y = np.zeros((len(x), weight.shape[1] * groups, *full))
+    parts = zip(np.split(x, groups, axis=1), np.split(weight, groups), strict=True)
+    for group, (values, kernel) in enumerate(parts):
+        channels = slice(group * weight.shape[1], (group + 1) * weight.shape[1])
+        for tap in np.ndindex(*size):
+            made = np.tensordot(values, kernel[(..., *tap)], axes=(1, 0))
+            where = tuple(
+                slice(t * d, t * d + (n - 1) * s + 1, s)
+                for t, d, n, s in zip(tap, dilation, spatial, stride, strict=True)
+            )
+            y[(slice(None), channels, *where)] += np.moveaxis(made, -1, 1)
+    kept = (slice(b, b + n) for b, n in zip(before, extent, strict=True))
+    y = y[(slice(None), slice(None), *kept)]
+    if bias is not None:
+        y = y + bias.reshape(-1, *(1,) * rank)
+    return (y.astype(x.dtype),)
+
+
+def _transposed_extent(
+    settings: dict[str, Any], spatial: tuple[int, ...], stride: list[int], natural: list[int]
+) -> tuple[list[int], list[int]]:
+    """What is cut off before, and the output's extent."""
+    rank = len(spatial)
+    automatic = settings.get("auto_pad") or "NOTSET"
+    wanted = list(settings.get("output_shape") or [])[-rank:]
+    if not wanted and automatic.startswith("SAME"):
+        wanted = [n * s for n, s in zip(spatial, stride, strict=True)]
+    if not wanted:
+        pads = list(settings.get("pads") or [0] * 2 * rank)
+        return pads[:rank], [
+            n - b - a for n, b, a in zip(natural, pads[:rank], pads[rank:], strict=True)
+        ]
+    total = [max(0, n - w) for n, w in zip(natural, wanted, strict=True)]
+    return [t // 2 if automatic == "SAME_UPPER" else (t + 1) // 2 for t in total], wanted
+
+
+def _local_response(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
+    """`x / (bias + alpha / size s)^beta`, s the sum of squares over `size` channels."""
+    size, channels = settings["size"], x.shape[1]
+    squares = np.pad(x.astype(np.float64) ** 2, ((0, 0), (size, size), *((0, 0),) * (x.ndim - 2)))
+    first = size - (size - 1) // 2
+    total = sum(squares[:, first + k : first + k + channels] for k in range(size))
+    factor = settings["bias"] + settings["alpha"] / size * total
+    return ((x / factor ** settings["beta"]).astype(x.dtype),)
+
+
 def _global_max_pool(self: Any, x: NDArray) -> tuple[NDArray, ...]:
     return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
 
@@ -113,7 +182,7 @@ def _batch_normalization(self: Any, x: NDArray, *inputs: NDArray, **settings: An
 
 
 def _pad(self: Any, x: NDArray, *inputs: NDArray | None, **settings: Any) -> tuple[NDArray, ...]:
-    """With constants only, as the reader allows: zeros, and negative counts that remove."""
+    """Negative counts remove values; then a constant or copies of values are put around."""
     given = settings.get("pads")
     counts = [int(n) for n in (inputs[0] if given is None else given)]  # type: ignore[union-attr]
     axes = range(x.ndim) if len(inputs) < 3 or inputs[2] is None else inputs[2] % x.ndim
@@ -123,7 +192,13 @@ def _pad(self: Any, x: NDArray, *inputs: NDArray | None, **settings: Any) -> tup
     keep = tuple(
         slice(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(pairs, x.shape, strict=True)
     )
-    return (np.pad(x[keep], np.maximum(pairs, 0)),)
+    kept, added = x[keep], np.maximum(pairs, 0)
+    mode = settings.get("mode") or "constant"
+    if mode != "constant":
+        return (np.pad(kept, added, mode=mode),)  # type: ignore[arg-type]
+    value = inputs[1] if len(inputs) > 1 else settings.get("value")
+    number = 0 if value is None or np.size(value) == 0 else np.ravel(value)[0]
+    return (np.pad(kept, added, constant_values=number).astype(x.dtype),)
 
 
 def _dequantize(
@@ -144,10 +219,26 @@ def _resize(self: Any, x: NDArray, *inputs: NDArray | None, **settings: Any) -> 
     return original._run(self, x, *given, **settings)
 
 
-def _repeat(self: Any, x: NDArray, scales: NDArray, **settings: Any) -> tuple[NDArray, ...]:
-    for axis, scale in enumerate(scales):
-        x = np.repeat(x, int(scale), axis=axis)
-    return (x,)
+def _early_resize(
+    self: Any, x: NDArray, scales: NDArray | None = None, **settings: Any
+) -> tuple[NDArray, ...]:
+    """Before operator set 11: asymmetric coordinates, rounded down for `nearest`."""
+    factors = np.array(settings.get("scales") if scales is None else scales, np.float32)
+    original = require("onnx.reference.ops.op_resize").Resize
+    mode = settings.get("mode") or "nearest"
+    return original._run(
+        self,
+        x,
+        None,
+        factors,
+        mode="linear" if mode == "bilinear" else mode,
+        nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
+        cubic_coeff_a=-0.75,
+        keep_aspect_ratio_policy="stretch",
+        exclude_outside=0,
+        extrapolation_value=0.0,
+    )
 
 
 def _pads(

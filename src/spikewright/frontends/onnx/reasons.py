@@ -22,26 +22,29 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Export the model before quantisation",
     ),
     (
-        "Elu Selu Celu Gelu HardSigmoid HardSwish Mish Swish Softsign ThresholdedRelu PRelu Shrink "
-        "Erf LogSoftmax Hardmax Exp Log Sqrt Pow Abs Reciprocal Max Min Sign",
-        "this nonlinearity is not among those that are known",
-        "Use Relu, LeakyRelu, Clip, Sigmoid, Tanh or Softplus and train the model again",
+        "Less LessOrEqual Greater GreaterOrEqual Equal And Or Xor Not IsNaN IsInf",
+        "it computes truth values from the data; values here are real numbers",
+        "Write the choice with Relu, Max, Min, Clip or another activation",
     ),
     (
-        "InstanceNormalization LayerNormalization GroupNormalization RMSNormalization LRN "
-        "LpNormalization MeanVarianceNormalization",
-        "it divides by statistics of each sample, a product of signals that has no reading",
-        "Use BatchNormalization, whose statistics are constants, and train the model again",
+        "Sign Floor Ceil Round Mod Hardmax",
+        "it jumps, so that small differences of its input make large ones",
+        "Use a continuous function and train the model again",
     ),
     (
-        "ConvTranspose DeformConv MaxUnpool",
-        "this kind of convolution or unpooling is not known",
-        "Use Resize (nearest, an integer factor) followed by Conv",
+        "ArgMax ArgMin TopK NonZero NonMaxSuppression Unique OneHot",
+        "it makes positions out of values; values here are real numbers",
+        "Cut the model before it, and choose from what is read out",
     ),
     (
-        "Attention Einsum",
-        "it multiplies signals with each other",
-        "Only products of a signal with a constant can be read",
+        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Det ReduceProd LpPool GlobalLpPool",
+        "this function is not among those that are known",
+        "Use an activation that is, and train the model again",
+    ),
+    (
+        "DeformConv MaxUnpool GridSample RoiAlign MaxRoiPool Col2Im",
+        "where it reads is computed from the data, or it undoes a pooling",
+        "Use Resize, ConvTranspose or Conv",
     ),
     (
         "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial",
@@ -49,9 +52,9 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Export the model for inference",
     ),
     (
-        "Gather GatherElements GatherND Tile Where ScatterND ScatterElements Shape",
+        "GatherElements GatherND ScatterND ScatterElements Scatter",
         "it is read only where all of its inputs are constants",
-        "Slice and Split select from data, Resize and Upsample repeat it",
+        "Slice, Split and Gather with constant indices select from data",
     ),
 )
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.values import Constant, Signal
 
-Reader = Callable[[OnnxNode], "str | Sequence[str]"]
+Result = str | Signal | Constant
+Reader = Callable[[OnnxNode], Result | Sequence[Result]]
 
 EVALUATORS: list[type] = []
 """Reference-evaluator operators (`onnx.reference.op_run.OpRun`) of custom domains."""

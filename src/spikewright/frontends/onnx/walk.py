@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.inputs import ModelInputs
-from spikewright.frontends.onnx.node import (
+from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.reasons import reason_for
+from spikewright.frontends.onnx.registry import READERS
+from spikewright.frontends.onnx.values import (
     Above,
     Blocked,
     Constant,
     Missing,
-    OnnxNode,
     Signal,
     Unreadable,
     Value,
 )
-from spikewright.frontends.onnx.reasons import reason_for
-from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
+
+
+class Tensor(NamedTuple):
+    """An ONNX value by its name, and where it has the batch."""
+
+    name: str
+    layout: Layout
 
 
 class Walk:
     """Reads one model; `run` returns the graph and leaves `tensors` behind.
 
-    `tensors` maps the name of a graph node to the ONNX value that it equals.
+    `tensors` maps the name of a graph node to the ONNX value that it equals, and to where that
+    value has the batch.
     """
 
     def __init__(self, proto: Any, opset: int, inputs: ModelInputs, place: str) -> None:
         self.proto, self.opset, self.inputs, self.place = proto, opset, inputs, place
         self.builder = GraphBuilder()
         self.values: dict[str, Value] = {}
-        self.tensors: dict[str, str] = {}
+        self.tensors: dict[str, Tensor] = {}
         self.nodes = needed_nodes(proto.graph)
         self.labels = _labels(self.nodes, inputs.shapes)
         self.reserved = frozenset(self.labels) | frozenset(inputs.shapes)
@@ -45,7 +54,7 @@ class Walk:
         self._weights()
         for name, shape in self.inputs.shapes.items():
             self.values[name] = Signal(self.builder.input(name, shape))
-            self.tensors[name] = name
+            self.tensors[name] = Tensor(name, BATCH_FIRST)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
         return self.builder.build({v.name: self._output(v.name) for v in self.proto.graph.output})
@@ -90,8 +99,8 @@ class Walk:
                 continue
             if index < len(results):
                 self.values[name] = result = results[index]
-                if isinstance(result, Signal):
-                    self.tensors.setdefault(result.name, name)
+                if isinstance(result, Signal) and result.comparable:
+                    self.tensors.setdefault(result.name, Tensor(name, result.layout))
             elif results:
                 self.values[name] = Missing(
                     f"it reads output {index} of {label!r}, which is not "
@@ -107,17 +116,20 @@ class Walk:
         standard = not node.domain
         attributes = _attributes(node)
         if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
-            shape = self.builder.shapes[inputs[0].name]
-            if node.op_type == "Size":
-                return [size_constant(shape, self.inputs.batches)]
-            return [shape_constant(shape, self.inputs.batches, attributes)]
+            sample, layout = self.builder.shapes[inputs[0].name], inputs[0].layout
+            shapes = [layout.full(sample, batch) for batch in self.inputs.batches]
+            return [
+                size_constant(shapes)
+                if node.op_type == "Size"
+                else shape_constant(shapes, attributes)
+            ]
         if standard and node.op_type == "Greater" and (above := _comparison(inputs)):
             return [above]
         if standard and node.op_type in FOLDABLE:
             if all(value is None or isinstance(value, Constant) for value in inputs):
                 known = [value if isinstance(value, Constant) else None for value in inputs]
                 return fold(node, known, self.opset, len(self.inputs.batches))
-            if Missing() in inputs:
+            if Missing() in inputs and (node.domain, node.op_type) not in READERS:
                 raise Blocked  # shape arithmetic over something refused says nothing new
         reader = READERS.get((node.domain, node.op_type))
         if reader is None:
@@ -133,8 +145,9 @@ class Walk:
             builder=self.builder,
             reserved=self.reserved,
         )
-        names = reader(view)
-        return [Signal(name) for name in ([names] if isinstance(names, str) else names)]
+        made = reader(view)
+        results = [made] if isinstance(made, str | Signal | Constant) else made
+        return [Signal(result) if isinstance(result, str) else result for result in results]
 
 
 def _comparison(inputs: tuple[Value | None, ...]) -> Above | None:

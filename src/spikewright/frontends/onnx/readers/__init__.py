@@ -4,10 +4,30 @@ from spikewright.frontends.onnx.readers import (
     activation,
     affine,
     arithmetic,
+    attention,
+    einsum,
+    normalization,
     pooling,
+    product,
+    reduction,
+    repeat,
     resize,
     select,
     shape,
 )
 
-__all__ = ["activation", "affine", "arithmetic", "pooling", "resize", "select", "shape"]
+__all__ = [
+    "activation",
+    "affine",
+    "arithmetic",
+    "attention",
+    "einsum",
+    "normalization",
+    "pooling",
+    "product",
+    "reduction",
+    "repeat",
+    "resize",
+    "select",
+    "shape",
+]

@@ -1,4 +1,4 @@
-"""Elementwise nonlinearities, and Softmax."""
+"""Elementwise nonlinearities of one signal."""
 
 from __future__ import annotations
 
@@ -6,76 +6,110 @@ import math
 
 import numpy as np
 
-from spikewright.frontends.onnx.node import Above, OnnxNode, Unreadable
+from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.values import Above, Signal, Unreadable, View
 from spikewright.graph.clipping import clip_steps
-from spikewright.graph.layers import Activation, Identity
+from spikewright.graph.layers import Activation, Identity, Layer, ParametricReLU, ScaleShift
 
-_BY_OPERATOR = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus"}
+_PLAIN = {
+    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus", "Abs": "abs",
+    "Erf": "erf", "Exp": "exp", "Log": "log", "Sqrt": "sqrt", "Reciprocal": "reciprocal",
+    "Sin": "sin", "Cos": "cos", "Softsign": "softsign", "Mish": "mish", "HardSwish": "hard_swish",
+}  # fmt: skip
+_PARAMETERS: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
+    "LeakyRelu": ("leaky_relu", {"negative_slope": ("alpha", 0.01)}),
+    "Elu": ("elu", {"alpha": ("alpha", 1.0)}),
+    "Celu": ("celu", {"alpha": ("alpha", 1.0)}),
+    "Selu": (
+        "selu",
+        {"alpha": ("alpha", 1.67326319217681884765625), "scale": ("gamma", 1.05070102214813232)},
+    ),
+    "HardSigmoid": ("hard_sigmoid", {"slope": ("alpha", 0.2), "offset": ("beta", 0.5)}),
+    "ThresholdedRelu": ("threshold", {"threshold": ("alpha", 1.0)}),
+    "Swish": ("silu", {"beta": ("alpha", 1.0)}),
+}
+"""Function, and its parameters with the ONNX attribute and default of each."""
+
 _UNBOUNDED = 3.4e38  # the standard's default bounds are float32's largest numbers
 
 
-@reads(*_BY_OPERATOR)
-def elementwise(node: OnnxNode) -> str:
-    """An activation without parameters."""
-    return node.add(Activation(_BY_OPERATOR[node.kind]), node.signal(0))
+def elementwise(node: OnnxNode, layer: Layer, index: int = 0) -> Signal:
+    """One layer on one input, wherever its batch is."""
+    view = node.view(index)
+    return view.signal(node.add(layer, view.name))
 
 
-@reads("LeakyRelu")
-def leaky_relu(node: OnnxNode) -> str:
-    """`x` where positive, `alpha x` elsewhere."""
-    slope = float(node.attributes.get("alpha", 0.01))
-    return node.add(Activation("leaky_relu", {"negative_slope": slope}), node.signal(0))
+@reads(*_PLAIN)
+def plain(node: OnnxNode) -> Signal:
+    """A function without parameters."""
+    return elementwise(node, Activation(_PLAIN[node.kind]))
+
+
+@reads(*_PARAMETERS)
+def parametrised(node: OnnxNode) -> Signal:
+    """A function with attributes for parameters."""
+    function, parameters = _PARAMETERS[node.kind]
+    values = {n: float(node.attributes.get(a, d)) for n, (a, d) in parameters.items()}
+    return elementwise(node, Activation(function, values))
+
+
+@reads("Neg")
+def negative(node: OnnxNode) -> Signal:
+    """`-x`."""
+    return elementwise(node, ScaleShift(np.array(-1.0)))
+
+
+@reads("Gelu")
+def gelu(node: OnnxNode) -> Signal:
+    """With the error function, or its approximation by tanh."""
+    approximate = node.attributes.get("approximate", "none")
+    if approximate not in ("none", "tanh"):
+        raise Unreadable(f"its approximation is {approximate!r}, which the standard does not know")
+    return elementwise(node, Activation("gelu" if approximate == "none" else "gelu_tanh"))
+
+
+@reads("PRelu")
+def parametric_relu(node: OnnxNode) -> Signal:
+    """`x` where positive, elsewhere times a constant slope, which broadcasts to `x`."""
+    view = node.view(0)
+    slope = node.per_sample(1, view.rank, view.layout)
+    if slope.size == 1:
+        layer: Layer = Activation("leaky_relu", {"negative_slope": float(slope.ravel()[0])})
+    else:
+        layer = ParametricReLU(slope)
+    return elementwise(node, layer)
+
+
+@reads("Shrink")
+def shrink(node: OnnxNode) -> Signal:
+    """Hard (`bias` 0) or soft (`bias` as the threshold) shrinkage."""
+    threshold = float(node.attributes.get("lambd", 0.5))
+    bias = float(node.attributes.get("bias", 0.0))
+    if bias not in (0.0, threshold) or threshold < 0:
+        raise Unreadable(
+            f"its lambd is {threshold}, its bias {bias}",
+            "A bias of 0 or of lambd, which must not be negative, can be read",
+        )
+    function = "hardshrink" if bias == 0 else "softshrink"
+    return elementwise(node, Activation(function, {"threshold": threshold}))
 
 
 @reads("Clip")
-def clip(node: OnnxNode) -> str:
+def clip(node: OnnxNode) -> Signal:
     """`relu` or `relu6`; other bounds are one of those between two affine maps, exactly."""
-    return _clipped(node, 0, _bound(node, "min", 1, -math.inf), _bound(node, "max", 2, math.inf))
+    low, high = _bound(node, "min", 1, -math.inf), _bound(node, "max", 2, math.inf)
+    return clipped(node, node.view(0), low, high)
 
 
-@reads("Max", "Min")
-def extremum(node: OnnxNode) -> str:
-    """The larger, or smaller, of a signal and constants of one value: a bound on one side."""
-    signals = [i for i in range(len(node.inputs)) if not node.is_constant(i)]
-    if len(signals) != 1:
-        for index in signals:
-            node.signal(index)  # raises where a refusal explains the input already
-        raise Unreadable(*reason_for("", node.kind))
-    if len(node.inputs) == 1:
-        return node.add(Identity(), node.signal(0))
-    constants = [node.parameter(i) for i in range(len(node.inputs)) if i != signals[0]]
-    bounds = np.unique(np.concatenate([np.ravel(constant) for constant in constants]))
-    if bounds.size != 1 or any(constant.size > 1 for constant in constants):
-        raise Unreadable("its bound is not one number", "Use one bound for all values")
-    low, high = (bounds[0], math.inf) if node.kind == "Max" else (-math.inf, bounds[0])
-    return _clipped(node, signals[0], float(low), float(high))
-
-
-def _clipped(node: OnnxNode, index: int, low: float, high: float) -> str:
+def clipped(node: OnnxNode, view: View, low: float, high: float) -> Signal:
+    """A signal limited to an interval."""
     try:
         steps = clip_steps(low, high)
     except ValueError as error:
         raise Unreadable(str(error)) from None
-    value = node.signal(index)
-    for part, layer in steps:
-        value = node.add(layer, value, part=part)
-    return value
-
-
-@reads("Where")
-def exported_softplus(node: OnnxNode) -> str:
-    """`where(x > t, x, softplus(x))`, PyTorch's softplus: above `t` the two differ by rounding."""
-    above = node.inputs[0]
-    if isinstance(above, Above) and node.signal(1) == above.signal:
-        name, t = node.signal(2), above.threshold
-        made = next(made for made in node.builder.nodes if made.name == name)
-        smooth = isinstance(made.layer, Activation) and made.layer.function == "softplus"
-        exact = t > 0 and math.log1p(math.exp(-t)) / t <= 2.0**-24  # below float32's rounding
-        if smooth and exact and made.inputs == (above.signal,):
-            return name
-    raise Unreadable(*reason_for("", node.kind))
+    return view.signal(node.chain(view.name, steps))
 
 
 def _bound(node: OnnxNode, name: str, index: int, unbounded: float) -> float:
@@ -88,26 +122,45 @@ def _bound(node: OnnxNode, name: str, index: int, unbounded: float) -> float:
     return math.copysign(math.inf, number) if abs(number) >= _UNBOUNDED else number
 
 
-@reads("Softmax")
-def softmax(node: OnnxNode) -> str:
-    """Normalised exponentials over one axis.
+@reads("Pow")
+def power(node: OnnxNode) -> Signal:
+    """A signal to a constant power, or a positive constant to the power of a signal."""
+    if node.is_constant(0):
+        base = _number(node, 0, "base")
+        if not base > 0:
+            raise Unreadable(f"its base is {base}; a power of a signal needs a positive one")
+        view = node.view(1)
+        logarithm = ("logarithm", ScaleShift(np.array(math.log(base))))
+        return view.signal(node.chain(view.name, [logarithm, ("", Activation("exp"))]))
+    exponent = _number(node, 1, "exponent")
+    functions = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
+    if exponent == 1.0:
+        return elementwise(node, Identity())
+    if exponent in functions:
+        return elementwise(node, Activation(functions[exponent]))
+    return elementwise(node, Activation("power", {"exponent": exponent}))
 
-    Before operator set 13 it runs over all axes from `axis` on, which is read where all but one of
-    those hold a single value.
+
+def _number(node: OnnxNode, index: int, what: str) -> float:
+    value = node.constant(index)
+    if value is None or value.size != 1:
+        shape = None if value is None else value.shape
+        raise Unreadable(f"its {what} has shape {shape}, one number is expected")
+    return float(value.ravel()[0])
+
+
+def exported_softplus(node: OnnxNode) -> Signal | None:
+    """`where(x > t, x, softplus(x))`, PyTorch's softplus: above `t` the two differ by rounding.
+
+    The softplus alone, or None for any other choice.
     """
-    shape = node.shape()
-    rank = len(shape) + 1
-    axis = int(node.attributes.get("axis", -1 if node.opset >= 13 else 1))
-    if not -rank <= axis < rank or axis % rank == 0:
-        raise Unreadable(f"its axis {axis} in {rank} axes is not one beside the batch")
-    axis = axis % rank - 1
-    if node.opset < 13:
-        wide = [i for i in range(axis, len(shape)) if shape[i] > 1]
-        if len(wide) > 1:
-            raise Unreadable(
-                f"in operator set {node.opset} it is over all of the axes of extents "
-                f"{shape[axis:]} together",
-                "Export with operator set 13 or newer",
-            )
-        axis = wide[0] if wide else axis
-    return node.add(Activation("softmax", {"axis": axis}), node.signal(0))
+    above = node.inputs[0]
+    if not isinstance(above, Above) or node.is_constant(1) or node.is_constant(2):
+        return None
+    kept, view, t = node.view(1), node.view(2), above.threshold
+    made = next(made for made in node.builder.nodes if made.name == view.name)
+    smooth = isinstance(made.layer, Activation) and made.layer.function == "softplus"
+    exact = t > 0 and math.log1p(math.exp(-t)) / t <= 2.0**-24  # below float32's rounding
+    if kept.name == above.signal and smooth and exact and made.inputs == (above.signal,):
+        return view.signal(view.name)
+    raise Unreadable(*reason_for("", node.kind))

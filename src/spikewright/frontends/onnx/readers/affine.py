@@ -1,115 +1,98 @@
-"""Conv, Gemm, MatMul and BatchNormalization."""
+"""Conv and ConvTranspose."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
-from spikewright.frontends.onnx.readers.windows import windows_of
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.windows import explicit_pads, positive, windows_of
 from spikewright.frontends.onnx.registry import reads
-from spikewright.graph.layers import Affine, BatchNormalization, Convolution, Permute, Reshape
+from spikewright.frontends.onnx.values import Unreadable
+from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
-_CONSTANT = "Only products of a signal with a constant can be read"
+
+def _weights(node: OnnxNode, expected: str) -> tuple[NDArray, int]:
+    """The kernel and the number of groups."""
+    weight = node.parameter(1)
+    if weight.ndim < 3:
+        raise Unreadable(f"its weights have shape {weight.shape}, {expected} is expected")
+    size = node.integers("kernel_shape") or weight.shape[2:]
+    if size != weight.shape[2:]:
+        raise Unreadable(f"kernel_shape is {size}, its weights are {weight.shape}")
+    groups = int(node.attributes.get("group", 1))
+    if groups < 1:
+        raise Unreadable(f"group is {groups}, it must be positive")
+    return weight, groups
 
 
 @reads("Conv")
 def convolution(node: OnnxNode) -> str:
     """Cross-correlation over one to three axes; weights must be constant."""
-    weight = node.parameter(1)
-    bias = node.parameter(2) if node.has(2) else None
-    if weight.ndim < 3:
-        raise Unreadable(f"its weights have shape {weight.shape}, (out, in, *size) is expected")
-    size = node.integers("kernel_shape") or weight.shape[2:]
-    if size != weight.shape[2:]:
-        raise Unreadable(f"kernel_shape is {size}, its weights are {weight.shape}")
-    windows = windows_of(node, size, node.shape()[1:])
-    groups = int(node.attributes.get("group", 1))
-    if groups < 1:
-        raise Unreadable(f"group is {groups}, it must be positive")
+    weight, groups = _weights(node, "(out, in, *size)")
+    windows = windows_of(node, weight.shape[2:], node.shape()[1:])
     layer = Convolution(
-        weight, bias, windows.stride, windows.padding, windows.dilation, groups=groups
+        weight,
+        node.optional(2),
+        windows.stride,
+        windows.padding,
+        windows.dilation,
+        groups=groups,
     )
     return node.add(layer, node.signal(0))
 
 
-@reads("Gemm")
-def gemm(node: OnnxNode) -> str:
-    """`alpha A B + beta C` for data A, constant B and C."""
-    if node.attributes.get("transA", 0):
-        raise Unreadable("transA is set: it would turn the batch axis into features", _CONSTANT)
-    b = node.parameter(1)
-    if b.ndim != 2:
-        raise Unreadable(f"its matrix has shape {b.shape}, two axes are expected")
-    weight = b if node.attributes.get("transB", 0) else b.T
-    alpha = node.attributes.get("alpha", 1.0)
-    bias = _gemm_bias(node, weight.shape[0])
-    if len(node.shape()) != 1:
-        raise Unreadable(f"its input has unbatched shape {node.shape()}, one axis is expected")
-    layer = Affine(np.ascontiguousarray(weight if alpha == 1 else alpha * weight), bias)
+@reads("ConvTranspose")
+def convolution_transpose(node: OnnxNode) -> str:
+    """Transposed convolution over one to three axes; weights must be constant."""
+    weight, groups = _weights(node, "(in, out, *size)")
+    spatial, rank = node.shape()[1:], weight.ndim - 2
+    if len(spatial) != rank:
+        raise Unreadable(f"its weights {weight.shape} do not fit {len(spatial)} spatial axes")
+    stride, dilation = positive(node, "strides", rank), positive(node, "dilations", rank)
+    extra = node.integers("output_padding") or (0,) * rank
+    if len(extra) != rank or min(extra) < 0:
+        raise Unreadable(f"output_padding is {extra}, it must hold {rank} numbers of 0 or more")
+    reach = [
+        s * (n - 1) + e + d * (k - 1) + 1
+        for n, k, s, d, e in zip(spatial, weight.shape[2:], stride, dilation, extra, strict=True)
+    ]
+    wanted = _wanted_extent(node, spatial, stride)
+    if wanted is None:
+        padding = explicit_pads(node, rank)
+    else:
+        # Values that the kernels do not reach are zeros at the end, as output_padding makes them.
+        extra = tuple(e + max(0, w - r) for e, w, r in zip(extra, wanted, reach, strict=True))
+        lower = node.attributes.get("auto_pad", "NOTSET") != "SAME_UPPER"
+        padding = tuple(_split(r - w, lower) for w, r in zip(wanted, reach, strict=True))
+    layer = ConvolutionTranspose(
+        weight, node.optional(2), stride, padding, extra, dilation, groups=groups
+    )
     return node.add(layer, node.signal(0))
 
 
-def _gemm_bias(node: OnnxNode, outputs: int) -> NDArray | None:
-    beta = node.attributes.get("beta", 1.0)
-    if not node.has(2) or beta == 0:
-        return None
-    c = node.per_sample(2, rank=2)
-    if c.shape not in ((), (1,), (outputs,)):
-        raise Unreadable(f"its constant C has shape {c.shape} a sample, it makes {outputs} values")
-    return np.ascontiguousarray(np.broadcast_to(c if beta == 1 else beta * c, (outputs,)))
+def _wanted_extent(
+    node: OnnxNode, spatial: Sequence[int], stride: Sequence[int]
+) -> tuple[int, ...] | None:
+    """The output's extent where the node states it, None where it follows from the padding."""
+    given = node.integers("output_shape")
+    if given is not None:
+        if len(given) == len(spatial) + 2:
+            given = given[2:]
+        if len(given) != len(spatial) or min(given) < 1:
+            raise Unreadable(f"output_shape is {given}, for {len(spatial)} spatial axes")
+        return given
+    automatic = node.attributes.get("auto_pad", "NOTSET")
+    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise Unreadable(f"auto_pad is {automatic!r}, which the standard does not know")
+    if automatic.startswith("SAME"):
+        return tuple(n * s for n, s in zip(spatial, stride, strict=True))
+    return None
 
 
-@reads("MatMul")
-def matmul(node: OnnxNode) -> str:
-    """A product with a constant matrix on the right, or on the left of one matrix a sample."""
-    if node.is_constant(0):
-        return _matmul_left(node)
-    if not node.is_constant(1):
-        for index in range(2):
-            node.signal(index)  # raises where a refusal explains the input already
-        raise Unreadable("it multiplies two signals with each other", _CONSTANT)
-    weight = node.parameter(1)
-    shape = node.shape()
-    while 2 < weight.ndim <= len(shape) + 1 and weight.shape[0] == 1:
-        weight = weight[0]  # an axis of one matrix broadcasts over what the signal has there
-    if weight.ndim not in (1, 2):
-        raise Unreadable(
-            f"its constant has shape {weight.shape}: one matrix is expected", _CONSTANT
-        )
-    if not shape:
-        raise Unreadable("its input has no axis beside the batch, which it would sum over")
-    if weight.ndim == 2:
-        return node.add(Affine(np.ascontiguousarray(weight.T)), node.signal(0))
-    product = node.add(Affine(weight[None]), node.signal(0), part="product")
-    return node.add(Reshape(shape[:-1]), product)
-
-
-def _matmul_left(node: OnnxNode) -> str:
-    weight, shape = node.parameter(0), node.shape(1)
-    if weight.ndim != 2 or len(shape) != 2:
-        raise Unreadable(
-            f"its constant of shape {weight.shape} stands left of a signal of unbatched shape "
-            f"{shape}; one matrix left of one matrix can be read",
-            "Put the constant on the right: transpose both",
-        )
-    turned = node.add(Permute((1, 0)), node.signal(1), part="transposed")
-    product = node.add(Affine(weight), turned, part="product")
-    return node.add(Permute((1, 0)), product)
-
-
-@reads("BatchNormalization")
-def batch_normalization(node: OnnxNode) -> str:
-    """Normalisation of axis 1 by constants, at inference."""
-    if node.attributes.get("training_mode", 0):
-        raise Unreadable("it is in training mode", "Export the model for inference")
-    if node.opset < 14 and node.output_count > 1:
-        raise Unreadable(
-            "it has outputs for running statistics, so it is in training mode",
-            "Export the model for inference",
-        )
-    gamma, beta, mean, variance = (node.parameter(index) for index in range(1, 5))
-    epsilon = float(node.attributes.get("epsilon", 1e-5))
-    return node.add(
-        BatchNormalization(gamma, beta, mean, variance, epsilon, axis=0), node.signal(0)
-    )
+def _split(total: int, lower: bool) -> tuple[int, int]:
+    """What is dropped before and after, of a total that may be negative: then nothing."""
+    small = max(total, 0) // 2
+    large = max(total, 0) - small
+    return (large, small) if lower else (small, large)

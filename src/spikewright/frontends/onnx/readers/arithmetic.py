@@ -1,102 +1,151 @@
-"""Sums of signals, and elementwise arithmetic with constants."""
+"""Elementwise arithmetic of signals and constants, broadcast against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.layout import Layout
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.activation import clipped, exported_softplus
 from spikewright.frontends.onnx.registry import reads
-from spikewright.graph.layers import Add, Identity, ScaleShift, Shape, UpsampleNearest
+from spikewright.frontends.onnx.values import Above, Signal, Unreadable, View
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Broadcast,
+    Divide,
+    Identity,
+    Layer,
+    Maximum,
+    Minimum,
+    Multiply,
+    ScaleShift,
+    Shape,
+)
+
+MASKED = -1e4
+"""What stands for minus infinity where a constant masks a signal: exp of it is zero, it is not."""
 
 
-@reads("Add", "Sum")
-def add(node: OnnxNode) -> str:
-    """Sum of signals and constants, broadcast against each other."""
-    indices = [index for index in range(len(node.inputs)) if not node.is_constant(index)]
-    if not indices:
-        return node.signal(0)  # raises: nothing here depends on the data
-    shapes = [node.shape(index) for index in indices]
-    _same_rank(shapes)
-    constants = [
-        _operand(node, index, shapes[0])
-        for index in range(len(node.inputs))
-        if index not in indices
-    ]
-    shape = _broadcast([*shapes, *(constant.shape for constant in constants)])
-    signals = [_spread(node, index, shape) for index in indices]
-    shift = sum(constants[1:], constants[0]) if constants else None
-    if len(signals) == 1:
-        return node.add(ScaleShift(shift=shift) if constants else Identity(), *signals)
-    if not constants:
-        return node.add(Add(), *signals)
-    total = node.add(Add(), *signals, part="sum")
-    return node.add(ScaleShift(shift=shift), total)
+@dataclass(frozen=True)
+class Operands:
+    """The inputs of an elementwise operator: signals, constants as a sample sees them, by index."""
+
+    signals: dict[int, View]
+    constants: dict[int, NDArray]
+    layout: Layout
+
+    @property
+    def shape(self) -> Shape:
+        """Unbatched shape of the result; raises `Unreadable` where none fits all operands."""
+        shapes = [view.shape for view in self.signals.values()]
+        return _broadcast([*shapes, *(constant.shape for constant in self.constants.values())])
+
+    def result(self, name: str, comparable: bool = True) -> Signal:
+        """The result as a value."""
+        return Signal(name, self.layout, comparable)
 
 
-@reads("Expand")
-def expand(node: OnnxNode) -> str:
-    """Repeat along axes where the signal holds one value."""
-    targets = node.integer_worlds(1)
-    if targets is None:
-        raise Unreadable("its target shape is missing")
-    own = node.shape()
-    found = set()
-    for batch, target in zip(node.batches, targets, strict=True):
-        full = _broadcast([(batch, *own), target])
-        if len(full) != len(own) + 1 or full[0] != batch:
-            raise Unreadable(f"it turns shape {(batch, *own)} into {full}: the batch does not stay")
-        found.add(full[1:])
-    if len(found) > 1:
-        raise Unreadable("how often it repeats depends on the batch size")
-    factors = tuple(wide // narrow for wide, narrow in zip(found.pop(), own, strict=True))
-    return node.add(UpsampleNearest(factors), node.signal(0))
+def operands(node: OnnxNode, needed: Sequence[int] = ()) -> Operands:
+    """All inputs; raises `Unreadable` where batches do not meet, or are on an axis `needed`."""
+    indices = range(len(node.inputs))
+    constant = {index for index in indices if node.is_constant(index)}
+    signals = [index for index in indices if index not in constant]
+    if not signals:
+        node.view(0)  # raises: nothing here depends on the data
+    least = max((world.ndim for i in constant for world in node.worlds(i) or ()), default=0)
+    views, layout, rank = node.aligned(signals, least, needed)
+    constants = {index: node.per_sample(index, rank, layout) for index in sorted(constant)}
+    return Operands(dict(zip(signals, views, strict=True)), constants, layout)
+
+
+def _broadcast(shapes: Sequence[Shape]) -> Shape:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise Unreadable(f"its inputs of shapes {list(shapes)} do not broadcast") from None
+
+
+def spread(node: OnnxNode, view: View, shape: Shape, part: str) -> str:
+    """The signal repeated along axes where it holds one value, up to this shape."""
+    return view.name if view.shape == shape else node.add(Broadcast(shape), view.name, part=part)
+
+
+@reads("Add", "Sum", "Mean")
+def add(node: OnnxNode) -> Signal:
+    """Sum or mean of signals and constants."""
+    given = operands(node)
+    count = len(node.inputs) if node.kind == "Mean" else 1
+    return _sum(node, given, {}, count)
 
 
 @reads("Sub")
-def subtract(node: OnnxNode) -> str:
+def subtract(node: OnnxNode) -> Signal:
     """A difference of signals, or of a signal and a constant on either side."""
-    minus_one = np.array(-1.0)
-    if node.is_constant(1):
-        return _with_constant(node, 0, lambda c: ScaleShift(shift=-c))
-    if node.is_constant(0):
-        return _with_constant(node, 1, lambda c: ScaleShift(minus_one, c))
-    shapes = [node.shape(0), node.shape(1)]
-    _same_rank(shapes)
-    shape = _broadcast(shapes)
-    left, right = _spread(node, 0, shape), _spread(node, 1, shape)
-    negative = node.add(ScaleShift(minus_one), right, part="negative")
-    return node.add(Add(), left, negative)
+    return _sum(node, operands(node), {1: -1.0}, 1)
+
+
+def _sum(node: OnnxNode, given: Operands, signs: dict[int, float], count: int) -> Signal:
+    """`(sum of signs x operands) / count`, the sign one unless it is given."""
+    shape = given.shape
+    terms = [signs.get(i, 1.0) * np.asarray(c) for i, c in given.constants.items()]
+    shift, masked = _finite(sum(terms[1:], terms[0])) if terms else (None, False)
+    names = []
+    for index, view in given.signals.items():
+        name = spread(node, view, shape, f"repeated {index}" if index else "repeated")
+        if len(given.signals) > 1 and signs.get(index, 1.0) < 0:
+            name = node.add(ScaleShift(np.array(-1.0)), name, part="negative")
+        names.append(name)
+    scale = np.array(1.0 / count) if count > 1 else None
+    if len(names) == 1:
+        (index,) = given.signals
+        if signs.get(index, 1.0) < 0:
+            scale = np.array(-1.0)
+    elif shift is None and scale is None:
+        return given.result(node.add(Add(), *names))
+    else:
+        names = [node.add(Add(), *names, part="sum")]
+    if shift is not None and count > 1:
+        shift = shift / count
+    plain = scale is None and shift is None
+    layer: Layer = Identity() if plain else ScaleShift(scale, shift)
+    return given.result(node.add(layer, *names), not masked)
+
+
+def _finite(value: NDArray) -> tuple[NDArray, bool]:
+    """A constant with minus infinity replaced by `MASKED`, and whether it was."""
+    masked = np.isneginf(value) if np.issubdtype(value.dtype, np.floating) else np.zeros(1, bool)
+    return (np.where(masked, MASKED, value), True) if masked.any() else (value, False)
 
 
 @reads("Mul")
-def multiply(node: OnnxNode) -> str:
-    """A signal times a constant."""
-    for signal, constant in ((0, 1), (1, 0)):
-        if node.is_constant(constant):
-            return _with_constant(node, signal, lambda c: ScaleShift(c))
-    raise _two_signals(node, "multiplies two signals with each other")
+def multiply(node: OnnxNode) -> Signal:
+    """A product of signals, or of a signal and a constant."""
+    given = operands(node)
+    views = list(given.signals.values())
+    if given.constants:
+        return _scaled(node, given, lambda c: ScaleShift(c))
+    if views[0].name == views[1].name:
+        return given.result(node.add(Activation("square"), views[0].name))
+    return given.result(node.add(Multiply(), *(view.name for view in views)))
 
 
 @reads("Div")
-def divide(node: OnnxNode) -> str:
-    """A signal divided by a constant."""
-    if node.is_constant(1):
-        return _with_constant(node, 0, lambda c: ScaleShift(_reciprocal(c)))
-    raise _two_signals(node, "divides by a signal")
-
-
-def _two_signals(node: OnnxNode, what: str) -> Unreadable:
-    for index in range(2):
-        if not node.is_constant(index):
-            node.signal(index)  # raises where a refusal explains the input already
-    return Unreadable(
-        f"it {what}",
-        "Only products of a signal with a constant can be read: replace gates, "
-        "attention and self-gated activations",
-    )
+def divide(node: OnnxNode) -> Signal:
+    """A quotient of signals, or of a signal and a constant on either side."""
+    given = operands(node)
+    if 1 in given.constants:
+        return _scaled(node, given, lambda c: ScaleShift(_reciprocal(c)))
+    if 0 in given.constants:
+        inverse = node.add(Activation("reciprocal"), given.signals[1].name, part="reciprocal")
+        turned = View(inverse, given.signals[1].shape, given.signals[1].layout)
+        again = Operands({1: turned}, given.constants, given.layout)
+        return _scaled(node, again, lambda c: ScaleShift(c))
+    return given.result(node.add(Divide(), *(view.name for view in given.signals.values())))
 
 
 def _reciprocal(value: NDArray) -> NDArray:
@@ -104,40 +153,64 @@ def _reciprocal(value: NDArray) -> NDArray:
         return np.asarray(1.0 / np.asarray(value, np.float64))
 
 
-def _with_constant(node: OnnxNode, signal: int, layer: Callable[[NDArray], ScaleShift]) -> str:
+def _scaled(node: OnnxNode, given: Operands, layer: Callable[[NDArray], ScaleShift]) -> Signal:
     """An elementwise layer made of the constant that is the other of two inputs."""
-    shape = node.shape(signal)
-    constant = _operand(node, 1 - signal, shape)
-    spread = _spread(node, signal, _broadcast([shape, constant.shape]))
-    return node.add(layer(constant), spread)
+    ((_, view),) = given.signals.items()
+    ((_, constant),) = given.constants.items()
+    name = spread(node, view, given.shape, "repeated")
+    return given.result(node.add(layer(np.asarray(constant)), name))
 
 
-def _operand(node: OnnxNode, index: int, shape: Shape) -> NDArray:
-    return np.asarray(node.per_sample(index, len(shape) + 1))
+@reads("Max", "Min")
+def extremum(node: OnnxNode) -> Signal:
+    """The larger, or smaller, of signals and constants; of one signal and one number, a bound."""
+    given = operands(node)
+    views = list(given.signals.values())
+    constants = [np.asarray(constant, np.float64) for constant in given.constants.values()]
+    largest = node.kind == "Max"
+    if len(views) == 1 and all(constant.size == 1 for constant in constants):
+        shape = given.shape
+        view = View(spread(node, views[0], shape, "repeated"), shape, given.layout)
+        if not constants:
+            return view.signal(node.add(Identity(), view.name))
+        bounds = [float(constant.ravel()[0]) for constant in constants]
+        bound = (np.max if largest else np.min)(bounds)
+        return clipped(node, view, *((bound, np.inf) if largest else (-np.inf, bound)))
+    names = [view.name for view in views]
+    if constants:
+        choose = np.maximum if largest else np.minimum
+        merged = constants[0]
+        for constant in constants[1:]:
+            merged = choose(merged, constant)
+        names.append(node.add_constant(merged, "constant"))
+    return given.result(node.add(Maximum() if largest else Minimum(), *names))
 
 
-def _same_rank(shapes: list[Shape]) -> None:
-    if len({len(shape) for shape in shapes}) > 1:
+@reads("Where")
+def where(node: OnnxNode) -> Signal:
+    """A choice by a constant condition; or PyTorch's softplus, by a condition on its input."""
+    if isinstance(node.inputs[0], Above) and (softplus := exported_softplus(node)) is not None:
+        return softplus
+    if not node.is_constant(0):
+        node.view(0)  # raises where a refusal explains the input already
         raise Unreadable(
-            f"its signals have unbatched shapes {shapes}: with different numbers of axes the "
-            "batch axis of one would meet another axis of the other",
-            "Give both the same number of axes",
+            "its condition is computed from the data",
+            "Only a constant condition chooses the same values at every step",
         )
-
-
-def _broadcast(shapes: list[Shape]) -> Shape:
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
-
-
-def _spread(node: OnnxNode, index: int, shape: Shape) -> str:
-    """The signal repeated along axes where it holds one value, up to this shape."""
-    own, name = node.shape(index), node.signal(index)
-    if own == shape:
-        return name
-    if len(own) != len(shape):
-        raise Unreadable(f"a constant gives its signal of unbatched shape {own} more axes: {shape}")
-    factors = tuple(wide // narrow for wide, narrow in zip(shape, own, strict=True))
-    return node.add(UpsampleNearest(factors), name, part="repeated")
+    given = operands(node)
+    chosen = given.constants.pop(0).astype(bool)
+    shape = _broadcast([chosen.shape, given.shape])
+    terms, shift, masked = [], np.zeros(()), False
+    for index, mask in ((1, chosen), (2, ~chosen)):
+        if index in given.constants:
+            value, infinite = _finite(np.asarray(given.constants[index]))
+            shift = shift + np.where(mask, value, 0.0)
+            masked = masked or infinite
+        else:
+            name = spread(node, given.signals[index], shape, f"repeated {index}")
+            terms.append((index, name, mask.astype(np.float64)))
+    if len(terms) == 1:
+        ((_, name, mask),) = terms
+        return given.result(node.add(ScaleShift(mask, np.asarray(shift)), name), not masked)
+    parts = [node.add(ScaleShift(m), name, part=f"chosen {i}") for i, name, m in terms]
+    return given.result(node.add(Add(), *parts))

@@ -1,20 +1,21 @@
-"""Pooling over windows and over whole axes."""
+"""Pooling over windows and over all spatial axes."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spikewright._windows import Windows
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.windows import windows_of
 from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.values import Unreadable
 from spikewright.graph.layers import (
     AveragePool,
     Convolution,
     GlobalAveragePool,
     GlobalMaxPool,
-    Identity,
     MaxPool,
+    ScaleShift,
 )
 
 
@@ -37,7 +38,7 @@ def max_pool(node: OnnxNode) -> str:
 
 @reads("AveragePool")
 def average_pool(node: OnnxNode) -> str:
-    """Mean over windows; with dilation, a depthwise convolution where that is the same."""
+    """Mean over windows; with dilation, a depthwise convolution."""
     windows = _pool_windows(node)
     counted = bool(node.attributes.get("count_include_pad", 0))
     if max(windows.dilation) > 1:
@@ -49,18 +50,35 @@ def average_pool(node: OnnxNode) -> str:
 
 
 def _dilated_mean(node: OnnxNode, windows: Windows, counted: bool) -> str:
-    padded = any(map(any, windows.padding))
-    if windows.ceil_mode or (padded and not counted):
-        raise Unreadable(
-            "its windows are dilated and hold different numbers of values at the border",
-            "Set count_include_pad, and not ceil_mode, or remove the dilation",
-        )
-    channels = node.shape()[0]
-    weight = np.full((channels, 1, *windows.size), 1.0 / np.prod(windows.size))
+    """Sums over dilated windows, a depthwise convolution, each divided by its number of values."""
+    spatial, channels = node.shape()[1:], node.shape()[0]
+    extent = windows.output_extent(spatial)
+    padding = []
+    for axis, (before, after) in enumerate(windows.padding):
+        reach = windows.dilation[axis] * (windows.size[axis] - 1) + 1
+        needed = (extent[axis] - 1) * windows.stride[axis] + reach
+        padding.append((before, max(after, needed - spatial[axis] - before)))
+    ones = np.ones((1, *spatial))
+    if counted:
+        ones = np.pad(ones, ((0, 0), *windows.padding), constant_values=1.0)
+        missing = [(0, p[1] - q[1]) for p, q in zip(padding, windows.padding, strict=True)]
+        ones = np.pad(ones, ((0, 0), *missing))
+    else:
+        ones = np.pad(ones, ((0, 0), *padding))
+    plain = Windows(windows.size, windows.stride, (), windows.dilation)
+    counts = plain.patches(ones[..., None]).sum(axis=(-1, -2))[:, *(slice(n) for n in extent)]
+    if not counts.all():
+        raise Unreadable("a window lies beside its input, so that there is nothing to pool")
     layer = Convolution(
-        weight, None, windows.stride, windows.padding, windows.dilation, groups=channels
+        np.ones((channels, 1, *windows.size)),
+        None,
+        windows.stride,
+        tuple(padding),
+        windows.dilation,
+        groups=channels,
     )
-    return node.add(layer, node.signal(0))
+    total = node.add(layer, node.signal(0), part="sum")
+    return node.add(ScaleShift(1.0 / counts), total)
 
 
 @reads("GlobalAveragePool", "GlobalMaxPool")
@@ -69,25 +87,3 @@ def global_pool(node: OnnxNode) -> str:
     layer = GlobalAveragePool if node.kind == "GlobalAveragePool" else GlobalMaxPool
     axes = tuple(range(1, len(node.shape())))
     return node.add(layer(axes, keepdims=True), node.signal(0))
-
-
-@reads("ReduceMean", "ReduceMax")
-def reduce(node: OnnxNode) -> str:
-    """Mean or maximum over axes beside the batch."""
-    axes = node.integers("axes", 1)
-    rank = len(node.shape()) + 1
-    if not axes:
-        if node.attributes.get("noop_with_empty_axes", 0):
-            return node.add(Identity(), node.signal(0))
-        axes = tuple(range(rank))
-    if not all(-rank <= axis < rank for axis in axes):
-        raise Unreadable(f"its axes {axes} do not exist in {rank} axes")
-    unbatched = tuple(sorted({axis % rank - 1 for axis in axes}))
-    if unbatched[0] < 0:
-        raise Unreadable(
-            "it reduces over the batch axis, so samples would influence each other",
-            "Reduce over the other axes",
-        )
-    layer = GlobalAveragePool if node.kind == "ReduceMean" else GlobalMaxPool
-    keepdims = bool(node.attributes.get("keepdims", 1))
-    return node.add(layer(unbatched, keepdims), node.signal(0))

@@ -1,109 +1,187 @@
-"""Upsample and Resize, where they repeat values a whole number of times."""
+"""Upsample and Resize: one matrix along each axis, or copies of values where that is all."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.resampling import Convention, positions, weights
 from spikewright.frontends.onnx.registry import reads
-from spikewright.graph.layers import Identity, UpsampleNearest
+from spikewright.frontends.onnx.values import Signal, Unreadable, View
+from spikewright.graph.layers import (
+    Identity,
+    Interpolate,
+    Layer,
+    ScaleShift,
+    Take,
+    UpsampleNearest,
+)
 
-_LARGEST = 2**24  # values along one axis: a model file must not exhaust the memory
-_OPTIONS = "Upsample by whole factors with mode nearest"
+_LARGEST = 2**24  # entries of a matrix: a model file must not exhaust the memory
+
+
+@dataclass(frozen=True)
+class Target:
+    """What becomes of one axis: its new extent, the factor as stated, and the region read."""
+
+    extent: int
+    factor: float
+    region: tuple[float, float] = (0.0, 1.0)
 
 
 @reads("Upsample", "Resize")
-def resize(node: OnnxNode) -> str:
-    """Nearest-neighbour upsampling whose index map is plain repetition."""
-    transform, rounding = _conventions(node)
-    mode = node.attributes.get("mode", "nearest")
-    factors = _factors(node)
-    if factors[0] != 1:
-        raise Unreadable("it resizes the batch axis", _OPTIONS)
-    if all(factor == 1 for factor in factors):
-        return node.add(Identity(), node.signal(0))
-    if mode != "nearest":
-        raise Unreadable(f"it interpolates ({mode})", _OPTIONS)
-    for extent, factor in zip(node.shape(), factors[1:], strict=True):
-        if extent * factor > _LARGEST:
-            raise Unreadable(f"it makes {extent * factor} values of {extent}", _OPTIONS)
-        where = _indices(extent, factor, transform, rounding)
-        if not np.array_equal(where, np.arange(extent * factor) // factor):
-            raise Unreadable(
-                f"with {transform} coordinates and nearest_mode {rounding} it does not repeat "
-                f"each of {extent} values {factor} times",
-                f"{_OPTIONS}, coordinates asymmetric and nearest_mode floor",
-            )
-    return node.add(UpsampleNearest(tuple(factors[1:])), node.signal(0))
+def resize(node: OnnxNode) -> Signal:
+    """Resizing by any convention, linear in the signal's values."""
+    convention = _convention(node)
+    whole = node.view(0)
+    worlds = [_targets(node, whole, world) for world in range(len(node.batches))]
+    changed = {
+        axis
+        for targets, batch in zip(worlds, node.batches, strict=True)
+        for axis, target in targets.items()
+        if (target.extent, target.region) != (whole.full(batch)[axis], (0.0, 1.0))
+        or target.factor != 1
+    }
+    view = node.view(0, *sorted(changed))
+    if any({a: t[a] for a in changed} != {a: worlds[0][a] for a in changed} for t in worlds):
+        raise Unreadable("how it resizes depends on the batch size")
+    targets = {view.axis(axis): worlds[0][axis] for axis in sorted(changed)}
+    return view.signal(_resized(node, view, targets, convention))
 
 
-def _conventions(node: OnnxNode) -> tuple[str, str]:
-    """How coordinates are computed and rounded; before operator set 11 it was fixed."""
+def _convention(node: OnnxNode) -> Convention:
+    """How coordinates and weights are computed; before operator set 11 that was fixed."""
+    get = node.attributes.get
+    mode = get("mode", "nearest")
+    mode = {"bilinear": "linear"}.get(mode, mode)
+    if mode not in ("nearest", "linear", "cubic"):
+        raise Unreadable(f"its mode is {mode!r}, which the standard does not know")
     if node.opset < 11:
-        return "asymmetric", "floor"
-    transform = node.attributes.get("coordinate_transformation_mode", "half_pixel")
-    if transform == "tf_crop_and_resize":
-        raise Unreadable("it crops and resizes at once", "Use Slice, then Resize")
-    policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
-    if policy != "stretch":
-        raise Unreadable(f"keep_aspect_ratio_policy is {policy!r}", "Use 'stretch'")
-    return transform, node.attributes.get("nearest_mode", "round_prefer_floor")
+        return Convention(mode, "asymmetric", "floor")
+    return Convention(
+        mode,
+        get("coordinate_transformation_mode", "half_pixel"),
+        get("nearest_mode", "round_prefer_floor"),
+        cubic=float(get("cubic_coeff_a", -0.75)),
+        exclude_outside=bool(get("exclude_outside", 0)),
+        antialias=bool(get("antialias", 0)) and mode != "nearest",
+        extrapolation=float(get("extrapolation_value", 0.0)),
+    )
 
 
-def _factors(node: OnnxNode) -> list[int]:
-    """The whole factor of every axis, the batch included."""
-    full = len(node.shape()) + 1
-    axes = node.integers("axes")
-    axes = tuple(range(full)) if axes is None else tuple(axis % full for axis in axes)
-    scales = node.constant(1 if node.opset < 11 else 2)
-    if scales is None or scales.size == 0:
-        given = _from_sizes(node, axes)
+def _targets(node: OnnxNode, view: View, world: int) -> dict[int, Target]:
+    """What becomes of each full axis that the node names, for a batch."""
+    full = view.full(node.batches[world])
+    given = node.integers("axes")
+    axes = view.every_axis() if given is None else tuple(view.full_axis(axis) for axis in given)
+    regions = _regions(node, axes)
+    scales = node.attributes.get("scales")
+    if scales is None:
+        scales = node.constant(1 if node.opset < 11 else 2)
+    if scales is not None and np.size(scales) > 0:
+        factors = np.ravel(np.asarray(scales)).astype(np.float64)
+        if len(factors) != len(axes):
+            raise Unreadable(f"it gives {len(factors)} factors for {len(axes)} axes")
+        if not (factors > 0).all():
+            raise Unreadable(f"its factors {factors.tolist()} are not all positive")
+        extents = [math.floor(full[a] * f) for a, f in zip(axes, factors, strict=True)]
     else:
-        given = np.ravel(scales).astype(np.float64)
-    if len(given) != len(axes):
-        raise Unreadable(f"it gives {len(given)} factors for {len(axes)} axes")
-    if any(scale < 1 or scale != round(scale) for scale in given):
-        raise Unreadable(f"its factors {given.tolist()} are not all whole and at least 1", _OPTIONS)
-    factors = [1] * full
-    for axis, scale in zip(axes, given, strict=True):
-        factors[axis] = int(scale)
-    return factors
+        extents, factors = _from_sizes(node, full, axes, world)
+    if any(extent < 1 for extent in extents):
+        raise Unreadable(f"it makes extents {extents} of {full}")
+    made = zip(extents, map(float, factors), regions, strict=True)
+    return {axis: Target(*each) for axis, each in zip(axes, made, strict=True)}
 
 
-def _from_sizes(node: OnnxNode, axes: tuple[int, ...]) -> NDArray:
-    sizes = node.worlds(3)
-    if sizes is None:
+def _regions(node: OnnxNode, axes: tuple[int, ...]) -> list[tuple[float, float]]:
+    """Start and end of what tf_crop_and_resize reads, from 0 to 1; everything otherwise."""
+    if node.attributes.get("coordinate_transformation_mode") != "tf_crop_and_resize":
+        return [(0.0, 1.0)] * len(axes)
+    roi = node.constant(1)
+    if roi is None or roi.size != 2 * len(axes):
+        raise Unreadable("its region of interest is not one pair per axis")
+    starts, ends = np.ravel(roi).astype(np.float64).reshape(2, -1)
+    return list(zip(map(float, starts), map(float, ends), strict=True))
+
+
+def _from_sizes(
+    node: OnnxNode, full: tuple[int, ...], axes: tuple[int, ...], world: int
+) -> tuple[list[int], NDArray]:
+    """New extents and factors from the input `sizes`."""
+    worlds = node.integer_worlds(3)
+    if worlds is None:
         raise Unreadable("it has neither scales nor sizes")
-    shape = node.shape()
-    ratios = []
-    for n, size in zip(node.batches, sizes, strict=True):
-        extents = np.array([(n, *shape)[axis] for axis in axes], np.float64)
-        if size.shape != extents.shape:
-            raise Unreadable(f"it gives sizes {size.tolist()} for {len(axes)} axes")
-        ratios.append(size / extents)
-    if any(not np.array_equal(ratio, ratios[0]) for ratio in ratios):
-        raise Unreadable("its sizes fix the batch size or depend on it", _OPTIONS)
-    return ratios[0]
+    sizes = worlds[world]
+    own = [full[axis] for axis in axes]
+    if len(sizes) != len(axes):
+        raise Unreadable(f"it gives sizes {list(sizes)} for {len(axes)} axes")
+    factors = np.array(sizes, np.float64) / own
+    policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
+    if policy == "stretch":
+        return list(sizes), factors
+    if policy not in ("not_larger", "not_smaller"):
+        raise Unreadable(f"its keep_aspect_ratio_policy is {policy!r}, which is not known")
+    factor = factors.min() if policy == "not_larger" else factors.max()
+    return [math.floor(factor * n + 0.5) for n in own], np.full(len(axes), factor)
 
 
-def _indices(extent: int, factor: int, transform: str, rounding: str) -> NDArray:
-    """The input index that every output index reads, by the standard's equations."""
-    out = np.arange(extent * factor, dtype=np.float64)
-    if transform in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
-        x = (out + 0.5) / factor - 0.5
-    elif transform == "align_corners":
-        x = out * (extent - 1) / max(extent * factor - 1, 1)
-    elif transform == "asymmetric":
-        x = out / factor
+def _resized(node: OnnxNode, view: View, targets: dict[int, Target], convention: Convention) -> str:
+    """The layers, of which the last has the node's name."""
+    layers: list[tuple[str, Layer]] = []
+    beside = {}
+    matrices = {}
+    for axis, target in targets.items():
+        n = view.shape[axis]
+        if target.extent * n > _LARGEST:
+            raise Unreadable(f"it makes {target.extent} values of {n}, which is too large")
+        where = positions(n, target.extent, target.factor, target.region, convention)
+        matrices[axis] = weights(where, n, target.factor, convention)
+        outside = convention.transform == "tf_crop_and_resize"
+        beside[axis] = outside & ((where < 0) | (where > n - 1))
+    if convention.mode == "nearest" and not any(mask.any() for mask in beside.values()):
+        layers = _copies(view, {axis: np.argmax(m, axis=1) for axis, m in matrices.items()})
+    elif matrices:
+        axes = tuple(matrices)
+        for axis, mask in beside.items():
+            matrices[axis] = np.where(mask[:, None], 0.0, matrices[axis])
+        layers = [("interpolated", Interpolate(tuple(matrices.values()), axes))]
+        layers += _outside(view, targets, beside, convention.extrapolation)
+    if not layers:
+        return node.add(Identity(), view.name)
+    return node.chain(view.name, [*layers[:-1], ("", layers[-1][1])])
+
+
+def _copies(view: View, sources: dict[int, NDArray]) -> list[tuple[str, Layer]]:
+    """Nearest neighbours: repetition where it is that, else one choice of indices an axis."""
+    factors = [1] * len(view.shape)
+    for axis, source in sources.items():
+        n = view.shape[axis]
+        if len(source) % n or not np.array_equal(
+            source, np.arange(len(source)) // (len(source) // n)
+        ):
+            break
+        factors[axis] = len(source) // n
     else:
-        raise Unreadable(f"its coordinates are {transform!r}, which is not known", _OPTIONS)
-    rounded = {
-        "floor": np.floor(x),
-        "ceil": np.ceil(x),
-        "round_prefer_floor": np.ceil(x - 0.5),
-        "round_prefer_ceil": np.floor(x + 0.5),
-    }.get(rounding)
-    if rounded is None:
-        raise Unreadable(f"its nearest_mode is {rounding!r}, which is not known", _OPTIONS)
-    return np.clip(rounded, 0, extent - 1).astype(np.int64)
+        return [("", UpsampleNearest(tuple(factors)))] if max(factors, default=1) > 1 else []
+    return [
+        (f"axis {axis}", Take(source, axis))
+        for axis, source in sources.items()
+        if not np.array_equal(source, np.arange(view.shape[axis]))
+    ]
+
+
+def _outside(
+    view: View, targets: dict[int, Target], beside: dict[int, NDArray], value: float
+) -> list[tuple[str, Layer]]:
+    """The extrapolation value where a coordinate of some axis lies outside."""
+    if value == 0 or not any(mask.any() for mask in beside.values()):
+        return []
+    shape = [targets[axis].extent if axis in targets else n for axis, n in enumerate(view.shape)]
+    union = np.zeros(shape, bool)
+    for axis, mask in beside.items():
+        union |= mask.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return [("outside", ScaleShift(shift=np.where(union, value, 0.0)))]

@@ -1,39 +1,49 @@
-"""Parts of a signal, and zeros around it: Slice, Split and Pad."""
+"""Parts of a signal: Slice, Split, Gather, Compress, Trilu."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.layout import Layout
+from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.graph.layers import Crop, Identity, ZeroPad
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View
+from spikewright.graph.layers import Crop, Identity, Layer, Reshape, ScaleShift, Shape, Slice, Take
 
-_SAMPLES = "Only axes beside the batch can be cut or padded"
-
-
-def _normal(axis: int, rank: int) -> int:
-    if not -rank <= axis < rank:
-        raise Unreadable(f"its axis {axis} does not exist in {rank} axes")
-    return axis % rank
+_SAMPLES = "Only axes beside the batch can be cut"
 
 
-def _cropped(node: OnnxNode, crops: list[tuple[int, int]], part: str = "") -> str:
-    layer = Crop(tuple(crops)) if any(map(any, crops)) else Identity()
-    return node.add(layer, node.signal(0), part=part)
+def chosen(shape: Shape, slices: dict[int, slice]) -> Layer:
+    """The layer of Python slices of some axes: a crop where all steps are one."""
+    layer = Slice.along(shape, slices)
+    if all(step == 1 and count >= 1 for _, count, step in layer.ranges):
+        crops = tuple(
+            (start, n - start - count)
+            for n, (start, count, _) in zip(shape, layer.ranges, strict=True)
+        )
+        return Crop(crops) if any(map(any, crops)) else Identity()
+    return layer
 
 
 @reads("Slice")
-def slice_(node: OnnxNode) -> str:
-    """A contiguous range of some axes."""
+def slice_(node: OnnxNode) -> Signal:
+    """A range of some axes, with any step."""
     settings = [
         _slice_setting(node, *entry)
         for entry in zip(("starts", "ends", "axes", "steps"), range(1, 5), strict=True)
     ]
-    shape = node.shape()
-    found = {_crops(world, (n, *shape), settings) for world, n in enumerate(node.batches)}
-    if len(found) > 1:
+    whole = node.view(0)
+    parts = [_slices(world, whole, batch, settings) for world, batch in enumerate(node.batches)]
+    cut = [{axis for axis, part in slices.items() if part is not None} for slices in parts]
+    view = node.view(0, *sorted(set().union(*cut)))
+    found = [
+        {view.axis(axis): part for axis, part in slices.items() if part is not None}
+        for slices in parts
+    ]
+    layers = [_bounded(view, slices) for slices in found]
+    if any(layer != layers[0] for layer in layers):
         raise Unreadable("how it slices depends on the batch size", _SAMPLES)
-    return _cropped(node, list(found.pop()))
+    return view.signal(node.add(layers[0], view.name))
 
 
 def _slice_setting(node: OnnxNode, name: str, index: int) -> tuple[tuple[int, ...], ...] | None:
@@ -43,9 +53,10 @@ def _slice_setting(node: OnnxNode, name: str, index: int) -> tuple[tuple[int, ..
     return node.integer_worlds(index)
 
 
-def _crops(
-    world: int, full: tuple[int, ...], settings: list[tuple[tuple[int, ...], ...] | None]
-) -> tuple[tuple[int, int], ...]:
+def _slices(
+    world: int, view: View, batch: int, settings: list[tuple[tuple[int, ...], ...] | None]
+) -> dict[int, slice | None]:
+    """A slice for each full axis that is cut, None for one that stays whole."""
     starts, ends, axes, steps = (None if s is None else s[world] for s in settings)
     if starts is None or ends is None:
         raise Unreadable("its starts or ends are missing")
@@ -53,77 +64,95 @@ def _crops(
     steps = (1,) * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise Unreadable(f"starts {starts}, ends {ends}, axes {axes}, steps {steps} do not match")
-    crops = [(0, 0)] * len(full)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        axis = _normal(axis, len(full))
-        if step != 1:
-            raise Unreadable(f"its step along axis {axis} is {step}; only step 1 can be read")
-        if axis == 0 and end != full[0] and end < 2**31 - 1:
-            raise Unreadable(f"it selects samples {start} to {end} of the batch", _SAMPLES)
-        first, last, _ = slice(start, end).indices(full[axis])
-        crops[axis] = (first, full[axis] - last)
-    if crops[0] != (0, 0):
-        raise Unreadable(f"it selects samples {crops[0]} away from the batch", _SAMPLES)
-    return tuple(crops[1:])
+    full = view.full(batch)
+    found: dict[int, slice | None] = {}
+    for start, end, given, step in zip(starts, ends, axes, steps, strict=True):
+        axis = view.full_axis(given)
+        if step == 0:
+            raise Unreadable(f"its step along axis {axis} is 0")
+        part = slice(start, end, step)  # bounds beyond the ends mean what they do in Python
+        whole = range(*part.indices(full[axis])) == range(full[axis])
+        if view.is_batch(axis) and whole and end != full[axis] and end < 2**31 - 1:
+            whole = False  # a batch of this size would stay whole, a larger one not
+        found[axis] = None if whole else part
+    return found
+
+
+def _bounded(view: View, slices: dict[int, slice]) -> Layer:
+    """The layer, which must leave something of every axis."""
+    for axis, part in slices.items():
+        if not range(*part.indices(view.shape[axis])):
+            raise Unreadable(f"its range {part} does not leave something of {view.shape[axis]}")
+    return chosen(view.shape, slices)
 
 
 @reads("Split")
-def split(node: OnnxNode) -> list[str]:
-    """Consecutive ranges of one axis, one an output."""
-    shape = node.shape()
-    axis = _normal(int(node.attributes.get("axis", 0)), len(shape) + 1) - 1
-    if axis < 0:
-        raise Unreadable("it splits the batch, along axis 0", _SAMPLES)
-    extent, count = shape[axis], node.output_count
+def split(node: OnnxNode) -> list[Signal | Constant]:
+    """Consecutive ranges of one axis, one an output; an empty one is a constant."""
+    full = int(node.attributes.get("axis", 0))
+    view = node.view(0, full)
+    axis = view.axis(full)
+    extent, count = view.shape[axis], node.output_count
     sizes = node.integers("split", 1)
     if sizes is None:
         largest = -(-extent // count)
         sizes = (*(largest,) * (count - 1), extent - largest * (count - 1))
-    if len(sizes) != count or sum(sizes) != extent or min(sizes) < 1:
+    if len(sizes) != count or sum(sizes) != extent or min(sizes) < 0:
         raise Unreadable(f"it splits an axis of {extent} into {sizes} for {count} outputs")
-    names, start = [], 0
+    results: list[Signal | Constant] = []
+    start = 0
     for index, size in enumerate(sizes):
-        crops = [(0, 0)] * len(shape)
-        crops[axis] = (start, extent - start - size)
-        names.append(_cropped(node, crops, part=str(index) if index else ""))
+        if size == 0:
+            shape = (*view.shape[:axis], 0, *view.shape[axis + 1 :])
+            empty = (np.zeros(view.layout.full(shape, batch)) for batch in node.batches)
+            results.append(Constant(tuple(empty)))
+            continue
+        layer = chosen(view.shape, {axis: slice(start, start + size)})
+        part = str(index) if index else ""
+        results.append(view.signal(node.add(layer, view.name, part=part)))
         start += size
-    return names
+    return results
 
 
-@reads("Pad")
-def pad(node: OnnxNode) -> str:
-    """Zeros around a signal; negative counts remove values."""
-    mode = node.attributes.get("mode", "constant")
-    if mode != "constant":
-        raise Unreadable(f"its mode is {mode!r}; only zeros can be read", "Pad with zeros")
-    value = node.setting("value", 2)
-    if value is not None and np.any(np.asarray(value) != 0):
-        raise Unreadable(
-            f"it pads with {np.ravel(value)[0]}; only zeros can be read", "Pad with zeros"
-        )
-    before, after = _pad_counts(node)
-    if before[0] or after[0]:
-        raise Unreadable("it pads the batch axis", _SAMPLES)
-    pairs = list(zip(before[1:], after[1:], strict=True))
-    kept = node.signal(0)
-    if any(min(pair) < 0 for pair in pairs):
-        kept = node.add(
-            Crop(tuple((max(-b, 0), max(-a, 0)) for b, a in pairs)), kept, part="cropped"
-        )
-    if not any(map(any, pairs)):
-        return node.add(Identity(), kept)
-    return node.add(ZeroPad(tuple((max(b, 0), max(a, 0)) for b, a in pairs)), kept)
+@reads("Gather")
+def gather(node: OnnxNode) -> Signal:
+    """Entries of an axis by constant indices, whose axes take that one's place."""
+    indices = node.constant(1)
+    if indices is None:
+        raise Unreadable("its indices are missing")
+    if not np.issubdtype(indices.dtype, np.integer):
+        raise Unreadable(f"its input 1 holds {indices.dtype} values, not integers")
+    full = int(node.attributes.get("axis", 0))
+    view = node.view(0, full)
+    layout, axis = view.layout, view.full_axis(full)
+    if layout.axis is not None and layout.axis > axis:
+        layout = Layout(layout.axis + indices.ndim - 1, layout.outer, layout.shared)
+    return Signal(node.add(Take(indices.astype(np.int64), view.axis(full)), view.name), layout)
 
 
-def _pad_counts(node: OnnxNode) -> tuple[list[int], list[int]]:
-    """Counts before and after every axis, the batch included."""
-    counts = node.integers("pads", 1)
-    rank = len(node.shape()) + 1
-    axes = node.integers("axes", 3)
-    axes = tuple(range(rank)) if axes is None else tuple(_normal(axis, rank) for axis in axes)
-    if counts is None or len(counts) != 2 * len(axes):
-        raise Unreadable(f"its pads {counts} are not one pair for each of the axes {axes}")
-    before, after = [0] * rank, [0] * rank
-    for position, axis in enumerate(axes):
-        before[axis], after[axis] = counts[position], counts[position + len(axes)]
-    return before, after
+@reads("Compress")
+def compress(node: OnnxNode) -> Signal:
+    """Entries of an axis, or of all values, where a constant condition holds."""
+    condition = node.constant(1)
+    if condition is None:
+        raise Unreadable("its condition is missing")
+    (indices,) = np.nonzero(np.ravel(condition))
+    if "axis" not in node.attributes:
+        view = node.view(0, *node.view(0).every_axis())
+        flat = node.add(Reshape((int(np.prod(view.shape)),)), view.name, part="flat")
+        return Signal(node.add(Take(indices, 0), flat), view.layout)
+    full = int(node.attributes["axis"])
+    view = node.view(0, full)
+    return view.signal(node.add(Take(indices, view.axis(full)), view.name))
+
+
+@reads("Trilu")
+def triangle(node: OnnxNode) -> Signal:
+    """The upper or lower triangle of matrices; zeros elsewhere."""
+    diagonal = node.integers("k", 1) or (0,)
+    view = node.view(0, -1, -2)
+    rows, columns = view.shape[-2:]
+    ones = np.ones((rows, columns))
+    upper = bool(node.attributes.get("upper", 1))
+    mask = (np.triu if upper else np.tril)(ones, int(diagonal[0]))
+    return view.signal(node.add(ScaleShift(mask), view.name))

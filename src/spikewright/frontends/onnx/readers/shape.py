@@ -1,4 +1,4 @@
-"""Reshape and its kin, Transpose, Concat, and what changes nothing."""
+"""Reshape and its kin, Transpose, DepthToSpace, and what changes nothing."""
 
 from __future__ import annotations
 
@@ -9,36 +9,43 @@ import numpy as np
 
 from spikewright._optional import require
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.layout import Layout, find_layout
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.registry import reads
-from spikewright.graph.layers import Concatenate, Identity, Permute, Reshape, Shape
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
+from spikewright.graph.layers import Identity, Permute, Reshape, Shape
 
-_KEEP_BATCH = (
-    "Keep the batch as axis 0: export with a dynamic batch, or with its size fixed and the same "
-    "everywhere"
-)
+_KEEP_BATCH = "Reshape and transpose so that the samples of a batch stay on one axis"
 
 
-def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> str:
-    """A reshape that must leave the batch axis alone.
+def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> Signal:
+    """A reshape that leaves the samples of a batch apart.
 
     `rule(full shape, world)` is the full output shape; it is asked for every batch size tried.
     """
-    shape = node.shape()
-    results = [(n, tuple(rule((n, *shape), world))) for world, n in enumerate(node.batches)]
-    kept = {full[1:] for n, full in results if full[:1] == (n,)}
-    if len(kept) != 1 or any(full[:1] != (n,) for n, full in results):
-        n, full = results[0]
-        raise Unreadable(
-            f"it turns shape {(n, *shape)}, for a batch of {n}, into {full}: axis 0 is no longer "
-            "the batch",
-            _KEEP_BATCH,
-        )
-    return node.add(Reshape(kept.pop()), node.signal(0))
+    view = node.view(0)
+    before = view.layout.before(view.shape)
+    found: set[tuple[Layout, Shape] | None] = set()
+    for world, batch in enumerate(node.batches):
+        full = view.full(batch)
+        made = tuple(rule(full, world))
+        place = find_layout(made, before, batch)
+        if place is None:
+            raise Unreadable(
+                f"it turns shape {full}, for a batch of {batch}, into {made}: axis 0 is no longer "
+                "the batch, nor is another",
+                _KEEP_BATCH,
+            )
+        found.add(place)
+    if len(found) != 1:
+        raise Unreadable(f"what it makes of shape {view.full(2)} depends on the batch size")
+    ((layout, shape),) = found  # type: ignore[misc]
+    return Signal(node.add(Reshape(shape), view.name), layout)
 
 
 @reads("Reshape")
-def reshape(node: OnnxNode) -> str:
+def reshape(node: OnnxNode) -> Signal:
     """Reshape to a constant shape, or to one computed from shapes."""
     targets = node.integer_worlds(1)
     if targets is None:
@@ -68,7 +75,7 @@ def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
 
 
 @reads("Flatten")
-def flatten(node: OnnxNode) -> str:
+def flatten(node: OnnxNode) -> Signal:
     """Two axes: those before `axis`, and the rest."""
     axis = int(node.attributes.get("axis", 1))
 
@@ -79,7 +86,7 @@ def flatten(node: OnnxNode) -> str:
 
 
 @reads("Squeeze")
-def squeeze(node: OnnxNode) -> str:
+def squeeze(node: OnnxNode) -> Signal:
     """Drop axes of extent one."""
     given = node.integers("axes", 1)
     if given is None and len(node.batches) > 1:
@@ -99,7 +106,7 @@ def squeeze(node: OnnxNode) -> str:
 
 
 @reads("Unsqueeze")
-def unsqueeze(node: OnnxNode) -> str:
+def unsqueeze(node: OnnxNode) -> Signal:
     """Insert axes of extent one."""
     given = node.integers("axes", 1)
     if given is None:
@@ -123,50 +130,93 @@ def _normal(axis: int, rank: int) -> int:
 
 
 @reads("Transpose")
-def transpose(node: OnnxNode) -> str:
-    """Axes in another order, the batch first."""
-    rank = len(node.shape()) + 1
-    order = node.integers("perm") or tuple(range(rank))[::-1]
-    if sorted(order) != list(range(rank)):
-        raise Unreadable(f"perm is {order}, no permutation of {rank} axes")
-    if order[0] != 0:
-        raise Unreadable(f"perm is {order}: it moves the batch axis", _KEEP_BATCH)
-    return node.add(Permute(tuple(axis - 1 for axis in order[1:])), node.signal(0))
+def transpose(node: OnnxNode) -> Signal:
+    """Axes in another order, the batch among them."""
+    view = node.view(0)
+    order = node.integers("perm") or view.every_axis()[::-1]
+    if sorted(order) != list(view.every_axis()):
+        raise Unreadable(f"perm is {order}, no permutation of {view.rank} axes")
+    moved = [view.layout.sample_axis(axis) for axis in order]
+    axes = tuple(axis for axis in moved if axis is not None)
+    layout = view.layout
+    if layout.axis is not None:
+        layout = Layout(order.index(layout.axis), layout.outer, layout.shared)
+    return Signal(node.add(Permute(axes), view.name), layout)
 
 
-@reads("Concat")
-def concat(node: OnnxNode) -> str:
-    """Signals side by side along an axis beside the batch."""
-    names = [node.signal(index) for index in range(len(node.inputs))]
-    axis = _normal(int(node.attributes["axis"]), len(node.shape()) + 1)
-    if axis == 0:
-        raise Unreadable("it joins batches, along axis 0", _KEEP_BATCH)
-    return node.add(Concatenate(axis - 1), *names)
+@reads("DepthToSpace", "SpaceToDepth")
+def depth_and_space(node: OnnxNode) -> str:
+    """Blocks of channels laid out over space, or the other way round."""
+    block = int(node.attributes["blocksize"])
+    shape = node.shape()
+    if len(shape) != 3:
+        raise Unreadable(f"its input has {len(shape) + 1} axes, 4 are expected")
+    channels, height, width = shape
+    if node.kind == "SpaceToDepth":
+        if block < 1 or height % block or width % block:
+            raise Unreadable(f"blocks of {block} do not divide an image of {height} x {width}")
+        split = (channels, height // block, block, width // block, block)
+        depth_last = node.attributes.get("mode", "DCR") == "DCR"
+        axes = (2, 4, 0, 1, 3) if depth_last else (0, 2, 4, 1, 3)
+        made = (channels * block**2, height // block, width // block)
+    else:
+        if block < 1 or channels % block**2:
+            raise Unreadable(f"{channels} channels do not divide into blocks of {block} x {block}")
+        inner = channels // block**2
+        depth_first = node.attributes.get("mode", "DCR") == "DCR"
+        lead = (block, block, inner) if depth_first else (inner, block, block)
+        split = (*lead, height, width)
+        axes = (2, 3, 0, 4, 1) if depth_first else (0, 3, 1, 4, 2)
+        made = (inner, height * block, width * block)
+    steps = [("split", Reshape(split)), ("turned", Permute(axes)), ("", Reshape(made))]
+    return node.chain(node.signal(0), steps)
 
 
 @reads("Identity")
-def identity(node: OnnxNode) -> str:
+def identity(node: OnnxNode) -> Signal:
     """The same value."""
-    return node.add(Identity(), node.signal(0))
+    return elementwise(node, Identity())
 
 
 @reads("Dropout")
-def dropout(node: OnnxNode) -> str:
+def dropout(node: OnnxNode) -> Signal:
     """Nothing, at inference."""
     training = node.constant(2)
     if training is not None and bool(np.ravel(training)[0]):
         raise Unreadable("it is in training mode", "Export the model for inference")
-    return node.add(Identity(), node.signal(0))
+    return elementwise(node, Identity())
 
 
 @reads("Cast")
-def cast(node: OnnxNode) -> str:
+def cast(node: OnnxNode) -> Signal:
     """Nothing, between floating-point types."""
+    if not node.is_constant(0):
+        node.view(0)  # raises where a refusal explains the input already
+    _require_floating(node, int(node.attributes["to"]))
+    return elementwise(node, Identity())
+
+
+@reads("CastLike")
+def cast_like(node: OnnxNode) -> Signal | Constant:
+    """The same, to the type of another value; signals are floating-point."""
+    worlds = None
+    if node.is_constant(1):
+        worlds = node.worlds(1)
+    else:
+        node.view(1)  # raises where it was refused
+    if worlds is not None:
+        to_tensor_type = require("onnx").helper.np_dtype_to_tensor_dtype
+        _require_floating(node, int(to_tensor_type(worlds[0].dtype)))
+    if node.is_constant(0):
+        values = node.worlds(0) or ()
+        return Constant(tuple(value.astype(np.float32) for value in values))
+    return elementwise(node, Identity())
+
+
+def _require_floating(node: OnnxNode, target: int) -> None:
     types = require("onnx").TensorProto
-    target = node.attributes["to"]
     if target not in (types.FLOAT, types.DOUBLE):
         raise Unreadable(
             f"it rounds to {type_name(target)}; values here are real numbers",
             "Remove the rounding",
         )
-    return node.add(Identity(), node.signal(0))

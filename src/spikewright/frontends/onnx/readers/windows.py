@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spikewright._windows import Pairs, Windows
-from spikewright.frontends.onnx.node import OnnxNode, Unreadable
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.values import Unreadable
 
 
 def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> Windows:
@@ -17,14 +18,14 @@ def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> W
     rank = len(spatial)
     if not 1 <= rank <= 3 or len(size) != rank:
         raise Unreadable(f"a window {tuple(size)} over {rank} spatial axes; 1 to 3 can be read")
-    stride = _positive(node, "strides", rank)
-    dilation = _positive(node, "dilations", rank)
+    stride = positive(node, "strides", rank)
+    dilation = positive(node, "dilations", rank)
     automatic = node.attributes.get("auto_pad", "NOTSET")
     if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
         raise Unreadable(f"auto_pad is {automatic!r}, which the standard does not know")
     padding: Pairs = ((0, 0),) * rank
     if automatic == "NOTSET":
-        padding = _explicit(node, rank)
+        padding = explicit_pads(node, rank)
     elif automatic != "VALID":
         padding = tuple(
             _same(extent, d * (n - 1) + 1, s, automatic == "SAME_LOWER")
@@ -35,14 +36,16 @@ def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> W
     return Windows(tuple(size), stride, padding, dilation, ceil_mode)
 
 
-def _positive(node: OnnxNode, name: str, rank: int) -> tuple[int, ...]:
+def positive(node: OnnxNode, name: str, rank: int) -> tuple[int, ...]:
+    """An attribute of one positive number for each spatial axis, ones where it is not given."""
     values = node.integers(name) or (1,) * rank
     if len(values) != rank or min(values) < 1:
         raise Unreadable(f"{name} is {values}, it must hold {rank} positive numbers")
     return values
 
 
-def _explicit(node: OnnxNode, rank: int) -> Pairs:
+def explicit_pads(node: OnnxNode, rank: int) -> Pairs:
+    """The padding that the node states, zero where it states none."""
     pads = node.integers("pads") or (0,) * (2 * rank)
     if len(pads) != 2 * rank:
         raise Unreadable(f"pads is {pads}, it must hold {2 * rank} numbers")

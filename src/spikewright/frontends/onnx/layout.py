@@ -1,0 +1,106 @@
+"""Where the samples of a batch lie in an ONNX value.
+
+A graph leaves the batch out; an ONNX operator counts axes with it. Exporters move it about: a
+transformer that works sequence-first has it on axis 1, attention merges it with the heads, a dense
+layer over tokens with the sequence. So every signal carries a `Layout`, and readers count axes
+through it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.graph.layers import Shape
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The batch is on full axis `axis`, or on none where the file fixes its size to one.
+
+    In row-major order `outer` values of a sample come before the batch within that axis. Where the
+    axis is `shared` it holds values of the sample beside the batch, and is an axis of the sample's
+    shape; else it is the batch alone, and left out there.
+    """
+
+    axis: int | None = 0
+    outer: int = 1
+    shared: bool = False
+
+    def rank(self, sample: Shape) -> int:
+        """Number of full axes of a value whose samples have this shape."""
+        return len(sample) + (self.axis is not None and not self.shared)
+
+    def full(self, sample: Shape, batch: int) -> Shape:
+        """The full shape of a batch."""
+        if self.axis is None:
+            return sample
+        if self.shared:
+            return (*sample[: self.axis], sample[self.axis] * batch, *sample[self.axis + 1 :])
+        return (*sample[: self.axis], batch, *sample[self.axis :])
+
+    def before(self, sample: Shape) -> int:
+        """How many values of a sample come before the batch, in row-major order."""
+        return math.prod(sample[: self.axis or 0]) * self.outer
+
+    def sample_axis(self, axis: int) -> int | None:
+        """The axis of the sample that a full axis is, counted from the front; None: the batch."""
+        if self.axis is None or axis < self.axis or (self.shared and axis > self.axis):
+            return axis
+        return None if axis == self.axis else axis - 1
+
+    def from_end(self, sample: Shape) -> tuple[int | None, int, bool]:
+        """The layout with its axis counted from the end, as broadcasting aligns axes."""
+        axis = None if self.axis is None else self.axis - self.rank(sample)
+        return axis, self.outer, self.shared
+
+    def without(self, axes: Sequence[int]) -> Layout:
+        """The layout after other full axes have vanished."""
+        if self.axis is None:
+            return self
+        gone = sum(axis < self.axis for axis in set(axes))
+        return Layout(self.axis - gone, self.outer, self.shared)
+
+    def samples_first(self, value: NDArray, batch: int) -> NDArray:
+        """A full value as `(batch, *sample)`."""
+        if self.axis is None:
+            return value[None]
+        if not self.shared:
+            return np.moveaxis(value, self.axis, 0)
+        inner = value.shape[self.axis] // (self.outer * batch)
+        before, after = value.shape[: self.axis], value.shape[self.axis + 1 :]
+        split = value.reshape(*before, self.outer, batch, inner, *after)
+        moved = np.moveaxis(split, self.axis + 1, 0)
+        return moved.reshape(batch, *before, self.outer * inner, *after)
+
+
+BATCH_FIRST = Layout()
+"""The batch alone on axis 0: what every input has, and what most operators demand."""
+
+UNBATCHED = Layout(None)
+"""One sample without a batch axis, in a file that fixes the batch size to one."""
+
+
+def find_layout(full: Shape, before: int, batch: int) -> tuple[Layout, Shape] | None:
+    """Layout and sample shape of a full shape with `before` values of a sample before the batch.
+
+    None where the batch does not lie within one axis, so that values of samples are mixed.
+    """
+    if batch == 1:
+        return (BATCH_FIRST, full[1:]) if full[:1] == (1,) else (UNBATCHED, full)
+    passed = 1
+    for axis, extent in enumerate(full):
+        if before < passed * extent:
+            outer = before // passed
+            if before % passed or extent % (outer * batch):
+                return None
+            rest, own = (full[:axis], full[axis + 1 :]), extent // batch
+            if own == 1:
+                return Layout(axis), (*rest[0], *rest[1])
+            return Layout(axis, outer, True), (*rest[0], own, *rest[1])
+        passed *= extent
+    return None

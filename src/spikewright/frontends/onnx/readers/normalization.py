@@ -1,0 +1,172 @@
+"""Normalisation by stored statistics, and by those of each sample."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.values import Signal, Unreadable, View
+from spikewright.graph.layers import (
+    Activation,
+    BatchNormalization,
+    Divide,
+    GroupNormalization,
+    Interpolate,
+    LayerNormalization,
+    Multiply,
+    Reshape,
+    RMSNormalization,
+    ScaleShift,
+    Sum,
+    UnitNormalization,
+)
+
+
+@reads("BatchNormalization")
+def batch_normalization(node: OnnxNode) -> str:
+    """Normalisation of axis 1 by constants, at inference."""
+    if node.attributes.get("training_mode", 0):
+        raise Unreadable("it is in training mode", "Export the model for inference")
+    if node.opset < 14 and node.output_count > 1:
+        raise Unreadable(
+            "it has outputs for running statistics, so it is in training mode",
+            "Export the model for inference",
+        )
+    if not node.attributes.get("spatial", 1) and len(node.shape()) > 1:
+        raise Unreadable(
+            "spatial is 0: each value of a channel has statistics of its own",
+            "Export with operator set 9 or newer",
+        )
+    gamma, beta, mean, variance = (node.parameter(index) for index in range(1, 5))
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    return node.add(
+        BatchNormalization(gamma, beta, mean, variance, epsilon, axis=0), node.signal(0)
+    )
+
+
+@reads("InstanceNormalization")
+def instance_normalization(node: OnnxNode) -> str:
+    """Each channel normalised over its spatial axes."""
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    layer = GroupNormalization(node.shape()[0], 0, epsilon, node.parameter(1), node.parameter(2))
+    return node.add(layer, node.signal(0))
+
+
+@reads("GroupNormalization")
+def group_normalization(node: OnnxNode) -> str:
+    """Runs of channels normalised, each channel with a scale and a bias (operator set 21)."""
+    groups, epsilon = (
+        int(node.attributes["num_groups"]),
+        float(node.attributes.get("epsilon", 1e-5)),
+    )
+    layer = GroupNormalization(groups, 0, epsilon, node.parameter(1), node.parameter(2))
+    return node.add(layer, node.signal(0))
+
+
+def _from_axis(node: OnnxNode, default: int) -> tuple[View, tuple[int, ...]]:
+    """The input, and its sample's axes from the attribute `axis` on."""
+    rank = node.view(0).rank
+    first = int(node.attributes.get("axis", default))
+    if not -rank <= first < rank:
+        raise Unreadable(f"its axis {first} does not exist in {rank} axes")
+    full = tuple(range(first % rank, rank))
+    view = node.view(0, *full)
+    return view, view.axes(full)
+
+
+def _affine(node: OnnxNode, view: View, index: int) -> NDArray | None:
+    """Scale or shift, a constant that broadcasts to the input."""
+    return node.per_sample(index, view.rank, view.layout) if node.has(index) else None
+
+
+@reads("LayerNormalization")
+def layer_normalization(node: OnnxNode) -> Signal:
+    """Normalisation over all axes from `axis` on."""
+    view, axes = _from_axis(node, -1)
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    layer = LayerNormalization(axes, epsilon, _affine(node, view, 1), _affine(node, view, 2))
+    return view.signal(node.add(layer, view.name))
+
+
+@reads("RMSNormalization")
+def rms_normalization(node: OnnxNode) -> Signal:
+    """Division by the root mean square over all axes from `axis` on."""
+    view, axes = _from_axis(node, -1)
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    layer = RMSNormalization(axes, epsilon, _affine(node, view, 1))
+    return view.signal(node.add(layer, view.name))
+
+
+@reads("MeanVarianceNormalization")
+def mean_variance_normalization(node: OnnxNode) -> Signal:
+    """`(x - mean) / (deviation + 1e-9)` over axes, which must not hold the batch."""
+    axes = node.integers("axes") or (0, 2, 3)
+    view = node.view(0, *axes)
+    # sqrt(variance + 1e-18) is what deviation + 1e-9 amounts to at zero, and both vanish elsewhere
+    layer = LayerNormalization(view.axes(axes), 1e-18)
+    return view.signal(node.add(layer, view.name))
+
+
+@reads("LpNormalization")
+def lp_normalization(node: OnnxNode) -> Signal:
+    """Division by the sum of magnitudes (p = 1) or the Euclidean length (p = 2) along an axis."""
+    full = int(node.attributes.get("axis", -1))
+    view, p = node.view(0, full), int(node.attributes.get("p", 2))
+    axis = view.axis(full)
+    if p == 2:
+        return view.signal(node.add(UnitNormalization((axis,)), view.name))
+    if p != 1:
+        raise Unreadable(f"its p is {p}; 1 and 2 can be read")
+    magnitude = node.add(Activation("abs"), view.name, part="magnitude")
+    length = node.add(Sum((axis,), keepdims=True), magnitude, part="length")
+    return view.signal(node.add(Divide(), view.name, length))
+
+
+@reads("LRN")
+def local_response_normalization(node: OnnxNode) -> str:
+    """`x / (bias + alpha / size sum x^2)^beta`, the sum over `size` neighbouring channels."""
+    size = int(node.attributes["size"])
+    alpha = float(node.attributes.get("alpha", 1e-4))
+    beta = float(node.attributes.get("beta", 0.75))
+    bias = float(node.attributes.get("bias", 1.0))
+    channels = np.arange(node.shape()[0])
+    offset = channels[None] - channels[:, None]
+    band = (offset >= -((size - 1) // 2)) & (offset <= math.ceil((size - 1) / 2))
+    x = node.signal(0)
+    divisor = node.chain(
+        x,
+        [
+            ("squares", Activation("square")),
+            ("neighbours", Interpolate((band.astype(np.float64),), (0,))),
+            ("base", ScaleShift(np.array(alpha / size), np.array(bias))),
+            ("factor", Activation("power", {"exponent": -beta})),
+        ],
+    )
+    return node.add(Multiply(), x, divisor)
+
+
+@reads("Softmax", "LogSoftmax")
+def softmax(node: OnnxNode) -> Signal:
+    """Normalised exponentials over one axis, or their logarithms.
+
+    Before operator set 13 they run over all axes from `axis` on together.
+    """
+    function = "softmax" if node.kind == "Softmax" else "log_softmax"
+    if node.opset >= 13:
+        full = int(node.attributes.get("axis", -1))
+        view = node.view(0, full)
+        return view.signal(node.add(Activation(function, {"axis": view.axis(full)}), view.name))
+    view, axes = _from_axis(node, 1)
+    wide = [axis for axis in axes if view.shape[axis] > 1]
+    if len(wide) <= 1:
+        axis = wide[0] if wide else axes[0]
+        return view.signal(node.add(Activation(function, {"axis": axis}), view.name))
+    flat = (*view.shape[: axes[0]], math.prod(view.shape[axis] for axis in axes))
+    name = node.chain(
+        view.name, [("flat", Reshape(flat)), (function, Activation(function, {"axis": -1}))]
+    )
+    return view.signal(node.add(Reshape(view.shape), name))

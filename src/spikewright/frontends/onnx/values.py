@@ -1,0 +1,145 @@
+"""What an ONNX value is while a model is read: a signal, a constant, or missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
+from spikewright.graph.layers import Shape
+
+
+class Unreadable(Exception):
+    """Raised by a reader: why this node cannot be read, and what the user can do about it."""
+
+    def __init__(self, reason: str, options: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.options = options
+
+
+class Blocked(Exception):
+    """The node depends on something that was refused already: there is nothing to add to that."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A value that depends on the data: the graph node of this name.
+
+    `layout` says where its ONNX value has the batch. One that is not `comparable` differs from the
+    ONNX value by design: an infinity that a mask adds is a large finite number here.
+    """
+
+    name: str
+    layout: Layout = BATCH_FIRST
+    comparable: bool = True
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value that does not depend on the data; one array for each batch size tried.
+
+    Where the arrays are one object the value does not depend on the batch size either.
+    """
+
+    worlds: tuple[NDArray, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A value that no graph node holds; `why` is empty where a refusal has said it already."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Above(Missing):
+    """The truth values of `signal > threshold`, which only exported activations can use."""
+
+    signal: str = ""
+    threshold: float = 0.0
+
+
+Value = Signal | Constant | Missing
+
+
+@dataclass(frozen=True)
+class View:
+    """A signal as a reader sees it: graph node, shape of a sample, and where the batch is."""
+
+    name: str
+    shape: Shape
+    layout: Layout
+
+    @property
+    def rank(self) -> int:
+        """Number of axes with the batch, as ONNX counts them."""
+        return self.layout.rank(self.shape)
+
+    def full(self, batch: int) -> Shape:
+        """The shape with the batch, as ONNX has it."""
+        return self.layout.full(self.shape, batch)
+
+    def is_batch(self, axis: int) -> bool:
+        """Whether a full axis holds the batch, alone or with values of the sample."""
+        return self.layout.axis is not None and axis % max(self.rank, 1) == self.layout.axis
+
+    def full_axis(self, axis: int) -> int:
+        """A full axis counted from the front; raises `Unreadable` where there is none."""
+        if not -self.rank <= axis < self.rank:
+            raise Unreadable(f"its axis {axis} does not exist in {self.rank} axes")
+        return axis % self.rank
+
+    def axis(self, axis: int) -> int:
+        """The sample's axis that a full axis is; raises `Unreadable` for the batch's."""
+        full = self.full_axis(axis)
+        found = self.layout.sample_axis(full)
+        if found is None or self.is_batch(full):
+            raise Unreadable(
+                f"its axis {axis} is the batch: samples would influence each other",
+                "Only the other axes can be read",
+            )
+        return found
+
+    def axes(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+        """The same for several axes, in order, each once."""
+        return tuple(sorted({self.axis(axis) for axis in axes}))
+
+    def every_axis(self) -> tuple[int, ...]:
+        """All full axes."""
+        return tuple(range(self.rank))
+
+    def signal(self, name: str, comparable: bool = True) -> Signal:
+        """A result with the batch where it is here."""
+        return Signal(name, self.layout, comparable)
+
+
+def same(a: NDArray, b: NDArray) -> bool:
+    """Whether two arrays hold the same values, NaN included: those are reported with the graph."""
+    if a is b:
+        return True
+    floating = np.issubdtype(a.dtype, np.inexact)
+    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=floating))
+
+
+def without_batch(value: NDArray, rank: int, batch: int, layout: Layout) -> NDArray:
+    """A constant that broadcasts against a value of full `rank`, as each sample sees it."""
+    if layout.axis is None:
+        return value
+    axis = value.ndim - (rank - layout.axis)
+    if axis < 0:
+        return value
+    extent = value.shape[axis]
+    if layout.shared and extent == 1:
+        return value
+    fits = extent % (layout.outer * batch) == 0 if layout.shared else extent in (1, batch)
+    if not fits:
+        raise Unreadable(f"a constant of shape {value.shape} fits only one size of the batch")
+    found = Layout(axis, layout.outer, layout.shared).samples_first(value, batch)
+    if not all(same(row, found[0]) for row in found[1:]):
+        raise Unreadable(
+            f"a constant of shape {value.shape} holds different values for the samples of a batch"
+        )
+    return found[0]
