@@ -48,7 +48,8 @@ def assert_close(found: Any, wanted: Any, what: str = "") -> None:
 
 def call(model: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     """The outputs of a whole model, by Keras's own call of it."""
-    result = model(list(inputs.values()) if len(inputs) > 1 else next(iter(inputs.values())))
+    given = list(inputs.values()) if len(inputs) > 1 else next(iter(inputs.values()))
+    result = model(given, training=False)
     outputs = result if isinstance(result, list | tuple) else [result]
     return [keras.ops.convert_to_numpy(value) for value in outputs]
 

@@ -230,7 +230,7 @@ def test_open_extents_come_from_the_example() -> None:
 def test_open_extents_without_an_example_are_refused() -> None:
     """The refusal names the input and what to do, and other refusals are listed with it."""
     x = keras.Input((None, 2), name="x")
-    y = L.Activation("gelu", name="odd")(L.Conv1D(3, 3, padding="same", name="conv")(x))
+    y = L.Activation("sparsemax", name="odd")(L.Conv1D(3, 3, padding="same", name="conv")(x))
     with pytest.raises(UnsupportedLayerError) as info:
         read(keras.Model(x, y))
     assert [refusal.layer for refusal in info.value.refusals] == ["x", "odd"]

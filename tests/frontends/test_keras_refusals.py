@@ -22,41 +22,100 @@ def refusals_of(model: Any) -> dict[str, Any]:
     return {refusal.layer: refusal for refusal in info.value.refusals}
 
 
+def masked(x: Any) -> Any:
+    """Attention with a mask that depends on the data."""
+    return L.MultiHeadAttention(2, 2, name="odd")(x, x, attention_mask=x > 0)
+
+
+ONES = np.ones((2, 3), np.float32)
 REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (L.LSTM(2, name="odd"), "LSTM", (3, 2), "state"),
     (L.GRU(2, name="odd"), "GRU", (3, 2), "state"),
     (L.Bidirectional(L.LSTM(2), name="odd"), "Bidirectional", (3, 2), "state"),
     (L.Lambda(lambda x: x * 2, name="odd"), "Lambda", (3,), "Python code"),
-    (L.LayerNormalization(name="odd"), "LayerNormalization", (3,), "statistics of its input"),
-    (L.Conv2DTranspose(2, 3, name="odd"), "Conv2DTranspose", (4, 4, 1), "transposed"),
-    (L.PReLU(name="odd"), "PReLU", (3,), "no reader"),
-    (L.Embedding(5, 2, name="odd"), "Embedding", (3,), "no reader"),
-    (L.Masking(name="odd"), "Masking", (3, 2), "no reader"),
-    (L.TimeDistributed(L.Dense(2), name="odd"), "TimeDistributed", (3, 2), "no reader"),
-    (L.Activation("gelu", name="odd"), "Activation", (3,), "activation 'gelu' is unknown"),
-    (L.Dense(2, activation="elu", name="odd"), "Dense", (3,), "activation 'elu' is unknown"),
+    (L.Embedding(5, 2, name="odd"), "Embedding", (3,), "looks something up"),
+    (L.CategoryEncoding(5, name="odd"), "CategoryEncoding", (3,), "looks something up"),
+    (L.Masking(name="odd"), "Masking", (3, 2), "masks steps"),
+    (L.CenterCrop(2, 2, name="odd"), "CenterCrop", (4, 4, 1), "crops or resizes"),
+    (L.Resizing(2, 2, crop_to_aspect_ratio=True, name="odd"), "Resizing", (4, 3, 1), "aspect"),
+    (L.AdaptiveMaxPooling1D(2, name="odd"), "AdaptiveMaxPooling1D", (5, 1), "differ in size"),
+    (L.TimeDistributed(L.LSTM(2), name="odd"), "TimeDistributed", (2, 3, 2), "state"),
+    (L.TimeDistributed(L.Lambda(abs), name="odd"), "TimeDistributed", (3, 2), "Python code"),
+    (L.Activation("sparsemax", name="odd"), "Activation", (3,), "activation 'sparsemax' is unk"),
+    (L.Activation("glu", name="odd"), "Activation", (4,), "'glu' halves an axis"),
+    (L.Activation(keras.activations.threshold, name="odd"), "Activation", (3,), "needs a value"),
     (L.Dense(2, activation=np.tanh, name="odd"), "Dense", (3,), "activation 'tanh' is unknown"),
     (L.Conv1D(2, 2, activation=lambda x: x, name="odd"), "Conv1D", (3, 1), "'<lambda>' is unknown"),
-    (L.ReLU(max_value=3.0, threshold=1.0, name="odd"), "ReLU", (3,), "max_value=3.0"),
-    (L.ReLU(threshold=1.0, name="odd"), "ReLU", (3,), "threshold=1.0"),
-    (L.ReLU(max_value=6.0, negative_slope=0.1, name="odd"), "ReLU", (3,), "negative_slope=0.1"),
-    (L.Softmax(axis=(1, 2), name="odd"), "Softmax", (3, 2), "axes"),
-    (L.UpSampling2D(interpolation="bilinear", name="odd"), "UpSampling2D", (3, 3, 1), "bilinear"),
+    (
+        lambda x: keras.activations.relu(x, max_value=3.0, threshold=-1.0),
+        "ops.ReLU",
+        (3,),
+        "max_value=3.0 and threshold=-1.0",
+    ),
+    (masked, "MultiHeadAttention", (3, 2), "computed from the data"),
+    (
+        lambda x: L.Attention(name="odd")([x, x], mask=[None, x[..., 0] > 0]),
+        "Attention",
+        (3, 2),
+        "argument 'mask'",
+    ),
+    (
+        lambda x: L.MultiHeadAttention(2, 2)(x, x, attention_mask=np.eye(3)[None] * 0),
+        "MultiHeadAttention",
+        (3, 2),
+        "nothing to look at",
+    ),
+    (
+        lambda x: L.MultiHeadAttention(2, 2)(x, x, attention_mask=np.eye(3)[None].repeat(2, 0)),
+        "MultiHeadAttention",
+        (3, 2),
+        "sample to sample",
+    ),
     (lambda x: ops.cast(x, "int32"), "ops.Cast", (3,), "rounds to int32"),
-    (lambda x: ops.square(x), "ops.Square", (3,), "no reader"),
-    (lambda x: x * x, "ops.Multiply", (3,), "multiplies computed values"),
-    (lambda x: 1.0 / (x + 5), "ops.TrueDivide", (3,), "divides by a computed value"),
+    (lambda x: ops.sparsemax(x), "ops.Sparsemax", (3,), "sorts"),
+    (lambda x: ops.argmax(x, axis=-1), "ops.Argmax", (3,), "comparing"),
+    (lambda x: x > 0, "ops.Greater", (3,), "comparing"),
+    (lambda x: ops.where(x > 0, x, 0.0), "ops.Where", (3,), "comparing"),
+    (lambda x: ops.prod(x, axis=-1), "ops.Prod", (3,), "all values along an axis"),
+    (lambda x: ops.arctan(x), "ops.Arctan", (3,), "no reader"),
     (lambda x: x / np.array([1.0, 0.0, 2.0], np.float32), "ops.TrueDivide", (3,), "by zero"),
-    (lambda x: x[:, :2], "ops.GetItem", (3,), "no reader"),
-    (lambda x: ops.mean(x), "ops.Mean", (3,), "over the batch"),
+    (lambda x: x**x, "ops.Power", (3,), "neither its base nor its exponent"),
+    (lambda x: x**-3, "ops.Power", (3,), "exponent -3"),
+    (lambda x: x**7, "ops.Power", (3,), "exponent 7"),
+    (lambda x: (-2.0) ** x, "ops.Power", (3,), "base -2"),
+    (lambda x: ops.clip(x, 1.0, -1.0), "ops.Clip", (3,), "nothing lies between"),
+    (lambda x: x[:2, :], "ops.GetItem", (3,), "samples of the batch"),
+    (lambda x: ops.mean(x), "ops.Mean", (3,), "the batch among them"),
+    (lambda x: ops.sum(x, axis=0), "ops.Sum", (3,), "batch axis"),
+    (lambda x: ops.max(x, axis=1, initial=0.0), "ops.Max", (3,), "initial value"),
+    (lambda x: ops.cumsum(x), "ops.Cumsum", (3,), "the batch"),
+    (lambda x: ops.norm(x, ord=3, axis=-1), "ops.Norm", (3,), "order 3"),
+    (lambda x: ops.normalize(x, axis=-1, order=1), "ops.Normalize", (3,), "order 1"),
+    (lambda x: ops.logsumexp(x, axis=(1, 2)), "ops.Logsumexp", (3, 2), "2 axes at once"),
     (lambda x: ops.softmax(x, axis=0), "ops.Softmax", (3,), "batch axis"),
     (lambda x: ops.transpose(x, (1, 0, 2)), "ops.Transpose", (3, 2), "batch axis"),
     (lambda x: ops.transpose(x), "ops.Transpose", (3, 2), "batch axis"),
+    (lambda x: ops.swapaxes(x, 0, 1), "ops.Swapaxes", (3, 2), "batch axis"),
     (lambda x: ops.expand_dims(x, 0), "ops.ExpandDims", (3,), "batch axis"),
     (lambda x: ops.reshape(x, (4, 3)), "ops.Reshape", (3,), "fixes the batch size"),
-    (lambda x: ops.split(x, 2, axis=-1)[0], "ops.Split", (4,), "no reader"),
-    (lambda x: x + np.ones((2, 3), np.float32), "ops.Add", (3,), "differs from sample to sample"),
-    (lambda x: L.Add()([x, ops.mean(x, -1, keepdims=True)]), "Add", (3,), "do not match"),
+    (lambda x: ops.split(x, 2, axis=0), "ops.Split", (4,), "batch axis"),
+    (lambda x: ops.split(x, [0, 2], axis=1), "ops.Split", (4,), "empty"),
+    (lambda x: ops.tile(x, (2, 1)), "ops.Tile", (4,), "samples of the batch"),
+    (lambda x: ops.repeat(x, 2), "ops.Repeat", (4,), "flat batch"),
+    (lambda x: ops.flip(x, 0), "ops.Flip", (4,), "batch axis"),
+    (lambda x: ops.pad(x, ((1, 1), (0, 0))), "ops.Pad", (4,), "pads the batch"),
+    (lambda x: ops.triu(x), "ops.Triu", (4,), "of the batch"),
+    (lambda x: ops.take(x, [0, 1]), "ops.Take", (4,), "flat batch"),
+    (lambda x: ops.einsum("bi,ci->bc", x, x), "ops.Einsum", (4,), "treats the batch"),
+    (lambda x: ops.einsum("bi,bi,bi->b", x, x, x), "ops.Einsum", (4,), "3 tensors at once"),
+    (lambda x: ops.einsum("bii->bi", x), "ops.Einsum", (3, 3), "diagonal"),
+    (lambda x: ops.tensordot(ONES, x, axes=([1], [1])), "ops.Tensordot", (3,), "every sample"),
+    (lambda x: ops.matmul(ONES[0], x), "ops.Matmul", (3,), "with a constant of shape"),
+    (lambda x: ops.matmul(x, ops.mean(x, 1)), "ops.Matmul", (2, 3, 3), "across samples"),
+    (lambda x: x + ONES, "ops.Add", (3,), "differs from sample to sample"),
+    (lambda x: x + ops.mean(x, 1), "ops.Add", (2, 3), "different ranks"),
+    (lambda x: ops.concatenate([x, ONES], axis=-1), "ops.Concatenate", (3,), "batch is fixed"),
+    (lambda x: ops.stack([x, ONES], axis=-1), "ops.Stack", (3,), "batch is fixed"),
     (lambda x: L.Dropout(0.5)(x, training=True), "Dropout", (3,), "training=True"),
     (lambda x: L.BatchNormalization()(x, training=True), "BatchNormalization", (3,), "training"),
     (lambda x: L.Softmax()(x, mask=x > 0), "Softmax", (3,), "argument 'mask'"),
@@ -73,20 +132,20 @@ def test_a_refusal_names_layer_kind_and_reason(
 ) -> None:
     """What has no exact form in the graph is refused, by name, with why and what would do."""
     (refusal,) = (r for r in refusals_of(functional(layer, shape)).values() if r.kind == kind)
-    assert refusal.layer == getattr(layer, "name", refusal.layer)
+    assert getattr(layer, "name", "") in refusal.layer
     assert reason in refusal.reason
-    assert refusal.options or "do not match" in reason
+    assert refusal.options
 
 
 def test_all_refusals_are_listed_together() -> None:
     """One error names every layer that cannot be read, nested and behind others too."""
     inner = keras.Sequential(
-        [keras.Input((3,)), L.Dense(3, activation="swish", name="d")], name="in"
+        [keras.Input((3,)), L.Dense(3, activation="sparsemax", name="d")], name="in"
     )
     x = keras.Input((5, 3), name="x")
     y = L.LSTM(3, name="recurrent")(x)
-    y = L.Dense(3, activation="selu", name="dense")(inner(y))
-    y = L.ReLU(max_value=2.0, threshold=0.5, name="capped")(y)
+    y = L.Dense(3, activation=np.tanh, name="dense")(inner(y))
+    y = L.TimeDistributed(L.Activation("sparsemax"), name="capped")(L.RepeatVector(2)(y))
     found = refusals_of(keras.Model(x, L.Lambda(lambda v: v, name="code")(y)))
     assert list(found) == ["recurrent", "in/d", "dense", "capped", "code"]
     with pytest.raises(UnsupportedLayerError, match="5 layers cannot be read"):

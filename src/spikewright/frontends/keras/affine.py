@@ -1,4 +1,4 @@
-"""Dense layers, batch normalisation, and rescaling by constants."""
+"""Dense layers, batch normalisation, and scaling by constants."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright.frontends.keras.activations import add_with_activation
-from spikewright.frontends.keras.registry import Call, Unreadable, array, reads, unbatched_axis
-from spikewright.graph.layers import Affine, BatchNormalization, ScaleShift, Shape
+from spikewright.frontends.keras.registry import (
+    Call,
+    Unreadable,
+    Value,
+    array,
+    reads,
+    unbatched_axis,
+)
+from spikewright.graph.layers import Add, Affine, BatchNormalization, ScaleShift, Shape
 
 
 def kernel_of(layer: Any) -> NDArray:
@@ -25,11 +32,11 @@ def kernel_of(layer: Any) -> NDArray:
 
 def bias_of(layer: Any) -> NDArray | None:
     """The bias of a layer, or None."""
-    return array(layer.bias) if layer.use_bias else None
+    return None if layer.bias is None else array(layer.bias)
 
 
 @reads("Dense")
-def dense(call: Call) -> str | None:
+def dense(call: Call) -> Value:
     """`kernel` is (in, out)."""
     return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
 
@@ -49,6 +56,41 @@ def batch_normalization(call: Call) -> str | None:
             unbatched_axis(layer.axis, len(call.shape)),
         )
     )
+
+
+@reads("ops.BatchNorm")
+def batch_normalization_operation(call: Call) -> Value:
+    """`keras.ops.batch_normalization` by constant statistics."""
+    names = ("mean", "variance", "offset", "scale")
+    given = [call.arguments.get(name) for name in names]
+    if any(isinstance(value, Value) for value in given):
+        raise Unreadable("its statistics are computed values", "Use a LayerNormalization layer")
+    mean, variance = array(given[0]), array(given[1])
+    return call.value(
+        BatchNormalization(
+            np.ones_like(mean) if given[3] is None else array(given[3]),
+            np.zeros_like(mean) if given[2] is None else array(given[2]),
+            mean,
+            variance,
+            float(call.layer.epsilon),
+            unbatched_axis(call.layer.axis, len(call.shape)),
+        ),
+        call.inputs[0],
+    )
+
+
+@reads("LayerScale")
+def layer_scale(call: Call) -> Value:
+    """A factor a channel, as in ConvNeXt (Touvron et al. 2021)."""
+    return call.value(ScaleShift(scale=array(call.layer.gamma)))
+
+
+@reads("CustomScaleLayer")
+def scaled_residual(call: Call) -> Value:
+    """`x + scale y`, as in Inception-ResNet."""
+    x, y = call.inputs
+    scaled = call.value(ScaleShift(scale=array(call.layer.scale)), y, part="scaled")
+    return call.value(Add(), x, scaled)
 
 
 @reads("Rescaling")

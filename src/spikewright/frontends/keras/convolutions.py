@@ -1,4 +1,7 @@
-"""Convolutions: kernels go from Keras's order to (out, in / groups, *size)."""
+"""Convolutions: kernels go from Keras's order to (out, in / groups, *size).
+
+Layers and the operations of the same names have attributes of the same names.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._optional import require
 from spikewright._windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.affine import bias_of, kernel_of
-from spikewright.frontends.keras.registry import Call, Unreadable, array, reads
-from spikewright.graph.layers import Convolution
+from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
 
 def is_channels_last(layer: Any) -> bool:
     """The layout that a layer works in; some of the one-dimensional ones know only one."""
-    return bool(getattr(layer, "data_format", "channels_last") == "channels_last")
+    found = getattr(layer, "data_format", "channels_last")
+    if found is None:  # operations ask Keras's own setting
+        found = require("keras").config.image_data_format()
+    return bool(found == "channels_last")
+
+
+def per_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """A number for every spatial axis, of one number or several."""
+    if isinstance(value, int):
+        return (value,) * rank
+    return tuple(int(n) for n in value)
 
 
 def explicit_padding(
     call: Call, size: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> Pairs:
     """The zeros `(before, after)` each spatial axis that `padding="same"` and its kin stand for."""
-    if len(call.shape) != len(size) + 1:
-        raise Unreadable(
-            f"a {len(size)}-D window slides over an input of shape {call.shape}",
-            f"Reshape the input to {len(size)} axes and channels",
-        )
-    spatial, _ = split_shape(call.shape, is_channels_last(call.layer))
+    spatial = spatial_extent(call, len(size))
     reach = [d * (n - 1) + 1 for n, d in zip(size, dilation, strict=True)]
     if call.layer.padding == "valid":
         return ((0, 0),) * len(size)
@@ -42,9 +51,20 @@ def explicit_padding(
     return tuple(pairs)
 
 
+def spatial_extent(call: Call, rank: int) -> tuple[int, ...]:
+    """Extent of the first input's spatial axes, of which there must be `rank`."""
+    if len(call.shape) != rank + 1:
+        raise Unreadable(
+            f"a {rank}-D window slides over an input of shape {call.shape}",
+            f"Reshape the input to {rank} axes and channels",
+        )
+    spatial, _ = split_shape(call.shape, is_channels_last(call.layer))
+    return spatial
+
+
 def _convolution(call: Call, weight: NDArray, bias: NDArray | None, groups: int) -> Convolution:
-    layer = call.layer
-    stride, dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+    layer, rank = call.layer, weight.ndim - 2
+    stride, dilation = per_axis(layer.strides, rank), per_axis(layer.dilation_rate, rank)
     padding = explicit_padding(call, weight.shape[2:], stride, dilation)
     return Convolution(weight, bias, stride, padding, dilation, groups, is_channels_last(layer))
 
@@ -61,7 +81,7 @@ def _weight(kernel: NDArray) -> NDArray:
 
 
 @reads("Conv1D", "Conv2D", "Conv3D")
-def convolution(call: Call) -> str | None:
+def convolution(call: Call) -> Value:
     """Plain, strided, dilated and grouped convolutions."""
     layer = call.layer
     weight = _weight(kernel_of(layer))
@@ -69,7 +89,7 @@ def convolution(call: Call) -> str | None:
 
 
 @reads("DepthwiseConv1D", "DepthwiseConv2D")
-def depthwise_convolution(call: Call) -> str | None:
+def depthwise_convolution(call: Call) -> Value:
     """As many groups as input channels, `depth_multiplier` filters each."""
     kernel = kernel_of(call.layer)
     linear = _convolution(call, _depthwise_weight(kernel), bias_of(call.layer), kernel.shape[-2])
@@ -77,19 +97,78 @@ def depthwise_convolution(call: Call) -> str | None:
 
 
 @reads("SeparableConv1D", "SeparableConv2D")
-def separable_convolution(call: Call) -> str | None:
+def separable_convolution(call: Call) -> Value:
     """A depthwise convolution, and a pointwise one that has the bias."""
     layer = call.layer
-    kernel = array(layer.depthwise_kernel)
-    depthwise = _convolution(call, _depthwise_weight(kernel), None, kernel.shape[-2])
-    rank = kernel.ndim - 2
-    pointwise = Convolution(
-        _weight(array(layer.pointwise_kernel)),
-        bias_of(layer),
-        (1,) * rank,
-        ((0, 0),) * rank,
-        (1,) * rank,
-        channels_last=is_channels_last(layer),
+    depthwise, pointwise = _separated(
+        call, array(layer.depthwise_kernel), array(layer.pointwise_kernel), bias_of(layer)
     )
-    middle = call.add(depthwise, part="depthwise")
-    return add_with_activation(call, pointwise, middle)
+    return add_with_activation(call, pointwise, call.value(depthwise, part="depthwise"))
+
+
+def _separated(
+    call: Call, deep: NDArray, point: NDArray, bias: NDArray | None
+) -> tuple[Convolution, Convolution]:
+    depthwise = _convolution(call, _depthwise_weight(deep), None, deep.shape[-2])
+    ones = (1,) * (deep.ndim - 2)
+    last = is_channels_last(call.layer)
+    padding = ((0, 0),) * len(ones)
+    return depthwise, Convolution(_weight(point), bias, ones, padding, ones, channels_last=last)
+
+
+@reads("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
+def transposed_convolution(call: Call) -> Value:
+    """Strided and dilated transposed convolutions."""
+    layer = call.layer
+    return add_with_activation(call, _transposed(call, kernel_of(layer), bias_of(layer)))
+
+
+def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> ConvolutionTranspose:
+    """`kernel` is (*size, out, in); what Keras drops of the full output follows from its size."""
+    layer, rank = call.layer, kernel.ndim - 2
+    spatial_extent(call, rank)
+    stride, dilation = per_axis(layer.strides, rank), per_axis(layer.dilation_rate, rank)
+    more = layer.output_padding
+    extra = (None,) * rank if more is None else per_axis(more, rank)
+    drops = [
+        _dropped(d * (size - 1) + 1, s, e, layer.padding == "same")
+        for size, s, d, e in zip(kernel.shape[:-2], stride, dilation, extra, strict=True)
+    ]
+    return ConvolutionTranspose(
+        np.moveaxis(kernel, (-1, -2), (0, 1)),
+        bias,
+        stride,
+        tuple((before, max(after, 0)) for before, after in drops),
+        tuple(max(-after, 0) for _, after in drops),
+        dilation,
+        getattr(layer, "groups", 1),
+        is_channels_last(layer),
+    )
+
+
+def _dropped(reach: int, stride: int, extra: int | None, same: bool) -> tuple[int, int]:
+    """How many values of the full output Keras drops before and after, negative where it adds.
+
+    `reach` is how far the taps of one input value go.
+    """
+    if not same:
+        return 0, -(max(stride - reach, 0) if extra is None else extra)
+    kept = reach + stride - 2 if extra is None else reach + reach % 2 - 2 + extra
+    before = min(kept // 2 + kept % 2, reach - 1)
+    return reach - 1 - before, reach - 1 - (kept - before)
+
+
+@reads("ops.Conv", "ops.DepthwiseConv", "ops.SeparableConv")
+def convolution_operation(call: Call) -> Value:
+    """Convolutions by constant kernels."""
+    names = [name for name in call.arguments if name != "inputs"]
+    if len(call.inputs) != 1 or any(isinstance(call.arguments[n], Value) for n in names):
+        raise Unreadable("its kernel is a computed value", "Convolve with a constant")
+    first, *rest = (array(call.arguments[name]) for name in names)
+    if call.kind == "ops.SeparableConv":
+        depthwise, pointwise = _separated(call, first, rest[0], None)
+        return call.value(pointwise, call.value(depthwise, part="depthwise"))
+    if call.kind == "ops.DepthwiseConv":
+        return call.value(_convolution(call, _depthwise_weight(first), None, first.shape[-2]))
+    _, channels = split_shape(call.shape, is_channels_last(call.layer))
+    return call.value(_convolution(call, _weight(first), None, channels // first.shape[-2]))

@@ -1,35 +1,96 @@
-"""Layers with several inputs."""
+"""Layers with several inputs, and their kin among the operations."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from spikewright.frontends.keras.registry import Call, reads, unbatched_axis
-from spikewright.graph.layers import Add, Concatenate, ScaleShift
+from spikewright._optional import require
+from spikewright.frontends.keras.arithmetic import aligned, negated, total
+from spikewright.frontends.keras.einsum import contract
+from spikewright.frontends.keras.registry import (
+    Call,
+    Unreadable,
+    Value,
+    reads,
+    unbatched_axis,
+)
+from spikewright.graph.layers import (
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Reshape,
+    ScaleShift,
+    UnitNormalization,
+)
 
 
 @reads("Add")
-def add(call: Call) -> str | None:
-    """The sum of any number of inputs of one shape."""
-    return call.add(Add())
+def add(call: Call) -> Value:
+    """The sum of any number of inputs."""
+    return total(call, *aligned(call, call.inputs))
 
 
 @reads("Subtract")
-def subtract(call: Call) -> str | None:
+def subtract(call: Call) -> Value:
     """The first input minus the second."""
-    first, second = call.inputs
-    negative = call.add(ScaleShift(scale=np.array(-1.0)), second.node, part="negative")
-    return call.add(Add(), first.node, negative)
+    first, second = aligned(call, call.inputs)
+    return total(call, first, negated(call, second))
 
 
 @reads("Average")
-def average(call: Call) -> str | None:
-    """The mean of any number of inputs of one shape."""
-    total = call.add(Add(), part="sum")
-    return call.add(ScaleShift(scale=np.array(1.0 / len(call.inputs))), total)
+def average(call: Call) -> Value:
+    """The mean of any number of inputs."""
+    sum_ = total(call, *aligned(call, call.inputs), part="sum")
+    return call.value(ScaleShift(scale=np.array(1.0 / len(call.inputs))), sum_)
+
+
+@reads("Multiply")
+def multiply(call: Call) -> Value:
+    """The product of any number of inputs."""
+    return call.value(Multiply(), *aligned(call, call.inputs))
+
+
+@reads("Maximum", "Minimum")
+def extremum(call: Call) -> Value:
+    """The largest or the smallest of any number of inputs."""
+    layer = Maximum() if call.kind == "Maximum" else Minimum()
+    return call.value(layer, *aligned(call, call.inputs))
+
+
+@reads("Dot")
+def dot(call: Call) -> Value:
+    """Products summed along one axis of each input, of unit vectors if asked so."""
+    first, second = call.inputs
+    given = call.layer.axes
+    axes = [given, given] if isinstance(given, int) else list(given)
+    over = [
+        unbatched_axis(axis, len(value.shape))
+        for axis, value in zip(axes, call.inputs, strict=True)
+    ]
+    if call.layer.normalize:
+        epsilon = float(require("keras").config.epsilon())
+        first, second = (
+            call.value(UnitNormalization((axis,), epsilon), value, part=part)
+            for axis, value, part in zip(over, (first, second), ("first", "second"), strict=True)
+        )
+    x, y = (
+        [(side, i) for i in range(len(value.shape))] for side, value in enumerate((first, second))
+    )
+    x[over[0]] = y[over[1]] = (2, 0)
+    out = [label for label in (*x, *y) if label != (2, 0)]
+    if out:
+        return contract(call, first, x, second, y, out)
+    sum_ = contract(call, first, x, second, y, out, part="sum")
+    return call.value(Reshape((1,)), sum_)
 
 
 @reads("Concatenate", "ops.Concatenate")
-def concatenate(call: Call) -> str | None:
+def concatenate(call: Call) -> Value:
     """Inputs side by side."""
-    return call.add(Concatenate(unbatched_axis(call.layer.axis, len(call.shape))))
+    if call.kind == "ops.Concatenate" and len(call.inputs) != len(call.arguments["xs"]):
+        raise Unreadable(
+            "it joins a constant whose batch is fixed to tensors whose batch is not",
+            "Add the constant with zeros in the tensors' places: pad the tensors and add",
+        )
+    return call.value(Concatenate(unbatched_axis(call.layer.axis, len(call.shape))))

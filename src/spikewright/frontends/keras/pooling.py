@@ -2,67 +2,114 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 
 import numpy as np
 
 from spikewright._optional import require
-from spikewright.frontends.keras.convolutions import explicit_padding, is_channels_last
-from spikewright.frontends.keras.registry import Call, Unreadable, reads
+from spikewright._windows import Pairs
+from spikewright.frontends.keras.convolutions import (
+    explicit_padding,
+    is_channels_last,
+    per_axis,
+    spatial_extent,
+)
+from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,
     GlobalAveragePool,
     GlobalMaxPool,
     MaxPool,
+    Pad,
 )
 
+Geometry = tuple[tuple[int, ...], tuple[int, ...], Pairs]
 
-@reads("MaxPooling1D", "MaxPooling2D", "MaxPooling3D")
-def max_pooling(call: Call) -> str | None:
+
+def _geometry(call: Call) -> Geometry:
+    """Size, stride and padding of a layer's or an operation's windows."""
+    layer, rank = call.layer, len(call.shape) - 1
+    size = per_axis(layer.pool_size, rank)
+    stride = size if layer.strides is None else per_axis(layer.strides, rank)
+    return size, stride, explicit_padding(call, size, stride, (1,) * len(size))
+
+
+@reads("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "ops.MaxPool")
+def max_pooling(call: Call) -> Value:
     """Padding never wins."""
-    layer = call.layer
-    size, stride = tuple(layer.pool_size), tuple(layer.strides)
-    ones = (1,) * len(size)
-    padding = explicit_padding(call, size, stride, ones)
-    last = is_channels_last(layer)
-    return call.add(MaxPool(size, stride, padding, ones, channels_last=last))
+    size, stride, padding = _geometry(call)
+    last = is_channels_last(call.layer)
+    return call.value(MaxPool(size, stride, padding, (1,) * len(size), channels_last=last))
 
 
-@reads("AveragePooling1D", "AveragePooling2D", "AveragePooling3D")
-def average_pooling(call: Call) -> str | None:
-    """With `padding="same"` a window's mean is over what it covers of the input."""
-    layer = call.layer
-    size, stride = tuple(layer.pool_size), tuple(layer.strides)
-    padding = explicit_padding(call, size, stride, (1,) * len(size))
-    if any(before != after for before, after in padding) and not leaves_padding_out():
+@reads("AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "ops.AveragePool")
+def average_pooling(call: Call) -> Value:
+    """With `padding="same"` a window's mean is over what it covers of the input.
+
+    Keras on PyTorch averages repeated border values where padding is uneven, and such a model is
+    read as it computes, with a warning, since the other backends differ.
+    """
+    size, stride, padding = _geometry(call)
+    last = is_channels_last(call.layer)
+    uneven = any(before != after for before, after in padding)
+    if not uneven or uneven_means() == LEFT_OUT:
+        return call.value(AveragePool(size, stride, padding, channels_last=last))
+    if uneven_means() != REPEATED:
         raise Unreadable(
-            f"padding {padding} is uneven, and there this backend of Keras averages repeated "
-            f"border values, unlike the others",
-            "Pad evenly, use padding='valid', or read the model with KERAS_BACKEND=jax or "
-            "tensorflow",
+            f"padding {padding} is uneven, and what this backend of Keras makes of it is unknown",
+            "Pad evenly, or use padding='valid'",
         )
-    last = is_channels_last(layer)
-    return call.add(AveragePool(size, stride, padding, channels_last=last))
+    warnings.warn(
+        f"layer {call.source!r} ({call.kind}): padding {padding} is uneven, and there Keras on "
+        f"PyTorch averages repeated border values, unlike on JAX and TensorFlow. It is read as it "
+        f"computes here; for the other reading, use KERAS_BACKEND=jax or tensorflow.",
+        stacklevel=2,
+    )
+    pads = (*padding, (0, 0)) if last else ((0, 0), *padding)
+    repeated = call.value(Pad(pads, "edge"), part="padded")
+    none = ((0, 0),) * len(size)
+    return call.value(AveragePool(size, stride, none, channels_last=last), repeated)
+
+
+LEFT_OUT, REPEATED = "left out", "repeated"
 
 
 @cache
-def leaves_padding_out() -> bool:
-    """Whether Keras's backend averages over the input alone where padding is uneven.
+def uneven_means() -> str | None:
+    """What uneven padding counts as in Keras's mean over a window, asked of the backend itself.
 
-    Asked of the backend itself: PyTorch's did not do so in Keras 3.15.
+    The others leave it out; PyTorch's repeated the border in Keras 3.15.
     """
     ops = require("keras").ops
     ramp = ops.reshape(ops.convert_to_tensor([1.0, 2.0, 3.0, 4.0]), (1, 4, 1))
-    means = ops.average_pool(ramp, 3, 2, "same", "channels_last")
-    return bool(np.allclose(ops.convert_to_numpy(means).ravel(), [2.0, 3.5]))
+    means = ops.convert_to_numpy(ops.average_pool(ramp, 3, 2, "same", "channels_last")).ravel()
+    if np.allclose(means, [2.0, 3.5]):
+        return LEFT_OUT
+    return REPEATED if np.allclose(means, [2.0, 11 / 3]) else None
 
 
 @reads("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D")
-def adaptive_average_pooling(call: Call) -> str | None:
+def adaptive_average_pooling(call: Call) -> Value:
     """A given number of windows per axis."""
     output = tuple(call.layer.output_size)
-    return call.add(AdaptiveAveragePool(output, is_channels_last(call.layer)))
+    return call.value(AdaptiveAveragePool(output, is_channels_last(call.layer)))
+
+
+@reads("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D")
+def adaptive_max_pooling(call: Call) -> Value:
+    """A given number of windows per axis; only where they are equal and do not overlap."""
+    output, last = tuple(call.layer.output_size), is_channels_last(call.layer)
+    spatial = spatial_extent(call, len(output))
+    if any(n % m for n, m in zip(spatial, output, strict=True)):
+        raise Unreadable(
+            f"its {output} windows over {spatial} values differ in size",
+            "Use MaxPooling, or an output size that divides the input's",
+        )
+    size = tuple(n // m for n, m in zip(spatial, output, strict=True))
+    none, ones = ((0, 0),) * len(size), (1,) * len(size)
+    return call.value(MaxPool(size, size, none, ones, channels_last=last))
 
 
 def _spatial_axes(call: Call) -> tuple[int, ...]:
@@ -71,12 +118,12 @@ def _spatial_axes(call: Call) -> tuple[int, ...]:
 
 
 @reads("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D")
-def global_average_pooling(call: Call) -> str | None:
+def global_average_pooling(call: Call) -> Value:
     """Over all spatial axes."""
-    return call.add(GlobalAveragePool(_spatial_axes(call), bool(call.layer.keepdims)))
+    return call.value(GlobalAveragePool(_spatial_axes(call), bool(call.layer.keepdims)))
 
 
 @reads("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D")
-def global_max_pooling(call: Call) -> str | None:
+def global_max_pooling(call: Call) -> Value:
     """Over all spatial axes."""
-    return call.add(GlobalMaxPool(_spatial_axes(call), bool(call.layer.keepdims)))
+    return call.value(GlobalMaxPool(_spatial_axes(call), bool(call.layer.keepdims)))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spikewright._optional import require
 from spikewright.frontends.keras.registry import (
     Call,
+    Output,
+    Unknown,
     Unreadable,
     Value,
     built_in,
     kind_of,
     reader_of,
+    understood_by,
 )
-from spikewright.frontends.keras.walking import Application, Walk, flatten
+from spikewright.frontends.keras.walking import Application, Walk, flatten, graph_of
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 
@@ -32,11 +36,14 @@ class Reading(Walk[Value]):
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
+        nodes: Sequence[str | None]
         try:
-            node = self._read(call)
+            nodes = self._read(call)
         except Unreadable as why:
             return self.refused(call, why)
-        return [self._value(call, 0, node)]
+        except Unknown:
+            nodes = [None] * len(call.outputs)
+        return [self._value(call, index, node) for index, node in enumerate(nodes)]
 
     def enter(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The inputs of a nested model, once it is clear that it runs as it would on its own."""
@@ -74,32 +81,98 @@ class Reading(Walk[Value]):
         self.nodes[call.name, index] = node
         return Value(node, self.builder.shapes[node])
 
-    def _read(self, application: Application[Value]) -> str | None:
+    def _read(self, application: Application[Value]) -> Sequence[str | None]:
         operation = application.operation
-        reader = reader_of(operation)
-        kwargs = dict(application.kwargs)
-        if kwargs.pop("training", None) and accepts_training(operation):
-            raise _in_training()
-        bound = inspect.signature(operation.call).bind(*application.args, **kwargs)
-        call = Call(
+        found = read_call(
             operation,
             application.name,
             application.source,
-            kind_of(operation),
-            tuple(v for v in flatten(bound.arguments) if isinstance(v, Value)),
-            bound.arguments,
+            application.args,
+            application.kwargs,
             self.builder,
         )
-        if built_in(reader) and not call.kind.startswith("ops."):
-            _only_inputs(call)
-        if len(application.outputs) != 1:
-            raise Unreadable(f"it has {len(application.outputs)} outputs", "Use a layer with one")
-        return reader(call)
+        nodes = [value.node if isinstance(value, Value) else value for value in found]
+        wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
+        if len(nodes) != len(wanted):
+            raise Unreadable(
+                f"its reader makes {len(nodes)} values and the layer has {len(wanted)} outputs"
+            )
+        for node, declared in zip(nodes, wanted, strict=True):
+            if node is not None and not _fits(self.builder.shapes[node], declared):
+                raise Unreadable(
+                    f"its reader makes a value of shape {self.builder.shapes[node]} where Keras "
+                    f"has {declared}"
+                )
+        return nodes
+
+
+def read_call(
+    operation: Any,
+    name: str,
+    source: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    builder: GraphBuilder,
+) -> Sequence[Output]:
+    """Read one call of a layer or operation: its outputs, in order; raises `Unreadable`."""
+    reader = reader_of(operation)
+    given = dict(kwargs)
+    if given.pop("training", None) and accepts_training(operation) and not _trains(operation):
+        raise _in_training()
+    bound = inspect.signature(operation.call).bind(*args, **given)
+    values = tuple(v for v in flatten(bound.arguments) if isinstance(v, Value))
+    call = Call(operation, name, source, kind_of(operation), values, bound.arguments, builder)
+    if built_in(reader) and not call.kind.startswith("ops."):
+        _only_inputs(call, understood_by(reader))
+    found = reader(call)
+    return [found] if found is None or isinstance(found, str | Value) else list(found)
+
+
+def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | None = None) -> Value:
+    """Read a layer or model that another layer applies, as `<name>/<its name>`."""
+    builder = call.builder if builder is None else builder
+    name, source = f"{call.name}/{layer.name}", f"{call.source}/{layer.name}"
+    graph = graph_of(layer)
+    if graph is not None:
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+            raise Unreadable(
+                f"the model inside it has {len(graph.inputs)} inputs and {len(graph.outputs)} "
+                f"outputs",
+                "Use a model with one of each",
+            )
+        return Reading(graph, builder).through(graph, [value], f"{name}/", f"{source}/")[0]
+    if is_model(layer):
+        raise Unreadable(
+            f"the model {layer.name!r} inside it is subclassed: what it computes is Python code",
+            "Write it as a Functional model",
+        )
+    (found,) = read_call(layer, name, source, (value,), {}, builder)
+    if isinstance(found, Value):
+        return found
+    if found is None:
+        raise Unknown
+    return Value(found, builder.shapes[found])
+
+
+def is_model(layer: Any) -> bool:
+    """Whether a layer is a model, of whatever kind."""
+    return isinstance(layer, require("keras").Model)
+
+
+def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
+    return len(shape) == len(declared) and all(
+        m is None or n == m for n, m in zip(shape, declared, strict=True)
+    )
 
 
 def accepts_training(operation: Any) -> bool:
     """Whether calling the layer differs between training and inference."""
     return "training" in inspect.signature(operation.call).parameters
+
+
+def _trains(operation: Any) -> bool:
+    """Whether `training=True` is what the layer is called with unasked, as augmentation is."""
+    return inspect.signature(operation.call).parameters["training"].default is True
 
 
 def stand_in_shape(tensor: Any) -> tuple[int, ...]:
@@ -117,8 +190,8 @@ def _in_training() -> Unreadable:
     )
 
 
-def _only_inputs(call: Call) -> None:
+def _only_inputs(call: Call, understood: frozenset[str]) -> None:
     """Raise if one of Keras's layers is called with more than its inputs, such as a mask."""
     for name, value in list(call.arguments.items())[1:]:
-        if value is not None and value is not False:
+        if value is not None and value is not False and name not in understood:
             raise Unreadable(f"it is called with the argument {name!r}", f"Leave {name!r} out")

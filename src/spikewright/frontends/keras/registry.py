@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._optional import require
+from spikewright.errors import GraphError
+from spikewright.frontends.keras.reasons import why_not
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Layer, Shape
 
@@ -24,6 +26,10 @@ class Unreadable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.options = options
+
+
+class Unknown(Exception):
+    """Raised where nothing can be said, because a layer before this one could not be read."""
 
 
 @dataclass(frozen=True)
@@ -65,44 +71,89 @@ class Call:
         It reads the call's own inputs unless `inputs` names others. Without `part` its value is the
         source layer's output; with it, an intermediate value named `<layer>/<part>`.
         """
+        if not inputs and layer.arity != 0:
+            inputs = tuple(value.node for value in self.inputs)
         return self.builder.add(
             f"{self.name}/{part}" if part else self.name,
             layer,
-            *(inputs or tuple(value.node for value in self.inputs)),
+            *inputs,
             source=self.source,
             kind=self.kind,
         )
 
+    def value(self, layer: Layer, *inputs: Value, part: str = "") -> Value:
+        """Add a graph layer like `add`, from values to a value, which knows its shape.
 
-Reader = Callable[[Call], "str | None"]
+        Raises `Unreadable` where the shapes do not fit.
+        """
+        if not inputs and layer.arity != 0:
+            inputs = self.inputs
+        try:
+            shape = layer.output_shape(*(value.shape for value in inputs))
+        except GraphError as error:
+            if any(value.node is None for value in inputs):
+                raise Unknown from None  # the shapes are stand-ins, see `stand_in_shape`
+            raise Unreadable(str(error)) from None
+        return Value(self.add(layer, *(value.node for value in inputs), part=part), shape)
+
+
+Output = str | Value | None
+Reader = Callable[[Call], "Output | Sequence[Output]"]
 
 _readers: dict[str, Reader] = {}
 READERS: Mapping[str, Reader] = MappingProxyType(_readers)
 """Every reader by the kind of layer that it reads (read only)."""
 
+_of_classes: dict[type, Reader] = {}
+_arguments: dict[Reader, frozenset[str]] = {}
 
-def reads(*kinds: str) -> Callable[[Reader], Reader]:
-    """Register a reader for Keras classes.
 
-    A kind is a layer's class name, `"Dense"`, or `"ops."` and an operation's, `"ops.Relu"`. The
-    reader adds the graph layers of one call and returns the name of the node with the layer's
-    output; it raises `Unreadable` where it cannot. A layer of your own::
+def reads(
+    *kinds: str | type, arguments: Sequence[str] = ()
+) -> Callable[[Callable[[Call], Any]], Callable[[Call], Any]]:
+    """Register a reader for Keras layers: your own, or those of a library.
 
-        @reads("Scaled")
+    A kind is a class, or the name of one: a layer's, `"Dense"`, or `"ops."` and an operation's,
+    `"ops.Relu"`. The reader adds the graph layers of one call and returns the value of the
+    layer's output, or one value an output; it raises `Unreadable` where it cannot. Example::
+
+        from spikewright.frontends.keras import array, reads
+        from spikewright.graph.layers import ScaleShift
+
+        @reads(Scaled)
         def scaled(call):
-            return call.add(ScaleShift(scale=array(call.layer.factor)))
+            return call.value(ScaleShift(scale=array(call.layer.factor)))
 
-    Raises `ValueError` when a kind has a reader already.
+    `arguments` are those arguments of the layer's call, beside its inputs, that a reader of
+    Keras's own layers understands. Raises `ValueError` when a kind has a reader already.
     """
+    names = [kind for kind in kinds if isinstance(kind, str)]
+    classes = [kind for kind in kinds if isinstance(kind, type)]
 
-    def register(reader: Reader) -> Reader:
-        taken = sorted(set(kinds) & set(_readers))
+    def register(reader: Callable[[Call], Any]) -> Callable[[Call], Any]:
+        taken = sorted(set(names) & set(_readers))
+        taken += [kind.__name__ for kind in classes if kind in _of_classes]
         if taken:
-            raise ValueError(f"{', '.join(taken)} can be read already")
-        _readers.update(dict.fromkeys(kinds, reader))
+            raise ValueError(
+                f"{', '.join(taken)} can be read already. Register a class of your own that has "
+                f"the name of another as the class itself, reads(MyLayer)"
+            )
+        _readers.update(dict.fromkeys(names, reader))
+        _of_classes.update(dict.fromkeys(classes, reader))
+        _arguments[reader] = frozenset(arguments)
         return reader
 
     return register
+
+
+def understood_by(reader: Reader) -> frozenset[str]:
+    """Arguments of a layer's call, beside its inputs, that the reader takes account of."""
+    return _arguments.get(reader, frozenset())
+
+
+def readable_class(cls: Any) -> bool:
+    """Whether a class itself, not its name, has a reader."""
+    return isinstance(cls, type) and cls in _of_classes
 
 
 def built_in(reader: Reader) -> bool:
@@ -124,7 +175,7 @@ def kind_of(operation: Any) -> str:
 def reader_of(operation: Any) -> Reader:
     """The reader of a Keras layer or operation; raises `Unreadable` if there is none."""
     kind = kind_of(operation)
-    reader = _readers.get(kind)
+    reader = _of_classes.get(type(operation)) or _readers.get(kind)
     if reader is None:
         raise Unreadable(*why_not(kind))
     if built_in(reader) and not of_keras(operation):
@@ -146,6 +197,21 @@ def _plain(value: Any) -> bool:
     return isinstance(value, int | float | list | tuple | np.ndarray | np.generic)
 
 
+def plain_array(value: Any) -> NDArray:
+    """An array, tensor or nested list as a NumPy array of its own type: indices, masks."""
+    return np.asarray(value if _plain(value) else require("keras").ops.convert_to_numpy(value))
+
+
+def unbatched_axes(axes: Any, rank: int) -> tuple[int, ...]:
+    """One axis or several of Keras as axes of an unbatched shape; None, all of them, is refused."""
+    if axes is None:
+        raise Unreadable(
+            "it works over all axes, the batch among them", "Name the axes, without axis 0"
+        )
+    several = axes if isinstance(axes, Sequence) else (axes,)
+    return tuple(unbatched_axis(int(axis), rank) for axis in several)
+
+
 def unbatched_axis(axis: int, rank: int) -> int:
     """A Keras axis, which counts the batch, as an axis of an unbatched shape of this rank."""
     if not -rank - 1 <= axis <= rank:
@@ -156,53 +222,3 @@ def unbatched_axis(axis: int, rank: int) -> int:
             "Use another axis than 0",
         )
     return axis % (rank + 1) - 1
-
-
-_RECURRENT = (
-    "it carries a state from one element of a sequence to the next, and the graph holds no state",
-    "Read the feed-forward part of the model",
-)
-_PRODUCT = (
-    "it multiplies computed values with each other, and the graph multiplies by constants only",
-    "Replace it by Add or Concatenate",
-)
-_STATISTICS = (
-    "it normalises by statistics of its input, and the graph normalises by constants only",
-    "Train with BatchNormalization instead",
-)
-_CODE = (
-    "it runs Python code, which cannot be read",
-    "Replace it by layers, or by a Layer subclass with a reader registered with "
-    "spikewright.frontends.keras.reads",
-)
-_TRANSPOSED = (
-    "transposed convolutions have no layer in the graph",
-    "Replace it by UpSampling and a convolution",
-)
-
-_TENSORFLOW = (
-    "it applies a TensorFlow function to a tensor, as Keras 2 could",
-    "Rebuild the model with a Keras layer in its place",
-)
-
-_REASONS: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"), _CODE),
-    **dict.fromkeys(
-        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D"), _RECURRENT
-    ),
-    **dict.fromkeys(("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"), _TENSORFLOW),
-    **dict.fromkeys(("Multiply", "Dot", "Attention", "MultiHeadAttention"), _PRODUCT),
-    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "RMSNormalization"), _STATISTICS),
-    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _TRANSPOSED),
-}
-
-
-def why_not(kind: str) -> tuple[str, str]:
-    """Reason and options for a kind of layer that has no reader."""
-    return _REASONS.get(
-        kind,
-        (
-            f"{kind} has no reader",
-            f'Replace it, or register a reader with spikewright.frontends.keras.reads("{kind}")',
-        ),
-    )

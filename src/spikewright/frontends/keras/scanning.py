@@ -12,9 +12,13 @@ from typing import Any
 from spikewright._optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.activations import NAMED, OPTIONS
-from spikewright.frontends.keras.registry import READERS, why_not
+from spikewright.frontends.keras.reasons import why_not
+from spikewright.frontends.keras.registry import READERS, readable_class
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
+
+_WRAPPERS = frozenset({"TimeDistributed", "SpectralNormalization"})
+"""Layers whose description holds that of another layer, or of a model."""
 
 _DATA = frozenset(
     {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
@@ -62,8 +66,11 @@ class Scan:
             self._refuse(path, kind, reason, _OWN_CODE)
         elif kind in _MODELS:
             self._model(entry, config, path, inside="" if prefix is None else f"{path}/")
-        elif kind != "InputLayer" and kind not in READERS:
+        elif kind != "InputLayer" and kind not in READERS and not _registered(entry, kind):
             self._refuse(path, kind, *why_not(kind))
+        elif kind in _WRAPPERS and isinstance(config.get("layer"), dict):
+            self.layer(config["layer"], f"{path}/")
+            self._parts(_without(config, "layer"), path, kind)
         else:
             self._activation(config, path, kind)
             self._parts(_without(entry, "class_name"), path, kind)
@@ -124,7 +131,8 @@ def _of_keras(entry: Mapping[str, Any]) -> bool:
 def _registered(entry: Mapping[str, Any], kind: str) -> bool:
     """Whether this process, not the file, has the class and a reader for it."""
     name = entry.get("registered_name") or entry["class_name"]
-    return kind in READERS and require("keras").saving.get_registered_object(name) is not None
+    cls = require("keras").saving.get_registered_object(name)
+    return readable_class(cls) or (kind in READERS and cls is not None)
 
 
 def _origin(entry: Mapping[str, Any]) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 
 from spikewright._windows import Pairs
 from spikewright.frontends.keras.convolutions import is_channels_last
-from spikewright.frontends.keras.registry import Call, Unreadable, reads
+from spikewright.frontends.keras.registry import Call, Value, reads
 from spikewright.graph.layers import (
+    Broadcast,
     Crop,
     Identity,
     Permute,
     Reshape,
     Shape,
-    UpsampleNearest,
     ZeroPad,
 )
 
@@ -27,29 +27,47 @@ from spikewright.graph.layers import (
     "GaussianDropout",
     "GaussianNoise",
     "Identity",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
 )
-def identity(call: Call) -> str | None:
+def identity(call: Call) -> Value:
     """Layers that act in training only."""
-    return call.add(Identity())
+    return call.value(Identity())
 
 
 @reads("Flatten")
-def flatten(call: Call) -> str | None:
+def flatten(call: Call) -> Value:
     """In channels-last order, whatever the layout of the input."""
     flat = Reshape((math.prod(call.shape),))
     rank = len(call.shape)
     if is_channels_last(call.layer) or rank < 2:
-        return call.add(flat)
-    return call.add(flat, call.add(Permute((*range(1, rank), 0)), part="channels_last"))
+        return call.value(flat)
+    return call.value(flat, call.value(Permute((*range(1, rank), 0)), part="channels_last"))
 
 
 @reads("Reshape")
-def reshape(call: Call) -> str | None:
+def reshape(call: Call) -> Value:
     """The batch axis stays out of `target_shape`."""
-    return call.add(Reshape(filled_shape(call.layer.target_shape, call.shape)))
+    return call.value(Reshape(filled_shape(call.layer.target_shape, call.shape)))
 
 
 def filled_shape(wanted: Sequence[int], shape: Shape) -> Shape:
@@ -60,9 +78,9 @@ def filled_shape(wanted: Sequence[int], shape: Shape) -> Shape:
 
 
 @reads("Permute")
-def permute(call: Call) -> str | None:
+def permute(call: Call) -> Value:
     """`dims` count from 1, the batch being 0."""
-    return call.add(Permute(tuple(n - 1 for n in call.layer.dims)))
+    return call.value(Permute(tuple(n - 1 for n in call.layer.dims)))
 
 
 def _pairs(call: Call, amounts: Any) -> Pairs:
@@ -73,26 +91,19 @@ def _pairs(call: Call, amounts: Any) -> Pairs:
 
 
 @reads("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
-def zero_padding(call: Call) -> str | None:
+def zero_padding(call: Call) -> Value:
     """Zeros around the spatial axes."""
-    return call.add(ZeroPad(_pairs(call, call.layer.padding)))
+    return call.value(ZeroPad(_pairs(call, call.layer.padding)))
 
 
 @reads("Cropping1D", "Cropping2D", "Cropping3D")
-def cropping(call: Call) -> str | None:
+def cropping(call: Call) -> Value:
     """Borders of the spatial axes dropped."""
-    return call.add(Crop(_pairs(call, call.layer.cropping)))
+    return call.value(Crop(_pairs(call, call.layer.cropping)))
 
 
-@reads("UpSampling1D", "UpSampling2D", "UpSampling3D")
-def upsampling(call: Call) -> str | None:
-    """Repeated values; the other interpolations are refused."""
-    layer = call.layer
-    interpolation = getattr(layer, "interpolation", "nearest")
-    if interpolation != "nearest":
-        raise Unreadable(
-            f"its interpolation {interpolation!r} has no layer in the graph",
-            'Use interpolation="nearest"',
-        )
-    size = (layer.size,) if isinstance(layer.size, int) else tuple(layer.size)
-    return call.add(UpsampleNearest((*size, 1) if is_channels_last(layer) else (1, *size)))
+@reads("RepeatVector")
+def repeat_vector(call: Call) -> Value:
+    """A vector as often as asked, along a new first axis."""
+    row = call.value(Reshape((1, *call.shape)), part="row")
+    return call.value(Broadcast((int(call.layer.n), *call.shape)), row)

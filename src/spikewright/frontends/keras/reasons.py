@@ -1,0 +1,131 @@
+"""Why the layers without a reader have none, and what to use in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Reason = tuple[str, str]
+
+_RECURRENT: Reason = (
+    "it carries a state from one element of a sequence to the next, and the graph holds no state",
+    "Read the feed-forward part of the model",
+)
+_CODE: Reason = (
+    "it runs Python code, which cannot be read",
+    "Replace it by layers, or by a Layer subclass with a reader registered with "
+    "spikewright.frontends.keras.reads",
+)
+_TENSORFLOW: Reason = (
+    "it applies a TensorFlow function to a tensor, as Keras 2 could",
+    "Rebuild the model with a Keras layer in its place",
+)
+_LOOKUP: Reason = (
+    "it looks something up by whole numbers or text, and a network is given real numbers",
+    "Cut the model behind it, keras.Model(layer.output, model.output), and feed what it makes",
+)
+_MASK: Reason = (
+    "it masks steps of a sequence, and which ones depends on the data",
+    "Leave it out and feed sequences of one length",
+)
+_CHOICE: Reason = (
+    "it chooses by comparing computed values, and its result is no continuous function of them",
+    "Leave it to whatever reads the network's output",
+)
+_PRODUCT: Reason = (
+    "it multiplies all values along an axis, and the graph multiplies two at a time",
+    "Write the product out, x[..., 0] * x[..., 1]",
+)
+_RANDOM_CROP: Reason = (
+    "it crops or resizes by the image's size in code of its own",
+    "Apply it to the data, before the network",
+)
+_SPECTRUM: Reason = (
+    "it computes a spectrum, with complex numbers",
+    "Apply it to the data, before the network",
+)
+_SPARSEMAX: Reason = (
+    "sparsemax sorts its values, and the graph has no layer that sorts",
+    "Use softmax",
+)
+
+_GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
+    (_CODE, ("Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer", "ops.Map")),
+    (
+        _RECURRENT,
+        (
+            "LSTM",
+            "GRU",
+            "SimpleRNN",
+            "RNN",
+            "Bidirectional",
+            "ConvLSTM1D",
+            "ConvLSTM2D",
+            "ConvLSTM3D",
+            "StackedRNNCells",
+            "ops.Scan",
+            "ops.WhileLoop",
+            "ops.ForiLoop",
+        ),
+    ),
+    (_TENSORFLOW, ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")),
+    (
+        _LOOKUP,
+        (
+            "Embedding",
+            "ReversibleEmbedding",
+            "CategoryEncoding",
+            "Discretization",
+            "Hashing",
+            "HashedCrossing",
+            "IntegerLookup",
+            "StringLookup",
+            "TextVectorization",
+            "ops.OneHot",
+            "ops.MultiHot",
+        ),
+    ),
+    (_MASK, ("Masking",)),
+    (
+        _CHOICE,
+        (
+            "ops.Argmax",
+            "ops.Argmin",
+            "ops.Argsort",
+            "ops.Sort",
+            "ops.TopK",
+            "ops.Where",
+            "ops.Select",
+            "ops.Greater",
+            "ops.GreaterEqual",
+            "ops.Less",
+            "ops.LessEqual",
+            "ops.Equal",
+            "ops.NotEqual",
+            "ops.Sign",
+            "ops.Round",
+            "ops.Floor",
+            "ops.Ceil",
+            "ops.Median",
+            "ops.Quantile",
+            "ops.LogicalAnd",
+            "ops.LogicalOr",
+            "ops.LogicalNot",
+        ),
+    ),
+    (_PRODUCT, ("ops.Prod", "ops.Cumprod")),
+    (_RANDOM_CROP, ("CenterCrop", "RandomCrop")),
+    (_SPECTRUM, ("MelSpectrogram", "STFTSpectrogram", "ops.STFT", "ops.RFFT", "ops.FFT")),
+    (_SPARSEMAX, ("ops.Sparsemax",)),
+)
+_REASONS: Mapping[str, Reason] = {kind: reason for reason, kinds in _GROUPS for kind in kinds}
+
+
+def why_not(kind: str) -> Reason:
+    """Reason and options for a kind of layer that has no reader."""
+    return _REASONS.get(
+        kind,
+        (
+            f"{kind} has no reader",
+            f'Replace it, or register a reader with spikewright.frontends.keras.reads("{kind}")',
+        ),
+    )

@@ -1,0 +1,285 @@
+"""Operations that move, choose, repeat and join values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from spikewright._optional import require
+from spikewright._windows import Pairs
+from spikewright.frontends.keras.registry import (
+    Call,
+    Unreadable,
+    Value,
+    array,
+    plain_array,
+    reads,
+    unbatched_axes,
+    unbatched_axis,
+)
+from spikewright.frontends.keras.shapes import filled_shape
+from spikewright.graph.layers import (
+    Concatenate,
+    Pad,
+    Permute,
+    Reshape,
+    ScaleShift,
+    Shape,
+    Slice,
+    Take,
+    Tile,
+    UpsampleNearest,
+    ZeroPad,
+)
+
+
+@reads("ops.Reshape")
+def reshape(call: Call) -> Value:
+    """A shape that keeps the batch axis first and free: `(-1, ...)` or `(None, ...)`."""
+    batch, *rest = call.layer.newshape
+    if batch not in (-1, None) or (batch == -1 and -1 in rest):
+        raise Unreadable(
+            f"its new shape {tuple(call.layer.newshape)} fixes the batch size",
+            "Use a Reshape layer, or (-1, ...) with the other extents given",
+        )
+    return call.value(Reshape(filled_shape([-1 if n is None else n for n in rest], call.shape)))
+
+
+@reads("ops.Squeeze", "ops.ExpandDims")
+def rank_changing(call: Call) -> Value:
+    """Axes of one element, dropped or added."""
+    shape, axis = call.shape, call.layer.axis
+    if call.kind == "ops.ExpandDims":
+        full = len(shape) + (1 if isinstance(axis, int) else len(axis))
+        new = set(unbatched_axes(axis, full))
+        old = iter(shape)
+        return call.value(Reshape(tuple(1 if i in new else next(old) for i in range(full))))
+    if axis is None:
+        dropped = {i for i, n in enumerate(shape) if n == 1}
+    else:
+        dropped = set(unbatched_axes(axis, len(shape)))
+    return call.value(Reshape(tuple(n for i, n in enumerate(shape) if i not in dropped)))
+
+
+@reads("ops.Transpose", "ops.Swapaxes", "ops.Moveaxis")
+def transpose(call: Call) -> Value:
+    """Any order of axes in which the batch stays first."""
+    layer, rank = call.layer, len(call.shape) + 1
+    axes = list(range(rank))
+    if call.kind == "ops.Transpose":
+        axes = [axis % rank for axis in layer.axes or reversed(axes)]
+    elif call.kind == "ops.Swapaxes":
+        a, b = layer.axis1 % rank, layer.axis2 % rank
+        axes[a], axes[b] = b, a
+    else:
+        axes = [int(n) for n in _moved(rank, layer.source, layer.destination)]
+    if axes[0] != 0:
+        raise Unreadable("it moves the batch axis, which the graph leaves out", "Keep axis 0 first")
+    return call.value(Permute(tuple(axis - 1 for axis in axes[1:])))
+
+
+def _moved(rank: int, source: Any, destination: Any) -> Sequence[int]:
+    """The order of axes that `numpy.moveaxis` makes."""
+    sizes = np.moveaxis(np.empty(tuple(range(1, rank + 1)), bool), source, destination).shape
+    return [n - 1 for n in sizes]
+
+
+@reads("ops.GetItem")
+def get_item(call: Call) -> Value:
+    """Slices, numbers, `...` and `None`, all samples of the batch."""
+    key = call.arguments["key"]
+    parts = list(key) if isinstance(key, tuple | list) else [key]
+    if not all(part is None or part is ... or isinstance(part, int | slice) for part in parts):
+        raise Unreadable(
+            "it chooses by something else than numbers and slices", "Use keras.ops.take"
+        )
+    rank = len(call.shape) + 1
+    used = sum(isinstance(part, int | slice) for part in parts)
+    at = parts.index(...) if ... in parts else len(parts)
+    parts[at : at + 1] = [slice(None)] * (rank - used)
+    if parts[0] != slice(None):
+        raise Unreadable("it chooses samples of the batch", "Begin with `:`, which keeps them all")
+    chosen: dict[int, slice] = {}
+    shape: list[int] = []
+    axis = 0
+    for part in parts[1:]:
+        if part is None:
+            shape.append(1)
+            continue
+        n = call.shape[axis]
+        if isinstance(part, int):
+            chosen[axis] = slice(part % n, part % n + 1)
+        else:
+            chosen[axis] = part
+            shape.append(len(range(*part.indices(n))))
+        axis += 1
+    return _sliced(call, chosen, tuple(shape))
+
+
+def _sliced(call: Call, chosen: dict[int, slice], shape: Shape) -> Value:
+    layer = Slice.along(call.shape, chosen)
+    kept = tuple(count for _, count, _ in layer.ranges)
+    if kept == shape:
+        return call.value(layer, call.inputs[0])
+    return call.value(Reshape(shape), call.value(layer, call.inputs[0], part="slice"))
+
+
+@reads("ops.Take")
+def take(call: Call) -> Value:
+    """Constant positions along an axis."""
+    indices = call.arguments["indices"]
+    if isinstance(indices, Value):
+        raise Unreadable("it chooses by computed positions", "Use constant positions")
+    if call.layer.axis is None:
+        raise Unreadable("it chooses from the flat batch", "Name the axis to choose along")
+    axis = unbatched_axis(call.layer.axis, len(call.shape))
+    return call.value(Take(plain_array(indices).astype(np.int64), axis), call.inputs[0])
+
+
+@reads("ops.Split", "ops.ArraySplit", "ops.Unstack")
+def split(call: Call) -> list[Value]:
+    """Parts along an axis, of `unstack` without it."""
+    layer, (x,) = call.layer, call.inputs
+    axis = unbatched_axis(layer.axis, len(x.shape))
+    n = x.shape[axis]
+    wanted = n if call.kind == "ops.Unstack" else layer.indices_or_sections
+    parts = np.array_split(np.arange(n), wanted if isinstance(wanted, int) else list(wanted))
+    values = []
+    for part in parts:
+        if not len(part):
+            raise Unreadable("one of its parts is empty", "Split into parts that hold something")
+        chosen = Slice.along(x.shape, {axis: slice(int(part[0]), int(part[-1]) + 1)})
+        if call.kind == "ops.Unstack":
+            rest = tuple(m for i, m in enumerate(x.shape) if i != axis)
+            values.append(call.value(Reshape(rest), call.value(chosen, x, part="slice")))
+        else:
+            values.append(call.value(chosen, x))
+    return values
+
+
+@reads("ops.Stack", "ops.Hstack")
+def stack(call: Call) -> Value:
+    """Tensors side by side: along a new axis, or along the second."""
+    values = call.inputs
+    if len(values) != len(call.arguments["xs" if call.kind == "ops.Hstack" else "x"]):
+        raise Unreadable(
+            "it joins a constant whose batch is fixed to tensors whose batch is not",
+            "Add the constant to a tensor instead",
+        )
+    if call.kind == "ops.Hstack":
+        return call.value(Concatenate(0))
+    axis = unbatched_axis(call.layer.axis, len(call.shape) + 1)
+    shape = (*call.shape[:axis], 1, *call.shape[axis:])
+    wide = [call.value(Reshape(shape), value, part="expanded") for value in values]
+    return call.value(Concatenate(axis), *wide)
+
+
+@reads("ops.Flip", "ops.Roll")
+def reorder(call: Call) -> Value:
+    """Values along axes in the other direction, or moved round."""
+    axes = unbatched_axes(call.layer.axis, len(call.shape))
+    if call.kind == "ops.Flip":
+        return call.value(Slice.along(call.shape, {axis: slice(None, None, -1) for axis in axes}))
+    shifts = call.layer.shift
+    shifts = [shifts] * len(axes) if isinstance(shifts, int) else list(shifts)
+    (value,) = call.inputs
+    for index, (axis, shift) in enumerate(zip(axes, shifts, strict=True)):
+        order = np.roll(np.arange(value.shape[axis]), shift)
+        value = call.value(Take(order, axis), value, part="" if index == len(axes) - 1 else "roll")
+    return value
+
+
+@reads("ops.Repeat")
+def repeat(call: Call) -> Value:
+    """Every value along an axis several times."""
+    if call.layer.axis is None:
+        raise Unreadable("it repeats the flat batch", "Name the axis")
+    axis = unbatched_axis(call.layer.axis, len(call.shape))
+    times = plain_array(call.layer.repeats)
+    if times.size == 1:
+        factors = [1] * len(call.shape)
+        factors[axis] = int(times.ravel()[0])
+        return call.value(UpsampleNearest(tuple(factors)))
+    return call.value(Take(np.repeat(np.arange(call.shape[axis]), times), axis))
+
+
+@reads("ops.Tile")
+def tile(call: Call) -> Value:
+    """The whole tensor several times along its axes."""
+    given = call.layer.repeats
+    times = [int(n) for n in ([given] if isinstance(given, int) else given)]
+    rank = len(call.shape) + 1
+    times = [1] * (rank - len(times)) + times
+    if len(times) > rank or times[0] != 1:
+        raise Unreadable("it repeats samples of the batch", "Give 1 for axis 0")
+    return call.value(Tile(tuple(times[1:])))
+
+
+@reads("ops.Pad")
+def pad(call: Call) -> Value:
+    """A border of zeros, of another number, or of the tensor's own values."""
+    layer, (x,) = call.layer, call.inputs
+    width = np.asarray(layer.pad_width)
+    pairs = np.broadcast_to(width, (len(x.shape) + 1, 2))
+    if pairs[0].any():
+        raise Unreadable("it pads the batch", "Give (0, 0) for axis 0")
+    pads = tuple((int(a), int(b)) for a, b in pairs[1:])
+    if layer.mode != "constant":
+        return call.value(_border(x.shape, pads, layer.mode), x)
+    constant = call.arguments.get("constant_values")
+    border = np.float64(0.0 if constant is None else array(constant))
+    if border == 0:
+        return call.value(ZeroPad(pads), x)
+    inner = call.value(ScaleShift(shift=np.array(-border)), x, part="moved")
+    padded = call.value(ZeroPad(pads), inner, part="padded")
+    return call.value(ScaleShift(shift=np.array(border)), padded)
+
+
+def _border(shape: Shape, pads: Pairs, mode: str) -> Pad:
+    """What Keras makes of a mode here: PyTorch's symmetric border was another's edge in 3.15."""
+    ops = require("keras").ops
+    places = np.arange(math.prod(shape), dtype=np.float32).reshape(1, *shape)
+    whole = ((0, 0), *pads)
+    made = array(ops.pad(ops.convert_to_tensor(places), whole, mode))
+    for name in _MODES:
+        layer = Pad(pads, name)
+        if np.array_equal(layer.evaluate(places), made):
+            return layer
+    raise Unreadable(f"its mode {mode!r} is none of {', '.join(_MODES)}", "Use another mode")
+
+
+_MODES: tuple[Literal["reflect", "symmetric", "edge", "wrap"], ...] = (
+    "reflect",
+    "symmetric",
+    "edge",
+    "wrap",
+)
+
+
+@reads("ops.Tril", "ops.Triu")
+def triangle(call: Call) -> Value:
+    """Zeros above or below a diagonal of the last two axes."""
+    if len(call.shape) < 2:
+        raise Unreadable("its triangle would be of the batch", "Give three axes or more")
+    cut = np.tril if call.kind == "ops.Tril" else np.triu
+    return call.value(ScaleShift(scale=cut(np.ones(call.shape[-2:]), call.layer.k)))
+
+
+@reads("ops.DepthToSpace", "ops.SpaceToDepth")
+def blocks(call: Call) -> Value:
+    """Channels as blocks of pixels and back, channels last."""
+    layer, (x,) = call.layer, call.inputs
+    if layer.data_format != "channels_last":
+        raise Unreadable("its channels come first", 'Use data_format="channels_last"')
+    b = int(layer.block_size)
+    h, w, c = x.shape
+    if call.kind == "ops.DepthToSpace":
+        split_, order, out = (h, w, b, b, c // b**2), (0, 2, 1, 3, 4), (h * b, w * b, c // b**2)
+    else:
+        split_, order = (h // b, b, w // b, b, c), (0, 2, 1, 3, 4)
+        out = (h // b, w // b, c * b**2)
+    x = call.value(Reshape(split_), x, part="split")
+    return call.value(Reshape(out), call.value(Permute(order), x, part="permuted"))
