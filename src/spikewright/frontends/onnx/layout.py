@@ -49,7 +49,7 @@ class Layout:
 
     def sample_axis(self, axis: int) -> int | None:
         """The axis of the sample that a full axis is, counted from the front; None: the batch."""
-        if self.axis is None or axis < self.axis or (self.shared and axis > self.axis):
+        if self.axis is None or axis < self.axis or self.shared:
             return axis
         return None if axis == self.axis else axis - 1
 
@@ -88,19 +88,18 @@ UNBATCHED = Layout(None)
 def find_layout(full: Shape, before: int, batch: int) -> tuple[Layout, Shape] | None:
     """Layout and sample shape of a full shape with `before` values of a sample before the batch.
 
-    None where the batch does not lie within one axis, so that values of samples are mixed.
+    None where the batch does not lie within one axis, so that values of samples are mixed. A batch
+    of one may lie anywhere; an axis of its own comes first, then the axis where it would lie.
     """
-    if batch == 1:
-        return (BATCH_FIRST, full[1:]) if full[:1] == (1,) else (UNBATCHED, full)
     passed = 1
     for axis, extent in enumerate(full):
-        if before < passed * extent:
+        alone = extent == batch and passed == before
+        if alone or before < passed * extent:
+            if alone:
+                return Layout(axis), (*full[:axis], *full[axis + 1 :])
             outer = before // passed
             if before % passed or extent % (outer * batch):
-                return None
-            rest, own = (full[:axis], full[axis + 1 :]), extent // batch
-            if own == 1:
-                return Layout(axis), (*rest[0], *rest[1])
-            return Layout(axis, outer, True), (*rest[0], own, *rest[1])
+                break
+            return Layout(axis, outer, True), (*full[:axis], extent // batch, *full[axis + 1 :])
         passed *= extent
-    return None
+    return (UNBATCHED, full) if batch == 1 else None

@@ -9,6 +9,7 @@ MaxPool             loops likewise; SAME_LOWER rounds the number of windows down
 AveragePool         likewise; splits the overhang of `ceil_mode` over both ends, where the standard
                     (PyTorch's rule) puts it at the end
 GlobalMaxPool       takes the maximum over two axes, right only where there are two
+LpNormalization     sums values themselves, not their magnitudes, for p = 1
 LRN                 normalises as many channels as there are samples
 BatchNormalization  before operator set 14, uses the statistics of the batch
 Softmax, LogSoftmax know only the axis form of operator set 13
@@ -40,6 +41,7 @@ def operators(opset: int) -> list[type]:
         "Conv": _conv,
         "ConvTranspose": _conv_transpose,
         "LRN": _local_response,
+        "LpNormalization": _lp_normalization,
         "MaxPool": _max_pool,
         "AveragePool": _average_pool,
         "GlobalMaxPool": _global_max_pool,
@@ -158,6 +160,13 @@ def _transposed_extent(
         ]
     total = [max(0, n - w) for n, w in zip(natural, wanted, strict=True)]
     return [t // 2 if automatic == "SAME_UPPER" else (t + 1) // 2 for t in total], wanted
+
+
+def _lp_normalization(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
+    """`x` over its length along an axis; zeros stay zeros."""
+    axis, p = settings.get("axis", -1), settings.get("p", 2)
+    length = np.sum(np.abs(x) ** p, axis=axis, keepdims=True) ** (1 / p)
+    return ((x / np.where(length == 0, 1, length)).astype(x.dtype),)
 
 
 def _local_response(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:

@@ -24,6 +24,7 @@ from spikewright.frontends.onnx.values import (
 )
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
+from spikewright.graph.layers import Reshape
 
 
 class Tensor(NamedTuple):
@@ -77,11 +78,23 @@ class Walk:
     def _output(self, name: str) -> str | None:
         value = self.values.get(name, Missing("no node makes it"))
         if isinstance(value, Signal):
-            return value.name
+            return self._samples(name, value)
         why = "it does not depend on the data" if isinstance(value, Constant) else value.why
         if why:
             self.builder.refuse(name, "graph output", why, "Remove it from the model's outputs")
         return None
+
+    def _samples(self, name: str, value: Signal) -> str | None:
+        """An output without the axis of one that is the batch of a file of one sample."""
+        shape = self.builder.shapes[value.name]
+        lone = self.inputs.batches == (1,) and value.layout.full(shape, 1)[:1] == (1,)
+        if not lone or value.layout == BATCH_FIRST:
+            return value.name
+        full = value.layout.full(shape, 1)
+        made = self.builder.add(f"{value.name}:sample", Reshape(full[1:]), value.name)
+        if made is not None and value.comparable:
+            self.tensors[made] = Tensor(name, BATCH_FIRST)
+        return made
 
     def _step(self, node: Any, label: str) -> None:
         """Read one node, and note what each of its outputs is."""

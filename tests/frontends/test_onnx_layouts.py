@@ -1,0 +1,215 @@
+"""Values whose batch is not axis 0, or not an axis of its own, as in exported transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx_helpers import NEWEST, agrees, close, feed_of, model, node, random
+
+from spikewright.errors import UnsupportedLayerError
+from spikewright.frontends.onnx import read
+from spikewright.frontends.onnx.layout import Layout, find_layout
+from spikewright.graph import evaluate
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    axis=st.integers(0, 4),
+    outer=st.integers(1, 3),
+    inner=st.integers(1, 3),
+    batch=st.sampled_from([2, 3, 61]),
+)
+def test_a_layout_is_found_again(
+    shape: list[int], axis: int, outer: int, inner: int, batch: int
+) -> None:
+    """Of a full shape and how many values come before the batch, the layout follows; values of
+    different samples are told apart.
+    """
+    axis = min(axis, len(shape))
+    shared = outer * inner > 1
+    layout = Layout(axis, outer if shared else 1, shared)
+    sample = (*shape[:axis], *([outer * inner] if shared else []), *shape[axis:])
+    full = layout.full(sample, batch)
+    assert find_layout(full, layout.before(sample), batch) == (layout, sample)
+    rows = np.arange(batch * np.prod(sample)).reshape(batch, *sample)
+    before = int(np.prod(shape[:axis])) * outer
+    flat = np.moveaxis(rows.reshape(batch, before, -1), 0, 1).reshape(full)
+    np.testing.assert_array_equal(layout.samples_first(flat, batch), rows)
+
+
+def attention_nodes(sequence_first: bool) -> list[Any]:
+    """Two heads over 5 tokens of 6 values; torch's `MultiheadAttention` works sequence first."""
+    nodes = [
+        node("Transpose", "x", "s", "sequence", perm=[1, 0, 2]),
+        node("MatMul", "s w", "qkv", "in"),
+        node("Split", "qkv", "q k v", "split", axis=2, num_outputs=3),
+    ]
+    for name in "qkv":
+        nodes += [
+            node("Reshape", f"{name} merged", f"{name}m", f"{name} merged"),
+            node("Transpose", f"{name}m", f"{name}h", f"{name} heads", perm=[1, 0, 2]),
+        ]
+    return [
+        *nodes,
+        node("Transpose", "kh", "kt", "turned", perm=[0, 2, 1]),
+        node("MatMul", "qh kt", "products", "products"),
+        node("Mul", "products scale", "scores", "scores"),
+        node("Add", "scores mask", "masked", "masked"),
+        node("Softmax", "masked", "weights", "weights", axis=-1),
+        node("MatMul", "weights vh", "mixed", "mixed"),
+        node("Transpose", "mixed", "back", "back", perm=[1, 0, 2]),
+        node("Reshape", "back rows", "flat", "flat"),
+        node("Gemm", "flat out bias", "o", "out"),
+        node("Reshape", "o tokens", "y1", "tokens"),
+        *([] if sequence_first else [node("Transpose", "y1", "y", "y", perm=[1, 0, 2])]),
+    ]
+
+
+def attention(batch: Any, sequence_first: bool = False) -> Any:
+    """The model; the merged axis holds batch x heads, the flat one tokens x batch."""
+    shapes = {"merged": [5, -1, 3], "rows": [-1, 6], "tokens": [5, -1, 6]}
+    weights = {
+        "w": random(6, 18), "scale": np.float32(3**-0.5), "out": random(6, 6, seed=1),
+        "bias": random(6), "mask": np.triu(np.full((5, 5), -np.inf, np.float32), 1),
+        **{name: np.array(shape, np.int64) for name, shape in shapes.items()},
+    }  # fmt: skip
+    output = "y1" if sequence_first else "y"
+    return model(attention_nodes(sequence_first), {"x": [batch, 5, 6]}, [output], weights)
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 3])
+def test_attention_sequence_first(batch: Any) -> None:
+    """The batch is followed through axis 1, merged with the heads, merged with the tokens."""
+    proto = attention(batch)
+    source = agrees(proto, independent=batch != 1)
+    assert source.graph.shapes[source.graph.outputs["y"]] == (5, 6)
+    if batch == "n":
+        assert source.graph.shapes["q heads"] == (2, 5, 3)
+        assert source.graph.shapes["flat"] == (5, 6)
+
+
+def test_an_output_sequence_first() -> None:
+    """An output keeps its axes, but for the batch, which comes first as in every graph."""
+    source = agrees(attention("n", sequence_first=True), independent=False)
+    assert source.graph.shapes[source.graph.outputs["y1"]] == (5, 6)
+    assert "masked" not in source.activations(feed_of(source))  # minus infinity has no number here
+
+
+def test_merged_axes_with_constants() -> None:
+    """A constant along a merged axis is the same for every sample, or it is refused."""
+    nodes = [node("Reshape", "x s", "m"), node("Add", "m c", "y", "add")]
+    weights = {"s": np.array([-1, 4]), "c": random(1, 4)}
+    agrees(model(nodes, {"x": ["n", 3, 4]}, ["y"], weights), independent=False)
+    tiled = np.tile(random(3, 4), (2, 1))
+    agrees(
+        model(nodes, {"x": [2, 3, 4]}, ["y"], {**weights, "c": tiled}), batch=2, independent=False
+    )
+    for c, reason in ((random(6, 4), "different values for the samples"), (random(3, 4), "fits")):
+        with pytest.raises(UnsupportedLayerError, match=reason):
+            read(model(nodes, {"x": [2, 3, 4]}, ["y"], {**weights, "c": c}))
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [
+        ("Softmax", {"axis": 0}),
+        ("ReduceMean", {"keepdims": 0}),
+        ("Flatten", {"axis": 1}),
+        ("Squeeze", {}),
+        ("LayerNormalization", {"axis": 0}),
+    ],
+)
+def test_one_sample_without_a_batch_axis(operator: str, attributes: dict[str, Any]) -> None:
+    """Where the file fixes the batch to one, no operation can mix samples, whatever its axes."""
+    inputs = "s w" if operator == "LayerNormalization" else "s"
+    nodes = [node("Squeeze", "x zero", "s"), node(operator, inputs, "y", "it", **attributes)]
+    weights = {"zero": np.array([0]), "w": np.ones(4, np.float32)}
+    source = agrees(model(nodes, {"x": [1, 3, 4]}, ["y"], weights), independent=False)
+    ((name, x),) = feed_of(source).items()
+    alone = [evaluate(source.graph, {name: x[i : i + 1]})["y"] for i in range(3)]
+    close(evaluate(source.graph, {name: x})["y"], np.concatenate(alone))
+    free = model(nodes, {"x": ["n", 3, 4]}, ["y"], weights)
+    with pytest.raises(UnsupportedLayerError, match="do not all have extent 1"):
+        read(free)
+
+
+@pytest.mark.parametrize("operator", ["Gemm", "MatMul", "Einsum"])
+@pytest.mark.parametrize("sides", [(0, 1), (0,), (1,)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_of_one_sample(operator: str, sides: tuple[int, ...], transposed: bool) -> None:
+    """Matrices of one sample are multiplied, constant or not, turned or not."""
+    if transposed and operator != "Gemm":
+        return
+    a, b = ((4, 3), (5, 4)) if transposed else ((3, 4), (4, 5))
+    attributes: dict[str, Any] = {"equation": "ij,jk->ik"} if operator == "Einsum" else {}
+    if transposed:
+        attributes = {"transA": 1, "transB": 1, "alpha": 0.5, "beta": 2.0}
+    nodes = [node("Squeeze", f"x{i} zero", "ab"[i]) for i in sides]
+    nodes += [node(operator, "a b c" if transposed else "a b", "y", "it", **attributes)]
+    weights = {"zero": np.array([0]), "c": random(5)}
+    weights |= {"ab"[i]: random(*(a, b)[i]) for i in range(2) if i not in sides}
+    inputs = {f"x{i}": [1, *(a, b)[i]] for i in sides}
+    agrees(model(nodes, inputs, ["y"], weights), independent=False)
+
+
+@pytest.mark.parametrize("heads", [(), (4, 4), (4, 2)])
+@pytest.mark.parametrize("causal", [0, 1])
+def test_the_attention_operator(heads: tuple[int, ...], causal: int) -> None:
+    """Heads side by side or on an axis, groups that share keys, masks, caps."""
+    q_heads, kv_heads = heads or (4, 4)
+    q, k = (q_heads, 3, 5), (kv_heads, 6, 5)
+    attributes: dict[str, Any] = {"is_causal": causal, "softcap": 2.0 * causal}
+    if heads:
+        q, k = (3, q_heads * 5), (6, kv_heads * 5)
+        attributes |= {"q_num_heads": q_heads, "kv_num_heads": kv_heads}
+    nodes = [node("Attention", "q k v m", "y", "it", **attributes)]
+    mask = random(3, 6) if causal else random(3, 6) > -0.5
+    inputs = {"q": ["n", *q], "k": ["n", *k], "v": ["n", *k]}
+    agrees(model(nodes, inputs, ["y"], {"m": mask}, opset=NEWEST), independent=False)
+
+
+def test_attention_with_a_cache_is_refused() -> None:
+    """Keys and values of earlier calls are state, which a graph has not."""
+    shape = ["n", 2, 3, 4]
+    nodes = [node("Attention", "q k v - p p", "y", "it")]
+    inputs = dict.fromkeys(("q", "k", "v", "p"), shape)
+    with pytest.raises(UnsupportedLayerError, match="earlier calls"):
+        read(model(nodes, inputs, ["y"], opset=23))
+
+
+def test_gates_of_signals() -> None:
+    """Signals are multiplied, divided, compared and averaged with each other."""
+    nodes = [
+        node("Sigmoid", "a", "g"),
+        node("Mul", "a g", "silu"),
+        node("Mul", "b b", "square"),
+        node("Add", "square one", "positive"),
+        node("Div", "silu positive", "quotient"),
+        node("Max", "quotient a b", "largest"),
+        node("Min", "largest c", "least"),
+        node("Mean", "least b c", "y"),
+    ]
+    weights = {"one": np.float32(1), "c": random(4)}
+    agrees(model(nodes, {"a": ["n", 3, 4], "b": ["n", 1, 4]}, ["y"], weights))
+
+
+def test_class_token() -> None:
+    """A constant repeated for the batch stands beside the signal."""
+    nodes = [
+        node("Shape", "x", "batch", start=0, end=1),
+        node("Concat", "batch rest", "shape", axis=0),
+        node("Expand", "token shape", "tokens"),
+        node("Concat", "tokens x", "all", axis=1),
+        node("Add", "all position", "placed"),
+        node("Gather", "placed zero", "y", axis=1),
+    ]
+    weights = {
+        "rest": np.array([1, 4]), "token": random(1, 1, 4), "position": random(1, 4, 4, seed=1),
+        "zero": np.array(0),
+    }  # fmt: skip
+    agrees(model(nodes, {"x": ["n", 3, 4]}, ["y"], weights))
