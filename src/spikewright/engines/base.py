@@ -39,6 +39,10 @@ class Kernel(ABC):
         An input has `steps` steps, or one where it is constant.
         """
 
+    def conclude(self) -> None:
+        """Be told that the next run is the last one: nothing but totals is asked for after it."""
+        return None
+
     def totals(self) -> Sequence[Array]:
         """Absolute outputs per neuron summed since the start, one array a population tallied."""
         return ()

@@ -53,18 +53,25 @@ class Execution:
         steps: int,
         feeds: Feeds | None = None,
         progress: Callable[[int], None] | None = None,
+        *,
+        last: bool = False,
     ) -> list[NDArray]:
         """Advance by `steps` steps; returns one array `(batch, samples, *shape)` per recording.
 
         `feeds` replaces the output of constant nodes by `(batch, steps or 1, *shape)`; `progress`
-        is called with the number of steps done after every block. Raises `SimulationError` before
-        anything is computed where memory does not suffice.
+        is called with the number of steps done after every block. After a `last` run there is none,
+        so no state is kept but totals. Raises `SimulationError` before anything is computed where
+        memory does not suffice.
         """
         with self.engine.working():
-            return self._run(steps, feeds, progress)
+            return self._run(steps, feeds, progress, last)
 
     def _run(
-        self, steps: int, feeds: Feeds | None, progress: Callable[[int], None] | None
+        self,
+        steps: int,
+        feeds: Feeds | None,
+        progress: Callable[[int], None] | None,
+        last: bool,
     ) -> list[NDArray]:
         sources = {
             op: self.engine.source(
@@ -80,6 +87,8 @@ class Execution:
         done = 0
         while done < steps:
             count = min(block, steps - done)
+            if last and done + count == steps:
+                self._conclude()
             read = _read(sources, False, done, count)
             for part, known in zip(self._parts, constants, strict=True):
                 values = {**known, **part.of(read)}
@@ -92,6 +101,11 @@ class Execution:
             if progress is not None:
                 progress(count)
         return recorder.arrays
+
+    def _conclude(self) -> None:
+        for part in self._parts:
+            for kernel in part.kernels.values():
+                kernel.conclude()
 
     def totals(self) -> dict[Ensemble, NDArray]:
         """Summed outputs per neuron since the start, `(batch, *shape)`, of tallied populations.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 _MOST_REPEATS = 15  # see kMostRepeats in cpp/plan.hpp
 _NO_BUDGET = 2**40
 _MOST_SUM = 2**31 - 1
-_WIDE_ROWS = 2048  # rows up to which 64 lanes of weights fit half of a second-level cache
+_WIDE_ROWS = 3072  # rows up to which 64 lanes of weights fit three quarters of a second-level cache
 
 
 def lane_widths(channels: int, rows: int) -> list[int]:

@@ -43,6 +43,10 @@ class RegionKernel(Kernel):
         self._isa, self._threads = isa, threads
         self._state = _kernels.Running(built.region, batch)
         self._slow: list[Slow] = []
+        self._last = False
+
+    def conclude(self) -> None:
+        self._last = True
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         given = dict(zip(self._op.inputs, inputs, strict=True))
@@ -54,14 +58,16 @@ class RegionKernel(Kernel):
         self._slow = self._start_slowly(finished)
         now = self._slow[0]
         made = [(now.samples, now.run(given, step, steps))]
-        made += [(s.samples, [y[s.samples] for y in outputs]) for s in self._slow[1:]]
+        if finished.any():
+            made.append((np.flatnonzero(finished), [y[finished] for y in outputs]))
         return joined(self._batch, made)
 
     def _start_slowly(self, finished: NDArray) -> list[Slow]:
         """All samples on the reference: first those that this block is still to do, then those that
-        came through it natively, if any.
+        came through it natively, if any and if there is more to do.
         """
-        sets = [np.flatnonzero(~finished), np.flatnonzero(finished)]
+        sets = [np.flatnonzero(~finished)]
+        sets += [] if self._last else [np.flatnonzero(finished)]
         return [self._slowly(samples) for samples in sets if len(samples)]
 
     def _slowly(self, samples: NDArray) -> Slow:
@@ -106,7 +112,9 @@ class RegionKernel(Kernel):
             for _, counts, size in self._built.exports
         ]
         block, group, threads = shares(self._op, self._built, self._batch, steps, self._threads)
-        outcome = self._state.run(arrays, outputs, steps, block, group, threads, self._isa, step)
+        outcome = self._state.run(
+            arrays, outputs, steps, block, group, threads, self._isa, step, self._last
+        )
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
         shapes = [self._program.shapes[signal] for signal, _, _ in self._built.exports]
@@ -165,7 +173,7 @@ class LinearKernel(Kernel):
         block, group, threads = shares(self._op, self._built, batch, count, self._threads)
         state = _kernels.Running(self._built.region, batch)
         out = y.reshape(batch, count, -1)
-        if state.run([x], [out], count, block, group, threads, self._isa, 0):
+        if state.run([x], [out], count, block, group, threads, self._isa, 0, True):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
         return [y]
 

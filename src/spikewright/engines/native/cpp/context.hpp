@@ -102,7 +102,7 @@ struct Context {
         };
         for (std::size_t i = 0; i < s.voltage.size(); ++i) {
             const std::size_t size = job->plan->populations[i].state_size();
-            put(s.voltage[i], next->voltage[i], size);
+            if (!job->last) put(s.voltage[i], next->voltage[i], size);
             put(s.total[i], next->total[i], size);
         }
         for (std::size_t i = 0; i < s.memory.size(); ++i)

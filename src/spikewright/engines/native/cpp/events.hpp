@@ -93,7 +93,7 @@ struct Slab {
                 bits[t] &= ~throughout;
             }
             add(kAlways, throughout, chunk.sixteens, at);
-            const std::uint64_t often = set_often(bits, kMaskedCost);
+            const std::uint64_t often = kMaskedCost < kSlab ? set_often(bits, kMaskedCost) : 0;
             if (often) add_masked(bits, often, at);
             for (std::size_t t = 0; t < chunk.steps; ++t)
                 add(kFirstStep + t, bits[t] & ~often, chunk.sixteens, at);

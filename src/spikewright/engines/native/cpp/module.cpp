@@ -328,12 +328,12 @@ class Running {
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
-            std::size_t first) {
+            std::size_t first, bool last) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
         Job job{&region_->plan, &state_, {}, {}, batch_, steps, std::min(block, steps),
-                std::min(group, batch_), threads, first};
+                std::min(group, batch_), threads, first, last};
         for (const Taken& array : inputs) job.inputs.push_back(input(array, steps));
         for (const Taken& array : outputs)
             job.outputs.push_back({kind(array), const_cast<void*>(static_cast<const void*>(array.data())),

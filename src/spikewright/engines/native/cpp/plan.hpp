@@ -163,6 +163,7 @@ struct Job {
     std::vector<Output> outputs;
     std::size_t batch, steps, block, group, threads;
     std::size_t first = 0;  // steps done before this run
+    bool last = false;      // no other follows: voltages need not be kept
 };
 
 enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };
