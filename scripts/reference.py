@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import spikewright
-from spikewright import engines, errors, measure, network
+from spikewright import encoders, engines, errors, measure, network
 from spikewright.conversion import Trace
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -65,6 +65,7 @@ def topics() -> dict[str, dict[str, Any]]:
             **of(["engines"]),
             "sw.engines.available": engines.available,
         },
+        "Input encoders": {**of(["encoders"]), **_module("sw.encoders", encoders)},
         "Neuron types": of(neurons),
         "Synapses": of(synapses),
         "Transforms": of(transforms),

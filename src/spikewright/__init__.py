@@ -1,6 +1,6 @@
 """Spikewright: a trained network in, a spiking network out, and what every choice costs."""
 
-from spikewright import engines
+from spikewright import encoders, engines
 from spikewright._windows import Windows
 from spikewright.conversion import Conversion
 from spikewright.measure import Run, Window
@@ -95,6 +95,7 @@ __all__ = [
     "Window",
     "Windows",
     "convert",
+    "encoders",
     "engines",
     "load",
 ]

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright._progress import progress_bar
-from spikewright.conversion.inputs import as_arrays, as_feeds, batch_of
+from spikewright.conversion.encoding import Encoded, feeds_of
+from spikewright.conversion.inputs import as_arrays, batch_of
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
+from spikewright.encoders import Encoder
 from spikewright.engines import Engine, Execution, Memory, Plan, Precision, Program
 from spikewright.engines.memory import available
 from spikewright.engines.settings import check_settings
@@ -29,6 +31,7 @@ from spikewright.network.network import detached
 from spikewright.network.shapes import is_number, is_whole
 
 _BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
+_ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
 
 
 class Job(NamedTuple):
@@ -36,7 +39,7 @@ class Job(NamedTuple):
 
     program: Program
     engine: Engine
-    feeds: Mapping[Node, NDArray]
+    feeds: Mapping[Node, NDArray | Encoded]
     batch: int
     steps: int
 
@@ -102,23 +105,26 @@ class Conversion:
         batch_size: int | None = None,
         progress: bool = True,
         threads: int | None = None,
+        encoder: Encoder | Mapping[str, Encoder] | None = None,
     ) -> Run:
         """Run for `steps` steps of `dt` seconds.
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
-        `{name: array}`. `batch_size` samples run side by side (default: as memory suggests), on
-        `threads` threads (default: the engine's choice); neither changes a result of an exact
-        engine. Raises `SimulationError` for input of the wrong shape or not finite, for settings
-        that no run can have and, before anything is computed, where memory does not suffice (see
-        `memory`); `MissingExtraError` for an engine that is not installed.
+        `{name: array}`. `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes
+        spikes of values, or currents of frames and of events. `batch_size` samples run side by side
+        (default: as memory suggests), on `threads` threads (default: the engine's choice); neither
+        changes a result of an exact engine. Raises `SimulationError` for input of the wrong shape
+        or not finite, for settings that no run can have and, before anything is computed, where
+        memory does not suffice (see `memory`); `MissingExtraError` for an engine that is not
+        installed.
         """
         _check_run(dt, seed, precision, batch_size, threads)
-        arrays = self.as_inputs(x)
-        batch = batch_of(arrays)
-        feeds, steps = as_feeds(arrays, self.inputs, steps)
+        fed = feeds_of(x, self.inputs, encoder, steps, dt, seed)
+        batch, steps = fed.batch, fed.steps
         program = self._program(dt, seed, precision)
         chosen = self._engine(engine, program, threads)
-        job, size = Job(program, chosen, feeds, batch, steps), batch_size or self._batch_size()
+        job = Job(program, chosen, fed.values, batch, steps)
+        size = batch_size or self._batch_size(fed.sample_bytes())
         self._memory(job, size).only("recording", "totals").require(
             available(), f"a run of {batch} samples and {steps} steps"
         )
@@ -130,6 +136,7 @@ class Conversion:
             "engine": chosen.name,
             "guarantee": chosen.bound,
             "precision": precision,
+            **({} if encoder is None else {"encoder": repr(encoder)}),
         }
         run = Run(
             raw,
@@ -212,7 +219,9 @@ class Conversion:
             part = {node: v[start : start + size] for node, v in job.feeds.items()}
             count = min(size, job.batch - start)
             execution = Execution(job.program, job.engine, count, populations.values())
-            found = execution.run(job.steps, part, partial(_advance, advance, count))
+            found = execution.run(
+                job.steps, part, partial(_advance, advance, count), last=True
+            )
             for name, array in zip(raw, found, strict=True):
                 raw[name].append(array)
             counted = execution.totals()
@@ -220,9 +229,11 @@ class Conversion:
                 totals[name].append(counted[ensemble])
         return _joined(raw), _joined(totals)
 
-    def _batch_size(self) -> int:
+    def _batch_size(self, encoded: int = 0) -> int:
+        """Samples to run side by side; `encoded` are bytes of encoded input a sample."""
         widest = max(1, self.network.n_neurons)
-        return int(np.clip(_BATCH_VALUES // widest, 1, 256))
+        most = min(_BATCH_VALUES // widest, _ENCODED // max(1, encoded))
+        return int(np.clip(most, 1, 256))
 
     def _population(self, name: str, totals: NDArray) -> Population:
         ensemble = self.populations()[name]

@@ -13,21 +13,27 @@ from spikewright.network import Node
 from spikewright.network.shapes import as_real, is_whole
 
 
-def as_arrays(x: Any, inputs: Mapping[str, Node]) -> dict[str, NDArray]:
-    """`{input name: float64 array}` of one array or a `{name: array}`; any framework's tensors do.
-
-    Raises `SimulationError` where names do not match the inputs, or values are not finite numbers.
-    """
+def as_mapping(x: Any, inputs: Mapping[str, Node]) -> dict[str, Any]:
+    """What a user gave, by input name; raises `SimulationError` where names do not match."""
     if not isinstance(x, Mapping):
         if len(inputs) != 1:
             raise SimulationError(f"the network has inputs {list(inputs)}: give {{name: array}}")
         x = {next(iter(inputs)): x}
     if set(x) != set(inputs):
         raise SimulationError(f"inputs are {list(inputs)}, got {list(x)}")
-    return {name: _as_array(name, value) for name, value in x.items()}
+    return dict(x)
 
 
-def _as_array(name: str, value: Any) -> NDArray:
+def as_arrays(x: Any, inputs: Mapping[str, Node]) -> dict[str, NDArray]:
+    """`{input name: float64 array}` of one array or a `{name: array}`; any framework's tensors do.
+
+    Raises `SimulationError` where names do not match the inputs, or values are not finite numbers.
+    """
+    return {name: as_array(name, value) for name, value in as_mapping(x, inputs).items()}
+
+
+def as_array(name: str, value: Any) -> NDArray:
+    """A float64 array of what was given for an input; raises `SimulationError` as `as_arrays`."""
     for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
         value = getattr(value, method)() if hasattr(value, method) else value
     try:
@@ -39,9 +45,9 @@ def _as_array(name: str, value: Any) -> NDArray:
     return array
 
 
-def batch_of(arrays: Mapping[str, NDArray]) -> int:
-    """The batch size that all arrays share; raises `SimulationError` for several, and for none."""
-    sizes = {len(array) if array.ndim else 0 for array in arrays.values()}
+def batch_of(arrays: Mapping[str, Any]) -> int:
+    """The batch size that all inputs share; raises `SimulationError` for several, and for none."""
+    sizes = {len(array) if getattr(array, "ndim", 1) else 0 for array in arrays.values()}
     if len(sizes) > 1:
         raise SimulationError(f"inputs have different batch sizes: {sorted(sizes)}")
     (size,) = sizes
@@ -50,15 +56,19 @@ def batch_of(arrays: Mapping[str, NDArray]) -> int:
     return size
 
 
+def check_steps(steps: Any) -> None:
+    """Raise `SimulationError` unless a number of steps is None or a whole number from 1."""
+    if steps is not None and not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"steps must be a whole number above 0, got {steps!r}")
+
+
 def as_feeds(
     arrays: Mapping[str, NDArray], inputs: Mapping[str, Node], steps: int | None
 ) -> tuple[dict[Node, NDArray], int]:
     """Inputs as `{node: (batch, steps or 1, *shape)}`, and the number of steps.
 
-    Raises `SimulationError` for shapes that do not fit and steps that are no whole number above 0.
+    Raises `SimulationError` for shapes that do not fit, and where no number of steps follows.
     """
-    if steps is not None and not (is_whole(steps) and steps >= 1):
-        raise SimulationError(f"steps must be a whole number above 0, got {steps!r}")
     feeds: dict[Node, NDArray] = {}
     for name, node in inputs.items():
         array = arrays[name]

@@ -1,0 +1,85 @@
+"""What an encoder is: from the samples of a batch to what an input gives at every step."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+
+Shape = tuple[int, ...]
+
+
+class Encoder(ABC):
+    """Turns the samples of one input into currents, step by step.
+
+    What a sample becomes depends on that sample, the seed and the settings of the run alone, never
+    on the other samples of the batch, their number or their order.
+    """
+
+    def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
+        """What the user gave for the input `name` of this shape, one entry a sample.
+
+        By default arrays `(batch, *shape)` of finite numbers, which `given` is already. Raises
+        `SimulationError`.
+        """
+        if given.shape[1:] != shape:
+            raise SimulationError(
+                f"input {name!r} must be {pretty('batch', shape)} for {self!r}, got shape "
+                f"{given.shape}"
+            )
+        result: Sequence[Any] = given
+        return result
+
+    def needed(self, samples: Sequence[Any], dt: float) -> int | None:
+        """The number of steps that the samples themselves last, or None where any number will do.
+
+        It is what a run takes that is given no number of steps.
+        """
+        return None
+
+    @abstractmethod
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        """Currents `(len(samples), steps or 1, *shape)`; one step stands for a constant current.
+
+        `dt` is in seconds, `key` holds the seed and what tells one input from another. Raises
+        `SimulationError` for samples that do not fit the run.
+        """
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether a user gives arrays or tensors of numbers, `(batch, ...)`."""
+        return True
+
+
+def check_rate(owner: object, rate: Any) -> None:
+    """Raise `SimulationError` unless a rate is a finite number above zero."""
+    number = isinstance(rate, int | float | np.integer | np.floating)
+    if not number or isinstance(rate, bool) or not 0 < rate < np.inf:
+        raise SimulationError(
+            f"{type(owner).__name__}: the rate is a number above 0, in Hz for a value of 1, got "
+            f"{rate!r}"
+        )
+
+
+def generator_of(sample: NDArray, key: tuple[int, ...]) -> np.random.Generator:
+    """Random numbers of one sample: a function of its values and the key.
+
+    Two samples that differ draw apart, and a sample draws the same wherever it stands in a batch.
+    """
+    values = np.ascontiguousarray(sample + 0.0)  # -0 is 0
+    digest = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
+    words = np.frombuffer(digest, np.uint32)
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([*key, *map(int, words)])))
+
+
+def pretty(first: str, shape: Shape) -> str:
+    """A shape as text, with what the first axis counts."""
+    return f"({', '.join([first, *map(str, shape)])})"
