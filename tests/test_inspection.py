@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import spikewright as sw
 from spikewright.cli import main
-from spikewright.errors import DamagedFileError
+from spikewright.errors import ConversionError, DamagedFileError
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input, ScaleShift
+from spikewright.graph.layers import (
+    Activation,
+    Affine,
+    Convolution,
+    ConvolutionTranspose,
+    Input,
+    Interpolate,
+    Layer,
+    MatMul,
+    ScaleShift,
+    Shape,
+)
+from spikewright.graph.operations import multiply_accumulates
 from spikewright.inspection import inspect
+from spikewright.testing.layers import LayerExample, layer_examples
 
 rng = np.random.default_rng(7)
 
@@ -57,13 +72,16 @@ def good() -> onnx.ModelProto:
 
 
 def unreadable() -> onnx.ModelProto:
-    """Two operators that no layer can stand for, with a good one between them."""
+    """Two operators that no layer can stand for, with good ones around them."""
     return model(
-        helper.make_node("Sin", ["x"], ["a"], "wave"),
-        helper.make_node("Relu", ["a"], ["b"], "relu"),
-        helper.make_node("CumSum", ["b", "axis"], ["c"], "running"),
-        output="c",
-        axis=np.array(1),
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], "conv"),
+        helper.make_node("Tanh", ["c"], ["t"], "tanh"),
+        helper.make_node("Sign", ["t"], ["a"], "sign"),
+        helper.make_node("Relu", ["a"], ["b1"], "relu"),
+        helper.make_node("Round", ["c"], ["r"], "round"),
+        helper.make_node("Add", ["b1", "r"], ["y"], "sum"),
+        output="y",
+        **convolution(),
     )
 
 
@@ -78,8 +96,68 @@ def attentive() -> onnx.ModelProto:
     )
 
 
-def test_a_layer_folded_into_a_part_of_another_is_reported_as_such():
-    """A shift before a layer with an activation of its own is part of it, not nothing."""
+def branch(name: str) -> onnx.GraphProto:
+    """A branch of control flow that passes on what it reads from outside."""
+    node = helper.make_node("Relu", ["x"], [f"{name}_y"], f"{name}_relu")
+    made = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None)
+    return helper.make_graph([node], name, [], [made])
+
+
+def with_control_flow() -> onnx.ModelProto:
+    """An LSTM whose direction is of no standard, a branch, sorting: much that cannot be read."""
+    size = 6
+    one, other = branch("one"), branch("other")
+    lstm = helper.make_node(
+        "LSTM", ["t", "w", "r"], ["h"], "lstm", hidden_size=3, direction="sideways"
+    )
+    return model(
+        helper.make_node("Relu", ["x"], ["a"], "relu"),
+        helper.make_node("Sign", ["a"], ["s"], "sign"),
+        helper.make_node("ReduceSum", ["s"], ["total"], "sum", keepdims=0),
+        helper.make_node("Greater", ["total", "zero"], ["above"], "above"),
+        helper.make_node("If", ["above"], ["c"], "if", then_branch=one, else_branch=other),
+        helper.make_node("Reshape", ["a", "rows"], ["t"], "rows"),
+        lstm,
+        helper.make_node("TopK", ["a", "k"], ["best", "at"], "best"),
+        helper.make_node("Concat", ["c", "best"], ["joined"], "joined", axis=1),
+        helper.make_node("Add", ["joined", "h"], ["y"], "end"),
+        output="y",
+        zero=np.array(0.0),
+        w=rng.normal(size=(1, 12, size)),
+        r=rng.normal(size=(1, 12, 3)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clamped(Layer):
+    """A layer of someone's own, which no network is known to compute."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """As the input's."""
+        return shapes[0]
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        """Between zero and one."""
+        return np.clip(values[0], 0.0, 1.0)
+
+
+def with_own_layers() -> Graph:
+    """Two layers of someone's own, neurons before and behind them."""
+    return Graph(
+        (
+            Node("x", Input((4,))),
+            Node("first", Activation("tanh"), ("x",), "first", "Tanh"),
+            Node("clamp", Clamped(), ("first",), "clamp", "Clamped"),
+            Node("dense", Affine(rng.normal(size=(3, 4))), ("clamp",), "dense", "Dense"),
+            Node("relu", Activation("relu"), ("dense",), "relu", "ReLU"),
+            Node("again", Clamped(), ("relu",), "again", "Clamped"),
+        ),
+        {"y": "again"},
+    )
+
+
+def test_parts_of_a_layer_are_one_row() -> None:
+    """A layer of the source is one row, whatever nodes it is read as; a shift before it another."""
     nodes = (
         Node("x", Input((3,))),
         Node("shift", ScaleShift(shift=np.array([1.0, -2.0, 0.5])), ("x",), "shift", "Shift"),
@@ -87,10 +165,29 @@ def test_a_layer_folded_into_a_part_of_another_is_reported_as_such():
         Node("dense", Activation("relu"), ("dense/linear",), "dense", "Dense"),
     )
     graph = Graph(nodes, {"y": "dense"})
-    rows = {row.name: row.becomes for row in inspect(graph).layers}
-    assert rows["shift"] == rows["dense/linear"] == "part of dense"
+    rows = {row.name: row for row in inspect(graph).layers}
+    assert list(rows) == ["x", "shift", "dense"]
+    assert rows["shift"].becomes == "part of dense"
+    assert rows["dense"].becomes == "3 IntegrateAndFire neurons"
+    assert (rows["dense"].parameters, rows["dense"].operations) == (9, 9)
+    assert (rows["shift"].status, rows["dense"].status) == ("exact", "convergent")
     layers = sw.convert(graph).layers
     assert layers["shift"] is layers["dense"]
+
+
+def test_a_layer_used_twice_is_counted_once() -> None:
+    """Its parameters, copies of them too; its operations as often as it computes."""
+    weight, bias = rng.normal(size=(3, 3)), np.zeros(3)
+    nodes = (
+        Node("x", Input((3,))),
+        Node("dense", Affine(weight, bias), ("x",), "dense", "Dense"),
+        Node("dense_1", Affine(weight.copy(), bias.copy()), ("dense",), "dense", "Dense"),
+        Node("other", Affine(rng.normal(size=(2, 3)), np.zeros(2)), ("dense_1",), "other", "Dense"),
+    )
+    found = inspect(Graph(nodes, {"y": "other"}))
+    counts = {row.name: (row.parameters, row.operations) for row in found.layers}
+    assert counts == {"x": (0, 0), "dense": (12, 18), "other": (8, 6)}
+    assert (found.parameters, found.operations) == (20, 24)
 
 
 def test_what_each_layer_becomes() -> None:
@@ -106,15 +203,59 @@ def test_what_each_layer_becomes() -> None:
     assert becomes["pool"] == "a MaxPool node"
     assert becomes["softmax"] == "softmax of what is read out"
     assert all(becomes.values())
+    status = {layer.name: layer.status for layer in found.layers}
+    assert {name for name, of in status.items() if of == "convergent"} == {"relu", "pool"}
+    assert set(status.values()) == {"exact", "convergent"}
+    assert found.guarantee == sw.convert(good(), spiking=True).trace.guarantee == "convergent"
     assert kinds["norm"] == "BatchNormalization"
 
 
-def test_average_in_place_of_max_pooling() -> None:
-    """The policy is the one that `convert` would be given."""
+def test_average_in_place_of_max_pooling_is_a_loss() -> None:
+    """A policy that is not exact makes the layer, and with it the network, approximated."""
     found = inspect(good(), max_pool="average")
-    becomes = {layer.name: layer.becomes for layer in found.layers}
+    pool = next(layer for layer in found.layers if layer.name == "pool")
+    trace = sw.convert(good(), spiking=True, max_pool="average").trace
+    losses = {entry.layer: entry.text for entry in trace.warnings}
 
-    assert "MaxPool" not in becomes["pool"]
+    assert "MaxPool" not in pool.becomes
+    assert pool.status == found.guarantee == trace.guarantee == "approximated"
+    assert losses == {"pool": pool.why} == {"pool": "average pooling in place of max pooling"}
+
+
+def test_a_cap_on_spikes_is_a_loss_where_it_can_be_had() -> None:
+    """ReLU clips; what needs signed neurons is refused, and what stands behind it still shown."""
+    rows = {r.name: r for r in inspect(good(), max_spikes_per_step=1).layers}
+    assert rows["relu"].status == "approximated"
+    assert rows["relu"].why == "at most 1 spikes a step, larger values clip"
+
+    found = inspect(attentive(), max_spikes_per_step=1)
+    rows = {row.name: row for row in found.layers}
+    assert [refusal.layer for refusal in found.refusals] == ["attention"]
+    assert rows["attention"].status == "refused"
+    assert "max_spikes_per_step" in rows["attention"].why
+    assert rows["dense"].becomes == "a junction"
+    assert (rows["attention"].parameters, rows["attention"].shape) == (0, (72,))
+
+
+def test_layers_without_a_form_are_refused_and_the_rest_is_shown() -> None:
+    """All of them, by both `inspect` and `convert`."""
+    found = inspect(with_own_layers())
+    rows = {row.name: row for row in found.layers}
+
+    assert [name for name, row in rows.items() if row.status == "refused"] == ["clamp", "again"]
+    assert all("known to compute Clamped" in rows[name].why for name in ("clamp", "again"))
+    assert rows["first"].becomes == "4 RunningMeanSpiking neurons"
+    assert rows["dense"].becomes == "part of relu"
+    assert rows["relu"].becomes == "3 IntegrateAndFire neurons"
+    with pytest.raises(ConversionError) as caught:
+        sw.convert(with_own_layers())
+    assert caught.value.refusals == found.refusals
+
+
+def test_a_choice_that_does_not_exist_is_an_error() -> None:
+    """Not a refused layer."""
+    with pytest.raises(ConversionError, match="max_pool"):
+        inspect(good(), max_pool="first")  # type: ignore[arg-type]
 
 
 def test_parameters_are_counted_once() -> None:
@@ -125,20 +266,85 @@ def test_parameters_are_counted_once() -> None:
     assert counts["conv"] == 3 * 2 * 9 + 3
     assert counts["dense"] == 60
     assert counts["relu"] == 0
+    assert counts["norm"] == 4 * 3
     assert found.parameters == sum(n for n in counts.values() if n is not None)
 
 
-def test_every_unreadable_layer_is_reported() -> None:
-    """Not the first alone: each with name, kind and reason."""
+def test_operations_are_products_that_are_summed() -> None:
+    """By hand: filters x positions x taps x channels; rows x columns; nothing else."""
+    counts = {layer.name: layer.operations for layer in inspect(good()).layers if layer.operations}
+
+    assert counts == {"conv": 3 * (4 * 4) * (3 * 3 * 2), "dense": 12 * 5}
+
+
+@pytest.mark.parametrize("example", layer_examples(), ids=lambda example: example.id)
+def test_operations_are_the_products_of_the_layer_s_equation(example: LayerExample) -> None:
+    """Of a layer with weights: as many as its output has derivatives by what they multiply.
+
+    Counted on an input of ones with weights of ones, where a sum is its number of products.
+    """
+    layer, shapes = example.layer, example.shapes
+    found = multiply_accumulates(layer, *shapes)
+    if isinstance(layer, Convolution | ConvolutionTranspose | Affine):
+        ones = replace(layer, weight=np.ones_like(layer.weight), bias=None)
+        inside = ones.evaluate(*(np.ones((1, *shape)) for shape in shapes)).sum()
+        padded = isinstance(layer, Convolution | ConvolutionTranspose) and any(
+            map(any, layer.padding)
+        )
+        assert found >= inside if padded else found == inside
+    elif isinstance(layer, MatMul):
+        assert found == layer.evaluate(*(np.ones((1, *shape)) for shape in shapes)).sum()
+    elif isinstance(layer, Interpolate):
+        assert found > 0
+    else:
+        assert found == 0
+
+
+def test_every_unreadable_layer_is_reported_among_the_others() -> None:
+    """Not the first alone: each with name, kind and reason, at its place in the model."""
     found = inspect(unreadable())
+    rows = {layer.name: layer for layer in found.layers}
 
     assert not found.convertible
-    assert [(layer.name, layer.kind) for layer in found.layers] == [
-        ("wave", "Sin"),
-        ("running", "CumSum"),
-    ]
-    assert all(layer.refused for layer in found.layers)
-    assert found.parameters is None
+    assert [refusal.layer for refusal in found.refusals] == ["sign", "round"]
+    assert list(rows) == ["x", "conv", "tanh", "sign", "relu", "round", "sum"]
+    assert {name for name, row in rows.items() if row.status == "refused"} == {"sign", "round"}
+    assert all(rows[name].why and rows[name].shape is None for name in ("sign", "round"))
+    assert found.guarantee == "refused"
+    assert (found.parameters, found.operations) == (None, None)
+
+
+def test_what_cannot_be_known_is_empty() -> None:
+    """What a layer before a refused one becomes, and all of one behind it; not what is known."""
+    rows = {layer.name: layer for layer in inspect(unreadable()).layers}
+
+    assert (rows["conv"].parameters, rows["conv"].shape) == (57, (3, 4, 4))
+    assert (rows["conv"].becomes, rows["conv"].status) == ("", "exact")
+    assert (rows["tanh"].becomes, rows["tanh"].status) == ("", "")
+    assert rows["tanh"].why == "depends on what reads it, which cannot be read"
+    assert (rows["relu"].shape, rows["relu"].becomes, rows["relu"].status) == (None, "", "")
+    assert rows["relu"].why == "reads what could not be read"
+
+
+def test_control_flow_is_reported_with_every_reason(tmp_path: Path) -> None:
+    """A file full of what cannot be read: a table, all reasons, exit code 2, no traceback."""
+    path = tmp_path / "model.onnx"
+    proto = with_control_flow()
+    proto.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([12, -1, 6]), "rows"),
+            numpy_helper.from_array(np.array([2]), "k"),
+        ]
+    )
+    path.write_bytes(proto.SerializeToString())
+    found = json.loads(_invoke("inspect", str(path), "--json").stdout)
+    text = _invoke("inspect", str(path))
+
+    refused = {row["name"] for row in found["layers"] if row["status"] == "refused"}
+    assert {"sign", "if", "lstm", "best"} <= refused
+    assert refused == {refusal["layer"] for refusal in found["refusals"]}
+    assert all(name in text.stdout for name in refused)
+    assert "Traceback" not in text.output
 
 
 def test_a_softmax_inside_the_network_is_sent_as_spikes() -> None:
@@ -166,8 +372,8 @@ def test_the_command_lists_refusals_and_exits_with_2(tmp_path: Path) -> None:
     text = _invoke("inspect", str(path))
     found = json.loads(_invoke("inspect", str(path), "--json").stdout)
 
-    assert "refused: " in text.stdout
-    assert "the model cannot be converted as it is." in text.stdout
+    assert "2 layers refused, for 2 reasons" in text.stdout
+    assert "The model cannot be converted as it is." in text.stdout
     assert found["refusals"]
     assert all(r["layer"] and r["kind"] and r["reason"] for r in found["refusals"])
 
@@ -179,8 +385,8 @@ def test_converting_a_refused_model_names_every_layer(tmp_path: Path) -> None:
     message = _invoke("convert", str(path)).stderr
 
     assert message.startswith("Error: 2 layers cannot be read:")
-    assert "'wave' (Sin)" in message
-    assert "'running' (CumSum)" in message
+    assert "'sign' (Sign)" in message
+    assert "'round' (Round)" in message
     assert "Traceback" not in message
 
 

@@ -20,8 +20,9 @@ Each message names the place, the cause, the value and the next move.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class SpikewrightError(Exception):
@@ -70,9 +71,23 @@ class _ListsRefusals(SpikewrightError, ValueError):
 
 
 class UnsupportedLayerError(_ListsRefusals, ReadError):
-    """The source model holds layers that no reader understands; all of them are listed."""
+    """The source model holds layers that no reader understands; all of them are listed.
+
+    `met` has the kind of every layer that was looked at, by name and in order, and `read` the nodes
+    of the graph (`spikewright.graph.Node`) that were made of those that could be read.
+    """
 
     _what = "cannot be read"
+
+    def __init__(
+        self,
+        refusals: Sequence[Refusal],
+        read: Sequence[Any] = (),
+        met: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(refusals)
+        self.read = tuple(read)
+        self.met = dict(met or {})
 
 
 class DamagedFileError(ReadError):

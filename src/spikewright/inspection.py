@@ -1,41 +1,60 @@
-"""What a model holds and what each of its layers would become, before anything is converted."""
+"""What a model holds and what each of its layers would become, before anything is converted.
+
+A layer of the source is one row, whatever nodes of the graph it is read as.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.conversion import Trace
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
-from spikewright.frontends import read
+from spikewright.frontends import Source, read
 from spikewright.graph import Graph, Node
-from spikewright.lower import Lowered, NeuronChoice, Options, lower
-from spikewright.network import Ensemble
+from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
+from spikewright.graph.operations import multiply_accumulates
+from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
+from spikewright.lower.node_functions import is_homogeneous
+from spikewright.network import Ensemble, NodeFunction
 from spikewright.pipeline import MaxPoolPolicy, canonicalise
+
+Status = Literal["exact", "convergent", "approximated", "refused", ""]
+_ORDER: tuple[Status, ...] = ("refused", "", "approximated", "convergent", "exact")
+_OPEN = "depends on what reads it, which cannot be read"
+_NOT_REACHED = "reads what could not be read"
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: its name and kind in the source, unbatched shape of its output, parameters.
+    """One layer of the source: its name and kind there, unbatched shape of its output.
 
-    `becomes` says what it is in the spiking network. A refused layer has `refused`, the reason
-    with what would help; where the model could not be read its shape and parameters are None.
+    `parameters` counts weights, biases and statistics, each once; `operations` the
+    multiply-accumulates for one sample (`spikewright.graph.operations` has the formulas).
+    `becomes` says what it is in the spiking network, `status` what that guarantees and `why`. Of a
+    refused layer `why` is every reason, with what would help. None and "" stand for what cannot be
+    known while a layer is refused.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...] | None
     parameters: int | None
+    operations: int | None
     becomes: str
-    refused: str = ""
+    status: Status
+    why: str
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Every layer of a model in order, or those that were refused where it cannot be read."""
+    """Every layer of a model in order, and every reason for which one is refused."""
 
     layers: tuple[LayerReport, ...]
-    parameters: int | None
     refusals: tuple[Refusal, ...]
 
     @property
@@ -43,52 +62,256 @@ class Inspection:
         """Whether no layer was refused."""
         return not self.refusals
 
+    @property
+    def parameters(self) -> int | None:
+        """Of the whole model; None where a layer could not be read."""
+        return _total(layer.parameters for layer in self.layers)
+
+    @property
+    def operations(self) -> int | None:
+        """Multiply-accumulates of the whole model; None where a layer could not be read."""
+        return _total(layer.operations for layer in self.layers)
+
+    @property
+    def guarantee(self) -> Status:
+        """The weakest guarantee of all layers, which is the network's."""
+        return "refused" if self.refusals else _weakest(layer.status for layer in self.layers)
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(n for n in known if n is not None)
+
 
 def inspect(
-    model: Any, *, example_input: Any = None, max_pool: MaxPoolPolicy = "gate"
+    model: Any,
+    *,
+    example_input: Any = None,
+    max_pool: MaxPoolPolicy = "gate",
+    max_spikes_per_step: int | None = None,
 ) -> Inspection:
-    """Report on a model that `spikewright.convert` takes, under its spiking defaults.
+    """Report on a model that `spikewright.convert` takes, made spiking with these choices.
 
     Refused layers are part of the report, with every reason that is known. Raises `ReadError` where
-    there is nothing to report on: no model, or a damaged file.
+    there is nothing to report on (no model, or a damaged file), `ConversionError` for a choice that
+    does not exist.
     """
+    options = Options(NeuronChoice(True, max_spikes_per_step))
     try:
-        source = read(model, example_input)
+        graph = read(model, example_input).graph
     except UnsupportedLayerError as error:
-        rows = [LayerReport(r.layer, r.kind, None, None, "", _reason(r)) for r in error.refusals]
-        return Inspection(tuple(rows), None, error.refusals)
-    graph = source.graph
-    counted = {id(a): a.size for node in graph for a in node.layer.arrays().values()}
-    total = sum(counted.values())
-    try:
-        canonical = canonicalise(source, Trace(), max_pool)
-        lowered = lower(canonical, Options(NeuronChoice(True)))
-    except ConversionError as error:
-        reasons = {refusal.layer: _reason(refusal) for refusal in error.refusals}
-        return Inspection(_rows(graph, {}, reasons), total, error.refusals)
-    becomes = {node.name: _becomes(node, canonical, lowered) for node in graph}
-    return Inspection(_rows(graph, becomes, {}), total, ())
+        return _of_parts(error, options, max_pool)
+    forms, refusals = _forms_of(graph, options, max_pool)
+    return Inspection(tuple(_rows(graph, forms, refusals).values()), refusals)
 
 
-def _reason(refusal: Refusal) -> str:
-    place = f" [at {refusal.location}]" if refusal.location else ""
-    return f"{refusal.reason}{place}" + (f". {refusal.options}" if refusal.options else "")
+def _of_parts(
+    error: UnsupportedLayerError, options: Options, max_pool: MaxPoolPolicy
+) -> Inspection:
+    """The report on a model of which some layers could not be read."""
+    rows: dict[str, LayerReport] = {}
+    refusals = error.refusals
+    if error.read:
+        read_by = {name for node in error.read for name in node.inputs}
+        ends = {node.name: node.name for node in error.read if node.name not in read_by}
+        graph = Graph(error.read, ends)
+        forms, more = _forms_of(graph, options, max_pool, whole=False)
+        rows = _rows(graph, forms, more)
+        refusals += more
+    for name in {refusal.layer: None for refusal in error.refusals}:
+        reasons = [refusal for refusal in refusals if refusal.layer == name]
+        rows[name] = _unread(name, reasons[0].kind, "refused", _reasons(reasons))
+    met = dict.fromkeys([*error.met, *rows])
+    return Inspection(
+        tuple(
+            rows[name] if name in rows else _unread(name, error.met[name], "", _NOT_REACHED)
+            for name in met
+        ),
+        refusals,
+    )
+
+
+def _unread(name: str, kind: str, status: Status, why: str) -> LayerReport:
+    return LayerReport(name, kind, None, None, None, "", status, why)
+
+
+def _reasons(refusals: Iterable[Refusal]) -> str:
+    return "; ".join(
+        f"{refusal.reason}{f' [at {refusal.location}]' if refusal.location else ''}"
+        + (f". {refusal.options}" if refusal.options else "")
+        for refusal in refusals
+    )
 
 
 def _rows(
-    graph: Graph, becomes: dict[str, str], refused: dict[str, str]
-) -> tuple[LayerReport, ...]:
-    return tuple(
-        LayerReport(
-            node.name,
-            node.source_kind or node.layer.kind,
-            graph.shapes[node.name],
-            sum(array.size for array in node.layer.arrays().values()),
-            becomes.get(node.name, ""),
-            refused.get(node.name) or refused.get(node.source, ""),
+    graph: Graph, forms: Mapping[str, _Form], refusals: Sequence[Refusal]
+) -> dict[str, LayerReport]:
+    """One row for all nodes that belong to one layer of the source, by its name."""
+    layers: dict[str, list[Node]] = {}
+    for node in graph:
+        layers.setdefault(node.source or node.name, []).append(node)
+    counted: set[int] = set()
+    return {
+        name: LayerReport(
+            name,
+            nodes[-1].source_kind or nodes[-1].layer.kind,
+            graph.shapes[name if name in graph else nodes[-1].name],
+            _parameters(name, nodes, counted),
+            sum(_operations(graph, node) for node in nodes),
+            *_joined([forms[node.name] for node in nodes]),
+            _reasons(r for r in refusals if r.layer == name)
+            or _why([forms[node.name] for node in nodes]),
         )
+        for name, nodes in layers.items()
+    }
+
+
+def _operations(graph: Graph, node: Node) -> int:
+    return multiply_accumulates(node.layer, *(graph.shapes[name] for name in node.inputs))
+
+
+def _joined(forms: Sequence[_Form]) -> tuple[str, Status]:
+    """What the parts of a layer become: those that are more than connections, if any are."""
+    found = list(dict.fromkeys(form.becomes for form in forms if form.becomes))
+    some = [text for text in found if text != "a junction" and not text.startswith("part of ")]
+    status = _weakest(form.status for form in forms)
+    return ", ".join(some or found[-1:]), status
+
+
+def _why(forms: Sequence[_Form]) -> str:
+    """Why a layer's guarantee is that of its weakest parts."""
+    status = _weakest(form.status for form in forms)
+    return "; ".join(dict.fromkeys(f.why for f in forms if f.status == status and f.why))
+
+
+def _parameters(source: str, nodes: Sequence[Node], counted: set[int]) -> int:
+    """Numbers in a layer's arrays, each once where the layer is used several times.
+
+    An array of another use is one at the same place, of the same content. Positions and a single
+    number that scales or shifts are none. `counted` holds the identities of arrays that another
+    layer has counted.
+    """
+    places: dict[tuple[str, str], list[NDArray]] = {}
+    for node in nodes:
+        part = node.name.removeprefix(source).lstrip("_0123456789")
+        for field, array in node.layer.arrays().items():
+            known = places.setdefault((part, field), [])
+            factor = isinstance(node.layer, ScaleShift) and array.ndim == 0
+            trained = np.issubdtype(array.dtype, np.floating) and not factor
+            new = trained and id(array) not in counted
+            if new and not any(np.array_equal(array, other) for other in known):
+                known.append(array)
+                counted.add(id(array))
+    return sum(array.size for arrays in places.values() for array in arrays)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a node becomes, what that guarantees, and why; empty where it cannot be known."""
+
+    becomes: str
+    status: Status
+    why: str
+
+
+def _weakest(statuses: Iterable[Status]) -> Status:
+    """The weakest guarantee; what cannot be known comes before what is only approximated."""
+    found = set(statuses)
+    return next((status for status in _ORDER if status in found), "exact")
+
+
+def _forms_of(
+    graph: Graph, options: Options, max_pool: MaxPoolPolicy, whole: bool = True
+) -> tuple[dict[str, _Form], tuple[Refusal, ...]]:
+    """A form for every node, and the refusals of those that have none.
+
+    A refused node is replaced by an input, so that what stands behind it is seen too. Of a graph
+    that is not `whole` the readers of the last nodes are unknown. Raises `ConversionError` where
+    not a layer but an argument is refused.
+    """
+    known = graph
+    refusals = without_form(graph)
+    while True:
+        known = _without(known, {refusal.layer for refusal in refusals})
+        try:
+            forms = _lowered(known, options, max_pool)
+            break
+        except ConversionError as error:
+            names = {node.source or node.name for node in known}
+            if not all(refusal.layer in names for refusal in error.refusals):
+                raise
+            refusals += error.refusals
+    refused = {refusal.layer for refusal in refusals}
+    for name in () if whole else _open(known):
+        linear = graph[name].layer.linear
+        form = forms[name]
+        forms[name] = _Form("", "exact", form.why) if linear else _Form("", "", _OPEN)
+    for node in graph:
+        if (node.source or node.name) in refused:
+            forms[node.name] = _Form("", "refused", "")
+    return forms, tuple(refusals)
+
+
+def _without(graph: Graph, sources: set[str]) -> Graph:
+    """The graph with inputs in the place of layers of these source names."""
+    nodes = tuple(
+        replace(node, layer=Input(graph.shapes[node.name]), inputs=())
+        if (node.source or node.name) in sources
+        else node
         for node in graph
     )
+    return Graph(nodes, graph.outputs, graph.aliases)
+
+
+def _open(graph: Graph) -> list[str]:
+    """Nodes whose form depends on readers that are unknown: the last ones, and what leads there."""
+    found: set[str] = set()
+    for node in reversed(graph.nodes):
+        readers = graph.consumers[node.name]
+        through = any(
+            reader in found
+            and (
+                graph[reader].layer.linear
+                or is_homogeneous(graph[reader].layer)
+                or not graph.consumers[reader]
+            )
+            for reader in readers
+        )
+        neurons = isinstance(node.layer, Activation | ParametricReLU | Input)
+        if not readers or (through and not neurons):
+            found.add(node.name)
+    return [node.name for node in graph if node.name in found and node.layer.arity != 0]
+
+
+def _lowered(graph: Graph, options: Options, max_pool: MaxPoolPolicy) -> dict[str, _Form]:
+    """The form of every node of a graph that lowers; raises `ConversionError`."""
+    trace = Trace()
+    canonical = canonicalise(Source(graph, "graph", dict), trace, max_pool)
+    lowered = lower(canonical, options)
+    losses = {entry.layer: entry.text for entry in trace if entry.status == "approximated"}
+    notes = {note.layer: note for note in lowered.notes}
+    return {
+        node.name: _form(node, canonical, lowered, notes, losses.get(node.name)) for node in graph
+    }
+
+
+def _form(
+    node: Node,
+    canonical: Graph,
+    lowered: Lowered,
+    notes: Mapping[str, LayerNote],
+    loss: str | None,
+) -> _Form:
+    becomes = _becomes(node, canonical, lowered)
+    if loss is not None:
+        return _Form(becomes, "approximated", loss)
+    note = notes.get(node.name)
+    if note is not None:
+        return _Form(becomes, note.status, note.why or note.text)
+    alias = canonical.aliases.get(node.name)
+    if alias is not None:
+        return _Form(becomes, "exact", f"folded into {alias}")
+    return _Form(becomes, "exact", "")
 
 
 def _becomes(node: Node, canonical: Graph, lowered: Lowered) -> str:
@@ -105,4 +328,6 @@ def _becomes(node: Node, canonical: Graph, lowered: Lowered) -> str:
         return f"{item.n_neurons} {type(item.neuron_type).__name__} neurons"
     if item in lowered.inputs.values():
         return "the input"
-    return "a junction" if item.output is None else f"a {type(item.output).__name__} node"
+    if isinstance(item.output, NodeFunction):
+        return f"a {type(item.output).__name__} node"
+    return "a junction" if item.output is None else "a constant"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from spikewright.conversion import Conversion, Trace, refuse
-from spikewright.errors import ConversionError, Refusal
+from spikewright.errors import ConversionError
 from spikewright.frontends import Source, read
-from spikewright.graph import SPIKING_READY, Graph
-from spikewright.lower import NeuronChoice, Options, Spiking, lower
+from spikewright.graph import Graph
+from spikewright.lower import NeuronChoice, Options, Spiking, lower, without_form
 from spikewright.network.shapes import is_whole
 from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.standard import STANDARD
@@ -59,26 +59,19 @@ def convert(
 
 
 def canonicalise(source: Source, trace: Trace, max_pool: MaxPoolPolicy = "gate") -> Graph:
-    """Run the standard passes and the pooling policy; raises `ConversionError` for what is left."""
+    """Run the standard passes and the pooling policy.
+
+    Raises `ConversionError` for every layer that no network is known to compute.
+    """
     if max_pool not in ("gate", "average"):
         raise refuse("max_pool", f'it is "gate" or "average", got {max_pool!r}')
+    refusals = without_form(source.graph)
+    if refusals:
+        raise ConversionError(refusals)
     passes = STANDARD if max_pool == "gate" else (*STANDARD, AverageMaxPools())
     graph, lines = run_passes(source.graph, passes)
     for line in lines:
         trace.add(line.pass_name, line.layer, line.text, "exact" if line.exact else "approximated")
-    problems = SPIKING_READY.problems(graph)
-    if problems:
-        raise ConversionError(
-            [
-                Refusal(
-                    node.source or node.name,
-                    node.source_kind or node.layer.kind,
-                    reason,
-                    "End the model on it, or leave it out and apply it to what is read out",
-                )
-                for node, reason in problems
-            ]
-        )
     return graph
 
 

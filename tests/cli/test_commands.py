@@ -134,7 +134,9 @@ def test_inspect_lists_every_layer() -> None:
     assert rows[1]["becomes"] == "part of relu1"
     assert rows[2]["becomes"] == "512 IntegrateAndFire neurons"
     assert all(name in text for name in names)
-    assert "3,818 parameters. Every layer can be converted." in text
+    assert [row["operations"] for row in rows] == [0, 4608, 0, 18432, 0, 0, 2560]
+    assert "3,818 parameters, 25,600 multiply-accumulates a sample." in text
+    assert "the network is convergent" in text.splitlines()[-1]
 
 
 def test_inspect_is_the_library_call() -> None:

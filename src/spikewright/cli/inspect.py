@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from spikewright.cli.options import (
+    cap_option,
     example_shape_option,
     json_option,
     max_pool_option,
     model_argument,
 )
-from spikewright.cli.output import emit, show
+from spikewright.cli.output import emit, say, show
 from spikewright.inspection import Inspection
 from spikewright.inspection import inspect as library
 from spikewright.report.tables import Column, Table
@@ -23,25 +24,47 @@ from spikewright.report.tables import Column, Table
 @click.command()
 @model_argument
 @max_pool_option
+@cap_option
 @example_shape_option
 @click.pass_context
 @json_option
 def inspect(
-    ctx: click.Context, model: Path, max_pool: str | None, example_input: Any, as_json: bool
+    ctx: click.Context,
+    model: Path,
+    max_pool: str | None,
+    max_spikes_per_step: int | None,
+    example_input: Any,
+    as_json: bool,
 ) -> None:
     """List the layers of MODEL and what each becomes in a spiking network.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file. Exits with 2 where a layer is refused; every reason
-    is listed.
+    MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
+    network it has the source's value), convergent (its mean tends to it), approximated or refused;
+    the last line says what that makes of the whole. Exits with 2 where a layer is refused; every
+    reason is listed.
     """
-    found = library(model, example_input=example_input, max_pool=max_pool or "gate")  # type: ignore[arg-type]
+    found = library(
+        model,
+        example_input=example_input,
+        max_pool=max_pool or "gate",  # type: ignore[arg-type]
+        max_spikes_per_step=max_spikes_per_step,
+    )
     if as_json:
-        emit(asdict(found))
+        emit(_plain(found))
     else:
         show(_table(found, model.name))
-        click.echo(_summary(found))
+        say(_summary(found))
     if not found.convertible:
         ctx.exit(2)
+
+
+def _plain(found: Inspection) -> dict[str, Any]:
+    return {
+        **asdict(found),
+        "parameters": found.parameters,
+        "operations": found.operations,
+        "guarantee": found.guarantee,
+    }
 
 
 def _table(found: Inspection, title: str) -> Table:
@@ -51,7 +74,10 @@ def _table(found: Inspection, title: str) -> Table:
             layer.kind,
             None if layer.shape is None else ", ".join(map(str, layer.shape)),
             layer.parameters,
-            f"refused: {layer.refused}" if layer.refused else layer.becomes or None,
+            layer.operations,
+            layer.becomes or None,
+            layer.status or None,
+            layer.why or None,
         )
         for layer in found.layers
     ]
@@ -60,13 +86,25 @@ def _table(found: Inspection, title: str) -> Table:
         Column("kind", "kind"),
         Column("shape", "shape"),
         Column("parameters", "parameters", lambda value: f"{value:,}"),
+        Column("operations", "operations", lambda value: f"{value:,}"),
         Column("becomes", "becomes"),
+        Column("status", "status"),
+        Column("why", "why"),
     )
     return Table(title, columns, tuple(rows))
 
 
 def _summary(found: Inspection) -> str:
-    count = len(found.refusals)
-    if count:
-        return f"{count} layer{'s' * (count != 1)} refused: the model cannot be converted as it is."
-    return f"{found.parameters:,} parameters. Every layer can be converted."
+    if found.convertible:
+        return (
+            f"{found.parameters:,} parameters, {found.operations:,} multiply-accumulates a sample. "
+            f"Every layer can be converted; the network is {found.guarantee}, as the weakest of "
+            "its layers."
+        )
+    reasons = len(found.refusals)
+    layers = len({refusal.layer for refusal in found.refusals})
+    return (
+        f"{layers} layer{'s' * (layers != 1)} refused, for {reasons} reason{'s' * (reasons != 1)}; "
+        "what cannot be known before they are mended is empty (-). "
+        "The model cannot be converted as it is."
+    )

@@ -115,6 +115,11 @@ max_pool_option = click.option(
     type=click.Choice(["gate", "average"]),
     help="Max pooling: gate keeps its mean (default), average changes the outputs.",
 )
+cap_option = click.option(
+    "--max-spikes-per-step",
+    type=click.IntRange(min=1),
+    help="At most this many spikes of a neuron in one step (default: no limit).",
+)
 example_shape_option = click.option(
     "--example-shape",
     "example_input",
@@ -154,11 +159,7 @@ _CONVERSION = {
         help="zero, half (default), uniform, or a number of spikes; LAYER=START, repeated, for "
         "every layer.",
     ),
-    "max_spikes_per_step": click.option(
-        "--max-spikes-per-step",
-        type=click.IntRange(min=1),
-        help="At most this many spikes of a neuron in one step (default: no limit).",
-    ),
+    "max_spikes_per_step": cap_option,
     "max_pool": max_pool_option,
     "example_input": example_shape_option,
 }

@@ -33,12 +33,18 @@ class GraphBuilder:
     """Collects nodes and refusals while a front end walks a model.
 
     A value that could not be read is None: layers that read it are still looked at, so that every
-    reason is listed, but produce None themselves.
+    reason is listed, but produce None themselves. `met` has the kind of every layer of the source
+    that was looked at, read or not, by name and in order.
     """
 
     nodes: list[Node] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
+    met: dict[str, str] = field(default_factory=dict)
+
+    def meet(self, layer: str, kind: str) -> None:
+        """Note that this layer of the source is looked at, whether or not it can be read."""
+        self.met.setdefault(layer, kind)
 
     def input(self, wanted: str, shape: Sequence[int]) -> str:
         """Add an input of this unbatched shape; returns its name."""
@@ -59,6 +65,7 @@ class GraphBuilder:
 
         `wanted` is made unique; `source` and `kind` are the source layer's name and kind.
         """
+        self.meet(source or wanted, kind or layer.kind)
         names = [name for name in inputs if name is not None]
         if len(names) < len(inputs):
             return None
@@ -76,6 +83,7 @@ class GraphBuilder:
         self, layer: str, kind: str, reason: str, options: str = "", location: str = ""
     ) -> None:
         """Remember why a layer cannot be read; `build` raises for all of them together."""
+        self.meet(layer, kind)
         refusal = Refusal(layer, kind, reason, options, location)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
@@ -87,7 +95,7 @@ class GraphBuilder:
         parameters are not finite.
         """
         if self.refusals:
-            raise UnsupportedLayerError(self.refusals)
+            raise UnsupportedLayerError(self.refusals, self.nodes, self.met)
         known = {name: node for name, node in outputs.items() if node is not None}
         nodes = prune(self.nodes, known)
         check_finite(nodes)

@@ -1,8 +1,9 @@
 """Graph and choices in, network over time out: one coding scheme a file."""
 
 from spikewright.lower.choices import NeuronChoice, Spiking
+from spikewright.lower.forms import without_form
 from spikewright.lower.notes import LayerNote
 from spikewright.lower.populations import Options
 from spikewright.lower.rate_coding import Lowered, lower
 
-__all__ = ["LayerNote", "Lowered", "NeuronChoice", "Options", "Spiking", "lower"]
+__all__ = ["LayerNote", "Lowered", "NeuronChoice", "Options", "Spiking", "lower", "without_form"]

@@ -40,6 +40,11 @@ from spikewright.network import transforms as t
 Map = tuple[t.Transform | None, NDArray | None]  # the transform, and the constant that is added
 
 
+def has_map(layer: Layer) -> bool:
+    """Whether a layer is a linear one with one input."""
+    return type(layer) in _MAPS
+
+
 def linear_map(layer: Layer, shape: Shape) -> Map:
     """Transform and constant of a linear layer with one input of unbatched `shape`.
 

@@ -16,15 +16,17 @@ from spikewright.network.neurons import (
 from spikewright.network.node_functions import MaxPool, ReduceMax
 
 Status = Literal["exact", "convergent", "approximated"]
+_OF_MEANS = "mean is f of the inputs' means"
 
 
 @dataclass(frozen=True)
 class LayerNote:
-    """What one layer became, and what that guarantees."""
+    """What one layer became, what that guarantees, and `why` in a few words."""
 
     layer: str
     text: str
     status: Status
+    why: str = ""
 
 
 def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNote:
@@ -32,32 +34,43 @@ def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNot
     neuron_type = ensemble.neuron_type
     kind = _named(neuron_type)
     if not neuron_type.spiking:
-        return LayerNote(name, f"{behind}{ensemble.n_neurons} {kind} neurons", "exact")
+        why = "rate neurons answer what the layer does"
+        return LayerNote(name, f"{behind}{ensemble.n_neurons} {kind} neurons", "exact", why)
     scale = ensemble.rate_scale
     shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
     where = "gain" if neuron_type.scaling == "gain" else "spiking"
     text = f"{behind}{ensemble.n_neurons} {kind} neurons, {where} x {shown}, spike height / {shown}"
-    if _tends_to_source(neuron_type, bool(behind)):
-        return LayerNote(name, f"{text}: mean tends to the source's", "convergent")
+    status, why = _promise(neuron_type, bool(behind))
+    sent = behind and status == "convergent"
+    return LayerNote(name, f"{text}: {why}", status, _OF_MEANS if sent else why)
+
+
+def _promise(neuron_type: NeuronType, behind: bool) -> tuple[Status, str]:
+    """What a spiking type guarantees of an activation, or `behind` a function, and why."""
+    if _tends_to_source(neuron_type, behind):
+        return "convergent", "mean tends to the source's"
     if isinstance(neuron_type, RunningMeanSpiking) and not behind:
         jumps = isinstance(neuron_type.base_type, Elementwise) and neuron_type.base_type.curve.jumps
         but = ", save where f jumps" if jumps else ""
-        return LayerNote(name, f"{text}: mean tends to f of the mean current{but}", "convergent")
-    return LayerNote(name, f"{text}: {_why_approximate(neuron_type)}", "approximated")
+        return "convergent", f"mean tends to f of the mean current{but}"
+    return "approximated", _why_approximate(neuron_type)
 
 
 def linear_note(name: str, part_of: str | None = None) -> LayerNote:
     """What a linear layer became: connections, straight into a population where one reads it."""
     where = "" if part_of is None else f", straight into {part_of}"
-    return LayerNote(name, f"linear: acts on spikes as they are{where}", "exact")
+    why = "linear: acts on spikes as they are"
+    return LayerNote(name, f"{why}{where}", "exact", why)
 
 
 def function_note(name: str, function: NodeFunction) -> LayerNote:
     """What a layer became whose value is that of a node's function alone."""
     if not function.accumulate:
         what = "maximum of its inputs" if isinstance(function, MaxPool | ReduceMax) else "computed"
-        return LayerNote(name, f"{what} at every step", "exact")
-    return LayerNote(name, _sent(function), "convergent")
+        return LayerNote(name, f"{what} at every step", "exact", f"{what} at every step")
+    largest = isinstance(function, MaxPool | ReduceMax)
+    why = "mean is the maximum of the inputs' means" if largest else _OF_MEANS
+    return LayerNote(name, _sent(function), "convergent", why)
 
 
 def behind_function(function: NodeFunction) -> str:

@@ -36,6 +36,7 @@ class Reading(Walk[Value]):
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
+        self.builder.meet(call.source, kind_of(call.operation))
         nodes: Sequence[str | None]
         try:
             nodes = self._read(call)

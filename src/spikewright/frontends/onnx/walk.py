@@ -98,6 +98,7 @@ class Walk:
 
     def _step(self, node: Any, label: str) -> None:
         """Read one node, and note what each of its outputs is."""
+        self.builder.meet(label, node.op_type)
         inputs = tuple(self._value(name) for name in node.input)
         results: Sequence[Value]
         try:

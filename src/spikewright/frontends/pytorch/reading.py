@@ -162,6 +162,7 @@ class _Walk:
         return argument
 
     def _read(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        self.builder.meet(place.source, place.kind)
         reader = READERS.get(functional_name(node.target))
         if reader is None:
             raise Cannot(*why_not(full_name(node.target)))
