@@ -7,7 +7,7 @@ import numpy as np
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View, same
 from spikewright.graph.layers import Crop, Identity, Layer, Reshape, ScaleShift, Shape, Slice, Take
 
 _SAMPLES = "Only axes beside the batch can be cut"
@@ -117,17 +117,49 @@ def split(node: OnnxNode) -> list[Signal | Constant]:
 @reads("Gather")
 def gather(node: OnnxNode) -> Signal:
     """Entries of an axis by constant indices, whose axes take that one's place."""
+    full = int(node.attributes.get("axis", 0))
+    node.integer_worlds(1)  # raises where the indices are none
+    whole = node.view(0)
+    if whole.layout.shared and whole.is_batch(full) and not node.alone:
+        return _of_each_sample(node, whole)
     indices = node.constant(1)
     if indices is None:
         raise Unreadable("its indices are missing")
-    if not np.issubdtype(indices.dtype, np.integer):
-        raise Unreadable(f"its input 1 holds {indices.dtype} values, not integers")
-    full = int(node.attributes.get("axis", 0))
     view = node.view(0, full)
     layout, axis = view.layout, view.full_axis(full)
     if layout.axis is not None and layout.axis > axis:
         layout = Layout(layout.axis + indices.ndim - 1, layout.outer, layout.shared)
     return Signal(node.add(Take(indices.astype(np.int64), view.axis(full)), view.name), layout)
+
+
+def _of_each_sample(node: OnnxNode, view: View) -> Signal:
+    """The same entries of every sample, of an axis that holds the samples one after another.
+
+    That is how PyTorch's exporter writes a change of strides: flat, with the sample's number times
+    its size in the indices.
+    """
+    axis, outer = view.layout.axis or 0, view.layout.outer
+    inner = view.shape[axis] // outer
+    found = []
+    for batch, indices in zip(node.batches, node.worlds(1) or (), strict=True):
+        extents = (outer, batch, inner)
+        before, sample, after = np.unravel_index(indices % np.prod(extents), extents)
+        own = [
+            k
+            for k in range(indices.ndim)
+            if indices.shape[k] == batch and (np.moveaxis(sample, k, -1) == np.arange(batch)).all()
+        ]
+        local = np.moveaxis(before * inner + after, own[0], 0) if own else before
+        if not own or (local != local[:1]).any():
+            raise Unreadable(
+                f"its axis {axis} holds the batch, and it takes other values of other samples",
+                _SAMPLES,
+            )
+        found.append((own[0], local[0]))
+    position, indices = found[0]
+    if any(p != position or not same(local, indices) for p, local in found):
+        raise Unreadable("which values it takes depends on the batch size")
+    return Signal(node.add(Take(indices, axis), view.name), Layout(axis + position))
 
 
 @reads("Compress")
