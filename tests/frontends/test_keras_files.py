@@ -290,7 +290,9 @@ def test_unreadable_layers_of_a_file_are_listed_and_never_built(
     """Lambda, recurrence, an unknown activation, one of them nested: all in one error."""
     inner = keras.Sequential([keras.Input((4,)), L.Lambda(lambda v: v, name="code")], name="inner")
     x = keras.Input((5, 3), name="x")
-    y = L.Dense(4, activation="sparsemax", name="dense")(L.LSTM(4, name="recurrent")(x))
+    y = L.Dense(4, activation="sparsemax", name="dense")(
+        L.LSTM(4, activation="glu", name="recurrent")(x)
+    )
     path = saved(keras.Model(x, inner(y)), tmp_path, suffix)
     with pytest.raises(UnsupportedLayerError) as info:
         read(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras_more_cases  # noqa: F401
-import keras_operation_cases  # noqa: F401  (it registers its cases)
+import keras_operation_cases  # noqa: F401  (these register their cases)
+import keras_recurrent_cases  # noqa: F401
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -27,11 +27,29 @@ def masked(x: Any) -> Any:
     return L.MultiHeadAttention(2, 2, name="odd")(x, x, attention_mask=x > 0)
 
 
+class Doubling(L.Layer):
+    """A cell of one's own."""
+
+    state_size = 2
+
+    def call(self, x: Any, states: Any, training: Any = None) -> Any:
+        """Adds to its state."""
+        return x + states[0], [x + states[0]]
+
+
 ONES = np.ones((2, 3), np.float32)
 REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
-    (L.LSTM(2, name="odd"), "LSTM", (3, 2), "state"),
-    (L.GRU(2, name="odd"), "GRU", (3, 2), "state"),
-    (L.Bidirectional(L.LSTM(2), name="odd"), "Bidirectional", (3, 2), "state"),
+    (L.ConvLSTM1D(2, 2, name="odd"), "ConvLSTM1D", (3, 4, 2), "carries a state"),
+    (L.LSTM(2, name="odd"), "LSTM", (513, 2), "has 513 steps"),
+    (L.LSTM(2, activation="sparsemax", name="odd"), "LSTM", (3, 2), "'sparsemax' is unknown"),
+    (L.GRU(2, recurrent_activation="softmax", name="odd"), "GRU", (3, 2), "not elementwise"),
+    (L.RNN(Doubling(), name="odd"), "RNN", (3, 2), "code of its own"),
+    (
+        lambda x: L.SimpleRNN(2, name="odd")(x, mask=x[..., 0] > 0),
+        "SimpleRNN",
+        (3, 2),
+        "argument 'mask'",
+    ),
     (L.Lambda(lambda x: x * 2, name="odd"), "Lambda", (3,), "Python code"),
     (L.Embedding(5, 2, name="odd"), "Embedding", (3,), "looks something up"),
     (L.CategoryEncoding(5, name="odd"), "CategoryEncoding", (3,), "looks something up"),
@@ -39,7 +57,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (L.CenterCrop(2, 2, name="odd"), "CenterCrop", (4, 4, 1), "crops or resizes"),
     (L.Resizing(2, 2, crop_to_aspect_ratio=True, name="odd"), "Resizing", (4, 3, 1), "aspect"),
     (L.AdaptiveMaxPooling1D(2, name="odd"), "AdaptiveMaxPooling1D", (5, 1), "differ in size"),
-    (L.TimeDistributed(L.LSTM(2), name="odd"), "TimeDistributed", (2, 3, 2), "state"),
+    (L.TimeDistributed(L.ConvLSTM1D(2, 2), name="odd"), "TimeDistributed", (2, 3, 4, 2), "state"),
     (L.TimeDistributed(L.Lambda(abs), name="odd"), "TimeDistributed", (3, 2), "Python code"),
     (L.Activation("sparsemax", name="odd"), "Activation", (3,), "activation 'sparsemax' is unk"),
     (L.Activation("glu", name="odd"), "Activation", (4,), "'glu' halves an axis"),
@@ -143,7 +161,7 @@ def test_all_refusals_are_listed_together() -> None:
         [keras.Input((3,)), L.Dense(3, activation="sparsemax", name="d")], name="in"
     )
     x = keras.Input((5, 3), name="x")
-    y = L.LSTM(3, name="recurrent")(x)
+    y = L.SimpleRNN(3, activation="sparsemax", name="recurrent")(x)
     y = L.Dense(3, activation=np.tanh, name="dense")(inner(y))
     y = L.TimeDistributed(L.Activation("sparsemax"), name="capped")(L.RepeatVector(2)(y))
     found = refusals_of(keras.Model(x, L.Lambda(lambda v: v, name="code")(y)))
@@ -249,3 +267,10 @@ def test_normalisation_along_the_batch_is_refused() -> None:
     x = keras.Input(batch_shape=(4, 3))
     found = refusals_of(keras.Model(x, L.Normalization(axis=0, name="n")(x)))
     assert "sample to sample" in found["n"].reason
+
+
+def test_a_state_that_outlives_a_sequence_is_refused() -> None:
+    """A sample may not depend on those that came before it."""
+    x = keras.Input(batch_shape=(2, 3, 4))
+    found = refusals_of(keras.Model(x, L.LSTM(2, stateful=True, name="odd")(x)))
+    assert "stateful" in found["odd"].reason

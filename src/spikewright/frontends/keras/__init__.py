@@ -18,6 +18,7 @@ from spikewright.frontends.keras import (
     normalization,  # noqa: F401
     operations,  # noqa: F401
     pooling,  # noqa: F401
+    recurrent,  # noqa: F401
     reductions,  # noqa: F401
     resizing,  # noqa: F401
     selection,  # noqa: F401

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 Reason = tuple[str, str]
 
 _RECURRENT: Reason = (
-    "it carries a state from one element of a sequence to the next, and the graph holds no state",
-    "Read the feed-forward part of the model",
+    "it carries a state from step to step, and only SimpleRNN, LSTM, GRU and an RNN of their cells "
+    "are written out step by step",
+    "Use one of those, or read the feed-forward part of the model",
 )
 _CODE: Reason = (
     "it runs Python code, which cannot be read",
@@ -53,15 +54,9 @@ _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
     (
         _RECURRENT,
         (
-            "LSTM",
-            "GRU",
-            "SimpleRNN",
-            "RNN",
-            "Bidirectional",
             "ConvLSTM1D",
             "ConvLSTM2D",
             "ConvLSTM3D",
-            "StackedRNNCells",
             "ops.Scan",
             "ops.WhileLoop",
             "ops.ForiLoop",

@@ -17,8 +17,11 @@ from spikewright.frontends.keras.registry import READERS, readable_class
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 
-_WRAPPERS = frozenset({"TimeDistributed", "SpectralNormalization"})
+_WRAPPERS = frozenset({"Bidirectional", "TimeDistributed", "SpectralNormalization"})
 """Layers whose description holds that of another layer, or of a model."""
+
+_CELLS = frozenset({"SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"})
+"""Parts of recurrent layers, which a layer's description may hold too."""
 
 _DATA = frozenset(
     {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
@@ -149,7 +152,7 @@ def _harmless(entry: Mapping[str, Any]) -> bool:
     if name in _DATA or (name == "function" and module == "builtins"):
         return True  # values, and functions that Keras looks up among its own by name
     if module == "keras.layers":
-        return name in READERS
+        return name in READERS or name in _CELLS
     if module == "keras":
         return name.endswith("DTypePolicy")
     if module is not None:

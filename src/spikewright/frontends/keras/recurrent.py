@@ -1,0 +1,244 @@
+"""Recurrent layers, unrolled over the steps of their sequence: see `frontends/unrolling.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.keras.activations import of_function
+from spikewright.frontends.keras.registry import (
+    Call,
+    Unknown,
+    Unreadable,
+    Value,
+    array,
+    of_keras,
+    reads,
+)
+from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.unrolling import (
+    Adder,
+    Cell,
+    GRUCell,
+    Linear,
+    LSTMCell,
+    SimpleCell,
+    elementwise,
+    stack,
+    too_long,
+    unroll,
+)
+from spikewright.graph.clipping import Steps
+from spikewright.graph.layers import Add, Concatenate, Identity, Layer, Multiply, ScaleShift
+
+_CELLS = "Use SimpleRNN, LSTM or GRU, or an RNN of their cells"
+
+
+class _Made(NamedTuple):
+    """What a recurrent layer makes: nodes of the outputs, first step first, and of last states."""
+
+    outputs: tuple[str, ...]
+    states: tuple[str, ...]
+
+
+@reads("SimpleRNN", "LSTM", "GRU", "RNN", arguments=("initial_state",))
+def recurrent(call: Call) -> list[Value]:
+    """With zeros or given states at the start, forwards or backwards, all outputs or the last."""
+    layer = call.layer
+    cells = _cells_of(layer)
+    value, *states = _inputs(call)
+    made = _run(call, layer, cells, value, states, "")
+    output = _output(call, layer, made)
+    kept = made.states if layer.return_state else ()
+    return [output, *(_value(call, name) for name in kept)]
+
+
+@reads("Bidirectional", arguments=("initial_state",))
+def bidirectional(call: Call) -> list[Value]:
+    """One layer from the start and one from the end, merged step by step."""
+    layer = call.layer
+    inner = {"forward": layer.forward_layer, "backward": layer.backward_layer}
+    cells = {part: _cells_of(each) for part, each in inner.items()}
+    value, *states = _inputs(call)
+    half = len(states) // 2
+    own = {"forward": states[:half], "backward": states[half:]}
+    outputs: list[Value] = []
+    kept: list[str] = []
+    for part, each in inner.items():
+        made = _run(call, each, cells[part], value, own[part], f"{part}/")
+        if part == "backward" and layer.return_sequences:
+            made = _Made(made.outputs[::-1], made.states)  # in the order of time
+        outputs.append(_output(call, each, made, part))
+        kept += made.states if layer.return_state else ()
+    merged = _merged(call, layer.merge_mode, outputs)
+    return [*merged, *(_value(call, name) for name in kept)]
+
+
+def _merged(call: Call, mode: str | None, outputs: list[Value]) -> list[Value]:
+    if mode is None:
+        return outputs
+    if mode == "ave":
+        total = call.value(Add(), *outputs, part="sum")
+        return [call.value(ScaleShift(np.array(0.5)), total)]
+    layers: Mapping[str, Layer] = {"concat": Concatenate(-1), "sum": Add(), "mul": Multiply()}
+    return [call.value(layers[mode], *outputs)]
+
+
+def _inputs(call: Call) -> list[Value]:
+    """The sequence, and the states to begin with."""
+    if any(value.node is None for value in call.inputs):
+        raise Unknown
+    sequence, *_ = call.inputs
+    given = flatten(call.arguments.get("initial_state"))
+    states = [state for state in given if state is not None]
+    if not all(isinstance(state, Value) for state in states):
+        raise Unreadable(
+            "its initial state is a constant", "Leave it out, or make it an input of the model"
+        )
+    if len(sequence.shape) != 2:
+        raise Unreadable(
+            f"its input of shape {sequence.shape} is not a sequence of vectors",
+            "Flatten what belongs to one step, keras.layers.TimeDistributed(Flatten())",
+        )
+    why = too_long(sequence.shape[0])
+    if why is not None:
+        raise Unreadable(why, "Shorten the sequence, or cut it into windows")
+    return [sequence, *states]
+
+
+def _run(
+    call: Call, layer: Any, cells: list[Cell], value: Value, states: Sequence[Value], prefix: str
+) -> _Made:
+    """Unroll a layer; with several cells, one after the other over the whole sequence."""
+    add = _adder(call)
+    left = [state.node for state in states]
+    if left and len(left) != sum(cell.states for cell in cells):
+        raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
+    sequence, last = str(value.node), list[str]()
+    outputs: tuple[str, ...] = ()
+    for number, cell in enumerate(cells):
+        own, left = tuple(left[: cell.states]), left[cell.states :]
+        place = f"{prefix}cell_{number}/" if len(cells) > 1 else prefix
+        outputs, found = unroll(add, cell, sequence, value.shape[0], own, layer.go_backwards, place)
+        last += found
+        if number < len(cells) - 1:
+            size = call.builder.shapes[outputs[0]][0]
+            sequence = stack(add, outputs, size, f"{place}sequence")
+    return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
+
+
+def _output(call: Call, layer: Any, made: _Made, part: str = "") -> Value:
+    add = _adder(call)
+    if not layer.return_sequences:
+        return _value(call, add(Identity(), made.outputs[-1], part=part))
+    size = call.builder.shapes[made.outputs[0]][0]
+    return _value(call, stack(add, made.outputs, size, part))
+
+
+def _value(call: Call, name: str) -> Value:
+    return Value(name, call.builder.shapes[name])
+
+
+def _adder(call: Call) -> Adder:
+    def add(layer: Layer, *inputs: str, part: str = "") -> str:
+        name = call.add(layer, *inputs, part=part)
+        if name is None:
+            raise Unknown  # the builder has noted that the shapes do not fit
+        return name
+
+    return add
+
+
+def _cells_of(layer: Any) -> list[Cell]:
+    """The cells of a recurrent layer, more than one where they are stacked."""
+    if type(layer).__name__ not in ("SimpleRNN", "LSTM", "GRU", "RNN") or not of_keras(layer):
+        raise Unreadable(f"it runs a {type(layer).__name__}, whose steps are not known", _CELLS)
+    if layer.stateful:
+        raise Unreadable(
+            "it is stateful: what it makes of a sequence depends on those before",
+            "Build it with stateful=False",
+        )
+    cell = layer.cell
+    stacked = type(cell).__name__ == "StackedRNNCells" and of_keras(cell)
+    return [_cell(each) for each in (cell.cells if stacked else [cell])]
+
+
+def _cell(cell: Any) -> Cell:
+    make = _KINDS.get(type(cell).__name__) if of_keras(cell) else None
+    if make is None:
+        name = f"{type(cell).__module__}.{type(cell).__name__}"
+        raise Unreadable(f"its cell {name} is code of its own", _CELLS)
+    return make(cell)
+
+
+def _simple(cell: Any) -> Cell:
+    return SimpleCell(_rows(cell, slice(None)), of_function(cell.activation, (cell.units,)))
+
+
+def _lstm(cell: Any) -> Cell:
+    """Keras holds the rows of input, forget, candidate and output, in this order."""
+    n = cell.units
+    first, candidate, last = (
+        _rows(cell, slice(start * n, stop * n)) for start, stop in ((0, 2), (2, 3), (3, 4))
+    )
+    function = of_function(cell.activation, (n,))
+    return LSTMCell(_joined(first, last), candidate, _gate(cell), function, function)
+
+
+def _gru(cell: Any) -> Cell:
+    """Keras holds the rows of update, reset and candidate, in this order."""
+    n, biases = cell.units, _biases(cell)
+    inner = None
+    if cell.reset_after and biases is not None:
+        # the recurrent bias of the gates is added to theirs, the candidate's is reset
+        inner = biases[1, 2 * n :]
+        biases = biases[0] + np.where(np.arange(3 * n) < 2 * n, biases[1], 0)
+    return GRUCell(
+        _rows(cell, slice(2 * n), biases),
+        _rows(cell, slice(2 * n, None), biases),
+        _gate(cell),
+        of_function(cell.activation, (n,)),
+        cell.reset_after,
+        inner,
+    )
+
+
+_KINDS: Mapping[str, Callable[[Any], Cell]] = {
+    "SimpleRNNCell": _simple,
+    "LSTMCell": _lstm,
+    "GRUCell": _gru,
+}
+
+
+def _biases(cell: Any) -> NDArray | None:
+    return array(cell.bias) if cell.use_bias else None
+
+
+def _rows(cell: Any, which: slice, biases: NDArray | None = None) -> Linear:
+    """Some of the cell's values; Keras holds weights as (in, out)."""
+    if biases is None:
+        biases = _biases(cell)
+    kernel, recurrent_kernel = array(cell.kernel), array(cell.recurrent_kernel)
+    bias = None if biases is None else biases[which]
+    return Linear(kernel.T[which], recurrent_kernel.T[which], bias)
+
+
+def _joined(first: Linear, second: Linear) -> Linear:
+    bias = None
+    if first.bias is not None and second.bias is not None:
+        bias = np.concatenate([first.bias, second.bias])
+    return Linear(
+        np.concatenate([first.weight, second.weight]),
+        np.concatenate([first.recurrent, second.recurrent]),
+        bias,
+    )
+
+
+def _gate(cell: Any) -> Steps:
+    steps = of_function(cell.recurrent_activation, (cell.units,))
+    if not elementwise(steps):
+        raise Unreadable("its recurrent activation is not elementwise", "Use sigmoid")
+    return steps
