@@ -50,6 +50,8 @@ def call(model: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     """The outputs of a whole model, by Keras's own call of it."""
     given = list(inputs.values()) if len(inputs) > 1 else next(iter(inputs.values()))
     result = model(given, training=False)
+    if isinstance(result, dict):
+        result = list(result.values())
     outputs = result if isinstance(result, list | tuple) else [result]
     return [keras.ops.convert_to_numpy(value) for value in outputs]
 

@@ -28,8 +28,8 @@ from spikewright.graph.layers import (
     UpsampleNearest,
 )
 
-_MASKED = -1e4
-"""Added to the scores of what is masked: its share of a softmax is then zero in any precision."""
+_MASKED = -1e9
+"""Added to the scores of what is masked, as Keras does: its share of a softmax is then zero."""
 
 
 def _softmax(call: Call, scores: Value, axes: tuple[int, ...], part: str) -> Value:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def load(path: Path) -> Any:
             f"with Keras 2 and save it as .h5."
         )
     try:
-        return _build(path, None if description == found else description)
+        return _build(path, None if description == found else description, _own_layers(found))
     except Exception as error:  # Keras lets anything out when a description makes no sense
         message = (
             f"{path}: Keras {require('keras').__version__} cannot rebuild what Keras {version} "
@@ -75,9 +76,31 @@ def load(path: Path) -> Any:
         raise DamagedFileError(f"{message} Save it again, as .keras.") from error
 
 
-def _build(path: Path, description: Any | None) -> Any:
+_OF_APPLICATIONS = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+}
+"""Layers of `keras.applications` that Keras does not find by their names in an HDF5 file."""
+
+
+def _own_layers(description: Any) -> dict[str, type]:
+    """Those of Keras's layers that a description names and Keras must be handed."""
+    text = json.dumps(description)
+    return {
+        name: getattr(require(module), name)
+        for name, module in _OF_APPLICATIONS.items()
+        if f'"{name}"' in text
+    }
+
+
+def _build(path: Path, description: Any | None, own: Mapping[str, type]) -> Any:
     """Load the model, with another description if one is given for the file's own."""
-    load_model = partial(require("keras").saving.load_model, compile=False, safe_mode=True)
+    load_model = partial(
+        require("keras").saving.load_model,
+        custom_objects=dict(own) or None,
+        compile=False,
+        safe_mode=True,
+    )
     if description is None:
         return load_model(str(path))
     with tempfile.TemporaryDirectory() as folder:

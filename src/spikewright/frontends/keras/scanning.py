@@ -120,6 +120,8 @@ def _kind(entry: Mapping[str, Any]) -> str:
     """The registered name of an entry's class: operations come from other modules than layers."""
     name = entry["class_name"].rpartition(">")[2]
     module = str(entry.get("module") or "")
+    if module == "keras.layers":  # some are exported under another name than their own
+        name = getattr(getattr(require("keras").layers, name, None), "__name__", name)
     is_operation = module.startswith(("keras.src.ops", "keras.src.activations"))
     return f"ops.{name}" if is_operation else name
 

@@ -1,0 +1,169 @@
+"""Layers of a user's own: one decorator, one function, from outside the package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_helpers import assert_agrees, keras, layers, randomise
+
+from spikewright.errors import UnsupportedLayerError
+from spikewright.frontends.keras import Call, Unreadable, Value, array, read, reads, registry
+from spikewright.graph.layers import Activation, Multiply, ScaleShift, Slice
+
+L, ops = layers, keras.ops
+DOCUMENT = Path(__file__).parents[2] / "docs" / "keras.md"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test registers readers for itself."""
+    for name in ("_readers", "_of_classes", "_arguments"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    yield
+
+
+def test_the_documented_example_runs() -> None:
+    """As it stands in the documentation; the conversion is verified by it."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, DOCUMENT.name, "exec"), names)
+    assert "gated" in names["conversion"].layers
+
+
+def test_the_documented_layers_have_readers() -> None:
+    """A layer that the table names can be read."""
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
+    named = set(re.findall(r"\b[A-Z][A-Za-z]+(?:[123]D)?\b", " ".join(rows)))
+    known = {name for name in named if isinstance(getattr(L, name, None), type)} - {"Layer"}
+    assert len(known) > 30
+    unread = {name for name in known if getattr(L, name).__name__ not in registry.READERS}
+    assert not unread
+
+
+class LayerScale(L.Layer):
+    """Has the name of a layer of Keras's, and computes something else."""
+
+    def build(self, shape: Any) -> None:
+        self.gamma = self.add_weight(shape=shape[-1:])
+
+    def call(self, x: Any) -> Any:
+        """The square, scaled."""
+        return self.gamma * x * x
+
+
+def test_a_class_with_the_name_of_another_is_registered_as_itself() -> None:
+    """The name is taken by Keras's own layer, the class is not."""
+    x = keras.Input((4,), name="x")
+    model = randomise(keras.Model(x, LayerScale(name="mine")(x)))
+    with pytest.raises(UnsupportedLayerError, match=r"'mine' \(LayerScale\)"):
+        read(model)
+    with pytest.raises(ValueError, match=r"LayerScale can be read already.*reads\(MyLayer\)"):
+        reads("LayerScale")(lambda call: None)
+
+    @reads(LayerScale)
+    def mine(call: Call) -> Value:
+        square = call.value(Activation("square"), part="square")
+        return call.value(ScaleShift(scale=array(call.layer.gamma)), square)
+
+    assert [node.name for node in assert_agrees(model).graph] == ["x", "mine/square", "mine"]
+    with pytest.raises(ValueError, match="LayerScale can be read already"):
+        reads(LayerScale)(mine)
+
+
+class Halves(L.Layer):
+    """Two outputs."""
+
+    def call(self, x: Any) -> Any:
+        """The first and the second half of the last axis."""
+        n = x.shape[-1] // 2
+        return x[..., :n], x[..., n:]
+
+
+def halves(call: Call) -> list[Value]:
+    """The reader of `Halves`."""
+    n = call.shape[-1] // 2
+    return [
+        call.value(Slice.along(call.shape, {-1: half})) for half in (slice(0, n), slice(n, None))
+    ]
+
+
+def test_a_layer_with_several_outputs() -> None:
+    """Its reader returns a value for each."""
+    reads(Halves)(halves)
+    x = keras.Input((3, 4), name="x")
+    first, second = Halves(name="halves")(x)
+    graph = assert_agrees(keras.Model(x, L.Multiply(name="gated")([first, second]))).graph
+    assert [node.name for node in graph] == ["x", "halves", "halves_1", "gated"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lambda call: halves(call)[0], "makes 1 values and the layer has 2 outputs"),
+        (lambda call: [*call.inputs, *call.inputs], r"of shape \(3, 4\) where Keras has \(3, 2\)"),
+        (lambda call: call.value(ScaleShift(scale=np.ones(7))), "does not broadcast"),
+    ],
+)
+def test_a_wrong_reader_is_found_out(wrong: Any, reason: str) -> None:
+    """What it makes is compared with the shapes that Keras knows."""
+    reads(Halves)(wrong)
+    x = keras.Input((3, 4))
+    with pytest.raises(UnsupportedLayerError, match=rf"'halves' \(Halves\).*{reason}"):
+        read(keras.Model(x, Halves(name="halves")(x)))
+
+
+def test_a_reader_can_refuse() -> None:
+    """With its own reason and options, beside the refusals of other layers."""
+
+    @reads(Halves)
+    def refuses(call: Call) -> Value:
+        raise Unreadable("the moon is full", "Wait")
+
+    x = keras.Input((3, 4))
+    first, _ = Halves(name="halves")(x)
+    with pytest.raises(UnsupportedLayerError) as info:
+        read(keras.Model(x, L.LSTM(2, activation="sparsemax", name="recurrent")(first)))
+    found = {refusal.layer: refusal for refusal in info.value.refusals}
+    assert set(found) == {"halves", "recurrent"}
+    assert (found["halves"].reason, found["halves"].options) == ("the moon is full", "Wait")
+
+
+@keras.saving.register_keras_serializable(package="spikewright_own_layers")
+class Swished(L.Layer):
+    """A layer in TimeDistributed and in files."""
+
+    def call(self, x: Any) -> Any:
+        """The SiLU."""
+        return x * ops.sigmoid(x)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """That of the input."""
+        return shape
+
+
+@pytest.mark.filterwarnings("ignore")  # Keras's own, about a format it calls legacy
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_registered_class_is_read_in_other_layers_and_from_files(
+    suffix: str, tmp_path: Path
+) -> None:
+    """Registered as a class, with Keras and here."""
+    x = keras.Input((2, 4), name="x")
+    model = keras.Model(x, L.TimeDistributed(Swished(name="own"), name="steps")(x))
+    model.save(path := tmp_path / f"model{suffix}")
+    for source in (model, path):
+        with pytest.raises(UnsupportedLayerError, match=r"Swished"):
+            read(source)
+
+    @reads(Swished)
+    def swished(call: Call) -> Value:
+        gate = call.value(Activation("sigmoid"), part="gate")
+        return call.value(Multiply(), call.inputs[0], gate)
+
+    names = [node.name for node in assert_agrees(model).graph]
+    assert names == ["x", "steps/own/gate", "steps/own", "steps"]
+    assert [node.name for node in read(path).graph] == names
