@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from typing import Any
 
@@ -16,9 +17,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from spikewright.errors import UnsupportedLayerError
-from spikewright.frontends.pytorch import Call, Value, read, reads, registry
+from spikewright.frontends import pytorch as frontend
+from spikewright.frontends.pytorch import read, reads, registry
 from spikewright.graph import evaluate, to_text
-from spikewright.graph.layers import Activation, Affine, ScaleShift
+from spikewright.graph.layers import Activation, Affine
 
 
 def _names(graph: Any) -> list[str]:
@@ -379,7 +381,7 @@ def test_outputs_of_tuples_are_numbered() -> None:
 
 def test_unused_layers_and_inputs() -> None:
     """What the outputs do not need is left out, even if it has no reading; inputs stay."""
-    graph = check(Of(lambda m, x, y: (torch.erf(x), F.relu(x))[1]), (3,), (2,))
+    graph = check(Of(lambda m, x, y: (torch.floor(x), F.relu(x))[1]), (3,), (2,))
     assert _names(graph) == ["inputs_0", "inputs_1", "relu"]
 
 
@@ -493,34 +495,30 @@ def test_compiled_modules_are_unwrapped() -> None:
 
 
 def test_user_registers_a_reading() -> None:
-    """A registered function reads operators that the library does not know."""
-    target = "aten.hardsigmoid.default"
-
-    @reads(target)
-    def _hard_sigmoid(call: Call) -> Value:
-        shift, scale = np.asarray(3.0), np.asarray(1 / 6)
-        return call.chain(
-            call.value("self"),
-            ("shift", ScaleShift(shift=shift)),
-            ("clip", Activation("relu6")),
-            ("scale", ScaleShift(scale)),
-        )
-
+    """The documented example runs as it stands: an operator of the user's own, and its reading."""
+    text = textwrap.dedent(frontend.__doc__.split("::\n\n")[1].split("\n\nreads")[0])
+    names: dict[str, Any] = {"__name__": "elsewhere"}
+    target = "mine.bounded.default"
     try:
-        graph = check(Of(lambda m, x: m.gate(x), gate=nn.Hardsigmoid()), (3, 4))
+        exec(text, names)
+        model = Of(lambda m, x: names["bounded"](m.a(x), 0.5), a=nn.Linear(4, 4))
+        graph = check(model, (3, 4))
         with pytest.raises(ValueError, match=target):
-            reads(target)(_hard_sigmoid)
+            reads(target)(names["read_bounded"])
     finally:
-        registry._registry.pop(target)
-    assert _names(graph) == ["inputs_0", "gate/shift", "gate/clip", "gate"]
+        registry._registry.pop(target, None)
+    assert _names(graph) == ["inputs_0", "a", "bounded"]
+    assert graph["bounded"].layer == Activation("clip", {"minimum": -0.5, "maximum": 0.5})
+    with pytest.raises(UnsupportedLayerError, match=r"reads\('mine.bounded.default'\)"):
+        read(model, np.zeros((2, 3, 4)))
 
 
 def test_wrong_reading_is_noticed() -> None:
     """A reading whose result has another shape than PyTorch's is refused, not believed."""
-    target = "aten.erf.default"
+    target = "aten.sinc.default"
     reads(target)(lambda call: call.add(Affine(np.eye(2, 4)), call.value("self")))
     try:
         with pytest.raises(ValueError, match="does not match its reading"):
-            read(Of(lambda m, x: torch.erf(x)), np.zeros((2, 4)))
+            read(Of(lambda m, x: torch.sinc(x)), np.zeros((2, 4)))
     finally:
         registry._registry.pop(target)

@@ -208,6 +208,8 @@ CASES: dict[str, _Case] = {
     "aten.baddbmm.default": _Case(
         (_constant(6, 6), FIRST, _Operand(lambda x: x[:, 1].mT)), kwargs={"beta": 2, "alpha": 0.5}
     ),
+    "aten.tensordot.default": _Case((X, _constant(8, 4, 5), [3, 1], [0, 1])),
+    "aten.cosine_similarity.default": _Case((X, RELU, 1, 0.1)),
     "aten.mv.default": _with(_constant(6), shape=ROW),
     "aten.einsum.default": _Case(("bchw,bkhw->bhkc", [X, RELU])),
     "aten.scaled_dot_product_attention.default": _Case(
@@ -325,6 +327,8 @@ CASES: dict[str, _Case] = {
     "aten._to_copy.default": _with(dtype=torch.float64),
     "aten.zeros_like.default": _Case(also_add=True),
     "aten.zero.default": _Case(also_add=True),
+    "aten.fill.Scalar": _Case((X, 1.5), also_add=True),
+    "aten.copy.default": _Case((X, _Operand(lambda x: x[:, :1] * 2))),
     "aten.ones_like.default": _Case(also_add=True),
     "aten.full_like.default": _Case((X, 2.5), also_add=True),
     "aten.new_zeros.default": _Case((X, [1, 4, 6, 8]), also_add=True),

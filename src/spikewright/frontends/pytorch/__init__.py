@@ -1,20 +1,29 @@
 """PyTorch models in: live modules, `torch.export` programs and `.pt2` files.
 
 Every model is read from the operators of its exported program, so what a module computes is read,
-whatever its Python code looks like::
+whatever its Python code looks like. One decorator and one function::
 
-    import spikewright.frontends.pytorch as frontend
+    import torch
+    from spikewright.frontends.pytorch import Call, Value, reads
+    from spikewright.graph.layers import Activation
 
-    @frontend.reads("aten.hardsigmoid.default")
-    def hard_sigmoid(call: frontend.Call) -> frontend.Value:
-        return call.chain(
-            call.value("self"),
-            ("shift", ScaleShift(shift=np.asarray(3.0))),
-            ("clip", Activation("relu6")),
-            ("scale", ScaleShift(scale=np.asarray(1 / 6))),
-        )
+    @torch.library.custom_op("mine::bounded", mutates_args=())
+    def bounded(x: torch.Tensor, limit: float) -> torch.Tensor:
+        return x.clamp(-limit, limit)
 
-adds the reading of an operator that the library does not know.
+    @bounded.register_fake
+    def _(x: torch.Tensor, limit: float) -> torch.Tensor:
+        return torch.empty_like(x)
+
+    @reads("mine.bounded.default")
+    def read_bounded(call: Call) -> Value:
+        limit = call["limit"]
+        layer = Activation("clip", {"minimum": -limit, "maximum": limit})
+        return call.add(layer, call.value("x"))
+
+reads an operator of your own, or one of PyTorch's that the library does not know: `call` holds the
+operator's arguments by name, `call.value` those that depend on the input, `call.array` the
+constants, and `call.add` and `call.chain` add layers of the graph, whose batch axis comes first.
 """
 
 from __future__ import annotations

@@ -289,7 +289,7 @@ class Call:
         `axis` is the array's axis that stands beside the batch axis of the value.
         """
         layout, shape = value.layout, value.known_shape
-        own = [shape[layout.before - 1]] * layout.outer + [shape[layout.before]] * layout.inner
+        own = shape[layout.axis : layout.before + layout.inner]
         front, extent, rest = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
         if extent == 1:
             return array.reshape(*front, *(1,) * len(own), *rest)

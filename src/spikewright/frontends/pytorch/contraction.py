@@ -25,6 +25,7 @@ from spikewright.graph.layers import (
 )
 
 Label = Hashable
+_SAMPLES = ("samples",)  # the batch axis itself, among labels
 Labels = tuple[Label, ...]
 
 
@@ -58,14 +59,17 @@ def contract(
     values = [call.finite(value) for value, _ in operands if isinstance(value, Value)]
     batches = {labels[value.layout.axis] for value, labels in operands if isinstance(value, Value)}
     if len(batches) > 1 or not batches <= set(result):
-        raise Cannot("it sums over the samples, or joins different ones", MIXES)
+        raise Cannot(
+            "it sums over the samples, or joins different ones",
+            f"{MIXES} Attention and transformer layers take batch_first=True.",
+        )
     (batch,) = batches
     if len({_around(value) for value in values}) > 1:
         raise Cannot("the batch axis is merged with different axes in its operands", MIXES)
     own = _around(values[0])
     groups = [_group(label, own) if label == batch else [label] for label in result]
     terms = [_named(call, operand, labels, batch, own) for operand, labels in operands]
-    wanted = tuple(label for group in groups for label in group if label != BATCH)
+    wanted = tuple(label for group in groups for label in group if label != _SAMPLES)
     layout = _layout(groups)
     if len(terms) == 1:
         made = _alone(call, terms[0], wanted, part)
@@ -85,16 +89,16 @@ def _around(value: Value) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _group(label: Label, own: tuple[tuple[int, ...], tuple[int, ...]]) -> list[Label]:
-    return [*[(label, "outer")] * len(own[0]), BATCH, *[(label, "inner")] * len(own[1])]
+    return [*[(label, "outer")] * len(own[0]), _SAMPLES, *[(label, "inner")] * len(own[1])]
 
 
 def _layout(groups: Sequence[Sequence[Label]]) -> Layout:
-    return of_groups([[BATCH if label == BATCH else 0 for label in group] for group in groups])
+    return of_groups([[BATCH if label == _SAMPLES else 0 for label in group] for group in groups])
 
 
 def _named(call: Call, operand: Any, labels: Labels, batch: Label, own: Any) -> Any:
     """A term, or a constant array and its labels, without the batch axis."""
-    merged = [label for label in _group(batch, own) if label != BATCH]
+    merged = [label for label in _group(batch, own) if label != _SAMPLES]
     flat = tuple(one for label in labels for one in (merged if label == batch else [label]))
     if isinstance(operand, Value):
         return _Term(Value(operand.name, operand.shape), flat)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.modules import transformer
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
@@ -141,13 +142,27 @@ def _evaluation(module: Any) -> Iterator[None]:
 
 @contextmanager
 def _plain_attention() -> Iterator[None]:
-    """Attention and transformer layers as their own code, not as one fused operator."""
+    """Attention and transformer layers as their own code, not as one fused operator.
+
+    Transformers also look at the values of a mask, to find out whether it is a causal one; tracing
+    cannot, and what they compute does not depend on it.
+    """
     before = torch.backends.mha.get_fastpath_enabled()
+    detect = getattr(transformer, "_detect_is_causal_mask", None)
     torch.backends.mha.set_fastpath_enabled(False)
+    if detect is not None:
+        transformer._detect_is_causal_mask = _as_told
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+        if detect is not None:
+            transformer._detect_is_causal_mask = detect
+
+
+def _as_told(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """Whether the caller says that the mask is causal."""
+    return bool(is_causal)
 
 
 def _first_lines(error: Exception | None) -> str:

@@ -6,6 +6,7 @@ file cannot reach any other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,11 +32,13 @@ _FOLDABLE = frozenset(
     expand.default expand_as.default eye.default eye.m fill.Scalar fill.Tensor flatten.using_ints
     flip.default full.default gather.default group_norm.default hstack.default
     index.Tensor index_fill.int_Scalar index_put.default index_select.default
-    instance_norm.default layer_norm.default lift_fresh.default lift_fresh_copy.default
+    instance_norm.default _native_batch_norm_legit.no_stats layer_norm.default lift_fresh.default
+    lift_fresh_copy.default
     linalg_norm.default linalg_vector_norm.default linear.default linspace.default
     log_softmax.int logspace.default
     matmul.default max.default max.dim mean.default mean.dim meshgrid.default meshgrid.indexing
-    min.default min.dim mm.default movedim.int movedim.intlist mv.default narrow.default
+    mT.default numpy_T.default min.default min.dim mm.default
+    movedim.int movedim.intlist mv.default narrow.default
     native_layer_norm.default norm.Scalar norm.ScalarOpt_dim norm_except_dim.default one_hot.default
     ones.default ones_like.default outer.default pad.default constant_pad_nd.default permute.default
     prod.default prod.dim_int ravel.default reflection_pad1d.default reflection_pad2d.default
@@ -70,7 +73,17 @@ _KEEPS_ROWS = frozenset(
     squeeze.dim squeeze.dims stack.default swapaxes.default
     to.device to.dtype to.dtype_layout transpose.int type_as.default unflatten.int
     unsqueeze.default view.default view_as.default view_copy.default zeros_like.default
+    _log_softmax.default _softmax.default amax.default amin.default bmm.default chunk.default
+    conv1d.default conv2d.default conv3d.default cumprod.default cumsum.default
+    layer_norm.default linalg_vector_norm.default linear.default log_softmax.int matmul.default
+    mean.dim mm.default pad.default constant_pad_nd.default prod.dim_int softmax.int
+    split.Tensor split_with_sizes.default sum.dim_IntList unbind.int
     """.split()  # noqa: SIM905
+)
+_ALONG = ("aten.cum", "aten.softmax", "aten._softmax", "aten.log_softmax", "aten._log_softmax")
+_DROPOUTS = frozenset(
+    f"aten.{name}.default"
+    for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 )
 _VIEWS = frozenset(
     f"aten.{name}"
@@ -85,14 +98,21 @@ _MAKES_ROWS = frozenset(
 )
 
 
-def is_foldable(target: Any) -> bool:
+def is_foldable(target: Any, args: Sequence[Any] = ()) -> bool:
     """Whether an operator may be run on constants: it is pure, deterministic, and known."""
     if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
         return False
+    if str(target) in _DROPOUTS:
+        return _is_off(*args)
     if torch.Tag.nondeterministic_seeded in target.tags:
         return False
     elementwise = target.namespace == "aten" and torch.Tag.pointwise in target.tags
     return elementwise or str(target) in _FOLDABLE
+
+
+def _is_off(value: Any = None, p: float = 1.0, train: Any = True) -> bool:
+    """Whether dropout with these arguments drops nothing."""
+    return train is False or p == 0
 
 
 def fold(node: Any, target: Any, args: list[Any], kwargs: dict[str, Any], batch: Batch) -> Any:
@@ -103,6 +123,8 @@ def fold(node: Any, target: Any, args: list[Any], kwargs: dict[str, Any], batch:
     """
     given = [*args, *kwargs.values()]
     name, rows = str(target), _rows(node.all_input_nodes)
+    if name in _DROPOUTS:
+        return args[0]
     elementwise = torch.Tag.pointwise in target.tags
     if rows and not (elementwise or name in _KEEPS_ROWS or name in _MAKES_ROWS):
         raise Cannot("it computes a constant from the size of the batch", MIXES)
@@ -147,12 +169,15 @@ def _check_rows(node: Any, before: list[tuple[int, Any]], batch: Batch) -> None:
             kept = len(after) == 1 and (first or after[0][1] == before[0][1])
         else:
             kept = len(after) == 1 and all(size == after[0][1] for _, size in before)
-        if not kept or _writes_rows(node, before):
+        if not kept or _tells_apart(node, before):
             raise Cannot("it computes a constant from the size of the batch", MIXES)
 
 
-def _writes_rows(node: Any, before: list[tuple[int, Any]]) -> bool:
-    """Whether an operator writes to some of the rows only."""
+def _tells_apart(node: Any, before: list[tuple[int, Any]]) -> bool:
+    """Whether an operator writes to some of the rows only, or works along them."""
+    if str(node.target).startswith(_ALONG):
+        dim = node.args[1] % node.args[0].meta["val"].dim()
+        return any(axis == dim for axis, _ in before)
     if not str(node.target).startswith(("aten.slice_scatter", "aten.select_scatter")):
         return False
     value, source = (argument.meta["val"] for argument in node.args[:2])

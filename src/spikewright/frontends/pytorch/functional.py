@@ -13,7 +13,7 @@ from spikewright.frontends.pytorch.program import Program, full_name, is_check, 
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import results, sample_inputs
 
-_WITH_GRADIENTS = "wrap_with_set_grad_enabled"
+_BLOCKS = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
 _STORE = "aten.copy.default"  # how a program writes into its buffers
 _COMPOSITE = "CompositeImplicitAutograd"
 # Composite operators may hand on their operand, without saying so; these never do.
@@ -149,10 +149,24 @@ def _may_hand_on(node: Any) -> bool:
     return bool(composite) and str(target) not in _FRESH
 
 
+def unknown_inside(node: Any) -> list[Any]:
+    """The operators without a reading in the blocks that an operator of higher order runs."""
+    owner_module = node.graph.owning_module
+    names = [argument.target for argument in node.all_input_nodes if argument.op == "get_attr"]
+    blocks = [getattr(owner_module, name, None) for name in names]
+    found = []
+    for block in blocks:
+        if isinstance(block, torch.fx.GraphModule):
+            calls = [inner for inner in block.graph.nodes if inner.op == "call_function"]
+            for inner in calls:
+                nested = isinstance(inner.target, torch._ops.HigherOrderOperator)
+                found += unknown_inside(inner) if nested else [] if _is_known(inner) else [inner]
+    return found
+
+
 def _is_known(node: Any) -> bool:
-    if full_name(node.target) == _WITH_GRADIENTS:
-        block = getattr(node.graph.owning_module, node.args[1].target)
-        return all(_is_known(inner) for inner in block.graph.nodes if inner.op == "call_function")
+    if full_name(node.target) in _BLOCKS:
+        return not unknown_inside(node)
     name = functional_name(node.target)
     if is_check(node):
         return True

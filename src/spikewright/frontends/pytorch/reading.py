@@ -12,7 +12,12 @@ import torch
 from spikewright.errors import Refusal
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import fold, is_foldable
-from spikewright.frontends.pytorch.functional import functional_name, ordinary, without_side_effects
+from spikewright.frontends.pytorch.functional import (
+    functional_name,
+    ordinary,
+    unknown_inside,
+    without_side_effects,
+)
 from spikewright.frontends.pytorch.layout import Layout, fits
 from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_function
 from spikewright.frontends.pytorch.program import (
@@ -144,7 +149,7 @@ class _Walk:
             return unknown
         target = ordinary(node.target)
         try:
-            if is_foldable(target):
+            if is_foldable(target, args):
                 return fold(node, target, args, kwargs, self.program.batch)
             reason, options = why_not(full_name(node.target))
             raise Cannot(f"it is applied to constants, and {reason}", options)
@@ -156,7 +161,7 @@ class _Walk:
 
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, torch.fx.Node):
-            return self.values[argument]
+            return argument.target if argument.op == "get_attr" else self.values[argument]
         if isinstance(argument, list | tuple):
             return [self._resolve(item) for item in argument]
         return argument
@@ -165,6 +170,12 @@ class _Walk:
         self.builder.meet(place.source, place.kind)
         reader = READERS.get(functional_name(node.target))
         if reader is None:
+            inside = unknown_inside(node)
+            for inner in inside:
+                why = Cannot(*why_not(full_name(inner.target)))
+                self._refuse(_refusal(inner, place_of_function(inner), why))
+            if inside:
+                raise Lost
             raise Cannot(*why_not(full_name(node.target)))
         operands = [*args, *kwargs.values()]
         unknown = _find(_Unknown, operands)

@@ -16,7 +16,7 @@ _FILL = {"zero": 0.0, "ones": 1.0}
 @reads(
     "aten.zeros_like.default", "aten.ones_like.default", "aten.full_like.default",
     "aten.new_zeros.default", "aten.new_ones.default", "aten.new_full.default",
-    "aten.zero.default",
+    "aten.zero.default", "aten.fill.Scalar",
 )  # fmt: skip
 def _filled(call: Call) -> Any:
     fill = next((value for name, value in _FILL.items() if name in call.target), None)
@@ -24,4 +24,4 @@ def _filled(call: Call) -> Any:
     if not all(isinstance(size, int) for size in rest):
         raise Cannot("it makes a constant whose shape depends on the size of the batch", MIXES)
     shape = (first if isinstance(first, int) else 1, *rest)  # one sample stands for all
-    return torch.full(shape, call["fill_value"] if fill is None else fill)
+    return torch.full(shape, call.get("fill_value", call.get("value")) if fill is None else fill)

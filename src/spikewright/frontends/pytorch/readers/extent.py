@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -162,6 +163,15 @@ def _split(call: Call) -> tuple[Value, ...]:
 @reads("aten.expand.default", "aten.expand_as.default")
 def _expand(call: Call) -> Value:
     x = call.value("self")
+    made = _broadcast(call, x)
+    norm = call.notes.get(("norm", x.name))
+    if norm is not None:
+        call.notes["norm", made.name] = norm
+    return made
+
+
+def _broadcast(call: Call, x: Value) -> Value:
+    """A value repeated to the shape of the result."""
     sizes = sizes_of(call.results)
     lifted = call.lift(x, len(sizes))
     groups = lifted.layout.groups(len(lifted.known_shape))
@@ -171,11 +181,17 @@ def _expand(call: Call) -> Value:
             shape[group[0]] = size
     if not all(isinstance(n, int) for n in shape):
         raise Cannot("it repeats values as often as the batch has samples", MIXES)
-    made = call.add(Broadcast(tuple(shape)), lifted)
-    norm = call.notes.get(("norm", x.name))
-    if norm is not None:
-        call.notes["norm", made.name] = norm
-    return made
+    return call.add(Broadcast(tuple(shape)), lifted)
+
+
+@reads("aten.copy.default")
+def _copy(call: Call) -> Value:
+    """Another value in the place of one, repeated to its shape."""
+    if not isinstance(call["src"], Value):
+        like = call.value("self")
+        array = np.broadcast_to(call.against(call["src"], like), like.known_shape)
+        return call.constant(array.copy(), like, "")
+    return _broadcast(call, call.value("src"))
 
 
 @reads("aten.repeat.default", "aten.tile.default")
@@ -184,14 +200,18 @@ def _repeat(call: Call) -> Value:
     times = list(call["repeats"] if "repeats" in call.arguments else call["dims"])
     times = [1] * (x.rank - len(times)) + times
     lifted = call.lift(x, len(times))
-    axis = lifted.layout.axis
-    if times[axis] != 1 or any(not isinstance(n, int) for n in times):
-        raise Cannot(f"it repeats the batch axis, {tuple(times)} times", MIXES)
+    if any(not isinstance(n, int) for n in times):
+        raise Cannot(f"it repeats values {tuple(times)} times, depending on the batch", MIXES)
+    batches = times[lifted.layout.axis]
     own = [1] * len(lifted.known_shape)
     for dim, n in enumerate(times):
-        if n != 1:
+        if n != 1 and dim != lifted.layout.axis:
             own[call.axis(lifted, dim)] = n
-    return call.add(Tile(tuple(own)), lifted)
+    if batches == 1:
+        return call.add(Tile(tuple(own)), lifted)
+    if any(n != 1 for n in own):
+        lifted = call.add(Tile(tuple(own)), lifted, part="tile")
+    return _copies(call, lifted, batches, outer=True)
 
 
 @reads("aten.repeat_interleave.self_int")
@@ -199,9 +219,31 @@ def _repeat_each(call: Call) -> Value:
     x = call.value("self")
     if call["dim"] is None:
         raise Cannot("it flattens the batch axis", "Give dim.")
+    if call["dim"] % x.rank == x.layout.axis:
+        return _copies(call, x, call["repeats"], outer=False)
     factors = [1] * len(x.known_shape)
     factors[call.axis(x, call["dim"])] = call["repeats"]
     return call.add(UpsampleNearest(tuple(factors)), x)
+
+
+def _copies(call: Call, x: Value, times: int, outer: bool) -> Value:
+    """As many copies of every sample: of the whole batch one after another, or of each in turn."""
+    layout, shape = x.layout, x.known_shape
+    where = layout.axis if outer else layout.before + layout.inner
+    apart = (*shape[:where], 1, *shape[where:])
+    copied = (*shape[:where], times, *shape[where:])
+    merged = list(copied)
+    if outer and layout.outer:
+        merged[where : where + 2] = [times * shape[where]]
+    elif not outer and layout.inner:
+        merged[where - 1 : where + 1] = [times * shape[where - 1]]
+    new = replace(layout, before=layout.before + (outer and not layout.outer))
+    new = replace(new, outer=True) if outer else replace(new, inner=True)
+    joined = Reshape(tuple(merged)) if tuple(merged) != copied else None
+    made = call.chain(
+        x, ("apart", Reshape(apart)), ("copies", Broadcast(copied)), ("joined", joined)
+    )
+    return Value(made.name, made.shape, new)
 
 
 @reads("aten.roll.default")

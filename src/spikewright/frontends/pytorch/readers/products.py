@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.contraction import Labels, contract
-from spikewright.frontends.pytorch.readers.arithmetic import combine
+from spikewright.frontends.pytorch.readers.arithmetic import combine, times
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Affine, ScaleShift
+from spikewright.graph.layers import Affine, ScaleShift, Sum, UnitNormalization
 
 
 def rank_of(operand: Any) -> int:
@@ -127,3 +127,33 @@ def _parsed(equation: str, ranks: list[int]) -> tuple[list[Labels], Labels]:
         right = "..." + "".join(sorted(one for one in set(letters) if letters.count(one) == 1))
     front, dots, back = right.partition("...")
     return labels, (*front, *(numbers if dots else ()), *back)
+
+
+@reads("aten.tensordot.default")
+def _over_axes(call: Call) -> Value:
+    first, second = call["self"], call["other"]
+    labels = [
+        [(which, axis) for axis in range(rank_of(x))] for which, x in enumerate((first, second))
+    ]
+    pairs = zip(call["dims_self"], call["dims_other"], strict=True)
+    for one, other in pairs:
+        labels[1][other] = labels[0][one]
+    result = [label for label in labels[0] if label not in labels[1]]
+    result += [label for label in labels[1] if label not in labels[0]]
+    operands = [(first, tuple(labels[0])), (second, tuple(labels[1]))]
+    return contract(call, operands, tuple(result))
+
+
+@reads("aten.cosine_similarity.default")
+def _cosine(call: Call) -> Value:
+    """The product of unit vectors, summed."""
+    units = []
+    for name in ("x1", "x2"):
+        x = call[name]
+        if not isinstance(x, Value):
+            raise Cannot("one of its operands is a constant", "Use F.normalize and a product.")
+        axis = call.axis(x, call["dim"])
+        units.append(call.add(UnitNormalization((axis,), call["eps"]), x, part=name))
+    product = times(call, units[0], units[1], "product")
+    axis = call.axis(product, call["dim"])
+    return call.reduce(product, (axis,), False, ("", Sum((axis,))))
