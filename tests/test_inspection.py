@@ -353,7 +353,7 @@ def test_a_softmax_inside_the_network_is_sent_as_spikes() -> None:
     becomes = {layer.name: layer.becomes for layer in found.layers}
 
     assert found.convertible
-    assert becomes["attention"] == "72 SignedIntegrateAndFire neurons"
+    assert becomes["attention"] == "a Softmax node, 72 SignedIntegrateAndFire neurons"
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:

@@ -290,31 +290,28 @@ def _lowered(graph: Graph, options: Options, max_pool: MaxPoolPolicy) -> dict[st
     lowered = lower(canonical, options)
     losses = {entry.layer: entry.text for entry in trace if entry.status == "approximated"}
     notes = {note.layer: note for note in lowered.notes}
+    functions = _functions(lowered)
     return {
-        node.name: _form(node, canonical, lowered, notes, losses.get(node.name)) for node in graph
+        node.name: _form(
+            _becomes(node, canonical, lowered, functions),
+            notes.get(node.name),
+            losses.get(node.name),
+            canonical.aliases.get(node.name),
+        )
+        for node in graph
     }
 
 
-def _form(
-    node: Node,
-    canonical: Graph,
-    lowered: Lowered,
-    notes: Mapping[str, LayerNote],
-    loss: str | None,
-) -> _Form:
-    becomes = _becomes(node, canonical, lowered)
+def _form(becomes: str, note: LayerNote | None, loss: str | None, alias: str | None) -> _Form:
+    """The form of a node: of what lowering notes, of a loss in a pass, or of one that is gone."""
     if loss is not None:
         return _Form(becomes, "approximated", loss)
-    note = notes.get(node.name)
     if note is not None:
         return _Form(becomes, note.status, note.why or note.text)
-    alias = canonical.aliases.get(node.name)
-    if alias is not None:
-        return _Form(becomes, "exact", f"folded into {alias}")
-    return _Form(becomes, "exact", "")
+    return _Form(becomes, "exact", "" if alias is None else f"folded into {alias}")
 
 
-def _becomes(node: Node, canonical: Graph, lowered: Lowered) -> str:
+def _becomes(node: Node, canonical: Graph, lowered: Lowered, functions: Mapping[str, str]) -> str:
     """What a layer of the source is in the network, in a few words."""
     for output, activation in lowered.readouts.items():
         if canonical.outputs[output] == node.name:
@@ -324,10 +321,21 @@ def _becomes(node: Node, canonical: Graph, lowered: Lowered) -> str:
         return "nothing: no output depends on it"
     if node.name not in lowered.exact_values:
         return f"part of {item.label}"
-    if isinstance(item, Ensemble):
-        return f"{item.n_neurons} {type(item.neuron_type).__name__} neurons"
     if item in lowered.inputs.values():
         return "the input"
-    if isinstance(item.output, NodeFunction):
-        return f"a {type(item.output).__name__} node"
-    return "a junction" if item.output is None else "a constant"
+    computing = functions.get(node.name)
+    parts = [] if computing is None else [f"a {computing} node"]
+    if isinstance(item, Ensemble):
+        parts.append(f"{item.n_neurons} {type(item.neuron_type).__name__} neurons")
+    elif item.output is not None and computing is None:
+        parts.append("a constant")
+    return ", ".join(parts) or "a junction"
+
+
+def _functions(lowered: Lowered) -> dict[str, str]:
+    """The function of every layer that has a node with one, with or without neurons behind it."""
+    return {
+        (item.label or "").removesuffix(".function"): type(item.output).__name__
+        for item in lowered.network.all_nodes
+        if isinstance(item.output, NodeFunction)
+    }

@@ -1,0 +1,108 @@
+"""The readings that docs/support.md is made of: every operator with a reader, in the cases of the
+front ends' own tests.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spikewright.errors import ReadError
+from spikewright.graph import Graph
+
+TESTS = Path(__file__).parents[1] / "tests" / "frontends"
+
+
+class Reading(NamedTuple):
+    """A graph in which an operator was read; its nodes have `kind` as their source's kind.
+
+    Without a graph the case is one that is refused.
+    """
+
+    operator: str
+    kind: str
+    graph: Graph | None
+
+
+def of_keras(names: set[str]) -> Iterator[Reading]:
+    """Every layer and operation with each of its options."""
+    _reach_tests()
+    import keras_more_cases  # noqa: F401
+    import keras_operation_cases  # noqa: F401
+    import keras_recurrent_cases  # noqa: F401  (these register their cases)
+    from keras.src.applications.convnext import LayerScale
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+    from keras_cases import CASES
+    from keras_helpers import functional
+
+    from spikewright.frontends.keras import read
+
+    found = {  # these two are no layers of `keras.layers`
+        **CASES,
+        "LayerScale": [(LayerScale(0.1, 3), [(4, 3)])],
+        "CustomScaleLayer": [(CustomScaleLayer(0.3), [(4, 3), (4, 3)])],
+    }
+    for kind in sorted(names & set(found)):
+        for layer, shapes in found[kind]:
+            yield Reading(kind, kind, read(functional(layer, *shapes)).graph)
+
+
+def of_pytorch(names: set[str]) -> Iterator[Reading]:
+    """Every operator of an exported program."""
+    _reach_tests()
+    import torch
+    from pytorch_helpers import Of
+    from test_pytorch_operators import CASES
+
+    from spikewright.frontends.pytorch.exporting import export
+    from spikewright.frontends.pytorch.reading import read_program
+
+    for target in sorted(names & set(CASES)):
+        case = CASES[target]
+        example = torch.randn(2, *case.shape, generator=torch.Generator().manual_seed(6))
+
+        def model(_: Any, x: torch.Tensor, case: Any = case, target: str = target) -> Any:
+            return case.run(target, x)
+
+        try:
+            graph = read_program(export(Of(model), example)).graph
+        except ReadError:
+            graph = None  # a reduction over everything: the tests have it as refused
+        yield Reading(target, target.split(".")[1].strip("_"), graph)
+
+
+def of_onnx(names: set[str]) -> Iterator[Reading]:
+    """ONNX's own node tests that are read, and the front end's for what they do not show."""
+    _reach_tests()
+    from onnx_helpers import single
+    from test_onnx_backend_nodes import cases, prepared
+    from test_onnx_operators import CASES
+
+    from spikewright.frontends.onnx import read
+
+    for operator in sorted(names):
+        models = [
+            made[0]
+            for main, case in cases().get(operator, [])
+            if (made := prepared(main, case, one_sample=True)) is not None
+        ]
+        for name, given in CASES:
+            if name == operator:
+                options = {k: v for k, v in given.items() if k not in ("independent", "positive")}
+                models.append(single(operator, **options))
+        for proto in models:
+            try:
+                graph = read(proto).graph
+            except ReadError:
+                graph = None  # the tests list the case, with the reason
+            yield Reading(operator, operator, graph)
+
+
+def _reach_tests() -> None:
+    """Cases are written once, in the tests."""
+    warnings.simplefilter("ignore")
+    if str(TESTS) not in sys.path:
+        sys.path.insert(0, str(TESTS))
