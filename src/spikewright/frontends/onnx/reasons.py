@@ -22,7 +22,7 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Export the model before quantisation",
     ),
     (
-        "Less LessOrEqual Greater GreaterOrEqual Equal And Or Xor Not IsNaN IsInf",
+        "Equal Xor IsNaN IsInf",
         "it computes truth values from the data; values here are real numbers",
         "Write the choice with Relu, Max, Min, Clip or another activation",
     ),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.values import Constant, Signal
+from spikewright.frontends.onnx.values import Constant, Signal, Truth
 
-Result = str | Signal | Constant
+Result = str | Signal | Constant | Truth
 Reader = Callable[[OnnxNode], Result | Sequence[Result]]
 
 EVALUATORS: list[type] = []

@@ -55,11 +55,17 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Above(Missing):
-    """The truth values of `signal > threshold`, which only exported activations can use."""
+class Truth(Missing):
+    """Truth values computed from the data: a graph node of ones and zeros.
 
-    signal: str = ""
-    threshold: float = 0.0
+    Only operators on truth values, Cast and Where read it. `above` is the signal and the threshold
+    where it is `signal > threshold`.
+    """
+
+    why: str = "it reads truth values, which are no real numbers"
+    name: str = ""
+    layout: Layout = BATCH_FIRST
+    above: tuple[str, float] | None = None
 
 
 Value = Signal | Constant | Missing

@@ -14,11 +14,11 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.values import (
-    Above,
     Blocked,
     Constant,
     Missing,
     Signal,
+    Truth,
     Unreadable,
     Value,
 )
@@ -137,8 +137,6 @@ class Walk:
                 if node.op_type == "Size"
                 else shape_constant(shapes, attributes)
             ]
-        if standard and node.op_type == "Greater" and (above := _comparison(inputs)):
-            return [above]
         if standard and node.op_type in FOLDABLE:
             if all(value is None or isinstance(value, Constant) for value in inputs):
                 known = [value if isinstance(value, Constant) else None for value in inputs]
@@ -160,17 +158,8 @@ class Walk:
             reserved=self.reserved,
         )
         made = reader(view)
-        results = [made] if isinstance(made, str | Signal | Constant) else made
+        results = [made] if isinstance(made, str | Signal | Constant | Truth) else made
         return [Signal(result) if isinstance(result, str) else result for result in results]
-
-
-def _comparison(inputs: tuple[Value | None, ...]) -> Above | None:
-    """What `Greater` gives for a signal and one number, or None for anything else."""
-    match inputs:
-        case (Signal(name), Constant(worlds)) if all(world.size == 1 for world in worlds):
-            why = "it reads whether values lie above a threshold, which is no real number"
-            return Above(why, name, float(worlds[0].ravel()[0]))
-    return None
 
 
 def _attributes(node: Any) -> dict[str, Any]:

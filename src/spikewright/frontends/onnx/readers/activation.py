@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Above, Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Signal, Unreadable, View
 from spikewright.graph.clipping import clip_steps
 from spikewright.graph.layers import Activation, Identity, Layer, ParametricReLU, ScaleShift
 
@@ -147,20 +146,3 @@ def _number(node: OnnxNode, index: int, what: str) -> float:
         shape = None if value is None else value.shape
         raise Unreadable(f"its {what} has shape {shape}, one number is expected")
     return float(value.ravel()[0])
-
-
-def exported_softplus(node: OnnxNode) -> Signal | None:
-    """`where(x > t, x, softplus(x))`, PyTorch's softplus: above `t` the two differ by rounding.
-
-    The softplus alone, or None for any other choice.
-    """
-    above = node.inputs[0]
-    if not isinstance(above, Above) or node.is_constant(1) or node.is_constant(2):
-        return None
-    kept, view, t = node.view(1), node.view(2), above.threshold
-    made = next(made for made in node.builder.nodes if made.name == view.name)
-    smooth = isinstance(made.layer, Activation) and made.layer.function == "softplus"
-    exact = t > 0 and math.log1p(math.exp(-t)) / t <= 2.0**-24  # below float32's rounding
-    if kept.name == above.signal and smooth and exact and made.inputs == (above.signal,):
-        return view.signal(view.name)
-    raise Unreadable(*reason_for("", node.kind))

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import clipped, exported_softplus
+from spikewright.frontends.onnx.readers.activation import clipped
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Above, Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Signal, Unreadable, View
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -43,7 +43,7 @@ class Operands:
     def shape(self) -> Shape:
         """Unbatched shape of the result; raises `Unreadable` where none fits all operands."""
         shapes = [view.shape for view in self.signals.values()]
-        return _broadcast([*shapes, *(constant.shape for constant in self.constants.values())])
+        return broadcast([*shapes, *(constant.shape for constant in self.constants.values())])
 
     def result(self, name: str, comparable: bool = True) -> Signal:
         """The result as a value."""
@@ -63,7 +63,8 @@ def operands(node: OnnxNode, needed: Sequence[int] = ()) -> Operands:
     return Operands(dict(zip(signals, views, strict=True)), constants, layout)
 
 
-def _broadcast(shapes: Sequence[Shape]) -> Shape:
+def broadcast(shapes: Sequence[Shape]) -> Shape:
+    """The shape that all broadcast to; raises `Unreadable` where there is none."""
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -93,7 +94,7 @@ def _sum(node: OnnxNode, given: Operands, signs: dict[int, float], count: int) -
     """`(sum of signs x operands) / count`, the sign one unless it is given."""
     shape = given.shape
     terms = [signs.get(i, 1.0) * np.asarray(c) for i, c in given.constants.items()]
-    shift, masked = _finite(sum(terms[1:], terms[0])) if terms else (None, False)
+    shift, masked = finite(sum(terms[1:], terms[0])) if terms else (None, False)
     names = []
     for index, view in given.signals.items():
         name = spread(node, view, shape, f"repeated {index}" if index else "repeated")
@@ -116,7 +117,7 @@ def _sum(node: OnnxNode, given: Operands, signs: dict[int, float], count: int) -
     return given.result(node.add(layer, *names), not masked)
 
 
-def _finite(value: NDArray) -> tuple[NDArray, bool]:
+def finite(value: NDArray) -> tuple[NDArray, bool]:
     """A constant with minus infinity replaced by `MASKED`, and whether it was."""
     masked = np.isneginf(value) if np.issubdtype(value.dtype, np.floating) else np.zeros(1, bool)
     return (np.where(masked, MASKED, value), True) if masked.any() else (value, False)
@@ -184,33 +185,3 @@ def extremum(node: OnnxNode) -> Signal:
             merged = choose(merged, constant)
         names.append(node.add_constant(merged, "constant"))
     return given.result(node.add(Maximum() if largest else Minimum(), *names))
-
-
-@reads("Where")
-def where(node: OnnxNode) -> Signal:
-    """A choice by a constant condition; or PyTorch's softplus, by a condition on its input."""
-    if isinstance(node.inputs[0], Above) and (softplus := exported_softplus(node)) is not None:
-        return softplus
-    if not node.is_constant(0):
-        node.view(0)  # raises where a refusal explains the input already
-        raise Unreadable(
-            "its condition is computed from the data",
-            "Only a constant condition chooses the same values at every step",
-        )
-    given = operands(node)
-    chosen = given.constants.pop(0).astype(bool)
-    shape = _broadcast([chosen.shape, given.shape])
-    terms, shift, masked = [], np.zeros(()), False
-    for index, mask in ((1, chosen), (2, ~chosen)):
-        if index in given.constants:
-            value, infinite = _finite(np.asarray(given.constants[index]))
-            shift = shift + np.where(mask, value, 0.0)
-            masked = masked or infinite
-        else:
-            name = spread(node, given.signals[index], shape, f"repeated {index}")
-            terms.append((index, name, mask.astype(np.float64)))
-    if len(terms) == 1:
-        ((_, name, mask),) = terms
-        return given.result(node.add(ScaleShift(mask, np.asarray(shift)), name), not masked)
-    parts = [node.add(ScaleShift(m), name, part=f"chosen {i}") for i, name, m in terms]
-    return given.result(node.add(Add(), *parts))

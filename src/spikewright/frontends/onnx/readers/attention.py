@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.arithmetic import MASKED
+from spikewright.frontends.onnx.readers.arithmetic import MASKED, broadcast
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.graph.layers import (
@@ -93,6 +93,9 @@ def _bias(node: OnnxNode, heads: int, rows: int, columns: int) -> tuple[NDArray 
         if missing > 0:
             pairs = [(0, 0)] * (mask.ndim - 1) + [(0, missing)]
             mask = np.pad(mask.astype(np.float64), pairs, constant_values=-np.inf)
+        lead = mask.shape[:-2]
+        if broadcast([mask.shape, (*(1,) * len(lead), rows, columns)]) != (*lead, rows, columns):
+            raise Unreadable(f"its mask of {mask.shape} a sample does not fit {bias.shape} scores")
         bias = bias + mask
     after = np.arange(columns) - np.arange(rows)[:, None]
     hidden = np.zeros((rows, columns), bool)

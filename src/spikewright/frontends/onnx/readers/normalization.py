@@ -48,11 +48,18 @@ def batch_normalization(node: OnnxNode) -> str:
     )
 
 
+def _channels(node: OnnxNode) -> int:
+    shape = node.shape()
+    if not shape:
+        raise Unreadable("its input has no axis beside the batch")
+    return shape[0]
+
+
 @reads("InstanceNormalization")
 def instance_normalization(node: OnnxNode) -> str:
     """Each channel normalised over its spatial axes."""
     epsilon = float(node.attributes.get("epsilon", 1e-5))
-    layer = GroupNormalization(node.shape()[0], 0, epsilon, node.parameter(1), node.parameter(2))
+    layer = GroupNormalization(_channels(node), 0, epsilon, node.parameter(1), node.parameter(2))
     return node.add(layer, node.signal(0))
 
 
@@ -133,7 +140,7 @@ def local_response_normalization(node: OnnxNode) -> str:
     alpha = float(node.attributes.get("alpha", 1e-4))
     beta = float(node.attributes.get("beta", 0.75))
     bias = float(node.attributes.get("bias", 1.0))
-    channels = np.arange(node.shape()[0])
+    channels = np.arange(_channels(node))
     offset = channels[None] - channels[:, None]
     band = (offset >= -((size - 1) // 2)) & (offset <= math.ceil((size - 1) / 2))
     x = node.signal(0)

@@ -13,7 +13,7 @@ from spikewright.frontends.onnx.layout import Layout, find_layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
+from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable
 from spikewright.graph.layers import Identity, Permute, Reshape, Shape
 
 _KEEP_BATCH = "Reshape and transpose so that the samples of a batch stay on one axis"
@@ -188,8 +188,14 @@ def dropout(node: OnnxNode) -> Signal:
 
 
 @reads("Cast")
-def cast(node: OnnxNode) -> Signal:
-    """Nothing, between floating-point types."""
+def cast(node: OnnxNode) -> Signal | Truth:
+    """Nothing, between floating-point types; a truth value becomes one or zero."""
+    value = node.inputs[0]
+    if isinstance(value, Truth):
+        if node.attributes["to"] == require("onnx").TensorProto.BOOL:
+            return Truth(name=node.add(Identity(), value.name), layout=value.layout)
+        _require_floating(node, int(node.attributes["to"]))
+        return Signal(node.add(Identity(), value.name), value.layout)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
     _require_floating(node, int(node.attributes["to"]))

@@ -1,0 +1,107 @@
+"""Choices by values of the data, as exporters write piecewise functions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+from onnx_helpers import agrees, close, model, node, random
+
+from spikewright.errors import UnsupportedLayerError
+from spikewright.frontends.onnx import read
+from spikewright.graph import evaluate
+
+T = np.float32(0.3)
+
+
+@pytest.mark.parametrize("operator", ["Greater", "Less", "GreaterOrEqual", "LessOrEqual"])
+@pytest.mark.parametrize("operands", ["x t", "t x", "x z", "x c"])
+def test_comparisons(operator: str, operands: str) -> None:
+    """Signals are compared with each other and with constants, whichever stands first."""
+    nodes = [node(operator, operands, "b"), node("Cast", "b", "y", to=TensorProto.FLOAT)]
+    inputs = {"x": ["n", 3, 4], **({"z": ["n", 1, 4]} if "z" in operands else {})}
+    agrees(model(nodes, inputs, ["y"], {"t": T, "c": random(3, 1)}))
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
+def test_equal_values_decide_as_the_standard_says(value: float) -> None:
+    """At the threshold itself `>` is false and `>=` is true."""
+    for operator, expected in (
+        ("Greater", 0.0), ("Less", 0.0), ("GreaterOrEqual", 1.0), ("LessOrEqual", 1.0),
+    ):  # fmt: skip
+        nodes = [node(operator, "x t", "b"), node("Cast", "b", "y", to=TensorProto.FLOAT)]
+        source = read(model(nodes, {"x": ["n", 1]}, ["y"], {"t": np.float32(value)}))
+        assert evaluate(source.graph, {"x": np.full((1, 1), value)})["y"] == expected
+
+
+@pytest.mark.parametrize("choice", ["x z", "x t", "t x", "t u", "x zero", "zero x", "zero zero"])
+def test_choices(choice: str) -> None:
+    """Between signals and constants in either place."""
+    nodes = [
+        node("Greater", "x t", "above"),
+        node("Less", "x u", "below"),
+        node("And", "above below", "inside"),
+        node("Not", "inside", "outside"),
+        node("Or", "outside mask", "chosen"),
+        node("Where", f"chosen {choice}", "w"),
+        node("Add", "w z", "y"),
+    ]
+    weights = {"t": np.float32(-0.5), "u": np.float32(0.7), "zero": np.float32(0),
+               "mask": random(4) > 0}  # fmt: skip
+    agrees(model(nodes, {"x": ["n", 3, 4], "z": ["n", 3, 4]}, ["y"], weights))
+
+
+def test_a_condition_that_is_wider_than_what_it_chooses() -> None:
+    """Condition and choices broadcast against each other."""
+    nodes = [node("Greater", "x t", "b"), node("Where", "b z c", "y")]
+    inputs = {"x": ["n", 3, 4], "z": ["n", 1, 4]}
+    agrees(model(nodes, inputs, ["y"], {"t": T, "c": random(3, 1)}))
+
+
+def test_a_mask_of_minus_infinity() -> None:
+    """Scores that a condition hides have no weight, from data or from constants."""
+    nodes = [
+        node("Greater", "x t", "b"),
+        node("Where", "b x low", "masked", "masked"),
+        node("Softmax", "masked", "y", axis=-1),
+    ]
+    weights = {"t": np.float32(-0.2), "low": np.float32("-inf")}
+    proto = model(nodes, {"x": ["n", 3, 6]}, ["y"], weights)
+    source = read(proto)
+    x = random(2, 3, 6, seed=1)
+    close(evaluate(source.graph, {"x": x})["y"], source.activations({"x": x})["y"])
+    assert "masked" not in source.activations({"x": x})
+
+
+def test_truth_values_are_no_numbers() -> None:
+    """Whatever else reads a truth value is refused."""
+    nodes = [node("Not", "b", "c"), node("Identity", "c", "d", "same"),
+             node("Cast", "d", "y", to=TensorProto.FLOAT)]  # fmt: skip
+    nodes = [node("Greater", "x t", "b"), *nodes]
+    with pytest.raises(UnsupportedLayerError, match=r"'same'.*truth values"):
+        read(model(nodes, {"x": ["n", 3]}, ["y"], {"t": T}))
+    with pytest.raises(UnsupportedLayerError, match="truth values"):
+        proto = model(nodes[:1], {"x": ["n", 3]}, ["b"], {"t": T})
+        proto.graph.output[0].type.tensor_type.elem_type = TensorProto.BOOL
+        read(proto)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "chosen", "smooth", "dropped"),
+    [(20.0, "x", "x", True), (5.0, "x", "x", False), (20.0, "h", "x", False),
+     (20.0, "x", "h", False)],
+)  # fmt: skip
+def test_the_choice_of_exported_softplus(
+    threshold: float, chosen: str, smooth: str, dropped: bool
+) -> None:
+    """PyTorch writes softplus as a choice that changes values by rounding alone: it is dropped.
+    A choice that would change them, or is between other values, stays.
+    """
+    nodes = [
+        node("Tanh", "x", "h", "h"),
+        node("Softplus", smooth, "s", "s"),
+        node("Greater", "x t", "c", "greater"),
+        node("Where", f"c {chosen} s", "y", "choice"),
+    ]
+    source = agrees(model(nodes, {"x": ("n", 3)}, ["y"], {"t": np.float32(threshold)}))
+    assert ("greater" not in source.graph) is dropped
