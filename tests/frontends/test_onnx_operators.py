@@ -398,6 +398,8 @@ BROADCAST: list[Case] = [
     ("Max", {"operands": [random(6)]}),
     ("Max", {"operands": [random(6), number(0.0)], "opset": 8}),
     ("Min", {"operands": [random(3, 1, 1)]}),
+    ("Min", {"operands": [number(1e12)]}),
+    ("Clip", {"operands": [number(-1e9), number(0.3)]}),
     ("Div", {"before": [random(3, 1, 1)], "positive": True}),
     ("Add", {"operands": [random(2, 1, 3, 6, 6)]}),
     ("Expand", {"operands": [ints(2, 1, 1, 1, 1)]}),
