@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 from onnx_helpers import agrees, close, model, node, random
 
 from spikewright.errors import UnsupportedLayerError
@@ -105,3 +107,32 @@ def test_the_choice_of_exported_softplus(
     ]
     source = agrees(model(nodes, {"x": ("n", 3)}, ["y"], {"t": np.float32(threshold)}))
     assert ("greater" not in source.graph) is dropped
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_branch_by_a_constant_condition(taken: bool) -> None:
+    """Exporters ask for shapes at run time; where the answer is known, one branch is the model."""
+
+    def graph(name: str, nodes: list[Any], output: str) -> Any:
+        info = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+        info.type.tensor_type.shape.SetInParent()
+        half = numpy_helper.from_array(np.float32(0.5), f"{name} half")
+        return helper.make_graph(nodes, name, [], [info], [half])
+
+    then = graph("a", [node("Relu", "r", "p"), helper.make_node("Mul", ["p", "a half"], ["q"])],
+                 "q")  # fmt: skip
+    other = graph("b", [node("Tanh", "r", "u", "inner")], "u")
+    nodes = [
+        node("Neg", "x", "r"),
+        node("Shape", "x", "shape", start=1, end=2),
+        node("Equal", "shape three", "known"),
+        node("If", "known", "y", "choose", then_branch=then, else_branch=other),
+    ]
+    weights = {"three": np.array([3 if taken else 4])}
+    proto = model(nodes, {"x": ["n", 3]}, ["y"], weights)
+    source = agrees(proto, independent=False)
+    kinds = [n.source_kind for n in source.graph if n.source_kind]
+    assert kinds == (["Neg", "Relu", "Mul"] if taken else ["Neg", "Tanh"])
+    x = random(2, 3)
+    close(source.activations({"x": x})[source.graph.outputs["y"]],
+          np.maximum(-x, 0) / 2 if taken else np.tanh(-x))  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
@@ -52,7 +54,7 @@ class Walk:
 
     def run(self) -> Graph:
         """The graph; raises `UnsupportedLayerError` that lists all that cannot be read."""
-        self._weights()
+        self._constants(self.proto.graph)
         for name, shape in self.inputs.shapes.items():
             self.values[name] = Signal(self.builder.input(name, shape))
             self.tensors[name] = Tensor(name, BATCH_FIRST)
@@ -60,9 +62,10 @@ class Walk:
             self._step(node, label)
         return self.builder.build({v.name: self._output(v.name) for v in self.proto.graph.output})
 
-    def _weights(self) -> None:
+    def _constants(self, graph: Any) -> None:
+        """Note the initialisers of a graph."""
         to_array = require("onnx").numpy_helper.to_array
-        for tensor in self.proto.graph.initializer:
+        for tensor in graph.initializer:
             try:
                 array = to_array(tensor)
             except Exception as error:  # whatever NumPy says about bytes that do not fit
@@ -71,7 +74,7 @@ class Walk:
                     "Export the model again."
                 ) from error
             self.values[tensor.name] = Constant((array,) * len(self.inputs.batches))
-        for sparse in self.proto.graph.sparse_initializer:
+        for sparse in graph.sparse_initializer:
             why = "its weights are a sparse initialiser; store them dense"
             self.values[sparse.values.name] = Missing(why)
 
@@ -129,6 +132,8 @@ class Walk:
     def _read(self, node: Any, label: str, inputs: tuple[Value | None, ...]) -> Sequence[Value]:
         standard = not node.domain
         attributes = _attributes(node)
+        if standard and node.op_type == "If" and isinstance(inputs[0], Constant):
+            return self._branch(inputs[0], label, attributes)
         if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
             sample, layout = self.builder.shapes[inputs[0].name], inputs[0].layout
             shapes = [layout.full(sample, batch) for batch in self.inputs.batches]
@@ -160,6 +165,23 @@ class Walk:
         made = reader(view)
         results = [made] if isinstance(made, str | Signal | Constant | Truth) else made
         return [Signal(result) if isinstance(result, str) else result for result in results]
+
+    def _branch(
+        self, condition: Constant, label: str, attributes: dict[str, Any]
+    ) -> Sequence[Value]:
+        """The branch of an If whose condition is constant, read in its place."""
+        taken = {bool(np.ravel(world)[0]) for world in condition.worlds}
+        if len(taken) > 1:
+            raise Unreadable("its condition depends on the batch size")
+        graph = attributes["then_branch" if taken.pop() else "else_branch"]
+        self._constants(graph)
+        for index, inner in enumerate(needed_nodes(graph)):
+            name = inner.name or next(output for output in inner.output if output)
+            self._step(inner, unique_name(f"{label}/{name or index}", self.builder.met))
+            for made, tensor in list(self.tensors.items()):
+                if tensor.name in inner.output:  # what is inside cannot be observed
+                    del self.tensors[made]
+        return [self.values.get(output.name, Missing()) for output in graph.output]
 
 
 def _attributes(node: Any) -> dict[str, Any]:
