@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -41,7 +42,7 @@ def export(module: Any, example_input: Any) -> Any:
     args, kwargs = _split(module, example_input)
     _check_batches(args, kwargs)
     failure: Exception | None = None
-    with _evaluation(module), _plain_attention(), torch.no_grad():
+    with _evaluation(module), _plain_attention(), _flat_weights(), torch.no_grad():
         for convert in _conversions(module, (args, kwargs)):
             given, named = pytree.tree_map(convert, (args, kwargs))
             for dynamic in (_free_batch(module, given, named), None):
@@ -138,6 +139,14 @@ def _evaluation(module: Any) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextmanager
+def _flat_weights() -> Iterator[None]:
+    """Quiet about the lists of weights in recurrent layers, which PyTorch itself puts back."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"The tensor attributes? self\..*_flat_weights")
+        yield
 
 
 @contextmanager

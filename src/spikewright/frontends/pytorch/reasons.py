@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-_RECURRENT = (
-    "recurrent layers carry a state from step to step, which a feed-forward graph cannot hold",
-    "Unroll it into Linear layers, or build that part by hand as a Network.",
+_PACKED = (
+    "a packed sequence has as many steps as the data says, and a graph has a fixed number",
+    "Give it sequences of one length, without pack_padded_sequence.",
 )
 LIVE_NORM = (
     "it normalises with statistics of the current batch, so that samples depend on each other",
@@ -24,7 +24,10 @@ _FUSED = (
 )
 
 _WHY_NOT: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell"), _RECURRENT),
+    **dict.fromkeys(
+        ("_pack_padded_sequence", "_pad_packed_sequence", "lstm", "gru", "rnn_tanh", "rnn_relu"),
+        _PACKED,
+    ),
     **dict.fromkeys(("_native_multi_head_attention", "_transformer_encoder_layer_fwd"), _FUSED),
     **dict.fromkeys(("_native_batch_norm_legit",), LIVE_NORM),
     **dict.fromkeys(("sign", "floor", "ceil", "round", "trunc", "fmod", "remainder"), _ROUNDING),

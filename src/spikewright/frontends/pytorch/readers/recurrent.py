@@ -1,0 +1,276 @@
+"""Recurrent layers and cells, unrolled over their sequence: see `frontends/unrolling.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, to_array
+from spikewright.frontends.pytorch.layout import BATCH_FIRST, Layout
+from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.unrolling import (
+    Adder,
+    Cell,
+    GRUCell,
+    Linear,
+    LSTMCell,
+    SimpleCell,
+    stack,
+    too_long,
+    unroll,
+)
+from spikewright.graph.clipping import Steps
+from spikewright.graph.layers import (
+    Activation,
+    Concatenate,
+    Constant,
+    Identity,
+    Layer,
+    Reshape,
+    Take,
+)
+
+_BESIDE = Layout(1)
+"""Where the batch is in states, `(layers, batch, units)`, and in sequences that begin with time."""
+
+_TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
+
+
+class _Weights(NamedTuple):
+    """What PyTorch holds for one direction of one layer."""
+
+    given: NDArray
+    fed_back: NDArray
+    given_bias: NDArray | None
+    fed_back_bias: NDArray | None
+    projection: NDArray | None
+
+    @property
+    def bias(self) -> NDArray | None:
+        """Both biases, which PyTorch adds."""
+        if self.given_bias is None or self.fed_back_bias is None:
+            return None
+        return self.given_bias + self.fed_back_bias
+
+    def rows(self, *which: int, of: int, reset: bool = False) -> Linear:
+        """The weights of some of `of` gates; those that are `reset` have one bias only."""
+        n = len(self.given) // of
+        chosen = np.concatenate([np.arange(n) + gate * n for gate in which])
+        bias = self.given_bias if reset else self.bias
+        return Linear(
+            self.given[chosen], self.fed_back[chosen], None if bias is None else bias[chosen]
+        )
+
+
+def _function(name: str) -> Steps:
+    return (("", Activation(name)),)
+
+
+def _simple(name: str) -> Callable[[_Weights], Cell]:
+    return lambda weights: SimpleCell(weights.rows(0, of=1), _function(name))
+
+
+def _lstm(weights: _Weights) -> Cell:
+    """PyTorch holds the rows of input, forget, candidate and output, in this order."""
+    return LSTMCell(
+        weights.rows(0, 1, 3, of=4),
+        weights.rows(2, of=4),
+        _function("sigmoid"),
+        _function("tanh"),
+        _function("tanh"),
+        projection=weights.projection,
+    )
+
+
+def _gru(weights: _Weights) -> Cell:
+    """PyTorch holds the rows of reset, update and candidate, in this order."""
+    n = len(weights.given) // 3
+    inner = weights.fed_back_bias
+    return GRUCell(
+        weights.rows(1, 0, of=3),
+        weights.rows(2, of=3, reset=True),
+        _function("sigmoid"),
+        _function("tanh"),
+        reset_after=True,
+        inner_bias=None if inner is None else inner[2 * n :],
+    )
+
+
+@reads("aten.rnn_tanh.input")
+def _rnn_tanh(call: Call) -> Any:
+    return _recurrent(call, _simple("tanh"))
+
+
+@reads("aten.rnn_relu.input")
+def _rnn_relu(call: Call) -> Any:
+    return _recurrent(call, _simple("relu"))
+
+
+@reads("aten.lstm.input")
+def _lstm_layer(call: Call) -> Any:
+    return _recurrent(call, _lstm)
+
+
+@reads("aten.gru.input")
+def _gru_layer(call: Call) -> Any:
+    return _recurrent(call, _gru)
+
+
+def _recurrent(call: Call, make: Callable[[_Weights], Cell]) -> Any:
+    """Layers one above the other, in one direction or two: the sequence, and the last states."""
+    layout = BATCH_FIRST if call["batch_first"] else _BESIDE
+    sequence = _sequence(call, layout)
+    if call["train"] and call["dropout"]:
+        raise Cannot("it drops values at random", "Export the model in evaluation mode.")
+    ways = 2 if call["bidirectional"] else 1
+    cells = [make(weights) for weights in _weights(call, ways * call["num_layers"])]
+    adder = _adder(call)
+    initial = _initial(call, adder, len(cells))
+    steps = sequence.known_shape[0]
+    name, last = str(sequence.name), []
+    for first in range(0, len(cells), ways):
+        made = []
+        for way, cell in enumerate(cells[first : first + ways]):
+            place = f"layer_{first // ways}/{'reverse/' if way else ''}"
+            found = unroll(adder, cell, name, steps, initial[first + way], way == 1, place)
+            last.append(found.states)
+            made.append(_stacked(call, adder, found.outputs, f"{place}sequence"))
+        top = first + ways == len(cells)
+        part = "" if top else f"layer_{first // ways}/both"
+        name = adder(Concatenate(-1), *made, part=part)
+    states = zip(*last, strict=True)
+    kept = [_stacked(call, adder, row, f"last_state_{i}") for i, row in enumerate(states)]
+    return (_value(call, name, layout), *(_value(call, state, _BESIDE) for state in kept))
+
+
+def _sequence(call: Call, layout: Layout) -> Value:
+    sequence = call.value("input")
+    if sequence.layout != layout:
+        raise Cannot("its sequence has the batch axis where time is", _TIME)
+    if len(sequence.known_shape) != 2:
+        raise Cannot(f"its input {sequence.known_shape} is not a sequence of vectors", _TIME)
+    why = too_long(sequence.known_shape[0])
+    if why is not None:
+        raise Cannot(why, "Shorten the sequence, or cut it into windows.")
+    return sequence
+
+
+def _weights(call: Call, count: int) -> list[_Weights]:
+    """The parameters of every direction of every layer."""
+    params = call["params"]
+    if not all(isinstance(param, torch.Tensor) for param in params):
+        raise Cannot("its weights depend on the input", "Only constant weights can be read.")
+    arrays = [to_array(param) for param in params]
+    each = len(arrays) // count
+    found = []
+    for start in range(0, len(arrays), each):
+        given, fed_back, *rest = arrays[start : start + each]
+        first, second = (rest.pop(0), rest.pop(0)) if call["has_biases"] else (None, None)
+        found.append(_Weights(given, fed_back, first, second, rest[0] if rest else None))
+    return found
+
+
+def _initial(call: Call, adder: Adder, count: int) -> list[tuple[str | None, ...]]:
+    """The states that each direction of each layer begins with, None for zeros."""
+    given = call["hx"]
+    several = given if isinstance(given, list | tuple) else [given]
+    of_kind = [
+        [_state(call, adder, state, row, f"initial_{kind}") for row in range(count)]
+        for kind, state in enumerate(several)
+    ]
+    return list(zip(*of_kind, strict=True))
+
+
+def _state(call: Call, adder: Adder, state: Any, row: int, part: str) -> str | None:
+    """One row of states `(rows, batch, units)`."""
+    if isinstance(state, Value):
+        if state.layout != _BESIDE:
+            raise Cannot("the batch axis of its initial state is not its axis 1", MIXES)
+        if state.name is None:
+            raise Lost
+        return adder(Take(np.array(row), 0), state.name, part=f"{part}/{row}")
+    values = to_array(state)[row]
+    if not (values == values[:1]).all():
+        raise Cannot("its initial state differs from sample to sample", MIXES)
+    return adder(Constant(values[0]), part=f"{part}/{row}") if values.any() else None
+
+
+def _stacked(call: Call, adder: Adder, names: Sequence[str], part: str) -> str:
+    return stack(adder, names, call.builder.shapes[names[0]][0], part)
+
+
+def _value(call: Call, name: str, layout: Layout = BATCH_FIRST) -> Value:
+    return Value(name, call.builder.shapes[name], layout)
+
+
+def _adder(call: Call) -> Adder:
+    def add(layer: Layer, *inputs: str, part: str = "") -> str:
+        place = call.place
+        name = call.builder.add(
+            f"{place.name}/{part}" if part else place.name,
+            layer,
+            *inputs,
+            source=place.source,
+            kind=place.kind,
+        )
+        if name is None:
+            raise Lost  # the builder has noted that the shapes do not fit
+        return name
+
+    return add
+
+
+@reads("aten.rnn_tanh_cell.default")
+def _rnn_tanh_cell(call: Call) -> Any:
+    return _single(call, _simple("tanh"))[0]
+
+
+@reads("aten.rnn_relu_cell.default")
+def _rnn_relu_cell(call: Call) -> Any:
+    return _single(call, _simple("relu"))[0]
+
+
+@reads("aten.gru_cell.default")
+def _gru_cell(call: Call) -> Any:
+    return _single(call, _gru)[0]
+
+
+@reads("aten.lstm_cell.default")
+def _lstm_cell(call: Call) -> Any:
+    return _single(call, _lstm)
+
+
+def _single(call: Call, make: Callable[[_Weights], Cell]) -> tuple[Value, ...]:
+    """One step of a loop that the program has unrolled itself."""
+    value = call.sample("input")
+    if len(value.known_shape) != 1:
+        raise Cannot(f"its input {value.known_shape} is not a vector", MIXES)
+    if value.name is None:
+        raise Lost
+    biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
+    cell = make(_Weights(call.array("w_ih"), call.array("w_hh"), *biases, None))
+    given = call["hx"]
+    several = given if isinstance(given, list | tuple) else [given]
+    adder = _adder(call)
+    initial = tuple(_cell_state(adder, state, i) for i, state in enumerate(several))
+    sequence = adder(Reshape((1, *value.known_shape)), value.name, part="sequence")
+    first, *rest = unroll(adder, cell, sequence, 1, initial).states
+    return tuple(_value(call, name) for name in (adder(Identity(), first), *rest))
+
+
+def _cell_state(adder: Adder, state: Any, index: int) -> str | None:
+    """The state `(batch, units)` of a cell, or None for zeros."""
+    if isinstance(state, Value):
+        if state.layout != BATCH_FIRST:
+            raise Cannot("its state does not have the batch axis first and apart", MIXES)
+        if state.name is None:
+            raise Lost
+        return state.name
+    values = to_array(state)
+    if not (values == values[:1]).all():
+        raise Cannot("its state differs from sample to sample", MIXES)
+    return adder(Constant(values[0]), part=f"initial_{index}") if values.any() else None

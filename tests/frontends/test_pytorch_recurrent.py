@@ -1,0 +1,160 @@
+"""Recurrent layers and cells of PyTorch: values, states, refusals, and the law."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_helpers import Of, check, check_values, randomised
+from torch import nn
+
+import spikewright as sw
+from spikewright.errors import UnsupportedLayerError
+from spikewright.frontends.pytorch import read
+
+KINDS: dict[str, Any] = {
+    "rnn": nn.RNN,
+    "rnn-relu": lambda *a, **k: nn.RNN(*a, nonlinearity="relu", **k),
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no bias": {"bias": False},
+    "layers": {"num_layers": 3, "dropout": 0.4},
+    "both ways": {"bidirectional": True},
+    "layers both ways": {"bidirectional": True, "num_layers": 2},
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def halved(module: nn.Module) -> nn.Module:
+    """Random weights that do not saturate the gates."""
+    randomised(module)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(0.5)
+    return module.eval()
+
+
+def everything(m: Any, *inputs: torch.Tensor) -> Any:
+    """The sequence, and the last states with the batch brought to the front."""
+    sequence, states = m.part(*inputs)
+    several = states if isinstance(states, tuple) else (states,)
+    return (sequence, *(state.transpose(0, 1) for state in several))
+
+
+@every_kind
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_recurrent_layer_computes_what_pytorch_computes(
+    kind: str, options: dict[str, Any]
+) -> None:
+    """All outputs and all last states, for batches of another size than the example's."""
+    layer = KINDS[kind](3, 4, batch_first=True, **options)
+    graph = check(Of(everything, part=halved(layer)), (5, 3))
+    assert "part" in graph
+
+
+def test_an_lstm_with_a_projection() -> None:
+    """Its states differ in size."""
+    layer = nn.LSTM(3, 6, 2, batch_first=True, proj_size=4, bidirectional=True)
+    check(Of(everything, part=halved(layer)), (5, 3))
+
+
+@every_kind
+def test_a_sequence_that_begins_with_time(kind: str) -> None:
+    """Without batch_first, where the model turns its input itself."""
+
+    def turned(m: Any, x: torch.Tensor) -> torch.Tensor:
+        return m.part(x.transpose(0, 1))[0][-1]
+
+    check(Of(turned, part=halved(KINDS[kind](3, 4))), (5, 3))
+
+
+@every_kind
+def test_states_to_begin_with(kind: str) -> None:
+    """Computed ones, and constant ones that all samples share."""
+
+    def computed(m: Any, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        states = torch.stack([h, h * 0.5])
+        return m.part(x, (states, states.tanh()) if kind == "lstm" else states)[0]
+
+    def constant(m: Any, x: torch.Tensor) -> torch.Tensor:
+        states = torch.linspace(-1, 1, 8).reshape(2, 1, 4).expand(2, x.shape[0], 4)
+        return m.part(x, (states, states * 0.0) if kind == "lstm" else states)[0]
+
+    layer = halved(KINDS[kind](3, 4, 2, batch_first=True))
+    check(Of(computed, part=layer), (5, 3), (4,))
+    check(Of(constant, part=layer), (5, 3))
+
+
+CELLS: dict[str, Any] = {
+    "rnn": nn.RNNCell,
+    "rnn-relu": lambda *a, **k: nn.RNNCell(*a, nonlinearity="relu", **k),
+    "lstm": nn.LSTMCell,
+    "gru": nn.GRUCell,
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_loop_over_a_cell(kind: str, bias: bool) -> None:
+    """A model that unrolls itself: from zeros, step after step."""
+
+    def loop(m: Any, x: torch.Tensor) -> torch.Tensor:
+        state = None
+        for t in range(x.shape[1]):
+            state = m.part(x[:, t], state)
+        return torch.cat(state, 1) if isinstance(state, tuple) else state
+
+    check(Of(loop, part=halved(CELLS[kind](3, 4, bias=bias))), (5, 3))
+
+
+def test_what_is_no_sequence_of_samples_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time on the batch axis, and sequences that are too long, by the layer's name."""
+    monkeypatch.setattr("spikewright.frontends.unrolling.MAX_STEPS", 5)
+    for layer, shape, reason in (
+        (nn.LSTM(3, 4), (5, 3), "batch axis where time is"),
+        (nn.GRU(3, 4, batch_first=True), (6, 3), "has 6 steps"),
+    ):
+        model = Of(lambda m, x: m.part(x)[0], part=layer)
+        with pytest.raises(UnsupportedLayerError, match=f"'part'.*{reason}"):
+            read(model, torch.zeros(2, *shape))
+
+
+class Tagger(nn.Module):
+    """What a user has: a recurrent network between linear layers."""
+
+    def __init__(self, layer: nn.Module, width: int) -> None:
+        super().__init__()
+        self.before, self.rnn, self.head = nn.Linear(3, 5), layer, nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sequence, _ = self.rnn(torch.relu(self.before(x)))
+        result: torch.Tensor = self.head(sequence[:, -1])
+        return result
+
+
+@every_kind
+def test_a_recurrent_model_converts_verifies_and_converges(kind: str) -> None:
+    """Exact as a rate network; as spikes the error halves as the steps double."""
+    torch.manual_seed(0)
+    model = Tagger(KINDS[kind](5, 8, batch_first=True), 8).eval()
+    x = np.random.default_rng(2).normal(size=(8, 6, 3)).astype(np.float32)
+    rate = sw.convert(model, example_input=x[:2])
+    check_values(read(model, x[:2]))
+    assert max(rate.verify(x).values()) < 1e-5
+
+    conversion = sw.convert(model, example_input=x[:2], spiking=True, scale_firing_rates=200.0)
+    with torch.no_grad():
+        truth = model(torch.from_numpy(x)).numpy()
+    means = conversion.run(x, steps=1024, progress=False).predict_at_every_step("mean")
+    steps = np.array([32, 64, 128, 256, 512, 1024])
+    errors = [float(np.linalg.norm(means[:, t - 1] - truth)) for t in steps]
+
+    assert conversion.trace.guarantee == "convergent"
+    assert np.polyfit(np.log(steps), np.log(errors), 1)[0] < -0.85, errors
+    assert errors[-1] < 0.05 * np.linalg.norm(truth)
+    assert "rnn" in conversion.layers
