@@ -207,7 +207,7 @@ def test_random_networks(model: Any, seed: int) -> None:
 @pytest.mark.slow
 @given(networks(), st.integers(0, 9))
 @settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 def test_random_networks_converge(model: Any, seed: int) -> None:
     """Their spiking forms come closer with more steps, or are close already."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from keras_helpers import assert_close, inputs_of, keras, layers, randomise
 
@@ -219,15 +220,132 @@ def test_repairing_leaves_the_description_alone() -> None:
     assert repaired(description) is not description
 
 
-def test_tensorflow_functions_are_refused(tmp_path: Path) -> None:
-    """Keras 2 could apply them to tensors; each is named."""
+def test_unknown_tensorflow_functions_are_refused(tmp_path: Path) -> None:
+    """Keras 2 could apply any to tensors; each is named."""
+    refused(tmp_path, "odd", "signal.fft")
+
+
+def refused(tmp_path: Path, name: str, function: str, **arguments: Any) -> None:
+    """A TensorFlow function behind a dense layer is refused by name."""
     config = dense_config()
-    config["layers"].append(
-        entry("TFOpLambda", "tf.nn.relu", [["dense", 0, 0]], function="nn.relu")
-    )
+    config["layers"].append(lambda_entry(name, function, ["dense", 0, 0, arguments]))
     path = keras_2_file(dense_model(), config, tmp_path, "Functional")
-    with pytest.raises(UnsupportedLayerError, match=r"'tf\.nn\.relu' \(TFOpLambda\).*TensorFlow"):
+    with pytest.raises(UnsupportedLayerError, match=rf"'{name}' \(TFOpLambda\).*TensorFlow"):
         read(path)
+
+
+def lambda_entry(name: str, function: str, *calls: list[Any]) -> dict[str, Any]:
+    """A TensorFlow function on tensors: one call is not put in a list of its own."""
+    return {
+        "class_name": "TFOpLambda",
+        "config": {"name": name, "trainable": True, "dtype": "float32", "function": function},
+        "name": name,
+        "inbound_nodes": list(calls),
+    }
+
+
+def test_tensorflow_functions_with_other_arguments_are_refused(tmp_path: Path) -> None:
+    """An argument that the operation of Keras 3 has not is not left out."""
+    refused(tmp_path, "product", "linalg.matmul", b=["dense", 0, 0], transpose_b=True)
+
+
+def test_tensorflow_functions_become_operations(tmp_path: Path) -> None:
+    """With tensors and constants, on either side; `x * relu6(x + 3) / 6` is in MobileNetV3."""
+    x = keras.Input((3,), name="x")
+    y = L.Dense(3, name="dense")(x)
+    gate = L.ReLU(6.0, name="gate")(y + 3.0)
+    z = keras.ops.concatenate([y * (gate * (1.0 / 6.0)), 1.0 - y], axis=-1)
+    z = keras.ops.mean(keras.ops.reshape(z, (-1, 2, 3)), axis=1)
+    z = keras.ops.leaky_relu(z / np.array([1.0, 2.0, 4.0], np.float32), negative_slope=0.2)
+    model = randomise(keras.Model(x, L.Dense(2, name="last")(z)))
+    config = graph_config(
+        "old",
+        "x",
+        ["last", 0, 0],
+        input_entry("x", 3),
+        entry("Dense", "dense", [["x", 0, 0]], units=3, activation="linear"),
+        lambda_entry("add", "__operators__.add", ["dense", 0, 0, {"y": 3.0, "name": None}]),
+        entry("ReLU", "gate", [["add", 0, 0]], max_value=6.0, negative_slope=0.0, threshold=0.0),
+        lambda_entry("sixth", "math.multiply", ["gate", 0, 0, {"y": 1.0 / 6.0, "name": None}]),
+        lambda_entry("gated", "math.multiply", ["dense", 0, 0, {"y": ["sixth", 0, 0]}]),
+        lambda_entry("rest", "math.subtract", ["_CONSTANT_VALUE", -1, 1.0, {"y": ["dense", 0, 0]}]),
+        lambda_entry(
+            "both", "concat", [["gated", 0, 0, {"axis": -1}], ["rest", 0, 0, {"axis": -1}]]
+        ),
+        lambda_entry("rows", "reshape", ["both", 0, 0, {"shape": [-1, 2, 3]}]),
+        lambda_entry("mean", "math.reduce_mean", ["rows", 0, 0, {"axis": 1}]),
+        lambda_entry("divided", "math.truediv", ["mean", 0, 0, {"y": [1.0, 2.0, 4.0]}]),
+        lambda_entry("leaky", "nn.leaky_relu", ["divided", 0, 0, {}]),
+        entry("Dense", "last", [["leaky", 0, 0]], units=2, activation="linear"),
+    )
+    assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
+
+
+def test_attention_takes_tensors_by_name(tmp_path: Path) -> None:
+    """Keras 2 wrote the value among the call's arguments, and shapes that it did not need."""
+    x = keras.Input((4, 6), name="x")
+    y = L.MultiHeadAttention(2, 3, name="heads")(x, x)
+    model = randomise(keras.Model(x, L.Attention(name="plain")([y, x])))
+    shapes = {f"{name}_shape": [None, 4, 6] for name in ("query", "key", "value")}
+    heads = entry("MultiHeadAttention", "heads", num_heads=2, key_dim=3, value_dim=3, dropout=0.0,
+                  use_bias=True, output_shape=None, attention_axes=[1], **shapes)  # fmt: skip
+    heads["inbound_nodes"] = [[["x", 0, 0, {"value": ["x", 0, 0], "key": None}]]]
+    plain = entry(
+        "Attention", "plain", [["heads", 0, 0], ["x", 0, 0]], use_scale=False, score_mode="dot"
+    )
+    config = graph_config("old", "x", ["plain", 0, 0], input_entry("x", 4, 6), heads, plain)
+    assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
+
+
+def test_layers_with_arguments_that_keras_3_has_not(tmp_path: Path) -> None:
+    """Transposed convolutions, spatial dropout, normalisation of Keras 1, thresholds."""
+    x = keras.Input((5, 5, 2), name="x")
+    y = L.Conv2DTranspose(3, 3, strides=2, padding="same", name="up")(x)
+    y = L.SpatialDropout2D(0.5, name="drop")(L.BatchNormalization(name="norm")(y))
+    model = randomise(keras.Model(x, L.ReLU(threshold=0.4, name="above")(y)))
+    config = graph_config(
+        "old",
+        "x",
+        ["above", 0, 0],
+        input_entry("x", 5, 5, 2),
+        entry(
+            "Conv2DTranspose", "up", [["x", 0, 0]], filters=3, kernel_size=[3, 3], strides=[2, 2],
+            padding="same", groups=1, dilation_rate=[1, 1], activation="linear",
+            output_padding=None,
+        ),
+        entry("BatchNormalization", "norm", [["up", 0, 0]], axis=[3], epsilon=0.001, fused=True,
+              renorm=False),
+        entry("SpatialDropout2D", "drop", [["norm", 0, 0]], rate=0.5, noise_shape=None, seed=None),
+        entry("ThresholdedReLU", "above", [["drop", 0, 0]], theta=0.4),
+    )  # fmt: skip
+    assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
+
+
+def test_layers_in_layers(tmp_path: Path) -> None:
+    """A layer that another applies to every step is written without its module."""
+    model = randomise(
+        keras.Sequential(
+            [
+                keras.Input((4, 3), name="x"),
+                L.TimeDistributed(L.Dense(2, activation="relu", name="inner"), name="steps"),
+            ]
+        )
+    )
+    inner = {
+        "class_name": "Dense",
+        "config": {"name": "inner", "units": 2, "activation": "relu", "dtype": "float32"},
+    }
+    config = {
+        "name": "old",
+        "layers": [
+            {
+                "class_name": "InputLayer",
+                "config": {"batch_input_shape": [None, 4, 3], "dtype": "float32", "name": "x"},
+            },
+            {"class_name": "TimeDistributed", "config": {"name": "steps", "layer": inner}},
+        ],
+    }
+    assert_same(keras_2_file(model, config, tmp_path, "Sequential"), model)
 
 
 def test_what_keras_3_cannot_rebuild_is_explained(tmp_path: Path) -> None:

@@ -6,7 +6,23 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+from spikewright.frontends.keras.legacy_calls import rewrite_calls
+
 _UNKNOWN: dict[str, tuple[str, ...]] = {
+    "BatchNormalization": (
+        "fused",
+        "renorm",
+        "renorm_clipping",
+        "renorm_momentum",
+        "virtual_batch_size",
+    ),
+    "Conv1DTranspose": ("groups",),
+    "Conv2DTranspose": ("groups",),
+    "Conv3DTranspose": ("groups",),
+    "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),
+    "SpatialDropout1D": ("noise_shape", "trainable"),
+    "SpatialDropout2D": ("noise_shape", "trainable"),
+    "SpatialDropout3D": ("noise_shape", "trainable"),
     "DepthwiseConv1D": ("groups",),
     "DepthwiseConv2D": ("groups",),
     "SeparableConv1D": (
@@ -22,16 +38,18 @@ _UNKNOWN: dict[str, tuple[str, ...]] = {
         "kernel_constraint",
     ),
 }
-"""Arguments that Keras 2 stored without a use for them: `groups` is 1, kernels have other names."""
+"""Arguments that Keras 2 stored without a use for them at inference: `groups` is 1, kernels have
+other names, shapes are those of the inputs."""
 
 
 def repaired(description: Any) -> Any:
     """A copy of a model's description that Keras 3 builds.
 
-    Four things differ: arguments of depthwise and separable convolutions that Keras 3 has not;
-    dtype policies written as objects; layers of a model nested in a Sequential one, written as in
-    the later format but with the arguments of the earlier; and the count of a nested model's calls,
-    which in Keras 2 begins after a call of its own.
+    What differs: arguments that Keras 3 has not; dtype policies written as objects; layers of a
+    model nested in a Sequential one, written as in the later format but with the arguments of the
+    earlier; layers in other layers, without their module; the count of a nested model's calls,
+    which in Keras 2 begins after a call of its own; TensorFlow functions in the place of layers;
+    and tensors given by name, as attention's are.
     """
     result = deepcopy(description)
     for layer in _layers(result):
@@ -44,9 +62,25 @@ def repaired(description: Any) -> Any:
         policy = config.get("dtype")
         if isinstance(policy, dict) and policy.get("class_name") == "Policy":
             config["dtype"] = policy["config"]["name"]
+        _rename(layer, config)
         if layer["class_name"] in ("Functional", "Model"):
             _recount(config)
+    for layer in list(_layers(result)):  # all are in the earlier format now
+        rewrite_calls(layer)
+        inner = layer["config"].get("layer")
+        if isinstance(inner, dict):  # in a wrapper Keras 3 asks for the module
+            models = ("Functional", "Model", "Sequential")
+            inner["module"] = "keras" if inner["class_name"] in models else "keras.layers"
     return result
+
+
+def _rename(layer: dict[str, Any], config: dict[str, Any]) -> None:
+    """What Keras 3 has under another name, or mistakes for something else."""
+    if layer["class_name"] == "ThresholdedReLU" and "theta" in config:
+        layer["class_name"] = "ReLU"
+        config["threshold"] = config.pop("theta")
+    if layer["class_name"] == "Attention" and config.get("score_mode") == "dot":
+        del config["score_mode"]  # the default, and to Keras 3 the name of a function
 
 
 def _layers(entry: Any) -> Iterator[dict[str, Any]]:
@@ -56,6 +90,7 @@ def _layers(entry: Any) -> Iterator[dict[str, Any]]:
     yield entry
     for layer in entry["config"].get("layers") or ():
         yield from _layers(layer)
+    yield from _layers(entry["config"].get("layer"))
 
 
 def _recount(config: dict[str, Any]) -> None:

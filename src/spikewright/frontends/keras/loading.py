@@ -19,6 +19,7 @@ from spikewright.frontends.keras.scanning import Scan
 
 _UNREADABLE = (
     OSError,
+    IndexError,
     KeyError,
     TypeError,
     ValueError,
