@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from onnx_helpers import NEWEST, agrees, close, feed_of, model, node, random
 
 from spikewright.errors import UnsupportedLayerError
-from spikewright.frontends.onnx import read
+from spikewright.frontends.onnx import OnnxNode, read, reads
 from spikewright.frontends.onnx.layout import Layout, find_layout
+from spikewright.frontends.onnx.values import Signal
 from spikewright.graph import evaluate
+from spikewright.graph.layers import Identity, Sum
 
 
 @settings(max_examples=200, deadline=None)
@@ -213,3 +215,86 @@ def test_class_token() -> None:
         "zero": np.array(0),
     }  # fmt: skip
     agrees(model(nodes, {"x": ["n", 3, 4]}, ["y"], weights))
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[list[int], list[Any], dict[str, Any]]:
+    """A full shape and up to six operators that move axes about or work along one."""
+    batch = draw(st.sampled_from([1, 2, 5]))
+    shape = [batch, *draw(st.lists(st.sampled_from([1, 2, 3]), min_size=2, max_size=3))]
+    first, nodes, weights = shape, [], {}
+    for i in range(draw(st.integers(1, 6))):
+        operator = draw(
+            st.sampled_from(["Transpose", "Reshape", "Softmax", "ReduceSum", "Add", "MatMul"])
+        )
+        axis = draw(st.integers(0, len(shape) - 1))
+        attributes: dict[str, Any] = {}
+        second = f" w{i}"
+        if operator == "Transpose":
+            order = draw(st.permutations(range(len(shape))))
+            attributes, second, shape = {"perm": order}, "", [shape[k] for k in order]
+        elif operator == "Reshape":
+            shape = draw(st.sampled_from(regroupings(shape)))
+            weights[f"w{i}"] = np.array(shape)
+        elif operator == "Softmax":
+            attributes, second = {"axis": axis}, ""
+        elif operator == "ReduceSum":
+            weights[f"w{i}"] = np.array([axis])
+            shape = [1 if k == axis else n for k, n in enumerate(shape)]
+        elif operator == "Add":
+            weights[f"w{i}"] = random(*[n if k == axis else 1 for k, n in enumerate(shape)], seed=i)
+        else:
+            weights[f"w{i}"] = random(shape[-1], 2, seed=i)
+            shape = [*shape[:-1], 2]
+        nodes.append(node(operator, f"v{i}{second}", f"v{i + 1}", f"{operator} {i}", **attributes))
+    return first, nodes, weights
+
+
+def regroupings(shape: list[int]) -> list[list[int]]:
+    """The shape with two neighbours joined, or with an axis of one in front, or flat."""
+    joined = [[*shape[:k], shape[k] * shape[k + 1], *shape[k + 2 :]] for k in range(len(shape) - 1)]
+    split = [[*shape[:k], 2, n // 2, *shape[k + 1 :]] for k, n in enumerate(shape) if n % 2 == 0]
+    return [*joined, *split, [1, *shape], [int(np.prod(shape))]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(chain=chains(), rows=st.integers(1, 4))
+def test_any_chain_is_read_right_or_refused(
+    chain: tuple[list[int], list[Any], dict[str, Any]], rows: int
+) -> None:
+    """Wherever axes go, every value is the evaluator's, sample by sample; or the batch is in the
+    way, and that is said.
+    """
+    first, nodes, weights = chain
+    proto = model(nodes, {"v0": first}, [nodes[-1].output[0]], weights)
+    try:
+        agrees(proto, batch=rows, independent=False)
+    except UnsupportedLayerError as error:
+        assert first[0] > 1, error  # a batch of one is in nobody's way
+        assert "batch" in str(error)
+
+
+def test_readers_of_ones_own_and_the_batch() -> None:
+    """A reader that asks for a view gets its input wherever the batch is; one that asks for a
+    signal has it on axis 0, or is not asked.
+    """
+
+    @reads("Total", domain="spikewright.layouts")
+    def total(view: OnnxNode) -> Signal:
+        given = view.view(0, -1)
+        return given.signal(view.add(Sum((given.axis(-1),), keepdims=True), given.name))
+
+    @reads("Plain", domain="spikewright.layouts")
+    def plain(view: OnnxNode) -> str:
+        return view.add(Identity(), view.signal(0))
+
+    def proto(operator: str, batch: Any) -> Any:
+        own = node(operator, "t", "y", "own", domain="spikewright.layouts")
+        nodes = [node("Transpose", "x", "t", perm=[1, 0, 2]), own]
+        return model(nodes, {"x": [batch, 3, 4]}, ["y"], domains=["spikewright.layouts"])
+
+    assert read(proto("Total", "n")).graph.shapes["own"] == (3, 1)
+    with pytest.raises(UnsupportedLayerError, match=r"'own'.*batch is not axis 0"):
+        read(proto("Plain", "n"))
+    with pytest.raises(UnsupportedLayerError, match=r"'own'.*batch is not axis 0"):
+        read(proto("Plain", 1))

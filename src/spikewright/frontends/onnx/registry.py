@@ -35,6 +35,14 @@ def reads(
         @reads("Negate", domain="my.domain")
         def negate(node: OnnxNode) -> str:
             return node.add(ScaleShift(scale=np.array(-1.0)), node.signal(0))
+
+    `node.signal` wants the batch on axis 0. A reader that takes it wherever it is asks for a view,
+    of the (full) axes that it needs, and gives its result the view's layout::
+
+        @reads("Total", domain="my.domain")
+        def total(node: OnnxNode) -> Signal:
+            view = node.view(0, -1)
+            return view.signal(node.add(Sum((view.axis(-1),), keepdims=True), view.name))
     """
     domain = "" if domain == "ai.onnx" else domain  # two names of the standard operators
 
