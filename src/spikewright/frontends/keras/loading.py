@@ -77,21 +77,16 @@ def load(path: Path) -> Any:
         raise DamagedFileError(f"{message} Save it again, as .keras.") from error
 
 
-_OF_APPLICATIONS = {
-    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
-    "LayerScale": "keras.src.applications.convnext",
-}
-"""Layers of `keras.applications` that Keras does not find by their names in an HDF5 file."""
-
-
 def _own_layers(description: Any) -> dict[str, type]:
-    """Those of Keras's layers that a description names and Keras must be handed."""
+    """Layers of `keras.applications` in a description: by name Keras does not find them in HDF5."""
     text = json.dumps(description)
-    return {
-        name: getattr(require(module), name)
-        for name, module in _OF_APPLICATIONS.items()
-        if f'"{name}"' in text
-    }
+    own: dict[str, type] = {}
+    if '"LayerScale"' in text:
+        own["LayerScale"] = require("keras.src.applications.convnext").LayerScale
+    if '"CustomScaleLayer"' in text:
+        applications = require("keras.src.applications.inception_resnet_v2")
+        own["CustomScaleLayer"] = applications.CustomScaleLayer
+    return own
 
 
 def _build(path: Path, description: Any | None, own: Mapping[str, type]) -> Any:
