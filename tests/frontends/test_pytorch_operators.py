@@ -87,6 +87,24 @@ def _convolutions() -> dict[str, _Case]:
     return cases
 
 
+def _recurrent() -> dict[str, _Case]:
+    """Layers over ten steps of four values from zeros, and cells from a state."""
+    cases, units = {}, 3
+    zeros = _Operand(lambda x: torch.zeros(1, len(x), units))
+    turned = _Operand(lambda x: x.transpose(1, 2))
+    for name, gates in (("rnn_tanh", 1), ("rnn_relu", 1), ("gru", 3), ("lstm", 4)):
+        params = [_constant(gates * units, 4), _constant(gates * units, units, seed=4)]
+        params += [_constant(gates * units, seed=5), _constant(gates * units, seed=6)]
+        several = name == "lstm"
+        settings = (True, 1, 0.0, False, False, True)
+        args = (turned, [zeros, zeros] if several else zeros, params, *settings)
+        cases[f"aten.{name}.input"] = _Case(args, SEQUENCE)
+        state = _Operand(lambda x: torch.relu(x)[:, 2:])
+        cell = (_Operand(lambda x: x[:, :4]), [state, state] if several else state, *params)
+        cases[f"aten.{name}_cell.default"] = _Case(cell, (5,))
+    return cases
+
+
 def _pools() -> dict[str, _Case]:
     cases = {}
     for rank, shape in SPATIAL.items():
@@ -182,6 +200,7 @@ _JOINS = ("cat", "concat", "concatenate", "stack")
 CASES: dict[str, _Case] = {
     **_convolutions(),
     **_pools(),
+    **_recurrent(),
     **_upsampling(),
     **_norms(),
     **_paddings(),
