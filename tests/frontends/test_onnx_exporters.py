@@ -290,11 +290,17 @@ def test_convolutional_families(family: str) -> None:
     close(value, expected.numpy())
 
 
-def test_an_exported_transformer_converges_as_spikes() -> None:
-    """Attention, norms and GELU read from a file tend to the source's output, error ~ 1 / steps."""
+@pytest.mark.parametrize(
+    ("make", "shape"), [(lambda: encoder()[:1], (4, 8)), (Segmenter, (3, 8, 8))]
+)
+def test_exported_networks_converge_as_spikes(
+    make: Callable[[], nn.Module], shape: tuple[int, ...]
+) -> None:
+    """Attention, norms, gates and resizing read from a file tend to the source's output, with an
+    error that falls as one over the steps.
+    """
     torch.manual_seed(0)
-    module = initialised(encoder()[:1])
-    source = read(export(module, torch.randn(2, 4, 8), dynamo=False))
+    source = read(export(initialised(make()), torch.randn(2, *shape), dynamo=False))
     conversion = sw.convert(source.graph, spiking=True, scale_firing_rates=20)
     ((name, x),) = feed_of(source, batch=2).items()
     (truth,) = evaluate(source.graph, {name: x}).values()

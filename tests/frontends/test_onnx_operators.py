@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx_helpers import NEWEST, agrees, random, single
 
+import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import READERS, read
 
@@ -497,6 +498,19 @@ def test_operator_computes_what_onnx_says(operator: str, options: dict[str, Any]
     assert source.framework == "onnx"
     node = source.graph["it"]
     assert (node.source, node.source_kind) == ("it", operator)
+
+
+@pytest.mark.parametrize(
+    ("operator", "options"), CASES, ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)]
+)
+def test_operator_converts(operator: str, options: dict[str, Any]) -> None:
+    """The rate network has the value of the graph and of the source at every node."""
+    options = {name: value for name, value in options.items() if name != "independent"}
+    positive = options.pop("positive", False)
+    conversion = sw.convert(single(operator, **options))
+    shape = conversion.graph.shapes["x"]
+    x = random(2, *shape, seed=4)
+    assert max(conversion.verify({"x": np.abs(x) if positive else x}, rtol=1e-5).values()) <= 1e-5
 
 
 def test_every_registered_operator_has_a_case() -> None:

@@ -27,9 +27,10 @@ def read(model: Any, example_input: Any = None) -> Source:
     """Read an ONNX `ModelProto`, or a path to one (external data beside it included).
 
     Axis 0 of every input is the batch, whether its size is free or fixed in the file. Inside the
-    model it may move, or merge with another axis; an output has it first again. `example_input` (an array, a tuple of arrays or `{name: array}`, batch axis first) is needed
-    only where the model leaves other axes open. Graph nodes are named as the ONNX nodes are, or as
-    their first output where they have no name; layouts are channels-first.
+    model it may move, or merge with another axis; an output has it first again. `example_input`
+    (an array, a tuple of arrays or `{name: array}`, batch axis first) is needed only where the
+    model leaves other axes open. Graph nodes are named as the ONNX nodes are, or as their first
+    output where they have no name; layouts are channels-first.
 
     `activations` evaluates the model with ONNX's reference evaluator. Half-precision numbers
     become single precision first, in the graph and there.
