@@ -60,14 +60,15 @@ def test_a_condition_that_is_wider_than_what_it_chooses() -> None:
     agrees(model(nodes, inputs, ["y"], {"t": T, "c": random(3, 1)}))
 
 
-def test_a_mask_of_minus_infinity() -> None:
+@pytest.mark.parametrize("low", [-np.inf, np.finfo(np.float32).min])
+def test_a_mask_of_minus_infinity(low: float) -> None:
     """Scores that a condition hides have no weight, from data or from constants."""
     nodes = [
         node("Greater", "x t", "b"),
         node("Where", "b x low", "masked", "masked"),
         node("Softmax", "masked", "y", axis=-1),
     ]
-    weights = {"t": np.float32(-0.2), "low": np.float32("-inf")}
+    weights = {"t": np.float32(-0.2), "low": np.float32(low)}
     proto = model(nodes, {"x": ["n", 3, 6]}, ["y"], weights)
     source = read(proto)
     x = random(2, 3, 6, seed=1)

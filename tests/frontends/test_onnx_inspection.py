@@ -68,8 +68,8 @@ def recurrent_with_control_flow() -> onnx.ModelProto:
 
 
 REASONS = {
-    "memory": ("LSTM", "carry their own state"),
-    "gate": ("GRU", "carry their own state"),
+    "memory": ("LSTM", ""),  # over the axis of the batch
+    "gate": ("GRU", ""),
     "again": ("Loop", "control flow"),
     "over": ("Scan", "control flow"),
     "sum": ("ReduceSum", "is the batch"),

@@ -30,6 +30,8 @@ from spikewright.graph.layers import (
 MASKED = -1e4
 """What stands for minus infinity where a constant masks a signal: exp of it is zero, it is not."""
 
+_LEAST = -1e30
+
 
 @dataclass(frozen=True)
 class Operands:
@@ -118,8 +120,13 @@ def _sum(node: OnnxNode, given: Operands, signs: dict[int, float], count: int) -
 
 
 def finite(value: NDArray) -> tuple[NDArray, bool]:
-    """A constant with minus infinity replaced by `MASKED`, and whether it was."""
-    masked = np.isneginf(value) if np.issubdtype(value.dtype, np.floating) else np.zeros(1, bool)
+    """A constant with `MASKED` for minus infinity, and whether it had any.
+
+    The smallest number of a floating-point type means it as well: some exporters write that.
+    """
+    if not np.issubdtype(value.dtype, np.floating):
+        return value, False
+    masked = value <= _LEAST
     return (np.where(masked, MASKED, value), True) if masked.any() else (value, False)
 
 
