@@ -17,11 +17,7 @@ def test_reading_computes_what_the_network_computes(name: str) -> None:
     """Every node has PyTorch's value, and every module without submodules is a node."""
     model = network(name)
     graph = check(model, (2, 4, 4))
-    leaves = {
-        path
-        for path, part in model.named_modules()
-        if not list(part.children()) and not path.endswith("out_proj")  # used by its parent
-    }
+    leaves = {path for path, part in model.named_modules() if not list(part.children())}
     missing = {path for path in leaves - {node.name for node in graph} if "drop" not in path}
     assert missing == set()
 
@@ -50,10 +46,11 @@ def test_names_of_a_transformer() -> None:
     names = [node.name for node in graph]
     attention = "encoder.layers.0.self_attn"
     assert f"{attention}/scaled_dot_product_attention" in names
+    assert f"{attention}.out_proj" in names  # whose weights the attention uses itself
     assert f"{attention}/scaled_dot_product_attention/weights" in names
     assert {"patches", "encoder.layers.0.norm1", "norm", "head"} <= set(names)
     source = {node.source for node in graph if node.name.startswith(attention)}
-    assert source == {attention}
+    assert source == {attention, f"{attention}.out_proj"}
 
 
 def test_stochastic_depth_and_dropout_are_identities() -> None:

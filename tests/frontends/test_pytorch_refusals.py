@@ -156,6 +156,11 @@ def _mixing() -> dict[str, Any]:
         ),
         "summed over samples by einsum": lambda m, x: torch.einsum("bij,bik->jk", x, x).sum(0) + x,
         "samples against samples": lambda m, x: torch.einsum("bij,cij->bc", x, x),
+        "rows counted up": lambda m, x: x + torch.ones(x.size(0), 1, 4).cumsum(0),
+        "softmax over rows": lambda m, x: x + torch.ones(x.size(0), 1, 4).softmax(0),
+        "copied samples in another order": lambda m, x: (
+            x.repeat(2, 1, 1) + x.repeat_interleave(2, 0)
+        ),
         "ones counted": lambda m, x: x * torch.ones(x.size(0), 4).sum(0),
         "rows joined": lambda m, x: x.view(-1, 4) + torch.cat(2 * [torch.ones(x.size(0), 4)]),
         "one row written": lambda m, x: (
@@ -203,6 +208,20 @@ def test_unknown_operators_beside_changes_in_place_are_all_listed() -> None:
     kinds = {refusal.kind.split(": ")[1] for refusal in caught.value.refusals}
     assert {"aten.sinc.default", "aten.floor.default"} <= kinds
     assert any("det" in kind for kind in kinds)
+
+
+def test_unknown_operators_inside_blocks_are_listed() -> None:
+    """What stands under a gradient mode or in another precision is refused by its own name."""
+
+    def forward(_: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            y = torch.floor(x)
+        with torch.autocast("cpu", enabled=False):
+            return torch.special.bessel_j0(y)
+
+    with pytest.raises(UnsupportedLayerError) as caught:
+        read(Of(forward), np.zeros((2, 4)))
+    assert {refusal.layer for refusal in caught.value.refusals} == {"floor", "special_bessel_j0"}
 
 
 class _Counting(nn.Module):

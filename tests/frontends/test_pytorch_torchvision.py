@@ -7,52 +7,65 @@ import pytest
 import torch
 import torchvision
 from pytorch_helpers import check_values
+from pytorch_networks import calibrated
 from torch import nn
 
-from spikewright.frontends import Source, read
+import spikewright as sw
+from spikewright.frontends import read
+
+FAMILIES = {
+    "alexnet": 64, "convnext_tiny": 32, "densenet121": 32, "efficientnet_b0": 32,
+    "efficientnet_v2_s": 32, "googlenet": 32, "inception_v3": 75, "maxvit_t": 224,
+    "mnasnet0_5": 32, "mobilenet_v2": 32, "mobilenet_v3_small": 32, "regnet_y_400mf": 32,
+    "resnet18": 32, "resnext50_32x4d": 32, "shufflenet_v2_x0_5": 32, "squeezenet1_1": 32,
+    "swin_t": 32, "swin_v2_t": 64, "vgg11_bn": 32, "vit_b_16": 224, "wide_resnet50_2": 32,
+}  # fmt: skip
+"""One member of every family, and the extent of small images that it accepts."""
+_HANDED_ON = ("StochasticDepth", "Identity", "Dropout")  # no operator, or one that is dropped
 
 
-def _network(name: str) -> nn.Module:
-    """Random weights, and batch norm statistics of one pass over random images."""
+def _network(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
+    """Random weights, and batch-norm statistics of one pass over random images."""
     torch.manual_seed(0)
-    options = {"init_weights": True} if name == "googlenet" else {}
+    inception = name in ("googlenet", "inception_v3")
+    options = {"init_weights": False, "aux_logits": False} if inception else {}
+    shape = (3, FAMILIES[name], FAMILIES[name])
     model = getattr(torchvision.models, name)(weights=None, **options)
-    for part in model.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.momentum = None  # the statistics of this pass alone
-    with torch.no_grad():
-        model.train()(torch.randn(8, 3, 64, 64))
-    return model
+    has_statistics = any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    return calibrated(model, *shape) if has_statistics else model.eval(), shape
 
 
-def _check(name: str) -> Source:
-    model = _network(name)
-    source = read(model, np.zeros((1, 3, 64, 64), np.float32))
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v3_small"])
+def test_small_networks(name: str) -> None:
+    """Every layer of the module is a node of that name, and has its value."""
+    model, shape = _network(name)
+    source = read(model, np.zeros((1, *shape), np.float32))
     check_values(source, 1e-4, batch=2)
+    assert _missing(model, {node.name for node in source.graph}) == []
+
+
+def _missing(model: nn.Module, names: set[str]) -> list[str]:
+    """Modules without submodules that are no layers, though they compute from the input."""
     layers = {
-        path
+        path: type(part).__name__
         for path, part in model.named_modules()
         if not list(part.children()) and not isinstance(part, nn.Sequential)  # some are empty
     }
-    named = {node.name for node in source.graph}
-    missing = [path for path in layers - named if not path.startswith("aux")]
-    assert missing == []
-    return source
-
-
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
-def test_small_networks(name: str) -> None:
-    """Every layer of the module is a node of that name, and has its value."""
-    _check(name)
+    missing = {path for path, kind in layers.items() if kind not in _HANDED_ON} - names
+    return sorted(path for path in missing if ".cpb_mlp." not in path)  # a constant: positions
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["vgg11_bn", "densenet121", "mobilenet_v2", "shufflenet_v2_x1_0", "googlenet"]
-)
-def test_large_networks(name: str) -> None:
-    """Every layer of the module is a node of that name, and has its value."""
-    _check(name)
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_all_families(name: str) -> None:
+    """Read, named, converted to spikes; layer by layer within 1e-3 of PyTorch in float32."""
+    model, shape = _network(name)
+    x = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    conversion = sw.convert(model, example_input=x, spiking=True)
+    assert _missing(model, set(conversion.layers)) == []
+    errors = conversion.verify(x, rtol=1e-3)
+    assert len(errors) > 10 and max(errors.values()) < 1e-3
+    assert conversion.trace.guarantee == "convergent"
 
 
 def test_a_residual_block_in_words() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from spikewright.graph import unique_name
@@ -60,12 +61,16 @@ def location(node: Any) -> str:
     return ":".join(users[-1]) if users else ""
 
 
-def place_all(nodes: Collection[Any], inputs: Iterable[str]) -> dict[Any, Place]:
+def place_all(
+    nodes: Collection[Any], inputs: Iterable[str], weights: Mapping[Any, str] = MappingProxyType({})
+) -> dict[Any, Place]:
     """The place of every operator among `nodes`, which are in the order of the program.
 
     The operator that makes the result of a module without submodules is named as the module;
     what comes before it inside the module is `path/operator`; an operator that stands in the
-    code of a module with submodules is `path.operator`, a layer of its own.
+    code of a module with submodules is `path.operator`, a layer of its own. Where that code uses
+    the weights of a submodule that it does not call, the operator is named as the submodule;
+    `weights` holds the names of parameters by placeholder.
     """
     stacks = {node: _stack(node) for node in nodes}
     with_submodules = {module.path for stack in stacks.values() for module in stack[:-1]}
@@ -79,12 +84,17 @@ def place_all(nodes: Collection[Any], inputs: Iterable[str]) -> dict[Any, Place]
         if node is owner(node) and _is_used_outside(node, leaf, leaf_of, nodes):
             results.setdefault(leaf.key, []).append(node)
     taken = {*inputs, *(leaf.path for leaf in leaf_of.values())}
+    called = {module.path for stack in stacks.values() for module in stack}
     places = {}
     for node in nodes:
         if node is not owner(node):
             continue
         found = leaf_of.get(node)
-        if found is None:
+        lent = _lender(node, stacks[node], weights)
+        if lent and lent not in called and (found is None or results.get(found.key) != [node]):
+            places[node] = Place(lent, lent, base_name(node), location(node))
+            called.add(lent)
+        elif found is None:
             places[node] = place_of_function(node, taken)
             taken.add(places[node].name)
         else:
@@ -92,6 +102,14 @@ def place_all(nodes: Collection[Any], inputs: Iterable[str]) -> dict[Any, Place]
             full = found.path if is_result else f"{found.path}/{base_name(node)}"
             places[node] = Place(full, found.path, found.kind, location(node))
     return places
+
+
+def _lender(node: Any, stack: Sequence[_Module], weights: Mapping[Any, str]) -> str:
+    """Path of the submodule whose weights an operator uses in the code of the module around it."""
+    around = f"{stack[-1].path}." if stack and stack[-1].path else ""
+    paths = [weights[one].rpartition(".")[0] for one in node.all_input_nodes if one in weights]
+    inside = [path for path in paths if path and path.startswith(around)]
+    return inside[0] if inside else ""
 
 
 def place_of_function(node: Any, taken: Collection[str] = ()) -> Place:

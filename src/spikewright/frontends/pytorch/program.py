@@ -78,6 +78,12 @@ class Program:
     state: dict[Any, str]
     has_side_effects: bool
 
+    @property
+    def parameters(self) -> dict[Any, str]:
+        """The names of the parameters, by placeholder."""
+        names = self.exported.graph_signature.inputs_to_parameters
+        return {node: names[node.name] for node in self.constants if node.name in names}
+
 
 def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
     """Take a `torch.export.ExportedProgram` apart; with side effects, every operator is live.

@@ -69,7 +69,8 @@ class _Walk:
     places: Mapping[Any, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.places = place_all(self.program.dependent, [node.name for node in self.program.inputs])
+        inputs = [node.name for node in self.program.inputs]
+        self.places = place_all(self.program.dependent, inputs, self.program.parameters)
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
             self._keep(node, Value(self.builder.input(node.name, shape), shape))
