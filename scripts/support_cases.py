@@ -93,12 +93,30 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
             if name == operator:
                 options = {k: v for k, v in given.items() if k not in ("independent", "positive")}
                 models.append(single(operator, **options))
+        if operator in ("And", "Not", "Or"):
+            models.append(_of_truths(operator))
         for proto in models:
             try:
                 graph = read(proto).graph
             except ReadError:
                 graph = None  # the tests list the case, with the reason
             yield Reading(operator, operator, graph)
+
+
+def _of_truths(operator: str) -> Any:
+    """An operator on truth values, between comparisons and a choice."""
+    import numpy as np
+    from onnx_helpers import model, node
+
+    given = "above" if operator == "Not" else "above below"
+    nodes = [
+        node("Greater", "x low", "above"),
+        node("Less", "x high", "below"),
+        node(operator, given, "true"),
+        node("Where", "true x low", "y"),
+    ]
+    bounds = {"low": np.float32(-1.0), "high": np.float32(1.0)}
+    return model(nodes, {"x": ["n", 3]}, ["y"], bounds)
 
 
 def _reach_tests() -> None:
