@@ -155,7 +155,7 @@ def test_convert_prints_the_trace() -> None:
     text = invoke("convert", MODEL, "--spiking", "--scale", "3").stdout
 
     assert text.startswith(str(conversion.trace))
-    assert "768 neurons" in text
+    assert "768 neurons; the network is convergent" in text
 
 
 def test_convert_takes_a_value_for_each_layer() -> None:
@@ -176,8 +176,10 @@ def test_convert_takes_a_value_for_each_layer() -> None:
 
 def test_a_cap_on_spikes_is_an_approximation() -> None:
     """One-spike hardware clips, and the trace says so."""
-    trace = document("convert", MODEL, "--spiking", "--max-spikes-per-step", "1")["trace"]
+    found = document("convert", MODEL, "--spiking", "--max-spikes-per-step", "1")
+    trace = found["trace"]
 
+    assert found["guarantee"] == "approximated"
     lowered = [e for e in trace if e["stage"] == "lower"]
     assert {e["status"] for e in lowered if "neurons" in e["text"]} == {"approximated"}
     assert {e["status"] for e in lowered if "linear" in e["text"]} == {"exact"}

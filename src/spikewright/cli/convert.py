@@ -34,7 +34,8 @@ def convert(model: Path, choices: dict[str, Any], out: Path | None, as_json: boo
         emit(_plain(conversion, out))
         return
     click.echo(str(conversion.trace))
-    click.echo(f"\n{conversion.network.n_neurons:,} neurons")
+    neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
+    click.echo(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
     if out is not None:
         click.echo(f"Saved as {out}")
 
@@ -44,6 +45,7 @@ def _plain(conversion: Conversion, out: Path | None) -> dict[str, Any]:
         "neurons": conversion.network.n_neurons,
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),
+        "guarantee": conversion.trace.guarantee,
         "trace": [asdict(entry) for entry in conversion.trace],
         "saved": None if out is None else str(out),
     }
