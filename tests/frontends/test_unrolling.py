@@ -68,7 +68,7 @@ def graph_of(cell: Cell, steps: int = STEPS, backwards: bool = False, states: in
     x = builder.input("x", (steps, INPUTS))
     initial = tuple(builder.input(f"state_{i}", (UNITS,)) for i in range(states))
     made = unroll(add, cell, x, steps, initial, backwards)
-    whole = stack(add, made.outputs, UNITS)
+    whole = stack(add, made.outputs, (UNITS,))
     weight = np.random.default_rng(9).normal(size=(5, UNITS)) / np.sqrt(UNITS)
     end = builder.add("end", Affine(weight), made.outputs[0 if backwards else -1])
     last = {f"state_{i}": name for i, name in enumerate(made.states)}

@@ -31,6 +31,7 @@ from spikewright.graph.layers import (
     Multiply,
     Reshape,
     ScaleShift,
+    Shape,
     Slice,
     Take,
 )
@@ -87,6 +88,7 @@ class _Step:
 
     adder: Adder
     prefix: str
+    lead: Shape = ()
 
     def add(self, part: str, layer: Layer, *inputs: str) -> str:
         """Add a layer as a part of this step."""
@@ -99,8 +101,9 @@ class _Step:
         return value
 
     def rows(self, part: str, value: str, start: int, count: int) -> str:
-        """Some values of a vector."""
-        return self.add(part, Slice(((start, count, 1),)), value)
+        """Some values of the last axis."""
+        whole = ((0, n, 1) for n in self.lead)
+        return self.add(part, Slice((*whole, (start, count, 1))), value)
 
     def current(self, part: str, given: str, weight: NDArray, state: str | None) -> str:
         """`given + weight state`; nothing is added for a state of zeros."""
@@ -271,11 +274,13 @@ def unroll(
     initial: States = (),
     backwards: bool = False,
     prefix: str = "",
+    lead: Shape = (),
 ) -> Unrolled:
-    """Add `steps` steps of a cell over the node `sequence`, `(steps, inputs)`.
+    """Add `steps` steps of a cell over the node `sequence`, `(steps, *lead, inputs)`.
 
-    `initial` are the states to begin with, zeros where there are none; `backwards` begins at the
-    end. `prefix` stands before the names of parts.
+    `initial` are the states to begin with, `(*lead, size)`, zeros where there are none; `backwards`
+    begins at the end. `prefix` stands before the names of parts; `lead` are axes along which the
+    same happens everywhere.
     """
     given: list[str] = []
     for index, linear in enumerate(cell.linears):
@@ -284,7 +289,7 @@ def unroll(
     states: States = initial or (None,) * cell.states
     outputs: dict[int, str] = {}
     for time in range(steps)[::-1] if backwards else range(steps):
-        at = _Step(adder, f"{prefix}step_{time}")
+        at = _Step(adder, f"{prefix}step_{time}", lead)
         inputs = [
             at.add(f"given_{index}", Take(np.array(time), 0), name)
             for index, name in enumerate(given)
@@ -295,12 +300,12 @@ def unroll(
     return Unrolled(tuple(outputs[time] for time in range(steps)), last)
 
 
-def stack(adder: Adder, values: Sequence[str], size: int, part: str = "") -> str:
-    """Vectors of `size` values one below the other, `(len(values), size)`."""
+def stack(adder: Adder, values: Sequence[str], shape: Shape, part: str = "") -> str:
+    """Nodes of one shape one below the other, `(len(values), *shape)`."""
     if len(values) == 1:
-        return adder(Reshape((1, size)), values[0], part=part)
+        return adder(Reshape((1, *shape)), values[0], part=part)
     flat = adder(Concatenate(0), *values, part=f"{part}/flat" if part else "flat")
-    return adder(Reshape((len(values), size)), flat, part=part)
+    return adder(Reshape((len(values), *shape)), flat, part=part)
 
 
 def elementwise(steps: Steps) -> bool:

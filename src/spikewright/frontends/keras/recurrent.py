@@ -125,8 +125,8 @@ def _run(
         outputs, found = unroll(add, cell, sequence, value.shape[0], own, layer.go_backwards, place)
         last += found
         if number < len(cells) - 1:
-            size = call.builder.shapes[outputs[0]][0]
-            sequence = stack(add, outputs, size, f"{place}sequence")
+            shape = call.builder.shapes[outputs[0]]
+            sequence = stack(add, outputs, shape, f"{place}sequence")
     return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
 
 
@@ -134,8 +134,8 @@ def _output(call: Call, layer: Any, made: _Made, part: str = "") -> Value:
     add = _adder(call)
     if not layer.return_sequences:
         return _value(call, add(Identity(), made.outputs[-1], part=part))
-    size = call.builder.shapes[made.outputs[0]][0]
-    return _value(call, stack(add, made.outputs, size, part))
+    shape = call.builder.shapes[made.outputs[0]]
+    return _value(call, stack(add, made.outputs, shape, part))
 
 
 def _value(call: Call, name: str) -> Value:

@@ -8,6 +8,7 @@ ConvTranspose       loops over channels in Python; with groups splits neither we
 MaxPool             loops likewise; SAME_LOWER rounds the number of windows down
 AveragePool         likewise; splits the overhang of `ceil_mode` over both ends, where the standard
                     (PyTorch's rule) puts it at the end
+RNN, LSTM, GRU      know one direction, the usual functions and no clip
 GlobalMaxPool       takes the maximum over two axes, right only where there are two
 LpNormalization     sums values themselves, not their magnitudes, for p = 1
 LRN                 normalises as many channels as there are samples
@@ -31,6 +32,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spikewright._optional import require
+from spikewright.frontends.onnx.recurrent_operators import gru, lstm, rnn
 from spikewright.frontends.onnx.registry import EVALUATORS
 
 
@@ -47,6 +49,9 @@ def operators(opset: int) -> list[type]:
         "GlobalMaxPool": _global_max_pool,
         "Pad": _pad,
         "Resize": _resize,
+        "RNN": rnn,
+        "LSTM": lstm,
+        "GRU": gru,
     }
     if opset < 19:
         equations["DequantizeLinear"] = _dequantize

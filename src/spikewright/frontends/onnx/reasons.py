@@ -11,11 +11,6 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
     ),
     (
-        "LSTM GRU RNN",
-        "recurrent layers carry their own state over time, which a graph without time cannot",
-        "Remove it, or unroll it into feed-forward layers",
-    ),
-    (
         "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv "
         "QLinearMatMul ConvInteger MatMulInteger",
         "it rounds activations to integers; values here are real numbers",

@@ -200,7 +200,7 @@ def _state(call: Call, adder: Adder, state: Any, row: int, part: str) -> str | N
 
 
 def _stacked(call: Call, adder: Adder, names: Sequence[str], part: str) -> str:
-    return stack(adder, names, call.builder.shapes[names[0]][0], part)
+    return stack(adder, names, call.builder.shapes[names[0]], part)
 
 
 def _value(call: Call, name: str, layout: Layout = BATCH_FIRST) -> Value:

@@ -1,0 +1,292 @@
+"""RNN, LSTM and GRU, unrolled over the steps of their sequence: see `frontends/unrolling.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.onnx.layout import BATCH_FIRST, UNBATCHED, Layout
+from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.unrolling import (
+    Cell,
+    GRUCell,
+    Linear,
+    LSTMCell,
+    SimpleCell,
+    stack,
+    too_long,
+    unroll,
+)
+from spikewright.graph.clipping import Steps
+from spikewright.graph.layers import (
+    Activation,
+    Concatenate,
+    Permute,
+    Reshape,
+    ScaleShift,
+    Shape,
+    Take,
+)
+
+_FUNCTIONS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "Relu": ("relu", {}),
+    "Tanh": ("tanh", {}),
+    "Sigmoid": ("sigmoid", {}),
+    "Softsign": ("softsign", {}),
+    "Softplus": ("softplus", {}),
+    "LeakyRelu": ("leaky_relu", {"negative_slope": 0.01}),
+    "ThresholdedRelu": ("threshold", {"threshold": 1.0}),
+    "HardSigmoid": ("hard_sigmoid", {"slope": 0.2, "offset": 0.5}),
+    "Elu": ("elu", {"alpha": 1.0}),
+}
+"""Functions by ONNX's names; their parameters, with defaults, are alpha and beta in this order."""
+
+_WAYS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+_TIME = "Transpose the input so that axis 0 is time and axis 1 the batch, or set layout to 1"
+
+
+class _Weights(NamedTuple):
+    """What ONNX holds for one direction: `(n, inputs)`, `(n, units)`, `(2 n,)` and `(3 units,)`."""
+
+    given: NDArray
+    fed_back: NDArray
+    biases: NDArray | None
+    peepholes: NDArray | None
+
+    def rows(self, *which: int, of: int, reset: bool = False) -> Linear:
+        """The weights of some of `of` gates; those that are `reset` have one bias only."""
+        n = len(self.given)
+        size = n // of
+        chosen = np.concatenate([np.arange(size) + gate * size for gate in which])
+        bias = None
+        if self.biases is not None:
+            bias = self.biases[:n] + (0 if reset else self.biases[n:])
+        return Linear(
+            self.given[chosen], self.fed_back[chosen], None if bias is None else bias[chosen]
+        )
+
+
+Functions = Sequence[Steps]
+Make = Callable[[OnnxNode, _Weights, Functions], Cell]
+
+
+@reads("RNN")
+def rnn(node: OnnxNode) -> list[Signal]:
+    """`h' = f(W x + R h + b)`, f tanh unless it is said."""
+
+    def make(node: OnnxNode, weights: _Weights, functions: Functions) -> Cell:
+        return SimpleCell(weights.rows(0, of=1), functions[0])
+
+    return _recurrent(node, make, ("Tanh",))
+
+
+@reads("GRU")
+def gru(node: OnnxNode) -> list[Signal]:
+    """Rows are those of update, reset and candidate, in this order."""
+
+    def make(node: OnnxNode, weights: _Weights, functions: Functions) -> Cell:
+        after = bool(node.attributes.get("linear_before_reset", 0))
+        inner = None
+        if after and weights.biases is not None:
+            *_, inner = np.split(weights.biases, 6)
+        gate, function = functions
+        candidate = weights.rows(2, of=3, reset=after)
+        return GRUCell(weights.rows(0, 1, of=3), candidate, gate, function, after, inner)
+
+    return _recurrent(node, make, ("Sigmoid", "Tanh"))
+
+
+@reads("LSTM")
+def lstm(node: OnnxNode) -> list[Signal]:
+    """Rows are those of input, output, forget and candidate, peepholes those of the first three."""
+
+    def make(node: OnnxNode, weights: _Weights, functions: Functions) -> Cell:
+        if node.attributes.get("input_forget", 0):
+            raise Unreadable("its input gate is coupled to the forget gate", "Train it without")
+        seen = weights.peepholes
+        peepholes = None if seen is None else seen.reshape(3, -1)[[0, 2, 1]]
+        gate, function, output = functions
+        gates, candidate = weights.rows(0, 2, 1, of=4), weights.rows(3, of=4)
+        return LSTMCell(gates, candidate, gate, function, output, peepholes)
+
+    return _recurrent(node, make, ("Sigmoid", "Tanh", "Tanh"))
+
+
+class _Sequence(NamedTuple):
+    """A node that holds `(steps, *lead, inputs)`, and whether the batch comes before time."""
+
+    name: str
+    steps: int
+    lead: Shape
+    batch_first: bool
+
+
+def _recurrent(node: OnnxNode, make: Make, default: Sequence[str]) -> list[Signal]:
+    """The outputs of all steps, and the last states."""
+    direction = node.attributes.get("direction", "forward")
+    if direction not in _WAYS:
+        raise Unreadable(f"its direction {direction!r} is none that the standard knows")
+    ways = _WAYS[direction]
+    functions = _functions(node, default, len(ways))
+    cells = [
+        make(node, weights, functions[way]) for way, weights in enumerate(_weights(node, len(ways)))
+    ]
+    sequence = _sequence(node)
+    initial = [_initial(node, sequence, way, cells[0].states) for way in range(len(ways))]
+    made = [
+        unroll(
+            node.add,
+            cell,
+            sequence.name,
+            sequence.steps,
+            initial[way],
+            ways[way],
+            "reverse/" if way else "",
+            sequence.lead,
+        )
+        for way, cell in enumerate(cells)
+    ]
+    outputs = [_all_outputs(node, sequence, [found.outputs for found in made])]
+    names = ("last output", "last cell")
+    for kind in range(cells[0].states):
+        outputs.append(_last(node, sequence, [found.states[kind] for found in made], names[kind]))
+    return outputs
+
+
+def _functions(node: OnnxNode, default: Sequence[str], ways: int) -> list[Functions]:
+    """The functions of each direction; alphas and betas are used up by those that have some."""
+    names = [str(_text(name)) for name in node.attributes.get("activations") or [*default] * ways]
+    if len(names) != len(default) * ways:
+        raise Unreadable(f"its activations {names} are not {len(default) * ways}")
+    alphas, betas = (
+        [float(value) for value in node.attributes.get(f"activation_{name}") or []]
+        for name in ("alpha", "beta")
+    )
+    clip = float(node.attributes.get("clip") or 0.0)
+    made = [_function(name, alphas, betas, clip) for name in names]
+    return [made[start : start + len(default)] for start in range(0, len(made), len(default))]
+
+
+def _text(name: Any) -> Any:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _function(name: str, alphas: list[float], betas: list[float], clip: float) -> Steps:
+    steps: Steps = ()
+    if clip:
+        steps = (("clipped", Activation("clip", {"minimum": -clip, "maximum": clip})),)
+    if name in ("Affine", "ScaledTanh"):
+        if not (alphas and betas):
+            raise Unreadable(f"its activation {name!r} lacks an alpha or a beta", "Give both")
+        alpha, beta = alphas.pop(0), betas.pop(0)
+        if name == "Affine":
+            return (*steps, ("", ScaleShift(np.array(alpha), np.array(beta))))
+        inner = ScaleShift(np.array(beta))
+        outer = ScaleShift(np.array(alpha))
+        return (*steps, ("scaled", inner), ("tanh", Activation("tanh")), ("", outer))
+    if name not in _FUNCTIONS:
+        raise Unreadable(f"its activation {name!r} is none that the standard knows")
+    function, parameters = _FUNCTIONS[name]
+    values = {
+        key: given.pop(0) if given else value
+        for (key, value), given in zip(parameters.items(), (alphas, betas), strict=False)
+    }
+    return (*steps, ("", Activation(function, values)))
+
+
+def _weights(node: OnnxNode, ways: int) -> list[_Weights]:
+    """The constant operands of each direction."""
+    given, fed_back = node.parameter(1), node.parameter(2)
+    biases, peepholes = node.optional(3), node.optional(7)
+    operands = (given, fed_back, biases, peepholes)
+    shapes = [operand.shape for operand in operands if operand is not None]
+    if any(shape[0] != ways for shape in shapes):
+        raise Unreadable(f"its operands of shapes {shapes} are not for {ways} direction(s)")
+    return [
+        _Weights(
+            given[way],
+            fed_back[way],
+            None if biases is None else biases[way],
+            None if peepholes is None else peepholes[way],
+        )
+        for way in range(ways)
+    ]
+
+
+def _sequence(node: OnnxNode) -> _Sequence:
+    """The input with time first; `lead` is the batch where the file fixes that to one sample."""
+    batch_first = bool(node.attributes.get("layout", 0))
+    wanted = BATCH_FIRST if batch_first else Layout(1)
+    view = node.unbatched(0) if node.alone else node.view(0)
+    if view.rank != 3:
+        raise Unreadable(f"its input has {view.rank} axes, not time, batch and values", _TIME)
+    if view.layout not in (wanted, UNBATCHED):
+        raise Unreadable(f"the batch is not axis {wanted.axis} of its input", _TIME)
+    name, shape = view.name, view.shape
+    if view.layout == UNBATCHED and batch_first:
+        name = node.add(Permute((1, 0, 2)), name, part="sequence")
+        shape = (shape[1], shape[0], shape[2])
+    steps, *lead, _ = shape
+    lengths = node.constant(4)
+    if lengths is not None and not (lengths == steps).all():
+        raise Unreadable("its sequences differ in length", "Feed sequences of one length")
+    why = too_long(steps)
+    if why is not None:
+        raise Unreadable(why, "Shorten the sequence, or cut it into windows")
+    return _Sequence(name, steps, tuple(lead), batch_first)
+
+
+def _initial(node: OnnxNode, sequence: _Sequence, way: int, count: int) -> tuple[str | None, ...]:
+    """The states that a direction begins with, None for zeros."""
+    return tuple(_state(node, sequence, way, 5 + kind) for kind in range(count))
+
+
+def _state(node: OnnxNode, sequence: _Sequence, way: int, index: int) -> str | None:
+    if not node.has(index):
+        return None
+    part = f"initial/{index - 5}/{way}"
+    layout = UNBATCHED if sequence.lead else BATCH_FIRST if sequence.batch_first else Layout(1)
+    axis = 1 if sequence.batch_first and sequence.lead else 0
+    if node.is_constant(index):
+        values = np.take(node.per_sample(index, 3, layout), way, axis)
+        return node.add_constant(values, part) if values.any() else None
+    view = node.unbatched(index) if node.alone else node.view(index)
+    if view.layout != layout:
+        raise Unreadable("the batch of its initial state is not where that of its input is", _TIME)
+    return node.add(Take(np.array(way), axis), view.name, part=part)
+
+
+def _all_outputs(node: OnnxNode, sequence: _Sequence, ways: Sequence[Sequence[str]]) -> Signal:
+    """`(steps, directions, batch, units)`, or with the batch first."""
+    several = []
+    for way, names in enumerate(ways):
+        *lead, units = node.shape_of(names[0])
+        part = f"sequence/{way}"
+        stacked = stack(node.add, names, (*lead, units), part)
+        several.append(
+            node.add(Reshape((len(names), 1, *lead, units)), stacked, part=f"{part}/way")
+        )
+    turned = sequence.batch_first and bool(sequence.lead)
+    name = node.add(Concatenate(1), *several, part="turned" if turned else "")
+    if turned:
+        name = node.add(Permute((2, 0, 1, 3)), name)
+    return _signal(sequence, name, 2)
+
+
+def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str) -> Signal:
+    """`(directions, batch, units)`, or with the batch first."""
+    name = stack(node.add, states, node.shape_of(states[0]), part)
+    if sequence.batch_first and sequence.lead:
+        name = node.add(Permute((1, 0, 2)), name, part=f"{part} turned")
+    return _signal(sequence, name, 1)
+
+
+def _signal(sequence: _Sequence, name: str, axis: int) -> Signal:
+    if sequence.lead:
+        return Signal(name, UNBATCHED)
+    return Signal(name, BATCH_FIRST if sequence.batch_first else Layout(axis))

@@ -1,0 +1,204 @@
+"""RNN, LSTM and GRU of ONNX: every option against the evaluator, layouts, exporters, the law."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+from onnx_helpers import agrees, feed_of, model, node, random
+from torch import nn
+
+import spikewright as sw
+from spikewright.errors import UnsupportedLayerError
+from spikewright.frontends.onnx import read
+from spikewright.graph import evaluate
+
+STEPS, INPUTS, UNITS = 5, 3, 4
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+every_kind = pytest.mark.parametrize("kind", GATES)
+
+
+def recurrent(
+    kind: str,
+    *,
+    inputs: str = "",
+    states: bool = False,
+    peepholes: bool = False,
+    bias: bool = True,
+    batch: Any = "batch",
+    constants: dict[str, NDArray] | None = None,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """One node on an input `(batch, steps, inputs)`, turned where it wants time first."""
+    ways = 2 if attributes.get("direction") == "bidirectional" else 1
+    n, opset = GATES[kind] * UNITS, 14 if "layout" in attributes else 7
+    several = kind == "LSTM"
+    weights = {
+        "w": random(ways, n, INPUTS, seed=1), "r": 0.5 * random(ways, n, UNITS, seed=2),
+        "b": random(ways, 2 * n, seed=3), "p": 0.5 * random(ways, 3 * UNITS, seed=4),
+        **(constants or {}),
+    }  # fmt: skip
+    given = {"x": (batch, STEPS, INPUTS)}
+    names = ["x" if attributes.get("layout") else "turned", "w", "r", "b" if bias else "-", "-"]
+    nodes = [node("Transpose", "x", "turned", "turn", perm=[1, 0, 2])]
+    for state in ("h", "c")[: 1 + several] if states else ():
+        given[state] = (batch, ways, UNITS)
+        if attributes.get("layout"):
+            names.append(state)
+        else:
+            nodes.append(node("Transpose", state, f"{state}t", f"turn {state}", perm=[1, 0, 2]))
+            names.append(f"{state}t")
+    names += [*["-"] * (7 - len(names)), "p"] if peepholes else []
+    names = inputs.split() if inputs else names
+    made = ["y", "yh", "yc"][: 2 + several]
+    nodes.append(node(kind, " ".join(names), " ".join(made), "it", hidden_size=UNITS, **attributes))
+    outputs = list(made)
+    if not attributes.get("layout"):  # outputs of a model have the batch in front
+        orders = ([2, 0, 1, 3], [1, 0, 2], [1, 0, 2])
+        outputs = [f"{name}t" for name in made]
+        nodes += [
+            node("Transpose", name, f"{name}t", perm=order)
+            for name, order in zip(made, orders, strict=False)
+        ]
+    used = {word for one in nodes for word in one.input}
+    weights = {name: value for name, value in weights.items() if name in used}
+    return model(nodes if "turned" in used else nodes[1:], given, outputs, weights, opset)
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"bias": False},
+    {"states": True},
+    {"direction": "reverse"},
+    {"direction": "bidirectional", "states": True},
+    {"layout": 1},
+    {"layout": 1, "direction": "bidirectional", "states": True},
+    {"clip": 0.7},
+    {"batch": 1, "direction": "bidirectional", "states": True},
+    {"batch": 1, "layout": 1, "states": True},
+    {"batch": 4, "direction": "reverse"},
+]
+
+
+@every_kind
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options)))
+def test_a_recurrent_operator_computes_its_equations(kind: str, options: dict[str, Any]) -> None:
+    """All outputs, in any direction and layout, with a free and with a fixed batch."""
+    source = agrees(recurrent(kind, **options), independent=False)
+
+    assert source.graph["it"].source_kind == kind
+
+
+MORE: list[tuple[str, dict[str, Any]]] = [
+    ("LSTM", {"peepholes": True}),
+    ("LSTM", {"peepholes": True, "direction": "bidirectional", "states": True}),
+    ("GRU", {"linear_before_reset": 1}),
+    ("GRU", {"linear_before_reset": 1, "bias": False, "direction": "bidirectional"}),
+    ("RNN", {"activations": ["Relu"]}),
+    ("RNN", {"activations": ["Softsign", "Elu"], "direction": "bidirectional",
+             "activation_alpha": [0.5]}),
+    ("RNN", {"activations": ["ScaledTanh"], "activation_alpha": [1.5], "activation_beta": [0.5]}),
+    ("RNN", {"activations": ["ThresholdedRelu"], "activation_alpha": [0.2], "clip": 2.0}),
+    ("LSTM", {"activations": ["HardSigmoid", "Affine", "LeakyRelu"],
+              "activation_alpha": [0.3, 0.8], "activation_beta": [0.4, 0.1]}),
+    ("GRU", {"activations": ["Sigmoid", "Softplus"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "options"), MORE)
+def test_options_of_one_kind(kind: str, options: dict[str, Any]) -> None:
+    """Peepholes, the place of the reset, and every function with its parameters."""
+    agrees(recurrent(kind, **options), independent=False)
+
+
+@every_kind
+def test_the_evaluator_is_right_where_onnx_has_one(kind: str) -> None:
+    """ONNX's own knows one direction and the usual functions: the same numbers there."""
+    proto = recurrent(kind)
+    feed = feed_of(read(proto))
+    found = list(evaluate(read(proto).graph, feed).values())
+
+    expected = ReferenceEvaluator(proto).run(None, feed)
+    for value, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, wanted.reshape(value.shape), atol=1e-5)
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("LSTM", {"inputs": "x w r b"}, "the batch is not axis 1 of its input"),
+    ("GRU", {"direction": "sideways"}, "'sideways' is none"),
+    ("RNN", {"activations": ["Cube"]}, "'Cube' is none"),
+    ("RNN", {"activations": ["Affine"]}, "lacks an alpha or a beta"),
+    ("RNN", {"activations": ["Tanh", "Tanh"]}, "are not 1"),
+    ("LSTM", {"input_forget": 1}, "coupled"),
+    ("RNN", {"inputs": "turned w r b lengths", "constants": {"lengths": np.array([5, 3, 5])}},
+     "differ in length"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "options", "reason"), REFUSED)
+def test_what_is_refused(kind: str, options: dict[str, Any], reason: str) -> None:
+    """By name, with the reason."""
+    with pytest.raises(UnsupportedLayerError, match=f"'it'.*{reason}"):
+        read(recurrent(kind, **options))
+
+
+def test_a_sequence_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is named."""
+    monkeypatch.setattr("spikewright.frontends.unrolling.MAX_STEPS", 4)
+    with pytest.raises(UnsupportedLayerError, match=r"has 5 steps.*4 are the limit"):
+        read(recurrent("RNN"))
+
+
+def exported(module: nn.Module, x: NDArray, dynamo: bool) -> onnx.ModelProto:
+    """What PyTorch's exporters write."""
+    given = (torch.from_numpy(x),)
+    if dynamo:
+        shapes = ({0: torch.export.Dim("batch", min=2)},)
+        program = torch.onnx.export(module, given, dynamo=True, dynamic_shapes=shapes)
+        proto: onnx.ModelProto = program.model_proto
+        return proto
+    stream = io.BytesIO()
+    names: dict[str, Any] = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
+    torch.onnx.export(module, given, stream, dynamo=False, **names)
+    return onnx.load_from_string(stream.getvalue())
+
+
+class Tagger(nn.Module):
+    """A recurrent network between linear layers, read out at its last step."""
+
+    def __init__(self, layer: nn.Module, width: int) -> None:
+        super().__init__()
+        self.before, self.rnn, self.head = nn.Linear(3, 5), layer, nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sequence, _ = self.rnn(torch.relu(self.before(x)))
+        result: torch.Tensor = self.head(sequence[:, -1])
+        return result
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_what_pytorch_exports(kind: Any, dynamo: bool) -> None:
+    """Two layers in both directions: read, exact as a rate network, and its spikes converge."""
+    torch.manual_seed(0)
+    module = Tagger(kind(5, 4, 2, batch_first=True, bidirectional=True), 8).eval()
+    x = np.random.default_rng(2).normal(size=(6, 5, 3)).astype(np.float32)
+    proto = exported(module, x, dynamo)
+    with torch.no_grad():
+        truth = module(torch.from_numpy(x)).numpy()
+    rate = sw.convert(proto)
+    assert max(rate.verify(x).values()) < 1e-5
+    np.testing.assert_allclose(rate.run(x, steps=1, progress=False).output[:, 0], truth, atol=1e-5)
+    if dynamo:
+        return
+    conversion = sw.convert(proto, spiking=True, scale_firing_rates=200.0)
+    means = conversion.run(x, steps=512, progress=False).predict_at_every_step("mean")
+    steps = np.array([32, 64, 128, 256, 512])
+    errors = [float(np.linalg.norm(means[:, t - 1] - truth)) for t in steps]
+    assert np.polyfit(np.log(steps), np.log(errors), 1)[0] < -0.8, errors
