@@ -81,7 +81,7 @@ EXCLUDED = {
     "test_attention_4d_attn_mask_causal_bf16": "a mask for each sample of the batch",
     "test_causal_conv_with_state*": "a state for each sample of the batch",
     "test_nllloss_*_expanded": "positions as data",
-    "test_*_equal_expanded": "whether two values of the data are equal",
+    "test_*_equal*_expanded": "whether two values of the data are equal",
 }
 """Cases that may be refused, by the pattern of their names, and why."""
 

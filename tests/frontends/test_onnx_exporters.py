@@ -111,7 +111,9 @@ def test_torch_exporter_of_several_operator_sets(opset: int) -> None:
 
 
 @pytest.mark.parametrize("dynamo", [True, False])
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["squeezenet1_1", pytest.param("resnet18", marks=pytest.mark.slow)]
+)
 def test_torchvision(name: str, dynamo: bool) -> None:
     """Whole networks agree with the evaluator at every node, and with PyTorch at the output."""
     import torchvision
