@@ -5,6 +5,7 @@ A layer of the source is one row, whatever nodes of the graph it is read as.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -172,10 +173,19 @@ def _operations(graph: Graph, node: Node) -> int:
 
 def _joined(forms: Sequence[_Form]) -> tuple[str, Status]:
     """What the parts of a layer become: those that are more than connections, if any are."""
-    found = list(dict.fromkeys(form.becomes for form in forms if form.becomes))
-    some = [text for text in found if text != "a junction" and not text.startswith("part of ")]
-    status = _weakest(form.status for form in forms)
-    return ", ".join(some or found[-1:]), status
+    totals: Counter[str] = Counter()
+    for what, count in (part for form in forms for part in form.becomes):
+        totals[what] += count
+    found = [_counted(what, count) for what, count in totals.items() if count]
+    others = list(totals)[-1:]  # the last of what nothing is counted of
+    return ", ".join(found or others), _weakest(form.status for form in forms)
+
+
+def _counted(what: str, count: int) -> str:
+    """`512 X neurons`, `a Y node`, `3 Y nodes`."""
+    if what.endswith("neurons"):
+        return f"{count} {what}"
+    return f"a {what}" if count == 1 else f"{count} {what}s"
 
 
 def _why(forms: Sequence[_Form]) -> str:
@@ -205,11 +215,14 @@ def _parameters(source: str, nodes: Sequence[Node], counted: set[int]) -> int:
     return sum(array.size for arrays in places.values() for array in arrays)
 
 
+_Part = tuple[str, int]  # what, and how many; 0 of what is not counted
+
+
 @dataclass(frozen=True)
 class _Form:
     """What a node becomes, what that guarantees, and why; empty where it cannot be known."""
 
-    becomes: str
+    becomes: tuple[_Part, ...]
     status: Status
     why: str
 
@@ -245,10 +258,10 @@ def _forms_of(
     for name in () if whole else _open(known):
         linear = graph[name].layer.linear
         form = forms[name]
-        forms[name] = _Form("", "exact", form.why) if linear else _Form("", "", _OPEN)
+        forms[name] = _Form((), "exact", form.why) if linear else _Form((), "", _OPEN)
     for node in graph:
         if (node.source or node.name) in refused:
-            forms[node.name] = _Form("", "refused", "")
+            forms[node.name] = _Form((), "refused", "")
     return forms, tuple(refusals)
 
 
@@ -302,7 +315,9 @@ def _lowered(graph: Graph, options: Options, max_pool: MaxPoolPolicy) -> dict[st
     }
 
 
-def _form(becomes: str, note: LayerNote | None, loss: str | None, alias: str | None) -> _Form:
+def _form(
+    becomes: tuple[_Part, ...], note: LayerNote | None, loss: str | None, alias: str | None
+) -> _Form:
     """The form of a node: of what lowering notes, of a loss in a pass, or of one that is gone."""
     if loss is not None:
         return _Form(becomes, "approximated", loss)
@@ -311,25 +326,27 @@ def _form(becomes: str, note: LayerNote | None, loss: str | None, alias: str | N
     return _Form(becomes, "exact", "" if alias is None else f"folded into {alias}")
 
 
-def _becomes(node: Node, canonical: Graph, lowered: Lowered, functions: Mapping[str, str]) -> str:
+def _becomes(
+    node: Node, canonical: Graph, lowered: Lowered, functions: Mapping[str, str]
+) -> tuple[_Part, ...]:
     """What a layer of the source is in the network, in a few words."""
     for output, activation in lowered.readouts.items():
         if canonical.outputs[output] == node.name:
-            return f"{activation.function} of what is read out"
+            return ((f"{activation.function} of what is read out", 0),)
     item = lowered.layers.get(node.name) or lowered.layers.get(node.source)
     if item is None:
-        return "nothing: no output depends on it"
+        return (("nothing: no output depends on it", 0),)
     if node.name not in lowered.exact_values:
-        return f"part of {item.label}"
+        return ((f"part of {item.label}", 0),)
     if item in lowered.inputs.values():
-        return "the input"
+        return (("the input", 0),)
     computing = functions.get(node.name)
-    parts = [] if computing is None else [f"a {computing} node"]
+    parts: list[_Part] = [] if computing is None else [(f"{computing} node", 1)]
     if isinstance(item, Ensemble):
-        parts.append(f"{item.n_neurons} {type(item.neuron_type).__name__} neurons")
+        parts.append((f"{type(item.neuron_type).__name__} neurons", item.n_neurons))
     elif item.output is not None and computing is None:
-        parts.append("a constant")
-    return ", ".join(parts) or "a junction"
+        parts.append(("constant", 1))
+    return tuple(parts) or (("a junction", 0),)
 
 
 def _functions(lowered: Lowered) -> dict[str, str]:
