@@ -182,8 +182,9 @@ class Tagger(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "dynamo"), [(nn.RNN, False), (nn.LSTM, False), (nn.GRU, False), (nn.LSTM, True)]
+)
 def test_what_pytorch_exports(kind: Any, dynamo: bool) -> None:
     """Two layers in both directions: read, exact as a rate network, and its spikes converge."""
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ that reads them, so that sums over spikes are sums of small integers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ class Program:
     weights: dict[Connection, NDArray]
     labels: dict[int, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def operators(self) -> tuple[Operator, ...]:
         """All operators in order."""
         return tuple(op for component in self.components for op in component.operators)

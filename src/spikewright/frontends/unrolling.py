@@ -41,6 +41,9 @@ MAX_STEPS = 512
 for each."""
 
 
+_AT_ONCE = 8
+
+
 class Adder(Protocol):
     """How a front end adds a layer to its graph: it returns the node's name, or raises.
 
@@ -269,31 +272,33 @@ def too_long(steps: int) -> str | None:
 def unroll(
     adder: Adder,
     cell: Cell,
-    sequence: str,
+    sequence: str | Sequence[str],
     steps: int,
     initial: States = (),
     backwards: bool = False,
     prefix: str = "",
     lead: Shape = (),
 ) -> Unrolled:
-    """Add `steps` steps of a cell over the node `sequence`, `(steps, *lead, inputs)`.
+    """Add `steps` steps of a cell over a sequence.
 
-    `initial` are the states to begin with, `(*lead, size)`, zeros where there are none; `backwards`
-    begins at the end. `prefix` stands before the names of parts; `lead` are axes along which the
-    same happens everywhere.
+    That is a node `(steps, *lead, inputs)`, or one node `(*lead, inputs)` a step, such as another
+    cell's outputs. `initial` are the states to begin with, `(*lead, size)`, zeros where there are
+    none; `backwards` begins at the end. `prefix` stands before the names of parts; `lead` are axes
+    along which the same happens everywhere.
     """
+    maps = [Affine(linear.weight, linear.bias) for linear in cell.linears]
     given: list[str] = []
-    for index, linear in enumerate(cell.linears):
-        part = f"{prefix}input_{index}" if len(cell.linears) > 1 else f"{prefix}input"
-        given.append(adder(Affine(linear.weight, linear.bias), sequence, part=part))
+    if isinstance(sequence, str):
+        given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
     states: States = initial or (None,) * cell.states
     outputs: dict[int, str] = {}
     for time in range(steps)[::-1] if backwards else range(steps):
         at = _Step(adder, f"{prefix}step_{time}", lead)
-        inputs = [
-            at.add(f"given_{index}", Take(np.array(time), 0), name)
-            for index, name in enumerate(given)
-        ]
+        if isinstance(sequence, str):
+            now = Take(np.array(time), 0)
+            inputs = [at.add(f"input_{index}", now, name) for index, name in enumerate(given)]
+        else:
+            inputs = [at.add(f"input_{i}", m, sequence[time]) for i, m in enumerate(maps)]
         made = cell.step(at, inputs, states)
         outputs[time], states = made[0], made
     last = tuple(name for name in states if name is not None)
@@ -301,11 +306,21 @@ def unroll(
 
 
 def stack(adder: Adder, values: Sequence[str], shape: Shape, part: str = "") -> str:
-    """Nodes of one shape one below the other, `(len(values), *shape)`."""
-    if len(values) == 1:
-        return adder(Reshape((1, *shape)), values[0], part=part)
-    flat = adder(Concatenate(0), *values, part=f"{part}/flat" if part else "flat")
-    return adder(Reshape((len(values), *shape)), flat, part=part)
+    """Nodes of one shape one below the other, `(len(values), *shape)`.
+
+    A few at a time: a concatenation is as wide as its result for each of its parts.
+    """
+    place, level, joined = f"{part}/" if part else "", 0, list(values)
+    while len(joined) > 1:
+        groups = [joined[i : i + _AT_ONCE] for i in range(0, len(joined), _AT_ONCE)]
+        joined = [
+            adder(Concatenate(0), *group, part=f"{place}joined_{level}_{i}")
+            if group[1:]
+            else group[0]
+            for i, group in enumerate(groups)
+        ]
+        level += 1
+    return adder(Reshape((len(values), *shape)), joined[0], part=part)
 
 
 def elementwise(steps: Steps) -> bool:

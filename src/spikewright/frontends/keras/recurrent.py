@@ -117,16 +117,15 @@ def _run(
     left = [state.node for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
         raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
-    sequence, last = str(value.node), list[str]()
+    sequence: str | tuple[str, ...] = str(value.node)
+    last: list[str] = []
     outputs: tuple[str, ...] = ()
     for number, cell in enumerate(cells):
         own, left = tuple(left[: cell.states]), left[cell.states :]
         place = f"{prefix}cell_{number}/" if len(cells) > 1 else prefix
         outputs, found = unroll(add, cell, sequence, value.shape[0], own, layer.go_backwards, place)
         last += found
-        if number < len(cells) - 1:
-            shape = call.builder.shapes[outputs[0]]
-            sequence = stack(add, outputs, shape, f"{place}sequence")
+        sequence = outputs
     return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
 
 

@@ -131,17 +131,23 @@ def _recurrent(call: Call, make: Callable[[_Weights], Cell]) -> Any:
     adder = _adder(call)
     initial = _initial(call, adder, len(cells))
     steps = sequence.known_shape[0]
-    name, last = str(sequence.name), []
+    if sequence.name is None:
+        raise Lost
+    below: str | list[str] = sequence.name
+    last: list[tuple[str, ...]] = []
     for first in range(0, len(cells), ways):
-        made = []
+        made: list[tuple[str, ...]] = []
         for way, cell in enumerate(cells[first : first + ways]):
             place = f"layer_{first // ways}/{'reverse/' if way else ''}"
-            found = unroll(adder, cell, name, steps, initial[first + way], way == 1, place)
+            found = unroll(adder, cell, below, steps, initial[first + way], way == 1, place)
             last.append(found.states)
-            made.append(_stacked(call, adder, found.outputs, f"{place}sequence"))
-        top = first + ways == len(cells)
-        part = "" if top else f"layer_{first // ways}/both"
-        name = adder(Concatenate(-1), *made, part=part)
+            made.append(found.outputs)
+        place = f"layer_{first // ways}/step"
+        below = [
+            adder(Concatenate(-1), *both, part=f"{place}_{time}/both") if ways > 1 else both[0]
+            for time, both in enumerate(zip(*made, strict=True))
+        ]
+    name = _stacked(call, adder, below, "")
     states = zip(*last, strict=True)
     kept = [_stacked(call, adder, row, f"last_state_{i}") for i, row in enumerate(states)]
     return (_value(call, name, layout), *(_value(call, state, _BESIDE) for state in kept))

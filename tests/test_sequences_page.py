@@ -1,0 +1,42 @@
+"""docs/sequences.md is true: its examples run, and print what stands below them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikewright import encoders
+from spikewright.frontends.unrolling import MAX_STEPS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "sequences.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_run_and_print_what_is_printed_below_them() -> None:
+    """In one session, from top to bottom; means of encoded input agree with constant input."""
+    stream, names = io.StringIO(), dict[str, Any]()
+    with contextlib.redirect_stdout(stream):
+        for language, code in BLOCKS:
+            if language == "python":
+                exec(compile(code, "sequences.md", "exec"), names)
+    printed = "".join(text for language, text in BLOCKS if language == "text")
+
+    assert stream.getvalue() == printed
+    answers = {
+        name: names[name].predict().argmax(axis=1)
+        for name in ("constant", "regular", "random", "ramped")
+    }
+    for name, found in answers.items():
+        assert np.mean(found == answers["constant"]) > 0.9, name
+
+
+def test_the_page_names_every_encoder_and_the_limit() -> None:
+    """A new one is described the day it is public."""
+    public = set(encoders.__all__) - {"Encoder"}
+    assert public == set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE))
+    assert f"more than {MAX_STEPS} steps" in PAGE
