@@ -219,9 +219,7 @@ class Conversion:
             part = {node: v[start : start + size] for node, v in job.feeds.items()}
             count = min(size, job.batch - start)
             execution = Execution(job.program, job.engine, count, populations.values())
-            found = execution.run(
-                job.steps, part, partial(_advance, advance, count), last=True
-            )
+            found = execution.run(job.steps, part, partial(_advance, advance, count), last=True)
             for name, array in zip(raw, found, strict=True):
                 raw[name].append(array)
             counted = execution.totals()
