@@ -111,7 +111,7 @@ class Row:
         """What it is read as."""
         if self.guarantee == "refused":
             return "it works over all axes, the batch among them"
-        return ", ".join(sorted(self.layers, key=str.lower)) or "a constant"
+        return ", ".join(sorted(self.layers, key=_order)) or "a constant"
 
 
 def rows(front_end: FrontEnd) -> dict[str, Row]:
@@ -138,6 +138,11 @@ def rows(front_end: FrontEnd) -> dict[str, Row]:
 def shown(name: str) -> str:
     """An operator of PyTorch without its overload; any other name as it is."""
     return name.split(".")[1] if name.startswith("aten.") else name
+
+
+def _order(name: str) -> tuple[str, str]:
+    """Alphabetical whatever the case, and the same every time."""
+    return name.lower(), name
 
 
 def described(layer: Layer) -> str:
@@ -218,7 +223,7 @@ def section(front_end: FrontEnd) -> str:
     """A front end's operators, and what it refuses."""
     lines = [f"## {front_end.title}\n", front_end.intro + "\n"]
     lines += ["| operator | guarantee | read as |", "|---|---|---|"]
-    for name, row in sorted(rows(front_end).items(), key=lambda item: item[0].lower()):
+    for name, row in sorted(rows(front_end).items(), key=lambda item: _order(item[0])):
         lines.append(f"| {name} | {row.guarantee} | {row.made_of} |")
     reasons: dict[str, list[str]] = {}
     read = {shown(name) for name in front_end.names()}
@@ -227,7 +232,7 @@ def section(front_end: FrontEnd) -> str:
             reasons.setdefault(reason, []).append(name)
     lines += ["\nRefused, as is whatever is not named here:\n", "| operator | why |", "|---|---|"]
     lines += [
-        f"| {', '.join(sorted(names, key=str.lower))} | {reason} |"
+        f"| {', '.join(sorted(names, key=_order))} | {reason} |"
         for reason, names in reasons.items()
     ]
     return "\n".join([*lines, ""])
