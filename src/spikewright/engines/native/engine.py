@@ -60,6 +60,7 @@ class NativeEngine(Engine):
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
+        self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
     def prepare(self, program: Program) -> Program:
         if program not in self._prepared:
@@ -108,8 +109,12 @@ class NativeEngine(Engine):
         return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
 
     def signal_bytes(self, signal: int, program: Program) -> int:
-        regions = (op for op in program.operators if isinstance(op, Region))
-        return 1 if any(signal in op.exported and signal in op.counts for op in regions) else 8
+        if program not in self._counts:
+            regions = [op for op in program.operators if isinstance(op, Region)]
+            self._counts[program] = frozenset().union(
+                *(op.counts & {*op.exported} for op in regions)
+            )
+        return 1 if signal in self._counts[program] else 8
 
     def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
         if isinstance(op, Region):
