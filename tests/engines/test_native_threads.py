@@ -114,6 +114,7 @@ from test_native_threads import network, recorded
 
 sim = sw.Simulator(network(1000, every=0.01), engine="native", threads={threads}, progress=False)
 sim.run_steps(5)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 start = time.perf_counter()
 try:
