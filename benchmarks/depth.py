@@ -3,10 +3,11 @@
     python -m benchmarks.depth [--only resnet18 vit_b_16 ...] [--steps 1024]
 
 Torchvision networks with random weights and batch-norm statistics of random input. The firing-rate
-scale is set so that a neuron sends a spike in one step of ten, on average over all neurons. Printed
+scale is set so that values call for a spike in one step of ten, on average over all neurons. Printed
 for 16, 32, ... steps: the relative error `|mean - source| / |source|` (2-norm) of the mean output
 against the source framework's, the slope of its logarithm over the last three, and the mean rate
-that was measured. `resnet18` and `vgg11_bn` at 64 x 64 are run to 2048 steps and held to limits:
+that was measured: higher where neurons are signed, as spikes that correct earlier ones count too,
+of either sign. `resnet18` and `vgg11_bn` at 64 x 64 are run to 2048 steps and held to limits:
 below 7 % and 3 % at 1024 steps, and half of that at 2048.
 
 The engine is torch or native, whichever runs the first steps faster.
