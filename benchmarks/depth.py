@@ -3,7 +3,7 @@
     python -m benchmarks.depth [--only resnet18 vit_b_16 ...] [--steps 1024]
 
 Torchvision networks with random weights and batch-norm statistics of random input. The firing-rate
-scale is set so that values call for a spike in one step of ten, on average over all neurons. Printed
+scale is set so that values call for a spike in one step of ten on average over all neurons. Printed
 for 16, 32, ... steps: the relative error `|mean - source| / |source|` (2-norm) of the mean output
 against the source framework's, the slope of its logarithm over the last three, and the mean rate
 that was measured: higher where neurons are signed, as spikes that correct earlier ones count too,
