@@ -1,4 +1,4 @@
-"""Random networks of integrate-and-fire neurons, for engines that must agree spike by spike."""
+"""Random networks of spiking neurons, for engines that must agree spike by spike."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright._windows import Windows
 from spikewright.engines import Engine, Execution, Program, compile_network
+from spikewright.network import Neurons
+from spikewright.network.neurons import (
+    NeuronType,
+    ParametricReLU,
+    RunningMeanSpiking,
+    SignedIntegrateAndFire,
+    SpikingLeakyReLU,
+    StochasticSpiking,
+)
+from spikewright.network.node_functions import Softmax
 from spikewright.network.transforms import (
+    AxisMap,
     Chain,
     Convolution,
     Dense,
     Permute,
+    Place,
     Reshape,
     Slice,
     SumPool,
+    Take,
     Transform,
 )
 
@@ -97,7 +110,7 @@ class _Maker:
                 sw.Probe(population.neurons, "spike_count")
             if self.rng.random() < 0.2:
                 sw.Probe(population.neurons, "input")
-            if self.rng.random() < 0.2:
+            if self.rng.random() < 0.2 and population.neuron_type.has_voltage:
                 sw.Probe(population.neurons, "voltage")
 
     def shape(self, spatial: tuple[int, ...], channels: int) -> tuple[int, ...]:
@@ -105,13 +118,7 @@ class _Maker:
 
     def population(self, shape: tuple[int, ...]) -> sw.Ensemble:
         rng = self.rng
-        kind: sw.IntegrateAndFire | sw.SpikingRectifiedLinear = sw.IntegrateAndFire(
-            amplitude=float(rng.choice([1.0, 0.5, 0.3])),
-            voltage_floor=None if rng.random() < 0.7 else float(rng.uniform(0, 2)),
-            max_spikes_per_step=None if rng.random() < 0.6 else self.draw(1, 2, 5),
-        )
-        if rng.random() < 0.2:
-            kind = sw.SpikingRectifiedLinear()
+        kind = self.neuron_type(shape)
         each = rng.random() < 0.2
         scale = rng.uniform(1, 9, shape) if each else float(rng.choice([1.0, 3.0, 8.0, 200.0]))
         gain = rng.uniform(0.5, 2.0, shape) if rng.random() < 0.3 else 1.0
@@ -134,13 +141,58 @@ class _Maker:
             initial_voltage=str(rng.choice(["zero", "half", "uniform"])),
         )
 
+    def neuron_type(self, shape: tuple[int, ...]) -> NeuronType:
+        rng = self.rng
+        amplitude = float(rng.choice([1.0, 0.5, 0.3]))
+        draw = rng.random()
+        if draw < 0.2:
+            return SignedIntegrateAndFire(amplitude)
+        if draw < 0.25:
+            slope = rng.normal(0, 0.5, shape if rng.random() < 0.5 else (1,) * len(shape))
+            return RunningMeanSpiking(ParametricReLU(slope))
+        if draw < 0.3:
+            return RunningMeanSpiking(sw.ClippedReLU(max_value=6.0))
+        if draw < 0.35:
+            return SpikingLeakyReLU()
+        if draw < 0.38:  # without a kernel: what follows it is native again
+            return StochasticSpiking(sw.RectifiedLinear())
+        if draw < 0.5:
+            return sw.SpikingRectifiedLinear()
+        return sw.IntegrateAndFire(
+            amplitude=amplitude,
+            voltage_floor=None if rng.random() < 0.7 else float(rng.uniform(0, 2)),
+            max_spikes_per_step=None if rng.random() < 0.6 else self.draw(1, 2, 5),
+        )
+
+    def joined(self, before: sw.Ensemble) -> tuple[sw.Node | Neurons, tuple[int, ...]]:
+        """The last population, now and then with its or another's values put beside it."""
+        rng = self.rng
+        alike = [p for p in self.populations if p.shape == before.shape]
+        if rng.random() < 0.7:
+            return before.neurons, before.shape
+        if rng.random() < 0.2:  # without a kernel
+            function = sw.Node(Softmax(-1, accumulate=True), size_in=before.shape)
+            sw.Connection(before.neurons, function, None)
+            return function, before.shape
+        axis = int(rng.integers(len(before.shape)))
+        n, apart = before.shape[axis], self.draw(0, 0, 1)
+        whole = list(before.shape)
+        whole[axis] = 2 * n + apart
+        node = sw.Node(size_in=tuple(whole))
+        for other, start in ((before, n + apart), (alike[rng.integers(len(alike))], 0)):
+            ranges = [(0, m, 1) for m in before.shape]
+            ranges[axis] = (start, start + n, 1)
+            sw.Connection(other.neurons, node, None, Place(tuple(ranges), tuple(whole)))
+        return node, tuple(whole)
+
     def grow(self) -> None:
         """One more population behind the last, by some map; now and then a shortcut beside it."""
         before = self.populations[-1]
-        chain, shape = self.maps(before.shape)
+        source, given = self.joined(before)
+        chain, shape = self.maps(given)
         after = self.population(shape)
         self.populations.append(after)
-        sw.Connection(before.neurons, after.neurons, None, Chain(tuple(chain)))
+        sw.Connection(source, after.neurons, None, Chain(tuple(chain)))
         if before.shape == shape and self.rng.random() < 0.5:
             sw.Connection(before.neurons, after.neurons, None)
         for other in self.populations[:-2]:
@@ -166,6 +218,19 @@ class _Maker:
             add(SumPool(windows, np.array(0.25), self.last))
         if rng.random() < 0.15:
             add(Slice(tuple((0, n, self.draw(1, 2)) for n in shape)))
+        if rng.random() < 0.1:
+            axis = int(rng.integers(len(shape)))
+            add(Take(rng.integers(0, shape[axis], self.draw(1, 4)), axis))
+        if rng.random() < 0.1:
+            ranges = tuple((self.draw(0, 1), 2 * n + 1, 2) for n in shape)
+            ranges = tuple(
+                (a, a + 2 * n - 1, 2) for (a, _, _), n in zip(ranges, shape, strict=True)
+            )
+            add(Place(ranges, tuple(2 * n + 1 for n in shape)))
+        if rng.random() < 0.15:
+            axis = int(rng.integers(len(shape)))
+            matrix = rng.normal(0.0, 1.0, (self.draw(1, 3, 6), shape[axis]))
+            add(AxisMap(matrix * (rng.random(matrix.shape) < 0.6), axis))
         if len(shape) > 1 and rng.random() < 0.2:
             add(Permute(tuple(int(i) for i in rng.permutation(len(shape)))))
         if len(shape) > 1 and rng.random() < 0.3:
@@ -191,8 +256,11 @@ class _Maker:
             stride.append(self.draw(1, 1, 2, 9))
             padding.append(pads)
             dilation.append(dilated)
-        groups = channels if rng.random() < 0.1 else 1
-        out = groups * self.draw(1, 2) if groups > 1 else self.draw(1, 8, 16, 50, 64, 100)
+        divisors = [g for g in range(2, channels + 1) if channels % g == 0]
+        groups = 1
+        if divisors and rng.random() < 0.4:
+            groups = channels if rng.random() < 0.5 else self.draw(*divisors)
+        out = groups * self.draw(1, 2, 3) if groups > 1 else self.draw(1, 8, 16, 50, 64, 100)
         inner = channels // groups
         scale = 2.0 / np.sqrt(inner * np.prod(size))
         return Convolution(

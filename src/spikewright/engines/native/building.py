@@ -14,6 +14,7 @@ from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.layers import add_layer
 from spikewright.engines.native.limits import least_voltage
+from spikewright.engines.native.moves import MOVES, add_axis_map, add_move
 from spikewright.engines.native.orders import (
     Order,
     Stored,
@@ -39,14 +40,17 @@ from spikewright.engines.program import Apply, Filter, Linear, Neurons, Operator
 from spikewright.network import MaxPool
 from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
 from spikewright.network.transforms import (
+    AxisMap,
     Convolution,
     Dense,
     Permute,
+    Place,
     Reshape,
     Scale,
     Slice,
     Sparse,
     SumPool,
+    Take,
 )
 
 _SPARE = 79 * 8  # bytes of a buffer behind each step
@@ -55,7 +59,8 @@ _EVENT_BYTES = 16  # of a list of events, an input and step
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A region's kernels. `exports` are (signal, counts or not, size); populations in order.
+    """A region's kernels. `exports` are (signal, counts or not, size); populations in order, each
+    in pieces that lie one after the other.
 
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
     `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
@@ -66,7 +71,7 @@ class Built:
     region: Any
     inputs: tuple[tuple[int, bool], ...]
     exports: tuple[tuple[int, bool, int], ...]
-    populations: tuple[tuple[Neurons, Order, int], ...]
+    populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
     kept: dict[Operator, Kept]
     totals: dict[Neurons, Kept]
     step_bytes: int
@@ -94,12 +99,13 @@ class Builder:
         readers.update(region.exported)
         self.readers = readers
         self.reader_of = {s: op for op in region.operators for s in op.inputs}
+        self.maker_of = {op.output: op for op in region.operators}
         self.stored: dict[int, Stored] = {}
         self.inputs: list[tuple[int, bool]] = []
         self.kept: dict[Operator, Kept] = {}
         self.totals: dict[Neurons, Kept] = {}
         self.last: list[Callable[[], None]] = []  # what a step of a loop ends with
-        self.populations: dict[Neurons, tuple[Neurons, Order, int]] = {}
+        self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()
         self.widest = 0
@@ -169,6 +175,11 @@ class Builder:
                 elif isinstance(op.transform, Permute):
                     source = moved(op.transform, shape)
                     order = normal(source if below is None else source[below])
+                elif isinstance(op.transform, AxisMap) and op.transform.axis > 0:
+                    behind = op.transform.axis == len(shape) - 1 or below is not None
+                    order = channels_last_order(shape, False) if behind else None
+                elif isinstance(op.transform, Slice | Take | Place) and below is not None:
+                    order = channels_last_order(shape, False)
                 wanted[signal] = order
         return wanted
 
@@ -177,6 +188,12 @@ class Builder:
         number: int = self.kernels.buffer(counts, self.size(signal))
         self.stored[signal] = Stored(number, order)
         self._note(self.size(signal) * (1 if counts else 8))
+        return number
+
+    def scratch(self, counts: bool, size: int) -> int:
+        """A new buffer for values on their way."""
+        number: int = self.kernels.buffer(counts, size)
+        self._note(size * (1 if counts else 8))
         return number
 
     def _note(self, size: int) -> None:
@@ -206,8 +223,7 @@ class Builder:
             return stored.buffer
         size, counts = self.size(signal), signal in self.op.counts
         where = positions(stored.order, size)
-        number: int = self.kernels.buffer(counts, size)
-        self._note(size * (1 if counts else 8))
+        number = self.scratch(counts, size)
         index = where if order is None else where[order]
         self.kernels.take(stored.buffer, number, as_index(index))
         return number
@@ -218,8 +234,7 @@ class Builder:
         if signal not in self.op.counts:
             return stored
         size = self.size(signal)
-        number: int = self.kernels.buffer(False, size)
-        self._note(size * 8)
+        number = self.scratch(False, size)
         none, empty = np.empty((0, 0)), as_index(None)
         self.kernels.combine(False, number, [stored.buffer], [False], [1.0], [empty], none, none)
         return Stored(number, stored.order)
@@ -230,16 +245,13 @@ class Builder:
             return self.held_in(signal, order)
         size = self.size(signal)
         source = self.held_in(signal, order)
-        number: int = self.kernels.buffer(False, size)
-        self._note(size * 8)
+        number = self.scratch(False, size)
         none, empty = np.empty((0, 0)), as_index(None)
         self.kernels.combine(False, number, [source], [False], [1.0], [empty], none, none)
         return number
 
     def _linear(self, op: Linear) -> None:
         transform = op.transform
-        (signal,) = op.inputs
-        shape = self.program.shapes[signal]
         if isinstance(transform, Dense | Convolution):
             add_layer(self, op)
         elif isinstance(transform, SumPool):
@@ -248,24 +260,10 @@ class Builder:
             add_scale(self, op, transform)
         elif isinstance(transform, Sparse):
             add_sparse(self, op, transform)
-        elif isinstance(transform, Reshape):
-            self.stored[op.output] = self.held(signal)
-        elif isinstance(transform, Permute):
-            stored = self.held(signal)
-            places = np.empty(self.size(signal), np.int64)
-            places[moved(transform, shape)] = np.arange(self.size(signal))
-            order = places if stored.order is None else places[stored.order]
-            self.stored[op.output] = Stored(stored.buffer, normal(order))
-        elif isinstance(transform, Slice):
-            stored = self.held(signal)
-            numbers = np.arange(self.size(signal)).reshape(shape)
-            chosen = numbers[tuple(slice(*r) for r in transform.ranges)].ravel()
-            order = self.preferred.get(op.output)
-            taken = positions(stored.order, self.size(signal))[
-                chosen if order is None else chosen[order]
-            ]
-            counts = op.output in self.op.counts
-            self.kernels.take(stored.buffer, self.buffer(counts, op.output, order), as_index(taken))
+        elif isinstance(transform, AxisMap):
+            add_axis_map(self, op, transform)
+        elif isinstance(transform, MOVES):
+            add_move(self, op)
         else:
             raise TypeError(f"{op.label}: a region holds no {type(transform).__name__}")
 
@@ -288,41 +286,46 @@ class Builder:
         reader = self.reader_of.get(signal)
         return reader if self.readers[signal] == 1 and isinstance(reader, kind) else None
 
-    def per_pixel(self, value: Any, signal: int, order: Order, pixels: int) -> NDArray:
-        """`(pixels, channels)` of what broadcasts to a signal, or one row where all are alike."""
+    def per_pixel(
+        self, value: Any, signal: int, order: Order, pixels: int, pieces: int = 1
+    ) -> list[NDArray]:
+        """`(pixels, channels)` a piece of what broadcasts to a signal; one row if all are alike."""
         flat = np.broadcast_to(np.asarray(value, np.float64), self.program.shapes[signal]).ravel()
-        rows = (flat if order is None else flat[order]).reshape(pixels, -1)
-        if len(rows) and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape)):
-            rows = rows[:1]
-        return np.ascontiguousarray(rows)
+        parts = (flat if order is None else flat[order]).reshape(pieces, pixels, -1)
+        return [np.ascontiguousarray(_one_row(rows)) for rows in parts]
 
-    def population(self, op: Neurons, order: Order, pixels: int) -> int:
-        threshold = self.per_pixel(op.threshold, op.output, order, pixels)
+    def population(self, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
+        """Numbers of a population's pieces, `pixels` times some channels each."""
         kind = op.neuron_type
         floor, cap = None, None
         if isinstance(kind, IntegrateAndFire):
             floor, cap = kind.voltage_floor, kind.max_spikes_per_step
         start = np.broadcast_to(op.initial_voltage, op.ensemble.shape).ravel()
-        rows = (start if order is None else start[order]).reshape(pixels, -1)
-        lowest = -np.inf if floor is None else -floor * threshold
-        number: int = self.kernels.population(
-            pixels,
-            threshold.shape[1],
-            threshold,
-            [least_voltage(threshold, spikes) for spikes in (1, 2, 3)],
-            np.ascontiguousarray(np.broadcast_to(lowest, threshold.shape)),
-            floor is not None,
-            isinstance(kind, SpikingRectifiedLinear),
-            float(cap or 0),
-            np.ascontiguousarray(rows, np.float64),
-        )
-        self.populations[op] = (op, order, number)
-        # A voltage and a total a neuron; channels are padded to whole vectors.
-        self.state_bytes[op.label] += 12 * len(rows) * (-(-rows.shape[1] // 64) * 64)
-        return number
+        starts = (start if order is None else start[order]).reshape(pieces, pixels, -1)
+        thresholds = self.per_pixel(op.threshold, op.output, order, pixels, pieces)
+        numbers: list[int] = []
+        for threshold, rows in zip(thresholds, starts, strict=True):
+            lowest = -np.inf if floor is None else -floor * threshold
+            numbers.append(
+                self.kernels.population(
+                    pixels,
+                    threshold.shape[1],
+                    threshold,
+                    [least_voltage(threshold, spikes) for spikes in (1, 2, 3)],
+                    np.ascontiguousarray(np.broadcast_to(lowest, threshold.shape)),
+                    floor is not None,
+                    isinstance(kind, SpikingRectifiedLinear),
+                    float(cap or 0),
+                    np.ascontiguousarray(rows, np.float64),
+                )
+            )
+            # A voltage and a total a neuron; channels are padded to whole vectors.
+            self.state_bytes[op.label] += 12 * pixels * (-(-rows.shape[1] // 64) * 64)
+        self.populations[op] = (op, order, tuple(numbers))
+        return numbers
 
     def _sum(self, op: Sum) -> None:
-        if op.output in self.op.counts and len(op.inputs) == 1:
+        if len(op.inputs) == 1 and op.gain is None and op.bias is None:
             self.stored[op.output] = self.held(op.inputs[0])
             return
         self.combine(op, list(op.inputs), [1.0] * len(op.inputs), op.gain, op.bias)
@@ -385,7 +388,13 @@ class Builder:
             order, source = stored.order, stored.buffer
         else:
             source = self.input(signal, False)
-        population = self.population(op, order, 1)
+        (population,) = self.population(op, order, 1)
         target = self.buffer(True, op.output, order)
         index = None if inside else order
         self.kernels.fire(source, not inside, target, population, as_index(index))
+
+
+def _one_row(rows: NDArray) -> NDArray:
+    """The first row, where all are like it."""
+    alike = len(rows) > 0 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+    return rows[:1] if alike else rows

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from numpy.typing import NDArray
 
 from spikewright.network.neurons import (
     LIF,
@@ -12,10 +14,12 @@ from spikewright.network.neurons import (
     LeakyReLU,
     LIFRate,
     NeuronType,
+    ParametricReLU,
     RectifiedLinear,
     RegularSpiking,
     RunningMeanSpiking,
     Sigmoid,
+    SignedIntegrateAndFire,
     Softplus,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
@@ -32,12 +36,16 @@ RATE, INTEGRATE, RUNNING_MEAN, LEAKY = range(4)  # Cell in cpp/parts.hpp
     TANH,
     SOFTPLUS,
     LIF_RATE,
-) = range(8)  # Rate in cpp/parts.hpp
+    PARAMETRIC,
+) = range(9)  # Rate in cpp/parts.hpp
 
 
 @dataclass(frozen=True)
 class Description:
-    """A type as the kernel sees it; `second` and `third` name its state beside the voltage."""
+    """A type as the kernel sees it; `second` and `third` name its state beside the voltage.
+
+    `slopes` broadcast to the population's shape.
+    """
 
     cell: int
     rate: int = IDENTITY
@@ -53,6 +61,7 @@ class Description:
     min_voltage: float = 0.0
     second: str | None = None
     third: str | None = None
+    slopes: NDArray | None = field(default=None, compare=False)
 
     def numbers(self, dt: float) -> list[float]:
         """In the kernel's order."""
@@ -101,6 +110,8 @@ def described(kind: NeuronType) -> Description | None:
     if type(kind) is IntegrateAndFire:
         floor = math.nan if kind.voltage_floor is None else float(kind.voltage_floor)
         return Description(INTEGRATE, floor=floor, cap=float(kind.max_spikes_per_step or 0))
+    if type(kind) is SignedIntegrateAndFire:
+        return Description(INTEGRATE, negative=True)
     if type(kind) is SpikingRectifiedLinear:
         return Description(INTEGRATE, RECTIFIED)
     if type(kind) is SpikingLeakyReLU:
@@ -116,6 +127,8 @@ def _rate(kind: NeuronType) -> Description | None:
         return Description(RATE, RECTIFIED)
     if type(kind) is LeakyReLU:
         return Description(RATE, LEAKY_RELU, slope=kind.negative_slope)
+    if type(kind) is ParametricReLU:
+        return Description(RATE, PARAMETRIC, slopes=kind.slope)
     if type(kind) is ClippedReLU:
         return Description(RATE, CLIPPED, most=kind.max_value)
     if type(kind) is Sigmoid:

@@ -49,3 +49,10 @@ def _budget(columns: NDArray, sums: NDArray, repeats: int) -> int:
     before = np.where(first > 0, sums[first - 1, over], 0) * repeats
     rest = (_MOST_SUM - before) // columns[first, over]
     return int((first * repeats + rest).min())
+
+
+def depthwise_budgets(rows: NDArray) -> list[int]:
+    """The largest count for which sums over a column fit 32 bits, in the shape of `budgets`."""
+    sums = np.abs(rows.astype(np.int64)).sum(axis=0)
+    largest = int(sums.max(initial=0))
+    return [_MOST_SUM // largest if largest else _NO_BUDGET] * (1 + _MOST_REPEATS)

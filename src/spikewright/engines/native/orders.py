@@ -29,6 +29,15 @@ def channels_last_order(shape: Shape, last: bool) -> Order:
     return normal(np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), 0, -1).ravel())
 
 
+def grouped_order(shape: Shape, last: bool, pieces: int) -> Order:
+    """The order in which parts of the channels lie one after the other, channels last in each."""
+    size = int(np.prod(shape))
+    order = channels_last_order(shape, last)
+    flat = np.arange(size) if order is None else order
+    channels = shape[-1] if last or len(shape) < 2 else shape[0]
+    return normal(flat.reshape(-1, pieces, channels // pieces).swapaxes(0, 1).ravel())
+
+
 def normal(order: NDArray) -> Order:
     """None for the order of the signal itself."""
     return None if np.array_equal(order, np.arange(len(order))) else order

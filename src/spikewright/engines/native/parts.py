@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import Windows, split_shape
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.native.cells import described
+from spikewright.engines.native.cells import Description, described
 from spikewright.engines.native.orders import Order, as_index, channels_last_order, plane
 from spikewright.engines.program import Apply, Filter, Linear, Neurons
 from spikewright.errors import BuildError
@@ -99,6 +99,7 @@ def add_cells(b: Builder, op: Neurons) -> None:
         kind.negative,
         kind.truncate,
         kind.numbers(b.program.dt),
+        _slopes(kind, shape, order),
         np.ascontiguousarray(threshold if order is None else threshold[order], np.float64),
         [
             memories.get("voltage", -1),
@@ -110,6 +111,14 @@ def add_cells(b: Builder, op: Neurons) -> None:
     )
     b.kept[op] = _kept(state, order, shape)
     b.totals[op] = _kept({"total": total}, order, shape)
+
+
+def _slopes(kind: Description, shape: Shape, order: Order) -> NDArray:
+    """One slope a neuron, as stored; none where the type has none."""
+    if kind.slopes is None:
+        return np.empty(0)
+    slopes = np.broadcast_to(kind.slopes, shape).ravel().astype(np.float64)
+    return np.ascontiguousarray(slopes if order is None else slopes[order])
 
 
 def add_sparse(b: Builder, op: Linear, transform: Sparse) -> None:
@@ -151,10 +160,14 @@ def add_scale(b: Builder, op: Linear, transform: Scale) -> None:
 
 def add_analog(b: Builder, fan_in: int) -> None:
     """The layer just added reads values: limbs as `engines.grid.input_limbs` makes them."""
+    b.kernels.analog(*limbs_of(fan_in))
+
+
+def limbs_of(fan_in: int) -> tuple[int, int]:
+    """Bits of a limb of values, and how many limbs there are at most."""
     grid = GRIDS["float32"]
     bits = 55 - grid.weight_bits - max(1, int(fan_in - 1).bit_length())
-    count = 1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits))
-    b.kernels.analog(bits, count)
+    return bits, 1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits))
 
 
 def geometry_of(windows: Windows, spatial: Shape, channels: int, out: Shape) -> list[int]:

@@ -6,22 +6,24 @@ from dataclasses import dataclass, field, replace
 
 from spikewright.engines.native.support import Kind, Verdict, verdict, verdict_alone
 from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import Component, Neurons, Operator, Program
-from spikewright.network import Ensemble
+from spikewright.engines.program import Apply, Component, Filter, Neurons, Operator, Program
+from spikewright.network import Ensemble, NodeFunction
 
 
 @dataclass(frozen=True, eq=False)
 class Region(Operator):
     """Operators that run as one, sample by sample; `exported` are the signals others read.
 
-    `counts` names the signals that are counts of spikes; they are made in this region or an
-    earlier one. With `loops` its operators run step by step, filters first and last. A `linear`
-    region is one linear map of values that come from outside.
+    `counts` names the signals that are counts of spikes, made in this region or an earlier one;
+    `whole` those that are whole numbers of either sign. With `loops` its operators run step by
+    step, filters first and last. A `linear` region is one linear map of values that come from
+    outside.
     """
 
     operators: tuple[Operator, ...]
     exported: tuple[int, ...]
     counts: frozenset[int]
+    whole: frozenset[int]
     loops: bool = False
     linear: bool = False
 
@@ -50,6 +52,8 @@ class _Cut:
     others: dict[int, list[Component]] = field(default_factory=dict)
     loops: set[Component] = field(default_factory=set)
     apart: set[int] = field(default_factory=set)  # signals of native loops: regions of their own
+    changing: set[int] = field(default_factory=set)  # signals that differ from step to step
+    outside: dict[int, Kind] = field(default_factory=dict)  # those of them that are not native
 
     def add(self, component: Component) -> None:
         """Give a component its level, and its signals their kinds."""
@@ -63,8 +67,16 @@ class _Cut:
         for s in inputs - made:
             foreign = s not in self.kinds or s in self.apart
             level = max(level, self.levels.get(s, 0) + (foreign and not alone))
+        changes = component.loops or any(map(_starts_change, component.operators))
+        if changes or not inputs.isdisjoint(self.changing):
+            self.changing |= made
         if fits:
-            self.kinds = kinds
+            self.kinds.update((s, kinds[s]) for s in made)
+        elif not made.isdisjoint(self.changing):
+            for op in component.operators:
+                spiking = isinstance(op, Neurons) and op.neuron_type.spiking
+                self.outside.update(dict.fromkeys(op.outputs, "values"))
+                self.outside[op.output] = "whole" if spiking else "values"
         if alone:
             self.others.setdefault(level, []).append(component)
             if fits:
@@ -76,7 +88,7 @@ class _Cut:
 
     def _verdicts(self, component: Component) -> tuple[dict[Operator, Verdict], dict[int, Kind]]:
         """What each operator is; in a loop filters come first, so that every input is known."""
-        kinds = dict(self.kinds)
+        kinds = {**self.outside, **self.kinds}
         found = {}
         for op in component.operators:
             found[op] = verdict(op, kinds, self.program)
@@ -85,6 +97,16 @@ class _Cut:
                 kinds[op.output] = kind
                 kinds.update(dict.fromkeys(op.outputs[1:], "values"))  # voltages
         return found, kinds
+
+
+def _starts_change(op: Operator) -> bool:
+    """Whether its output differs from step to step even where its input does not."""
+    if isinstance(op, Neurons):
+        return op.neuron_type.spiking or bool(op.neuron_type.initial_state())
+    if isinstance(op, Apply):
+        function = op.node.output
+        return not isinstance(function, NodeFunction) or function.accumulate
+    return isinstance(op, Filter)
 
 
 def cut(program: Program) -> _Cut:
@@ -103,20 +125,24 @@ def with_regions(program: Program) -> Program:
     if program.precision != "float32":
         return program
     parts = cut(program)
-    counts = frozenset(s for s, kind in parts.kinds.items() if kind == "counts")
+    kinds = {**parts.outside, **parts.kinds}
+    counts, whole = (
+        frozenset(s for s, kind in kinds.items() if kind == name) for name in ("counts", "whole")
+    )
+    known = (program, counts, whole)
     components: list[Component] = []
     for level in sorted({*parts.native, *parts.others}):
         if level in parts.native:
-            region = _region(tuple(parts.native[level]), program, counts, False)
+            region = _region(tuple(parts.native[level]), *known, False)
             components.append(Component((region,), False))
         for component in parts.others.get(level, []):
             if component in parts.loops:
-                region = _region(component.operators, program, counts, True)
+                region = _region(component.operators, *known, True)
                 component = Component((region,), False)
             elif verdict_alone(component.operators[0], program).kind is not None:
                 (op,) = component.operators
                 region = Region(
-                    op.label, op.inputs, op.output, (op,), op.outputs, counts, linear=True
+                    op.label, op.inputs, op.output, (op,), op.outputs, counts, whole, linear=True
                 )
                 component = Component((region,), False)
             components.append(component)
@@ -124,7 +150,11 @@ def with_regions(program: Program) -> Program:
 
 
 def _region(
-    operators: tuple[Operator, ...], program: Program, counts: frozenset[int], loops: bool
+    operators: tuple[Operator, ...],
+    program: Program,
+    counts: frozenset[int],
+    whole: frozenset[int],
+    loops: bool,
 ) -> Region:
     inside = set(operators)
     made = {s for op in operators for s in op.outputs}
@@ -133,7 +163,9 @@ def _region(
     inputs = dict.fromkeys(s for op in operators for s in op.inputs if s not in made)
     label = f"{operators[0].label} to {operators[-1].label}"
     exported = tuple(sorted(made & wanted))
-    return Region(label, tuple(inputs), operators[-1].output, operators, exported, counts, loops)
+    return Region(
+        label, tuple(inputs), operators[-1].output, operators, exported, counts, whole, loops
+    )
 
 
 def plan_rows(program: Program) -> list[PlanRow]:

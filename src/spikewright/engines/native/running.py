@@ -73,10 +73,11 @@ class RegionKernel(Kernel):
     def _slowly(self, samples: NDArray) -> Slow:
         """These samples on the reference, from the state that they are in."""
         slow = SlowRegion(self._op, self._program, len(samples), self._tally, self._reference)
-        for neurons, order, number in self._built.populations:
-            voltage = self._state.voltage(number)
-            if voltage is not None:
-                voltage = self._unpacked(voltage, neurons, order)
+        for neurons, order, numbers in self._built.populations:
+            pieces = [self._state.voltage(number) for number in numbers]
+            voltages = [piece for piece in pieces if piece is not None]
+            if voltages:
+                voltage = self._unpacked(voltages, neurons, order)
                 slow.start_from(neurons, {"voltage": voltage[samples]})
         for op, kept in self._built.kept.items():
             state = self._kept(kept)
@@ -123,12 +124,12 @@ class RegionKernel(Kernel):
         ]
         return shaped, self._state.finished().astype(bool) if outcome else None
 
-    def _unpacked(self, state: NDArray, op: Neurons, order: Order) -> NDArray:
+    def _unpacked(self, pieces: list[NDArray], op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
-        size = int(np.prod(op.ensemble.shape))
-        channels = size // max(1, state.shape[1])
-        stored = state[:, :, :channels].reshape(self._batch, size)
-        return unpacked(stored, order, op.ensemble.shape)
+        size = int(np.prod(op.ensemble.shape)) // len(pieces)
+        channels = size // max(1, pieces[0].shape[1])
+        stored = [state[:, :, :channels].reshape(self._batch, size) for state in pieces]
+        return unpacked(np.concatenate(stored, axis=1), order, op.ensemble.shape)
 
     def totals(self) -> Sequence[Array]:
         if not self._tally:
@@ -148,8 +149,15 @@ class RegionKernel(Kernel):
         if op in self._built.totals:
             kept = self._kept(self._built.totals[op])
             return np.zeros((self._batch, *op.ensemble.shape)) if kept is None else kept["total"]
-        order, number = next((o, n) for p, o, n in self._built.populations if p is op)
+        order, numbers = next((o, n) for p, o, n in self._built.populations if p is op)
         shape = (self._batch, *op.ensemble.shape)
+        if len(numbers) > 1:
+            size = int(np.prod(op.ensemble.shape)) // len(numbers)
+            totals = [np.empty((self._batch, size)) for _ in numbers]
+            for number, part in zip(numbers, totals, strict=True):
+                self._state.total(number, as_index(None), part)
+            return unpacked(np.concatenate(totals, axis=1), order, op.ensemble.shape)
+        (number,) = numbers
         total = np.empty(shape)
         where = None if order is None else positions(order, total[0].size)
         self._state.total(number, as_index(where), total)

@@ -21,24 +21,33 @@ from spikewright.engines.program import (
     Sum,
 )
 from spikewright.network import MaxPool, NodeFunction
-from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
+from spikewright.network.neurons import IntegrateAndFire, NeuronType, SpikingRectifiedLinear
 from spikewright.network.transforms import (
+    AxisMap,
     Convolution,
     Dense,
     Permute,
+    Place,
     Reshape,
     Scale,
     Shape,
     Slice,
     Sparse,
     SumPool,
+    Take,
     Transform,
 )
 
-Kind = Literal["counts", "values"]
+Kind = Literal["counts", "whole", "values"]
+"""Counts of spikes in bytes, whole numbers of either sign (mostly small), or any; in doubles."""
+
+_NAMES = {"counts": "events", "whole": "signed events", "values": "values"}
 
 MAX_FAN_IN = 2**22
 """The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
+
+MOST_POOLED = 25
+"""The largest window whose sums of counts are taken to fit a byte; larger ones give values."""
 
 MAX_ORDER = 8
 """Of a filter; see kMostOrder in cpp/parts.hpp."""
@@ -65,8 +74,10 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         if not any(s in kinds for s in op.inputs):
             return Verdict(None, _NOTHING_NATIVE)
         plain = op.gain is None and op.bias is None
-        counts = plain and all(kinds.get(s) == "counts" for s in op.inputs)
-        return Verdict("counts", "sum of counts") if counts else Verdict("values", "sum")
+        terms = {kinds.get(s) for s in op.inputs} if plain else {None}
+        if terms == {"counts"}:
+            return Verdict("counts", "sum of counts")
+        return Verdict("whole" if terms <= {"counts", "whole"} else "values", "sum")
     if isinstance(op, Linear):
         return _linear(op, kinds, program)
     if isinstance(op, Apply):
@@ -100,7 +111,14 @@ def _neurons(op: Neurons, kinds: dict[int, Kind]) -> Verdict:
         return Verdict(None, f"{type(kind).__name__} has no native kernel")
     if not kind.spiking and op.inputs[0] not in kinds:
         return Verdict(None, _NOTHING_NATIVE)
-    return Verdict("counts" if fires_in_bytes(kind) else "values", "population")
+    return Verdict(spikes(kind), "population")
+
+
+def spikes(kind: NeuronType) -> Kind:
+    """What a population's output is."""
+    if fires_in_bytes(kind):
+        return "counts"
+    return "whole" if kind.spiking else "values"
 
 
 def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
@@ -113,19 +131,25 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, f"{name} has no native kernel")
     found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind)
     if found is None:
-        return Verdict(None, f"this {name} of {kind} has no native kernel")
-    how = {"counts": "events", "values": "values"}[kind]
-    return Verdict(found, f"{name} of {how}")
+        return Verdict(None, f"this {name} of {_NAMES[kind]} has no native kernel")
+    return Verdict(found, f"{name} of {_NAMES[kind]}")
 
 
 def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     return "values" if 0 < transform.matrix.shape[1] <= _most(kind) else None
 
 
+def _axis_map(transform: AxisMap, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+    return "values" if transform.matrix.shape[1] <= _most(kind) else None
+
+
 def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     spatial, _ = split_shape(shape, transform.channels_last)
-    fits = len(spatial) <= 2 and transform.groups == 1
-    return "values" if fits and np.prod(transform.kernel.shape[1:]) <= _most(kind) else None
+    return (
+        "values"
+        if len(spatial) <= 2 and np.prod(transform.kernel.shape[1:]) <= _most(kind)
+        else None
+    )
 
 
 def _most(kind: Kind) -> int:
@@ -135,7 +159,10 @@ def _most(kind: Kind) -> int:
 def _sum_pool(transform: SumPool, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     spatial, _ = split_shape(shape, transform.channels_last)
     plain = transform.factor.ndim == 0 and transform.factor == 1.0 and factor == 1.0
-    return kind if plain and len(spatial) <= 2 else None
+    if not plain or len(spatial) > 2:
+        return None
+    wide = kind == "counts" and np.prod(transform.windows.size) > MOST_POOLED
+    return "whole" if wide else kind
 
 
 def _move(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind | None:
@@ -158,6 +185,9 @@ _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]]
     Reshape: _move,
     Permute: _move,
     Slice: _move,
+    Take: _move,
+    Place: _move,
+    AxisMap: _axis_map,
     Scale: _scale,
 }
 
@@ -173,4 +203,5 @@ def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     spatial, _ = split_shape(program.shapes[op.inputs[0]], pool.channels_last)
     if len(spatial) > 2:
         return Verdict(None, f"maxima over {len(spatial)} axes have no native kernel")
-    return Verdict("values", "maxima of running sums" if pool.accumulate else "maxima")
+    kind: Kind = "values" if kinds[op.inputs[0]] == "values" else "whole"
+    return Verdict(kind, "maxima of running sums" if pool.accumulate else "maxima")

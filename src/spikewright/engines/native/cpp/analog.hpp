@@ -37,14 +37,16 @@ inline double nearest(double x) {
     return (x + magic) - magic;
 }
 
+// Limbs are relative to the largest magnitude of the whole signal, of which `from` may be a part:
+// `elsewhere` is that of the rest, or of all.
 inline void split(const double* from, std::size_t pixels, std::size_t channels, int bits, int count,
-                  Split& to) {
+                  Split& to, double elsewhere) {
     const std::size_t size = pixels * channels;
     to.codes.reserve(size + kLine, 0);
     to.offsets.reserve(pixels + 1, 0);
     for (int l = 0; l < count; ++l) to.parts[l].reserve(size + kLine, 0);
     std::uint32_t n = 0;
-    double largest = 0.0;
+    double largest = elsewhere;
     double* rest = to.parts[0].data();
     for (std::size_t p = 0; p < pixels; ++p) {
         to.offsets[p] = n;
@@ -145,6 +147,18 @@ void analog_strip(const Context& c, const Instruction& op, const Lanes& block, s
     }
 }
 
+// The largest magnitude of the buffer of which this one is a part; 0 where it is none.
+inline double largest_elsewhere(const Context& c, std::int32_t buffer, std::size_t sample,
+                                std::size_t step) {
+    const std::int32_t whole = c.job->plan->buffers[std::size_t(buffer)].parent;
+    double largest = 0.0;
+    if (whole < 0) return largest;
+    const double* x = c.values(whole, sample, step);
+    for (std::size_t i = 0; i < c.size(whole); ++i)
+        largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
+    return largest;
+}
+
 inline void list_analog(const Context& c, const Instruction& op, std::vector<Split>& frames) {
     const Layer& l = *op.layer;
     for (std::size_t s = 0; s < c.samples; ++s)
@@ -152,7 +166,8 @@ inline void list_analog(const Context& c, const Instruction& op, std::vector<Spl
             const std::size_t at = s * c.job->block + t;
             if (at % c.members == c.rank)
                 split(c.values(op.input, s, t), std::size_t(l.height * l.width),
-                      std::size_t(l.channels), l.limb_bits, l.limbs, frames[at]);
+                      std::size_t(l.channels), l.limb_bits, l.limbs, frames[at],
+                      largest_elsewhere(c, op.input, s, t));
         }
 }
 
@@ -199,9 +214,9 @@ inline void run_sparse(const Context& c, const Instruction& op) {
         sparse_steps<double>(c, op);
 }
 
-// Sliding sums or maxima of values, taps in order.
-template <bool maximum>
-inline void pool_values(const Pool& p, const double* from, double* to) {
+// Sliding sums, of counts too where they may outgrow a byte, or maxima of values, taps in order.
+template <bool maximum, class T>
+inline void pool_values(const Pool& p, const T* from, double* to) {
     const std::size_t channels = std::size_t(p.channels);
     for (std::int64_t oy = 0; oy < p.out_height; ++oy)
         for (std::int64_t ox = 0; ox < p.out_width; ++ox, to += channels) {
@@ -212,19 +227,24 @@ inline void pool_values(const Pool& p, const double* from, double* to) {
                     const std::int64_t y = oy * p.stride_y - p.pad_y + ky * p.dilation_y;
                     const std::int64_t x = ox * p.stride_x - p.pad_x + kx * p.dilation_x;
                     if (y < 0 || y >= p.height || x < 0 || x >= p.width) continue;
-                    const double* pixel = from + std::size_t(y * p.width + x) * channels;
+                    const T* pixel = from + std::size_t(y * p.width + x) * channels;
                     for (std::size_t i = 0; i < channels; ++i)
                         if constexpr (maximum)
                             to[i] = pixel[i] > to[i] ? pixel[i] : to[i];
                         else
-                            to[i] += pixel[i];
+                            to[i] += double(pixel[i]);
                 }
         }
 }
 
 inline void run_pool_values(const Context& c, const Instruction& op) {
+    const bool counts = c.kind(op.input) == Kind::counts;
     each_step(c, [&](std::size_t s, std::size_t t) {
-        pool_values<false>(*op.pool, c.values(op.input, s, t), c.values(op.output, s, t));
+        double* to = c.values(op.output, s, t);
+        if (counts)
+            pool_values<false>(*op.pool, c.counts(op.input, s, t), to);
+        else
+            pool_values<false>(*op.pool, c.values(op.input, s, t), to);
     });
 }
 

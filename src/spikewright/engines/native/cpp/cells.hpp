@@ -12,8 +12,9 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr double kTiny = 1e-200;  // keeps a division finite
 
-// to = f(from), in the reference's order of operations.
-inline void apply_rate(const Cells& p, const double* from, double* to, std::size_t n) {
+// to = f(from) of n neurons from `at` on, in the reference's order of operations.
+inline void apply_rate(const Cells& p, const double* from, double* to, std::size_t at,
+                       std::size_t n) {
     switch (p.rate) {
         case Rate::identity: std::memcpy(to, from, n * sizeof(double)); break;
         case Rate::rectified:
@@ -42,13 +43,19 @@ inline void apply_rate(const Cells& p, const double* from, double* to, std::size
             leaky_period_of(from, to, n);
             for (std::size_t k = 0; k < n; ++k) to[k] = 1.0 / (p.tau_ref + p.tau_rc * to[k]);
             break;
+        case Rate::parametric: {
+            const double* slope = p.slopes.data() + at;
+            for (std::size_t k = 0; k < n; ++k) to[k] = from[k] >= 0.0 ? from[k] : slope[k] * from[k];
+            break;
+        }
     }
     if (p.amplitude != 1.0)
         for (std::size_t k = 0; k < n; ++k) to[k] *= p.amplitude;
 }
 
 struct CellChunk {
-    double v[kChunk], second[kChunk], third[kChunk], total[kChunk], charge[kChunk], out[kChunk];
+    double v[kChunk], second[kChunk], third[kChunk], total[kChunk], charge[kChunk], spikes[kChunk];
+    double* out = spikes;  // of the present step: here, or where the output lies
 
     static void get(const Context& c, std::int32_t memory, std::size_t s, std::size_t at,
                     std::size_t n, double* to) {
@@ -72,17 +79,17 @@ struct CellChunk {
         put(c, p.total, s, at, n, total);
     }
 
-    // v += charge; k = floor(v / threshold + tolerance); v -= k threshold.
-    void integrate(const Cells& p, std::size_t at, std::size_t n) {
+    // v += added; k = floor(v / threshold + tolerance); v -= k threshold.
+    void integrate(const Cells& p, const double* added, std::size_t at, std::size_t n) {
         const double* threshold = p.threshold.data() + at;
         for (std::size_t k = 0; k < n; ++k) {
-            v[k] += charge[k];
-            const double spikes = v[k] / threshold[k];
+            v[k] += added[k];
+            const double share = v[k] / threshold[k];
             if (!p.truncate) {
-                out[k] = std::floor(spikes + kTolerance);
+                out[k] = std::floor(share + kTolerance);
             } else {
-                const double whole = std::floor(std::fabs(spikes) + kTolerance);
-                out[k] = spikes > 0.0 ? whole : spikes < 0.0 ? -whole : 0.0 * whole;
+                const double whole = std::floor(std::fabs(share) + kTolerance);
+                out[k] = share > 0.0 ? whole : share < 0.0 ? -whole : 0.0 * whole;
             }
         }
         if (!p.negative)
@@ -104,13 +111,13 @@ struct CellChunk {
             second[k] += current[k];
             charge[k] = second[k] / step;
         }
-        apply_rate(p, charge, charge, n);
+        apply_rate(p, charge, charge, at, n);
         for (std::size_t k = 0; k < n; ++k) {
             const double target = step * charge[k];
             charge[k] = target - third[k];
             third[k] = target;
         }
-        integrate(p, at, n);
+        integrate(p, charge, at, n);
     }
 
     // Leaky integrate-and-fire; `second` is the refractory time.
@@ -150,10 +157,12 @@ struct CellChunk {
     void step(const Cells& p, const double* current, double number, std::size_t at,
               std::size_t n) {
         switch (p.cell) {
-            case Cell::rate: return apply_rate(p, current, out, n);
+            case Cell::rate: return apply_rate(p, current, out, at, n);
             case Cell::integrate:
-                apply_rate(p, current, charge, n);
-                return integrate(p, at, n);
+                if (p.rate == Rate::identity && p.amplitude == 1.0)
+                    return integrate(p, current, at, n);
+                apply_rate(p, current, charge, at, n);
+                return integrate(p, charge, at, n);
             case Cell::running_mean: return running_mean(p, current, number, at, n);
             case Cell::leaky: return leaky(p, current, n);
         }
@@ -168,6 +177,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
         chunk.read(c, p, s, at, n);
         for (std::size_t t = 0; t < c.steps; ++t) {
             const double number = double(c.job->first + c.first_step + t + 1);
+            if (!counts) chunk.out = c.values(op.output, s, t) + at;
             chunk.step(p, c.values(op.input, s, t) + at, number, at, n);
             if (counts) {
                 std::int8_t* to = c.counts(op.output, s, t) + at;
@@ -175,8 +185,6 @@ inline void run_cells(const Context& c, const Instruction& op) {
                 for (std::size_t k = 0; k < n; ++k) fits &= chunk.out[k] <= kMostCounts;
                 if (!fits) return c.too_many_spikes();
                 for (std::size_t k = 0; k < n; ++k) to[k] = std::int8_t(chunk.out[k]);
-            } else {
-                std::memcpy(c.values(op.output, s, t) + at, chunk.out, n * sizeof(double));
             }
             if (p.voltage_out >= 0)
                 std::memcpy(c.values(p.voltage_out, s, t) + at, chunk.v, n * sizeof(double));

@@ -35,10 +35,14 @@ struct Context {
     template <class T>
     T* at(std::int32_t buffer, std::size_t sample, std::size_t step) const {
         const Buffer& b = job->plan->buffers[std::size_t(buffer)];
+        if (b.parent >= 0) return at<T>(b.parent, sample, step) + b.offset;
         auto* base = reinterpret_cast<T*>((*buffers)[std::size_t(buffer)].data());
         return base + (sample * job->block + step) * b.stride();
     }
-    std::size_t stride(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].stride(); }
+    std::size_t stride(std::int32_t b) const {
+        const Buffer& buffer = job->plan->buffers[std::size_t(b)];
+        return buffer.parent >= 0 ? stride(buffer.parent) : buffer.stride();
+    }
     Kind kind(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].kind; }
     std::size_t size(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].size; }
     std::int8_t* counts(std::int32_t b, std::size_t s, std::size_t t) const {

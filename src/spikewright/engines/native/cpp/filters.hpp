@@ -8,7 +8,7 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-constexpr std::size_t kChunk = 128;  // values that are advanced together
+constexpr std::size_t kChunk = 256;  // values that are advanced together
 
 // Members of a team share the chunks of a signal; f(sample, first, count).
 template <class F>

@@ -70,10 +70,16 @@ inline void run_pool(const Context& c, const Instruction& op) {
 }
 
 template <class T>
+inline void copy_runs(const std::vector<Run>& runs, const T* from, T* to) {
+    for (const Run& r : runs) std::memcpy(to + r.to, from + r.from, r.count * sizeof(T));
+}
+
+template <class T>
 inline void take_signal(const Context& c, const Instruction& op) {
     each_step(c, [&](std::size_t s, std::size_t t) {
         const T* from = c.at<T>(op.input, s, t);
         T* to = c.at<T>(op.output, s, t);
+        if (!op.runs.empty()) return copy_runs(op.runs, from, to);
         for (std::size_t k = 0; k < op.index.size(); ++k) to[k] = from[op.index[k]];
     });
 }
@@ -83,6 +89,25 @@ inline void run_take(const Context& c, const Instruction& op) {
         take_signal<std::int8_t>(c, op);
     else
         take_signal<double>(c, op);
+}
+
+// The input's values at places of the output, which is zero elsewhere.
+template <class T>
+inline void put_signal(const Context& c, const Instruction& op) {
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        const T* from = c.at<T>(op.input, s, t);
+        T* to = c.at<T>(op.output, s, t);
+        if (!op.runs.empty() && !op.plus) return copy_runs(op.runs, from, to);
+        for (std::size_t k = 0; k < op.index.size(); ++k)
+            to[op.index[k]] = op.plus ? T(from[k] + T(0)) : from[k];  // -0 becomes 0
+    });
+}
+
+inline void run_put(const Context& c, const Instruction& op) {
+    if (c.kind(op.output) == Kind::counts)
+        put_signal<std::int8_t>(c, op);
+    else
+        put_signal<double>(c, op);
 }
 
 // Sums of counts that stay counts.

@@ -27,7 +27,9 @@ struct Filtering {
 };
 
 enum class Cell : std::int32_t { rate, integrate, running_mean, leaky };
-enum class Rate : std::int32_t { identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif };
+enum class Rate : std::int32_t {
+    identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
+};
 
 // A population of any type: a function of the current, and what is integrated.
 struct Cells {
@@ -38,7 +40,7 @@ struct Cells {
     bool negative = false, truncate = false, has_floor = false;                    // of integrators
     double floor = 0.0, cap = 0.0;
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
-    Array<double> threshold;
+    Array<double> threshold, slopes;  // slopes of parametric rectifiers, else empty
     // Memories, or -1. `second` is the refractory time or the sum of currents, `third` what was sent.
     std::int32_t voltage = -1, second = -1, third = -1, total = -1;
     std::int32_t voltage_out = -1;  // buffer
@@ -50,6 +52,16 @@ struct SparseRows {
     std::vector<std::int32_t> columns;
     std::vector<double> values;
     double factor = 1.0;
+};
+
+// A matrix along one axis of `(outer, axis, inner)` values, by row; its values are on the grid.
+struct AxisRows {
+    std::size_t outer = 1, axis = 1, inner = 1, out = 1;
+    std::vector<std::int64_t> starts;
+    std::vector<std::int32_t> columns;
+    std::vector<double> values;
+    double factor = 1.0;
+    int limb_bits = 0, limbs = 0;  // of values
 };
 
 }  // namespace spikewright

@@ -25,12 +25,17 @@ using Index = Array<std::int32_t>;
 
 enum class Kind : std::int32_t { counts, values };
 
+// With a `parent` it is `size` values of that buffer, from `offset` on.
 struct Buffer {
     Kind kind;
     std::size_t size;
+    std::int32_t parent = -1;
+    std::size_t offset = 0;
     // Distance between two steps, in values.
     std::size_t stride() const { return rounded_up(size + 16, kLine); }
-    std::size_t bytes() const { return stride() * (kind == Kind::counts ? 1 : sizeof(double)); }
+    std::size_t bytes() const {
+        return parent >= 0 ? 0 : stride() * (kind == Kind::counts ? 1 : sizeof(double));
+    }
 };
 
 // Parameters that repeat with every pixel, or differ from pixel to pixel; `(pixels, padded)`.
@@ -68,10 +73,11 @@ struct Layer {
     std::int64_t kernel_height = 1, kernel_width = 1;
     std::int64_t stride_y = 1, stride_x = 1, pad_y = 0, pad_x = 0, dilation_y = 1, dilation_x = 1;
     std::vector<Lanes> lanes;
-    Array<std::int32_t> weights;  // per `lanes`: (ky, kx, channel) rows of `width` integers
+    // Per `lanes`: (ky, kx, channel) rows of `width` integers; of depthwise layers (ky, kx) rows.
+    Array<std::int32_t> weights;
     Array<double> scale;          // per output channel: the weights' step times the factor
     // How many events have a sum that fits 32 bits: where no count is above the index, and at 0 for
-    // any counts.
+    // any counts. Of depthwise layers the first is the largest count that fits.
     std::int64_t budgets[kMostRepeats + 1] = {};
     bool has_gain = false;
     Parameter gain, bias;
@@ -86,6 +92,11 @@ struct Pool {
     std::int64_t size_y, size_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
 };
 
+// Values that move together.
+struct Run {
+    std::uint32_t from, to, count;
+};
+
 // One term of a sum: a buffer or an input of the region, read through `index` where that is given.
 struct Operand {
     bool external = false;
@@ -95,8 +106,9 @@ struct Operand {
 };
 
 enum class Action : std::int32_t {
-    layer, fire, pool, take, sum, add, load, store,
-    filter, emit, absorb, cells, analog, sparse, pool_values, max_pool, running_max_pool,
+    layer, fire, pool, take, put, sum, add, load, store,
+    filter, emit, absorb, cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values,
+    max_pool, running_max_pool,
 };
 
 struct Instruction {
@@ -110,11 +122,14 @@ struct Instruction {
     std::shared_ptr<Filtering> filter;
     std::shared_ptr<Cells> cells;
     std::shared_ptr<SparseRows> sparse;
+    std::shared_ptr<AxisRows> axis_rows;
     std::vector<std::int32_t> memories;
     std::vector<Operand> operands;
     Parameter gain, bias;      // `sum`: over the whole signal
     bool has_gain = false, has_bias = false;
+    bool plus = false;         // `put`: zero is added
     Index index;
+    std::vector<Run> runs;     // of `index`, where neighbours move together
 };
 
 struct Plan {

@@ -1,0 +1,53 @@
+// Matrices along one axis, mostly of few entries a row, as interpolation has: elementwise over what
+// lies behind the axis. Sums are exact, values in limbs as `engines/grid.py` says.
+#pragma once
+
+#include "frames.hpp"
+#include "moves.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// to = the sum of one row's entries times the lines of `from`.
+template <class T>
+inline void add_lines(const AxisRows& m, std::size_t row, const T* from, double* to) {
+    std::fill_n(to, m.inner, 0.0);
+    for (auto i = std::size_t(m.starts[row]); i < std::size_t(m.starts[row + 1]); ++i) {
+        const T* line = from + std::size_t(m.columns[i]) * m.inner;
+        const double weight = m.values[i];
+        for (std::size_t k = 0; k < m.inner; ++k) to[k] += weight * double(line[k]);
+    }
+}
+
+template <class T>
+inline void map_frame(const AxisRows& m, const T* from, double* to, bool adds, double* line) {
+    for (std::size_t o = 0; o < m.outer; ++o)
+        for (std::size_t row = 0; row < m.out; ++row) {
+            double* at = to + (o * m.out + row) * m.inner;
+            add_lines(m, row, from + o * m.axis * m.inner, adds ? line : at);
+            if (adds)
+                for (std::size_t k = 0; k < m.inner; ++k) at[k] += line[k];
+        }
+}
+
+inline void run_axis_map(const Context& c, const Instruction& op) {
+    const AxisRows& m = *op.axis_rows;
+    const std::size_t size = m.outer * m.axis * m.inner, out = m.outer * m.out * m.inner;
+    const bool counts = c.kind(op.input) == Kind::counts;
+    std::vector<double> line(counts ? 0 : m.inner);
+    Split frame;
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        double* to = c.values(op.output, s, t);
+        if (counts) {
+            map_frame(m, c.counts(op.input, s, t), to, false, line.data());
+        } else {
+            split_dense(c.values(op.input, s, t), size, m.limb_bits, m.limbs, frame);
+            if (frame.limbs == 0) std::fill_n(to, out, 0.0);
+            for (int l = 0; l < frame.limbs; ++l)
+                map_frame(m, frame.parts[l].data(), to, l > 0, line.data());
+        }
+        if (m.factor != 1.0)
+            for (std::size_t k = 0; k < out; ++k) to[k] *= m.factor;
+    });
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,165 @@
+// Depthwise convolutions: every channel has a kernel of its own, so that sums are elementwise over
+// channels and dense. Counts and small whole numbers of either sign add up in 32 bits where their sums
+// fit, else in doubles; values in limbs as `engines/grid.py` says. No order matters.
+#pragma once
+
+#include "frames.hpp"
+#include "moves.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+inline ints widened(const std::int8_t* from) {
+#if defined(__AVX512F__)
+    return ints(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif defined(__AVX2__)
+    return ints(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+    ints v;
+    for (std::size_t i = 0; i < kInts; ++i) v[i] = std::uint32_t(std::int32_t(from[i]));
+    return v;
+#endif
+}
+
+// Segments of one pixel each: `begin` is where a tap reads, `base` which tap.
+inline void find_taps(const Layer& l, std::size_t pixel, std::vector<Segment>& taps) {
+    taps.clear();
+    const std::int64_t oy = std::int64_t(pixel) / l.out_width, ox = std::int64_t(pixel) % l.out_width;
+    for (std::int64_t ky = 0; ky < l.kernel_height; ++ky)
+        for (std::int64_t kx = 0; kx < l.kernel_width; ++kx) {
+            const std::int64_t y = oy * l.stride_y - l.pad_y + ky * l.dilation_y;
+            const std::int64_t x = ox * l.stride_x - l.pad_x + kx * l.dilation_x;
+            if (y < 0 || y >= l.height || x < 0 || x >= l.width) continue;
+            const auto at = std::uint32_t(y * l.width + x);
+            taps.push_back({at, at + 1, ky * l.kernel_width + kx});
+        }
+}
+
+template <std::size_t lanes>
+[[gnu::always_inline]] inline void tap_counts(const std::int32_t* weights, const std::int8_t* frame,
+                                              std::size_t channels,
+                                              const std::vector<Segment>& taps,
+                                              std::int32_t* sums) {
+    constexpr std::size_t n = lanes / kInts;
+    ints sum[n];
+    each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = ints{}; });
+    for (const Segment& tap : taps) {
+        const std::int8_t* x = frame + tap.begin * channels;
+        const std::int32_t* w = weights + tap.base * std::int64_t(lanes);
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            sum[k] += load<ints>(w + k * kInts) * widened(x + k * kInts);
+        });
+    }
+    each<n>(SPIKEWRIGHT_EACH(k) { store(sums + k * kInts, sum[k]); });
+}
+
+template <std::size_t lanes>
+inline void tap_counts_wide(const std::int32_t* weights, const std::int8_t* frame,
+                            std::size_t channels, const std::vector<Segment>& taps, double* sums) {
+    for (std::size_t k = 0; k < lanes; ++k) sums[k] = 0.0;
+    for (const Segment& tap : taps) {
+        const std::int8_t* x = frame + tap.begin * channels;
+        const std::int32_t* w = weights + tap.base * std::int64_t(lanes);
+        for (std::size_t k = 0; k < lanes; ++k) sums[k] += double(w[k]) * double(x[k]);
+    }
+}
+
+// Values: limb by limb, then added in order.
+template <std::size_t lanes>
+inline void tap_values(const std::int32_t* weights, const Split& frame, std::size_t channel,
+                       std::size_t channels, const std::vector<Segment>& taps, double* sums) {
+    constexpr std::size_t n = lanes / kDoubles;
+    for (std::size_t k = 0; k < lanes; ++k) sums[k] = 0.0;
+    for (int l = 0; l < frame.limbs; ++l) {
+        doubles sum[n];
+        each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = doubles{}; });
+        const double* part = frame.parts[l].data() + channel;
+        for (const Segment& tap : taps) {
+            const double* x = part + tap.begin * channels;
+            const std::int32_t* w = weights + tap.base * std::int64_t(lanes);
+            each<n>(SPIKEWRIGHT_EACH(k) {
+                const doubles weight = to_doubles(load<half_ints>(w + k * kDoubles));
+                sum[k] = add_exact_product(sum[k], load<doubles>(x + k * kDoubles), weight);
+            });
+        }
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            store(sums + k * kDoubles, load<doubles>(sums + k * kDoubles) + sum[k]);
+        });
+    }
+}
+
+// What a block of lanes of a pixel receives in all steps.
+template <std::size_t lanes>
+void sum_depthwise(const Strip& strip, const Frames* slabs, const Split* splits,
+                   std::size_t pixel) {
+    const Context& c = strip.context;
+    const Layer& l = *strip.op.layer;
+    const std::size_t channel = strip.block.channel, channels = std::size_t(l.channels);
+    const std::int32_t* weights = l.weights.data() + strip.block.offset;
+    const bool counts = c.kind(strip.op.input) == Kind::counts;
+    SumBuffer& sums = strip.scratch.sums;
+    const auto& taps = strip.scratch.segments;
+    find_taps(l, pixel, strip.scratch.segments);
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        const Frames& slab = slabs[t / kSlab];
+        double* wide = sums.wide.data() + t * 64;
+        sums.is_wide[t] = 1;
+        if (!slab.whole) {
+            tap_values<lanes>(weights, splits[t], channel, channels, taps, wide);
+            continue;
+        }
+        const std::int8_t* frame = counts ? c.counts(strip.op.input, strip.sample, t)
+                                          : slab.bytes.data() + t % kSlab * slab.stride;
+        if (strip.slabs[t / kSlab].most > std::size_t(l.budgets[0])) {
+            tap_counts_wide<lanes>(weights, frame + channel, channels, taps, wide);
+            continue;
+        }
+        tap_counts<lanes>(weights, frame + channel, channels, taps, sums.narrow.data() + t * 64);
+        sums.is_wide[t] = 0;
+    }
+}
+
+// Counts are only measured; values become bytes where they are small whole numbers, else limbs.
+inline void list_depthwise(const Context& c, const Instruction& op, std::vector<Slab>& slabs,
+                           std::vector<Frames>& frames, std::vector<Split>& splits) {
+    const Layer& l = *op.layer;
+    const std::size_t size = std::size_t(l.height * l.width * l.channels);
+    const bool counts = c.kind(op.input) == Kind::counts;
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t t = 0; t < c.steps; t += kSlab) {
+            const std::size_t at = s * slabs_in(c.job->block) + t / kSlab;
+            if (at % c.members != c.rank) continue;
+            const std::size_t end = t + kSlab < c.steps ? t + kSlab : c.steps;
+            Frames& to = frames[at];
+            std::int32_t most = 0;
+            to.whole = true;
+            if (!counts) {
+                to.stride = rounded_up(size, kLine);
+                to.bytes.reserve(kSlab * to.stride, 0);
+            }
+            for (std::size_t u = t; to.whole && u < end; ++u)
+                if (counts)
+                    most = std::max<std::int32_t>(most, largest(c.counts(op.input, s, u), size));
+                else
+                    to.whole = to_bytes(c.values(op.input, s, u), size,
+                                        to.bytes.data() + (u - t) * to.stride, most);
+            slabs[at].most = std::size_t(most);
+            for (std::size_t u = t; !to.whole && u < end; ++u)
+                split_dense(c.values(op.input, s, u), size, l.limb_bits, l.limbs,
+                            splits[s * c.job->block + u]);
+        }
+}
+
+inline void run_depthwise(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
+                          const std::vector<Frames>& frames, const std::vector<Split>& splits,
+                          Scratch& scratch) {
+    each_strip(c, op, slabs, scratch, [&](const Strip& strip, auto lanes) {
+        const Frames* of = frames.data() + strip.sample * slabs_in(c.job->block);
+        const Split* limbs = splits.data() + strip.sample * c.job->block;
+        for (std::size_t pixel = strip.pixels.begin; pixel < strip.pixels.end; ++pixel) {
+            sum_depthwise<lanes()>(strip, of, limbs, pixel);
+            finish_pixel<lanes()>(strip, pixel);
+        }
+    });
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

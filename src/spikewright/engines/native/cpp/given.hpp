@@ -1,0 +1,114 @@
+// What Python hands over, checked and copied: indices, parameters of neurons, layers of weights.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <limits>
+#include <stdexcept>
+
+#include "plan.hpp"
+
+namespace spikewright {
+
+namespace nb = nanobind;
+
+template <class T>
+using Given = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+using Doubles = Given<double>;
+using Integers = Given<std::int32_t>;
+using Taken = nb::ndarray<nb::c_contig, nb::device::cpu>;
+
+inline void require(bool condition, const char* message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+template <class T>
+Array<T> copied(const Given<T>& values) {
+    return Array<T>(values.data(), values.size());
+}
+
+inline Index index_of(const Integers& values, std::size_t size, std::size_t limit) {
+    require(values.size() == 0 || values.size() == size, "an index has one entry per value");
+    for (std::size_t i = 0; i < values.size(); ++i)
+        require(values.data()[i] >= 0 && std::size_t(values.data()[i]) < limit, "an index is outside");
+    return copied(values);
+}
+
+// `(pixels or 1, channels)` values with padded channels, `behind` in the padding.
+inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_t channels,
+                    std::size_t padded, double behind) {
+    Parameter p;
+    require(values.ndim() == 2 && values.shape(1) == channels, "a parameter is (pixels, channels)");
+    const std::size_t rows = values.shape(0);
+    require(rows == pixels || rows == 1, "a parameter has one row, or one per pixel");
+    p.values.resize(rows * padded);
+    p.pixel_stride = rows == 1 ? 0 : padded;
+    p.uniform = rows == 1;
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < padded; ++c) {
+            const double value = c < channels ? values.data()[r * channels + c] : behind;
+            p.values[r * padded + c] = value;
+            p.uniform = p.uniform && (c >= channels || value == values.data()[0]);
+        }
+    // Spare room belongs to blocks that reach beyond the last channel: nothing fires there.
+    for (std::size_t k = 0; k < kSpare / sizeof(double); ++k)
+        p.values.data()[rows * padded + k] = behind;
+    return p;
+}
+
+inline Array<double> parameter_row(const Doubles& values, std::size_t padded) {
+    Array<double> row(padded);
+    for (std::size_t i = 0; i < values.size(); ++i) row[i] = values.data()[i];
+    return row;
+}
+
+// `geometry`: height, width, channels, out height, width, channels, then kernel, stride, padding and
+// dilation as (y, x).
+inline std::shared_ptr<Layer> layer_of(const std::vector<std::int64_t>& geometry) {
+    require(geometry.size() == 14, "a layer's geometry has 14 numbers");
+    auto l = std::make_shared<Layer>();
+    const std::int64_t* g = geometry.data();
+    l->height = g[0], l->width = g[1], l->channels = g[2];
+    l->out_height = g[3], l->out_width = g[4], l->out_channels = g[5];
+    l->kernel_height = g[6], l->kernel_width = g[7], l->stride_y = g[8], l->stride_x = g[9];
+    l->pad_y = g[10], l->pad_x = g[11], l->dilation_y = g[12], l->dilation_x = g[13];
+    return l;
+}
+
+// `weights` is `(rows, out)` integers, `widths` the lanes of each block.
+inline void set_weights(Layer& l, std::size_t rows, const Integers& weights,
+                        const std::vector<std::size_t>& widths) {
+    const std::size_t out = std::size_t(l.out_channels);
+    require(weights.ndim() == 2 && weights.shape(0) == rows && weights.shape(1) == out,
+            "weights are (rows, out)");
+    std::size_t channel = 0, offset = 0;
+    for (std::size_t width : widths) {
+        require(width == 16 || width == 32 || width == 64, "lanes are 16, 32 or 64 wide");
+        l.lanes.push_back({channel, width, offset});
+        channel += width;
+        offset += rows * width;
+    }
+    require(channel >= out && channel < out + 64, "lanes cover the output channels");
+    l.weights.resize(offset);
+    for (const Lanes& block : l.lanes)
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t c = 0; c < block.width && block.channel + c < out; ++c)
+                l.weights[block.offset + r * block.width + c] =
+                    weights.data()[r * out + block.channel + c];
+}
+
+// From sums to currents: the weights' step times the factor, then gain and bias.
+inline void set_currents(Layer& l, const Doubles& scale, bool has_gain, const Doubles& gain,
+                         const Doubles& bias) {
+    const std::size_t out = std::size_t(l.out_channels), padded = rounded_up(out, 64);
+    require(scale.size() == out, "a scale has one number per output channel");
+    l.scale = parameter_row(scale, padded);
+    l.has_gain = has_gain;
+    l.gain = parameter(gain, l.pixels(), out, padded, 0.0);
+    l.bias = parameter(bias, l.pixels(), out, padded, 0.0);
+}
+
+}  // namespace spikewright

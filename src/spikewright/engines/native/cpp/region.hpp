@@ -1,0 +1,305 @@
+// A region's plan, built from Python piece by piece.
+#pragma once
+
+#include <algorithm>
+#include <ranges>
+
+#include "functions.hpp"
+#include "given.hpp"
+
+namespace spikewright {
+
+class Region {
+  public:
+    int buffer(bool counts, std::size_t size) {
+        plan.buffers.push_back({counts ? Kind::counts : Kind::values, size});
+        return int(plan.buffers.size()) - 1;
+    }
+
+    // A part of another buffer under a number of its own.
+    int view(int parent, std::size_t offset, std::size_t size) {
+        require(offset + size <= size_of(parent), "a view lies in its buffer");
+        const Buffer& whole = plan.buffers[std::size_t(parent)];
+        require(whole.parent < 0, "a view is of a buffer itself");
+        plan.buffers.push_back({whole.kind, size, parent, offset});
+        return int(plan.buffers.size()) - 1;
+    }
+
+    int population(std::size_t pixels, std::size_t channels, const Doubles& threshold,
+                   const std::vector<Doubles>& least, const Doubles& lowest,
+                   bool has_floor, bool rectify, double cap, const Doubles& start) {
+        constexpr double inf = std::numeric_limits<double>::infinity();
+        Population p;
+        p.pixels = pixels;
+        p.channels = channels;
+        p.padded = rounded_up(channels, 64);
+        p.threshold = parameter(threshold, pixels, channels, p.padded, 1.0);
+        p.inverse = p.threshold;
+        for (std::size_t i = 0; i < p.inverse.values.size(); ++i)
+            p.inverse.values[i] = 1.0 / p.threshold.values[i];
+        require(least.size() == 3, "least voltages are for one, two and three spikes");
+        for (std::size_t i = 0; i < 3; ++i)
+            p.least[i] = parameter(least[i], pixels, channels, p.padded, inf);
+        p.lowest = parameter(lowest, pixels, channels, p.padded, -inf);
+        p.has_floor = has_floor;
+        p.rectify = rectify;
+        p.cap = cap;
+        p.start = parameter(start, pixels, channels, p.padded, 0.0).values;
+        require(p.start.size() == p.state_size(), "voltages are (pixels, channels)");
+        plan.populations.push_back(std::move(p));
+        return int(plan.populations.size()) - 1;
+    }
+
+    // `how` is "events" (of counts), "signed" (of whole numbers, mostly: channels are in `geometry` and
+    // `weights` twice, for what is above zero and below) or "depthwise" (`weights` are `(taps, out)`).
+    void layer(int input, int output, int population, const std::string& how,
+               const std::vector<std::int64_t>& geometry, const Integers& weights,
+               const std::vector<std::size_t>& widths, const Doubles& scale,
+               const std::vector<std::int64_t>& budgets, bool has_gain, const Doubles& gain,
+               const Doubles& bias) {
+        auto l = layer_of(geometry);
+        const bool depthwise = how == "depthwise", whole = how == "signed";
+        const std::size_t taps = std::size_t(l->kernel_height * l->kernel_width);
+        set_weights(*l, depthwise ? taps : l->rows(), weights, widths);
+        set_currents(*l, scale, has_gain, gain, bias);
+        const std::int64_t channels = whole ? l->channels / 2 : l->channels;
+        require(size_of(input) >= std::size_t(l->height * l->width * channels) &&
+                    size_of(output) == l->pixels() * std::size_t(l->out_channels),
+                "a layer's buffers have its sizes");
+        require(!depthwise || l->channels == l->out_channels, "depthwise layers keep channels");
+        require(budgets.size() == kMostRepeats + 1, "budgets");
+        for (std::size_t i = 0; i <= kMostRepeats; ++i) {
+            require(budgets[i] >= 127 || depthwise, "a budget holds the largest count");
+            l->budgets[i] = budgets[i];
+        }
+        Instruction op{depthwise ? Action::depthwise : whole ? Action::signed_layer : Action::layer};
+        op.input = input, op.output = output, op.population = population;
+        op.layer = std::move(l);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    void fire(int input, bool external, int output, int population, const Integers& index) {
+        Instruction op{Action::fire};
+        op.input = input, op.external = external, op.output = output, op.population = population;
+        const std::size_t size = size_of(output);
+        require(plan.populations.at(std::size_t(population)).channels == size, "a population's size");
+        op.index = index_of(index, size, external ? size : size_of(input));
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // `geometry`: height, width, channels, out height and width, then size, stride, padding and
+    // dilation as (y, x).
+    void pool(int input, int output, const std::vector<std::int64_t>& g) {
+        require(g.size() == 13, "a pool's geometry has 13 numbers");
+        Instruction op{Action::pool};
+        op.input = input, op.output = output;
+        op.pool = std::make_shared<Pool>(Pool{g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8],
+                                              g[9], g[10], g[11], g[12]});
+        require(size_of(input) >= std::size_t(g[0] * g[1] * g[2]) &&
+                    size_of(output) == std::size_t(g[3] * g[4] * g[2]),
+                "a pool's buffers have its sizes");
+        plan.instructions.push_back(std::move(op));
+    }
+
+    void take(int input, int output, const Integers& index) {
+        Instruction op{Action::take};
+        op.input = input, op.output = output;
+        require(index.size() == size_of(output), "an index has one entry per value");
+        op.index = index_of(index, size_of(output), size_of(input));
+        op.runs = runs_of(op.index, false);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // Value k of the input goes to `index[k]`; nothing else of the output is ever written, so that
+    // several may fill one. With `plus` zero is added: what a sum with zeros elsewhere gives.
+    void put(int input, int output, const Integers& index, bool plus) {
+        Instruction op{Action::put};
+        op.input = input, op.output = output, op.plus = plus;
+        require(index.size() == size_of(input), "an index has one entry per value");
+        op.index = index_of(index, size_of(input), size_of(output));
+        op.runs = runs_of(op.index, true);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    void combine(bool counts, int output, const std::vector<int>& sources,
+                 const std::vector<bool>& external, const std::vector<double>& factors,
+                 const std::vector<Integers>& indices, const Doubles& gain, const Doubles& bias) {
+        Instruction op{counts ? Action::add : Action::sum};
+        op.output = output;
+        const std::size_t size = size_of(output);
+        for (std::size_t i = 0; i < sources.size(); ++i) {
+            Operand term;
+            term.source = sources[i], term.external = external[i], term.factor = factors[i];
+            term.index = index_of(indices[i], size, external[i] ? size : size_of(sources[i]));
+            op.operands.push_back(std::move(term));
+        }
+        op.has_gain = gain.size() > 0, op.has_bias = bias.size() > 0;
+        require((!op.has_gain || gain.size() == size) && (!op.has_bias || bias.size() == size),
+                "gain and bias have one number per value");
+        op.gain.values = copied(gain);
+        op.bias.values = copied(bias);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    void load(int input, int output, const Integers& index) {
+        Instruction op{Action::load};
+        op.input = input, op.output = output;
+        op.index = index_of(index, size_of(output), size_of(output));
+        plan.instructions.push_back(std::move(op));
+    }
+
+    void store(int input, int output, const Integers& index) {
+        Instruction op{Action::store};
+        op.input = input, op.output = output;
+        op.index = index_of(index, size_of(input), size_of(input));
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // State of a population, filter or pool, one number per value of `start`.
+    int memory(const Doubles& start) {
+        plan.memories.push_back({start.size(), copied(start)});
+        return int(plan.memories.size()) - 1;
+    }
+
+    // `when` is "block", "emit" (first in a step) or "absorb" (last); `matrix` is A.
+    void filter(const std::string& when, int input, int output, const Doubles& matrix,
+                const std::vector<double>& b, const std::vector<double>& c, bool direct, double d,
+                const std::vector<std::int32_t>& states, std::int32_t kept) {
+        auto f = std::make_shared<Filtering>();
+        f->order = b.size();
+        require(f->order <= kMostOrder, "a filter's order is limited");
+        require(matrix.size() == b.size() * b.size() && c.size() == b.size() &&
+                    states.size() == b.size(),
+                "a filter's matrices have its order");
+        f->A.assign(matrix.data(), matrix.data() + matrix.size());
+        f->B = b, f->C = c, f->direct = direct, f->D = d, f->states = states, f->output = kept;
+        for (std::int32_t state : states) require_memory(state, size_of(output));
+        require_memory(kept, size_of(output));
+        require(size_of(input) == size_of(output), "a filter keeps its signal's size");
+        Instruction op{when == "emit"     ? Action::emit
+                       : when == "absorb" ? Action::absorb
+                                          : Action::filter};
+        op.input = input, op.output = output, op.filter = std::move(f);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // `numbers`: slope, most, tau_ref, tau_rc, amplitude, floor (NaN: none), cap, dt, min_voltage,
+    // most_share. `memories`: voltage, second, third, total. See `Cells`.
+    void cells(int input, int output, int cell, int rate, bool negative, bool truncate,
+               const std::vector<double>& numbers, const Doubles& slopes, const Doubles& threshold,
+               const std::vector<std::int32_t>& memories, int voltage_out) {
+        require(numbers.size() == 10 && memories.size() == 4, "cells have 10 numbers, 4 memories");
+        auto p = std::make_shared<Cells>();
+        p->cell = Cell(cell), p->rate = Rate(rate), p->size = size_of(output);
+        p->negative = negative, p->truncate = truncate;
+        p->slope = numbers[0], p->most = numbers[1], p->tau_ref = numbers[2];
+        p->tau_rc = numbers[3], p->amplitude = numbers[4];
+        p->has_floor = numbers[5] == numbers[5], p->floor = numbers[5], p->cap = numbers[6];
+        p->dt = numbers[7], p->min_voltage = numbers[8], p->most_share = numbers[9];
+        p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
+        require(threshold.size() == p->size && size_of(input) == p->size, "a population's size");
+        require(slopes.size() == (p->rate == Rate::parametric ? p->size : 0), "one slope a neuron");
+        p->slopes = copied(slopes);
+        p->threshold = copied(threshold);
+        for (std::int32_t memory : memories)
+            if (memory >= 0) require_memory(memory, p->size);
+        p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
+        p->total = memories[3], p->voltage_out = voltage_out;
+        require(voltage_out < 0 || size_of(voltage_out) == p->size, "a voltage's size");
+        Instruction op{Action::cells};
+        op.input = input, op.output = output, op.cells = std::move(p);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // The layer added last reads values, or may, in so many limbs of so many bits.
+    void analog(int bits, int limbs) {
+        require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
+        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
+        Action& action = plan.instructions.back().action;
+        if (action == Action::layer) action = Action::analog;
+        plan.instructions.back().layer->limb_bits = bits;
+        plan.instructions.back().layer->limbs = limbs;
+    }
+
+    void sparse(int input, int output, const std::vector<std::int64_t>& starts,
+                const Integers& columns, const Doubles& values, double factor) {
+        auto m = std::make_shared<SparseRows>();
+        require(starts.size() == size_of(output) + 1 && starts.front() == 0 &&
+                    std::size_t(starts.back()) == values.size() && columns.size() == values.size(),
+                "a sparse map has its entries by row");
+        for (std::size_t i = 0; i < columns.size(); ++i)
+            require(columns.data()[i] >= 0 && std::size_t(columns.data()[i]) < size_of(input),
+                    "an entry is outside");
+        m->starts = starts, m->factor = factor;
+        m->columns.assign(columns.data(), columns.data() + columns.size());
+        m->values.assign(values.data(), values.data() + values.size());
+        Instruction op{Action::sparse};
+        op.input = input, op.output = output, op.sparse = std::move(m);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`.
+    void axis_map(int input, int output, const std::vector<std::size_t>& sizes,
+                  const std::vector<std::int64_t>& starts, const Integers& columns,
+                  const Doubles& values, double factor, int bits, int limbs) {
+        require(sizes.size() == 3 && starts.size() > 0, "an axis map has three sizes");
+        auto m = std::make_shared<AxisRows>();
+        m->outer = sizes[0], m->axis = sizes[1], m->inner = sizes[2], m->out = starts.size() - 1;
+        require(size_of(input) == m->outer * m->axis * m->inner &&
+                    size_of(output) == m->outer * m->out * m->inner,
+                "an axis map's buffers have its sizes");
+        require(starts.front() == 0 && std::size_t(starts.back()) == values.size() &&
+                    columns.size() == values.size() && std::ranges::is_sorted(starts),
+                "an axis map has its entries by row");
+        for (std::size_t i = 0; i < columns.size(); ++i)
+            require(columns.data()[i] >= 0 && std::size_t(columns.data()[i]) < m->axis,
+                    "an entry is outside");
+        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
+        m->starts = starts, m->factor = factor, m->limb_bits = bits, m->limbs = limbs;
+        m->columns.assign(columns.data(), columns.data() + columns.size());
+        m->values.assign(values.data(), values.data() + values.size());
+        Instruction op{Action::axis_map};
+        op.input = input, op.output = output, op.axis_rows = std::move(m);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // The pool added last sums values ("sum"), or gives their maxima ("max", "running max").
+    void pool_of_values(const std::string& how, const std::vector<std::int32_t>& memories) {
+        require(!plan.instructions.empty() && plan.instructions.back().pool, "a pool comes first");
+        Instruction& op = plan.instructions.back();
+        op.action = how == "sum"   ? Action::pool_values
+                    : how == "max" ? Action::max_pool
+                                   : Action::running_max_pool;
+        if (op.action == Action::running_max_pool) {
+            require(memories.size() == 2, "running sums and what was sent");
+            require_memory(memories[0], size_of(op.input));
+            require_memory(memories[1], size_of(op.output));
+        }
+        op.memories = memories;
+    }
+
+    std::size_t size_of(int buffer) const { return plan.buffers.at(std::size_t(buffer)).size; }
+
+    Plan plan;
+
+  private:
+    // Neighbours that move together, where they are many.
+    static std::vector<Run> runs_of(const Index& index, bool puts) {
+        std::vector<Run> runs;
+        for (std::size_t k = 0; k < index.size(); ++k) {
+            const auto at = std::uint32_t(index[k]), here = std::uint32_t(k);
+            const bool joined = k > 0 && index[k] == index[k - 1] + 1;
+            if (joined)
+                ++runs.back().count;
+            else
+                runs.push_back({puts ? here : at, puts ? at : here, 1});
+        }
+        if (runs.size() * 4 > index.size()) runs.clear();
+        return runs;
+    }
+    void require_memory(std::int32_t number, std::size_t size) const {
+        require(plan.memories.at(std::size_t(number)).size == size, "a memory has its signal's size");
+    }
+};
+
+}  // namespace spikewright
