@@ -193,6 +193,22 @@ def test_layers_drive_neurons(
     assert not slow_starts
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_what_does_not_change(name: str) -> None:
+    """Layers of an input that is held run natively by themselves, once."""
+    transform, shape = LAYERS[name]
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(shape))
+        made = transform.output_shape(shape)
+        end = sw.Ensemble(made, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
+        sw.Connection(stimulus, end.neurons, None, transform)
+        sw.Probe(end.neurons)
+    program = assert_native_is_reference(net, stimulus, [end])
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    (row,) = [row for op, row in rows if isinstance(op, Linear)]
+    assert row.kernel.startswith("native")
+
+
 @pytest.mark.parametrize("base", [None, RegularSpiking, RunningMeanSpiking])
 def test_a_slope_a_neuron(base: Callable | None) -> None:
     """Parametric rectifiers as rates, as spikes and as running means, in any order of storage."""

@@ -10,6 +10,7 @@
 
 #include "dispatch.hpp"
 #include "run.hpp"
+#include "slots.hpp"
 
 using namespace spikewright;
 
@@ -44,13 +45,14 @@ std::vector<double> signal(std::size_t size, int least, int most, bool halves) {
     return values;
 }
 
-// The plan's instructions between loading `in` and storing values of `size`.
+// Runs the plan's instructions between loading `in` and storing what is in the buffer `last`.
 bool run_plan(Plan& plan, const Kernels& kernels, const std::vector<double>& in, bool counts,
               std::size_t threads, int last, std::vector<double>& out) {
     std::vector<std::int8_t> bytes(in.begin(), in.end());
     const std::size_t size = in.size() / kBatch / kSteps, made = plan.buffers[std::size_t(last)].size;
     plan.instructions.insert(plan.instructions.begin(), step(Action::load, 0, 0));
     plan.instructions.push_back(step(Action::store, last, 0));
+    if (threads % 2) share_slots(plan);
     out.assign(kBatch * kSteps * made, 0.0);
     State state(plan, kBatch);
     const void* data = counts ? static_cast<const void*>(bytes.data()) : in.data();

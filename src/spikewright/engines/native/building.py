@@ -53,7 +53,6 @@ from spikewright.network.transforms import (
     Take,
 )
 
-_SPARE = 79 * 8  # bytes of a buffer behind each step
 _EVENT_BYTES = 16  # of a list of events, an input and step
 
 
@@ -148,7 +147,7 @@ class Builder:
             self.kept,
             self.totals,
             self.widest,
-            sum(size + _SPARE for size in self.buffer_bytes)
+            self.kernels.arrange(not self.op.loops)
             + _EVENT_BYTES * max(self.buffer_bytes, default=0),
             dict(self.state_bytes),
         )

@@ -34,20 +34,25 @@ def budgets(rows: NDArray) -> list[int]:
     signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1).astype(np.int64)
     if int(signed.sum(axis=0).max(initial=0)) * _MOST_REPEATS <= _MOST_SUM:
         return [limited] + [_NO_BUDGET] * _MOST_REPEATS
-    columns = -np.sort(-signed, axis=0)
-    sums = np.cumsum(columns, axis=0)
+    columns = np.sort(signed.astype(np.int32).T, axis=1)[:, ::-1]
+    sums = np.cumsum(columns, axis=1, dtype=np.int64)
+    longest = int((sums <= _MOST_SUM).sum(axis=1).max(initial=0)) + 1
+    columns, sums = columns[:, :longest], sums[:, :longest]
     return [limited] + [_budget(columns, sums, n) for n in range(1, _MOST_REPEATS + 1)]
 
 
 def _budget(columns: NDArray, sums: NDArray, repeats: int) -> int:
-    """The most events of which no column's largest entries, so often each, exceed the limit."""
-    whole = (sums * repeats <= _MOST_SUM).sum(axis=0)  # entries that fit all their times
-    over = np.flatnonzero(whole < len(sums))
+    """The most events of which no column's largest entries, so often each, exceed the limit.
+
+    Columns lie in rows here, largest entries first, as far as their `sums` may fit.
+    """
+    whole = (sums <= _MOST_SUM // repeats).sum(axis=1)  # entries that fit all their times
+    over = np.flatnonzero(whole < sums.shape[1])
     if not len(over):
         return _NO_BUDGET
     first = whole[over]
-    before = np.where(first > 0, sums[first - 1, over], 0) * repeats
-    rest = (_MOST_SUM - before) // columns[first, over]
+    before = np.where(first > 0, sums[over, first - 1], 0) * repeats
+    rest = (_MOST_SUM - before) // columns[over, first]
     return int((first * repeats + rest).min())
 
 

@@ -87,7 +87,7 @@ class _Ends:
         for i, kernel in enumerate(weights):
             integers, steps = integer_weights(kernel)
             rows = _rows(how, integers)
-            limits = depthwise_budgets(rows) if how == "depthwise" else budgets(rows)
+            limits = _limits(how, integers)
             b.kernels.layer(
                 sources[i],
                 target if self.pieces == 1 else b.kernels.view(target, i * size, size),
@@ -114,6 +114,14 @@ def _rows(how: str, integers: NDArray) -> NDArray:
     if how == "signed":  # of what is above zero, then of what is below
         rows = np.concatenate([rows, -rows], axis=1)
     return np.ascontiguousarray(rows.reshape(-1, out))
+
+
+def _limits(how: str, integers: NDArray) -> list[int]:
+    """How many events have sums within 32 bits; a signed one may add its weight with either sign."""
+    rows = _rows("events", integers)
+    if how == "depthwise":
+        return depthwise_budgets(rows)
+    return budgets(np.abs(rows) if how == "signed" else rows)
 
 
 def _ends(b: Builder, op: Linear, how: str, order: Order, pixels: int, pieces: int = 1) -> _Ends:

@@ -36,7 +36,8 @@ struct Context {
     T* at(std::int32_t buffer, std::size_t sample, std::size_t step) const {
         const Buffer& b = job->plan->buffers[std::size_t(buffer)];
         if (b.parent >= 0) return at<T>(b.parent, sample, step) + b.offset;
-        auto* base = reinterpret_cast<T*>((*buffers)[std::size_t(buffer)].data());
+        const std::size_t slot = job->plan->slots.empty() ? std::size_t(buffer) : b.slot;
+        auto* base = reinterpret_cast<T*>((*buffers)[slot].data());
         return base + (sample * job->block + step) * b.stride();
     }
     std::size_t stride(std::int32_t b) const {

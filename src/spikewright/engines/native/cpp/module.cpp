@@ -134,7 +134,8 @@ NB_MODULE(_kernels, m) {
         .def("analog", &Region::analog)
         .def("sparse", &Region::sparse)
         .def("axis_map", &Region::axis_map)
-        .def("pool_of_values", &Region::pool_of_values);
+        .def("pool_of_values", &Region::pool_of_values)
+        .def("arrange", &Region::arrange);
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
         .def("run", &Running::run)

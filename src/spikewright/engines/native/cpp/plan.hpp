@@ -25,12 +25,14 @@ using Index = Array<std::int32_t>;
 
 enum class Kind : std::int32_t { counts, values };
 
-// With a `parent` it is `size` values of that buffer, from `offset` on.
+// With a `parent` it is `size` values of that buffer, from `offset` on. Buffers that are not in use at
+// the same time may lie in one `slot`.
 struct Buffer {
     Kind kind;
     std::size_t size;
     std::int32_t parent = -1;
     std::size_t offset = 0;
+    std::size_t slot = 0;
     // Distance between two steps, in values.
     std::size_t stride() const { return rounded_up(size + 16, kLine); }
     std::size_t bytes() const {
@@ -132,8 +134,15 @@ struct Instruction {
     std::vector<Run> runs;     // of `index`, where neighbours move together
 };
 
+// Where buffers lie; `zero` where they must be zero at first.
+struct Slot {
+    std::size_t bytes = 0;  // of a step of a sample
+    bool zero = false;
+};
+
 struct Plan {
     std::vector<Buffer> buffers;
+    std::vector<Slot> slots;  // none: each buffer has one of its own
     std::vector<Population> populations;
     std::vector<Memory> memories;
     std::vector<Instruction> instructions;

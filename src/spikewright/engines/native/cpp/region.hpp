@@ -6,6 +6,7 @@
 
 #include "functions.hpp"
 #include "given.hpp"
+#include "slots.hpp"
 
 namespace spikewright {
 
@@ -276,6 +277,17 @@ class Region {
             require_memory(memories[1], size_of(op.output));
         }
         op.memories = memories;
+    }
+
+    // The plan is complete: places for its buffers, shared where the instructions run one after the
+    // other. Returns the bytes of a step of a sample.
+    std::size_t arrange(bool shared) {
+        if (shared) share_slots(plan);
+        std::size_t bytes = 0;
+        for (const Slot& slot : plan.slots) bytes += slot.bytes;
+        if (plan.slots.empty())
+            for (const Buffer& b : plan.buffers) bytes += b.bytes();
+        return bytes;
     }
 
     std::size_t size_of(int buffer) const { return plan.buffers.at(std::size_t(buffer)).size; }

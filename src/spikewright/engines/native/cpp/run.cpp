@@ -19,8 +19,13 @@ struct Bench {
         : kernels(kernels),
           frames(kernels.make_frames(job.group, job.block)),
           next(*job.plan, job.group) {
-        for (const Buffer& b : job.plan->buffers)
-            buffers.emplace_back(job.group * job.block * b.bytes());
+        const std::size_t frames_of = job.group * job.block;
+        if (job.plan->slots.empty())
+            for (const Buffer& b : job.plan->buffers) buffers.emplace_back(frames_of * b.bytes());
+        for (const Slot& slot : job.plan->slots) {
+            const std::size_t bytes = frames_of * slot.bytes;
+            buffers.push_back(slot.zero ? Array<std::uint8_t>(bytes) : Array<std::uint8_t>::raw(bytes));
+        }
     }
     Bench(const Bench&) = delete;
     ~Bench() { kernels.drop_frames(frames); }

@@ -1,0 +1,70 @@
+// Buffers that are not in use at the same time share memory: it stays in caches, and a run of a deep
+// region does not take as much as all of its signals together.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+
+#include "plan.hpp"
+
+namespace spikewright {
+
+// From which instruction to which a buffer is in use.
+struct Life {
+    std::size_t first = ~std::size_t(0), last = 0;
+    bool zero = false;  // parts of it are written and all of it is read
+};
+
+inline std::vector<Life> lives_of(const Plan& plan) {
+    std::vector<Life> lives(plan.buffers.size());
+    for (std::size_t i = 0; i < plan.instructions.size(); ++i) {
+        const Instruction& op = plan.instructions[i];
+        const auto use = [&](std::int32_t buffer) -> Life& {
+            const std::int32_t parent = plan.buffers[std::size_t(buffer)].parent;
+            Life& life = lives[std::size_t(parent < 0 ? buffer : parent)];
+            life.first = std::min(life.first, i);
+            life.last = i;
+            return life;
+        };
+        if (op.action != Action::load && !op.external && op.input >= 0) use(op.input);
+        if (op.action != Action::store && op.output >= 0) use(op.output).zero |= op.action == Action::put;
+        for (const Operand& term : op.operands)
+            if (!term.external) use(term.source);
+        if (op.cells && op.cells->voltage_out >= 0) use(op.cells->voltage_out);
+    }
+    return lives;
+}
+
+// Each buffer, in the order of use, to the slot that is free then and fits best.
+inline void share_slots(Plan& plan) {
+    const std::vector<Life> lives = lives_of(plan);
+    std::vector<std::size_t> order(plan.buffers.size()), until;
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, {}, [&](std::size_t b) { return lives[b].first; });
+    plan.slots.clear();
+    for (std::size_t b : order) {
+        Buffer& buffer = plan.buffers[b];
+        if (buffer.parent >= 0) continue;
+        const std::size_t bytes = buffer.bytes();
+        std::size_t best = plan.slots.size();
+        const auto misfit = [&](std::size_t slot) {
+            const std::size_t has = plan.slots[slot].bytes;
+            return has < bytes ? bytes - has : has - bytes;
+        };
+        for (std::size_t slot = 0; slot < plan.slots.size(); ++slot) {
+            const bool free = until[slot] < lives[b].first && !plan.slots[slot].zero;
+            if (free && !lives[b].zero && (best == plan.slots.size() || misfit(slot) < misfit(best)))
+                best = slot;
+        }
+        if (best == plan.slots.size()) {
+            plan.slots.push_back({});
+            until.push_back(0);
+        }
+        buffer.slot = best;
+        plan.slots[best].bytes = std::max(plan.slots[best].bytes, bytes);
+        plan.slots[best].zero = lives[b].zero;
+        until[best] = std::max(until[best], lives[b].last);
+    }
+}
+
+}  // namespace spikewright
