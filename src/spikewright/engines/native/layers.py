@@ -117,7 +117,7 @@ def _rows(how: str, integers: NDArray) -> NDArray:
 
 
 def _limits(how: str, integers: NDArray) -> list[int]:
-    """How many events have sums within 32 bits; a signed one may add its weight with either sign."""
+    """How many events have sums within 32 bits; a signed one may add or subtract its weight."""
     rows = _rows("events", integers)
     if how == "depthwise":
         return depthwise_budgets(rows)
