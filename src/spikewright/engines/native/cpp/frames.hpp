@@ -1,5 +1,5 @@
-// Steps of a layer's input in doubles as small whole numbers or as limbs, and what layers have in
-// common that are summed in other ways than lists of events.
+// Steps of a layer's input in doubles as small whole numbers or as limbs, for layers that are summed in
+// other ways than lists of events.
 #pragma once
 
 #include "analog.hpp"
@@ -82,40 +82,5 @@ struct Frames {
     std::size_t stride = 0;
     bool whole = false;
 };
-
-// What follows the sums of a pixel: neurons, or the currents themselves.
-template <std::size_t lanes>
-void finish_pixel(const Strip& strip, std::size_t pixel) {
-    const std::int32_t number = strip.op.population;
-    if (number < 0) return write_pixel<lanes>(strip, pixel);
-    const auto& populations = strip.context.job->plan->populations;
-    if (populations[std::size_t(number)].threshold.uniform)
-        fire_pixel<lanes, true>(strip, pixel);
-    else
-        fire_pixel<lanes, false>(strip, pixel);
-}
-
-// A member's share of a layer's blocks of lanes and pixels, sample by sample: f(strip, lanes).
-template <class F>
-inline void each_strip(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
-                       Scratch& scratch, F&& f) {
-    const Layer& l = *op.layer;
-    scratch.sums.reserve(c.steps);
-    const std::size_t pixels = l.pixels();
-    const Share share = c.share(l.lanes.size() * pixels);
-    for (std::size_t i = share.begin; i < share.end;) {
-        const Lanes& block = l.lanes[i / pixels];
-        const std::size_t begin = i % pixels;
-        const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
-        for (std::size_t s = 0; s < c.samples; ++s) {
-            const Slab* of = slabs.data() + s * slabs_in(c.job->block);
-            const Strip strip{c, op, block, s, {begin, end}, of, scratch};
-            if (block.width == 64) f(strip, std::integral_constant<std::size_t, 64>{});
-            if (block.width == 32) f(strip, std::integral_constant<std::size_t, 32>{});
-            if (block.width == 16) f(strip, std::integral_constant<std::size_t, 16>{});
-        }
-        i += end - begin;
-    }
-}
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

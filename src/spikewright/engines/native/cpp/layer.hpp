@@ -236,19 +236,39 @@ void write_pixel(const Strip& strip, std::size_t pixel) {
     }
 }
 
+// What follows the sums of a pixel: neurons, or the currents themselves.
 template <std::size_t lanes>
-void run_strip(const Strip& strip) {
+void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
+    if (number < 0) return write_pixel<lanes>(strip, pixel);
     const auto& populations = strip.context.job->plan->populations;
-    const bool uniform = number >= 0 && populations[std::size_t(number)].threshold.uniform;
-    for (std::size_t pixel = strip.pixels.begin; pixel < strip.pixels.end; ++pixel) {
-        sum_pixel<lanes>(strip, pixel);
-        if (number < 0)
-            write_pixel<lanes>(strip, pixel);
-        else if (uniform)
-            fire_pixel<lanes, true>(strip, pixel);
-        else
-            fire_pixel<lanes, false>(strip, pixel);
+    if (populations[std::size_t(number)].threshold.uniform)
+        fire_pixel<lanes, true>(strip, pixel);
+    else
+        fire_pixel<lanes, false>(strip, pixel);
+}
+
+// A member's share of a layer's blocks of lanes and pixels, sample by sample: f(strip, lanes). Lanes
+// outermost: their weights stay in cache for all samples, pixels and steps.
+template <class F>
+inline void each_strip(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
+                       Scratch& scratch, F&& f) {
+    const Layer& l = *op.layer;
+    scratch.sums.reserve(c.steps);
+    const std::size_t pixels = l.pixels();
+    const Share share = c.share(l.lanes.size() * pixels);
+    for (std::size_t i = share.begin; i < share.end;) {
+        const Lanes& block = l.lanes[i / pixels];
+        const std::size_t begin = i % pixels;
+        const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
+        for (std::size_t s = 0; s < c.samples; ++s) {
+            const Slab* of = slabs.data() + s * slabs_in(c.job->block);
+            const Strip strip{c, op, block, s, {begin, end}, of, scratch};
+            if (block.width == 64) f(strip, std::integral_constant<std::size_t, 64>{});
+            if (block.width == 32) f(strip, std::integral_constant<std::size_t, 32>{});
+            if (block.width == 16) f(strip, std::integral_constant<std::size_t, 16>{});
+        }
+        i += end - begin;
     }
 }
 
@@ -266,26 +286,14 @@ inline void list_layer(const Context& c, const Instruction& op, std::vector<Slab
         }
 }
 
-// Lanes outermost: their weights stay in cache for all samples, pixels and steps.
 inline void run_layer(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
                       Scratch& scratch) {
-    const Layer& l = *op.layer;
-    scratch.sums.reserve(c.steps);
-    const std::size_t pixels = l.pixels();
-    const Share share = c.share(l.lanes.size() * pixels);
-    for (std::size_t i = share.begin; i < share.end;) {
-        const Lanes& block = l.lanes[i / pixels];
-        const std::size_t begin = i % pixels;
-        const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
-        for (std::size_t s = 0; s < c.samples; ++s) {
-            const Slab* of = slabs.data() + s * slabs_in(c.job->block);
-            const Strip strip{c, op, block, s, {begin, end}, of, scratch};
-            if (block.width == 64) run_strip<64>(strip);
-            if (block.width == 32) run_strip<32>(strip);
-            if (block.width == 16) run_strip<16>(strip);
+    each_strip(c, op, slabs, scratch, [](const Strip& strip, auto lanes) {
+        for (std::size_t pixel = strip.pixels.begin; pixel < strip.pixels.end; ++pixel) {
+            sum_pixel<lanes()>(strip, pixel);
+            finish_pixel<lanes()>(strip, pixel);
         }
-        i += end - begin;
-    }
+    });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA
