@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
+from spikewright import demo
 from spikewright.conversion import Trace
 from spikewright.errors import (
     ConversionError,
@@ -492,3 +495,29 @@ def test_every_reason_is_listed_at_once():
     with pytest.raises(ConversionError) as caught:
         sw.convert(Graph(nodes, {"y": "end"}), spiking=True, max_spikes_per_step=1)
     assert [r.layer for r in caught.value.refusals] == ["first", "third"]
+
+
+def test_again_changes_these_arguments_and_keeps_the_others() -> None:
+    """A conversion converts its model once more, with the arguments given changed."""
+    first = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=5, synapse=0.01)
+
+    second = first.again(scale_firing_rates=7)
+
+    assert {float(e.rate_scale) for e in second.populations().values()} == {7.0}
+    assert second.arguments == {**first.arguments, "scale_firing_rates": 7}
+    assert {c.synapse for c in second.network.all_connections} == {
+        c.synapse for c in first.network.all_connections
+    }
+    assert {float(e.rate_scale) for e in first.populations().values()} == {5.0}
+
+
+def test_again_refuses_unknown_arguments_and_loaded_conversions(tmp_path: Path) -> None:
+    """What convert does not know, and what no model is at hand for, is refused by name."""
+    conversion = sw.convert(demo.MODEL, spiking=True)
+    conversion.save(tmp_path / "saved")
+    loaded = sw.load(tmp_path / "saved")
+
+    with pytest.raises(ConversionError, match=r"scale.*no such argument"):
+        conversion.again(scale=3)
+    with pytest.raises(ConversionError, match=r"loaded from a file.*Convert the model"):
+        loaded.again(scale_firing_rates=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from spikewright.conversion import Conversion, Trace, refuse
@@ -46,16 +48,54 @@ def convert(
     Raises `ReadError` when the model cannot be read, `ConversionError` listing every layer or
     argument that cannot be honoured.
     """
-    _refuse_what_needs_calibration(calibration, bias_correction)
-    choice = NeuronChoice(spiking, _cap(spiking, max_spikes_per_step))
-    source = read(model, example_input)
+    arguments = {
+        "spiking": spiking,
+        "scale_firing_rates": scale_firing_rates,
+        "synapse": synapse,
+        "initial_voltage": initial_voltage,
+        "calibration": calibration,
+        "max_pool": max_pool,
+        "max_spikes_per_step": max_spikes_per_step,
+        "bias_correction": bias_correction,
+    }
+    _check(**arguments)
+    return convert_source(read(model, example_input), arguments)
+
+
+def convert_source(source: Source, arguments: Mapping[str, Any]) -> Conversion:
+    """Convert a model that has been read; `arguments` are all of `convert` but its input."""
+    _check(**arguments)
     trace = Trace()
-    canonical = canonicalise(source, trace, max_pool)
-    options = Options(choice, scale_firing_rates, synapse, initial_voltage)
-    lowered = lower(canonical, options)
+    canonical = canonicalise(source, trace, arguments["max_pool"])
+    lowered = lower(canonical, _options(**arguments))
     for note in lowered.notes:
         trace.add("lower", note.layer, note.text, note.status)
-    return Conversion(lowered, source.graph, canonical, trace, source.activations)
+    again = partial(convert_source, source)
+    return Conversion(lowered, source.graph, canonical, trace, source.activations, arguments, again)
+
+
+def _check(
+    spiking: Spiking,
+    calibration: Any,
+    bias_correction: Any,
+    max_spikes_per_step: int | None,
+    **others: Any,
+) -> None:
+    """Raise for arguments that no model could be converted with."""
+    _refuse_what_needs_calibration(calibration, bias_correction)
+    NeuronChoice(spiking, _cap(spiking, max_spikes_per_step))
+
+
+def _options(
+    spiking: Spiking,
+    max_spikes_per_step: int | None,
+    scale_firing_rates: Any,
+    synapse: Any,
+    initial_voltage: Any,
+    **others: Any,
+) -> Options:
+    choice = NeuronChoice(spiking, max_spikes_per_step)
+    return Options(choice, scale_firing_rates, synapse, initial_voltage)
 
 
 def canonicalise(source: Source, trace: Trace, max_pool: MaxPoolPolicy = "gate") -> Graph:

@@ -51,7 +51,8 @@ class Conversion:
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
     a source layer became (a part of); `inputs` and `outputs` are its ends; `trace` says what was
     done. `graph` is the model as read, and `activations` runs the source model (None for a
-    conversion that was loaded from a file).
+    conversion that was loaded from a file). `arguments` are those of `convert` that it was made
+    with; it does not know them any more when it was loaded from a file.
     """
 
     lowered: Lowered
@@ -59,6 +60,8 @@ class Conversion:
     canonical: Graph
     trace: Trace
     activations: Callable[[Mapping[str, NDArray]], dict[str, NDArray]] | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
     _programs: dict[tuple, Program] = field(default_factory=dict, repr=False)
     _engines: dict[tuple[str, int | None], Engine] = field(default_factory=dict, repr=False)
 
@@ -81,6 +84,21 @@ class Conversion:
     def outputs(self) -> Mapping[str, Ensemble | Node]:
         """What each output is read from, by name."""
         return self.lowered.outputs
+
+    def again(self, **changes: Any) -> Conversion:
+        """The same model converted once more, without reading it, with these arguments changed.
+
+        Takes the arguments of `convert` but `example_input`. Raises as `convert` does, and
+        `ConversionError` for unknown arguments and for a conversion that was loaded from a file.
+        """
+        if self._convert is None:
+            reason = "it was loaded from a file, which holds the network and not the model"
+            raise refuse("again", reason, "Convert the model")
+        unknown = sorted(set(changes) - set(self.arguments))
+        if unknown:
+            known = f"Arguments are {', '.join(self.arguments)}"
+            raise refuse(unknown[0], "convert has no such argument", known)
+        return self._convert({**self.arguments, **changes})
 
     def populations(self) -> dict[str, Ensemble]:
         """The layers that have neurons, by name, in order."""
