@@ -10,16 +10,22 @@ from spikewright.graph.layers import Activation, Identity, Layer, ScaleShift
 
 Steps = tuple[tuple[str, Layer], ...]
 
+FAR = 100.0
+"""Bounds beyond this are far from the values that networks compute with."""
+
 
 def clip_steps(low: float, high: float) -> Steps:
     """`min(max(x, low), high)` as layers one after another, each with a name for its part.
 
     `low + w relu6((x - low) / w)` with `w = (high - low) / 6`, `max(x, low) = low + relu(x - low)`,
-    and `min(x, high) = high - relu(high - x)`. Bounds may be infinite. Raises `ValueError` unless
-    `low < high`.
+    and `min(x, high) = high - relu(high - x)`. Bounds may be infinite. Beside a bound above
+    `FAR` values of ordinary size would lose digits in these sums: then it is the curve `clip`.
+    Raises `ValueError` unless `low < high`.
     """
     if not low < high:
         raise ValueError(f"its bounds are {low} and {high}: nothing lies between them")
+    if max(abs(bound) if math.isfinite(bound) else 0.0 for bound in (low, high)) > FAR:
+        return (("", Activation("clip", {"minimum": low, "maximum": high})),)
     if math.isinf(low) and math.isinf(high):
         return (("", Identity()),)
     if math.isinf(low):

@@ -31,7 +31,6 @@ _PARAMETERS: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
 }
 """Function, and its parameters with the ONNX attribute and default of each."""
 
-_FAR = 100.0  # neurons would have to stand for the way to a bound beyond this at all times
 _UNBOUNDED = 3.4e38  # the standard's default bounds are float32's largest numbers
 
 
@@ -104,13 +103,11 @@ def clip(node: OnnxNode) -> Signal:
 
 
 def clipped(node: OnnxNode, view: View, low: float, high: float) -> Signal:
-    """A signal limited to an interval, in terms of `relu` and `relu6` where its ends are near."""
+    """A signal limited to an interval."""
     try:
         steps = clip_steps(low, high)
     except ValueError as error:
         raise Unreadable(str(error)) from None
-    if max((abs(bound) for bound in (low, high) if math.isfinite(bound)), default=0.0) > _FAR:
-        steps = (("", Activation("clip", {"minimum": low, "maximum": high})),)
     return view.signal(node.chain(view.name, steps))
 
 
