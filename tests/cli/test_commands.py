@@ -243,6 +243,21 @@ def test_run_takes_inputs_over_time(tmp_path: Path) -> None:
     assert document("run", MODEL, "--data", str(tmp_path / "x.npz"))["run"]["steps"] == 7
 
 
+def test_run_takes_an_encoder(data: str) -> None:
+    """`--encoder` is the library's encoder of that name."""
+    x, _ = demo.held_out(24)
+    conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0)
+    expected = conversion.run(x, 32, seed=3, encoder=sw.encoders.Poisson(500.0), progress=False)
+    found = document(
+        "run", MODEL, "--data", data, "--steps", "32", "--spiking", "--scale", "5",
+        "--encoder", "poisson:500", "--seed", "3",
+    )  # fmt: skip
+    rates = {r["how"]["layer"]: r["value"] for r in found["records"] if r["name"] == "firing rate"}
+
+    assert found["run"]["encoder"] == "Poisson(rate=500.0)"
+    assert rates == pytest.approx(expected.firing_rates())
+
+
 def test_few_spikes_are_warned_of(data: str) -> None:
     """The warning goes to standard error, and into the JSON document."""
     arguments = ("run", MODEL, "--data", data, "--steps", "8", "--spiking")

@@ -193,6 +193,10 @@ def test_nothing_half_written_is_left(folder: Path) -> None:
         (("convert", MODEL, "--example-shape", "1,x"), ["'1,x' is not a shape such as 1,28,28"]),
         (("convert", MODEL, "--example-shape", "1,0"), ["every extent must be above 0"]),
         (("convert", MODEL, "--max-pool", "max"), ["gate", "average"]),
+        (("run", MODEL, "--data", "d.npz", "--encoder", "morse"), ["'morse'", "poisson:HZ"]),
+        (("run", MODEL, "--data", "d.npz", "--encoder", "poisson"), ["'poisson'", "poisson:HZ"]),
+        (("run", MODEL, "--data", "d.npz", "--encoder", "poisson:-1"), ["'poisson:-1'", "rate"]),
+        (("run", MODEL, "--data", "d.npz", "--encoder", "frames:x"), ["'frames:x'"]),
     ],
 )
 def test_bad_options_say_where_help_is(arguments: tuple[str, ...], words: list[str]) -> None:

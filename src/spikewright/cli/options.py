@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
+from spikewright.encoders import Constant, Encoder, Frames, Poisson, Regular
 from spikewright.engines import PRECISIONS
+from spikewright.errors import SimulationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,6 +105,28 @@ def _example(text: str) -> np.ndarray:
     return np.zeros((1, *shape), np.float32)
 
 
+_ENCODERS: Mapping[str, Callable[[str], Encoder]] = {
+    "constant": lambda text: Constant(),
+    "regular": lambda text: Regular(_number(text)),
+    "poisson": lambda text: Poisson(_number(text)),
+    "frames": lambda text: Frames(int(text)),
+}
+
+
+def _encoder(text: str) -> Encoder:
+    """An encoder as `name` or `name:number`."""
+    name, separator, number = text.partition(":")
+    make = _ENCODERS.get(name)
+    if make is None or bool(separator) == (name == "constant"):
+        raise ValueError(
+            f"{text!r} is no encoder; encoders are constant, regular:HZ, poisson:HZ, frames:STEPS"
+        )
+    try:
+        return make(number)
+    except (ValueError, SimulationError) as error:
+        raise ValueError(f"{text!r}: {error}") from None
+
+
 def _each(convert: Callable[[str], Any], what: str) -> Callable[..., Any]:
     def callback(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
         return per_layer(values, convert, what)
@@ -128,6 +152,15 @@ example_shape_option = click.option(
     metavar="SHAPE",
     help="Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
     "repeated, for several inputs.",
+)
+encoder_option = click.option(
+    "--encoder",
+    multiple=True,
+    callback=_each(_encoder, "ENCODER"),
+    metavar="ENCODER",
+    help="How values reach the network: constant (default), regular:HZ or poisson:HZ (spikes, of "
+    "this rate for a value of 1), frames:STEPS (x is (batch, frames, *shape), each held); "
+    "INPUT=ENCODER, repeated, for several inputs.",
 )
 _CONVERSION = {
     "spiking": click.option(

@@ -10,6 +10,7 @@ import click
 from spikewright.cli.options import (
     conversion_options,
     dt_option,
+    encoder_option,
     engine_option,
     json_option,
     limit_option,
@@ -20,6 +21,7 @@ from spikewright.cli.options import (
 from spikewright.cli.output import duration, emit, show
 from spikewright.cli.samples import load_samples
 from spikewright.conversion import Conversion
+from spikewright.encoders import Encoder
 from spikewright.engines import Precision
 from spikewright.frontends import SUFFIXES
 from spikewright.measure import accuracy, activity
@@ -42,6 +44,7 @@ from spikewright.report.tables import accuracy_table, layer_table, number
     help="Time steps for each sample; needed where x has no time axis.",
 )
 @dt_option
+@encoder_option
 @limit_option
 @seed_option
 @engine_option
@@ -53,6 +56,7 @@ def run(
     data: Path,
     steps: int | None,
     dt: float,
+    encoder: Encoder | dict[str, Encoder] | None,
     limit: int | None,
     seed: int,
     engine: str,
@@ -67,7 +71,9 @@ def run(
     """
     samples = load_samples(data, limit)
     conversion = _open(model, choices)
-    result = conversion.run(samples.x, steps, dt, seed, engine=engine, precision=precision)
+    result = conversion.run(
+        samples.x, steps, dt, seed, engine=engine, precision=precision, encoder=encoder
+    )
     records = activity(result)
     if samples.y is not None:
         records += [accuracy(result, samples.y, "last"), accuracy(result, samples.y, "mean")]
