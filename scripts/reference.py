@@ -26,7 +26,7 @@ Written by `scripts/reference.py` from the docstrings, of which these are the fi
 [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform or an
 engine, and [architecture](architecture.md) where things are.
 """
-CONVERSION = ("convert", "load", "Conversion", "Run", "Window")
+CONVERSION = ("convert", "load", "Conversion", "Run", "Window", "After")
 MODELLING = (
     "Network",
     "Node",
@@ -69,7 +69,7 @@ def topics() -> dict[str, dict[str, Any]]:
         "Neuron types": of(neurons),
         "Synapses": of(synapses),
         "Transforms": of(transforms),
-        "Measuring": _module("sw.measure", measure, skip=("Run", "Window", "Readout")),
+        "Measuring": _module("sw.measure", measure, skip=("Run", "Window", "After")),
         "Errors": _module("sw.errors", errors),
     }
 

@@ -3,7 +3,7 @@
 from spikewright import encoders, engines
 from spikewright._windows import Windows
 from spikewright.conversion import Conversion
-from spikewright.measure import Run, Window
+from spikewright.measure import After, Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,
@@ -49,6 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LIF",
+    "After",
     "Alpha",
     "AxisMap",
     "ClippedReLU",

@@ -9,10 +9,12 @@ import models
 import spikewright as sw
 from spikewright import measure
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Input
+from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import Population, Run
 from spikewright.records import select
+
+RELU = Activation("relu")
 
 
 def run_of(values: np.ndarray, dt: float = 0.001) -> Run:
@@ -95,6 +97,77 @@ def test_impossible_readouts_are_refused(readout):
     """Unknown names and windows outside the run are errors."""
     with pytest.raises(SimulationError, match=r"readout|lie within"):
         run_of(np.zeros((1, 10, 1)), dt=0.01).predict(readout)
+
+
+def test_after_is_the_mean_from_a_time_on():
+    """Of any run: what follows the start, or what there is where nothing does."""
+    values = np.arange(10.0).reshape(1, 10, 1)
+    run = run_of(values, dt=0.01)
+    assert run.predict(sw.After(0.0)) == run.predict("mean")
+    assert run.predict(sw.After(0.07)) == [[8.0]]
+    assert run.predict(sw.After(0.1)) == run.predict(sw.After(5.0)) == [[4.5]]
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 11, 12, 40])
+def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
+    """Step by step, before the start, at it and behind it."""
+    values = np.random.default_rng(start).normal(size=(3, 12, 2, 2))
+    run = run_of(values, dt=0.01)
+    readout = sw.After(start * 0.01)
+    every = run.predict_at_every_step(readout)
+    for t in range(1, 13):
+        shorter = run_of(values[:, :t], dt=0.01).predict(readout)
+        np.testing.assert_allclose(every[:, t - 1], shorter, rtol=0, atol=1e-12)
+    labels = [0, 1, 1]
+    run = run_of(values[..., 0], dt=0.01)
+    over_time = measure.accuracy_over_time(run, labels, readout)
+    assert over_time[-1].value == measure.accuracy(run, labels, readout).value
+
+
+def test_after_waits_for_spikes_to_come_through():
+    """Behind four layers that start at rest, the delayed mean has less than 0.7 of the error."""
+    rng = np.random.default_rng(0)
+    nodes = [Node("x", Input((20,)))]
+    for i in range(4):
+        weight = Affine(rng.normal(0.0, np.sqrt(0.1), (20, 20)))
+        nodes += [Node(f"w{i}", weight, (nodes[-1].name,)), Node(f"r{i}", RELU, (f"w{i}",))]
+    graph, x = Graph(tuple(nodes), {"y": "r3"}), rng.uniform(0.0, 1.0, (30, 20))
+    values = evaluate_all(graph, {"x": x})
+    means = [values[f"r{i}"].mean(axis=0) for i in range(4)]
+    delay = measure.readout_delay([1.0] * 4, [0.0] * 4, means)
+    run = sw.convert(graph, spiking=True, initial_voltage="zero").run(x, steps=200, dt=0.05)
+    late, whole = (
+        np.abs(run.predict(readout) - values["r3"]).mean() for readout in (sw.After(delay), "mean")
+    )
+    assert 0.0 < delay < 10.0 and late < 0.7 * whole
+
+
+def test_the_delay_is_the_sum_of_the_first_spikes():
+    """`(theta - v0 theta) / max mean` steps a layer (Bu 2024), whatever the scale is per neuron."""
+    rng = np.random.default_rng(0)
+    dt, scales, starts = 0.01, [2.0, 5.0], [0.5, 0.25]
+    means = [rng.uniform(0.1, 9.0, 4), rng.uniform(0.1, 9.0, 6)]
+    published = sum(
+        (1 - v0) / (s * dt) / mean.max() for s, v0, mean in zip(scales, starts, means, strict=True)
+    )
+    assert measure.readout_delay(scales, starts, means) == pytest.approx(published * dt)
+    each = [np.full(4, 2.0), np.full(6, 5.0)]
+    assert measure.readout_delay(each, starts, means) == pytest.approx(published * dt)
+    assert measure.readout_delay([1.0], [1.0], [[0.0, 2.0]]) == 0.0
+    assert measure.readout_delay([[1.0, 9.0]], [0.0], [[2.0, 0.0]]) == 0.5
+
+
+def test_a_layer_without_current_has_no_delay():
+    """Nothing ever comes through it, which is said."""
+    with pytest.raises(SimulationError, match=r"layer 1: no mean current is above 0"):
+        measure.readout_delay([1.0, 1.0], [0.5, 0.5], [[1.0], [0.0, -1.0]])
+
+
+@pytest.mark.parametrize("start", [-0.1, float("nan"), "soon", None, True])
+def test_after_starts_at_a_time(start):
+    """A start that is none is named."""
+    with pytest.raises(SimulationError, match="starts at 0 s or later"):
+        sw.After(start)
 
 
 @pytest.mark.parametrize("bad", [{"seconds": 0}, {"seconds": -1}, {"seconds": 1, "start": -1}])

@@ -2,10 +2,20 @@
 
 from spikewright.measure.accuracy import accuracy, accuracy_over_time, wilson_interval
 from spikewright.measure.activity import activity
-from spikewright.measure.readout import Readout, Window, read_out, read_out_at_every_step
+from spikewright.measure.readout import (
+    After,
+    EveryStep,
+    Readout,
+    Window,
+    read_out,
+    read_out_at_every_step,
+    readout_delay,
+)
 from spikewright.measure.run import Population, Run
 
 __all__ = [
+    "After",
+    "EveryStep",
     "Population",
     "Readout",
     "Run",
@@ -15,5 +25,6 @@ __all__ = [
     "activity",
     "read_out",
     "read_out_at_every_step",
+    "readout_delay",
     "wilson_interval",
 ]

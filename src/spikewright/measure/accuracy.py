@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import SimulationError
-from spikewright.measure.readout import Readout
+from spikewright.measure.readout import EveryStep, Readout
 from spikewright.measure.run import Run
 from spikewright.records import Record
 
@@ -33,9 +31,7 @@ def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
     return _record(hits, {"readout": readout, "steps": run.steps, "dt": run.dt})
 
 
-def accuracy_over_time(
-    run: Run, labels: ArrayLike, readout: Literal["last", "mean"] = "mean"
-) -> list[Record]:
+def accuracy_over_time(run: Run, labels: ArrayLike, readout: EveryStep = "mean") -> list[Record]:
     """Accuracy had the run ended at each step, one record a step; raises as `accuracy` does."""
     values = _one_output(run.predict_at_every_step(readout))
     hits = _hits(values, labels)

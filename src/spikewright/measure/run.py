@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.measure.readout import Readout, read_out, read_out_at_every_step
+from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step
 
 Values = NDArray | dict[str, NDArray]
 
@@ -69,7 +69,7 @@ class Run:
         )
 
     def predict(self, readout: Readout = "mean") -> Values:
-        """Output values `(batch, *out)` under a readout: "last", "mean" or a `Window`.
+        """Output values `(batch, *out)` under a readout: "last", "mean", `After` or a `Window`.
 
         An activation without neurons on the output is applied to the value read out.
         """
@@ -80,11 +80,14 @@ class Run:
             }
         )
 
-    def predict_at_every_step(self, readout: Literal["last", "mean"] = "mean") -> Values:
-        """What `predict` would give had the run ended at each step, `(batch, steps, *out)`."""
+    def predict_at_every_step(self, readout: EveryStep = "mean") -> Values:
+        """What `predict` would give had the run ended at each step, `(batch, steps, *out)`.
+
+        `After` gives the mean of what there is until its start.
+        """
         result = {}
         for name, value in self.raw.items():
-            read = read_out_at_every_step(value, readout)
+            read = read_out_at_every_step(value, readout, self.dt)
             result[name] = self._activated_at_every_step(name, read)
         return self._single(result)
 
