@@ -7,6 +7,7 @@ from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.fold_batch_norm import FoldBatchNorm
+from spikewright.passes.fuse_activations import FuseActivations
 from spikewright.passes.merge_affine import MergeAffine
 from spikewright.passes.standard import STANDARD, TraceLine, run
 
@@ -15,6 +16,7 @@ __all__ = [
     "AverageMaxPools",
     "DropIdentities",
     "FoldBatchNorm",
+    "FuseActivations",
     "MergeAffine",
     "Note",
     "Pass",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from spikewright.graph import Graph, Node
@@ -72,6 +72,20 @@ class Draft:
             for output, made_by in self._outputs.items()
         }
         self._became[name] = into
+
+    def collapse(self, name: str, layer: Layer, source: str, inner: Sequence[str]) -> None:
+        """Let a node compute what it computes from `source` in one layer.
+
+        `inner` are the nodes between, which nothing else reads; they become part of the node.
+        """
+        for gone in (name, *inner):
+            for read in self._nodes[gone].inputs:
+                self._uses[read].remove(gone)
+        for gone in inner:
+            del self._nodes[gone], self._uses[gone]
+            self._became[gone] = name
+        self._nodes[name] = replace(self._nodes[name], layer=layer, inputs=(source,))
+        self._uses[source].append(name)
 
     def finish(self) -> Graph:
         """The graph as it is now.

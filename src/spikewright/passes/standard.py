@@ -9,10 +9,12 @@ from spikewright.graph import Graph
 from spikewright.passes.base import Note, Pass
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.fold_batch_norm import FoldBatchNorm
+from spikewright.passes.fuse_activations import FuseActivations
 from spikewright.passes.merge_affine import MergeAffine
 
 STANDARD: tuple[Pass, ...] = (
     DropIdentities(),
+    FuseActivations(),
     FoldBatchNorm(),
     MergeAffine(),
 )
