@@ -296,6 +296,6 @@ def test_long_runs_are_encoded_a_few_samples_at_a_time(monkeypatch: pytest.Monke
         return original(self, samples, *rest)
 
     monkeypatch.setattr(Poisson, "encode", spy)
-    monkeypatch.setattr("spikewright.conversion.conversion._ENCODED", 2 * 8 * 12 * 32)
+    monkeypatch.setattr("spikewright.conversion.runner._ENCODED", 2 * 8 * 12 * 32)
     np.testing.assert_array_equal(_run(Poisson()).output, whole)
     assert sizes == [2, 2, 2]

@@ -1,0 +1,52 @@
+"""What of a network a user may have changed since it was compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spikewright.network import Ensemble, Network
+
+
+def fingerprint(network: Network) -> tuple:
+    """Equal for two states of a network exactly if it need not be compiled again."""
+    return (
+        tuple((_Same(net), net.seed) for net in (network, *network.all_networks)),
+        tuple(_description(ensemble) for ensemble in network.all_ensembles),
+        tuple((_Same(c), c.synapse, _Same(c.transform)) for c in network.all_connections),
+        tuple((_Same(node), _value(node.output)) for node in network.all_nodes),
+    )
+
+
+class _Same:
+    """An object as a key: equal to itself alone, and alive as long as the key is."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.item is self.item
+
+    def __hash__(self) -> int:
+        return id(self.item)
+
+
+def _description(ensemble: Ensemble) -> tuple:
+    """Everything of an ensemble that a program is compiled from."""
+    given = (
+        ensemble.gain,
+        ensemble.bias,
+        ensemble.max_rates,
+        ensemble.intercepts,
+        ensemble.rate_scale,
+        ensemble.initial_voltage,
+    )
+    return (_Same(ensemble), ensemble.neuron_type, ensemble.seed, *map(_value, given))
+
+
+def _value(item: Any) -> Any:
+    """Something comparable that changes when an attribute, or an array in it, does."""
+    if isinstance(item, np.ndarray):
+        return item.shape, item.tobytes()
+    return item if item is None or isinstance(item, str | tuple) else _Same(item)

@@ -1,0 +1,135 @@
+"""A population as far as means go: what it sends, on average over a run, for a steady current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.network import Connection, Ensemble, Neurons
+from spikewright.network.neurons import IntegrateAndFire, NeuronType
+from spikewright.network.neurons.base import NUMPY_RATES, TOLERANCE
+from spikewright.network.synapses import Synapse
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Neurons of one layer in a run of `steps` steps.
+
+    `height` is the value of a spike in the step in which it is sent, `amplitude / (s dt)`, scalar
+    or an array that broadcasts to the layer, `start` the voltage before the first step, in spikes.
+    `passed` is the share of a steady value that the mean of what leaves through the synapse has
+    reached by the end.
+    """
+
+    neuron_type: NeuronType
+    height: NDArray
+    start: NDArray
+    steps: int
+    passed: float
+
+    @property
+    def unit(self) -> NDArray:
+        """What one spike adds to the mean over the run: the resolution of what is sent."""
+        return self.height / self.steps
+
+    @property
+    def cap(self) -> int | None:
+        """The most spikes that a neuron may send in one step, or None."""
+        return getattr(self.neuron_type, "max_spikes_per_step", None)
+
+    @property
+    def lowest(self) -> float:
+        """The smallest mean value that these neurons can send."""
+        return -np.inf if self.neuron_type.negative else 0.0
+
+    def scaled(self, factor: float) -> Cells:
+        """The same neurons at firing rates multiplied by `factor`."""
+        return replace(self, height=self.height / factor)
+
+    def response(self, current: NDArray) -> NDArray:
+        """The value that neurons of unlimited rate would send for a mean current."""
+        rates = self.neuron_type.rates(NUMPY_RATES, current)
+        return np.asarray(rates * self.neuron_type.amplitude, np.float64)
+
+    def clipped(self, value: NDArray) -> NDArray:
+        """A value within what the cap lets through."""
+        if self.cap is None:
+            return value
+        most = self.cap * self.height
+        return np.clip(value, -most, most)
+
+    def steady(self, current: NDArray) -> NDArray:
+        """The mean value that is sent where this current arrives evenly, in every step alike.
+
+        A soft-reset integrator has sent `floor(v0 + charge)` spikes, within its cap; types that
+        answer otherwise (drawn at random, or with dynamics of their own) are taken at their rate.
+        """
+        value = self.clipped(self.response(current))
+        if not self._integrates:
+            return value
+        charge = value / self.unit
+        if isinstance(self.neuron_type, IntegrateAndFire):  # its first step may use up its start
+            charge = np.where(current < 0, current / self.height, charge)
+        counts = np.floor(self.start + charge + TOLERANCE)
+        if not self.neuron_type.negative:
+            counts = np.maximum(counts, 0.0)
+        if self.cap is not None:
+            counts = np.minimum(counts, self.cap * self.steps)
+        return counts * self.unit
+
+    @property
+    def _integrates(self) -> bool:
+        known = self.neuron_type
+        return known.spiking and not known.stochastic and known.scaling in ("gain", "integrator")
+
+
+def cells_of(
+    ensemble: Ensemble,
+    start: NDArray,
+    steps: int,
+    dt: float,
+    connections: Iterable[Connection],
+) -> Cells:
+    """A network's ensemble as cells; `start` is its initial voltage as built, `(*shape)`."""
+    neuron_type = ensemble.neuron_type
+    height = neuron_type.amplitude / (ensemble.rate_scale * dt)
+    return Cells(neuron_type, height, start, steps, _passed(ensemble, connections, steps, dt))
+
+
+def _passed(
+    ensemble: Ensemble, connections: Iterable[Connection], steps: int, dt: float
+) -> float:
+    leaving = [
+        c.synapse
+        for c in connections
+        if isinstance(c.pre, Neurons) and c.pre.ensemble is ensemble
+    ]
+    found = set(leaving)
+    if len(found) > 1:
+        raise SimulationError(
+            f"layer {ensemble.label!r} sends through several synapses, {leaving}: its readers see "
+            "different values, so that it has no one error. Give its connections one synapse"
+        )
+    synapse = next(iter(found), None)
+    return 1.0 if synapse is None else passed(synapse, steps, dt)
+
+
+def passed(synapse: Synapse, steps: int, dt: float) -> float:
+    """Mean over a run of what a synapse makes of a steady 1, from the step after it begins."""
+    found = synapse.discretise(dt)
+    state, total = np.zeros(found.order), 0.0
+    through = found.feedthrough
+    emitted = 0.0
+    for _ in range(steps):
+        total += emitted
+        if through is None:
+            state = found.A @ state + found.B
+            emitted = float(found.C @ state)
+        else:
+            emitted = float(found.C @ state) + through
+            state = found.A @ state + found.B
+    return total / steps

@@ -1,0 +1,191 @@
+"""Runs of a lowered network: the one way from inputs to outputs and spikes, some samples at a time.
+
+`Conversion.run` keeps everything, `Conversion.evaluate` what it measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright import engines
+from spikewright.conversion.changes import fingerprint
+from spikewright.conversion.encoding import Encoded
+from spikewright.engines import Engine, Execution, Memory, Precision, Program
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError
+from spikewright.lower import Lowered
+from spikewright.measure import Population
+from spikewright.network import Ensemble, Network, Node, Probe
+from spikewright.network.network import detached
+from spikewright.network.shapes import is_whole
+
+_BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
+_ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
+
+Counted = TypeVar("Counted")
+
+
+class Job(NamedTuple):
+    """What is to be run: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
+
+    program: Program
+    engine: Engine
+    feeds: Mapping[Node, NDArray | Encoded]
+    batch: int
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Generic[Counted]):
+    """Some samples of a run.
+
+    `raw` are outputs at every step `(samples, steps, *out)` before the activations on them,
+    `counted` what was made of the spike counts, by the step at which it was.
+    """
+
+    samples: slice
+    raw: dict[str, NDArray]
+    counted: dict[int, Counted]
+
+
+class Runner:
+    """Runs a lowered network. Programs and engines are kept until the network is changed."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self._programs: dict[tuple, Program] = {}
+        self._engines: dict[tuple[str, int | None], Engine] = {}
+
+    def populations(self) -> dict[str, Ensemble]:
+        """The layers that have neurons, by name, in order."""
+        exact = self.lowered.exact_values
+        items = self.lowered.layers.items()
+        return {n: o for n, o in items if n in exact and isinstance(o, Ensemble)}
+
+    def counted(self, totals: Mapping[str, NDArray]) -> dict[str, Population]:
+        """Spike totals `{layer: (batch, *shape)}` with what is needed to read them."""
+        populations = self.populations()
+        return {
+            name: Population(
+                total,
+                populations[name].neuron_type.spiking,
+                populations[name].rate_scale,
+                getattr(populations[name].neuron_type, "max_spikes_per_step", None),
+            )
+            for name, total in totals.items()
+        }
+
+    def program(self, dt: float, seed: int, precision: Precision) -> Program:
+        """The compiled program."""
+        key = (dt, seed, precision, fingerprint(self.lowered.network))
+        if key not in self._programs:
+            with detached(), Network():  # probes of this run alone, not of the network
+                probes = [Probe(_end(item)) for item in self.lowered.outputs.values()]
+            program = engines.compile_network(self.lowered.network, dt, seed, precision, probes)
+            self._programs.clear()
+            self._programs[key] = program
+        return self._programs[key]
+
+    def engine(self, name: str, program: Program, threads: int | None = None) -> Engine:
+        """The engine: it holds weights in its own form."""
+        key = (name, threads)
+        if key not in self._engines:
+            self._engines[key] = engines.get(name, program, threads)
+        return self._engines[key]
+
+    def batch_size(self, encoded: int = 0) -> int:
+        """Samples to run side by side; `encoded` are bytes of encoded input a sample."""
+        widest = max(1, self.lowered.network.n_neurons)
+        most = min(_BATCH_VALUES // widest, _ENCODED // max(1, encoded))
+        return int(np.clip(most, 1, 256))
+
+    def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:
+        """What a job needs, run `size` samples at a time, whose totals are kept or not."""
+        tally = frozenset(self.populations().values())
+        count = min(size, job.batch)
+        needed = engines.Setting.of(job.program, job.engine, count, tally).whole(job.steps)
+        if job.batch <= size:
+            return needed
+        of_all = engines.Setting.of(job.program, job.engine, job.batch, tally)
+        joined = [
+            part._replace(bytes=2 * part.bytes, how=f"{part.how}, twice while they are joined")
+            if part.kind == "recording"
+            else part
+            for part in of_all.kept(job.steps)
+            if keep_totals or part.kind == "recording"
+        ]
+        passing = () if keep_totals else ("totals",)
+        return Memory((*needed.only("state", "signals", "work", *passing), *joined))
+
+    def parts(
+        self,
+        job: Job,
+        size: int,
+        count: Callable[[int, dict[str, NDArray]], Counted],
+        at: Collection[int] = (),
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[Part[Counted]]:
+        """Run `size` samples at a time; `advance` takes samples times steps that were done.
+
+        `count(step, {layer: (samples, *shape)})` makes what is wanted of the spikes of each neuron
+        up to the steps in `at`, and up to the last.
+        """
+        populations = self.populations()
+        stops = sorted({*at, job.steps})
+        for start in range(0, job.batch, size):
+            n = min(size, job.batch - start)
+            fed = {node: value[start : start + size] for node, value in job.feeds.items()}
+            execution = Execution(job.program, job.engine, n, populations.values())
+            found: list[list[NDArray]] = []
+            counted: dict[int, Counted] = {}
+            done = 0
+            for stop in stops:
+                given = {node: _between(value, done, stop) for node, value in fed.items()}
+                progress = _times(advance, n)
+                last = stop == job.steps
+                found.append(execution.run(stop - done, given, progress, last=last))
+                totals = execution.totals()
+                counted[stop] = count(stop, {name: totals[e] for name, e in populations.items()})
+                done = stop
+            raw = map(_joined_in_time, zip(*found, strict=True))
+            outputs = dict(zip(self.lowered.outputs, raw, strict=True))
+            yield Part(slice(start, start + n), outputs, counted)
+
+
+def joined(parts: list[dict[str, NDArray]]) -> dict[str, NDArray]:
+    """Arrays of several parts of a batch, as arrays of the whole."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def check_run(
+    dt: Any, seed: Any, precision: Any, batch_size: Any = None, threads: Any = None
+) -> None:
+    """Raise `SimulationError` for settings that no run can have."""
+    check_settings(dt, precision, batch_size, SimulationError, threads)
+    if not (is_whole(seed) and seed >= 0):
+        raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
+
+
+def _between(fed: NDArray, start: int, stop: int) -> NDArray:
+    """What is fed in the steps from `start` to `stop`, where it changes."""
+    return fed if fed.shape[1] == 1 else fed[:, start:stop]
+
+
+def _times(advance: Callable[[int], None], samples: int) -> Callable[[int], None]:
+    """Progress of some samples in steps, told in samples times steps."""
+    return lambda steps: advance(samples * steps)
+
+
+def _joined_in_time(pieces: tuple[NDArray, ...]) -> NDArray:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+
+
+def _end(item: Ensemble | Node) -> Any:
+    return item.neurons if isinstance(item, Ensemble) else item
