@@ -1,0 +1,170 @@
+"""Trains a PyTorch network on images: seeded, and resumed after the last whole epoch.
+
+Stochastic gradient descent with Nesterov momentum under one cycle of the learning rate (Smith
+2018), label smoothing, random shifts and mirror images. What an epoch draws depends on the seed and
+its number alone, so a training that was killed and started again ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmarks.image_sets import ImageSet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; `shift` in pixels."""
+
+    epochs: int
+    learning_rate: float
+    batch: int = 128
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.05
+    shift: int = 0
+    mirror: bool = False
+    seed: int = 0
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """Images as a network takes them: bytes, less their mean, over their deviation."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def by(cls, images: NDArray[np.uint8]) -> Normalised:
+        """By the mean and the deviation of each channel of these images, to three digits."""
+        mean, deviation = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
+        return cls(*(tuple(float(f"{v:.3g}") for v in values) for values in (mean, deviation)))
+
+    def __call__(self, images: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
+        """`(n, height, width, channels)` bytes as `(n, channels, height, width)` numbers."""
+        x = torch.as_tensor(images).float()
+        return ((x - torch.tensor(self.mean)) / torch.tensor(self.deviation)).permute(0, 3, 1, 2)
+
+
+def trained(
+    module: nn.Module, data: ImageSet, recipe: Recipe, checkpoint: Path, until: int | None = None
+) -> nn.Module:
+    """Train from the checkpoint on, or from the start; `until` stops early, after that epoch.
+
+    Raises `ValueError` for a checkpoint of another recipe.
+    """
+    module = module.to(memory_format=torch.channels_last)
+    normalised = Normalised.by(data.x_train)
+    course = _Course(module, recipe, len(data.x_train))
+    done = course.load(checkpoint)
+    for epoch in range(done, recipe.epochs if until is None else until):
+        start = time.perf_counter()
+        loss = course.epoch(epoch, data, normalised)
+        course.save(checkpoint, epoch + 1)
+        seconds = time.perf_counter() - start
+        right = accuracy(module, normalised(data.x_test), data.y_test)
+        print(
+            f"epoch {epoch + 1:3d}: loss {loss:.4f}, test {right:.2%}, {seconds:.0f} s", flush=True
+        )
+    return module.eval()
+
+
+def accuracy(module: nn.Module, x: torch.Tensor, y: NDArray) -> float:
+    """The share of images whose largest output is their label."""
+    return float((outputs(module, x).argmax(axis=1) == y).mean())
+
+
+def outputs(module: nn.Module, x: torch.Tensor) -> NDArray[np.float32]:
+    """The network's outputs `(n, classes)`."""
+    module.eval()
+    with torch.inference_mode():
+        parts = [module(part.to(memory_format=torch.channels_last)) for part in x.split(500)]
+    found: NDArray[np.float32] = torch.cat(parts).numpy()
+    return found
+
+
+class _Course:
+    """A training under way."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, images: int) -> None:
+        self.module, self.recipe = module, recipe
+        decayed = [p for p in module.parameters() if p.ndim > 1]
+        others = [p for p in module.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.SGD(
+            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
+            lr=recipe.learning_rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay,
+        )  # fmt: skip
+        self.steps = -(-images // recipe.batch)
+        self.rate = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=self.steps
+        )
+        self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+
+    def epoch(self, number: int, data: ImageSet, normalised: Normalised) -> float:
+        """All images once, in an order of this epoch's own; returns the mean loss."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, number))
+        self.module.train()
+        total = 0.0
+        for chosen in np.array_split(rng.permutation(len(data.x_train)), self.steps):
+            images = varied(data.x_train[chosen], recipe.shift, recipe.mirror, rng)
+            x = normalised(images).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+                found = self.module(x)
+            loss = self.loss(found.float(), torch.from_numpy(data.y_train[chosen]))
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            self.rate.step()
+            total += float(loss.detach()) * len(chosen)
+        return total / len(data.x_train)
+
+    def save(self, path: Path, epoch: int) -> None:
+        """Write all that the next epoch needs; a kill leaves the old file or the new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        torch.save({**self._parts(), "recipe": asdict(self.recipe), "epoch": epoch}, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> int:
+        """Go on from a checkpoint if there is one; returns how many epochs are done."""
+        if not path.exists():
+            return 0
+        stored: dict[str, Any] = torch.load(path, weights_only=True)
+        if stored["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{path} is of another training: {stored['recipe']}; remove it")
+        self.module.load_state_dict(stored["module"])
+        self.optimiser.load_state_dict(stored["optimiser"])
+        self.rate.load_state_dict(stored["rate"])
+        return int(stored["epoch"])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "module": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rate": self.rate.state_dict(),
+        }
+
+
+def varied(
+    images: NDArray[np.uint8], shift: int, mirror: bool, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Each image shifted by up to `shift` pixels either way, zeros behind it, half of them turned
+    left to right.
+    """
+    n, height, width, _ = images.shape
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    down, right = rng.integers(0, 2 * shift + 1, (2, n))
+    rows = down[:, None] + np.arange(height)
+    columns = right[:, None] + np.arange(width)
+    if mirror:
+        columns = np.where(rng.random((n, 1)) < 0.5, columns, columns[:, ::-1])
+    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]

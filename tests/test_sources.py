@@ -1,0 +1,225 @@
+"""The source networks of the benchmarks: images, training that goes on after a kill, conversion."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import image_sets, sources, training
+from benchmarks.image_sets import ImageSet
+from benchmarks.training import Normalised, Recipe
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+import spikewright as sw
+
+QUICK = Recipe(epochs=3, learning_rate=0.1, batch=16, shift=1, mirror=True)
+
+
+def images(n: int, size: int = 8, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """Smooth random bytes `(n, size, size, channels)`."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (n, size // 4, size // 4, channels), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def two_classes(n: int = 64) -> ImageSet:
+    """Images whose label is whether they are bright."""
+    x = images(2 * n)
+    y = (x.mean(axis=(1, 2, 3)) > 128).astype(np.int64)
+    return ImageSet(x[:n], y[:n], x[n:], y[n:])
+
+
+def small() -> nn.Module:
+    """A network with batch normalisation, so that more than weights must be kept."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Linear(4 * 36, 2),
+    )  # fmt: skip
+
+
+# -- images --
+
+
+def test_plain_and_coded_images_are_read(tmp_path: Path) -> None:
+    """Streams that share their first bytes decode to what each is on its own, in order."""
+    x, y = images(6, 16), np.arange(6)
+    test = np.array([True, False, True, False, False, False])
+    streams, decoded = [], []
+    for image in x:
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "JPEG", quality=75)
+        streams.append(stream.getvalue())
+        decoded.append(np.asarray(Image.open(stream).convert("RGB")))
+    head = streams[0][:100]
+    assert all(stream.startswith(head) for stream in streams)
+    rest = [np.frombuffer(stream[100:], np.uint8) for stream in streams]
+    coded = tmp_path / "coded.npz"
+    np.savez(
+        coded, head=np.frombuffer(head, np.uint8), body=np.concatenate(rest),
+        size=np.array([len(r) for r in rest], np.uint16), y=y.astype(np.uint8), test=test,
+    )  # fmt: skip
+    found = image_sets.load(coded)
+    np.testing.assert_array_equal(found.x_test, np.stack(decoded)[test])
+    np.testing.assert_array_equal(found.x_train, np.stack(decoded)[~test])
+    np.testing.assert_array_equal(found.y_train, [1, 3, 4, 5])
+    plain = tmp_path / "plain.npz"
+    np.savez(plain, x_train=x[..., 0], y_train=y[:, None], x_test=x[:2, ..., 0], y_test=y[:2])
+    found = image_sets.load(plain)
+    np.testing.assert_array_equal(found.x_train, x[..., :1])
+    assert found.y_train.shape == (6,)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    """The error names what the file holds and what it should hold; images must be bytes."""
+    np.savez(tmp_path / "a.npz", pixels=np.zeros(3))
+    with pytest.raises(ValueError, match="holds pixels; images are x_train"):
+        image_sets.load(tmp_path / "a.npz")
+    x = np.zeros((2, 4, 4))
+    np.savez(tmp_path / "b.npz", x_train=x, y_train=[0, 1], x_test=x, y_test=[0, 1])
+    with pytest.raises(ValueError, match="bytes"):
+        image_sets.load(tmp_path / "b.npz")
+
+
+def test_some_images_are_spread_over_a_sorted_file() -> None:
+    """The part taken for a try has every class, even where the file is sorted by label."""
+    x, y = images(50), np.repeat(np.arange(10), 5)
+    found = ImageSet(x, y, x, y).some(20, 10)
+    np.testing.assert_array_equal(np.unique(found.y_train), np.arange(10))
+    np.testing.assert_array_equal(found.y_test, np.arange(10))
+
+
+# -- training --
+
+
+def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """Stopped after an epoch, begun again in a new module, it ends where an unbroken one does."""
+    data = two_classes()
+    whole = training.trained(small(), data, QUICK, tmp_path / "whole.pt")
+    training.trained(small(), data, QUICK, tmp_path / "broken.pt", until=1)
+    torch.manual_seed(99)
+    other = small()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.normal_()
+    resumed = training.trained(other, data, QUICK, tmp_path / "broken.pt")
+    for name, value in whole.state_dict().items():
+        np.testing.assert_array_equal(resumed.state_dict()[name].numpy(), value.numpy(), name)
+
+
+def test_a_training_that_is_done_is_only_read(tmp_path: Path) -> None:
+    """The file of a finished training is not written again; one of another recipe is refused."""
+    data, path = two_classes(), tmp_path / "done.pt"
+    training.trained(small(), data, QUICK, path)
+    written = path.stat().st_mtime_ns
+    training.trained(small(), data, QUICK, path)
+    assert path.stat().st_mtime_ns == written
+    with pytest.raises(ValueError, match="of another training"):
+        training.trained(small(), data, replace(QUICK, seed=1), path)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """Bright and dark images are told apart after a few epochs, well above chance."""
+    data = two_classes(128)
+    recipe = replace(QUICK, epochs=6)
+    module = training.trained(small(), data, recipe, tmp_path / "learned.pt")
+    x = Normalised.by(data.x_train)(data.x_test)
+    assert training.accuracy(module, x, data.y_test) > 0.75
+
+
+@given(st.integers(0, 1000), st.integers(0, 3), st.booleans())
+def test_variations_are_shifted_and_mirrored_copies(seed: int, shift: int, mirror: bool) -> None:
+    """Every image is the original moved by at most `shift`, zeros behind it, perhaps mirrored."""
+    x = images(3, 8, 2, seed) | np.uint8(1)
+    found = training.varied(x, shift, mirror, np.random.default_rng(seed))
+    padded = np.pad(x, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    span = range(2 * shift + 1)
+    for before, after in zip(padded, found, strict=True):
+        windows = [before[i : i + 8, j : j + 8] for i in span for j in span]
+        windows += [w[:, ::-1] for w in windows] if mirror else []
+        assert any(np.array_equal(after, w) for w in windows)
+
+
+def test_normalised_images_have_mean_zero_and_deviation_one() -> None:
+    """Each channel by itself, of the images that it was made from."""
+    x = images(40, 8, 3) // np.array([1, 2, 3], np.uint8)
+    found = Normalised.by(x)(x)
+    assert found.shape == (40, 3, 8, 8)
+    np.testing.assert_allclose(found.mean(dim=(0, 2, 3)), 0.0, atol=0.02)
+    np.testing.assert_allclose(found.std(dim=(0, 2, 3)), 1.0, atol=0.02)
+
+
+# -- networks --
+
+
+def test_resnet_20_is_that_of_the_paper() -> None:
+    """Twenty layers with weights, 0.27 million parameters, no weights in shortcuts."""
+    module = sources.resnet()
+    weighted = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(weighted) == 20
+    assert sum(p.numel() for p in module.parameters()) == 269_722
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "populations"),
+    [(sources.fashion_network, (1, 28, 28), 3), (lambda: sources.resnet(1, 4), (3, 16, 16), 7)],
+    ids=["fashion", "resnet"],
+)
+def test_networks_convert_exactly(make, shape: tuple[int, ...], populations: int) -> None:
+    """Every ReLU is a population, and the rate network computes what PyTorch does."""
+    torch.manual_seed(0)
+    module = make()
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, *shape)).astype(np.float32)
+    with torch.no_grad():
+        module.train()(torch.from_numpy(rng.normal(size=(16, *shape)).astype(np.float32)))
+    conversion = sw.convert(module.eval(), example_input=x[:1], spiking=True)
+    conversion.verify(x)
+    assert len(conversion.populations()) == populations
+
+
+def test_sources_come_with_the_images_that_they_take(tmp_path: Path) -> None:
+    """A source's outputs on its test images give its accuracy; a second request only reads."""
+    x = images(40, 28, 1)
+    data = ImageSet(x, np.arange(40) % 10, x, np.arange(40) % 10)
+    recipe = replace(sources.FASHION, epochs=1, batch=20)
+    found = sources.of_pytorch("fashion_mnist", data, tmp_path, recipe)
+    again = sources.of_pytorch("fashion_mnist", data, tmp_path, recipe)
+    assert found.x_test.shape == (40, 1, 28, 28)
+    np.testing.assert_array_equal(found.outputs(found.x_test), again.outputs(again.x_test))
+    assert found.accuracy() == float((found.outputs(found.x_test).argmax(1) == found.y_test).mean())
+
+
+def test_the_published_network_is_trained_once(tmp_path: Path) -> None:
+    """It takes pixels from 0 to 1, and is read from the cache the second time."""
+    x = images(40, 28, 1)
+    data = ImageSet(x, np.arange(40) % 10, x, np.arange(40) % 10)
+    found = sources.mnist(data, tmp_path, epochs=1)
+    again = sources.mnist(data, tmp_path, epochs=1)
+    assert found.x_test.max() <= 1.0
+    np.testing.assert_array_equal(found.outputs(found.x_test), again.outputs(again.x_test))
+
+
+def test_the_command_names_a_source_that_is_not_good_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained on labels that mean nothing, it misses its accuracy: the command fails."""
+    x, y = images(32, 28, 1), np.arange(32) % 10
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[::-1], y_test=y)
+    monkeypatch.setitem(
+        sources.NETWORKS, "fashion_mnist",
+        (sources.fashion_network, replace(sources.FASHION, epochs=1)),
+    )  # fmt: skip
+    given_words = ["--fashion-mnist", str(tmp_path / "images.npz"), "--cache", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["sources", *given_words])
+    with pytest.raises(SystemExit, match="fashion_mnist"):
+        sources.main()
+    assert "test accuracy" in capsys.readouterr().out
