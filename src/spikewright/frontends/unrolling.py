@@ -14,9 +14,11 @@ Equations: Elman 1990; LSTM: Hochreiter & Schmidhuber 1997, with the forget gate
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +29,19 @@ from spikewright.graph.layers import (
     Add,
     Affine,
     Concatenate,
+    Constant,
+    Identity,
     Layer,
     Multiply,
+    Recurrence,
     Reshape,
     ScaleShift,
     Shape,
     Slice,
     Take,
 )
+from spikewright.graph.layers.recurrence import Cell as StepOfCell
+from spikewright.graph.layers.recurrence import Part
 
 MAX_STEPS = 512
 """Longest sequence that is unrolled: what a step needs, in nodes and in neurons, is needed again
@@ -42,6 +49,18 @@ for each."""
 
 
 _AT_ONCE = 8
+
+_KEPT: ContextVar[bool] = ContextVar("recurrence is kept", default=False)
+
+
+@contextmanager
+def keeping_recurrence() -> Iterator[None]:
+    """Where cells stay cells: `unroll` adds one `Recurrence` instead of every step."""
+    token = _KEPT.set(True)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 class Adder(Protocol):
@@ -79,6 +98,11 @@ class Cell(ABC):
     @abstractmethod
     def linears(self) -> tuple[Linear, ...]:
         """The cell's linear maps; only their `weight` and `bias` act on the input."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each state."""
+        return (self.linears[0].recurrent.shape[1],)
 
     @abstractmethod
     def step(self, at: _Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
@@ -161,6 +185,10 @@ class LSTMCell(Cell):
     @property
     def linears(self) -> tuple[Linear, ...]:
         return (self.gates, self.candidate)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.gates.recurrent.shape[1], len(self.candidate.weight))
 
     def step(self, at: _Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
         hidden, memory = states
@@ -255,17 +283,52 @@ class GRUCell(Cell):
 class Unrolled(NamedTuple):
     """The nodes of every step's output, in the order of the sequence, and of the last states."""
 
-    outputs: tuple[str, ...]
+    outputs: Sequence[str]
     states: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class StepsOf(Sequence[str]):
+    """The steps of one node `(steps, *shape)`, first step first unless `turned`.
+
+    A step has a node of its own once it is asked for.
+    """
+
+    adder: Adder
+    node: str
+    prefix: str
+    steps: int
+    turned: bool = False
+    known: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    @overload
+    def __getitem__(self, key: int) -> str: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[str]: ...
+    def __getitem__(self, key: int | slice) -> str | Sequence[str]:
+        if isinstance(key, slice):
+            if key == slice(None, None, -1):
+                return StepsOf(
+                    self.adder, self.node, self.prefix, self.steps, not self.turned, self.known
+                )
+            return [self[i] for i in range(self.steps)[key]]
+        number = range(self.steps)[:: -1 if self.turned else 1][key]
+        if number not in self.known:
+            part = f"{self.prefix}step_{number}"
+            self.known[number] = self.adder(Take(np.array(number), 0), self.node, part=part)
+        return self.known[number]
+
+
 def too_long(steps: int) -> str | None:
-    """Why a sequence of so many steps is not unrolled, or None if it is."""
-    if steps <= MAX_STEPS:
+    """Why a sequence of so many steps is not unrolled, or None if it is, or need not be."""
+    if steps <= MAX_STEPS or _KEPT.get():
         return None
     return (
         f"its sequence has {steps} steps, and every step becomes layers of its own: "
-        f"{MAX_STEPS} are the limit"
+        f"{MAX_STEPS} are the limit. sequence_step=P gives each of them P steps of time instead"
     )
 
 
@@ -287,6 +350,8 @@ def unroll(
     along which the same happens everywhere.
     """
     maps = [Affine(linear.weight, linear.bias) for linear in cell.linears]
+    if _KEPT.get() and steps > 1:
+        return _kept(adder, cell, maps, sequence, steps, initial, backwards, prefix, lead)
     given: list[str] = []
     if isinstance(sequence, str):
         given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
@@ -305,11 +370,62 @@ def unroll(
     return Unrolled(tuple(outputs[time] for time in range(steps)), last)
 
 
+def _kept(
+    adder: Adder,
+    cell: Cell,
+    maps: Sequence[Affine],
+    sequence: str | Sequence[str],
+    steps: int,
+    initial: States,
+    backwards: bool,
+    prefix: str,
+    lead: Shape,
+) -> Unrolled:
+    """One `Recurrence` a state, as `unroll` takes and gives them."""
+    if not isinstance(sequence, str):
+        shape = (*lead, cell.linears[0].weight.shape[1])
+        sequence = stack(adder, sequence, shape, f"{prefix}sequence")
+    given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
+    shapes = tuple((*lead, size) for size in cell.sizes)
+    begun: list[str] = []
+    if any(initial):
+        begun = [
+            adder(Constant(np.zeros(shape)), part=f"{prefix}zeros_{i}") if name is None else name
+            for i, (name, shape) in enumerate(zip(initial, shapes, strict=True))
+        ]
+    parts: list[Part] = []
+
+    def record(layer: Layer, *inputs: str, part: str = "") -> str:
+        name = part.lstrip("/")
+        parts.append(Part(name, layer, inputs))
+        return name
+
+    inputs = tuple(f"input_{i}" for i in range(len(given)))
+    states = tuple(f"previous_{i}" for i in range(cell.states))
+    results = cell.step(_Step(record, "", lead), inputs, states)
+    of_cell = StepOfCell(tuple(parts), inputs, states, results, shapes)
+    made = [
+        StepsOf(
+            adder,
+            adder(
+                Recurrence(of_cell, i, backwards), *given, *begun,
+                part=f"{prefix}recurrence{f'_{i}' if i else ''}",
+            ),
+            f"{prefix}state_{i}/" if i else prefix,
+            steps,
+        )
+        for i in range(cell.states)
+    ]  # fmt: skip
+    return Unrolled(made[0], tuple(of_state[0 if backwards else -1] for of_state in made))
+
+
 def stack(adder: Adder, values: Sequence[str], shape: Shape, part: str = "") -> str:
     """Nodes of one shape one below the other, `(len(values), *shape)`.
 
     A few at a time: a concatenation is as wide as its result for each of its parts.
     """
+    if isinstance(values, StepsOf) and not values.turned:
+        return adder(Identity(), values.node, part=part)
     place, level, joined = f"{part}/" if part else "", 0, list(values)
     while len(joined) > 1:
         groups = [joined[i : i + _AT_ONCE] for i in range(0, len(joined), _AT_ONCE)]

@@ -40,7 +40,7 @@ _CELLS = "Use SimpleRNN, LSTM or GRU, or an RNN of their cells"
 class _Made(NamedTuple):
     """What a recurrent layer makes: nodes of the outputs, first step first, and of last states."""
 
-    outputs: tuple[str, ...]
+    outputs: Sequence[str]
     states: tuple[str, ...]
 
 
@@ -117,9 +117,9 @@ def _run(
     left = [state.node for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
         raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
-    sequence: str | tuple[str, ...] = str(value.node)
+    sequence: str | Sequence[str] = str(value.node)
     last: list[str] = []
-    outputs: tuple[str, ...] = ()
+    outputs: Sequence[str] = ()
     for number, cell in enumerate(cells):
         own, left = tuple(left[: cell.states]), left[cell.states :]
         place = f"{prefix}cell_{number}/" if len(cells) > 1 else prefix

@@ -18,6 +18,7 @@ from spikewright.graph.layers.pooling import (
     GlobalMaxPool,
     MaxPool,
 )
+from spikewright.graph.layers.recurrence import Recurrence
 from spikewright.graph.layers.resampling import ConvolutionTranspose, Interpolate, Sum
 from spikewright.graph.layers.selection import Broadcast, Constant, Pad, Slice, Take, Tile
 from spikewright.graph.layers.shape import (
@@ -63,6 +64,7 @@ __all__ = [
     "ParametricReLU",
     "Permute",
     "RMSNormalization",
+    "Recurrence",
     "Reshape",
     "ScaleShift",
     "Shape",

@@ -133,20 +133,22 @@ def _recurrent(call: Call, make: Callable[[_Weights], Cell]) -> Any:
     steps = sequence.known_shape[0]
     if sequence.name is None:
         raise Lost
-    below: str | list[str] = sequence.name
+    below: str | Sequence[str] = sequence.name
     last: list[tuple[str, ...]] = []
     for first in range(0, len(cells), ways):
-        made: list[tuple[str, ...]] = []
+        made: list[Sequence[str]] = []
         for way, cell in enumerate(cells[first : first + ways]):
             place = f"layer_{first // ways}/{'reverse/' if way else ''}"
             found = unroll(adder, cell, below, steps, initial[first + way], way == 1, place)
             last.append(found.states)
             made.append(found.outputs)
         place = f"layer_{first // ways}/step"
-        below = [
-            adder(Concatenate(-1), *both, part=f"{place}_{time}/both") if ways > 1 else both[0]
-            for time, both in enumerate(zip(*made, strict=True))
-        ]
+        below = made[0]
+        if ways > 1:
+            below = [
+                adder(Concatenate(-1), *both, part=f"{place}_{time}/both")
+                for time, both in enumerate(zip(*made, strict=True))
+            ]
     name = _stacked(call, adder, below, "")
     states = zip(*last, strict=True)
     kept = [_stacked(call, adder, row, f"last_state_{i}") for i, row in enumerate(states)]
