@@ -303,6 +303,32 @@ def test_the_trace_says_what_is_exact_convergent_and_approximated():
     assert {e.layer for e in rectified.warnings} == {"relu1", "relu2"}
 
 
+def test_the_trace_says_that_spikes_are_taken_back():
+    """Bipolar neurons converge without a cap, clip with one, and the trace says what they do."""
+    for cap, status, text in (
+        (None, "convergent", "mean tends to the source's; takes spikes back"),
+        (1, "approximated", "at most 1 spike a step, larger values clip; takes spikes back"),
+    ):
+        kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)
+        conversion = sw.convert(models.mlp(), spiking={"relu": kind})
+        notes = [e for e in conversion.trace if "Bipolar" in e.text]
+        assert len(notes) == 2
+        assert all(note.status == status and note.text.endswith(text) for note in notes)
+
+
+@pytest.mark.parametrize("cap", [None, 2])
+def test_bipolar_neurons_send_the_rounded_value(cap):
+    """With a cap too, where values are within its reach: the error falls as one over the steps."""
+    graph = models.mlp()
+    x = models.inputs(graph)
+    values = evaluate_all(graph, {"x": x})
+    top = max(np.abs(v).max() for v in values.values())
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)
+    conversion = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=1.0 / top)
+    errors = [error_of(graph, conversion.run(x, steps=t, dt=1.0), x) for t in (50, 400)]
+    assert errors[1] < 0.3 * errors[0] and errors[1] < 0.05
+
+
 def test_the_trace_warns_of_less_than_one_spike():
     """A run in which a layer's neurons spike less than once on average leaves a warning, once."""
     graph = models.mlp()

@@ -226,7 +226,7 @@ def test_a_cap_on_spikes_is_a_loss_where_it_can_be_had() -> None:
     """ReLU clips; what needs signed neurons is refused, and what stands behind it still shown."""
     rows = {r.name: r for r in inspect(good(), max_spikes_per_step=1).layers}
     assert rows["relu"].status == "approximated"
-    assert rows["relu"].why == "at most 1 spikes a step, larger values clip"
+    assert rows["relu"].why == "at most 1 spike a step, larger values clip"
 
     found = inspect(attentive(), max_spikes_per_step=1)
     rows = {row.name: row for row in found.layers}

@@ -7,6 +7,7 @@ from spikewright.measure import After, Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,
+    BipolarIntegrateAndFire,
     ClippedReLU,
     Elementwise,
     IntegrateAndFire,
@@ -52,6 +53,7 @@ __all__ = [
     "After",
     "Alpha",
     "AxisMap",
+    "BipolarIntegrateAndFire",
     "ClippedReLU",
     "Connection",
     "Conversion",

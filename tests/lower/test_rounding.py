@@ -25,7 +25,7 @@ CHANNELS, SIDE = 8, 5
 DT = 0.001
 
 
-def squeeze_excite(blocks: int, seed: int = 0) -> Graph:
+def squeeze_excite(blocks: int, seed: int = 0, curve: str = "silu") -> Graph:
     """Blocks as EfficientNet's: expand, depthwise, gate times features, project, residual sum."""
     rng = np.random.default_rng(seed)
 
@@ -41,8 +41,8 @@ def squeeze_excite(blocks: int, seed: int = 0) -> Graph:
         before = nodes[-1].name
         nodes += [
             Node(f"expand{b}", convolution(wide, CHANNELS), (before,)),
-            Node(f"silu{b}", Activation("silu"), (f"expand{b}",)),
-            Node(f"depthwise{b}", convolution(wide, wide, 3, wide), (f"silu{b}",)),
+            Node(f"curve{b}", Activation(curve), (f"expand{b}",)),
+            Node(f"depthwise{b}", convolution(wide, wide, 3, wide), (f"curve{b}",)),
             Node(f"relu6{b}", Activation("relu6"), (f"depthwise{b}",)),
             Node(f"squeeze{b}", GlobalAveragePool((1, 2), keepdims=True), (f"relu6{b}",)),
             Node(f"reduce{b}", convolution(few, wide), (f"squeeze{b}",)),
@@ -92,6 +92,27 @@ def test_the_mean_is_that_of_the_source_with_rounded_values(
     for t in (1, 2, 3, 7, 20, 64, 149, 150):
         expected = rounded(conversion, x, 1.0 / (scale * DT * t), offset)
         np.testing.assert_allclose(means[:, t - 1], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_rectifier_that_takes_spikes_back_obeys_the_same_law() -> None:
+    """Behind layers whose values arrive unevenly too, where `IntegrateAndFire` does not."""
+    x = np.random.default_rng(1).normal(size=(2, CHANNELS, SIDE, SIDE))
+    scale, off = 2500.0, {}
+    for kind in (sw.BipolarIntegrateAndFire(), sw.IntegrateAndFire()):
+        conversion = sw.convert(
+            squeeze_excite(2, curve="relu"), spiking={"relu": kind}, scale_firing_rates=scale
+        )
+        run = conversion.run(
+            x, steps=64, dt=DT, engine="reference", precision="float64", progress=False
+        )
+        means = run.predict_at_every_step("mean")
+        assert isinstance(means, np.ndarray)
+        off[type(kind)] = [
+            np.abs(means[:, t - 1] - rounded(conversion, x, 1.0 / (scale * DT * t), 0.5)).max()
+            for t in (1, 2, 5, 16, 33, 64)
+        ]
+    assert max(off[sw.BipolarIntegrateAndFire]) < 1e-9
+    assert min(off[sw.IntegrateAndFire][1:]) > 1e-3
 
 
 def test_rounding_down_is_worse_than_to_the_nearest() -> None:

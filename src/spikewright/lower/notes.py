@@ -7,6 +7,7 @@ from typing import Literal
 
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
     Elementwise,
     IntegrateAndFire,
     NeuronType,
@@ -17,6 +18,7 @@ from spikewright.network.node_functions import MaxPool, ReduceMax
 
 Status = Literal["exact", "convergent", "approximated"]
 _OF_MEANS = "mean is f of the inputs' means"
+_RECTIFIERS = (BipolarIntegrateAndFire, IntegrateAndFire)
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,12 @@ def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNot
 def _promise(neuron_type: NeuronType, behind: bool) -> tuple[Status, str]:
     """What a spiking type guarantees of an activation, or `behind` a function, and why."""
     if _tends_to_source(neuron_type, behind):
-        return "convergent", "mean tends to the source's"
+        return "convergent", f"mean tends to the source's{_takes_back(neuron_type)}"
     if isinstance(neuron_type, RunningMeanSpiking) and not behind:
         jumps = isinstance(neuron_type.base_type, Elementwise) and neuron_type.base_type.curve.jumps
         but = ", save where f jumps" if jumps else ""
         return "convergent", f"mean tends to f of the mean current{but}"
-    return "approximated", _why_approximate(neuron_type)
+    return "approximated", _why_approximate(neuron_type, behind)
 
 
 def linear_note(name: str, part_of: str | None = None) -> LayerNote:
@@ -101,15 +103,22 @@ def _named(neuron_type: NeuronType) -> str:
 def _tends_to_source(neuron_type: NeuronType, signed: bool) -> bool:
     if isinstance(neuron_type, SignedIntegrateAndFire):
         return True
-    plain = isinstance(neuron_type, IntegrateAndFire) and neuron_type.max_spikes_per_step is None
-    return plain and not signed
+    return isinstance(neuron_type, _RECTIFIERS) and neuron_type.most_spikes is None and not signed
 
 
-def _why_approximate(neuron_type: NeuronType) -> str:
+def _takes_back(neuron_type: NeuronType) -> str:
+    return "; takes spikes back" if isinstance(neuron_type, BipolarIntegrateAndFire) else ""
+
+
+def _why_approximate(neuron_type: NeuronType, behind: bool) -> str:
+    if isinstance(neuron_type, _RECTIFIERS):
+        if behind:
+            return "values below zero are not sent"
+        cap = neuron_type.most_spikes
+        spikes = "1 spike" if cap == 1 else f"{cap} spikes"
+        return f"at most {spikes} a step, larger values clip{_takes_back(neuron_type)}"
     reasons = {
         "SpikingRectifiedLinear": "negative current is thrown away at every step",
-        "IntegrateAndFire": "at most "
-        f"{getattr(neuron_type, 'max_spikes_per_step', None)} spikes a step, larger values clip",
         "RegularSpiking": "the mean of f of a spiky current is not f of its mean",
         "SpikingLeakyReLU": "the mean of f of a spiky current is not f of its mean",
     }

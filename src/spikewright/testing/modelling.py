@@ -15,6 +15,7 @@ from spikewright._equations import CURVES
 from spikewright._windows import Windows
 from spikewright.network.neurons import (
     LIF,
+    BipolarIntegrateAndFire,
     ClippedReLU,
     Elementwise,
     IntegrateAndFire,
@@ -102,6 +103,9 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("integrate-and-fire-floor-cap", both, scale=2.0)
     yield NeuronExample("signed", SignedIntegrateAndFire())
     yield NeuronExample("signed-amplitude-scale", SignedIntegrateAndFire(0.5), scale=4.0)
+    yield NeuronExample("bipolar", BipolarIntegrateAndFire())
+    yield NeuronExample("bipolar-cap", BipolarIntegrateAndFire(max_spikes_per_step=1))
+    yield NeuronExample("bipolar-cap-amplitude-scale", BipolarIntegrateAndFire(0.5, 2), scale=4.0)
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)

@@ -169,7 +169,7 @@ def _integrate(
     charge: NDArray,
     threshold: NDArray,
     *,
-    negative: bool = False,
+    least: NDArray | float | None = 0.0,
     rounding: Literal["down", "truncate"] = "down",
     floor: float | None = None,
     cap: int | None = None,
@@ -177,6 +177,7 @@ def _integrate(
     """The soft-reset integrator, neuron by neuron."""
     units = np.broadcast_to(threshold, voltage.shape)
     charges = np.broadcast_to(charge, voltage.shape)
+    bounds = np.broadcast_to(-np.inf if least is None else least, voltage.shape)
     counts, left = np.zeros(voltage.shape), np.array(voltage)
     for index in np.ndindex(voltage.shape):
         unit = float(units[index])
@@ -186,7 +187,7 @@ def _integrate(
             count = float(np.floor(spikes + TOLERANCE))
         else:
             count = -float(np.floor(-spikes + TOLERANCE))
-        count = count if negative else max(count, 0.0)
+        count = max(count, float(bounds[index]))
         count = count if cap is None else min(count, float(cap))
         counts[index] = count
         left[index] -= count * unit

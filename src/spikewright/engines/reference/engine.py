@@ -157,7 +157,7 @@ class _Namespace(NumpyFunctions):
         charge: NDArray,
         threshold: NDArray,
         *,
-        negative: bool = False,
+        least: NDArray | float | None = 0.0,
         rounding: Literal["down", "truncate"] = "down",
         floor: float | None = None,
         cap: int | None = None,
@@ -168,8 +168,8 @@ class _Namespace(NumpyFunctions):
             counts = np.floor(spikes + TOLERANCE)
         else:
             counts = np.sign(spikes) * np.floor(np.abs(spikes) + TOLERANCE)
-        if not negative:
-            counts = np.maximum(counts, 0.0)
+        if least is not None:
+            counts = np.maximum(counts, least)
         if cap is not None:
             counts = np.minimum(counts, float(cap))
         voltage = voltage - counts * threshold

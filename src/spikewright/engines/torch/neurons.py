@@ -36,7 +36,7 @@ class Namespace(Functions):
         charge: Tensor,
         threshold: Any,
         *,
-        negative: bool = False,
+        least: Any = 0.0,
         rounding: Literal["down", "truncate"] = "down",
         floor: float | None = None,
         cap: int | None = None,
@@ -49,9 +49,11 @@ class Namespace(Functions):
         counts = torch.empty_like(voltage) if self.counts is None else self.counts
         self.counts = None  # a second call in the same step makes its own
         self._divide(voltage, threshold, rounding, counts)
-        low = None if negative else 0.0
-        if low is not None or cap is not None:
-            counts.clamp_(low, None if cap is None else float(cap))
+        if isinstance(least, torch.Tensor):
+            torch.maximum(counts, least, out=counts)
+            least = None
+        if least is not None or cap is not None:
+            counts.clamp_(least, None if cap is None else float(cap))
         if isinstance(threshold, torch.Tensor):
             torch.addcmul(voltage, counts, threshold, value=-1.0, out=voltage)
         else:

@@ -8,6 +8,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     register,
 )
+from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
 from spikewright.network.neurons.lif import LIF, LIFRate
 from spikewright.network.neurons.rectified import (
@@ -31,6 +32,7 @@ __all__ = [
     "NEURON_TYPES",
     "NUMPY_RATES",
     "TOLERANCE",
+    "BipolarIntegrateAndFire",
     "ClippedReLU",
     "Clock",
     "Elementwise",

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from spikewright._equations import NUMPY
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import is_number
+from spikewright.network.shapes import is_number, is_whole
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
@@ -45,10 +45,10 @@ NEURON_TYPES = MappingProxyType(_registry)
 class Integrate(Protocol):
     """The soft-reset integrator, `v += charge; k = floor(v / threshold); v -= k threshold`.
 
-    Returns `(counts, v)`. Without `negative` counts are at least 0, so `v` may stay below zero;
-    `rounding="truncate"` counts towards zero instead of down. `floor` bounds `v` from below and
-    `cap` bounds the counts from above. An engine may overwrite
-    `voltage`. `TOLERANCE` applies to the division.
+    Returns `(counts, v)`. `least` (whole numbers, one or an array; None: none) and `cap` bound the
+    counts from below and above, so that `v` may stay below zero or above the threshold;
+    `rounding="truncate"` counts towards zero instead of down. `floor` bounds `v` from below. An
+    engine may overwrite `voltage`. `TOLERANCE` applies to the division.
     """
 
     def __call__(
@@ -57,7 +57,7 @@ class Integrate(Protocol):
         charge: Array,
         threshold: Array,
         *,
-        negative: bool = False,
+        least: Array | None = 0.0,
         rounding: Literal["down", "truncate"] = "down",
         floor: float | None = None,
         cap: int | None = None,
@@ -124,6 +124,11 @@ class NeuronType(ABC):
     amplitude: float
 
     @property
+    def most_spikes(self) -> int | None:
+        """The most spikes of a neuron in one step, of either sign; None: nothing bounds it."""
+        return None
+
+    @property
     def guarded(self) -> bool:
         """Whether the rate function is not defined, or grows out of bounds, at some currents."""
         return False
@@ -185,6 +190,15 @@ def check_positive(owner: object, **values: float) -> None:
     for name, value in values.items():
         if not (is_number(value) and value > 0):
             raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
+
+
+def check_cap(owner: object, cap: int | None) -> None:
+    """Raise `NetworkError` unless a cap on spikes is None or a whole number above 0."""
+    if cap is not None and not (is_whole(cap) and cap >= 1):
+        raise NetworkError(
+            f"{type(owner).__name__}.max_spikes_per_step must be a whole number above 0, "
+            f"got {cap!r}"
+        )
 
 
 def check_gain(owner: NeuronType, gain: NDArray, intercepts: NDArray, why: str) -> None:

@@ -99,6 +99,10 @@ class LIF(NeuronType):
         """A scale is refused unless the skewed form is asked for by name."""
         return "skewed" if self.skewed_scaling else "refused"
 
+    @property
+    def most_spikes(self) -> int:
+        return 1
+
     def initial_state(self) -> Mapping[str, float]:
         return {"refractory_time": 0.0}
 

@@ -15,14 +15,15 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
+    check_cap,
     check_gain,
     check_positive,
     register,
 )
-from spikewright.network.shapes import is_number, is_whole
+from spikewright.network.shapes import is_number
 
 
-class _Linear(NeuronType):
+class LinearResponse(NeuronType):
     """Piecewise linear above threshold: `f(s J) = s f(J)`, so a scale acts on the gain."""
 
     scaling: Scaling = "gain"
@@ -40,7 +41,7 @@ class _Linear(NeuronType):
 
 @register
 @dataclass(frozen=True)
-class RectifiedLinear(_Linear):
+class RectifiedLinear(LinearResponse):
     """`y = max(0, J)`."""
 
     amplitude: float = 1.0
@@ -57,7 +58,7 @@ class RectifiedLinear(_Linear):
 
 @register
 @dataclass(frozen=True)
-class SpikingRectifiedLinear(_Linear):
+class SpikingRectifiedLinear(LinearResponse):
     """Integrates `max(J, 0)`, several spikes a step, remainder kept.
 
     Negative current is thrown away at every step, so a neuron whose input is zero on average but
@@ -82,7 +83,7 @@ class SpikingRectifiedLinear(_Linear):
 
 @register
 @dataclass(frozen=True)
-class IntegrateAndFire(_Linear):
+class IntegrateAndFire(LinearResponse):
     """Integrates `J` with its sign, several spikes a step, remainder kept (Cao 2015, Han 2020).
 
     The voltage may go below zero, down to `-voltage_floor` spikes where that is given. At most
@@ -102,11 +103,11 @@ class IntegrateAndFire(_Linear):
                 f"IntegrateAndFire.voltage_floor is how many spikes the voltage may fall below "
                 f"zero: it must be 0 or more, got {floor!r}"
             )
-        cap = self.max_spikes_per_step
-        if cap is not None and not (is_whole(cap) and cap >= 1):
-            raise NetworkError(
-                f"IntegrateAndFire.max_spikes_per_step must be a whole number above 0, got {cap!r}"
-            )
+        check_cap(self, self.max_spikes_per_step)
+
+    @property
+    def most_spikes(self) -> int | None:
+        return self.max_spikes_per_step
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.maximum(current, 0.0)
@@ -124,7 +125,7 @@ class IntegrateAndFire(_Linear):
 
 @register
 @dataclass(frozen=True)
-class SignedIntegrateAndFire(_Linear):
+class SignedIntegrateAndFire(LinearResponse):
     """Integrates `J` and answers with spikes of either sign: `v += J; k = floor(v); v -= k`.
 
     Its spikes sum to what arrived, to within one: it carries values that may be negative.
@@ -142,12 +143,12 @@ class SignedIntegrateAndFire(_Linear):
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         counts, state["voltage"] = xp.integrate(
-            state["voltage"], current, clock.threshold, negative=True
+            state["voltage"], current, clock.threshold, least=None
         )
         return counts
 
 
-class _Leaky(_Linear):
+class _Leaky(LinearResponse):
     """`f(J) = J` where `J >= 0`, else `negative_slope J`."""
 
     negative_slope: float
@@ -187,7 +188,7 @@ class SpikingLeakyReLU(_Leaky):
             state["voltage"],
             self.rates(xp, current),
             clock.threshold,
-            negative=True,
+            least=None,
             rounding="truncate",
         )
         return counts

@@ -77,7 +77,10 @@ class RegularSpiking(_Wrapper):
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         counts, state["voltage"] = xp.integrate(
-            state["voltage"], self.rates(xp, current), clock.threshold, negative=self.negative
+            state["voltage"],
+            self.rates(xp, current),
+            clock.threshold,
+            least=None if self.negative else 0.0,
         )
         return counts
 
@@ -116,7 +119,7 @@ class RunningMeanSpiking(_Wrapper):
         if self.guarded:
             target = _within_reach(xp, target, state["sent"], clock.threshold)
         counts, state["voltage"] = xp.integrate(
-            state["voltage"], target - state["sent"], clock.threshold, negative=True
+            state["voltage"], target - state["sent"], clock.threshold, least=None
         )
         state["total_current"], state["sent"] = total, target
         return counts
