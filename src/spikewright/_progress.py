@@ -11,8 +11,13 @@ _DELAY = 1.0  # seconds before a bar appears: short work stays silent
 
 
 @contextmanager
-def progress_bar(total: int, show: bool, what: str = "steps") -> Iterator[Callable[[int], None]]:
-    """A function that takes how much more is done; it draws a bar once work has taken a second."""
+def progress_bar(
+    total: int | None, show: bool, what: str = "steps"
+) -> Iterator[Callable[[int], None]]:
+    """A function that takes how much more is done; it draws a bar once work has taken a second.
+
+    `total` is None where nobody knows how much there is.
+    """
     bar = _Bar(total, what) if show and sys.stderr.isatty() else None
     try:
         yield bar.advance if bar else _ignore
@@ -26,7 +31,7 @@ def _ignore(done: int) -> None:
 
 
 class _Bar:
-    def __init__(self, total: int, what: str) -> None:
+    def __init__(self, total: int | None, what: str) -> None:
         self._total, self._what, self._done = total, what, 0
         self._start = time.monotonic()
         self._bar: Callable[[int], None] | None = None

@@ -1,0 +1,130 @@
+"""What a user gives as data, one sample at a time: arrays, dicts of them, iterables of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import ConversionError, Refusal
+from spikewright.graph import Graph
+from spikewright.graph.layers import Shape
+
+Batch = dict[str, NDArray]
+
+
+def refusal(reason: str, options: str = "") -> ConversionError:
+    """An error about the argument `calibration`."""
+    return ConversionError([Refusal("calibration", "argument", reason, options)])
+
+
+def batches(data: Any, graph: Graph) -> Iterator[Batch]:
+    """The data as checked batches, `{input name: (batch, *shape)}`.
+
+    `data` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
+    either, or of `(x, y)` pairs, of which y is not looked at. Raises `ConversionError` for what is
+    none of them, for shapes that fit no input, for values that are not finite, and for no samples.
+    """
+    shapes = {name: graph.shapes[name] for name in graph.inputs}
+    count = 0
+    for place, batch in _parts(data):
+        made = _checked(batch, shapes, place)
+        count += len(next(iter(made.values())))
+        yield made
+    if count == 0:
+        raise refusal("it holds no samples", "Give some hundred of them, batch axis first")
+
+
+def gather(data: Any, graph: Graph) -> Batch:
+    """All samples in one batch of float64; raises as `batches` does."""
+    parts = list(batches(data, graph))
+    return {name: np.concatenate([_float64(part[name]) for part in parts]) for name in parts[0]}
+
+
+def samples(data: Any, graph: Graph) -> Iterator[Batch]:
+    """One sample after the other, each a float64 batch of one; raises as `batches` does."""
+    for batch in batches(data, graph):
+        for i in range(len(next(iter(batch.values())))):
+            yield {name: _float64(array[i : i + 1]) for name, array in batch.items()}
+
+
+def _float64(array: NDArray) -> NDArray:
+    return array.astype(np.float64) + 0.0  # there is one zero
+
+
+def count_of(data: Any) -> int | None:
+    """How many samples there are, where that can be told without reading them."""
+    if isinstance(data, Mapping):
+        data = next(iter(data.values()), ())
+    return len(data) if is_array(data) and data.shape else None
+
+
+def is_array(data: Any) -> bool:
+    """Whether something is an array or a tensor, of whatever library."""
+    return hasattr(data, "shape") and hasattr(data, "dtype")
+
+
+def _parts(data: Any) -> Iterator[tuple[str, Any]]:
+    """What is to be read as one batch each, and how to call it."""
+    if is_array(data) or isinstance(data, Mapping):
+        yield "", data
+        return
+    if isinstance(data, tuple):
+        raise refusal(
+            "a tuple may mean a pair (x, y) or two batches",
+            "Give x alone, or batches in a list",
+        )
+    if not isinstance(data, Iterable) or isinstance(data, str | bytes):
+        raise refusal(
+            f"{type(data).__name__} is not data",
+            "Give an array with a batch axis, {input name: array}, or an iterable of either",
+        )
+    for index, item in enumerate(data):
+        pair = isinstance(item, tuple | list) and not is_array(item)
+        if pair and len(item) not in (1, 2):
+            raise refusal(
+                f"batch {index} holds {len(item)} things, not x, or x and y", "Give arrays"
+            )
+        yield f"batch {index}: ", item[0] if pair else item
+
+
+def _checked(batch: Any, shapes: Mapping[str, Shape], place: str) -> Batch:
+    """One batch by input name; raises `ConversionError` where it does not fit the inputs."""
+    if not isinstance(batch, Mapping):
+        if len(shapes) != 1:
+            raise refusal(f"{place}the model has inputs {list(shapes)}: give {{name: array}}")
+        batch = {next(iter(shapes)): batch}
+    if set(batch) != set(shapes):
+        raise refusal(f"{place}inputs are {list(shapes)}, got {list(batch)}")
+    made = {name: _array(name, batch[name], shape, place) for name, shape in shapes.items()}
+    sizes = {name: len(array) for name, array in made.items()}
+    if len(set(sizes.values())) > 1:
+        raise refusal(f"{place}inputs have different batch sizes: {sizes}")
+    return made
+
+
+def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
+    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
+        value = getattr(value, method)() if hasattr(value, method) else value
+    what = f"{place}input {name!r}"
+    if not (is_array(value) or isinstance(value, Sized)):
+        raise refusal(f"{what} is {value!r}, which is no array")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise refusal(f"{what} is no array of numbers: {error}") from None
+    if array.dtype.kind not in "buif":
+        raise refusal(f"{what} holds {array.dtype}, which are no real numbers")
+    if array.shape[1:] != shape or array.ndim == 0:
+        sizes = ", ".join(map(str, shape))
+        over_time = array.ndim > 1 and array.shape[2:] == shape
+        raise refusal(
+            f"{what} must be (batch, {sizes}), got shape {array.shape}",
+            "Calibrate on values, without an axis of time" if over_time else "",
+        )
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise refusal(f"{what}: {bad} of {array.size} values are NaN or infinite")
+    return array

@@ -1,0 +1,68 @@
+"""Statistics from data: every sample is evaluated alone, so that its batch cannot matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewright._progress import progress_bar
+from spikewright.calibrate.batches import Batch, count_of, refusal, samples
+from spikewright.calibrate.channels import by_channel, channel_axis, channels_of
+from spikewright.calibrate.examples import KEPT, Examples
+from spikewright.calibrate.fingerprint import fingerprint
+from spikewright.calibrate.histogram import Collector
+from spikewright.calibrate.layer import LayerStatistics
+from spikewright.calibrate.statistics import Statistics
+from spikewright.graph import Graph, evaluate_all
+from spikewright.graph.layers import Activation
+
+
+def collect(graph: Graph, names: Sequence[str], data: Any, progress: bool = True) -> Statistics:
+    """Statistics of the layers `names` of a graph on data (see `spikewright.calibrate.batches`).
+
+    Raises `ConversionError` for data that does not fit, and for values that are no finite numbers.
+    """
+    layers = {name: _Layer(graph, name) for name in names}
+    examples: list[Examples] = []
+    count = 0
+    with progress_bar(count_of(data), progress, "calibration samples") as advance:
+        for sample in samples(data, graph):
+            _add(graph, sample, layers.values())
+            examples.append(Examples.of(sample))
+            if len(examples) > 4 * KEPT:
+                examples = [Examples.join(examples)]
+            count += 1
+            advance(1)
+    found = {name: layer.result() for name, layer in layers.items()}
+    return Statistics(found, count, fingerprint(graph), Examples.join(examples))
+
+
+def _add(graph: Graph, sample: Batch, layers: Iterable[_Layer]) -> None:
+    values = evaluate_all(graph, sample)
+    for layer in layers:
+        layer.add(values[layer.read])
+
+
+class _Layer:
+    """One layer's values while they are collected."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        node = graph[name]
+        self.name = name
+        self.rectifies = isinstance(node.layer, Activation) and node.layer.function == "relu"
+        self.read = node.inputs[0] if self.rectifies else name
+        self.shape, self.axis = graph.shapes[name], channel_axis(graph, name)
+        self._collector = Collector(channels_of(self.shape, self.axis))
+
+    def add(self, value: NDArray) -> None:
+        """Take the layer's value for one sample."""
+        try:
+            self._collector.add(by_channel(value, self.axis))
+        except ValueError as error:
+            raise refusal(f"on this data layer {self.name!r} computes {error}") from None
+
+    def result(self) -> LayerStatistics:
+        """What was collected."""
+        return LayerStatistics(self.shape, self.axis, self.rectifies, self._collector.result())

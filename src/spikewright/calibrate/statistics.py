@@ -1,0 +1,77 @@
+"""What calibration knows of a model: the values that its layers take on data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikewright.calibrate.examples import Examples
+from spikewright.calibrate.histogram import Histogram
+from spikewright.calibrate.layer import LayerStatistics
+from spikewright.calibrate.storage import load_parts, save
+from spikewright.errors import ConversionError, Refusal
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What calibration data showed: `layers` by name, and a few `examples` of the samples.
+
+    `fingerprint` tells the model that the layers belong to, `samples` how many samples there were.
+    The same samples give the same statistics bit for bit, in whatever order, in batches of whatever
+    size, collected here or in parts that are joined. A file holds the examples too: `Examples.KEPT`
+    samples as they are.
+    """
+
+    layers: Mapping[str, LayerStatistics]
+    samples: int
+    fingerprint: str
+    examples: Examples
+
+    @classmethod
+    def join(cls, parts: Sequence[Statistics]) -> Statistics:
+        """The statistics of all samples, from those of parts of them; exact, in any order.
+
+        Raises `ConversionError` where they are not of one model.
+        """
+        first = parts[0]
+        for part in parts:
+            part.check(first.fingerprint)
+        layers = {
+            name: LayerStatistics(
+                layer.shape,
+                layer.axis,
+                layer.rectifies,
+                Histogram.join([part.layers[name].values for part in parts]),
+            )
+            for name, layer in first.layers.items()
+        }
+        examples = Examples.join(part.examples for part in parts)
+        return cls(layers, sum(part.samples for part in parts), first.fingerprint, examples)
+
+    def check(self, fingerprint: str) -> None:
+        """Raise `ConversionError` where these are statistics of another model than this."""
+        if self.fingerprint != fingerprint:
+            raise ConversionError(
+                [
+                    Refusal(
+                        "calibration",
+                        "argument",
+                        f"these are statistics of another model (or of other weights, or under "
+                        f"another max_pool), with layers {', '.join(self.layers)}",
+                        "Collect them anew: sw.convert(model).calibrate(x)",
+                    )
+                ]
+            )
+
+    def __repr__(self) -> str:
+        return f"<Statistics of {len(self.layers)} layers, {self.samples} samples>"
+
+    def save(self, path: str | Path) -> None:
+        """Write to one file, atomically."""
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Statistics:
+        """Read what `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
+        return cls(*load_parts(path))
