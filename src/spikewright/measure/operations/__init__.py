@@ -1,0 +1,7 @@
+"""Operations of a spiking network, counted from its spikes; of its source, from its layers."""
+
+from spikewright.measure.operations.counter import Counter
+from spikewright.measure.operations.operations import LayerOperations, Operations
+from spikewright.measure.operations.source import SourceOperations, source_operations
+
+__all__ = ["Counter", "LayerOperations", "Operations", "SourceOperations", "source_operations"]

@@ -1,0 +1,266 @@
+"""Counting: a network is analysed once, then the spikes of any number of runs are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.measure.operations.functions import function_operations
+from spikewright.measure.operations.memory import BYTES, filtered, state_bytes, weight_bytes
+from spikewright.measure.operations.operations import LayerOperations, Operations
+from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
+from spikewright.network import Ensemble, Network, Node
+from spikewright.network.connection import output_shape
+from spikewright.network.ensemble import Neurons
+from spikewright.records import Record
+
+
+class Counter:
+    """Counts the operations of a network, from the spikes of its populations.
+
+    `populations` and `inputs` name ensembles and input nodes, as a conversion's do. Definitions
+    are those of NeuroBench (Yik et al. 2025, Nat. Commun. 16:1545): an effective operation has an
+    input and a weight that are not zero; an accumulate where the input is a spike, else a
+    multiply-accumulate; biases and constants do not count. The height of a spike is part of the
+    weights behind it. Values that are no spikes are taken to be non-zero at every step.
+
+    `weight_bytes` (`dense`, `nonzero`) and `state_bytes` are of the network as described, 4 bytes a
+    number. `not_counted` names functions whose work has no count; `readouts` are names of functions
+    applied to what is read out, which are listed there too.
+    Raises `NetworkError` for a transform of an unknown kind.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        populations: Mapping[str, Ensemble],
+        inputs: Mapping[str, Node],
+        readouts: Iterable[str] = (),
+    ) -> None:
+        self._inputs: dict[str, Node] = dict(inputs)
+        self._populations = {name: e.neurons for name, e in populations.items()}
+        self._wiring = Wiring(network, inputs)
+        self._names = self._named(network)
+        self._functions, others = function_operations(network.all_nodes, self._names)
+        self.not_counted = (*others, *(f"{name} of what is read out" for name in readouts))
+        self.weight_bytes = weight_bytes(network)
+        self.state_bytes = state_bytes(network, self._wiring)
+        self._filtered = sum(map(filtered, network.all_connections))
+        self._binary = self._wiring.binary()
+
+    def _named(self, network: Network) -> dict[Item, str]:
+        """A name for every place: the population's or input's, else its label."""
+        names: dict[Item, str] = {node: name for name, node in self._inputs.items()}
+        names.update({neurons: name for name, neurons in self._populations.items()})
+        for ensemble in network.all_ensembles:
+            names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
+        for node in network.all_nodes:
+            names.setdefault(node, node.label or f"{node!r}")
+        for item in self._wiring.items:
+            if isinstance(item, Partial):
+                names[item] = f"inside {item.connection!r}"
+        return names
+
+    def fan_out(self) -> dict[str, NDArray]:
+        """Non-zero weights that each value meets, `{sender: (*shape)}`; a spike costs as many.
+
+        Senders are populations that spike, inputs, and maxima that pass spikes on.
+        """
+        found: dict[str, NDArray] = {}
+        for hop in self._wiring.hops:
+            if self._wiring.kinds[hop.origin] in ("spikes", "gate", "input"):
+                name = self._names[hop.origin]
+                found[name] = found[name] + hop.fan_out if name in found else hop.fan_out
+        return found
+
+    def count(
+        self,
+        totals: Mapping[str, ArrayLike],
+        steps: int,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        events: Mapping[str, ArrayLike] | None = None,
+    ) -> Operations:
+        """Operations of a run of `steps` steps, sample by sample.
+
+        `totals` holds the spikes of every spiking population, `{layer: (batch, *shape)}`, and of
+        inputs that spike; `inputs` the values of the analog ones, `(batch, *shape)` held constant
+        or `(batch, steps, *shape)` (left out: no value is zero, and they are held). `events` holds
+        the number of steps in which each neuron spiked, for the other way to count bursts; left
+        out, it is at most the number of spikes and of steps. Raises `SimulationError` where a
+        population is missing, shapes differ or totals are not whole numbers from 0.
+        """
+        spikes = self._wiring.with_gates(self._spikes(totals))
+        values: dict[Item, NDArray] = self._values(inputs or {})
+        batch = _batch(spikes, values)
+        happened = self._events(spikes, steps, events or {})
+        layers: dict[str, LayerOperations] = {}
+        for hop in self._wiring.hops:
+            if hop.origin in spikes:
+                found = _of_spikes(hop, spikes[hop.origin], *happened[hop.origin])
+            elif self._wiring.kinds[hop.origin] == "input":
+                found = _of_input(hop, values.get(hop.origin), steps, batch)
+            else:
+                found = _of_values(hop, steps, batch)
+            dense = np.full(batch, hop.connections * steps)
+            _add(layers, self._names[hop.target], replace(found, dense=dense))
+        for node, macs in self._functions.items():
+            made = np.full(batch, macs * steps)
+            found = replace(LayerOperations.none(batch), multiply_accumulates=made)
+            _add(layers, self._names[node], found)
+        return Operations(
+            layers,
+            batch,
+            steps,
+            {name: neurons.ensemble.n_neurons for name, neurons in self._populations.items()},
+            self._filtered,
+            all(
+                values[n].ndim == len(n.shape_out) + 1 for n in self._inputs.values() if n in values
+            ),
+            all(exact for _, exact in happened.values()),
+            self.not_counted,
+        )
+
+    def memory_records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
+        """ "weight memory" and "state memory" in bytes; `how["nonzero"]` are those not zero."""
+        told = {**(how or {}), "bytes a number": BYTES}
+        dense, nonzero = self.weight_bytes
+        return [
+            Record("weight memory", float(dense), "bytes", how={**told, "nonzero": nonzero}),
+            Record("state memory", float(self.state_bytes), "bytes", how=told),
+        ]
+
+    def _spikes(self, totals: Mapping[str, ArrayLike]) -> dict[Item, NDArray]:
+        """What was given of the populations that spike, and of inputs that do."""
+        kinds = self._wiring.kinds
+        needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
+        missing = sorted(set(needed) - set(totals))
+        unknown = sorted(set(totals) - {*needed, *self._inputs, *self._populations})
+        if missing or unknown:
+            raise SimulationError(
+                f"totals are spikes of {sorted(needed)}; missing {missing}, unknown {unknown}"
+            )
+        senders: dict[str, Item] = {**needed, **self._inputs}
+        return {
+            item: _whole(name, totals[name], item)
+            for name, item in senders.items()
+            if name in totals
+        }
+
+    def _values(self, inputs: Mapping[str, ArrayLike]) -> dict[Item, NDArray]:
+        """What was given of the analog inputs."""
+        unknown = sorted(set(inputs) - set(self._inputs))
+        if unknown:
+            raise SimulationError(f"inputs are {list(self._inputs)}, got {unknown}")
+        return {
+            self._inputs[name]: _values(name, x, self._inputs[name]) for name, x in inputs.items()
+        }
+
+    def _events(
+        self, spikes: Mapping[Item, NDArray], steps: int, given: Mapping[str, ArrayLike]
+    ) -> dict[Item, tuple[NDArray, bool]]:
+        """Number of (value, step) pairs with a spike, and whether it is exact or a bound."""
+        found = {}
+        for item, counts in spikes.items():
+            name = self._names[item]
+            if name in given:
+                found[item] = _whole(name, given[name], item), True
+            elif item in self._binary:
+                found[item] = counts, True
+            else:
+                found[item] = np.minimum(counts, steps), False
+        return found
+
+
+def _add(layers: dict[str, LayerOperations], name: str, found: LayerOperations) -> None:
+    layers[name] = layers[name].plus(found) if name in layers else found
+
+
+def _whole(name: str, given: ArrayLike, item: Item) -> NDArray:
+    """Spikes or events of one sender as whole numbers `(batch, *shape)`."""
+    counts = np.asarray(given, np.float64)
+    shape = item.shape if isinstance(item, Neurons | Partial) else output_shape(item)
+    if counts.shape[1:] != shape or counts.ndim == 0:
+        raise SimulationError(
+            f"totals of {name!r} must have shape (batch, *{shape}), got {counts.shape}"
+        )
+    if not np.all((counts >= 0) & (counts == np.floor(counts))):
+        raise SimulationError(f"totals of {name!r} must be whole numbers from 0")
+    return counts
+
+
+def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
+    """Values of an analog input, held or changing."""
+    values = np.asarray(given)
+    rank = len(node.shape_out)
+    fits = values.ndim in (rank + 1, rank + 2) and values.shape[values.ndim - rank :] == (
+        node.shape_out
+    )
+    if not fits:
+        raise SimulationError(
+            f"input {name!r} must have shape (batch, *{node.shape_out}) or (batch, steps, "
+            f"*{node.shape_out}), got {values.shape}"
+        )
+    return values
+
+
+def _batch(spikes: Mapping[Item, NDArray], values: Mapping[Item, NDArray]) -> int:
+    """The number of samples, the same everywhere; 1 where nothing says so."""
+    sizes = {len(array) for array in (*spikes.values(), *values.values())}
+    if len(sizes) > 1:
+        raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
+    return sizes.pop() if sizes else 1
+
+
+def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
+    """Sum over values of counts `(batch, *shape)` times weights met; exact below 2^53."""
+    flat = np.asarray(counts, np.float64).reshape(len(counts), -1)
+    return np.rint(flat @ fan_out.ravel().astype(np.float64)).astype(np.int64)
+
+
+def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> LayerOperations:
+    """An accumulate for every spike and weight; or one operation for every event and weight.
+
+    A sample in which no neuron spikes twice in a step has accumulates either way.
+    """
+    each, once = _meet(counts, hop.fan_out), _meet(events, hop.fan_out)
+    binary = (counts == events).reshape(len(counts), -1).all(axis=1) & exact
+    return replace(
+        LayerOperations.none(len(counts)),
+        accumulates=each,
+        event_accumulates=np.where(binary, once, 0),
+        event_multiply_accumulates=np.where(binary, 0, once),
+    )
+
+
+def _of_input(hop: Hop, values: NDArray | None, steps: int, batch: int) -> LayerOperations:
+    """Multiply-accumulates of values that are not zero; accumulates of frames of -1, 0 and 1."""
+    none = LayerOperations.none(batch)
+    if values is None or values.ndim == hop.fan_out.ndim + 1:
+        present = np.ones((batch, *hop.fan_out.shape)) if values is None else values != 0
+        once = _meet(present, hop.fan_out)
+        every = once * steps
+        return replace(none, input_once=every if hop.filtered else once, input_per_step=every)
+    made = _meet((values != 0).sum(axis=1), hop.fan_out)
+    spikes = np.isin(values, (-1, 0, 1)).reshape(len(values), -1).all(axis=1) & (not hop.filtered)
+    sums, products = np.where(spikes, made, 0), np.where(spikes, 0, made)
+    return replace(
+        none,
+        accumulates=sums,
+        event_accumulates=sums,
+        input_once=products,
+        input_per_step=products,
+    )
+
+
+def _of_values(hop: Hop, steps: int, batch: int) -> LayerOperations:
+    """Values that are no spikes meet every weight at every step; without weights they are added."""
+    made = np.full(batch, hop.synapses * steps)
+    none = LayerOperations.none(batch)
+    if hop.weighs:
+        return replace(none, multiply_accumulates=made)
+    return replace(none, accumulates=made, event_accumulates=made)

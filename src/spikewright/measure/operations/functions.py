@@ -1,0 +1,35 @@
+"""What functions of nodes compute in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any
+
+from spikewright.network import Node, NodeFunction
+from spikewright.network.node_functions import MatMul, Multiply
+
+
+def function_operations(
+    nodes: Iterable[Node], names: Mapping[Any, str]
+) -> tuple[dict[Node, int], tuple[str, ...]]:
+    """Multiply-accumulates a step of each function that has a count, and the names of the others.
+
+    A matrix product has as many as in the source, an elementwise product of k inputs k - 1 a value.
+    Comparisons, exponentials, roots, quotients and Python functions have none: they are named.
+    """
+    counted: dict[Node, int] = {}
+    others = []
+    for node in nodes:
+        function = node.output
+        if isinstance(function, MatMul):
+            inner = function.shapes[0][-2 if function.transpose_a else -1]
+            counted[node] = node.size_out * inner
+        elif isinstance(function, Multiply):
+            counted[node] = node.size_out * (len(function.shapes) - 1)
+        elif isinstance(function, NodeFunction):
+            kind = type(function).__name__
+            others.append(f"{kind} {names[node]!r} ({prod(node.shape_in)} values a step)")
+        elif callable(function):
+            others.append(f"Python function {names[node]!r} ({node.size_out} values a step)")
+    return counted, tuple(others)
