@@ -19,7 +19,7 @@ ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "h5py", "matplotlib", "sklearn",
-    "dask", "ray",
+    "dask", "distributed", "ray",
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": BASE | {"network", "engines"},
     "encoders": BASE,
     "measure": BASE | {"records", "graph", "network", "engines"},
+    "executors": BASE,
     "tune": BASE | {"records"},
     "report": BASE | {"records"},
     "export": BASE | {"graph", "network"},

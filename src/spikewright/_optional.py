@@ -14,6 +14,9 @@ _EXTRA_OF = {
     "onnx": "onnx",
     "matplotlib": "report",
     "sklearn": "demo",
+    "dask": "cluster",
+    "distributed": "cluster",
+    "ray": "cluster",
 }
 
 

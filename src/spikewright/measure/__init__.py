@@ -1,7 +1,9 @@
 """What a run did: outputs over time, firing rates in Hz, spikes, accuracy."""
 
-from spikewright.measure.accuracy import accuracy, accuracy_over_time, wilson_interval
+from spikewright.measure.accuracy import accuracy, accuracy_over_time
 from spikewright.measure.activity import activity
+from spikewright.measure.evaluation import Evaluation
+from spikewright.measure.intervals import mean_interval, paired_interval, wilson_interval
 from spikewright.measure.readout import (
     After,
     EveryStep,
@@ -15,6 +17,7 @@ from spikewright.measure.run import Population, Run
 
 __all__ = [
     "After",
+    "Evaluation",
     "EveryStep",
     "Population",
     "Readout",
@@ -23,6 +26,8 @@ __all__ = [
     "accuracy",
     "accuracy_over_time",
     "activity",
+    "mean_interval",
+    "paired_interval",
     "read_out",
     "read_out_at_every_step",
     "readout_delay",

@@ -6,19 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import SimulationError
+from spikewright.measure.intervals import wilson_interval
 from spikewright.measure.readout import EveryStep, Readout
 from spikewright.measure.run import Run
 from spikewright.records import Record
-
-Z_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
-
-
-def wilson_interval(hits: float, n: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a proportion (Wilson 1927)."""
-    p, z2 = hits / n, Z_95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
 def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:

@@ -2,32 +2,91 @@
 
 from __future__ import annotations
 
-from spikewright.measure.run import Run
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.measure.intervals import mean_interval
+from spikewright.measure.run import Population, Run
+from spikewright.measure.tally import Tally
 from spikewright.records import Record
 
 
 def activity(run: Run) -> list[Record]:
-    """One record per layer and measure, then the spikes per sample of the whole network."""
-    n = run.record["batch"]
-    how = {"steps": run.steps, "dt": run.dt}
-    records = [
-        Record("firing rate", rate, "Hz", n, how={**how, "layer": layer})
-        for layer, rate in run.firing_rates().items()
-    ]
-    counts = run.spike_counts()
-    records += [
-        Record("spikes per sample", float(c.mean()), "spikes", n, how={**how, "layer": layer})
-        for layer, c in counts.items()
-    ]
-    for name, fractions in (
-        ("silent neurons", run.silent_fractions()),
-        ("saturated neurons", run.saturated_fractions()),
-    ):
-        records += [
-            Record(name, value, "fraction", n, how={**how, "layer": layer})
-            for layer, value in fractions.items()
-        ]
-    if counts:
-        total = float(sum(counts.values()).mean())  # type: ignore[union-attr]
-        records.append(Record("spikes per sample", total, "spikes", n, how=how))
+    """One record per layer and measure, then the spikes of the whole network."""
+    return activity_records(count(run.populations, run.steps), [run.steps], run.dt)
+
+
+def count(populations: Mapping[str, Population], steps: int) -> Tally:
+    """What was counted in the layers of some samples up to a step.
+
+    Of a spiking layer the spikes of each sample `(samples, 1)`, how many of its neurons are
+    saturated in each sample, and the spikes of each neuron `(1, *shape)`; of a rate layer each
+    sample's mean rate in Hz.
+    """
+    samples: dict[tuple[str, ...], NDArray] = {}
+    sums: dict[tuple[str, ...], NDArray] = {}
+    for layer, population in populations.items():
+        if population.spiking:
+            totals = np.rint(population.totals).astype(np.int64)
+            limit = (population.cap or 1) * steps
+            samples["spikes", layer] = _of_samples(totals)
+            samples["saturated", layer] = _of_samples(totals >= limit)
+            sums["spikes", layer] = totals.sum(axis=0)[None]
+        else:
+            rates = population.totals * population.scale / steps
+            samples["rate", layer] = _of_samples(rates) / rates[0].size
+    return Tally(samples, sums)
+
+
+def _of_samples(values: NDArray) -> NDArray:
+    """Sums over the neurons of each sample, `(samples, 1)`."""
+    return np.ascontiguousarray(values).reshape(len(values), -1).sum(axis=1)[:, None]
+
+
+def activity_records(tally: Tally, at: Sequence[int], dt: float) -> list[Record]:
+    """Records of what `count` counted up to each of the steps in `at`."""
+    layers = list(dict.fromkeys(name for what, name in tally.samples if what in ("spikes", "rate")))
+    records = []
+    for index, steps in enumerate(at):
+        how = {"steps": steps, "dt": dt}
+        for layer in layers:
+            records += _of_layer(tally, layer, index, how)
+        records += _of_network(tally, index, how)
     return records
+
+
+def _of_layer(tally: Tally, layer: str, index: int, how: Mapping[str, Any]) -> list[Record]:
+    """Records of a layer at one step, whose place in the arrays is `index`."""
+    n, how = len(tally), {**how, "layer": layer}
+    if ("rate", layer) in tally.samples:
+        rate = tally.samples["rate", layer][:, index].mean()
+        return [Record("firing rate", float(rate), "Hz", n, how=how)]
+    spikes = tally.samples["spikes", layer][:, index]
+    saturated = tally.samples["saturated", layer][:, index]
+    totals = tally.sums["spikes", layer][index]
+    size, mean = totals.size, float(spikes.mean())
+    rate = mean / (size * how["steps"] * how["dt"])
+    return [
+        Record("firing rate", float(rate), "Hz", n, how=how),
+        Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),
+        Record("spikes per neuron", mean / size, "spikes", n, how=how),
+        Record("silent neurons", float(np.mean(totals == 0)), "fraction", n, how=how),
+        Record("saturated neurons", float(saturated.mean() / size), "fraction", n, how=how),
+    ]
+
+
+def _of_network(tally: Tally, index: int, how: Mapping[str, Any]) -> list[Record]:
+    """Spikes of all layers together at one step."""
+    counted = [rows[:, index] for (what, *_), rows in tally.samples.items() if what == "spikes"]
+    if not counted:
+        return []
+    spikes = np.sum(counted, axis=0)
+    neurons = sum(total[index].size for total in tally.sums.values())
+    n, mean = len(tally), float(spikes.mean())
+    return [
+        Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),
+        Record("spikes per neuron", mean / neurons, "spikes", n, how=how),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class Run:
 
     `raw` holds every output `(batch, steps, *out)` before the activations in `readouts`; `record`
     says what the run is a function of, and which engine ran it under which guarantee.
+
+    With a `sequence_step` the run is one of sequences, each step of which took that many steps;
+    `time_axes` has the axis of time of every output that the source gives for every step, and None
+    for those of the last step.
     """
 
     raw: Mapping[str, NDArray]
@@ -43,6 +47,8 @@ class Run:
     dt: float
     steps: int
     record: Mapping[str, Any]
+    sequence_step: int | None = None
+    time_axes: Mapping[str, int | None] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Run of {self.record['batch']} samples, {self.steps} steps of {self.dt:g} s>"
@@ -71,23 +77,41 @@ class Run:
     def predict(self, readout: Readout = "mean") -> Values:
         """Output values `(batch, *out)` under a readout: "last", "mean", `After` or a `Window`.
 
-        An activation without neurons on the output is applied to the value read out.
+        An activation without neurons on the output is applied to the value read out. Of a run of
+        sequences every step is read out by itself, as if it were the run: an output is
+        `(batch, time, *out)`, or with time where the source has it, and one that the source gives
+        for the last step is `(batch, *out)`.
         """
         return self._single(
-            {
-                name: self._activated(name, read_out(value, readout, self.dt))
-                for name, value in self.raw.items()
-            }
+            {name: self._predicted(name, value, readout) for name, value in self.raw.items()}
         )
+
+    def _predicted(self, name: str, value: NDArray, readout: Readout) -> NDArray:
+        if self.sequence_step is None:
+            return self._activated(name, read_out(value, readout, self.dt))
+        windows, time = self._windows(value), self.time_axes[name]
+        if time is None:
+            windows = windows[:, -1:]
+        flat = windows.reshape(-1, *windows.shape[2:])
+        read = self._activated(name, read_out(flat, readout, self.dt))
+        read = read.reshape(*windows.shape[:2], *read.shape[1:])
+        return read[:, 0] if time is None else np.moveaxis(read, 1, time + 1)
+
+    def _windows(self, value: NDArray) -> NDArray:
+        """An output as `(batch, time, sequence_step, *out)`."""
+        return value.reshape(len(value), -1, self.sequence_step or 1, *value.shape[2:])
 
     def predict_at_every_step(self, readout: EveryStep = "mean") -> Values:
         """What `predict` would give had the run ended at each step, `(batch, steps, *out)`.
 
-        `After` gives the mean of what there is until its start.
+        `After` gives the mean of what there is until its start. Of a run of sequences it is what
+        each of their steps would give had that step ended there.
         """
         result = {}
         for name, value in self.raw.items():
-            read = read_out_at_every_step(value, readout, self.dt)
+            windows = value if self.sequence_step is None else self._windows(value)
+            flat = windows.reshape(-1, *windows.shape[windows.ndim - value.ndim + 1 :])
+            read = read_out_at_every_step(flat, readout, self.dt).reshape(value.shape)
             result[name] = self._activated_at_every_step(name, read)
         return self._single(result)
 

@@ -1,0 +1,31 @@
+"""Energy: operations times what published cost tables say, beside fair rivals."""
+
+from spikewright.measure.energy.accounting import Energy, energy
+from spikewright.measure.energy.published import (
+    CMOS_45NM_FP32,
+    CMOS_45NM_FP32_SRAM,
+    CMOS_45NM_INT8,
+    LOIHI,
+    SPINNAKER2,
+)
+from spikewright.measure.energy.report import energy_records
+from spikewright.measure.energy.rivals import rival_records, rivals, twin_bits
+from spikewright.measure.energy.tables import TABLES, CostTable, cost_table, register
+
+__all__ = [
+    "CMOS_45NM_FP32",
+    "CMOS_45NM_FP32_SRAM",
+    "CMOS_45NM_INT8",
+    "LOIHI",
+    "SPINNAKER2",
+    "TABLES",
+    "CostTable",
+    "Energy",
+    "cost_table",
+    "energy",
+    "energy_records",
+    "register",
+    "rival_records",
+    "rivals",
+    "twin_bits",
+]

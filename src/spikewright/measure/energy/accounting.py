@@ -1,0 +1,90 @@
+"""Energy of a run under a cost table: operations times joules, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.measure.energy.tables import CostTable, cost_table
+from spikewright.measure.operations import Operations
+from spikewright.records import Record
+
+Bursts = Literal["spikes", "events"]
+
+
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """Joules by part: "synapses", "input", "neurons", "memory".
+
+    Arrays are `(samples,)`, or `(1,)` sums over the `n` samples, as the operations' were.
+    """
+
+    table: CostTable
+    parts: Mapping[str, NDArray]
+    n: int
+    steps: int
+    bursts: Bursts
+    input: str
+
+    @property
+    def total(self) -> NDArray:
+        """Joules of all parts."""
+        found: NDArray = sum(self.parts.values(), start=np.zeros(()))
+        return found
+
+    @property
+    def mean(self) -> float:
+        """Joules of a sample, on average."""
+        return float(self.total.sum()) / self.n
+
+    def records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
+        """ "energy", J a sample on average, and each part as "energy part" (`how["part"]`)."""
+        told = {
+            **(how or {}),
+            "table": self.table.name,
+            "network": "spiking",
+            "precision": self.table.precision,
+            "steps": self.steps,
+            "input": self.input,
+            "bursts": self.bursts,
+        }
+        parts = [
+            Record("energy part", float(v.sum()) / self.n, "J", self.n, how={**told, "part": name})
+            for name, v in self.parts.items()
+        ]
+        return [Record("energy", self.mean, "J", self.n, how=told), *parts]
+
+
+def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spikes") -> Energy:
+    """Joules of a run under a cost table, by its name or as an object.
+
+    `bursts` says what several spikes of a neuron in one step are: "spikes", one accumulate each, or
+    "events", one multiply-accumulate. The analog input is computed once where it is held.
+    Raises `SimulationError` for a table or `bursts` that there is not.
+    """
+    costs = cost_table(table)
+    if bursts not in ("spikes", "events"):
+        raise SimulationError(f'bursts are "spikes" or "events", got {bursts!r}')
+    total = operations.total()
+    sums, products = total.accumulates, total.multiply_accumulates
+    if bursts == "events":
+        sums = total.event_accumulates
+        products = products + total.event_multiply_accumulates
+    analog = operations.analog(total)
+    # Arrays may hold sums over samples: what every sample has in common counts that often.
+    samples = operations.n / len(analog)
+    updates = samples * (operations.neuron_updates + operations.filter_updates)
+    read = costs.number_bytes * (sums + products + analog) * costs.weight_byte
+    kept = 2 * costs.number_bytes * (sums + products + updates) * costs.state_byte
+    parts = {
+        "synapses": costs.accumulate * sums + costs.multiply_accumulate * products,
+        "input": costs.multiply_accumulate * analog,
+        "neurons": np.full(len(analog), costs.neuron_update * updates),
+        "memory": read + kept,
+    }
+    return Energy(costs, parts, operations.n, operations.steps, bursts, operations.input)

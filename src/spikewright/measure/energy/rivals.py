@@ -1,0 +1,90 @@
+"""Fair rivals of a spiking network: its source at 32 and 8 bits, and its quantised twin.
+
+A spiking network of `steps` steps with at most one spike a step tells `steps + 1` values apart, and
+so does a network whose activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024,
+arXiv:2409.08290).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.errors import SimulationError
+from spikewright.measure.energy.published import CMOS_45NM_FP32, PICO
+from spikewright.measure.energy.tables import CostTable, cost_table
+from spikewright.measure.operations import SourceOperations
+from spikewright.network.shapes import is_whole
+from spikewright.records import Record
+
+WEIGHT_BITS = 8
+_MULTIPLY_8, _ADD_8 = 0.2 * PICO, 0.03 * PICO
+
+
+def twin_bits(steps: int) -> int:
+    """Bits that tell `steps + 1` values apart, `ceil(log2(steps + 1))`."""
+    if not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"steps must be a whole number from 1, got {steps!r}")
+    return int(steps).bit_length()
+
+
+def integer_multiply_accumulate(bits: int, weight_bits: int = WEIGHT_BITS) -> float:
+    """Joules of an integer multiply-accumulate in 45 nm.
+
+    A multiplier costs in proportion to the product of its operands' bits (0.2 pJ at 8 x 8, and so
+    3.2 pJ at 32 x 32, for which 3.1 pJ is published), an adder to the wider operand's (0.03 pJ at
+    8; 0.12 pJ at 32, for which 0.1 pJ is published).
+    """
+    return _MULTIPLY_8 * bits * weight_bits / 64 + _ADD_8 * max(bits, weight_bits) / 8
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A network that is not spiking: joules and bytes of a multiply-accumulate."""
+
+    network: str
+    precision: str
+    multiply_accumulate: float
+    weight_bytes: float
+
+
+def rivals(steps: int) -> tuple[Rival, ...]:
+    """The rivals of a run of `steps` steps; raises `SimulationError` for no number of steps."""
+    bits = twin_bits(steps)
+    eight, few = integer_multiply_accumulate(8), integer_multiply_accumulate(bits)
+    return (
+        Rival("source", "fp32", CMOS_45NM_FP32.multiply_accumulate, 4.0),
+        Rival("source", "int8", eight, 1.0),
+        Rival("quantised twin", f"int{bits}", few, WEIGHT_BITS / 8),
+    )
+
+
+def rival_records(
+    source: SourceOperations,
+    steps: int,
+    table: CostTable | str,
+    how: Mapping[str, Any] | None = None,
+) -> list[Record]:
+    """ "energy" of each rival, J a sample, to stand beside a spiking network's under `table`.
+
+    Arithmetic is priced at 45 nm whatever the table; where the table prices memory, every
+    multiply-accumulate reads its weight. `how["zeros skipped"]` is the same for hardware that
+    computes with non-zero activations and weights alone, where that was counted.
+    """
+    costs = cost_table(table)
+    found = []
+    for rival in rivals(steps):
+        each = rival.multiply_accumulate + rival.weight_bytes * costs.weight_byte
+        told = {
+            **(how or {}),
+            "table": costs.name,
+            "network": rival.network,
+            "precision": rival.precision,
+            "steps": steps,
+        }
+        few = source.effective_multiply_accumulates
+        if few is not None:
+            told["zeros skipped"] = float(few.mean()) * each
+        found.append(Record("energy", source.multiply_accumulates * each, "J", how=told))
+    return found

@@ -1,0 +1,99 @@
+"""What an evaluation of a conversion over a data set found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewright._storage import replace_file
+from spikewright.errors import DamagedFileError, SimulationError
+from spikewright.measure.readout import EveryStep
+from spikewright.measure.scores import readout_name
+from spikewright.measure.tally import Key
+from spikewright.records import Record, select
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """Records of an evaluation, the settings that they hold for, and what they were made of.
+
+    `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`
+    and errors `(samples, steps)`, `("source correct", output)` `(samples,)`, `("exit steps",
+    output)` `(samples, thresholds)`, `("spikes", layer)` `(samples, at)`. `totals` are the spikes
+    of each neuron summed over samples, `{layer: (at, *shape)}`. Both are empty in an evaluation
+    that was loaded from a file.
+    """
+
+    records: tuple[Record, ...]
+    settings: Mapping[str, Any]
+    samples: Mapping[Key, NDArray] = field(default_factory=dict)
+    totals: Mapping[str, NDArray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        s = self.settings
+        return f"<Evaluation of {s['samples']} samples, {s['steps']} steps of {s['dt']:g} s>"
+
+    def accuracy(
+        self, readout: EveryStep = "mean", steps: int | None = None, output: str | None = None
+    ) -> Record:
+        """The accuracy after `steps` steps (default: all of them) under a readout.
+
+        `output` names one of several. Raises `SimulationError` where that was not measured.
+        """
+        how: dict[str, Any] = {"readout": readout_name(readout)}
+        how["steps"] = self.settings["steps"] if steps is None else steps
+        if output is not None:
+            how["output"] = output
+        found = select(self.records, "accuracy", **how)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise SimulationError(f"outputs are {[r.how['output'] for r in found]}: name one")
+        raise SimulationError(
+            f"no accuracy was measured for {how}: it needs labels, and readouts are "
+            f"{list(self.settings['readouts'])} at steps 1 to {self.settings['steps']}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Settings and records as plain data, ready for JSON."""
+        records = [record.as_dict() for record in self.records]
+        return {"settings": dict(self.settings), "records": records}
+
+    def save(self, path: str | Path) -> None:
+        """Write settings and records as JSON, atomically."""
+        document = {"spikewright": "evaluation", "format": FORMAT, **self.as_dict()}
+        replace_file(path, json.dumps(document, indent=1, allow_nan=False).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read settings and records; raises `FileNotFoundError` or `DamagedFileError`."""
+        text = Path(path).read_bytes()
+        try:
+            document = json.loads(text)
+            kind, version = document["spikewright"], document["format"]
+            if (kind, version) != ("evaluation", FORMAT):
+                raise ValueError(f"it holds {kind!r} of format {version!r}")
+            settings, records = document["settings"], document["records"]
+            if not {"samples", "steps", "dt", "readouts"} <= set(settings):
+                raise ValueError("its settings are incomplete")
+            return cls(tuple(_record(entry) for entry in records), settings)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise DamagedFileError(
+                f"{path}: no evaluation that can be read ({type(error).__name__}: {error})."
+            ) from error
+
+
+def _record(entry: Mapping[str, Any]) -> Record:
+    interval = entry["interval"]
+    low_high = None if interval is None else (float(interval[0]), float(interval[1]))
+    how, name, unit = entry["how"], entry["name"], entry["unit"]
+    if not (isinstance(how, dict) and isinstance(name, str) and isinstance(unit, str)):
+        raise TypeError("a record has a name, a unit and settings")
+    return Record(name, float(entry["value"]), unit, int(entry["n"]), low_high, how)

@@ -1,0 +1,122 @@
+"""What each sample's outputs are worth at every step: right or wrong, and how far off.
+
+Scores are rows of a `Tally`, one a sample; `score_records` makes records of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.measure.early_exit import confidences, exit_steps
+from spikewright.measure.readout import EveryStep
+from spikewright.measure.tally import Key
+from spikewright.measure.truth import Output, Truth
+
+Rows = dict[Key, NDArray]
+
+
+def readout_name(readout: EveryStep) -> str:
+    """A readout as text, as records have it: "last", "mean", "After(start=0.01)"."""
+    return str(readout)
+
+
+def scores(
+    output: Output,
+    raw: NDArray,
+    source: NDArray | None,
+    truth: Truth | None,
+    readouts: Sequence[EveryStep],
+    dt: float,
+    thresholds: Sequence[float] = (),
+) -> Rows:
+    """Scores of one output: rows of a `Tally`.
+
+    `raw` is the output before its activation, `(samples, steps, *shape)`; `source` are the source
+    model's values `(samples, *shape)`. Rows are `(samples, steps)`, of the source `(samples,)`, of
+    early exits `(samples, thresholds)`.
+    """
+    name = output.name
+    rows: Rows = {}
+    if source is not None:
+        rows["squared source", name] = _mean_square(source[:, None])[:, 0]
+        rows |= _of_source(output, source, truth)
+    if truth is not None and truth.kind == "targets":
+        rows["squared target", name] = _mean_square(truth.values[:, None])[:, 0]
+    for readout in readouts:
+        values = output.at_every_step(raw, readout, dt)
+        for what, found in _of_values(output, values, source, truth).items():
+            rows[what, name, readout_name(readout)] = found
+    if thresholds:
+        rows |= _early(output, raw, source, truth, dt, thresholds)
+    return rows
+
+
+def _of_values(
+    output: Output, values: NDArray, source: NDArray | None, truth: Truth | None
+) -> dict[str, NDArray]:
+    """Scores of values `(samples, steps, *shape)` under one readout."""
+    found: dict[str, NDArray] = {}
+    if truth is not None and truth.kind == "targets":
+        error = values - truth.values[:, None]
+        found["squared error"] = _mean_square(error)
+        found["absolute error"] = _mean_size(error)
+    elif output.classes:
+        decided = output.decided(values)
+        if truth is not None:
+            found["correct"] = decided == truth.values[:, None]
+        if source is not None:
+            found["agreement"] = decided == output.decided(source)[:, None]
+    if source is not None:
+        found["squared difference"] = _mean_square(values - source[:, None])
+    return found
+
+
+def _of_source(output: Output, source: NDArray, truth: Truth | None) -> Rows:
+    if truth is None:
+        return {}
+    if truth.kind == "labels":
+        return {("source correct", output.name): output.decided(source) == truth.values}
+    error = (source - truth.values)[:, None]
+    return {
+        ("source squared error", output.name): _mean_square(error)[:, 0],
+        ("source absolute error", output.name): _mean_size(error)[:, 0],
+    }
+
+
+def _early(
+    output: Output,
+    raw: NDArray,
+    source: NDArray | None,
+    truth: Truth | None,
+    dt: float,
+    thresholds: Sequence[float],
+) -> Rows:
+    """When samples are done, and what is then right of them."""
+    steps = exit_steps(confidences(raw, output, dt), thresholds)
+    decided = output.decided(output.at_every_step(raw, "mean", dt))
+    left = np.take_along_axis(decided, steps - 1, axis=1)
+    rows: Rows = {("exit steps", output.name): steps}
+    if truth is not None:
+        rows["exit correct", output.name] = left == truth.values[:, None]
+    elif source is not None:
+        rows["exit agreement", output.name] = left == output.decided(source)[:, None]
+    return rows
+
+
+def _mean_square(values: NDArray) -> NDArray:
+    """Mean of the squares of a sample's values, `(samples, steps)`."""
+    mean: NDArray = np.square(_flat(values)).mean(axis=-1)
+    return mean
+
+
+def _mean_size(values: NDArray) -> NDArray:
+    """Mean of the sizes of a sample's values, `(samples, steps)`."""
+    mean: NDArray = np.abs(_flat(values)).mean(axis=-1)
+    return mean
+
+
+def _flat(values: NDArray) -> NDArray:
+    return values.reshape(*values.shape[:2], -1).astype(np.float64)
