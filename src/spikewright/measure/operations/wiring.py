@@ -229,7 +229,7 @@ class Wiring:
             for item, kind in self.kinds.items()
             if kind == "spikes"
             and isinstance(item, Neurons)
-            and getattr(item.ensemble.neuron_type, "max_spikes_per_step", None) == 1
+            and item.ensemble.neuron_type.most_spikes == 1
         }
         one_each: dict[Item, NDArray] = {
             item: np.ones((1, *item.shape)) for item in found if isinstance(item, Neurons)
