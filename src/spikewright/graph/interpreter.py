@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,9 +12,14 @@ from spikewright.graph.graph import Graph
 from spikewright.graph.layers import Input
 
 
-def evaluate_all(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
+def evaluate_all(
+    graph: Graph,
+    inputs: Mapping[str, ArrayLike],
+    passed_on: Callable[[str, NDArray], NDArray] | None = None,
+) -> dict[str, NDArray]:
     """Value of every node, `{name: (batch, *shape)}`, for inputs `{name: (batch, *shape)}`.
 
+    `passed_on(name, value)` is what a node passes on in place of its value, e.g. rounded.
     Raises `GraphError` when an input is missing, unknown or of the wrong shape.
     """
     unknown = sorted(set(inputs) - set(graph.inputs))
@@ -28,7 +33,7 @@ def evaluate_all(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDA
             value = node.layer.evaluate(*(values[name] for name in node.inputs))
             if node.layer.arity == 0:
                 value = np.broadcast_to(value, (batch, *value.shape[1:]))
-            values[node.name] = value
+            values[node.name] = value if passed_on is None else passed_on(node.name, value)
     return {node.name: values[node.name] for node in graph}
 
 
