@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from spikewright import executors
 from spikewright._progress import progress_bar
 from spikewright.conversion.encoding import feeds_of
+from spikewright.conversion.evaluation import checked, evaluate
 from spikewright.conversion.inputs import as_arrays, batch_of
 from spikewright.conversion.runner import Job, Runner, check_run, joined
 from spikewright.conversion.storage import load_parts, save
@@ -22,9 +24,10 @@ from spikewright.engines.memory import available
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
-from spikewright.measure import Run
+from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.shapes import is_number, is_whole
+from spikewright.records import select
 
 
 @dataclass(eq=False, repr=False)
@@ -146,8 +149,71 @@ class Conversion:
             steps,
             record,
         )
-        self._warn_of_few_spikes(run)
+        spiking = {name: p.totals for name, p in run.populations.items() if p.spiking}
+        means = {name: float(totals.mean()) for name, totals in spiking.items()}
+        self._warn_of_few_spikes(means, steps, dt)
         return run
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        steps: int | None = None,
+        dt: float = 0.001,
+        *,
+        readouts: Sequence[EveryStep] = ("mean", "last"),
+        at: Sequence[int] | None = None,
+        seed: int = 0,
+        engine: str = "auto",
+        precision: Precision = "float32",
+        batch_size: int | None = None,
+        threads: int | None = None,
+        encoder: Encoder | Mapping[str, Encoder] | None = None,
+        thresholds: Sequence[float] = (),
+        source: bool = True,
+        checkpoint: str | Path | None = None,
+        executor: Any = "local",
+        address: str | None = None,
+        progress: bool = True,
+    ) -> Evaluation:
+        """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
+
+        `x` is input as for `run` and `y` what the outputs should be: class labels, whole numbers
+        `(samples,)`, or targets, floats `(samples, *out)`; of several outputs `{name: array}`. Or
+        `x` is an iterable of batches `(x, y)`, such as a PyTorch `DataLoader`. Records are, with
+        95 % intervals: of labels accuracy and the drop against the source on the same samples, of
+        targets relative, mean absolute and root mean square errors, in any case agreement with the
+        source model (`source=False` leaves it out), under each of `readouts` at every step; firing
+        rates, spikes, silent and saturated neurons at the steps in `at` and the last; and for each
+        confidence in `thresholds` what is lost and gained by leaving early.
+
+        Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
+        finished ones are kept in the folder `checkpoint`, from which a second call with the same
+        arguments goes on. Records are the same to the last digit however the work is cut, spread or
+        interrupted, on an engine that is exact. Raises as `run` does, and `SimulationError` for y
+        that does not fit, for settings that no evaluation can have and for a folder that holds
+        anything else.
+        """
+        settings = checked(
+            steps,
+            at,
+            readouts,
+            thresholds,
+            source,
+            dt=dt,
+            seed=seed,
+            engine=engine,
+            precision=precision,
+            batch_size=batch_size,
+            threads=threads,
+            encoder=encoder,
+        )
+        place = executors.get(executor, address)
+        found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
+        spikes = select(found.records, "spikes per neuron", steps=settings.steps)
+        means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
+        self._warn_of_few_spikes(means, settings.steps, dt)
+        return found
 
     def plan(
         self,
@@ -198,18 +264,17 @@ class Conversion:
         """
         return as_arrays(x, self.inputs)
 
-    def _warn_of_few_spikes(self, run: Run) -> None:
-        for name, population in run.populations.items():
-            if population.spiking:
-                mean = float(population.totals.mean())
-                if mean < 1.0:
-                    self.trace.add(
-                        "run",
-                        name,
-                        f"{mean:.2g} spikes a neuron in {run.steps} steps of {run.dt} s: values "
-                        "are coarse; raise scale_firing_rates or steps",
-                        "warning",
-                    )
+    def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
+        """Leave a warning for each layer whose neurons spike less than once on average."""
+        for name, mean in means.items():
+            if mean < 1.0:
+                self.trace.add(
+                    "run",
+                    name,
+                    f"{mean:.2g} spikes a neuron in {steps} steps of {dt} s: values are coarse; "
+                    "raise scale_firing_rates or steps",
+                    "warning",
+                )
 
     def verify(self, x: Any = None, rtol: float = 1e-4, seed: int = 0) -> dict[str, float]:
         """Compare the source model with its unscaled rate network, layer by layer.

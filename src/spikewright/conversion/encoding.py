@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion.inputs import as_array, as_feeds, as_mapping, batch_of, check_steps
@@ -30,6 +31,12 @@ class Encoded:
     def __getitem__(self, part: slice) -> NDArray:
         """Some samples, `(samples, steps or 1, *shape)`."""
         return self.encoder.encode(self.samples[part], self.shape, self.steps, self.dt, self.key)
+
+    @property
+    def plain(self) -> bool:
+        """Whether samples are values of the input's shape, each of which is encoded."""
+        samples = self.samples
+        return isinstance(samples, np.ndarray) and samples.shape[1:] == self.shape
 
     @property
     def sample_bytes(self) -> int:

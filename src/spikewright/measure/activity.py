@@ -48,7 +48,7 @@ def _of_samples(values: NDArray) -> NDArray:
 
 def activity_records(tally: Tally, at: Sequence[int], dt: float) -> list[Record]:
     """Records of what `count` counted up to each of the steps in `at`."""
-    layers = list(dict.fromkeys(name for what, name in tally.samples if what in ("spikes", "rate")))
+    layers = [key[1] for key in tally.samples if key[0] in ("spikes", "rate")]
     records = []
     for index, steps in enumerate(at):
         how = {"steps": steps, "dt": dt}
@@ -80,7 +80,7 @@ def _of_layer(tally: Tally, layer: str, index: int, how: Mapping[str, Any]) -> l
 
 def _of_network(tally: Tally, index: int, how: Mapping[str, Any]) -> list[Record]:
     """Spikes of all layers together at one step."""
-    counted = [rows[:, index] for (what, *_), rows in tally.samples.items() if what == "spikes"]
+    counted = [rows[:, index] for key, rows in tally.samples.items() if key[0] == "spikes"]
     if not counted:
         return []
     spikes = np.sum(counted, axis=0)

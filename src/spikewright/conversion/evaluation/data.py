@@ -1,0 +1,171 @@
+"""Data sets as shards: parts of fixed size, aligned to the number of the first sample.
+
+Where a shard begins depends on nothing but the size of shards, so that results do not depend on the
+batches that data comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+
+Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of events
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Samples that are evaluated together: inputs, and what outputs should be where it is known."""
+
+    index: int
+    x: Arrays
+    y: Arrays
+
+    def __len__(self) -> int:
+        return len(next(iter(self.x.values())))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads what a user gives: arrays, dicts of arrays, or any iterable of batches `(x, y)`.
+
+    `lists` names the inputs whose samples come as a list (of events) rather than as an array.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    lists: frozenset[str] = frozenset()
+
+    def length(self, x: Any, y: Any) -> int | None:
+        """How many samples there are, or None where only reading tells."""
+        if not self._whole(x, y):
+            return None
+        values = list(x.values()) if isinstance(x, Mapping) else [x]
+        return len(values[0]) if values and isinstance(values[0], Sized) else None
+
+    def shards(self, x: Any, y: Any, size: int) -> Iterator[Shard]:
+        """The data in shards of `size` samples, the last of which may be shorter.
+
+        Raises `SimulationError` for what cannot be read, and for no samples.
+        """
+        pieces = [self._piece(x, y)] if self._whole(x, y) else self._batches(x)
+        index = -1
+        for index, (xs, ys) in enumerate(_cut(pieces, size)):
+            yield Shard(index, xs, ys)
+        if index < 0:
+            raise SimulationError("the data holds no samples: give at least one")
+
+    def _whole(self, x: Any, y: Any) -> bool:
+        """Whether `x` is all of the data, rather than an iterable of batches."""
+        if y is not None or isinstance(x, Mapping) or _is_array(x):
+            return True
+        return bool(self.lists) and isinstance(x, list | tuple)
+
+    def _batches(self, x: Any) -> Iterator[tuple[Arrays, Arrays]]:
+        if not isinstance(x, Iterable):
+            raise SimulationError(
+                f"x must be an array, {{name: array}} or an iterable of batches (x, y), got a "
+                f"{type(x).__name__}"
+            )
+        for number, batch in enumerate(x):
+            pair = isinstance(batch, tuple | list) and len(batch) == 2
+            if not (pair or _is_array(batch) or isinstance(batch, Mapping)):
+                raise SimulationError(
+                    f"batch {number} must be (x, y), an array or {{name: array}}, got a "
+                    f"{type(batch).__name__}"
+                )
+            yield self._piece(*batch) if pair else self._piece(batch, None)
+
+    def _piece(self, x: Any, y: Any) -> tuple[Arrays, Arrays]:
+        """Some samples by name of input and output, of one length."""
+        xs = self._named(x, self.inputs, "inputs")
+        if set(xs) != set(self.inputs):
+            raise SimulationError(f"inputs are {list(self.inputs)}, got {list(xs)}")
+        ys = {} if y is None else self._named(y, self.outputs, "outputs")
+        unknown = [name for name in ys if name not in self.outputs]
+        if unknown:
+            raise SimulationError(f"y names {unknown}; outputs are {list(self.outputs)}")
+        arrays = {n: list(v) if n in self.lists else _array(v, n) for n, v in xs.items()}
+        truths = {name: _array(value, f"y of {name}") for name, value in ys.items()}
+        lengths = {
+            n: len(v) for n, v in (*arrays.items(), *((f"y of {k}", t) for k, t in truths.items()))
+        }
+        if len(set(lengths.values())) > 1:
+            raise SimulationError(f"data differs in its number of samples: {lengths}")
+        return arrays, truths
+
+    def _named(self, given: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
+        if isinstance(given, Mapping):
+            return dict(given)
+        if len(names) != 1:
+            raise SimulationError(f"the network has {what} {list(names)}: give {{name: array}}")
+        return {names[0]: given}
+
+
+def _is_array(item: Any) -> bool:
+    return hasattr(item, "shape") and hasattr(item, "dtype")
+
+
+def _array(value: Any, name: str) -> NDArray:
+    """An array of one row a sample, of the type that was given."""
+    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
+        value = getattr(value, method)() if hasattr(value, method) else value
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise SimulationError(f"{name!r} is not an array of numbers: {error}") from None
+    if array.dtype.kind not in "biuf" or array.ndim == 0:
+        raise SimulationError(
+            f"{name!r} must be an array of numbers with a row a sample, got shape {array.shape} of "
+            f"{array.dtype}"
+        )
+    return array
+
+
+def _cut(pieces: Iterable[tuple[Arrays, Arrays]], size: int) -> Iterator[tuple[Arrays, Arrays]]:
+    """Batches of any length as batches of `size`."""
+    held: list[tuple[Arrays, Arrays]] = []
+    count = 0
+    for piece in pieces:
+        start, length = 0, len(next(iter(piece[0].values())))
+        while start < length:
+            taken = min(size - count, length - start)
+            held.append(_rows(piece, slice(start, start + taken)))
+            start, count = start + taken, count + taken
+            if count == size:
+                yield _one(held)
+                held, count = [], 0
+    if held:
+        yield _one(held)
+
+
+def _rows(piece: tuple[Arrays, Arrays], part: slice) -> tuple[Arrays, Arrays]:
+    x, y = piece
+    return {n: v[part] for n, v in x.items()}, {n: v[part] for n, v in y.items()}
+
+
+def _one(held: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
+    """Pieces joined; raises `SimulationError` where they differ in what they hold."""
+    if len(held) == 1:
+        return held[0]
+    joined: list[Arrays] = []
+    for side in (0, 1):
+        names = [list(piece[side]) for piece in held]
+        if any(set(found) != set(names[0]) for found in names):
+            raise SimulationError(f"batches differ in what they hold: {names[0]}, {names[-1]}")
+        joined.append({name: _stacked([p[side][name] for p in held], name) for name in names[0]})
+    return joined[0], joined[1]
+
+
+def _stacked(parts: list[Any], name: str) -> Any:
+    if isinstance(parts[0], list):
+        return [sample for part in parts for sample in part]
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        raise SimulationError(f"batches of {name!r} differ in their shape: {sorted(shapes)}")
+    return np.concatenate(parts)

@@ -1,0 +1,141 @@
+"""`Conversion.evaluate`: shards in, one evaluation out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from spikewright._progress import progress_bar
+from spikewright.conversion.encoding import encoders_for
+from spikewright.conversion.evaluation.checkpoint import Checkpoint
+from spikewright.conversion.evaluation.data import Reader
+from spikewright.conversion.evaluation.packing import packed, shard_key
+from spikewright.conversion.evaluation.settings import Settings
+from spikewright.conversion.evaluation.work import Packed, Task, Work, do, outputs_of
+from spikewright.conversion.runner import Runner
+from spikewright.encoders import Encoder
+from spikewright.errors import SimulationError
+from spikewright.executors import Executor
+from spikewright.measure import Evaluation
+from spikewright.measure.activity import activity_records
+from spikewright.measure.score_records import score_records
+from spikewright.measure.tally import Key, Tally, added, appended
+from spikewright.measure.truth import Output
+
+if TYPE_CHECKING:
+    from spikewright.conversion.conversion import Conversion
+
+_MOST = 256  # samples of a shard
+_FEWEST = 32  # as long as their outputs fit
+_VALUES = 4_000_000  # output values of a shard, over all steps
+_UPDATES = 2_000_000_000  # neurons times steps times samples of a shard: some seconds of work
+
+_INPUTS = 16_000_000  # input values of a shard
+
+
+def evaluate(
+    conversion: Conversion,
+    runner: Runner,
+    x: Any,
+    y: Any,
+    settings: Settings,
+    checkpoint: str | Path | None,
+    executor: Executor,
+    progress: bool,
+) -> Evaluation:
+    """See `Conversion.evaluate`."""
+    lowered = runner.lowered
+    outputs = outputs_of(lowered)
+    _check_thresholds(settings, outputs)
+    encoders = encoders_for(settings.encoder, lowered.inputs)
+    if executor.remote:
+        _refuse_foreign(encoders)
+    lists = frozenset(name for name, found in encoders.items() if not found.takes_arrays)
+    reader = Reader(tuple(lowered.inputs), tuple(outputs), lists)
+    size = shard_size(runner, settings, outputs)
+    shared: Work | Packed = Work(runner, conversion.graph, settings)
+    store, evaluation = None, ""
+    if executor.remote or checkpoint is not None:
+        content, conversion_key = packed(conversion)
+        about = {"conversion": conversion_key, "shard": size, **settings.as_dict()}
+        evaluation = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+        store = None if checkpoint is None else Checkpoint(checkpoint, about)
+        shared = Packed(evaluation, content, settings) if executor.remote else shared
+    gathered = _Gathered()
+    with progress_bar(reader.length(x, y), progress, "samples") as advance:
+
+        def missing() -> Iterator[Task]:
+            for shard in reader.shards(x, y, size):
+                key = "" if store is None else shard_key(shard, evaluation)
+                found = None if store is None else store.load(shard.index, key)
+                if found is None:
+                    yield Task(key, shard)
+                else:
+                    advance(gathered.add(shard.index, found))
+
+        for done in executor.completed(do, shared, missing()):
+            if store is not None:
+                store.save(done.shard, done.key, done.tally)
+            advance(gathered.add(done.shard, done.tally))
+    return _evaluation(gathered.whole(), settings, tuple(outputs))
+
+
+class _Gathered:
+    """Results of shards, in whatever order they come."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Tally] = {}
+        self._sums: dict[Key, NDArray] = {}
+
+    def add(self, index: int, tally: Tally) -> int:
+        """Take a shard's result; returns its number of samples."""
+        self._rows[index] = Tally(tally.samples, {})
+        self._sums = added([self._sums, tally.sums])
+        return len(tally)
+
+    def whole(self) -> Tally:
+        """All of them as one."""
+        rows = appended([self._rows[index] for index in sorted(self._rows)])
+        return Tally(rows.samples, self._sums)
+
+
+def shard_size(runner: Runner, settings: Settings, outputs: Mapping[str, Output]) -> int:
+    """How many samples a shard has: it follows from the network and the steps alone."""
+    lowered = runner.lowered
+    values = settings.steps * sum(math.prod(output.shape) for output in outputs.values())
+    inputs = sum(math.prod(node.shape_out) for node in lowered.inputs.values())
+    updates = settings.steps * max(1, lowered.network.n_neurons)
+    fitting = min(_VALUES // max(1, values), _INPUTS // max(1, inputs))
+    return max(1, min(fitting, _MOST, max(_FEWEST, _UPDATES // updates)))
+
+
+def _evaluation(tally: Tally, settings: Settings, outputs: tuple[str, ...]) -> Evaluation:
+    scored = score_records(tally, outputs, settings.steps, settings.dt, settings.thresholds)
+    active = activity_records(tally, settings.at, settings.dt)
+    found = {"samples": len(tally), **settings.as_dict()}
+    totals = {name: total for (what, name), total in tally.sums.items() if what == "spikes"}
+    return Evaluation((*scored, *active), found, tally.samples, totals)
+
+
+def _check_thresholds(settings: Settings, outputs: Mapping[str, Output]) -> None:
+    if settings.thresholds and not any(output.classes for output in outputs.values()):
+        shapes = {name: output.shape for name, output in outputs.items()}
+        raise SimulationError(
+            f"thresholds of early exit need an output that tells classes apart, got shapes {shapes}"
+        )
+
+
+def _refuse_foreign(encoders: Mapping[str, Encoder]) -> None:
+    """Workers elsewhere run no code of a user's."""
+    for name, encoder in encoders.items():
+        if not type(encoder).__module__.startswith("spikewright."):
+            raise SimulationError(
+                f"the encoder of input {name!r} is of a class of one's own, "
+                f'{type(encoder).__name__}, which no worker elsewhere has: use executor="local"'
+            )

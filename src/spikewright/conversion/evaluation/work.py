@@ -1,0 +1,148 @@
+"""The work on a shard: run it, and count.
+
+A worker elsewhere gets the conversion as the bytes of a saved file: data, never code.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from numpy.typing import NDArray
+
+from spikewright.conversion.encoding import Feeds, feeds_of
+from spikewright.conversion.evaluation.data import Shard
+from spikewright.conversion.evaluation.settings import Settings
+from spikewright.conversion.evaluation.source import SourceNetwork
+from spikewright.conversion.runner import Job, Part, Runner, joined
+from spikewright.conversion.storage import load_parts
+from spikewright.engines.memory import available
+from spikewright.graph import Graph
+from spikewright.lower import Lowered
+from spikewright.measure.activity import count
+from spikewright.measure.scores import scores
+from spikewright.measure.tally import Key, Tally, appended, side_by_side
+from spikewright.measure.truth import Output, Truth, truth_of
+from spikewright.network import Ensemble
+
+
+def outputs_of(lowered: Lowered) -> dict[str, Output]:
+    """The outputs of a lowered network, as measures see them."""
+    found = {}
+    for name, item in lowered.outputs.items():
+        shape = item.shape if isinstance(item, Ensemble) else item.shape_out
+        found[name] = Output(name, shape, lowered.readouts.get(name))
+    return found
+
+
+class Work:
+    """Evaluates shards of a lowered network, which came from `graph`."""
+
+    def __init__(self, runner: Runner, graph: Graph, settings: Settings) -> None:
+        self._runner, self._graph, self.settings = runner, graph, settings
+        self._outputs = outputs_of(runner.lowered)
+        self._source: SourceNetwork | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self, shard: Shard, threads: int | None = None) -> Tally:
+        """What was counted of a shard; raises what `Conversion.run` raises.
+
+        One shard at a time: an engine uses all threads that it is given.
+        """
+        with self._one_at_a_time:
+            return self._counted(shard, self.settings.threads or threads)
+
+    def _counted(self, shard: Shard, threads: int | None) -> Tally:
+        truths = {n: truth_of(y, self._outputs[n], len(shard)) for n, y in shard.y.items()}
+        given = self.settings
+        lowered = self._runner.lowered
+        fed = feeds_of(shard.x, lowered.inputs, given.encoder, given.steps, given.dt, given.seed)
+        parts = self._run(fed, threads)
+        raw = joined([part.raw for part in parts])
+        activity = appended([side_by_side(list(part.counted.values())) for part in parts])
+        source = self._source_outputs(fed, threads)
+        rows: dict[Key, NDArray] = {}
+        for name, output in self._outputs.items():
+            rows |= self._scores(output, raw[name], source.get(name), truths.get(name))
+        return Tally({**rows, **activity.samples}, activity.sums)
+
+    def _run(self, fed: Feeds, threads: int | None) -> list[Part[Tally]]:
+        given, runner = self.settings, self._runner
+        program = runner.program(given.dt, given.seed, given.precision)
+        engine = runner.engine(given.engine, program, threads)
+        job = Job(program, engine, fed.values, fed.batch, given.steps)
+        size = given.batch_size or runner.batch_size(fed.sample_bytes())
+        runner.memory(job, size, keep_totals=False).only("recording", "totals").require(
+            available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
+        )
+
+        def counted(step: int, totals: dict[str, NDArray]) -> Tally:
+            return count(runner.counted(totals), step)
+
+        return list(runner.parts(job, size, counted, given.at))
+
+    def _source_outputs(self, fed: Feeds, threads: int | None) -> Mapping[str, NDArray]:
+        if not self.settings.source:
+            return {}
+        if self._source is None:
+            self._source = SourceNetwork(self._graph, self.settings.precision, threads)
+        names = {node: name for name, node in self._runner.lowered.inputs.items()}
+        return self._source.outputs(fed, names)
+
+    def _scores(
+        self, output: Output, raw: NDArray, source: NDArray | None, truth: Truth | None
+    ) -> dict[Key, NDArray]:
+        given = self.settings
+        thresholds = given.thresholds if output.classes else ()
+        return scores(output, raw, source, truth, given.readouts, given.dt, thresholds)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A conversion as the bytes of a saved file, and settings: what workers elsewhere are given.
+
+    `key` says which it is, so that a worker opens it once.
+    """
+
+    key: str
+    content: bytes = field(compare=False, repr=False)
+    settings: Settings = field(compare=False)
+
+
+class Task(NamedTuple):
+    """A shard to be done, and the key that its result is stored under."""
+
+    key: str
+    shard: Shard
+
+
+class Done(NamedTuple):
+    """A shard's result."""
+
+    key: str
+    shard: int
+    tally: Tally
+
+
+_opening = threading.Lock()
+
+
+def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
+    """Do a task, here or on a worker elsewhere."""
+    with _opening:
+        work = _opened(shared) if isinstance(shared, Packed) else shared
+    return Done(task.key, task.shard.index, work(task.shard, threads))
+
+
+@lru_cache(maxsize=1)
+def _opened(packed: Packed) -> Work:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "conversion"
+        path.write_bytes(packed.content)
+        lowered, graph, _, _ = load_parts(path)
+    return Work(Runner(lowered), graph, packed.settings)
