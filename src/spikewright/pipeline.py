@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
+from spikewright.calibrate import Statistics
 from spikewright.conversion import Conversion, Trace, refuse
+from spikewright.conversion.calibration import Calibration
+from spikewright.conversion.correction import (
+    BiasCorrection,
+    VoltageCorrection,
+    add_bias,
+    correct_bias,
+    correct_voltages,
+)
+from spikewright.conversion.scales import choose_scales, has_rule, need_data
 from spikewright.errors import ConversionError
 from spikewright.frontends import Source, read
 from spikewright.graph import Graph
-from spikewright.lower import NeuronChoice, Options, Spiking, lower, without_form
+from spikewright.graph.layers import Layer, Recurrence
+from spikewright.lower import (
+    Carried,
+    NeuronChoice,
+    Options,
+    Spiking,
+    Stepping,
+    lower,
+    without_form,
+)
+from spikewright.lower.populations import Roles
 from spikewright.network.shapes import is_whole
 from spikewright.passes.average_max_pools import AverageMaxPools
+from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import STANDARD
 from spikewright.passes.standard import run as run_passes
 
@@ -31,6 +53,7 @@ def convert(
     max_pool: MaxPoolPolicy = "gate",
     max_spikes_per_step: int | None = None,
     bias_correction: Any = None,
+    sequence_step: int | None = None,
 ) -> Conversion:
     """Turn a trained model into a network.
 
@@ -39,11 +62,20 @@ def convert(
 
     * `spiking`: False for the rate network, which computes exactly what the model does; True for
       its spiking form; `{activation or neuron type: neuron type}` chooses the form.
-    * `scale_firing_rates`: a number, or `{layer: number}` for every layer with neurons.
+    * `scale_firing_rates`: a number, a rule such as `sw.MinimumError(steps=8)`, or
+      `{layer: number, array or rule}` for every layer with neurons.
     * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on what leaves neurons.
-    * `initial_voltage`: "zero", "half", "uniform", an array in spikes, or `{layer: ...}`.
+    * `initial_voltage`: "zero", "half", "uniform", an array in spikes, or `{layer: ...}`; or
+      `sw.VoltageCorrection(steps)`, measured on the calibration data.
+    * `calibration`: data for rules and corrections, an array `(batch, *shape)`, `{name: array}` or
+      an iterable of batches or of (x, y) pairs; for rules also what `Conversion.calibrate`
+      returned, or a file of it.
+    * `bias_correction`: None, `sw.BiasCorrection(steps)`, or what to add, `{layer: array}`.
     * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
     * `max_spikes_per_step`: a cap for one-spike hardware, or None.
+    * `sequence_step`: None, where every step of a recurrent layer's sequence has neurons of its
+      own, or the number of simulation steps that each takes, one after the other, in the same
+      neurons: the layer becomes recurrent connections, and time is that of the sequence.
 
     Raises `ReadError` when the model cannot be read, `ConversionError` listing every layer or
     argument that cannot be honoured.
@@ -57,32 +89,136 @@ def convert(
         "max_pool": max_pool,
         "max_spikes_per_step": max_spikes_per_step,
         "bias_correction": bias_correction,
+        "sequence_step": sequence_step,
     }
     _check(**arguments)
-    return convert_source(read(model, example_input), arguments)
+    reading = partial(read, model, example_input)
+    source = reading(keep_recurrence=sequence_step is not None)
+    return convert_source(source, arguments, reading)
 
 
-def convert_source(source: Source, arguments: Mapping[str, Any]) -> Conversion:
-    """Convert a model that has been read; `arguments` are all of `convert` but its input."""
+def convert_source(
+    source: Source,
+    arguments: Mapping[str, Any],
+    reading: Callable[..., Source] | None = None,
+    calibration: Calibration | None = None,
+) -> Conversion:
+    """Convert a model that has been read; `arguments` are all of `convert` but its input.
+
+    `reading` reads it in the other of the two ways in which recurrent layers can be read;
+    `calibration` holds what was made of its calibration data so far.
+    """
     _check(**arguments)
+    calibration = calibration or Calibration()
     trace = Trace()
-    canonical = canonicalise(source, trace, arguments["max_pool"])
-    lowered = lower(canonical, _options(**arguments))
+    step = arguments.get("sequence_step")
+    stepping, graph = None, source.graph
+    if step is not None:
+        _refuse_without_form(graph, but=Recurrence)
+        found = one_step(graph)
+        graph = found.graph
+        carried = tuple(Carried(s.read, s.made, s.initial) for s in found.states)
+        stepping = Stepping(int(step), carried, found.inputs, found.outputs, found.values)
+    canonical = canonicalise(replace(source, graph=graph), trace, arguments["max_pool"])
+    options = replace(_options(**arguments), stepping=stepping)
+    _check_data(arguments, calibration, canonical)
+    known = partial(_statistics, arguments, calibration, canonical)
+    scales = choose_scales(options, canonical, source.graph, known, trace)
+    lowered = lower(canonical, replace(options, scale_firing_rates=scales))
     for note in lowered.notes:
         trace.add("lower", note.layer, note.text, note.status)
-    again = partial(convert_source, source)
-    return Conversion(lowered, source.graph, canonical, trace, source.activations, arguments, again)
+    again = partial(_again, source, step is not None, reading, calibration)
+    conversion = Conversion(
+        lowered, source.graph, canonical, trace, source.activations, arguments, again
+    )
+    corrected = _correct(conversion, calibration)
+    conversion.resolved = {
+        **arguments,
+        "scale_firing_rates": scales,
+        **corrected,
+        "calibration": None,
+    }
+    return conversion
+
+
+def _again(
+    source: Source,
+    kept: bool,
+    reading: Callable[..., Source] | None,
+    calibration: Calibration,
+    arguments: Mapping[str, Any],
+) -> Conversion:
+    """Convert once more, what was read with recurrence `kept` or not: read again if need be."""
+    wanted = arguments.get("sequence_step") is not None
+    if wanted != kept:
+        if reading is None:
+            reason = "the model was read for the other form of its recurrent layers"
+            raise refuse("sequence_step", reason, "Convert the model")
+        source = reading(keep_recurrence=wanted)
+        calibration = Calibration()
+    return convert_source(source, arguments, reading, calibration)
+
+
+def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: Graph) -> None:
+    """Raise where there is data that nothing needs, or a sequence that it cannot stand for.
+
+    What corrections run on is gathered before anything reads the data.
+    """
+    data = arguments["calibration"]
+    corrects = _corrects(arguments)
+    chooses = has_rule(arguments["scale_firing_rates"])
+    if data is not None and not (corrects or chooses):
+        raise refuse(
+            "calibration",
+            "nothing that was asked for needs data",
+            "Give a rule, scale_firing_rates=sw.MinimumError(steps=8), or leave it out",
+        )
+    if (corrects or chooses) and arguments.get("sequence_step") is not None:
+        raise refuse(
+            "sequence_step",
+            "values of a sequence, which rules and corrections would look at, depend on its past",
+            "Choose scales without it, and give the numbers in conversion.resolved",
+        )
+    if corrects:
+        calibration.samples(data, graph)
+
+
+def _corrects(arguments: Mapping[str, Any]) -> bool:
+    """Whether something is to be measured by running the network."""
+    bias, start = arguments["bias_correction"], arguments["initial_voltage"]
+    return isinstance(bias, BiasCorrection) or isinstance(start, VoltageCorrection)
+
+
+def _statistics(arguments: Mapping[str, Any], calibration: Calibration, graph: Graph) -> Statistics:
+    """What a rule looks at; raises `ConversionError` where there is no data."""
+    if arguments["calibration"] is None:
+        raise need_data("a rule in scale_firing_rates")
+    return calibration.statistics(arguments["calibration"], graph, Roles(graph).populations)
+
+
+def _correct(conversion: Conversion, calibration: Calibration) -> dict[str, Any]:
+    """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
+    bias = conversion.arguments["bias_correction"]
+    start = conversion.arguments["initial_voltage"]
+    data = conversion.arguments["calibration"]
+    if isinstance(bias, BiasCorrection):
+        bias = correct_bias(conversion, bias, calibration.samples(data, conversion.canonical))
+    elif bias is not None:
+        bias = add_bias(conversion, bias)
+    if isinstance(start, VoltageCorrection):
+        start = correct_voltages(conversion, start, calibration.samples(data, conversion.canonical))
+    return {"bias_correction": bias, "initial_voltage": start}
 
 
 def _check(
     spiking: Spiking,
-    calibration: Any,
-    bias_correction: Any,
     max_spikes_per_step: int | None,
+    sequence_step: int | None = None,
+    synapse: Any = None,
     **others: Any,
 ) -> None:
     """Raise for arguments that no model could be converted with."""
-    _refuse_what_needs_calibration(calibration, bias_correction)
+    _check_sequence(sequence_step, synapse)
     NeuronChoice(spiking, _cap(spiking, max_spikes_per_step))
 
 
@@ -95,7 +231,10 @@ def _options(
     **others: Any,
 ) -> Options:
     choice = NeuronChoice(spiking, max_spikes_per_step)
-    return Options(choice, scale_firing_rates, synapse, initial_voltage)
+    start = initial_voltage
+    if isinstance(start, VoltageCorrection):
+        start = start.start
+    return Options(choice, scale_firing_rates, synapse, start)
 
 
 def canonicalise(source: Source, trace: Trace, max_pool: MaxPoolPolicy = "gate") -> Graph:
@@ -105,14 +244,33 @@ def canonicalise(source: Source, trace: Trace, max_pool: MaxPoolPolicy = "gate")
     """
     if max_pool not in ("gate", "average"):
         raise refuse("max_pool", f'it is "gate" or "average", got {max_pool!r}')
-    refusals = without_form(source.graph)
-    if refusals:
-        raise ConversionError(refusals)
+    _refuse_without_form(source.graph)
     passes = STANDARD if max_pool == "gate" else (*STANDARD, AverageMaxPools())
     graph, lines = run_passes(source.graph, passes)
     for line in lines:
         trace.add(line.pass_name, line.layer, line.text, "exact" if line.exact else "approximated")
     return graph
+
+
+def _refuse_without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> None:
+    refusals = without_form(graph, but)
+    if refusals:
+        raise ConversionError(refusals)
+
+
+def _check_sequence(step: int | None, synapse: Any) -> None:
+    """Raise unless a step of a sequence lasts some steps, in which what is sent arrives."""
+    if step is None:
+        return
+    if not (is_whole(step) and step >= 1):
+        raise refuse("sequence_step", f"it is None or a whole number from 1, got {step!r}")
+    if synapse is not None:
+        raise refuse(
+            "synapse",
+            "with sequence_step nothing may arrive late: a synapse would carry what belongs to one "
+            "step of the sequence into the next",
+            "Leave it out",
+        )
 
 
 def _cap(spiking: Spiking, cap: int | None) -> int | None:
@@ -125,11 +283,3 @@ def _cap(spiking: Spiking, cap: int | None) -> int | None:
     if cap is not None and not (is_whole(cap) and cap >= 1):
         raise refuse("max_spikes_per_step", f"it is None or a whole number from 1, got {cap!r}")
     return cap
-
-
-def _refuse_what_needs_calibration(calibration: Any, bias_correction: Any) -> None:
-    """Nothing is ignored silently: these arguments wait for the calibration rules."""
-    if calibration is not None:
-        raise refuse("calibration", "no rule that is available needs data", "Leave it out")
-    if bias_correction is not None:
-        raise refuse("bias_correction", "no correction is available yet", "Leave it out")

@@ -207,4 +207,4 @@ def test_what_serves_as_a_synapse() -> None:
     for wrong in ("0.1", True, [0.1]):
         with pytest.raises(NetworkError, match="here: a synapse is None, a time constant"):
             as_synapse(wrong, "here")
-    assert set(SYNAPSES) == {"Lowpass", "Alpha", "LinearFilter"}
+    assert set(SYNAPSES) == {"Lowpass", "Alpha", "LinearFilter", "WindowMean"}

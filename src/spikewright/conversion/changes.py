@@ -15,7 +15,7 @@ def fingerprint(network: Network) -> tuple:
         tuple((_Same(net), net.seed) for net in (network, *network.all_networks)),
         tuple(_description(ensemble) for ensemble in network.all_ensembles),
         tuple((_Same(c), c.synapse, _Same(c.transform)) for c in network.all_connections),
-        tuple((_Same(node), _value(node.output)) for node in network.all_nodes),
+        tuple((_Same(node), node.restart_every, _value(node.output)) for node in network.all_nodes),
     )
 
 
@@ -42,7 +42,8 @@ def _description(ensemble: Ensemble) -> tuple:
         ensemble.rate_scale,
         ensemble.initial_voltage,
     )
-    return (_Same(ensemble), ensemble.neuron_type, ensemble.seed, *map(_value, given))
+    plain = (ensemble.neuron_type, ensemble.seed, ensemble.restart_every)
+    return (_Same(ensemble), *plain, *map(_value, given))
 
 
 def _value(item: Any) -> Any:

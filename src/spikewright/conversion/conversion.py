@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._progress import progress_bar
-from spikewright.conversion.encoding import feeds_of
+from spikewright.calibrate import Statistics, collect
+from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.evaluation import checked, evaluate
 from spikewright.conversion.inputs import as_arrays, batch_of
 from spikewright.conversion.runner import Job, Runner, check_run, joined
+from spikewright.conversion.stepping import sequence_feeds
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
@@ -38,7 +40,9 @@ class Conversion:
     a source layer became (a part of); `inputs` and `outputs` are its ends; `trace` says what was
     done. `graph` is the model as read, and `activations` runs the source model (None for a
     conversion that was loaded from a file). `arguments` are those of `convert` that it was made
-    with; it does not know them any more when it was loaded from a file.
+    with, and `resolved` the same with numbers where they left the choice to rules and corrections:
+    `sw.convert(model, **conversion.resolved)` needs no data. It does not know them any more when
+    it was loaded from a file.
     """
 
     lowered: Lowered
@@ -47,6 +51,7 @@ class Conversion:
     trace: Trace
     activations: Callable[[Mapping[str, NDArray]], dict[str, NDArray]] | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +92,17 @@ class Conversion:
             raise refuse(unknown[0], "convert has no such argument", known)
         return self._convert({**self.arguments, **changes})
 
+    def calibrate(self, x: Any, *, progress: bool = True) -> Statistics:
+        """What the layers do on calibration data: collect it once, use it for many rules.
+
+        `x` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
+        batches or of (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it
+        can be saved, and does not depend on the order of samples or on batches. Raises
+        `ConversionError` for data that does not fit.
+        """
+        names = list(self.populations())
+        return collect(self.canonical, names, x, progress)
+
     def populations(self) -> dict[str, Ensemble]:
         """The layers that have neurons, by name, in order."""
         return self._runner.populations()
@@ -113,7 +129,9 @@ class Conversion:
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`. `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes
-        spikes of values, or currents of frames and of events. `batch_size` samples run side by side
+        spikes of values, or currents of frames and of events. With `sequence_step` `x` is
+        `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
+        `batch_size` samples run side by side
         (default: as memory suggests), on `threads` threads (default: the engine's choice); neither
         changes a result of an exact engine. Raises `SimulationError` for input of the wrong shape
         or not finite, for settings that no run can have and, before anything is computed, where
@@ -122,7 +140,7 @@ class Conversion:
         """
         check_run(dt, seed, precision, batch_size, threads)
         runner = self._runner
-        fed = feeds_of(x, self.inputs, encoder, steps, dt, seed)
+        fed = self._feeds(x, encoder, steps, dt, seed)
         batch, steps = fed.batch, fed.steps
         program = runner.program(dt, seed, precision)
         chosen = runner.engine(engine, program, threads)
@@ -148,11 +166,20 @@ class Conversion:
             dt,
             steps,
             record,
+            None if self.lowered.stepping is None else self.lowered.stepping.steps,
+            {} if self.lowered.stepping is None else self.lowered.stepping.outputs,
         )
         spiking = {name: p.totals for name, p in run.populations.items() if p.spiking}
         means = {name: float(totals.mean()) for name, totals in spiking.items()}
         self._warn_of_few_spikes(means, steps, dt)
         return run
+
+    def _feeds(self, x: Any, encoder: Any, steps: int | None, dt: float, seed: int) -> Feeds:
+        """What a run feeds to the inputs."""
+        stepping = self.lowered.stepping
+        if stepping is None:
+            return feeds_of(x, self.inputs, encoder, steps, dt, seed)
+        return sequence_feeds(stepping, x, self.inputs, encoder, steps, dt, seed)
 
     def evaluate(
         self,

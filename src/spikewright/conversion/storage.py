@@ -14,9 +14,10 @@ from spikewright.conversion.trace import Entry, Trace
 from spikewright.errors import DamagedFileError
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation
-from spikewright.lower import Lowered
+from spikewright.lower import Carried, Lowered, Stepping
 from spikewright.network import Ensemble, Node
 from spikewright.network import storage as network_storage
+from spikewright.network.shapes import is_whole
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
@@ -42,10 +43,35 @@ def save(conversion: Conversion, path: str | Path) -> None:
         "outputs": places(lowered.outputs),
         "readouts": {name: encoder.encode(a) for name, a in lowered.readouts.items()},
         "graph": graph_storage.to_manifest(conversion.graph, encoder),
+        "stepping": _stepping(lowered.stepping, encoder),
         "canonical": graph_storage.to_manifest(conversion.canonical, encoder),
         "trace": [[e.stage, e.layer, e.text, e.status] for e in conversion.trace],
     }
     _storage.write(path, "conversion", manifest, encoder.arrays)
+
+
+def _stepping(stepping: Stepping | None, encoder: _storage.Encoder) -> dict[str, Any] | None:
+    if stepping is None:
+        return None
+    return {
+        "steps": stepping.steps,
+        "carried": [[s.read, s.made, encoder.encode(s.initial)] for s in stepping.carried],
+        "inputs": dict(stepping.inputs),
+        "outputs": dict(stepping.outputs),
+        "values": dict(stepping.values),
+    }
+
+
+def _read_stepping(content: Any, decoder: _storage.Decoder) -> Stepping | None:
+    if content is None:
+        return None
+    if not (is_whole(content["steps"]) and content["steps"] >= 1):
+        raise TypeError("the steps of a sequence's step are a whole number from 1")
+    carried = tuple(
+        Carried(read, made, decoder.decode(value)) for read, made, value in content["carried"]
+    )
+    axes = ({**content[name]} for name in ("inputs", "outputs", "values"))
+    return Stepping(content["steps"], carried, *axes)
 
 
 def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:
@@ -77,6 +103,7 @@ def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:
             items("outputs"),
             readouts,
             (),
+            _read_stepping(content.get("stepping"), decoder),
         )
         trace = Trace([Entry(*entry) for entry in content["trace"]])
     except _DAMAGE as error:

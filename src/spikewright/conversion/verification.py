@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
+from spikewright.conversion.stepping import stepped
 from spikewright.engines import Execution
 from spikewright.errors import VerificationError
 from spikewright.graph import Graph, evaluate_all
-from spikewright.lower import Lowered, Options, lower
+from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
 
@@ -33,7 +35,7 @@ def verify(
     inputs = random_inputs(graph, seed) if x is None else x
     read = evaluate_all(graph, inputs)
     source = read if conversion.activations is None else conversion.activations(inputs)
-    network = network_values(conversion.canonical, inputs)
+    network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
     errors: dict[str, float] = {}
     for node in graph:
         if node.name not in source:
@@ -76,9 +78,15 @@ def relative_error(source: NDArray, found: NDArray) -> float:
     return float(difference / largest) if largest > 0 else float(difference)
 
 
-def network_values(graph: Graph, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """One step of the unscaled rate network: the value of every layer that exists in it."""
-    lowered = lower(graph, Options())
+def network_values(
+    graph: Graph, inputs: Mapping[str, NDArray], stepping: Stepping | None = None
+) -> dict[str, NDArray]:
+    """One step of the unscaled rate network: the value of every layer that exists in it.
+
+    Where its time is that of a sequence, one step for each of the sequence, and their values as
+    the source has them.
+    """
+    lowered = lower(graph, Options(stepping=stepping and replace(stepping, steps=1)))
     with detached(), Network():
         probes = {
             name: Probe(item.neurons if isinstance(item, Ensemble) else item)
@@ -88,11 +96,30 @@ def network_values(graph: Graph, inputs: Mapping[str, NDArray]) -> dict[str, NDA
     program = engines.compile_network(lowered.network, 1.0, 0, "float32", list(probes.values()))
     batch = len(next(iter(inputs.values())))
     execution = Execution(program, engines.get("reference", program), batch)
+    if stepping is not None:
+        steps, feeds = stepped(stepping, inputs, lowered.inputs)
+        found = dict(zip(probes, execution.run(steps, feeds), strict=True))
+        return _over_sequence(found, graph, lowered, stepping)
     feeds = {lowered.inputs[name]: np.asarray(v, np.float64)[:, None] for name, v in inputs.items()}
     values = {
         name: array[:, 0] for name, array in zip(probes, execution.run(1, feeds), strict=True)
     }
     values.update(_readout_values(graph, lowered, values))
+    return values
+
+
+def _over_sequence(
+    found: Mapping[str, NDArray], graph: Graph, lowered: Lowered, stepping: Stepping
+) -> dict[str, NDArray]:
+    """Values `(batch, steps, *shape)` with time where the source has it, or those of the end."""
+    flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in found.items()}
+    flat.update(_readout_values(graph, lowered, flat))
+    batch, steps = next(iter(found.values())).shape[:2]
+    values = {}
+    for name, time in stepping.values.items():
+        if name in flat:
+            whole = flat[name].reshape(batch, steps, *flat[name].shape[1:])
+            values[name] = whole[:, -1] if time is None else np.moveaxis(whole, 1, time + 1)
     return values
 
 

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.plan import Plan, PlanRow
-from spikewright.engines.program import Apply, Filter, Linear, Neurons, Operator, Program, Source
+from spikewright.engines.program import (
+    Apply,
+    Average,
+    Filter,
+    Linear,
+    Neurons,
+    Operator,
+    Program,
+    Source,
+)
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
 
@@ -39,6 +48,10 @@ class Kernel(ABC):
         An input has `steps` steps, or one where it is constant.
         """
 
+    def restart(self) -> None:
+        """Put the state back to what it was before the first step; totals stay."""
+        raise TypeError(f"{type(self).__name__} does not start again")
+
     def conclude(self) -> None:
         """Be told that the next run is the last one: nothing but totals is asked for after it."""
         return None
@@ -51,13 +64,21 @@ class Kernel(ABC):
 class DelayedKernel(Kernel):
     """A kernel whose output depends on earlier steps alone, so that it may break a loop."""
 
+    @property
+    def ahead(self) -> int:
+        """How many of the coming steps have an output that is known already."""
+        return 1
+
     @abstractmethod
     def emit(self) -> Array:
-        """The output of the coming step, `(batch, 1, *shape)`, valid until `absorb`."""
+        """The output of the coming step, `(batch, 1, *shape)`, valid until `absorb`.
+
+        It is that of the coming `ahead` steps.
+        """
 
     @abstractmethod
     def absorb(self, value: Array) -> None:
-        """Take this step's input, `(batch, 1, *shape)`, at the end of the step."""
+        """Take the input of the steps since `emit`, `(batch, steps, *shape)`, at their end."""
 
 
 class Engine(ABC):
@@ -142,6 +163,8 @@ class Engine(ABC):
             return {op.label: size * (item * held + 16 * tally)}
         if isinstance(op, Filter):
             return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
+        if isinstance(op, Average):
+            return {op.label: 2 * 8 * size}
         if isinstance(op, Apply):
             return {op.label: 8 * (_size(program, op.inputs) + size)}
         return {}
@@ -159,7 +182,7 @@ class Engine(ABC):
         item = 8 if isinstance(op, Neurons) else self.value_bytes(program)
         copies = 4 if isinstance(op, Linear) and isinstance(op.transform, _SUMS) else 2
         size = copies * item * batch * (steps * (inputs + outputs) + once)
-        if isinstance(op, Neurons | Filter):
+        if isinstance(op, Neurons | Filter | Average):
             size += 8 * item * batch * outputs
         if isinstance(op, Linear) and isinstance(op.transform, Convolution):
             taps = int(np.prod(op.transform.kernel.shape[2:]))

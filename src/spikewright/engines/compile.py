@@ -14,6 +14,7 @@ from spikewright.engines.parameters import build_parameters, gain_scale, keyed_e
 from spikewright.engines.planner import order
 from spikewright.engines.program import (
     Apply,
+    Average,
     Filter,
     Linear,
     Neurons,
@@ -30,12 +31,13 @@ from spikewright.network import (
     Ensemble,
     Network,
     Node,
+    NodeFunction,
     Probe,
     input_shape,
     output_shape,
 )
 from spikewright.network import Neurons as NeuronsView
-from spikewright.network.synapses import Synapse
+from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -173,6 +175,7 @@ class _Compiler:
                 * ensemble.neuron_type.voltage_unit(threshold),
                 key=key,
                 voltage=self._voltage_signal(ensemble),
+                restart=_restart(ensemble),
             )
         )
 
@@ -193,14 +196,14 @@ class _Compiler:
         shape_in, shape_out = output_shape(pre), input_shape(connection.post_obj)
         synapse = connection.synapse
         # Linear maps and filters commute: the filter goes where there are fewer values to filter.
-        first = synapse is not None and np.prod(shape_in) < np.prod(shape_out)
+        # A mean over windows is one of what was sent.
+        fewer = bool(np.prod(shape_in) < np.prod(shape_out))
+        first = isinstance(synapse, WindowMean) or (synapse is not None and fewer)
         if synapse is not None and first:
-            filtered = self.filter(sent.signal, synapse, shape_in, f"synapse of {connection!r}")
-            sent = Scaled(filtered, sent.factor)
+            sent = self.filtered(sent, synapse, shape_in, f"synapse of {connection!r}")
         sent = self.map(sent, connection.chain(), shape_in, f"{connection!r}")
         if synapse is not None and not first:
-            filtered = self.filter(sent.signal, synapse, shape_out, f"synapse of {connection!r}")
-            sent = Scaled(filtered, sent.factor)
+            sent = self.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")
         self.contribution_of[connection] = sent
         self.arriving[connection.post_obj].append(sent)
 
@@ -257,10 +260,25 @@ class _Compiler:
             factor = 1.0 if carried is None else factor * carried
         return factor
 
-    def filter(self, signal: int, synapse: Synapse, shape: Shape, label: str) -> int:
-        """Add a filter."""
+    def filtered(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
+        """Values behind a filter; their factor stays aside."""
+        return Scaled(self.filter(sent.signal, synapse, shape, label, sent.factor), sent.factor)
+
+    def filter(
+        self,
+        signal: int,
+        synapse: Synapse,
+        shape: Shape,
+        label: str,
+        factor: float | NDArray,
+    ) -> int:
+        """Add a filter of a signal that values are `factor` times."""
         output = self.signal(shape, label)
-        self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
+        if isinstance(synapse, WindowMean):
+            initial = _initial_means(synapse, shape, label) / factor
+            self.operators.append(Average(label, (signal,), output, synapse.steps, initial))
+        else:
+            self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
         return output
 
     def map(self, sent: Scaled, chain: tuple[Transform, ...], shape: Shape, label: str) -> Scaled:
@@ -316,7 +334,9 @@ class _Compiler:
         if node not in self.input_of:
             self.operators.append(Source(f"{node!r}", (), output, node))
         elif node.output is not None:
-            self.operators.append(Apply(f"{node!r}", (self.input_of[node],), output, node))
+            self.operators.append(
+                Apply(f"{node!r}", (self.input_of[node],), output, node, _restart(node))
+            )
 
     def record(self, probe: Probe) -> Recording:
         """The signal that a probe records."""
@@ -325,7 +345,8 @@ class _Compiler:
         if probe.sample_every is not None:
             every = max(1, round(probe.sample_every / self.dt))
         if probe.synapse is not None:
-            signal = self.filter(signal, probe.synapse, self.shapes[signal], f"{probe!r}")
+            shape = self.shapes[signal]
+            signal = self.filter(signal, probe.synapse, shape, f"{probe!r}", factor)
         return Recording(probe, signal, np.asarray(factor, np.float64), every)
 
     def _probed(self, probe: Probe) -> tuple[int, NDArray | float]:
@@ -353,6 +374,27 @@ class _Compiler:
             skewed = operator.neuron_type.scaling == "skewed"  # its current is scaled already
             return self.input_of[target], 1.0 if skewed else gain_scale(target.ensemble)
         return self.output_of[target], self.heights[target] if probe.attr == "output" else 1.0
+
+
+def _restart(item: Ensemble | Node) -> int | None:
+    """The period after which an object starts again, or None where it keeps nothing."""
+    if isinstance(item, Node):
+        function = item.output
+        keeps = isinstance(function, NodeFunction) and function.accumulate
+    else:
+        kind = item.neuron_type
+        keeps = kind.has_voltage or bool(kind.initial_state())
+    return item.restart_every if keeps else None
+
+
+def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
+    """What a mean over windows passes on in the first one, of the signal's shape."""
+    values = np.array(synapse.initial or (0.0,))
+    if len(values) not in (1, np.prod(shape)):
+        raise BuildError(
+            f"{label}: {len(values)} initial values are neither one nor one for each of {shape}"
+        )
+    return values.reshape(shape) if len(values) > 1 else np.broadcast_to(values[0], shape)
 
 
 def _carries(transform: Transform) -> float | None:

@@ -11,6 +11,7 @@ from spikewright.engines.base import Engine
 from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.program import (
     Apply,
+    Average,
     Component,
     Neurons,
     Operator,
@@ -106,7 +107,7 @@ class Setting:
                 continue
             once = op.output in constants
             batch = self.batch if once else self.chunk
-            steps = 1 if once or component.loops else block
+            steps = 1 if once or (component.loops and not _in_windows(component)) else block
             size = self.engine.work_bytes(op, self.program, batch, steps, constants)
             if size > most.bytes:
                 how = f"{batch} samples, {steps} steps at once"
@@ -175,6 +176,11 @@ def last_readers(program: Program) -> Mapping[int, Component]:
 def kept_steps(recording: Recording, first: int, steps: int) -> int:
     """How many of `steps` steps after step `first` a probe keeps: every n-th of the simulation."""
     return (first + steps) // recording.every - first // recording.every
+
+
+def _in_windows(component: Component) -> bool:
+    """Whether a loop may run several steps at once."""
+    return any(isinstance(op, Average) for op in component.operators)
 
 
 def _calls_python(op: Operator) -> bool:

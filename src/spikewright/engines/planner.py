@@ -1,15 +1,15 @@
 """The order of operators: feed-forward parts over whole blocks, loops step by step.
 
 Operators that reach each other form a strongly connected component and run step by step inside it
-(Tarjan 1972); every other operator runs once per block. A `Filter` reads its input at the end of a
-step, so it breaks a loop; a loop without one has no order.
+(Tarjan 1972); every other operator runs once per block. A `Filter` or `Average` reads its input at
+the end of a step, so it breaks a loop; a loop without one has no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spikewright.engines.program import Component, Filter, Neurons, Operator
+from spikewright.engines.program import Average, Component, Filter, Neurons, Operator
 from spikewright.errors import BuildError
 
 
@@ -75,7 +75,7 @@ def _sorted_within(
 ) -> list[int]:
     """One step's order inside a loop, filters first; they read at the end of the step."""
     waiting = {
-        i: set() if isinstance(operators[i], Filter) else set(reads[i]) & set(members)
+        i: set() if isinstance(operators[i], Filter | Average) else set(reads[i]) & set(members)
         for i in members
     }
     done: list[int] = []

@@ -74,6 +74,17 @@ class Filter(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class Average(Operator):
+    """A synapse: the mean of every `steps` steps, passed on in the `steps` steps after them.
+
+    In the first window it passes on `initial`, which broadcasts to the signal.
+    """
+
+    steps: int
+    initial: NDArray
+
+
+@dataclass(frozen=True, eq=False)
 class Sum(Operator):
     """`y = gain * (x_1 + x_2 + ...) + bias`, in the order of the inputs."""
 
@@ -87,14 +98,18 @@ class Sum(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Apply(Operator):
-    """A node's function of its input."""
+    """A node's function of its input; `restart` is None or the period of its running means."""
 
     node: Node
+    restart: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Neurons(Operator):
-    """A population's step; `voltage`, where it is not None, is a second output signal."""
+    """A population's step; `voltage`, where it is not None, is a second output signal.
+
+    After every `restart` steps (None: never) its state is as it was at the start.
+    """
 
     ensemble: Ensemble
     neuron_type: NeuronType
@@ -102,6 +117,7 @@ class Neurons(Operator):
     initial_voltage: NDArray
     key: tuple[int, int]
     voltage: int | None = None
+    restart: int | None = None
 
     @property
     def outputs(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
 from spikewright.engines.program import Component, Operator, Program, Recording, Source
+from spikewright.engines.restarting import RestartingKernel, period
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
@@ -168,33 +169,44 @@ class Execution:
     def _run_loop(
         self, part: _Part, component: Component, values: dict[int, Array], count: int
     ) -> None:
-        """Step by step: filters emit first and absorb last, the rest runs in between."""
+        """Step by step: filters emit first and absorb last, the rest runs in between.
+
+        Several steps at once where what all of them emit is known already.
+        """
+        delayed = [
+            kernel
+            for op in component.operators
+            if isinstance(kernel := part.kernels[op], DelayedKernel)
+        ]
         shapes = self.program.shapes
         for op in component.operators:
             for s in op.outputs:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
-        for t in range(count):
+        t = 0
+        while t < count:
+            now = min(count - t, *(kernel.ahead for kernel in delayed))
             at: dict[int, Array] = {}
 
-            def read(s: int, at: dict[int, Array] = at, t: int = t) -> Array:
+            def read(s: int, at: dict[int, Array] = at, t: int = t, now: int = now) -> Array:
                 if s in at:
                     return at[s]
                 value = values[s]
-                return value if value.shape[1] == 1 else value[:, t : t + 1]
+                return value if value.shape[1] == 1 else value[:, t : t + now]
 
             for op in component.operators:
                 kernel = part.kernels[op]
                 if isinstance(kernel, DelayedKernel):
                     outputs: Sequence[Array] = [kernel.emit()]
                 else:
-                    outputs = kernel.run([read(s) for s in op.inputs], self.step + t, 1)
+                    outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
                 for s, output in zip(op.outputs, outputs, strict=True):
-                    at[s] = values[s][:, t : t + 1]
+                    at[s] = values[s][:, t : t + now]
                     at[s][...] = output
             for op in component.operators:
                 kernel = part.kernels[op]
                 if isinstance(kernel, DelayedKernel):
                     kernel.absorb(read(op.inputs[0]))
+            t += now
 
     def _forget(self, component: Component, values: dict[int, Array]) -> None:
         """Drop signals that nothing later in this block reads."""
@@ -231,7 +243,11 @@ def _parts(setting: Setting) -> list[_Part]:
                 kernels[op] = shared
             else:
                 size = samples.stop - samples.start
-                kernels[op] = engine.kernel(op, program, size, setting.tallied(op))
+                kernel = engine.kernel(op, program, size, setting.tallied(op))
+                every = period(op)
+                if every is not None:
+                    kernel = RestartingKernel(kernel, every, op, program, engine, size)
+                kernels[op] = kernel
         parts.append(_Part(samples, kernels))
     return parts
 

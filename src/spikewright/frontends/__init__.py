@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from spikewright.errors import ReadError
 from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.graph import Graph, evaluate_all
 
 __all__ = ["SUFFIXES", "GraphBuilder", "Source", "read"]
@@ -37,13 +39,14 @@ def _framework_of(model: Any) -> str | None:
     return None
 
 
-def read(model: Any, example_input: Any = None) -> Source:
+def read(model: Any, example_input: Any = None, *, keep_recurrence: bool = False) -> Source:
     """Read a source model.
 
     `model` is a Keras 3 model, a `torch.nn.Module` or `torch.export.ExportedProgram`, an ONNX
     `ModelProto`, a `spikewright.graph.Graph`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2`
     file. `example_input` (an array, a tuple of arrays or `{name: array}`, batch axis first) is
-    needed for PyTorch modules.
+    needed for PyTorch modules. With `keep_recurrence` a recurrent layer is a `Recurrence` of its
+    cell, else every step of its sequence is layers of its own.
 
     Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`),
     `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
@@ -59,5 +62,7 @@ def read(model: Any, example_input: Any = None) -> Source:
         )
     if isinstance(model, str | Path) and not Path(model).is_file():
         raise FileNotFoundError(f"{model}: no such file")
-    source: Source = import_module(f"spikewright.frontends.{framework}").read(model, example_input)
+    front_end = import_module(f"spikewright.frontends.{framework}")
+    with keeping_recurrence() if keep_recurrence else nullcontext():
+        source: Source = front_end.read(model, example_input)
     return source

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from spikewright import _storage
 from spikewright.errors import DamagedFileError
 from spikewright.graph.graph import Graph, Node
-from spikewright.graph.layers import LAYERS
+from spikewright.graph.layers import LAYERS, Recurrence
+from spikewright.graph.layers.recurrence import Cell, Part
+
+_CELLS = {"Recurrence": Recurrence, "Cell": Cell, "Part": Part}
 
 
 def to_manifest(graph: Graph, encoder: _storage.Encoder) -> dict[str, Any]:
@@ -24,14 +27,14 @@ def to_manifest(graph: Graph, encoder: _storage.Encoder) -> dict[str, Any]:
 
 def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -> Graph:
     """The graph that `to_manifest` wrote; raises `DamagedFileError` naming `place`."""
-    decoder = _storage.Decoder(arrays, {**LAYERS, "Node": Node})
+    decoder = _storage.Decoder(arrays, {**LAYERS, **_CELLS, "Node": Node})
     try:
         nodes = tuple(decoder.decode(entry) for entry in content["nodes"])
         for node in nodes:
             if not isinstance(node, Node):
                 raise TypeError("an entry is not a node")
             _storage.check_types(node)
-            _storage.check_types(node.layer)
+            _check(node.layer)
         return Graph(nodes, _names(content["outputs"]), _names(content["aliases"]))
     except (
         LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
@@ -39,6 +42,16 @@ def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -
         raise DamagedFileError(
             f"{place}: its manifest does not describe a graph ({type(error).__name__}: {error})."
         ) from error
+
+
+def _check(layer: Any) -> None:
+    """Raise `TypeError` for a field of a layer, or of a cell's parts, that is not of its type."""
+    _storage.check_types(layer)
+    if isinstance(layer, Recurrence):
+        _storage.check_types(layer.cell)
+        for part in layer.cell.parts:
+            _storage.check_types(part)
+            _check(part.layer)
 
 
 def _names(value: Any) -> dict[str, str]:

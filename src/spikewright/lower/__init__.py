@@ -5,5 +5,16 @@ from spikewright.lower.forms import without_form
 from spikewright.lower.notes import LayerNote
 from spikewright.lower.populations import Options
 from spikewright.lower.rate_coding import Lowered, lower
+from spikewright.lower.stepping import Carried, Stepping
 
-__all__ = ["LayerNote", "Lowered", "NeuronChoice", "Options", "Spiking", "lower", "without_form"]
+__all__ = [
+    "Carried",
+    "LayerNote",
+    "Lowered",
+    "NeuronChoice",
+    "Options",
+    "Spiking",
+    "Stepping",
+    "lower",
+    "without_form",
+]

@@ -12,6 +12,7 @@ from spikewright.graph.layers import (
     Input,
     Layer,
     ParametricReLU,
+    Recurrence,
 )
 from spikewright.lower.linear import has_map
 from spikewright.lower.node_functions import is_function
@@ -25,16 +26,23 @@ def has_form(layer: Layer) -> bool:
     return isinstance(layer, _OTHERS) or has_map(layer) or is_function(layer)
 
 
-def without_form(graph: Graph) -> list[Refusal]:
-    """A refusal for every layer that lowering does not know: of a class of someone's own."""
+def without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> list[Refusal]:
+    """A refusal for every layer that lowering does not know: of a class of someone's own.
+
+    Layers of the class `but` are let pass.
+    """
     return [
-        refusal(
-            node,
-            (
-                f"nothing in a network is known to compute {node.layer.kind}",
-                "Compose it of layers of spikewright.graph.layers",
-            ),
-        )
+        refusal(node, _why(node.layer))
         for node in graph
-        if not has_form(node.layer)
+        if not (has_form(node.layer) or isinstance(node.layer, but))
     ]
+
+
+def _why(layer: Layer) -> tuple[str, str]:
+    """Why a layer has no form, and what to do."""
+    if isinstance(layer, Recurrence):
+        return "it runs along a sequence", "Give sequence_step, in steps of the simulation"
+    return (
+        f"nothing in a network is known to compute {layer.kind}",
+        "Compose it of layers of spikewright.graph.layers",
+    )

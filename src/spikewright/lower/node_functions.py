@@ -7,6 +7,8 @@ turns them into spikes, unless the value goes into another such function, or is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ _FUNCTIONS = (
     g.UnitNormalization, g.Multiply, g.Divide, g.Maximum, g.Minimum, g.MatMul,
 )  # fmt: skip
 _HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
+_NOWHERE: Mapping[str, Sequence[str]] = MappingProxyType({})
 _WEIGHTS = (g.Affine, g.Convolution, g.ConvolutionTranspose)
 
 
@@ -42,11 +45,26 @@ def is_homogeneous(layer: Layer) -> bool:
     return isinstance(layer, _HOMOGENEOUS)
 
 
-def sent_as_spikes(graph: Graph, name: str, read_out: frozenset[str]) -> bool:
-    """Whether a function's value passes a population: where weights or neurons read it."""
+def sent_as_spikes(
+    graph: Graph,
+    name: str,
+    read_out: frozenset[str],
+    later: Mapping[str, Sequence[str]] = _NOWHERE,
+) -> bool:
+    """Whether a function's value passes a population: where weights or neurons read it.
+
+    `later` are the inputs by which the next step of a sequence reads a value.
+    """
+
+    def readers(value: str) -> list[str]:
+        found = list(graph.consumers[value])
+        for state in later.get(value, ()):
+            found += graph.consumers[state]
+        return found
+
     if is_homogeneous(graph[name].layer):
         return False
-    waiting, seen = list(graph.consumers[name]), set[str]()
+    waiting, seen = readers(name), set[str]()
     while waiting:
         reader = waiting.pop()
         layer = graph[reader].layer
@@ -57,7 +75,7 @@ def sent_as_spikes(graph: Graph, name: str, read_out: frozenset[str]) -> bool:
         if isinstance(layer, _WEIGHTS) or not (passes_on or is_function(layer)):
             return True
         if passes_on:
-            waiting += graph.consumers[reader]
+            waiting += readers(reader)
     return False
 
 

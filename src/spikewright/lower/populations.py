@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, ParametricReLU
 from spikewright.lower.choices import NeuronChoice, per_layer
 from spikewright.lower.node_functions import is_function, sent_as_spikes
+from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
 from spikewright.network.neurons import IntegrateAndFire, NeuronType
@@ -37,6 +38,7 @@ class Options:
     scale_firing_rates: object = 1.0
     synapse: object = None
     initial_voltage: object = "half"
+    stepping: Stepping | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Roles:
     """What each layer of a graph becomes, whatever the choices."""
 
     graph: Graph
+    stepping: Stepping | None = None
+
+    @cached_property
+    def later(self) -> Mapping[str, Sequence[str]]:
+        """The inputs by which the next step of a sequence reads a node."""
+        return {} if self.stepping is None else self.stepping.later(self.graph)
 
     @cached_property
     def readouts(self) -> Mapping[str, Activation]:
@@ -52,7 +60,8 @@ class Roles:
         for output, name in self.graph.outputs.items():
             layer = self.graph[name].layer
             plain = isinstance(layer, Activation) and layer.function not in NEVER_READ_OUT
-            if isinstance(layer, Activation) and plain and not self.graph.consumers[name]:
+            seen = self.graph.consumers[name] or name in self.later
+            if isinstance(layer, Activation) and plain and not seen:
                 found[output] = layer
         return found
 
@@ -89,7 +98,8 @@ class Roles:
             for node in self.graph
             if node.name in self.activations
             or (
-                node.name in self.functions and sent_as_spikes(self.graph, node.name, self.read_out)
+                node.name in self.functions
+                and sent_as_spikes(self.graph, node.name, self.read_out, self.later)
             )
         )
 
@@ -132,6 +142,7 @@ class Choices:
     scales: Mapping[str, NDArray]
     synapses: Mapping[str, Synapse | None]
     starts: Mapping[str, Any]
+    restart_every: int | None = None
 
     def ensemble(self, graph: Graph, name: str, bias: ArrayLike) -> Ensemble:
         """A layer's neurons under the choices made for them."""
@@ -142,6 +153,7 @@ class Choices:
             bias=bias,
             rate_scale=self.scales[name],
             initial_voltage=self.starts[name],
+            restart_every=self.restart_every,
             label=name,
         )
 
@@ -174,6 +186,7 @@ def resolve(roles: Roles, options: Options) -> Choices:
         each(options.scale_firing_rates, "scale_firing_rates", _as_scale),
         each(options.synapse, "synapse", lambda value: as_synapse(value, "synapse")),
         each(options.initial_voltage, "initial_voltage", lambda value: value),
+        None if options.stepping is None else options.stepping.steps,
     )
     _try(roles, choices)
     return choices

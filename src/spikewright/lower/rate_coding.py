@@ -31,9 +31,11 @@ from spikewright.lower.notes import (
     population_note,
 )
 from spikewright.lower.populations import Options, Roles, resolve
-from spikewright.network import Connection, Ensemble, Network, Neurons
+from spikewright.lower.stepping import Stepping
+from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
+from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Chain, Place, Reshape, Transform
 
 Object = Ensemble | NetworkNode
@@ -46,7 +48,8 @@ class Lowered:
 
     `layers` maps names of source layers to the ensemble or node that they became (a part of);
     `exact_values` names those whose output is exactly that object's. `readouts` are the activations
-    to apply to what is read from an output.
+    to apply to what is read from an output. `stepping` is None, or what makes the network's time
+    that of a sequence.
     """
 
     network: Network
@@ -56,6 +59,7 @@ class Lowered:
     outputs: Mapping[str, Object]
     readouts: Mapping[str, Activation]
     notes: tuple[LayerNote, ...]
+    stepping: Stepping | None = None
 
     def status(self, layer: str) -> Status:
         """The guarantee of a layer of the lowered graph: exact unless a note says otherwise."""
@@ -80,7 +84,8 @@ class _Lowering:
     notes: list[LayerNote] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.roles = Roles(self.graph)
+        self.stepping = self.options.stepping
+        self.roles = Roles(self.graph, self.stepping)
         self.choices = resolve(self.roles, self.options)
 
     def result(self) -> Lowered:
@@ -94,11 +99,18 @@ class _Lowering:
                     self.notes.append(linear_note(node.name, part_of))
                 else:
                     self.objects[node.name] = self.materialise(node)
+            self.carry()
+        states = self.stepping
         read_from = {
             output: self.graph[name].inputs[0] if name in roles.read_out else name
             for output, name in self.graph.outputs.items()
+            if states is None or output not in states.made
         }
-        inputs = {name: self.objects[name] for name in self.graph.inputs}
+        inputs = {
+            name: self.objects[name]
+            for name in self.graph.inputs
+            if states is None or name not in states.read
+        }
         return Lowered(
             network,
             self.became(),
@@ -107,7 +119,20 @@ class _Lowering:
             {output: self.objects[name] for output, name in read_from.items()},
             roles.readouts,
             tuple(self.notes),
+            states,
         )
+
+    def carry(self) -> None:
+        """Connections from one step of a sequence to the next: the mean of what was sent."""
+        if self.stepping is None:
+            return
+        for state in self.stepping.carried:
+            made = self.objects[self.graph.outputs[state.made]]
+            read = self.objects[state.read]
+            assert isinstance(read, NetworkNode)  # what an input becomes
+            end = made.neurons if isinstance(made, Ensemble) else made
+            initial = tuple(np.ravel(state.initial).tolist()) if np.any(state.initial) else ()
+            Connection(end, read, synapse=WindowMean(self.stepping.steps, initial))
 
     def became(self) -> dict[str, Object]:
         """What every layer of the source became, or became a part of, in the graph's order."""
@@ -131,6 +156,11 @@ class _Lowering:
         """The object whose output is this node's value."""
         shape = self.graph.shapes[node.name]
         layer = node.layer
+        if isinstance(layer, Input) and self.stepping and node.name in self.stepping.read:
+            steps = self.stepping.steps
+            text = f"mean over the {steps} steps of the sequence's step before, held"
+            self.notes.append(LayerNote(node.name, text, "exact", text))
+            return NetworkNode(size_in=shape, label=node.name)
         if isinstance(layer, Input):
             return NetworkNode(np.zeros(shape), label=node.name)
         if isinstance(layer, Constant):
@@ -189,11 +219,11 @@ class _Lowering:
             shape_in = (
                 shapes[0] if planned.before is None else planned.before.output_shape(shapes[0])
             )
-            computed = NetworkNode(planned.function, size_in=shape_in, label=label)
+            computed = self.node(planned.function, shape_in, label)
             self.connect([(node.inputs[0], planned.before)], computed)
             return computed
         total = sum(map(math.prod, shapes))
-        computed = NetworkNode(planned.function, size_in=total, label=label)
+        computed = self.node(planned.function, (total,), label)
         start = 0
         for name, shape in zip(node.inputs, shapes, strict=True):
             size = math.prod(shape)
@@ -201,6 +231,11 @@ class _Lowering:
             self.connect([(name, Chain((Reshape((size,)), place)))], computed)
             start += size
         return computed
+
+    def node(self, function: NodeFunction, shape: Shape, label: str) -> NetworkNode:
+        """A node with a function."""
+        every = self.choices.restart_every
+        return NetworkNode(function, size_in=shape, label=label, restart_every=every)
 
     def follower(
         self,

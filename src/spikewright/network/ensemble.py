@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, NeuronType
-from spikewright.network.shapes import Shape, as_seed, as_shape, is_whole
+from spikewright.network.shapes import Shape, as_period, as_seed, as_shape, is_whole
 from spikewright.network.view import ObjView
 
 InitialVoltage = Literal["zero", "half", "uniform"] | NDArray
@@ -30,6 +30,8 @@ class Ensemble:
     whose response is not linear it acts on the spiking instead; LIF refuses it.
     `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron) or an array, in
     spikes. Both are attributes that may be changed, and so are `gain`, `bias` and `neuron_type`.
+    `restart_every` is None, or the number of steps after which all state is as it was at the start,
+    again and again; what is stateless or drawn at random does not notice.
 
     Raises `NetworkError` for values that are not finite numbers, one or one a neuron.
     """
@@ -46,6 +48,7 @@ class Ensemble:
         intercepts: ArrayLike | tuple[float, float] = (-1.0, 0.9),
         rate_scale: ArrayLike = 1.0,
         initial_voltage: str | ArrayLike = "uniform",
+        restart_every: int | None = None,
         seed: int | None = None,
         label: str | None = None,
     ) -> None:
@@ -65,6 +68,7 @@ class Ensemble:
         self.seed = as_seed(seed, f"{self!r}")
         self.rate_scale = rate_scale
         self.initial_voltage = initial_voltage
+        self.restart_every = restart_every
         container("Ensemble").ensembles.append(self)
 
     def _per_neuron(self, name: str, value: ArrayLike) -> NDArray:
@@ -162,6 +166,15 @@ class Ensemble:
             self._initial_voltage: InitialVoltage = value  # type: ignore[assignment]
         else:
             self._initial_voltage = self._per_neuron("initial_voltage", value)
+
+    @property
+    def restart_every(self) -> int | None:
+        """The number of steps after which the neurons start again, or None for never."""
+        return self._restart_every
+
+    @restart_every.setter
+    def restart_every(self, value: int | None) -> None:
+        self._restart_every = as_period(value, f"{self!r}")
 
     @property
     def n_neurons(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
-from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.shapes import Shape, as_period, as_shape
 from spikewright.network.view import ObjView
 
 
@@ -22,7 +22,8 @@ class Node:
     `output` is None (passes its input on), an array (constant; what a simulator feeds replaces it),
     a `NodeFunction`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the input of one
     sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one call at
-    `t = 0` where it is not given. A function that returns None has an output of size 0.
+    `t = 0` where it is not given. A function that returns None has an output of size 0. A
+    `NodeFunction` of running means begins anew after every `restart_every` steps (None: never).
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class Node:
         size_in: int | tuple[int, ...] | None = None,
         size_out: int | tuple[int, ...] | None = None,
         label: str | None = None,
+        restart_every: int | None = None,
     ) -> None:
         self.label = label
+        self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
         self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")
         self.output: NDArray | Callable[..., Any] | NodeFunction | None

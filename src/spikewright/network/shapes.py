@@ -38,6 +38,17 @@ def as_seed(value: Any, what: str) -> int | None:
     return int(value)
 
 
+def as_period(value: Any, what: str) -> int | None:
+    """None or a whole number of steps from 1; raises `NetworkError` naming `what` otherwise."""
+    if value is None:
+        return None
+    if not (is_whole(value) and value >= 1):
+        raise NetworkError(
+            f"{what}: restart_every is None or a whole number of steps from 1, got {value!r}"
+        )
+    return int(value)
+
+
 def is_whole(value: Any) -> bool:
     """Whether a value is an integer (and no truth value)."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)

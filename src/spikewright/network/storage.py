@@ -132,6 +132,7 @@ class _Writer:
             "label": _label(node),
             "shape": list(node.shape_in),
             "output": self._typed(output, FUNCTIONS, node) if known else self._plain(output, node),
+            "restart_every": node.restart_every,
         }
 
     def _ensemble(self, ensemble: Ensemble) -> dict[str, Any]:
@@ -141,6 +142,7 @@ class _Writer:
             "shape": list(ensemble.shape),
             "dimensions": ensemble.dimensions,
             "seed": ensemble.seed,
+            "restart_every": ensemble.restart_every,
             "neuron_type": self._typed(ensemble.neuron_type, NEURON_TYPES, ensemble),
             **{name: self._plain(getattr(ensemble, name), ensemble) for name in names},
         }
@@ -253,7 +255,8 @@ class _Reader:
         output = self._typed(entry["output"], FUNCTIONS, NodeFunction, np.ndarray)
         shape = _tuple(entry["shape"])
         size_in = None if isinstance(output, np.ndarray) else shape
-        return Node(output, size_in, label=self._text(entry["label"]))
+        label, restart = self._text(entry["label"]), entry.get("restart_every")
+        return Node(output, size_in, label=label, restart_every=restart)
 
     def _ensemble(self, entry: Any) -> Ensemble:
         names = ("gain", "bias", "max_rates", "intercepts", "rate_scale", "initial_voltage")
@@ -266,6 +269,7 @@ class _Reader:
             entry["dimensions"],
             neuron_type=neuron_type,
             seed=entry["seed"],
+            restart_every=entry.get("restart_every"),
             label=self._text(entry["label"]),
             **{name: decoder.decode(entry[name]) for name in names},
         )

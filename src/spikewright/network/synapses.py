@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import is_number
+from spikewright.network.shapes import is_number, is_whole
 
 Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
 _METHODS = ("zoh", "bilinear", "euler", "backward_diff")
@@ -120,7 +120,35 @@ class Alpha(Synapse):
         return LinearFilter((1.0,), den).discretise(dt)
 
 
-SYNAPSES = MappingProxyType({c.__name__: c for c in (LinearFilter, Lowpass, Alpha)})
+@dataclass(frozen=True)
+class WindowMean(Synapse):
+    """The mean of every `steps` steps, passed on in the `steps` steps after them.
+
+    The windows follow each other from the first step on. In the first one it passes on `initial`,
+    the values in order, or zeros where it is empty. It is no filter with constant coefficients, so
+    that it holds for whole steps whatever their length in seconds.
+    """
+
+    steps: int
+    initial: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (is_whole(self.steps) and self.steps >= 1):
+            raise NetworkError(
+                f"WindowMean.steps must be a whole number from 1, got {self.steps!r}"
+            )
+        given = np.ravel(np.asarray(self.initial)).tolist()
+        if not all(map(is_number, given)):
+            raise NetworkError(f"WindowMean.initial must be finite numbers, got {self.initial!r}")
+        object.__setattr__(self, "steps", int(self.steps))
+        object.__setattr__(self, "initial", tuple(map(float, given)))
+
+    def discretise(self, dt: float) -> DiscreteFilter:
+        """Raises `NetworkError`: what it does depends on where in its window a step is."""
+        raise NetworkError(f"{self!r} is no filter with constant coefficients")
+
+
+SYNAPSES = MappingProxyType({c.__name__: c for c in (LinearFilter, Lowpass, Alpha, WindowMean)})
 """Every synapse by name."""
 
 

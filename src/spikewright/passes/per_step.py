@@ -1,4 +1,4 @@
-"""What a layer of a whole sequence does at one step of it: the same layer, without the axis of time.
+"""What a layer of a whole sequence does at one step: the same layer, without the axis of time.
 
 A layer that acts along time has no such form.
 """

@@ -254,9 +254,7 @@ class _Stepping:
             raise AlongTimeError("it begins at the end of its sequence, which is not there yet")
         count = len(layer.cell.inputs)
         if any(value.time != 0 for value in read[:count]):
-            raise AlongTimeError(
-                "its sequence is made of values that are not there step by step"
-            )
+            raise AlongTimeError("its sequence is made of values that are not there step by step")
         key = (id(layer.cell), node.inputs)
         if key not in self.cells:
             self.cells[key] = self._cell(node, layer, read[:count], read[count:])

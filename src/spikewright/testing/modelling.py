@@ -36,7 +36,7 @@ from spikewright.network.neurons import (
     Tanh,
 )
 from spikewright.network.shapes import Shape
-from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
     Chain,
@@ -189,6 +189,9 @@ def synapse_examples() -> list[SynapseExample]:
         SynapseExample("filter-third-order", LinearFilter((1e-3, 1.0), (1e-6, 3e-4, 0.03, 1.0))),
         SynapseExample("filter-discrete", LinearFilter((0.5, 0.25), (1.0, -0.25), analog=False)),
         SynapseExample("filter-discrete-lag", LinearFilter((0.5,), (1.0, -0.5), analog=False)),
+        SynapseExample("window-mean", WindowMean(7)),
+        SynapseExample("window-mean-one", WindowMean(1)),
+        SynapseExample("window-mean-begun", WindowMean(12, (0.75,))),
     ]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.network.neurons import TOLERANCE, Clock, NeuronType
-from spikewright.network.synapses import DiscreteFilter
+from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
     Chain,
@@ -147,6 +147,17 @@ _APPLY: dict[type[Transform], Callable[[Any, NDArray, NDArray], None]] = {
     Take: _take,
     Place: _place,
 }
+
+
+def behind_synapse(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
+    """What a synapse passes on of `u`, `(steps, n)`."""
+    if not isinstance(synapse, WindowMean):
+        return filtered(synapse.discretise(dt), u)
+    y = np.empty_like(u)
+    y[: synapse.steps] = synapse.initial or 0.0
+    for start in range(synapse.steps, len(u), synapse.steps):
+        y[start : start + synapse.steps] = u[start - synapse.steps : start].mean(axis=0)
+    return y
 
 
 def filtered(discrete: DiscreteFilter, u: NDArray) -> NDArray:

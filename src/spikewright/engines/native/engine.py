@@ -157,6 +157,9 @@ class _Fallback(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return self._kernel.run(_values(inputs), step, steps)
 
+    def restart(self) -> None:
+        self._kernel.restart()
+
     def totals(self) -> Sequence[Array]:
         return self._kernel.totals()
 
@@ -169,6 +172,10 @@ class _DelayedFallback(DelayedKernel):
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return self._kernel.run(_values(inputs), step, steps)
+
+    @property
+    def ahead(self) -> int:
+        return self._kernel.ahead
 
     def emit(self) -> Array:
         return self._kernel.emit()

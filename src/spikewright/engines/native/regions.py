@@ -6,7 +6,15 @@ from dataclasses import dataclass, field, replace
 
 from spikewright.engines.native.support import Kind, Verdict, verdict, verdict_alone
 from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import Apply, Component, Filter, Neurons, Operator, Program
+from spikewright.engines.program import (
+    Apply,
+    Average,
+    Component,
+    Filter,
+    Neurons,
+    Operator,
+    Program,
+)
 from spikewright.network import Ensemble, NodeFunction
 
 
@@ -106,7 +114,7 @@ def _starts_change(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return not isinstance(function, NodeFunction) or function.accumulate
-    return isinstance(op, Filter)
+    return isinstance(op, Filter | Average)
 
 
 def cut(program: Program) -> _Cut:

@@ -12,6 +12,7 @@ from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native.cells import described, fires_in_bytes
 from spikewright.engines.program import (
     Apply,
+    Average,
     Filter,
     Linear,
     Neurons,
@@ -82,6 +83,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         return _linear(op, kinds, program)
     if isinstance(op, Apply):
         return _apply(op, kinds, program)
+    if isinstance(op, Average):
+        return Verdict(None, "a mean over windows has no native kernel")
     if isinstance(op, Source):
         return Verdict(None, "a source: constants are given once")
     return Verdict(None, f"{type(op).__name__} has no native kernel")
@@ -94,6 +97,7 @@ def verdict_alone(op: Operator, program: Program) -> Verdict:
     return Verdict(None, "cheap by itself")
 
 
+_RESTARTS = "starts again and again, which no native kernel does"
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
 
@@ -105,6 +109,8 @@ def is_integrator(op: Neurons) -> bool:
 
 def _neurons(op: Neurons, kinds: dict[int, Kind]) -> Verdict:
     kind = op.neuron_type
+    if op.restart is not None:
+        return Verdict(None, _RESTARTS)
     if is_integrator(op):
         return Verdict("counts", "integrate and fire")
     if described(kind) is None:
@@ -194,6 +200,8 @@ _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]]
 
 def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     pool = op.node.output
+    if op.restart is not None:
+        return Verdict(None, _RESTARTS)
     if isinstance(pool, NodeFunction) and not isinstance(pool, MaxPool):
         return Verdict(None, f"{type(pool).__name__} has no native kernel")
     if not isinstance(pool, MaxPool):

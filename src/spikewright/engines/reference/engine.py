@@ -16,6 +16,7 @@ from spikewright._equations import NumpyFunctions
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
 from spikewright.engines.program import (
     Apply,
+    Average,
     Filter,
     Linear,
     Neurons,
@@ -47,6 +48,8 @@ class ReferenceEngine(Engine):
             return _Sum(op, program.shapes[op.output])
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
+        if isinstance(op, Average):
+            return _Average(op, batch, program.shapes[op.output])
         if isinstance(op, Apply):
             return apply_kernel(op, program.dt, batch)
         if isinstance(op, Neurons):
@@ -148,6 +151,41 @@ class _Filter(DelayedKernel):
         return [outputs]
 
 
+class _Average(DelayedKernel):
+    """Sums of a window, step by step so that their order is that of time; then their mean."""
+
+    def __init__(self, op: Average, batch: int, shape: tuple[int, ...]) -> None:
+        self._steps, self._done = op.steps, 0
+        self._sum = np.zeros((batch, *shape))
+        self._mean = np.array(np.broadcast_to(op.initial, (batch, *shape)))
+
+    @property
+    def ahead(self) -> int:
+        return self._steps - self._done
+
+    def emit(self) -> Array:
+        return self._mean[:, None]
+
+    def absorb(self, value: Array) -> None:
+        for t in range(value.shape[1]):
+            self._take(value[:, t])
+
+    def _take(self, now: NDArray) -> None:
+        self._sum = self._sum + now
+        self._done += 1
+        if self._done == self._steps:
+            self._mean = self._sum / self._steps
+            self._sum, self._done = np.zeros_like(self._sum), 0
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = np.empty((len(self._mean), steps, *self._mean.shape[1:]))
+        for t in range(steps):
+            outputs[:, t] = self._mean
+            self._take(x[:, 0 if x.shape[1] == 1 else t])
+        return [outputs]
+
+
 class _Namespace(NumpyFunctions):
     """NumPy and the integrator: the array functions of neuron equations."""
 
@@ -185,13 +223,18 @@ class _Neurons(NeuronKernel):
     def __init__(self, op: Neurons, dt: float, batch: int, tally: bool) -> None:
         self._op, self._dt, self._batch = op, dt, batch
         shape = (batch, *op.ensemble.shape)
+        self._state: dict[str, NDArray] = {}
+        self.restart()
+        self.total = np.zeros(shape) if tally else None
+        self.stateless = not (op.neuron_type.spiking or self._state or tally)
+
+    def restart(self) -> None:
+        op, shape = self._op, (self._batch, *self._op.ensemble.shape)
         self._state = {
             name: np.full(shape, value) for name, value in op.neuron_type.initial_state().items()
         }
         if op.neuron_type.has_voltage:
             self._state["voltage"] = np.array(np.broadcast_to(op.initial_voltage, shape))
-        self.total = np.zeros(shape) if tally else None
-        self.stateless = not (op.neuron_type.spiking or self._state or tally)
 
     def start_from(self, **state: NDArray) -> None:
         """Take over from another engine: state by name, `(batch, *shape)` each."""

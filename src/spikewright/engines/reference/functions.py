@@ -51,6 +51,9 @@ class _Accumulated(Kernel):
         self._sums = np.zeros((batch, *node.shape_in))
         self._sent = np.zeros((batch, *node.shape_out))
 
+    def restart(self) -> None:
+        self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
+
     def start_from(self, sums: NDArray, sent: NDArray) -> None:
         """Take over from another engine: running sums, and what has been sent."""
         self._sums, self._sent = np.array(sums), np.array(sent)

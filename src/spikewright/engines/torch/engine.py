@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Engine, Kernel
 from spikewright.engines.program import (
     Apply,
+    Average,
     Filter,
     Linear,
     Neurons,
@@ -26,6 +27,7 @@ from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
 from spikewright.engines.torch.functions import apply_kernel
 from spikewright.engines.torch.fusion import Affine, fuse
 from spikewright.engines.torch.kernels import (
+    AverageKernel,
     LinearKernel,
     SourceKernel,
     SumKernel,
@@ -92,6 +94,8 @@ class TorchEngine(Engine):
             return SumKernel(op, program.shapes[op.output], tensors)
         if isinstance(op, Filter):
             return filter_kernel(op, batch, program.shapes[op.output], tensors)
+        if isinstance(op, Average):
+            return AverageKernel(op, batch, program.shapes[op.output], tensors)
         if isinstance(op, Neurons):
             return NeuronsKernel(op, program.dt, batch, tally, tensors)
         if isinstance(op, Apply):

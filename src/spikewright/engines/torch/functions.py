@@ -117,6 +117,10 @@ class AccumulatedKernel(Kernel):
         self._sums = tensors.wide.zeros((batch, 1, *op.node.shape_in))
         self._sent = tensors.wide.zeros((batch, 1, *op.node.shape_out))
 
+    def restart(self) -> None:
+        self._sums.zero_()
+        self._sent.zero_()
+
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         (x,) = inputs
         shape = (self._sums.shape[0], steps, *x.shape[2:])

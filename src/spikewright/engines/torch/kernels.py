@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.program import Filter, Source, Sum
+from spikewright.engines.program import Average, Filter, Source, Sum
 from spikewright.engines.sources import constant_value, source_block
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.maps import Map
@@ -149,6 +149,45 @@ class FilterKernel(DelayedKernel):
         self._output.zero_()
         for c, x in zip(self._filter.C, self._state, strict=True):
             self._output.add_(x, alpha=float(c))
+
+
+class AverageKernel(DelayedKernel):
+    """Sums of a window in float64, then their mean."""
+
+    def __init__(self, op: Average, batch: int, shape: Shape, tensors: Tensors) -> None:
+        self._steps, self._done, self._tensors = op.steps, 0, tensors
+        self._sum = tensors.wide.zeros((batch, *shape))
+        self._mean = tensors.of(np.array(np.broadcast_to(op.initial, (batch, *shape))))
+
+    @property
+    def ahead(self) -> int:
+        return self._steps - self._done
+
+    def emit(self) -> Tensor:
+        return self._mean[:, None]
+
+    def absorb(self, value: Tensor) -> None:
+        self._take(value)
+
+    def _take(self, values: Tensor) -> None:
+        """Steps that lie within one window."""
+        self._sum += values.sum(1, dtype=self._sum.dtype)
+        self._done += values.shape[1]
+        if self._done == self._steps:
+            self._mean = (self._sum / self._steps).to(self._mean.dtype)
+            self._sum, self._done = self._sum.zero_(), 0
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        x = x.expand(len(self._mean), steps, *self._mean.shape[1:])
+        outputs = self._tensors.empty(tuple(x.shape))
+        done = 0
+        while done < steps:
+            count = min(self.ahead, steps - done)
+            outputs[:, done : done + count] = self._mean[:, None]
+            self._take(x[:, done : done + count])
+            done += count
+        return [outputs]
 
 
 def filter_kernel(op: Filter, batch: int, shape: Shape, tensors: Tensors) -> DelayedKernel:

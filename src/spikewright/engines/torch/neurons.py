@@ -96,14 +96,18 @@ class NeuronsKernel(NeuronKernel):
         self._threshold = _number_or_tensor(op.threshold, self._tensors)
         shape = (batch, *op.ensemble.shape)
         self._state: dict[str, Tensor] = {}
-        for name, value in neuron_type.initial_state().items():
-            self._state[name] = self._tensors.zeros(shape).fill_(value)
         self._xp: Any = Namespace(self._tensors)
-        if neuron_type.has_voltage:
-            start = np.broadcast_to(op.initial_voltage, shape)
-            self._state["voltage"] = self._xp.voltage = self._tensors.of(start)
+        self.restart()
         self._tally = _Tally(op, shape, tensors) if tally else None
         self.stateless = not (neuron_type.spiking or self._state or tally)
+
+    def restart(self) -> None:
+        op, shape = self._op, (self._batch, *self._op.ensemble.shape)
+        for name, value in op.neuron_type.initial_state().items():
+            self._state[name] = self._tensors.zeros(shape).fill_(value)
+        if op.neuron_type.has_voltage:
+            start = np.broadcast_to(op.initial_voltage, shape)
+            self._state["voltage"] = self._xp.voltage = self._tensors.of(start)
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         (current,) = inputs

@@ -15,6 +15,7 @@ from spikewright.testing.engines.functions import FunctionTests
 from spikewright.testing.engines.nodes import NodeTests
 from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.steps import StepTests
+from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
 from spikewright.testing.modelling import (
     neuron_type_examples,
@@ -31,5 +32,5 @@ __all__ = [
 ]
 
 
-class EngineSuite(StepTests, PartTests, NodeTests, FunctionTests, CutTests):
+class EngineSuite(StepTests, PartTests, NodeTests, FunctionTests, WindowTests, CutTests):
     """All tests of one engine; subclasses name it in `engine`."""

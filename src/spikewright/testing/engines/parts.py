@@ -103,7 +103,7 @@ class PartTests(Suite):
             plain, mixed = Probe(end), Probe(wide)
             probed = Probe(stimulus, synapse=example.synapse)
         data = self.run(net, steps, dt=dt, feeds={stimulus: values[None]}, precision=precision)
-        expected = oracle.filtered(example.synapse.discretise(dt), values)
+        expected = oracle.behind_synapse(example.synapse, values, dt)
         reach = 8 * EPSILON[precision] * max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(data[plain][0], expected, rtol=0, atol=reach)
         np.testing.assert_allclose(data[probed][0], expected, rtol=0, atol=reach)

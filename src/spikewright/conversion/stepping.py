@@ -1,0 +1,67 @@
+"""What a network is fed whose time is that of a sequence: every step of it held for some steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.conversion.encoding import Encoded, Feeds, feeds_of
+from spikewright.encoders import Frames
+from spikewright.errors import SimulationError
+from spikewright.lower import Stepping
+from spikewright.network import Node
+
+
+def sequence_feeds(
+    stepping: Stepping,
+    x: Any,
+    inputs: Mapping[str, Node],
+    encoder: Any,
+    steps: int | None,
+    dt: float,
+    seed: int,
+) -> Feeds:
+    """What a run feeds: sequences `(batch, time, *shape)` of any one length, step by step.
+
+    Inputs without time are `(batch, *shape)`. Raises `SimulationError` for shapes that do not fit,
+    sequences of several lengths, a number of steps that the sequences do not take, and an encoder.
+    """
+    if encoder is not None:
+        raise SimulationError(
+            "with sequence_step every step of a sequence is held as a constant current: leave "
+            f"encoder out, got {encoder!r}"
+        )
+    timed = [name for name, time in stepping.inputs.items() if time is not None]
+    fed = feeds_of(x, inputs, dict.fromkeys(timed, Frames(stepping.steps)), None, dt, seed)
+    lengths = {
+        name: np.shape(value.samples)[1]
+        for name in timed
+        if isinstance(value := fed.values[inputs[name]], Encoded)
+    }
+    if len(set(lengths.values())) > 1:
+        raise SimulationError(f"sequences differ in length: {lengths} steps")
+    if steps is not None and steps != fed.steps:
+        (length,) = set(lengths.values())
+        raise SimulationError(
+            f"{length} steps of the sequence, each of {stepping.steps} steps (sequence_step), take "
+            f"{fed.steps} steps, got steps={steps!r}: leave it out"
+        )
+    return fed
+
+
+def stepped(
+    stepping: Stepping, arrays: Mapping[str, NDArray], inputs: Mapping[str, Node]
+) -> tuple[int, dict[Node, NDArray]]:
+    """The length of sequences, and what is fed if each of their steps lasts one step."""
+    feeds: dict[Node, NDArray] = {}
+    steps = 1
+    for name, value in arrays.items():
+        given = np.asarray(value, np.float64)
+        time = stepping.inputs[name]
+        if time is not None:
+            steps = given.shape[time + 1]
+        feeds[inputs[name]] = given[:, None] if time is None else np.moveaxis(given, time + 1, 1)
+    return steps, feeds
