@@ -24,7 +24,7 @@ class WeightBytes(NamedTuple):
 
 
 def weight_bytes(network: Network) -> WeightBytes:
-    """Weights of connections, biases, and scales of one a neuron or channel; shared ones once.
+    """Weights of connections, biases and scales of one a neuron or channel; shared ones once.
 
     As described: a convolution stores its kernel, a sparse map its values without their places.
     """
@@ -43,11 +43,19 @@ def _parameters(network: Network) -> Iterator[NDArray]:
     for ensemble in network.all_ensembles:
         for value in (ensemble.gain, ensemble.bias, ensemble.rate_scale):
             if value is not None and value.ndim:
-                yield value
+                yield _narrow(value)
     fed = {c.pre_obj for c in network.all_connections}
     for node in network.all_nodes:
         if isinstance(node.output, np.ndarray) and node in fed and np.any(node.output):
-            yield node.output
+            yield _narrow(node.output)
+
+
+def _narrow(values: NDArray) -> NDArray:
+    """Values without axes along which they repeat: a bias of a channel is stored once."""
+    for axis in range(values.ndim):
+        first = values.take([0], axis)
+        values = first if np.array_equal(values, np.broadcast_to(first, values.shape)) else values
+    return values
 
 
 def state_bytes(network: Network, wiring: Wiring) -> int:

@@ -96,8 +96,12 @@ def _axis_map(transform: AxisMap, shape: Shape, reached: NDArray, every: bool) -
 
 
 def _sparse(transform: Sparse, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    paths = _pattern(transform.values, every) * reached.ravel()[transform.rows]
-    return np.bincount(transform.columns, paths, transform.size_in).reshape(shape)
+    places = transform.rows * transform.size_in + transform.columns
+    once, entry = np.unique(places, return_inverse=True)  # entries of one place add up
+    values = np.bincount(entry, transform.values, len(once))
+    rows, columns = np.divmod(once, transform.size_in)
+    paths = _pattern(values, every) * reached.ravel()[rows]
+    return np.bincount(columns, paths, transform.size_in).reshape(shape)
 
 
 def _convolution(transform: Convolution, shape: Shape, reached: NDArray, every: bool) -> NDArray:
