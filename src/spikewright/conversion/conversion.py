@@ -150,7 +150,7 @@ class Conversion:
             available(), f"a run of {batch} samples and {steps} steps"
         )
         with progress_bar(batch * steps, progress, "samples x steps") as advance:
-            parts = list(runner.parts(job, size, lambda step, totals: totals, advance=advance))
+            parts = list(runner.parts(job, size, lambda step, totals, fed: totals, advance=advance))
         record = {
             "batch": batch,
             "seed": seed,
@@ -198,6 +198,7 @@ class Conversion:
         encoder: Encoder | Mapping[str, Encoder] | None = None,
         thresholds: Sequence[float] = (),
         source: bool = True,
+        operations: bool = True,
         checkpoint: str | Path | None = None,
         executor: Any = "local",
         address: str | None = None,
@@ -211,8 +212,9 @@ class Conversion:
         95 % intervals: of labels accuracy and the drop against the source on the same samples, of
         targets relative, mean absolute and root mean square errors, in any case agreement with the
         source model (`source=False` leaves it out), under each of `readouts` at every step; firing
-        rates, spikes, silent and saturated neurons at the steps in `at` and the last; and for each
-        confidence in `thresholds` what is lost and gained by leaving early.
+        rates, spikes, silent and saturated neurons, operations and energy (`operations=False`
+        leaves these two out) at the steps in `at` and the last; and for each confidence in
+        `thresholds` what is lost and gained by leaving early.
 
         Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
         finished ones are kept in the folder `checkpoint`, from which a second call with the same
@@ -226,7 +228,8 @@ class Conversion:
             at,
             readouts,
             thresholds,
-            source,
+            source=source,
+            operations=operations,
             dt=dt,
             seed=seed,
             engine=engine,

@@ -126,14 +126,14 @@ class Runner:
         self,
         job: Job,
         size: int,
-        count: Callable[[int, dict[str, NDArray]], Counted],
+        count: Callable[[int, dict[str, NDArray], dict[Node, NDArray]], Counted],
         at: Collection[int] = (),
         advance: Callable[[int], None] = lambda done: None,
     ) -> Iterator[Part[Counted]]:
         """Run `size` samples at a time; `advance` takes samples times steps that were done.
 
-        `count(step, {layer: (samples, *shape)})` makes what is wanted of the spikes of each neuron
-        up to the steps in `at`, and up to the last.
+        `count(step, {layer: (samples, *shape)}, fed)` makes what is wanted of the spikes of each
+        neuron up to the steps in `at`, and up to the last; `fed` is what the samples are fed.
         """
         populations = self.populations()
         stops = sorted({*at, job.steps})
@@ -150,7 +150,8 @@ class Runner:
                 last = stop == job.steps
                 found.append(execution.run(stop - done, given, progress, last=last))
                 totals = execution.totals()
-                counted[stop] = count(stop, {name: totals[e] for name, e in populations.items()})
+                by_name = {name: totals[e] for name, e in populations.items()}
+                counted[stop] = count(stop, by_name, fed)
                 done = stop
             raw = map(_joined_in_time, zip(*found, strict=True))
             outputs = dict(zip(self.lowered.outputs, raw, strict=True))

@@ -53,6 +53,10 @@ class Encoder(ABC):
         `SimulationError` for samples that do not fit the run.
         """
 
+    def spike_height(self, dt: float) -> float | None:
+        """The height of a spike, of which currents are whole multiples; None where they are not."""
+        return None
+
     @property
     def takes_arrays(self) -> bool:
         """Whether a user gives arrays or tensors of numbers, `(batch, ...)`."""

@@ -30,6 +30,9 @@ class Poisson(Encoder):
     def __post_init__(self) -> None:
         check_rate(self, self.rate)
 
+    def spike_height(self, dt: float) -> float | None:
+        return 1.0 / (self.rate * dt)
+
     def encode(
         self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
     ) -> NDArray:

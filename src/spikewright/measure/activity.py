@@ -30,11 +30,11 @@ def count(populations: Mapping[str, Population], steps: int) -> Tally:
     sums: dict[tuple[str, ...], NDArray] = {}
     for layer, population in populations.items():
         if population.spiking:
-            totals = np.rint(population.totals).astype(np.int64)
+            totals = population.totals  # whole numbers
             limit = (population.cap or 1) * steps
-            samples["spikes", layer] = _of_samples(totals)
-            samples["saturated", layer] = _of_samples(totals >= limit)
-            sums["spikes", layer] = totals.sum(axis=0)[None]
+            samples["spikes", layer] = _of_samples(totals).astype(np.int64)
+            samples["saturated", layer] = _of_samples(totals >= limit).astype(np.int64)
+            sums["spikes", layer] = totals.sum(axis=0, dtype=np.float64).astype(np.int64)[None]
         else:
             rates = population.totals * population.scale / steps
             samples["rate", layer] = _of_samples(rates) / rates[0].size
@@ -43,7 +43,8 @@ def count(populations: Mapping[str, Population], steps: int) -> Tally:
 
 def _of_samples(values: NDArray) -> NDArray:
     """Sums over the neurons of each sample, `(samples, 1)`."""
-    return np.ascontiguousarray(values).reshape(len(values), -1).sum(axis=1)[:, None]
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    return flat.sum(axis=1, dtype=np.int64 if flat.dtype == bool else np.float64)[:, None]
 
 
 def activity_records(tally: Tally, at: Sequence[int], dt: float) -> list[Record]:

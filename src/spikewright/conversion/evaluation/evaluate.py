@@ -17,7 +17,14 @@ from spikewright.conversion.evaluation.checkpoint import Checkpoint
 from spikewright.conversion.evaluation.data import Reader
 from spikewright.conversion.evaluation.packing import packed, shard_key
 from spikewright.conversion.evaluation.settings import Settings
-from spikewright.conversion.evaluation.work import Packed, Task, Work, do, outputs_of
+from spikewright.conversion.evaluation.work import (
+    Packed,
+    Task,
+    Work,
+    do,
+    operations_of,
+    outputs_of,
+)
 from spikewright.conversion.runner import Runner
 from spikewright.encoders import Encoder
 from spikewright.errors import SimulationError
@@ -27,6 +34,7 @@ from spikewright.measure.activity import activity_records
 from spikewright.measure.score_records import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
+from spikewright.records import Record
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
@@ -51,6 +59,11 @@ def evaluate(
 ) -> Evaluation:
     """See `Conversion.evaluate`."""
     lowered = runner.lowered
+    if lowered.stepping is not None:
+        raise SimulationError(
+            "a conversion with sequence_step answers at every step of a sequence, which evaluate "
+            "does not measure yet: use run"
+        )
     outputs = outputs_of(lowered)
     _check_thresholds(settings, outputs)
     encoders = encoders_for(settings.encoder, lowered.inputs)
@@ -83,7 +96,14 @@ def evaluate(
             if store is not None:
                 store.save(done.shard, done.key, done.tally)
             advance(gathered.add(done.shard, done.tally))
-    return _evaluation(gathered.whole(), settings, tuple(outputs))
+    tally = gathered.whole()
+    records = score_records(tally, tuple(outputs), settings.steps, settings.dt, settings.thresholds)
+    records += activity_records(tally, settings.at, settings.dt)
+    if settings.operations:
+        counter = operations_of(runner, settings)
+        n, at, dt = len(tally), settings.at, settings.dt
+        records += counter.records(tally.sums, n, at, dt, conversion.graph)
+    return _evaluation(tally, records, settings)
 
 
 class _Gathered:
@@ -115,12 +135,10 @@ def shard_size(runner: Runner, settings: Settings, outputs: Mapping[str, Output]
     return max(1, min(fitting, _MOST, max(_FEWEST, _UPDATES // updates)))
 
 
-def _evaluation(tally: Tally, settings: Settings, outputs: tuple[str, ...]) -> Evaluation:
-    scored = score_records(tally, outputs, settings.steps, settings.dt, settings.thresholds)
-    active = activity_records(tally, settings.at, settings.dt)
+def _evaluation(tally: Tally, records: list[Record], settings: Settings) -> Evaluation:
     found = {"samples": len(tally), **settings.as_dict()}
-    totals = {name: total for (what, name), total in tally.sums.items() if what == "spikes"}
-    return Evaluation((*scored, *active), found, tally.samples, totals)
+    totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
+    return Evaluation(tuple(records), found, tally.samples, totals)
 
 
 def _check_thresholds(settings: Settings, outputs: Mapping[str, Output]) -> None:

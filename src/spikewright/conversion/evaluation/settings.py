@@ -31,6 +31,7 @@ class Settings:
     encoder: Encoder | Mapping[str, Encoder] | None = None
     thresholds: tuple[float, ...] = ()
     source: bool = True
+    operations: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """What results depend on, as plain data."""
@@ -45,12 +46,11 @@ class Settings:
             "encoder": None if self.encoder is None else repr(self.encoder),
             "thresholds": list(self.thresholds),
             "source": self.source,
+            "operations": self.operations,
         }
 
 
-def checked(
-    steps: Any, at: Any, readouts: Any, thresholds: Any, source: Any, **others: Any
-) -> Settings:
+def checked(steps: Any, at: Any, readouts: Any, thresholds: Any, **others: Any) -> Settings:
     """Settings as a user gave them.
 
     Raises `SimulationError` for steps, readouts and thresholds that no evaluation can have, and for
@@ -59,14 +59,14 @@ def checked(
     check_run(*(others[n] for n in ("dt", "seed", "precision", "batch_size", "threads")))
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
-    if not isinstance(source, bool):
-        raise SimulationError(f"source is True or False, got {source!r}")
+    for name in ("source", "operations"):
+        if not isinstance(others[name], bool):
+            raise SimulationError(f"{name} is True or False, got {others[name]!r}")
     return Settings(
         steps=int(steps),
         at=_stops(at, int(steps)),
         readouts=_readouts(readouts),
         thresholds=_thresholds(thresholds),
-        source=source,
         **others,
     )
 

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright.conversion.encoding import Feeds, feeds_of
+from spikewright.conversion.encoding import Feeds, encoders_for, feeds_of
 from spikewright.conversion.evaluation.data import Shard
+from spikewright.conversion.evaluation.operations import OperationCounter
 from spikewright.conversion.evaluation.settings import Settings
 from spikewright.conversion.evaluation.source import SourceNetwork
 from spikewright.conversion.runner import Job, Part, Runner, joined
@@ -28,7 +29,7 @@ from spikewright.measure.activity import count
 from spikewright.measure.scores import scores
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth, truth_of
-from spikewright.network import Ensemble
+from spikewright.network import Ensemble, Node
 
 
 def outputs_of(lowered: Lowered) -> dict[str, Output]:
@@ -40,6 +41,13 @@ def outputs_of(lowered: Lowered) -> dict[str, Output]:
     return found
 
 
+def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
+    """What counts the operations of a network; raises as `OperationCounter` does."""
+    lowered = runner.lowered
+    encoders = encoders_for(settings.encoder, lowered.inputs)
+    return OperationCounter(lowered, runner.populations(), encoders, settings.dt)
+
+
 class Work:
     """Evaluates shards of a lowered network, which came from `graph`."""
 
@@ -47,6 +55,7 @@ class Work:
         self._runner, self._graph, self.settings = runner, graph, settings
         self._outputs = outputs_of(runner.lowered)
         self._source: SourceNetwork | None = None
+        self._operations = operations_of(runner, settings) if settings.operations else None
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, shard: Shard, threads: int | None = None) -> Tally:
@@ -81,8 +90,11 @@ class Work:
             available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
         )
 
-        def counted(step: int, totals: dict[str, NDArray]) -> Tally:
-            return count(runner.counted(totals), step)
+        def counted(step: int, totals: dict[str, NDArray], fed: dict[Node, NDArray]) -> Tally:
+            tally = count(runner.counted(totals), step)
+            if self._operations is None:
+                return tally
+            return Tally(tally.samples, {**tally.sums, **self._operations.count(step, totals, fed)})
 
         return list(runner.parts(job, size, counted, given.at))
 
