@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright import executors
 from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics, collect
+from spikewright.conversion.diagnosis import Diagnosis, diagnose
 from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.evaluation import checked, evaluate
 from spikewright.conversion.inputs import as_arrays, batch_of
@@ -244,6 +245,45 @@ class Conversion:
         means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
         self._warn_of_few_spikes(means, settings.steps, dt)
         return found
+
+    def diagnose(
+        self,
+        x: Any,
+        y: Any = None,
+        steps: int | None = None,
+        dt: float = 0.001,
+        *,
+        verify: bool = False,
+        seed: int = 0,
+        engine: str = "auto",
+        batch_size: int | None = None,
+        threads: int | None = None,
+        progress: bool = True,
+    ) -> Diagnosis:
+        """Where accuracy went in a run of `steps` steps of `dt` seconds, and what to change.
+
+        `x` is input as for `run`, held constant, some hundred samples; `y` are labels or targets as
+        for `evaluate`, or None to judge by how far the output is from the source's. The gap between
+        every layer's values in the source and their time means is split into parts; layers are
+        ranked by what each alone does to the output; changes to the arguments of `convert` are
+        proposed with what they would bring and cost, and with `verify` each of them is run on the
+        same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and `SimulationError` where
+        y does not fit and where the network has nothing to diagnose.
+        """
+        check_run(dt, seed, "float32", batch_size, threads)
+        return diagnose(
+            self,
+            x,
+            y,
+            steps,
+            dt,
+            verify=verify,
+            seed=seed,
+            engine=engine,
+            batch_size=batch_size,
+            threads=threads,
+            progress=progress,
+        )
 
     def plan(
         self,

@@ -10,9 +10,19 @@ from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, Neurons
-from spikewright.network.neurons import IntegrateAndFire, NeuronType
+from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
+    IntegrateAndFire,
+    NeuronType,
+    RunningMeanSpiking,
+    SignedIntegrateAndFire,
+    SpikingLeakyReLU,
+)
 from spikewright.network.neurons.base import NUMPY_RATES, TOLERANCE
 from spikewright.network.synapses import Synapse
+
+_BIPOLAR = BipolarIntegrateAndFire
+_TAKE_BACK = (BipolarIntegrateAndFire, RunningMeanSpiking, SignedIntegrateAndFire)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +47,47 @@ class Cells:
         return self.height / self.steps
 
     @property
+    def mean_height(self) -> float:
+        """The height of a spike, averaged over neurons."""
+        return float(np.mean(self.height))
+
+    @property
     def cap(self) -> int | None:
         """The most spikes that a neuron may send in one step, or None."""
-        return getattr(self.neuron_type, "max_spikes_per_step", None)
+        return self.neuron_type.most_spikes
 
     @property
     def lowest(self) -> float:
         """The smallest mean value that these neurons can send."""
-        return -np.inf if self.neuron_type.negative else 0.0
+        signed = self.neuron_type.negative and not isinstance(self.neuron_type, _BIPOLAR)
+        return -np.inf if signed else 0.0
+
+    @property
+    def integrates(self) -> bool:
+        """Whether what is sent follows from what arrived, but for the order."""
+        known = self.neuron_type
+        return known.spiking and not known.stochastic and known.scaling in ("gain", "integrator")
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether the order in which current arrives makes no difference in the end."""
+        return isinstance(self.neuron_type, _TAKE_BACK)
 
     def scaled(self, factor: float) -> Cells:
         """The same neurons at firing rates multiplied by `factor`."""
         return replace(self, height=self.height / factor)
+
+    def mean_of(self, total: NDArray) -> NDArray:
+        """The mean value of what a run counted: spikes, or of rate neurons a sum of rates."""
+        if self.neuron_type.spiking:
+            return total * self.unit
+        return np.asarray(total * (self.neuron_type.amplitude / self.steps))
+
+    def spikes(self, value: NDArray) -> NDArray:
+        """How many spikes a mean value takes; none for rate neurons."""
+        if not self.neuron_type.spiking:
+            return np.zeros_like(value)
+        return np.abs(value) / self.unit
 
     def response(self, current: NDArray) -> NDArray:
         """The value that neurons of unlimited rate would send for a mean current."""
@@ -69,22 +108,27 @@ class Cells:
         answer otherwise (drawn at random, or with dynamics of their own) are taken at their rate.
         """
         value = self.clipped(self.response(current))
-        if not self._integrates:
+        if not self.integrates:
             return value
-        charge = value / self.unit
-        if isinstance(self.neuron_type, IntegrateAndFire):  # its first step may use up its start
-            charge = np.where(current < 0, current / self.height, charge)
-        counts = np.floor(self.start + charge + TOLERANCE)
-        if not self.neuron_type.negative:
-            counts = np.maximum(counts, 0.0)
+        counts = self._whole(self.start + self._charge(current, value))
         if self.cap is not None:
             counts = np.minimum(counts, self.cap * self.steps)
         return counts * self.unit
 
-    @property
-    def _integrates(self) -> bool:
-        known = self.neuron_type
-        return known.spiking and not known.stochastic and known.scaling in ("gain", "integrator")
+    def _whole(self, voltage: NDArray) -> NDArray:
+        """The spikes that a voltage amounts to, were it never reset."""
+        if isinstance(self.neuron_type, SpikingLeakyReLU):  # counts towards zero
+            return np.trunc(voltage + np.copysign(TOLERANCE, voltage))
+        return np.maximum(np.floor(voltage + TOLERANCE), self.lowest)
+
+    def _charge(self, current: NDArray, value: NDArray) -> NDArray:
+        """What is integrated over the run, in spikes; of rectifiers negative current counts too."""
+        charge = value / self.unit
+        if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
+            return np.where(current < 0, current / self.height, charge)
+        if isinstance(self.neuron_type, _BIPOLAR):
+            return np.where(current < 0, current / self.unit, charge)
+        return charge
 
 
 def cells_of(
@@ -100,13 +144,9 @@ def cells_of(
     return Cells(neuron_type, height, start, steps, _passed(ensemble, connections, steps, dt))
 
 
-def _passed(
-    ensemble: Ensemble, connections: Iterable[Connection], steps: int, dt: float
-) -> float:
+def _passed(ensemble: Ensemble, connections: Iterable[Connection], steps: int, dt: float) -> float:
     leaving = [
-        c.synapse
-        for c in connections
-        if isinstance(c.pre, Neurons) and c.pre.ensemble is ensemble
+        c.synapse for c in connections if isinstance(c.pre, Neurons) and c.pre.ensemble is ensemble
     ]
     found = set(leaving)
     if len(found) > 1:

@@ -1,0 +1,237 @@
+"""Where accuracy went: what each layer lost, of what, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from spikewright._progress import progress_bar
+from spikewright.conversion.diagnosis.counts import sums
+from spikewright.conversion.diagnosis.loss import Judge, Loss, Outputs, Score, Tally
+from spikewright.conversion.diagnosis.proposals import Effect, Proposal, predict, ranked
+from spikewright.conversion.diagnosis.records import records
+from spikewright.conversion.diagnosis.remedies import Case, remedies
+from spikewright.conversion.diagnosis.samples import Samples
+from spikewright.conversion.diagnosis.sites import Plan
+from spikewright.conversion.diagnosis.survey import LayerLoss, survey
+from spikewright.conversion.diagnosis.text import text
+from spikewright.conversion.inputs import batch_of
+from spikewright.errors import SimulationError
+from spikewright.measure import Run
+from spikewright.measure.truth import Output, truth_of
+from spikewright.network.shapes import is_whole
+from spikewright.records import Record
+
+if TYPE_CHECKING:
+    from spikewright.conversion.conversion import Conversion
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis:
+    """What a network lost against its source, and what to change; `print` it for tables.
+
+    `loss` is that of the output, `interval` the 95 % interval of a drop in accuracy, `score` how
+    right the outputs are beside the source's, None where nothing says what is right. `layers` are
+    the places that may lose something, the one that costs most first; `proposals` are changes, the
+    best first, and `advice` says why there are none. `spikes` are per sample, over `samples`
+    samples and runs of `steps` steps of `dt` seconds.
+    """
+
+    loss: Loss
+    interval: tuple[float, float] | None
+    score: Score | None
+    layers: tuple[LayerLoss, ...]
+    proposals: tuple[Proposal, ...]
+    advice: str
+    spikes: float
+    samples: int
+    steps: int
+    dt: float
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All of it as records: of the network, of every layer (`how["layer"]`), of proposals.
+
+        "gap" has a record for each `how["part"]`, which add up to that of the "whole".
+        """
+        return records(self)
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __repr__(self) -> str:
+        worst = self.layers[0].name
+        return f"<Diagnosis: {worst!r} loses most, {len(self.proposals)} proposals>"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to: its loss, and its spikes per sample."""
+
+    tally: Tally
+    spikes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The samples to run, how to judge their outputs, and how to run."""
+
+    inputs: Mapping[str, NDArray]
+    judge: Judge | None
+    dt: float
+    settings: Mapping[str, Any]
+
+    def run(self, conversion: Conversion, steps: int) -> Run:
+        """Run a conversion on the samples."""
+        return conversion.run(dict(self.inputs), steps, self.dt, progress=False, **self.settings)
+
+    def outcome(self, source: Outputs, run: Run) -> Outcome:
+        """The loss of a run's mean outputs, and its spikes."""
+        found = run.predict("mean")
+        outputs = found if isinstance(found, dict) else {next(iter(source)): found}
+        tally = Tally(self.judge)
+        tally.add(slice(None), source, outputs)
+        return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
+
+
+def diagnose(
+    conversion: Conversion,
+    x: Any,
+    y: Any,
+    steps: Any,
+    dt: float,
+    *,
+    verify: bool,
+    seed: int,
+    engine: str,
+    batch_size: int | None,
+    threads: int | None,
+    progress: bool,
+) -> Diagnosis:
+    """See `Conversion.diagnose`."""
+    if not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
+    inputs = _held(conversion, x)
+    settings = {"seed": seed, "engine": engine, "batch_size": batch_size, "threads": threads}
+    trial = Trial(inputs, _judge(conversion, y, batch_of(inputs)), dt, settings)
+    plan = Plan.of(conversion, steps, dt, seed)
+    _require_something(plan)
+    run = trial.run(conversion, steps)
+    samples = Samples(plan, inputs, run, sums(conversion, inputs, run, threads))
+    with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
+        layers, source = survey(samples, trial.judge, advance)
+    found = trial.outcome(source, run)
+    advice = _nothing_to_propose(conversion, found)
+    proposals: Sequence[Proposal] = ()
+    if not advice:
+        proposals = _proposals(Case(conversion, samples, layers), trial, found, progress)
+        if verify:
+            proposals = _verified(conversion, proposals, trial, source, found, progress)
+        proposals = ranked(proposals, found.tally.loss)
+    return Diagnosis(
+        found.tally.loss,
+        found.tally.interval,
+        found.tally.score,
+        layers,
+        tuple(proposals),
+        advice or ("" if proposals else "No change that was tried would bring anything."),
+        found.spikes,
+        len(samples),
+        steps,
+        dt,
+    )
+
+
+def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
+    """Why there is nothing to propose; empty where there may be something."""
+    if found.tally.loss.value <= 0:
+        return "Nothing was lost, so there is nothing to win back."
+    if not conversion.arguments:
+        return (
+            "It was loaded from a file, which holds the network and not the model: convert the "
+            "model to see what to change."
+        )
+    return ""
+
+
+def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
+    """Inputs that are held constant; raises `SimulationError` for others."""
+    if conversion.lowered.stepping is not None:
+        raise SimulationError(
+            "a network whose time is that of a sequence cannot be diagnosed: its values depend on "
+            "what came before. Convert without sequence_step"
+        )
+    inputs = conversion.as_inputs(x)
+    for name, node in conversion.inputs.items():
+        if inputs[name].shape[1:] != node.shape_out:
+            shape = ", ".join(["batch", *map(str, node.shape_out)])
+            raise SimulationError(
+                f"input {name!r} must be ({shape}) to be diagnosed, held constant, as the source "
+                f"takes it; got shape {inputs[name].shape}"
+            )
+    return inputs
+
+
+def _judge(conversion: Conversion, y: Any, samples: int) -> Judge | None:
+    if y is None:
+        return None
+    graph = conversion.graph
+    if len(graph.outputs) != 1:
+        raise SimulationError(
+            f"the network has outputs {list(graph.outputs)}; y is for one. Leave it out to judge "
+            "by how far the outputs are from the source's"
+        )
+    ((name, node),) = graph.outputs.items()
+    output = Output(name, graph.shapes[node], conversion.lowered.readouts.get(name))
+    return Judge(output, truth_of(y, output, samples))
+
+
+def _require_something(plan: Plan) -> None:
+    """Raise `SimulationError` for a network that computes what its source does."""
+    cells = [site.cells for site in plan.sites.values()]
+    if not any(found is None or found.neuron_type.spiking for found in cells):
+        raise SimulationError(
+            "nothing to diagnose: no layer spikes and none was changed, so the network computes "
+            "what its source does. Convert with spiking=True"
+        )
+
+
+def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
+    """Every remedy with what it promises."""
+    wanted = remedies(case)
+    samples, before = case.samples, case.samples.plan
+    plans = [
+        Plan.of(
+            case.conversion.again(**r.arguments), r.steps, before.dt, trial.settings["seed"], before
+        )
+        for r in wanted
+    ]
+    with progress_bar(len(samples.slices), progress, "proposals") as advance:
+        effects = predict(samples, trial.judge, found.spikes, plans, advance)
+    return [
+        Proposal(r.text, r.arguments, r.steps, e.gain, e.price)
+        for r, e in zip(wanted, effects, strict=True)
+    ]
+
+
+def _verified(
+    conversion: Conversion,
+    proposals: Sequence[Proposal],
+    trial: Trial,
+    source: Outputs,
+    before: Outcome,
+    progress: bool,
+) -> list[Proposal]:
+    """The proposals, each of them run."""
+    found = []
+    with progress_bar(len(proposals), progress, "proposals run") as advance:
+        for proposal in proposals:
+            run = trial.run(conversion.again(**proposal.arguments), proposal.steps)
+            after = trial.outcome(source, run)
+            gain = before.tally.loss.value - after.tally.loss.value
+            found.append(replace(proposal, measured=Effect(gain, after.spikes - before.spikes)))
+            advance(1)
+    return found

@@ -1,0 +1,80 @@
+"""A diagnosis as records, and its proposals as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikewright.conversion.diagnosis.parts import PARTS
+from spikewright.conversion.diagnosis.proposals import Proposal
+from spikewright.conversion.diagnosis.survey import LayerLoss
+from spikewright.records import Record
+
+if TYPE_CHECKING:
+    from spikewright.conversion.diagnosis.diagnosis import Diagnosis
+
+
+def records(found: Diagnosis) -> tuple[Record, ...]:
+    """Everything that was measured; see `Diagnosis.records`."""
+    how = {"steps": found.steps, "dt": found.dt, "readout": "mean"}
+
+    def record(name: str, value: float, unit: str = "fraction", **more: Any) -> Record:
+        interval = more.pop("interval", None)
+        return Record(name, float(value), unit, found.samples, interval, {**how, **more})
+
+    return (
+        *_of_network(found, record),
+        *(r for layer in found.layers for r in _of_layer(layer, record)),
+        *(r for proposal in found.proposals for r in _of_proposal(proposal, record)),
+    )
+
+
+def _of_network(found: Diagnosis, record: Any) -> Iterator[Record]:
+    score = found.score
+    if score is not None:
+        yield record(score.name, score.found)
+        yield record(f"source {score.name}", score.source)
+        if score.name == "accuracy":
+            yield record("accuracy drop", score.drop, interval=found.interval)
+    yield record("output change", found.loss.change)
+    yield record("spikes per sample", found.spikes, "spikes")
+
+
+def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
+    if layer.loss.drop is not None:
+        yield record("drop of the layer alone", layer.loss.drop, layer=layer.name)
+    yield record("change of the layer alone", layer.loss.change, layer=layer.name)
+    yield record("gap", layer.gap, layer=layer.name, part="whole")
+    for part in PARTS:
+        yield record("gap", layer.parts[part], layer=layer.name, part=part)
+    for name, value in (
+        ("dead neurons", layer.dead),
+        ("saturated neurons", layer.saturated),
+        ("unresolved values", layer.unresolved),
+    ):
+        if value is not None:
+            yield record(name, value, layer=layer.name)
+    if layer.spikes is not None:
+        yield record("spikes per sample", layer.spikes, "spikes", layer=layer.name)
+
+
+def _of_proposal(proposal: Proposal, record: Any) -> Iterator[Record]:
+    how = {"change": proposal.text, "steps": proposal.steps}
+    yield record("predicted gain", proposal.predicted, **how)
+    yield record("predicted price", proposal.price, "spikes", **how)
+    if proposal.measured is not None:
+        yield record("measured gain", proposal.measured.gain, **how)
+        yield record("measured price", proposal.measured.price, "spikes", **how)
+
+
+def plain(value: Any) -> Any:
+    """Arguments as plain data, ready for JSON: arrays as lists, what is no number in words."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)
