@@ -85,7 +85,7 @@ def _of_network(tally: Tally, index: int, how: Mapping[str, Any]) -> list[Record
     if not counted:
         return []
     spikes = np.sum(counted, axis=0)
-    neurons = sum(total[index].size for total in tally.sums.values())
+    neurons = sum(total[index].size for key, total in tally.sums.items() if key[0] == "spikes")
     n, mean = len(tally), float(spikes.mean())
     return [
         Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),

@@ -43,7 +43,7 @@ class Energy:
         return float(self.total.sum()) / self.n
 
     def records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
-        """ "energy", J a sample on average, and each part as "energy part" (`how["part"]`)."""
+        """Joules a sample as "energy", and each part as "energy part" (`how["part"]`)."""
         told = {
             **(how or {}),
             "table": self.table.name,

@@ -19,7 +19,7 @@ def energy_records(
     how: Mapping[str, Any] | None = None,
     bursts: Bursts = "spikes",
 ) -> list[Record]:
-    """ "energy" under each table (default: all), its parts, and its rivals on the same line.
+    """Joules a sample under each table (default: all), in parts, and those of rivals beside it.
 
     Raises `SimulationError` for a table that there is not.
     """

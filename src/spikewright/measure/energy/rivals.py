@@ -66,7 +66,7 @@ def rival_records(
     table: CostTable | str,
     how: Mapping[str, Any] | None = None,
 ) -> list[Record]:
-    """ "energy" of each rival, J a sample, to stand beside a spiking network's under `table`.
+    """Joules a sample of each rival, to stand beside a spiking network's under `table`.
 
     Arithmetic is priced at 45 nm whatever the table; where the table prices memory, every
     multiply-accumulate reads its weight. `how["zeros skipped"]` is the same for hardware that

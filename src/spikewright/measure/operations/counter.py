@@ -94,39 +94,71 @@ class Counter:
         out, it is at most the number of spikes and of steps. Raises `SimulationError` where a
         population is missing, shapes differ or totals are not whole numbers from 0.
         """
-        spikes = self._wiring.with_gates(self._spikes(totals))
-        values: dict[Item, NDArray] = self._values(inputs or {})
-        batch = _batch(spikes, values)
-        happened = self._events(spikes, steps, events or {})
+        analog = {name: x for name, x in (inputs or {}).items() if name not in totals}
+        found = self._of_spikes(totals, steps, events or {})
+        sizes = {found.n} if totals else set()
+        sizes |= {len(np.asarray(x)) for x in analog.values()}
+        if len(sizes) > 1:
+            raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
+        batch = sizes.pop() if sizes else 1
+        full = {
+            name: np.ones((batch, *node.shape_out))
+            for name, node in self._inputs.items()
+            if name not in totals
+        }
+        return found.plus(self._of_inputs({**full, **analog}, steps))
+
+    def _of_spikes(
+        self,
+        totals: Mapping[str, ArrayLike],
+        steps: int,
+        events: Mapping[str, ArrayLike],
+    ) -> Operations:
+        """`count` without the analog inputs."""
+        batch = len(np.asarray(next(iter(totals.values())))) if totals else 1
+        spikes = self._wiring.with_gates(self._spikes(totals, batch))
+        happened = self._events(spikes, steps, events)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
             if hop.origin in spikes:
                 found = _of_spikes(hop, spikes[hop.origin], *happened[hop.origin])
-            elif self._wiring.kinds[hop.origin] == "input":
-                found = _of_input(hop, values.get(hop.origin), steps, batch)
-            else:
+            elif self._wiring.kinds[hop.origin] != "input":
                 found = _of_values(hop, steps, batch)
-            dense = np.full(batch, hop.connections * steps)
-            _add(layers, self._names[hop.target], replace(found, dense=dense))
+            else:
+                continue
+            self._add(layers, hop, found, steps)
         for node, macs in self._functions.items():
             made = np.full(batch, macs * steps)
             found = replace(LayerOperations.none(batch), multiply_accumulates=made)
-            _add(layers, self._names[node], found)
+            name = self._names[node]
+            layers[name] = layers[name].plus(found) if name in layers else found
+        exact = all(known for _, known in happened.values())
+        sizes = {name: neurons.ensemble.n_neurons for name, neurons in self._populations.items()}
         return Operations(
-            layers,
-            batch,
-            steps,
-            {name: neurons.ensemble.n_neurons for name, neurons in self._populations.items()},
-            self._filtered,
-            all(
-                values[n].ndim == len(n.shape_out) + 1 for n in self._inputs.values() if n in values
-            ),
-            all(exact for _, exact in happened.values()),
-            self.not_counted,
+            layers, batch, steps, sizes, self._filtered, True, exact, self.not_counted
         )
 
+    def _of_inputs(self, inputs: Mapping[str, ArrayLike], steps: int) -> Operations:
+        """`count` of these analog inputs alone."""
+        values = self._values(inputs)
+        batch = max(map(len, values.values()), default=1)
+        layers: dict[str, LayerOperations] = {}
+        for hop in self._wiring.hops:
+            if isinstance(hop.origin, Node) and hop.origin in values:
+                self._add(layers, hop, _of_input(hop, values[hop.origin], steps), steps)
+        held = all(x.ndim == len(node.shape_out) + 1 for node, x in values.items())
+        return Operations(layers, batch, steps, {}, 0, held, True)
+
+    def _add(
+        self, layers: dict[str, LayerOperations], hop: Hop, found: LayerOperations, steps: int
+    ) -> None:
+        """Add what one hop costs to the layer that it leads to."""
+        dense = np.full(len(found.dense), hop.connections * steps)
+        found, name = replace(found, dense=dense), self._names[hop.target]
+        layers[name] = layers[name].plus(found) if name in layers else found
+
     def memory_records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
-        """ "weight memory" and "state memory" in bytes; `how["nonzero"]` are those not zero."""
+        """Bytes of "weight memory" (`how["nonzero"]`: of weights not zero) and "state memory"."""
         told = {**(how or {}), "bytes a number": BYTES}
         dense, nonzero = self.weight_bytes
         return [
@@ -134,7 +166,7 @@ class Counter:
             Record("state memory", float(self.state_bytes), "bytes", how=told),
         ]
 
-    def _spikes(self, totals: Mapping[str, ArrayLike]) -> dict[Item, NDArray]:
+    def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Item, NDArray]:
         """What was given of the populations that spike, and of inputs that do."""
         kinds = self._wiring.kinds
         needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
@@ -146,12 +178,12 @@ class Counter:
             )
         senders: dict[str, Item] = {**needed, **self._inputs}
         return {
-            item: _whole(name, totals[name], item)
+            item: _whole(name, totals[name], item, batch)
             for name, item in senders.items()
             if name in totals
         }
 
-    def _values(self, inputs: Mapping[str, ArrayLike]) -> dict[Item, NDArray]:
+    def _values(self, inputs: Mapping[str, ArrayLike]) -> dict[Node, NDArray]:
         """What was given of the analog inputs."""
         unknown = sorted(set(inputs) - set(self._inputs))
         if unknown:
@@ -168,7 +200,7 @@ class Counter:
         for item, counts in spikes.items():
             name = self._names[item]
             if name in given:
-                found[item] = _whole(name, given[name], item), True
+                found[item] = _whole(name, given[name], item, len(counts)), True
             elif item in self._binary:
                 found[item] = counts, True
             else:
@@ -176,17 +208,13 @@ class Counter:
         return found
 
 
-def _add(layers: dict[str, LayerOperations], name: str, found: LayerOperations) -> None:
-    layers[name] = layers[name].plus(found) if name in layers else found
-
-
-def _whole(name: str, given: ArrayLike, item: Item) -> NDArray:
+def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
     """Spikes or events of one sender as whole numbers `(batch, *shape)`."""
     counts = np.asarray(given, np.float64)
     shape = item.shape if isinstance(item, Neurons | Partial) else output_shape(item)
-    if counts.shape[1:] != shape or counts.ndim == 0:
+    if counts.shape != (batch, *shape):
         raise SimulationError(
-            f"totals of {name!r} must have shape (batch, *{shape}), got {counts.shape}"
+            f"totals of {name!r} must have shape {(batch, *shape)}, got {counts.shape}"
         )
     if not np.all((counts >= 0) & (counts == np.floor(counts))):
         raise SimulationError(f"totals of {name!r} must be whole numbers from 0")
@@ -206,14 +234,6 @@ def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
             f"*{node.shape_out}), got {values.shape}"
         )
     return values
-
-
-def _batch(spikes: Mapping[Item, NDArray], values: Mapping[Item, NDArray]) -> int:
-    """The number of samples, the same everywhere; 1 where nothing says so."""
-    sizes = {len(array) for array in (*spikes.values(), *values.values())}
-    if len(sizes) > 1:
-        raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
-    return sizes.pop() if sizes else 1
 
 
 def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
@@ -237,12 +257,11 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
     )
 
 
-def _of_input(hop: Hop, values: NDArray | None, steps: int, batch: int) -> LayerOperations:
+def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
     """Multiply-accumulates of values that are not zero; accumulates of frames of -1, 0 and 1."""
-    none = LayerOperations.none(batch)
-    if values is None or values.ndim == hop.fan_out.ndim + 1:
-        present = np.ones((batch, *hop.fan_out.shape)) if values is None else values != 0
-        once = _meet(present, hop.fan_out)
+    none = LayerOperations.none(len(values))
+    if values.ndim == hop.fan_out.ndim + 1:
+        once = _meet(values != 0, hop.fan_out)
         every = once * steps
         return replace(none, input_once=every if hop.filtered else once, input_per_step=every)
     made = _meet((values != 0).sum(axis=1), hop.fan_out)

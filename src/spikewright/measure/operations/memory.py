@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright.measure.operations.wiring import Partial, Wiring
 from spikewright.network import Connection, Network, NodeFunction
 from spikewright.network.connection import input_shape, output_shape
+from spikewright.network.synapses import WindowMean
 
 BYTES = 4  # of a number: float32
 
@@ -87,4 +88,8 @@ def filtered(connection: Connection) -> int:
 
 
 def _order(connection: Connection) -> int:
-    return 0 if connection.synapse is None else connection.synapse.discretise(0.001).order
+    """State variables of a connection's filter for each value."""
+    synapse = connection.synapse
+    if isinstance(synapse, WindowMean):
+        return 2  # the sum so far, and the mean that is passed on
+    return 0 if synapse is None else synapse.discretise(0.001).order

@@ -112,6 +112,15 @@ class Operations:
         """The same with sums over samples in place of samples."""
         return self._with({name: layer.summed() for name, layer in self.layers.items()}, self.n)
 
+    def plus(self, other: Operations) -> Operations:
+        """What both counted of the same samples."""
+        layers = dict(self.layers)
+        for name, layer in other.layers.items():
+            layers[name] = layers[name].plus(layer) if name in layers else layer
+        held = self.constant_input and other.constant_input
+        exact = self.exact_events and other.exact_events
+        return self._with(layers, self.n, constant_input=held, exact_events=exact)
+
     def joined(self, other: Operations) -> Operations:
         """The samples of both; raises `ValueError` where they are not of the same run."""
         if (self.steps, set(self.layers)) != (other.steps, set(other.layers)):
