@@ -12,8 +12,11 @@ from spikewright.report.tables import (
     Column,
     Table,
     accuracy_table,
+    energy_table,
+    joules,
     layer_table,
     number,
+    operations_table,
     percent,
     scale_table,
     to_rich,
@@ -106,3 +109,54 @@ def test_markup_in_names_is_shown_as_it_is() -> None:
 
     assert "conv[red]1[/red]" in _text(table)
     assert "[bold]" in _text(table)
+
+
+def _counted(name: str, value: float, steps: int, layer: str | None = None) -> Record:
+    how = {"steps": steps} if layer is None else {"steps": steps, "layer": layer}
+    return Record(name, value, "operations", 8, how=how)
+
+
+def test_operations_of_layers_and_of_all() -> None:
+    """Layers in order, then the whole, of the last step or of one that is named."""
+    records = [
+        *(_counted("accumulates", 10.0 * steps, steps) for steps in (2, 4)),
+        *(_counted("accumulates", steps, steps, "b") for steps in (2, 4)),
+        _counted("multiply-accumulates", 3, 4, "a"),
+        _counted("neuron updates", 5, 4),
+        _counted("event accumulates", 99, 4),
+    ]
+    rows = operations_table(records).rows
+    assert rows == (
+        ("b", 4, None, None, None),
+        ("a", None, 3, None, None),
+        ("all", 40, None, None, 5),
+    )
+    assert operations_table(records, steps=2).rows == (
+        ("b", 2, None, None, None),
+        ("all", 20, None, None, None),
+    )
+    assert operations_table([]).as_dicts()[0]["layer"] == "all"
+
+
+def test_energy_stands_beside_its_rivals() -> None:
+    """One row a cost table: the spiking network, its source at 32 and 8 bits, its twin."""
+    networks = (
+        ("spiking", "fp32"),
+        ("source", "fp32"),
+        ("source", "int8"),
+        ("quantised twin", "int3"),
+    )
+    records = [
+        Record("energy", float(f"{value}e-9"), "J", how={
+            "table": "mine", "network": network, "precision": precision, "steps": steps})
+        for steps in (4, 2)
+        for value, (network, precision) in enumerate(networks, steps)
+    ]  # fmt: skip
+    part = {**records[0].how, "part": "synapses"}
+    table = energy_table([Record("energy part", 1.0, "J", how=part), *records])
+    assert table.rows == (("mine", 4e-9, 5e-9, 6e-9, 7e-9),)
+    assert energy_table(records, steps=2).rows == (("mine", 2e-9, 3e-9, 4e-9, 5e-9),)
+    assert "4 nJ" in _text(table) and "int3" in _text(table)
+    assert [joules(v) for v in (0.0, 2.5e-15, 1.2345e-7, 0.02)] == [
+        "0 pJ", "0.0025 pJ", "123 nJ", "20 mJ",
+    ]  # fmt: skip

@@ -48,6 +48,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
+def joules(value: float) -> str:
+    """Joules with a prefix and three significant digits: `1.24 nJ`."""
+    for factor, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value / 1e-12:.3g} pJ"
+
+
 def to_rich(table: Table) -> RichTable:
     """The table for a terminal: texts to the left, numbers to the right."""
     title = Text(table.title) if table.title else None  # Text: names are not markup
@@ -121,6 +129,59 @@ def accuracy_table(records: Iterable[Record], title: str = "") -> Table:
         Column("n", "samples"),
     )
     return Table(title, columns, tuple(rows))
+
+
+def operations_table(records: Iterable[Record], title: str = "", steps: int | None = None) -> Table:
+    """One row a layer and one for all: operations a sample; of the last step unless one is named.
+
+    A layer's operations are those that arrive at it.
+    """
+    found = list(records)
+    names = ("accumulates", "multiply-accumulates", "dense operations", "neuron updates")
+    steps = _last(found, "accumulates") if steps is None else steps
+    at = [r for r in found if r.name in names and r.how.get("steps") == steps]
+    layers = dict.fromkeys(r.how["layer"] for r in at if "layer" in r.how)
+    rows = [(layer, *(_value(at, n, layer=layer) for n in names)) for layer in (*layers, None)]
+    columns = (
+        Column("layer", "layer"),
+        Column("accumulates", "accumulates", number),
+        Column("multiply_accumulates", "multiply-\naccumulates", number),
+        Column("dense", "dense\noperations", number),
+        Column("neuron_updates", "neuron\nupdates", number),
+    )
+    return Table(title, columns, tuple(("all" if r[0] is None else r[0], *r[1:]) for r in rows))
+
+
+def energy_table(records: Iterable[Record], title: str = "", steps: int | None = None) -> Table:
+    """One row a cost table: joules a sample of the spiking network and of its rivals.
+
+    Of the last step unless one is named.
+    """
+    found = list(records)
+    steps = _last(found, "energy") if steps is None else steps
+    at = [r for r in select(found, "energy", steps=steps) if "network" in r.how]
+    tables = dict.fromkeys(r.how["table"] for r in at)
+    rivals = (
+        {"network": "spiking"},
+        {"network": "source", "precision": "fp32"},
+        {"network": "source", "precision": "int8"},
+        {"network": "quantised twin"},
+    )
+    rows = [(name, *(_value(at, "energy", table=name, **r) for r in rivals)) for name in tables]
+    twins = dict.fromkeys(r.how["precision"] for r in at if r.how["network"] == "quantised twin")
+    columns = (
+        Column("table", "cost table"),
+        Column("spiking", "spiking", joules),
+        Column("source_fp32", "source,\nfp32", joules),
+        Column("source_int8", "source,\nint8", joules),
+        Column("twin", f"quantised twin,\n{', '.join(twins)}", joules),
+    )
+    return Table(title, columns, tuple(rows))
+
+
+def _last(records: Iterable[Record], name: str) -> int:
+    """The largest number of steps that something was recorded for."""
+    return max((int(r.how["steps"]) for r in select(records, name) if "steps" in r.how), default=0)
 
 
 def _interval(record: Record) -> Sequence[float | None]:

@@ -57,7 +57,8 @@ class Energy:
             Record("energy part", float(v.sum()) / self.n, "J", self.n, how={**told, "part": name})
             for name, v in self.parts.items()
         ]
-        return [Record("energy", self.mean, "J", self.n, how=told), *parts]
+        source = {"citation": self.table.citation, "assumptions": self.table.assumptions}
+        return [Record("energy", self.mean, "J", self.n, how={**told, **source}), *parts]
 
 
 def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spikes") -> Energy:
