@@ -16,8 +16,17 @@ from numpy.typing import NDArray
 
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, Node, prune, unique_name
-from spikewright.graph.layers import Constant, Identity, Input, Layer, Recurrence, Reshape, Take
-from spikewright.graph.layers.selection import Slice
+from spikewright.graph.layers import (
+    Constant,
+    Crop,
+    Identity,
+    Input,
+    Layer,
+    Recurrence,
+    Reshape,
+    Slice,
+    Take,
+)
 from spikewright.passes.per_step import AlongTimeError, of_one, of_several, without
 
 _LEAVE_OUT = "Leave sequence_step out: every step of the sequence then has neurons of its own"
@@ -195,21 +204,22 @@ class _Stepping:
             made = self.graph.shapes[node.name]
             if made == without(shape, value.time):
                 return _Value(value.name, None, late=True)
-            if isinstance(node.layer, Slice) and node.layer.ranges == tuple(
-                (n - 1, 1, 1) if axis == value.time else (0, n, 1) for axis, n in enumerate(shape)
-            ):
-                return _Value(self._add(node, Reshape(made), [value.name]), None, late=True)
-            raise AlongTimeError("it chooses some steps of the sequence")
+            return _Value(self._add(node, Reshape(made), [value.name]), None, late=True)
         layer, time = of_one(node.layer, shape, value.time)
         return _Value(self._add(node, layer, [value.name]), time)
 
     def _takes_last(self, layer: Layer, shape: tuple[int, ...], time: int) -> bool:
-        """Whether a layer reads the last step of a sequence and no other."""
+        """Whether a layer reads the whole of the last step of a sequence and nothing else."""
         last = self.steps - 1
         if isinstance(layer, Take):
-            on_time = layer.axis % len(shape) == time and layer.indices.ndim == 0
-            return on_time and int(layer.indices) % self.steps == last
-        return isinstance(layer, Slice) and layer.ranges[time][:2] == (last, 1)
+            on_time = layer.axis % len(shape) == time and layer.indices.size == 1
+            return on_time and int(layer.indices.reshape(-1)[0]) % self.steps == last
+        if isinstance(layer, Crop):
+            return layer.crops == tuple((last * (axis == time), 0) for axis in range(len(shape)))
+        wanted = tuple((last, 1) if axis == time else (0, n) for axis, n in enumerate(shape))
+        return isinstance(layer, Slice) and wanted == tuple(
+            (start, count) for start, count, _ in layer.ranges
+        )
 
     def _of_several(self, node: Node, read: Sequence[_Value]) -> _Value:
         shapes = [self.graph.shapes[name] for name in node.inputs]
