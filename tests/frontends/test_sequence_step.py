@@ -388,6 +388,9 @@ def test_mistakes_in_runs() -> None:
         conversion.run(x, 25, progress=False)
     with pytest.raises(SimulationError, match="leave encoder out"):
         conversion.run(x, encoder=sw.encoders.Poisson(100.0), progress=False)
+    for method in (conversion.evaluate, conversion.calibrate, conversion.diagnose):
+        with pytest.raises(ConversionError, match=rf"{method.__name__}.*those of a sequence"):
+            method(x)
     with pytest.raises(SimulationError, match=r"\(batch, frames, 3\)"):
         conversion.run(x[:, 0], progress=False)
 

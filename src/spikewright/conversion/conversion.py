@@ -17,7 +17,7 @@ from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.evaluation import checked, evaluate
 from spikewright.conversion.inputs import as_arrays, batch_of
 from spikewright.conversion.runner import Job, Runner, check_run, joined
-from spikewright.conversion.stepping import sequence_feeds
+from spikewright.conversion.stepping import refuse_sequences, sequence_feeds
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
@@ -101,6 +101,7 @@ class Conversion:
         can be saved, and does not depend on the order of samples or on batches. Raises
         `ConversionError` for data that does not fit.
         """
+        refuse_sequences(self.lowered.stepping, "calibrate")
         names = list(self.populations())
         return collect(self.canonical, names, x, progress)
 
@@ -224,6 +225,7 @@ class Conversion:
         that does not fit, for settings that no evaluation can have and for a folder that holds
         anything else.
         """
+        refuse_sequences(self.lowered.stepping, "evaluate")
         settings = checked(
             steps,
             at,
@@ -270,6 +272,7 @@ class Conversion:
         same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and `SimulationError` where
         y does not fit and where the network has nothing to diagnose.
         """
+        refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
         return diagnose(
             self,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.conversion.encoding import Encoded, Feeds, feeds_of
 from spikewright.encoders import Frames
-from spikewright.errors import SimulationError
+from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.lower import Stepping
 from spikewright.network import Node
 
@@ -50,6 +50,14 @@ def sequence_feeds(
             f"{fed.steps} steps, got steps={steps!r}: leave it out"
         )
     return fed
+
+
+def refuse_sequences(stepping: Stepping | None, what: str) -> None:
+    """Raise `ConversionError` where a network's time is that of a sequence: `what` cannot do that."""
+    if stepping is not None:
+        reason = f"{what} looks at values that are held for a run, and those of a sequence are not"
+        options = "Use run and predict, or convert without sequence_step"
+        raise ConversionError([Refusal(what, "method", reason, options)])
 
 
 def stepped(
