@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import spikewright
-from spikewright import encoders, engines, errors, measure, network
+from spikewright import encoders, engines, errors, executors, measure, network
 from spikewright.conversion import Trace
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -26,7 +26,7 @@ Written by `scripts/reference.py` from the docstrings, of which these are the fi
 [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform or an
 engine, and [architecture](architecture.md) where things are.
 """
-CONVERSION = ("convert", "load", "Conversion", "Run", "Window", "After")
+CONVERSION = ("convert", "load", "Conversion", "Run", "Evaluation", "Diagnosis", "Window", "After")
 MODELLING = (
     "Network",
     "Node",
@@ -38,7 +38,8 @@ MODELLING = (
     "Windows",
     "engines",
 )
-MEMBERS = ("Conversion", "Run", "Network", "Simulator")  # names whose methods are listed too
+# names whose methods are listed too
+MEMBERS = ("Conversion", "Run", "Evaluation", "Diagnosis", "Network", "Simulator")
 
 
 def topics() -> dict[str, dict[str, Any]]:
@@ -69,7 +70,8 @@ def topics() -> dict[str, dict[str, Any]]:
         "Neuron types": of(neurons),
         "Synapses": of(synapses),
         "Transforms": of(transforms),
-        "Measuring": _module("sw.measure", measure, skip=("Run", "Window", "After")),
+        "Measuring": _module("sw.measure", measure, skip=("Evaluation", "Run", "Window", "After")),
+        "Executors": _module("spikewright.executors", executors),
         "Errors": _module("sw.errors", errors),
     }
 

@@ -3,7 +3,7 @@
 from spikewright import encoders, engines
 from spikewright._windows import Windows
 from spikewright.conversion import Conversion
-from spikewright.measure import After, Run, Window
+from spikewright.measure import After, Evaluation, Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,
@@ -61,6 +61,7 @@ __all__ = [
     "Dense",
     "Elementwise",
     "Ensemble",
+    "Evaluation",
     "IntegrateAndFire",
     "LIFRate",
     "LeakyReLU",

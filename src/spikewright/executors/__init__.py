@@ -8,6 +8,7 @@ executor               where                                                 `ad
 `"ray"`                on the nodes of a Ray cluster                         of its head
 a `dask` `Client`      on the workers of its cluster                         -
 a `futures.Executor`   in its threads or processes                           -
+an `Executor`          wherever your own class of it does them               -
 =====================  ====================================================  ======================
 
 Scheduling, and doing again what was lost with a worker, is theirs.
@@ -33,11 +34,13 @@ def get(executor: Any, address: str | None = None) -> Executor:
     Raises `SimulationError` for what is none, and for an address where none is needed, and
     `MissingExtraError` for one that is not installed.
     """
-    if executor in ("dask", "ray"):
+    if isinstance(executor, str) and executor in ("dask", "ray"):
         return Dask(address) if executor == "dask" else Ray(address)
     if address is not None:
         raise SimulationError(f'address={address!r} is for executor "dask" or "ray"')
-    if executor == "local":
+    if isinstance(executor, Executor):
+        return executor
+    if isinstance(executor, str) and executor == "local":
         return Local()
     if is_dask_client(executor):
         return Dask(client=executor)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikewright.executors.base import Executor, Function
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class Pool(Executor):
@@ -23,9 +25,11 @@ class Pool(Executor):
         self._ahead = 2 * (os.cpu_count() or 1)
 
     def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        from concurrent.futures import FIRST_COMPLETED, wait  # late: it takes a while to import
+
         waiting = iter(tasks)
 
-        def submitted(count: int) -> set[Future]:
+        def submitted(count: int) -> set[Future[Any]]:
             drawn = islice(waiting, count)
             return {self._pool.submit(function, shared, task, None) for task in drawn}
 

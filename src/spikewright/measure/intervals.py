@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,4 +93,6 @@ def _quantile(confidence: float) -> float:
     """How many standard deviations a two-sided interval reaches."""
     if not (is_number(confidence) and 0 < confidence < 1):
         raise SimulationError(f"confidence must lie between 0 and 1, got {confidence!r}")
+    from statistics import NormalDist  # late: it takes a while to import
+
     return NormalDist().inv_cdf(0.5 + confidence / 2)

@@ -1,0 +1,217 @@
+"""Executors: every task once, results as they come, errors as they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from spikewright import _optional, executors
+from spikewright.errors import MissingExtraError, SimulationError
+from spikewright.executors.local import Local
+from spikewright.executors.pool import Pool
+from spikewright.executors.ray import Ray
+
+
+def times(shared: int, task: int, threads: int | None) -> int:
+    """A product; 13 has none."""
+    if task == 13:
+        raise SimulationError("13 is not to be had")
+    return shared * task
+
+
+class FakeRay(ModuleType):
+    """The calls of Ray that are used, in this process; newest tasks are done first."""
+
+    def __init__(self) -> None:
+        super().__init__("ray")
+        self.address: Any = "never"
+        self.running = 0
+        self.most = 0
+        self.up = False
+
+    def is_initialized(self) -> bool:
+        return self.up
+
+    def init(self, address: str | None) -> None:
+        self.address, self.up = address, True
+
+    def shutdown(self) -> None:
+        self.up = False
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def put(self, shared: Any) -> list[Any]:
+        return [shared]
+
+    def remote(self, **options: Any) -> Any:
+        assert options["max_retries"] > 0
+
+        def wrapped(function: Any) -> Any:
+            handle = ModuleType("handle")
+
+            def submit(held: list[Any], task: Any, threads: int) -> Any:
+                self.running += 1
+                self.most = max(self.most, self.running)
+                return lambda: function(held[0], task, threads)
+
+            handle.remote = submit  # type: ignore[attr-defined]
+            return handle
+
+        return wrapped
+
+    def wait(self, running: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
+        return running[-1:], running[:-1]
+
+    def get(self, done: list[Any]) -> list[Any]:
+        self.running -= len(done)
+        return [call() for call in done]
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    """A stand-in for Ray."""
+    fake = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    return fake
+
+
+@pytest.fixture(params=["local", "threads", "ray"])
+def executor(request: pytest.FixtureRequest, ray: FakeRay) -> Iterator[executors.Executor]:
+    """Each of them, as a user asks for it."""
+    with ThreadPoolExecutor(2) as pool:
+        yield executors.get(pool if request.param == "threads" else request.param)
+
+
+def test_every_task_is_done_once(executor: executors.Executor) -> None:
+    """In some order; more tasks than are given out at a time."""
+    found = list(executor.completed(times, 3, iter(range(13))))
+
+    assert sorted(found) == [3 * n for n in range(13)]
+
+
+def test_no_task_is_no_work(executor: executors.Executor) -> None:
+    """And ends at once."""
+    assert list(executor.completed(times, 3, [])) == []
+
+
+def test_errors_are_those_of_the_task(executor: executors.Executor) -> None:
+    """The first ends the work."""
+    with pytest.raises(SimulationError, match="13 is not to be had"):
+        list(executor.completed(times, 3, range(100)))
+
+
+def test_tasks_are_drawn_as_they_are_needed(executor: executors.Executor) -> None:
+    """An endless stream may be left at any time: few tasks are waiting beyond those done."""
+    drawn = []
+
+    def endless() -> Iterator[int]:
+        for number in count(100):
+            drawn.append(number)
+            yield number
+
+    results = executor.completed(times, 1, endless())
+    for _ in range(5):
+        next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert len(drawn) < 5 + 2 * 300
+
+
+def test_ray_is_begun_and_ended(ray: FakeRay) -> None:
+    """At the address that was given, a few tasks at a time; one in use is left running."""
+    assert sorted(Ray("ray://head:1").completed(times, 1, range(12))) == list(range(12))
+    assert (ray.address, ray.up, ray.most) == ("ray://head:1", False, 4)
+    ray.up, ray.address = True, "theirs"
+    assert len(list(Ray().completed(times, 1, range(3)))) == 3
+    assert (ray.up, ray.address) == (True, "theirs")
+
+
+def test_only_elsewhere_needs_data() -> None:
+    """Work that stays in the process needs no copies."""
+    assert not Local.remote
+    assert Pool.remote
+
+
+@pytest.mark.parametrize("name", ["dask", "ray"])
+def test_what_is_not_installed_says_how_to_install_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the extra that holds it."""
+    for module in ("dask", "distributed", "ray"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'spikewright\[cluster\]'"):
+        executors.get(name)
+
+
+@pytest.mark.parametrize("bad", ["cloud", None, 3, object()])
+def test_what_is_no_executor_is_refused(bad: Any) -> None:
+    """With the names of those that are."""
+    with pytest.raises(SimulationError, match='"local", "dask", "ray"'):
+        executors.get(bad)
+
+
+def test_an_address_belongs_to_a_cluster() -> None:
+    """Nothing is ignored."""
+    with pytest.raises(SimulationError, match="address"):
+        executors.get("local", "tcp://somewhere:8786")
+
+
+def test_extras_are_known() -> None:
+    """Each package that is asked for has an extra that installs it."""
+    assert {_optional._EXTRA_OF[name] for name in ("dask", "distributed", "ray")} == {"cluster"}
+
+
+def test_dask_is_not_imported_to_know_its_client() -> None:
+    """Asking what an object is loads nothing."""
+    code = (
+        "import sys; from spikewright import executors; executors.get('local'); "
+        "print('distributed' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Two workers in this process."""
+    import distributed
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=3, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as found,
+    ):
+        yield found
+
+
+def shares(shared: int, task: int, threads: int | None) -> int | None:
+    """How many threads a task may use."""
+    return threads
+
+
+def test_dask_does_every_task_once(client: Any) -> None:
+    """Many more than it has threads; each with its worker's threads."""
+    place = executors.get(client)
+
+    assert sorted(place.completed(times, 2, iter(range(100, 160)))) == list(range(200, 320, 2))
+    assert set(place.completed(shares, 2, range(4))) == {3}
+    with pytest.raises(SimulationError, match="13 is not to be had"):
+        list(place.completed(times, 3, range(40)))
+
+
+def test_dask_gives_back_what_is_left(client: Any) -> None:
+    """Whoever stops in the middle leaves nothing running on the cluster."""
+    results = executors.get(client).completed(times, 1, count(100))
+    assert next(results) >= 100
+    results.close()  # type: ignore[attr-defined]
+
+    assert list(executors.get(client).completed(times, 1, [7])) == [7]
