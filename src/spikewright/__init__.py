@@ -3,6 +3,7 @@
 from spikewright import encoders, engines
 from spikewright._windows import Windows
 from spikewright.conversion import Conversion
+from spikewright.conversion.diagnosis import Diagnosis
 from spikewright.measure import After, Evaluation, Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
@@ -59,6 +60,7 @@ __all__ = [
     "Conversion",
     "Convolution",
     "Dense",
+    "Diagnosis",
     "Elementwise",
     "Ensemble",
     "Evaluation",

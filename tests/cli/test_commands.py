@@ -45,14 +45,14 @@ def test_version() -> None:
 
 
 def test_help_lists_every_command() -> None:
-    """The five commands with a line each."""
+    """Each command with a line."""
     text = invoke("--help").stdout
 
-    assert set(main.commands) == {"demo", "explain", "inspect", "convert", "run"}
+    assert set(main.commands) == {"demo", "explain", "inspect", "convert", "run", "diagnose"}
     assert all(f"\n  {name} " in text for name in main.commands)
 
 
-@pytest.mark.parametrize("command", ["demo", "explain", "inspect", "convert", "run"])
+@pytest.mark.parametrize("command", ["demo", "explain", "inspect", "convert", "run", "diagnose"])
 def test_every_command_has_help_and_json(command: str) -> None:
     """Every option is explained, and `--json` is one of them."""
     parameters = main.commands[command].params

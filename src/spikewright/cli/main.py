@@ -8,6 +8,7 @@ import click
 
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
+from spikewright.cli.diagnose import diagnose
 from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
 from spikewright.cli.run import run
@@ -56,5 +57,5 @@ def main() -> None:
     """
 
 
-for command in (demo, explain, inspect, convert, run):
+for command in (demo, explain, inspect, convert, run, diagnose):
     main.add_command(command)

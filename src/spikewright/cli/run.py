@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
     conversion_options,
     dt_option,
@@ -20,12 +21,9 @@ from spikewright.cli.options import (
 )
 from spikewright.cli.output import duration, emit, show
 from spikewright.cli.samples import load_samples
-from spikewright.conversion import Conversion
 from spikewright.encoders import Encoder
 from spikewright.engines import Precision
-from spikewright.frontends import SUFFIXES
 from spikewright.measure import accuracy, activity
-from spikewright.pipeline import convert
 from spikewright.records import Record, select
 from spikewright.report.tables import accuracy_table, layer_table, number
 
@@ -70,7 +68,7 @@ def run(
     that `spikewright convert -o` saved.
     """
     samples = load_samples(data, limit)
-    conversion = _open(model, choices)
+    conversion = open_conversion(model, choices)
     result = conversion.run(
         samples.x, steps, dt, seed, engine=engine, precision=precision, encoder=encoder
     )
@@ -90,17 +88,6 @@ def run(
     _print(records, f"{duration(result.steps, dt)}, {result.record['engine']} engine")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-
-
-def _open(model: Path, choices: dict[str, Any]) -> Conversion:
-    """A model file, converted, or a saved network, whose options cannot be changed any more."""
-    if model.suffix.lower() in SUFFIXES:
-        return convert(model, **choices)
-    if choices:
-        raise click.UsageError(
-            f"{model} is a saved network, converted already: it takes no {', '.join(choices)}"
-        )
-    return Conversion.load(model)
 
 
 def _print(records: list[Record], title: str) -> None:

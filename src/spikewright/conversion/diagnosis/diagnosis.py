@@ -12,7 +12,7 @@ from spikewright._progress import progress_bar
 from spikewright.conversion.diagnosis.counts import sums
 from spikewright.conversion.diagnosis.loss import Judge, Loss, Outputs, Score, Tally
 from spikewright.conversion.diagnosis.proposals import Effect, Proposal, predict, ranked
-from spikewright.conversion.diagnosis.records import records
+from spikewright.conversion.diagnosis.records import as_dict, records
 from spikewright.conversion.diagnosis.remedies import Case, remedies
 from spikewright.conversion.diagnosis.samples import Samples
 from spikewright.conversion.diagnosis.sites import Plan
@@ -58,6 +58,10 @@ class Diagnosis:
         "gap" has a record for each `how["part"]`, which add up to that of the "whole".
         """
         return records(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The diagnosis as plain data, ready for JSON: arrays as lists, neurons in words."""
+        return as_dict(self)
 
     def __str__(self) -> str:
         return text(self)
@@ -159,11 +163,6 @@ def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
 
 def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
     """Inputs that are held constant; raises `SimulationError` for others."""
-    if conversion.lowered.stepping is not None:
-        raise SimulationError(
-            "a network whose time is that of a sequence cannot be diagnosed: its values depend on "
-            "what came before. Convert without sequence_step"
-        )
     inputs = conversion.as_inputs(x)
     for name, node in conversion.inputs.items():
         if inputs[name].shape[1:] != node.shape_out:

@@ -1,8 +1,9 @@
-"""A diagnosis as records, and its proposals as plain data."""
+"""A diagnosis as records, and as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,12 +70,30 @@ def _of_proposal(proposal: Proposal, record: Any) -> Iterator[Record]:
         yield record("measured price", proposal.measured.price, "spikes", **how)
 
 
-def plain(value: Any) -> Any:
-    """Arguments as plain data, ready for JSON: arrays as lists, what is no number in words."""
+def as_dict(found: Diagnosis) -> dict[str, Any]:
+    """Layers, the worst first, proposals, the best first, and all records, as plain data."""
+    return {
+        "layers": [layer.name for layer in found.layers],
+        "proposals": [_proposal(proposal) for proposal in found.proposals],
+        "advice": found.advice,
+        "records": [record.as_dict() for record in records(found)],
+    }
+
+
+def _proposal(proposal: Proposal) -> dict[str, Any]:
+    return {
+        "change": proposal.text,
+        "arguments": _plain(proposal.arguments),
+        "steps": proposal.steps,
+        "predicted": {"gain": proposal.predicted, "price": proposal.price},
+        "measured": None if proposal.measured is None else asdict(proposal.measured),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Arguments as plain data: arrays as lists, what is no number in words."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)
+    return value if value is None or isinstance(value, str | int | float) else repr(value)

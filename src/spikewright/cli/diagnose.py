@@ -1,0 +1,73 @@
+"""`spikewright diagnose`: see `spikewright.Conversion.diagnose`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright.cli.opening import is_model, open_conversion
+from spikewright.cli.options import (
+    conversion_options,
+    dt_option,
+    engine_option,
+    json_option,
+    limit_option,
+    model_argument,
+    seed_option,
+)
+from spikewright.cli.output import emit
+from spikewright.cli.samples import load_samples
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A .npz file with x, (batch, *shape), and perhaps y: labels, or targets.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Time steps for each sample.",
+)
+@dt_option
+@limit_option
+@seed_option
+@engine_option
+@click.option("--verify", is_flag=True, help="Run every change that is proposed, and measure it.")
+@conversion_options
+@json_option
+def diagnose(
+    model: Path,
+    data: Path,
+    steps: int,
+    dt: float,
+    limit: int | None,
+    seed: int,
+    engine: str,
+    verify: bool,
+    choices: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Say where the accuracy of MODEL went, layer by layer, and what to change.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say, spiking unless
+    they say --rate, or a network that `spikewright convert -o` saved. Some hundred samples are
+    enough.
+    """
+    samples = load_samples(data, limit)
+    if is_model(model):
+        choices = {"spiking": True, **choices}
+    conversion = open_conversion(model, choices)
+    found = conversion.diagnose(
+        samples.x, samples.y, steps, dt, verify=verify, seed=seed, engine=engine
+    )
+    if as_json:
+        emit(found.as_dict())
+    else:
+        click.echo(str(found))
