@@ -87,6 +87,11 @@ def _pattern(values: NDArray, every: bool) -> NDArray:
 
 
 def _dense(transform: Dense, shape: Shape, reached: NDArray, every: bool) -> NDArray:
+    if every:
+        return np.broadcast_to(reached.sum(axis=-1, keepdims=True), shape)
+    if np.all(reached == reached.flat[0]):  # no pattern as large as the matrix
+        paths = reached.flat[0] * np.count_nonzero(transform.matrix, axis=0)
+        return np.broadcast_to(paths, shape)
     return reached @ _pattern(transform.matrix, every)
 
 
