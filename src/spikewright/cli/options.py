@@ -194,6 +194,13 @@ _CONVERSION = {
     ),
     "max_spikes_per_step": cap_option,
     "max_pool": max_pool_option,
+    "sequence_step": click.option(
+        "--sequence-step",
+        type=click.IntRange(min=1),
+        help="Steps of time for each step of a recurrent layer's sequence, in the same neurons "
+        "(default: neurons of its own for every step of the sequence); x is (batch, time, "
+        "*shape), and --steps is left out.",
+    ),
     "example_input": example_shape_option,
 }
 

@@ -53,7 +53,7 @@ def sequence_feeds(
 
 
 def refuse_sequences(stepping: Stepping | None, what: str) -> None:
-    """Raise `ConversionError` where a network's time is that of a sequence: `what` cannot do that."""
+    """Raise `ConversionError` where time is that of a sequence, which `what` does not know."""
     if stepping is not None:
         reason = f"{what} looks at values that are held for a run, and those of a sequence are not"
         options = "Use run and predict, or convert without sequence_step"

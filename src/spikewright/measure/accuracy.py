@@ -17,6 +17,7 @@ def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
 
     Raises `SimulationError` where labels and samples, or the outputs, do not fit.
     """
+    _refuse_sequences(run)
     values = _one_output(run.predict(readout))
     hits = _hits(values, labels)
     return _record(hits, {"readout": readout, "steps": run.steps, "dt": run.dt})
@@ -24,6 +25,7 @@ def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
 
 def accuracy_over_time(run: Run, labels: ArrayLike, readout: EveryStep = "mean") -> list[Record]:
     """Accuracy had the run ended at each step, one record a step; raises as `accuracy` does."""
+    _refuse_sequences(run)
     values = _one_output(run.predict_at_every_step(readout))
     hits = _hits(values, labels)
     return [
@@ -36,6 +38,16 @@ def _record(hits: NDArray, how: dict) -> Record:
     n = len(hits)
     interval = wilson_interval(float(hits.sum()), n)
     return Record("accuracy", float(hits.mean()), "fraction", n, interval, how)
+
+
+def _refuse_sequences(run: Run) -> None:
+    """Raise `SimulationError` where the source answers at every step of a sequence."""
+    timed = [name for name, time in run.time_axes.items() if time is not None]
+    if timed:
+        raise SimulationError(
+            f"output {timed[0]!r} has values for every step of a sequence; accuracy needs one "
+            "answer a sample: compare run.predict() with the labels of each step"
+        )
 
 
 def _one_output(values: NDArray | dict[str, NDArray]) -> NDArray:
