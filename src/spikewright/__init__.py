@@ -2,7 +2,18 @@
 
 from spikewright import encoders, engines
 from spikewright._windows import Windows
+from spikewright.calibrate import ScaleRule, Statistics
+from spikewright.calibrate.rules import (
+    EnergyBudget,
+    FromWeights,
+    LocalThresholdBalancing,
+    MinimumError,
+    Percentile,
+    TargetRate,
+    ThresholdIteration,
+)
 from spikewright.conversion import Conversion
+from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.conversion.diagnosis import Diagnosis
 from spikewright.measure import After, Evaluation, Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
@@ -28,7 +39,7 @@ from spikewright.network.neurons import (
     StochasticSpiking,
     Tanh,
 )
-from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -54,6 +65,7 @@ __all__ = [
     "After",
     "Alpha",
     "AxisMap",
+    "BiasCorrection",
     "BipolarIntegrateAndFire",
     "ClippedReLU",
     "Connection",
@@ -62,18 +74,23 @@ __all__ = [
     "Dense",
     "Diagnosis",
     "Elementwise",
+    "EnergyBudget",
     "Ensemble",
     "Evaluation",
+    "FromWeights",
     "IntegrateAndFire",
     "LIFRate",
     "LeakyReLU",
     "LinearFilter",
+    "LocalThresholdBalancing",
     "Lowpass",
     "MaxPool",
+    "MinimumError",
     "Network",
     "NeuronType",
     "Node",
     "ParametricReLU",
+    "Percentile",
     "Permute",
     "Place",
     "PoissonSpiking",
@@ -84,6 +101,7 @@ __all__ = [
     "Run",
     "RunningMeanSpiking",
     "Scale",
+    "ScaleRule",
     "Sigmoid",
     "SignedIntegrateAndFire",
     "Simulator",
@@ -92,13 +110,18 @@ __all__ = [
     "Sparse",
     "SpikingLeakyReLU",
     "SpikingRectifiedLinear",
+    "Statistics",
     "StochasticSpiking",
     "SumPool",
     "Synapse",
     "Take",
     "Tanh",
+    "TargetRate",
+    "ThresholdIteration",
     "Transform",
+    "VoltageCorrection",
     "Window",
+    "WindowMean",
     "Windows",
     "convert",
     "encoders",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,31 +18,45 @@ from spikewright.calibrate.statistics import Statistics
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Activation
 
+Values = Mapping[str, NDArray]
+
 
 def collect(graph: Graph, names: Sequence[str], data: Any, progress: bool = True) -> Statistics:
     """Statistics of the layers `names` of a graph on data (see `spikewright.calibrate.batches`).
 
     Raises `ConversionError` for data that does not fit, and for values that are no finite numbers.
     """
-    layers = {name: _Layer(graph, name) for name in names}
+    with progress_bar(count_of(data), progress, "calibration samples") as advance:
+
+        def evaluated() -> Iterable[tuple[Batch, Values]]:
+            for sample in samples(data, graph):
+                yield sample, evaluate_all(graph, sample)
+                advance(1)
+
+        return collect_values(graph, names, evaluated())
+
+
+def collect_values(
+    graph: Graph, names: Sequence[str], evaluated: Iterable[tuple[Batch, Values]]
+) -> Statistics:
+    """Statistics of layers from inputs `(batch, *shape)` and the values that they cause.
+
+    Raises `ConversionError` for values that are no finite numbers.
+    """
+    layers = [_Layer(graph, name) for name in names]
     examples: list[Examples] = []
     count = 0
-    with progress_bar(count_of(data), progress, "calibration samples") as advance:
-        for sample in samples(data, graph):
-            _add(graph, sample, layers.values())
-            examples.append(Examples.of(sample))
-            if len(examples) > 4 * KEPT:
-                examples = [Examples.join(examples)]
-            count += 1
-            advance(1)
-    found = {name: layer.result() for name, layer in layers.items()}
+    for inputs, values in evaluated:
+        for layer in layers:
+            layer.add(values[layer.read])
+        size = len(next(iter(inputs.values())))
+        for i in range(size):
+            examples.append(Examples.of({name: v[i : i + 1] for name, v in inputs.items()}))
+        if len(examples) > 4 * KEPT:
+            examples = [Examples.join(examples)]
+        count += size
+    found = {layer.name: layer.result() for layer in layers}
     return Statistics(found, count, fingerprint(graph), Examples.join(examples))
-
-
-def _add(graph: Graph, sample: Batch, layers: Iterable[_Layer]) -> None:
-    values = evaluate_all(graph, sample)
-    for layer in layers:
-        layer.add(values[layer.read])
 
 
 class _Layer:
@@ -57,7 +71,7 @@ class _Layer:
         self._collector = Collector(channels_of(self.shape, self.axis))
 
     def add(self, value: NDArray) -> None:
-        """Take the layer's value for one sample."""
+        """Take the layer's values `(batch, *shape)`."""
         try:
             self._collector.add(by_channel(value, self.axis))
         except ValueError as error:

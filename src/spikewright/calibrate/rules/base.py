@@ -1,0 +1,180 @@
+"""What a scale rule is, and the registry that names every one of them.
+
+A firing-rate scale s and a threshold theta say the same: theta = 1 / (s dt) is the value that one
+spike a step means. Neurons of a layer with at most c spikes a step send values in [0, c theta], in
+T steps as multiples of theta / T.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.calibrate.case import READOUTS, Case, Choice, Setting
+from spikewright.calibrate.layer import LayerStatistics, Per
+from spikewright.errors import ConversionError, Refusal
+
+_registry: dict[str, type[ScaleRule]] = {}
+RULES = MappingProxyType(_registry)
+"""Every registered rule, by the name that the command line knows it by (read only)."""
+
+R = TypeVar("R", bound="type[ScaleRule]")
+
+
+class ScaleRule(ABC):
+    """Chooses firing-rate scales; `scale_firing_rates=` takes one.
+
+    Rules are frozen dataclasses: rules that are equal choose together.
+    """
+
+    needs_data: ClassVar[bool] = True
+
+    @abstractmethod
+    def choose(self, case: Case) -> dict[str, Choice]:
+        """The scale of every layer of `case.settings`.
+
+        Raises `ConversionError` for layers that it has no answer for.
+        """
+
+
+class LayerRule(ScaleRule):
+    """A rule that looks at one layer at a time, or at one channel."""
+
+    per: Per
+
+    @abstractmethod
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """Thresholds `(channels,)`, one alone for the layer; 0 where nothing is known.
+
+        Raises `ConversionError` where the neurons leave the question open.
+        """
+
+    @property
+    def period(self) -> float:
+        """Seconds in which a neuron whose value is the threshold spikes once."""
+        return float(self.dt)  # type: ignore[attr-defined]
+
+    def choose(self, case: Case) -> dict[str, Choice]:
+        """See `ScaleRule.choose`."""
+        if case.statistics is None:
+            raise TypeError(f"{self!r} needs statistics")
+        layers, refusals, found = case.statistics.layers, [], {}
+        for name, setting in case.settings.items():
+            try:
+                found[name] = self._choice(layers[name], self.threshold(layers[name], setting))
+            except ConversionError as error:
+                refusals += [Refusal(name, repr(self), r.reason, r.options) for r in error.refusals]
+        if refusals:
+            raise ConversionError(refusals)
+        return found
+
+    def _choice(self, layer: LayerStatistics, thresholds: NDArray) -> Choice:
+        filled, silent = fill_silent(layer, thresholds)
+        scale = 1.0 / (filled * self.period)
+        text = (
+            f"{self!r}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
+            f"scale {shown(scale)}"
+        )
+        if layer.is_silent:
+            text += "; it sends nothing on the calibration data, so that this is a guess"
+        elif silent:
+            text += f"; {silent} of {len(thresholds)} channels send nothing on the data"
+        return Choice(layer.spread(scale), text, layer.is_silent)
+
+
+def fill_silent(layer: LayerStatistics, thresholds: NDArray) -> tuple[NDArray, int]:
+    """Thresholds above 0 everywhere, and how many were not.
+
+    Silent channels get the layer's largest threshold, at which they spike least; a silent layer the
+    largest magnitude of its currents, and where there is none 1.
+    """
+    known = np.isfinite(thresholds) & (thresholds > 0)
+    if np.all(known):
+        return thresholds, 0
+    ends = max(abs(float(layer.values.lowest.min())), abs(float(layer.values.highest.max())))
+    other = float(thresholds[known].max()) if np.any(known) else (ends or 1.0)
+    return np.where(known, thresholds, other), int((~known).sum())
+
+
+def shown(values: NDArray) -> str:
+    """A number, or the range of several."""
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
+
+
+def register(name: str) -> Any:
+    """Class decorator: make a rule known to the command line, tests and documentation."""
+
+    def add(cls: R) -> R:
+        if name in _registry:
+            raise ValueError(f"a rule named {name!r} is registered already")
+        _registry[name] = cls
+        return cls
+
+    return add
+
+
+def refuse(rule: ScaleRule, field: str, reason: str, options: str = "") -> ConversionError:
+    """An error about one argument of a rule."""
+    return ConversionError([Refusal(f"{type(rule).__name__}.{field}", "argument", reason, options)])
+
+
+def check_above(rule: ScaleRule, **values: Any) -> None:
+    """Raise `ConversionError` unless every value is a finite number above 0."""
+    for name, value in values.items():
+        if not (_is_number(value) and value > 0):
+            raise refuse(rule, name, f"it must be a number above 0, got {value!r}")
+
+
+def check_whole(rule: ScaleRule, **values: Any) -> None:
+    """Raise `ConversionError` unless every value is a whole number from 1."""
+    for name, value in values.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not (whole and value >= 1):
+            raise refuse(rule, name, f"it must be a whole number from 1, got {value!r}")
+
+
+def check_percentile(rule: ScaleRule, value: Any) -> None:
+    """Raise `ConversionError` unless this is a number above 0 and at most 100."""
+    if not (_is_number(value) and 0 < value <= 100):
+        raise refuse(rule, "percentile", f"it must be above 0 and at most 100, got {value!r}")
+
+
+def check_per(rule: ScaleRule, value: Any) -> None:
+    """Raise `ConversionError` unless this is "layer" or "channel"."""
+    if value not in get_args(Per):
+        raise refuse(rule, "per", f'it is "layer" or "channel", got {value!r}')
+
+
+def check_readout(rule: ScaleRule, value: Any) -> None:
+    """Raise `ConversionError` unless this is "mean" or "last"."""
+    if value not in READOUTS:
+        raise refuse(rule, "readout", f'it is "mean" or "last", got {value!r}')
+
+
+def _is_number(value: Any) -> bool:
+    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return numeric and bool(np.isfinite(value))
+
+
+def spikes_a_step(rule: ScaleRule, setting: Setting, wanted: int | None) -> int:
+    """The most spikes a step that a rule counts on: the neurons' cap, or what the user wants.
+
+    Raises `ConversionError` where neither bounds them.
+    """
+    if wanted is not None:
+        return wanted if setting.cap is None else min(wanted, setting.cap)
+    if setting.cap is None:
+        raise refuse(
+            rule,
+            "spikes_per_step",
+            "nothing bounds the spikes of these neurons, and without a bound the smaller the "
+            "threshold the smaller the error",
+            "Give max_spikes_per_step=1 to sw.convert, or spikes_per_step=1 to the rule, which "
+            "then makes room for as many spikes a step",
+        )
+    return setting.cap

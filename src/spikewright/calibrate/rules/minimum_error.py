@@ -1,0 +1,97 @@
+"""The threshold at which what spikes can say is closest to the layer's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.calibrate.case import Readout, Setting
+from spikewright.calibrate.histogram import Histogram
+from spikewright.calibrate.layer import LayerStatistics, Per
+from spikewright.calibrate.rules.base import (
+    LayerRule,
+    check_above,
+    check_per,
+    check_readout,
+    check_whole,
+    register,
+    spikes_a_step,
+)
+
+_SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
+_COARSE, _FINE, _ROUNDS = 81, 17, 2
+_EARLY = 2.0**-16  # spikes by which a neuron may fire early
+
+
+@register("minimum-error")
+@dataclass(frozen=True)
+class MinimumError(LayerRule):
+    """theta = argmin E[(theta / T clip(floor(a T / theta + v0), 0, c T) - a)^2] over the data.
+
+    What one neuron sends in T = `steps` steps of `dt` seconds, if its input arrives evenly, against
+    the value a that it stands for, per layer or `per="channel"`: a large theta rounds, a small one
+    cuts off. v0 is the start that `sw.convert` is given ("half" rounds, "zero" floors, "uniform"
+    is averaged over), c the cap on spikes a step; `spikes_per_step` makes room for that many where
+    there is no cap (or a larger one). With `readout="last"` T is the number of steps that the
+    layer's synapse averages over.
+
+    Law: no threshold has a smaller error on the calibration data (to the histogram's resolution).
+    Source: the MMSE threshold of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).
+    """
+
+    steps: int
+    dt: float = 0.001
+    per: Per = "channel"
+    spikes_per_step: int | None = None
+    readout: Readout = "mean"
+
+    def __post_init__(self) -> None:
+        check_whole(self, steps=self.steps)
+        check_above(self, dt=self.dt)
+        check_per(self, self.per)
+        check_readout(self, self.readout)
+        if self.spikes_per_step is not None:
+            check_whole(self, spikes_per_step=self.spikes_per_step)
+
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """See the class; candidates are searched from coarse to fine."""
+        cap = spikes_a_step(self, setting, self.spikes_per_step)
+        window = setting.window(self.steps, self.dt, self.readout)
+        return best_threshold(layer.magnitude(self.per), window, cap, setting.start)
+
+
+def best_threshold(values: Histogram, steps: float, cap: int, start: float | None) -> NDArray:
+    """The thresholds `(channels,)` of smallest `coding_error`; 0 for channels of zeros alone."""
+    largest = np.maximum(values.highest, 0).astype(float) / cap
+    where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
+    span = -np.log(_SMALLEST) / 2
+    for points in (_COARSE, *[_FINE] * _ROUNDS):
+        shifts = np.linspace(span, -span, points)
+        errors = [
+            coding_error(values, largest * np.exp(where + shift), steps, cap, start)
+            for shift in shifts
+        ]
+        where = where + shifts[np.argmin(errors, axis=0)]
+        span = 2 * span / (points - 1)
+    return largest * np.exp(where)
+
+
+def coding_error(
+    values: Histogram, thresholds: NDArray, steps: float, cap: int, start: float | None
+) -> NDArray:
+    """`E[(sent - a)^2]` of each channel, for one threshold a channel.
+
+    `sent` is what a neuron sends in `steps` steps at a constant input `a`, per step: multiples of
+    theta / steps, at most `cap` theta. `start` in spikes; None: drawn uniformly.
+    """
+    unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / steps
+    arrived, most = values.means / unit, cap * steps
+    if start is not None:
+        return values.squared_error(unit * np.clip(np.floor(arrived + start + _EARLY), 0, most))
+    below = np.floor(arrived)
+    share = arrived - below  # how often the uniform start makes it one spike more
+    low, high = (np.minimum(below + extra, most) * unit for extra in (0, 1))
+    squared = (1 - share) * (values.means - low) ** 2 + share * (values.means - high) ** 2
+    return values.expectation(squared + values.spreads)

@@ -1,0 +1,81 @@
+"""The calibration data of a source model, and what was made of it: collected once, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from spikewright.calibrate import Statistics, collect, fingerprint
+from spikewright.calibrate.batches import Batch, gather, refusal
+from spikewright.graph import Graph
+
+T = TypeVar("T", Statistics, Batch)
+
+
+class Calibration:
+    """What `calibration=` was, for a source that may be converted many times.
+
+    The statistics of the same object under the same graph are collected once. What can be read
+    only once, an iterator, is kept in memory where samples are needed too.
+    """
+
+    def __init__(self) -> None:
+        self._statistics: list[tuple[Any, str, Statistics]] = []
+        self._samples: list[tuple[Any, Batch]] = []
+
+    def statistics(self, data: Any, graph: Graph, names: Sequence[str]) -> Statistics:
+        """Statistics of layers from data, from `Statistics` or from a file of them.
+
+        Raises `ConversionError` for data that does not fit and for statistics of another model;
+        `FileNotFoundError` and `DamagedFileError` for files.
+        """
+        mark = fingerprint(graph)
+        if isinstance(data, Statistics | str | Path):
+            found = data if isinstance(data, Statistics) else Statistics.load(data)
+            found.check(mark)
+            return found
+        for known, its_mark, statistics in self._statistics:
+            if known is data and its_mark == mark:
+                return statistics
+        found = collect(graph, names, self._gathered(data))
+        self._statistics.append((data, mark, found))
+        return found
+
+    def samples(self, data: Any, graph: Graph) -> Batch:
+        """All samples, `{input name: (batch, *shape)}`, for what has to run the network.
+
+        Raises `ConversionError` where the data is not at hand: none, statistics of it, or an
+        iterator that was read before.
+        """
+        if data is None or isinstance(data, Statistics | str | Path):
+            given = "none was given" if data is None else "statistics of it were"
+            raise refusal(
+                f"a correction runs the network on data, and {given}",
+                "Give some hundred samples: calibration=x",
+            )
+        for known, samples in self._samples:
+            if known is data:
+                return samples
+        if isinstance(data, Iterator) and any(known is data for known, *_ in self._statistics):
+            raise refusal("this iterator was read before, and it can be read once", "Give a list")
+        samples = gather(data, graph)
+        self._samples.append((data, samples))
+        return samples
+
+    def _gathered(self, data: Any) -> Any:
+        """The samples where they are kept already, else the data."""
+        return next((samples for known, samples in self._samples if known is data), data)
+
+
+def count(samples: Batch) -> int:
+    """How many samples there are."""
+    return len(next(iter(samples.values())))
+
+
+def parts(samples: Batch, size: int) -> Iterator[Batch]:
+    """`size` samples at a time."""
+    for start in range(0, count(samples), size):
+        yield {name: np.asarray(array[start : start + size]) for name, array in samples.items()}

@@ -1,0 +1,135 @@
+"""Firing-rate scales from rules: which rule chooses for which layer, and what it may know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.calibrate import Case, Choice, ScaleRule, Setting, Statistics
+from spikewright.conversion.trace import Trace
+from spikewright.errors import ConversionError, Refusal
+from spikewright.graph import Graph
+from spikewright.lower import Options
+from spikewright.lower.choices import per_layer
+from spikewright.lower.populations import Roles, resolve
+from spikewright.network.synapses import Synapse
+
+_LONGEST = 100_000  # steps of an impulse response that are looked at
+
+
+def has_rule(value: Any) -> bool:
+    """Whether scales, one for all layers or `{layer: ...}`, are left to a rule somewhere."""
+    items = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(item, ScaleRule) for item in items)
+
+
+def choose_scales(
+    options: Options,
+    graph: Graph,
+    read: Graph,
+    statistics: Callable[[], Statistics],
+    trace: Trace,
+) -> Any:
+    """`options.scale_firing_rates` with numbers in the place of rules, and a trace of each choice.
+
+    `graph` is the one that is lowered, `read` the model as it was read; `statistics` is asked only
+    where a rule needs data. Raises `ConversionError` for layers that a rule has no answer for.
+    """
+    value = options.scale_firing_rates
+    if not has_rule(value):
+        return value
+    roles = Roles(graph)
+    wanted = per_layer(
+        value, roles.populations, roles.names(), "scale_firing_rates", lambda item: item
+    )
+    settings = _settings(roles, replace(options, scale_firing_rates=1.0))
+    outputs = tuple(
+        graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
+    )
+    chosen: dict[str, Any] = {name: item for name, item in wanted.items() if not _is_rule(item)}
+    for rule in _different(wanted):
+        mine = {name: settings[name] for name, item in wanted.items() if item == rule}
+        known = statistics() if rule.needs_data else None
+        for name, choice in rule.choose(Case(graph, read, mine, outputs, known)).items():
+            trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
+            chosen[name] = _number(choice)
+    return {name: chosen[name] for name in wanted}
+
+
+def _is_rule(item: Any) -> bool:
+    return isinstance(item, ScaleRule)
+
+
+def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
+    """The rules among the layers' scales, equal ones once."""
+    found: list[ScaleRule] = []
+    for item in wanted.values():
+        if isinstance(item, ScaleRule) and item not in found:
+            found.append(item)
+    return found
+
+
+def _number(choice: Choice) -> float | NDArray:
+    return float(choice.scale) if choice.scale.ndim == 0 else choice.scale
+
+
+def _settings(roles: Roles, options: Options) -> dict[str, Setting]:
+    """What rules may know of each layer's neurons."""
+    choices = resolve(roles, options)
+    return {
+        name: Setting(
+            choices.types[name].most_spikes,
+            _start(choices.starts[name]),
+            _averages(choices.synapses[name]),
+        )
+        for name in roles.populations
+    }
+
+
+def _start(value: Any) -> float | None:
+    """The voltage before the first step in spikes, its mean over neurons; None: drawn uniformly."""
+    if isinstance(value, str):
+        return {"zero": 0.0, "half": 0.5, "uniform": None}[value]
+    return float(np.mean(value))
+
+
+def _averages(synapse: Synapse | None) -> Callable[[float], float]:
+    """Over how many steps of dt a synapse averages: 1 / sum of its squared impulse response.
+
+    That is by how much it lowers the variance of noise that is new at every step.
+    """
+    if synapse is None:
+        return lambda dt: 1.0
+
+    def averages(dt: float) -> float:
+        found = synapse.discretise(dt)
+        state = np.array(found.B, float)
+        squares = float(found.feedthrough or 0.0) ** 2
+        for _ in range(_LONGEST):
+            response = float(found.C @ state)
+            squares += response**2
+            state = found.A @ state
+            if float(np.abs(state).max(initial=0.0)) < 1e-9 * (1.0 + squares):
+                break
+        return max(1.0, 1.0 / squares) if squares > 0 else 1.0
+
+    return averages
+
+
+def need_data(what: str) -> ConversionError:
+    """An error about a rule without data."""
+    return ConversionError(
+        [
+            Refusal(
+                "calibration",
+                "argument",
+                f"{what} needs data, and none was given",
+                "Give some hundred samples, calibration=x, or statistics that were collected: "
+                "sw.convert(model).calibrate(x); FromWeights needs none",
+            )
+        ]
+    )
