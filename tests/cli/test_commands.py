@@ -17,6 +17,7 @@ from spikewright.inspection import inspect
 from spikewright.measure import accuracy
 
 MODEL = str(demo.MODEL)
+COMMANDS = {"demo", "explain", "inspect", "convert", "run", "evaluate", "diagnose"}
 
 
 def invoke(*arguments: str) -> Result:
@@ -48,11 +49,11 @@ def test_help_lists_every_command() -> None:
     """Each command with a line."""
     text = invoke("--help").stdout
 
-    assert set(main.commands) == {"demo", "explain", "inspect", "convert", "run", "diagnose"}
+    assert set(main.commands) == COMMANDS
     assert all(f"\n  {name} " in text for name in main.commands)
 
 
-@pytest.mark.parametrize("command", ["demo", "explain", "inspect", "convert", "run", "diagnose"])
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_help_and_json(command: str) -> None:
     """Every option is explained, and `--json` is one of them."""
     parameters = main.commands[command].params

@@ -9,6 +9,7 @@ import click
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
 from spikewright.cli.diagnose import diagnose
+from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
 from spikewright.cli.run import run
@@ -57,5 +58,5 @@ def main() -> None:
     """
 
 
-for command in (demo, explain, inspect, convert, run, diagnose):
+for command in (demo, explain, inspect, convert, run, evaluate, diagnose):
     main.add_command(command)

@@ -40,7 +40,7 @@ class Dask(Executor):
         pending: set[Any] = set()
         with self._client() as client, self._dask.config.set(_QUIET):
             held = client.submit(_itself, shared, pure=False)  # made again where it is lost
-            results = self._distributed.as_completed(with_results=True)
+            results = self._distributed.as_completed(loop=client.loop, with_results=True)
 
             def submit() -> None:
                 room = _AHEAD * max(1, sum(client.nthreads().values())) - len(pending)

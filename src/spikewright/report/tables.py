@@ -101,9 +101,9 @@ def scale_table(records: Iterable[Record], title: str = "") -> Table:
 
 def layer_table(records: Iterable[Record], title: str = "") -> Table:
     """One row a layer of a run: firing rate, spikes per sample, silent and saturated neurons."""
-    found = [record for record in records if "layer" in record.how]
-    layers = list(dict.fromkeys(record.how["layer"] for record in found))
     measures = ("firing rate", "spikes per sample", "silent neurons", "saturated neurons")
+    found = [record for record in records if record.name in measures and "layer" in record.how]
+    layers = list(dict.fromkeys(record.how["layer"] for record in found))
     rows = [(layer, *(_value(found, m, layer=layer) for m in measures)) for layer in layers]
     columns = (
         Column("layer", "layer"),

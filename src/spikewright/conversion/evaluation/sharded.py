@@ -59,11 +59,6 @@ def evaluate(
 ) -> Evaluation:
     """See `Conversion.evaluate`."""
     lowered = runner.lowered
-    if lowered.stepping is not None:
-        raise SimulationError(
-            "a conversion with sequence_step answers at every step of a sequence, which evaluate "
-            "does not measure yet: use run"
-        )
     outputs = outputs_of(lowered)
     _check_thresholds(settings, outputs)
     encoders = encoders_for(settings.encoder, lowered.inputs)

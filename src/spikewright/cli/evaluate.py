@@ -1,0 +1,133 @@
+"""`spikewright evaluate`: see `spikewright.Conversion.evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright.cli.opening import open_conversion
+from spikewright.cli.options import (
+    conversion_options,
+    dt_option,
+    encoder_option,
+    engine_option,
+    json_option,
+    limit_option,
+    model_argument,
+    precision_option,
+    seed_option,
+)
+from spikewright.cli.output import duration, emit, show
+from spikewright.cli.samples import load_samples
+from spikewright.encoders import Encoder
+from spikewright.engines import Precision
+from spikewright.measure import Evaluation
+from spikewright.records import select
+from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
+from spikewright.report.tables import layer_table, number
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A .npz file with x, (samples, *shape), and perhaps y: labels, or targets.",
+)
+@click.option("--steps", required=True, type=click.IntRange(min=1), help="Steps for each sample.")
+@dt_option
+@click.option(
+    "--at",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Record spikes, operations and energy after this many steps too; repeat for more.",
+)
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Confidence at which a sample may leave early; repeat for more.",
+)
+@encoder_option
+@limit_option
+@seed_option
+@engine_option
+@precision_option
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Samples side by side (default: by memory)."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep what is finished in this folder, and go on from there the next time.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "dask", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the work is done.",
+)
+@click.option("--address", help="Of the cluster's scheduler (default: workers on this machine).")
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save as JSON here."
+)
+@conversion_options
+@json_option
+def evaluate(
+    model: Path,
+    data: Path,
+    limit: int | None,
+    encoder: Encoder | dict[str, Encoder] | None,
+    precision: Precision,
+    out: Path | None,
+    choices: dict[str, Any],
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Measure MODEL on a data set: accuracy at every step, what is lost, spikes, energy.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say, or a network
+    that `spikewright convert -o` saved. Results are the same wherever the work is done, and after
+    an interruption.
+    """
+    samples = load_samples(data, limit)
+    conversion = open_conversion(model, choices)
+    found = conversion.evaluate(
+        samples.x, samples.y, encoder=encoder, precision=precision, **settings
+    )
+    if out is not None:
+        found.save(out)
+    warnings = [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
+    if as_json:
+        emit({**found.as_dict(), "warnings": warnings})
+        return
+    _print(found)
+    if out is not None:
+        click.echo(f"Saved as {out}")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _print(found: Evaluation) -> None:
+    steps = found.settings["steps"]
+    title = f"{found.settings['samples']} samples, {duration(steps, found.settings['dt'])}"
+    show(over_time_table(found.records, powers_of_two(steps), title))
+    if select(found.records, "early exit steps"):
+        show(early_exit_table(found.records, "Leaving early"))
+    last = [record for record in found.records if record.how.get("steps") == steps]
+    show(layer_table(last, f"Layers after {steps} steps"))
+    for record in select(found.records, "source accuracy"):
+        output = f" of {record.how['output']}" if "output" in record.how else ""
+        click.echo(f"source accuracy{output} {record.value:.2%}")
+    for record in select(last, "spikes per sample", layer=None):
+        click.echo(f"{number(record.value)} spikes per sample")
+    for record in select(last, "energy", network="spiking"):
+        click.echo(f"{record.value:.3g} J per sample under {record.how['table']}")

@@ -1,0 +1,91 @@
+"""An evaluation as tables: what the answers are worth at some of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from spikewright.records import Record, select
+from spikewright.report.tables import Column, Table, Value, number, percent
+
+Measure = tuple[str, str, Callable[[float], str], bool]
+_MEASURES: tuple[Measure, ...] = (  # name, heading, how it is shown, whether its interval is
+    ("accuracy", "accuracy", percent, True),
+    ("accuracy drop", "lost", percent, True),
+    ("agreement", "agreement\nwith source", percent, False),
+    ("relative error", "relative\nerror", percent, True),
+    ("mean absolute error", "mean absolute\nerror", number, True),
+    ("relative difference", "difference\nfrom source", percent, False),
+)
+
+
+def powers_of_two(steps: int) -> list[int]:
+    """1, 2, 4, ... below a number of steps, and that number."""
+    found = [1 << n for n in range(steps.bit_length()) if 1 << n < steps]
+    return [*found, steps]
+
+
+def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str = "") -> Table:
+    """One row a readout and step (and output, of several); intervals are 95 %.
+
+    Columns are the measures that there are: accuracy and what is lost of the source's, agreement
+    with the source, errors, difference from the source's values.
+    """
+    found = list(records)
+    wanted = set(steps)
+    places = dict.fromkeys(
+        (r.how.get("output"), r.how["readout"], r.how["steps"])
+        for r in found
+        if "threshold" not in r.how and "readout" in r.how and r.how["steps"] in wanted
+    )
+    present = {record.name for record in found}
+    measures = [measure for measure in _MEASURES if measure[0] in present]
+    if "agreement" in present:
+        measures = [measure for measure in measures if measure[0] != "relative difference"]
+    several = any(output is not None for output, _, _ in places)
+    columns = [Column("output", "output")] if several else []
+    columns += [Column("readout", "readout"), Column("steps", "steps")]
+    for name, heading, show, interval in measures:
+        key = name.replace(" ", "_")
+        columns.append(Column(key, heading, show))
+        if interval:
+            columns += [Column(f"{key}_low", "from", show), Column(f"{key}_high", "to", show)]
+    rows = [_row(found, place, measures, several) for place in places]
+    return Table(title, tuple(columns), tuple(rows))
+
+
+def _row(
+    records: list[Record],
+    place: tuple[str | None, str, int],
+    measures: list[Measure],
+    several: bool,
+) -> tuple[Value, ...]:
+    output, readout, steps = place
+    row: list[Value] = [output] if several else []
+    row += [readout, steps]
+    for name, _, _, interval in measures:
+        found = select(records, name, readout=readout, steps=steps, output=output)
+        row.append(found[0].value if found else None)
+        if interval:
+            row += (found[0].interval if found else None) or (None, None)
+    return tuple(row)
+
+
+def early_exit_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a threshold of early exit: accuracy (or agreement) and steps on average."""
+    found = list(records)
+    answers = [
+        record
+        for name in ("early exit accuracy", "early exit agreement")
+        for record in select(found, name)
+    ]
+    rows = []
+    for record in answers:
+        threshold, output = record.how["threshold"], record.how.get("output")
+        (steps,) = select(found, "early exit steps", threshold=threshold, output=output)
+        rows.append((threshold, record.value, steps.value))
+    columns = (
+        Column("threshold", "leave at a\nconfidence of", lambda value: f"{value:g}"),
+        Column("right", "right", percent),
+        Column("steps", "steps\non average", number),
+    )
+    return Table(title, columns, tuple(rows))
