@@ -201,6 +201,7 @@ class Conversion:
         thresholds: Sequence[float] = (),
         source: bool = True,
         operations: bool = True,
+        twin: Any = None,
         checkpoint: str | Path | None = None,
         executor: Any = "local",
         address: str | None = None,
@@ -216,7 +217,9 @@ class Conversion:
         source model (`source=False` leaves it out), under each of `readouts` at every step; firing
         rates, spikes, silent and saturated neurons, operations and energy (`operations=False`
         leaves these two out) at the steps in `at` and the last; and for each confidence in
-        `thresholds` what is lost and gained by leaving early.
+        `thresholds` what is lost and gained by leaving early. `twin`, calibration statistics or
+        `{layer: threshold}`, adds the accuracy of the source's quantised twin, whose activations
+        have `ceil(log2(steps + 1))` bits.
 
         Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
         finished ones are kept in the folder `checkpoint`, from which a second call with the same
@@ -233,6 +236,7 @@ class Conversion:
             thresholds,
             source=source,
             operations=operations,
+            twin=twin,
             dt=dt,
             seed=seed,
             engine=engine,

@@ -36,7 +36,8 @@ def score_records(
     for output in outputs:
         named = {"output": output} if len(outputs) > 1 else {}
         found = _Found(tally.samples, output)
-        records += found.source(named)
+        records += found.model("source", named)
+        records += found.model("twin", {"steps": steps, **named})
         for readout in found.readouts():
             for step in range(1, steps + 1):
                 how = {"steps": step, "dt": dt, "readout": readout, **named}
@@ -60,14 +61,14 @@ class _Found:
         found = (key for key in self._rows if key[0] in _OVER_TIME and key[1] == self._output)
         return list(dict.fromkeys(key[2] for key in found))
 
-    def source(self, how: Mapping[str, Any]) -> Iterator[Record]:
-        """What the source model's own answers are worth."""
-        correct = self._of("source correct")
+    def model(self, which: str, how: Mapping[str, Any]) -> Iterator[Record]:
+        """What the answers of the source model, or of its quantised twin, are worth."""
+        correct = self._of(f"{which} correct")
         if correct is not None:
-            yield _share("source accuracy", correct, how)
-        squares, sizes = self._of("source squared error"), self._of("source absolute error")
+            yield _share(f"{which} accuracy", correct, how)
+        squares, sizes = self._of(f"{which} squared error"), self._of(f"{which} absolute error")
         if squares is not None and sizes is not None:
-            yield from _errors("source ", squares, sizes, self._of("squared target"), how)
+            yield from _errors(f"{which} ", squares, sizes, self._of("squared target"), how)
 
     def at(self, index: int, readout: str, how: Mapping[str, Any]) -> Iterator[Record]:
         """Scores at one step, under a readout."""

@@ -42,7 +42,7 @@ def scores(
     rows: Rows = {}
     if source is not None:
         rows["squared source", name] = _mean_square(source[:, None])[:, 0]
-        rows |= _of_source(output, source, truth)
+        rows |= scores_of_model("source", output, source, truth)
     if truth is not None and truth.kind == "targets":
         rows["squared target", name] = _mean_square(truth.values[:, None])[:, 0]
     for readout in readouts:
@@ -74,15 +74,19 @@ def _of_values(
     return found
 
 
-def _of_source(output: Output, source: NDArray, truth: Truth | None) -> Rows:
+def scores_of_model(which: str, output: Output, values: NDArray, truth: Truth | None) -> Rows:
+    """Scores of a model that knows no time, "source" or "twin", of its values `(samples, *shape)`.
+
+    Rows are `(samples,)`: `("source correct", output)`, or errors.
+    """
     if truth is None:
         return {}
     if truth.kind == "labels":
-        return {("source correct", output.name): output.decided(source) == truth.values}
-    error = (source - truth.values)[:, None]
+        return {(f"{which} correct", output.name): output.decided(values) == truth.values}
+    error = (values - truth.values)[:, None]
     return {
-        ("source squared error", output.name): _mean_square(error)[:, 0],
-        ("source absolute error", output.name): _mean_size(error)[:, 0],
+        (f"{which} squared error", output.name): _mean_square(error)[:, 0],
+        (f"{which} absolute error", output.name): _mean_size(error)[:, 0],
     }
 
 

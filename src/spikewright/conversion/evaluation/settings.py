@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.conversion.evaluation.twin import Thresholds, digest_of, thresholds_of
 from spikewright.conversion.runner import check_run
 from spikewright.encoders import Encoder
 from spikewright.engines import Precision
@@ -32,6 +33,7 @@ class Settings:
     thresholds: tuple[float, ...] = ()
     source: bool = True
     operations: bool = True
+    twin: Thresholds | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What results depend on, as plain data."""
@@ -47,10 +49,13 @@ class Settings:
             "thresholds": list(self.thresholds),
             "source": self.source,
             "operations": self.operations,
+            "twin": digest_of(self.twin),
         }
 
 
-def checked(steps: Any, at: Any, readouts: Any, thresholds: Any, **others: Any) -> Settings:
+def checked(
+    steps: Any, at: Any, readouts: Any, thresholds: Any, twin: Any, **others: Any
+) -> Settings:
     """Settings as a user gave them.
 
     Raises `SimulationError` for steps, readouts and thresholds that no evaluation can have, and for
@@ -67,6 +72,7 @@ def checked(steps: Any, at: Any, readouts: Any, thresholds: Any, **others: Any) 
         at=_stops(at, int(steps)),
         readouts=_readouts(readouts),
         thresholds=_thresholds(thresholds),
+        twin=thresholds_of(twin, int(steps)),
         **others,
     )
 

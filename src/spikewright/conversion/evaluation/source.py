@@ -36,7 +36,7 @@ class SourceNetwork:
         and the values themselves that an encoder makes spikes of.
         """
         lowered = self._runner.lowered
-        fed = {lowered.inputs[names[node]]: _held(value) for node, value in feeds.values.items()}
+        fed = {lowered.inputs[names[node]]: held(value) for node, value in feeds.values.items()}
         job = Job(self._program, self._engine, fed, feeds.batch, 1)
         parts = self._runner.parts(job, self._runner.batch_size(), lambda *counted: None)
         found = [part.raw for part in parts]
@@ -47,7 +47,7 @@ class SourceNetwork:
         }
 
 
-def _held(fed: NDArray | Encoded) -> NDArray:
+def held(fed: NDArray | Encoded) -> NDArray:
     """What is fed as one step, `(samples, 1, *shape)`."""
     if isinstance(fed, Encoded):
         if fed.plain:

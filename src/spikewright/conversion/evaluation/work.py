@@ -20,13 +20,14 @@ from spikewright.conversion.evaluation.data import Shard
 from spikewright.conversion.evaluation.operations import OperationCounter
 from spikewright.conversion.evaluation.settings import Settings
 from spikewright.conversion.evaluation.source import SourceNetwork
+from spikewright.conversion.evaluation.twin import TwinNetwork
 from spikewright.conversion.runner import Job, Part, Runner, joined
 from spikewright.conversion.storage import load_parts
 from spikewright.engines.memory import available
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.measure.activity import count
-from spikewright.measure.scores import scores
+from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth, truth_of
 from spikewright.network import Ensemble, Node
@@ -55,6 +56,7 @@ class Work:
         self._runner, self._graph, self.settings = runner, graph, settings
         self._outputs = outputs_of(runner.lowered)
         self._source: SourceNetwork | None = None
+        self._twin: TwinNetwork | None = None
         self._operations = operations_of(runner, settings) if settings.operations else None
         self._one_at_a_time = threading.Lock()
 
@@ -74,10 +76,12 @@ class Work:
         parts = self._run(fed, threads)
         raw = joined([part.raw for part in parts])
         activity = appended([side_by_side(list(part.counted.values())) for part in parts])
-        source = self._source_outputs(fed, threads)
+        source, twin = self._source_outputs(fed, threads), self._twin_outputs(fed)
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
             rows |= self._scores(output, raw[name], source.get(name), truths.get(name))
+            if name in twin:
+                rows |= scores_of_model("twin", output, twin[name], truths.get(name))
         return Tally({**rows, **activity.samples}, activity.sums)
 
     def _run(self, fed: Feeds, threads: int | None) -> list[Part[Tally]]:
@@ -105,6 +109,15 @@ class Work:
             self._source = SourceNetwork(self._graph, self.settings.precision, threads)
         names = {node: name for name, node in self._runner.lowered.inputs.items()}
         return self._source.outputs(fed, names)
+
+    def _twin_outputs(self, fed: Feeds) -> Mapping[str, NDArray]:
+        given = self.settings
+        if given.twin is None:
+            return {}
+        if self._twin is None:
+            self._twin = TwinNetwork(self._graph, given.twin, given.steps)
+        names = {node: name for name, node in self._runner.lowered.inputs.items()}
+        return self._twin.outputs(fed, names)
 
     def _scores(
         self, output: Output, raw: NDArray, source: NDArray | None, truth: Truth | None
