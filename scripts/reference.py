@@ -9,6 +9,7 @@ line of its docstring.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import spikewright
 from spikewright import encoders, engines, errors, executors, measure, network
 from spikewright.conversion import Trace
+from spikewright.measure import energy, operations, twin
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference
@@ -71,6 +73,12 @@ def topics() -> dict[str, dict[str, Any]]:
         "Synapses": of(synapses),
         "Transforms": of(transforms),
         "Measuring": _module("sw.measure", measure, skip=("Evaluation", "Run", "Window", "After")),
+        "Operations and energy": {
+            **_module("spikewright.measure.operations", operations),
+            "spikewright.measure.twin.quantised_twin": twin.quantised_twin,
+            **of(["energy"]),
+            **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
+        },
         "Executors": _module("spikewright.executors", executors),
         "Errors": _module("sw.errors", errors),
     }
@@ -90,7 +98,7 @@ def _members(name: str, cls: type) -> dict[str, Any]:
     }
 
 
-def _module(prefix: str, module: ModuleType, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+def _module(prefix: str, module: ModuleType, skip: Collection[str] = ()) -> dict[str, Any]:
     """Everything public that is written in a module or its parts."""
     names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
     return {

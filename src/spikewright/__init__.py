@@ -15,7 +15,7 @@ from spikewright.calibrate.rules import (
 from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.conversion.diagnosis import Diagnosis
-from spikewright.measure import After, Evaluation, Run, Window
+from spikewright.measure import After, Evaluation, Run, Window, energy
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,
@@ -125,6 +125,7 @@ __all__ = [
     "Windows",
     "convert",
     "encoders",
+    "energy",
     "engines",
     "load",
 ]

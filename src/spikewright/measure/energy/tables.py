@@ -16,7 +16,7 @@ TABLES: Mapping[str, CostTable] = MappingProxyType(_registry)
 
 @dataclass(frozen=True)
 class CostTable:
-    """Joules an operation.
+    """What operations cost, in joules: one source's numbers, and what they take for granted.
 
     `accumulate` is the cost of a spike that meets a weight, `multiply_accumulate` of an analog
     value that does, `neuron_update` of a neuron (or a synaptic filter) in a step. Where a table
