@@ -205,6 +205,42 @@ def test_every_cause_has_its_remedy(case: str, data: tuple[NDArray, NDArray]) ->
     assert remedy.measured.gain > 0.1 * again.loss.change
 
 
+def test_what_rules_chose_is_kept_in_numbers(data: tuple[NDArray, NDArray]) -> None:
+    """Proposals for a calibrated network need no data: rules and corrections became numbers."""
+    x, _ = data
+    conversion = sw.convert(
+        demo.MODEL,
+        spiking=True,
+        max_spikes_per_step=1,
+        scale_firing_rates=sw.Percentile(100.0),
+        bias_correction=sw.BiasCorrection(4, rounds=1),
+        calibration=x[:50],
+    )
+    again = conversion.diagnose(x, None, 4, progress=False)
+    added = conversion.resolved["bias_correction"]
+
+    assert len(again.proposals) >= 2
+    assert any(layer.parts["policy"] != 0 for layer in again.layers)
+    for proposal in again.proposals:
+        assert proposal.arguments["calibration"] is None
+        assert proposal.arguments["bias_correction"] is added
+        made = conversion.again(**proposal.arguments)
+        assert made.resolved["calibration"] is None
+
+
+def test_a_budget_is_spread_anew(data: tuple[NDArray, NDArray]) -> None:
+    """Scales by what spikes do, about as many of them as the proposal says."""
+    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1.0)
+    again = conversion.diagnose(data[0], None, 64, verify=True, progress=False)
+    spread = [p for p in again.proposals if "EnergyBudget" in p.text]
+
+    assert spread
+    assert all(set(p.arguments["scale_firing_rates"]) == {"relu1", "relu2"} for p in spread)
+    for proposal in spread:
+        assert proposal.measured is not None
+        assert proposal.measured.price == pytest.approx(proposal.price, rel=0.2, abs=5)
+
+
 def test_what_cannot_be_diagnosed_is_refused(
     coarse: sw.Conversion, data: tuple[NDArray, NDArray]
 ) -> None:

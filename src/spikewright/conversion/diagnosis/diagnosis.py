@@ -131,7 +131,9 @@ def diagnose(
     advice = _nothing_to_propose(conversion, found)
     proposals: Sequence[Proposal] = ()
     if not advice:
-        proposals = _proposals(Case(conversion, samples, layers), trial, found, progress)
+        proposals = _proposals(
+            Case(conversion, samples, layers, found.spikes), trial, found, progress
+        )
         if verify:
             proposals = _verified(conversion, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
@@ -211,7 +213,7 @@ def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list
     with progress_bar(len(samples.slices), progress, "proposals") as advance:
         effects = predict(samples, trial.judge, found.spikes, plans, advance)
     return [
-        Proposal(r.text, r.arguments, r.steps, e.gain, e.price)
+        Proposal(r.kind, r.text, r.arguments, r.steps, e.gain, e.price)
         for r, e in zip(wanted, effects, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""How far a layer's firing-rate scale should move, found on the first samples."""
+"""How far an uncapped layer's firing-rate scale should move, found on the first samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from spikewright.conversion.diagnosis.samples import Samples
 from spikewright.conversion.diagnosis.survey import LayerLoss
 
 _LARGEST = 2.0**14
-_FACTORS = tuple(2.0**power for power in range(-8, 9))
 
 
 def level_with_others(samples: Samples, layers: Sequence[LayerLoss], layer: LayerLoss) -> float:
@@ -31,7 +30,7 @@ def level_with_others(samples: Samples, layers: Sequence[LayerLoss], layer: Laye
         # the change falls about as one over the factor, later only where the layer was silent
         factor *= 2.0 ** max(1.0, np.floor(np.log2(change / level)))
         change = _change(samples, layer.name, factor)
-    return factor
+    return float(factor)
 
 
 def _change(samples: Samples, name: str, factor: float) -> float:
@@ -40,20 +39,3 @@ def _change(samples: Samples, name: str, factor: float) -> float:
     found = alone(plan, batch.source, batch.disorder, name, factor)
     tally.add(batch.samples, outputs_of(plan, batch.source), outputs_of(plan, found))
     return tally.loss.change
-
-
-def best_under_cap(samples: Samples, name: str) -> float:
-    """The power of two at which a capped layer sends values with the least mean square error.
-
-    Larger scales clip more and smaller ones quantise more coarsely (the minimum of Li et al. 2021,
-    arXiv:2106.06984, over the neurons' own answer to a steady current).
-    """
-    site, source = samples.plan.sites[name], samples.first.source
-    arriving = [source[n] for n in samples.plan.graph[name].inputs]
-    current = site.current(*arriving)
-
-    def off(factor: float) -> float:
-        cells = site.scaled(factor).cells
-        return 0.0 if cells is None else float(np.sum((cells.steady(current) - source[name]) ** 2))
-
-    return min(_FACTORS, key=off)

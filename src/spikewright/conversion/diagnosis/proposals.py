@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,11 +31,13 @@ class Effect:
 class Proposal:
     """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
 
-    `predicted` follows the means through the network as it would be; `measured` is what a run on
-    the same samples gave, None before it has been run. Gains are in accuracy (a fraction), or
-    without labels in the relative change of the output; prices in spikes a sample.
+    Those of one `kind` change the same thing, more or less of it. `predicted` follows the means
+    through the network as it would be; `measured` is what a run on the same samples gave, None
+    before it has been run. Gains are in accuracy (a fraction), or without labels in the relative
+    change of the output; prices in spikes a sample.
     """
 
+    kind: str
     text: str
     arguments: Mapping[str, Any]
     steps: int
@@ -116,7 +119,7 @@ def _height(plan: Plan, name: str) -> float:
 def ranked(proposals: Sequence[Proposal], lost: Loss) -> tuple[Proposal, ...]:
     """Those that bring something, the largest gain first, of equal gains the cheapest.
 
-    One is left out where another brings as much, for no more spikes and no more steps.
+    One is left out where another of its kind brings as much for no more spikes and no more steps.
     """
     unit = max(lost.value / _ALIKE, _LEAST)
 
@@ -124,11 +127,9 @@ def ranked(proposals: Sequence[Proposal], lost: Loss) -> tuple[Proposal, ...]:
         effect = proposal.effect
         return -float(np.round(effect.gain / unit)), effect.price, proposal.steps
 
-    kept: list[tuple[float, float, int]] = []
-    found = []
+    found: list[Proposal] = []
     for proposal in sorted((p for p in proposals if p.effect.gain >= unit), key=rank):
-        place = rank(proposal)
-        if not any(all(a <= b for a, b in zip(other, place, strict=True)) for other in kept):
-            kept.append(place)
+        places = [(rank(other), rank(proposal)) for other in found if other.kind == proposal.kind]
+        if not any(all(map(operator.le, better, place)) for better, place in places):
             found.append(proposal)
     return tuple(found)

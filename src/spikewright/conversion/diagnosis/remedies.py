@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.calibrate import ScaleRule, Statistics
+from spikewright.calibrate.rules import EnergyBudget, MinimumError
 from spikewright.conversion.diagnosis.cells import Cells
-from spikewright.conversion.diagnosis.levels import best_under_cap, level_with_others
+from spikewright.conversion.diagnosis.levels import level_with_others
 from spikewright.conversion.diagnosis.samples import Samples
 from spikewright.conversion.diagnosis.survey import LayerLoss
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
@@ -24,10 +27,17 @@ _TIMES = (2, 4)
 _SHARES = (1, 2, 4, 8)  # of a factor: what a layer loses need not all be won back
 
 
+Scale = float | NDArray
+
+
 @dataclass(frozen=True)
 class Remedy:
-    """A change: `arguments` for `Conversion.again`, and a run of `steps` steps."""
+    """A change: `arguments` for `Conversion.again`, and a run of `steps` steps.
 
+    Those of one `kind` change the same thing, more or less of it.
+    """
+
+    kind: str
     text: str
     steps: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -35,11 +45,12 @@ class Remedy:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What has been found: the conversion, its run over the samples, layers the worst first."""
+    """What has been found: the conversion, its run, layers the worst first, spikes a sample."""
 
     conversion: Conversion
     samples: Samples
     layers: Sequence[LayerLoss]
+    spikes: float
 
     @property
     def steps(self) -> int:
@@ -68,20 +79,47 @@ class Case:
         """What the conversion was made with."""
         return self.conversion.arguments[name]
 
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The firing-rate scale of every layer with neurons."""
+        populations = self.conversion.populations()
+        scales = {name: np.asarray(ensemble.rate_scale) for name, ensemble in populations.items()}
+        return {name: float(s) if s.ndim == 0 else s for name, s in scales.items()}
+
+    @cached_property
+    def _statistics(self) -> Statistics:
+        return self.conversion.calibrate(dict(self.samples.inputs), progress=False)
+
+    def chosen(self, rule: ScaleRule | Mapping[str, Any]) -> dict[str, Scale]:
+        """The scales that a rule chooses on the samples, for all layers or some of them."""
+        changes = {"scale_firing_rates": rule, "calibration": self._statistics}
+        made = self.conversion.again(**{**self.settled, **changes})
+        scales: dict[str, Scale] = made.resolved["scale_firing_rates"]
+        return scales
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """Arguments that were left to rules, in numbers, where they had data: none is needed."""
+        given, numbers = self.conversion.arguments, self.conversion.resolved
+        if given["calibration"] is None:
+            return {}
+        return {name: value for name, value in numbers.items() if value is not given[name]}
+
 
 def remedies(case: Case) -> list[Remedy]:
     """Every remedy that what was found calls for, in no order."""
-    families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all)
-    return [remedy for family in families for remedy in family(case)]
+    families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all, _rules)
+    found = [remedy for family in families for remedy in family(case)]
+    return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
 
 
 def _policies(case: Case) -> Iterator[Remedy]:
     if case.argument("max_pool") == "average" and case.suffers("policy"):
-        yield Remedy("max pooling as in the source", case.steps, {"max_pool": "gate"})
+        yield Remedy("pooling", "max pooling as in the source", case.steps, {"max_pool": "gate"})
 
 
 def _scales_of_worst(case: Case) -> Iterator[Remedy]:
-    """The scale of each of the worst layers, so that it loses no more than the others do."""
+    """The scale of each of the worst layers: so that it loses no more than others do, or least."""
     worst = max(layer.loss.value for layer in case.layers)
     able = case.cells()
     for layer in [found for found in case.layers if found.name in able][:_WORST]:
@@ -89,28 +127,21 @@ def _scales_of_worst(case: Case) -> Iterator[Remedy]:
             continue
         if able[layer.name].cap is None:
             factor = level_with_others(case.samples, case.layers, layer)
+            for less in _SHARES:
+                if factor / less > 1.0:
+                    yield _moved(case, layer.name, case.scales[layer.name] * (factor / less))
         else:
-            factor = best_under_cap(case.samples, layer.name)
-        if factor == 1.0:
-            continue
-        for less in _SHARES if able[layer.name].cap is None else (1,):
-            if factor / less > 1.0 or less == 1:
-                yield _scaled(case, {layer.name: factor / less})
+            rule = MinimumError(case.steps, case.samples.plan.dt, per="layer")
+            scales = case.chosen({**case.scales, layer.name: rule})
+            yield _moved(case, layer.name, scales[layer.name])
 
 
-def _scaled(case: Case, factors: Mapping[str, float], steps: int | None = None) -> Remedy:
-    """Scales multiplied by `factors`, the others kept: complete, in numbers."""
-    populations = case.conversion.populations()
-    scales = {
-        name: _plain(ensemble.rate_scale * factors.get(name, 1.0))
-        for name, ensemble in populations.items()
-    }
-    words = [
-        f"{'raise' if factor > 1 else 'lower'} the scale of {name} from "
-        f"{_shown(populations[name].rate_scale)} to {_shown(np.asarray(scales[name]))}"
-        for name, factor in factors.items()
-    ]
-    return Remedy("; ".join(words), steps or case.steps, {"scale_firing_rates": scales})
+def _moved(case: Case, name: str, scale: Scale) -> Remedy:
+    """One layer's scale, all others kept: complete, in numbers."""
+    old, new = np.asarray(case.scales[name]), np.asarray(scale)
+    verb = "raise" if new.mean() > old.mean() else "lower"
+    text = f"{verb} the scale of {name} from {_shown(old)} to {_shown(new)}"
+    return Remedy(name, text, case.steps, {"scale_firing_rates": {**case.scales, name: scale}})
 
 
 def _caps(case: Case) -> Iterator[Remedy]:
@@ -121,8 +152,8 @@ def _caps(case: Case) -> Iterator[Remedy]:
         return
     for times in _TIMES:
         text = f"let a neuron send up to {times * cap} spikes a step"
-        yield Remedy(text, case.steps, {"max_spikes_per_step": times * cap})
-    yield Remedy("lift the cap on spikes a step", case.steps, {"max_spikes_per_step": None})
+        yield Remedy("cap", text, case.steps, {"max_spikes_per_step": times * cap})
+    yield Remedy("cap", "lift the cap on spikes a step", case.steps, {"max_spikes_per_step": None})
 
 
 def _neurons(case: Case) -> Iterator[Remedy]:
@@ -142,48 +173,56 @@ def _neurons(case: Case) -> Iterator[Remedy]:
             for key, neurons in kept.items()
         }
     changes = {"spiking": chosen, "max_spikes_per_step": None}
-    yield Remedy("neurons that take spikes back", case.steps, changes)
+    yield Remedy("neurons", "neurons that take spikes back", case.steps, changes)
 
 
 def _synapses(case: Case) -> Iterator[Remedy]:
     if case.suffers("settling"):
-        yield Remedy("no synapse", case.steps, {"synapse": None})
+        yield Remedy("synapse", "no synapse", case.steps, {"synapse": None})
 
 
 def _starts(case: Case) -> Iterator[Remedy]:
     start = case.argument("initial_voltage")
     halves = isinstance(start, str) and start == "half"
     if not halves and case.suffers("quantisation", "arrival order"):
-        yield Remedy("start from half a spike", case.steps, {"initial_voltage": "half"})
+        yield Remedy("start", "start from half a spike", case.steps, {"initial_voltage": "half"})
 
 
 def _of_all(case: Case) -> Iterator[Remedy]:
     """More of everything: rates, or time."""
     able = case.cells()
+    uncapped = set(able) == set(case.scales) and all(cells.cap is None for cells in able.values())
     for times in _TIMES:
-        if able and all(cells.cap is None for cells in able.values()):
-            remedy = _scaled(case, dict.fromkeys(able, float(times)))
+        if uncapped:
+            scales = {name: scale * times for name, scale in case.scales.items()}
             text = f"{times} times the firing rates of every layer"
-            yield Remedy(text, case.steps, _one_number(case, remedy.arguments))
-        text = f"{times} times as many steps"
-        yield Remedy(text, times * case.steps)
-    capped = {name: best_under_cap(case.samples, name) for name, c in able.items() if c.cap}
-    factors = {name: factor for name, factor in capped.items() if factor != 1.0}
-    if len(factors) > 1:
-        arguments = _scaled(case, factors).arguments
-        yield Remedy("fit every layer's scale to its cap and steps", case.steps, arguments)
+            yield Remedy("rates", text, case.steps, {"scale_firing_rates": _one_number(scales)})
+        yield Remedy("steps", f"{times} times as many steps", times * case.steps)
 
 
-def _one_number(case: Case, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One number for all layers where the scales are that."""
-    scales = arguments["scale_firing_rates"]
+def _rules(case: Case) -> Iterator[Remedy]:
+    """Scales chosen anew on these samples: of least error at a cap, else by what spikes do."""
+    able, steps, dt = case.cells(), case.steps, case.samples.plan.dt
+    capped = {cells.cap is not None for cells in able.values()}
+    if set(able) != set(case.scales) or len(capped) != 1:
+        return
+    rules: dict[str, ScaleRule] = {}
+    if capped == {True}:
+        rules["scales of least error for each channel (MinimumError)"] = MinimumError(steps, dt)
+    elif case.spikes > 0:
+        for times in (1, *_TIMES):
+            budget = times * case.spikes
+            text = f"spend {budget:.4g} spikes a sample where they do most (EnergyBudget)"
+            rules[text] = EnergyBudget(steps, spikes=budget, dt=dt)
+    for text, rule in rules.items():
+        yield Remedy("rule", text, steps, {"scale_firing_rates": case.chosen(rule)})
+
+
+def _one_number(scales: Mapping[str, Scale]) -> Scale | Mapping[str, Scale]:
+    """One number for all layers, where the scales are that."""
     numbers = {scale if isinstance(scale, float) else None for scale in scales.values()}
     (number, *others) = numbers
-    return arguments if others or number is None else {"scale_firing_rates": number}
-
-
-def _plain(scale: NDArray) -> float | NDArray:
-    return float(scale) if scale.ndim == 0 else scale
+    return scales if others or number is None else number
 
 
 def _shown(scale: NDArray) -> str:
