@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import spikewright as sw
 from spikewright import demo
 from spikewright.cli import main
+from spikewright.measure.energy import TABLES
 
 MODEL = str(demo.MODEL)
 OPTIONS = ("--steps", "20", "--spiking", "--scale", "20")
@@ -68,7 +69,8 @@ def test_it_prints_tables(data: str) -> None:
         assert [len(row) for row in rows if row and row[0] == layer] == [7]
     assert any(line.startswith("source accuracy ") for line in lines)
     assert any(line.endswith(" spikes per sample") for line in lines)
-    assert sum("J per sample under" in line for line in lines) >= 3
+    assert any("source," in line and "quantised twin" in line for line in lines)
+    assert sum(line.split()[:1] == [name] for line in lines for name in TABLES) >= 3
     assert any(line.strip() == "Leaving early" for line in lines)
 
 

@@ -26,7 +26,7 @@ from spikewright.engines import Precision
 from spikewright.measure import Evaluation
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
-from spikewright.report.tables import layer_table, number
+from spikewright.report.tables import energy_table, layer_table, number
 
 
 @click.command()
@@ -129,5 +129,5 @@ def _print(found: Evaluation) -> None:
         click.echo(f"source accuracy{output} {record.value:.2%}")
     for record in select(last, "spikes per sample", layer=None):
         click.echo(f"{number(record.value)} spikes per sample")
-    for record in select(last, "energy", network="spiking"):
-        click.echo(f"{record.value:.3g} J per sample under {record.how['table']}")
+    if select(last, "energy"):
+        show(energy_table(last, "Energy per sample"))
