@@ -13,6 +13,7 @@
     ├── NetworkError         a modelling object was given something impossible (also a ValueError)
     ├── BuildError           a network cannot be compiled, e.g. a cycle without a synapse
     ├── SimulationError      a run met bad input, NaN, or a misbehaving node
+    ├── TuningError          a search was asked for what it cannot do (also a ValueError)
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Each message names the place, the cause, the value and the next move.
@@ -122,6 +123,10 @@ class BuildError(SpikewrightError):
 
 class SimulationError(SpikewrightError):
     """A run met bad input, NaN, or a node that misbehaves."""
+
+
+class TuningError(SpikewrightError, ValueError):
+    """A search was asked for what it cannot do, or its study is not the one it is taken for."""
 
 
 class MissingExtraError(SpikewrightError, ImportError):

@@ -1,0 +1,1 @@
+"""Search over settings for an objective that is given: space, study, search, certification."""

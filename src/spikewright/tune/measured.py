@@ -1,0 +1,81 @@
+"""What one setting was found to do: at each number of steps and readout, what it loses and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spikewright.errors import TuningError
+from spikewright.tune.paired import Paired
+
+
+@dataclass(frozen=True)
+class Point:
+    """A setting read out after `steps` steps: what it loses, and what it costs a sample.
+
+    `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
+    """
+
+    steps: int
+    readout: str
+    paired: Paired
+    cost: float
+    costs: Mapping[str, float]
+
+    @property
+    def where(self) -> tuple[int, str]:
+        """Steps and readout."""
+        return self.steps, self.readout
+
+    def as_dict(self) -> dict[str, Any]:
+        """The point as plain data, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Point:
+        """A point from plain data; raises `TuningError` for what is none."""
+        try:
+            paired = Paired(**{name: int(count) for name, count in entry["paired"].items()})
+            costs = {str(name): float(value) for name, value in entry["costs"].items()}
+            steps, readout = int(entry["steps"]), str(entry["readout"])
+            return cls(steps, readout, paired, float(entry["cost"]), costs)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TuningError(
+                f"the study holds a measurement that cannot be read ({type(error).__name__}: "
+                f"{error}). Begin a new study"
+            ) from error
+
+
+def joined(parts: Sequence[Sequence[Point]]) -> list[Point]:
+    """Points of several parts of the samples, as those of all: counts add, means are weighted."""
+    by_place: dict[tuple[int, str], list[Point]] = {}
+    for part in parts:
+        for point in part:
+            by_place.setdefault(point.where, []).append(point)
+    return [_joined(points) for points in by_place.values()]
+
+
+def _joined(points: Sequence[Point]) -> Point:
+    paired = points[0].paired
+    for point in points[1:]:
+        paired = paired + point.paired
+    names = points[0].costs
+    costs = {name: _mean([p.costs[name] for p in points], points) for name in names}
+    cost = _mean([p.cost for p in points], points)
+    return Point(points[0].steps, points[0].readout, paired, cost, costs)
+
+
+def _mean(values: Sequence[float], points: Sequence[Point]) -> float:
+    return sum(v * p.paired.n for v, p in zip(values, points, strict=True)) / sum(
+        p.paired.n for p in points
+    )
+
+
+def front(points: Iterable[Point]) -> list[Point]:
+    """The points that none other beats in both drop and cost, the cheapest first."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.cost, p.paired.drop, p.steps)):
+        if not found or point.paired.drop < found[-1].paired.drop:
+            found.append(point)
+    return found
