@@ -16,7 +16,8 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.conversion.diagnosis import PARTS, Diagnosis
 from spikewright.errors import SimulationError
-from spikewright.graph import evaluate
+from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph.layers import Affine, Input, MaxPool, Reshape
 from spikewright.measure import accuracy
 from spikewright.records import select
 
@@ -260,9 +261,22 @@ def test_what_cannot_be_diagnosed_is_refused(
             conversion.diagnose(*arguments, progress=False)  # type: ignore[arg-type]
 
 
-def test_a_rate_network_with_average_pooling_is_diagnosed() -> None:
+def pooling_alone() -> Graph:
+    """Max pooling and weights: a network without neurons."""
+    pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    weight = np.random.default_rng(4).normal(size=(3, 8))
+    nodes = (
+        Node("x", Input((2, 4, 4))),
+        Node("pool", pool, ("x",)),
+        Node("flat", Reshape((8,)), ("pool",)),
+        Node("fc", Affine(weight), ("flat",)),
+    )
+    return Graph(nodes, {"output": "fc"})
+
+
+@pytest.mark.parametrize("graph", [models.residual(pool=True), pooling_alone()])
+def test_a_rate_network_with_average_pooling_is_diagnosed(graph: Graph) -> None:
     """It does not spike, and it is not what the source computes."""
-    graph = models.residual(pool=True)
     x = models.inputs(graph, batch=6)
     conversion = sw.convert(graph, max_pool="average")
     again = conversion.diagnose(x, None, 2, verify=True, progress=False)

@@ -26,7 +26,6 @@ _MATTERS = 0.02  # of the largest loss, or of a layer's gap: less is not worth a
 _TIMES = (2, 4)
 _SHARES = (1, 2, 4, 8)  # of a factor: what a layer loses need not all be won back
 
-
 Scale = float | NDArray
 
 
@@ -141,7 +140,8 @@ def _moved(case: Case, name: str, scale: Scale) -> Remedy:
     old, new = np.asarray(case.scales[name]), np.asarray(scale)
     verb = "raise" if new.mean() > old.mean() else "lower"
     text = f"{verb} the scale of {name} from {_shown(old)} to {_shown(new)}"
-    return Remedy(name, text, case.steps, {"scale_firing_rates": {**case.scales, name: scale}})
+    scales = {**case.scales, name: scale}
+    return Remedy(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
 
 
 def _caps(case: Case) -> Iterator[Remedy]:
@@ -191,9 +191,10 @@ def _starts(case: Case) -> Iterator[Remedy]:
 def _of_all(case: Case) -> Iterator[Remedy]:
     """More of everything: rates, or time."""
     able = case.cells()
-    uncapped = set(able) == set(case.scales) and all(cells.cap is None for cells in able.values())
+    capped = any(cells.cap is not None for cells in able.values())
+    scalable = bool(able) and set(able) == set(case.scales) and not capped
     for times in _TIMES:
-        if uncapped:
+        if scalable:
             scales = {name: scale * times for name, scale in case.scales.items()}
             text = f"{times} times the firing rates of every layer"
             yield Remedy("rates", text, case.steps, {"scale_firing_rates": _one_number(scales)})
