@@ -213,7 +213,8 @@ def _rules(case: Case) -> Iterator[Remedy]:
     elif case.spikes > 0:
         for times in (1, *_TIMES):
             budget = times * case.spikes
-            text = f"spend {budget:.4g} spikes a sample where they do most (EnergyBudget)"
+            spikes = f"{budget:,.0f}" if budget > 99.5 else f"{budget:.3g}"
+            text = f"spend {spikes} spikes a sample where they do most (EnergyBudget)"
             rules[text] = EnergyBudget(steps, spikes=budget, dt=dt)
     for text, rule in rules.items():
         yield Remedy("rule", text, steps, {"scale_firing_rates": case.chosen(rule)})
