@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import numpy as np
@@ -205,12 +208,18 @@ def test_a_sample_is_its_own_whatever_the_batch_and_the_engine() -> None:
 
 
 def test_what_does_not_run_natively_says_so() -> None:
-    """The plan names the mean over windows, and what starts again."""
+    """The mean over windows does not; populations do, a window at a time, if all start together."""
     conversion = sw.convert(graph_of(cell_of("relu")), spiking=True, sequence_step=4)
-    if "native" in sw.engines.available():
-        plan = str(conversion.plan(engine="native"))
-        assert "a mean over windows has no native kernel" in plan
-        assert "starts again and again" in plan
+    if "native" not in sw.engines.available():
+        return
+    plan = str(conversion.plan(engine="native"))
+    assert "a mean over windows has no native kernel" in plan
+    assert "native: integrate and fire" in plan and "a window at a time" in plan
+    with conversion.network:
+        for every in (None, 4):
+            kind = IntegrateAndFire()
+            sw.Ensemble(2, neuron_type=kind, gain=1.0, bias=1.0, restart_every=every)
+    assert "starts again and again, and other parts" in str(conversion.plan(engine="native"))
 
 
 def a_keras_model() -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import Precision
-from spikewright.network import Connection, Ensemble, Node, Probe
+from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import DiscreteFilter
 from spikewright.network.transforms import Shape, Transform
@@ -183,6 +183,29 @@ class Program:
     def operators(self) -> tuple[Operator, ...]:
         """All operators in order."""
         return tuple(op for component in self.components for op in component.operators)
+
+    @cached_property
+    def period(self) -> int | None:
+        """After how many steps all state starts again, if that is the same for all of it.
+
+        Means over windows, which carry from one to the next, do not count.
+        """
+        periods = {_period(op) for op in self.operators if keeps(op)}
+        return periods.pop() if len(periods) == 1 else None
+
+
+def keeps(op: Operator) -> bool:
+    """Whether an operator keeps something from step to step, means over windows left out."""
+    if isinstance(op, Neurons):
+        return op.neuron_type.has_voltage or bool(op.neuron_type.initial_state())
+    if isinstance(op, Apply):
+        function = op.node.output
+        return isinstance(function, NodeFunction) and function.accumulate
+    return isinstance(op, Filter)
+
+
+def _period(op: Operator) -> int | None:
+    return op.restart if isinstance(op, Apply | Neurons) else None
 
 
 def uniform_draws(key: tuple[int, int], step: int, index: int, shape: Shape) -> NDArray:

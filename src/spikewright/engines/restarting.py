@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from spikewright.engines.base import Array, Engine, Kernel
-from spikewright.engines.program import Apply, Neurons, Operator, Program
+from spikewright.engines.program import Operator, Program
 
 
 def period(op: Operator) -> int | None:
     """After how many steps an operator's state starts again, or None for never."""
-    return op.restart if isinstance(op, Apply | Neurons) else None
+    found: int | None = getattr(op, "restart", None)
+    return found
 
 
 class RestartingKernel(Kernel):
@@ -40,6 +43,8 @@ class RestartingKernel(Kernel):
     def _joined(
         self, pieces: Sequence[tuple[int, int, Sequence[Array]]], steps: int
     ) -> Sequence[Array]:
+        if all(isinstance(y, np.ndarray) for y in pieces[0][2]):  # counts stay counts
+            return [np.concatenate(y, axis=1) for y in zip(*(p for *_, p in pieces), strict=True)]
         shapes = self._program.shapes
         whole = [
             self._engine.empty(self._program, self._batch, steps, shapes[s]) for s in self._signals

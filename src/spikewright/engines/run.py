@@ -200,8 +200,10 @@ class Execution:
                 else:
                     outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
                 for s, output in zip(op.outputs, outputs, strict=True):
-                    at[s] = values[s][:, t : t + now]
-                    at[s][...] = output
+                    values[s][:, t : t + now] = output
+                    # What waits changes in place; of all else its readers see the kernel's own.
+                    waits = isinstance(kernel, DelayedKernel)
+                    at[s] = values[s][:, t : t + now] if waits else output
             for op in component.operators:
                 kernel = part.kernels[op]
                 if isinstance(kernel, DelayedKernel):

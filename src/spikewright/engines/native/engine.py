@@ -110,7 +110,12 @@ class NativeEngine(Engine):
 
     def signal_bytes(self, signal: int, program: Program) -> int:
         if program not in self._counts:
-            regions = [op for op in program.operators if isinstance(op, Region)]
+            regions = [
+                op
+                for component in program.components
+                for op in component.operators
+                if isinstance(op, Region) and not component.loops  # there, all are float64
+            ]
             self._counts[program] = frozenset().union(
                 *(op.counts & {*op.exported} for op in regions)
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from spikewright.engines.native.support import Kind, Verdict, verdict, verdict_alone
@@ -14,7 +15,9 @@ from spikewright.engines.program import (
     Neurons,
     Operator,
     Program,
+    keeps,
 )
+from spikewright.engines.restarting import period
 from spikewright.network import Ensemble, NodeFunction
 
 
@@ -24,7 +27,8 @@ class Region(Operator):
 
     `counts` names the signals that are counts of spikes, made in this region or an earlier one;
     `whole` those that are whole numbers of either sign. With `loops` its operators run step by
-    step, filters first and last. A `linear` region is one linear map of values that come from
+    step, filters first and last; after every `restart` steps its state starts again. A `linear`
+    region is one linear map of values that come from
     outside.
     """
 
@@ -34,6 +38,7 @@ class Region(Operator):
     whole: frozenset[int]
     loops: bool = False
     linear: bool = False
+    restart: int | None = None
 
     @property
     def stateless(self) -> bool:
@@ -59,6 +64,7 @@ class _Cut:
     native: dict[int, list[Operator]] = field(default_factory=dict)
     others: dict[int, list[Component]] = field(default_factory=dict)
     loops: set[Component] = field(default_factory=set)
+    windows: dict[Component, _Cut] = field(default_factory=dict)  # loops that run window by window
     apart: set[int] = field(default_factory=set)  # signals of native loops: regions of their own
     changing: set[int] = field(default_factory=set)  # signals that differ from step to step
     outside: dict[int, Kind] = field(default_factory=dict)  # those of them that are not native
@@ -90,9 +96,29 @@ class _Cut:
             if fits:
                 self.loops.add(component)
                 self.apart |= made
+            elif component.loops:
+                self._by_windows(component)
         else:
             self.native.setdefault(level, []).extend(component.operators)
         self.levels.update(dict.fromkeys(made, level))
+
+    def _by_windows(self, component: Component) -> None:
+        """Cut what stands between the means of a loop that waits for nothing else.
+
+        Its means are known when a window begins, so that the rest runs as if there were no loop.
+        """
+        means = _means(component)
+        others = [op for op in component.operators if op not in means]
+        if not means or any(isinstance(op, Filter) for op in others):
+            return
+        made = {s for op in others for s in op.outputs}
+        known = {s: k for s, k in {**self.outside, **self.kinds}.items() if s not in made}
+        known.update({op.output: "values" for op in means})
+        inner = replace(self.program, components=tuple(Component((op,), False) for op in others))
+        found = _Cut(inner, outside=known, changing={*self.changing, *(m.output for m in means)})
+        for one in inner.components:
+            found.add(one)
+        self.windows[component] = found
 
     def _verdicts(self, component: Component) -> tuple[dict[Operator, Verdict], dict[int, Kind]]:
         """What each operator is; in a loop filters come first, so that every input is known."""
@@ -133,6 +159,11 @@ def with_regions(program: Program) -> Program:
     if program.precision != "float32":
         return program
     parts = cut(program)
+    return replace(program, components=tuple(_components(parts, program)))
+
+
+def _components(parts: _Cut, program: Program) -> list[Component]:
+    """What a cut makes of its components, in order; regions of operators of `program`."""
     kinds = {**parts.outside, **parts.kinds}
     counts, whole = (
         frozenset(s for s, kind in kinds.items() if kind == name) for name in ("counts", "whole")
@@ -147,6 +178,10 @@ def with_regions(program: Program) -> Program:
             if component in parts.loops:
                 region = _region(component.operators, *known, True)
                 component = Component((region,), False)
+            elif component in parts.windows:
+                inner = _components(parts.windows[component], program)
+                operators = [op for part in inner for op in part.operators]
+                component = Component((*_means(component), *operators), True)
             elif verdict_alone(component.operators[0], program).kind is not None:
                 (op,) = component.operators
                 region = Region(
@@ -154,7 +189,11 @@ def with_regions(program: Program) -> Program:
                 )
                 component = Component((region,), False)
             components.append(component)
-    return replace(program, components=tuple(components))
+    return components
+
+
+def _means(component: Component) -> tuple[Operator, ...]:
+    return tuple(op for op in component.operators if isinstance(op, Average))
 
 
 def _region(
@@ -172,7 +211,15 @@ def _region(
     label = f"{operators[0].label} to {operators[-1].label}"
     exported = tuple(sorted(made & wanted))
     return Region(
-        label, tuple(inputs), operators[-1].output, operators, exported, counts, whole, loops
+        label,
+        tuple(inputs),
+        operators[-1].output,
+        operators,
+        exported,
+        counts,
+        whole,
+        loops,
+        restart=next((period(op) for op in operators if keeps(op)), None),
     )
 
 
@@ -181,20 +228,41 @@ def plan_rows(program: Program) -> list[PlanRow]:
     if program.precision != "float32":
         why = f"precision {program.precision!r} runs on reference kernels alone"
         return [PlanRow(op.label, "reference", why) for op in program.operators]
-    verdicts = cut(program).verdicts
-    rows = []
+    parts = cut(program)
+    rows: list[PlanRow] = []
     for component in program.components:
-        missing = [op for op in component.operators if verdicts[op].kind is None]
-        for op in component.operators:
-            found = verdicts[op]
-            if not component.loops and missing and verdict_alone(op, program).kind is not None:
-                how = "by itself; once, if what it reads is constant"
-                rows.append(PlanRow(op.label, f"native: {verdict_alone(op, program).text}", how))
-            elif not missing:
-                how = "step by step, in a loop" if component.loops else "in blocks of time"
-                rows.append(PlanRow(op.label, f"native: {found.text}", how))
-            elif found.kind is None:
-                rows.append(PlanRow(op.label, "reference", found.text))
-            else:
-                rows.append(PlanRow(op.label, "reference", f"in a loop with {missing[0].label}"))
+        if component in parts.windows:
+            inner = parts.windows[component]
+            rows += [_row(op, parts.verdicts[op], "") for op in _means(component)]
+            for op in component.operators:
+                if not isinstance(op, Average):
+                    how = "in blocks of time, a window at a time"
+                    rows += _rows(Component((op,), False), inner.verdicts, program, how)
+        else:
+            how = "step by step, in a loop" if component.loops else "in blocks of time"
+            rows += _rows(component, parts.verdicts, program, how)
     return rows
+
+
+def _rows(
+    component: Component, verdicts: Mapping[Operator, Verdict], program: Program, how: str
+) -> list[PlanRow]:
+    """A component's operators; what runs natively does so as `how` says."""
+    rows = []
+    missing = [op for op in component.operators if verdicts[op].kind is None]
+    for op in component.operators:
+        found = verdicts[op]
+        if not component.loops and missing and verdict_alone(op, program).kind is not None:
+            alone = "by itself; once, if what it reads is constant"
+            rows.append(PlanRow(op.label, f"native: {verdict_alone(op, program).text}", alone))
+        elif missing and found.kind is not None:
+            rows.append(PlanRow(op.label, "reference", f"in a loop with {missing[0].label}"))
+        else:
+            rows.append(_row(op, found, how))
+    return rows
+
+
+def _row(op: Operator, found: Verdict, how: str) -> PlanRow:
+    if found.kind is None:
+        return PlanRow(op.label, "reference", found.text)
+    return PlanRow(op.label, f"native: {found.text}", how)

@@ -44,6 +44,12 @@ class RegionKernel(Kernel):
         self._state = _kernels.Running(built.region, batch)
         self._slow: list[Slow] = []
         self._last = False
+        self._earlier: list[NDArray] = []  # totals from before the last restart
+
+    def restart(self) -> None:
+        self._earlier = list(self.totals())
+        self._state = _kernels.Running(self._built.region, self._batch)
+        self._slow = []
 
     def conclude(self) -> None:
         self._last = True
@@ -134,7 +140,10 @@ class RegionKernel(Kernel):
     def totals(self) -> Sequence[Array]:
         if not self._tally:
             return ()
-        return [self._total(op) for op in self._op.operators if isinstance(op, Neurons)]
+        now = [self._total(op) for op in self._op.operators if isinstance(op, Neurons)]
+        if self._earlier:
+            return [total + before for total, before in zip(now, self._earlier, strict=True)]
+        return now
 
     def _total(self, op: Neurons) -> NDArray:
         total = self._native_total(op)

@@ -64,7 +64,7 @@ class Verdict(NamedTuple):
 def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     """Whether an operator has a native kernel; `kinds` are those of native signals."""
     if isinstance(op, Neurons):
-        return _neurons(op, kinds)
+        return _neurons(op, kinds, program)
     if isinstance(op, Filter):
         if op.filter.order == 0 and op.filter.feedthrough is None:
             return Verdict(None, "a filter without order or feedthrough")
@@ -97,7 +97,7 @@ def verdict_alone(op: Operator, program: Program) -> Verdict:
     return Verdict(None, "cheap by itself")
 
 
-_RESTARTS = "starts again and again, which no native kernel does"
+_RESTARTS = "starts again and again, and other parts of the network do not"
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
 
@@ -107,9 +107,9 @@ def is_integrator(op: Neurons) -> bool:
     return fast and op.voltage is None
 
 
-def _neurons(op: Neurons, kinds: dict[int, Kind]) -> Verdict:
+def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     kind = op.neuron_type
-    if op.restart is not None:
+    if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
     if is_integrator(op):
         return Verdict("counts", "integrate and fire")
@@ -200,7 +200,7 @@ _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]]
 
 def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     pool = op.node.output
-    if op.restart is not None:
+    if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
     if isinstance(pool, NodeFunction) and not isinstance(pool, MaxPool):
         return Verdict(None, f"{type(pool).__name__} has no native kernel")
