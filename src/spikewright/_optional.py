@@ -14,6 +14,8 @@ _EXTRA_OF = {
     "onnx": "onnx",
     "matplotlib": "report",
     "sklearn": "demo",
+    "optuna": "tune",
+    "sqlalchemy": "tune",
     "dask": "cluster",
     "distributed": "cluster",
     "ray": "cluster",

@@ -1,4 +1,4 @@
-"""What one setting was found to do: at each number of steps and readout, what it loses and costs."""
+"""What one setting was found to do: what it loses and costs, at each number of steps."""
 
 from __future__ import annotations
 

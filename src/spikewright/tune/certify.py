@@ -1,0 +1,92 @@
+"""The choice: which setting holds what was asked for, on samples that the search never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spikewright.errors import TuningError
+from spikewright.tune.measured import Point
+from spikewright.tune.study import Trial
+
+_LISTED = 10
+_HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A setting, as the search saw it."""
+
+    trial: Trial
+    point: Point
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A setting on the held-back samples; `certified` if they show that it holds the limit."""
+
+    candidate: Candidate
+    point: Point
+    certified: bool
+
+
+def short_list(trials: Sequence[Trial], max_drop: float, most: int = _LISTED) -> list[Candidate]:
+    """Settings to be checked, the most accurate first and the cheapest last.
+
+    Those that no other beats in both drop and cost, on the samples searched on, and whose drop may
+    lie within the limit; of many those whose costs are spread evenly. Raises `TuningError` where
+    nothing was measured.
+    """
+    everything = [Candidate(trial, point) for trial in trials for point in trial.points]
+    if not everything:
+        raise TuningError(
+            "no setting was measured on all samples before the search ended. Give it more time "
+            "(timeout), or fewer samples"
+        )
+    best: list[Candidate] = []
+    for candidate in sorted(everything, key=lambda c: (c.point.cost, c.point.paired.drop)):
+        if not best or candidate.point.paired.drop < best[-1].point.paired.drop:
+            best.append(candidate)
+    held = [c for c in best if _may_hold(c.point, max_drop)] or [best[-1]]
+    held.reverse()
+    if len(held) <= most:
+        return held
+    places = {round(i * (len(held) - 1) / (most - 1)) for i in range(most)}
+    return [held[i] for i in sorted(places)]
+
+
+def _may_hold(point: Point, max_drop: float) -> bool:
+    return point.paired.drop <= max_drop + _HOPE * point.paired.error
+
+
+def check(
+    candidates: Sequence[Candidate],
+    measure: Callable[[Candidate], Point],
+    max_drop: float,
+    confidence: float,
+) -> list[Checked]:
+    """Measure every candidate on the held-back samples, and certify down the list.
+
+    The candidates, and their order, were fixed before the held-back samples were looked at. So the
+    hypotheses "this one loses more than `max_drop`" may be tested one after the other, each at the
+    full level 1 - confidence, up to the first that cannot be rejected: a wrong certificate needs
+    the first true hypothesis in the list to be rejected, which happens with probability at most
+    1 - confidence, whatever is chosen afterwards (fixed-sequence testing; Maurer, Hothorn &
+    Lehmacher 1995; Bauer, Statistics in Medicine 10, 871-890, 1991).
+    """
+    found, going = [], True
+    for candidate in candidates:
+        point = measure(candidate)
+        going = going and point.paired.p_value(max_drop) <= 1 - confidence
+        found.append(Checked(candidate, point, going))
+    return found
+
+
+def choose(checked: Sequence[Checked], max_drop: float) -> Checked:
+    """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest."""
+    certified = [item for item in checked if item.certified]
+    holding = [item for item in checked if item.point.paired.drop <= max_drop]
+    for items in (certified, holding):
+        if items:
+            return min(items, key=lambda item: item.point.cost)
+    return min(checked, key=lambda item: (item.point.paired.drop, item.point.cost))

@@ -1,0 +1,239 @@
+"""The search: starts that rules suggest, steps from the best so far, and Optuna's own proposals.
+
+What is tried next follows from the trials that are finished and those that run, and from nothing
+else: so a search that was killed goes on where it was, and workers share it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from spikewright._optional import require
+from spikewright.errors import SpikewrightError, TuningError
+from spikewright.tune.goal import Aim
+from spikewright.tune.measured import Point, joined
+from spikewright.tune.space import (
+    Choices,
+    Range,
+    Space,
+    Values,
+    asked,
+    is_fixed,
+    key_of,
+    suggest,
+)
+from spikewright.tune.study import Study, Trial, note, quiet, worker_name, written
+
+Measure = Callable[[Values, slice], Sequence[Point]]
+"""The objective: values of parameters, and which of the samples to measure them on."""
+
+PARTS = (200, 600)
+"""Samples after which a trial is looked at: one that cannot become good any more is pruned."""
+
+_FREE = 4  # every fourth trial is Optuna's own proposal
+_SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
+_SMALLEST = 1.0 / 16  # step of a parameter
+_STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
+_HOPELESS = 5  # failures, and nothing else, after which it gives up
+
+
+class Proposal(NamedTuple):
+    """Values to try, and where they come from."""
+
+    values: Values
+    origin: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends: `reserve()` seconds before `deadline`, or with `trials` in the study."""
+
+    deadline: float
+    reserve: Callable[[], float]
+    trials: int | None = None
+
+    def reached(self, done: int) -> bool:
+        """Whether it ends now; `deadline` is of the monotonic clock."""
+        late = time.monotonic() >= self.deadline - self.reserve()
+        return late or (self.trials is not None and done >= self.trials)
+
+
+@dataclass(eq=False)
+class Search:
+    """Tries settings of a space on `samples` samples until a limit is reached.
+
+    `starts` are tried first; then, for each of `aims` in turn, what is one step away from the best
+    so far. The first aim is the one that Optuna's sampler and the pruning go by. `shorten` gives
+    the values of a run that ends earlier.
+    """
+
+    study: Study
+    space: Space
+    measure: Measure
+    samples: int
+    aims: Sequence[Aim]
+    starts: Sequence[Values]
+    shorten: Callable[[Values, int], Values]
+
+    def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
+        """Try settings, one after the other; `advance` is called after each.
+
+        Raises `TuningError` where none of the first settings can be tried.
+        """
+        while not limits.reached(self.done) and not self.stale:
+            self.study.revive()
+            proposal = self.next()
+            if proposal is not None:
+                self._enqueue(proposal)
+            with quiet():
+                self.study.inner.optimize(self._try, n_trials=1, catch=(SpikewrightError,))
+            self._check_failures()
+            advance(1)
+
+    @property
+    def done(self) -> int:
+        """Trials that are finished, pruned ones included."""
+        counts = self.study.counts()
+        return counts.get("COMPLETE", 0) + counts.get("PRUNED", 0)
+
+    @property
+    def stale(self) -> bool:
+        """Whether nothing better was found for long, and no step is left to try."""
+        trials = self.study.finished()
+        if not trials or self.study.counts().get("WAITING"):
+            return False
+        last = max(self._best(trials, aim)[0].number for aim in self.aims)
+        latest = self.study.inner.get_trials(deepcopy=False)
+        free = sum(t.user_attrs.get("origin") == "free" for t in latest if t.number > last)
+        return free >= _STALE and self.next(stepping=True) is None
+
+    def next(self, stepping: bool = False) -> Proposal | None:
+        """What to try next; None leaves it to Optuna (never, where `stepping`)."""
+        known = self.study.known()
+        for values in self.starts:
+            if key_of(values) not in known:
+                return Proposal(values, "start")
+        trials = self.study.finished()
+        turn = len(known)
+        if not trials or (turn % _FREE == 0 and not stepping):
+            return None
+        aims = [self.aims[(turn + i) % len(self.aims)] for i in range(len(self.aims))]
+        for aim in aims:
+            for proposal in steps_from(self.space, *self._best(trials, aim), self.shorten):
+                if key_of(proposal.values) not in known:
+                    return proposal
+        return None
+
+    def _best(self, trials: Sequence[Trial], aim: Aim) -> tuple[Trial, Point]:
+        found = [(trial, aim.best(trial.points)) for trial in trials]
+        return min(found, key=lambda pair: (aim.merit(pair[1]), pair[0].number))
+
+    def _enqueue(self, proposal: Proposal) -> None:
+        wanted = asked(self.space, proposal.values)
+        marks = {"origin": proposal.origin, "asked": wanted, "key": key_of(proposal.values)}
+        self.study.inner.enqueue_trial(wanted, user_attrs=marks)
+
+    def _try(self, trial: Any) -> float:
+        """Measure one setting on more and more samples; returns its merit."""
+        note(trial, worker=worker_name())
+        values = suggest(self.space, trial)
+        if "key" not in trial.user_attrs:
+            note(trial, origin="free", asked=asked(self.space, values), key=key_of(values))
+        parts: list[Sequence[Point]] = []
+        for number, part in enumerate(_parts(self.samples)):
+            try:
+                parts.append(self.measure(values, part))
+            except SpikewrightError as error:
+                note(trial, error=str(error))
+                raise
+            if part.stop < self.samples:
+                trial.report(min(map(self.aims[0].hope, joined(parts))), number)
+                if trial.should_prune():
+                    raise require("optuna").TrialPruned()
+        points = joined(parts)
+        note(trial, values=json.dumps(values), points=written(points))
+        return self.aims[0].merit(self.aims[0].best(points))
+
+    def _check_failures(self) -> None:
+        counts = self.study.counts()
+        if counts.get("FAIL", 0) < _HOPELESS or set(counts) - {"FAIL", "WAITING"}:
+            return
+        reasons = [t.user_attrs.get("error") for t in self.study.inner.get_trials(deepcopy=False)]
+        reason = next((text for text in reversed(reasons) if text), "no reason was noted")
+        raise TuningError(f"no setting of the space can be tried. The last one failed: {reason}")
+
+
+def _parts(samples: int) -> Iterator[slice]:
+    ends = [end for end in PARTS if end < samples] + [samples]
+    for start, end in zip([0, *ends], ends, strict=False):
+        yield slice(start, end)
+
+
+def steps_from(
+    space: Space, trial: Trial, point: Point, shorten: Callable[[Values, int], Values]
+) -> Iterator[Proposal]:
+    """Settings one step away from a point: of numbers up and down, smaller and smaller; choices.
+
+    The first step is as large as the one that led there. `shorten` gives the values of a run that
+    ends where the point was read.
+    """
+    values = shorten(dict(trial.values), point.steps)
+    if values != trial.values:
+        yield Proposal(values, "fewer steps")
+    size = _last_step(trial.origin)
+    while size >= _SMALLEST:
+        yield from _numbers(space, values, size)
+        size /= 2
+    yield from _others(space, values)
+
+
+def _numbers(space: Space, values: Values, size: float) -> Iterator[Proposal]:
+    for name, parameter in space.items():
+        if not isinstance(parameter, Range) or is_fixed(parameter):
+            continue
+        for sign in (-1.0, 1.0):
+            moved = parameter.clip(float(values[name] or 0.0) + sign * size)
+            if moved != values[name]:
+                yield Proposal({**values, name: moved}, f"step {size:g} of {name}")
+
+
+def _others(space: Space, values: Values) -> Iterator[Proposal]:
+    for name, parameter in space.items():
+        if isinstance(parameter, Choices) and name != "readout":
+            for value in parameter.values:
+                if value != values[name]:
+                    yield Proposal({**values, name: value}, f"{name} {value}")
+
+
+def _last_step(origin: str) -> float:
+    word, _, rest = origin.partition(" ")
+    if word != "step":
+        return 1.0
+    return max(_SMALLEST, float(rest.partition(" ")[0]))
+
+
+def hopeless_pruner() -> Any:
+    """Optuna's pruner of this search: out go trials that cannot come near the best any more.
+
+    They report how good they may turn out to be (`Aim.hope`).
+    """
+    optuna = require("optuna")
+
+    class Hopeless(optuna.pruners.BasePruner):  # type: ignore[name-defined]
+        """Prunes what cannot become nearly as good as the best."""
+
+        def prune(self, study: Any, trial: Any) -> bool:
+            values = [
+                t.value for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"
+            ]
+            last = trial.last_step
+            if not values or last is None:
+                return False
+            hope: float = trial.intermediate_values[last]
+            return hope > min(values) + _SPARE
+
+    return Hopeless()

@@ -1,0 +1,228 @@
+"""The study: where trials are kept, so that several workers share them and none is ever lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from spikewright._optional import require
+from spikewright.errors import TuningError
+from spikewright.tune.measured import Point, front
+from spikewright.tune.space import Values
+
+_HEARTBEAT = 10  # seconds between signs of life of a running trial
+_GRACE = 45  # seconds without one after which its worker is taken for dead
+_NAME = "spikewright"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One finished trial: the values that were tried, where they came from, what they did."""
+
+    number: int
+    values: Values
+    origin: str
+    points: tuple[Point, ...]
+
+
+@dataclass(eq=False)
+class Study:
+    """Trials of one model on one set of samples, in a database or in memory."""
+
+    inner: Any
+    _read: dict[int, Trial]
+
+    def finished(self) -> list[Trial]:
+        """Trials that were measured on all samples, in order."""
+        for frozen in self.inner.get_trials(deepcopy=False):
+            if frozen.number not in self._read and frozen.state.name == "COMPLETE":
+                self._read[frozen.number] = _trial(frozen)
+        return [self._read[number] for number in sorted(self._read)]
+
+    def known(self) -> set[str]:
+        """Keys of all settings that were tried, are being tried or wait."""
+        return {
+            frozen.user_attrs["key"]
+            for frozen in self.inner.get_trials(deepcopy=False)
+            if "key" in frozen.user_attrs and frozen.state.name != "FAIL"
+        }
+
+    def counts(self) -> dict[str, int]:
+        """How many trials there are by state ("COMPLETE", "PRUNED", "FAIL", "RUNNING", ...)."""
+        counts: dict[str, int] = {}
+        for frozen in self.inner.get_trials(deepcopy=False):
+            counts[frozen.state.name] = counts.get(frozen.state.name, 0) + 1
+        return counts
+
+    def revive(self) -> int:
+        """Fail trials whose worker has died, and let their settings be tried again.
+
+        On this machine a worker is dead when its process has gone; elsewhere when it has given no
+        sign of life for a while. Returns how many there were.
+        """
+        optuna = require("optuna")
+        with quiet():
+            optuna.storages.fail_stale_trials(self.inner)
+        revived = 0
+        for frozen in self.inner.get_trials(deepcopy=False):
+            if frozen.state.name != "RUNNING" or not _is_gone(frozen.user_attrs.get("worker")):
+                continue
+            try:
+                self.inner.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
+            except ValueError:  # another worker was faster
+                continue
+            _again(self.inner, frozen)
+            revived += 1
+        return revived
+
+
+def _is_gone(worker: Any) -> bool:
+    """Whether a worker is a process of this machine that does not run any more."""
+    if os.name != "posix" or not isinstance(worker, str):
+        return False  # elsewhere asking might stop the process
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def worker_name() -> str:
+    """This process, as trials name the worker that runs them."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _again(study: Any, frozen: Any) -> None:
+    """Enqueue a trial that was lost once more."""
+    values = frozen.user_attrs.get("asked")
+    if values is not None:
+        kept = {k: v for k, v in frozen.user_attrs.items() if k in ("origin", "asked", "key")}
+        study.enqueue_trial(values, user_attrs={**kept, "instead of": frozen.number})
+
+
+def open_study(
+    storage: str | Path | None, facts: Mapping[str, Any], seed: int, pruner: Any = None
+) -> Study:
+    """Open or begin the study at a path (SQLite), an Optuna URL, or in memory (None).
+
+    `facts` are what its trials hold for: a study of other facts is refused. Raises `TuningError`
+    for that and where the storage cannot be reached.
+    """
+    optuna = require("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with quiet():
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8)
+        try:
+            inner = optuna.create_study(
+                study_name=_NAME, storage=_storage(storage), sampler=sampler, pruner=pruner,
+                load_if_exists=True,
+            )  # fmt: skip
+            _check_facts(inner, facts)
+        except TuningError:
+            raise
+        except Exception as error:  # whatever a driver of a database raises
+            reason = str(error).split("\n")[0]
+            raise TuningError(
+                f"the study at {str(storage)!r} cannot be opened ({type(error).__name__}: "
+                f"{reason}). Give a path for a SQLite file, or a URL that Optuna knows"
+            ) from error
+    return Study(inner, {})
+
+
+def _storage(where: str | Path | None) -> Any:
+    if where is None:
+        return None
+    optuna = require("optuna")
+    url = str(where) if "://" in str(where) else f"sqlite:///{Path(where).absolute()}"
+    known = signature(optuna.storages.RDBStorage.__init__).parameters
+    callback = "heartbeat_stale_trial_callback"  # since Optuna 5
+    storage = optuna.storages.RDBStorage(
+        url,
+        engine_kwargs={"connect_args": {"timeout": 60}} if _is_sqlite(url) else {},
+        heartbeat_interval=_HEARTBEAT,
+        grace_period=_GRACE,
+        **{callback if callback in known else "failed_trial_callback": _again},
+    )
+    if _is_sqlite(url):
+        event = require("sqlalchemy").event
+        event.listen(storage.engine, "connect", _write_ahead)
+        storage.engine.dispose()
+    return storage
+
+
+def _is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite")
+
+
+def _write_ahead(connection: Any, _: Any) -> None:
+    """Write ahead: a killed process loses nothing, and a commit need not wait for the disk."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _check_facts(study: Any, facts: Mapping[str, Any]) -> None:
+    """Raise `TuningError` where a study is about something else; note the facts of a new one."""
+    plain = json.loads(json.dumps(dict(facts)))
+    found = study.user_attrs.get("facts")
+    if found is None:
+        study.set_user_attr("facts", plain)
+        return
+    different = sorted(name for name in {*plain, *found} if plain.get(name) != found.get(name))
+    if different:
+        name = different[0]
+        raise TuningError(
+            f"the study is one of another {name}: it has {found.get(name)!r}, and now it is "
+            f"{plain.get(name)!r}. Go on with the same arguments, or give another study="
+        )
+
+
+def _trial(frozen: Any) -> Trial:
+    attributes = frozen.user_attrs
+    try:
+        values, points = json.loads(attributes["values"]), json.loads(attributes["points"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TuningError(
+            f"trial {frozen.number} of the study was not written by this program ({error!r}). "
+            "Begin a new study"
+        ) from error
+    return Trial(
+        frozen.number, values, str(attributes.get("origin", "")), tuple(map(Point.of, points))
+    )
+
+
+def note(trial: Any, **attributes: Any) -> None:
+    """Keep something with a trial."""
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+
+
+def written(points: Sequence[Point], most: int = 24) -> str:
+    """The points of a trial that matter, as JSON: those that no other beats at its steps."""
+    kept = {id(p) for p in front(points)}
+    by_steps: dict[int, list[Point]] = {}
+    for point in points:
+        by_steps.setdefault(point.steps, []).append(point)
+    kept |= {id(min(some, key=lambda p: (p.paired.drop, p.cost))) for some in by_steps.values()}
+    chosen = [point for point in points if id(point) in kept][-most:]
+    return json.dumps([point.as_dict() for point in chosen])
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Optuna's notes on what is experimental in it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

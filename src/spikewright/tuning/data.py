@@ -1,0 +1,122 @@
+"""The samples of a search: checked, and split into those searched on and those held back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.conversion import Conversion
+from spikewright.errors import SimulationError, TuningError
+from spikewright.tuning.objective import Running, Samples
+
+FEWEST = 20
+"""Samples that a search needs, and those that are held back as well."""
+
+MOST_HELD_BACK = 10_000
+"""Where a fraction is held back: more would take longer than it helps."""
+
+
+def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: str) -> Samples:
+    """Inputs and labels, and what the source model makes of them.
+
+    Raises `TuningError` where labels are missing, no class labels, or of another number than the
+    inputs, and where there is more than one output.
+    """
+    if y is None:
+        raise TuningError(
+            f"{what} has no labels: what is lost in accuracy cannot be measured without. Give y, "
+            "the class of each sample (in a data file, the array y)"
+        )
+    if len(conversion.outputs) != 1:
+        raise TuningError(
+            f"the model has outputs {list(conversion.outputs)}; a search needs one, with classes"
+        )
+    arrays, labels = conversion.as_inputs(x), np.asarray(y)
+    count = len(next(iter(arrays.values())))
+    if labels.shape != (count,) or labels.dtype.kind not in "biuf":
+        raise TuningError(
+            f"{what}: y must hold one class label a sample, ({count},), got shape {labels.shape}"
+        )
+    if count < FEWEST:
+        raise TuningError(f"{what} holds {count} samples; a search needs at least {FEWEST}")
+    if np.any(labels != np.floor(labels)):
+        raise TuningError(f"{what}: y must hold class labels, whole numbers, got {labels[:3]}")
+    labels = labels.astype(np.int64)
+    return Samples(arrays, labels, _right(conversion, arrays, labels, running))
+
+
+def divided(
+    conversion: Conversion, data: tuple[Any, Any], validation: Any, searched: int, running: Running
+) -> tuple[Samples, Samples]:
+    """Samples searched on, at most `searched`, and those held back, as `tune` takes them.
+
+    Raises `TuningError` for what is no validation, and as `samples_of` and `split` do.
+    """
+    given = samples_of(conversion, data[0], data[1], running, "the data")
+    if isinstance(validation, int | float) and not isinstance(validation, bool):
+        return split(given, float(validation), searched, running.seed)
+    if not (isinstance(validation, tuple | list) and len(validation) == 2):
+        raise TuningError(
+            f"validation is (x, y) or the fraction of the data to hold back, got {validation!r}"
+        )
+    held = samples_of(conversion, validation[0], validation[1], running, "validation")
+    order = np.random.default_rng([2, running.seed]).permutation(len(given))
+    return given[order[:searched]], held
+
+
+def _right(
+    conversion: Conversion, x: Mapping[str, NDArray], y: NDArray, running: Running
+) -> NDArray:
+    """Which samples the source model answers rightly."""
+    try:
+        found = conversion.again(spiking=False, scale_firing_rates=1.0).evaluate(
+            x, y, 1, running.dt, readouts=("mean",), engine=running.engine,
+            precision=running.precision, threads=running.threads, source=True, operations=False,
+            progress=False,
+        )  # fmt: skip
+    except SimulationError as error:
+        raise TuningError(f"the samples do not fit the model: {error}") from error
+    (output,) = conversion.outputs
+    return found.samples["source correct", output]
+
+
+def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple[Samples, Samples]:
+    """Samples searched on, at most `searched`, and those held back; both in random order.
+
+    Every class is split alike. Raises `TuningError` for a fraction that leaves either too few.
+    """
+    if not 0 < held_back < 1:
+        raise TuningError(
+            f"validation is (x, y) or the fraction to hold back, between 0 and 1, got {held_back}"
+        )
+    rng = np.random.default_rng([2, seed])
+    order = rng.permutation(len(samples))
+    rank = np.empty(len(samples))  # how far down its own class each sample is, from 0 to 1
+    for label in np.unique(samples.y):
+        mine = order[samples.y[order] == label]
+        rank[mine] = (np.arange(len(mine)) + rng.random()) / len(mine)
+    by_rank = order[np.argsort(rank[order], kind="stable")]
+    count = round(held_back * len(samples))
+    held, rest = by_rank[:count], by_rank[count:]
+    if min(len(held), len(rest)) < FEWEST:
+        raise TuningError(
+            f"of {len(samples)} samples {len(held)} would be held back and {len(rest)} searched "
+            f"on; both need at least {FEWEST}: give more samples"
+        )
+    held = rng.permutation(held[:MOST_HELD_BACK])
+    return samples[rng.permutation(rest[:searched])], samples[held]
+
+
+def digest(*parts: Samples) -> str:
+    """The same text for the same samples in the same order."""
+    found = hashlib.sha256()
+    for part in parts:
+        for name, array in part.x.items():
+            found.update(name.encode() + str(array.shape).encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        found.update(part.y.tobytes())
+    return found.hexdigest()[:16]

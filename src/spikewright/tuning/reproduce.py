@@ -1,0 +1,43 @@
+"""A conversion as the call that makes it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spikewright.network.neurons import NeuronType
+
+_DEFAULTS = {
+    "spiking": False, "scale_firing_rates": 1.0, "synapse": None, "initial_voltage": "half",
+    "calibration": None, "max_pool": "gate", "max_spikes_per_step": None, "bias_correction": None,
+}  # fmt: skip
+
+
+def call(model: str, arguments: Mapping[str, Any]) -> str:
+    """`sw.convert(...)` with those arguments that differ from the defaults."""
+    given = [
+        f"{name}={text(value)}"
+        for name, value in arguments.items()
+        if not (name in _DEFAULTS and _same(value, _DEFAULTS[name])) and value is not None
+    ]
+    return f"sw.convert({', '.join([model, *given])})"
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and bool(value == default)
+
+
+def text(value: Any) -> str:
+    """A value as Python, with NumPy as `np` and the package as `sw`."""
+    if isinstance(value, np.ndarray):
+        shape = "" if value.ndim == 1 else f".reshape{value.shape}"
+        return f"np.array([{', '.join(f'{float(v):g}' for v in value.reshape(-1))}]){shape}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name!r}: {text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, NeuronType):
+        return f"sw.{value!r}"
+    if isinstance(value, float):
+        return f"{value!r}"
+    return repr(value)

@@ -1,0 +1,129 @@
+"""What was found, as a `Choice`: arguments that need no data, prices, records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikewright.records import Record
+from spikewright.tune.certify import Checked, choose
+from spikewright.tune.choice import Alternative, Choice
+from spikewright.tune.measured import Point, front
+from spikewright.tune.paired import needed
+from spikewright.tune.study import Study
+from spikewright.tuning.objective import Minimise, Objective
+from spikewright.tuning.reproduce import call
+
+_UNITS = {"spikes": "spikes", "energy": "J"}
+_NAMES = {"spikes": "spikes per sample", "energy": "energy"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked for, and how many samples were searched on and held back."""
+
+    minimise: Minimise
+    max_drop: float
+    confidence: float
+    searched_on: int
+    held_back: int
+
+
+def result(
+    question: Question,
+    objective: Objective,
+    study: Study,
+    checked: Sequence[Checked],
+    model: Any,
+    storage: str | Path | None,
+) -> Choice:
+    """The choice among settings that were checked on held-back samples."""
+    chosen = choose(checked, question.max_drop)
+    others = sorted(
+        (item for item in checked if item is not chosen), key=lambda item: item.point.cost
+    )
+    best = _alternative(question, objective, chosen)
+    converting = {k: v for k, v in best.arguments.items() if k not in ("steps", "dt", "readout")}
+    return Choice(
+        best,
+        tuple(_alternative(question, objective, other) for other in others),
+        question.max_drop,
+        question.confidence,
+        question.minimise,
+        question.held_back,
+        question.searched_on,
+        tuple(_records(question, objective, study, checked, chosen)),
+        call(repr(str(model)) if isinstance(model, str | Path) else "model", converting),
+        study.counts(),
+        None if storage is None else str(storage),
+    )
+
+
+def _alternative(question: Question, objective: Objective, item: Checked) -> Alternative:
+    conversion = objective.convert(_values(item))
+    paired = item.point.paired
+    return Alternative(
+        {
+            **conversion.resolved,
+            "steps": item.point.steps,
+            "dt": objective.running.dt,
+            "readout": objective.readout(item.point.readout),
+        },
+        paired.drop,
+        paired.interval(question.confidence),
+        item.certified,
+        item.point.costs,
+        needed(paired, question.max_drop, question.confidence),
+    )
+
+
+def _values(item: Checked) -> dict[str, Any]:
+    return item.candidate.trial.values
+
+
+def _records(
+    question: Question,
+    objective: Objective,
+    study: Study,
+    checked: Sequence[Checked],
+    chosen: Checked,
+) -> list[Record]:
+    """What every setting on the front of the search, and every checked one, loses and costs."""
+    records: list[Record] = []
+    trials = study.finished()
+    by_point = {id(point): trial for trial in trials for point in trial.points}
+    for point in front(point for trial in trials for point in trial.points):
+        trial = by_point[id(point)]
+        records += _of_point(question, objective, point, "searched", trial.number, None)
+    for item in checked:
+        how = "chosen" if item is chosen else "runner up"
+        number = item.candidate.trial.number
+        records += _of_point(question, objective, item.point, "held back", number, how)
+    return records
+
+
+def _of_point(
+    question: Question,
+    objective: Objective,
+    point: Point,
+    samples: str,
+    trial: int,
+    role: str | None,
+) -> list[Record]:
+    how: Mapping[str, Any] = {
+        "steps": point.steps,
+        "dt": objective.running.dt,
+        "readout": point.readout,
+        "samples": samples,
+        "trial": trial,
+        **({} if role is None else {"role": role}),
+    }
+    n = point.paired.n
+    interval = point.paired.interval(question.confidence) if role is not None else None
+    found = [Record("accuracy drop", point.paired.drop, "fraction", n, interval, how)]
+    for name, value in point.costs.items():
+        told = {**how, "table": objective.table, "network": "spiking"} if name == "energy" else how
+        found.append(Record(_NAMES[name], value, _UNITS[name], n, None, told))
+    return found
