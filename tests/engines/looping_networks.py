@@ -33,6 +33,8 @@ DT = 0.001
 _EXACT: tuple[NeuronType, ...] = (
     sw.IntegrateAndFire(),
     sw.IntegrateAndFire(voltage_floor=0.5, max_spikes_per_step=2),
+    sw.BipolarIntegrateAndFire(),
+    sw.BipolarIntegrateAndFire(max_spikes_per_step=2),
     sw.SpikingRectifiedLinear(),
     SpikingLeakyReLU(),
     RegularSpiking(RectifiedLinear(amplitude=0.5)),
@@ -78,8 +80,8 @@ class LoopingNetwork:
             parts.append(execution.run(steps, {self.stimulus: part}))
             done += steps
         arrays = [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
-        totals = execution.totals()
-        return [*arrays, *(totals[p] for p in self.populations)]
+        sums = [execution.summed()[p] for p in self.populations]
+        return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
 def looping_network(rng: np.random.Generator, curved: bool = False) -> LoopingNetwork:

@@ -12,6 +12,7 @@ from spikewright._windows import Windows
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.network import Neurons
 from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
     NeuronType,
     ParametricReLU,
     RunningMeanSpiking,
@@ -62,8 +63,8 @@ class RandomNetwork:
         fed = self.fed[samples]
         execution = Execution(program or self.program(), engine, len(fed), self.populations, **cut)
         arrays = execution.run(self.steps, {self.stimulus: fed})
-        totals = execution.totals()
-        return [*arrays, *(totals[p] for p in self.populations)]
+        sums = [execution.summed()[p] for p in self.populations]
+        return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
 def random_network(rng: np.random.Generator) -> RandomNetwork:
@@ -145,8 +146,11 @@ class _Maker:
         rng = self.rng
         amplitude = float(rng.choice([1.0, 0.5, 0.3]))
         draw = rng.random()
-        if draw < 0.2:
+        if draw < 0.1:
             return SignedIntegrateAndFire(amplitude)
+        if draw < 0.2:
+            cap = None if rng.random() < 0.5 else self.draw(1, 1, 3, 200)
+            return BipolarIntegrateAndFire(amplitude, cap)
         if draw < 0.25:
             slope = rng.normal(0, 0.5, shape if rng.random() < 0.5 else (1,) * len(shape))
             return RunningMeanSpiking(ParametricReLU(slope))

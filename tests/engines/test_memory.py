@@ -63,8 +63,22 @@ def filtered(neurons: int = 50) -> sw.Network:
     return network
 
 
+def bipolar(neurons: int = 50) -> sw.Network:
+    """As `dense`, of neurons that take spikes back: two totals of each."""
+    network = sw.Network(seed=0)
+    rng = np.random.default_rng(1)
+    with network:
+        stimulus = sw.Node(rng.uniform(-300.0, 300.0, neurons))
+        kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1)
+        a, b = (sw.Ensemble(n, neuron_type=kind, gain=1.0, bias=0.0) for n in (neurons, 3))
+        sw.Connection(stimulus, a.neurons, None)
+        sw.Connection(a.neurons, b.neurons, None, rng.normal(0.0, 1.0, (3, neurons)) / neurons)
+        sw.Probe(b.neurons)
+    return network
+
+
 NETWORKS: dict[str, Callable[[int], sw.Network]] = {
-    "dense": dense, "recorded": recorded, "loop": loop, "filtered": filtered,
+    "dense": dense, "recorded": recorded, "loop": loop, "filtered": filtered, "bipolar": bipolar,
 }  # fmt: skip
 
 
@@ -102,7 +116,7 @@ def child(network: str, engine: str, batch: int, steps: list[int]) -> None:
     for count in steps:
         execution = engines.Execution(program, chosen, batch, tally)
         execution.run(count)
-        execution.totals()
+        execution.summed()
         bound = engines.Setting.of(program, chosen, batch, tally).whole(count)
         sys.stdout.write(f"{peak_mib() - before} {bound.bytes / MIB}\n")
         del execution
@@ -166,9 +180,9 @@ def test_a_conversion_is_refused_before_its_first_part(
     (node,) = conversion.inputs.values()
     x = np.random.default_rng(0).uniform(0.0, 1.0, (6000, *node.shape_out))
     needed = conversion.memory(6000, 500, batch_size=20)
-    assert needed.only("recording").bytes == 2 * 4 * 6000 * 500 * 10
-    assert conversion.memory(20, 500, batch_size=20).bytes < needed.bytes / 3
-    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.2")
+    assert needed.only("recording").bytes == 4 * (6000 + 20) * 500 * 10
+    assert conversion.memory(20, 500, batch_size=20).bytes < needed.bytes - 4 * 6000 * 500 * 10
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.1")
 
     def never(*arguments: object) -> None:
         raise AssertionError("a part was run")
@@ -178,6 +192,75 @@ def test_a_conversion_is_refused_before_its_first_part(
         with pytest.raises(SimulationError, match=r"6000 samples and 500 steps would need .*GiB"):
             conversion.run(x, steps=500, progress=False, batch_size=20)
     assert conversion.run(x[:20], steps=5, progress=False).predict().shape == (20, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "item"),
+    [
+        (sw.IntegrateAndFire(max_spikes_per_step=1), 127, 1),
+        (sw.IntegrateAndFire(max_spikes_per_step=1), 128, 2),
+        (sw.IntegrateAndFire(max_spikes_per_step=300), 127, 4),
+        (sw.IntegrateAndFire(), 5, 4),
+        (sw.BipolarIntegrateAndFire(max_spikes_per_step=2), 60, 2 * 1),
+        (sw.SignedIntegrateAndFire(), 60, 2 * 4),
+        (sw.LIF(), 100, 1),
+        (sw.RectifiedLinear(), 5, 8),
+        (sw.Tanh(), 5, 2 * 8),
+    ],
+    ids=repr,
+)
+def test_totals_take_no_more_bytes_than_surely_hold_them(
+    kind: sw.NeuronType, steps: int, item: int
+) -> None:
+    """By neuron type and steps: capped spikes in the smallest integers, others in int32."""
+    with sw.Network(seed=0) as net:
+        cells = sw.Ensemble((3, 5), neuron_type=kind, gain=1.0, bias=4e5)
+    program = engines.compile_network(net, 0.001, 0, "float32")
+    execution = engines.Execution(program, engines.get("reference", program), 4, [cells])
+    execution.run(steps)
+    found = execution.summed()[cells]
+    held = found.sent.nbytes + (found.net.nbytes if found.net is not found.sent else 0)
+    assert held == 4 * 15 * item
+    assert np.all(found.sent > 0) and found.sent.shape == found.net.shape == (4, 3, 5)
+    if kind.most_spikes is not None:
+        assert found.sent.max() == steps * kind.most_spikes or isinstance(kind, sw.LIF)
+
+
+def test_spikes_that_cannot_be_counted_are_an_error() -> None:
+    """Rather than a number that has wrapped around, or none at all."""
+    for bias in (1e15, 1e308):
+        with sw.Network(seed=0) as net:
+            cells = sw.Ensemble(2, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=bias)
+        program = engines.compile_network(net, 0.1, 0, "float64")
+        execution = engines.Execution(program, engines.get("reference", program), 1, [cells])
+        with np.errstate(all="ignore"):
+            execution.run(100)
+        with pytest.raises(SimulationError, match=r"Ensemble.*a neuron sent .* up to 2147483647"):
+            execution.totals()
+
+
+def test_what_a_run_counts_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are filled into arrays of the whole: beside those, one part's are there at a time."""
+    conversion = sw.convert(MODEL, spiking=True, max_spikes_per_step=1)
+    (node,) = conversion.inputs.values()
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (3000, *node.shape_out)).astype(np.float32)
+    whole = conversion.run(x[:300], steps=20, engine="reference", progress=False)
+    neurons = sum(p.totals[0].size for p in whole.populations.values())
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    run = conversion.run(x, steps=20, engine="reference", progress=False, batch_size=100)
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {p.totals.dtype for p in run.populations.values()} == {np.dtype(np.int8)}
+    kept = 3000 * (neurons + 4 * 20 * 10)
+    assert kept <= after - before < 1.2 * kept
+    needed = conversion.memory(3000, 20, engine="reference", batch_size=100)
+    assert needed.only("totals").bytes < 3000 * neurons + 100 * 40 * neurons
+    assert peak - before < needed.bytes + x.nbytes * 2
+    for name, population in whole.populations.items():
+        np.testing.assert_array_equal(run.populations[name].totals[:300], population.totals)
+    assert isinstance(run.output, np.ndarray) and isinstance(whole.output, np.ndarray)
+    np.testing.assert_array_equal(run.output[:300], whole.output)
 
 
 @pytest.mark.parametrize(("batch", "steps"), [(0, 5), (5, 0), (2.5, 5), (True, 5)])

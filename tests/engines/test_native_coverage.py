@@ -14,6 +14,7 @@ from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.program import Apply, Linear, Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
     LeakyReLU,
     NeuronType,
     ParametricReLU,
@@ -44,6 +45,7 @@ from spikewright.engines.native.running import RegionKernel
 DT = 0.125
 SENDERS: dict[str, NeuronType] = {
     "counts": sw.IntegrateAndFire(),
+    "signed": BipolarIntegrateAndFire(),
     "whole": SignedIntegrateAndFire(),
     "values": LeakyReLU(0.3),
 }
@@ -103,11 +105,11 @@ def run(
     steps: int = 20,
     block: int | None = None,
 ) -> list[NDArray]:
-    """Recordings, then totals."""
+    """Recordings, then totals, without and with the sign of each spike."""
     execution = Execution(program, engine, len(fed), populations, block=block)
     arrays = execution.run(steps, {stimulus: fed})
-    totals = execution.totals()
-    return [*arrays, *(totals[p] for p in populations)]
+    sums = [execution.summed()[p] for p in populations]
+    return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
 def assert_native_is_reference(
@@ -187,7 +189,13 @@ def test_layers_drive_neurons(
         shape = (*shape[1:], shape[0]) if last else shape
     else:
         transform = Dense(rng.normal(size=transform.matrix.shape))
-    for reader in (sw.IntegrateAndFire(), SignedIntegrateAndFire()):
+    readers = (
+        sw.IntegrateAndFire(),
+        SignedIntegrateAndFire(),
+        BipolarIntegrateAndFire(),
+        BipolarIntegrateAndFire(max_spikes_per_step=1),
+    )
+    for reader in readers:
         program = assert_native_is_reference(*behind(SENDERS[kind], transform, shape, reader))
         assert not on_reference(program)
     assert not slow_starts
@@ -218,6 +226,46 @@ def test_a_slope_a_neuron(base: Callable | None) -> None:
     net, stimulus, populations = behind(kind, layer, (5, 4, 3))
     program = assert_native_is_reference(net, stimulus, populations)
     assert not on_reference(program)
+
+
+@pytest.mark.parametrize("cap", [None, 1, 3, 127, 128, 500])
+def test_spikes_that_are_taken_back(cap: int | None, slow_starts: list[RegionKernel]) -> None:
+    """Whatever the cap, the sizes of counts, and what drives the neurons."""
+    rng = np.random.default_rng(6)
+    kind = BipolarIntegrateAndFire(max_spikes_per_step=cap)
+    layers: list[tuple[Transform, tuple[int, ...]]] = [
+        (Dense(rng.normal(size=(70, 40))), (40,)),
+        (Convolution(rng.normal(size=(20, 3, 3, 3))), (3, 6, 5)),
+        (SumPool(Windows((2, 2)), np.array(1.0)), (3, 6, 5)),
+        (SumPool(Windows((6, 6)), np.array(1.0)), (3, 6, 6)),
+    ]
+    for scale in (1.0, 30.0):
+        for layer, shape in layers:
+            net, *rest = behind(kind, layer, shape, kind, scale=scale)
+            assert not on_reference(assert_native_is_reference(net, *rest))
+    if cap is not None and cap < 100:
+        assert not slow_starts
+
+
+def test_signed_counts_that_outgrow_bytes_are_handed_over(
+    slow_starts: list[RegionKernel],
+) -> None:
+    """Voltages, what was sent and both totals go on on the reference, in whatever pieces."""
+    rng = np.random.default_rng(4)
+    for groups in (1, 24):
+        layer = Convolution(rng.normal(size=(96, 96 // groups, 2, 2)), groups=groups)
+        kind = BipolarIntegrateAndFire()
+        net, stimulus, populations = behind(kind, layer, (96, 3, 4), kind)
+        program = compile_network(net, DT, 0, "float32")
+        wave = 8.0 * np.sin(np.linspace(0.1, 9.0, 40)) * np.linspace(0.1, 20.0, 40)
+        fed = rng.uniform(0.5, 1.0, (3, 1, 96, 3, 4)) * wave[None, :, None, None, None] / DT
+        pair = [
+            run(engine, program, stimulus, populations, fed, 40, block=9)
+            for engine in (NativeEngine(2), ReferenceEngine())
+        ]
+        for x, y in zip(*pair, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert slow_starts
 
 
 def test_signed_spikes_of_any_size_stay_native(slow_starts: list[RegionKernel]) -> None:

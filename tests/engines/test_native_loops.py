@@ -55,7 +55,7 @@ def test_random_networks_equal_the_reference(decade: int, slow_starts: list[Regi
 
 def test_counts_that_outgrow_bytes_are_among_them(slow_starts: list[RegionKernel]) -> None:
     """State is handed over in the middle of a run: filters, loops, totals and all."""
-    for seed in range(1000, 1040):
+    for seed in range(1050, 1090):
         net = looping_network(np.random.default_rng(seed))
         assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
     assert any(kernel._op.loops for kernel in slow_starts)

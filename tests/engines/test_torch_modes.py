@@ -191,7 +191,10 @@ class TestCost:
         rng = np.random.default_rng(3)
         with sw.Network(seed=0) as net:
             stimulus = sw.Node(np.zeros(5))
-            types = [sw.IntegrateAndFire(), sw.SpikingLeakyReLU(0.5), sw.Tanh(1.0)]
+            types = [
+                sw.IntegrateAndFire(), sw.SpikingLeakyReLU(0.5), sw.Tanh(1.0),
+                sw.BipolarIntegrateAndFire(), sw.SignedIntegrateAndFire(),
+            ]  # fmt: skip
             layers = [sw.Ensemble(5, neuron_type=t, gain=1.0, bias=0.0) for t in types]
             probes = []
             for layer in layers:
@@ -208,6 +211,9 @@ class TestCost:
             early, late = (np.abs(part.astype(np.float64)).sum(1) for part in (a, b))
             np.testing.assert_allclose(halfway[layer], early, rtol=1e-12)
             np.testing.assert_allclose(execution.totals()[layer], early + late, rtol=1e-12)
+            net = sum(part.astype(np.float64).sum(1) for part in (a, b))
+            found = execution.summed()[layer].net
+            np.testing.assert_allclose(found, net, rtol=1e-12, atol=1e-9)
 
 
 class TestFusion:

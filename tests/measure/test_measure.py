@@ -80,6 +80,60 @@ def test_negative_spikes_count_as_spikes():
     assert counts[0] > 50
 
 
+@pytest.mark.parametrize("engine", sw.engines.available())
+@pytest.mark.parametrize(
+    "kind",
+    [
+        sw.SignedIntegrateAndFire(),
+        sw.RunningMeanSpiking(sw.Tanh(1.0, amplitude=2.0), 0.5),
+        sw.BipolarIntegrateAndFire(0.5, max_spikes_per_step=1),
+        sw.BipolarIntegrateAndFire(2.0),
+        sw.IntegrateAndFire(2.0),
+        sw.SpikingLeakyReLU(0.3, 0.5),
+        sw.LeakyReLU(0.3, 2.0),
+    ],
+    ids=repr,
+)
+def test_spikes_of_either_sign_cost_and_their_difference_counts(kind, engine):
+    """`totals` are spikes sent, which cost; `net` is what values are made of, on every engine.
+
+    The time mean of the layer is that of what it sends.
+    """
+    graph = Graph((Node("x", Input((6,))), Node("r", RELU, ("x",))), {"y": "r"})
+    conversion = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=3.0)
+    x = np.random.default_rng(0).normal(-0.2, 3.0, (4, 40, 6))
+    run = conversion.run(x, dt=0.125, engine=engine, batch_size=3)
+    population = run.populations["r"]
+    height = kind.amplitude / (3.0 * 0.125 if kind.spiking else 1.0)
+    sent = run.output.astype(np.float64) / height
+    np.testing.assert_allclose(population.totals, np.abs(sent).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(population.net, sent.sum(axis=1), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(run.layer_means()["r"], run.predict(), rtol=1e-5, atol=1e-5)
+    assert (population.net is population.totals) != kind.negative
+    if kind.spiking:
+        assert population.totals.dtype.kind == population.net.dtype.kind == "i"
+        np.testing.assert_array_equal(run.spike_counts()["r"], population.totals.sum(axis=1))
+        rate = population.totals.sum() / (4 * 6 * 40 * 0.125)
+        assert run.firing_rates()["r"] == pytest.approx(rate)
+    if kind.negative and kind.spiking:
+        assert np.any(population.net < population.totals)
+
+
+def test_a_neuron_that_takes_all_back_is_neither_silent_nor_saturated():
+    """It sent spikes, and its value is zero."""
+    totals, net = np.array([[4, 0, 4, 4]]), np.array([[0, 0, 4, -4]])
+    population = Population(totals, True, np.array(1.0), 1, net)
+    run = Run({}, {}, {"p": population}, 0.5, 4, {"batch": 1})
+    assert run.silent_fractions() == {"p": 0.25}
+    assert run.saturated_fractions() == {"p": 0.5}
+    assert run.firing_rates() == {"p": 1.5}
+    np.testing.assert_array_equal(run.spike_counts()["p"], [12])
+    np.testing.assert_array_equal(run.layer_means()["p"], [[0.0, 0.0, 2.0, -2.0]])
+    records = measure.activity(run)
+    assert [r.value for r in select(records, "saturated neurons")] == [0.5]
+    assert [r.value for r in select(records, "silent neurons")] == [0.25]
+
+
 def test_readouts():
     """last, mean and windows of one small array, worked by hand."""
     values = np.arange(10.0).reshape(1, 10, 1)

@@ -16,7 +16,7 @@ from spikewright.conversion.diagnosis import Diagnosis, diagnose
 from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.evaluation import checked, evaluate
 from spikewright.conversion.inputs import as_arrays, batch_of
-from spikewright.conversion.runner import Job, Runner, check_run, joined
+from spikewright.conversion.runner import Job, Runner, check_run, collected
 from spikewright.conversion.stepping import refuse_sequences, sequence_feeds
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
@@ -152,7 +152,8 @@ class Conversion:
             available(), f"a run of {batch} samples and {steps} steps"
         )
         with progress_bar(batch * steps, progress, "samples x steps") as advance:
-            parts = list(runner.parts(job, size, lambda step, totals, fed: totals, advance=advance))
+            parts = runner.parts(job, size, lambda step, totals, fed: totals, advance=advance)
+            raw, totals = collected(parts, batch)
         record = {
             "batch": batch,
             "seed": seed,
@@ -162,9 +163,9 @@ class Conversion:
             **({} if encoder is None else {"encoder": repr(encoder)}),
         }
         run = Run(
-            joined([part.raw for part in parts]),
+            raw,
             {name: layer.evaluate for name, layer in self.lowered.readouts.items()},
-            runner.counted(joined([part.counted[steps] for part in parts])),
+            runner.counted(totals),
             dt,
             steps,
             record,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikewright import engines
 from spikewright.conversion.changes import fingerprint
 from spikewright.conversion.encoding import Encoded
-from spikewright.engines import Engine, Execution, Memory, Precision, Program
+from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
@@ -67,18 +67,9 @@ class Runner:
         items = self.lowered.layers.items()
         return {n: o for n, o in items if n in exact and isinstance(o, Ensemble)}
 
-    def counted(self, totals: Mapping[str, NDArray]) -> dict[str, Population]:
-        """Spike totals `{layer: (batch, *shape)}` with what is needed to read them."""
-        populations = self.populations()
-        return {
-            name: Population(
-                total,
-                populations[name].neuron_type.spiking,
-                populations[name].rate_scale,
-                getattr(populations[name].neuron_type, "max_spikes_per_step", None),
-            )
-            for name, total in totals.items()
-        }
+    def counted(self, totals: Mapping[str, Totals]) -> dict[str, Population]:
+        """What neurons sent, by layer, with what is needed to read it."""
+        return {name: _population(total) for name, total in totals.items()}
 
     def program(self, dt: float, seed: int, precision: Precision) -> Program:
         """The compiled program."""
@@ -105,35 +96,31 @@ class Runner:
         return int(np.clip(most, 1, 256))
 
     def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:
-        """What a job needs, run `size` samples at a time, whose totals are kept or not."""
+        """What a job needs, run `size` samples at a time, whose totals are kept or not.
+
+        What is kept of all samples is there once, and that of a part while it is added.
+        """
         tally = frozenset(self.populations().values())
         count = min(size, job.batch)
         needed = engines.Setting.of(job.program, job.engine, count, tally).whole(job.steps)
         if job.batch <= size:
             return needed
-        of_all = engines.Setting.of(job.program, job.engine, job.batch, tally)
-        joined = [
-            part._replace(bytes=2 * part.bytes, how=f"{part.how}, twice while they are joined")
-            if part.kind == "recording"
-            else part
-            for part in of_all.kept(job.steps)
-            if keep_totals or part.kind == "recording"
-        ]
-        passing = () if keep_totals else ("totals",)
-        return Memory((*needed.only("state", "signals", "work", *passing), *joined))
+        of_all = engines.Setting.of(job.program, job.engine, job.batch, tally, count)
+        kept = of_all.kept(job.steps)
+        return Memory((*needed, *(kept if keep_totals else kept.only("recording"))))
 
     def parts(
         self,
         job: Job,
         size: int,
-        count: Callable[[int, dict[str, NDArray], dict[Node, NDArray]], Counted],
+        count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         at: Collection[int] = (),
         advance: Callable[[int], None] = lambda done: None,
     ) -> Iterator[Part[Counted]]:
         """Run `size` samples at a time; `advance` takes samples times steps that were done.
 
-        `count(step, {layer: (samples, *shape)}, fed)` makes what is wanted of the spikes of each
-        neuron up to the steps in `at`, and up to the last; `fed` is what the samples are fed.
+        `count(step, {layer: totals}, fed)` makes what is wanted of the spikes of each neuron up to
+        the steps in `at`, and up to the last; `fed` is what the samples are fed.
         """
         populations = self.populations()
         stops = sorted({*at, job.steps})
@@ -149,7 +136,7 @@ class Runner:
                 progress = _times(advance, n)
                 last = stop == job.steps
                 found.append(execution.run(stop - done, given, progress, last=last))
-                totals = execution.totals()
+                totals = execution.summed()
                 by_name = {name: totals[e] for name, e in populations.items()}
                 counted[stop] = count(stop, by_name, fed)
                 done = stop
@@ -158,11 +145,40 @@ class Runner:
             yield Part(slice(start, start + n), outputs, counted)
 
 
-def joined(parts: list[dict[str, NDArray]]) -> dict[str, NDArray]:
-    """Arrays of several parts of a batch, as arrays of the whole."""
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+class Whole:
+    """Arrays `{name: (batch, ...)}` that are filled in part by part, so that they exist once."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self.arrays: dict[str, NDArray] = {}
+
+    def add(self, samples: slice, arrays: Mapping[str, NDArray]) -> None:
+        """Fill in some samples; all of them at once stay where they are."""
+        for name, array in arrays.items():
+            if len(array) == self._batch:
+                self.arrays[name] = array
+                continue
+            if name not in self.arrays:
+                self.arrays[name] = np.empty((self._batch, *array.shape[1:]), array.dtype)
+            self.arrays[name][samples] = array
+
+
+def collected(
+    parts: Iterable[Part[dict[str, Totals]]], batch: int
+) -> tuple[dict[str, NDArray], dict[str, Totals]]:
+    """Outputs of all samples, and what their neurons sent up to the last step."""
+    raw, totals = Whole(batch), dict[str, Totals]()
+    for part in parts:
+        raw.add(part.samples, part.raw)
+        steps = max(part.counted)
+        for name, found in part.counted[steps].items():
+            if len(found.sent) == batch:
+                totals[name] = found
+                continue
+            if name not in totals:
+                totals[name] = Totals.empty(found.ensemble, batch, steps)
+            totals[name].put(part.samples, found.sent, found.net)
+    return raw.arrays, totals
 
 
 def check_run(
@@ -186,6 +202,12 @@ def _times(advance: Callable[[int], None], samples: int) -> Callable[[int], None
 
 def _joined_in_time(pieces: tuple[NDArray, ...]) -> NDArray:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+
+
+def _population(totals: Totals) -> Population:
+    kind = totals.ensemble.neuron_type
+    scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
+    return Population(totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude)
 
 
 def _end(item: Ensemble | Node) -> Any:

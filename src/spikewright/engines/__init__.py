@@ -16,6 +16,7 @@ from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Parameters, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
+from spikewright.engines.totals import Totals
 from spikewright.errors import BuildError, MissingExtraError
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Precision",
     "Program",
     "Setting",
+    "Totals",
     "available",
     "compile_network",
     "get",

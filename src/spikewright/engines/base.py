@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,6 +21,7 @@ from spikewright.engines.program import (
     Program,
     Source,
 )
+from spikewright.engines.totals import Sums
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
 
@@ -56,8 +57,11 @@ class Kernel(ABC):
         """Be told that the next run is the last one: nothing but totals is asked for after it."""
         return None
 
-    def totals(self) -> Sequence[Array]:
-        """Absolute outputs per neuron summed since the start, one array a population tallied."""
+    def totals(self) -> Iterable[Sums]:
+        """Outputs per neuron summed since the start, of each population that is tallied.
+
+        They may be the kernel's own state, so they are read before it runs again.
+        """
         return ()
 
 
@@ -112,7 +116,7 @@ class Engine(ABC):
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         """A kernel for an operator, its state at the start.
 
-        With `tally` a population's kernel sums its outputs per neuron (see `NeuronKernel.total`).
+        With `tally` a population's kernel sums its outputs per neuron (see `NeuronKernel`).
         """
 
     @abstractmethod
@@ -160,7 +164,9 @@ class Engine(ABC):
             kind = op.neuron_type
             item = 8 if kind.stochastic else self.value_bytes(program)
             held = len(kind.initial_state()) + kind.has_voltage
-            return {op.label: size * (item * held + 16 * tally)}
+            recent = self.value_bytes(program) if kind.spiking else 0  # sums of the last steps
+            sums = (8 + recent) * (1 + kind.negative) * tally
+            return {op.label: size * (item * held + sums)}
         if isinstance(op, Filter):
             return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
         if isinstance(op, Average):
@@ -195,12 +201,18 @@ class Engine(ABC):
 
 
 class NeuronKernel(Kernel):
-    """A population's kernel; `total` sums absolute outputs per neuron since the start."""
+    """A population's kernel.
+
+    `total` sums outputs per neuron since the start without their sign, `net` with it; that is None
+    where they have none.
+    """
 
     total: Array | None = None
+    net: Array | None = None
 
-    def totals(self) -> Sequence[Array]:
-        return () if self.total is None else (self.total + 0.0,)  # a copy in any array library
+    def totals(self) -> Iterable[Sums]:
+        if self.total is not None:
+            yield Sums(self.total, self.total if self.net is None else self.net)
 
 
 def _size(program: Program, signals: Sequence[int]) -> int:

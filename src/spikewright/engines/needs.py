@@ -19,6 +19,7 @@ from spikewright.engines.program import (
     Recording,
     Source,
 )
+from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble
 from spikewright.network.functions import NodeFunction
 
@@ -70,7 +71,7 @@ class Setting:
         return Memory(tuple(part for memory in parts for part in memory))
 
     def state(self) -> Memory:
-        """What lasts from block to block, and the totals that are made of it at the end."""
+        """What lasts from block to block."""
         parts = []
         for op in self.program.operators:
             if isinstance(op, Source):
@@ -79,22 +80,24 @@ class Setting:
             for label, size in sizes.items():
                 how = f"{size} B x {self.batch} samples"
                 parts.append(MemoryPart("state", label, size * self.batch, how))
-        parts.append(self._totals())
         return Memory(tuple(part for part in parts if part.bytes))
 
     def kept(self, steps: int) -> Memory:
         """What is kept of a run from the start: recordings and totals."""
-        return Memory((*self._recordings(0, steps), self._totals()))
+        return Memory((*self._recordings(0, steps), self._totals(steps)))
 
-    def _totals(self) -> MemoryPart:
-        neurons = sum(ensemble.n_neurons for ensemble in self.tally)
-        how = f"8 B x {neurons} neurons x {self.batch} samples, twice while they are joined"
-        return MemoryPart("totals", "spikes", 16 * neurons * self.batch, how)
+    def _totals(self, steps: int) -> MemoryPart:
+        """Totals as they are returned, and one population's sums as they come from the engine."""
+        size = sum(total_bytes(ensemble, steps) for ensemble in self.tally)
+        largest = max((ensemble.n_neurons for ensemble in self.tally), default=0)
+        how = f"{size} B x {self.batch} samples, a layer of {self.chunk} as they are summed"
+        return MemoryPart("totals", "spikes", size * self.batch + 16 * largest * self.chunk, how)
 
     def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> Memory:
         """What `steps` steps after step `first` need beside the state."""
         block = min(block, steps)
-        parts = [self._signals(block, constants), *self._recordings(first, steps)]
+        totals = self._totals(first + steps)
+        parts = [self._signals(block, constants), *self._recordings(first, steps), totals]
         work = [self._work(component, block, constants) for component in self.program.components]
         parts += [max(work, key=lambda part: part.bytes)] if work else []
         return Memory(tuple(part for part in parts if part.bytes))

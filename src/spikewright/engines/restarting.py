@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from spikewright.engines.base import Array, Engine, Kernel
 from spikewright.engines.program import Operator, Program
+from spikewright.engines.totals import Sums
 
 
 def period(op: Operator) -> int | None:
@@ -57,5 +58,5 @@ class RestartingKernel(Kernel):
     def conclude(self) -> None:
         self._kernel.conclude()
 
-    def totals(self) -> Sequence[Array]:
+    def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()

@@ -15,6 +15,7 @@ from spikewright.engines.memory import Memory, available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
 from spikewright.engines.program import Component, Operator, Program, Recording, Source
 from spikewright.engines.restarting import RestartingKernel, period
+from spikewright.engines.totals import Totals
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
@@ -109,20 +110,28 @@ class Execution:
                 kernel.conclude()
 
     def totals(self) -> dict[Ensemble, NDArray]:
-        """Summed outputs per neuron since the start, `(batch, *shape)`, of tallied populations.
+        """What each neuron of the tallied populations sent since the start, `(batch, *shape)`.
 
-        Spikes for spiking types; for rate types the sum over steps of the rate in Hz.
+        Spikes of either sign; of rate types the sum over steps of the rate in Hz, without its sign.
         """
-        sums: dict[Ensemble, list[NDArray]] = {}
+        return {ensemble: totals.sent for ensemble, totals in self.summed().items()}
+
+    def summed(self) -> dict[Ensemble, Totals]:
+        """The same, and with the sign of each spike.
+
+        Raises `SimulationError` for numbers of spikes that cannot be counted.
+        """
+        found: dict[Ensemble, Totals] = {}
+        array = self.engine.to_numpy
         for part in self._parts:
             for op, kernel in part.kernels.items():
-                for ensemble, total in zip(op.populations, kernel.totals(), strict=False):
-                    if ensemble in self._setting.tally:
-                        sums.setdefault(ensemble, []).append(self.engine.to_numpy(total))
-        return {
-            ensemble: parts[0] if len(parts) == 1 else np.concatenate(parts)
-            for ensemble, parts in sums.items()
-        }
+                for ensemble, sums in zip(op.populations, kernel.totals(), strict=False):
+                    if ensemble not in self._setting.tally:
+                        continue
+                    if ensemble not in found:
+                        found[ensemble] = Totals.empty(ensemble, self.batch, self.step)
+                    found[ensemble].put(part.samples, array(sums.sent), array(sums.net))
+        return found
 
     def _check_memory(self, steps: int, block: int, constants: Iterable[int]) -> None:
         """Raise `SimulationError` where memory does not suffice for `steps` steps more."""

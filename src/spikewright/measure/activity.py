@@ -31,9 +31,8 @@ def count(populations: Mapping[str, Population], steps: int) -> Tally:
     for layer, population in populations.items():
         if population.spiking:
             totals = population.totals  # whole numbers
-            limit = (population.cap or 1) * steps
             samples["spikes", layer] = _of_samples(totals).astype(np.int64)
-            samples["saturated", layer] = _of_samples(totals >= limit).astype(np.int64)
+            samples["saturated", layer] = _of_samples(population.saturated(steps)).astype(np.int64)
             sums["spikes", layer] = totals.sum(axis=0, dtype=np.float64).astype(np.int64)[None]
         else:
             rates = population.totals * population.scale / steps

@@ -18,15 +18,37 @@ Values = NDArray | dict[str, NDArray]
 class Population:
     """What a run counted in one layer.
 
-    `totals` is `(batch, *shape)`: spikes of each neuron (of a rate neuron, the sum over steps of
-    its rate in Hz), before amplitude. `scale` is the layer's firing-rate scale and `cap` the spikes
-    that a neuron may send in a step, or None.
+    `totals` is `(batch, *shape)`: spikes of each neuron, of either sign, each counted as one, which
+    is what costs energy. `net` are those above zero less those below, which is what the layer's
+    values are made of; the same array where there are none below. Spikes are whole numbers in as
+    few bytes as surely hold them: take sums of them with NumPy's `sum`, which widens them. Of a
+    rate neuron both are sums over steps of its rate in Hz, without its sign and with it. `scale`
+    is the layer's firing-rate scale, `cap` the spikes that a neuron may send in a step, or None,
+    and `amplitude` that of the neuron type, which nothing of this is multiplied by.
     """
 
     totals: NDArray
     spiking: bool
     scale: NDArray
     cap: int | None
+    net: NDArray = None  # type: ignore[assignment]  # given below where it is left out
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.net is None:
+            object.__setattr__(self, "net", self.totals)
+
+    def saturated(self, steps: int) -> NDArray:
+        """Which neurons sent all that they could, `(batch, *shape)`, spikes taken back left out."""
+        limit = (self.cap or 1) * steps
+        above: NDArray = self.net >= limit
+        return above if self.net is self.totals else above | (self.net <= -limit)
+
+    def means(self, steps: int, dt: float) -> NDArray:
+        """The time mean of what each neuron sent, `(batch, *shape)`, in the source's unit."""
+        if self.spiking:
+            return self.net * (self.amplitude / (self.scale * (dt * steps)))
+        return self.net * (self.amplitude / steps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,25 +140,33 @@ class Run:
     def firing_rates(self) -> dict[str, float]:
         """Mean firing rate of each layer in Hz: spikes / (neurons * seconds), over all samples.
 
-        True spikes, never the amplitude-scaled output; for rate neurons the rate itself.
+        True spikes of either sign, never the amplitude-scaled output; for rate neurons the rate
+        itself, without its sign.
         """
-        return {
-            name: float(self._rates(population).mean())
-            for name, population in self.populations.items()
-        }
-
-    def _rates(self, population: Population) -> NDArray:
-        """Rate of each neuron for each sample in Hz, `(batch, *shape)`."""
-        if population.spiking:
-            return population.totals / (self.steps * self.dt)
-        return population.totals * population.scale / self.steps
+        return {name: float(rates.mean()) for name, rates in self.neuron_rates().items()}
 
     def neuron_rates(self) -> dict[str, NDArray]:
-        """Rate of each neuron in Hz, averaged over samples, `{layer: (*shape)}`."""
-        return {name: self._rates(p).mean(axis=0) for name, p in self.populations.items()}
+        """The same of each neuron, averaged over samples, `{layer: (*shape)}`."""
+        return {name: self._rates(population) for name, population in self.populations.items()}
+
+    def _rates(self, population: Population) -> NDArray:
+        mean = population.totals.mean(axis=0, dtype=np.float64)
+        if population.spiking:
+            return mean / (self.steps * self.dt)
+        return mean * population.scale / self.steps
+
+    def layer_means(self) -> dict[str, NDArray]:
+        """The time mean of what each layer sent, `{layer: (batch, *shape)}`.
+
+        In the unit of the source's values, which they tend to: a spike below zero takes away.
+        """
+        return {name: p.means(self.steps, self.dt) for name, p in self.populations.items()}
 
     def spike_counts(self) -> dict[str, NDArray]:
-        """Spikes of each sample over the run, `{layer: (batch,)}`, of spiking layers."""
+        """Spikes of each sample over the run, `{layer: (batch,)}`, of spiking layers.
+
+        Those of either sign count as one: each is sent, and costs energy.
+        """
         return {
             name: p.totals.reshape(len(p.totals), -1).sum(axis=1)
             for name, p in self.populations.items()
@@ -144,21 +174,25 @@ class Run:
         }
 
     def silent_fractions(self) -> dict[str, float]:
-        """Fraction of neurons that never spiked for any sample, per spiking layer."""
+        """Fraction of neurons that never spiked, with either sign, for any sample.
+
+        Per spiking layer.
+        """
         return {
-            name: float(np.mean(p.totals.sum(axis=0) == 0))
+            name: float(np.mean(~p.totals.any(axis=0)))
             for name, p in self.populations.items()
             if p.spiking
         }
 
     def saturated_fractions(self) -> dict[str, float]:
-        """Fraction of (sample, neuron) pairs that sent all that they could, per spiking layer.
+        """Fraction of (sample, neuron) pairs whose value is all that could be sent.
 
-        The limit is `max_spikes_per_step` in every step; without a cap it is one spike a step,
-        where one-spike hardware would clip.
+        Per spiking layer. The limit is `max_spikes_per_step` spikes of one sign in every step;
+        without a cap it is one spike a step, where one-spike hardware would clip. Spikes that were
+        taken back count against it.
         """
         return {
-            name: float(np.mean(p.totals >= (p.cap or 1) * self.steps))
+            name: float(np.mean(p.saturated(self.steps)))
             for name, p in self.populations.items()
             if p.spiking
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +21,9 @@ from spikewright.conversion.evaluation.operations import OperationCounter
 from spikewright.conversion.evaluation.settings import Settings
 from spikewright.conversion.evaluation.source import SourceNetwork
 from spikewright.conversion.evaluation.twin import TwinNetwork
-from spikewright.conversion.runner import Job, Part, Runner, joined
+from spikewright.conversion.runner import Job, Part, Runner, Whole
 from spikewright.conversion.storage import load_parts
+from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
@@ -73,9 +74,11 @@ class Work:
         given = self.settings
         lowered = self._runner.lowered
         fed = feeds_of(shard.x, lowered.inputs, given.encoder, given.steps, given.dt, given.seed)
-        parts = self._run(fed, threads)
-        raw = joined([part.raw for part in parts])
-        activity = appended([side_by_side(list(part.counted.values())) for part in parts])
+        whole, counted = Whole(fed.batch), []
+        for part in self._run(fed, threads):
+            whole.add(part.samples, part.raw)
+            counted.append(side_by_side(list(part.counted.values())))
+        raw, activity = whole.arrays, appended(counted)
         source, twin = self._source_outputs(fed, threads), self._twin_outputs(fed)
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
@@ -84,7 +87,7 @@ class Work:
                 rows |= scores_of_model("twin", output, twin[name], truths.get(name))
         return Tally({**rows, **activity.samples}, activity.sums)
 
-    def _run(self, fed: Feeds, threads: int | None) -> list[Part[Tally]]:
+    def _run(self, fed: Feeds, threads: int | None) -> Iterator[Part[Tally]]:
         given, runner = self.settings, self._runner
         program = runner.program(given.dt, given.seed, given.precision)
         engine = runner.engine(given.engine, program, threads)
@@ -94,13 +97,14 @@ class Work:
             available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
         )
 
-        def counted(step: int, totals: dict[str, NDArray], fed: dict[Node, NDArray]) -> Tally:
+        def counted(step: int, totals: dict[str, Totals], fed: dict[Node, NDArray]) -> Tally:
             tally = count(runner.counted(totals), step)
             if self._operations is None:
                 return tally
-            return Tally(tally.samples, {**tally.sums, **self._operations.count(step, totals, fed)})
+            sent = {name: total.sent for name, total in totals.items()}
+            return Tally(tally.samples, {**tally.sums, **self._operations.count(step, sent, fed)})
 
-        return list(runner.parts(job, size, counted, given.at))
+        return runner.parts(job, size, counted, given.at)
 
     def _source_outputs(self, fed: Feeds, threads: int | None) -> Mapping[str, NDArray]:
         if not self.settings.source:

@@ -38,7 +38,11 @@ from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Apply, Filter, Linear, Neurons, Operator, Program, Sum
 from spikewright.network import MaxPool
-from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
+from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
+    IntegrateAndFire,
+    SpikingRectifiedLinear,
+)
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -298,13 +302,16 @@ class Builder:
         kind = op.neuron_type
         floor, cap = None, None
         if isinstance(kind, IntegrateAndFire):
-            floor, cap = kind.voltage_floor, kind.max_spikes_per_step
+            floor = kind.voltage_floor
+        if isinstance(kind, IntegrateAndFire | BipolarIntegrateAndFire):
+            cap = kind.max_spikes_per_step
         start = np.broadcast_to(op.initial_voltage, op.ensemble.shape).ravel()
         starts = (start if order is None else start[order]).reshape(pieces, pixels, -1)
         thresholds = self.per_pixel(op.threshold, op.output, order, pixels, pieces)
         numbers: list[int] = []
         for threshold, rows in zip(thresholds, starts, strict=True):
             lowest = -np.inf if floor is None else -floor * threshold
+            spikes = (0, -1) if isinstance(kind, BipolarIntegrateAndFire) else ()
             numbers.append(
                 self.kernels.population(
                     pixels,
@@ -316,10 +323,12 @@ class Builder:
                     isinstance(kind, SpikingRectifiedLinear),
                     float(cap or 0),
                     np.ascontiguousarray(rows, np.float64),
+                    [least_voltage(threshold, count) for count in spikes],
                 )
             )
-            # A voltage and a total a neuron; channels are padded to whole vectors.
-            self.state_bytes[op.label] += 12 * pixels * (-(-rows.shape[1] // 64) * 64)
+            # A voltage, a total and what was sent a neuron; channels are padded to whole vectors.
+            item = 16 if spikes else 12
+            self.state_bytes[op.label] += item * pixels * (-(-rows.shape[1] // 64) * 64)
         self.populations[op] = (op, order, tuple(numbers))
         return numbers
 

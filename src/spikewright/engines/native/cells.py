@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.network.neurons import (
     LIF,
+    BipolarIntegrateAndFire,
     ClippedReLU,
     IntegrateAndFire,
     LeakyReLU,
@@ -26,7 +27,7 @@ from spikewright.network.neurons import (
     Tanh,
 )
 
-RATE, INTEGRATE, RUNNING_MEAN, LEAKY = range(4)  # Cell in cpp/parts.hpp
+RATE, INTEGRATE, RUNNING_MEAN, LEAKY, BIPOLAR = range(5)  # Cell in cpp/parts.hpp
 (
     IDENTITY,
     RECTIFIED,
@@ -80,11 +81,6 @@ class Description:
         ]
 
 
-def fires_in_bytes(kind: NeuronType) -> bool:
-    """Whether a type's output is a count of spikes that is never negative."""
-    return kind.spiking and not kind.negative
-
-
 def described(kind: NeuronType) -> Description | None:
     """A type's description, or None where it has no kernel (a class of its own, or random)."""
     if type(kind) is LIF:
@@ -110,6 +106,8 @@ def described(kind: NeuronType) -> Description | None:
     if type(kind) is IntegrateAndFire:
         floor = math.nan if kind.voltage_floor is None else float(kind.voltage_floor)
         return Description(INTEGRATE, floor=floor, cap=float(kind.max_spikes_per_step or 0))
+    if type(kind) is BipolarIntegrateAndFire:
+        return Description(BIPOLAR, cap=float(kind.max_spikes_per_step or 0), second="sent")
     if type(kind) is SignedIntegrateAndFire:
         return Description(INTEGRATE, negative=True)
     if type(kind) is SpikingRectifiedLinear:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,6 +17,7 @@ from spikewright.engines.native.running import LinearKernel, RegionKernel, work_
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
 
@@ -165,7 +166,7 @@ class _Fallback(Kernel):
     def restart(self) -> None:
         self._kernel.restart()
 
-    def totals(self) -> Sequence[Array]:
+    def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()
 
 

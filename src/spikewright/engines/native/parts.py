@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import Windows, split_shape
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.native.cells import Description, described
+from spikewright.engines.native.cells import BIPOLAR, Description, described
 from spikewright.engines.native.orders import Order, as_index, channels_last_order, plane
 from spikewright.engines.program import Apply, Filter, Linear, Neurons
 from spikewright.errors import BuildError
@@ -87,7 +87,11 @@ def add_cells(b: Builder, op: Neurons) -> None:
         if name is not None:
             memories[name] = b.kernels.memory(np.full(size, float(initial[name])))
     state = dict(memories)
-    total = b.kernels.memory(np.zeros(size))
+    totals = {"total": b.kernels.memory(np.zeros(size))}
+    if kind.cell == BIPOLAR:
+        totals["net"] = memories["sent"]
+    elif op.neuron_type.negative:
+        totals["net"] = b.kernels.memory(np.zeros(size))
     threshold = np.broadcast_to(op.threshold, shape).ravel()
     target = b.buffer(op.output in b.op.counts, op.output, order)
     voltage = -1 if op.voltage is None else b.buffer(False, op.voltage, order)
@@ -105,12 +109,13 @@ def add_cells(b: Builder, op: Neurons) -> None:
             memories.get("voltage", -1),
             -1 if kind.second is None else memories[kind.second],
             -1 if kind.third is None else memories[kind.third],
-            total,
+            totals["total"],
+            -1 if kind.cell == BIPOLAR else totals.get("net", -1),
         ],
         voltage,
     )
     b.kept[op] = _kept(state, order, shape)
-    b.totals[op] = _kept({"total": total}, order, shape)
+    b.totals[op] = _kept(totals, order, shape)
 
 
 def _slopes(kind: Description, shape: Shape, order: Order) -> NDArray:

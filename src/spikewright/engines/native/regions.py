@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from spikewright.engines.native.support import Kind, Verdict, verdict, verdict_alone
+from spikewright.engines.native.support import BYTES, Kind, Verdict, verdict, verdict_alone
 from spikewright.engines.plan import PlanRow
 from spikewright.engines.program import (
     Apply,
@@ -25,11 +25,10 @@ from spikewright.network import Ensemble, NodeFunction
 class Region(Operator):
     """Operators that run as one, sample by sample; `exported` are the signals others read.
 
-    `counts` names the signals that are counts of spikes, made in this region or an earlier one;
-    `whole` those that are whole numbers of either sign. With `loops` its operators run step by
-    step, filters first and last; after every `restart` steps its state starts again. A `linear`
-    region is one linear map of values that come from
-    outside.
+    `counts` names the signals that are counts of spikes in bytes, made in this region or an earlier
+    one; `whole` those that are whole numbers of either sign, in bytes or in doubles. With `loops`
+    its operators run step by step, filters first and last; after every `restart` steps its state
+    starts again. A `linear` region is one linear map of values that come from outside.
     """
 
     operators: tuple[Operator, ...]
@@ -166,7 +165,8 @@ def _components(parts: _Cut, program: Program) -> list[Component]:
     """What a cut makes of its components, in order; regions of operators of `program`."""
     kinds = {**parts.outside, **parts.kinds}
     counts, whole = (
-        frozenset(s for s, kind in kinds.items() if kind == name) for name in ("counts", "whole")
+        frozenset(s for s, kind in kinds.items() if kind in those)
+        for those in (BYTES, {"signed", "whole"})
     )
     known = (program, counts, whole)
     components: list[Component] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from spikewright.engines.native.regions import Region
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.program import Neurons, Program
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.engines.totals import Sums
 from spikewright.errors import SimulationError
 
 # Bytes that buffers of a group of samples and a block of steps may take up: half of a second-level
@@ -44,7 +45,7 @@ class RegionKernel(Kernel):
         self._state = _kernels.Running(built.region, batch)
         self._slow: list[Slow] = []
         self._last = False
-        self._earlier: list[NDArray] = []  # totals from before the last restart
+        self._earlier: list[Sums] = []  # totals from before the last restart
 
     def restart(self) -> None:
         self._earlier = list(self.totals())
@@ -80,18 +81,28 @@ class RegionKernel(Kernel):
         """These samples on the reference, from the state that they are in."""
         slow = SlowRegion(self._op, self._program, len(samples), self._tally, self._reference)
         for neurons, order, numbers in self._built.populations:
-            pieces = [self._state.voltage(number) for number in numbers]
-            voltages = [piece for piece in pieces if piece is not None]
-            if voltages:
-                voltage = self._unpacked(voltages, neurons, order)
-                slow.start_from(neurons, {"voltage": voltage[samples]})
+            state = self._state_of(neurons, order, numbers)
+            slow.start_from(neurons, {name: values[samples] for name, values in state.items()})
         for op, kept in self._built.kept.items():
-            state = self._kept(kept)
-            if state is not None:
-                slow.start_from(op, {name: values[samples] for name, values in state.items()})
+            held = self._kept(kept)
+            if held is not None:
+                slow.start_from(op, {name: values[samples] for name, values in held.items()})
         for neurons in self._built.totals:
-            slow.start_total(neurons, self._native_total(neurons)[samples])
+            sums = self._native_total(neurons)
+            slow.start_total(neurons, Sums(sums.sent[samples], sums.net[samples]))
         return Slow(samples, slow)
+
+    def _state_of(self, op: Neurons, order: Order, numbers: tuple[int, ...]) -> dict[str, NDArray]:
+        """State of a population by name, `(batch, *shape)`; none before the first block."""
+        read = {"voltage": self._state.voltage}
+        if "sent" in op.neuron_type.initial_state():
+            read["sent"] = self._state.sent
+        state = {}
+        for name, of in read.items():
+            pieces = [piece for number in numbers if (piece := of(number)) is not None]
+            if pieces:
+                state[name] = self._unpacked(pieces, op, order).astype(np.float64)
+        return state
 
     def _kept(self, kept: Kept) -> dict[str, NDArray] | None:
         """State by name, `(batch, *shape)`; None before the first block."""
@@ -137,39 +148,48 @@ class RegionKernel(Kernel):
         stored = [state[:, :, :channels].reshape(self._batch, size) for state in pieces]
         return unpacked(np.concatenate(stored, axis=1), order, op.ensemble.shape)
 
-    def totals(self) -> Sequence[Array]:
+    def totals(self) -> Iterable[Sums]:
         if not self._tally:
-            return ()
-        now = [self._total(op) for op in self._op.operators if isinstance(op, Neurons)]
-        if self._earlier:
-            return [total + before for total, before in zip(now, self._earlier, strict=True)]
-        return now
+            return
+        populations = (op for op in self._op.operators if isinstance(op, Neurons))
+        for number, op in enumerate(populations):
+            now = self._total(op)
+            yield now.plus(self._earlier[number]) if self._earlier else now
 
-    def _total(self, op: Neurons) -> NDArray:
-        total = self._native_total(op)
+    def _total(self, op: Neurons) -> Sums:
+        sums = self._native_total(op)
+        arrays = {id(array): array for array in sums}.values()  # one where they are the same
         for slow in self._slow:
-            if op in self._built.totals:  # taken over: sums of rates depend on their order
-                total[slow.samples] = slow.region.total(op)
-            else:
-                total[slow.samples] += slow.region.total(op)
-        return total
+            for array, more in zip(arrays, slow.region.total(op), strict=False):
+                if op in self._built.totals:  # taken over: sums of rates depend on their order
+                    array[slow.samples] = more
+                else:
+                    array[slow.samples] += more
+        return sums
 
-    def _native_total(self, op: Neurons) -> NDArray:
+    def _native_total(self, op: Neurons) -> Sums:
         if op in self._built.totals:
             kept = self._kept(self._built.totals[op])
-            return np.zeros((self._batch, *op.ensemble.shape)) if kept is None else kept["total"]
+            if kept is None:
+                zeros = np.zeros((self._batch, *op.ensemble.shape))
+                return Sums(zeros, zeros.copy() if op.neuron_type.negative else zeros)
+            return Sums(kept["total"], kept.get("net", kept["total"]))
+        total = self._summed(op, self._state.total)
+        return Sums(total, self._summed(op, self._state.net) if op.neuron_type.negative else total)
+
+    def _summed(self, op: Neurons, read: Callable[[int, NDArray, NDArray], None]) -> NDArray:
+        """Sums over a population's pieces, `(batch, *shape)`."""
         order, numbers = next((o, n) for p, o, n in self._built.populations if p is op)
-        shape = (self._batch, *op.ensemble.shape)
         if len(numbers) > 1:
             size = int(np.prod(op.ensemble.shape)) // len(numbers)
-            totals = [np.empty((self._batch, size)) for _ in numbers]
-            for number, part in zip(numbers, totals, strict=True):
-                self._state.total(number, as_index(None), part)
-            return unpacked(np.concatenate(totals, axis=1), order, op.ensemble.shape)
+            sums = [np.empty((self._batch, size)) for _ in numbers]
+            for number, part in zip(numbers, sums, strict=True):
+                read(number, as_index(None), part)
+            return unpacked(np.concatenate(sums, axis=1), order, op.ensemble.shape)
         (number,) = numbers
-        total = np.empty(shape)
+        total = np.empty((self._batch, *op.ensemble.shape))
         where = None if order is None else positions(order, total[0].size)
-        self._state.total(number, as_index(where), total)
+        read(number, as_index(where), total)
         return total
 
 

@@ -12,6 +12,7 @@ from spikewright.engines.base import Array, DelayedKernel, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.program import Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.engines.totals import Sums
 
 
 class SlowRegion:
@@ -31,11 +32,13 @@ class SlowRegion:
         kernel: Any = self._kernels[op]
         kernel.start_from(**state)
 
-    def start_total(self, op: Operator, total: NDArray) -> None:
+    def start_total(self, op: Operator, sums: Sums) -> None:
         """Take over a population's summed outputs, `(batch, *shape)`."""
         kernel: Any = self._kernels[op]
         if kernel.total is not None:
-            kernel.total = np.array(total)
+            kernel.total = np.array(sums.sent)
+        if kernel.net is not None:
+            kernel.net = np.array(sums.net)
 
     def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
         """Advance; `given` and what is returned are as of `Kernel.run`, by signal."""
@@ -63,10 +66,10 @@ class SlowRegion:
             if isinstance(kernel, DelayedKernel):
                 kernel.absorb(values[op.inputs[0]])
 
-    def total(self, op: Neurons) -> NDArray:
+    def total(self, op: Neurons) -> Sums:
         """A population's summed outputs."""
-        (total,) = self._kernels[op].totals()
-        return np.asarray(total)
+        (sums,) = self._kernels[op].totals()
+        return sums
 
 
 class Slow(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from spikewright._windows import split_shape
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
-from spikewright.engines.native.cells import described, fires_in_bytes
+from spikewright.engines.native.cells import described
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -22,7 +22,12 @@ from spikewright.engines.program import (
     Sum,
 )
 from spikewright.network import MaxPool, NodeFunction
-from spikewright.network.neurons import IntegrateAndFire, NeuronType, SpikingRectifiedLinear
+from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
+    IntegrateAndFire,
+    NeuronType,
+    SpikingRectifiedLinear,
+)
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -39,10 +44,18 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-Kind = Literal["counts", "whole", "values"]
-"""Counts of spikes in bytes, whole numbers of either sign (mostly small), or any; in doubles."""
+Kind = Literal["counts", "signed", "whole", "values"]
+"""Counts of spikes in bytes, counts of either sign in bytes; whole numbers of either sign (mostly
+small), or any, in doubles.
+"""
 
-_NAMES = {"counts": "events", "whole": "signed events", "values": "values"}
+BYTES: frozenset[Kind | None] = frozenset({"counts", "signed"})
+_NAMES = {
+    "counts": "events",
+    "signed": "signed events",
+    "whole": "signed events in doubles",
+    "values": "values",
+}
 
 MAX_FAN_IN = 2**22
 """The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
@@ -76,9 +89,9 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
             return Verdict(None, _NOTHING_NATIVE)
         plain = op.gain is None and op.bias is None
         terms = {kinds.get(s) for s in op.inputs} if plain else {None}
-        if terms == {"counts"}:
-            return Verdict("counts", "sum of counts")
-        return Verdict("whole" if terms <= {"counts", "whole"} else "values", "sum")
+        if terms <= BYTES:
+            return Verdict("counts" if terms == {"counts"} else "signed", "sum of counts")
+        return Verdict("whole" if terms <= {*BYTES, "whole"} else "values", "sum")
     if isinstance(op, Linear):
         return _linear(op, kinds, program)
     if isinstance(op, Apply):
@@ -103,8 +116,10 @@ _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed o
 
 def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
-    fast = type(op.neuron_type) in (IntegrateAndFire, SpikingRectifiedLinear)
-    return fast and op.voltage is None
+    return type(op.neuron_type) in _INTEGRATORS and op.voltage is None
+
+
+_INTEGRATORS = (BipolarIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear)
 
 
 def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
@@ -112,7 +127,7 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
     if is_integrator(op):
-        return Verdict("counts", "integrate and fire")
+        return Verdict(spikes(kind), "integrate and fire")
     if described(kind) is None:
         return Verdict(None, f"{type(kind).__name__} has no native kernel")
     if not kind.spiking and op.inputs[0] not in kinds:
@@ -122,9 +137,11 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
 
 def spikes(kind: NeuronType) -> Kind:
     """What a population's output is."""
-    if fires_in_bytes(kind):
-        return "counts"
-    return "whole" if kind.spiking else "values"
+    if not kind.spiking:
+        return "values"
+    if type(kind) is BipolarIntegrateAndFire:
+        return "signed"
+    return "whole" if kind.negative else "counts"
 
 
 def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
@@ -159,7 +176,7 @@ def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind
 
 
 def _most(kind: Kind) -> int:
-    return MAX_FAN_IN if kind == "counts" else MAX_ANALOG_FAN_IN
+    return MAX_FAN_IN if kind in BYTES else MAX_ANALOG_FAN_IN
 
 
 def _sum_pool(transform: SumPool, factor: float, shape: Shape, kind: Kind) -> Kind | None:
@@ -167,7 +184,7 @@ def _sum_pool(transform: SumPool, factor: float, shape: Shape, kind: Kind) -> Ki
     plain = transform.factor.ndim == 0 and transform.factor == 1.0 and factor == 1.0
     if not plain or len(spatial) > 2:
         return None
-    wide = kind == "counts" and np.prod(transform.windows.size) > MOST_POOLED
+    wide = kind in BYTES and np.prod(transform.windows.size) > MOST_POOLED
     return "whole" if wide else kind
 
 

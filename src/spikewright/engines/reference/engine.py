@@ -226,6 +226,7 @@ class _Neurons(NeuronKernel):
         self._state: dict[str, NDArray] = {}
         self.restart()
         self.total = np.zeros(shape) if tally else None
+        self.net = np.zeros(shape) if tally and op.neuron_type.negative else None
         self.stateless = not (op.neuron_type.spiking or self._state or tally)
 
     def restart(self) -> None:
@@ -256,6 +257,8 @@ class _Neurons(NeuronKernel):
                 outputs[1][:, t] = self._state["voltage"]
             if self.total is not None:  # step by step: sums of rates depend on their order
                 self.total += np.abs(output)
+            if self.net is not None:
+                self.net += output
         return outputs
 
     def _clock(self, step: int) -> Clock:

@@ -98,7 +98,9 @@ class NeuronsKernel(NeuronKernel):
         self._state: dict[str, Tensor] = {}
         self._xp: Any = Namespace(self._tensors)
         self.restart()
-        self._tally = _Tally(op, shape, tensors) if tally else None
+        kind = op.neuron_type
+        self._tally = _Tally(kind.spiking, shape, tensors) if tally else None
+        self._net_tally = _Tally(kind.spiking, shape, tensors) if tally and kind.negative else None
         self.stateless = not (neuron_type.spiking or self._state or tally)
 
     def restart(self) -> None:
@@ -127,13 +129,20 @@ class NeuronsKernel(NeuronKernel):
             if self._op.voltage is not None:
                 outputs[1][:, t] = self._state["voltage"]
         if self._tally is not None:
-            self._tally.add(outputs[0])
+            self._tally.add(outputs[0] if self._net_tally is None else outputs[0].abs())
+        if self._net_tally is not None:
+            self._net_tally.add(outputs[0])
         return outputs
 
     @property
     def total(self) -> Tensor | None:  # type: ignore[override]
-        """Summed absolute outputs per neuron since the start, in float64."""
+        """Outputs per neuron summed without their sign since the start, in float64."""
         return None if self._tally is None else self._tally.total()
+
+    @property
+    def net(self) -> Tensor | None:  # type: ignore[override]
+        """The same with their sign, where they have one."""
+        return None if self._net_tally is None else self._net_tally.total()
 
     def _clock(self, step: int) -> Clock:
         op, tensors = self._op, self._tensors
@@ -145,7 +154,7 @@ class NeuronsKernel(NeuronKernel):
 
 
 class _Tally:
-    """Sums of absolute outputs: counts of some blocks in the run's own type, then all in float64.
+    """Sums of outputs: counts of some blocks in the run's own type, then all in float64.
 
     Sums of whole numbers are exact up to 2^24 in float32, which the longest stretch does not reach
     below a mean of 4096 spikes a step.
@@ -153,16 +162,13 @@ class _Tally:
 
     _STRETCH = 4096  # steps
 
-    def __init__(self, op: Neurons, shape: Shape, tensors: Tensors) -> None:
-        self._negative, self._spiking = op.neuron_type.negative, op.neuron_type.spiking
+    def __init__(self, spiking: bool, shape: Shape, tensors: Tensors) -> None:
         self._total = tensors.wide.zeros(shape)
-        self._recent = tensors.zeros(shape) if self._spiking else self._total
+        self._recent = tensors.zeros(shape) if spiking else self._total
         self._steps = 0
 
     def add(self, outputs: Tensor) -> None:
         """Add a block `(batch, steps, *shape)`."""
-        if self._negative:
-            outputs = outputs.abs()
         self._recent.add_(outputs.sum(1, dtype=self._recent.dtype))
         self._steps += outputs.shape[1]
         if self._steps >= self._STRETCH:

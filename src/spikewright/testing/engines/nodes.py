@@ -107,15 +107,23 @@ class NodeTests(Suite):
         np.testing.assert_array_equal(data[held][0, :, 0], [2.0] * 4)
 
     def test_tallies_are_sums_of_what_is_recorded(self) -> None:
-        """`totals` of a population are its spikes, of rate neurons their summed rates, absolute."""
+        """Totals of a population are its spikes, of rate neurons their summed rates.
+
+        Without their sign and with it; the same array where none is negative.
+        """
         mixed = MixedNetwork()
         program, engine = self.compiled(mixed.network, mixed.dt)
         execution = Execution(program, engine, 3, program.parameters)
         arrays = execution.run(60, {mixed.stimulus: mixed.feed(3, 60)})
         recorded = dict(zip((r.probe for r in program.recordings), arrays, strict=True))
         assert min(recorded[probe].min() for probe in mixed.activity.values()) < 0
-        totals = execution.totals()
-        assert set(totals) == set(program.parameters)
+        totals, summed = execution.totals(), execution.summed()
+        assert set(totals) == set(summed) == set(program.parameters)
         for ensemble, probe in mixed.activity.items():
             expected = np.abs(recorded[probe]).sum(axis=1)
             np.testing.assert_allclose(totals[ensemble], expected, rtol=1e-9)
+            np.testing.assert_array_equal(summed[ensemble].sent, totals[ensemble])
+            net = recorded[probe].sum(axis=1)
+            np.testing.assert_allclose(summed[ensemble].net, net, rtol=1e-9, atol=1e-9)
+            signed = ensemble.neuron_type.negative
+            assert (summed[ensemble].net is summed[ensemble].sent) != signed

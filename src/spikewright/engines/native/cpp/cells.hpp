@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "filters.hpp"
 #include "functions.hpp"
@@ -54,7 +55,8 @@ inline void apply_rate(const Cells& p, const double* from, double* to, std::size
 }
 
 struct CellChunk {
-    double v[kChunk], second[kChunk], third[kChunk], total[kChunk], charge[kChunk], spikes[kChunk];
+    double v[kChunk], second[kChunk], third[kChunk], total[kChunk], net[kChunk];
+    double charge[kChunk], spikes[kChunk];
     double* out = spikes;  // of the present step: here, or where the output lies
 
     static void get(const Context& c, std::int32_t memory, std::size_t s, std::size_t at,
@@ -70,6 +72,7 @@ struct CellChunk {
         get(c, p.second, s, at, n, second);
         get(c, p.third, s, at, n, third);
         get(c, p.total, s, at, n, total);
+        get(c, p.net, s, at, n, net);
     }
     void write(const Context& c, const Cells& p, std::size_t s, std::size_t at,
                std::size_t n) const {
@@ -77,6 +80,7 @@ struct CellChunk {
         put(c, p.second, s, at, n, second);
         put(c, p.third, s, at, n, third);
         put(c, p.total, s, at, n, total);
+        put(c, p.net, s, at, n, net);
     }
 
     // v += added; k = floor(v / threshold + tolerance); v -= k threshold.
@@ -102,6 +106,21 @@ struct CellChunk {
                 const double lowest = -p.floor * threshold[k];
                 v[k] = v[k] < lowest ? lowest : v[k];
             }
+    }
+
+    // As `integrate`, but spikes are taken back, as many as were sent; `second` is how many.
+    void take_back(const Cells& p, const double* added, std::size_t at, std::size_t n) {
+        const double* threshold = p.threshold.data() + at;
+        const double most = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+        for (std::size_t k = 0; k < n; ++k) {
+            v[k] += added[k];
+            const double down = std::floor(v[k] / threshold[k] + kTolerance);
+            const double least = second[k] < most ? 0.0 - second[k] : -most;
+            const double held = down > least ? down : least;
+            out[k] = held < most ? held : most;
+            v[k] = v[k] - out[k] * threshold[k];
+            second[k] += out[k];
+        }
     }
 
     // Charge t f(m_t) - (t - 1) f(m_(t-1)), m_t the running mean: `second` sums currents.
@@ -154,6 +173,17 @@ struct CellChunk {
         }
     }
 
+    // Step by step: sums of rates depend on their order.
+    void sum(const Cells& p, std::size_t n) {
+        if (p.net >= 0)
+            for (std::size_t k = 0; k < n; ++k) {
+                total[k] += std::fabs(out[k]);
+                net[k] += out[k];
+            }
+        else if (p.total >= 0)
+            for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k]);
+    }
+
     void step(const Cells& p, const double* current, double number, std::size_t at,
               std::size_t n) {
         switch (p.cell) {
@@ -165,6 +195,7 @@ struct CellChunk {
                 return integrate(p, charge, at, n);
             case Cell::running_mean: return running_mean(p, current, number, at, n);
             case Cell::leaky: return leaky(p, current, n);
+            case Cell::bipolar: return take_back(p, current, at, n);
         }
     }
 };
@@ -182,14 +213,13 @@ inline void run_cells(const Context& c, const Instruction& op) {
             if (counts) {
                 std::int8_t* to = c.counts(op.output, s, t) + at;
                 bool fits = true;
-                for (std::size_t k = 0; k < n; ++k) fits &= chunk.out[k] <= kMostCounts;
+                for (std::size_t k = 0; k < n; ++k) fits &= std::fabs(chunk.out[k]) <= kMostCounts;
                 if (!fits) return c.too_many_spikes();
                 for (std::size_t k = 0; k < n; ++k) to[k] = std::int8_t(chunk.out[k]);
             }
             if (p.voltage_out >= 0)
                 std::memcpy(c.values(p.voltage_out, s, t) + at, chunk.v, n * sizeof(double));
-            if (p.total >= 0)  // step by step: sums of rates depend on their order
-                for (std::size_t k = 0; k < n; ++k) chunk.total[k] += std::fabs(chunk.out[k]);
+            chunk.sum(p, n);
         }
         chunk.write(c, p, s, at, n);
     });

@@ -97,6 +97,20 @@ struct Context {
                 total};
     }
 
+    // What neurons that take spikes back have sent so far; `from` is null at the start.
+    struct Sent {
+        const std::int32_t* from;
+        std::int32_t* to;
+    };
+    Sent sent(std::size_t population, std::size_t sample, std::size_t offset) const {
+        const State& s = *job->state;
+        const Population& p = job->plan->populations[population];
+        std::int32_t* to = next->sent[population].data() + sample * p.state_size() + offset;
+        if (first_step) return {to, to};
+        if (!s.started) return {nullptr, to};
+        return {s.sent[population].data() + (first_sample + sample) * p.state_size() + offset, to};
+    }
+
     // The group has been through all steps: what it came to is its state.
     void keep() const {
         State& s = *job->state;
@@ -106,9 +120,10 @@ struct Context {
                         samples * size * sizeof(from[0]));
         };
         for (std::size_t i = 0; i < s.voltage.size(); ++i) {
-            const std::size_t size = job->plan->populations[i].state_size();
-            if (!job->last) put(s.voltage[i], next->voltage[i], size);
-            put(s.total[i], next->total[i], size);
+            const Population& p = job->plan->populations[i];
+            if (!job->last) put(s.voltage[i], next->voltage[i], p.state_size());
+            put(s.total[i], next->total[i], p.state_size());
+            put(s.sent[i], next->sent[i], p.sent_size());
         }
         for (std::size_t i = 0; i < s.memory.size(); ++i)
             put(s.memory[i], next->memory[i], job->plan->memories[i].size);
@@ -125,6 +140,7 @@ struct Context {
                 const std::size_t size = p.state_size();
                 std::copy_n(p.start.data(), size, s.voltage[i].data() + b * size);
                 std::fill_n(s.total[i].data() + b * size, size, 0);
+                std::fill_n(s.sent[i].data() + b * p.sent_size(), p.sent_size(), 0);
             }
             for (std::size_t i = 0; i < s.memory.size(); ++i) {
                 const Memory& m = job->plan->memories[i];

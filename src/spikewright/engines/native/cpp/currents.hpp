@@ -1,8 +1,7 @@
 // Populations that are driven by currents in doubles: from outside, or a sum within the region.
 #pragma once
 
-#include "context.hpp"
-#include "neurons.hpp"
+#include "bipolar.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -90,11 +89,38 @@ void fire_currents(const Context& c, const Instruction& op) {
         }
 }
 
+// The same, of neurons that take spikes back.
+template <bool uniform>
+void fire_currents_both_ways(const Context& c, const Instruction& op) {
+    constexpr std::size_t lanes = 64;
+    const std::size_t size = c.job->plan->populations[std::size_t(op.population)].channels;
+    const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
+    const Share share = c.share((size + lanes - 1) / lanes);
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t at = share.begin * lanes; at < share.end * lanes; at += lanes) {
+            const auto arriving = [&](std::size_t t) {
+                const double* from = op.external ? c.input<double>(std::size_t(op.input), s, t)
+                                                 : c.values(op.input, s, t);
+                return load_currents<lanes>(from, op.index, at, size);
+            };
+            const auto out = [&](std::size_t t) { return c.counts(op.output, s, t) + at; };
+            const std::size_t valid = at + lanes <= size ? lanes : size - at;
+            if (held) {
+                const Block<lanes> j = arriving(0);
+                const auto same = [&](std::size_t) { return j; };
+                run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, same, out);
+            } else {
+                run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, arriving, out);
+            }
+        }
+}
+
 inline void run_currents(const Context& c, const Instruction& op) {
-    if (c.job->plan->populations[std::size_t(op.population)].threshold.uniform)
-        fire_currents<true>(c, op);
-    else
-        fire_currents<false>(c, op);
+    const Population& p = c.job->plan->populations[std::size_t(op.population)];
+    if (p.takes_back && p.threshold.uniform) return fire_currents_both_ways<true>(c, op);
+    if (p.takes_back) return fire_currents_both_ways<false>(c, op);
+    if (p.threshold.uniform) return fire_currents<true>(c, op);
+    fire_currents<false>(c, op);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

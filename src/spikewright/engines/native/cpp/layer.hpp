@@ -3,6 +3,7 @@
 #pragma once
 
 #include "accumulate.hpp"
+#include "bipolar.hpp"
 #include "context.hpp"
 #include "neurons.hpp"
 
@@ -207,18 +208,24 @@ template <std::size_t lanes, bool uniform>
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, pixel, channel);
         tally.add(counts, most);
-        std::int8_t* out = c.counts(strip.op.output, strip.sample, t) + at;
-        if (valid == lanes) {
-            counts.write(out);
-        } else {
-            alignas(kLine) std::int8_t part[lanes];
-            counts.write(part);
-            std::memcpy(out, part, valid);
-        }
+        put_counts(counts, c.counts(strip.op.output, strip.sample, t) + at, valid);
     }
     tally.flush();
     v.write(state.next_voltage);
     state.add_total(tally.sum, lanes);
+}
+
+// The same, of neurons that take spikes back.
+template <std::size_t lanes, bool uniform>
+[[gnu::noinline]] void fire_pixel_both_ways(const Strip& strip, std::size_t pixel) {
+    const Context& c = strip.context;
+    const Layer& l = *strip.op.layer;
+    const std::size_t channel = strip.block.channel;
+    const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    run_both_ways<lanes, uniform>(
+        c, strip.op, strip.sample, pixel, channel, strip.valid(),
+        [&](std::size_t t) { return current_of<lanes>(strip.scratch.sums, t, l, pixel, channel); },
+        [&](std::size_t t) { return c.counts(strip.op.output, strip.sample, t) + at; });
 }
 
 // Without a population: the currents themselves.
@@ -241,11 +248,11 @@ template <std::size_t lanes>
 void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
     if (number < 0) return write_pixel<lanes>(strip, pixel);
-    const auto& populations = strip.context.job->plan->populations;
-    if (populations[std::size_t(number)].threshold.uniform)
-        fire_pixel<lanes, true>(strip, pixel);
-    else
-        fire_pixel<lanes, false>(strip, pixel);
+    const Population& p = strip.context.job->plan->populations[std::size_t(number)];
+    if (p.takes_back && p.threshold.uniform) return fire_pixel_both_ways<lanes, true>(strip, pixel);
+    if (p.takes_back) return fire_pixel_both_ways<lanes, false>(strip, pixel);
+    if (p.threshold.uniform) return fire_pixel<lanes, true>(strip, pixel);
+    fire_pixel<lanes, false>(strip, pixel);
 }
 
 // A member's share of a layer's blocks of lanes and pixels, sample by sample: f(strip, lanes). Lanes

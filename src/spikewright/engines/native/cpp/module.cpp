@@ -48,25 +48,19 @@ class Running {
     // `(batch, pixels, padded)`; None before the first run.
     nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
 
-    // Spikes so far, as `(batch, size)` doubles: element k of a sample is stored at `where[k]`, or at k
-    // where that is empty.
+    // The same: what neurons that take spikes back have sent so far.
+    nb::object sent(std::size_t population) { return view(state_.sent.at(population), population); }
+
+    // Spikes of either sign so far, as `(batch, size)` doubles: element k of a sample is stored at
+    // `where[k]`, or at k where that is empty.
     void total(std::size_t population, const Integers& where, const Taken& to) const {
-        const Population& p = region_->plan.populations.at(population);
-        const std::size_t size = p.pixels * p.channels;
-        require(to.size() == batch_ * size && kind(to) == Kind::values, "totals are (batch, size)");
-        require(where.size() == 0 || where.size() == size, "every neuron is stored somewhere");
-        std::vector<std::uint32_t> at(size);
-        for (std::size_t k = 0; k < size; ++k) {
-            const std::size_t place = where.size() ? std::size_t(where.data()[k]) : k;
-            require(place < size, "every neuron is stored somewhere");
-            at[k] = std::uint32_t(place / p.channels * p.padded + place % p.channels);
-        }
-        auto* values = const_cast<double*>(static_cast<const double*>(to.data()));
-        for (std::size_t b = 0; b < batch_; ++b) {
-            const std::uint32_t* from = state_.total[population].data() + b * p.state_size();
-            for (std::size_t k = 0; k < size; ++k)
-                values[b * size + k] = state_.started ? double(from[at[k]]) : 0.0;
-        }
+        unpack(state_.total.at(population), population, where, to);
+    }
+
+    // Spikes less those that were taken back, of a population that does that.
+    void net(std::size_t population, const Integers& where, const Taken& to) const {
+        require(region_->plan.populations.at(population).takes_back, "nothing is taken back there");
+        unpack(state_.sent[population], population, where, to);
     }
 
     // `(batch, size)`; None before the first run.
@@ -79,6 +73,27 @@ class Running {
     }
 
   private:
+    template <class T>
+    void unpack(const Array<T>& values, std::size_t population, const Integers& where,
+                const Taken& to) const {
+        const Population& p = region_->plan.populations.at(population);
+        const std::size_t size = p.pixels * p.channels;
+        require(to.size() == batch_ * size && kind(to) == Kind::values, "totals are (batch, size)");
+        require(where.size() == 0 || where.size() == size, "every neuron is stored somewhere");
+        std::vector<std::uint32_t> at(size);
+        for (std::size_t k = 0; k < size; ++k) {
+            const std::size_t place = where.size() ? std::size_t(where.data()[k]) : k;
+            require(place < size, "every neuron is stored somewhere");
+            at[k] = std::uint32_t(place / p.channels * p.padded + place % p.channels);
+        }
+        auto* out = const_cast<double*>(static_cast<const double*>(to.data()));
+        for (std::size_t b = 0; b < batch_; ++b) {
+            const T* from = values.data() + b * p.state_size();
+            for (std::size_t k = 0; k < size; ++k)
+                out[b * size + k] = state_.started ? double(from[at[k]]) : 0.0;
+        }
+    }
+
     static Kind kind(const Taken& array) {
         if (array.dtype() == nb::dtype<std::int8_t>()) return Kind::counts;
         require(array.dtype() == nb::dtype<double>(), "signals are int8 or float64");
@@ -141,6 +156,8 @@ NB_MODULE(_kernels, m) {
         .def("run", &Running::run)
         .def("finished", &Running::finished)
         .def("voltage", &Running::voltage)
+        .def("sent", &Running::sent)
         .def("total", &Running::total)
+        .def("net", &Running::net)
         .def("memory", &Running::memory);
 }

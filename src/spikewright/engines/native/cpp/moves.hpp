@@ -13,18 +13,23 @@ inline void each_step(const Context& c, F&& f) {
     for (std::size_t i = share.begin; i < share.end; ++i) f(i / c.steps, i % c.steps);
 }
 
-inline bool fits(std::int32_t count) { return count <= 127; }
+inline bool fits(std::int32_t count) { return count <= kMostCounts && count >= -kMostCounts; }
 
+// The largest magnitude.
 inline std::uint8_t largest(const std::int8_t* from, std::size_t size) {
     octets most{};
     std::size_t i = 0;
     for (; i + kBytes <= size; i += kBytes) {
-        const octets v = load<octets>(from + i);
-        most = v > most ? v : most;
+        const octets v = load<octets>(from + i), negated = octets{} - v;
+        const octets magnitude = v < negated ? v : negated;
+        most = magnitude > most ? magnitude : most;
     }
     std::uint8_t result = 0;
     for (std::size_t k = 0; k < kBytes; ++k) result = most[k] > result ? most[k] : result;
-    for (; i < size; ++i) result = std::uint8_t(from[i]) > result ? std::uint8_t(from[i]) : result;
+    for (; i < size; ++i) {
+        const auto magnitude = std::uint8_t(from[i] < 0 ? -from[i] : from[i]);
+        result = magnitude > result ? magnitude : result;
+    }
     return result;
 }
 
@@ -122,7 +127,8 @@ inline void run_add(const Context& c, const Instruction& op) {
                 const std::int8_t* from = c.counts(term.source, s, t);
                 sum += from[term.index.empty() ? k : std::size_t(term.index[k])];
             }
-            most = sum > most ? sum : most;
+            const std::int32_t magnitude = sum < 0 ? -sum : sum;
+            most = magnitude > most ? magnitude : most;
             to[k] = std::int8_t(sum);
         }
         if (!fits(most)) c.too_many_spikes();

@@ -156,6 +156,16 @@ template <std::size_t lanes, bool uniform, bool checked = true>
     return 1;
 }
 
+// The first `valid` counts of a block.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline void put_counts(const Counts<lanes>& counts, std::int8_t* out,
+                                              std::size_t valid) {
+    if (valid == lanes) return counts.write(out);
+    alignas(kLine) std::int8_t part[lanes];
+    counts.write(part);
+    std::memcpy(out, part, valid);
+}
+
 // The voltage floor.
 template <std::size_t lanes>
 inline void hold_above(Block<lanes>& b, const Population& p, std::size_t pixel,

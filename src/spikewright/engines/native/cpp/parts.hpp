@@ -26,7 +26,7 @@ struct Filtering {
     std::int32_t output = -1;          // memory: what the next step gives
 };
 
-enum class Cell : std::int32_t { rate, integrate, running_mean, leaky };
+enum class Cell : std::int32_t { rate, integrate, running_mean, leaky, bipolar };
 enum class Rate : std::int32_t {
     identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
 };
@@ -41,8 +41,9 @@ struct Cells {
     double floor = 0.0, cap = 0.0;
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     Array<double> threshold, slopes;  // slopes of parametric rectifiers, else empty
-    // Memories, or -1. `second` is the refractory time or the sum of currents, `third` what was sent.
-    std::int32_t voltage = -1, second = -1, third = -1, total = -1;
+    // Memories, or -1. `second` is the refractory time, the sum of currents or, of bipolar neurons, the
+    // spikes sent; `third` what was sent; `total` sums outputs without their sign, `net` with it.
+    std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
     std::int32_t voltage_out = -1;  // buffer
 };
 

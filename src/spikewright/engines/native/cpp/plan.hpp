@@ -58,9 +58,14 @@ struct Population {
     Parameter least[3];   // the least voltage that gives one spike, two, three, tolerance included
     Parameter lowest;     // the voltage floor; unused without `has_floor`
     bool has_floor = false, rectify = false;
+    // Spikes may be taken back, as many as were sent: `holds` are the least voltages at which none is
+    // taken back, and at most one.
+    bool takes_back = false;
+    Parameter holds[2];
     double cap = 0.0;     // spikes in a step; 0 for any number
     Array<double> start;  // voltages before the first step, `(pixels, padded)`
     std::size_t state_size() const { return pixels * padded; }
+    std::size_t sent_size() const { return takes_back ? state_size() : 0; }
 };
 
 // Channels of a layer that are computed together, and where their weights begin.
@@ -166,6 +171,7 @@ struct Output {
 struct State {
     std::vector<Array<double>> voltage;
     std::vector<Array<std::uint32_t>> total;
+    std::vector<Array<std::int32_t>> sent;  // less what was taken back, where that may be
     std::vector<Array<double>> memory;
     bool started = false;
     // Which samples the last run has brought through all its steps; others are where they were.
@@ -175,6 +181,7 @@ struct State {
         for (const Population& p : plan.populations) {
             voltage.push_back(Array<double>::raw(batch * p.state_size()));
             total.push_back(Array<std::uint32_t>::raw(batch * p.state_size()));
+            sent.push_back(Array<std::int32_t>::raw(batch * p.sent_size()));
         }
         for (const Memory& m : plan.memories) memory.push_back(Array<double>::raw(batch * m.size));
     }

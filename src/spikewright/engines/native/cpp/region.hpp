@@ -28,7 +28,8 @@ class Region {
 
     int population(std::size_t pixels, std::size_t channels, const Doubles& threshold,
                    const std::vector<Doubles>& least, const Doubles& lowest,
-                   bool has_floor, bool rectify, double cap, const Doubles& start) {
+                   bool has_floor, bool rectify, double cap, const Doubles& start,
+                   const std::vector<Doubles>& holds) {
         constexpr double inf = std::numeric_limits<double>::infinity();
         Population p;
         p.pixels = pixels;
@@ -45,13 +46,17 @@ class Region {
         p.has_floor = has_floor;
         p.rectify = rectify;
         p.cap = cap;
+        p.takes_back = !holds.empty();
+        require(holds.empty() || holds.size() == 2, "voltages that hold are for none and one spike");
+        for (std::size_t i = 0; i < holds.size(); ++i)
+            p.holds[i] = parameter(holds[i], pixels, channels, p.padded, -inf);
         p.start = parameter(start, pixels, channels, p.padded, 0.0).values;
         require(p.start.size() == p.state_size(), "voltages are (pixels, channels)");
         plan.populations.push_back(std::move(p));
         return int(plan.populations.size()) - 1;
     }
 
-    // `how` is "events" (of counts), "signed" (of whole numbers, mostly: channels are in `geometry` and
+    // `how` is "events" (of counts), "signed" (of counts of either sign, or mostly: channels are in `geometry` and
     // `weights` twice, for what is above zero and below) or "depthwise" (`weights` are `(taps, out)`).
     void layer(int input, int output, int population, const std::string& how,
                const std::vector<std::int64_t>& geometry, const Integers& weights,
@@ -185,11 +190,11 @@ class Region {
     }
 
     // `numbers`: slope, most, tau_ref, tau_rc, amplitude, floor (NaN: none), cap, dt, min_voltage,
-    // most_share. `memories`: voltage, second, third, total. See `Cells`.
+    // most_share. `memories`: voltage, second, third, total, net. See `Cells`.
     void cells(int input, int output, int cell, int rate, bool negative, bool truncate,
                const std::vector<double>& numbers, const Doubles& slopes, const Doubles& threshold,
                const std::vector<std::int32_t>& memories, int voltage_out) {
-        require(numbers.size() == 10 && memories.size() == 4, "cells have 10 numbers, 4 memories");
+        require(numbers.size() == 10 && memories.size() == 5, "cells have 10 numbers, 5 memories");
         auto p = std::make_shared<Cells>();
         p->cell = Cell(cell), p->rate = Rate(rate), p->size = size_of(output);
         p->negative = negative, p->truncate = truncate;
@@ -205,7 +210,7 @@ class Region {
         for (std::int32_t memory : memories)
             if (memory >= 0) require_memory(memory, p->size);
         p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
-        p->total = memories[3], p->voltage_out = voltage_out;
+        p->total = memories[3], p->net = memories[4], p->voltage_out = voltage_out;
         require(voltage_out < 0 || size_of(voltage_out) == p->size, "a voltage's size");
         Instruction op{Action::cells};
         op.input = input, op.output = output, op.cells = std::move(p);

@@ -1,5 +1,5 @@
-// Layers of signals that are mostly small whole numbers of either sign, such as signed spikes: what is
-// above zero and what is below are listed as events of their own, with weights of either sign. Slabs
+// Layers of counts of either sign in bytes, and of doubles that are mostly such numbers: what is above
+// zero and what is below are listed as events of their own, with weights of either sign. Slabs
 // that hold anything else are summed as values; the weights are the same.
 #pragma once
 
@@ -35,11 +35,23 @@ inline bool halved(const double* from, std::size_t pixels, std::size_t channels,
     return other == 0;
 }
 
+// The same of counts of either sign in bytes.
+inline void halve_bytes(const std::int8_t* from, std::size_t pixels, std::size_t channels,
+                        std::int8_t* to) {
+    for (std::size_t p = 0; p < pixels; ++p, from += channels, to += 2 * channels)
+        for (std::size_t i = 0; i < channels; ++i) {
+            const std::int8_t v = from[i];
+            to[i] = v > 0 ? v : std::int8_t(0);
+            to[channels + i] = v < 0 ? std::int8_t(-v) : std::int8_t(0);
+        }
+}
+
 inline void list_signed(const Context& c, const Instruction& op, std::vector<Slab>& slabs,
                         std::vector<Frames>& frames, std::vector<Split>& splits, Workspace& work) {
     const Layer& l = *op.layer;
     const auto pixels = std::size_t(l.height * l.width), channels = std::size_t(l.channels) / 2;
     const std::size_t stride = rounded_up(pixels * 2 * channels, kLine);
+    const bool bytes = c.kind(op.input) == Kind::counts;
     work.halves.reserve(kSlab * stride, 0);
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
@@ -47,9 +59,13 @@ inline void list_signed(const Context& c, const Instruction& op, std::vector<Sla
             if (at % c.members != c.rank) continue;
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
             bool counts = true;
-            for (std::size_t u = 0; counts && u < steps; ++u)
-                counts = halved(c.values(op.input, s, t + u), pixels, channels,
-                                work.halves.data() + u * stride);
+            for (std::size_t u = 0; counts && u < steps; ++u) {
+                std::int8_t* to = work.halves.data() + u * stride;
+                if (bytes)
+                    halve_bytes(c.counts(op.input, s, t + u), pixels, channels, to);
+                else
+                    counts = halved(c.values(op.input, s, t + u), pixels, channels, to);
+            }
             frames[at].whole = counts;
             if (counts) {
                 slabs[at].list(work.halves.data(), stride, pixels, 2 * channels, steps);

@@ -1,0 +1,86 @@
+"""Totals: what every neuron of a run has sent, in numbers as small as surely hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.network import Ensemble
+
+_MOST = int(np.iinfo(np.int64).max)
+
+
+class Sums(NamedTuple):
+    """A population's outputs summed since the start, `(batch, *shape)` arrays of an engine.
+
+    `sent` adds them up without their sign, `net` with it; one array where none is negative.
+    """
+
+    sent: Any
+    net: Any
+
+    def plus(self, other: Sums) -> Sums:
+        """Sums of both."""
+        sent = self.sent + other.sent
+        return Sums(sent, sent if self.net is self.sent else self.net + other.net)
+
+
+def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
+    """What holds the totals of `steps` steps.
+
+    The smallest signed integer for spikes that are capped, int32 for spikes that are not, float64
+    for rates.
+    """
+    kind = ensemble.neuron_type
+    if not kind.spiking:
+        return np.dtype(np.float64)
+    if kind.most_spikes is None:
+        return np.dtype(np.int32)
+    return np.min_scalar_type(-1 - min(steps * kind.most_spikes, _MOST))
+
+
+def total_bytes(ensemble: Ensemble, steps: int) -> int:
+    """Bytes of a population's totals, a sample."""
+    size = total_type(ensemble, steps).itemsize * ensemble.n_neurons
+    return 2 * size if ensemble.neuron_type.negative else size
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """What each neuron of a population sent since the start, `(batch, *shape)`.
+
+    `sent` are its spikes of either sign, each counted as one; `net` those above zero less those
+    below, which is the same array where there are none below. Of rate neurons, sums over steps of
+    the rate in Hz, without its sign and with it.
+    """
+
+    ensemble: Ensemble
+    sent: NDArray
+    net: NDArray
+
+    @classmethod
+    def empty(cls, ensemble: Ensemble, batch: int, steps: int) -> Totals:
+        """Room for what `batch` samples send in `steps` steps."""
+        shape, kind = (batch, *ensemble.shape), total_type(ensemble, steps)
+        sent = np.empty(shape, kind)
+        return cls(ensemble, sent, np.empty(shape, kind) if ensemble.neuron_type.negative else sent)
+
+    def put(self, samples: slice, sent: NDArray, net: NDArray) -> None:
+        """Fill in some samples.
+
+        Raises `SimulationError` for numbers of spikes that are not finite, or too many to count.
+        """
+        if self.sent.dtype.kind == "i":
+            most, limit = sent.max(initial=0.0), np.iinfo(self.sent.dtype).max
+            if not most <= limit:  # true of NaN
+                raise SimulationError(
+                    f"{self.ensemble!r}: a neuron sent {most:g} spikes, and up to {limit} can be "
+                    "counted: lower its firing-rate scale, or run fewer steps"
+                )
+        self.sent[samples] = sent
+        if self.net is not self.sent:
+            self.net[samples] = net
