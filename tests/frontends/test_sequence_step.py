@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import numpy as np
 import onnx_helpers
 import pytest
 import torch
+from click.testing import CliRunner
 from keras import layers as L
 from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from spikewright.errors import ConversionError, SimulationError
+from spikewright.cli.main import main
+from spikewright.errors import ConversionError, DamagedFileError, SimulationError
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import (
     Cell,
@@ -370,6 +374,24 @@ def test_a_conversion_comes_back_from_a_file(tmp_path: Path) -> None:
     loaded.verify(rtol=1e-6)
 
 
+def test_a_damaged_file_of_a_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps, axes and names that cannot be are a sentence that names the file."""
+    conversion = sw.convert(graph_of(cell_of("relu")), sequence_step=4)
+    good = conversion.lowered.stepping
+    assert good is not None
+    wrong = [
+        replace(good, steps=0),
+        replace(good, inputs={}),
+        replace(good, outputs={**good.outputs, "all": -1}),
+        replace(good, values={"rnn": "0"}),  # type: ignore[dict-item]
+    ]
+    for stepping in wrong:
+        monkeypatch.setattr(conversion, "lowered", replace(conversion.lowered, stepping=stepping))
+        conversion.save(tmp_path / "damaged")
+        with pytest.raises(DamagedFileError, match="damaged: its manifest"):
+            sw.load(tmp_path / "damaged")
+
+
 def test_choices_by_layer_and_the_other_form_again() -> None:
     """A scale under the source's name; the same model, read again, for the other form."""
     model = a_keras_model()
@@ -452,3 +474,29 @@ def test_a_cell_knows_its_states() -> None:
     for kind in KINDS:
         values = evaluate_all(graph_of(cell_of(kind)), {"x": samples()})
         assert values["rnn"].shape == (4, TIME, UNITS)
+
+
+def test_a_sequence_of_open_length_and_the_command_line(tmp_path: Path) -> None:
+    """An example fixes the length that is read, and a run may have another one."""
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([L.Input((None, INPUTS), name="x"), L.GRU(4), L.Dense(2)])
+    x, longer = (samples(time=n).astype(np.float32) for n in (TIME, 15))
+    conversion = sw.convert(model, example_input=x, sequence_step=3)
+    found = conversion.run(longer, progress=False).predict()
+    np.testing.assert_allclose(found, model.predict(longer, verbose=0), atol=1e-5)
+
+    model.save(tmp_path / "m.keras")
+    np.savez(tmp_path / "d.npz", x=longer, y=model.predict(longer, verbose=0).argmax(axis=1))
+    words = f"run {tmp_path / 'm.keras'} --data {tmp_path / 'd.npz'} --sequence-step 3 --json"
+    result = CliRunner().invoke(main, [*words.split(), "--example-shape", f"{TIME},{INPUTS}"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["run"]["steps"] == 45
+    right = [r["value"] for r in document["records"] if r["name"] == "accuracy"]
+    assert right == [1.0, 1.0]
+    both = conversion.run(longer, progress=False)
+    assert sw.measure.accuracy(both, found.argmax(axis=1)).value == 1.0
+    timed = sw.convert(graph_of(cell_of("relu")), sequence_step=2).run(samples(), progress=False)
+    single = replace(timed, raw={"all": timed.raw["all"]})
+    with pytest.raises(SimulationError, match="every step of a sequence; accuracy needs one"):
+        sw.measure.accuracy(single, np.zeros(4, int))

@@ -62,11 +62,17 @@ def _stepping(stepping: Stepping | None, encoder: _storage.Encoder) -> dict[str,
     }
 
 
-def _read_stepping(content: Any, decoder: _storage.Decoder) -> Stepping | None:
+def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
+    content = whole.get("stepping")
     if content is None:
         return None
     if not (is_whole(content["steps"]) and content["steps"] >= 1):
         raise TypeError("the steps of a sequence's step are a whole number from 1")
+    if any(set(content[name]) != set(whole[name]) for name in ("inputs", "outputs")):
+        raise TypeError("the axes of time are not those of the inputs and outputs")
+    axes_of = [axis for name in ("inputs", "outputs", "values") for axis in content[name].values()]
+    if not all(axis is None or (is_whole(axis) and axis >= 0) for axis in axes_of):
+        raise TypeError("an axis of time is None or a whole number from 0")
     carried = tuple(
         Carried(read, made, decoder.decode(value)) for read, made, value in content["carried"]
     )
@@ -103,7 +109,7 @@ def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:
             items("outputs"),
             readouts,
             (),
-            _read_stepping(content.get("stepping"), decoder),
+            _read_stepping(content, decoder),
         )
         trace = Trace([Entry(*entry) for entry in content["trace"]])
     except _DAMAGE as error:
