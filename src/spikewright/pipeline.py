@@ -92,6 +92,7 @@ def convert(
         "sequence_step": sequence_step,
     }
     _check(**arguments)
+    _check_rules_of_sequences(arguments)
     reading = partial(read, model, example_input)
     source = reading(keep_recurrence=sequence_step is not None)
     return convert_source(source, arguments, reading)
@@ -109,6 +110,7 @@ def convert_source(
     `calibration` holds what was made of its calibration data so far.
     """
     _check(**arguments)
+    _check_rules_of_sequences(arguments)
     calibration = calibration or Calibration()
     trace = Trace()
     step = arguments.get("sequence_step")
@@ -160,27 +162,30 @@ def _again(
 
 
 def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: Graph) -> None:
-    """Raise where there is data that nothing needs, or a sequence that it cannot stand for.
+    """Raise where there is data that nothing needs; gather what corrections run on.
 
-    What corrections run on is gathered before anything reads the data.
+    They need it more than once, so that is before anything reads it.
     """
-    data = arguments["calibration"]
-    corrects = _corrects(arguments)
-    chooses = has_rule(arguments["scale_firing_rates"])
-    if data is not None and not (corrects or chooses):
+    data, corrects = arguments["calibration"], _corrects(arguments)
+    if data is not None and not (corrects or has_rule(arguments["scale_firing_rates"])):
         raise refuse(
             "calibration",
             "nothing that was asked for needs data",
             "Give a rule, scale_firing_rates=sw.MinimumError(steps=8), or leave it out",
         )
-    if (corrects or chooses) and arguments.get("sequence_step") is not None:
+    if corrects:
+        calibration.samples(data, graph)
+
+
+def _check_rules_of_sequences(arguments: Mapping[str, Any]) -> None:
+    """Raise where something is to be chosen from values that depend on the past."""
+    chooses = has_rule(arguments["scale_firing_rates"])
+    if arguments.get("sequence_step") is not None and (chooses or _corrects(arguments)):
         raise refuse(
             "sequence_step",
             "values of a sequence, which rules and corrections would look at, depend on its past",
-            "Choose scales without it, and give the numbers in conversion.resolved",
+            "Give numbers, or convert without sequence_step",
         )
-    if corrects:
-        calibration.samples(data, graph)
 
 
 def _corrects(arguments: Mapping[str, Any]) -> bool:

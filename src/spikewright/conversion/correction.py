@@ -1,9 +1,9 @@
 """Corrections of what is wrong on average: biases and initial voltages, measured by running.
 
 On the same samples the source's mean value of each neuron is compared with the mean that its
-spiking form sends in a number of steps, and the difference is given back, round by round. All
-layers are corrected together: a round moves every layer by its whole gap, and what this changes
-behind it the next round sees.
+spiking form sends in a number of steps, and the difference is given back. Layer by layer: what a
+correction changes behind it is measured before the next, so that no gap is corrected twice (All
+layers at once, in as many runs, corrects less.)
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._progress import progress_bar
 from spikewright.calibrate.batches import Batch
 from spikewright.calibrate.channels import channel_axis
 from spikewright.conversion.calibration import count, parts
 from spikewright.conversion.conversion import Conversion, refuse
 from spikewright.conversion.means import sent_means
+from spikewright.conversion.trace import Status
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import evaluate_all
 from spikewright.lower.choices import per_layer
@@ -39,9 +41,10 @@ class _Correction:
 
     steps: int
     dt: float = 0.001
-    rounds: int = 4
+    rounds: int = 1
 
-    _argument: ClassVar[str] = ""
+    _argument: ClassVar[str]
+    _promise: ClassVar[Status]
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("rounds", self.rounds)):
@@ -70,6 +73,7 @@ class BiasCorrection(_Correction):
     per: Per = "channel"
 
     _argument = "bias_correction"
+    _promise = "approximated"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +95,7 @@ class VoltageCorrection(_Correction):
     start: Literal["half", "zero"] = "half"
 
     _argument = "initial_voltage"
+    _promise = "convergent"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,15 +135,17 @@ def correct_bias(conversion: Conversion, rule: BiasCorrection, samples: Batch) -
     added: Gaps = {}
     bases = {name: e.bias for name, e in conversion.populations().items()}
 
-    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+    def averaged(name: str, gap: NDArray) -> NDArray:
         axis = channel_axis(conversion.canonical, name)
-        if rule.per == "channel" and axis is not None:
-            others = tuple(i for i in range(gap.ndim) if i != axis)
-            gap = gap.mean(axis=others, keepdims=True)
+        if rule.per == "neuron" or axis is None:
+            return gap
+        return gap.mean(axis=tuple(i for i in range(gap.ndim) if i != axis), keepdims=True)
+
+    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
         added[name] = added.get(name, 0.0) + gap
         ensemble.bias = bases[name] + added[name]
 
-    _in_rounds(conversion, rule, samples, shift)
+    _layer_by_layer(conversion, rule, samples, averaged, shift)
     return added
 
 
@@ -151,35 +158,42 @@ def correct_voltages(conversion: Conversion, rule: VoltageCorrection, samples: B
         voltages[name] = voltages[name] + rule.steps * gap * ensemble.rate_scale * rule.dt
         ensemble.initial_voltage = voltages[name]
 
-    _in_rounds(conversion, rule, samples, shift)
+    _layer_by_layer(conversion, rule, samples, lambda name, gap: gap, shift)
     return voltages
 
 
-def _in_rounds(
+def _layer_by_layer(
     conversion: Conversion,
     rule: _Correction,
     samples: Batch,
+    averaged: Callable[[str, NDArray], NDArray],
     shift: Callable[[str, Ensemble, NDArray], None],
 ) -> None:
-    """Measure every layer's gap and shift it by that, again and again; leave a trace of both."""
+    """Measure a layer's gap and shift it by that, one after the other; leave a trace of both."""
     populations = conversion.populations()
     if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
     source = source_means(conversion, samples, rule.dt)
-    before: Mapping[str, float] | None = None
-    for _ in range(rule.rounds):
-        gaps = mean_gaps(conversion, source, samples, rule.steps, rule.dt)
-        before = before or _sizes(gaps)
-        for name, ensemble in populations.items():
-            shift(name, ensemble, gaps[name])
-    after = _sizes(mean_gaps(conversion, source, samples, rule.steps, rule.dt))
+
+    def measured() -> Gaps:
+        sent = sent_means(conversion, samples, rule.steps, rule.dt)
+        return {name: averaged(name, source[name] - mean) for name, mean in sent.items()}
+
+    gaps = measured()
+    before = _sizes(gaps)
+    with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
+        for _ in range(rule.rounds):
+            for name, ensemble in populations.items():
+                shift(name, ensemble, gaps[name])
+                gaps = measured()
+                advance(1)
+    after = _sizes(gaps)
     for name in populations:
-        lasting = isinstance(rule, BiasCorrection)
         conversion.trace.add(
             "correct",
             name,
-            f"{rule!r}: mean gap {(before or {})[name]:.3g} -> {after[name]:.3g} on the samples",
-            "approximated" if lasting else "convergent",
+            f"{rule!r}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples",
+            rule._promise,
         )
 
 
@@ -201,14 +215,6 @@ def _most(ensemble: Ensemble, dt: float) -> NDArray:
     cap = ensemble.neuron_type.most_spikes
     height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
     return np.full(ensemble.shape, np.inf) if cap is None else cap * height
-
-
-def mean_gaps(
-    conversion: Conversion, source: Mapping[str, NDArray], samples: Batch, steps: int, dt: float
-) -> Gaps:
-    """Source less spiking mean of every neuron over the samples, `{layer: (*shape)}`."""
-    sent = sent_means(conversion, samples, steps, dt)
-    return {name: source[name] - mean for name, mean in sent.items()}
 
 
 def _sizes(gaps: Mapping[str, NDArray]) -> dict[str, float]:

@@ -69,7 +69,7 @@ class EnergyBudget(ScaleRule):
         layers = {name: case.statistics.layers[name] for name in case.settings}
         examples = case.statistics.examples.values
         found = sensitivities(case.graph, list(layers), examples, case.outputs)
-        floor = 1e-9 * max(found.values(), default=0.0)
+        floor = 1e-9 * max(found.values(), default=0.0) or 1.0
         items = {
             name: _Item(layer, max(found[name], floor), self._cost(case, name), case.settings[name])
             for name, layer in layers.items()

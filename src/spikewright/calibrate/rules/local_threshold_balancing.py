@@ -29,9 +29,9 @@ class LocalThresholdBalancing(LayerRule):
     thresholds as they are so far; here every step sees all of the data, and the source's values,
     so that order and batches do not matter.
 
-    Law: theta(c x) = c theta(x); theta grows with the iterations and stays below the largest value
-    wherever that is above two means of the excess. Source: Bu et al. 2024, Inference-Scale
-    Complexity in ANN-SNN Conversion, arXiv 2409.03368, algorithm 1.
+    Law: theta(c x) = c theta(x); theta grows with the iterations, up to the largest value.
+    Source: Bu et al. 2024, Inference-Scale Complexity in ANN-SNN Conversion, arXiv 2409.03368,
+    algorithm 1.
     """
 
     iterations: int = 100
@@ -49,4 +49,4 @@ class LocalThresholdBalancing(LayerRule):
         theta = np.zeros(magnitudes.channels)
         for _ in range(self.iterations):
             theta = theta + 2.0 * magnitudes.excess(theta)
-        return theta
+        return np.minimum(theta, magnitudes.highest)

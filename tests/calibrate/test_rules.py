@@ -1,0 +1,359 @@
+"""Rules: the law of each, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from calibrating import MLP, RESIDUAL, population_names, statistics_of
+
+import models
+import spikewright as sw
+from spikewright.calibrate import RULES, Case, Setting, Statistics
+from spikewright.calibrate.histogram import RESOLUTION, Histogram
+from spikewright.calibrate.layer import LayerStatistics
+from spikewright.calibrate.rules.from_weights import evaluate, random_inputs
+from spikewright.calibrate.rules.minimum_error import best_threshold, coding_error
+from spikewright.calibrate.rules.threshold_iteration import fixed_point
+from spikewright.calibrate.sensitivity import fan_out, sensitivities
+from spikewright.errors import ConversionError
+from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph.layers import Activation, Input
+
+EXAMPLES: Mapping[str, list[sw.ScaleRule]] = {
+    "percentile": [sw.Percentile(), sw.Percentile(99.0, per="channel")],
+    "target-rate": [sw.TargetRate(250.0), sw.TargetRate(100.0, 95.0, per="channel")],
+    "minimum-error": [sw.MinimumError(8), sw.MinimumError(4, per="layer", spikes_per_step=4)],
+    "local-threshold-balancing": [sw.LocalThresholdBalancing()],
+    "threshold-iteration": [sw.ThresholdIteration(8), sw.ThresholdIteration(4, per="layer")],
+    "energy-budget": [sw.EnergyBudget(8, spikes=100.0), sw.EnergyBudget(8, joules=1e-9)],
+    "from-weights": [sw.FromWeights(-2, 2), sw.FromWeights(0, 1, sw.MinimumError(8))],
+}
+ALL = [rule for rules in EXAMPLES.values() for rule in rules]
+X = models.inputs(MLP, batch=60, seed=5)
+ONE = Setting(cap=1)
+
+
+def case(
+    graph: Graph, x: np.ndarray | None, setting: Setting = ONE, read: Graph | None = None
+) -> Case:
+    """All activations of a small graph, under one setting."""
+    names = population_names(graph)
+    statistics = None if x is None else statistics_of(graph, x)
+    outputs = tuple(graph.outputs.values())
+    return Case(graph, read or graph, dict.fromkeys(names, setting), outputs, statistics)
+
+
+def scales(rule: sw.ScaleRule, of: Case) -> dict[str, np.ndarray]:
+    """What a rule chooses."""
+    return {name: choice.scale for name, choice in rule.choose(of).items()}
+
+
+def scaled(graph: Graph, factors: Mapping[str, float]) -> Graph:
+    """Weights and biases of some layers multiplied; biases keep the function where told apart."""
+    nodes = []
+    for node in graph:
+        layer = node.layer
+        if node.name in factors:
+            factor = factors[node.name]
+            bias = layer.bias if factor < 1 else layer.bias * factor
+            layer = replace(layer, weight=layer.weight * factor, bias=bias)
+        nodes.append(replace(node, layer=layer))
+    return Graph(tuple(nodes), graph.outputs)
+
+
+def test_every_rule_is_tried_here() -> None:
+    """The registry and the examples name the same rules."""
+    assert set(EXAMPLES) == set(RULES)
+
+
+@pytest.mark.parametrize("rule", ALL, ids=repr)
+@pytest.mark.parametrize("factor", [4.0, 3.0])
+def test_rules_follow_the_scale_of_weights(rule, factor) -> None:
+    """A layer's weights and bias times c, the next weights by c: its scale by c, no other."""
+    other = scaled(MLP, {"fc1": factor, "fc2": 1 / factor})
+    one, two = scales(rule, case(MLP, X)), scales(rule, case(other, X))
+
+    allowed = 1e-6 if factor == 4.0 else 4 * RESOLUTION
+    assert two["act1"] * factor == pytest.approx(one["act1"], rel=allowed)
+    assert two["act2"] == pytest.approx(one["act2"], rel=allowed)
+
+
+@pytest.mark.parametrize("rule", ALL, ids=repr)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky_relu", "sigmoid"])
+def test_rules_take_values_of_either_sign(rule, activation) -> None:
+    """Every layer has scales above 0 that broadcast to it, and a line that says how it came."""
+    parameters = {"negative_slope": 0.3} if activation == "leaky_relu" else {}
+    nodes = tuple(
+        replace(n, layer=Activation(activation, parameters)) if n.layer.kind == "Activation" else n
+        for n in MLP
+    )
+    graph = Graph(nodes, MLP.outputs)
+    for name, choice in rule.choose(case(graph, X)).items():
+        assert np.all(choice.scale > 0)
+        assert np.all(np.isfinite(choice.scale))
+        assert np.broadcast_shapes(choice.scale.shape, graph.shapes[name]) == graph.shapes[name]
+        assert "scale" in choice.text
+
+
+@pytest.mark.parametrize("rule", [r for r in ALL if r.needs_data], ids=repr)
+def test_silent_layers_and_channels_get_a_scale_and_a_word(rule) -> None:
+    """One channel never speaks, one layer never does: nothing is divided by zero."""
+    fc1 = MLP["fc1"].layer
+    quiet = fc1.bias.copy()
+    quiet[3] = -1000.0
+    nodes = tuple(
+        replace(n, layer=replace(fc1, bias=quiet))
+        if n.name == "fc1"
+        else replace(n, layer=replace(n.layer, bias=n.layer.bias - 1000.0))
+        if n.name == "fc2"
+        else n
+        for n in MLP
+    )
+    chosen = rule.choose(case(Graph(nodes, MLP.outputs), X))
+
+    assert all(np.all((c.scale > 0) & np.isfinite(c.scale)) for c in chosen.values())
+    assert chosen["act2"].doubtful
+    assert "sends nothing" in chosen["act2"].text
+    assert not chosen["act1"].doubtful
+
+
+def test_percentile_is_a_percentile() -> None:
+    """Of the layer or of each channel, to a bin's width; one spike a step means it."""
+    values = evaluate_all(RESIDUAL, {"x": models.inputs(RESIDUAL, 5, 1)})["relu1"]
+    of = case(RESIDUAL, models.inputs(RESIDUAL, 5, 1))
+    exact = np.percentile(values, 97.0, axis=(0, 2, 3), method="inverted_cdf")
+
+    layer = scales(sw.Percentile(97.0, dt=0.002), of)["relu1"]
+    channel = scales(sw.Percentile(97.0, per="channel"), of)["relu1"]
+    whole = np.percentile(values, 97.0, method="inverted_cdf")
+    assert 1 / (layer * 0.002) == pytest.approx(whole, rel=RESOLUTION)
+    assert channel.shape == (6, 1, 1)
+    assert 1 / (channel[:, 0, 0] * 0.001) == pytest.approx(exact, rel=RESOLUTION)
+
+
+def test_a_percentile_of_zeros_is_the_largest_value() -> None:
+    """A channel that is zero more often than the percentile still has values to send."""
+    values = Histogram.of([[0.0] * 999 + [5.0]])
+    layer = LayerStatistics((1,), 0, False, values)
+
+    assert sw.Percentile(50.0).threshold(layer, ONE) == [5.0]
+
+
+@pytest.mark.parametrize("start", [0.5, 0.0, None])
+@pytest.mark.parametrize("cap", [1, 4])
+@pytest.mark.parametrize("steps", [1, 2, 8, 64])
+def test_minimum_error_is_the_minimum(start, cap, steps) -> None:
+    """No threshold of a dense search on the values themselves has a clearly smaller error."""
+    rng = np.random.default_rng(7)
+    values = np.stack([np.maximum(rng.normal(size=500), 0), rng.gamma(2.0, size=500)])
+    histogram = Histogram.of(values)
+    found = best_threshold(histogram, steps, cap, start)
+
+    def error(theta: float, a: np.ndarray) -> float:
+        unit = theta / steps
+        offsets = (np.arange(32) + 0.5) / 32 if start is None else np.array([start])
+        counts = np.floor(a[:, None] / unit + offsets)
+        return float(((np.clip(counts, 0, cap * steps) * unit - a[:, None]) ** 2).mean())
+
+    for channel, a in enumerate(values):
+        tried = [error(t, a) for t in np.geomspace(a.max() / cap / 100, a.max() / cap, 200)]
+        assert error(found[channel], a) <= 1.02 * min(tried)
+
+
+@pytest.mark.parametrize("start", ["half", "zero"])
+def test_coding_error_is_what_neurons_do(start) -> None:
+    """Neurons with a cap at constant current, run, against the values that they stand for."""
+    rng = np.random.default_rng(8)
+    a = np.maximum(rng.normal(size=(1, 400)), 0)
+    theta, steps, cap = 0.7, 6, 2
+    with sw.Network() as network:
+        source = sw.Node(a[0])
+        neurons = sw.Ensemble(
+            400,
+            neuron_type=sw.IntegrateAndFire(max_spikes_per_step=cap),
+            gain=1.0,
+            bias=0.0,
+            rate_scale=1 / (theta * 0.001),
+            initial_voltage=start,
+        )
+        sw.Connection(source, neurons.neurons, synapse=None)
+        probe = sw.Probe(neurons.neurons)
+    with sw.Simulator(network, progress=False) as simulator:
+        simulator.run_steps(steps)
+        sent = simulator.data[probe].mean(axis=0)
+
+    offset = {"half": 0.5, "zero": 0.0}[start]
+    told = coding_error(Histogram.of(a), np.array([theta]), steps, cap, offset)
+    assert told == pytest.approx(((sent - a[0]) ** 2).mean(), rel=0.01)
+
+
+def test_threshold_iteration_is_the_papers_fixed_point() -> None:
+    """Its k, written out from Huang et al. 2025, is 1 there."""
+    from math import erf, exp, pi, sqrt
+
+    for mu, sigma, n in [(0.0, 1.0, 4), (-0.5, 2.0, 8), (1.0, 0.5, 3)]:
+        theta = fixed_point(np.array([mu]), np.array([sigma]), n, signed=False)[0] * n
+        c = [((2 * i - 1) * theta / (2 * n) - mu) / (sqrt(2) * sigma) for i in range(1, n + 1)]
+        d = 1 - sum((2 * i - 1) / n**2 * erf(c[i - 1]) for i in range(1, n + 1))
+        k = mu / theta * (1 - sum(map(erf, c)) / n) / d
+        k += sigma * sqrt(2 / pi) / theta * (sum(exp(-(v**2)) for v in c) / n) / d
+        assert k == pytest.approx(1.0, abs=1e-6)
+
+
+def test_threshold_iteration_is_minimum_error_for_normal_currents() -> None:
+    """On normally distributed currents both rules find thresholds of the same error."""
+    z = np.random.default_rng(9).normal(-0.3, 1.4, (1, 200_000))
+    layer = LayerStatistics((1,), 0, True, Histogram.of(z))
+    best = sw.MinimumError(8).threshold(layer, ONE)
+    found = sw.ThresholdIteration(8).threshold(layer, ONE)
+
+    errors = [coding_error(layer.magnitude("channel"), t, 8, 1, 0.5)[0] for t in (best, found)]
+    assert errors[1] <= 1.02 * errors[0]
+
+
+def test_local_threshold_balancing_grows_to_the_largest_value() -> None:
+    """Monotone in the iterations, never beyond what was seen; the first step is two means."""
+    layer = case(MLP, X).statistics.layers["act1"]
+    found = [sw.LocalThresholdBalancing(n).threshold(layer, ONE) for n in (1, 2, 8, 64, 20_000)]
+
+    magnitudes = layer.magnitude("channel")
+    assert found[0] == pytest.approx(np.minimum(2 * magnitudes.mean, magnitudes.highest))
+    assert all(np.all(a <= b) for a, b in pairwise(found))
+    assert found[-1] == pytest.approx(magnitudes.highest, rel=0.01)
+
+
+def test_an_energy_budget_is_spent_where_it_helps_most() -> None:
+    """The mean cost is the budget, and moving spikes between layers makes the sum larger."""
+    of = case(MLP, X, Setting(cap=None))
+    found = scales(sw.EnergyBudget(8, spikes=120.0), of)
+    theta = {name: 1 / (float(s) * 0.001) for name, s in found.items()}
+    sums = {name: of.statistics.layers[name].per_sample for name in theta}
+    weights = sensitivities(MLP, list(theta), of.statistics.examples.values, of.outputs)
+
+    def error(moved: float) -> float:
+        spikes = {n: sums[n] * 8 / theta[n] for n in theta}
+        assert sum(spikes.values()) == pytest.approx(120.0)
+        spikes = {"act1": spikes["act1"] + moved, "act2": spikes["act2"] - moved}
+        return sum(weights[n] * (sums[n] * 8 / spikes[n]) ** 2 for n in theta)
+
+    assert min(error(0.5), error(-0.5), error(5), error(-5)) > error(0.0)
+
+
+def test_an_energy_budget_leaves_room_for_the_largest_value_under_a_cap() -> None:
+    """Thresholds never cut values off; what that saves the other layers get."""
+    of = case(MLP, X)
+    theta = {n: 1 / (s * 0.001) for n, s in scales(sw.EnergyBudget(8, spikes=1e9), of).items()}
+
+    for name, value in theta.items():
+        assert value == pytest.approx(of.statistics.layers[name].magnitudes.highest.max())
+
+
+def test_joules_are_additions() -> None:
+    """A budget of energy pays for spikes times the weights that each meets."""
+    of = case(MLP, X, Setting(cap=None))
+    found = scales(sw.EnergyBudget(8, joules=2e-9), of)
+    paid = sum(
+        s * 0.001 * of.statistics.layers[n].per_sample * 8 * fan_out(MLP, n) * 0.9e-12
+        for n, s in found.items()
+    )
+
+    assert paid == pytest.approx(2e-9, rel=1e-6)
+    assert [fan_out(MLP, n) for n in ("act1", "act2")] == [8.0, 3.0]
+    assert fan_out(RESIDUAL, "relu1") == pytest.approx(6 * 9)  # the sum goes into neurons
+
+
+def test_sensitivity_of_the_last_layer_is_that_of_its_weights() -> None:
+    """Independent errors in active neurons: the sum of squared weights behind them."""
+    x = X[:10]
+    values = evaluate_all(MLP, {"x": x})
+    squares = (MLP["fc3"].layer.weight ** 2).sum(axis=0)
+    expected = ((values["act2"] != 0) @ squares).mean()
+    found = sensitivities(MLP, ["act2"], {"x": np.repeat(x, 30, axis=0)}, ["fc3"])
+
+    assert found["act2"] == pytest.approx(expected, rel=0.1)
+
+
+def test_batch_norm_statistics_stand_for_data() -> None:
+    """Without data, normalised channels have the mean and deviation that training left."""
+    rng = np.random.default_rng(0)
+    nodes = (
+        Node("x", Input((2, 8, 8))),
+        Node("conv", models.convolution(rng, 6, 2), ("x",)),
+        Node("bn", models.batch_norm(rng, 6), ("conv",)),
+        Node("relu", Activation("relu"), ("bn",)),
+    )
+    graph = Graph(nodes, {"out": "relu"})
+    values = evaluate(graph, random_inputs(graph, 0.0, 1.0, 64, 0))["bn"]
+    layer = graph["bn"].layer
+
+    assert values.mean(axis=(0, 2, 3)) == pytest.approx(layer.beta, abs=1e-9)
+    assert values.std(axis=(0, 2, 3)) == pytest.approx(layer.gamma, rel=0.05)
+    chosen = sw.FromWeights(0, 1).choose(case(graph, None))
+    assert "batch-norm statistics" in chosen["relu"].text
+    assert "not from data" in chosen["relu"].text
+    assert chosen["relu"].doubtful
+
+
+def test_what_is_read_out_last_averages_over_the_synapse() -> None:
+    """Thresholds for the last value are those of as many steps as the synapse averages over."""
+    layer = case(MLP, X).statistics.layers["act1"]
+    setting = Setting(cap=1, averages=lambda dt: 4.0)
+
+    last = sw.MinimumError(32, readout="last").threshold(layer, setting)
+    assert np.array_equal(last, sw.MinimumError(4).threshold(layer, ONE))
+    assert np.array_equal(
+        sw.MinimumError(32).threshold(layer, setting), sw.MinimumError(32).threshold(layer, ONE)
+    )
+
+
+@pytest.mark.parametrize("kind", [sw.MinimumError, sw.ThresholdIteration])
+def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
+    """Every layer is refused with the two ways out; room for spikes a step is one."""
+    of = case(MLP, X, Setting(cap=None))
+    with pytest.raises(ConversionError, match="nothing bounds the spikes") as caught:
+        kind(8).choose(of)
+    assert [r.layer for r in caught.value.refusals] == ["act1", "act2"]
+
+    roomy = scales(kind(8, spikes_per_step=1), of)
+    capped = scales(kind(8), case(MLP, X))
+    assert all(np.array_equal(roomy[name], capped[name]) for name in roomy)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: sw.TargetRate(0.0), "TargetRate.hz': it must be a number above 0"),
+        (lambda: sw.TargetRate(np.nan), "above 0"),
+        (lambda: sw.TargetRate(10.0, 101.0), "at most 100"),
+        (lambda: sw.Percentile(per="neuron"), '"layer" or "channel"'),
+        (lambda: sw.MinimumError(0), "whole number from 1"),
+        (lambda: sw.MinimumError(2.5), "whole number from 1"),
+        (lambda: sw.MinimumError(8, readout="middle"), '"mean" or "last"'),
+        (lambda: sw.MinimumError(8, spikes_per_step=0), "whole number from 1"),
+        (lambda: sw.ThresholdIteration(True), "whole number from 1"),
+        (lambda: sw.LocalThresholdBalancing(0), "whole number from 1"),
+        (lambda: sw.EnergyBudget(8), "one of them"),
+        (lambda: sw.EnergyBudget(8, spikes=1.0, joules=1.0), "one of them"),
+        (lambda: sw.EnergyBudget(8, spikes=-1.0), "above 0"),
+        (lambda: sw.FromWeights(1.0, 0.0), "from low to high"),
+        (lambda: sw.FromWeights(rule=8), "a rule for data"),
+        (lambda: sw.FromWeights(seed=-1), "whole number from 0"),
+    ],
+)
+def test_impossible_arguments_are_refused(make, words) -> None:
+    """By name, with the value."""
+    with pytest.raises(ConversionError, match=words):
+        make()
+
+
+def test_statistics_know_their_layers() -> None:
+    """A rule of one layer sees that layer alone."""
+    of = case(MLP, X)
+    alone = replace(of, settings={"act2": ONE})
+
+    assert isinstance(of.statistics, Statistics)
+    assert list(scales(sw.MinimumError(8), alone)) == ["act2"]
