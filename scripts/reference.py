@@ -29,6 +29,19 @@ Written by `scripts/reference.py` from the docstrings, of which these are the fi
 engine, and [architecture](architecture.md) where things are.
 """
 CONVERSION = ("convert", "load", "Conversion", "Run", "Evaluation", "Diagnosis", "Window", "After")
+CALIBRATION = (
+    "ScaleRule",
+    "TargetRate",
+    "Percentile",
+    "MinimumError",
+    "LocalThresholdBalancing",
+    "ThresholdIteration",
+    "EnergyBudget",
+    "FromWeights",
+    "BiasCorrection",
+    "VoltageCorrection",
+    "Statistics",
+)
 MODELLING = (
     "Network",
     "Node",
@@ -41,7 +54,15 @@ MODELLING = (
     "engines",
 )
 # names whose methods are listed too
-MEMBERS = ("Conversion", "Run", "Evaluation", "Diagnosis", "Network", "Simulator")
+MEMBERS = (
+    "Conversion",
+    "Run",
+    "Evaluation",
+    "Diagnosis",
+    "Statistics",
+    "Network",
+    "Simulator",
+)
 
 
 def topics() -> dict[str, dict[str, Any]]:
@@ -61,6 +82,7 @@ def topics() -> dict[str, dict[str, Any]]:
 
     return {
         "Conversion": {**of(CONVERSION), **_members("Conversion.trace", Trace)},
+        "Calibration": of(CALIBRATION),
         "Modelling": {
             **of(MODELLING),
             "sw.network.save": network.save,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,14 @@ import pytest
 
 import models
 import spikewright as sw
+from spikewright.calibrate import collect
 from spikewright.conversion import calibration
-from spikewright.conversion.correction import BiasCorrection, VoltageCorrection, source_means
-from spikewright.conversion.means import sent_means
+from spikewright.conversion.correction import (
+    BiasCorrection,
+    VoltageCorrection,
+    sent_means,
+    source_means,
+)
 from spikewright.errors import ConversionError
 from spikewright.frontends import Source
 from spikewright.graph import Graph, evaluate_all
@@ -173,8 +180,23 @@ def test_statistics_are_collected_once(tmp_path, monkeypatch) -> None:
     statistics.save(tmp_path / "statistics")
     for given in (statistics, tmp_path / "statistics", str(tmp_path / "statistics")):
         assert same(other, other.again(calibration=given), X)
+    before = len(calls)
     other.again(calibration=X.copy())
-    assert len(calls) == 2
+    other.again(calibration=X)
+    assert len(calls) == before + 1
+
+
+def test_where_samples_are_looked_at_does_not_matter() -> None:
+    """Some here, some there, joined as they come: the statistics of one worker, bit for bit."""
+    found = convert(RESIDUAL)
+    many = np.concatenate([IMAGES * factor for factor in np.linspace(0.5, 2, 12)])
+    whole = collect(found.canonical, list(found.populations()), many, progress=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert found.calibrate(many, executor=pool) == whole
+    assert found.calibrate([many[:100], many[100:]]) == whole
+    assert pickle.loads(pickle.dumps(whole)) == whole
+    assert pickle.loads(pickle.dumps(found.canonical)).shapes == found.canonical.shapes
 
 
 def test_a_loaded_conversion_can_calibrate(tmp_path) -> None:
@@ -291,6 +313,14 @@ def test_only_spiking_networks_are_corrected() -> None:
     with pytest.raises(ConversionError, match="only spiking networks"):
         convert(MLP, spiking=False, max_spikes_per_step=None, calibration=X,
                 bias_correction=BiasCorrection(4))  # fmt: skip
+
+
+def test_a_correction_is_one_for_all_layers() -> None:
+    """A dict of them is refused, with what to write."""
+    with pytest.raises(ConversionError, match="all layers"):
+        convert(MLP, initial_voltage={"act1": VoltageCorrection(4), "act2": "half"}, calibration=X)
+    with pytest.raises(ConversionError, match="all layers"):
+        convert(MLP, bias_correction={"act1": BiasCorrection(4), "act2": 0.0}, calibration=X)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def convert(
         "sequence_step": sequence_step,
     }
     _check(**arguments)
+    _check_corrections(arguments)
     _check_rules_of_sequences(arguments)
     reading = partial(read, model, example_input)
     source = reading(keep_recurrence=sequence_step is not None)
@@ -110,6 +111,7 @@ def convert_source(
     `calibration` holds what was made of its calibration data so far.
     """
     _check(**arguments)
+    _check_corrections(arguments)
     _check_rules_of_sequences(arguments)
     calibration = calibration or Calibration()
     trace = Trace()
@@ -186,6 +188,19 @@ def _check_rules_of_sequences(arguments: Mapping[str, Any]) -> None:
             "values of a sequence, which rules and corrections would look at, depend on its past",
             "Give numbers, or convert without sequence_step",
         )
+
+
+def _check_corrections(arguments: Mapping[str, Any]) -> None:
+    """Raise for a correction in a dict, and for one in the place of the other."""
+    kinds = {"bias_correction": BiasCorrection, "initial_voltage": VoltageCorrection}
+    for name, kind in kinds.items():
+        value = arguments[name]
+        items = value.values() if isinstance(value, Mapping) else [value]
+        for item in items:
+            misplaced = item is not value or not isinstance(item, kind)
+            if isinstance(item, BiasCorrection | VoltageCorrection) and misplaced:
+                own = f"{name}=sw.{kind.__name__}(steps)"
+                raise refuse(name, f"its correction is one for all layers: {own}")
 
 
 def _corrects(arguments: Mapping[str, Any]) -> bool:

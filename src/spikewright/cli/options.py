@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,10 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
+from spikewright.calibrate.rules import RULES, ScaleRule, parse
+from spikewright.calibrate.rules.text import split
+from spikewright.cli.samples import load_samples
+from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.encoders import Constant, Encoder, Frames, Poisson, Regular
 from spikewright.engines import PRECISIONS
 from spikewright.errors import SimulationError
@@ -49,27 +54,38 @@ dt_option = click.option(
 )
 
 
+def _last(text: str) -> tuple[str, str]:
+    """A text at its last =, or no name and the whole text."""
+    name, separator, value = text.rpartition("=")
+    return (name, value) if separator else ("", text)
+
+
 def per_layer(
-    values: tuple[str, ...], convert: Callable[[str], Any], what: str
+    values: tuple[str, ...],
+    convert: Callable[[str], Any],
+    what: str,
+    split: Callable[[str], tuple[str, str]] = _last,
 ) -> Any | dict[str, Any] | None:
     """One value for all layers, or `{layer: value}` from `name=value` texts; None from nothing.
+
+    `split` tells a name, empty where there is none, from a value.
 
     Raises `click.BadParameter` for a mixture, for a layer given twice, and for what `convert`
     refuses with a ValueError.
     """
-    named = [value.rpartition("=") for value in values]
+    named = [split(value) for value in values]
     if not values:
         return None
     try:
-        if len(values) == 1 and not named[0][1]:
+        if len(values) == 1 and named[0] == ("", values[0]):
             return convert(values[0])
-        if any(not separator or not name for name, separator, _ in named):
+        if any(not name for name, _ in named):
             raise click.BadParameter(f"give one {what}, or LAYER={what} for every layer")
-        names = [name for name, _, _ in named]
+        names = [name for name, _ in named]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise click.BadParameter(f"{', '.join(sorted(twice))}: given more than once")
-        return {name: convert(text) for name, _, text in named}
+        return {name: convert(text) for name, text in named}
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -81,17 +97,52 @@ def _number(text: str) -> float:
         raise ValueError(f"{text!r} is not a number") from None
 
 
+def _scale(text: str) -> float | ScaleRule:
+    """A number, or a rule as text."""
+    if text.partition(":")[0] in RULES:
+        return parse(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither a number nor a rule; rules are {', '.join(sorted(RULES))}"
+        ) from None
+
+
 def _synapse(text: str) -> float | None:
     return None if text == "none" else _number(text)
 
 
-def _voltage(text: str) -> str | float:
+def _voltage(text: str) -> str | float | VoltageCorrection:
     if text in ("zero", "half", "uniform"):
         return text
+    name, _, steps = text.partition(":")
+    if name == "correction":
+        return VoltageCorrection(_whole(steps))
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is neither zero, half or uniform nor a number") from None
+        raise ValueError(
+            f"{text!r} is neither zero, half or uniform nor correction:STEPS nor a number"
+        ) from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def _data(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Any:
+    """The inputs in a data file; any other file is one of statistics."""
+    if path is None or path.suffix.lower() != ".npz":
+        return path
+    return load_samples(path).x
+
+
+def _bias(ctx: click.Context, parameter: click.Parameter, steps: int | None) -> Any:
+    return None if steps is None else BiasCorrection(steps)
 
 
 def _example(text: str) -> np.ndarray:
@@ -127,9 +178,13 @@ def _encoder(text: str) -> Encoder:
         raise ValueError(f"{text!r}: {error}") from None
 
 
-def _each(convert: Callable[[str], Any], what: str) -> Callable[..., Any]:
+def _each(
+    convert: Callable[[str], Any],
+    what: str,
+    split: Callable[[str], tuple[str, str]] = _last,
+) -> Callable[..., Any]:
     def callback(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
-        return per_layer(values, convert, what)
+        return per_layer(values, convert, what, split)
 
     return callback
 
@@ -172,9 +227,23 @@ _CONVERSION = {
         "--scale",
         "scale_firing_rates",
         multiple=True,
-        callback=_each(_number, "SCALE"),
+        callback=_each(_scale, "SCALE", split),
         metavar="SCALE",
-        help="Firing-rate scale (default 1); LAYER=SCALE, repeated, for every layer.",
+        help="Firing-rate scale (default 1), or a rule such as target-rate:250 or minimum-error:8; "
+        "LAYER=SCALE, repeated, for every layer. Rules: see docs/calibration.md.",
+    ),
+    "calibration": click.option(
+        "--calibration",
+        type=click.Path(dir_okay=False, path_type=Path),
+        callback=_data,
+        help="What rules and corrections look at: a .npz file with x, or saved statistics.",
+    ),
+    "bias_correction": click.option(
+        "--bias-correction",
+        type=click.IntRange(min=1),
+        metavar="STEPS",
+        callback=_bias,
+        help="Correct biases by what runs of this many steps miss on the calibration data.",
     ),
     "synapse": click.option(
         "--synapse",
@@ -190,7 +259,8 @@ _CONVERSION = {
         callback=_each(_voltage, "START"),
         metavar="START",
         help="zero, half (default), uniform, or a number of spikes; LAYER=START, repeated, for "
-        "every layer.",
+        "every layer. correction:STEPS makes it what runs of that many steps miss on the "
+        "calibration data.",
     ),
     "max_spikes_per_step": cap_option,
     "max_pool": max_pool_option,
@@ -210,14 +280,25 @@ def conversion_options(command: F) -> F:
 
     @wraps(command)
     def collecting(**given: Any) -> Any:
-        choices = {name: given.pop(name) for name in _CONVERSION}
-        return command(choices=_chosen(choices), **given)
+        choices = _chosen({name: given.pop(name) for name in _CONVERSION})
+        if "dt" in given:
+            choices = {name: _in_steps_of(given["dt"], value) for name, value in choices.items()}
+        return command(choices=choices, **given)
 
     decorated: Any = collecting
     for option in reversed(_CONVERSION.values()):
         decorated = option(decorated)
     result: F = decorated
     return result
+
+
+def _in_steps_of(dt: float, value: Any) -> Any:
+    """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
+    if isinstance(value, dict):
+        return {name: _in_steps_of(dt, item) for name, item in value.items()}
+    if isinstance(value, ScaleRule | BiasCorrection | VoltageCorrection) and hasattr(value, "dt"):
+        return replace(value, dt=dt)  # type: ignore[type-var]
+    return value
 
 
 def _chosen(choices: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics, collect, fingerprint
-from spikewright.calibrate.batches import Batch, gather, refusal
+from spikewright.calibrate.batches import Batch, batches, count_of, gather, refusal
+from spikewright.executors import Executor
 from spikewright.graph import Graph
 
-T = TypeVar("T", Statistics, Batch)
+_SHARD = 64  # samples that are collected at once
 
 
 class Calibration:
@@ -68,6 +70,36 @@ class Calibration:
     def _gathered(self, data: Any) -> Any:
         """The samples where they are kept already, else the data."""
         return next((samples for known, samples in self._samples if known is data), data)
+
+
+def collect_sharded(
+    graph: Graph, names: Sequence[str], data: Any, executor: Executor, progress: bool
+) -> Statistics:
+    """Statistics of layers, some samples at a time wherever the executor does them.
+
+    What is collected where and in which order leaves no trace: joining is exact.
+    """
+    found: list[Statistics] = []
+    with progress_bar(count_of(data), progress, "calibration samples") as advance:
+        shards = _shards(data, graph)
+        for part in executor.completed(_collect_shard, (graph, tuple(names)), shards):
+            found = [Statistics.join([*found, part])]
+            advance(part.samples)
+    return found[0]
+
+
+def _collect_shard(
+    shared: tuple[Graph, tuple[str, ...]], shard: Batch, threads: int | None
+) -> Statistics:
+    """The statistics of some samples."""
+    graph, names = shared
+    return collect(graph, names, shard, progress=False)
+
+
+def _shards(data: Any, graph: Graph) -> Iterator[Batch]:
+    """The data, at most `_SHARD` samples at a time."""
+    for batch in batches(data, graph):
+        yield from parts(batch, _SHARD)
 
 
 def count(samples: Batch) -> int:

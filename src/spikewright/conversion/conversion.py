@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._progress import progress_bar
-from spikewright.calibrate import Statistics, collect
+from spikewright.calibrate import Statistics
+from spikewright.conversion.calibration import collect_sharded
 from spikewright.conversion.diagnosis import Diagnosis, diagnose
 from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.evaluation import checked, evaluate
@@ -93,17 +94,20 @@ class Conversion:
             raise refuse(unknown[0], "convert has no such argument", known)
         return self._convert({**self.arguments, **changes})
 
-    def calibrate(self, x: Any, *, progress: bool = True) -> Statistics:
+    def calibrate(
+        self, x: Any, *, executor: Any = "local", address: str | None = None, progress: bool = True
+    ) -> Statistics:
         """What the layers do on calibration data: collect it once, use it for many rules.
 
         `x` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
         batches or of (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it
-        can be saved, and does not depend on the order of samples or on batches. Raises
-        `ConversionError` for data that does not fit.
+        can be saved, and does not depend on the order of samples, on batches or on where they were
+        looked at: `executor` and `address` as for `evaluate`. Raises `ConversionError` for data
+        that does not fit.
         """
         refuse_sequences(self.lowered.stepping, "calibrate")
-        names = list(self.populations())
-        return collect(self.canonical, names, x, progress)
+        chosen = executors.get(executor, address)
+        return collect_sharded(self.canonical, list(self.populations()), x, chosen, progress)
 
     def populations(self) -> dict[str, Ensemble]:
         """The layers that have neurons, by name, in order."""

@@ -20,8 +20,10 @@ from spikewright.calibrate.batches import Batch
 from spikewright.calibrate.channels import channel_axis
 from spikewright.conversion.calibration import count, parts
 from spikewright.conversion.conversion import Conversion, refuse
-from spikewright.conversion.means import sent_means
+from spikewright.conversion.encoding import feeds_of
+from spikewright.conversion.runner import Job, Runner
 from spikewright.conversion.trace import Status
+from spikewright.engines import Totals
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import evaluate_all
 from spikewright.lower.choices import per_layer
@@ -208,6 +210,27 @@ def source_means(conversion: Conversion, samples: Batch, dt: float) -> Gaps:
         for name, largest in most.items():
             sums[name] = sums[name] + np.clip(values[name], -largest, largest).sum(axis=0)
     return {name: total / count(samples) for name, total in sums.items()}
+
+
+def sent_means(conversion: Conversion, samples: Batch, steps: int, dt: float) -> Gaps:
+    """The mean of what every neuron sends over `steps` steps and all samples, by layer.
+
+    In the unit of the source's values; spikes below zero take away.
+    """
+    runner = Runner(conversion.lowered)
+    fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
+    program = runner.program(dt, 0, "float32")
+    job = Job(program, runner.engine("auto", program), fed.values, fed.batch, steps)
+
+    def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Gaps:
+        sent = runner.counted(totals)
+        return {name: p.means(steps, dt).sum(axis=0) for name, p in sent.items()}
+
+    sums: dict[str, Any] = {}
+    for part in runner.parts(job, runner.batch_size(), summed):
+        for name, total in part.counted[steps].items():
+            sums[name] = sums.get(name, 0.0) + total
+    return {name: total / fed.batch for name, total in sums.items()}
 
 
 def _most(ensemble: Ensemble, dt: float) -> NDArray:

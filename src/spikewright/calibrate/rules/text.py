@@ -50,8 +50,8 @@ def split(text: str) -> tuple[str, str]:
         for place in range(len(text)):
             if text[place] == "=" and is_rule(text[place + 1 :]):
                 return text[:place], text[place + 1 :]
-        layer, _, value = text.rpartition("=")
-        return layer, value
+        layer, separator, value = text.rpartition("=")
+        return (layer, value) if separator else ("", text)
     return "", text
 
 
