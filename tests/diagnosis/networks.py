@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.conversion.diagnosis.counts import sums
 from spikewright.conversion.diagnosis.samples import Batch, Samples
 from spikewright.conversion.diagnosis.sites import Plan
 from spikewright.demo import digits
@@ -29,7 +28,11 @@ class Study:
     run: sw.Run
     plan: Plan
     batch: Batch
-    sums: dict[str, NDArray]
+
+    @property
+    def sums(self) -> dict[str, NDArray]:
+        """Net spike counts of each layer, or sums of rates."""
+        return {name: population.net for name, population in self.run.populations.items()}
 
     def part(self, layer: str, name: str) -> NDArray:
         """One part of one layer's gap."""
@@ -43,8 +46,7 @@ def study(
     inputs = conversion.as_inputs(x)
     run = conversion.run(x, steps, dt, seed, progress=False)
     plan = Plan.of(conversion, steps, dt, seed)
-    counted = sums(conversion, inputs, run, None)
-    return Study(conversion, run, plan, Samples(plan, inputs, run, counted).first, counted)
+    return Study(conversion, run, plan, Samples(plan, inputs, run).first)
 
 
 def residual(seed: int = 0) -> Graph:

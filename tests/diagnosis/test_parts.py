@@ -292,7 +292,7 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     found = deep(CASES["plain"])
     inputs = found.conversion.as_inputs(models.inputs(networks.residual(), batch=5))
     monkeypatch.setattr(samples_module, "_VALUES", 1)
-    parts = list(Samples(found.plan, inputs, found.run, found.sums))
+    parts = list(Samples(found.plan, inputs, found.run))
 
     assert len(parts) == 5
     for name in found.plan.sites:

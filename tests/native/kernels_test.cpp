@@ -35,9 +35,10 @@ struct Case {
     }
 };
 
-// Spikes of one step, and voltages, as the equation reads.
+// Spikes of one step, and voltages, as the equation reads, which `takes_back` spikes where that is set.
 void expected_step(const Case& k, const std::vector<std::int32_t>& weights, const std::int8_t* in,
-                   double scale, std::vector<double>& v, std::vector<std::int8_t>& out) {
+                   double scale, bool takes_back, std::vector<double>& v, std::vector<double>& sent,
+                   std::vector<std::int8_t>& out) {
     const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
     for (std::int64_t oy = 0; oy < oh; ++oy)
         for (std::int64_t ox = 0; ox < ow; ++ox)
@@ -54,13 +55,16 @@ void expected_step(const Case& k, const std::vector<std::int32_t>& weights, cons
                     }
                 const std::size_t at = std::size_t((oy * ow + ox) * k.out + o);
                 v[at] += double(sum) * scale + 0.25;
-                const double count = std::fmax(0.0, std::floor(v[at] + 1.0 / 65536));
+                const double least = takes_back ? -sent[at] : 0.0;
+                const double count = std::fmax(least, std::floor(v[at] + 1.0 / 65536));
                 v[at] -= count;
+                sent[at] += count;
                 out[at] = std::int8_t(count);
             }
 }
 
-bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most) {
+// `both`: inputs are counts of either sign, and the neurons take spikes back.
+bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, bool both) {
     const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
     const std::size_t rows = std::size_t(k.kernel_y * k.kernel_x * k.channels);
     const std::size_t size_in = std::size_t(k.height * k.width * k.channels);
@@ -78,10 +82,13 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most) 
     p.threshold = one_row(p.channels, 1.0, 1.0), p.inverse = p.threshold;
     for (int n = 0; n < 3; ++n)
         p.least[n] = one_row(p.channels, n + 1 - 1.0 / 65536, inf);
+    p.takes_back = both;
+    for (int n = 0; n < 2; ++n) p.holds[n] = one_row(p.channels, -n - 1.0 / 65536, -inf);
     p.start.resize(p.state_size());
     plan.populations.push_back(p);
     auto l = std::make_shared<Layer>();
-    l->height = k.height, l->width = k.width, l->channels = k.channels;
+    const std::size_t halves = both ? 2 : 1, inner = std::size_t(k.channels);
+    l->height = k.height, l->width = k.width, l->channels = k.channels * std::int64_t(halves);
     l->out_height = oh, l->out_width = ow, l->out_channels = k.out;
     l->kernel_height = k.kernel_y, l->kernel_width = k.kernel_x;
     l->stride_y = l->stride_x = k.stride, l->pad_y = l->pad_x = k.pad;
@@ -91,35 +98,41 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most) 
         const std::size_t left = std::size_t(k.out) - channel;
         const std::size_t lanes = left >= 64 ? 64 : left >= 32 ? 32 : 16;
         l->lanes.push_back({channel, lanes, offset});
-        channel += lanes, offset += rows * lanes;
+        channel += lanes, offset += halves * rows * lanes;
     }
     l->weights.resize(offset);
     for (const Lanes& b : l->lanes)
-        for (std::size_t r = 0; r < rows; ++r)
-            for (std::size_t c = 0; c < b.width && b.channel + c < std::size_t(k.out); ++c)
-                l->weights[b.offset + r * b.width + c] = weights[r * std::size_t(k.out) + b.channel + c];
+        for (std::size_t r = 0; r < halves * rows; ++r)  // what is above zero, then what is below
+            for (std::size_t c = 0; c < b.width && b.channel + c < std::size_t(k.out); ++c) {
+                const std::size_t tap = r / (halves * inner), half = r / inner % halves;
+                const std::size_t row = tap * inner + r % inner;
+                const std::int32_t w = weights[row * std::size_t(k.out) + b.channel + c];
+                l->weights[b.offset + r * b.width + c] = half ? -w : w;
+            }
     l->scale.resize(rounded_up(channel, 64));
     for (std::size_t c = 0; c < std::size_t(k.out); ++c) l->scale[c] = scale;
     for (auto& budget : l->budgets) budget = 127;
     l->bias = one_row(std::size_t(k.out), 0.25, 0.0), l->gain = one_row(std::size_t(k.out), 1.0, 0.0);
     Instruction load, layer, store;
-    load.action = Action::load, layer.action = Action::layer, store.action = Action::store;
+    load.action = Action::load, store.action = Action::store;
+    layer.action = both ? Action::signed_layer : Action::layer;
     load.input = 0, load.output = 0;
     layer.input = 0, layer.output = 1, layer.population = 0, layer.layer = l;
     store.input = 1, store.output = 0;
     plan.instructions = {load, layer, store};
 
     std::vector<std::int8_t> in(batch * steps * size_in), out(batch * steps * size_out);
-    for (auto& count : in) count = std::int8_t(draw(0, 3) ? 0 : draw(0, most));
+    for (auto& count : in) count = std::int8_t(draw(0, 3) ? 0 : draw(both ? -most : 0, most));
     State state(plan, batch);
     Job job{&plan, &state, {{Kind::counts, in.data(), steps * size_in, size_in}},
             {{Kind::counts, out.data(), size_out}}, batch, steps, 4, 2, threads};
     if (run(job, kernels, [] { return false; }) != Outcome::done) return false;
     std::vector<std::int8_t> expected(size_out);
     for (std::size_t b = 0; b < batch; ++b) {
-        std::vector<double> v(size_out, 0.0);
+        std::vector<double> v(size_out, 0.0), sent(size_out, 0.0);
         for (std::size_t t = 0; t < steps; ++t) {
-            expected_step(k, weights, in.data() + (b * steps + t) * size_in, scale, v, expected);
+            expected_step(k, weights, in.data() + (b * steps + t) * size_in, scale, both, v, sent,
+                          expected);
             if (std::memcmp(expected.data(), out.data() + (b * steps + t) * size_out, size_out))
                 return false;
         }
@@ -138,7 +151,7 @@ int main() {
             if (i % 3) k.kernel_y = k.kernel_x = draw(1, 3);
             if (k.extent(k.height, k.kernel_y) < 1 || k.extent(k.width, k.kernel_x) < 1) continue;
             const int most = i % 4 == 0 ? 1 : i % 4 == 1 ? 3 : 100;
-            if (!same(k, *kernels, std::size_t(1 + i % 4), most)) {
+            if (!same(k, *kernels, std::size_t(1 + i % 4), most, i / 4 % 2)) {
                 ++failures;
                 std::printf("%s: case %d differs\n", kernels->name, i);
             }

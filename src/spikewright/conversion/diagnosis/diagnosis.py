@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spikewright._progress import progress_bar
-from spikewright.conversion.diagnosis.counts import sums
 from spikewright.conversion.diagnosis.loss import Judge, Loss, Outputs, Score, Tally
 from spikewright.conversion.diagnosis.proposals import Effect, Proposal, predict, ranked
 from spikewright.conversion.diagnosis.records import as_dict, records
@@ -124,7 +123,7 @@ def diagnose(
     plan = Plan.of(conversion, steps, dt, seed)
     _require_something(plan)
     run = trial.run(conversion, steps)
-    samples = Samples(plan, inputs, run, sums(conversion, inputs, run, threads))
+    samples = Samples(plan, inputs, run)
     with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
         layers, source = survey(samples, trial.judge, advance)
     found = trial.outcome(source, run)

@@ -40,14 +40,12 @@ class Batch:
 class Samples:
     """All samples of a run, to be gone through in batches.
 
-    `inputs` are `{name: array}`, `sums` what each population sent: `{layer: (batch, *shape)}` net
-    spike counts, or the sum of rates.
+    `inputs` are `{name: array}`.
     """
 
     plan: Plan
     inputs: Mapping[str, NDArray]
     run: Run
-    sums: Mapping[str, NDArray]
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -87,4 +85,4 @@ class Samples:
         """The mean that a site sent in the run: counted, or of a layer without neurons computed."""
         if site.cells is None:
             return site.present.evaluate(*arriving)
-        return site.cells.mean_of(self.sums[site.name][samples])
+        return site.cells.mean_of(self.run.populations[site.name].net[samples])
