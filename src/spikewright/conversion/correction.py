@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from spikewright._progress import progress_bar
 from spikewright.calibrate.batches import Batch
 from spikewright.calibrate.channels import channel_axis
+from spikewright.calibrate.rules.base import brief
 from spikewright.conversion.calibration import count, parts
 from spikewright.conversion.conversion import Conversion, refuse
 from spikewright.conversion.encoding import feeds_of
@@ -194,7 +195,7 @@ def _layer_by_layer(
         conversion.trace.add(
             "correct",
             name,
-            f"{rule!r}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples",
+            f"{brief(rule)}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples",
             rule._promise,
         )
 

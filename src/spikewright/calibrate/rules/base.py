@@ -8,6 +8,7 @@ T steps as multiples of theta / T.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import MISSING, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -32,6 +33,10 @@ class ScaleRule(ABC):
     """
 
     needs_data: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        """The rule with those of its arguments that are not the default."""
+        return brief(self)
 
     @abstractmethod
     def choose(self, case: Case) -> dict[str, Choice]:
@@ -67,7 +72,7 @@ class LayerRule(ScaleRule):
             try:
                 found[name] = self._choice(layers[name], self.threshold(layers[name], setting))
             except ConversionError as error:
-                refusals += [Refusal(name, repr(self), r.reason, r.options) for r in error.refusals]
+                refusals += [Refusal(name, str(self), r.reason, r.options) for r in error.refusals]
         if refusals:
             raise ConversionError(refusals)
         return found
@@ -76,7 +81,7 @@ class LayerRule(ScaleRule):
         filled, silent = fill_silent(layer, thresholds)
         scale = 1.0 / (filled * self.period)
         text = (
-            f"{self!r}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
+            f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
             f"scale {shown(scale)}"
         )
         if layer.is_silent:
@@ -98,6 +103,18 @@ def fill_silent(layer: LayerStatistics, thresholds: NDArray) -> tuple[NDArray, i
     ends = max(abs(float(layer.values.lowest.min())), abs(float(layer.values.highest.max())))
     other = float(thresholds[known].max()) if np.any(known) else (ends or 1.0)
     return np.where(known, thresholds, other), int((~known).sum())
+
+
+def brief(item: Any) -> str:
+    """A dataclass as one would write it: arguments that are the default are left out."""
+    given = [(f, getattr(item, f.name)) for f in fields(item)]
+    told = [
+        f"{f.name}={value}"
+        for f, value in given
+        if f.default is MISSING or value != f.default
+        if f.default_factory is MISSING or value != f.default_factory()
+    ]
+    return f"{type(item).__name__}({', '.join(told)})"
 
 
 def shown(values: NDArray) -> str:

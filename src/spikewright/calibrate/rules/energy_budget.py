@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.calibrate.case import Case, Choice, Setting
 from spikewright.calibrate.layer import LayerStatistics
@@ -19,32 +21,37 @@ from spikewright.calibrate.rules.base import (
     register,
     shown,
 )
+from spikewright.calibrate.rules.minimum_error import coding_error, expected_spikes
 from spikewright.calibrate.sensitivity import fan_out, sensitivities
 
 HOROWITZ_ADD = 0.9e-12
 """Joules of a 32-bit floating-point addition in 45 nm (Horowitz 2014, ISSCC)."""
 
+_POINTS = 300  # thresholds of a layer that are compared
+_SMALLEST = 1.0 / 128  # of the largest value, under a cap
+_HALVINGS = 60
+
 
 @register("energy-budget")
 @dataclass(frozen=True)
 class EnergyBudget(ScaleRule):
-    """Thresholds that minimise the expected error of the outputs for a budget a sample.
+    """One theta a layer, minimising the expected error of the outputs for a budget a sample.
 
-    A layer that rounds to theta / T errs by theta^2 / (12 T^2) a value; errors of different neurons
-    are taken to be independent and small, so the outputs err by sum over layers of
-    w theta^2 / (12 T^2), with w the outputs' squared change per variance of the layer's values, as
-    measured on examples of the calibration data. Its spikes cost A T / theta a sample, A being the
-    mean of its summed magnitudes (times the weights that each spike meets, where `joules` is
-    given). Lagrange: theta = (lambda A / (2 w))^(1/3), lambda such that the budget is spent.
+    Errors of different neurons are taken to be independent and small, so the outputs err by the sum
+    over layers of w E[(sent - a)^2], with w the outputs' squared change per variance of the layer's
+    values, as measured on examples of the calibration data, and the error of `MinimumError`:
+    rounding and, under a cap, cutting off. A layer's spikes cost their expected number (times the
+    weights that each meets and the energy of an addition, where `joules` is given). Lagrange: each
+    layer minimises error + lambda cost, lambda such that the budget is spent. Where rounding is all
+    that happens, that is theta = (lambda A T^3 / w')^(1/3) for values that sum to A.
 
     `spikes` a sample or `joules` a sample in `steps` steps of `dt` seconds. Joules count additions,
     at `joules_per_addition` (0.9 pJ: 32-bit floating point in 45 nm; Horowitz 2014, ISSCC), and
-    neither neuron updates nor memory nor what an analog first layer multiplies. Where neurons are
-    capped, no theta falls below the one at which the largest value fits; what this saves goes to
-    other layers, and what nobody can use is not spent.
+    neither neuron updates nor memory nor what an analog first layer multiplies. What would only
+    make errors larger, beyond the best thresholds under a cap, is not spent.
 
-    Law: an uncapped network spends the budget in the mean over the data, and no other split of it
-    has a smaller expected error. Derived here; sensitivities as in mixed-precision quantisation
+    Law: the budget is what is spent in the mean over the data, and no other split of it has a
+    clearly smaller expected error. Derived here; sensitivities as in mixed-precision quantisation
     (Dong et al. 2019, HAWQ, arXiv 1905.03696).
     """
 
@@ -62,6 +69,10 @@ class EnergyBudget(ScaleRule):
         name, budget = ("spikes", self.spikes) if self.joules is None else ("joules", self.joules)
         check_above(self, **{name: budget})
 
+    @property
+    def _budget(self) -> float:
+        return next(float(b) for b in (self.spikes, self.joules) if b is not None)
+
     def choose(self, case: Case) -> dict[str, Choice]:
         """See the class."""
         if case.statistics is None:
@@ -71,44 +82,41 @@ class EnergyBudget(ScaleRule):
         found = sensitivities(case.graph, list(layers), examples, case.outputs)
         floor = 1e-9 * max(found.values(), default=0.0) or 1.0
         items = {
-            name: _Item(layer, max(found[name], floor), self._cost(case, name), case.settings[name])
+            name: _Item(
+                layer, case.settings[name], self.steps, max(found[name], floor),
+                self._price(case, name),
+            )
             for name, layer in layers.items()
-        }
-        thresholds = self._spend(items)
-        return {name: self._choice(items[name], theta) for name, theta in thresholds.items()}
+        }  # fmt: skip
+        spent = _spend({n: i for n, i in items.items() if not i.layer.is_silent}, self._budget)
+        return {name: self._choice(item, spent.get(name, 0.0)) for name, item in items.items()}
 
-    def _cost(self, case: Case, name: str) -> float:
+    def _price(self, case: Case, name: str) -> float:
         """What one spike of a layer costs, in the unit of the budget."""
         if self.joules is None:
             return 1.0
-        return fan_out(case.graph, name) * self.joules_per_addition
-
-    def _spend(self, items: Mapping[str, _Item]) -> dict[str, float]:
-        """Thresholds whose cost is the budget, by bisection over the logarithm of lambda."""
-        budget = next(float(b) for b in (self.spikes, self.joules) if b is not None)
-
-        def thresholds(log: float) -> dict[str, float]:
-            return {name: item.threshold(np.exp(log)) for name, item in items.items()}
-
-        low, high = -300.0, 300.0
-        for _ in range(200):
-            middle = (low + high) / 2
-            spent = sum(items[n].cost(theta, self.steps) for n, theta in thresholds(middle).items())
-            low, high = (middle, high) if spent > budget else (low, middle)
-        return thresholds(high)
+        return max(fan_out(case.graph, name), 1e-9) * self.joules_per_addition
 
     def _choice(self, item: _Item, theta: float) -> Choice:
-        (filled,), silent = fill_silent(item.layer, np.array([theta]))
-        scale = np.array([1.0 / (filled * self.dt)])
-        spent = item.cost(float(filled), self.steps)
+        filled, silent = fill_silent(item.layer, np.array([theta]))
+        scale = 1.0 / (filled * self.dt)
         unit = "spikes" if self.joules is None else "J"
         text = (
-            f"{self!r}: {spent:.4g} {unit} a sample for a sensitivity of {item.weight:.3g}: "
-            f"a spike every {self.dt * 1000:g} ms means {filled:.4g}, scale {shown(scale)}"
+            f"{self}: {item.cost(float(filled[0])):.4g} {unit} a sample for a sensitivity of "
+            f"{item.weight:.3g}: a spike every {self.dt * 1000:g} ms means {shown(filled)}, "
+            f"scale {shown(scale)}"
         )
         if silent:
             text += "; it sends nothing on the calibration data, so that this is a guess"
-        return Choice(np.asarray(scale[0]), text, bool(silent))
+        return Choice(scale.reshape(()), text, bool(silent))
+
+
+class _Curve(NamedTuple):
+    """Thresholds of a layer, what each makes the outputs err, and what its spikes cost."""
+
+    thresholds: NDArray
+    errors: NDArray
+    costs: NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,27 +124,69 @@ class _Item:
     """A layer in the budget: what its errors do (`weight`) and what a spike costs (`price`)."""
 
     layer: LayerStatistics
+    setting: Setting
+    steps: int
     weight: float
     price: float
-    setting: Setting
 
     @cached_property
-    def _sum(self) -> float:
-        return self.layer.per_sample
+    def neurons(self) -> int:
+        """How many neurons the layer has."""
+        return int(np.prod(self.layer.shape, dtype=int))
 
-    @cached_property
-    def smallest(self) -> float:
-        """The threshold at which the largest value still fits; 0 without a cap."""
-        cap = self.setting.cap
-        return 0.0 if cap is None else float(self.layer.magnitudes.highest.max()) / cap
-
-    def threshold(self, multiplier: float) -> float:
-        """Where a little more error costs as much as the spikes that it saves."""
-        if self.layer.is_silent:
-            return 0.0
-        best = (multiplier * self._sum * max(self.price, 1e-300) / (2 * self.weight)) ** (1 / 3)
-        return max(float(best), self.smallest)
-
-    def cost(self, theta: float, steps: int) -> float:
+    def cost(self, theta: float) -> float:
         """Of the layer's spikes, a sample."""
-        return self._sum * steps / theta * self.price if theta > 0 else 0.0
+        values, setting = self.layer.magnitude("layer"), self.setting
+        counts = expected_spikes(values, np.array([theta]), self.steps, setting.cap, setting.start)
+        return float(counts[0]) * self.neurons * self.price
+
+    def error(self, theta: float) -> float:
+        """Of the outputs: sensitivities are those of the values that are not zero."""
+        values, setting = self.layer.magnitude("layer"), self.setting
+        squared = coding_error(values, np.array([theta]), self.steps, setting.cap, setting.start)
+        active = 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
+        return self.weight * float(squared[0]) / active
+
+    def curve(self, budget: float) -> _Curve:
+        """From the threshold that alone spends the budget to one at which nothing spikes."""
+        largest = float(self.layer.magnitude("layer").highest[0])
+        low = self.layer.per_sample * self.steps * self.price / (2 * budget)
+        if self.setting.cap is not None:
+            low = max(low, largest * _SMALLEST / self.setting.cap)
+        high = 4 * self.steps * largest
+        thresholds = np.geomspace(high, min(low, high / 2), _POINTS)
+        errors = np.array([self.error(theta) for theta in thresholds])
+        return _Curve(thresholds, errors, np.array([self.cost(theta) for theta in thresholds]))
+
+
+def _spend(items: Mapping[str, _Item], budget: float) -> dict[str, float]:
+    """Thresholds that spend the budget, or the best ones where those cost less."""
+    curves = {name: item.curve(budget) for name, item in items.items()}
+
+    def best(multiplier: float) -> dict[str, int]:
+        return {n: int(np.argmin(c.errors + multiplier * c.costs)) for n, c in curves.items()}
+
+    def cost(places: Mapping[str, int]) -> float:
+        return sum(float(curves[name].costs[place]) for name, place in places.items())
+
+    def thresholds(places: Mapping[str, int], factor: float = 1.0) -> dict[str, float]:
+        return {n: factor * float(curves[n].thresholds[place]) for n, place in places.items()}
+
+    if not items or cost(best(0.0)) <= budget:
+        return thresholds(best(0.0))
+    low, high = -300.0, 300.0
+    for _ in range(2 * _HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if cost(best(np.exp(middle))) > budget else (low, middle)
+    places = best(np.exp(high))
+
+    def spent(factor: float) -> float:
+        return sum(items[n].cost(theta) for n, theta in thresholds(places, factor).items())
+
+    inner, outer = 0.5, 1.0  # what the grid left over is spent by all layers together
+    while spent(inner) < budget and inner > 1e-6:
+        inner, outer = inner / 2, inner
+    for _ in range(_HALVINGS):
+        middle = (inner + outer) / 2
+        inner, outer = (middle, outer) if spent(middle) > budget else (inner, middle)
+    return thresholds(places, outer)

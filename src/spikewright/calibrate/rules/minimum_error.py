@@ -79,15 +79,15 @@ def best_threshold(values: Histogram, steps: float, cap: int, start: float | Non
 
 
 def coding_error(
-    values: Histogram, thresholds: NDArray, steps: float, cap: int, start: float | None
+    values: Histogram, thresholds: NDArray, steps: float, cap: int | None, start: float | None
 ) -> NDArray:
     """`E[(sent - a)^2]` of each channel, for one threshold a channel.
 
     `sent` is what a neuron sends in `steps` steps at a constant input `a`, per step: multiples of
     theta / steps, at most `cap` theta. `start` in spikes; None: drawn uniformly.
     """
-    unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / steps
-    arrived, most = values.means / unit, cap * steps
+    unit, arrived = _arrived(values, thresholds, steps)
+    most = np.inf if cap is None else cap * steps
     if start is not None:
         return values.squared_error(unit * np.clip(np.floor(arrived + start + _EARLY), 0, most))
     below = np.floor(arrived)
@@ -95,3 +95,19 @@ def coding_error(
     low, high = (np.minimum(below + extra, most) * unit for extra in (0, 1))
     squared = (1 - share) * (values.means - low) ** 2 + share * (values.means - high) ** 2
     return values.expectation(squared + values.spreads)
+
+
+def expected_spikes(
+    values: Histogram, thresholds: NDArray, steps: float, cap: int | None, start: float | None
+) -> NDArray:
+    """The mean number of spikes of each channel's neurons; arguments as for `coding_error`."""
+    _, arrived = _arrived(values, thresholds, steps)
+    most = np.inf if cap is None else cap * steps
+    counts = arrived if start is None else np.floor(arrived + start + _EARLY)
+    return values.expectation(np.clip(counts, 0, most))
+
+
+def _arrived(values: Histogram, thresholds: NDArray, steps: float) -> tuple[NDArray, NDArray]:
+    """What a spike adds to the mean, and how many of them arrive, for every bin."""
+    unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / steps
+    return unit, values.means / unit
