@@ -57,11 +57,6 @@ class LayerStatistics:
         return self._values_together if per == "layer" else self.values
 
     @property
-    def is_signed(self) -> bool:
-        """Whether it sends values below zero."""
-        return not self.rectifies and bool(self.values.lowest.min() < 0)
-
-    @property
     def is_silent(self) -> bool:
         """Whether it sends nothing but zeros."""
         return float(self.magnitudes.highest.max()) == 0.0
@@ -75,9 +70,3 @@ class LayerStatistics:
     def spread(self, values: NDArray) -> NDArray:
         """One number a channel (or one alone) as what broadcasts to the layer's shape."""
         return spread(values, self.shape, self.axis)
-
-    def merge(self, other: LayerStatistics) -> LayerStatistics:
-        """The values of both."""
-        return LayerStatistics(
-            self.shape, self.axis, self.rectifies, self.values.merge(other.values)
-        )

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from spikewright.calibrate.rules import RULES, ScaleRule, parse
-from spikewright.calibrate.rules.text import split
+from spikewright.calibrate.rules.text import is_rule, split
 from spikewright.cli.samples import load_samples
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.encoders import Constant, Encoder, Frames, Poisson, Regular
@@ -99,7 +99,7 @@ def _number(text: str) -> float:
 
 def _scale(text: str) -> float | ScaleRule:
     """A number, or a rule as text."""
-    if text.partition(":")[0] in RULES:
+    if is_rule(text):
         return parse(text)
     try:
         return float(text)
