@@ -1,4 +1,4 @@
-"""Recurrent layers, unrolled over the steps of their sequence: see `frontends/unrolling.py`."""
+"""Recurrent layers, unrolled over the steps of their sequence: see `frontends/unrolling/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU, unrolled over the steps of their sequence: see `frontends/unrolling.py`."""
+"""RNN, LSTM and GRU, unrolled over the steps of their sequence: see `frontends/unrolling/`."""
 
 from __future__ import annotations
 

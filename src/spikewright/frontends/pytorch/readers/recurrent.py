@@ -1,4 +1,4 @@
-"""Recurrent layers and cells, unrolled over their sequence: see `frontends/unrolling.py`."""
+"""Recurrent layers and cells, unrolled over their sequence: see `frontends/unrolling/`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,251 @@
+"""Recurrent layers as feed-forward ones: every step of a sequence gets neurons of its own.
+
+A graph holds no state, so the loop over the sequence is written out: step `k` is layers of its own
+that share the weights and read the hidden state that step `k - 1` made. Everything follows from
+that. The rate network computes what the source does; in the spiking one every step of the source
+sees the whole of the network's time, its gates and products are convergent forms as anywhere else,
+and so the error of the readout falls as one over (scale x steps). The price is neurons: a sequence
+of `n` steps takes `n` times those of one.
+
+Where recurrence is kept, a cell is one `Recurrence` instead (see `keeping_recurrence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, overload
+
+import numpy as np
+
+from spikewright.frontends.unrolling.cells import (
+    Adder,
+    Cell,
+    GRUCell,
+    Linear,
+    LSTMCell,
+    SimpleCell,
+    States,
+    Step,
+)
+from spikewright.graph.clipping import Steps
+from spikewright.graph.layers import (
+    Activation,
+    Affine,
+    Concatenate,
+    Constant,
+    Identity,
+    Layer,
+    Recurrence,
+    Reshape,
+    ScaleShift,
+    Shape,
+    Take,
+)
+from spikewright.graph.layers.recurrence import Cell as StepOfCell
+from spikewright.graph.layers.recurrence import Part
+
+__all__ = [
+    "MAX_STEPS",
+    "Adder",
+    "Cell",
+    "GRUCell",
+    "LSTMCell",
+    "Linear",
+    "SimpleCell",
+    "StepsOf",
+    "Unrolled",
+    "elementwise",
+    "keeping_recurrence",
+    "stack",
+    "too_long",
+    "unroll",
+]
+
+MAX_STEPS = 512
+"""Longest sequence that is unrolled: what a step needs, in nodes and in neurons, is needed again
+for each."""
+
+
+_AT_ONCE = 8
+
+_KEPT: ContextVar[bool] = ContextVar("recurrence is kept", default=False)
+
+
+@contextmanager
+def keeping_recurrence() -> Iterator[None]:
+    """Where cells stay cells: `unroll` adds one `Recurrence` instead of every step."""
+    token = _KEPT.set(True)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+class Unrolled(NamedTuple):
+    """The nodes of every step's output, in the order of the sequence, and of the last states."""
+
+    outputs: Sequence[str]
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepsOf(Sequence[str]):
+    """The steps of one node `(steps, *shape)`, first step first unless `turned`.
+
+    A step has a node of its own once it is asked for.
+    """
+
+    adder: Adder
+    node: str
+    prefix: str
+    steps: int
+    turned: bool = False
+    known: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    @overload
+    def __getitem__(self, key: int) -> str: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[str]: ...
+    def __getitem__(self, key: int | slice) -> str | Sequence[str]:
+        if isinstance(key, slice):
+            if key == slice(None, None, -1):
+                return StepsOf(
+                    self.adder, self.node, self.prefix, self.steps, not self.turned, self.known
+                )
+            return [self[i] for i in range(self.steps)[key]]
+        number = range(self.steps)[:: -1 if self.turned else 1][key]
+        if number not in self.known:
+            part = f"{self.prefix}step_{number}"
+            self.known[number] = self.adder(Take(np.array(number), 0), self.node, part=part)
+        return self.known[number]
+
+
+def too_long(steps: int) -> str | None:
+    """Why a sequence of so many steps is not unrolled, or None if it is, or need not be."""
+    if steps <= MAX_STEPS or _KEPT.get():
+        return None
+    return (
+        f"its sequence has {steps} steps, and every step becomes layers of its own: "
+        f"{MAX_STEPS} are the limit. sequence_step=P gives each of them P steps of time instead"
+    )
+
+
+def unroll(
+    adder: Adder,
+    cell: Cell,
+    sequence: str | Sequence[str],
+    steps: int,
+    initial: States = (),
+    backwards: bool = False,
+    prefix: str = "",
+    lead: Shape = (),
+) -> Unrolled:
+    """Add `steps` steps of a cell over a sequence.
+
+    That is a node `(steps, *lead, inputs)`, or one node `(*lead, inputs)` a step, such as another
+    cell's outputs. `initial` are the states to begin with, `(*lead, size)`, zeros where there are
+    none; `backwards` begins at the end. `prefix` stands before the names of parts; `lead` are axes
+    along which the same happens everywhere.
+    """
+    maps = [Affine(linear.weight, linear.bias) for linear in cell.linears]
+    if _KEPT.get() and steps > 1:
+        return _kept(adder, cell, maps, sequence, steps, initial, backwards, prefix, lead)
+    given: list[str] = []
+    if isinstance(sequence, str):
+        given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
+    states: States = initial or (None,) * cell.states
+    outputs: dict[int, str] = {}
+    for time in range(steps)[::-1] if backwards else range(steps):
+        at = Step(adder, f"{prefix}step_{time}", lead)
+        if isinstance(sequence, str):
+            now = Take(np.array(time), 0)
+            inputs = [at.add(f"input_{index}", now, name) for index, name in enumerate(given)]
+        else:
+            inputs = [at.add(f"input_{i}", m, sequence[time]) for i, m in enumerate(maps)]
+        made = cell.step(at, inputs, states)
+        outputs[time], states = made[0], made
+    last = tuple(name for name in states if name is not None)
+    return Unrolled(tuple(outputs[time] for time in range(steps)), last)
+
+
+def _kept(
+    adder: Adder,
+    cell: Cell,
+    maps: Sequence[Affine],
+    sequence: str | Sequence[str],
+    steps: int,
+    initial: States,
+    backwards: bool,
+    prefix: str,
+    lead: Shape,
+) -> Unrolled:
+    """One `Recurrence` a state, as `unroll` takes and gives them."""
+    if not isinstance(sequence, str):
+        shape = (*lead, cell.linears[0].weight.shape[1])
+        sequence = stack(adder, sequence, shape, f"{prefix}sequence")
+    given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
+    shapes = tuple((*lead, size) for size in cell.sizes)
+    begun: list[str] = []
+    if any(initial):
+        begun = [
+            adder(Constant(np.zeros(shape)), part=f"{prefix}zeros_{i}") if name is None else name
+            for i, (name, shape) in enumerate(zip(initial, shapes, strict=True))
+        ]
+    parts: list[Part] = []
+
+    def record(layer: Layer, *inputs: str, part: str = "") -> str:
+        name = part.lstrip("/")
+        parts.append(Part(name, layer, inputs))
+        return name
+
+    inputs = tuple(f"input_{i}" for i in range(len(given)))
+    states = tuple(f"previous_{i}" for i in range(cell.states))
+    results = cell.step(Step(record, "", lead), inputs, states)
+    of_cell = StepOfCell(tuple(parts), inputs, states, results, shapes)
+    made = [
+        StepsOf(
+            adder,
+            adder(
+                Recurrence(of_cell, i, backwards), *given, *begun,
+                part=f"{prefix}recurrence{f'_{i}' if i else ''}",
+            ),
+            f"{prefix}state_{i}/" if i else prefix,
+            steps,
+        )
+        for i in range(cell.states)
+    ]  # fmt: skip
+    return Unrolled(made[0], tuple(of_state[0 if backwards else -1] for of_state in made))
+
+
+def stack(adder: Adder, values: Sequence[str], shape: Shape, part: str = "") -> str:
+    """Nodes of one shape one below the other, `(len(values), *shape)`.
+
+    A few at a time: a concatenation is as wide as its result for each of its parts.
+    """
+    if isinstance(values, StepsOf) and not values.turned:
+        return adder(Identity(), values.node, part=part)
+    place, level, joined = f"{part}/" if part else "", 0, list(values)
+    while len(joined) > 1:
+        groups = [joined[i : i + _AT_ONCE] for i in range(0, len(joined), _AT_ONCE)]
+        joined = [
+            adder(Concatenate(0), *group, part=f"{place}joined_{level}_{i}")
+            if group[1:]
+            else group[0]
+            for i, group in enumerate(groups)
+        ]
+        level += 1
+    return adder(Reshape((len(values), *shape)), joined[0], part=part)
+
+
+def elementwise(steps: Steps) -> bool:
+    """Whether a function acts on every value alone, so that gates may share it."""
+    return all(
+        layer.elementwise if isinstance(layer, Activation) else isinstance(layer, ScaleShift)
+        for _, layer in steps
+    )

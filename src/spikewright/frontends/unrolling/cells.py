@@ -1,0 +1,235 @@
+"""Recurrent cells: what happens at one step, as layers.
+
+Equations: Elman 1990; LSTM: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
+2000 and the peepholes of Gers & Schmidhuber 2000; GRU: Cho et al. 2014.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.graph.clipping import Steps
+from spikewright.graph.layers import Add, Affine, Layer, Multiply, ScaleShift, Shape, Slice
+
+
+class Adder(Protocol):
+    """How a front end adds a layer to its graph: it returns the node's name, or raises.
+
+    Without `part` the node has the name of the source's layer, otherwise it is a part of that.
+    """
+
+    def __call__(self, layer: Layer, *inputs: str, part: str = "") -> str:
+        """Add `layer` behind the nodes `inputs`."""
+
+
+class Linear(NamedTuple):
+    """`W x + R h + b`: `weight` is `(n, inputs)`, `recurrent` `(n, units)`, `bias` `(n,)`."""
+
+    weight: NDArray
+    recurrent: NDArray
+    bias: NDArray | None
+
+
+States = tuple[str | None, ...]
+"""Nodes that hold a cell's states, its output first; None where a state is all zeros."""
+
+
+class Cell(ABC):
+    """What happens at one step: new states of the old ones and the step's input.
+
+    `linears` are what the input is turned into, for all steps at once. `states` are how many values
+    go from step to step, the first of which is the output.
+    """
+
+    states: ClassVar[int] = 1
+
+    @property
+    @abstractmethod
+    def linears(self) -> tuple[Linear, ...]:
+        """The cell's linear maps; only their `weight` and `bias` act on the input."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each state."""
+        return (self.linears[0].recurrent.shape[1],)
+
+    @abstractmethod
+    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+        """Add one step; `inputs` are `W x + b` of each of `linears`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Adds the layers of one step, under names that say which."""
+
+    adder: Adder
+    prefix: str
+    lead: Shape = ()
+
+    def add(self, part: str, layer: Layer, *inputs: str) -> str:
+        """Add a layer as a part of this step."""
+        return self.adder(layer, *inputs, part=f"{self.prefix}/{part}")
+
+    def apply(self, part: str, steps: Steps, value: str) -> str:
+        """Add layers one after another; the last one is the part."""
+        for name, layer in steps:
+            value = self.add(f"{part}/{name}" if name else part, layer, value)
+        return value
+
+    def rows(self, part: str, value: str, start: int, count: int) -> str:
+        """Some values of the last axis."""
+        whole = ((0, n, 1) for n in self.lead)
+        return self.add(part, Slice((*whole, (start, count, 1))), value)
+
+    def current(self, part: str, given: str, weight: NDArray, state: str | None) -> str:
+        """`given + weight state`; nothing is added for a state of zeros."""
+        if state is None:
+            return given
+        fed_back = self.add(f"{part}/recurrent", Affine(weight), state)
+        return self.add(part, Add(), given, fed_back)
+
+    def product(self, part: str, first: str, second: str | None) -> str | None:
+        """The product, or None where the second is zero."""
+        return None if second is None else self.add(part, Multiply(), first, second)
+
+    def total(self, part: str, first: str, second: str | None) -> str:
+        """The sum; a second that is None is zero."""
+        return first if second is None else self.add(part, Add(), first, second)
+
+
+@dataclass(frozen=True, eq=False)
+class SimpleCell(Cell):
+    """`h' = f(W x + R h + b)`."""
+
+    current: Linear
+    function: Steps
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        return (self.current,)
+
+    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+        total = at.current("current", inputs[0], self.current.recurrent, states[0])
+        return (at.apply("output", self.function, total),)
+
+
+@dataclass(frozen=True, eq=False)
+class LSTMCell(Cell):
+    """`c' = f c + i g`, `h' = P (o q(c'))` with gates `i, f, o` and the candidate `g`.
+
+    The rows of `gates` are those of `i`, `f` and `o`, all of which are `gate(W x + R h + b)`; with
+    `peepholes`, `(3, units)`, `i` and `f` see `c` too, and `o` sees `c'`. `function` makes the
+    candidate, `output` is `q`, and `projection` is `P`, `(size, units)`, or None for none.
+    """
+
+    gates: Linear
+    candidate: Linear
+    gate: Steps
+    function: Steps
+    output: Steps
+    peepholes: NDArray | None = None
+    projection: NDArray | None = None
+    states: ClassVar[int] = 2
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        return (self.gates, self.candidate)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.gates.recurrent.shape[1], len(self.candidate.weight))
+
+    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+        hidden, memory = states
+        units = len(self.candidate.weight)
+        opened = at.current("gates/current", inputs[0], self.gates.recurrent, hidden)
+        fresh = at.current("candidate/current", inputs[1], self.candidate.recurrent, hidden)
+        fresh = at.apply("candidate", self.function, fresh)
+        if self.peepholes is None:
+            gates = at.apply("gates", self.gate, opened)
+            keep = at.rows("forget", gates, units, units)
+            write = at.rows("input", gates, 0, units)
+            read = at.rows("output_gate", gates, 2 * units, units)
+            cell = self._cell(at, write, keep, fresh, memory)
+        else:
+            write, keep = (
+                self._seeing(at, name, opened, row, memory)
+                for row, name in enumerate(("input", "forget"))
+            )
+            cell = self._cell(at, write, keep, fresh, memory)
+            read = self._seeing(at, "output_gate", opened, 2, cell)
+        shown = at.apply("cell_output", self.output, cell)
+        made = at.add(
+            "output" if self.projection is None else "unprojected", Multiply(), read, shown
+        )
+        if self.projection is not None:
+            made = at.add("output", Affine(self.projection), made)
+        return made, cell
+
+    def _cell(self, at: Step, write: str, keep: str, fresh: str, memory: str | None) -> str:
+        written = at.add("written", Multiply(), write, fresh)
+        return at.total("cell", written, at.product("kept", keep, memory))
+
+    def _seeing(self, at: Step, name: str, opened: str, row: int, cell: str | None) -> str:
+        """A gate that sees the cell; without one it sees zeros."""
+        units = len(self.candidate.weight)
+        value = at.rows(f"{name}/current", opened, row * units, units)
+        if cell is not None and self.peepholes is not None:
+            seen = at.add(f"{name}/peephole", ScaleShift(self.peepholes[row]), cell)
+            value = at.add(f"{name}/with_peephole", Add(), value, seen)
+        return at.apply(name, self.gate, value)
+
+
+@dataclass(frozen=True, eq=False)
+class GRUCell(Cell):
+    """`h' = g + z (h - g)` with the gates `z` (update) and `r` (reset) and the candidate `g`.
+
+    The rows of `gates` are those of `z` and `r`. With `reset_after` the candidate is
+    `f(W x + b + r (R h + inner_bias))`, `inner_bias` `(units,)` or None, else
+    `f(W x + b + R (r h))`.
+    """
+
+    gates: Linear
+    candidate: Linear
+    gate: Steps
+    function: Steps
+    reset_after: bool
+    inner_bias: NDArray | None = None
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        return (self.gates, self.candidate)
+
+    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+        (hidden,) = states
+        units = len(self.candidate.weight)
+        gates = at.current("gates/current", inputs[0], self.gates.recurrent, hidden)
+        gates = at.apply("gates", self.gate, gates)
+        update = at.rows("update", gates, 0, units)
+        reset = at.rows("reset", gates, units, units)
+        fresh = at.total("candidate/current", inputs[1], self._past(at, reset, hidden))
+        fresh = at.apply("candidate", self.function, fresh)
+        minus = at.add("candidate/negated", ScaleShift(np.array(-1.0)), fresh)
+        change = minus if hidden is None else at.add("difference", Add(), hidden, minus)
+        kept = at.add("kept", Multiply(), update, change)
+        return (at.add("output", Add(), fresh, kept),)
+
+    def _past(self, at: Step, reset: str, hidden: str | None) -> str | None:
+        """What the candidate sees of the state before, or None for nothing."""
+        if not self.reset_after:
+            chosen = at.product("chosen", reset, hidden)
+            if chosen is None:
+                return None
+            return at.add("candidate/recurrent", Affine(self.candidate.recurrent), chosen)
+        if hidden is None:
+            if self.inner_bias is None:
+                return None
+            return at.add("candidate/recurrent", ScaleShift(self.inner_bias), reset)
+        seen = Affine(self.candidate.recurrent, self.inner_bias)
+        return at.product("chosen", reset, at.add("candidate/recurrent", seen, hidden))
