@@ -21,7 +21,7 @@ Written by `scripts/cli_reference.py` from the commands themselves.
 
 Each command is a thin shell of a library call: `spikewright.demo.run`,
 `spikewright.explain.worked_example`, `spikewright.inspection.inspect`, `spikewright.convert`,
-`Conversion.run`, `Conversion.evaluate` and `Conversion.diagnose`.
+`Conversion.run`, `Conversion.evaluate`, `Conversion.diagnose` and `spikewright.tune`.
 """
 
 

@@ -28,7 +28,18 @@ Written by `scripts/reference.py` from the docstrings, of which these are the fi
 [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform or an
 engine, and [architecture](architecture.md) where things are.
 """
-CONVERSION = ("convert", "load", "Conversion", "Run", "Evaluation", "Diagnosis", "Window", "After")
+CONVERSION = (
+    "convert",
+    "load",
+    "Conversion",
+    "Run",
+    "Evaluation",
+    "Diagnosis",
+    "Window",
+    "After",
+    "tune",
+    "Choice",
+)
 CALIBRATION = (
     "ScaleRule",
     "TargetRate",
@@ -59,6 +70,7 @@ MEMBERS = (
     "Run",
     "Evaluation",
     "Diagnosis",
+    "Choice",
     "Statistics",
     "Network",
     "Simulator",

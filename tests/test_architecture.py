@@ -19,7 +19,7 @@ ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "h5py", "matplotlib", "sklearn",
-    "dask", "distributed", "ray",
+    "dask", "distributed", "ray", "optuna", "sqlalchemy",
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.
@@ -53,8 +53,9 @@ MAY_IMPORT["pipeline"] = MAY_IMPORT["conversion"] | {"conversion"}
 MAY_IMPORT["testing"] = MAY_IMPORT["pipeline"] | {"pipeline"}
 MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}
 MAY_IMPORT["inspection"] = MAY_IMPORT["demo"]
+MAY_IMPORT["tuning"] = MAY_IMPORT["demo"]
 MAY_IMPORT["explain"] = BASE | {"network", "engines", "simulator"}
-MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo", "explain", "inspection"}
+MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo", "explain", "inspection", "tuning"}
 MAY_IMPORT["__init__"] = MAY_IMPORT["cli"]
 
 # Packages whose files may import a framework at their top: they ask for it before anything else,
@@ -65,6 +66,8 @@ GATED = {"spikewright.engines.torch": "torch", "spikewright.frontends.pytorch": 
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
+    ("tuning/__init__.py", "spikewright.tuning.request"): "importing the package is to be quick",
+    ("tuning/__init__.py", "spikewright.tuning.searching"): "importing the package is to be quick",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

@@ -56,6 +56,8 @@ from spikewright.network.transforms import (
 )
 from spikewright.pipeline import convert
 from spikewright.simulator import Simulator
+from spikewright.tune.choice import Choice
+from spikewright.tuning import tune
 
 load = Conversion.load
 __version__ = "0.1.0"
@@ -67,6 +69,7 @@ __all__ = [
     "AxisMap",
     "BiasCorrection",
     "BipolarIntegrateAndFire",
+    "Choice",
     "ClippedReLU",
     "Connection",
     "Conversion",
@@ -128,4 +131,5 @@ __all__ = [
     "energy",
     "engines",
     "load",
+    "tune",
 ]

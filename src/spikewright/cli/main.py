@@ -12,7 +12,9 @@ from spikewright.cli.diagnose import diagnose
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
+from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
+from spikewright.cli.tune import tune
 from spikewright.errors import SpikewrightError
 
 
@@ -24,6 +26,11 @@ class UserError(click.ClickException):
 
 class Commands(click.Group):
     """A group whose commands end in a sentence, never in a traceback, for a user's mistakes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what the program was called with: reports say how to do it again."""
+        ctx.meta[ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a user can mend becomes a `UserError`."""
@@ -58,5 +65,5 @@ def main() -> None:
     """
 
 
-for command in (demo, explain, inspect, convert, run, evaluate, diagnose):
+for command in (demo, explain, inspect, convert, run, evaluate, diagnose, tune):
     main.add_command(command)

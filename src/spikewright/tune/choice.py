@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from spikewright.records import Record
 from spikewright.tune.paired import Interval
+
+Minimise = Literal["spikes", "energy", "latency"]
+MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 
 
 @dataclass(frozen=True, eq=False)

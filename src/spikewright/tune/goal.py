@@ -4,49 +4,71 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spikewright.tune.measured import Point
 from spikewright.tune.paired import Paired
 
 _BELOW, _ABOVE = 0.3, 1.5
 _PATIENCE = 2.3  # standard errors
+_FAR = 20.0  # times what may be lost: beyond, only the drop counts
+_NEAR = 4.0  # times what may be lost: there drop and risk are compared
+_LEAST_RATIO = 0.02
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The least cost among drops of at most `limit`, as measured on `n` samples.
+    """The least cost among drops of at most `limit`.
 
     `merit` is smaller for better points: the logarithm of the cost, plus the distance of the drop
-    from the limit in units of it, times 0.3 below (where losing a third of what may be lost is
-    worth a tenth of the cost, since drops fall about with the third power of the spikes) and times
-    1.5 above.
+    from the limit in units of what may be lost, times 0.3 below it (drops fall about with the third
+    power of the spikes, so that a third of the cost is what a whole unit is worth) and times 1.5
+    above. Far above, and of what costs nothing because nothing spikes, the drop alone counts.
+    The drop is the mean of what was counted and of what the risk lets expect, so that luck with few
+    samples counts less; `ratio` is how much drop goes with a risk.
     """
 
     limit: float
     unit: float
+    ratio: float = 1.0
 
     @classmethod
     def of(cls, limit: float, max_drop: float, n: int) -> Aim:
-        """Aim at a limit where `max_drop` is asked for."""
+        """Aim at a limit where `max_drop` is asked for, as measured on `n` samples."""
         return cls(limit, max(max_drop, 2.0 / n))
+
+    def informed(self, points: Iterable[Point]) -> Aim:
+        """The same aim, with the ratio of drop and risk that points near the limit have."""
+        near = [p for p in points if p.risk > 0 and abs(p.paired.drop) < _NEAR * self.unit]
+        risk = sum(point.risk for point in near)
+        drop = sum(point.paired.drop for point in near)
+        return replace(self, ratio=max(drop / risk, 0.0)) if risk > 0 else self
+
+    @property
+    def exchange(self) -> float:
+        """What a rise of the risk is worth, as a logarithm of the cost."""
+        return max(self.ratio, _LEAST_RATIO) / self.unit
 
     def merit(self, point: Point) -> float:
         """How good a point is; smaller is better."""
-        return self._merit(point.cost, point.paired.drop)
+        return self._merit(point.cost, self._expected(point))
 
     def hope(self, point: Point) -> float:
         """How good a point that was measured on few samples may turn out to be."""
-        return self._merit(point.cost, point.paired.drop - _PATIENCE * point.paired.error)
+        return self._merit(point.cost, self._expected(point) - _PATIENCE * point.paired.error)
 
     def best(self, points: Iterable[Point]) -> Point:
         """The best of some points."""
         return min(points, key=lambda p: (self.merit(p), p.steps))
 
+    def _expected(self, point: Point) -> float:
+        return (point.paired.drop + self.ratio * max(point.risk, 0.0)) / 2
+
     def _merit(self, cost: float, drop: float) -> float:
         distance = (drop - self.limit) / self.unit
-        slope = _ABOVE if distance > 0 else _BELOW
-        return math.log(max(cost, 1e-300)) + slope * distance
+        if distance > _FAR or (distance > 0 and cost <= 0):
+            return 1000.0 * (1.0 + drop)
+        return math.log(max(cost, 1e-300)) + (_ABOVE if distance > 0 else _BELOW) * distance
 
 
 def certifiable(n: int, max_drop: float, confidence: float) -> float | None:

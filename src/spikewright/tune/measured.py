@@ -15,6 +15,8 @@ class Point:
     """A setting read out after `steps` steps: what it loses, and what it costs a sample.
 
     `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
+    `risk` goes with the drop, and says more where few samples are lost: answers that become less
+    sure raise it.
     """
 
     steps: int
@@ -22,6 +24,7 @@ class Point:
     paired: Paired
     cost: float
     costs: Mapping[str, float]
+    risk: float = 0.0
 
     @property
     def where(self) -> tuple[int, str]:
@@ -39,7 +42,7 @@ class Point:
             paired = Paired(**{name: int(count) for name, count in entry["paired"].items()})
             costs = {str(name): float(value) for name, value in entry["costs"].items()}
             steps, readout = int(entry["steps"]), str(entry["readout"])
-            return cls(steps, readout, paired, float(entry["cost"]), costs)
+            return cls(steps, readout, paired, float(entry["cost"]), costs, float(entry["risk"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TuningError(
                 f"the study holds a measurement that cannot be read ({type(error).__name__}: "
@@ -63,7 +66,8 @@ def _joined(points: Sequence[Point]) -> Point:
     names = points[0].costs
     costs = {name: _mean([p.costs[name] for p in points], points) for name in names}
     cost = _mean([p.cost for p in points], points)
-    return Point(points[0].steps, points[0].readout, paired, cost, costs)
+    risk = _mean([p.risk for p in points], points)
+    return Point(points[0].steps, points[0].readout, paired, cost, costs, risk)
 
 
 def _mean(values: Sequence[float], points: Sequence[Point]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,6 @@ from spikewright.tune.space import (
     Values,
     asked,
     is_fixed,
-    key_of,
     suggest,
 )
 from spikewright.tune.study import Study, Trial, note, quiet, worker_name, written
@@ -34,11 +33,17 @@ Measure = Callable[[Values, slice], Sequence[Point]]
 PARTS = (200, 600)
 """Samples after which a trial is looked at: one that cannot become good any more is pruned."""
 
-_FREE = 4  # every fourth trial is Optuna's own proposal
+_FREE = 6  # every sixth trial is Optuna's own proposal
+_LENGTHS = 3  # run lengths whose best settings are stepped from
+_ORDER = (0, 1, 0, 2)
 _SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
-_SMALLEST = 1.0 / 16  # step of a parameter
+_COARSE, _REFINED, _FINE = (1.0, 0.5, 0.25), (0.5, 0.25, 0.125), (0.25, 0.125, 0.0625)
 _STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
+
+
+Refine = Callable[[Values, Point, float, float], Iterable[Values]]
+"""Settings near a point that parameters cannot express: values, point, size, worth of risk."""
 
 
 class Proposal(NamedTuple):
@@ -68,7 +73,8 @@ class Search:
 
     `starts` are tried first; then, for each of `aims` in turn, what is one step away from the best
     so far. The first aim is the one that Optuna's sampler and the pruning go by. `shorten` gives
-    the values of a run that ends earlier.
+    the values of a run that ends earlier, `refine` settings beyond the space's parameters;
+    `identify` gives the same text for values that make the same network.
     """
 
     study: Study
@@ -78,19 +84,22 @@ class Search:
     aims: Sequence[Aim]
     starts: Sequence[Values]
     shorten: Callable[[Values, int], Values]
+    refine: Refine
+    identify: Callable[[Values], str]
 
     def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
         """Try settings, one after the other; `advance` is called after each.
 
         Raises `TuningError` where none of the first settings can be tried.
         """
+        self.study.revive()
         while not limits.reached(self.done) and not self.stale:
-            self.study.revive()
             proposal = self.next()
             if proposal is not None:
                 self._enqueue(proposal)
             with quiet():
                 self.study.inner.optimize(self._try, n_trials=1, catch=(SpikewrightError,))
+            self.study.revive()
             self._check_failures()
             advance(1)
 
@@ -106,44 +115,92 @@ class Search:
         trials = self.study.finished()
         if not trials or self.study.counts().get("WAITING"):
             return False
-        last = max(self._best(trials, aim)[0].number for aim in self.aims)
-        latest = self.study.inner.get_trials(deepcopy=False)
-        free = sum(t.user_attrs.get("origin") == "free" for t in latest if t.number > last)
+        last = max(self._best(trials, self._informed(aim))[0].number for aim in self.aims)
+        later = [t for t in self.study.trials if t.number > last]
+        free = sum(t.user_attrs.get("origin") == "free" for t in later)
         return free >= _STALE and self.next(stepping=True) is None
 
     def next(self, stepping: bool = False) -> Proposal | None:
         """What to try next; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
         for values in self.starts:
-            if key_of(values) not in known:
+            if self.identify(values) not in known:
                 return Proposal(values, "start")
         trials = self.study.finished()
         turn = len(known)
         if not trials or (turn % _FREE == 0 and not stepping):
             return None
-        aims = [self.aims[(turn + i) % len(self.aims)] for i in range(len(self.aims))]
-        for aim in aims:
-            for proposal in steps_from(self.space, *self._best(trials, aim), self.shorten):
-                if key_of(proposal.values) not in known:
+        for aim, trial, point in self._bases(trials, turn):
+            for proposal in self.steps_from(aim, trial, point):
+                if self.identify(proposal.values) not in known:
                     return proposal
         return None
+
+    def _bases(self, trials: Sequence[Trial], turn: int) -> Iterator[tuple[Aim, Trial, Point]]:
+        """Where to step from, by turns: for each aim the best, and the best of other run lengths.
+
+        Of each aim the best comes every other time.
+        """
+        found = [(trial, point) for trial in trials for point in trial.points]
+        for i in range(len(self.aims)):
+            aim = self._informed(self.aims[(turn + i) % len(self.aims)])
+            best: dict[int, tuple[float, Trial, Point]] = {}
+            for trial, point in found:
+                merit = aim.merit(point)
+                if point.steps not in best or merit < best[point.steps][0]:
+                    best[point.steps] = merit, trial, point
+            ranked = sorted(best.values(), key=lambda item: (item[0], item[1].number))[:_LENGTHS]
+            first = _ORDER[turn // len(self.aims) % len(_ORDER)] % len(ranked)
+            yield from ((aim, *item[1:]) for item in [*ranked[first:], *ranked[:first]])
+
+    def steps_from(self, aim: Aim, trial: Trial, point: Point) -> Iterator[Proposal]:
+        """Settings one step away from a point, coarse ones first.
+
+        Numbers up and down, smaller and smaller; in between refinements; at last other choices.
+        """
+        values = self.shorten(dict(trial.values), point.steps)
+        if values != trial.values:
+            yield Proposal(values, "fewer steps")
+        refined = set(values) - set(self.space)
+        if not refined:
+            for size in _COARSE:
+                yield from _numbers(self.space, values, size)
+        for size in _REFINED:
+            for found in self.refine(values, point, size, aim.exchange):
+                yield Proposal(found, f"refined {size:g}")
+        for size in _FINE:
+            yield from _numbers(self.space, values, size)
+        if not refined:
+            yield from _others(self.space, values)
+
+    def _informed(self, aim: Aim) -> Aim:
+        return aim.informed(point for t in self.study.finished() for point in t.points)
 
     def _best(self, trials: Sequence[Trial], aim: Aim) -> tuple[Trial, Point]:
         found = [(trial, aim.best(trial.points)) for trial in trials]
         return min(found, key=lambda pair: (aim.merit(pair[1]), pair[0].number))
 
     def _enqueue(self, proposal: Proposal) -> None:
-        wanted = asked(self.space, proposal.values)
-        marks = {"origin": proposal.origin, "asked": wanted, "key": key_of(proposal.values)}
+        refined = set(proposal.values) - set(self.space)
+        wanted = {} if refined else asked(self.space, proposal.values)
+        marks: dict[str, Any] = {"origin": proposal.origin, "asked": wanted}
+        marks["key"] = self.identify(proposal.values)
+        if refined:  # nothing is left for a sampler to know of
+            marks["values"] = json.dumps(proposal.values)
         self.study.inner.enqueue_trial(wanted, user_attrs=marks)
 
     def _try(self, trial: Any) -> float:
         """Measure one setting on more and more samples; returns its merit."""
         note(trial, worker=worker_name())
-        values = suggest(self.space, trial)
+        given = trial.user_attrs.get("values")
+        values = suggest(self.space, trial) if given is None else json.loads(given)
         if "key" not in trial.user_attrs:
-            note(trial, origin="free", asked=asked(self.space, values), key=key_of(values))
+            if self.identify(values) in self.study.known():
+                note(trial, origin="free")
+                raise require("optuna").TrialPruned()
+            note(trial, origin="free", asked=asked(self.space, values), key=self.identify(values))
         parts: list[Sequence[Point]] = []
+        aim = self._informed(self.aims[0])
         for number, part in enumerate(_parts(self.samples)):
             try:
                 parts.append(self.measure(values, part))
@@ -151,18 +208,18 @@ class Search:
                 note(trial, error=str(error))
                 raise
             if part.stop < self.samples:
-                trial.report(min(map(self.aims[0].hope, joined(parts))), number)
+                trial.report(min(map(aim.hope, joined(parts))), number)
                 if trial.should_prune():
                     raise require("optuna").TrialPruned()
         points = joined(parts)
         note(trial, values=json.dumps(values), points=written(points))
-        return self.aims[0].merit(self.aims[0].best(points))
+        return aim.merit(aim.best(points))
 
     def _check_failures(self) -> None:
         counts = self.study.counts()
         if counts.get("FAIL", 0) < _HOPELESS or set(counts) - {"FAIL", "WAITING"}:
             return
-        reasons = [t.user_attrs.get("error") for t in self.study.inner.get_trials(deepcopy=False)]
+        reasons = [t.user_attrs.get("error") for t in self.study.trials]
         reason = next((text for text in reversed(reasons) if text), "no reason was noted")
         raise TuningError(f"no setting of the space can be tried. The last one failed: {reason}")
 
@@ -171,24 +228,6 @@ def _parts(samples: int) -> Iterator[slice]:
     ends = [end for end in PARTS if end < samples] + [samples]
     for start, end in zip([0, *ends], ends, strict=False):
         yield slice(start, end)
-
-
-def steps_from(
-    space: Space, trial: Trial, point: Point, shorten: Callable[[Values, int], Values]
-) -> Iterator[Proposal]:
-    """Settings one step away from a point: of numbers up and down, smaller and smaller; choices.
-
-    The first step is as large as the one that led there. `shorten` gives the values of a run that
-    ends where the point was read.
-    """
-    values = shorten(dict(trial.values), point.steps)
-    if values != trial.values:
-        yield Proposal(values, "fewer steps")
-    size = _last_step(trial.origin)
-    while size >= _SMALLEST:
-        yield from _numbers(space, values, size)
-        size /= 2
-    yield from _others(space, values)
 
 
 def _numbers(space: Space, values: Values, size: float) -> Iterator[Proposal]:
@@ -207,13 +246,6 @@ def _others(space: Space, values: Values) -> Iterator[Proposal]:
             for value in parameter.values:
                 if value != values[name]:
                     yield Proposal({**values, name: value}, f"{name} {value}")
-
-
-def _last_step(origin: str) -> float:
-    word, _, rest = origin.partition(" ")
-    if word != "step":
-        return 1.0
-    return max(_SMALLEST, float(rest.partition(" ")[0]))
 
 
 def hopeless_pruner() -> Any:

@@ -141,12 +141,3 @@ def is_fixed(parameter: Parameter) -> bool:
 def asked(space: Space, values: Mapping[str, Plain]) -> Values:
     """The values of those parameters that are asked of a trial."""
     return {name: values[name] for name, item in space.items() if not is_fixed(item)}
-
-
-def key_of(values: Mapping[str, Plain]) -> str:
-    """The same text for the same values, up to a thousandth of a number."""
-    plain = {
-        name: f"{value:.3f}" if isinstance(value, float) else repr(value)
-        for name, value in sorted(values.items())
-    }
-    return "; ".join(f"{name}={value}" for name, value in plain.items())

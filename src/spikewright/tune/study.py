@@ -8,7 +8,7 @@ import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from spikewright.tune.space import Values
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
 _GRACE = 45  # seconds without one after which its worker is taken for dead
 _NAME = "spikewright"
+_MARKS = ("origin", "asked", "key", "values")  # what a setting that is tried again keeps
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +39,21 @@ class Study:
     """Trials of one model on one set of samples, in a database or in memory."""
 
     inner: Any
-    _read: dict[int, Trial]
+    _read: dict[int, Trial] = field(default_factory=dict, init=False)
+    _all: list[Any] = field(default_factory=list, init=False)
+
+    def refresh(self) -> None:
+        """Look again at what all workers have done; everything else here tells what was seen."""
+        self._all = self.inner.get_trials(deepcopy=False)
+
+    @property
+    def trials(self) -> Sequence[Any]:
+        """Optuna's own trials, in order."""
+        return self._all
 
     def finished(self) -> list[Trial]:
         """Trials that were measured on all samples, in order."""
-        for frozen in self.inner.get_trials(deepcopy=False):
+        for frozen in self._all:
             if frozen.number not in self._read and frozen.state.name == "COMPLETE":
                 self._read[frozen.number] = _trial(frozen)
         return [self._read[number] for number in sorted(self._read)]
@@ -51,14 +62,14 @@ class Study:
         """Keys of all settings that were tried, are being tried or wait."""
         return {
             frozen.user_attrs["key"]
-            for frozen in self.inner.get_trials(deepcopy=False)
+            for frozen in self._all
             if "key" in frozen.user_attrs and frozen.state.name != "FAIL"
         }
 
     def counts(self) -> dict[str, int]:
         """How many trials there are by state ("COMPLETE", "PRUNED", "FAIL", "RUNNING", ...)."""
         counts: dict[str, int] = {}
-        for frozen in self.inner.get_trials(deepcopy=False):
+        for frozen in self._all:
             counts[frozen.state.name] = counts.get(frozen.state.name, 0) + 1
         return counts
 
@@ -66,13 +77,14 @@ class Study:
         """Fail trials whose worker has died, and let their settings be tried again.
 
         On this machine a worker is dead when its process has gone; elsewhere when it has given no
-        sign of life for a while. Returns how many there were.
+        sign of life for a while. Looks again at all trials. Returns how many there were.
         """
         optuna = require("optuna")
         with quiet():
             optuna.storages.fail_stale_trials(self.inner)
         revived = 0
-        for frozen in self.inner.get_trials(deepcopy=False):
+        self.refresh()
+        for frozen in self._all:
             if frozen.state.name != "RUNNING" or not _is_gone(frozen.user_attrs.get("worker")):
                 continue
             try:
@@ -81,6 +93,8 @@ class Study:
                 continue
             _again(self.inner, frozen)
             revived += 1
+        if revived:
+            self.refresh()
         return revived
 
 
@@ -109,7 +123,7 @@ def _again(study: Any, frozen: Any) -> None:
     """Enqueue a trial that was lost once more."""
     values = frozen.user_attrs.get("asked")
     if values is not None:
-        kept = {k: v for k, v in frozen.user_attrs.items() if k in ("origin", "asked", "key")}
+        kept = {k: v for k, v in frozen.user_attrs.items() if k in _MARKS}
         study.enqueue_trial(values, user_attrs={**kept, "instead of": frozen.number})
 
 
@@ -124,7 +138,9 @@ def open_study(
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with quiet():
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8)
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, n_startup_trials=8
+        )
         try:
             inner = optuna.create_study(
                 study_name=_NAME, storage=_storage(storage), sampler=sampler, pruner=pruner,
@@ -139,7 +155,9 @@ def open_study(
                 f"the study at {str(storage)!r} cannot be opened ({type(error).__name__}: "
                 f"{reason}). Give a path for a SQLite file, or a URL that Optuna knows"
             ) from error
-    return Study(inner, {})
+    study = Study(inner)
+    study.refresh()
+    return study
 
 
 def _storage(where: str | Path | None) -> Any:

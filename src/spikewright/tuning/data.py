@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
-from spikewright.errors import SimulationError, TuningError
-from spikewright.tuning.objective import Running, Samples
+from spikewright.errors import TuningError
+from spikewright.tuning.measuring import Running, output_of, run
+from spikewright.tuning.objective import Samples
 
 FEWEST = 20
 """Samples that a search needs, and those that are held back as well."""
@@ -46,7 +48,8 @@ def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: s
     if np.any(labels != np.floor(labels)):
         raise TuningError(f"{what}: y must hold class labels, whole numbers, got {labels[:3]}")
     labels = labels.astype(np.int64)
-    return Samples(arrays, labels, _right(conversion, arrays, labels, running))
+    right, margins = _of_source(conversion, arrays, labels, running)
+    return Samples(arrays, labels, right, margins)
 
 
 def divided(
@@ -68,20 +71,24 @@ def divided(
     return given[order[:searched]], held
 
 
-def _right(
+def _of_source(
     conversion: Conversion, x: Mapping[str, NDArray], y: NDArray, running: Running
-) -> NDArray:
-    """Which samples the source model answers rightly."""
-    try:
-        found = conversion.again(spiking=False, scale_firing_rates=1.0).evaluate(
-            x, y, 1, running.dt, readouts=("mean",), engine=running.engine,
-            precision=running.precision, threads=running.threads, source=True, operations=False,
-            progress=False,
-        )  # fmt: skip
-    except SimulationError as error:
-        raise TuningError(f"the samples do not fit the model: {error}") from error
-    (output,) = conversion.outputs
-    return found.samples["source correct", output]
+) -> tuple[NDArray, NDArray]:
+    """Which samples the source model answers rightly, and by how much the right class leads."""
+    _, output = output_of(conversion)
+    if not output.classes:
+        raise TuningError(
+            f"output {output.name!r} of shape {output.shape} tells no classes apart, so that there "
+            "is no accuracy to keep"
+        )
+    if np.any((y < 0) | (y >= output.classes)):
+        raise TuningError(
+            f"labels run from {y.min()} to {y.max()}; of {output.classes} classes they must lie "
+            f"between 0 and {output.classes - 1}"
+        )
+    rate = conversion.again(spiking=False, scale_firing_rates=1.0)
+    found = run(rate, x, y, [1], ["mean"], replace(running, table=None))
+    return found.right[1, "mean"], found.margins[1, "mean"]
 
 
 def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple[Samples, Samples]:

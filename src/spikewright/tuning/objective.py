@@ -5,58 +5,55 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
-from spikewright.engines import Precision
-from spikewright.measure import After, Evaluation, EveryStep
-from spikewright.records import Record, select
+from spikewright.measure import After, EveryStep
+from spikewright.tune.choice import Minimise
 from spikewright.tune.measured import Point
 from spikewright.tune.paired import Paired
 from spikewright.tune.space import Choices, Plain, Space
+from spikewright.tuning.measuring import Outcome, Running, run
+from spikewright.tuning.reproduce import text
 from spikewright.tuning.settings import Translation, read_at
-
-Minimise = Literal["spikes", "energy", "latency"]
-MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 
 _LATE = (2, 4, 8)  # steps that late readouts leave out
 
 
-@dataclass(frozen=True)
-class Running:
-    """How networks are run."""
-
-    dt: float = 0.001
-    engine: str = "auto"
-    precision: Precision = "float32"
-    threads: int | None = None
-    seed: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs `{name: array}`, labels, and which of them the source model answers rightly."""
+    """Inputs `{name: array}`, labels, and what the source model makes of them.
+
+    `right` says which it answers rightly, `margins` by how much the right class leads.
+    """
 
     x: Mapping[str, NDArray]
     y: NDArray
     right: NDArray
+    margins: NDArray
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, part: slice | NDArray) -> Samples:
-        return Samples(
-            {name: array[part] for name, array in self.x.items()}, self.y[part], self.right[part]
-        )
+        x = {name: array[part] for name, array in self.x.items()}
+        return Samples(x, self.y[part], self.right[part], self.margins[part])
+
+    @cached_property
+    def unit(self) -> float:
+        """A small margin: a quarter of that which three in four right answers exceed."""
+        leads = self.margins[self.margins > 0]
+        return float(np.percentile(leads, 25)) / 4 if len(leads) else 1.0
 
 
 @dataclass(eq=False)
 class Objective:
     """Converts, runs and measures.
 
-    `minimise` names the cost; energy is that of the cost table `table`. `pace` says how many
+    `minimise` names the cost. `unit` is the margin that risks are measured in. `pace` says how many
     seconds a sample took lately.
     """
 
@@ -65,13 +62,17 @@ class Objective:
     space: Space
     minimise: Minimise
     running: Running
-    table: str
+    unit: float
     pace: float = field(default=0.0, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
 
+    def identify(self, values: Mapping[str, Plain]) -> str:
+        """The same text for values that make the same network and run."""
+        return f"{values['steps']} {text(self.translation.arguments(values))}"
+
     def convert(self, values: Mapping[str, Plain]) -> Conversion:
         """The network under these values; the last one is kept."""
-        key = repr(sorted(values.items()))
+        key = self.identify(values)
         if self._converted is None or self._converted[0] != key:
             changes = self.translation.arguments(values)
             self._converted = key, self.conversion.again(**changes)
@@ -79,22 +80,14 @@ class Objective:
 
     def __call__(self, values: Mapping[str, Plain], samples: Samples) -> list[Point]:
         """Measure on samples, at every number of steps and under every readout."""
-        steps = int(values["steps"] or 1)
-        at = read_at(self._choices("steps"), steps)
-        readouts = self._readouts(at)
-        found = self._evaluate(values, samples, steps, at, list(readouts.values()))
-        return [
-            self._point(found, samples, t, name, readout)
-            for t in at
-            for name, readout in readouts.items()
-            if not isinstance(readout, After) or readout.steps(self.running.dt) < t
-        ]
+        at = read_at(self._choices("steps"), int(values["steps"] or 1))
+        return self._points(values, samples, at, self._readouts(at))
 
     def at(self, values: Mapping[str, Plain], where: Point, samples: Samples) -> Point:
         """Measure one number of steps and readout alone."""
-        readout = self.readout(where.readout)
-        found = self._evaluate(values, samples, where.steps, [where.steps], [readout])
-        return self._point(found, samples, where.steps, where.readout, readout)
+        readouts = {where.readout: self.readout(where.readout)}
+        (point,) = self._points(values, samples, [where.steps], readouts)
+        return point
 
     def readout(self, name: str) -> EveryStep:
         """A readout from its name in a point."""
@@ -111,56 +104,44 @@ class Objective:
         names = [str(name) for name in wanted if name != "late"]
         if "late" in wanted:
             names += [f"after {left}" for left in _LATE if left < at[-1]]
-        if at[-1] == 1 and names:
-            names = names[:1]  # they are all the same
+        if at[-1] == 1 or not names:
+            names = names[:1] or ["mean"]  # of a single step they are all the same
         return {name: self.readout(name) for name in names}
 
-    def _evaluate(
+    def _points(
         self,
         values: Mapping[str, Plain],
         samples: Samples,
-        steps: int,
         at: Sequence[int],
-        readouts: Sequence[EveryStep],
-    ) -> Evaluation:
-        run, conversion = self.running, self.convert(values)
+        readouts: Mapping[str, EveryStep],
+    ) -> list[Point]:
+        conversion = self.convert(values)
         begun = time.monotonic()
-        found = conversion.evaluate(
-            samples.x,
-            samples.y,
-            steps,
-            run.dt,
-            readouts=readouts,
-            at=at,
-            seed=run.seed,
-            engine=run.engine,
-            precision=run.precision,
-            threads=run.threads,
-            source=False,
-            operations=self.minimise == "energy",
-            progress=False,
-        )
+        found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
         taken = (time.monotonic() - begun) / len(samples)
         self.pace = taken if self.pace == 0.0 else 0.9 * self.pace + 0.1 * taken
-        return found
+        return [
+            self._point(found, samples, t, name, readout)
+            for t in at
+            for name, readout in readouts.items()
+            if not isinstance(readout, After) or readout.steps(self.running.dt) < t
+        ]
 
     def _point(
-        self, found: Evaluation, samples: Samples, steps: int, name: str, readout: EveryStep
+        self, found: Outcome, samples: Samples, steps: int, name: str, readout: EveryStep
     ) -> Point:
-        (output,) = self.conversion.outputs
-        hits = found.samples["correct", output, str(readout)][:, steps - 1]
-        costs = self._costs(found.records, steps)
-        return Point(steps, name, Paired.of(samples.right, hits), self._cost(costs, steps), costs)
+        costs = found.costs[steps]
+        paired = Paired.of(samples.right, found.right[steps, readout])
+        risk = self.risk(samples, found.margins[steps, readout])
+        return Point(steps, name, paired, self._cost(costs, steps), costs, risk)
 
-    def _costs(self, records: Sequence[Record], steps: int) -> dict[str, float]:
-        spikes = [
-            r for r in select(records, "spikes per sample", steps=steps) if "layer" not in r.how
-        ]
-        costs = {"spikes": sum(record.value for record in spikes)}
-        if self.minimise == "energy":
-            joules = select(records, "energy", steps=steps, table=self.table, network="spiking")
-            costs["energy"] = joules[0].value
-        return costs
+    def risk(self, samples: Samples, margins: NDArray) -> float:
+        """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.
+
+        It goes up where answers become less sure, before any of them is wrong, so that settings
+        can be told apart by few samples.
+        """
+        return float(np.mean(_soft(margins / self.unit) - _soft(samples.margins / self.unit)))
 
     def _cost(self, costs: Mapping[str, float], steps: int) -> float:
         """What is minimised; of latency the steps, and among equal ones the spikes."""
@@ -168,3 +149,8 @@ class Objective:
             return costs[self.minimise]
         spikes = costs["spikes"]
         return steps + spikes / (spikes + self.translation.allocation.neurons)
+
+
+def _soft(leads: NDArray) -> NDArray:
+    found: NDArray = 1.0 / (1.0 + np.exp(np.clip(leads, -50, 50)))
+    return found

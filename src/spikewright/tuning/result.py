@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,26 @@ from spikewright.tune.choice import Alternative, Choice
 from spikewright.tune.measured import Point, front
 from spikewright.tune.paired import needed
 from spikewright.tune.study import Study
-from spikewright.tuning.objective import Minimise, Objective
+from spikewright.tuning.objective import Objective
 from spikewright.tuning.reproduce import call
+from spikewright.tuning.request import Request
 
 _UNITS = {"spikes": "spikes", "energy": "J"}
 _NAMES = {"spikes": "spikes per sample", "energy": "energy"}
 
 
-@dataclass(frozen=True)
-class Question:
-    """What was asked for, and how many samples were searched on and held back."""
-
-    minimise: Minimise
-    max_drop: float
-    confidence: float
-    searched_on: int
-    held_back: int
-
-
 def result(
-    question: Question,
+    question: Request,
     objective: Objective,
     study: Study,
     checked: Sequence[Checked],
     model: Any,
-    storage: str | Path | None,
+    samples: tuple[int, int],
 ) -> Choice:
-    """The choice among settings that were checked on held-back samples."""
+    """The choice among settings that were checked on held-back samples.
+
+    `samples` says how many were searched on and held back.
+    """
     chosen = choose(checked, question.max_drop)
     others = sorted(
         (item for item in checked if item is not chosen), key=lambda item: item.point.cost
@@ -52,16 +44,16 @@ def result(
         question.max_drop,
         question.confidence,
         question.minimise,
-        question.held_back,
-        question.searched_on,
+        samples[1],
+        samples[0],
         tuple(_records(question, objective, study, checked, chosen)),
         call(repr(str(model)) if isinstance(model, str | Path) else "model", converting),
         study.counts(),
-        None if storage is None else str(storage),
+        None if question.study is None else str(question.study),
     )
 
 
-def _alternative(question: Question, objective: Objective, item: Checked) -> Alternative:
+def _alternative(question: Request, objective: Objective, item: Checked) -> Alternative:
     conversion = objective.convert(_values(item))
     paired = item.point.paired
     return Alternative(
@@ -84,7 +76,7 @@ def _values(item: Checked) -> dict[str, Any]:
 
 
 def _records(
-    question: Question,
+    question: Request,
     objective: Objective,
     study: Study,
     checked: Sequence[Checked],
@@ -105,7 +97,7 @@ def _records(
 
 
 def _of_point(
-    question: Question,
+    question: Request,
     objective: Objective,
     point: Point,
     samples: str,
@@ -124,6 +116,10 @@ def _of_point(
     interval = point.paired.interval(question.confidence) if role is not None else None
     found = [Record("accuracy drop", point.paired.drop, "fraction", n, interval, how)]
     for name, value in point.costs.items():
-        told = {**how, "table": objective.table, "network": "spiking"} if name == "energy" else how
+        told = (
+            {**how, "table": objective.running.table, "network": "spiking"}
+            if name == "energy"
+            else how
+        )
         found.append(Record(_NAMES[name], value, _UNITS[name], n, None, told))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from spikewright.conversion import Conversion
 from spikewright.errors import TuningError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
-from spikewright.tune.space import Choices, Parameter, Plain, Range
+from spikewright.tune.space import Choices, Parameter, Plain, Range, Values
 from spikewright.tuning.allocation import RULES, Allocation, Coding
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 READOUTS = ("mean", "last", "late")
+SCALES = "scales"
+"""Under this name a refined setting has the scales of all channels, as JSON."""
+
 _DIGITS = 4  # of a scale, so that it can be written down
 _OFFSET = "offset "
 
@@ -91,18 +95,52 @@ class Translation:
             0.5 if start == "half" else 0.0,
         )  # fmt: skip
         layers = self.allocation.layers
+        if values.get(SCALES) is not None:
+            return self._refined(values)
         offsets = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
         spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
         found = self.allocation.thresholds(str(values["rule"]), spikes, offsets, coding)
-        scales = {
-            name: _plain(layers[name].spread(_rounded(1.0 / (theta * self.dt))))
-            for name, theta in found.items()
-        }
+        scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
+        return self._with(scales, values)
+
+    def refined(self, values: Mapping[str, Plain], scales: Mapping[str, NDArray]) -> Values:
+        """Values that stand for these scales `(channels,)` of each layer, all else the same."""
+        neutral = {name: 0.0 for name in values if name == "level" or name.startswith(_OFFSET)}
+        written = {name: _rounded(scale).tolist() for name, scale in scales.items()}
+        return {**values, **neutral, SCALES: json.dumps(written)}
+
+    def shortened(self, values: Values, steps: int) -> Values:
+        """Values of the same network in fewer steps: its scales, written down."""
+        if steps == values["steps"]:
+            return values
+        return {**self.refined(values, self.scales(values)), "steps": steps}
+
+    def scales(self, values: Mapping[str, Plain]) -> dict[str, NDArray]:
+        """The scales `(channels,)` of each layer."""
+        found = self.arguments(values)["scale_firing_rates"]
         return {
-            "scale_firing_rates": scales,
+            name: np.broadcast_to(np.reshape(found[name], -1), (layer.values.channels,))
+            for name, layer in self.allocation.layers.items()
+        }
+
+    def _refined(self, values: Mapping[str, Plain]) -> dict[str, Any]:
+        """Scales that are written down; level and offsets are powers of two that multiply them."""
+        level = float(values["level"] or 0.0)
+        scales = {
+            name: np.array(scale) * 2.0 ** (level + float(values.get(_OFFSET + name) or 0.0))
+            for name, scale in json.loads(str(values[SCALES])).items()
+        }
+        return self._with(scales, values)
+
+    def _with(self, scales: Mapping[str, NDArray], values: Mapping[str, Plain]) -> dict[str, Any]:
+        layers = self.allocation.layers
+        return {
+            "scale_firing_rates": {
+                name: _plain(layers[name].spread(_rounded(scale))) for name, scale in scales.items()
+            },
             "synapse": values["synapse"],
-            "initial_voltage": start,
-            **_neurons(values["neuron"], cap),
+            "initial_voltage": values["initial_voltage"],
+            **_neurons(values["neuron"], values["max_spikes_per_step"]),
         }
 
 

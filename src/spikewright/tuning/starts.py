@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from spikewright.tune.space import Choices, Parameter, Plain, Range, Values, begin
@@ -29,15 +28,6 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
     for rule in _choices(space, "rule")[1:]:
         found += list(_ladder(space, {**first, "steps": steps[0], "rule": rule}, _FEW))
     return _different(found)
-
-
-def shorten(values: Values, steps: int) -> Values:
-    """The values of a run that ends after `steps` steps: the same thresholds, fewer spikes."""
-    before, level = values["steps"], values["level"]
-    if steps == before:
-        return values
-    fewer = math.log2(float(steps) / float(before or 1))
-    return {**values, "steps": steps, "level": float(level or 0.0) + fewer}
 
 
 def _ladder(

@@ -1,0 +1,193 @@
+"""`spikewright tune`: see `spikewright.tune`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright.cli.options import (
+    dt_option,
+    engine_option,
+    example_shape_option,
+    json_option,
+    limit_option,
+    max_pool_option,
+    model_argument,
+    precision_option,
+    seed_option,
+)
+from spikewright.cli.output import duration, emit, say, show
+from spikewright.cli.samples import load_samples
+from spikewright.engines import Precision
+from spikewright.report.tables import Column, Table, joules, number
+from spikewright.tune.choice import MINIMISED, Choice
+from spikewright.tuning import tune as library
+
+
+def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+    """`NAME=JSON` texts as a dict; a list of two numbers may be a range."""
+    found = {}
+    for value in values:
+        name, separator, text = value.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"give NAME=VALUE, got {value!r}")
+        try:
+            found[name] = json.loads(text)
+        except json.JSONDecodeError:
+            found[name] = text
+    return found
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A .npz file with x, (samples, *shape), and class labels y.",
+)
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    help="Samples held back, a file like --data (default: half of the data).",
+)
+@click.option(
+    "--max-drop",
+    type=float,
+    default=0.005,
+    show_default=True,
+    help="Accuracy that may be lost, a fraction: 0.005 is half a point.",
+)
+@click.option(
+    "--minimise",
+    type=click.Choice(MINIMISED),
+    default="spikes",
+    show_default=True,
+    help="What is to be as small as possible.",
+)
+@click.option(
+    "--energy-table", default="45nm-fp32", show_default=True, help="Of --minimise energy."
+)
+@click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole search."
+)
+@click.option("--trials", type=click.IntRange(min=1), help="Trials in the study (default: many).")
+@click.option(
+    "--confidence", type=float, default=0.95, show_default=True, help="Of the certificate."
+)
+@click.option(
+    "--searched",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Samples searched on, at most.",
+)
+@click.option(
+    "--study",
+    help="Keep the search here, a path (SQLite) or an Optuna URL, and go on from there; start the "
+    "command several times for several workers.",
+)
+@click.option(
+    "--space",
+    multiple=True,
+    callback=_space,
+    metavar="NAME=VALUE",
+    help="Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
+)
+@dt_option
+@limit_option
+@seed_option
+@engine_option
+@precision_option
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
+)
+@max_pool_option
+@example_shape_option
+@json_option
+def tune(
+    model: Path,
+    data: Path,
+    validation: Path | None,
+    limit: int | None,
+    precision: Precision,
+    max_pool: Any,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Search for the cheapest setting of MODEL that loses little accuracy.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the setting that was chosen, what others
+    cost, and the call of sw.convert that makes the network again.
+    """
+    samples = load_samples(data, limit)
+    if validation is not None:
+        held = load_samples(validation)
+        settings["validation"] = (held.x, held.y)
+    choice = library(
+        model, samples.x, samples.y, precision=precision, max_pool=max_pool or "gate", **settings
+    )
+    if as_json:
+        emit(choice.as_dict())
+        return
+    show(_table(choice))
+    say(f"{choice}\n")
+    counts = ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items())
+    say(f"Searched on {choice.searched_on} samples; trials: {counts}. To make the network again:\n")
+    run = f"run(x, steps={choice.chosen.steps}, dt={choice.arguments['dt']:g})"
+    readout = choice.arguments["readout"]
+    click.echo(f"conversion = {choice.reproduce}")
+    click.echo(f"conversion.{run}.predict({readout!r})")
+
+
+def _table(choice: Choice) -> Table:
+    """What was checked on the held-back samples, the cheapest first; the choice is marked."""
+    checked = sorted(
+        (choice.chosen, *choice.runners_up), key=lambda item: item.costs[_cost(choice)]
+    )
+    rows = [
+        (
+            "chosen" if item is choice.chosen else None,
+            item.steps,
+            item.spikes,
+            item.energy,
+            item.drop,
+            item.interval[1],
+            "yes" if item.certified else "no",
+            item.needed,
+        )
+        for item in checked
+    ]
+    columns = (
+        Column("chosen", ""),
+        Column("steps", "steps"),
+        Column("spikes", "spikes a sample", number),
+        Column("energy", "energy", joules),
+        Column("drop", "points lost", _points),
+        Column("at most", f"at most ({100 * choice.confidence:g} %)", _points),
+        Column("certified", "certified"),
+        Column("needed", "samples that would certify", number),
+    )
+    title = f"{choice.held_back} held-back samples, {_limit(choice)}"
+    table = Table(title, columns, tuple(rows))
+    if choice.energy is not None:
+        return table
+    kept = [i for i, column in enumerate(columns) if column.key != "energy"]
+    chosen = tuple(tuple(row[i] for i in kept) for row in rows)
+    return Table(title, tuple(columns[i] for i in kept), chosen)
+
+
+def _cost(choice: Choice) -> str:
+    return "energy" if choice.energy is not None else "spikes"
+
+
+def _limit(choice: Choice) -> str:
+    steps = duration(choice.chosen.steps, choice.arguments["dt"])
+    return f"at most {100 * choice.limit:g} points may be lost; the choice runs {steps}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.2f}"

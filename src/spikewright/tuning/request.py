@@ -1,0 +1,73 @@
+"""What a search is asked for, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikewright.engines import Precision
+from spikewright.errors import TuningError
+from spikewright.pipeline import MaxPoolPolicy
+from spikewright.tune.choice import MINIMISED, Minimise
+from spikewright.tuning.measuring import Running
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `tune`, but the model and the data.
+
+    Raises `TuningError` for what no search can do.
+    """
+
+    max_drop: float
+    minimise: Minimise
+    timeout: float
+    trials: int | None
+    confidence: float
+    validation: Any
+    searched: int
+    space: Mapping[str, Any]
+    study: str | Path | None
+    seed: int
+    dt: float
+    energy_table: str
+    engine: str
+    precision: Precision
+    threads: int | None
+    max_pool: MaxPoolPolicy
+    progress: bool
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.max_drop) and 0 <= self.max_drop < 1):
+            raise TuningError(
+                "max_drop is the accuracy that may be lost, a fraction from 0 and below 1 (0.005 "
+                f"is half a point), got {self.max_drop!r}"
+            )
+        if self.minimise not in MINIMISED:
+            raise TuningError(f"minimise is one of {', '.join(MINIMISED)}, got {self.minimise!r}")
+        if not (_is_number(self.timeout) and self.timeout > 0):
+            raise TuningError(f"timeout is a number of seconds above 0, got {self.timeout!r}")
+        if not (_is_number(self.confidence) and 0 < self.confidence < 0.999):
+            raise TuningError(f"confidence lies above 0 and below 0.999, got {self.confidence!r}")
+        if self.trials is not None:
+            _check_whole("trials", self.trials)
+        _check_whole("searched", self.searched)
+
+    @property
+    def running(self) -> Running:
+        """How networks are run."""
+        table = self.energy_table if self.minimise == "energy" else None
+        return Running(self.dt, self.engine, self.precision, self.threads, self.seed, table)
+
+
+def _is_number(value: Any) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and math.isfinite(value)
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        raise TuningError(f"{name} is a whole number from 1, got {value!r}")

@@ -1,0 +1,145 @@
+"""Search for the cheapest setting that loses little enough."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from spikewright._optional import require
+from spikewright._progress import progress_bar
+from spikewright.calibrate import fingerprint
+from spikewright.conversion import Conversion
+from spikewright.lower.populations import Roles
+from spikewright.pipeline import convert
+from spikewright.tune.certify import Candidate, check, short_list
+from spikewright.tune.choice import Choice
+from spikewright.tune.goal import Aim, certifiable
+from spikewright.tune.measured import Point
+from spikewright.tune.search import Limits, Search, hopeless_pruner
+from spikewright.tune.space import Parameter, restricted
+from spikewright.tune.study import open_study
+from spikewright.tuning.allocation import Allocation
+from spikewright.tuning.channels import sensitivities
+from spikewright.tuning.data import digest, divided
+from spikewright.tuning.objective import Objective, Samples
+from spikewright.tuning.refine import Refinement
+from spikewright.tuning.request import Request
+from spikewright.tuning.result import result
+from spikewright.tuning.settings import Translation, check_values, space_of
+from spikewright.tuning.starts import starts
+
+_CALIBRATED = 256  # samples whose values the rules look at
+_WORK = 5e8  # multiply-accumulates of sensitivities, for each second of the search
+_REFINING = 0.06  # of the time for one look at all channels
+_CHECKING = 0.4  # of the time at most for what is held back
+_CHECKED = 12  # settings that may be looked at there
+
+
+def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
+    """Search as requested; see `spikewright.tune`."""
+    require("optuna")
+    limits_from = time.monotonic()
+    conversion = convert(
+        model, spiking=True, example_input=example_input, max_pool=request.max_pool
+    )
+    space = restricted(space_of(conversion), request.space)
+    check_values(space)
+    mine, held = divided(conversion, (x, y), request.validation, request.searched, request.running)
+    allocation = _allocation(conversion, mine, _WORK * request.timeout)
+    translation = Translation(allocation, request.dt)
+    objective = Objective(
+        conversion, translation, space, request.minimise, request.running, mine.unit
+    )
+    facts = _facts(request, conversion, space, digest(mine, held))
+    study = open_study(request.study, facts, request.seed, hopeless_pruner())
+    reserve = partial(_checking, objective, held, request.timeout)
+    limits = Limits(limits_from + request.timeout, reserve, request.trials)
+    trying = Search(
+        study,
+        space,
+        lambda values, part: objective(values, mine[part]),
+        len(mine),
+        _aims(request, len(mine), len(held)),
+        starts(space),
+        translation.shortened,
+        Refinement(objective, mine, _REFINING * request.timeout).proposals,
+        lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
+    )
+    with _bar(limits, request.timeout, request.progress) as advance:
+        trying.run(limits, advance)
+    checked = check(
+        short_list(study.finished(), request.max_drop),
+        partial(_held_back, objective, held),
+        request.max_drop,
+        request.confidence,
+    )
+    return result(request, objective, study, checked, model, (len(mine), len(held)))
+
+
+def _facts(
+    request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
+) -> dict[str, Any]:
+    """What the trials of a study hold for."""
+    table = f", {request.energy_table}" if request.minimise == "energy" else ""
+    return {
+        "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}",
+        "data": data,
+        "minimise": request.minimise + table,
+        "max_drop": request.max_drop,
+        "dt": request.dt,
+        "precision": request.precision,
+        "seed": request.seed,
+        "space": {name: repr(parameter) for name, parameter in space.items()},
+    }
+
+
+def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allocation:
+    """What the rules know: values of the layers on some samples, and what errors there do."""
+    graph, layers = conversion.canonical, tuple(conversion.populations())
+    some = samples[slice(_CALIBRATED)].x
+    statistics = conversion.calibrate(some, progress=False)
+    roles = Roles(graph)
+    outputs = tuple(
+        graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
+    )
+    weights = sensitivities(graph, layers, outputs, some, budget)
+    return Allocation(statistics.layers, weights)
+
+
+def _aims(request: Request, samples: int, held_back: int) -> list[Aim]:
+    """What to aim at: drops that held-back samples will certify, and the limit itself."""
+    sure = certifiable(held_back, request.max_drop, request.confidence)
+    limits = [request.max_drop] if sure is None else [sure, request.max_drop]
+    return [Aim.of(limit, request.max_drop, samples) for limit in limits]
+
+
+def _checking(objective: Objective, held: Samples, timeout: float) -> float:
+    """How long it will take to look at what is held back, in seconds."""
+    return min(_CHECKING * timeout, _CHECKED * len(held) * objective.pace)
+
+
+def _held_back(objective: Objective, held: Samples, candidate: Candidate) -> Point:
+    return objective.at(candidate.trial.values, candidate.point, held)
+
+
+@contextmanager
+def _bar(limits: Limits, timeout: float, show: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of trials where their number is given, else of seconds."""
+    if limits.trials is not None:
+        with progress_bar(limits.trials, show, "trials") as advance:
+            yield advance
+        return
+    shown = [time.monotonic()]
+    with progress_bar(math.ceil(timeout), show, "seconds of search") as advance:
+
+        def tick(done: int) -> None:
+            seconds = int(time.monotonic() - shown[0])
+            shown[0] += seconds
+            advance(seconds)
+
+        yield tick
