@@ -17,14 +17,22 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright._progress import progress_bar
-from spikewright.conversion import Conversion
+from spikewright.calibrate.rules import EnergyBudget
+from spikewright.conversion import Conversion, Sample, watch
+from spikewright.conversion.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.measure import Run, accuracy, activity, wilson_interval
-from spikewright.network import Ensemble, Probe
+from spikewright.measure import (
+    Evaluation,
+    Run,
+    accuracy,
+    activity,
+    neuron_rates,
+    wilson_interval,
+)
 from spikewright.pipeline import convert
 from spikewright.records import Record, select
-from spikewright.report import figures
-from spikewright.simulator import Simulator
+from spikewright.report import figures, write_html
+from spikewright.report.over_time import powers_of_two
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""
@@ -34,31 +42,66 @@ STEPS = 64
 SAMPLE_SCALE = 5.0
 """The scale at which one digit's spikes are shown."""
 
+CHOSEN_STEPS = 8
+"""Steps of the setting that is chosen by a rule."""
+
+BUDGETS = (100, 150, 200, 250, 300, 400, 600, 1000)
+"""Spikes an image that a rule may spend: the first at which enough is right is chosen."""
+
+ALLOWED = 0.005
+"""Accuracy, a fraction, that the chosen setting may lose on the digits to train on."""
+
 _HELD_OUT = 360  # of 1797 digits
 _SPLIT_SEED = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The setting that a rule chose from the digits to train on, measured on those held out."""
+
+    rule: EnergyBudget
+    conversion: Conversion
+    evaluation: Evaluation
+    diagnosis: Diagnosis
+    sample: figures.RasterInfo
+
+    @property
+    def call(self) -> str:
+        """The lines that make it again."""
+        return (
+            "import spikewright as sw\n"
+            "from spikewright import demo\n"
+            "\n"
+            "(x, y), _ = demo.digits()\n"
+            "sw.convert(\n    demo.MODEL,\n    spiking=True,\n"
+            f"    scale_firing_rates=sw.{_shown(self.rule)},\n    calibration=x,\n)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Demonstration:
     """What a demonstration measured.
 
     `records` holds, for each scale in `how`, accuracy at the last step and of the mean, firing rate
-    (Hz, over all neurons) and spikes per image, and the source's accuracy. `sample` is one digit's
-    run and `agreement` the largest relative difference, over layers, between the source model and
-    its rate network.
+    (Hz, over all neurons) and spikes per image, the same of the chosen setting with its `rule`, and
+    the source's accuracy. `sample` is one digit's run and `agreement` the largest relative
+    difference, over layers, between the source model and its rate network.
     """
 
     records: tuple[Record, ...]
     sample: figures.RasterInfo
     agreement: float
+    chosen: Chosen | None = None
 
     @property
     def conclusion(self) -> str:
-        """What the numbers show, in one sentence."""
+        """What the numbers show, in words."""
+        return " ".join(filter(None, [self._of_scales(), self._of_rule()]))
+
+    def _of_scales(self) -> str:
         source = select(self.records, "source accuracy")[0]
-        means = sorted(
-            select(self.records, "accuracy", readout="mean"), key=lambda r: float(r.how["scale"])
-        )
+        means = [r for r in select(self.records, "accuracy", readout="mean") if "scale" in r.how]
+        means.sort(key=lambda r: float(r.how["scale"]))
         near = [r for r in means if r.value >= source.value - 0.01]
         if not near:
             return (
@@ -75,6 +118,18 @@ class Demonstration:
             ratio = select(self.records, "spikes per sample", scale=last)[0].value / spikes
             text += f"; scale {last:g} spends {ratio:.0f} times as many"
         return f"{text}: the weights never change, the firing rates do."
+
+    def _of_rule(self) -> str:
+        found = [r for r in select(self.records, "accuracy", readout="mean") if "rule" in r.how]
+        if not found:
+            return ""
+        (answer,) = found
+        (spikes,) = select(self.records, "spikes per sample", rule=answer.how["rule"])
+        return (
+            f"A rule that looked at the digits to train on, {answer.how['rule']}, gives "
+            f"{100 * answer.value:.1f} % for {spikes.value:.0f} spikes an image in "
+            f"{answer.how['steps']} steps."
+        )
 
 
 def digits() -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
@@ -107,7 +162,7 @@ def run(
     engine: str = "auto",
     progress: bool = True,
 ) -> Demonstration:
-    """Convert the shipped network at each scale and measure it on the held-out digits.
+    """Convert the shipped network at each scale, and by a rule; measure it on the held-out digits.
 
     Every scale runs for `steps` steps of `dt` seconds on the first `limit` images (default: all).
     Raises `MissingExtraError` where the `demo` extra is not installed.
@@ -118,14 +173,43 @@ def run(
     agreement = max(rate.verify(x).values())
     truth = _source_values(rate, x)
     records = [_source_accuracy(truth, y)]
-    with progress_bar(len(scales), progress, "firing-rate scales") as advance:
+    with progress_bar(len(scales) + 1, progress, "settings") as advance:
         for scale in scales:
-            conversion = convert(MODEL, spiking=True, scale_firing_rates=scale)
+            conversion = rate.again(spiking=True, scale_firing_rates=scale)
             measured = conversion.run(x, steps, dt, seed, engine=engine, progress=False)
-            records += _measure(conversion, measured, y, scale)
+            records += _measure(conversion, measured, y, {"scale": float(scale)})
             advance(1)
-    sample = _sample(x[0], truth[0], int(y[0]), steps, dt, seed, engine)
-    return Demonstration(tuple(records), sample, agreement)
+        rule, found = choose(rate, min(steps, CHOSEN_STEPS), dt, seed, engine)
+        measured = found.run(x, rule.steps, dt, seed, engine=engine, progress=False)
+        records += _measure(found, measured, y, {"rule": _shown(rule)})
+        chosen = _examined(rule, found, (x, y), dt, seed, engine)
+        advance(1)
+    shown = rate.again(spiking=True, scale_firing_rates=SAMPLE_SCALE)
+    sample = _raster(
+        watch(shown, x[:1], steps, dt, seed=seed, engine=engine),
+        {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
+    )
+    return Demonstration(tuple(records), sample, agreement, chosen)
+
+
+def choose(
+    rate: Conversion, steps: int, dt: float = 0.001, seed: int = 0, engine: str = "auto"
+) -> tuple[EnergyBudget, Conversion]:
+    """The smallest of `BUDGETS` that loses at most `ALLOWED` on the digits to train on.
+
+    Spikes are spent by `EnergyBudget`, over runs of `steps` steps of `dt` seconds; the largest
+    budget where none is enough. Digits held out are not looked at.
+    """
+    (x, y), _ = digits()
+    seen = rate.calibrate(x, progress=False)
+    source = float((_source_values(rate, x).argmax(axis=1) == y).mean())
+    for budget in BUDGETS:
+        rule = EnergyBudget(steps=steps, spikes=budget, dt=dt)
+        found = rate.again(spiking=True, scale_firing_rates=rule, calibration=seen)
+        measured = found.run(x, steps, dt, seed, engine=engine, progress=False)
+        if accuracy(measured, y, "mean").value >= source - ALLOWED:
+            break
+    return rule, found
 
 
 def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Path]:
@@ -143,6 +227,49 @@ def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Pat
             figures.draw_raster(demonstration.sample), demonstration.sample, place / "raster.png"
         ),
     ]
+
+
+def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
+    """Write `report.html`, a page about the chosen setting beside the hand-set scales.
+
+    Makes the folder where it is missing. Raises `FileExistsError` where a file of that name is no
+    report.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    chosen = demonstration.chosen
+    if chosen is None:
+        raise SimulationError("this demonstration chose no setting, so there is none to report on")
+    return write_html(
+        place / "report.html",
+        chosen.evaluation.records,
+        title="Handwritten digits, in spikes",
+        trace=chosen.conversion.trace,
+        diagnosis=chosen.diagnosis.records,
+        search=_settings(demonstration.records),
+        rates=neuron_rates(chosen.evaluation),
+        raster=chosen.sample,
+        reproduce=["spikewright demo", chosen.call],
+        facts={"model": MODEL.name, "rule": _shown(chosen.rule), **chosen.evaluation.settings},
+    )
+
+
+def _settings(records: Sequence[Record]) -> list[Record]:
+    """Records of all settings, each with its name, read out as the mean."""
+    found = []
+    for record in records:
+        how = record.how
+        if how.get("readout", "mean") != "mean":
+            continue
+        if "rule" in how:
+            name = f"by rule, {how['steps']} steps"
+            found.append(replace(record, how={**how, "setting": name, "chosen": True}))
+        elif "scale" in how:
+            name = f"scale {how['scale']:g}, {how['steps']} steps"
+            found.append(replace(record, how={**how, "setting": name}))
+        else:
+            found.append(record)
+    return found
 
 
 def _require_extras() -> None:
@@ -169,9 +296,10 @@ def _source_accuracy(values: NDArray, labels: NDArray) -> Record:
     return Record("source accuracy", float(hits.mean()), "fraction", len(hits), interval)
 
 
-def _measure(conversion: Conversion, run: Run, labels: NDArray, scale: float) -> list[Record]:
+def _measure(
+    conversion: Conversion, run: Run, labels: NDArray, how: dict[str, Any]
+) -> list[Record]:
     """Accuracy under both readouts, mean rate over all neurons, spikes per image."""
-    how = {"scale": float(scale)}
     spikes = next(
         r for r in activity(run) if r.name == "spikes per sample" and "layer" not in r.how
     )
@@ -183,22 +311,41 @@ def _measure(conversion: Conversion, run: Run, labels: NDArray, scale: float) ->
     return [replace(record, how={**record.how, **how}) for record in found]
 
 
-def _sample(
-    image: NDArray, truth: NDArray, label: int, steps: int, dt: float, seed: int, engine: str
-) -> figures.RasterInfo:
+def _shown(rule: EnergyBudget) -> str:
+    """The rule, without what is its default."""
+    dt = "" if rule.dt == EnergyBudget.dt else f", dt={rule.dt:g}"
+    return f"EnergyBudget(steps={rule.steps}, spikes={rule.spikes:g}{dt})"
+
+
+def _examined(
+    rule: EnergyBudget,
+    found: Conversion,
+    held: tuple[NDArray, NDArray],
+    dt: float,
+    seed: int,
+    engine: str,
+) -> Chosen:
+    """The chosen network, measured at every step, diagnosed, and watched for one digit."""
+    x, y = held
+    steps = rule.steps
+    settings: dict[str, Any] = {"seed": seed, "engine": engine}
+    evaluation = found.evaluate(
+        x, y, steps, dt, at=powers_of_two(steps), progress=False, **settings
+    )
+    diagnosis = found.diagnose(x, y, steps, dt, progress=False, **settings)
+    sample = watch(found, x[:1], steps, dt, **settings)
+    return Chosen(rule, found, evaluation, diagnosis, _raster(sample, {"digit": int(y[0])}))
+
+
+def _raster(sample: Sample, settings: dict[str, Any]) -> figures.RasterInfo:
     """One image's spikes in every layer, and the output as it builds up beside the source's."""
-    conversion = convert(MODEL, spiking=True, scale_firing_rates=SAMPLE_SCALE)
-    populations = conversion.populations()
-    (output,) = conversion.outputs.values()
-    (stimulus,) = conversion.inputs.values()
-    if isinstance(output, Ensemble):
-        raise TypeError("the shipped network ends in a sum, not in neurons")
-    with conversion.network:
-        spikes = {n: Probe(e.neurons, "spike_count") for n, e in populations.items()}
-        values = Probe(output)
-    with Simulator(conversion.network, dt, seed, engine=engine, progress=False) as simulator:
-        simulator.run_steps(steps, {stimulus: image})
-        counts = {name: simulator.data[probe] for name, probe in spikes.items()}
-        over_time: Any = simulator.data[values]
-    settings = {"scale": SAMPLE_SCALE, "digit": label}
-    return figures.raster_info(counts, over_time, truth, dt, settings)
+    ((name, answers),) = sample.answers.items()
+    return figures.raster_info(
+        sample.counts,
+        answers,
+        sample.source[name],
+        sample.dt,
+        settings,
+        sample.activations,
+        sample.means,
+    )

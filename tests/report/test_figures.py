@@ -54,8 +54,8 @@ def test_a_curve_needs_all_of_its_parts(missing: str) -> None:
 def test_a_raster_is_its_spikes() -> None:
     """Events are the non-zero counts with their step (from 1) and flat neuron number."""
     counts = rng.poisson(0.3, (6, 2, 3))
-    output = rng.normal(size=(6, 4))
-    info = raster_info({"layer": counts}, output, output.mean(axis=0), 0.002, {"scale": 2})
+    answers = rng.normal(size=(6, 4))
+    info = raster_info({"layer": counts}, answers, answers[-1], 0.002, {"scale": 2})
     rebuilt = np.zeros((6, 6), int)
     steps, neurons, values = info.spikes["layer"].T
     rebuilt[steps - 1, neurons] = values
@@ -104,6 +104,6 @@ def test_the_raster_shows_every_layer_and_the_output(tmp_path: Path) -> None:
     assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes] == ["a", "b", "output,"]
     assert figure.axes[-1].get_xlabel() == "time (ms)"
     assert len(figure.axes[-1].lines) == 2 * 3
-    assert {text.get_text() for text in figure.axes[-1].texts} == {"digit 1", "digit 0"}
+    assert {text.get_text() for text in figure.axes[-1].texts} == {"output 1", "output 0"}
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert data.read_text().splitlines()[0] == "what,layer,index,time_ms,value"

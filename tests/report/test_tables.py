@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -19,8 +20,8 @@ from spikewright.report.tables import (
     operations_table,
     percent,
     scale_table,
-    to_rich,
 )
+from spikewright.report.terminal import to_rich
 
 
 def _text(table: Table) -> str:
@@ -47,6 +48,7 @@ def test_a_row_for_each_scale_in_order() -> None:
     assert table.as_dicts() == [
         {
             "scale_firing_rates": scale,
+            "steps": 4,
             "source_accuracy": 0.98,
             "accuracy_last": 0.25,
             "accuracy_mean": 0.75,
@@ -55,6 +57,9 @@ def test_a_row_for_each_scale_in_order() -> None:
         }
         for scale in (5.0, 1.0)
     ]
+    by_rule = [replace(r, how={**r.how, "rule": "R()"}) for r in _at(2.0)]
+    by_rule = [replace(r, how={k: v for k, v in r.how.items() if k != "scale"}) for r in by_rule]
+    assert scale_table([*by_rule, *records]).rows[2][:3] == ("by rule", 4, 0.98)
     assert "98.0 %" in _text(table)
     assert "1,234" in _text(table)
 

@@ -14,7 +14,7 @@ from spikewright.cli.options import (
     limit_option,
     seed_option,
 )
-from spikewright.cli.output import duration, emit, say, show
+from spikewright.cli.output import emit, say, show
 from spikewright.report.tables import scale_table
 
 
@@ -24,7 +24,7 @@ from spikewright.report.tables import scale_table
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("spikewright-demo"),
     show_default=True,
-    help="Folder for the pictures.",
+    help="Folder for the report and the pictures.",
 )
 @click.option(
     "--steps",
@@ -41,13 +41,14 @@ from spikewright.report.tables import scale_table
 def demo(
     out: Path, steps: int, dt: float, limit: int | None, seed: int, engine: str, as_json: bool
 ) -> None:
-    """Convert the shipped digit classifier at five firing-rate scales and measure each.
+    """Convert the shipped digit classifier at five firing-rate scales, and by a rule.
 
-    Prints a table and writes two pictures, each with its data as CSV: accuracy and spikes against
-    scale, and one image's spikes with the output beside the source network's value.
+    Prints a table and writes a report, a page for any browser, and two pictures, each with its data
+    as CSV: accuracy and spikes against scale, and one image's spikes with the output beside the
+    source network's value.
     """
     shown = library.run(steps=steps, dt=dt, limit=limit, seed=seed, engine=engine)
-    paths = library.write_pictures(shown, out)
+    paths = [*library.write_pictures(shown, out), library.write_report(shown, out)]
     if as_json:
         emit(
             {
@@ -62,7 +63,7 @@ def demo(
     show(
         scale_table(
             shown.records,
-            f"{library.MODEL.name} on {images} held-out digits, {duration(steps, dt)}",
+            f"{library.MODEL.name} on {images} held-out digits, steps of {dt * 1000:g} ms",
         )
     )
     say(f"{shown.conclusion}\n")
@@ -71,3 +72,4 @@ def demo(
         f"{shown.agreement:.0e} of the largest value."
     )
     say("Pictures: " + ", ".join(str(p) for p in paths if p.suffix == ".png"))
+    say(f"Report: {paths[-1]}")

@@ -18,6 +18,7 @@ from spikewright.cli.options import (
     seed_option,
 )
 from spikewright.cli.output import emit
+from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 
 
@@ -40,6 +41,7 @@ from spikewright.cli.samples import load_samples
 @seed_option
 @engine_option
 @click.option("--verify", is_flag=True, help="Run every change that is proposed, and measure it.")
+@report_option
 @conversion_options
 @json_option
 def diagnose(
@@ -51,6 +53,7 @@ def diagnose(
     seed: int,
     engine: str,
     verify: bool,
+    report: Path | None,
     choices: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -67,6 +70,17 @@ def diagnose(
     found = conversion.diagnose(
         samples.x, samples.y, steps, dt, verify=verify, seed=seed, engine=engine
     )
+    if report is not None:
+        subject = Subject(model, data, conversion, choices, samples)
+        facts = {"samples": found.samples, "steps": steps, "dt": dt, "seed": seed, "engine": engine}
+        write_report(
+            report,
+            subject,
+            "Diagnosis",
+            facts,
+            diagnosis=found.records,
+            raster=subject.raster(steps, dt, seed, engine),
+        )
     if as_json:
         emit(found.as_dict())
     else:

@@ -20,10 +20,11 @@ from spikewright.cli.options import (
     seed_option,
 )
 from spikewright.cli.output import duration, emit, show
+from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.encoders import Encoder
 from spikewright.engines import Precision
-from spikewright.measure import Evaluation
+from spikewright.measure import Evaluation, neuron_rates
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
 from spikewright.report.tables import energy_table, layer_table, number
@@ -79,6 +80,7 @@ from spikewright.report.tables import energy_table, layer_table, number
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save as JSON here."
 )
+@report_option
 @conversion_options
 @json_option
 def evaluate(
@@ -88,6 +90,7 @@ def evaluate(
     encoder: Encoder | dict[str, Encoder] | None,
     precision: Precision,
     out: Path | None,
+    report: Path | None,
     choices: dict[str, Any],
     as_json: bool,
     **settings: Any,
@@ -100,11 +103,15 @@ def evaluate(
     """
     samples = load_samples(data, limit)
     conversion = open_conversion(model, choices)
+    if report is not None:
+        settings["at"] = settings["at"] or powers_of_two(settings["steps"])
     found = conversion.evaluate(
         samples.x, samples.y, encoder=encoder, precision=precision, **settings
     )
     if out is not None:
         found.save(out)
+    if report is not None:
+        _write(report, Subject(model, data, conversion, choices, samples), found, settings)
     warnings = [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
     if as_json:
         emit({**found.as_dict(), "warnings": warnings})
@@ -114,6 +121,22 @@ def evaluate(
         click.echo(f"Saved as {out}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def _write(path: Path, subject: Subject, found: Evaluation, settings: dict[str, Any]) -> None:
+    """The page, with a diagnosis and one sample where values are held."""
+    run = {name: settings[name] for name in ("steps", "dt", "seed", "engine")}
+    held = found.settings["encoder"] is None
+    write_report(
+        path,
+        subject,
+        "Evaluation",
+        found.settings,
+        records=found.records,
+        rates=neuron_rates(found),
+        diagnosis=diagnosed(subject, **run) if held else (),
+        raster=subject.raster(**run) if held else None,
+    )
 
 
 def _print(found: Evaluation) -> None:

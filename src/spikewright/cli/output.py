@@ -10,7 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from spikewright.report.tables import Table, to_rich
+from spikewright.report.tables import Table
+from spikewright.report.terminal import to_rich
 
 _FILE_WIDTH = 200  # columns, where no terminal says how wide it is
 

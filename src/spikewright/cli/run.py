@@ -20,10 +20,11 @@ from spikewright.cli.options import (
     seed_option,
 )
 from spikewright.cli.output import duration, emit, show
+from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.encoders import Encoder
 from spikewright.engines import Precision
-from spikewright.measure import accuracy, activity
+from spikewright.measure import accuracy, activity, neuron_rates
 from spikewright.records import Record, select
 from spikewright.report.tables import accuracy_table, layer_table, number
 
@@ -47,6 +48,7 @@ from spikewright.report.tables import accuracy_table, layer_table, number
 @seed_option
 @engine_option
 @precision_option
+@report_option
 @conversion_options
 @json_option
 def run(
@@ -59,6 +61,7 @@ def run(
     seed: int,
     engine: str,
     precision: Precision,
+    report: Path | None,
     choices: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -75,6 +78,17 @@ def run(
     records = activity(result)
     if samples.y is not None:
         records += [accuracy(result, samples.y, "last"), accuracy(result, samples.y, "mean")]
+    if report is not None:
+        subject = Subject(model, data, conversion, choices, samples)
+        write_report(
+            report,
+            subject,
+            "Run",
+            {"steps": result.steps, "dt": dt, **result.record},
+            records=records,
+            rates=neuron_rates(result),
+            raster=subject.raster(result.steps, dt, seed, engine) if encoder is None else None,
+        )
     warnings = [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
     if as_json:
         emit(

@@ -4,6 +4,7 @@ from spikewright.measure.accuracy import accuracy, accuracy_over_time
 from spikewright.measure.activity import activity
 from spikewright.measure.evaluation import Evaluation
 from spikewright.measure.intervals import mean_interval, paired_interval, wilson_interval
+from spikewright.measure.rates import neuron_rates
 from spikewright.measure.readout import (
     After,
     EveryStep,
@@ -27,6 +28,7 @@ __all__ = [
     "accuracy_over_time",
     "activity",
     "mean_interval",
+    "neuron_rates",
     "paired_interval",
     "read_out",
     "read_out_at_every_step",

@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
-
 from spikewright.records import Record, select
 
 Value = str | int | float | None
@@ -56,40 +52,32 @@ def joules(value: float) -> str:
     return f"{value / 1e-12:.3g} pJ"
 
 
-def to_rich(table: Table) -> RichTable:
-    """The table for a terminal: texts to the left, numbers to the right."""
-    title = Text(table.title) if table.title else None  # Text: names are not markup
-    drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for index, column in enumerate(table.columns):
-        texts = any(isinstance(row[index], str) for row in table.rows)
-        drawn.add_column(column.heading, justify="left" if texts else "right", overflow="fold")
-    for row in table.rows:
-        cells = zip(row, table.columns, strict=True)
-        drawn.add_row(*(Text("-" if value is None else c.show(value)) for value, c in cells))
-    return drawn
-
-
 def scale_table(records: Iterable[Record], title: str = "") -> Table:
-    """One row a firing-rate scale: accuracies, mean rate, spikes per sample.
+    """One row a firing-rate scale, then one a rule: steps, accuracies, mean rate, spikes a sample.
 
-    Takes records whose settings name a `scale`, and the one named "source accuracy".
+    Takes records whose settings name a `scale` or a `rule`, and the one named "source accuracy".
     """
     found = list(records)
     (source,) = select(found, "source accuracy")
-    scales = list(dict.fromkeys(r.how["scale"] for r in found if "scale" in r.how))
-    rows = [
-        (
-            scale,
-            source.value,
-            _value(found, "accuracy", scale=scale, readout="last"),
-            _value(found, "accuracy", scale=scale, readout="mean"),
-            _value(found, "firing rate", scale=scale),
-            _value(found, "spikes per sample", scale=scale),
+    settings = [(kind, r.how[kind]) for kind in ("scale", "rule") for r in found if kind in r.how]
+    rows = []
+    for kind, setting in dict.fromkeys(settings):
+        how = {kind: setting}
+        means = select(found, "accuracy", readout="mean", **how)
+        rows.append(
+            (
+                setting if kind == "scale" else "by rule",
+                next((r.how.get("steps") for r in means), None),
+                source.value,
+                _value(found, "accuracy", readout="last", **how),
+                _value(found, "accuracy", readout="mean", **how),
+                _value(found, "firing rate", **how),
+                _value(found, "spikes per sample", **how),
+            )
         )
-        for scale in scales
-    ]
     columns = (
-        Column("scale_firing_rates", "scale", lambda value: f"{value:g}"),
+        Column("scale_firing_rates", "scale", lambda v: v if isinstance(v, str) else f"{v:g}"),
+        Column("steps", "steps"),
         Column("source_accuracy", "source\naccuracy", percent),
         Column("accuracy_last", "spiking,\nlast step", percent),
         Column("accuracy_mean", "spiking,\nmean", percent),

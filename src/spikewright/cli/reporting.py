@@ -1,0 +1,151 @@
+"""`--report`: the page about what a command measured."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.cli.samples import Samples
+from spikewright.conversion import Conversion, watch
+from spikewright.records import Record
+from spikewright.report import check_target, write_html
+from spikewright.report.figures import RasterInfo, raster_info
+from spikewright.tuning.reproduce import call
+
+ARGUMENTS = "spikewright.arguments"
+"""Where the program keeps what it was called with, in the context's `meta`."""
+
+DIAGNOSED = 256
+"""Samples that a report's diagnosis looks at, at most."""
+
+_LONGEST = 20_000  # characters of a call that is shown
+
+
+def _target(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    return None if value is None else check_target(value)
+
+
+report_option = click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_target,
+    help="Write a page about it here, for any browser; only an older report is replaced.",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a page is about: a network, from which file, with which choices, on which samples."""
+
+    model: Path
+    data: Path
+    conversion: Conversion
+    choices: Mapping[str, Any]
+    samples: Samples
+
+    @property
+    def spikes(self) -> bool:
+        """Whether anything in it spikes, on input that is held constant."""
+        conversion = self.conversion
+        spiking = any(e.neuron_type.spiking for e in conversion.populations().values())
+        return spiking and conversion.lowered.stepping is None and self._is_held
+
+    @property
+    def _is_held(self) -> bool:
+        return all(
+            name in self._arrays and self._arrays[name].shape[1:] == node.shape_out
+            for name, node in self.conversion.inputs.items()
+        )
+
+    @property
+    def _arrays(self) -> Mapping[str, NDArray]:
+        x = self.samples.x
+        return x if isinstance(x, dict) else {next(iter(self.conversion.inputs)): x}
+
+    def first(self, most: int) -> tuple[dict[str, NDArray], NDArray | None]:
+        """The first samples and their labels."""
+        y = self.samples.y
+        return {n: a[:most] for n, a in self._arrays.items()}, None if y is None else y[:most]
+
+    def raster(self, steps: int, dt: float, seed: int, engine: str) -> RasterInfo | None:
+        """The first sample, spike by spike; None where nothing spikes or input is not held."""
+        if not self.spikes:
+            return None
+        x, y = self.first(1)
+        found = watch(self.conversion, x, steps, dt, seed=seed, engine=engine)
+        name, answers = next(iter(found.answers.items()))
+        told: dict[str, Any] = {"sample": "the first of the data"}
+        if y is not None and y.ndim == 1 and np.issubdtype(y.dtype, np.integer):
+            told["label"] = int(y[0])
+        if len(found.answers) > 1:
+            told["output"] = name
+        return raster_info(
+            found.counts,
+            answers,
+            found.source[name],
+            dt,
+            told,
+            found.activations,
+            found.means,
+        )
+
+
+def write_report(
+    path: Path, subject: Subject, title: str, facts: Mapping[str, Any], **parts: Any
+) -> None:
+    """Write the page; `parts` are those of `report.write_html`, beside what the subject tells."""
+    lines = [command_line(), *_python(subject)]
+    origin = {
+        "model": _named(subject.model),
+        "data": _named(subject.data),
+    }
+    write_html(
+        path,
+        title=f"{title}: {subject.model.name}",
+        trace=subject.conversion.trace,
+        reproduce=lines,
+        facts={**origin, **facts},
+        **parts,
+    )
+    click.echo(f"Report: {path}", err=True)
+
+
+def _python(subject: Subject) -> list[str]:
+    """The network as a call, with numbers in the place of rules; nothing where it is too long."""
+    arguments = subject.conversion.resolved or subject.choices
+    text = call(repr(str(subject.model)), arguments) if arguments else ""
+    if not text or len(text) > _LONGEST:
+        return []
+    numpy = "import numpy as np\n" if "np." in text else ""
+    return [f"{numpy}import spikewright as sw\n\n{text}"]
+
+
+def command_line() -> str:
+    """The command that is running, as it was typed."""
+    arguments = click.get_current_context().meta.get(ARGUMENTS, [])
+    return shlex.join(["spikewright", *arguments])
+
+
+def _named(path: Path) -> str:
+    """A file's name and its SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{path.name}, SHA-256 {digest}"
+
+
+def diagnosed(
+    subject: Subject, steps: int, dt: float, seed: int, engine: str
+) -> tuple[Record, ...]:
+    """Records of a diagnosis on some of the samples; none where there is nothing to diagnose."""
+    if not subject.spikes:
+        return ()
+    x, y = subject.first(DIAGNOSED)
+    return subject.conversion.diagnose(x, y, steps, dt, seed=seed, engine=engine).records

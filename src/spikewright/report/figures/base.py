@@ -1,0 +1,79 @@
+"""What figures share: data as rows and as CSV, colours, a picture saved beside its data."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from spikewright._optional import require
+
+Cell = str | float | int
+Row = Sequence[Cell]
+
+# Okabe and Ito's palette: told apart by colour-blind readers, and in print.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE = "#56B4E9", "#CC79A7"
+BLACK, GREY = "#222222", "#9A9A9A"
+PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Info(Protocol):
+    """The data of a figure."""
+
+    def rows(self) -> list[Row]:
+        """The data as a table, its header first."""
+        ...
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Rows as CSV.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it: names come from
+    model files, and opening their data must compute nothing.
+    """
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows(map(_harmless, rows))
+    return stream.getvalue()
+
+
+def _harmless(row: Row) -> list[Cell]:
+    return [f"'{c}" if isinstance(c, str) and c.startswith(_FORMULA) else c for c in row]
+
+
+def save(figure: Any, info: Info, path: Path) -> tuple[Path, Path]:
+    """Write the picture to `path` (`.png`, `.svg`), its data beside it as CSV; returns both paths.
+
+    In an SVG texts stay texts, and it is the same file every time.
+    """
+    matplotlib = require("matplotlib")
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikewright"}):
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, dpi=150, metadata=metadata)
+    data = path.with_suffix(".csv")
+    data.write_text(csv_text(info.rows()), encoding="utf-8", newline="")
+    return path, data
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure that no window belongs to, white, in inches."""
+    return require("matplotlib.figure").Figure(
+        figsize=(width, height), layout="constrained", facecolor="white"
+    )
+
+
+def clean(axes: Any, grid: str = "y") -> None:
+    """Take away what tells nothing; a light grid along one axis."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points, without a minus before 0.0."""
+    shown = f"{100 * value:.1f}"
+    return f"{'0.0' if shown == '-0.0' else shown} points"

@@ -1,0 +1,65 @@
+"""Energy under every cost table, beside the rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.records import Record, select
+from spikewright.report.figures.base import PALETTE, Row, clean, new_figure
+
+MARKERS = ("o", "s", "D", "^")
+
+
+@dataclass(frozen=True)
+class EnergiesInfo:
+    """Joules a sample by cost table and network: `{table: {network: joules}}`, after `steps`."""
+
+    tables: Mapping[str, Mapping[str, float]]
+    steps: int
+
+    @property
+    def networks(self) -> list[str]:
+        """The networks, in order."""
+        return list(dict.fromkeys(name for costs in self.tables.values() for name in costs))
+
+    def rows(self) -> list[Row]:
+        """One row a table and network, header first."""
+        body = [
+            (table, network, joules)
+            for table, costs in self.tables.items()
+            for network, joules in costs.items()
+        ]
+        return [("cost_table", "network", "joules_per_sample"), *body]
+
+
+def energies_info(records: Iterable[Record]) -> EnergiesInfo:
+    """From "energy" records of the last step; raises `ValueError` where there are none."""
+    found = [r for r in select(records, "energy") if {"table", "network", "steps"} <= set(r.how)]
+    if not found:
+        raise ValueError("energies need energy records that name their cost table and network")
+    steps = max(int(r.how["steps"]) for r in found)
+    tables: dict[str, dict[str, float]] = {}
+    for record in select(found, "energy", steps=steps):
+        network, precision = str(record.how["network"]), record.how.get("precision")
+        name = network if network == "spiking" or precision is None else f"{network}, {precision}"
+        tables.setdefault(str(record.how["table"]), {})[name] = record.value
+    return EnergiesInfo(tables, steps)
+
+
+def draw_energies(info: EnergiesInfo) -> Any:
+    """A `matplotlib.figure.Figure`: a row a cost table, a mark a network, a logarithmic axis."""
+    figure = new_figure(7.0, 1.5 + 0.4 * len(info.tables))
+    axes = figure.subplots()
+    styles = zip(info.networks, PALETTE * 2, MARKERS * 2, strict=False)
+    for network, colour, marker in styles:
+        places = [(c[network], i) for i, c in enumerate(info.tables.values()) if network in c]
+        axes.plot(*zip(*places, strict=True), marker, color=colour, label=network, alpha=0.9)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(info.tables)), list(info.tables))
+    axes.invert_yaxis()
+    axes.set_xlabel("joules per sample")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    clean(axes, "x")
+    return figure

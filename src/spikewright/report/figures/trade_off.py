@@ -1,0 +1,185 @@
+"""What settings are worth against what they cost, and which of them nothing beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spikewright.records import Record, select
+from spikewright.report.figures.base import BLACK, BLUE, GREY, VERMILION, Row, clean, new_figure
+
+_WORTH = ("accuracy", "accuracy drop")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting: its name, what it is worth (a fraction), what it costs a sample.
+
+    `front` says that no other is worth as much for less, `chosen` that it was chosen.
+    """
+
+    name: str
+    worth: float
+    cost: float
+    front: bool = False
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class TradeOffInfo:
+    """Settings by cost; `measure` is "accuracy" or "accuracy drop", `source` the source's accuracy.
+
+    `cost` names what was paid and `unit` says in what: "spikes per sample" in "spikes", "energy" in
+    "J", "steps" in "steps".
+    """
+
+    measure: str
+    cost: str
+    unit: str
+    settings: tuple[Setting, ...]
+    source: float | None = None
+    n: int = 1
+
+    @property
+    def front(self) -> tuple[Setting, ...]:
+        """The settings that nothing beats, the cheapest first."""
+        return tuple(setting for setting in self.settings if setting.front)
+
+    @property
+    def chosen(self) -> Setting | None:
+        """The setting that was chosen."""
+        return next((setting for setting in self.settings if setting.chosen), None)
+
+    def rows(self) -> list[Row]:
+        """One row a setting, header first."""
+        header = ("setting", self.measure.replace(" ", "_"), self.cost.replace(" ", "_"))
+        body = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in self.settings]
+        return [(*header, "on_front", "chosen"), *body]
+
+
+def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> TradeOffInfo:
+    """Settings from records that name theirs in `how["setting"]`; the chosen has `how["chosen"]`.
+
+    Of each setting there is "accuracy" or "accuracy drop", and the cost: a record of that name that
+    is no layer's. Raises `ValueError` where fewer than two settings have both.
+    """
+    found = [r for r in records if "layer" not in r.how]
+    source = select(found, "source accuracy")
+    for measure in _WORTH:
+        worth = {r.how["setting"]: r for r in select(found, measure) if "setting" in r.how}
+        costs = {r.how["setting"]: r for r in _paid(found, cost)}
+        names = [name for name in worth if name in costs]
+        if len(names) > 1:
+            unit, n = costs[names[0]].unit, worth[names[0]].n
+            settings = [
+                Setting(
+                    str(name),
+                    worth[name].value,
+                    costs[name].value,
+                    chosen=bool(worth[name].how.get("chosen")),
+                )
+                for name in names
+            ]
+            ordered = _with_front(settings, 1 if measure == "accuracy" else -1)
+            return TradeOffInfo(
+                measure, cost, unit, ordered, source[0].value if source else None, n
+            )
+    raise ValueError(
+        f"a trade-off needs accuracy, or its drop, and {cost} of at least two settings, each named "
+        'in how["setting"]'
+    )
+
+
+def _paid(records: list[Record], cost: str) -> list[Record]:
+    """What settings cost; energies of the spiking network under the first cost table there is."""
+    found = [r for r in select(records, cost) if "setting" in r.how]
+    found = [r for r in found if r.how.get("network", "spiking") == "spiking"]
+    return [r for r in found if r.how.get("table") == found[0].how.get("table")]
+
+
+def of_search(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records of settings by the samples that they were measured on (`how["samples"]`).
+
+    A setting without a name of its own, `how["setting"]`, is a trial of a search read out in one
+    way (`how["trial"]`, `steps` and `readout`); the one with the role "chosen" is marked wherever
+    it appears.
+    """
+    found = [r for r in records if "setting" in r.how or "trial" in r.how]
+    chosen = {_key(r) for r in found if r.how.get("chosen") or r.how.get("role") == "chosen"}
+    groups: dict[str, list[Record]] = {}
+    for record in found:
+        how = {**record.how, "setting": _name(record), "chosen": _key(record) in chosen}
+        groups.setdefault(str(record.how.get("samples", "")), []).append(replace(record, how=how))
+    return groups
+
+
+def _key(record: Record) -> tuple[Any, ...]:
+    how = record.how
+    return how.get("setting"), how.get("trial"), how.get("steps"), how.get("readout")
+
+
+def _name(record: Record) -> str:
+    how = record.how
+    if "setting" in how:
+        return str(how["setting"])
+    return f"trial {how['trial']}, {how.get('steps')} steps, {how.get('readout')}"
+
+
+def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]:
+    """The steps of one evaluation as settings, where spikes were recorded at several of them."""
+    found = list(records)
+    spikes = [r for r in select(found, "spikes per sample") if "layer" not in r.how]
+    at = [r.how["steps"] for r in spikes if "steps" in r.how]
+    taken = [
+        *(r for r in spikes if r.how.get("steps") in at),
+        *(r for r in select(found, "accuracy", readout=readout) if r.how.get("steps") in at),
+    ]
+    plural = {1: "1 step"}
+    named = [
+        replace(r, how={**r.how, "setting": plural.get(r.how["steps"], f"{r.how['steps']} steps")})
+        for r in taken
+        if "output" not in r.how
+    ]
+    return [*named, *select(found, "source accuracy")]
+
+
+def _with_front(settings: list[Setting], sign: int) -> tuple[Setting, ...]:
+    """Settings by cost, those marked that are worth more than every cheaper one."""
+    found, best = [], float("-inf")
+    for setting in sorted(settings, key=lambda s: (s.cost, -sign * s.worth)):
+        found.append(replace(setting, front=sign * setting.worth > best))
+        best = max(best, sign * setting.worth)
+    return tuple(found)
+
+
+def draw_trade_off(info: TradeOffInfo) -> Any:
+    """A `matplotlib.figure.Figure`: a point a setting, the front as a line, the choice marked."""
+    figure = new_figure(7.0, 4.5)
+    axes = figure.subplots()
+    if info.source is not None and info.measure == "accuracy":
+        axes.axhline(100 * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
+    others = [s for s in info.settings if not s.front]
+    axes.plot([s.cost for s in others], [100 * s.worth for s in others], "o", color=GREY)
+    axes.plot(
+        [s.cost for s in info.front],
+        [100 * s.worth for s in info.front],
+        "o-",
+        color=BLUE,
+        label="no other is worth as much for less",
+    )
+    if info.chosen is not None:
+        place = [info.chosen.cost], [100 * info.chosen.worth]
+        axes.plot(*place, "D", color=VERMILION, markersize=10, label=f"chosen: {info.chosen.name}")
+    for setting in info.front[:40]:
+        axes.annotate(
+            setting.name, (setting.cost, 100 * setting.worth), (5, -12), textcoords="offset points"
+        )
+    if min(s.cost for s in info.settings) > 0:
+        axes.set_xscale("log")
+    unit = "" if info.unit in info.cost else f" ({info.unit})"
+    axes.set_xlabel(f"{info.cost}{unit}")
+    axes.set_ylabel(f"{info.measure} (%)")
+    axes.legend(frameon=False)
+    clean(axes)
+    return figure

@@ -1,0 +1,69 @@
+"""A diagnosis as tables: what each layer lost, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spikewright.records import Record, select
+from spikewright.report.tables import Column, Table, Value, number, percent
+
+_OF_LAYER = (  # record, heading
+    ("drop of the layer alone", "alone\ncosts"),
+    ("change of the layer alone", "alone changes\nthe output by"),
+    ("dead neurons", "dead\nneurons"),
+    ("saturated neurons", "saturated\nneurons"),
+    ("unresolved values", "values below\na spike"),
+)
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points: `0.3 points`."""
+    shown = f"{100 * value:.1f}"
+    return f"{'0.0' if shown == '-0.0' else shown} points"
+
+
+def loss_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a layer, the one that costs most first."""
+    found = [record for record in records if "layer" in record.how]
+    gaps = {str(r.how["layer"]): r.value for r in select(found, "gap", part="whole")}
+    present = [entry for entry in _OF_LAYER if select(found, entry[0])]
+    columns = [Column("layer", "layer"), Column("gap", "gap", percent)]
+    for name, heading in present:
+        show = points if name.startswith("drop") else percent
+        columns.append(Column(name.replace(" ", "_"), heading, show))
+    columns.append(Column("spikes", "spikes\nper sample", number))
+    names = [*(name for name, _ in present), "spikes per sample"]
+    rows = [
+        (layer, gap, *(_value(found, n, layer=layer) for n in names)) for layer, gap in gaps.items()
+    ]
+    return Table(title, tuple(columns), tuple(rows))
+
+
+def proposals_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a proposed change, the best first: its gain and its price in spikes a sample."""
+    found = list(records)
+    show = points if select(found, "accuracy drop") else percent
+    columns = [
+        Column("change", "change"),
+        Column("steps", "steps"),
+        Column("gain", "gain", show),
+        Column("price", "more spikes\na sample", number),
+    ]
+    names = ["predicted gain", "predicted price"]
+    if select(found, "measured gain"):
+        columns += [
+            Column("gain_run", "gain,\nrun", show),
+            Column("price_run", "more spikes,\nrun", number),
+        ]
+        names += ["measured gain", "measured price"]
+    rows = []
+    for record in select(found, "predicted gain"):
+        change, steps = record.how["change"], record.how["steps"]
+        values = [_value(found, name, change=change, steps=steps) for name in names]
+        rows.append((str(change), int(steps), *values))
+    return Table(title, tuple(columns), tuple(rows))
+
+
+def _value(records: list[Record], name: str, **how: object) -> Value:
+    found = select(records, name, **how)
+    return found[0].value if found else None

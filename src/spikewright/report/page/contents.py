@@ -1,0 +1,54 @@
+"""What a page is made of: records and plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import ArrayLike
+
+from spikewright.records import Record
+from spikewright.report.figures import RasterInfo
+from spikewright.report.page.markup import Child, Markup, el
+
+
+class Traced(Protocol):
+    """What a conversion did to one layer: an entry of its trace."""
+
+    @property
+    def stage(self) -> str:
+        """By which stage."""
+
+    @property
+    def layer(self) -> str:
+        """To which layer."""
+
+    @property
+    def text(self) -> str:
+        """What was done."""
+
+    @property
+    def status(self) -> str:
+        """What that guarantees: "exact", "convergent", "approximated", or "warning"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """Everything that `write_html` was given."""
+
+    records: tuple[Record, ...] = ()
+    trace: tuple[Traced, ...] = ()
+    diagnosis: tuple[Record, ...] = ()
+    search: tuple[Record, ...] = ()
+    rates: Mapping[str, ArrayLike] = field(default_factory=dict)
+    raster: RasterInfo | None = None
+    reproduce: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def section(key: str, title: str, *children: Child) -> Markup | None:
+    """A section of the page, None where it would be empty."""
+    if all(child is None or child == [] for child in children):
+        return None
+    return el("section", el("h2", title, id=key), children, aria_labelledby=key)

@@ -1,0 +1,82 @@
+"""What the answers are worth, over time and against what they cost."""
+
+from __future__ import annotations
+
+from spikewright.records import Record, select
+from spikewright.report.figures import (
+    OverTimeInfo,
+    of_search,
+    over_steps,
+    over_time_infos,
+    trade_off_info,
+)
+from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
+from spikewright.report.page.contents import Contents, section
+from spikewright.report.page.figure import Figure
+from spikewright.report.page.markup import Markup
+from spikewright.report.page.plots import over_time, trade_off
+from spikewright.report.page.tables import table_markup
+from spikewright.report.tables import accuracy_table
+
+COSTS = ("spikes per sample", "energy", "steps")
+
+
+def accuracy(contents: Contents) -> Markup | None:
+    """Accuracy, or error, by step."""
+    records = contents.records
+    figures = [_figure(info, place) for place, info in enumerate(over_time_infos(records))]
+    timed = [r for r in records if "readout" in r.how and "steps" in r.how]
+    if figures:
+        steps = powers_of_two(max(int(r.how["steps"]) for r in timed))
+        table = over_time_table(records, steps, "After so many steps, with 95 % intervals")
+        tables = [table_markup(table, "Accuracy after some of the steps")]
+    elif select(records, "accuracy"):
+        tables = [table_markup(accuracy_table(records), "Accuracy")]
+    else:
+        tables = []
+    if select(records, "early exit steps"):
+        early = early_exit_table(records, "Leaving early, at a confidence")
+        tables.append(table_markup(early, "Early exit"))
+    return section("accuracy", "Accuracy over time", figures, tables)
+
+
+def _figure(info: OverTimeInfo, place: int) -> Markup:
+    title = f"{info.measure.capitalize()} against steps"
+    if info.output is not None:
+        title += f", output {info.output}"
+    return Figure(
+        "accuracy_over_time" + (f"_{place + 1}" if place else ""),
+        title,
+        info,
+        over_time.draw,
+        over_time.describe,
+        note=f"{info.n:,} samples; bands are 95 % intervals.",
+    ).markup()
+
+
+def trade(contents: Contents) -> Markup | None:
+    """Accuracy against cost: settings of a search or a sweep, or the steps of one evaluation."""
+    groups = of_search(contents.search) or {"": over_steps(contents.records)}
+    source = select(contents.search, "source accuracy")
+    figures = [
+        _trade_off([*records, *source], cost, samples)
+        for samples, records in groups.items()
+        for cost in COSTS
+        if len({r.how["setting"] for r in select(records, cost) if "setting" in r.how}) > 1
+    ]
+    return section("trade-off", "What accuracy costs", figures)
+
+
+def _trade_off(records: list[Record], cost: str, samples: str) -> Markup:
+    info = trade_off_info(records, cost)
+    name = f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_")
+    title = f"{info.measure.capitalize()} against {cost}"
+    return Figure(
+        name,
+        f"{title}, on samples that were {samples}" if samples else title,
+        info,
+        trade_off.draw,
+        trade_off.describe,
+        trade_off.keys(info),
+        f"{len(info.settings):,} settings, {info.n:,} samples.",
+    ).markup()

@@ -1,0 +1,78 @@
+"""Operations and energy, with what was assumed and who published it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spikewright.records import Record, select
+from spikewright.report.figures import EnergiesInfo, energies_info
+from spikewright.report.page.contents import Contents, section
+from spikewright.report.page.figure import Figure
+from spikewright.report.page.markup import Child, Markup, el
+from spikewright.report.page.plots import energies
+from spikewright.report.page.tables import table_markup
+from spikewright.report.tables import energy_table, number, operations_table
+
+
+def energy(contents: Contents) -> Markup | None:
+    """Energy under each cost table beside the rivals; operations by layer."""
+    found = contents.records
+    children: list[Child] = []
+    if any({"table", "network", "steps"} <= set(r.how) for r in select(found, "energy")):
+        info = energies_info(found)
+        children = [
+            el("p", verdict(info)),
+            Figure(
+                "energy",
+                "Energy per sample, by cost table",
+                info,
+                energies.draw,
+                energies.describe,
+                energies.keys(info),
+                "Joules are counted operations times what each table says that one costs. The "
+                "axis is logarithmic.",
+            ).markup(),
+            table_markup(energy_table(found, f"Per sample, {info.steps:,} steps"), "Energy"),
+            _assumptions(found, info),
+        ]
+    if select(found, "accumulates"):
+        table = operations_table(found, "Operations per sample, as NeuroBench defines them")
+        children.append(table_markup(table, "Operations by layer"))
+    return section("energy", "Operations and energy", children)
+
+
+def verdict(info: EnergiesInfo) -> str:
+    """How the spiking network compares with the cheapest of its rivals, table by table."""
+    told = []
+    for table, costs in info.tables.items():
+        rivals = {name: joules for name, joules in costs.items() if name != "spiking"}
+        cheapest = min(rivals, key=rivals.__getitem__, default="")
+        if "spiking" in costs and cheapest and rivals[cheapest] > 0:
+            told.append(f"{number(costs['spiking'] / rivals[cheapest])} times under {table}")
+    if not told:
+        return "There is no rival to compare with."
+    return (
+        "Beside the cheapest of its rivals, the source and its quantised twin, the energy of the "
+        f"spiking network is {', '.join(told)}."
+    )
+
+
+def _assumptions(records: Iterable[Record], info: EnergiesInfo) -> Markup | None:
+    spiking = [
+        r
+        for r in select(records, "energy", network="spiking", steps=info.steps)
+        if "citation" in r.how or "assumptions" in r.how
+    ]
+    if not spiking:
+        return None
+    entries = []
+    for record in spiking:
+        entries.append(el("dt", record.how["table"]))
+        for name in ("assumptions", "citation"):
+            if name in record.how:
+                entries.append(el("dd", _sentence(str(record.how[name]))))
+    return el("div", el("h3", "Assumptions and sources"), el("dl", entries))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,94 @@
+"""How the network was made, and how to make it again."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from importlib.metadata import version
+from typing import Any
+
+from spikewright.report.page.contents import Contents, Traced, section
+from spikewright.report.page.figure import scrolling
+from spikewright.report.page.markup import Markup, el
+
+STATUSES = {
+    "exact": "leaves every value as it was",
+    "convergent": "tends to the source's values as scale times steps grows",
+    "approximated": "was asked for, and does not",
+}
+_MOST = 2000  # entries of a trace that are listed
+
+
+def trace(contents: Contents) -> Markup | None:
+    """What became of each layer, and what that guarantees."""
+    entries = contents.trace
+    if not entries:
+        return None
+    counts = Counter(entry.status for entry in entries)
+    told = ", ".join(f"{counts[s]} {s} ({words})" for s, words in STATUSES.items() if counts[s])
+    warned = [entry for entry in entries if entry.status == "warning"]
+    others = [entry for entry in entries if entry.status != "warning"][:_MOST]
+    left_out = len(entries) - len(warned) - len(others)
+    return section(
+        "trace",
+        "What became of each layer",
+        el("p", f"Entries: {told or 'warnings alone'}. Nothing was refused: a layer without a "
+           "form of its own would have stopped the conversion."),
+        el("ul", (el("li", el("span", "Warning", class_="status warning"), f" {e.layer}: {e.text}")
+                  for e in warned), class_="warnings") if warned else None,
+        scrolling(_entries(others), "Trace of the conversion") if others else None,
+        el("p", f"{left_out:,} more entries are left out.") if left_out else None,
+    )  # fmt: skip
+
+
+def _entries(entries: list[Traced]) -> Markup:
+    head = el("tr", (el("th", name, scope="col") for name in ("layer", "stage", "status", "what")))
+    rows = (
+        el(
+            "tr",
+            el("th", entry.layer or "(all)", scope="row"),
+            el("td", entry.stage),
+            el("td", el("span", entry.status, class_=f"status {_class(entry.status)}")),
+            el("td", entry.text, class_="what"),
+        )
+        for entry in entries
+    )
+    return el("table", el("thead", head), el("tbody", rows))
+
+
+def _class(status: str) -> str:
+    return status if status in STATUSES else "other"
+
+
+def reproduction(contents: Contents) -> Markup | None:
+    """Commands, settings and versions."""
+    commands = [el("pre", el("code", line), class_="wrapped") for line in contents.reproduce]
+    facts = {**contents.facts, **versions()}
+    rows = (
+        el("tr", el("th", name, scope="row"), el("td", _fact(value)))
+        for name, value in facts.items()
+        if value is not None
+    )
+    return section(
+        "reproduce",
+        "How to get this again",
+        commands,
+        scrolling(el("table", el("tbody", rows)), "Settings and versions"),
+    )
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_fact, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed."""
+    return {
+        "Spikewright": version("spikewright"),
+        "NumPy": version("numpy"),
+        "Python": platform.python_version(),
+    }
