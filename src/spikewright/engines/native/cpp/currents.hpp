@@ -98,20 +98,16 @@ void fire_currents_both_ways(const Context& c, const Instruction& op) {
     const Share share = c.share((size + lanes - 1) / lanes);
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t at = share.begin * lanes; at < share.end * lanes; at += lanes) {
+            Block<lanes> j{};
             const auto arriving = [&](std::size_t t) {
+                if (t > 0 && held) return j;
                 const double* from = op.external ? c.input<double>(std::size_t(op.input), s, t)
                                                  : c.values(op.input, s, t);
-                return load_currents<lanes>(from, op.index, at, size);
+                return j = load_currents<lanes>(from, op.index, at, size);
             };
             const auto out = [&](std::size_t t) { return c.counts(op.output, s, t) + at; };
             const std::size_t valid = at + lanes <= size ? lanes : size - at;
-            if (held) {
-                const Block<lanes> j = arriving(0);
-                const auto same = [&](std::size_t) { return j; };
-                run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, same, out);
-            } else {
-                run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, arriving, out);
-            }
+            run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, arriving, out);
         }
 }
 
