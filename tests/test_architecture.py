@@ -63,11 +63,16 @@ MAY_IMPORT["__init__"] = MAY_IMPORT["cli"]
 GATED = {"spikewright.engines.torch": "torch", "spikewright.frontends.pytorch": "torch"}
 
 # Imports of the project inside functions, each with its reason.
+_QUICK = "importing the package is to be quick"
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
-    ("tuning/__init__.py", "spikewright.tuning.request"): "importing the package is to be quick",
-    ("tuning/__init__.py", "spikewright.tuning.searching"): "importing the package is to be quick",
+    ("__init__.py", "spikewright.conversion.diagnosis"): _QUICK,
+    ("__init__.py", "spikewright.measure.energy"): _QUICK,
+    ("conversion/conversion.py", "spikewright.conversion.diagnosis"): _QUICK,
+    ("conversion/conversion.py", "spikewright.conversion.evaluation"): _QUICK,
+    ("tuning/__init__.py", "spikewright.tuning.request"): _QUICK,
+    ("tuning/__init__.py", "spikewright.tuning.searching"): _QUICK,
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

@@ -1,5 +1,7 @@
 """Spikewright: a trained network in, a spiking network out, and what every choice costs."""
 
+from typing import TYPE_CHECKING, Any
+
 from spikewright import encoders, engines
 from spikewright._windows import Windows
 from spikewright.calibrate import ScaleRule, Statistics
@@ -14,8 +16,7 @@ from spikewright.calibrate.rules import (
 )
 from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
-from spikewright.conversion.diagnosis import Diagnosis
-from spikewright.measure import After, Evaluation, Run, Window, energy
+from spikewright.measure import After, Evaluation, Run, Window
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,
@@ -58,6 +59,10 @@ from spikewright.pipeline import convert
 from spikewright.simulator import Simulator
 from spikewright.tune.choice import Choice
 from spikewright.tuning import tune
+
+if TYPE_CHECKING:
+    from spikewright.conversion.diagnosis import Diagnosis
+    from spikewright.measure import energy
 
 load = Conversion.load
 __version__ = "0.1.0"
@@ -133,3 +138,20 @@ __all__ = [
     "load",
     "tune",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names that are imported when they are asked for, so that importing is quick."""
+    if name == "Diagnosis":
+        from spikewright.conversion.diagnosis import Diagnosis
+
+        return Diagnosis
+    if name == "energy":
+        from spikewright.measure import energy
+
+        return energy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -13,9 +13,7 @@ from spikewright import executors
 from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics
 from spikewright.conversion.calibration import collect_sharded
-from spikewright.conversion.diagnosis import Diagnosis, diagnose
 from spikewright.conversion.encoding import Feeds, feeds_of
-from spikewright.conversion.evaluation import checked, evaluate
 from spikewright.conversion.inputs import as_arrays, batch_of
 from spikewright.conversion.runner import Job, Runner, check_run, collected
 from spikewright.conversion.stepping import refuse_sequences, sequence_feeds
@@ -32,6 +30,9 @@ from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.shapes import is_number, is_whole
 from spikewright.records import select
+
+if TYPE_CHECKING:
+    from spikewright.conversion.diagnosis import Diagnosis
 
 
 @dataclass(eq=False, repr=False)
@@ -233,6 +234,8 @@ class Conversion:
         that does not fit, for settings that no evaluation can have and for a folder that holds
         anything else.
         """
+        from spikewright.conversion.evaluation import checked, evaluate  # late: quick to import
+
         refuse_sequences(self.lowered.stepping, "evaluate")
         settings = checked(
             steps,
@@ -281,6 +284,8 @@ class Conversion:
         same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and `SimulationError` where
         y does not fit and where the network has nothing to diagnose.
         """
+        from spikewright.conversion.diagnosis import diagnose  # late: quick to import
+
         refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
         return diagnose(
