@@ -19,7 +19,7 @@ class Statistics:
 
     `fingerprint` tells the model that the layers belong to, `samples` how many samples there were.
     The same samples give the same statistics bit for bit, in whatever order, in batches of whatever
-    size, collected here or in parts that are joined. A file holds the examples too: `Examples.KEPT`
+    size, collected here or in parts that are joined. A file holds the examples too: at most sixteen
     samples as they are.
     """
 
