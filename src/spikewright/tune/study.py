@@ -59,11 +59,15 @@ class Study:
         return [self._read[number] for number in sorted(self._read)]
 
     def known(self) -> set[str]:
-        """Keys of all settings that were tried, are being tried or wait."""
+        """Keys of all settings that were tried, failed, are being tried or wait.
+
+        Those of a worker that died are free again.
+        """
         return {
             frozen.user_attrs["key"]
             for frozen in self._all
-            if "key" in frozen.user_attrs and frozen.state.name != "FAIL"
+            if "key" in frozen.user_attrs
+            and (frozen.state.name != "FAIL" or "error" in frozen.user_attrs)
         }
 
     def counts(self) -> dict[str, int]:
@@ -136,7 +140,7 @@ def open_study(
     for that and where the storage cannot be reached.
     """
     optuna = require("optuna")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are noted with the trial
     with quiet():
         sampler = optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, n_startup_trials=8

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from spikewright.errors import TuningError
+from spikewright.tune.certify import Candidate, Checked, check, choose, short_list
+from spikewright.tune.measured import Point
+from spikewright.tune.paired import Paired
+from spikewright.tune.study import Trial
+
+
+def point(cost: float, lost: int, n: int = 1000) -> Point:
+    """A point that loses `lost` of `n` samples."""
+    return Point(1, "mean", Paired(n, lost, 0), cost, {"spikes": cost})
+
+
+def trial(number: int, *points: Point) -> Trial:
+    """A finished trial."""
+    return Trial(number, {}, "start", points)
+
+
+def candidate(cost: float, lost: int) -> Candidate:
+    """A setting as the search saw it."""
+    return Candidate(trial(0, point(cost, lost)), point(cost, lost))
+
+
+def test_the_list_runs_from_accurate_to_cheap_along_the_front() -> None:
+    """No setting on it is beaten, and none loses far more than is allowed."""
+    trials = [trial(0, point(10, 90), point(20, 8)), trial(1, point(30, 4), point(40, 0))]
+    trials.append(trial(2, point(35, 6)))
+
+    found = short_list(trials, 0.01)
+
+    assert [c.point.cost for c in found] == [40, 30, 20]
+
+
+def test_a_long_list_is_thinned_and_keeps_its_ends() -> None:
+    """The cheapest and the most accurate are always looked at."""
+    trials = [trial(i, point(10 + i, 60 - i)) for i in range(50)]
+
+    found = short_list(trials, 0.1, most=6)
+
+    assert len(found) == 6
+    assert (found[0].point.cost, found[-1].point.cost) == (59, 10)
+
+
+def test_without_measurements_there_is_no_list() -> None:
+    """A search that measured nothing says what would help."""
+    with pytest.raises(TuningError, match="timeout"):
+        short_list([], 0.01)
+
+
+def test_where_nothing_holds_the_nearest_is_listed() -> None:
+    """The list is never empty."""
+    assert [c.point.cost for c in short_list([trial(0, point(5, 300), point(9, 200))], 0.01)] == [9]
+
+
+def test_certificates_end_with_the_first_that_fails() -> None:
+    """What comes after a failure is not certified, however good it looks: the order was fixed."""
+    losses = iter([1, 9, 0])
+    found = check(
+        [candidate(30, 0), candidate(20, 0), candidate(10, 0)],
+        lambda c: point(c.point.cost, next(losses)),
+        0.01,
+        0.95,
+    )
+
+    assert [item.certified for item in found] == [True, False, False]
+
+
+def test_the_cheapest_certified_one_is_chosen() -> None:
+    """A certificate comes before a price."""
+    items = [
+        Checked(candidate(30, 0), point(30, 0), True),
+        Checked(candidate(20, 0), point(20, 1), True),
+        Checked(candidate(10, 0), point(10, 5), False),
+    ]
+
+    assert choose(items, 0.01).point.cost == 20
+
+
+def test_without_certificate_the_cheapest_that_holds_is_chosen() -> None:
+    """And where none holds, the one that loses least."""
+    holding = [
+        Checked(candidate(30, 0), point(30, 9), False),
+        Checked(candidate(20, 0), point(20, 8), False),
+        Checked(candidate(10, 0), point(10, 50), False),
+    ]
+
+    assert choose(holding, 0.01).point.cost == 20
+    assert choose(holding[2:], 0.01).point.cost == 10

@@ -1,0 +1,195 @@
+"""The search on an objective with a known optimum, in memory and in a database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikewright.errors import SimulationError, TuningError
+from spikewright.tune.goal import Aim
+from spikewright.tune.measured import Point
+from spikewright.tune.paired import Paired
+from spikewright.tune.search import Limits, Search, hopeless_pruner
+from spikewright.tune.space import Choices, Range, Values
+from spikewright.tune.study import Study, open_study
+
+SPACE = {
+    "kind": Choices(("plain", "good")),
+    "level": Range(-4.0, 6.0, 2.0),
+    "tilt": Range(-3.0, 3.0, 0.0),
+}
+N = 1000
+FACTS = {"model": "one", "max_drop": 0.02}
+
+
+def measure(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+    """Cost is 2 ** level; what is lost falls with it, and rises with the tilt's distance from 1."""
+    n = part.stop - part.start
+    cost = 2.0 ** float(values["level"]) * (1.0 if values["kind"] == "good" else 1.5)
+    share = min(0.9, 0.05 * 2.0 ** (abs(float(values["tilt"]) - 1.0) - float(values["level"])))
+    return [Point(1, "mean", Paired(n, round(share * n), 0), cost, {"spikes": cost}, share)]
+
+
+def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] = ()) -> Search:
+    """A search for the least cost at which at most 2 % are lost."""
+    begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
+    return Search(
+        study,
+        SPACE,
+        measuring,
+        N,
+        [Aim.of(0.02, 0.02, N)],
+        begin,
+        lambda values, steps: values,
+        lambda values, point, size, exchange: [],
+        lambda values: repr(sorted((k, str(v)) for k, v in values.items())),
+    )
+
+
+def limits(trials: int, seconds: float = 60.0) -> Limits:
+    """A number of trials."""
+    return Limits(time.monotonic() + seconds, lambda: 0.0, trials)
+
+
+def best_cost(study: Study) -> float:
+    """The least cost that was found within the limit."""
+    study.refresh()
+    return min(p.cost for t in study.finished() for p in t.points if p.paired.drop <= 0.02)
+
+
+def test_the_optimum_is_found() -> None:
+    """The least cost at which the limit holds is 2 ** log2(2.5), reached by steps from one start."""
+    study = open_study(None, FACTS, 0, hopeless_pruner())
+
+    searching(study).run(limits(70))
+
+    assert best_cost(study) <= 1.15 * 2.5
+
+
+def test_a_search_is_a_function_of_its_seed() -> None:
+    """The same trials in the same order."""
+    found = []
+    for _ in range(2):
+        study = open_study(None, FACTS, 3, hopeless_pruner())
+        searching(study).run(limits(25))
+        found.append([(t.number, t.values, t.origin) for t in study.finished()])
+
+    assert found[0] == found[1]
+
+
+def test_hopeless_settings_are_pruned_early() -> None:
+    """What loses far too much is not measured to the end."""
+    seen: list[tuple[float, int]] = []
+
+    def counting(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+        seen.append((float(values["level"]), part.stop))
+        return measure(values, part)
+
+    starts: list[Values] = [{"kind": "good", "level": level, "tilt": 1.0} for level in (3.0, -3.0)]
+    study = open_study(None, FACTS, 0, hopeless_pruner())
+    searching(study, counting, starts).run(limits(2))
+
+    assert study.counts() == {"COMPLETE": 1, "PRUNED": 1}
+    assert max(stop for level, stop in seen if level == -3.0) == 200
+
+
+def test_a_search_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """The same database: no start is tried twice, and the trials are those of one long search."""
+    path = tmp_path / "study.db"
+    for trials in (10, 20):
+        study = open_study(path, FACTS, 0, hopeless_pruner())
+        searching(study).run(limits(trials))
+
+    found = [(t.values, t.origin) for t in study.finished()]
+    assert searching(study).done == 20
+    assert [origin for _, origin in found].count("start") == 1
+    assert len({repr(values) for values, _ in found}) == len(found)
+
+
+def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
+    """Left running by a process that is gone: failed, and its setting is measured after all."""
+    path = tmp_path / "study.db"
+    study = open_study(path, FACTS, 0)
+    dead = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os; from spikewright.tune.study import worker_name; print(worker_name())",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    values = {"kind": "good", "level": 4.5, "tilt": 0.5}
+    marks = {"origin": "start", "asked": values, "key": "a key", "worker": dead}
+    study.inner.enqueue_trial(values, user_attrs=marks)
+    study.inner.ask()
+
+    again = open_study(path, FACTS, 0)
+    assert again.counts() == {"RUNNING": 1}
+    searching(again).run(limits(3))
+
+    assert again.counts()["FAIL"] == 1
+    assert values in [trial.values for trial in again.finished()]
+
+
+def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
+    """What differs is said, with both values."""
+    open_study(tmp_path / "study.db", FACTS, 0)
+
+    with pytest.raises(TuningError, match="another model: it has 'one', and now it is 'two'"):
+        open_study(tmp_path / "study.db", {**FACTS, "model": "two"}, 0)
+
+
+@pytest.mark.parametrize("storage", ["sqlite:////nowhere/at/all.db", "nonsense://x", "/proc/a.db"])
+def test_a_storage_that_cannot_be_reached_is_refused(storage: str) -> None:
+    """The storage and the reason are said."""
+    with pytest.raises(TuningError, match="cannot be opened"):
+        open_study(storage, FACTS, 0)
+
+
+def test_settings_that_all_fail_end_the_search() -> None:
+    """The reason of the last failure is told."""
+
+    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+        raise SimulationError("the moon is full")
+
+    study = open_study(None, FACTS, 0)
+    with pytest.raises(TuningError, match="the moon is full"):
+        searching(study, failing).run(limits(50))
+
+
+def test_a_setting_that_fails_does_not_end_the_search() -> None:
+    """It is noted with its reason, and the search goes on."""
+
+    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+        if values["kind"] == "plain":
+            raise SimulationError("not this one")
+        return measure(values, part)
+
+    starts: list[Values] = [{"kind": kind, "level": 4.0, "tilt": 0.0} for kind in ("plain", "good")]
+    study = open_study(None, FACTS, 0)
+    searching(study, failing, starts).run(limits(10))
+
+    assert study.counts()["FAIL"] >= 1
+    assert any(t.user_attrs.get("error") == "not this one" for t in study.trials)
+    assert searching(study).done == 10
+
+
+def test_a_search_that_gets_nowhere_ends() -> None:
+    """When no step is left and the sampler finds nothing better, it is over before its time."""
+    space_of_one = {"kind": "good", "level": 2.0, "tilt": 1.0}
+
+    def constant(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+        return measure(space_of_one, part)
+
+    study = open_study(None, FACTS, 0)
+    searching(study, constant).run(limits(10_000, seconds=50))
+
+    assert searching(study).done < 300
