@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_nothing_beats_the_front(items: list[tuple[float, int]]) -> None:
 
     for one in points:
         assert any(f.cost <= one.cost and f.paired.drop <= one.paired.drop for f in found)
-    for cheap, dear in zip(found, found[1:], strict=False):
+    for cheap, dear in pairwise(found):
         assert cheap.cost <= dear.cost
         assert cheap.paired.drop > dear.paired.drop
 

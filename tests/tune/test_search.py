@@ -64,7 +64,7 @@ def best_cost(study: Study) -> float:
 
 
 def test_the_optimum_is_found() -> None:
-    """The least cost at which the limit holds is 2 ** log2(2.5), reached by steps from one start."""
+    """The least cost at which the limit holds is 2.5; steps lead there from one start."""
     study = open_study(None, FACTS, 0, hopeless_pruner())
 
     searching(study).run(limits(70))

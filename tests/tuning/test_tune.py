@@ -54,7 +54,7 @@ def test_the_choice_says_what_it_loses_and_costs(choice: sw.Choice) -> None:
 
 def test_its_arguments_need_no_data_and_give_the_same_predictions(choice: sw.Choice) -> None:
     """Numbers alone: converting anew answers bit for bit what the search measured."""
-    x, y = digits()
+    x, _ = digits()
     first = sw.convert(MODEL, **choice.conversion)
     again = sw.convert(MODEL, **choice.conversion)
 
@@ -77,7 +77,7 @@ def test_it_is_reproduced_by_one_line(choice: sw.Choice) -> None:
 
 def test_spikes_and_drop_are_those_of_the_network(choice: sw.Choice) -> None:
     """Measured over again on all samples, what was promised for half of them is about right."""
-    x, y = digits()
+    x, _ = digits()
     run = sw.convert(MODEL, **choice.conversion).run(x, **choice.run, progress=False)
     spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
 

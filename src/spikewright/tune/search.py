@@ -74,7 +74,8 @@ class Search:
     `starts` are tried first; then, for each of `aims` in turn, what is one step away from the best
     so far. The first aim is the one that Optuna's sampler and the pruning go by. `shorten` gives
     the values of a run that ends earlier, `refine` settings beyond the space's parameters;
-    `identify` gives the same text for values that make the same network.
+    `identify` gives the same text for values that make the same network, and `affordable` says
+    whether there is time to try them.
     """
 
     study: Study
@@ -86,6 +87,7 @@ class Search:
     shorten: Callable[[Values, int], Values]
     refine: Refine
     identify: Callable[[Values], str]
+    affordable: Callable[[Values], bool] = lambda values: True
 
     def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
         """Try settings, one after the other; `advance` is called after each.
@@ -124,7 +126,7 @@ class Search:
         """What to try next; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
         for values in self.starts:
-            if self.identify(values) not in known:
+            if self.affordable(values) and self.identify(values) not in known:
                 return Proposal(values, "start")
         trials = self.study.finished()
         turn = len(known)
@@ -132,7 +134,7 @@ class Search:
             return None
         for aim, trial, point in self._bases(trials, turn):
             for proposal in self.steps_from(aim, trial, point):
-                if self.identify(proposal.values) not in known:
+                if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
                     return proposal
         return None
 
@@ -194,11 +196,11 @@ class Search:
         note(trial, worker=worker_name())
         given = trial.user_attrs.get("values")
         values = suggest(self.space, trial) if given is None else json.loads(given)
+        key = self.identify(values)
         if "key" not in trial.user_attrs:
-            if self.identify(values) in self.study.known():
-                note(trial, origin="free")
-                raise require("optuna").TrialPruned()
-            note(trial, origin="free", asked=asked(self.space, values), key=self.identify(values))
+            note(trial, origin="free", asked=asked(self.space, values), key=key)
+        if not self.affordable(values) or self.study.has_twin(trial.number, key):
+            raise require("optuna").TrialPruned()
         parts: list[Sequence[Point]] = []
         aim = self._informed(self.aims[0])
         for number, part in enumerate(_parts(self.samples)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from spikewright.tune.space import Values
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
 _GRACE = 45  # seconds without one after which its worker is taken for dead
 _NAME = "spikewright"
+_APART = 7919  # between seeds of workers
+_ATTEMPTS = 6  # at opening a study that other workers open at the same time
+_HALF_MADE = ("exist", "UNIQUE", "locked")  # what databases say of tables that are being made
 _MARKS = ("origin", "asked", "key", "values")  # what a setting that is tried again keeps
 
 
@@ -69,6 +73,16 @@ class Study:
             if "key" in frozen.user_attrs
             and (frozen.state.name != "FAIL" or "error" in frozen.user_attrs)
         }
+
+    def has_twin(self, number: int, key: str) -> bool:
+        """Whether an earlier trial has the same setting: two workers had the same idea at once."""
+        self.refresh()
+        return any(
+            frozen.number < number
+            and frozen.user_attrs.get("key") == key
+            and frozen.state.name != "FAIL"
+            for frozen in self._all
+        )
 
     def counts(self) -> dict[str, int]:
         """How many trials there are by state ("COMPLETE", "PRUNED", "FAIL", "RUNNING", ...)."""
@@ -142,26 +156,40 @@ def open_study(
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are noted with the trial
     with quiet():
-        sampler = optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, n_startup_trials=8
-        )
+        inner = _begun(storage, seed, pruner)
+        _check_facts(inner, facts)
+    study = Study(inner)
+    study.refresh()
+    if study.trials:  # another worker, or the same one later: other draws than before
+        inner.sampler = _sampler(seed + _APART * len(study.trials))
+    return study
+
+
+def _sampler(seed: int) -> Any:
+    samplers = require("optuna").samplers
+    with quiet():
+        return samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8)
+
+
+def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
+    """Optuna's study; another worker may be making the same one at this moment."""
+    optuna = require("optuna")
+    for attempt in range(_ATTEMPTS):
         try:
-            inner = optuna.create_study(
-                study_name=_NAME, storage=_storage(storage), sampler=sampler, pruner=pruner,
+            return optuna.create_study(
+                study_name=_NAME, storage=_storage(storage), sampler=_sampler(seed), pruner=pruner,
                 load_if_exists=True,
             )  # fmt: skip
-            _check_facts(inner, facts)
-        except TuningError:
-            raise
         except Exception as error:  # whatever a driver of a database raises
+            if attempt + 1 < _ATTEMPTS and any(word in str(error) for word in _HALF_MADE):
+                time.sleep(0.5)
+                continue
             reason = str(error).split("\n")[0]
             raise TuningError(
                 f"the study at {str(storage)!r} cannot be opened ({type(error).__name__}: "
                 f"{reason}). Give a path for a SQLite file, or a URL that Optuna knows"
             ) from error
-    study = Study(inner)
-    study.refresh()
-    return study
+    raise TypeError("unreachable: the last attempt returns or raises")
 
 
 def _storage(where: str | Path | None) -> Any:

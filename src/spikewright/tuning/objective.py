@@ -54,7 +54,7 @@ class Objective:
     """Converts, runs and measures.
 
     `minimise` names the cost. `unit` is the margin that risks are measured in. `pace` says how many
-    seconds a sample took lately.
+    seconds a step of a sample took lately.
     """
 
     conversion: Conversion
@@ -65,6 +65,10 @@ class Objective:
     unit: float
     pace: float = field(default=0.0, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
+
+    def seconds(self, steps: int, samples: int) -> float:
+        """About how long so many samples take, 0 before any was run."""
+        return self.pace * steps * samples
 
     def identify(self, values: Mapping[str, Plain]) -> str:
         """The same text for values that make the same network and run."""
@@ -118,7 +122,7 @@ class Objective:
         conversion = self.convert(values)
         begun = time.monotonic()
         found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
-        taken = (time.monotonic() - begun) / len(samples)
+        taken = (time.monotonic() - begun) / (len(samples) * at[-1])
         self.pace = taken if self.pace == 0.0 else 0.9 * self.pace + 0.1 * taken
         return [
             self._point(found, samples, t, name, readout)

@@ -81,7 +81,7 @@ class Refinement:
         self, values: Values, scales: Mapping[str, NDArray], point: Point, size: float
     ) -> list[Move]:
         """What every move does, on some of the samples."""
-        pace = max(self.objective.pace, 1e-9)
+        pace = max(self.objective.seconds(point.steps, 1), 1e-9)
         affordable = self.seconds / (2 * pace)
         groups = _groups(scales, int(max(len(scales), affordable / _FEWEST)))
         count = sum(len(some) for some in groups.values())

@@ -21,8 +21,8 @@ from spikewright.tune.choice import Choice
 from spikewright.tune.goal import Aim, certifiable
 from spikewright.tune.measured import Point
 from spikewright.tune.search import Limits, Search, hopeless_pruner
-from spikewright.tune.space import Parameter, restricted
-from spikewright.tune.study import open_study
+from spikewright.tune.space import Parameter, Values, restricted
+from spikewright.tune.study import Study, open_study
 from spikewright.tuning.allocation import Allocation
 from spikewright.tuning.channels import sensitivities
 from spikewright.tuning.data import digest, divided
@@ -38,6 +38,7 @@ _WORK = 5e8  # multiply-accumulates of sensitivities, for each second of the sea
 _REFINING = 0.06  # of the time for one look at all channels
 _CHECKING = 0.4  # of the time at most for what is held back
 _CHECKED = 12  # settings that may be looked at there
+_TRIAL = 0.05  # of the time at most for one trial
 
 
 def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
@@ -57,7 +58,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     )
     facts = _facts(request, conversion, space, digest(mine, held))
     study = open_study(request.study, facts, request.seed, hopeless_pruner())
-    reserve = partial(_checking, objective, held, request.timeout)
+    reserve = partial(_checking, objective, study, held, request.timeout)
     limits = Limits(limits_from + request.timeout, reserve, request.trials)
     trying = Search(
         study,
@@ -69,6 +70,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         translation.shortened,
         Refinement(objective, mine, _REFINING * request.timeout).proposals,
         lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
+        partial(_affordable, objective, len(mine), request.timeout),
     )
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
@@ -118,9 +120,17 @@ def _aims(request: Request, samples: int, held_back: int) -> list[Aim]:
     return [Aim.of(limit, request.max_drop, samples) for limit in limits]
 
 
-def _checking(objective: Objective, held: Samples, timeout: float) -> float:
+def _checking(objective: Objective, study: Study, held: Samples, timeout: float) -> float:
     """How long it will take to look at what is held back, in seconds."""
-    return min(_CHECKING * timeout, _CHECKED * len(held) * objective.pace)
+    trials = study.finished()
+    steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
+    expected = _CHECKED * objective.seconds(int(steps or 1), len(held))
+    return min(_CHECKING * timeout, expected)
+
+
+def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
+    """Whether one trial takes no more than its share of the time."""
+    return objective.seconds(int(values["steps"] or 1), samples) <= _TRIAL * timeout
 
 
 def _held_back(objective: Objective, held: Samples, candidate: Candidate) -> Point:

@@ -8,25 +8,26 @@ from spikewright.tune.space import Choices, Parameter, Plain, Range, Values, beg
 
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
 _FEW = (0.0, -1.5, -3.0)
+_SOME = (1.0, -0.5, -2.0)
 
 
 def starts(space: Mapping[str, Parameter]) -> list[Values]:
-    """Settings to begin with.
+    """Settings to begin with, those that take little time first.
 
-    The first rule at several numbers of spikes, in the fewest steps and in the most, without a cap
-    and with each; then the other rules, in the fewest steps.
+    Every rule in the fewest steps, where neurons may send several spikes at once; then the first
+    rule in some steps and in the most, without a cap and with each.
     """
     first = begin(space)
     steps = sorted(int(step) for step in _choices(space, "steps"))  # type: ignore[arg-type]
-    found = []
-    for cap in _choices(space, "max_spikes_per_step"):
-        few = {**first, "steps": steps[0], "max_spikes_per_step": cap}
-        many = {**few, "steps": steps[-1]}
-        found += list(_ladder(space, few, _LEVELS)) if cap is None else []
-        if len(steps) > 1 or cap is not None:
-            found += list(_ladder(space, many, _LEVELS[:-1] if cap is None else _LEVELS))
-    for rule in _choices(space, "rule")[1:]:
-        found += list(_ladder(space, {**first, "steps": steps[0], "rule": rule}, _FEW))
+    caps = _choices(space, "max_spikes_per_step")
+    found: list[Values] = []
+    for rule in _choices(space, "rule") if None in caps else ():
+        few = {**first, "steps": steps[0], "rule": rule, "max_spikes_per_step": None}
+        found += list(_ladder(space, few, _FEW if found else _LEVELS))
+    for length in dict.fromkeys((steps[len(steps) // 2], steps[-1])):
+        for cap in caps:
+            longer = {**first, "steps": length, "max_spikes_per_step": cap}
+            found += list(_ladder(space, longer, _SOME if cap is None else _LEVELS))
     return _different(found)
 
 
