@@ -34,7 +34,7 @@ from spikewright.tuning.settings import Translation, check_values, space_of
 from spikewright.tuning.starts import starts
 
 _CALIBRATED = 256  # samples whose values the rules look at
-_WORK = 5e8  # multiply-accumulates of sensitivities, for each second of the search
+_WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _CHECKING = 0.4  # of the time at most for what is held back
 _CHECKED = 12  # settings that may be looked at there
