@@ -131,6 +131,18 @@ def test_a_dict_mixes_rules_and_numbers() -> None:
         convert(MLP, scale_firing_rates={"act1": sw.Percentile()}, calibration=X)
 
 
+def test_numbers_beside_a_rule_may_be_a_scale_for_each_neuron() -> None:
+    """A layer's array is not compared with the rule of another."""
+    first, *others = sw.Conversion.populations(convert(MLP))
+    rows = np.linspace(1.0, 2.0, MLP.shapes[first][0])
+    scales = {first: rows, **dict.fromkeys(others, sw.TargetRate(250.0))}
+
+    found = convert(MLP, scale_firing_rates=scales, calibration=X).resolved["scale_firing_rates"]
+
+    assert np.array_equal(found[first], rows)
+    assert all(isinstance(found[name], float) for name in others)
+
+
 def test_rules_follow_a_cap_and_a_start() -> None:
     """The smallest error of neurons that floor is at another threshold; two spikes a step halve."""
 

@@ -16,6 +16,13 @@ from spikewright.measure.intervals import root_ratio_interval
 COUNTS = st.integers(0, 300)
 
 
+@pytest.mark.parametrize("n", [1, 7, 40, 1000])
+def test_an_interval_holds_what_was_found(n: int) -> None:
+    """The bound of none is 0 and that of all is 1, exactly: rounding does not move them."""
+    assert measure.wilson_interval(0, n)[0] == 0.0
+    assert measure.wilson_interval(n, n)[1] == 1.0
+
+
 @pytest.mark.parametrize(
     ("counts", "published"),
     [((36, 12, 2, 0), (0.0569, 0.3404)), ((53, 0, 0, 1), (-0.0640, 0.0640))],

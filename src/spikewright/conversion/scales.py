@@ -52,7 +52,7 @@ def choose_scales(
     )
     chosen: dict[str, Any] = {name: item for name, item in wanted.items() if not _is_rule(item)}
     for rule in _different(wanted):
-        mine = {name: settings[name] for name, item in wanted.items() if item == rule}
+        mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
         known = statistics() if rule.needs_data else None
         for name, choice in rule.choose(Case(graph, read, mine, outputs, known)).items():
             trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
@@ -62,6 +62,11 @@ def choose_scales(
 
 def _is_rule(item: Any) -> bool:
     return isinstance(item, ScaleRule)
+
+
+def _is(item: Any, rule: ScaleRule) -> bool:
+    """Whether a layer's scale is left to a rule; others may be arrays, which equal no one thing."""
+    return _is_rule(item) and bool(item == rule)
 
 
 def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
