@@ -329,6 +329,7 @@ def test_damaged_files_are_refused(tmp_path: Path, text: str) -> None:
         ({"x": [], "y": None}, "no samples"),
         ({"x": 3, "y": None}, "iterable of batches"),
         ({"x": ["abc"], "y": None}, "batch 0"),
+        ({"x": (X, Y), "y": None}, "as two arguments"),
         ({"x": X[:, :4]}, "must be"),
         ({"x": X * np.nan}, "NaN"),
         ({"x": {"z": X}}, "inputs are"),

@@ -29,11 +29,6 @@ class Study:
     plan: Plan
     batch: Batch
 
-    @property
-    def sums(self) -> dict[str, NDArray]:
-        """Net spike counts of each layer, or sums of rates."""
-        return {name: population.net for name, population in self.run.populations.items()}
-
     def part(self, layer: str, name: str) -> NDArray:
         """One part of one layer's gap."""
         return self.batch.parts[layer][name]  # type: ignore[index]

@@ -261,6 +261,24 @@ def test_what_cannot_be_diagnosed_is_refused(
             conversion.diagnose(*arguments, progress=False)  # type: ignore[arg-type]
 
 
+def test_of_several_outputs_one_may_be_judged() -> None:
+    """By its name; without labels all of them count, by how far they are from the source's."""
+    graph = models.mlp()
+    (name,) = graph.outputs.values()
+    both = Graph(tuple(graph), {"first": name, "second": name})
+    conversion = sw.convert(both, spiking=True, scale_firing_rates=20.0)
+    x = models.inputs(graph, batch=30)
+    y = evaluate(graph, conversion.as_inputs(x))["output"].argmax(axis=1)
+
+    judged = conversion.diagnose(x, {"second": y}, STEPS, progress=False)
+    assert judged.score is not None
+    assert judged.score.source == 1.0
+    assert conversion.diagnose(x, None, STEPS, progress=False).score is None
+    for wrong, words in ((y, "got an array"), ({"third": y}, r"got names \['third'\]")):
+        with pytest.raises(SimulationError, match=words):
+            conversion.diagnose(x, wrong, STEPS, progress=False)
+
+
 def pooling_alone() -> Graph:
     """Max pooling and weights: a network without neurons."""
     pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))

@@ -73,7 +73,7 @@ def test_the_parts_add_up_to_the_gap(case: str) -> None:
         value = found.batch.source[name]
         if site.cells is None:
             continue
-        got = site.passed_on(site.cells.mean_of(found.sums[name]))
+        got = site.passed_on(found.run.layer_means()[name])
         np.testing.assert_allclose(sum(parts.values()), value - got, rtol=0, atol=1e-9)
         whole, contributed = shares(parts)
         assert set(contributed) == set(PARTS)
@@ -116,7 +116,7 @@ def test_steady_current_is_answered_as_the_engine_does(kind: str, start: str) ->
     x = np.random.default_rng(1).normal(size=(20, 40)) * 150
     found = networks.study(conversion, x, 37, seed=3)
     cells = found.plan.sites["act"].cells
-    counts = found.sums["act"]
+    counts = found.run.populations["act"].net
 
     assert cells is not None
     assert np.abs(counts).max() > 1
@@ -237,7 +237,7 @@ def test_settling_of_a_layer() -> None:
 
     for name, site in found.plan.sites.items():
         assert site.cells is not None
-        sent = site.cells.mean_of(found.sums[name])
+        sent = found.run.layer_means()[name]
         np.testing.assert_allclose(found.part(name, "settling"), share * sent, atol=1e-12)
     assert 0.1 < share < 0.5
     assert all(not np.any(parts["settling"]) for parts in plain.batch.parts.values())

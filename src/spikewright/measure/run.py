@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,12 @@ class Population:
     def __post_init__(self) -> None:
         if self.net is None:
             object.__setattr__(self, "net", self.totals)
+
+    def of(self, samples: slice) -> Population:
+        """What it counted in some of the samples."""
+        totals = self.totals[samples]
+        net = totals if self.net is self.totals else self.net[samples]
+        return replace(self, totals=totals, net=net)
 
     def saturated(self, steps: int) -> NDArray:
         """Which neurons sent all that they could, `(batch, *shape)`, spikes taken back left out."""

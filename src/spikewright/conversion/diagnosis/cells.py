@@ -77,12 +77,6 @@ class Cells:
         """The same neurons at firing rates multiplied by `factor`."""
         return replace(self, height=self.height / factor)
 
-    def mean_of(self, total: NDArray) -> NDArray:
-        """The mean value of what a run counted: spikes, or of rate neurons a sum of rates."""
-        if self.neuron_type.spiking:
-            return total * self.unit
-        return np.asarray(total * (self.neuron_type.amplitude / self.steps))
-
     def spikes(self, value: NDArray) -> NDArray:
         """How many spikes a mean value takes; none for rate neurons."""
         if not self.neuron_type.spiking:

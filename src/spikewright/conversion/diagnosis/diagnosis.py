@@ -18,9 +18,10 @@ from spikewright.conversion.diagnosis.sites import Plan
 from spikewright.conversion.diagnosis.survey import LayerLoss, survey
 from spikewright.conversion.diagnosis.text import text
 from spikewright.conversion.inputs import batch_of
+from spikewright.conversion.outputs import outputs_of
 from spikewright.errors import SimulationError
 from spikewright.measure import Run
-from spikewright.measure.truth import Output, truth_of
+from spikewright.measure.truth import truth_of
 from spikewright.network.shapes import is_whole
 from spikewright.records import Record
 
@@ -176,17 +177,19 @@ def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
 
 
 def _judge(conversion: Conversion, y: Any, samples: int) -> Judge | None:
+    """What one output should be; raises `SimulationError` where y is not of one."""
     if y is None:
         return None
-    graph = conversion.graph
-    if len(graph.outputs) != 1:
+    outputs = outputs_of(conversion.lowered)
+    named = y if isinstance(y, Mapping) else dict.fromkeys(outputs, y)
+    if len(named) != 1 or not set(named) <= set(outputs):
+        got = f"names {list(y)}" if isinstance(y, Mapping) else "an array"
         raise SimulationError(
-            f"the network has outputs {list(graph.outputs)}; y is for one. Leave it out to judge "
-            "by how far the outputs are from the source's"
+            f"the network has outputs {list(outputs)}, and y is for one of them, {{name: array}}; "
+            f"got {got}. Leave y out to judge by how far the outputs are from the source's"
         )
-    ((name, node),) = graph.outputs.items()
-    output = Output(name, graph.shapes[node], conversion.lowered.readouts.get(name))
-    return Judge(output, truth_of(y, output, samples))
+    ((name, given),) = named.items()
+    return Judge(outputs[name], truth_of(given, outputs[name], samples))
 
 
 def _require_something(plan: Plan) -> None:

@@ -85,4 +85,4 @@ class Samples:
         """The mean that a site sent in the run: counted, or of a layer without neurons computed."""
         if site.cells is None:
             return site.present.evaluate(*arriving)
-        return site.cells.mean_of(self.run.populations[site.name].net[samples])
+        return self.run.populations[site.name].of(samples).means(self.plan.steps, self.plan.dt)

@@ -67,6 +67,11 @@ class Reader:
         return bool(self.lists) and isinstance(x, list | tuple)
 
     def _batches(self, x: Any) -> Iterator[tuple[Arrays, Arrays]]:
+        if isinstance(x, tuple):
+            raise SimulationError(
+                "a tuple may mean a pair (x, y) or batches: give x and y as two arguments, or a "
+                "list of batches"
+            )
         if not isinstance(x, Iterable):
             raise SimulationError(
                 f"x must be an array, {{name: array}} or an iterable of batches (x, y), got a "

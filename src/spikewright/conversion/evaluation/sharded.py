@@ -17,14 +17,8 @@ from spikewright.conversion.evaluation.checkpoint import Checkpoint
 from spikewright.conversion.evaluation.data import Reader
 from spikewright.conversion.evaluation.packing import packed, shard_key
 from spikewright.conversion.evaluation.settings import Settings
-from spikewright.conversion.evaluation.work import (
-    Packed,
-    Task,
-    Work,
-    do,
-    operations_of,
-    outputs_of,
-)
+from spikewright.conversion.evaluation.work import Packed, Task, Work, do, operations_of
+from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.runner import Runner
 from spikewright.encoders import Encoder
 from spikewright.errors import SimulationError

@@ -21,26 +21,17 @@ from spikewright.conversion.evaluation.operations import OperationCounter
 from spikewright.conversion.evaluation.settings import Settings
 from spikewright.conversion.evaluation.source import SourceNetwork
 from spikewright.conversion.evaluation.twin import TwinNetwork
+from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.runner import Job, Part, Runner, Whole
 from spikewright.conversion.storage import load_parts
 from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.graph import Graph
-from spikewright.lower import Lowered
 from spikewright.measure.activity import count
 from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth, truth_of
-from spikewright.network import Ensemble, Node
-
-
-def outputs_of(lowered: Lowered) -> dict[str, Output]:
-    """The outputs of a lowered network, as measures see them."""
-    found = {}
-    for name, item in lowered.outputs.items():
-        shape = item.shape if isinstance(item, Ensemble) else item.shape_out
-        found[name] = Output(name, shape, lowered.readouts.get(name))
-    return found
+from spikewright.network import Node
 
 
 def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
