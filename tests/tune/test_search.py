@@ -17,7 +17,7 @@ from spikewright.tune.measured import Point
 from spikewright.tune.paired import Paired
 from spikewright.tune.search import Limits, Search, hopeless_pruner
 from spikewright.tune.space import Choices, Range, Values
-from spikewright.tune.study import Study, open_study
+from spikewright.tune.study import Study, open_study, shown
 
 SPACE = {
     "kind": Choices(("plain", "good")),
@@ -152,6 +152,12 @@ def test_a_storage_that_cannot_be_reached_is_refused(storage: str) -> None:
     """The storage and the reason are said."""
     with pytest.raises(TuningError, match="cannot be opened"):
         open_study(storage, FACTS, 0)
+
+
+def test_passwords_of_databases_are_not_shown() -> None:
+    """Neither in errors nor in results."""
+    assert shown("mysql://me:secret@host/studies") == "mysql://me:***@host/studies"
+    assert shown(Path("a/study.db")) == "a/study.db"
 
 
 def test_settings_that_all_fail_end_the_search() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 import warnings
@@ -186,7 +187,7 @@ def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
                 continue
             reason = str(error).split("\n")[0]
             raise TuningError(
-                f"the study at {str(storage)!r} cannot be opened ({type(error).__name__}: "
+                f"the study at {shown(storage)!r} cannot be opened ({type(error).__name__}: "
                 f"{reason}). Give a path for a SQLite file, or a URL that Optuna knows"
             ) from error
     raise TypeError("unreachable: the last attempt returns or raises")
@@ -211,6 +212,11 @@ def _storage(where: str | Path | None) -> Any:
         event.listen(storage.engine, "connect", _write_ahead)
         storage.engine.dispose()
     return storage
+
+
+def shown(storage: str | Path | None) -> str:
+    """Where a study is, without the password that a URL may hold."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(storage))
 
 
 def _is_sqlite(url: str) -> bool:

@@ -11,7 +11,7 @@ from spikewright.tune.certify import Checked, choose
 from spikewright.tune.choice import Alternative, Choice
 from spikewright.tune.measured import Point, front
 from spikewright.tune.paired import needed
-from spikewright.tune.study import Study
+from spikewright.tune.study import Study, shown
 from spikewright.tuning.objective import Objective
 from spikewright.tuning.reproduce import call
 from spikewright.tuning.request import Request
@@ -49,7 +49,7 @@ def result(
         tuple(_records(question, objective, study, checked, chosen)),
         call(repr(str(model)) if isinstance(model, str | Path) else "model", converting),
         study.counts(),
-        None if question.study is None else str(question.study),
+        None if question.study is None else shown(question.study),
     )
 
 
