@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import Any
 
 import spikewright
-from spikewright import encoders, engines, errors, executors, measure, network
-from spikewright.conversion import Trace
+from spikewright import encoders, engines, errors, executors, measure, network, report
+from spikewright.conversion import Trace, watch
 from spikewright.measure import energy, operations, twin
+from spikewright.report import figures
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference
@@ -37,6 +38,9 @@ CONVERSION = (
     "Diagnosis",
     "Window",
     "After",
+    "best_rule",
+    "BestRule",
+    "Candidate",
     "tune",
     "Choice",
 )
@@ -70,6 +74,7 @@ MEMBERS = (
     "Run",
     "Evaluation",
     "Diagnosis",
+    "BestRule",
     "Choice",
     "Statistics",
     "Network",
@@ -112,6 +117,11 @@ def topics() -> dict[str, dict[str, Any]]:
             "spikewright.measure.twin.quantised_twin": twin.quantised_twin,
             **of(["energy"]),
             **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
+        },
+        "Reports": {
+            **_module("spikewright.report", report),
+            "spikewright.conversion.watch": watch,
+            **_module("spikewright.report.figures", figures, skip=("Row", "Info")),
         },
         "Executors": _module("spikewright.executors", executors),
         "Errors": _module("sw.errors", errors),

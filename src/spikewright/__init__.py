@@ -14,6 +14,7 @@ from spikewright.calibrate.rules import (
     TargetRate,
     ThresholdIteration,
 )
+from spikewright.choosing import BestRule, Candidate, best_rule
 from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.measure import After, Evaluation, Run, Window
@@ -72,8 +73,10 @@ __all__ = [
     "After",
     "Alpha",
     "AxisMap",
+    "BestRule",
     "BiasCorrection",
     "BipolarIntegrateAndFire",
+    "Candidate",
     "Choice",
     "ClippedReLU",
     "Connection",
@@ -131,6 +134,7 @@ __all__ = [
     "Window",
     "WindowMean",
     "Windows",
+    "best_rule",
     "convert",
     "encoders",
     "energy",

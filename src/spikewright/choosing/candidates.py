@@ -1,0 +1,88 @@
+"""Ways to convert for a given number of steps: rules, neurons, corrections, readouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spikewright.calibrate.rules import (
+    LocalThresholdBalancing,
+    MinimumError,
+    Percentile,
+    ThresholdIteration,
+)
+from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
+from spikewright.measure import After, EveryStep
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
+
+_UNCAPPED = (1, 2, 4, 8)  # spikes a step that thresholds make room for where nothing bounds them
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A way to convert: `arguments` of `convert` but its model and data, `readouts` to try."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    readouts: Sequence[EveryStep] = ("mean",)
+
+
+def first_candidates(
+    steps: int, dt: float, cap: int | None, rectifies: bool = True
+) -> list[Candidate]:
+    """Every rule, for ReLU with neurons that take spikes back and with ones that do not."""
+    return [
+        Candidate(f"{name}{what}", {**neurons, "scale_firing_rates": rule}, _readouts(steps, dt))
+        for what, neurons in _neurons(cap, rectifies).items()
+        for name, rule in _rules(steps, dt, cap).items()
+    ]
+
+
+def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
+    """Arguments that choose neurons, by what is said of them."""
+    if not rectifies:
+        return {"": {"spiking": True, "max_spikes_per_step": cap}}
+    types = {
+        ", takes spikes back": BipolarIntegrateAndFire(max_spikes_per_step=cap),
+        "": IntegrateAndFire(max_spikes_per_step=cap),
+    }
+    return {what: {"spiking": {"relu": neurons}} for what, neurons in types.items()}
+
+
+def _rules(steps: int, dt: float, cap: int | None) -> dict[str, Any]:
+    """Rules by name; where nothing bounds spikes a step, one for each of several bounds."""
+    if cap is None:
+        return {
+            f"MinimumError, up to {most} spikes a step": MinimumError(
+                steps, dt=dt, spikes_per_step=most
+            )
+            for most in _UNCAPPED
+        }
+    return {
+        "MinimumError": MinimumError(steps, dt=dt),
+        "Percentile": Percentile(99.9, dt=dt, per="channel"),
+        "LocalThresholdBalancing": LocalThresholdBalancing(dt=dt),
+        "ThresholdIteration": ThresholdIteration(steps, dt=dt),
+    }
+
+
+def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
+    """The mean over all steps, and over what follows the first eighth, quarter and half of them."""
+    starts = sorted({steps // part for part in (8, 4, 2)} - {0})
+    return ("mean", *(After(start * dt) for start in starts))
+
+
+def corrected(candidate: Candidate, steps: int, dt: float) -> list[Candidate]:
+    """The same with corrections of what is wrong on average."""
+    voltage = VoltageCorrection(steps, dt=dt, rounds=_ROUNDS)
+    bias = BiasCorrection(steps, dt=dt, rounds=_ROUNDS)
+    changes = {
+        "voltages corrected": {"initial_voltage": voltage},
+        "biases corrected": {"bias_correction": bias},
+    }
+    return [
+        replace(candidate, name=f"{candidate.name}, {name}", arguments={**candidate.arguments, **c})
+        for name, c in changes.items()
+    ]
