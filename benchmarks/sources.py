@@ -105,7 +105,7 @@ def resnet(blocks: int = 3, width: int = 16) -> nn.Sequential:
 
 
 FASHION = Recipe(epochs=8, learning_rate=0.1, shift=1, mirror=True)
-CIFAR = Recipe(epochs=24, learning_rate=0.2, shift=4, mirror=True)
+CIFAR = Recipe(epochs=16, learning_rate=0.2, shift=4, mirror=True)
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Recipe]] = {
     "fashion_mnist": (fashion_network, FASHION),
     "cifar10": (resnet, CIFAR),

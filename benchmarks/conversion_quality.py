@@ -1,0 +1,224 @@
+"""What conversion costs in accuracy: rules, steps, one spike a step or as many as come.
+
+    python -m benchmarks.conversion_quality --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
+        --cifar10 cifar10.npz --cache FOLDER
+
+Any of the three networks of `sources.py` may be left out; they are trained where the cache lacks
+them. For each, every rule of the field and the one that `sw.best_rule` chooses are measured on all
+test images, for each number of steps, with at most one spike a step and without a bound. Rules see
+1000 training images, the choice among them is made on those alone, and no weight is changed.
+
+Every finished row is kept in the cache, a started one goes on where it was, and
+`docs/conversion_quality.md` is written from all rows that are there. `--steps`, `--rules`,
+`--networks` and `--images` take a part; rows on fewer images than all say so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import spikewright as sw
+from benchmarks import quality_page
+from benchmarks.quality_page import Row
+from benchmarks.results import Results
+from benchmarks.sources import LEAST, Source, add_arguments, source
+from spikewright.measure import EveryStep
+from spikewright.measure.scores import readout_name
+from spikewright.records import Record, select
+
+STEPS = (4, 8, 16, 32, 64)
+CAPS: Mapping[str, int | None] = {"one": 1, "any": None}
+SAMPLES = 1000
+TOLERANCE = 0.005
+"""Uncapped, the cheapest setting that answers as the source on all but so many is chosen."""
+SECTION = "conversion_quality"
+
+Converted = tuple[sw.Conversion, EveryStep, str]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a row is measured under; `cap` is a key of `CAPS`."""
+
+    network: str
+    rule: str
+    cap: str
+    steps: int
+    images: int
+
+    @property
+    def key(self) -> str:
+        """Its name in the results."""
+        return " ".join(map(str, asdict(self).values()))
+
+
+def largest(steps: int, cap: int | None) -> Any:
+    """The largest value of a layer is one spike a step (Diehl et al. 2015)."""
+    return sw.Percentile(100.0, per="layer")
+
+
+def percentile(steps: int, cap: int | None) -> Any:
+    """The 99.9th percentile of a layer is one spike a step (Rueckauer et al. 2017)."""
+    return sw.Percentile(99.9, per="layer")
+
+
+def minimum_error(steps: int, cap: int | None) -> Any:
+    """Least squared error of each channel (Li et al. 2021); uncapped, with room for four spikes."""
+    return sw.MinimumError(steps, spikes_per_step=4 if cap is None else None)
+
+
+def balancing(steps: int, cap: int | None) -> Any:
+    """Local threshold balancing (Bu et al. 2024)."""
+    return sw.LocalThresholdBalancing()
+
+
+def iteration(steps: int, cap: int | None) -> Any:
+    """Threshold iteration (Huang et al. 2025)."""
+    return sw.ThresholdIteration(steps)
+
+
+RULES: Mapping[str, Callable[[int, int | None], Any]] = {
+    "largest value": largest,
+    "99.9th percentile": percentile,
+    "minimum error": minimum_error,
+    "local threshold balancing": balancing,
+    "threshold iteration": iteration,
+}
+CHOSEN = "chosen by best_rule"
+
+
+def samples(found: Source, count: int = SAMPLES) -> NDArray:
+    """Calibration samples: training images drawn without looking at labels."""
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(found.x_train))[:count]
+    return found.x_train[np.sort(chosen)]
+
+
+def converted(base: sw.Conversion, x: NDArray, setting: Setting, threads: int | None) -> Converted:
+    """The network of a row, its readout, and how it came about."""
+    cap = CAPS[setting.cap]
+    if setting.rule != CHOSEN:
+        made = base.again(
+            spiking=True,
+            max_spikes_per_step=cap,
+            scale_firing_rates=RULES[setting.rule](setting.steps, cap),
+            calibration=x,
+        )
+        return made, "mean", setting.rule
+    best = sw.best_rule(
+        base,
+        x,
+        setting.steps,
+        max_spikes_per_step=cap,
+        tolerance=TOLERANCE if cap is None else None,
+        threads=threads,
+    )
+    print(best)
+    return best.conversion, best.readout, best.best.candidate.name
+
+
+def measured(
+    base: sw.Conversion, x: NDArray, found: Source, setting: Setting, folder: Path,
+    threads: int | None = None,
+) -> Row:  # fmt: skip
+    """One row: accuracy of the source and of its spiking form on the same test images."""
+    start = time.perf_counter()
+    conversion, readout, how = converted(base, x, setting, threads)
+    tested = np.arange(setting.images) * len(found.y_test) // setting.images
+    evaluation = conversion.evaluate(
+        found.x_test[tested],
+        found.y_test[tested],
+        steps=setting.steps,
+        readouts=(readout,),
+        operations=False,
+        threads=threads,
+        checkpoint=folder / setting.key.replace(" ", "_"),
+    )
+
+    def record(name: str, **more: Any) -> Record:
+        at = {"steps": setting.steps, "readout": readout_name(readout)}
+        return select(evaluation.records, name, **{**at, **more})[0]
+
+    drop = record("accuracy drop")
+    spikes = select(evaluation.records, "spikes per neuron", steps=setting.steps)
+    low, high = drop.interval or (drop.value, drop.value)
+    return Row(
+        network=setting.network,
+        rule=setting.rule,
+        cap=setting.cap,
+        steps=setting.steps,
+        images=setting.images,
+        source=record("accuracy").value + drop.value,
+        spiking=record("accuracy").value,
+        drop=drop.value,
+        low=low,
+        high=high,
+        spikes=next(r.value for r in spikes if "layer" not in r.how),
+        how=how if readout == "mean" else f"{how}, readout {readout}",
+        seconds=time.perf_counter() - start,
+    )
+
+
+def settings(given: argparse.Namespace, network: str, images: int) -> Iterator[Setting]:
+    """The rows that were asked for, quick ones first."""
+    for steps in given.steps:
+        for cap in given.caps:
+            for rule in given.rules:
+                yield Setting(network, rule, cap, steps, min(images, given.images))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(made)
+    rules = (*RULES, CHOSEN)
+    made.add_argument("--networks", nargs="+", choices=LEAST, default=list(LEAST))
+    made.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
+    made.add_argument("--caps", nargs="+", choices=CAPS, default=list(CAPS))
+    made.add_argument("--rules", nargs="+", choices=rules, default=list(rules))
+    made.add_argument("--images", type=int, default=10_000, help="test images (default: all)")
+    made.add_argument("--samples", type=int, default=SAMPLES, help="calibration images")
+    made.add_argument("--threads", type=int, default=None)
+    return made
+
+
+def run(given: argparse.Namespace, results: Results, page: Path) -> None:
+    """Measure what is asked for and not yet there; write the page after every row."""
+    paths = {name: getattr(given, name) for name in given.networks}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        found = source(name, path, given.cache)
+        base = sw.convert(found.model, example_input=found.example)
+        x = samples(found, given.samples)
+        for setting in settings(given, name, len(found.y_test)):
+            if setting.key in results.section(SECTION):
+                continue
+            row = measured(base, x, found, setting, given.cache / SECTION, given.threads)
+            print(quality_page.line(row), flush=True)
+            results.put(SECTION, setting.key, asdict(row))
+            quality_page.write(rows(results), results.machine, page)
+    quality_page.write(rows(results), results.machine, page)
+
+
+def rows(results: Results) -> list[Row]:
+    """All rows measured so far."""
+    return [Row(**row) for row in results.section(SECTION).values()]
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    given = parser().parse_args()
+    run(given, Results.here(given.cache), quality_page.PATH)
+
+
+if __name__ == "__main__":
+    main()

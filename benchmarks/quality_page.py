@@ -1,0 +1,202 @@
+"""`docs/conversion_quality.md`, from the rows that `conversion_quality.py` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.results import markdown_table
+
+PATH = Path(__file__).parents[1] / "docs" / "conversion_quality.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting's accuracies and drop, fractions; `how` says what was chosen."""
+
+    network: str
+    rule: str
+    cap: str
+    steps: int
+    images: int
+    source: float
+    spiking: float
+    drop: float
+    low: float
+    high: float
+    spikes: float
+    how: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The most points that the chosen setting is to lose."""
+
+    network: str
+    cap: str
+    steps: int
+    points: float
+
+
+GOALS = (
+    Goal("mnist", "one", 8, 0.2),
+    Goal("mnist", "one", 4, 0.5),
+    Goal("fashion_mnist", "one", 16, 1.0),
+    Goal("fashion_mnist", "one", 8, 2.0),
+    Goal("cifar10", "one", 16, 1.3),
+    Goal("cifar10", "one", 64, 1.0),
+    Goal("mnist", "any", 4, 0.5),
+    Goal("fashion_mnist", "any", 4, 1.0),
+    Goal("cifar10", "any", 4, 1.5),
+)
+NAMES = {
+    "mnist": "Published MNIST network",
+    "fashion_mnist": "Convolutions, batch normalisation and max pooling on Fashion-MNIST",
+    "cifar10": "ResNet-20 on CIFAR-10, JPEG-coded",
+}
+CAPS = {"one": "At most one spike a step", "any": "Any number of spikes a step"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Points lost in a published table, and where: method, network, whether it retrains."""
+
+    steps: int
+    points: float
+    text: str
+
+
+_LI = "Li et al. 2021 (arXiv 2106.06984), ResNet-20 of 95.68 %"
+_QCFS = "QCFS, retrained, Bu et al. 2022 (arXiv 2303.04347), ResNet-20 of 91.77 %"
+PUBLISHED: Mapping[str, Sequence[Published]] = {
+    "cifar10": (
+        Published(4, 8.02, _QCFS),
+        Published(8, 2.22, _QCFS),
+        Published(16, 27.80, f"thresholds alone, {_LI}"),
+        Published(16, 1.79, f"with bias correction, {_LI}"),
+        Published(16, 1.35, f"with weights calibrated, {_LI}"),
+        Published(32, 2.01, "SNNC-AP, VGG-16 of 95.72 %, as tabulated by Bu et al. 2022"),
+        Published(64, 0.58, "SNNC-AP, VGG-16 of 95.72 %, as tabulated by Bu et al. 2022"),
+        Published(64, 3.28, "RMP, VGG-16 of 93.63 %, as tabulated by Bu et al. 2022"),
+    ),
+}
+
+HEAD = """# What conversion costs in accuracy
+
+Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are trained by
+`benchmarks/sources.py`; no weight is changed afterwards.
+
+* **Drop** is source accuracy less spiking accuracy on the same test images, in points, with its
+  95 % interval for paired answers. Images are held constant for all steps; nothing runs before the
+  first step or after the last, and every step counts.
+* **Spikes** are spikes of a neuron and image, over the whole run, spikes that are taken back
+  included.
+* Rules see 1000 training images. The first rows of a table use integrate-and-fire neurons that
+  start at half a spike, and the mean over all steps as answer. In the last, `sw.best_rule` has
+  chosen rule, neurons, correction and readout: it calibrates every candidate on one half of those
+  1000 images, and takes the one whose outputs on the other half are closest to the source's (the
+  mean divergence of their softmax). Labels and test images play no part in the choice. Without a
+  bound on spikes it takes the cheapest that gives another answer than the source on at most 0.5 %.
+* What the source computes in analog values stays analog at the input: the first layer's currents
+  are constant.
+"""
+
+
+def write(rows: Sequence[Row], machine: Mapping[str, str], path: Path = PATH) -> None:
+    """Write the page from all rows."""
+    parts = [HEAD, goals(rows)]
+    parts += [network(name, [row for row in rows if row.network == name]) for name in NAMES]
+    parts.append("Measured on " + ", ".join(f"{k}: {v}" for k, v in machine.items()) + ".\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
+
+
+def goals(rows: Sequence[Row]) -> str:
+    """What the chosen settings are to lose at most, and what they do."""
+    chosen = {(r.network, r.cap, r.steps): r for r in rows if r.rule.startswith("chosen")}
+    lines = [
+        [
+            NAMES[goal.network],
+            CAPS[goal.cap].lower(),
+            str(goal.steps),
+            f"{goal.points:g}",
+            *_against(goal, chosen[goal.network, goal.cap, goal.steps]),
+        ]
+        for goal in GOALS
+        if (goal.network, goal.cap, goal.steps) in chosen
+    ]
+    if not lines:
+        return ""
+    head = ["network", "spikes", "steps", "to lose at most", "lost (interval)", ""]
+    return f"## What was to be reached\n\nIn points.\n\n{markdown_table(head, lines)}\n"
+
+
+def _against(goal: Goal, row: Row) -> list[str]:
+    return [_points(row), "reached" if 100 * row.drop <= goal.points else "**not reached**"]
+
+
+def network(name: str, rows: Sequence[Row]) -> str:
+    """All tables of one network."""
+    if not rows:
+        return ""
+    parts = [f"## {NAMES[name]}\n"]
+    for cap, title in CAPS.items():
+        mine = [row for row in rows if row.cap == cap]
+        if mine:
+            parts += [f"### {title}\n", table(mine), "", *_chosen(mine)]
+    if PUBLISHED.get(name):
+        parts += ["### Published\n", published(PUBLISHED[name]), ""]
+    return "\n".join(parts)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """One line a rule and number of steps."""
+    head = ["rule", "steps", "images", "source %", "spiking %", "drop (interval)", "spikes"]
+    ordered = sorted(rows, key=lambda r: (r.steps, r.rule.startswith("chosen"), -r.drop))
+    return markdown_table(
+        head,
+        [
+            [
+                f"**{row.rule}**" if row.rule.startswith("chosen") else row.rule,
+                str(row.steps),
+                str(row.images),
+                f"{100 * row.source:.2f}",
+                f"{100 * row.spiking:.2f}",
+                _points(row),
+                f"{row.spikes:.2f}",
+            ]
+            for row in ordered
+        ],
+    )
+
+
+def _chosen(rows: Sequence[Row]) -> list[str]:
+    found = sorted((r for r in rows if r.rule.startswith("chosen")), key=lambda r: r.steps)
+    return (
+        ["Chosen were:\n", *(f"* {row.steps} steps: {row.how}" for row in found), ""]
+        if found
+        else []
+    )
+
+
+def published(figures: Sequence[Published]) -> str:
+    """Published drops, by steps; networks, images and neurons differ from those here."""
+    return markdown_table(
+        ["method and network", "steps", "drop"],
+        [[item.text, str(item.steps), f"{item.points:.2f}"] for item in figures],
+    )
+
+
+def line(row: Row) -> str:
+    """A row for the terminal."""
+    return (
+        f"{row.network:14s} {row.cap:4s} {row.steps:3d} steps  {row.rule:26s} "
+        f"{row.source:7.2%} -> {row.spiking:7.2%}  drop {_points(row)}  "
+        f"{row.spikes:6.2f} spikes  {row.images} images  {row.seconds:.0f} s  ({row.how})"
+    )
+
+
+def _points(row: Row) -> str:
+    return f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})"
