@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
@@ -241,3 +242,20 @@ def test_the_command_explains_mistakes(tmp_path: Path) -> None:
 
     assert found.exit_code == 2
     assert "no labels" in found.output
+
+
+def test_models_of_other_frameworks_are_searched_too() -> None:
+    """A PyTorch module, which needs an example; the line says so."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 20), torch.nn.ReLU(),
+                                torch.nn.Linear(20, 10))  # fmt: skip
+    x, y = digits(120)
+
+    found = sw.tune(
+        model, x, y, max_drop=0.2, trials=2, space=SPACE, example_input=x[:1], progress=False
+    )
+
+    names = {"sw": sw, "np": np, "model": model, "example_input": x[:1]}
+    made = eval(found.reproduce, names)
+    expected = sw.convert(model, example_input=x[:1], **found.conversion)
+    assert np.array_equal(predictions(made, found, x), predictions(expected, found, x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,12 @@ _DEFAULTS = {
     "spiking": False, "scale_firing_rates": 1.0, "synapse": None, "initial_voltage": "half",
     "calibration": None, "max_pool": "gate", "max_spikes_per_step": None, "bias_correction": None,
 }  # fmt: skip
+
+
+def source_text(model: Any, example: bool) -> str:
+    """What `sw.convert` is given to read: a path as it is, anything else by name."""
+    named = repr(str(model)) if isinstance(model, str | Path) else "model"
+    return f"{named}, example_input=example_input" if example else named
 
 
 def call(model: str, arguments: Mapping[str, Any]) -> str:

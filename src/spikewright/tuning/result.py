@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from spikewright.records import Record
@@ -25,12 +24,12 @@ def result(
     objective: Objective,
     study: Study,
     checked: Sequence[Checked],
-    model: Any,
+    model: str,
     samples: tuple[int, int],
 ) -> Choice:
     """The choice among settings that were checked on held-back samples.
 
-    `samples` says how many were searched on and held back.
+    `model` is the model as text; `samples` says how many were searched on and held back.
     """
     chosen = choose(checked, question.max_drop)
     others = sorted(
@@ -47,7 +46,7 @@ def result(
         samples[1],
         samples[0],
         tuple(_records(question, objective, study, checked, chosen)),
-        call(repr(str(model)) if isinstance(model, str | Path) else "model", converting),
+        call(model, converting),
         study.counts(),
         None if question.study is None else shown(question.study),
     )

@@ -28,6 +28,7 @@ from spikewright.tuning.channels import sensitivities
 from spikewright.tuning.data import digest, divided
 from spikewright.tuning.objective import Objective, Samples
 from spikewright.tuning.refine import Refinement
+from spikewright.tuning.reproduce import source_text
 from spikewright.tuning.request import Request
 from spikewright.tuning.result import result
 from spikewright.tuning.settings import Translation, check_values, space_of
@@ -80,7 +81,14 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         request.max_drop,
         request.confidence,
     )
-    return result(request, objective, study, checked, model, (len(mine), len(held)))
+    return result(
+        request,
+        objective,
+        study,
+        checked,
+        source_text(model, example_input is not None),
+        (len(mine), len(held)),
+    )
 
 
 def _facts(
