@@ -11,7 +11,7 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all"
 [ "${1:-}" = thread ] && SANITIZE="-fsanitize=thread"
-FLAGS="-std=c++20 -O1 -g -ffp-contract=off -Wall -Wextra -Wno-psabi -I $SOURCE $SANITIZE"
+FLAGS="-std=c++20 -O1 -g -fno-var-tracking -ffp-contract=off -Wall -Wextra -Wno-psabi -I $SOURCE $SANITIZE"
 
 kernels() {  # kernels NAME FLAGS...: the kernels for one instruction set
     local isa=$1
