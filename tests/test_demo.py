@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,8 +61,8 @@ def test_every_scale_has_its_measurements(shown: demo.Demonstration) -> None:
 
 def test_accuracy_comes_back_with_the_spikes(shown: demo.Demonstration) -> None:
     """At a scale of 1 in 32 ms there are next to no spikes; at 50 the source's accuracy is back."""
-    low, high = select(shown.records, "accuracy", readout="mean")
-    few, many = select(shown.records, "spikes per sample")
+    low, high = (select(shown.records, "accuracy", readout="mean", scale=s)[0] for s in (1.0, 50.0))
+    few, many = (select(shown.records, "spikes per sample", scale=s)[0] for s in (1.0, 50.0))
     (source,) = select(shown.records, "source accuracy")
 
     assert many.value > 40 * few.value
@@ -83,6 +84,51 @@ def test_the_sample_settles_at_the_source(shown: demo.Demonstration) -> None:
     assert error[-1] < 0.5 * error[0]
     assert set(sample.spikes) == {"relu1", "relu2"}
     assert all(len(events) > 20 for events in sample.spikes.values())
+
+
+def test_a_rule_stands_beside_the_scales(shown: demo.Demonstration) -> None:
+    """It is chosen from digits to train on: few steps, at most one spike each, and accurate."""
+    chosen = shown.chosen
+    assert chosen is not None
+    text = f"MinimumError(steps={chosen.rule.steps}, per='layer')"
+    (answer,) = select(shown.records, "accuracy", readout="mean", rule=text)
+    (spikes,) = select(shown.records, "spikes per sample", rule=text)
+    (source,) = select(shown.records, "source accuracy")
+
+    assert chosen.rule.steps == answer.how["steps"] == 4
+    assert abs(answer.value - source.value) <= 0.05
+    assert chosen.conversion.arguments["max_spikes_per_step"] == 1
+    assert chosen.evaluation.accuracy("mean").value == answer.value
+    assert spikes.value < select(shown.records, "spikes per sample", scale=50.0)[0].value
+    assert text in shown.conclusion
+
+
+def test_the_choice_can_be_made_again(shown: demo.Demonstration) -> None:
+    """The lines in the report are a program whose network has the same scales."""
+    assert shown.chosen is not None
+    space: dict[str, Any] = {}
+    *first, last = shown.chosen.call.partition("sw.convert(")[::2]
+    exec(f"{first[0]}again = sw.convert({last}", space)
+
+    assert space["again"].resolved["scale_firing_rates"].keys() == {"relu1", "relu2"}
+    for layer, scale in space["again"].resolved["scale_firing_rates"].items():
+        found = shown.chosen.conversion.resolved["scale_firing_rates"][layer]
+        np.testing.assert_array_equal(scale, found)
+
+
+def test_the_report_is_written_beside_the_pictures(
+    shown: demo.Demonstration, tmp_path: Path
+) -> None:
+    """One page of less than 5 MB about the choice, with every setting in its trade-off."""
+    path = demo.write_report(shown, tmp_path / "made")
+    text = path.read_text(encoding="utf-8")
+
+    assert path == tmp_path / "made" / "report.html"
+    assert path.stat().st_size < 5_000_000
+    assert "by rule, 4 steps" in text and "scale 50, 32 steps" in text
+    assert str(tmp_path) not in text
+    with pytest.raises(SimulationError, match="chose no setting"):
+        demo.write_report(demo.Demonstration(shown.records, shown.sample, 0.0), tmp_path)
 
 
 def test_pictures_come_with_their_data(shown: demo.Demonstration, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright._progress import progress_bar
-from spikewright.calibrate.rules import EnergyBudget
+from spikewright.calibrate.rules import MinimumError
 from spikewright.conversion import Conversion, Sample, watch
 from spikewright.conversion.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
@@ -42,11 +42,8 @@ STEPS = 64
 SAMPLE_SCALE = 5.0
 """The scale at which one digit's spikes are shown."""
 
-CHOSEN_STEPS = 8
-"""Steps of the setting that is chosen by a rule."""
-
-BUDGETS = (100, 150, 200, 250, 300, 400, 600, 1000)
-"""Spikes an image that a rule may spend: the first at which enough is right is chosen."""
+RULE_STEPS = (1, 2, 4, 8, 16)
+"""Steps that a rule may choose thresholds for: the fewest at which enough is right are chosen."""
 
 ALLOWED = 0.005
 """Accuracy, a fraction, that the chosen setting may lose on the digits to train on."""
@@ -57,9 +54,9 @@ _SPLIT_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The setting that a rule chose from the digits to train on, measured on those held out."""
+    """What a rule chose from the digits to train on, measured on those held out."""
 
-    rule: EnergyBudget
+    rule: MinimumError
     conversion: Conversion
     evaluation: Evaluation
     diagnosis: Diagnosis
@@ -73,7 +70,7 @@ class Chosen:
             "from spikewright import demo\n"
             "\n"
             "(x, y), _ = demo.digits()\n"
-            "sw.convert(\n    demo.MODEL,\n    spiking=True,\n"
+            "sw.convert(\n    demo.MODEL,\n    spiking=True,\n    max_spikes_per_step=1,\n"
             f"    scale_firing_rates=sw.{_shown(self.rule)},\n    calibration=x,\n)"
         )
 
@@ -124,11 +121,12 @@ class Demonstration:
         if not found:
             return ""
         (answer,) = found
-        (spikes,) = select(self.records, "spikes per sample", rule=answer.how["rule"])
+        rule, steps = answer.how["rule"], answer.how["steps"]
+        (spikes,) = select(self.records, "spikes per sample", rule=rule)
         return (
-            f"A rule that looked at the digits to train on, {answer.how['rule']}, gives "
-            f"{100 * answer.value:.1f} % for {spikes.value:.0f} spikes an image in "
-            f"{answer.how['steps']} steps."
+            f"One scale a layer, chosen from the digits to train on by {rule} with at most one "
+            f"spike a step, gives {100 * answer.value:.1f} % after {steps} "
+            f"step{'s' * (steps != 1)}, for {spikes.value:.0f} spikes an image."
         )
 
 
@@ -179,7 +177,7 @@ def run(
             measured = conversion.run(x, steps, dt, seed, engine=engine, progress=False)
             records += _measure(conversion, measured, y, {"scale": float(scale)})
             advance(1)
-        rule, found = choose(rate, min(steps, CHOSEN_STEPS), dt, seed, engine)
+        rule, found = choose(rate, steps, dt, seed, engine)
         measured = found.run(x, rule.steps, dt, seed, engine=engine, progress=False)
         records += _measure(found, measured, y, {"rule": _shown(rule)})
         chosen = _examined(rule, found, (x, y), dt, seed, engine)
@@ -194,19 +192,22 @@ def run(
 
 def choose(
     rate: Conversion, steps: int, dt: float = 0.001, seed: int = 0, engine: str = "auto"
-) -> tuple[EnergyBudget, Conversion]:
-    """The smallest of `BUDGETS` that loses at most `ALLOWED` on the digits to train on.
+) -> tuple[MinimumError, Conversion]:
+    """The fewest of `RULE_STEPS` that lose at most `ALLOWED` on the digits to train on.
 
-    Spikes are spent by `EnergyBudget`, over runs of `steps` steps of `dt` seconds; the largest
-    budget where none is enough. Digits held out are not looked at.
+    For each of them, up to `steps` of `dt` seconds, `MinimumError` sets one scale a layer, from the
+    same digits, for neurons that send at most one spike a step; the most steps where none is
+    enough. Digits held out are not looked at.
     """
     (x, y), _ = digits()
     seen = rate.calibrate(x, progress=False)
     source = float((_source_values(rate, x).argmax(axis=1) == y).mean())
-    for budget in BUDGETS:
-        rule = EnergyBudget(steps=steps, spikes=budget, dt=dt)
-        found = rate.again(spiking=True, scale_firing_rates=rule, calibration=seen)
-        measured = found.run(x, steps, dt, seed, engine=engine, progress=False)
+    for count in (n for n in RULE_STEPS if n <= steps):
+        rule = MinimumError(steps=count, dt=dt, per="layer")
+        found = rate.again(
+            spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=seen
+        )
+        measured = found.run(x, count, dt, seed, engine=engine, progress=False)
         if accuracy(measured, y, "mean").value >= source - ALLOWED:
             break
     return rule, found
@@ -311,14 +312,14 @@ def _measure(
     return [replace(record, how={**record.how, **how}) for record in found]
 
 
-def _shown(rule: EnergyBudget) -> str:
+def _shown(rule: MinimumError) -> str:
     """The rule, without what is its default."""
-    dt = "" if rule.dt == EnergyBudget.dt else f", dt={rule.dt:g}"
-    return f"EnergyBudget(steps={rule.steps}, spikes={rule.spikes:g}{dt})"
+    dt = "" if rule.dt == MinimumError.dt else f", dt={rule.dt:g}"
+    return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"
 
 
 def _examined(
-    rule: EnergyBudget,
+    rule: MinimumError,
     found: Conversion,
     held: tuple[NDArray, NDArray],
     dt: float,

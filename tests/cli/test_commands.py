@@ -17,7 +17,7 @@ from spikewright.inspection import inspect
 from spikewright.measure import accuracy
 
 MODEL = str(demo.MODEL)
-COMMANDS = {"demo", "explain", "inspect", "convert", "run", "evaluate", "diagnose"}
+COMMANDS = {"demo", "explain", "inspect", "convert", "run", "evaluate", "diagnose", "tune"}
 
 
 def invoke(*arguments: str) -> Result:
@@ -101,17 +101,20 @@ def test_explain_as_json() -> None:
 
 
 def test_demo_prints_a_table_and_writes_pictures(tmp_path: Path) -> None:
-    """A row for each of the five scales, the conclusion, and where the pictures are."""
+    """A row for each of the five scales and one by rule, the conclusion, where the files are."""
     out = tmp_path / "pictures"
     text = invoke("demo", "--limit", "12", "--steps", "16", "--out", str(out)).stdout
     rows = [line.split() for line in text.splitlines() if line.count("%") == 3]
 
-    assert "digits.onnx on 12 held-out digits, 16 steps of 1 ms" in text
-    assert [row[0] for row in rows] == ["1", "2", "5", "10", "50"]
+    assert "digits.onnx on 12 held-out digits, steps of 1 ms" in text
+    assert [row[:2] for row in rows] == [
+        ["1", "16"], ["2", "16"], ["5", "16"], ["10", "16"], ["50", "16"], ["by", "rule"],
+    ]  # fmt: skip
     shown = f"Pictures: {out}/accuracy_and_spikes.png, {out}/raster.png"
     assert shown in " ".join(text.split())  # lines are as long as the terminal is wide
     assert {path.name for path in out.iterdir()} == {
         "accuracy_and_spikes.png", "accuracy_and_spikes.csv", "raster.png", "raster.csv",
+        "report.html",
     }  # fmt: skip
 
 
@@ -119,9 +122,9 @@ def test_demo_as_json(tmp_path: Path) -> None:
     """The records themselves."""
     found = document("demo", "--limit", "4", "--steps", "8", "--out", str(tmp_path))
 
-    assert len(found["records"]) == 1 + 4 * 5
+    assert len(found["records"]) == 1 + 4 * 6
     assert found["records"][0]["name"] == "source accuracy"
-    assert len(found["files"]) == 4
+    assert len(found["files"]) == 5
 
 
 def test_inspect_lists_every_layer() -> None:

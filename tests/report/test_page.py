@@ -221,7 +221,7 @@ def test_a_search_shows_what_it_searched_and_what_it_held_back(tmp_path: Path) -
 
     assert [len(found) for found in rows] == [3, 2]
     assert [[row[0] for row in found if row[4] == "1"] for found in rows] == [
-        ["trial 2, 4 steps, mean"],
+        ["trial 2, 4 steps"],
     ] * 2
 
 

@@ -99,14 +99,23 @@ class Subject:
 
 
 def write_report(
-    path: Path, subject: Subject, title: str, facts: Mapping[str, Any], **parts: Any
+    path: Path,
+    subject: Subject,
+    title: str,
+    facts: Mapping[str, Any],
+    python: str | None = None,
+    **parts: Any,
 ) -> None:
-    """Write the page; `parts` are those of `report.write_html`, beside what the subject tells."""
-    lines = [command_line(), *_python(subject)]
-    origin = {
-        "model": _named(subject.model),
-        "data": _named(subject.data),
-    }
+    """Write the page; `parts` are those of `report.write_html`, beside what the subject tells.
+
+    `python` makes the network again; None where the choices say how.
+    """
+    code = _python(subject) if python is None else python
+    numpy = "import numpy as np\n" if "np." in code else ""
+    lines = [command_line()]
+    if 0 < len(code) <= _LONGEST:
+        lines.append(f"{numpy}import spikewright as sw\n\n{code}")
+    origin = {"model": _named(subject.model), "data": _named(subject.data)}
     write_html(
         path,
         title=f"{title}: {subject.model.name}",
@@ -118,14 +127,10 @@ def write_report(
     click.echo(f"Report: {path}", err=True)
 
 
-def _python(subject: Subject) -> list[str]:
-    """The network as a call, with numbers in the place of rules; nothing where it is too long."""
+def _python(subject: Subject) -> str:
+    """The network as a call, with numbers in the place of rules; empty of one that was loaded."""
     arguments = subject.conversion.resolved or subject.choices
-    text = call(repr(str(subject.model)), arguments) if arguments else ""
-    if not text or len(text) > _LONGEST:
-        return []
-    numpy = "import numpy as np\n" if "np." in text else ""
-    return [f"{numpy}import spikewright as sw\n\n{text}"]
+    return call(repr(str(subject.model)), arguments) if arguments else ""
 
 
 def command_line() -> str:

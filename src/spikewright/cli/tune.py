@@ -20,8 +20,10 @@ from spikewright.cli.options import (
     seed_option,
 )
 from spikewright.cli.output import duration, emit, say, show
-from spikewright.cli.samples import load_samples
+from spikewright.cli.reporting import Subject, report_option, write_report
+from spikewright.cli.samples import Samples, load_samples
 from spikewright.engines import Precision
+from spikewright.pipeline import convert
 from spikewright.report.tables import Column, Table, joules, number
 from spikewright.tune.choice import MINIMISED, Choice
 from spikewright.tuning import tune as library
@@ -107,6 +109,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 )
 @max_pool_option
 @example_shape_option
+@report_option
 @json_option
 def tune(
     model: Path,
@@ -115,6 +118,7 @@ def tune(
     limit: int | None,
     precision: Precision,
     max_pool: Any,
+    report: Path | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -130,6 +134,8 @@ def tune(
     choice = library(
         model, samples.x, samples.y, precision=precision, max_pool=max_pool or "gate", **settings
     )
+    if report is not None:
+        _write(report, model, data, samples, choice, settings)
     if as_json:
         emit(choice.as_dict())
         return
@@ -137,10 +143,45 @@ def tune(
     say(f"{choice}\n")
     counts = ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items())
     say(f"Searched on {choice.searched_on} samples; trials: {counts}. To make the network again:\n")
+    click.echo(_lines(choice))
+
+
+def _lines(choice: Choice) -> str:
+    """What makes the network again, and reads it out."""
     run = f"run(x, steps={choice.chosen.steps}, dt={choice.arguments['dt']:g})"
     readout = choice.arguments["readout"]
-    click.echo(f"conversion = {choice.reproduce}")
-    click.echo(f"conversion.{run}.predict({readout!r})")
+    return f"conversion = {choice.reproduce}\nconversion.{run}.predict({readout!r})"
+
+
+def _write(
+    path: Path,
+    model: Path,
+    data: Path,
+    samples: Samples,
+    choice: Choice,
+    settings: dict[str, Any],
+) -> None:
+    """The page: what was searched, what was held back, and what the choice is."""
+    conversion = convert(model, example_input=settings["example_input"], **choice.conversion)
+    subject = Subject(model, data, conversion, {}, samples)
+    run = {**choice.run, "seed": settings["seed"], "engine": settings["engine"]}
+    facts = {
+        **run,
+        "readout": choice.arguments["readout"],
+        "searched on": choice.searched_on,
+        "held back": choice.held_back,
+        "trials": ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items()),
+    }
+    write_report(
+        path,
+        subject,
+        "Search",
+        facts,
+        python=_lines(choice),
+        summary=str(choice),
+        search=choice.records,
+        raster=subject.raster(**run),
+    )
 
 
 def _table(choice: Choice) -> Table:

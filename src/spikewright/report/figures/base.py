@@ -71,9 +71,3 @@ def clean(axes: Any, grid: str = "y") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
-
-
-def points(value: float) -> str:
-    """A difference of fractions in percentage points, without a minus before 0.0."""
-    shown = f"{100 * value:.1f}"
-    return f"{'0.0' if shown == '-0.0' else shown} points"

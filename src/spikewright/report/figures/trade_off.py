@@ -123,7 +123,13 @@ def _name(record: Record) -> str:
     how = record.how
     if "setting" in how:
         return str(how["setting"])
-    return f"trial {how['trial']}, {how.get('steps')} steps, {how.get('readout')}"
+    steps, readout = how.get("steps"), how.get("readout", "mean")
+    told = [f"trial {how['trial']}", *([] if steps is None else [_steps(int(steps))])]
+    return ", ".join([*told, *([] if readout == "mean" else [f"readout {readout}"])])
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
 
 
 def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]:
@@ -135,9 +141,8 @@ def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]
         *(r for r in spikes if r.how.get("steps") in at),
         *(r for r in select(found, "accuracy", readout=readout) if r.how.get("steps") in at),
     ]
-    plural = {1: "1 step"}
     named = [
-        replace(r, how={**r.how, "setting": plural.get(r.how["steps"], f"{r.how['steps']} steps")})
+        replace(r, how={**r.how, "setting": _steps(int(r.how["steps"]))})
         for r in taken
         if "output" not in r.how
     ]

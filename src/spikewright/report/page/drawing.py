@@ -67,6 +67,7 @@ class Drawing:
         for dx, dy, anchor in (
             (9, 4, "start"), (9, 18, "start"), (0, 21, "middle"), (-9, 18, "end"),
             (-9, -9, "end"), (9, -9, "start"), (0, -11, "middle"), (-9, 4, "end"),
+            (9, 32, "start"), (0, 36, "middle"), (-9, 32, "end"),
         ):  # fmt: skip
             left = x + dx - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * width
             box = (left, y + dy - 11, left + width, y + dy + 3)

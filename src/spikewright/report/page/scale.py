@@ -62,7 +62,9 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def step_ticks(steps: int, most: int) -> list[float]:
-    """Powers of two up to a number of steps, and that number."""
+    """Every step of a few; else powers of two up to a number of steps, and that number."""
+    if steps <= most:
+        return [float(step) for step in range(1, steps + 1)]
     found = [1 << n for n in range(steps.bit_length()) if (1 << n) <= steps]
     found = found[:: math.ceil(len(found) / max(1, most))]
     if found[-1] != steps:

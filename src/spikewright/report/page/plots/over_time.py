@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from spikewright.report.figures import OverTimeInfo
@@ -53,7 +54,8 @@ def _range(info: OverTimeInfo) -> tuple[float, float]:
     margin = 0.04 * (high - low) or 0.02
     low, high = low - margin, high + margin
     if info.measure in ("accuracy", "agreement"):
-        low, high = max(0.0, low), min(1.0, high)
+        low = max(0.0, math.floor(20 * low) / 20)
+        high = 1.0 if high > 0.9 else high
     return (0.0 if low < 0.25 else low), high
 
 

@@ -31,9 +31,14 @@ def draw(info: RasterInfo, width: int) -> Drawing:
         _layer(drawing, info, layer, x, y + _HEAD, height)
         y += height + _HEAD + 8
     _output(drawing, info, x, y + _HEAD)
-    ticks = linear_ticks(0, end, 4 if drawing.narrow else 8)
+    step = 1000 * info.dt
+    ticks = [t for t in linear_ticks(0, end, 4 if drawing.narrow else 8) if _is_whole(t / step)]
     drawing.x_axis(x, ticks, y + _HEAD + _OUTPUT, "time (ms)")
     return drawing
+
+
+def _is_whole(steps: float) -> bool:
+    return abs(steps - round(steps)) < 1e-6
 
 
 def _layer(
@@ -108,16 +113,17 @@ def _output(drawing: Drawing, info: RasterInfo, x: Scale, top: float) -> None:
     margin = 0.15 * (high - low) or 1.0
     y = Scale(float(low - margin), float(high + margin), top + _OUTPUT, top)
     drawing.y_axis(y, linear_ticks(y.low, y.high, 4), x.start, x.end)
-    for place, index in reversed(list(enumerate(shown))):
-        class_ = ("c1", "c3")[place] if place < 2 else "other"
+    for rank, index in reversed(list(enumerate(shown))):
+        class_ = ("c1", "c3")[rank] if rank < 2 else "other"
         line = [
             (x(float(t)), y(float(v)))
             for t, v in zip(info.time_ms, info.running_mean[:, index], strict=True)
         ]
-        drawing.path(line, f"line {class_}" + (" thin" if place > 1 else ""))
-        drawing.line(
-            x.start, y(float(values[place])), x.end, y(float(values[place])), f"dots {class_}"
-        )
+        drawing.path(line, f"line {class_}" + (" thin" if rank > 1 else ""))
+        if len(line) == 1:
+            drawing.mark(*line[0], f"mark {class_}")
+        level = y(float(values[rank]))
+        drawing.line(x.start, level, x.end, level, f"dots {class_}")
     named = shown[:2]
     places = spread([y(float(values[i])) for i in range(len(named))], 15, top, top + _OUTPUT)
     for class_, index, place in zip(("c1", "c3"), named, places, strict=False):

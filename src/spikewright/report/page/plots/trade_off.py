@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spikewright.report.figures import Setting, TradeOffInfo
+from spikewright.report.losses import points
 from spikewright.report.page.drawing import Drawing, legend, line_key, mark_key
 from spikewright.report.page.markup import Markup
 from spikewright.report.page.scale import Scale, linear_ticks, shortened
@@ -21,7 +22,8 @@ def draw(info: TradeOffInfo, width: int) -> Drawing:
     x = Scale(*_margin(costs, log), _LEFT, right, log)
     low, high = _range(info)
     y = Scale(low, high, bottom, _TOP)
-    drawing.y_axis(y, linear_ticks(low, high, 6), _LEFT, right, lambda v: f"{100 * v:g} %")
+    unit = " %" if info.measure == "accuracy" else ""
+    drawing.y_axis(y, linear_ticks(low, high, 6), _LEFT, right, lambda v: f"{100 * v:g}{unit}")
     heading = info.cost if info.unit in info.cost else f"{info.cost} ({info.unit})"
     show = joules if info.unit == "J" else number
     drawing.x_axis(x, x.ticks(8), bottom, heading.removesuffix(" (J)"), show)
@@ -96,7 +98,8 @@ def keys(info: TradeOffInfo) -> Markup:
 def _title(setting: Setting, info: TradeOffInfo) -> str:
     show = joules if info.unit == "J" else number
     unit = "" if info.unit == "J" else f" {info.cost}"
-    return f"{setting.name}: {percent(setting.worth)}, {show(setting.cost)}{unit}"
+    worth = percent(setting.worth) if info.measure == "accuracy" else points(setting.worth)
+    return f"{setting.name}: {worth}, {show(setting.cost)}{unit}"
 
 
 def describe(info: TradeOffInfo) -> str:

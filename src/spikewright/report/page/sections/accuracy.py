@@ -70,7 +70,8 @@ def trade(contents: Contents) -> Markup | None:
 def _trade_off(records: list[Record], cost: str, samples: str) -> Markup:
     info = trade_off_info(records, cost)
     name = f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_")
-    title = f"{info.measure.capitalize()} against {cost}"
+    worth = "Accuracy" if info.measure == "accuracy" else "Points of accuracy lost"
+    title = f"{worth} against {cost}"
     return Figure(
         name,
         f"{title}, on samples that were {samples}" if samples else title,

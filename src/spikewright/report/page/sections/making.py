@@ -14,7 +14,7 @@ from spikewright.report.page.markup import Markup, el
 STATUSES = {
     "exact": "leaves every value as it was",
     "convergent": "tends to the source's values as scale times steps grows",
-    "approximated": "was asked for, and does not",
+    "approximated": "was asked for, and does not tend to them",
 }
 _MOST = 2000  # entries of a trace that are listed
 
