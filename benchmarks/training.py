@@ -1,8 +1,9 @@
 """Trains a PyTorch network on images: seeded, and resumed after the last whole epoch.
 
-Stochastic gradient descent with Nesterov momentum under one cycle of the learning rate (Smith
-2018), label smoothing, random shifts and mirror images. What an epoch draws depends on the seed and
-its number alone, so a training that was killed and started again ends with the same weights.
+Stochastic gradient descent with Nesterov momentum under cycles of the learning rate (Smith 2018;
+the second is a warm restart, Loshchilov & Hutter 2017), label smoothing, random shifts and mirror
+images. What an epoch draws depends on the seed and its number alone, so a training that was killed
+and started again ends with the same weights.
 """
 
 from __future__ import annotations
@@ -22,17 +23,25 @@ from benchmarks.image_sets import ImageSet
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; `shift` in pixels."""
+    """How a network is trained: cycles of `(epochs, highest learning rate)`; `shift` in pixels."""
 
-    epochs: int
-    learning_rate: float
+    cycles: tuple[tuple[int, float], ...]
     batch: int = 128
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
     shift: int = 0
     mirror: bool = False
     seed: int = 0
-    bfloat16: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all cycles."""
+        return sum(epochs for epochs, _ in self.cycles)
+
+    def begins(self) -> dict[int, tuple[int, float]]:
+        """Each cycle by the epoch that it begins with."""
+        starts = np.cumsum([0, *(epochs for epochs, _ in self.cycles)])
+        return dict(zip(starts.tolist(), self.cycles, strict=False))
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,17 @@ class Normalised:
 
 
 def trained(
-    module: nn.Module, data: ImageSet, recipe: Recipe, checkpoint: Path, until: int | None = None
+    module: nn.Module,
+    data: ImageSet,
+    recipe: Recipe,
+    checkpoint: Path,
+    *,
+    until: int | None = None,
+    bfloat16: bool = False,
 ) -> nn.Module:
     """Train from the checkpoint on, or from the start; `until` stops early, after that epoch.
 
+    `bfloat16` computes in it, on processors that are fast in it; weights are kept in float32.
     Raises `ValueError` for a checkpoint of another recipe.
     """
     module = module.to(memory_format=torch.channels_last)
@@ -67,7 +83,7 @@ def trained(
     done = course.load(checkpoint)
     for epoch in range(done, recipe.epochs if until is None else until):
         start = time.perf_counter()
-        loss = course.epoch(epoch, data, normalised)
+        loss = course.epoch(epoch, data, normalised, bfloat16)
         course.save(checkpoint, epoch + 1)
         seconds = time.perf_counter() - start
         right = accuracy(module, normalised(data.x_test), data.y_test)
@@ -100,24 +116,33 @@ class _Course:
         others = [p for p in module.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.SGD(
             [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.learning_rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay,
+            lr=recipe.cycles[0][1], momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay,
         )  # fmt: skip
         self.steps = -(-images // recipe.batch)
-        self.rate = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=self.steps
-        )
+        self.rate = self._cycle(0)
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
 
-    def epoch(self, number: int, data: ImageSet, normalised: Normalised) -> float:
+    def _cycle(self, begin: int) -> torch.optim.lr_scheduler.OneCycleLR:
+        """The course of the learning rate in the cycle that begins with an epoch."""
+        epochs, highest = self.recipe.begins()[begin]
+        for group in self.optimiser.param_groups:  # a cycle begins anew, whatever came before
+            group.pop("initial_lr", None)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, highest, epochs=epochs, steps_per_epoch=self.steps
+        )
+
+    def epoch(self, number: int, data: ImageSet, normalised: Normalised, bfloat16: bool) -> float:
         """All images once, in an order of this epoch's own; returns the mean loss."""
         recipe = self.recipe
+        if number in recipe.begins():
+            self.rate = self._cycle(number)
         rng = np.random.default_rng((recipe.seed, number))
         self.module.train()
         total = 0.0
         for chosen in np.array_split(rng.permutation(len(data.x_train)), self.steps):
             images = varied(data.x_train[chosen], recipe.shift, recipe.mirror, rng)
             x = normalised(images).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 found = self.module(x)
             loss = self.loss(found.float(), torch.from_numpy(data.y_train[chosen]))
             self.optimiser.zero_grad(set_to_none=True)
@@ -142,9 +167,11 @@ class _Course:
         if stored["recipe"] != asdict(self.recipe):
             raise ValueError(f"{path} is of another training: {stored['recipe']}; remove it")
         self.module.load_state_dict(stored["module"])
-        self.optimiser.load_state_dict(stored["optimiser"])
+        done = int(stored["epoch"])
+        self.rate = self._cycle(max(begin for begin in self.recipe.begins() if begin < done))
         self.rate.load_state_dict(stored["rate"])
-        return int(stored["epoch"])
+        self.optimiser.load_state_dict(stored["optimiser"])  # last: a cycle sets rates of its own
+        return done
 
     def _parts(self) -> dict[str, Any]:
         return {

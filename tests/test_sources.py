@@ -20,7 +20,7 @@ from torch import nn
 
 import spikewright as sw
 
-QUICK = Recipe(epochs=3, learning_rate=0.1, batch=16, shift=1, mirror=True)
+QUICK = Recipe(((2, 0.1), (2, 0.05)), batch=16, shift=1, mirror=True)
 
 
 def images(n: int, size: int = 8, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -100,11 +100,12 @@ def test_some_images_are_spread_over_a_sorted_file() -> None:
 # -- training --
 
 
-def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("until", [1, 2, 3])  # within a cycle, between two, within the second
+def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path, until: int) -> None:
     """Stopped after an epoch, begun again in a new module, it ends where an unbroken one does."""
     data = two_classes()
     whole = training.trained(small(), data, QUICK, tmp_path / "whole.pt")
-    training.trained(small(), data, QUICK, tmp_path / "broken.pt", until=1)
+    training.trained(small(), data, QUICK, tmp_path / "broken.pt", until=until)
     torch.manual_seed(99)
     other = small()
     with torch.no_grad():
@@ -129,7 +130,7 @@ def test_a_training_that_is_done_is_only_read(tmp_path: Path) -> None:
 def test_training_learns(tmp_path: Path) -> None:
     """Bright and dark images are told apart after a few epochs, well above chance."""
     data = two_classes(128)
-    recipe = replace(QUICK, epochs=6)
+    recipe = replace(QUICK, cycles=((6, 0.1),))
     module = training.trained(small(), data, recipe, tmp_path / "learned.pt")
     x = Normalised.by(data.x_train)(data.x_test)
     assert training.accuracy(module, x, data.y_test) > 0.75
@@ -190,7 +191,7 @@ def test_sources_come_with_the_images_that_they_take(tmp_path: Path) -> None:
     """A source's outputs on its test images give its accuracy; a second request only reads."""
     x = images(40, 28, 1)
     data = ImageSet(x, np.arange(40) % 10, x, np.arange(40) % 10)
-    recipe = replace(sources.FASHION, epochs=1, batch=20)
+    recipe = replace(sources.FASHION, cycles=((1, 0.1),), batch=20)
     found = sources.of_pytorch("fashion_mnist", data, tmp_path, recipe)
     again = sources.of_pytorch("fashion_mnist", data, tmp_path, recipe)
     assert found.x_test.shape == (40, 1, 28, 28)
@@ -216,7 +217,7 @@ def test_the_command_names_a_source_that_is_not_good_enough(
     np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[::-1], y_test=y)
     monkeypatch.setitem(
         sources.NETWORKS, "fashion_mnist",
-        (sources.fashion_network, replace(sources.FASHION, epochs=1)),
+        (sources.fashion_network, (replace(sources.FASHION, cycles=((1, 0.1),)),)),
     )  # fmt: skip
     given_words = ["--fashion-mnist", str(tmp_path / "images.npz"), "--cache", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["sources", *given_words])
