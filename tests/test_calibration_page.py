@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import re
-from pathlib import Path
 
 import pytest
 
+from pages import Page
 from spikewright.calibrate import RULES
 from spikewright.calibrate.histogram import RESOLUTION
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 
-PAGE = (Path(__file__).parents[1] / "docs" / "calibration.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = Page("calibration.md")
 
 
 def test_the_example_prints_what_is_printed_below_it() -> None:
     """Every character of the output."""
-    (_, code), (_, expected) = BLOCKS
-    stream = io.StringIO()
-    with contextlib.redirect_stdout(stream):
-        exec(compile(code, "calibration.md", "exec"), {})
+    printed, _ = PAGE.run()
 
-    assert stream.getvalue() == expected
+    assert printed == PAGE.printed
 
 
 @pytest.mark.parametrize("kind", [*RULES.values(), BiasCorrection, VoltageCorrection])
@@ -33,7 +27,7 @@ def test_every_rule_and_correction_is_on_the_page(kind) -> None:
     """By name; each says in its docstring what it comes from, and the law that it satisfies."""
     words = inspect.getdoc(kind) or ""
 
-    assert f"{kind.__name__}(" in PAGE
+    assert f"{kind.__name__}(" in PAGE.text
     assert "Law" in words
     assert re.search(r"[Ss]ource|Derived", words)
 

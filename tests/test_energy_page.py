@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from pages import Page
 from spikewright.measure.energy import TABLES, tables
 
-PAGE = (Path(__file__).parents[1] / "docs" / "energy.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = Page("energy.md")
 
 
 @pytest.fixture(autouse=True)
@@ -28,18 +24,15 @@ def registry() -> Iterator[None]:
 
 def test_the_examples_run_and_print_what_is_printed_below_them() -> None:
     """In one session, from top to bottom."""
-    stream, names = io.StringIO(), dict[str, Any]()
-    with contextlib.redirect_stdout(stream):
-        for language, code in BLOCKS:
-            if language == "python":
-                exec(compile(code, "energy.md", "exec"), names)
-    assert stream.getvalue() == "".join(text for language, text in BLOCKS if language == "text")
+    printed, _ = PAGE.run()
+
+    assert printed == PAGE.printed
 
 
 def test_the_page_has_every_table_with_its_numbers() -> None:
     """A new table, or another number, is on the page the day it is published."""
     rows = re.findall(
-        r"^\| `([\w-]+)` \| ([\d.]+) pJ \| ([\d.]+) pJ \| ([\d.]+) pJ \|", PAGE, re.MULTILINE
+        r"^\| `([\w-]+)` \| ([\d.]+) pJ \| ([\d.]+) pJ \| ([\d.]+) pJ \|", PAGE.text, re.MULTILINE
     )
     found = {name: tuple(map(float, values)) for name, *values in rows}
     expected = {

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-from pathlib import Path
 
 import numpy as np
 
 import spikewright as sw
+from pages import Page
 from spikewright import demo, executors
 
-PAGE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+PAGE = Page("evaluation.md")
 
 
 def test_the_example_prints_what_is_printed_below_it() -> None:
     """Executed as it stands; every character counts."""
-    stream = io.StringIO()
-    with contextlib.redirect_stdout(stream):
-        exec(compile(BLOCKS["python"], "evaluation.md", "exec"), {})
+    printed, _ = PAGE.run()
 
-    assert stream.getvalue() == BLOCKS["text"]
+    assert printed == PAGE.printed
 
 
 def test_every_record_is_named() -> None:
@@ -33,7 +28,7 @@ def test_every_record_is_named() -> None:
         found = conversion.evaluate(x, truth, 2, operations=False, thresholds=[0.5])
         for record in found.records:
             name = record.name.removeprefix("source ")
-            assert f"`{name}`" in PAGE or f"`{record.name}`" in PAGE, record.name
+            assert f"`{name}`" in PAGE.text or f"`{record.name}`" in PAGE.text, record.name
 
 
 def test_every_executor_is_named() -> None:
@@ -41,4 +36,4 @@ def test_every_executor_is_named() -> None:
     names = re.findall(r'^`"(\w+)"`', executors.__doc__ or "", re.MULTILINE)
 
     assert names == ["local", "dask", "ray"]
-    assert all(f'`"{name}"`' in PAGE for name in names)
+    assert all(f'`"{name}"`' in PAGE.text for name in names)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pages import Page
 from spikewright import encoders
 from spikewright.frontends.unrolling import MAX_STEPS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "sequences.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = Page("sequences.md")
 
 
 def test_the_examples_run_and_print_what_is_printed_below_them() -> None:
     """In one session, from top to bottom; means of encoded input agree with constant input."""
-    stream, names = io.StringIO(), dict[str, Any]()
-    with contextlib.redirect_stdout(stream):
-        for language, code in BLOCKS:
-            if language == "python":
-                exec(compile(code, "sequences.md", "exec"), names)
-    printed = "".join(text for language, text in BLOCKS if language == "text")
+    printed, names = PAGE.run()
 
-    assert stream.getvalue() == printed
+    assert printed == PAGE.printed
     answers = {
         name: names[name].predict().argmax(axis=1)
         for name in ("constant", "regular", "random", "ramped")
@@ -38,5 +29,5 @@ def test_the_examples_run_and_print_what_is_printed_below_them() -> None:
 def test_the_page_names_every_encoder_and_the_limit() -> None:
     """A new one is described the day it is public."""
     public = set(encoders.__all__) - {"Encoder"}
-    assert public == set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE))
-    assert f"more than {MAX_STEPS} steps" in PAGE
+    assert public == set(re.findall(r"^\| `(\w+)\(", PAGE.text, re.MULTILINE))
+    assert f"more than {MAX_STEPS} steps" in PAGE.text

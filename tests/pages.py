@@ -1,0 +1,34 @@
+"""Pages of the documentation: what stands in their blocks, and what their examples print."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+class Page:
+    """A page by its file name: its text, and its blocks, (language, text) each."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = (DOCS / name).read_text(encoding="utf-8")
+        self.blocks = re.findall(r"^```(\w+)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+
+    @property
+    def printed(self) -> str:
+        """What stands below its examples, all of it."""
+        return "".join(text for language, text in self.blocks if language == "text")
+
+    def run(self) -> tuple[str, dict[str, Any]]:
+        """What its examples print in one session, from top to bottom, and the names they leave."""
+        stream, names = io.StringIO(), dict[str, Any]()
+        with contextlib.redirect_stdout(stream):
+            for language, code in self.blocks:
+                if language == "python":
+                    exec(compile(code, self.name, "exec"), names)
+        return stream.getvalue(), names
