@@ -56,10 +56,10 @@ def test_bounds_lie_on_both_sides_and_mirror() -> None:
     assert found.upper(0.99) > found.upper(0.95) > found.upper(0.8)
 
 
-@pytest.mark.parametrize("drop", [0.02, 0.05, 0.15])
+@pytest.mark.parametrize("drop", [0.05, 0.15])
 def test_a_true_loss_is_hardly_ever_missed(drop: float) -> None:
     """The law of the test: whatever share is gained, a drop of d passes for less at most alpha."""
-    n, alpha = 40, 0.05
+    n, alpha = 30, 0.05
     passing = [
         (lost, gained)
         for lost in range(n + 1)
