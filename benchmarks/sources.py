@@ -18,8 +18,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,21 +143,12 @@ def _fit(x: NDArray, y: NDArray, path: Path, epochs: int, seed: int) -> None:
     model.save(path)
 
 
-def of_pytorch(
-    name: str,
-    data: ImageSet,
-    cache: Path,
-    recipes: Sequence[Recipe] | None = None,
-    bfloat16: bool = False,
-) -> Source:
+def of_pytorch(name: str, data: ImageSet, cache: Path, recipe: Recipe | None = None) -> Source:
     """A network in PyTorch, trained or read from the cache."""
     make, usual = NETWORKS[name]
-    recipes = recipes or usual
-    torch.manual_seed(recipes[0].seed)
-    module = make()
-    for number, recipe in enumerate(recipes):
-        checkpoint = cache / f"{name}_{recipe.seed}_{number}.pt"
-        module = training.trained(module, data, recipe, checkpoint, bfloat16=bfloat16)
+    recipe = recipe or usual
+    torch.manual_seed(recipe.seed)
+    module = training.trained(make(), data, recipe, cache / f"{name}_{recipe.seed}.pt")
     normalised = Normalised.by(data.x_train)
     x_train, x_test = (normalised(x).contiguous().numpy() for x in (data.x_train, data.x_test))
 
@@ -174,7 +165,8 @@ def source(name: str, path: Path, cache: Path, bfloat16: bool = False) -> Source
     data = load(path)
     if name == "mnist":
         return mnist(data, cache)
-    return of_pytorch(name, data, cache, bfloat16=bfloat16)
+    recipe = replace(NETWORKS[name][1], bfloat16=bfloat16)
+    return of_pytorch(name, data, cache, recipe)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
