@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._arrays import is_array, readable
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph
 from spikewright.graph.layers import Shape
@@ -61,11 +62,6 @@ def count_of(data: Any) -> int | None:
     return len(data) if is_array(data) and data.shape else None
 
 
-def is_array(data: Any) -> bool:
-    """Whether something is an array or a tensor, of whatever library."""
-    return hasattr(data, "shape") and hasattr(data, "dtype")
-
-
 def _parts(data: Any) -> Iterator[tuple[str, Any]]:
     """What is to be read as one batch each, and how to call it."""
     if is_array(data) or isinstance(data, Mapping):
@@ -106,8 +102,7 @@ def _checked(batch: Any, shapes: Mapping[str, Shape], place: str) -> Batch:
 
 
 def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
-    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
-        value = getattr(value, method)() if hasattr(value, method) else value
+    value = readable(value)
     what = f"{place}input {name!r}"
     if not (is_array(value) or isinstance(value, Sized)):
         raise refusal(f"{what} is {value!r}, which is no array")

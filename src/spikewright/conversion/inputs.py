@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._arrays import readable
 from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.shapes import as_real, is_whole
@@ -34,10 +35,8 @@ def as_arrays(x: Any, inputs: Mapping[str, Node]) -> dict[str, NDArray]:
 
 def as_array(name: str, value: Any) -> NDArray:
     """A float64 array of what was given for an input; raises `SimulationError` as `as_arrays`."""
-    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
-        value = getattr(value, method)() if hasattr(value, method) else value
     try:
-        array = as_real(value)
+        array = as_real(readable(value))
     except (TypeError, ValueError) as error:
         raise SimulationError(f"input {name!r} is not an array of numbers: {error}") from None
     if not np.all(np.isfinite(array)):

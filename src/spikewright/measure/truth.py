@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._arrays import readable
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation, Shape
 from spikewright.measure.readout import EveryStep, read_out_at_every_step
@@ -66,7 +67,7 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
     Whole numbers, one a sample, are class labels; real numbers of the output's shape are targets
     (one a sample will do for one value). Raises `SimulationError` for what is neither.
     """
-    values = np.asarray(given)
+    values = np.asarray(readable(given))
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:
         raise SimulationError(
             f"y of output {output.name!r} must hold {samples} numbers or arrays of numbers, one a "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._arrays import is_array, readable
 from spikewright.errors import SimulationError
 
 Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of events
@@ -62,7 +63,7 @@ class Reader:
 
     def _whole(self, x: Any, y: Any) -> bool:
         """Whether `x` is all of the data, rather than an iterable of batches."""
-        if y is not None or isinstance(x, Mapping) or _is_array(x):
+        if y is not None or isinstance(x, Mapping) or is_array(x):
             return True
         return bool(self.lists) and isinstance(x, list | tuple)
 
@@ -79,7 +80,7 @@ class Reader:
             )
         for number, batch in enumerate(x):
             pair = isinstance(batch, tuple | list) and len(batch) == 2
-            if not (pair or _is_array(batch) or isinstance(batch, Mapping)):
+            if not (pair or is_array(batch) or isinstance(batch, Mapping)):
                 raise SimulationError(
                     f"batch {number} must be (x, y), an array or {{name: array}}, got a "
                     f"{type(batch).__name__}"
@@ -112,16 +113,10 @@ class Reader:
         return {names[0]: given}
 
 
-def _is_array(item: Any) -> bool:
-    return hasattr(item, "shape") and hasattr(item, "dtype")
-
-
 def _array(value: Any, name: str) -> NDArray:
     """An array of one row a sample, of the type that was given."""
-    for method in ("detach", "cpu"):  # tensors that live elsewhere or carry gradients
-        value = getattr(value, method)() if hasattr(value, method) else value
     try:
-        array = np.asarray(value)
+        array = np.asarray(readable(value))
     except (TypeError, ValueError) as error:
         raise SimulationError(f"{name!r} is not an array of numbers: {error}") from None
     if array.dtype.kind not in "biuf" or array.ndim == 0:

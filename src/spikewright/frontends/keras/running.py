@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._arrays import readable
 from spikewright._optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.reading import accepts_training
@@ -69,9 +70,7 @@ def activations(
 
 def to_numpy(value: Any) -> NDArray:
     """An array or tensor of any framework as a NumPy array."""
-    if hasattr(value, "detach"):  # PyTorch: NumPy cannot see through gradients and devices
-        value = value.detach().cpu()
-    return np.asarray(value)
+    return np.asarray(readable(value))
 
 
 def _checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDArray]:
