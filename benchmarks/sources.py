@@ -19,7 +19,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def resnet(blocks: int = 3, width: int = 16) -> nn.Sequential:
 
 
 FASHION = Recipe(((8, 0.1),), shift=1, mirror=True)
-CIFAR = Recipe(((16, 0.2), (12, 0.06)), shift=4, mirror=True)
+CIFAR = Recipe(((16, 0.2), (16, 0.1)), shift=4, mirror=True)
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Recipe]] = {
     "fashion_mnist": (fashion_network, FASHION),
     "cifar10": (resnet, CIFAR),
@@ -143,12 +143,19 @@ def _fit(x: NDArray, y: NDArray, path: Path, epochs: int, seed: int) -> None:
     model.save(path)
 
 
-def of_pytorch(name: str, data: ImageSet, cache: Path, recipe: Recipe | None = None) -> Source:
+def of_pytorch(
+    name: str,
+    data: ImageSet,
+    cache: Path,
+    recipe: Recipe | None = None,
+    bfloat16: bool = False,
+) -> Source:
     """A network in PyTorch, trained or read from the cache."""
     make, usual = NETWORKS[name]
     recipe = recipe or usual
     torch.manual_seed(recipe.seed)
-    module = training.trained(make(), data, recipe, cache / f"{name}_{recipe.seed}.pt")
+    checkpoint = cache / f"{name}_{recipe.seed}.pt"
+    module = training.trained(make(), data, recipe, checkpoint, bfloat16=bfloat16)
     normalised = Normalised.by(data.x_train)
     x_train, x_test = (normalised(x).contiguous().numpy() for x in (data.x_train, data.x_test))
 
@@ -165,8 +172,7 @@ def source(name: str, path: Path, cache: Path, bfloat16: bool = False) -> Source
     data = load(path)
     if name == "mnist":
         return mnist(data, cache)
-    recipe = replace(NETWORKS[name][1], bfloat16=bfloat16)
-    return of_pytorch(name, data, cache, recipe)
+    return of_pytorch(name, data, cache, bfloat16=bfloat16)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

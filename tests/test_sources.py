@@ -217,7 +217,7 @@ def test_the_command_names_a_source_that_is_not_good_enough(
     np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[::-1], y_test=y)
     monkeypatch.setitem(
         sources.NETWORKS, "fashion_mnist",
-        (sources.fashion_network, (replace(sources.FASHION, cycles=((1, 0.1),)),)),
+        (sources.fashion_network, replace(sources.FASHION, cycles=((1, 0.1),))),
     )  # fmt: skip
     given_words = ["--fashion-mnist", str(tmp_path / "images.npz"), "--cache", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["sources", *given_words])
