@@ -9,7 +9,7 @@ from spikewright.errors import TuningError
 from spikewright.tune.measured import Point
 from spikewright.tune.study import Trial
 
-_LISTED = 10
+_LISTED = 16
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
 
 
@@ -30,11 +30,16 @@ class Checked:
     certified: bool
 
 
-def short_list(trials: Sequence[Trial], max_drop: float, most: int = _LISTED) -> list[Candidate]:
+def short_list(
+    trials: Sequence[Trial],
+    max_drop: float,
+    expected: Callable[[Point], float] = lambda point: point.paired.drop,
+    most: int = _LISTED,
+) -> list[Candidate]:
     """Settings to be checked, the most accurate first and the cheapest last.
 
-    Those that no other beats in both drop and cost, on the samples searched on, and whose drop may
-    lie within the limit; of many those whose costs are spread evenly. Raises `TuningError` where
+    Those that no other beats in both cost and the drop that is `expected`, and whose drop may lie
+    within the limit; of many those whose places are spread evenly. Raises `TuningError` where
     nothing was measured.
     """
     everything = [Candidate(trial, point) for trial in trials for point in trial.points]
@@ -44,19 +49,15 @@ def short_list(trials: Sequence[Trial], max_drop: float, most: int = _LISTED) ->
             "(timeout), or fewer samples"
         )
     best: list[Candidate] = []
-    for candidate in sorted(everything, key=lambda c: (c.point.cost, c.point.paired.drop)):
-        if not best or candidate.point.paired.drop < best[-1].point.paired.drop:
+    for candidate in sorted(everything, key=lambda c: (c.point.cost, expected(c.point))):
+        if not best or expected(candidate.point) < expected(best[-1].point):
             best.append(candidate)
-    held = [c for c in best if _may_hold(c.point, max_drop)] or [best[-1]]
-    held.reverse()
+    held = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
+    held = list(reversed(held or best[-1:]))
     if len(held) <= most:
         return held
     places = {round(i * (len(held) - 1) / (most - 1)) for i in range(most)}
     return [held[i] for i in sorted(places)]
-
-
-def _may_hold(point: Point, max_drop: float) -> bool:
-    return point.paired.drop <= max_drop + _HOPE * point.paired.error
 
 
 def check(

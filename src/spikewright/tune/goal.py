@@ -51,17 +51,18 @@ class Aim:
 
     def merit(self, point: Point) -> float:
         """How good a point is; smaller is better."""
-        return self._merit(point.cost, self._expected(point))
+        return self._merit(point.cost, self.expected(point))
 
     def hope(self, point: Point) -> float:
         """How good a point that was measured on few samples may turn out to be."""
-        return self._merit(point.cost, self._expected(point) - _PATIENCE * point.paired.error)
+        return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
 
     def best(self, points: Iterable[Point]) -> Point:
         """The best of some points."""
         return min(points, key=lambda p: (self.merit(p), p.steps))
 
-    def _expected(self, point: Point) -> float:
+    def expected(self, point: Point) -> float:
+        """The drop to be expected on other samples."""
         return (point.paired.drop + self.ratio * max(point.risk, 0.0)) / 2
 
     def _merit(self, cost: float, drop: float) -> float:

@@ -175,6 +175,10 @@ class Search:
         if not refined:
             yield from _others(self.space, values)
 
+    def expected(self) -> Callable[[Point], float]:
+        """The drop to be expected of a point, after all that was measured."""
+        return self._informed(self.aims[0]).expected
+
     def _informed(self, aim: Aim) -> Aim:
         return aim.informed(point for t in self.study.finished() for point in t.points)
 

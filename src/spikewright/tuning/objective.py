@@ -143,9 +143,12 @@ class Objective:
         """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.
 
         It goes up where answers become less sure, before any of them is wrong, so that settings
-        can be told apart by few samples.
+        can be told apart by few samples. Outputs that are larger or smaller as a whole decide alike
+        and risk nothing: margins are taken relative to their median.
         """
-        return float(np.mean(_soft(margins / self.unit) - _soft(samples.margins / self.unit)))
+        before, now = (float(np.median(np.abs(m))) for m in (samples.margins, margins))
+        unit = self.unit * (now / before if before > 0 and now > 0 else 1.0)
+        return float(np.mean(_soft(margins / unit) - _soft(samples.margins / self.unit)))
 
     def _cost(self, costs: Mapping[str, float], steps: int) -> float:
         """What is minimised; of latency the steps, and among equal ones the spikes."""

@@ -38,7 +38,7 @@ _CALIBRATED = 256  # samples whose values the rules look at
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _CHECKING = 0.4  # of the time at most for what is held back
-_CHECKED = 12  # settings that may be looked at there
+_CHECKED = 18  # settings that may be looked at there
 _TRIAL = 0.05  # of the time at most for one trial
 
 
@@ -76,7 +76,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
     checked = check(
-        short_list(study.finished(), request.max_drop),
+        short_list(study.finished(), request.max_drop, trying.expected()),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
@@ -122,9 +122,13 @@ def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allo
 
 
 def _aims(request: Request, samples: int, held_back: int) -> list[Aim]:
-    """What to aim at: drops that held-back samples will certify, and the limit itself."""
+    """What to aim at: the limit itself, and a drop that held-back samples will certify.
+
+    Where they cannot, half the limit: what is chosen loses more on samples that it was not chosen
+    on.
+    """
     sure = certifiable(held_back, request.max_drop, request.confidence)
-    limits = [request.max_drop] if sure is None else [sure, request.max_drop]
+    limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
     return [Aim.of(limit, request.max_drop, samples) for limit in limits]
 
 

@@ -1,0 +1,163 @@
+"""What a setting is measured by: drops, costs at every step, and the risk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import spikewright as sw
+from spikewright.demo import MODEL
+from spikewright.tune.space import begin, restricted
+from spikewright.tuning.data import samples_of, split
+from spikewright.tuning.measuring import Running, margins_of
+from spikewright.tuning.objective import Objective, Samples
+from spikewright.tuning.refine import Refinement
+from spikewright.tuning.searching import _allocation
+from spikewright.tuning.settings import Translation, space_of
+from spikewright.tuning.starts import starts
+
+VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    """Two hundred digits."""
+    data = load_digits()
+    conversion = sw.convert(MODEL, spiking=True)
+    images = data.images[:200, None].astype(np.float32)
+    return samples_of(conversion, images, data.target[:200], Running(), "the data")
+
+
+@pytest.fixture(scope="module")
+def objective(samples: Samples) -> Objective:
+    """Of spikes, on the shipped network."""
+    conversion = sw.convert(MODEL, spiking=True)
+    translation = Translation(_allocation(conversion, samples, 1e9), 0.001)
+    space = space_of(conversion)
+    return Objective(conversion, translation, space, "spikes", Running(), samples.unit)
+
+
+def values(objective: Objective, **changes: object) -> dict:
+    """The beginning of the space, with changes."""
+    return {**begin(objective.space), **VALUES, **changes}
+
+
+def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples: Samples) -> None:
+    """Steps are read off one run: accuracy and spikes at each are those of a shorter run."""
+    chosen = values(objective)
+    points = {p.where: p for p in objective(chosen, samples)}
+
+    for steps in (1, 2, 4):
+        run = objective.convert(chosen).run(samples.x, steps=steps, progress=False)
+        spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
+        right = run.predict("mean").argmax(axis=1) == samples.y
+        point = points[steps, "mean"]
+
+        assert point.costs["spikes"] == pytest.approx(spikes)
+        assert point.paired.drop == pytest.approx(samples.right.mean() - right.mean())
+
+
+def test_one_point_alone_is_the_same(objective: Objective, samples: Samples) -> None:
+    """Measuring a place again gives what the whole run gave."""
+    chosen = values(objective)
+    point = next(p for p in objective(chosen, samples) if p.where == (4, "last"))
+
+    assert objective.at(chosen, point, samples) == point
+
+
+def test_late_readouts_are_read_where_something_is_left(
+    objective: Objective, samples: Samples
+) -> None:
+    """The mean after two steps exists from the third step on."""
+    found = {p.where for p in objective(values(objective), samples)}
+
+    assert (4, "after 2") in found
+    assert (2, "after 2") not in found
+    assert not any(name == "after 4" for _, name in found)
+
+
+def test_risk_rises_before_answers_are_wrong(objective: Objective, samples: Samples) -> None:
+    """Margins that are halved for some raise it; outputs twice as large as a whole do not."""
+    some = np.where(np.arange(len(samples)) % 4 == 0, 0.2, 1.0)
+
+    assert objective.risk(samples, samples.margins) == 0.0
+    assert objective.risk(samples, 2 * samples.margins) == pytest.approx(0.0)
+    assert objective.risk(samples, some * samples.margins) > 0
+
+
+def test_margins_say_who_leads() -> None:
+    """Of several classes the right one's lead; of one value its distance from one half."""
+    values = np.array([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0]])
+
+    assert margins_of(values, np.array([1, 2])).tolist() == [1.0, -1.0]
+    assert margins_of(np.array([[0.7], [0.7]]), np.array([1, 0])) == pytest.approx([0.2, -0.2])
+
+
+def test_scales_are_kept_when_fewer_steps_are_run(objective: Objective) -> None:
+    """What was read off a run at fewer steps is the same network, run for fewer."""
+    chosen = values(objective, level=1.0)
+    short = objective.translation.shortened(chosen, 2)
+    before, after = (objective.translation.arguments(v) for v in (chosen, short))
+
+    assert short["steps"] == 2
+    for name, scale in before["scale_firing_rates"].items():
+        assert np.array_equal(scale, after["scale_firing_rates"][name])
+
+
+def test_levels_and_offsets_multiply_refined_scales(objective: Objective) -> None:
+    """One level more is twice the scale of all layers, one offset of its layer."""
+    translation = objective.translation
+    refined = translation.shortened(values(objective), 1)
+    (layer, *_) = translation.allocation.layers
+    more = {**refined, "level": 1.0, f"offset {layer}": 1.0}
+
+    for name, scale in translation.scales(refined).items():
+        factor = 4.0 if name == layer else 2.0
+        assert translation.scales(more)[name] == pytest.approx(factor * scale, rel=1e-3)
+
+
+def test_refinement_moves_channels_and_pays(objective: Objective, samples: Samples) -> None:
+    """Each proposal differs in some channels by the size; one of them is cheaper."""
+    chosen = values(objective, level=1.0)
+    point = next(p for p in objective(chosen, samples) if p.where == (4, "mean"))
+    found = list(Refinement(objective, samples, 2.0).proposals(chosen, point, 0.5, 50.0))
+    before = objective.translation.scales(chosen)
+
+    assert found
+    for proposal in found:
+        after = objective.translation.scales(proposal)
+        octaves = np.concatenate([np.log2(after[n] / before[n]) for n in before])
+        assert set(np.round(np.abs(octaves), 2)) <= {0.0, 0.5}
+        assert np.any(octaves != 0)
+    costs = [objective.at(proposal, point, samples).cost for proposal in found]
+    assert min(costs) < point.cost
+
+
+def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) -> None:
+    """Whatever the space is restricted to."""
+    for wanted in ({}, {"max_spikes_per_step": 1}, {"steps": 8, "rule": "percentile"}):
+        space = restricted(objective.space, wanted)
+        found = starts(space)
+
+        assert found
+        assert all(space[name].holds(v) for item in found for name, v in item.items())
+        assert len({repr(item) for item in found}) == len(found)
+
+
+def test_samples_are_split_alike_in_every_class(samples: Samples) -> None:
+    """A seeded, stratified split: nothing is in both parts, nothing is lost."""
+    mine, held = split(samples, 0.4, 1000, 3)
+    again, _ = split(samples, 0.4, 1000, 3)
+    other, _ = split(samples, 0.4, 1000, 4)
+
+    assert (len(mine), len(held)) == (120, 80)
+    assert np.array_equal(mine.y, again.y)
+    assert not np.array_equal(mine.y, other.y)
+    (name,) = samples.x
+    rows = {row.tobytes() for part in (mine, held) for row in part.x[name]}
+    assert rows == {row.tobytes() for row in samples.x[name]}
+    for label in range(10):
+        count = int((samples.y == label).sum())
+        assert abs(int((held.y == label).sum()) - 0.4 * count) <= 1
+    assert len(split(samples, 0.4, 50, 3)[0]) == 50
