@@ -78,7 +78,7 @@ def corrected(candidate: Candidate, steps: int, dt: float) -> list[Candidate]:
     """The same with corrections of what is wrong on average."""
     voltage = VoltageCorrection(steps, dt=dt, rounds=_ROUNDS)
     bias = BiasCorrection(steps, dt=dt, rounds=_ROUNDS)
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "voltages corrected": {"initial_voltage": voltage},
         "biases corrected": {"bias_correction": bias},
     }
