@@ -23,9 +23,7 @@ from spikewright.conversion.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import (
     Evaluation,
-    Run,
     accuracy,
-    activity,
     neuron_rates,
     wilson_interval,
 )
@@ -47,6 +45,9 @@ RULE_STEPS = (1, 2, 4, 8, 16)
 
 ALLOWED = 0.005
 """Accuracy, a fraction, that the chosen setting may lose on the digits to train on."""
+
+ENERGY_TABLE = "45nm-int8"
+"""The cost table under which settings are compared."""
 
 _HELD_OUT = 360  # of 1797 digits
 _SPLIT_SEED = 0
@@ -80,9 +81,9 @@ class Demonstration:
     """What a demonstration measured.
 
     `records` holds, for each scale in `how`, accuracy at the last step and of the mean, firing rate
-    (Hz, over all neurons) and spikes per image, the same of the chosen setting with its `rule`, and
-    the source's accuracy. `sample` is one digit's run and `agreement` the largest relative
-    difference, over layers, between the source model and its rate network.
+    (Hz, over all neurons), spikes and energy per image, the same of the chosen setting with its
+    `rule`, and the source's accuracy. `sample` is one digit's run and `agreement` the largest
+    relative difference, over layers, between the source model and its rate network.
     """
 
     records: tuple[Record, ...]
@@ -171,20 +172,20 @@ def run(
     agreement = max(rate.verify(x).values())
     truth = _source_values(rate, x)
     records = [_source_accuracy(truth, y)]
+    settings: dict[str, Any] = {"seed": seed, "engine": engine}
     with progress_bar(len(scales) + 1, progress, "settings") as advance:
         for scale in scales:
             conversion = rate.again(spiking=True, scale_firing_rates=scale)
-            measured = conversion.run(x, steps, dt, seed, engine=engine, progress=False)
-            records += _measure(conversion, measured, y, {"scale": float(scale)})
+            measured = conversion.evaluate(x, y, steps, dt, progress=False, **settings)
+            records += _measure(conversion, measured, {"scale": float(scale)})
             advance(1)
         rule, found = choose(rate, steps, dt, seed, engine)
-        measured = found.run(x, rule.steps, dt, seed, engine=engine, progress=False)
-        records += _measure(found, measured, y, {"rule": _shown(rule)})
-        chosen = _examined(rule, found, (x, y), dt, seed, engine)
+        chosen = _examined(rule, found, (x, y), dt, settings)
+        records += _measure(found, chosen.evaluation, {"rule": _shown(rule)})
         advance(1)
     shown = rate.again(spiking=True, scale_firing_rates=SAMPLE_SCALE)
     sample = _raster(
-        watch(shown, x[:1], steps, dt, seed=seed, engine=engine),
+        watch(shown, x[:1], steps, dt, **settings),
         {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
     )
     return Demonstration(tuple(records), sample, agreement, chosen)
@@ -297,18 +298,21 @@ def _source_accuracy(values: NDArray, labels: NDArray) -> Record:
     return Record("source accuracy", float(hits.mean()), "fraction", len(hits), interval)
 
 
-def _measure(
-    conversion: Conversion, run: Run, labels: NDArray, how: dict[str, Any]
-) -> list[Record]:
-    """Accuracy under both readouts, mean rate over all neurons, spikes per image."""
-    spikes = next(
-        r for r in activity(run) if r.name == "spikes per sample" and "layer" not in r.how
-    )
+def _measure(conversion: Conversion, evaluation: Evaluation, how: dict[str, Any]) -> list[Record]:
+    """Accuracy under both readouts, mean rate over all neurons, spikes and energy per image."""
+    steps, dt = evaluation.settings["steps"], evaluation.settings["dt"]
+    last = [r for r in evaluation.records if r.how.get("steps") == steps and "layer" not in r.how]
+    (spikes,) = select(last, "spikes per sample")
     neurons = sum(ensemble.n_neurons for ensemble in conversion.populations().values())
     rate = replace(
-        spikes, name="firing rate", value=spikes.value / (neurons * run.steps * run.dt), unit="Hz"
+        spikes, name="firing rate", value=spikes.value / (neurons * steps * dt), unit="Hz"
     )
-    found = [accuracy(run, labels, "last"), accuracy(run, labels, "mean"), rate, spikes]
+    found = [
+        *(evaluation.accuracy(readout) for readout in ("last", "mean")),
+        rate,
+        spikes,
+        *select(last, "energy", network="spiking", table=ENERGY_TABLE),
+    ]
     return [replace(record, how={**record.how, **how}) for record in found]
 
 
@@ -323,13 +327,11 @@ def _examined(
     found: Conversion,
     held: tuple[NDArray, NDArray],
     dt: float,
-    seed: int,
-    engine: str,
+    settings: dict[str, Any],
 ) -> Chosen:
     """The chosen network, measured at every step, diagnosed, and watched for one digit."""
     x, y = held
     steps = rule.steps
-    settings: dict[str, Any] = {"seed": seed, "engine": engine}
     evaluation = found.evaluate(
         x, y, steps, dt, at=powers_of_two(steps), progress=False, **settings
     )

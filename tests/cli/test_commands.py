@@ -122,7 +122,7 @@ def test_demo_as_json(tmp_path: Path) -> None:
     """The records themselves."""
     found = document("demo", "--limit", "4", "--steps", "8", "--out", str(tmp_path))
 
-    assert len(found["records"]) == 1 + 4 * 6
+    assert len(found["records"]) == 1 + 5 * 6
     assert found["records"][0]["name"] == "source accuracy"
     assert len(found["files"]) == 5
 

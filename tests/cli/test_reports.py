@@ -17,9 +17,9 @@ MODEL = str(demo.MODEL)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A data file of 24 held-out digits with labels."""
+    """A data file of 40 held-out digits with labels."""
     path = tmp_path_factory.mktemp("data") / "digits.npz"
-    x, y = demo.held_out(24)
+    x, y = demo.held_out(40)
     np.savez(path, x=x, y=y)
     return str(path)
 
@@ -111,3 +111,16 @@ def test_input_that_is_encoded_has_no_sample(tmp_path: Path, data: str) -> None:
     invoke("evaluate", MODEL, "--data", data, "--steps", "8", *options)
 
     assert not {"sample", "diagnosis"} & set(sections(path)[1])
+
+
+@pytest.mark.slow
+def test_a_search_is_reported(tmp_path: Path, data: str) -> None:
+    """What was searched and what was held back, with the lines that make the network again."""
+    path = tmp_path / "page.html"
+    options = ["--trials", "4", "--timeout", "60", "--report", str(path)]
+    invoke("tune", MODEL, "--data", data, *options)
+    page, found = sections(path)
+
+    assert found == ["trade-off", "sample", "trace", "reproduce"]
+    assert "conversion = sw.convert(" in page.all("code")[1].text
+    assert "held-back samples" in page.all("p")[0].text

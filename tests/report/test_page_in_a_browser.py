@@ -17,6 +17,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+FIGURES = 7  # of the demonstration
 FOUND = next(filter(None, map(shutil.which, NAMES)), None)
 
 pytestmark = [
@@ -90,7 +91,7 @@ def test_one_drawing_of_each_figure_is_seen(opened: Any) -> None:
     kind = "narrow" if opened.viewport_size["width"] < 700 else "wide"
     figures = opened.locator("figure").all()
 
-    assert len(figures) == 6
+    assert len(figures) == FIGURES
     for figure in figures:
         seen = [d for d in figure.locator("svg.drawing").all() if d.is_visible()]
         assert [kind in d.get_attribute("class").split() for d in seen] == [True]
@@ -179,7 +180,7 @@ def test_every_csv_opens(opened: Any, tmp_path: Path) -> None:
     """Each link saves a file of its name, whose rows are as long as its header."""
     links = opened.locator("a[download]").all()
 
-    assert len(links) == 6
+    assert len(links) == FIGURES
     for link in links:
         with opened.expect_download() as started:
             link.click()
@@ -196,6 +197,6 @@ def test_it_prints(opened: Any) -> None:
     """On paper there is a drawing of every figure, and no control."""
     opened.emulate_media(media="print")
 
-    assert opened.locator("svg.wide:visible").count() == 6
+    assert opened.locator("svg.wide:visible").count() == FIGURES
     assert opened.locator("nav:visible, a[download]:visible, summary:visible").count() == 0
     assert opened.pdf(format="A4").startswith(b"%PDF")

@@ -30,8 +30,8 @@ class Setting:
 class TradeOffInfo:
     """Settings by cost; `measure` is "accuracy" or "accuracy drop", `source` the source's accuracy.
 
-    `cost` names what was paid and `unit` says in what: "spikes per sample" in "spikes", "energy" in
-    "J", "steps" in "steps".
+    `cost` names what was paid and `unit` says in what: "spikes per sample" in "spikes", "energy
+    under" a cost table in "J".
     """
 
     measure: str
@@ -71,7 +71,8 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
         costs = {r.how["setting"]: r for r in _paid(found, cost)}
         names = [name for name in worth if name in costs]
         if len(names) > 1:
-            unit, n = costs[names[0]].unit, worth[names[0]].n
+            first, n = costs[names[0]], worth[names[0]].n
+            paid = f"{cost} under {first.how['table']}" if "table" in first.how else cost
             settings = [
                 Setting(
                     str(name),
@@ -83,7 +84,7 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
             ]
             ordered = _with_front(settings, 1 if measure == "accuracy" else -1)
             return TradeOffInfo(
-                measure, cost, unit, ordered, source[0].value if source else None, n
+                measure, paid, first.unit, ordered, source[0].value if source else None, n
             )
     raise ValueError(
         f"a trade-off needs accuracy, or its drop, and {cost} of at least two settings, each named "
@@ -140,6 +141,7 @@ def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]
     taken = [
         *(r for r in spikes if r.how.get("steps") in at),
         *(r for r in select(found, "accuracy", readout=readout) if r.how.get("steps") in at),
+        *(r for r in select(found, "energy", network="spiking") if r.how.get("steps") in at),
     ]
     named = [
         replace(r, how={**r.how, "setting": _steps(int(r.how["steps"]))})

@@ -37,7 +37,7 @@ def draw(info: TradeOffInfo, width: int) -> Drawing:
     for setting in sorted(info.settings, key=lambda s: (s.chosen, s.front)):
         _mark(drawing, setting, x, y, _title(setting, info))
     for setting in _named(info):
-        name = shortened(setting.name, 125 if drawing.narrow else 200)
+        name = shortened(setting.name, 135 if drawing.narrow else 200)
         drawing.label(x(setting.cost), y(setting.worth), name, _style(setting))
     return drawing
 

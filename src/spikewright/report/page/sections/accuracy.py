@@ -18,7 +18,7 @@ from spikewright.report.page.plots import over_time, trade_off
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import accuracy_table
 
-COSTS = ("spikes per sample", "energy", "steps")
+COSTS = ("spikes per sample", "energy")
 
 
 def accuracy(contents: Contents) -> Markup | None:
@@ -71,7 +71,7 @@ def _trade_off(records: list[Record], cost: str, samples: str) -> Markup:
     info = trade_off_info(records, cost)
     name = f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_")
     worth = "Accuracy" if info.measure == "accuracy" else "Points of accuracy lost"
-    title = f"{worth} against {cost}"
+    title = f"{worth} against {info.cost}"
     return Figure(
         name,
         f"{title}, on samples that were {samples}" if samples else title,
