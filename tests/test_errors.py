@@ -68,6 +68,14 @@ def test_every_error_can_be_caught_as_one(name: str) -> None:
             assert issubclass(cls, builtin)
 
 
+@pytest.mark.parametrize("kind", ["argument", "method"])
+def test_what_is_no_layer_is_not_called_one(kind: str) -> None:
+    """An argument that cannot be honoured and a call that cannot be made are named as such."""
+    assert str(Refusal("steps", kind, "of no use", "Leave it out")) == (
+        f"{kind} 'steps': of no use. Leave it out."
+    )
+
+
 @pytest.mark.parametrize("cls", [ReadError, GraphError, ConversionError, NetworkError])
 def test_errors_about_an_argument_are_value_errors(cls: type) -> None:
     """Code that knows only Python's own errors catches them too."""
@@ -167,5 +175,6 @@ def test_every_extra_that_a_message_names_exists() -> None:
     extras = project["project"]["optional-dependencies"]
 
     for package, extra in _optional._EXTRA_OF.items():
-        wanted = {"sklearn": "scikit-learn"}.get(package, package)
-        assert any(re.match(rf"{wanted}\b", line) for line in extras[extra]), (package, extra)
+        wanted = {"sklearn": "scikit-learn", "distributed": "dask[distributed]"}
+        name = re.escape(wanted.get(package, package))
+        assert any(re.match(rf"{name}(?!\w)", line) for line in extras[extra]), (package, extra)

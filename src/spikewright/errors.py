@@ -38,7 +38,8 @@ class ReadError(SpikewrightError, ValueError):
 class Refusal:
     """One reason why one layer cannot be used: where, what it is, why, and what would help.
 
-    Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument".
+    Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument"; of a call
+    that cannot be made, its name and "method".
     """
 
     layer: str
@@ -49,8 +50,8 @@ class Refusal:
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r} ({self.kind})"
-        if self.kind == "argument":
-            where = f"argument {self.layer!r}"
+        if self.kind in ("argument", "method"):
+            where = f"{self.kind} {self.layer!r}"
         text = f"{where}: {self.reason}"
         if self.location:
             text += f" [at {self.location}]"

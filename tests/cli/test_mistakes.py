@@ -185,7 +185,7 @@ def test_nothing_half_written_is_left(folder: Path) -> None:
         (("run", MODEL, "--data", "d.npz", "--dt", "0"), ["--dt", "0"]),
         (("run", MODEL, "--data", "d.npz", "--steps", "0"), ["--steps", "0"]),
         (("run", MODEL, "--data", "d.npz", "--precision", "half"), ["half", "float32", "float64"]),
-        (("convert", MODEL, "--scale", "a"), ["'a' is not a number"]),
+        (("convert", MODEL, "--scale", "a"), ["'a' is neither a number nor a rule"]),
         (("convert", MODEL, "--scale", "1", "--scale", "relu1=2"), ["LAYER=SCALE"]),
         (("convert", MODEL, "--scale", "1", "--scale", "2"), ["LAYER=SCALE"]),
         (("convert", MODEL, "--scale", "=2"), ["LAYER=SCALE"]),

@@ -57,7 +57,8 @@ class Evaluation:
         if found:
             raise SimulationError(f"outputs are {[r.how['output'] for r in found]}: name one")
         raise SimulationError(
-            f"no accuracy was measured for {how}: it needs labels, and readouts are "
+            f"no accuracy was measured for {how}: it needs labels, which are whole "
+            "numbers, and readouts are "
             f"{list(self.settings['readouts'])} at steps 1 to {self.settings['steps']}"
         )
 
