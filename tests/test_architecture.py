@@ -69,6 +69,7 @@ _QUICK = "importing the package is to be quick"
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
+    ("__init__.py", "spikewright.choosing"): _QUICK,
     ("__init__.py", "spikewright.conversion.diagnosis"): _QUICK,
     ("__init__.py", "spikewright.measure.energy"): _QUICK,
     ("conversion/conversion.py", "spikewright.conversion.diagnosis"): _QUICK,

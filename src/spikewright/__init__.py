@@ -14,7 +14,6 @@ from spikewright.calibrate.rules import (
     TargetRate,
     ThresholdIteration,
 )
-from spikewright.choosing import BestRule, Candidate, best_rule
 from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.measure import After, Evaluation, Run, Window
@@ -62,6 +61,7 @@ from spikewright.tune.choice import Choice
 from spikewright.tuning import tune
 
 if TYPE_CHECKING:
+    from spikewright.choosing import BestRule, Candidate, best_rule
     from spikewright.conversion.diagnosis import Diagnosis
     from spikewright.measure import energy
 
@@ -154,6 +154,10 @@ def __getattr__(name: str) -> Any:
         from spikewright.measure import energy
 
         return energy
+    if name in ("BestRule", "Candidate", "best_rule"):
+        from spikewright import choosing
+
+        return getattr(choosing, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
