@@ -79,6 +79,17 @@ def test_the_cheapest_certified_one_is_chosen() -> None:
     assert choose(items, 0.01).point.cost == 20
 
 
+def test_certificates_by_luck_do_not_decide() -> None:
+    """Where it was known beforehand that there are too few samples, the estimate does."""
+    items = [
+        Checked(candidate(900, 0), point(900, 0), True),
+        Checked(candidate(10, 0), point(10, 5), False),
+    ]
+
+    assert choose(items, 0.01, certifying=False).point.cost == 10
+    assert choose(items, 0.01, certifying=True).point.cost == 900
+
+
 def test_without_certificate_the_cheapest_that_holds_is_chosen() -> None:
     """And where none holds, the one that loses least."""
     holding = [

@@ -104,4 +104,6 @@ def test_certifiable_drops_are_certified_and_larger_ones_are_not() -> None:
     assert Paired(n, lost, 2 * lost // 5).p_value(limit) <= 0.05
     assert Paired(n, lost + 10, 2 * lost // 5).p_value(limit) > 0.05
     assert certifiable(100, 0.005, 0.95) is None
+    assert certifiable(718, 0.005, 0.95) is None  # none lost would certify, and nothing else
+    assert certifiable(2000, 0.005, 0.95) is not None
     assert certifiable(100, 0.0, 0.95) is None

@@ -83,9 +83,13 @@ def check(
     return found
 
 
-def choose(checked: Sequence[Checked], max_drop: float) -> Checked:
-    """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest."""
-    certified = [item for item in checked if item.certified]
+def choose(checked: Sequence[Checked], max_drop: float, certifying: bool = True) -> Checked:
+    """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest.
+
+    Samples that are too few certify by luck alone, and settings that cost many times as much:
+    where it was known beforehand that they are (not `certifying`), the estimate decides.
+    """
+    certified = [item for item in checked if item.certified and certifying]
     holding = [item for item in checked if item.point.paired.drop <= max_drop]
     for items in (certified, holding):
         if items:

@@ -14,6 +14,7 @@ _PATIENCE = 2.3  # standard errors
 _FAR = 20.0  # times what may be lost: beyond, only the drop counts
 _NEAR = 4.0  # times what may be lost: there drop and risk are compared
 _LEAST_RATIO = 0.02
+_LEAST = 0.25  # of what may be lost: certificates for less are not worth their price
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,16 @@ class Aim:
 def certifiable(n: int, max_drop: float, confidence: float) -> float | None:
     """The largest drop that `n` held-back samples will probably show to be at most `max_drop`.
 
-    Supposing that two samples are gained where five are lost. None where they cannot show it even
-    if none is lost.
+    Supposing that two samples are gained where five are lost. None where that is less than a
+    quarter of `max_drop`: so few samples certify hardly anything.
     """
 
     def certifies(lost: int) -> bool:
-        gained = 2 * lost // 5
-        return Paired(n, lost, gained).p_value(max_drop) <= 1 - confidence
+        return Paired(n, lost, 2 * lost // 5).p_value(max_drop) <= 1 - confidence
 
-    if max_drop <= 0 or not certifies(0):
-        return None
     low, high = 0, n // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if certifies(middle) else (low, middle)
-    return (low - 2 * low // 5) / n
+    drop = (low - 2 * low // 5) / n
+    return drop if drop > 0 and drop >= _LEAST * max_drop else None

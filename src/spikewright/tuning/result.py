@@ -26,12 +26,14 @@ def result(
     checked: Sequence[Checked],
     model: str,
     samples: tuple[int, int],
+    certifying: bool,
 ) -> Choice:
     """The choice among settings that were checked on held-back samples.
 
-    `model` is the model as text; `samples` says how many were searched on and held back.
+    `model` is the model as text; `samples` says how many were searched on and held back,
+    `certifying` whether the latter can certify anything to speak of.
     """
-    chosen = choose(checked, question.max_drop)
+    chosen = choose(checked, question.max_drop, certifying)
     others = sorted(
         (item for item in checked if item is not chosen), key=lambda item: item.point.cost
     )

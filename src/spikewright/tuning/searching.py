@@ -57,6 +57,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     objective = Objective(
         conversion, translation, space, request.minimise, request.running, mine.unit
     )
+    sure = certifiable(len(held), request.max_drop, request.confidence)
     facts = _facts(request, conversion, space, digest(mine, held))
     study = open_study(request.study, facts, request.seed, hopeless_pruner())
     reserve = partial(_checking, objective, study, held, request.timeout)
@@ -66,7 +67,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         space,
         lambda values, part: objective(values, mine[part]),
         len(mine),
-        _aims(request, len(mine), len(held)),
+        _aims(request, len(mine), sure),
         starts(space),
         translation.shortened,
         Refinement(objective, mine, _REFINING * request.timeout).proposals,
@@ -88,6 +89,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         checked,
         source_text(model, example_input is not None),
         (len(mine), len(held)),
+        certifying=sure is not None,
     )
 
 
@@ -121,13 +123,12 @@ def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allo
     return Allocation(statistics.layers, weights)
 
 
-def _aims(request: Request, samples: int, held_back: int) -> list[Aim]:
-    """What to aim at: the limit itself, and a drop that held-back samples will certify.
+def _aims(request: Request, samples: int, sure: float | None) -> list[Aim]:
+    """What to aim at: the limit itself, and the drop that held-back samples will certify.
 
-    Where they cannot, half the limit: what is chosen loses more on samples that it was not chosen
-    on.
+    Where they can certify none, half the limit: what is chosen loses more on samples that it was
+    not chosen on.
     """
-    sure = certifiable(held_back, request.max_drop, request.confidence)
     limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
     return [Aim.of(limit, request.max_drop, samples) for limit in limits]
 
