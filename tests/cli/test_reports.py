@@ -114,11 +114,13 @@ def test_input_that_is_encoded_has_no_sample(tmp_path: Path, data: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_is_reported(tmp_path: Path, data: str) -> None:
+def test_a_search_is_reported(tmp_path: Path) -> None:
     """What was searched and what was held back, with the lines that make the network again."""
     path = tmp_path / "page.html"
-    options = ["--trials", "4", "--timeout", "60", "--report", str(path)]
-    invoke("tune", MODEL, "--data", data, *options)
+    x, y = demo.held_out()
+    np.savez(tmp_path / "digits.npz", x=x, y=y)
+    options = ["--trials", "10", "--timeout", "120", "--report", str(path)]
+    invoke("tune", MODEL, "--data", str(tmp_path / "digits.npz"), *options)
     page, found = sections(path)
 
     assert found == ["trade-off", "sample", "trace", "reproduce"]
