@@ -18,6 +18,7 @@ import spikewright
 from spikewright import encoders, engines, errors, executors, measure, network, report
 from spikewright.conversion import Trace, watch
 from spikewright.measure import energy, operations, twin
+from spikewright.network import distributions, processes, solvers
 from spikewright.report import figures
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -64,6 +65,7 @@ MODELLING = (
     "Connection",
     "Probe",
     "Simulator",
+    "full_weights",
     "MaxPool",
     "Windows",
     "engines",
@@ -107,6 +109,9 @@ def topics() -> dict[str, dict[str, Any]]:
             **of(["engines"]),
             "sw.engines.available": engines.available,
         },
+        "Distributions": {**of(["distributions"]), **_module("sw.distributions", distributions)},
+        "Solvers": {**of(["solvers"]), **_module("sw.solvers", solvers)},
+        "Processes": {**of(["processes"]), **_module("sw.processes", processes)},
         "Input encoders": {**of(["encoders"]), **_module("sw.encoders", encoders)},
         "Neuron types": of(neurons),
         "Synapses": of(synapses),

@@ -19,7 +19,7 @@ ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "h5py", "matplotlib", "sklearn",
-    "dask", "distributed", "ray", "optuna", "sqlalchemy",
+    "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy",
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.

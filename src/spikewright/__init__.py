@@ -17,13 +17,27 @@ from spikewright.calibrate.rules import (
 from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.measure import After, Evaluation, Run, Window
-from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
+from spikewright.network import (
+    Connection,
+    Ensemble,
+    MaxPool,
+    Network,
+    Node,
+    Probe,
+    distributions,
+    processes,
+    solvers,
+)
 from spikewright.network.neurons import (
     LIF,
+    AdaptiveLIF,
+    AdaptiveLIFRate,
     BipolarIntegrateAndFire,
     ClippedReLU,
+    Direct,
     Elementwise,
     IntegrateAndFire,
+    Izhikevich,
     LeakyReLU,
     LIFRate,
     NeuronType,
@@ -34,13 +48,14 @@ from spikewright.network.neurons import (
     RunningMeanSpiking,
     Sigmoid,
     SignedIntegrateAndFire,
+    SoftLIFRate,
     Softplus,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
     StochasticSpiking,
     Tanh,
 )
-from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, WindowMean
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, Triangle, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -56,7 +71,7 @@ from spikewright.network.transforms import (
     Transform,
 )
 from spikewright.pipeline import convert
-from spikewright.simulator import Simulator
+from spikewright.simulator import Simulator, full_weights
 from spikewright.tune.choice import Choice
 from spikewright.tuning import tune
 
@@ -70,6 +85,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LIF",
+    "AdaptiveLIF",
+    "AdaptiveLIFRate",
     "After",
     "Alpha",
     "AxisMap",
@@ -84,12 +101,14 @@ __all__ = [
     "Convolution",
     "Dense",
     "Diagnosis",
+    "Direct",
     "Elementwise",
     "EnergyBudget",
     "Ensemble",
     "Evaluation",
     "FromWeights",
     "IntegrateAndFire",
+    "Izhikevich",
     "LIFRate",
     "LeakyReLU",
     "LinearFilter",
@@ -117,6 +136,7 @@ __all__ = [
     "SignedIntegrateAndFire",
     "Simulator",
     "Slice",
+    "SoftLIFRate",
     "Softplus",
     "Sparse",
     "SpikingLeakyReLU",
@@ -130,16 +150,21 @@ __all__ = [
     "TargetRate",
     "ThresholdIteration",
     "Transform",
+    "Triangle",
     "VoltageCorrection",
     "Window",
     "WindowMean",
     "Windows",
     "best_rule",
     "convert",
+    "distributions",
     "encoders",
     "energy",
     "engines",
+    "full_weights",
     "load",
+    "processes",
+    "solvers",
     "tune",
 ]
 

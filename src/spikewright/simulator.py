@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright import engines
 from spikewright._progress import progress_bar
-from spikewright.engines import Memory, Parameters, Plan, Precision
+from spikewright.engines import Memory, Plan, Precision
+from spikewright.engines import built as _built
+from spikewright.engines.built import connection_parameters, ensemble_parameters
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.shapes import as_real, as_seed, is_number, is_whole
-
-
-class ConnectionParameters:
-    """A connection as built: `weights` as given, never scaled."""
-
-    def __init__(self, weights: NDArray) -> None:
-        self.weights = weights
 
 
 class SimulationData(Mapping[Any, Any]):
@@ -31,8 +25,9 @@ class SimulationData(Mapping[Any, Any]):
 
     `data[probe]` is `(steps, *shape)`, with a batch `(batch, steps, *shape)`; `data[ensemble]` has
     `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes), the firing-rate
-    scale applied, one value a neuron in the ensemble's shape (read only); `data[connection]` has
-    `weights`.
+    scale applied, one value a neuron in the ensemble's shape (read only), and `intercepts`,
+    `encoders`, `scaled_encoders` and `eval_points`; `data[connection]` has `weights`, `decoders`,
+    `solver_info` and `eval_points`.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -42,14 +37,10 @@ class SimulationData(Mapping[Any, Any]):
         program = self._simulator.program
         if isinstance(key, Probe) and key in self._simulator._recorded:
             return self._simulator._probe_data(key)
-        if isinstance(key, Ensemble) and key in program.parameters:
-            built: Parameters = program.parameters[key]
-            each = {
-                f.name: np.broadcast_to(getattr(built, f.name), key.shape) for f in fields(built)
-            }
-            return Parameters(**each)
+        if isinstance(key, Ensemble) and key in program.representations:
+            return ensemble_parameters(program, key)
         if isinstance(key, Connection) and key in program.weights:
-            return ConnectionParameters(program.weights[key])
+            return connection_parameters(program, key)
         raise KeyError(
             f"{key!r} is no probe, ensemble or connection of {self._simulator.network!r}"
         )
@@ -57,7 +48,7 @@ class SimulationData(Mapping[Any, Any]):
     def __iter__(self) -> Iterator[Any]:
         program = self._simulator.program
         yield from self._simulator._recorded
-        yield from program.parameters
+        yield from program.representations
         yield from program.weights
 
     def __len__(self) -> int:
@@ -243,6 +234,24 @@ class Simulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def full_weights(simulator: Simulator, connection: Connection) -> NDArray:
+    """The whole matrix `gain . encoders / radius . transform . decoders`, `(receivers, senders)`.
+
+    What an input weight is made of: from neurons (their decoders) or values, through the transform,
+    along the receiving neurons' encoders, times their gain. Factors that a connection lacks are
+    left out: into a node there is no gain and no encoder, into `.neurons` no encoder, from a node
+    or from `.neurons` no decoder. It is made for this call; simulators keep the factors apart.
+
+    `rate_scale` touches the gain alone, and with it every row of the result, and the height of
+    spikes, `amplitude / (s dt)`, which is no part of it; encoders, transform and decoders are the
+    same at every scale. Raises `BuildError` for a function that is computed exactly, and `KeyError`
+    for a connection that the simulator does not hold.
+    """
+    if connection not in simulator.program.weights:
+        raise KeyError(f"{connection!r} is no connection of {simulator.network!r}")
+    return _built.full_weights(simulator.program, connection)
 
 
 def _check_steps(steps: Any) -> None:

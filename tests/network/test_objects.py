@@ -244,10 +244,12 @@ def test_a_refused_change_leaves_the_ensemble_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda n, e: sw.Connection(e, n), r"pre = <Ensemble 'cells'>: connect to its neurons"),
-        (lambda n, e: sw.Connection(n, e), r"post = <Ensemble 'cells'>: connect to its neurons"),
-        (lambda n, e: sw.Connection(3, n), r"pre must be a Node or an ensemble's neurons, got 3"),
-        (lambda n, e: sw.Connection(n, None), r"post must be a Node .* got None"),
+        (
+            lambda n, e: sw.Connection(n, e),
+            r"values of shape \(2,\), <Ensemble 'cells'> takes \(1,\)",
+        ),
+        (lambda n, e: sw.Connection(3, n), r"pre must be a Node, an Ensemble or .* got 3"),
+        (lambda n, e: sw.Connection(n, None), r"post must be a Node, .* got None"),
         (
             lambda n, e: sw.Connection(n, e.neurons),
             r"values of shape \(2,\), <Neurons of <Ensemble 'cells'>> takes \(3,\)",
@@ -275,7 +277,8 @@ def test_a_refused_change_leaves_the_ensemble_as_it_was() -> None:
         (lambda n, e: sw.Connection(n["a"], e.neurons[0]), r"<Node 'n'>\[a\]: only integers"),
         (lambda n, e: sw.Connection(n[0:2:0], e.neurons[:2]), r"\[0:2:0\]: slice step cannot"),
         (lambda n, e: sw.Connection(n[0.5:], e.neurons[:2]), r"\[0.5:\]: slice indices must"),
-        (lambda n, e: sw.Probe(e), r"got <Ensemble 'cells'>; probe its neurons: sw.Probe\("),
+        (lambda n, e: sw.Probe(e, "voltage"), r"one of \('decoded_output', 'input'\), not 'vol"),
+        (lambda n, e: sw.Probe(e, solver=3), r"solver must be a Solver, got 3"),
         (lambda n, e: sw.Probe(7), r"a probe records a Node, .* got 7$"),
         (lambda n, e: sw.Probe(n[0]), r"a probe records a Node, .* got <Node 'n'>\[0\]"),
         (lambda n, e: sw.Probe(n, "voltage"), r"records one of \('output', 'input'\), not 'vol"),

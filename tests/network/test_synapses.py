@@ -32,6 +32,7 @@ GOLDEN: list[tuple[Synapse, list[float]]] = [
         sw.LinearFilter((1,), (0.01, 1), method="backward_diff"),
         [0.09090909, 0.08264463, 0.07513148],
     ),
+    (sw.Triangle(0.003), [0.4, 0.3, 0.2, 0.1, 0.0, 0.0]),
 ]
 
 
@@ -207,4 +208,4 @@ def test_what_serves_as_a_synapse() -> None:
     for wrong in ("0.1", True, [0.1]):
         with pytest.raises(NetworkError, match="here: a synapse is None, a time constant"):
             as_synapse(wrong, "here")
-    assert set(SYNAPSES) == {"Lowpass", "Alpha", "LinearFilter", "WindowMean"}
+    assert set(SYNAPSES) == {"Lowpass", "Alpha", "LinearFilter", "Triangle", "WindowMean"}

@@ -10,12 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import Precision, on_grid
-from spikewright.engines.parameters import build_parameters, gain_scale, keyed_ensembles
+from spikewright.engines.parameters import (
+    Solved,
+    affine,
+    build_parameters,
+    gain_scale,
+    keyed_ensembles,
+    seeded_networks,
+)
 from spikewright.engines.planner import order
 from spikewright.engines.program import (
     Apply,
     Average,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
@@ -24,7 +32,10 @@ from spikewright.engines.program import (
     Recording,
     Source,
     Sum,
+    object_key,
 )
+from spikewright.engines.representation import Decoded, Representation, connection_key, decode
+from spikewright.engines.vectors import decoding, encoding, function_node, identity_of, smallest
 from spikewright.errors import BuildError
 from spikewright.network import (
     Connection,
@@ -32,11 +43,13 @@ from spikewright.network import (
     Network,
     Node,
     NodeFunction,
+    ObjView,
     Probe,
     input_shape,
     output_shape,
 )
 from spikewright.network import Neurons as NeuronsView
+from spikewright.network.processes import Process
 from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
@@ -51,7 +64,12 @@ from spikewright.network.transforms import (
     SumPool,
     Take,
     Transform,
+    flatten,
 )
+
+# Words of keys that no index reaches, beside those of `engines.parameters`.
+_CONNECTION, _NODE, _NOISE = 2**32 - 3, 2**32 - 4, 2**32 - 5
+Item = Node | NeuronsView | Ensemble
 
 _WEIGHT_FIELDS: dict[type[Transform], str] = {
     Dense: "matrix",
@@ -97,13 +115,16 @@ class _Compiler:
         self.shapes: list[Shape] = []
         self.labels: dict[int, str] = {}
         self.operators: list[Operator] = []
-        self.input_of: dict[Node | NeuronsView, int] = {}
-        self.output_of: dict[Node | NeuronsView, int] = {}
+        self.input_of: dict[Item, int] = {}
+        self.output_of: dict[Item, int] = {}
         self.value_of: dict[NeuronsView, int] = {}
         self.heights: dict[NeuronsView, NDArray] = {}
         self.contribution_of: dict[Connection, Scaled] = {}
         self.parameters: dict[Ensemble, Parameters] = {}
-        self.arriving: dict[Node | NeuronsView, list[Scaled]] = {}
+        self.arriving: dict[Item, list[Scaled]] = {}
+        self.representations: dict[Ensemble, Representation] = {}
+        self.decodings: dict[Connection, Decoded] = {}
+        self.keys: dict[Ensemble | Connection | Node, tuple[int, int]] = {}
         self.junction_factors: dict[Node, float] = {}
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
@@ -121,8 +142,9 @@ class _Compiler:
             self.arriving[node] = []
             if node.output is None and node.shape_in != (0,):
                 self.input_of[node] = self.output_of[node]  # a junction: what arrives is its value
-        for ensemble, key in keyed_ensembles(self.network, self.seed):
-            self.declare(ensemble, key)
+        self._key_objects()
+        for ensemble in self.network.all_ensembles:
+            self.declare(ensemble, self.keys[ensemble])
         self.junction_factors = self.carried_factors()
         for connection in self.network.all_connections:
             self.connect(connection)
@@ -131,6 +153,8 @@ class _Compiler:
         for node in self.network.all_nodes:
             self.compute(node)
         recordings = tuple(self.record(probe) for probe in self.probes)
+        for representation in self.representations.values():
+            representation.forget()
         return Program(
             dt=self.dt,
             seed=self.seed,
@@ -140,6 +164,8 @@ class _Compiler:
             recordings=recordings,
             parameters=self.parameters,
             weights={c: weights_of(c) for c in self.network.all_connections},
+            representations=self.representations,
+            decodings=self.decodings,
             labels=self.labels,
         )
 
@@ -150,11 +176,27 @@ class _Compiler:
         if twice:
             raise BuildError(f"{twice[0]!r} is a part of {self.network!r} more than once")
 
+    def _key_objects(self) -> None:
+        """Keys of random numbers, which an object's own seed fixes, else its place."""
+        self.keys.update(keyed_ensembles(self.network, self.seed))
+        for net, base in seeded_networks(self.network, (self.seed,)):
+            for index, connection in enumerate(net.connections):
+                self.keys[connection] = connection_key(base, index, connection.seed, _CONNECTION)
+            for index, node in enumerate(net.nodes):
+                self.keys[node] = object_key(*base, _NODE, index)
+
     def declare(self, ensemble: Ensemble, key: tuple[int, int]) -> None:
         """Solve an ensemble's parameters and add its neurons."""
+        self.arriving[ensemble] = []
+        if ensemble.is_direct:
+            self.represent(ensemble, key, None)
+            signal = self.signal((ensemble.dimensions,), f"{ensemble!r}")
+            self.input_of[ensemble] = self.output_of[ensemble] = signal
+            return
         neurons = ensemble.neurons
-        built, gain, bias = build_parameters(ensemble, key)
-        self.parameters[ensemble] = built
+        solved = build_parameters(ensemble, key)
+        self.represent(ensemble, key, solved)
+        built = self.parameters[ensemble] = solved.parameters
         threshold = 1.0 / (np.asarray(ensemble.rate_scale, np.float64) * self.dt)
         amplitude = ensemble.neuron_type.amplitude
         spiking = ensemble.neuron_type.spiking
@@ -162,7 +204,7 @@ class _Compiler:
         self.input_of[neurons] = self.signal(ensemble.shape, f"current of {ensemble!r}")
         self.output_of[neurons] = self.signal(ensemble.shape, f"{ensemble!r}")
         self.arriving[neurons] = []
-        self.affine[neurons] = (gain, bias)
+        self.affine[neurons] = affine(ensemble, solved)
         self.operators.append(
             Neurons(
                 f"{ensemble!r}",
@@ -179,6 +221,10 @@ class _Compiler:
             )
         )
 
+    def represent(self, ensemble: Ensemble, key: tuple[int, int], solved: Solved | None) -> None:
+        """Say what an ensemble represents; nothing is drawn before it is needed."""
+        self.representations[ensemble] = Representation(ensemble, key, solved)
+
     def _voltage_signal(self, ensemble: Ensemble) -> int | None:
         wanted = any(p.attr == "voltage" and p.target == ensemble.neurons for p in self.probes)
         return self.signal(ensemble.shape, f"voltage of {ensemble!r}") if wanted else None
@@ -186,14 +232,29 @@ class _Compiler:
     def connect(self, connection: Connection) -> None:
         """Operators from the sending signal to what arrives at the receiver."""
         for item in (connection.pre_obj, connection.post_obj):
-            if item not in self.output_of:
+            if item not in self.arriving:
                 raise BuildError(
                     f"{connection!r}: {item!r} is not in {self.network!r}; add the network that "
                     "holds it"
                 )
+        receiver: Item = connection.post_obj
+        if connection.decodes:
+            decoded = self.decode(connection, self.keys[connection])
+            sent = self.decoded(connection, decoded)
+            if decoded.full is not None and isinstance(receiver, Ensemble):
+                receiver = receiver.neurons  # the encoders are in the weights
+        else:
+            sent = self.plain(connection)
+        self.contribution_of[connection] = sent
+        self.arriving[receiver].append(sent)
+
+    def plain(self, connection: Connection) -> Scaled:
+        """What a connection delivers that maps values as they are, or an exact function of them."""
         pre = connection.pre_obj
-        sent = self.value(pre)
-        shape_in, shape_out = output_shape(pre), input_shape(connection.post_obj)
+        sent, shape_in = self.value(pre), output_shape(pre)
+        if connection.function is not None or isinstance(pre, Ensemble):
+            sent, shape_in = self.applied(connection, sent), connection.sent_shape
+        shape_out = input_shape(connection.post_obj)
         synapse = connection.synapse
         # Linear maps and filters commute: the filter goes where there are fewer values to filter.
         # A mean over windows is one of what was sent.
@@ -204,11 +265,50 @@ class _Compiler:
         sent = self.map(sent, connection.chain(), shape_in, f"{connection!r}")
         if synapse is not None and not first:
             sent = self.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")
-        self.contribution_of[connection] = sent
-        self.arriving[connection.post_obj].append(sent)
+        return sent
 
-    def value(self, pre: Node | NeuronsView) -> Scaled:
+    def applied(self, connection: Connection, sent: Scaled) -> Scaled:
+        """(A part of) a value, put through the connection's function, if any."""
+        shape = output_shape(connection.pre_obj)
+        if isinstance(connection.pre, ObjView):
+            chain = flatten(connection.pre.select(shape))
+            sent = self.map(sent, chain, shape, f"part for {connection!r}")
+        if connection.function is None:
+            return sent
+        node = function_node(connection)
+        source = self.values(sent, connection.part_shape, f"input of {node!r}")
+        output = self.signal(connection.sent_shape, f"{node!r}")
+        self.operators.append(Apply(f"{node!r}", (source,), output, node))
+        return Scaled(output, 1.0)
+
+    def decode(self, connection: Connection, key: tuple[int, int]) -> Decoded:
+        """Solve a connection's decoders."""
+        post = connection.post_obj
+        into = self.representations.get(post) if isinstance(post, Ensemble) else None
+        if into is not None and into.ensemble.is_direct:
+            into = None
+        pre = self.representations[connection.pre_obj]  # type: ignore[index]
+        self.decodings[connection] = decode(connection, pre, into, key)
+        return self.decodings[connection]
+
+    def decoded(self, connection: Connection, decoded: Decoded) -> Scaled:
+        """What a connection delivers that decodes spikes, its filter where values are fewest."""
+        pre: NeuronsView = connection.pre_obj.neurons  # type: ignore[union-attr]
+        sent, shape = self.value(pre), pre.shape
+        chain, synapse = decoding(connection, decoded), connection.synapse
+        if synapse is None:
+            return self.map(sent, chain, shape, f"{connection!r}")
+        cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
+        sent = self.map(sent, chain[:cut], shape, f"{connection!r}")
+        for transform in chain[:cut]:
+            shape = transform.output_shape(shape)
+        sent = self.filtered(sent, synapse, shape, f"synapse of {connection!r}")
+        return self.map(sent, chain[cut:], shape, f"{connection!r}")
+
+    def value(self, pre: Item) -> Scaled:
         """The signal that an object sends, and the factor that makes it the value."""
+        if isinstance(pre, Ensemble):
+            return Scaled(self.output_of[pre], 1.0)
         if not isinstance(pre, NeuronsView):
             return Scaled(self.output_of[pre], self.junction_factors.get(pre, 1.0))
         height = self.heights[pre]
@@ -250,7 +350,9 @@ class _Compiler:
     def factor_after(self, connection: Connection, known: Mapping[Node, float]) -> float:
         """The factor of what a connection delivers."""
         pre = connection.pre_obj
-        if isinstance(pre, Node):
+        if isinstance(pre, Ensemble) or connection.function is not None:
+            factor = 1.0
+        elif isinstance(pre, Node):
             factor = known.get(pre, 1.0)
         else:
             height = self.heights.get(pre, np.ones(1))
@@ -307,10 +409,17 @@ class _Compiler:
         self.operators.append(Linear(label, (sent.signal,), output, scale, sent.factor))
         return output
 
-    def receive(self, item: Node | NeuronsView) -> None:
+    def receive(self, item: Item) -> None:
         """What arrives at an object: a sum, with gain and bias at neurons."""
         gain = bias = None
-        if isinstance(item, NeuronsView):
+        if isinstance(item, Ensemble):
+            if not (item.is_direct or self.arriving[item] or self._input_probed(item)):
+                return  # nothing is represented
+            label = f"input of {item!r}"
+            if item not in self.input_of:
+                self.input_of[item] = self.signal((item.dimensions,), label)
+                self.encode(item)
+        elif isinstance(item, NeuronsView):
             gain, bias = self.affine[item]
             label = f"current of {item.ensemble!r}"
         elif item.shape_in == (0,):
@@ -326,12 +435,43 @@ class _Compiler:
             self.values(Scaled(signal, factor / kept), input_shape(item), label)
             for signal, factor in self.arriving[item]
         )
-        self.operators.append(Sum(label, arriving, self.input_of[item], gain, bias))
+        output = self.input_of[item]
+        if isinstance(item, NeuronsView) and item.ensemble.noise is not None:
+            output = self.signal(item.shape, label)
+            self.add_noise(item, output)
+        self.operators.append(Sum(label, arriving, output, gain, bias))
+
+    def encode(self, ensemble: Ensemble) -> None:
+        """From what an ensemble represents to its neurons."""
+        chain = encoding(ensemble, self.representations[ensemble].input_weights)
+        sent = Scaled(self.input_of[ensemble], 1.0)
+        sent = self.map(sent, chain, (ensemble.dimensions,), f"encoders of {ensemble!r}")
+        self.arriving[ensemble.neurons].append(sent)
+
+    def add_noise(self, item: NeuronsView, quiet: int) -> None:
+        """The current of a population with noise: a process beside what arrives."""
+        ensemble, label = item.ensemble, f"noise of {item.ensemble!r}"
+        key = object_key(*self.keys[ensemble], _NOISE)
+        noise = self.signal(item.shape, label)
+        process = ensemble.noise
+        if process is None:
+            raise BuildError(f"{ensemble!r} has no noise")
+        self.operators.append(Generate(label, (), noise, process, (0,), key))
+        label = f"current of {ensemble!r}"
+        self.operators.append(Sum(label, (quiet, noise), self.input_of[item]))
+
+    def _input_probed(self, ensemble: Ensemble) -> bool:
+        return any(p.target is ensemble and p.attr == "input" for p in self.probes)
 
     def compute(self, node: Node) -> None:
         """What a node makes of its input."""
         output = self.output_of[node]
-        if node not in self.input_of:
+        if isinstance(node.output, Process):
+            inputs = (self.input_of[node],) if node.shape_in != (0,) else ()
+            self.operators.append(
+                Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
+            )
+        elif node not in self.input_of:
             self.operators.append(Source(f"{node!r}", (), output, node))
         elif node.output is not None:
             self.operators.append(
@@ -351,6 +491,8 @@ class _Compiler:
 
     def _probed(self, probe: Probe) -> tuple[int, NDArray | float]:
         target = probe.target
+        if isinstance(target, Ensemble):
+            return self._probed_vector(probe, target)
         known: dict = self.contribution_of if isinstance(target, Connection) else self.output_of
         if target not in known:
             raise BuildError(f"{probe!r}: its target is not in {self.network!r}")
@@ -374,6 +516,16 @@ class _Compiler:
             skewed = operator.neuron_type.scaling == "skewed"  # its current is scaled already
             return self.input_of[target], 1.0 if skewed else gain_scale(target.ensemble)
         return self.output_of[target], self.heights[target] if probe.attr == "output" else 1.0
+
+    def _probed_vector(self, probe: Probe, ensemble: Ensemble) -> tuple[int, NDArray | float]:
+        """What an ensemble represents, decoded or as it arrives."""
+        if ensemble not in self.arriving:
+            raise BuildError(f"{probe!r}: its target is not in {self.network!r}")
+        if probe.attr == "input" or ensemble.is_direct:
+            return self.input_of[ensemble], 1.0
+        connection = identity_of(ensemble, probe.solver, f"{probe!r}")
+        key = object_key(*self.keys[ensemble], _CONNECTION)
+        return self.decoded(connection, self.decode(connection, key))
 
 
 def _restart(item: Ensemble | Node) -> int | None:

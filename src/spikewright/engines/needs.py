@@ -13,6 +13,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Component,
+    Generate,
     Neurons,
     Operator,
     Program,
@@ -188,4 +189,6 @@ def _in_windows(component: Component) -> bool:
 
 def _calls_python(op: Operator) -> bool:
     """Whether an operator calls a function that a user wrote."""
+    if isinstance(op, Generate):
+        return True
     return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)

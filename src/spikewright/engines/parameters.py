@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.program import Parameters, object_key, uniform_draws
+from spikewright.errors import NetworkError
 from spikewright.network import Ensemble, Network
+from spikewright.network.distributions import Distribution
 
 # Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
 # and the parts of a network, apart from the network's first ensembles.
@@ -28,32 +31,41 @@ def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, tup
     simulator) and its place in that network, so that a network with a seed behaves the same alone
     and inside another.
     """
-    for net, base in _seeded_networks(network, (seed,)):
+    for net, base in seeded_networks(network, (seed,)):
         for index, ensemble in enumerate(net.ensembles):
             own = ensemble.seed
             key = object_key(*base, index) if own is None else object_key(own, _OWN_SEED)
             yield ensemble, key
 
 
-def _seeded_networks(
+def seeded_networks(
     network: Network, base: tuple[int, ...]
 ) -> Iterator[tuple[Network, tuple[int, ...]]]:
+    """Every network with the words that the keys of its objects begin with."""
     yield network, base
     for index, inner in enumerate(network.networks):
         own = (inner.seed,) if inner.seed is not None else (*base, _INNER_NETWORK, index)
-        yield from _seeded_networks(inner, own)
+        yield from seeded_networks(inner, own)
 
 
-def build_parameters(
-    ensemble: Ensemble, key: tuple[int, int]
-) -> tuple[Parameters, NDArray | None, NDArray | None]:
-    """Built parameters, and gain and bias of the unscaled current (None where 1 and 0)."""
+class Solved(NamedTuple):
+    """Built parameters, and the gain and bias that they come from, unscaled."""
+
+    parameters: Parameters
+    gain: NDArray
+    bias: NDArray
+
+
+def build_parameters(ensemble: Ensemble, key: tuple[int, int]) -> Solved:
+    """Solve an ensemble's gain and bias and apply its firing-rate scale.
+
+    Raises `NetworkError` naming the ensemble where no neuron can have what it asks for.
+    """
     gain, bias = _gain_bias(ensemble, key)
     scale = ensemble.rate_scale
     acting = gain_scale(ensemble)
     neuron_type = ensemble.neuron_type
-    skewed = neuron_type.scaling == "skewed"
-    if skewed:
+    if neuron_type.scaling == "skewed":
         rates = neuron_type.max_rates(gain * acting, bias * acting)
     else:
         rates = scale * neuron_type.max_rates(gain, bias)
@@ -64,23 +76,45 @@ def build_parameters(
         max_rates=np.asarray(rates),
         initial_voltage=_initial_voltage(ensemble, key),
     )
-    if skewed:
-        gain, bias = built.gain, built.bias
-    return built, None if np.all(gain == 1) else gain, bias if np.any(bias) else None
+    return Solved(built, gain, bias)
+
+
+def affine(ensemble: Ensemble, solved: Solved) -> tuple[NDArray | None, NDArray | None]:
+    """Gain and bias that act on what arrives (None where 1 and 0)."""
+    gain, bias = solved.gain, solved.bias
+    if ensemble.neuron_type.scaling == "skewed":
+        gain, bias = solved.parameters.gain, solved.parameters.bias
+    return None if np.all(gain == 1) else gain, bias if np.any(bias) else None
 
 
 def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArray]:
     if ensemble.gain is not None and ensemble.bias is not None:
         return ensemble.gain, ensemble.bias
-    values: list[NDArray] = []
-    for index, spec in enumerate((ensemble.max_rates, ensemble.intercepts)):
-        if isinstance(spec, tuple):
-            low, high = spec
-            draws = uniform_draws(key, 0, 2 + index, ensemble.shape)
-            values.append(low + (high - low) * draws)
-        else:
-            values.append(np.broadcast_to(spec, ensemble.shape))
-    return ensemble.neuron_type.gain_bias(values[0], values[1])
+    try:
+        rates, intercepts = (
+            _values(ensemble, spec, key, 2 + index)
+            for index, spec in enumerate((ensemble.max_rates, ensemble.intercepts))
+        )
+        return ensemble.neuron_type.gain_bias(rates, intercepts)
+    except NetworkError as error:
+        raise NetworkError(f"{ensemble!r}: {error}") from error
+
+
+def _values(
+    ensemble: Ensemble,
+    spec: NDArray | Distribution | tuple[float, float],
+    key: tuple[int, int],
+    stream: int,
+) -> NDArray:
+    """One value a neuron, drawn or given."""
+    if isinstance(spec, Distribution):
+        counter = [0, 0, stream, 0]
+        rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
+        return spec.sample(ensemble.n_neurons, 1, rng).reshape(ensemble.shape)
+    if isinstance(spec, tuple):
+        low, high = spec
+        return low + (high - low) * uniform_draws(key, 0, stream, ensemble.shape)
+    return np.broadcast_to(spec, ensemble.shape)
 
 
 def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from spikewright.engines.grid import Precision
 from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
 from spikewright.network.neurons import NeuronType
+from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter
 from spikewright.network.transforms import Shape, Transform
 
@@ -105,6 +106,18 @@ class Apply(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class Generate(Operator):
+    """A process, with one input or none; `key` fixes its random numbers.
+
+    `shape_in` is `(0,)` where it has no input.
+    """
+
+    process: Process
+    shape_in: Shape
+    key: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Neurons(Operator):
     """A population's step; `voltage`, where it is not None, is a second output signal.
 
@@ -177,6 +190,8 @@ class Program:
     recordings: tuple[Recording, ...]
     parameters: dict[Ensemble, Parameters]
     weights: dict[Connection, NDArray]
+    representations: dict[Ensemble, Any] = field(default_factory=dict)
+    decodings: dict[Connection, Any] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
 
     @cached_property

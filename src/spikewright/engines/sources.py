@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.errors import SimulationError
+from spikewright.engines.base import Array, Kernel
+from spikewright.engines.program import Generate, Program
+from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import Node
 from spikewright.network.node import as_value
+from spikewright.network.processes import Step
+from spikewright.network.shapes import Shape
 
 
 def constant_value(node: Node, fed: NDArray | None) -> NDArray | None:
@@ -48,20 +53,62 @@ def call(node: Node, *arguments: Any) -> NDArray:
     function = node.output
     if not callable(function):
         raise SimulationError(f"{node!r} has no function to call")
+    return checked(function, f"{node!r}", "function", node.shape_out, *arguments)
+
+
+def checked(
+    function: Callable[..., Any], label: str, what: str, shape: Shape, *arguments: Any
+) -> NDArray:
+    """What a function of time (in seconds) returns, of the right shape and finite.
+
+    Raises `SimulationError` naming the object if it misbehaves.
+    """
     try:
         value = as_value(function(*arguments))
     except Exception as error:
         raise SimulationError(
-            f"{node!r}: its function failed at t = {arguments[0]:g} s "
+            f"{label}: its {what} failed at t = {arguments[0]:g} s "
             f"({type(error).__name__}: {error})"
         ) from error
-    if value.shape != node.shape_out:
+    if value.shape != shape:
         raise SimulationError(
-            f"{node!r}: its function returned shape {value.shape} at t = {arguments[0]:g} s, "
-            f"expected {node.shape_out}"
+            f"{label}: its {what} returned shape {value.shape} at t = {arguments[0]:g} s, "
+            f"expected {shape}"
         )
     if not np.all(np.isfinite(value)):
         raise SimulationError(
-            f"{node!r}: its function returned NaN or infinity at t = {arguments[0]:g} s"
+            f"{label}: its {what} returned NaN or infinity at t = {arguments[0]:g} s"
         )
     return value
+
+
+class ProcessKernel(Kernel):
+    """A process: one for all samples, or one a sample where it has an input."""
+
+    def __init__(self, op: Generate, program: Program, batch: int) -> None:
+        self._label, self._dt, self._batch = op.label, program.dt, batch
+        self._shape = program.shapes[op.output]
+        self._steps = [
+            self._made(op, program.dt) for _ in range(batch if op.shape_in != (0,) else 1)
+        ]
+
+    def _made(self, op: Generate, dt: float) -> Step:
+        process, shapes = op.process, (op.shape_in, self._shape)
+        rng = np.random.Generator(np.random.Philox(key=np.array(op.key, np.uint64)))
+        try:
+            return process.make_step(*shapes, dt, rng, process.make_state(*shapes, dt))
+        except NetworkError as error:
+            raise BuildError(f"{op.label}: {error}") from error
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        values = np.empty((len(self._steps), steps, *self._shape))
+        given = [np.broadcast_to(x, (self._batch, steps, *x.shape[2:])) for x in inputs]
+        for i in range(steps):
+            t = (step + i + 1) * self._dt
+            for b, function in enumerate(self._steps):
+                values[b, i] = self._value(function, t, [x[b, i] for x in given])
+        return [np.broadcast_to(values, (self._batch, *values.shape[1:]))]
+
+    def _value(self, function: Step, t: float, inputs: list[NDArray]) -> NDArray:
+        given = [np.array(x) for x in inputs]
+        return checked(function, self._label, "process", self._shape, t, *given)

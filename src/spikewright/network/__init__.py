@@ -1,6 +1,14 @@
 """Networks over time, in the words that Nengo's users know. A description holds no run state."""
 
-from spikewright.network import neurons, node_functions, synapses, transforms
+from spikewright.network import (
+    distributions,
+    neurons,
+    node_functions,
+    processes,
+    solvers,
+    synapses,
+    transforms,
+)
 from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.functions import FUNCTIONS, NodeFunction
@@ -22,12 +30,15 @@ __all__ = [
     "NodeFunction",
     "ObjView",
     "Probe",
+    "distributions",
     "input_shape",
     "load",
     "neurons",
     "node_functions",
     "output_shape",
+    "processes",
     "save",
+    "solvers",
     "synapses",
     "transforms",
 ]

@@ -1,30 +1,44 @@
-"""Connections: linear maps between objects, filtered in time."""
+"""Connections: maps between objects, filtered in time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from spikewright.errors import NetworkError
+from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
-from spikewright.network.node import Node
+from spikewright.network.node import Node, as_value
+from spikewright.network.shapes import as_seed
+from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
 from spikewright.network.transforms import Shape, Transform, as_transform, flatten
 from spikewright.network.view import ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
-End = Node | Neurons | ObjView
+End = Node | Neurons | Ensemble | ObjView
+Whole = Node | Neurons | Ensemble
+Function = Callable[..., Any] | NDArray
 
 
 class Connection:
-    """A linear map from one object's output to another's input, filtered in time.
+    """A map from one object's output to another's input, filtered in time.
 
-    `pre` and `post` are nodes, an ensemble's `.neurons`, or parts of them. `transform` is None (the
-    values as they are), a number or vector (elementwise), a matrix, or a `Transform`. `synapse` is
-    None (no filter and no delay), seconds (`Lowpass`) or a `Synapse`, which also delays by one
-    step; it defaults to `Lowpass(0.005)`. Both are attributes that may be changed.
+    `pre` and `post` are nodes, ensembles, an ensemble's `.neurons`, or parts of them. `transform`
+    is None (the values as they are), a number or vector (elementwise), a matrix, or a `Transform`.
+    `synapse` is None (no filter and no delay), seconds (`Lowpass`) or a `Synapse`, which also
+    delays by one step; it defaults to `Lowpass(0.005)`. Both are attributes that may be changed.
 
-    Raises `NetworkError` where the transform's shapes do not fit `pre` and `post`.
+    From an ensemble the value that it represents is decoded, or `function` of it: a callable of
+    one vector, or an array of wanted values, one row for each of `eval_points`. `solver` finds the
+    decoders, at `eval_points` (default: the ensemble's), which are for a radius of 1 where
+    `scale_eval_points`. From a node `function` is applied exactly, at every step.
+
+    Raises `NetworkError` where the shapes of function and transform do not fit `pre` and `post`.
     """
 
     def __init__(
@@ -34,10 +48,24 @@ class Connection:
         synapse: Any = _DEFAULT_SYNAPSE,
         transform: Any = None,
         label: str | None = None,
+        *,
+        function: Function | ArrayLike | None = None,
+        solver: Solver | None = None,
+        eval_points: ArrayLike | Distribution | None = None,
+        scale_eval_points: bool = True,
+        seed: int | None = None,
     ) -> None:
         self.label = label
         self.pre = self._checked(pre, "pre")
         self.post = self._checked(post, "post")
+        self.seed = as_seed(seed, f"{self!r}")
+        self.solver = LstsqL2() if solver is None else solver
+        if not isinstance(self.solver, Solver):
+            raise NetworkError(f"{self!r}: solver must be a Solver, got {solver!r}")
+        self.scale_eval_points = bool(scale_eval_points)
+        self.eval_points = self._points(eval_points)
+        self._check_decoding(function, solver)
+        self.function, self._sent_shape = self._function(function)
         self.transform = transform
         self.synapse = synapse
         container("Connection").connections.append(self)
@@ -63,43 +91,164 @@ class Connection:
         self._synapse = as_synapse(value, f"{self!r}")
 
     def _checked(self, end: Any, which: str) -> End:
-        if isinstance(end, Ensemble):
+        whole = end.target if isinstance(end, ObjView) else end
+        if not isinstance(whole, Node | Neurons | Ensemble):
             raise NetworkError(
-                f"{which} = {end!r}: connect to its neurons, {which} = ensemble.neurons; "
-                "represented values are not supported yet"
+                f"{which} must be a Node, an Ensemble or an ensemble's neurons, got {end!r}"
             )
-        if not isinstance(end, Node | Neurons | ObjView):
-            raise NetworkError(f"{which} must be a Node or an ensemble's neurons, got {end!r}")
+        if isinstance(whole, Neurons) and whole.ensemble.is_direct:
+            raise NetworkError(
+                f"{which} = {whole!r}: with Direct() there are no neurons; connect to the ensemble"
+            )
         return end
 
+    def _points(self, value: Any) -> NDArray | Distribution | None:
+        if value is None or isinstance(value, Distribution):
+            return value
+        pre = self.pre_obj
+        if not isinstance(pre, Ensemble):
+            raise NetworkError(f"{self!r}: eval_points are for connections from an Ensemble")
+        return pre._vectors("eval_points", value, None)
+
+    def _check_decoding(self, function: Any, solver: Solver | None) -> None:
+        """Raise where an option says something about decoding that there is not."""
+        pre = self.pre_obj
+        if isinstance(pre, Ensemble):
+            return
+        given = {"solver": solver, "eval_points": self.eval_points}
+        named = [name for name, value in given.items() if value is not None]
+        if named:
+            raise NetworkError(
+                f"{self!r}: {', '.join(named)} are for connections from an Ensemble, not {pre!r}"
+            )
+        passes = isinstance(pre, Node) and pre.output is None
+        if function is not None and (passes or isinstance(pre, Neurons)):
+            raise NetworkError(
+                f"{self!r}: function= is for connections from an Ensemble or from a Node with an "
+                f"output; put {pre!r} through sw.Node(function, size_in=...)"
+            )
+
+    def _function(self, function: Any) -> tuple[Function | None, Shape]:
+        """The function, and the shape of what is sent before the transform."""
+        shape = self.part_shape
+        if function is None:
+            return None, shape
+        if callable(function):
+            return function, self._called(function, np.zeros(shape)).shape
+        try:
+            wanted = np.array(function, np.float64)
+        except (TypeError, ValueError):
+            raise NetworkError(
+                f"{self!r}: function must be a callable or an array, got {function!r}"
+            ) from None
+        if wanted.ndim == 1:
+            wanted = wanted[:, None]
+        points = self.eval_points
+        if not isinstance(points, np.ndarray) or wanted.ndim != 2 or len(wanted) != len(points):
+            rows = "no array" if not isinstance(points, np.ndarray) else f"{len(points)} points"
+            raise NetworkError(
+                f"{self!r}: an array of wanted values, {wanted.shape}, needs eval_points= with one "
+                f"point for each row, got {rows}"
+            )
+        if not np.all(np.isfinite(wanted)):
+            raise NetworkError(f"{self!r}: the wanted values hold NaN or infinity")
+        return wanted, wanted.shape[1:]
+
+    def _called(self, function: Callable[..., Any], x: NDArray) -> NDArray:
+        """The function's value at one point; raises `NetworkError` where it fails."""
+        try:
+            return as_value(function(np.array(x)))
+        except Exception as error:
+            raise NetworkError(
+                f"{self!r}: its function failed at x = {np.array2string(x, threshold=6)} "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def targets(self, points: NDArray) -> NDArray:
+        """Wanted values `(m, values)` at points `(m, dimensions)` of the whole ensemble.
+
+        Raises `NetworkError` where the function fails, or gives another size, NaN or infinity.
+        """
+        if isinstance(self.function, np.ndarray):
+            return self.function
+        part = points
+        if isinstance(self.pre, ObjView):
+            numbers: NDArray = self.pre.numbers((points.shape[1],))
+            part = points[:, numbers.ravel()]
+        if self.function is None:
+            return part
+        size = self.sent_shape
+        values = np.empty((len(part), *size))
+        for row, x in zip(values, part, strict=True):
+            value = self._called(self.function, x)
+            if value.shape != size or not np.all(np.isfinite(value)):
+                wrong = f"shape {value.shape}" if value.shape != size else "NaN or infinity"
+                raise NetworkError(
+                    f"{self!r}: its function gave {wrong} at x = "
+                    f"{np.array2string(x, threshold=6)}, expected finite numbers of shape {size}"
+                )
+            row[...] = value
+        return values.reshape(len(part), -1)
+
     @property
-    def pre_obj(self) -> Node | Neurons:
+    def part_shape(self) -> Shape:
+        """Shape of `pre`, of the part where it is one."""
+        shape = output_shape(self.pre_obj)
+        return self.pre.numbers(shape).shape if isinstance(self.pre, ObjView) else shape
+
+    @property
+    def sent_shape(self) -> Shape:
+        """Shape of the values that the transform maps: of `function`, or of (the part of) `pre`."""
+        return self._sent_shape
+
+    @property
+    def decodes(self) -> bool:
+        """Whether values are decoded from spikes."""
+        pre = self.pre_obj
+        return isinstance(pre, Ensemble) and not pre.is_direct
+
+    @property
+    def pre_obj(self) -> Whole:
         """The whole object that `pre` is (a part of)."""
         return self.pre.target if isinstance(self.pre, ObjView) else self.pre
 
     @property
-    def post_obj(self) -> Node | Neurons:
+    def post_obj(self) -> Whole:
         """The whole object that `post` is (a part of)."""
         return self.post.target if isinstance(self.post, ObjView) else self.post
 
     def _check_shapes(self, transform: Transform | None) -> None:
-        shape = output_shape(self.pre_obj)
+        shape = self._first_shape
         for part in self._chain(transform):
             shape = part.output_shape(shape)
         wanted = input_shape(self.post_obj)
         if shape != wanted:
+            maker = "transform" if self.function is None or transform is not None else "function"
             raise NetworkError(
-                f"{self!r}: its transform makes values of shape {shape}, {self.post_obj!r} takes "
-                f"{wanted}; give a transform that fits"
+                f"{self!r}: its {maker} makes values of shape {shape}, {self.post_obj!r} takes "
+                f"{wanted}; give a {maker} that fits"
             )
 
+    @property
+    def _first_shape(self) -> Shape:
+        """Shape of what the chain maps."""
+        return self.sent_shape if self._selects else output_shape(self.pre_obj)
+
+    @property
+    def _selects(self) -> bool:
+        """Whether a part of `pre` is taken before the chain of transforms."""
+        return isinstance(self.pre_obj, Ensemble) or self.function is not None
+
     def chain(self) -> tuple[Transform, ...]:
-        """The maps that lead from the whole of `pre` to the whole of `post`, in order."""
+        """The maps that lead from the whole of `pre` to the whole of `post`, in order.
+
+        From an ensemble, and behind a function, they begin at the values that are sent.
+        """
         return self._chain(self.transform)
 
     def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
         maps: list[Transform] = []
-        if isinstance(self.pre, ObjView):
+        if isinstance(self.pre, ObjView) and not self._selects:
             maps += flatten(self.pre.select(output_shape(self.pre.target)))
         maps += flatten(transform)
         if isinstance(self.post, ObjView):
@@ -112,11 +261,15 @@ class Connection:
         return f"<Connection from {getattr(self, 'pre', '?')!r} to {getattr(self, 'post', '?')!r}>"
 
 
-def output_shape(item: Node | Neurons) -> Shape:
-    """Shape of what an object sends."""
+def output_shape(item: Whole) -> Shape:
+    """Shape of what an object sends; of an ensemble that of the vector it represents."""
+    if isinstance(item, Ensemble):
+        return (item.dimensions,)
     return item.shape_out if isinstance(item, Node) else item.shape
 
 
-def input_shape(item: Node | Neurons) -> Shape:
+def input_shape(item: Whole) -> Shape:
     """Shape of what an object receives."""
+    if isinstance(item, Ensemble):
+        return (item.dimensions,)
     return item.shape_in if isinstance(item, Node) else item.shape

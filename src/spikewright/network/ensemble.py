@@ -9,21 +9,39 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
-from spikewright.network.neurons import LIF, NeuronType
-from spikewright.network.shapes import Shape, as_period, as_seed, as_shape, is_whole
+from spikewright.network.neurons import LIF, Direct, NeuronType
+from spikewright.network.processes import Process
+from spikewright.network.shapes import (
+    Shape,
+    as_period,
+    as_seed,
+    as_shape,
+    is_number,
+    is_whole,
+)
 from spikewright.network.view import ObjView
 
 InitialVoltage = Literal["zero", "half", "uniform"] | NDArray
+Drawn = NDArray | Distribution
 _STARTS = ("zero", "half", "uniform")
 
 
 class Ensemble:
-    """A population of neurons, flat or shaped.
+    """A population of neurons, flat or shaped, which may represent a vector.
 
     `n_neurons` is a number or a shape. A neuron's current is `J = gain * input + bias`; both are
     scalars or broadcast to the shape. Where they are not given they follow from `max_rates` (Hz)
-    and `intercepts`, arrays or `(low, high)` ranges drawn from uniformly.
+    and `intercepts`, arrays, distributions or `(low, high)` ranges drawn from uniformly.
+
+    What connections to the ensemble itself deliver is a vector `x` of `dimensions`; the neurons'
+    input is `encoders . x / radius` (beside what reaches `.neurons`), and connections from it
+    decode functions of `x` (Eliasmith & Anderson 2003). `encoders` are `(neurons, dimensions)` or a
+    distribution, made to length 1 unless `normalize_encoders` is False. Decoders are found at
+    `eval_points`, `(points, dimensions)` or a distribution of which `n_eval_points` are drawn
+    (None: 500 a dimension, between 750 and 2500, two a neuron at least), for a radius of 1.
+    `noise` is a process added to every neuron's current. With `Direct()` there are no neurons.
 
     `rate_scale` multiplies firing rates: effective gain and bias are `rate_scale` times the given
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
@@ -44,8 +62,14 @@ class Ensemble:
         neuron_type: NeuronType | None = None,
         gain: ArrayLike | None = None,
         bias: ArrayLike | None = None,
-        max_rates: ArrayLike | tuple[float, float] = (200.0, 400.0),
-        intercepts: ArrayLike | tuple[float, float] = (-1.0, 0.9),
+        max_rates: ArrayLike | Distribution | tuple[float, float] = (200.0, 400.0),
+        intercepts: ArrayLike | Distribution | tuple[float, float] = (-1.0, 0.9),
+        radius: float = 1.0,
+        encoders: ArrayLike | Distribution | None = None,
+        eval_points: ArrayLike | Distribution | None = None,
+        n_eval_points: int | None = None,
+        noise: Process | None = None,
+        normalize_encoders: bool = True,
         rate_scale: ArrayLike = 1.0,
         initial_voltage: str | ArrayLike = "uniform",
         restart_every: int | None = None,
@@ -65,6 +89,8 @@ class Ensemble:
         self.bias = bias
         self.max_rates = self._range_or_values("max_rates", max_rates)
         self.intercepts = self._range_or_values("intercepts", intercepts)
+        self._represent(radius, encoders, eval_points, n_eval_points, noise)
+        self.normalize_encoders = bool(normalize_encoders)
         self.seed = as_seed(seed, f"{self!r}")
         self.rate_scale = rate_scale
         self.initial_voltage = initial_voltage
@@ -84,7 +110,79 @@ class Ensemble:
             raise NetworkError(f"{self!r}: {name} holds NaN or infinity")
         return array
 
-    def _range_or_values(self, name: str, value: Any) -> NDArray | tuple[float, float]:
+    def _represent(
+        self,
+        radius: float,
+        encoders: ArrayLike | Distribution | None,
+        eval_points: ArrayLike | Distribution | None,
+        n_eval_points: int | None,
+        noise: Process | None,
+    ) -> None:
+        """Set what the represented vector is made of."""
+        if not (is_number(radius) and radius > 0):
+            raise NetworkError(f"{self!r}: radius must be above 0, got {radius!r}")
+        self.radius = float(radius)
+        directions = ScatteredHypersphere(surface=True) if encoders is None else encoders
+        points = ScatteredHypersphere() if eval_points is None else eval_points
+        self.encoders: Drawn = self._vectors("encoders", directions, self.n_neurons)
+        self.eval_points: Drawn = self._vectors("eval_points", points, None)
+        if n_eval_points is not None and not (is_whole(n_eval_points) and n_eval_points >= 1):
+            raise NetworkError(
+                f"{self!r}: n_eval_points must be a whole number from 1, got {n_eval_points!r}"
+            )
+        self.n_eval_points = None if n_eval_points is None else int(n_eval_points)
+        if noise is not None and not isinstance(noise, Process):
+            raise NetworkError(f"{self!r}: noise must be a process, got {noise!r}")
+        self.noise = noise
+
+    def _vectors(self, name: str, value: Any, n: int | None) -> Drawn:
+        """A distribution, or `(n, dimensions)` finite numbers."""
+        if isinstance(value, Distribution):
+            return value
+        try:
+            array = np.array(value, np.float64)
+        except (TypeError, ValueError):
+            raise NetworkError(f"{self!r}: {name} must be numbers, got {value!r}") from None
+        if array.ndim == 1 and self.dimensions == 1:
+            array = array[:, None]
+        rows = len(array) if n is None and array.ndim else n
+        if array.shape != (rows, self.dimensions) or rows == 0:
+            wanted = f"({'points' if n is None else n}, {self.dimensions})"
+            raise NetworkError(f"{self!r}: {name} must be {wanted}, got shape {array.shape}")
+        if not np.all(np.isfinite(array)):
+            raise NetworkError(f"{self!r}: {name} hold NaN or infinity")
+        if name == "encoders" and not np.all(np.any(array != 0, axis=1)):
+            zero = np.flatnonzero(~np.any(array != 0, axis=1))
+            raise NetworkError(
+                f"{self!r}: {len(zero)} of {len(array)} encoders are zero (the first is number "
+                f"{zero[0]}): such a neuron has no direction to respond to"
+            )
+        return array
+
+    @property
+    def default_eval_points(self) -> int:
+        """How many evaluation points are drawn where their number is not given."""
+        return max(int(np.clip(500 * self.dimensions, 750, 2500)), 2 * self.n_neurons)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether there are no neurons."""
+        return isinstance(self.neuron_type, Direct)
+
+    def __getitem__(self, key: Any) -> ObjView:
+        return ObjView(self, key)
+
+    def __len__(self) -> int:
+        return self.dimensions
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _range_or_values(
+        self, name: str, value: Any
+    ) -> NDArray | Distribution | tuple[float, float]:
+        if isinstance(value, Distribution):
+            return value
         if isinstance(value, tuple) and len(value) == 2:
             try:
                 low, high = float(value[0]), float(value[1])
@@ -143,11 +241,16 @@ class Ensemble:
     def _check_scaling(self, neuron_type: NeuronType, scale: NDArray) -> None:
         if neuron_type.scaling == "refused" and np.any(scale != 1):
             name = type(neuron_type).__name__
+            advice = (
+                f" Use RegularSpiking({name}Rate()), or {name}(skewed_scaling=True) to accept the "
+                "skew."
+                if hasattr(neuron_type, "skewed_scaling")
+                else ""
+            )
             raise NetworkError(
                 f"{self!r}: firing rates of {name} cannot be scaled by {scale.tolist()!r}: its "
                 "response is curved and its spiking is its own dynamics, so a larger gain would "
-                f"change the output. Use RegularSpiking({name}Rate()), or "
-                f"{name}(skewed_scaling=True) to accept the skew."
+                f"change the output.{advice}"
             )
 
     @property

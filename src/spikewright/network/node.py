@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
+from spikewright.network.processes import Process
 from spikewright.network.shapes import Shape, as_period, as_shape
 from spikewright.network.view import ObjView
 
@@ -20,15 +21,15 @@ class Node:
     """A source of values, a function of time and input, or a plain junction.
 
     `output` is None (passes its input on), an array (constant; what a simulator feeds replaces it),
-    a `NodeFunction`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the input of one
-    sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one call at
-    `t = 0` where it is not given. A function that returns None has an output of size 0. A
+    a `NodeFunction`, a `Process`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the
+    input of one sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one
+    call at `t = 0` where it is not given. A function that returns None has an output of size 0. A
     `NodeFunction` of running means begins anew after every `restart_every` steps (None: never).
     """
 
     def __init__(
         self,
-        output: ArrayLike | Callable[..., Any] | NodeFunction | None = None,
+        output: ArrayLike | Callable[..., Any] | NodeFunction | Process | None = None,
         size_in: int | tuple[int, ...] | None = None,
         size_out: int | tuple[int, ...] | None = None,
         label: str | None = None,
@@ -38,7 +39,7 @@ class Node:
         self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
         self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")
-        self.output: NDArray | Callable[..., Any] | NodeFunction | None
+        self.output: NDArray | Callable[..., Any] | NodeFunction | Process | None
         if output is None:
             self.output = None
             if math.prod(self.shape_in) == 0:
@@ -49,6 +50,13 @@ class Node:
                     f"is size_in = {self.shape_in}, got {size_out!r}"
                 )
             self.shape_out = self.shape_in
+        elif isinstance(output, Process):
+            self.output = output
+            if size_in is None and output.default_size_in > 0:
+                self.shape_in = (output.default_size_in,)
+            self.shape_out = as_shape(
+                output.default_size_out if size_out is None else size_out, f"{where}out"
+            )
         elif isinstance(output, NodeFunction):
             self.output = output
             self.shape_out = output.output_shape(self.shape_in)

@@ -10,11 +10,13 @@ from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
 from spikewright.network.node import Node
 from spikewright.network.shapes import is_number
+from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView
 
 PROBEABLE = {
     Node: ("output", "input"),
+    Ensemble: ("decoded_output", "input"),
     Neurons: ("output", "input", "voltage", "spike_count"),
     Connection: ("output",),
 }
@@ -24,25 +26,27 @@ PROBEABLE = {
 class Probe:
     """Records a signal at every step, or every `sample_every` seconds.
 
-    `target` is a node, an ensemble's `.neurons` or a connection. `attr` of neurons is "output"
-    (spikes of height `amplitude / (s dt)`, or rates), "input" (the current), "voltage" (in spikes)
-    or "spike_count". A `synapse` filters what is recorded and delays it by one step.
+    `target` is a node, an ensemble, an ensemble's `.neurons` or a connection. `attr` of an ensemble
+    is "decoded_output" (the vector that it represents, decoded by `solver`) or "input"; of neurons
+    "output" (spikes of height `amplitude / (s dt)`, or rates), "input" (the current), "voltage" (in
+    spikes) or "spike_count". A `synapse` filters what is recorded and delays it by one step.
     """
 
     def __init__(
         self,
-        target: Node | Neurons | Connection,
+        target: Node | Ensemble | Neurons | Connection,
         attr: str | None = None,
         *,
         sample_every: float | None = None,
         synapse: Any = None,
         label: str | None = None,
+        solver: Solver | None = None,
     ) -> None:
         self.label = label
         kind = next((kind for kind in PROBEABLE if isinstance(target, kind)), None)
         if kind is None:
             raise NetworkError(
-                f"a probe records a Node, an ensemble's neurons or a Connection, got {target!r}"
+                f"a probe records a Node, an Ensemble, its neurons or a Connection, got {target!r}"
                 f"{_hint(target)}"
             )
         self.target = target
@@ -51,6 +55,11 @@ class Probe:
             raise NetworkError(
                 f"a probe of {target!r} records one of {PROBEABLE[kind]}, not {attr!r}"
             )
+        self.solver = LstsqL2() if solver is None else solver
+        if not isinstance(self.solver, Solver):
+            raise NetworkError(f"{self!r}: solver must be a Solver, got {solver!r}")
+        if solver is not None and self.attr != "decoded_output":
+            raise NetworkError(f"{self!r}: a solver is for probes of an Ensemble's decoded output")
         if isinstance(target, Neurons):
             self._check_neurons(target.ensemble)
         if sample_every is not None and not (is_number(sample_every) and sample_every > 0):
@@ -60,6 +69,8 @@ class Probe:
         container("Probe").probes.append(self)
 
     def _check_neurons(self, ensemble: Ensemble) -> None:
+        if ensemble.is_direct:
+            raise NetworkError(f"{ensemble!r}: with Direct() there are no neurons to probe")
         neuron_type = ensemble.neuron_type
         has = {"voltage": neuron_type.has_voltage, "spike_count": neuron_type.spiking}
         if not has.get(self.attr, True):
@@ -75,8 +86,6 @@ class Probe:
 
 def _hint(target: Any) -> str:
     """What to probe in place of something that cannot be."""
-    if isinstance(target, Ensemble):
-        return "; probe its neurons: sw.Probe(ensemble.neurons)"
     if isinstance(target, ObjView):
         return "; connect the part to sw.Node(size_in=...) with synapse=None, and probe that"
     return ""

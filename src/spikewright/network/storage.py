@@ -18,18 +18,27 @@ from spikewright import _storage
 from spikewright._windows import Windows
 from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.network.connection import Connection, End
+from spikewright.network.distributions import DISTRIBUTIONS, Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.functions import FUNCTIONS, NodeFunction
 from spikewright.network.network import Network, detached
-from spikewright.network.neurons import NEURON_TYPES, NeuronType
+from spikewright.network.neurons import NEURON_TYPES, Direct, NeuronType
 from spikewright.network.node import Node
 from spikewright.network.probe import Probe
+from spikewright.network.processes import PROCESSES, Process
 from spikewright.network.shapes import is_whole
+from spikewright.network.solvers import SOLVERS, LstsqL2, Solver
 from spikewright.network.synapses import SYNAPSES, Synapse
 from spikewright.network.transforms import TRANSFORMS, Transform
 from spikewright.network.view import ObjView
 
 Object = Node | Ensemble | Connection | Probe
+_NEURON_TYPES: dict[str, type] = {**NEURON_TYPES, "Direct": Direct}
+_RANDOM: dict[str, type] = {**DISTRIBUTIONS, **PROCESSES, **SYNAPSES}
+_OUTPUTS: dict[str, type] = {**FUNCTIONS, **_RANDOM}
+_VALUES = ("gain", "bias", "rate_scale", "initial_voltage")
+_DRAWN = ("max_rates", "intercepts", "encoders", "eval_points", "noise")
+_PLAIN = ("radius", "n_eval_points", "normalize_encoders")
 T = TypeVar("T")
 
 _DAMAGE = (
@@ -93,7 +102,8 @@ def from_manifest(
 
 
 def _refuse_functions(network: Network) -> None:
-    calling = [n for n in network.all_nodes if callable(n.output)]
+    calling: list[Object] = [n for n in network.all_nodes if callable(n.output)]
+    calling += [c for c in network.all_connections if callable(c.function)]
     if calling:
         names = ", ".join(map(repr, calling))
         raise NetworkError(
@@ -127,25 +137,33 @@ class _Writer:
 
     def _node(self, node: Node) -> dict[str, Any]:
         output = node.output
-        known = isinstance(output, NodeFunction)
+        known = isinstance(output, NodeFunction | Process)
         return {
             "label": _label(node),
             "shape": list(node.shape_in),
-            "output": self._typed(output, FUNCTIONS, node) if known else self._plain(output, node),
+            "shape_out": list(node.shape_out),
+            "output": self._typed(output, _OUTPUTS, node) if known else self._plain(output, node),
             "restart_every": node.restart_every,
         }
 
     def _ensemble(self, ensemble: Ensemble) -> dict[str, Any]:
-        names = ("gain", "bias", "max_rates", "intercepts", "rate_scale", "initial_voltage")
         return {
             "label": _label(ensemble),
             "shape": list(ensemble.shape),
             "dimensions": ensemble.dimensions,
             "seed": ensemble.seed,
             "restart_every": ensemble.restart_every,
-            "neuron_type": self._typed(ensemble.neuron_type, NEURON_TYPES, ensemble),
-            **{name: self._plain(getattr(ensemble, name), ensemble) for name in names},
+            "neuron_type": self._typed(ensemble.neuron_type, _NEURON_TYPES, ensemble),
+            **{name: self._plain(getattr(ensemble, name), ensemble) for name in _VALUES},
+            **{name: self._drawn(getattr(ensemble, name), ensemble) for name in _DRAWN},
+            **{name: getattr(ensemble, name) for name in _PLAIN},
         }
+
+    def _drawn(self, value: Any, owner: Object) -> Any:
+        """An array, a range or None as they are; a distribution or process by its registry."""
+        if isinstance(value, Distribution | Process):
+            return self._typed(value, _RANDOM, owner)
+        return self._plain(value, owner)
 
     def _connection(self, connection: Connection) -> dict[str, Any]:
         return {
@@ -154,6 +172,11 @@ class _Writer:
             "post": self._end(connection.post, connection),
             "synapse": self._typed(connection.synapse, SYNAPSES, connection),
             "transform": self._typed(connection.transform, TRANSFORMS, connection),
+            "function": self._plain(connection.function, connection),
+            "solver": self._typed(connection.solver, SOLVERS, connection),
+            "eval_points": self._drawn(connection.eval_points, connection),
+            "scale_eval_points": connection.scale_eval_points,
+            "seed": connection.seed,
         }
 
     def _probe(self, probe: Probe) -> dict[str, Any]:
@@ -161,6 +184,7 @@ class _Writer:
         return {
             "label": _label(probe),
             "target": self._end(probe.target, probe),
+            "solver": self._typed(probe.solver, SOLVERS, probe),
             "attr": probe.attr,
             "sample_every": None if every is None else float(every),
             "synapse": self._typed(probe.synapse, SYNAPSES, probe),
@@ -172,7 +196,9 @@ class _Writer:
         item = end.ensemble if isinstance(end, Neurons) else end
         if id(item) not in self._index:
             raise NetworkError(f"{owner!r}: {item!r} is not in the network that is to be saved")
-        return {"object": self._index[id(item)]}
+        index = self._index[id(item)]
+        # An ensemble alone means its neurons, as in files from before there were vectors.
+        return {"object": index, "vector": True} if isinstance(end, Ensemble) else {"object": index}
 
     def _key(self, part: Any) -> Any:
         if part is Ellipsis:
@@ -252,16 +278,16 @@ class _Reader:
         return net
 
     def _node(self, entry: Any) -> Node:
-        output = self._typed(entry["output"], FUNCTIONS, NodeFunction, np.ndarray)
+        output = self._typed(entry["output"], _OUTPUTS, NodeFunction, Process, np.ndarray)
         shape = _tuple(entry["shape"])
         size_in = None if isinstance(output, np.ndarray) else shape
+        size_out = _tuple(entry["shape_out"]) if isinstance(output, Process) else None
         label, restart = self._text(entry["label"]), entry.get("restart_every")
-        return Node(output, size_in, label=label, restart_every=restart)
+        return Node(output, size_in, size_out, label=label, restart_every=restart)
 
     def _ensemble(self, entry: Any) -> Ensemble:
-        names = ("gain", "bias", "max_rates", "intercepts", "rate_scale", "initial_voltage")
         decoder = _storage.Decoder(self._arrays, {})
-        neuron_type = self._typed(entry["neuron_type"], NEURON_TYPES, NeuronType)
+        neuron_type = self._typed(entry["neuron_type"], _NEURON_TYPES, NeuronType)
         if neuron_type is None:
             raise TypeError("an ensemble has a neuron type")
         return Ensemble(
@@ -271,8 +297,14 @@ class _Reader:
             seed=entry["seed"],
             restart_every=entry.get("restart_every"),
             label=self._text(entry["label"]),
-            **{name: decoder.decode(entry[name]) for name in names},
+            **{name: decoder.decode(entry[name]) for name in _VALUES},
+            **{name: self._drawn(entry[name]) for name in _DRAWN if name in entry},
+            **{name: entry[name] for name in _PLAIN if name in entry},
         )
+
+    def _drawn(self, value: Any) -> Any:
+        """An array, a range, None, a distribution or a process."""
+        return self._typed(value, _RANDOM, np.ndarray, tuple, Distribution, Process)
 
     def _connection(self, entry: Any) -> Connection:
         return Connection(
@@ -281,14 +313,30 @@ class _Reader:
             self._typed(entry["synapse"], SYNAPSES, Synapse),
             self._typed(entry["transform"], TRANSFORMS, Transform),
             self._text(entry["label"]),
+            **self._decoding(entry),
         )
 
+    def _decoding(self, entry: Any) -> dict[str, Any]:
+        """How a connection decodes; a file from before there were decoders says nothing of it."""
+        if "solver" not in entry:
+            return {}
+        solver = self._typed(entry["solver"], SOLVERS, Solver)
+        return {
+            "function": self._typed(entry["function"], {}, np.ndarray),
+            "solver": None if solver == LstsqL2() else solver,
+            "eval_points": self._drawn(entry["eval_points"]),
+            "scale_eval_points": entry["scale_eval_points"],
+            "seed": entry["seed"],
+        }
+
     def _probe(self, entry: Any) -> Probe:
-        index = entry["target"]["object"]
-        item = self._at(index)
+        item = self._at(entry["target"]["object"])
+        direct = isinstance(item, Ensemble) and not entry["target"].get("vector")
+        solver = self._typed(entry.get("solver"), SOLVERS, Solver)
         return Probe(
-            item.neurons if isinstance(item, Ensemble) else item,  # type: ignore[arg-type]
+            item.neurons if direct else item,  # type: ignore[arg-type, union-attr]
             entry["attr"],
+            solver=None if solver == LstsqL2() else solver,
             sample_every=entry["sample_every"],
             synapse=self._typed(entry["synapse"], SYNAPSES, Synapse),
             label=self._text(entry["label"]),
@@ -298,7 +346,7 @@ class _Reader:
         if "part" in entry:
             return ObjView(self._end(entry["part"]), tuple(map(self._key, _tuple(entry["key"]))))
         item = self._at(entry["object"])
-        return item.neurons if isinstance(item, Ensemble) else item
+        return item.neurons if isinstance(item, Ensemble) and not entry.get("vector") else item
 
     def _at(self, index: Any) -> Object:
         if not (is_whole(index) and index >= 0):

@@ -121,6 +121,26 @@ class Alpha(Synapse):
 
 
 @dataclass(frozen=True)
+class Triangle(Synapse):
+    """Weights the last `t` seconds by a line from the newest value down to none; they add up to 1.
+
+    `round(t / dt) + 1` taps in proportion `n, n - 1, ..., 1`.
+    """
+
+    t: float
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.t) and self.t >= 0):
+            raise NetworkError(f"Triangle.t must be 0 s or more, got {self.t!r}")
+
+    def discretise(self, dt: float) -> DiscreteFilter:
+        count = round(self.t / dt) + 1
+        taps = np.arange(count, 0, -1, dtype=np.float64)
+        numerator = tuple((taps / taps.sum()).tolist())
+        return LinearFilter(numerator, (1.0, *(0.0,) * (count - 1)), analog=False).discretise(dt)
+
+
+@dataclass(frozen=True)
 class WindowMean(Synapse):
     """The mean of every `steps` steps, passed on in the `steps` steps after them.
 
@@ -148,7 +168,9 @@ class WindowMean(Synapse):
         raise NetworkError(f"{self!r} is no filter with constant coefficients")
 
 
-SYNAPSES = MappingProxyType({c.__name__: c for c in (LinearFilter, Lowpass, Alpha, WindowMean)})
+SYNAPSES = MappingProxyType(
+    {c.__name__: c for c in (LinearFilter, Lowpass, Alpha, Triangle, WindowMean)}
+)
 """Every synapse by name."""
 
 

@@ -14,7 +14,7 @@ from spikewright.network.transforms import Chain, Place, Reshape, Slice, Sparse,
 
 
 class ObjView:
-    """A part of a node or of neurons (`target`), as `pre` or `post` of a connection.
+    """A part of a node, an ensemble or neurons (`target`), as `pre` or `post` of a connection.
 
     Its shape is that of the same part of a NumPy array; a single value has shape `(1,)`.
     """
@@ -48,6 +48,11 @@ class ObjView:
         return picked.shape, Sparse(
             picked.ravel(), np.arange(picked.size), np.ones(picked.size), shape, picked.size
         )
+
+    def numbers(self, shape: Shape) -> NDArray:
+        """Which values of a flat array of `shape` the part consists of, in the part's shape."""
+        self._ranges(shape)  # what is out of range has one message
+        return self._indices(shape)
 
     def __repr__(self) -> str:
         return f"{self.target!r}[{', '.join(map(_text, self.key))}]"

@@ -15,10 +15,13 @@ from spikewright._equations import CURVES
 from spikewright._windows import Windows
 from spikewright.network.neurons import (
     LIF,
+    AdaptiveLIF,
+    AdaptiveLIFRate,
     BipolarIntegrateAndFire,
     ClippedReLU,
     Elementwise,
     IntegrateAndFire,
+    Izhikevich,
     LeakyReLU,
     LIFRate,
     NeuronType,
@@ -29,6 +32,7 @@ from spikewright.network.neurons import (
     RunningMeanSpiking,
     Sigmoid,
     SignedIntegrateAndFire,
+    SoftLIFRate,
     Softplus,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
@@ -36,7 +40,7 @@ from spikewright.network.neurons import (
     Tanh,
 )
 from spikewright.network.shapes import Shape
-from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, WindowMean
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, Triangle, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
     Chain,
@@ -141,6 +145,11 @@ def _curved_neurons() -> Iterator[NeuronExample]:
     slow = LIF(tau_rc=0.01, tau_ref=0.004, min_voltage=-0.5, amplitude=0.5)
     yield NeuronExample("lif-slow", slow, small, exact=False)
     yield NeuronExample("lif-skewed", LIF(skewed_scaling=True), small, 2.0, exact=False)
+    yield NeuronExample("soft-lif-rate", SoftLIFRate(0.1), exact=False)
+    yield NeuronExample("adaptive-lif-rate", AdaptiveLIFRate(tau_n=0.1), exact=False)
+    tired = AdaptiveLIF(tau_n=0.05, inc_n=0.02, amplitude=0.5)
+    yield NeuronExample("adaptive-lif", tired, small, exact=False)
+    yield NeuronExample("izhikevich", Izhikevich(), small, exact=False)
 
 
 def _wrapped_neurons() -> Iterator[NeuronExample]:
@@ -189,6 +198,8 @@ def synapse_examples() -> list[SynapseExample]:
         SynapseExample("filter-third-order", LinearFilter((1e-3, 1.0), (1e-6, 3e-4, 0.03, 1.0))),
         SynapseExample("filter-discrete", LinearFilter((0.5, 0.25), (1.0, -0.25), analog=False)),
         SynapseExample("filter-discrete-lag", LinearFilter((0.5,), (1.0, -0.5), analog=False)),
+        SynapseExample("triangle", Triangle(0.005)),
+        SynapseExample("triangle-none", Triangle(0.0)),
         SynapseExample("window-mean", WindowMean(7)),
         SynapseExample("window-mean-one", WindowMean(1)),
         SynapseExample("window-mean-begun", WindowMean(12, (0.75,))),

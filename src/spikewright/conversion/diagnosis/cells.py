@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, Neurons
 from spikewright.network.neurons import (
+    NUMPY_RATES,
+    TOLERANCE,
     BipolarIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
@@ -18,7 +20,6 @@ from spikewright.network.neurons import (
     SignedIntegrateAndFire,
     SpikingLeakyReLU,
 )
-from spikewright.network.neurons.base import NUMPY_RATES, TOLERANCE
 from spikewright.network.synapses import Synapse
 
 _BIPOLAR = BipolarIntegrateAndFire

@@ -99,7 +99,7 @@ class Plan:
             name, present = node.name, conversion.canonical[node.name].layer
             if name in populations:
                 ensemble = populations[name]
-                start = build_parameters(ensemble, keys[ensemble])[0].initial_voltage
+                start = build_parameters(ensemble, keys[ensemble]).parameters.initial_voltage
                 cells = cells_of(ensemble, start, steps, dt, connections)
                 offset = np.asarray(ensemble.bias) - biases[name]
                 added = offset if np.any(offset) else None

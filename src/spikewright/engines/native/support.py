@@ -14,6 +14,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
@@ -98,6 +99,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         return _apply(op, kinds, program)
     if isinstance(op, Average):
         return Verdict(None, "a mean over windows has no native kernel")
+    if isinstance(op, Generate):
+        return Verdict(None, "a process")
     if isinstance(op, Source):
         return Verdict(None, "a source: constants are given once")
     return Verdict(None, f"{type(op).__name__} has no native kernel")

@@ -7,7 +7,7 @@ whatever the batch, its order and the time block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
@@ -28,8 +29,8 @@ from spikewright.engines.program import (
 )
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.engines.sources import constant_value, source_block
-from spikewright.network.neurons import TOLERANCE, Clock
+from spikewright.engines.sources import ProcessKernel, constant_value, source_block
+from spikewright.network.neurons import Clock, integrate
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
 
@@ -52,6 +53,8 @@ class ReferenceEngine(Engine):
             return _Average(op, batch, program.shapes[op.output])
         if isinstance(op, Apply):
             return apply_kernel(op, program.dt, batch)
+        if isinstance(op, Generate):
+            return ProcessKernel(op, program, batch)
         if isinstance(op, Neurons):
             return _Neurons(op, program.dt, batch, tally)
         raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
@@ -189,31 +192,7 @@ class _Average(DelayedKernel):
 class _Namespace(NumpyFunctions):
     """NumPy and the integrator: the array functions of neuron equations."""
 
-    @staticmethod
-    def integrate(
-        voltage: NDArray,
-        charge: NDArray,
-        threshold: NDArray,
-        *,
-        least: NDArray | float | None = 0.0,
-        rounding: Literal["down", "truncate"] = "down",
-        floor: float | None = None,
-        cap: int | None = None,
-    ) -> tuple[NDArray, NDArray]:
-        voltage = voltage + charge
-        spikes = voltage / threshold
-        if rounding == "down":
-            counts = np.floor(spikes + TOLERANCE)
-        else:
-            counts = np.sign(spikes) * np.floor(np.abs(spikes) + TOLERANCE)
-        if least is not None:
-            counts = np.maximum(counts, least)
-        if cap is not None:
-            counts = np.minimum(counts, float(cap))
-        voltage = voltage - counts * threshold
-        if floor is not None:
-            voltage = np.maximum(voltage, -floor * threshold)
-        return counts, voltage
+    integrate = staticmethod(integrate)
 
 
 _NAMESPACE: Any = _Namespace()

@@ -16,6 +16,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
@@ -24,7 +25,7 @@ from spikewright.engines.program import (
     Sum,
 )
 from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
-from spikewright.engines.torch.functions import apply_kernel
+from spikewright.engines.torch.functions import GeneratedKernel, apply_kernel
 from spikewright.engines.torch.fusion import Affine, fuse
 from spikewright.engines.torch.kernels import (
     AverageKernel,
@@ -100,6 +101,8 @@ class TorchEngine(Engine):
             return NeuronsKernel(op, program.dt, batch, tally, tensors)
         if isinstance(op, Apply):
             return apply_kernel(op, program.dt, batch, tensors)
+        if isinstance(op, Generate):
+            return GeneratedKernel(op, program, batch, tensors)
         raise TypeError(f"the torch engine has no kernel for {type(op).__name__}")
 
     def _linear_kernel(self, op: Linear, tensors: Tensors) -> Kernel:

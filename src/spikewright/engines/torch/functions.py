@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright._windows import Windows
 from spikewright.engines.base import Kernel
-from spikewright.engines.program import Apply
-from spikewright.engines.sources import apply_callable
+from spikewright.engines.program import Apply, Generate, Program
+from spikewright.engines.sources import ProcessKernel, apply_callable
 from spikewright.engines.torch.device import Tensor, Tensors, full_products, numpy_of
 from spikewright.engines.torch.maps import max_pool
 from spikewright.network import NodeFunction
@@ -161,3 +161,15 @@ class CallableKernel(Kernel):
         values: Any = numpy_of(x).astype(np.float64)
         values = np.broadcast_to(values, (self._batch, steps, *values.shape[2:]))
         return [self._tensors.of(apply_callable(self._node, values, step, self._dt))]
+
+
+class GeneratedKernel(Kernel):
+    """A process, on NumPy's arrays."""
+
+    def __init__(self, op: Generate, program: Program, batch: int, tensors: Tensors) -> None:
+        self._kernel, self._tensors = ProcessKernel(op, program, batch), tensors
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        given = [numpy_of(x).astype(np.float64) for x in inputs]
+        (values,) = self._kernel.run(given, step, steps)
+        return [self._tensors.of(np.array(values))]

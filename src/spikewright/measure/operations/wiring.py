@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from spikewright._equations import NUMPY
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
+from spikewright.errors import SimulationError
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
 from spikewright.network import Connection, Network, Node, NodeFunction
 from spikewright.network.connection import output_shape
-from spikewright.network.ensemble import Neurons
+from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Transform
 
@@ -99,7 +100,7 @@ class Wiring:
 
     def _segments(self, connection: Connection) -> Iterator[Segment]:
         """A connection cut behind every map that weighs and is not the last that does."""
-        pre: Item = connection.pre_obj
+        pre, receiver = _counted(connection.pre_obj), _counted(connection.post_obj)
         shape = output_shape(connection.pre_obj)
         filtered = connection.synapse is not None
         chain = connection.chain()
@@ -114,7 +115,7 @@ class Wiring:
                 self.arriving[post] = []
                 yield Segment(pre, post, piece, shape, False)
                 pre, shape, start = post, made, index + 1
-        yield Segment(pre, connection.post_obj, chain[start:], shape, filtered)
+        yield Segment(pre, receiver, chain[start:], shape, filtered)
 
     # What each item sends.
 
@@ -262,6 +263,16 @@ class Wiring:
 def _function(item: Item) -> NodeFunction | None:
     output = item.output if isinstance(item, Node) else None
     return output if isinstance(output, NodeFunction) else None
+
+
+def _counted(end: Node | Neurons | Ensemble) -> Item:
+    """A connection's end; raises `SimulationError` where what it does is not counted."""
+    if isinstance(end, Ensemble):
+        raise SimulationError(
+            f"{end!r}: operations of encoders and decoders are not counted, only those of "
+            "connections between nodes and neurons"
+        )
+    return end
 
 
 def _output_shape(chain: tuple[Transform, ...], shape: Shape) -> Shape:

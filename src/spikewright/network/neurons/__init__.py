@@ -1,15 +1,18 @@
 """Neuron types: each one's equation, rate function and gain solution, written once."""
 
+from spikewright.network.neurons.adaptive import AdaptiveLIF, AdaptiveLIFRate
 from spikewright.network.neurons.base import (
     NEURON_TYPES,
+    NUMPY_NEURONS,
     NUMPY_RATES,
-    TOLERANCE,
     Clock,
     NeuronType,
     register,
 )
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
+from spikewright.network.neurons.integrator import TOLERANCE, integrate
+from spikewright.network.neurons.izhikevich import Direct, Izhikevich
 from spikewright.network.neurons.lif import LIF, LIFRate
 from spikewright.network.neurons.rectified import (
     IntegrateAndFire,
@@ -19,7 +22,7 @@ from spikewright.network.neurons.rectified import (
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
 )
-from spikewright.network.neurons.smooth import ClippedReLU, Sigmoid, Softplus, Tanh
+from spikewright.network.neurons.smooth import ClippedReLU, Sigmoid, SoftLIFRate, Softplus, Tanh
 from spikewright.network.neurons.wrappers import (
     PoissonSpiking,
     RegularSpiking,
@@ -30,13 +33,18 @@ from spikewright.network.neurons.wrappers import (
 __all__ = [
     "LIF",
     "NEURON_TYPES",
+    "NUMPY_NEURONS",
     "NUMPY_RATES",
     "TOLERANCE",
+    "AdaptiveLIF",
+    "AdaptiveLIFRate",
     "BipolarIntegrateAndFire",
     "ClippedReLU",
     "Clock",
+    "Direct",
     "Elementwise",
     "IntegrateAndFire",
+    "Izhikevich",
     "LIFRate",
     "LeakyReLU",
     "NeuronType",
@@ -47,10 +55,12 @@ __all__ = [
     "RunningMeanSpiking",
     "Sigmoid",
     "SignedIntegrateAndFire",
+    "SoftLIFRate",
     "Softplus",
     "SpikingLeakyReLU",
     "SpikingRectifiedLinear",
     "StochasticSpiking",
     "Tanh",
+    "integrate",
     "register",
 ]

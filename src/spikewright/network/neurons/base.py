@@ -17,25 +17,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._equations import NUMPY
 from spikewright.errors import NetworkError
+from spikewright.network.neurons.integrator import integrate
 from spikewright.network.shapes import is_number, is_whole
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
 Scaling = Literal["gain", "integrator", "skewed", "refused"]
-
-TOLERANCE = 2.0**-16
-"""Share of a spike by which an integrator may fire early.
-
-It absorbs the rounding of sums whose exact value is a whole number of spikes; charge is conserved,
-because the remainder (then minutely negative) is carried.
-"""
 
 _registry: dict[str, type[NeuronType]] = {}
 NEURON_TYPES = MappingProxyType(_registry)
@@ -121,7 +115,9 @@ class NeuronType(ABC):
     negative: ClassVar[bool] = False
     scaling: Scaling = "integrator"
     stochastic: ClassVar[bool] = False
-    amplitude: float
+    threshold_current: ClassVar[float | None] = 0.0
+    """The current at which the response sets in, which is where intercepts are (None: searched)."""
+    amplitude: float = 1.0
 
     @property
     def most_spikes(self) -> int | None:
@@ -146,9 +142,12 @@ class NeuronType(ABC):
         """What the state `voltage` is measured in, per spike."""
         return 1.0
 
-    @abstractmethod
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        """Rate in Hz at a constant current, without amplitude or scale."""
+        """Rate in Hz at a constant current, without amplitude or scale.
+
+        A type that does not say is run: 1 ms to settle, then 1 s, in steps of 1 ms.
+        """
+        return settled_rates(self, np.asarray(current, np.float64))
 
     @abstractmethod
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
@@ -162,9 +161,15 @@ class NeuronType(ABC):
 
         Raises `NetworkError` where no gain above zero does that.
         """
-        raise NetworkError(
-            f"{type(self).__name__} has no gain and bias formula: give gain= and bias="
-        )
+        return searched_gain_bias(self, max_rates, intercepts)
+
+    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
+        """The `x` at which the response sets in, for `J = gain x + bias`: `gain_bias` inverted."""
+        threshold = self.threshold_current
+        if threshold is None:
+            threshold = searched_threshold(self)
+        with np.errstate(all="ignore"):
+            return np.asarray((threshold - bias) / gain)
 
     def max_rates(self, gain: NDArray, bias: NDArray) -> NDArray:
         """Rate in Hz at `x = 1`, for `J = gain x + bias`."""
@@ -173,6 +178,87 @@ class NeuronType(ABC):
 
 NUMPY_RATES: Any = NUMPY
 """NumPy as the namespace of rate functions, which need no integrator."""
+
+
+class _Running(type(NUMPY)):  # type: ignore[misc]
+    """NumPy and the integrator, for types that are run to find their rates."""
+
+    integrate = staticmethod(integrate)
+
+
+NUMPY_NEURONS: Any = _Running()
+"""NumPy as the namespace of whole neuron equations."""
+
+_SETTLE, _MEASURED, _RATE_DT = 1, 1000, 0.001
+_SWEEP, _FIRST_REACH, _DOUBLINGS = 101, 10.0, 10
+
+
+def settled_rates(neuron: NeuronType, current: NDArray) -> NDArray:
+    """Mean output in Hz over 1 s of a constant current, after 1 ms; random draws are seeded."""
+    state = {name: np.full(current.shape, v) for name, v in neuron.initial_state().items()}
+    threshold = np.array(1.0 / _RATE_DT)
+    if neuron.has_voltage:
+        state["voltage"] = np.zeros(current.shape)
+    rng = np.random.default_rng(0)
+    total = np.zeros(current.shape)
+    for step in range(1, _SETTLE + _MEASURED + 1):
+        clock = Clock(step, _RATE_DT, threshold, lambda index: rng.random(current.shape))
+        output = neuron.step(NUMPY_NEURONS, current, state, clock)
+        if step > _SETTLE:
+            total += output
+    return total if neuron.spiking else total / _MEASURED
+
+
+def _sweep(neuron: NeuronType, wanted: float) -> tuple[NDArray, NDArray]:
+    """Currents and rates, from silence up to where the rate reaches what is wanted."""
+    reach = _FIRST_REACH
+    for _ in range(_DOUBLINGS):
+        currents = np.linspace(-reach, reach, _SWEEP)
+        rates = np.asarray(neuron.rates(NUMPY_NEURONS, currents))
+        if rates.max() > wanted and np.any(rates <= 0):
+            return currents, rates
+        reach *= 2
+    raise NetworkError(
+        f"{type(neuron).__name__}: no current up to {reach / 2:g} gives {wanted:g} Hz, or none "
+        "keeps it silent, so that gain and bias cannot be found: give gain= and bias="
+    )
+
+
+def _onset(currents: NDArray, rates: NDArray) -> tuple[float, int]:
+    """The current midway between the last silent one and the next, and the former's index."""
+    silent = int(np.flatnonzero(rates <= 0)[-1])
+    following = min(silent + 1, len(currents) - 1)
+    return float(currents[silent] + currents[following]) / 2.0, silent
+
+
+def searched_threshold(neuron: NeuronType) -> float:
+    """The current at which a neuron's response sets in, by a sweep over 101 currents."""
+    return _onset(*_sweep(neuron, 0.0))[0]
+
+
+def searched_gain_bias(
+    neuron: NeuronType, max_rates: NDArray, intercepts: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Gain and bias by a sweep over 101 currents, linear between them."""
+    currents, rates = _sweep(neuron, float(np.max(max_rates)))
+    threshold, silent = _onset(currents, rates)
+    reached = np.maximum.accumulate(rates)
+    after = np.clip(np.searchsorted(reached, max_rates), silent + 1, len(rates) - 1)
+    low, high = reached[after - 1], reached[after]
+    with np.errstate(all="ignore"):
+        share = np.where(high > low, (max_rates - low) / (high - low), 1.0)
+        most = currents[after - 1] + share * (currents[after] - currents[after - 1])
+        gain = (most - threshold) / (1.0 - intercepts)
+    check_gain(neuron, gain, intercepts, "max rates must be above 0 and intercepts below 1")
+    return gain, threshold - gain * intercepts
+
+
+def no_gain_bias(neuron: NeuronType) -> NoReturn:
+    """Raise `NetworkError`: there is no current at which the type's response sets in."""
+    raise NetworkError(
+        f"{type(neuron).__name__} has no gain and bias formula: give gain= and bias="
+    )
+
 
 T = TypeVar("T", bound=type[NeuronType])
 

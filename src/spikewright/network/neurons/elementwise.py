@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     State,
     check_positive,
+    no_gain_bias,
     register,
 )
 from spikewright.network.shapes import is_real_number
@@ -68,6 +69,9 @@ class Elementwise(NeuronType):
     def guarded(self) -> bool:
         """Where the function has a domain or is steep."""
         return self.curve.domain != "all" or self.curve.steep
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
+        no_gain_bias(self)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         with np.errstate(all="ignore"):  # outside its domain a function is NaN, or infinite

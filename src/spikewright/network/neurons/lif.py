@@ -26,14 +26,15 @@ from spikewright.network.shapes import is_number
 _TINY = 1e-200  # keeps a division finite
 
 
-def _lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float) -> Array:
+def lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float) -> Array:
+    """Rate in Hz at a constant current."""
     above = current > 1.0
     excess = xp.where(above, current - 1.0, 1.0)  # keeps the logarithm finite below threshold
     rates = 1.0 / (tau_ref + tau_rc * xp.log1p(1.0 / excess))
     return xp.where(above, rates, 0.0)
 
 
-def _lif_gain_bias(
+def lif_gain_bias(
     neuron: NeuronType, tau_rc: float, tau_ref: float, max_rates: NDArray, intercepts: NDArray
 ) -> tuple[NDArray, NDArray]:
     """`gain = (X - 1) / (1 - c)`, `bias = 1 - c gain`, `X - 1 = 1 / expm1((1/M - tau_ref)/tau_rc)`.
@@ -48,10 +49,44 @@ def _lif_gain_bias(
     return gain, 1.0 - intercepts * gain
 
 
+def check_min_voltage(owner: NeuronType, floor: float) -> None:
+    """Raise `NetworkError` unless a lower bound of the voltage is 0 or below, or minus infinity."""
+    if not ((is_number(floor) or floor == -math.inf) and floor <= 0):
+        raise NetworkError(f"{type(owner).__name__}.min_voltage must be 0 or below, got {floor!r}")
+
+
+def lif_step(
+    xp: ArrayNamespace,
+    current: Array,
+    state: State,
+    clock: Clock,
+    constants: tuple[float, float, float],
+) -> Array:
+    """One step of leaky integration with `(tau_rc, tau_ref, min_voltage)`; 1 where it fired."""
+    tau, tau_ref, min_voltage = constants
+    dt = clock.dt
+    refractory = state["refractory_time"] - dt
+    active = xp.minimum(xp.maximum(dt - refractory, 0.0), dt)  # seconds of this step it integrates
+    voltage = state["voltage"]
+    voltage = voltage - (current - voltage) * xp.expm1(active * (-1.0 / tau))
+    fired = voltage > 1.0
+    # Voltage and current are above 1 where it fired; elsewhere 1 and 2 keep the logarithm
+    # finite. A start above threshold may have a current below 1, and crosses at once.
+    over = xp.where(fired, voltage - 1.0, 1.0)
+    drive = xp.where(fired, xp.maximum(current - 1.0, _TINY), 2.0)
+    share = xp.minimum(over / drive, -math.expm1(-dt / tau))
+    crossing = dt + tau * xp.log1p(-share)
+    state["refractory_time"] = xp.where(fired, tau_ref + crossing, refractory)
+    state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, min_voltage))
+    return xp.where(fired, 1.0, xp.zeros_like(voltage))
+
+
 @register
 @dataclass(frozen=True)
 class LIFRate(NeuronType):
     """`y = 1 / (tau_ref + tau_rc ln(1 + 1/(J - 1)))` where `J > 1`, else 0."""
+
+    threshold_current = 1.0
 
     tau_rc: float = 0.02
     tau_ref: float = 0.002
@@ -61,13 +96,13 @@ class LIFRate(NeuronType):
         check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return _lif_rates(xp, current, self.tau_rc, self.tau_ref)
+        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         return self.rates(xp, current)
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        return _lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
 
 
 @register
@@ -87,12 +122,11 @@ class LIF(NeuronType):
     amplitude: float = 1.0
     skewed_scaling: bool = False
     spiking = True
+    threshold_current = 1.0
 
     def __post_init__(self) -> None:
         check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
-        floor = self.min_voltage
-        if not ((is_number(floor) or floor == -math.inf) and floor <= 0):
-            raise NetworkError(f"LIF.min_voltage must be 0 or below, got {floor!r}")
+        check_min_voltage(self, self.min_voltage)
 
     @property
     def scaling(self) -> Scaling:  # type: ignore[override]
@@ -107,26 +141,10 @@ class LIF(NeuronType):
         return {"refractory_time": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return _lif_rates(xp, current, self.tau_rc, self.tau_ref)
+        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        dt, tau = clock.dt, self.tau_rc
-        refractory = state["refractory_time"] - dt
-        active = xp.minimum(
-            xp.maximum(dt - refractory, 0.0), dt
-        )  # seconds of this step it integrates
-        voltage = state["voltage"]
-        voltage = voltage - (current - voltage) * xp.expm1(active * (-1.0 / tau))
-        fired = voltage > 1.0
-        # Voltage and current are above 1 where it fired; elsewhere 1 and 2 keep the logarithm
-        # finite. A start above threshold may have a current below 1, and crosses at once.
-        over = xp.where(fired, voltage - 1.0, 1.0)
-        drive = xp.where(fired, xp.maximum(current - 1.0, _TINY), 2.0)
-        share = xp.minimum(over / drive, -math.expm1(-dt / tau))
-        crossing = dt + tau * xp.log1p(-share)
-        state["refractory_time"] = xp.where(fired, self.tau_ref + crossing, refractory)
-        state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))
-        return xp.where(fired, 1.0, xp.zeros_like(voltage))
+        return lif_step(xp, current, state, clock, (self.tau_rc, self.tau_ref, self.min_voltage))
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        return _lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,12 @@ from spikewright.network.neurons.base import (
     State,
     check_gain,
     check_positive,
+    no_gain_bias,
     register,
 )
+from spikewright.network.neurons.lif import lif_gain_bias
+
+_FAR_BELOW = -20.0
 
 
 class _RateFunction(NeuronType):
@@ -84,6 +90,9 @@ class Softplus(_RateFunction):
     def __post_init__(self) -> None:
         check_positive(self, amplitude=self.amplitude)
 
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
+        no_gain_bias(self)
+
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.maximum(current, 0.0) + xp.log1p(xp.exp(-xp.abs(current)))
 
@@ -101,3 +110,39 @@ class ClippedReLU(_RateFunction):
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.minimum(xp.maximum(current, 0.0), self.max_value)
+
+
+@register
+@dataclass(frozen=True)
+class SoftLIFRate(_RateFunction):
+    """`LIFRate` with its corner rounded, `J - 1` replaced by `sigma ln(1 + exp((J - 1) / sigma))`.
+
+    Hunsberger & Eliasmith 2015 (arXiv:1510.08829). Gain and bias are those of `LIFRate`.
+    """
+
+    sigma: float = 1.0
+    tau_rc: float = 0.02
+    tau_ref: float = 0.002
+    amplitude: float = 1.0
+    threshold_current = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(
+            self,
+            sigma=self.sigma,
+            tau_rc=self.tau_rc,
+            tau_ref=self.tau_ref,
+            amplitude=self.amplitude,
+        )
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        j = (current - 1.0) / self.sigma
+        softened = xp.maximum(j, 0.0) + xp.log1p(xp.exp(-xp.abs(j)))
+        # Far below the corner the softened excess is exp(j), whose logarithm is j.
+        far = j < _FAR_BELOW
+        excess = self.sigma * xp.where(far, 1.0, softened)
+        inverse = xp.where(far, -j - math.log(self.sigma), xp.log1p(1.0 / excess))
+        return 1.0 / (self.tau_ref + self.tau_rc * inverse)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)

@@ -47,6 +47,9 @@ class _Wrapper(NeuronType):
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         return self.base_type.gain_bias(max_rates, intercepts)
 
+    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
+        return self.base_type.intercepts(gain, bias)
+
 
 def _check(owner: _Wrapper) -> None:
     if not isinstance(owner.base_type, NeuronType) or owner.base_type.spiking:

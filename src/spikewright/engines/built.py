@@ -1,0 +1,161 @@
+"""What a simulator shows of objects as they were built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.matrices import matrix_of
+from spikewright.engines.program import Parameters, Program
+from spikewright.engines.representation import Decoded, Representation
+from spikewright.errors import BuildError
+from spikewright.network import Connection, Ensemble, Neurons, output_shape
+from spikewright.network.transforms import flatten
+
+
+class EnsembleParameters:
+    """An ensemble as built, read only.
+
+    `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes) have one value a
+    neuron in the ensemble's shape, the firing-rate scale applied. `intercepts` are where neurons
+    begin to respond. `encoders` and `scaled_encoders` (`encoders gain / radius`) are
+    `(neurons, dimensions)`, `eval_points` `(points, dimensions)` with the radius applied.
+    """
+
+    def __init__(
+        self, ensemble: Ensemble, parameters: Parameters | None, represented: Representation
+    ) -> None:
+        self._ensemble, self._parameters, self._represented = ensemble, parameters, represented
+
+    def _built(self, name: str) -> NDArray:
+        if self._parameters is None:
+            raise BuildError(f"{self._ensemble!r} has no neurons (Direct), and so no {name}")
+        return np.broadcast_to(getattr(self._parameters, name), self._ensemble.shape)
+
+    @property
+    def gain(self) -> NDArray:
+        """What a neuron's input is multiplied by, scaled."""
+        return self._built("gain")
+
+    @property
+    def bias(self) -> NDArray:
+        """The constant part of a neuron's current, scaled."""
+        return self._built("bias")
+
+    @property
+    def amplitude(self) -> NDArray:
+        """What a spike's or a rate's height is made of, divided by the scale."""
+        return self._built("amplitude")
+
+    @property
+    def max_rates(self) -> NDArray:
+        """Rate in Hz at an input of 1, scaled."""
+        return self._built("max_rates")
+
+    @property
+    def initial_voltage(self) -> NDArray:
+        """The voltage before the first step, in spikes."""
+        return self._built("initial_voltage")
+
+    @property
+    def intercepts(self) -> NDArray:
+        """The input at which a neuron begins to respond, which no scale moves."""
+        self._built("gain")
+        found = self._represented
+        intercepts = self._ensemble.neuron_type.intercepts(found.gain, found.bias)
+        return intercepts.reshape(self._ensemble.shape)
+
+    @property
+    def encoders(self) -> NDArray:
+        """`(neurons, dimensions)`, of length 1 unless the ensemble says otherwise."""
+        return self._represented.encoders
+
+    @property
+    def scaled_encoders(self) -> NDArray:
+        """`encoders gain / radius`, `(neurons, dimensions)`; the gain has the scale in it."""
+        if self._parameters is None:
+            return self._represented.input_weights
+        return self._represented.input_weights * self.gain.reshape(-1, 1)
+
+    @property
+    def eval_points(self) -> NDArray:
+        """`(points, dimensions)`, the radius applied."""
+        return self._represented.eval_points
+
+
+class ConnectionParameters:
+    """A connection as built.
+
+    `weights` are the transform's, as given and never scaled; of a decoded connection
+    `transform . decoders`, `(values, neurons)`; with `solver.weights` the matrix between neurons,
+    with the receivers' unscaled gain. `decoders` `(values, neurons)`, `solver_info` and
+    `eval_points` are None where nothing is decoded.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        given: NDArray,
+        decoded: Decoded | None,
+        post: Representation | None,
+    ) -> None:
+        self._connection, self._given = connection, given
+        self._decoded, self._post = decoded, post
+        self.decoders = None if decoded is None else decoded.decoders
+        self.solver_info: dict[str, Any] | None = None if decoded is None else decoded.info
+        self.eval_points = None if decoded is None else decoded.eval_points
+
+    @property
+    def weights(self) -> NDArray:
+        """See the class."""
+        decoded = self._decoded
+        if decoded is None:
+            return self._given
+        if decoded.full is not None and self._post is not None:
+            return self._post.gain[:, None] * decoded.full
+        transform = flatten(self._connection.transform)
+        return matrix_of(transform, self._connection.sent_shape) @ decoded.decoders
+
+
+def ensemble_parameters(program: Program, ensemble: Ensemble) -> EnsembleParameters:
+    """What a program knows of an ensemble."""
+    represented = program.representations[ensemble]
+    return EnsembleParameters(ensemble, program.parameters.get(ensemble), represented)
+
+
+def connection_parameters(program: Program, connection: Connection) -> ConnectionParameters:
+    """What a program knows of a connection."""
+    post = connection.post_obj
+    into = program.representations[post] if isinstance(post, Ensemble) else None
+    decoded = program.decodings.get(connection)
+    return ConnectionParameters(connection, program.weights[connection], decoded, into)
+
+
+def full_weights(program: Program, connection: Connection) -> NDArray:
+    """`gain . encoders / radius . transform . decoders`, `(receivers, senders)`.
+
+    Receivers are the neurons that a connection reaches, or a node's values; senders the neurons it
+    decodes, or what `pre` sends. Factors that there are none of are left out.
+    """
+    chain = connection.chain()
+    decoded = program.decodings.get(connection)
+    if decoded is not None and decoded.full is not None:
+        matrix = decoded.full
+        into = connection.post_obj
+        return ensemble_parameters(program, into).gain.reshape(-1, 1) * matrix  # type: ignore[arg-type]
+    if decoded is not None:
+        matrix = matrix_of(chain, connection.sent_shape) @ decoded.decoders
+    elif connection.function is not None:
+        raise BuildError(f"{connection!r}: its function is computed exactly, it has no weights")
+    else:
+        direct = isinstance(connection.pre_obj, Ensemble)
+        shape = connection.sent_shape if direct else output_shape(connection.pre_obj)
+        matrix = matrix_of(chain, shape)
+    post = connection.post_obj
+    if isinstance(post, Ensemble):
+        return ensemble_parameters(program, post).scaled_encoders @ matrix
+    if isinstance(post, Neurons):
+        return ensemble_parameters(program, post.ensemble).gain.reshape(-1, 1) * matrix
+    return matrix

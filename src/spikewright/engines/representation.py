@@ -1,0 +1,213 @@
+"""What populations represent, and decoders: drawn, solved, and nothing else (semantics 4.2, 4.3).
+
+A population of `n` neurons represents a vector `x` of `d` dimensions. Its neurons' input is
+`encoders . x / radius`, to which gain and bias apply; decoders are found at evaluation points.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.matrices import matrix_of
+from spikewright.engines.parameters import Solved
+from spikewright.engines.program import object_key
+from spikewright.errors import BuildError, NetworkError
+from spikewright.network import Connection, Ensemble
+from spikewright.network.distributions import Distribution, as_points
+from spikewright.network.neurons import NUMPY_NEURONS
+from spikewright.network.solvers import Solution
+
+Key = tuple[int, int]
+
+# Streams of an ensemble's generator; 0 is the initial voltage, 2 and 3 are rates and intercepts.
+_ENCODERS, _EVAL_POINTS = 4, 5
+
+
+def generator(key: Key, stream: int = 0) -> np.random.Generator:
+    """A generator of its own for one purpose of one object."""
+    return np.random.Generator(
+        np.random.Philox(key=np.array(key, np.uint64), counter=[0, 0, stream, 0])
+    )
+
+
+class Representation:
+    """A population as built: encoders, evaluation points, activities.
+
+    `gain` and `bias` are unscaled, `(n,)` each, and absent where there are no neurons. What is
+    drawn is drawn when it is asked for, and is the same whenever that is.
+    """
+
+    def __init__(self, ensemble: Ensemble, key: Key, solved: Solved | None) -> None:
+        self.ensemble, self._key, self._solved = ensemble, key, solved
+        self._activities: NDArray | None = None
+
+    @cached_property
+    def encoders(self) -> NDArray:
+        """`(n, d)`, of length 1 unless the ensemble says otherwise; without neurons the identity.
+
+        Raises `BuildError` where one is zero.
+        """
+        ensemble = self.ensemble
+        if ensemble.is_direct:
+            return np.eye(ensemble.dimensions)
+        rng = generator(self._key, _ENCODERS)
+        drawn = self._points(ensemble.encoders, ensemble.n_neurons, rng, "encoders")
+        length = np.linalg.norm(drawn, axis=1, keepdims=True)
+        if not np.all(length > 0):
+            raise BuildError(
+                f"{ensemble!r}: {int(np.sum(length == 0))} of {len(drawn)} encoders are zero: such "
+                "a neuron has no direction to respond to"
+            )
+        return _read_only(drawn / length if ensemble.normalize_encoders else drawn)
+
+    @cached_property
+    def eval_points(self) -> NDArray:
+        """Points `(m, d)` at which decoders are found, the radius applied."""
+        return _read_only(self.points(self.ensemble.eval_points, True))
+
+    def points(self, given: NDArray | Distribution, scaled: bool) -> NDArray:
+        """Evaluation points from what a user gave, times the radius where `scaled`."""
+        ensemble = self.ensemble
+        drawn = isinstance(given, Distribution)
+        n = (ensemble.n_eval_points or ensemble.default_eval_points) if drawn else None
+        rng = generator(self._key, _EVAL_POINTS)
+        points = self._points(given, n, rng, "eval_points")
+        return points * ensemble.radius if scaled else points
+
+    def _points(
+        self, given: NDArray | Distribution, n: int | None, rng: np.random.Generator, what: str
+    ) -> NDArray:
+        try:
+            return as_points(given, n, self.ensemble.dimensions, rng)
+        except NetworkError as error:
+            raise BuildError(f"{self.ensemble!r}: {what}: {error}") from error
+
+    @cached_property
+    def input_weights(self) -> NDArray:
+        """`encoders / radius`, `(n, d)`: what a represented vector is multiplied by."""
+        return self.encoders / self.ensemble.radius
+
+    @property
+    def gain(self) -> NDArray:
+        """The neurons' gain without any firing-rate scale, `(n,)`."""
+        return self._flat(self._known.gain)
+
+    @property
+    def bias(self) -> NDArray:
+        """Their bias, `(n,)`."""
+        return self._flat(self._known.bias)
+
+    @property
+    def _known(self) -> Solved:
+        if self._solved is None:
+            raise BuildError(f"{self.ensemble!r} has no neurons (Direct)")
+        return self._solved
+
+    def _flat(self, values: NDArray) -> NDArray:
+        return np.broadcast_to(values, self.ensemble.shape).ravel()
+
+    def activities(self, points: NDArray) -> NDArray:
+        """Outputs `(m, n)` at constant represented vectors `(m, d)`: rates, amplitude included."""
+        ensemble, kind = self.ensemble, self.ensemble.neuron_type
+        current = (points @ self.input_weights.T) * self.gain + self.bias
+        height: Any = kind.amplitude
+        if kind.scaling == "skewed":
+            scale = self._flat(ensemble.rate_scale)
+            current, height = current * scale, height / scale
+        shaped = current.reshape(len(points), *ensemble.shape)
+        rates = np.asarray(kind.rates(NUMPY_NEURONS, shaped)).reshape(current.shape)
+        return rates if np.all(height == 1.0) else rates * height
+
+    def own_activities(self) -> NDArray:
+        """Activities at the ensemble's own evaluation points, kept until `forget`."""
+        if self._activities is None:
+            self._activities = self.activities(self.eval_points)
+        return self._activities
+
+    def forget(self) -> None:
+        """Let go of activities, which are large."""
+        self._activities = None
+
+
+def _read_only(array: NDArray) -> NDArray:
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A decoded connection as built.
+
+    `decoders` are `(values, n)`; `full` is the matrix between neurons without gain, where the
+    connection stores that instead. `info` is the solver's.
+    """
+
+    decoders: NDArray
+    info: dict[str, Any]
+    eval_points: NDArray
+    full: NDArray | None = None
+
+
+def decode(
+    connection: Connection, pre: Representation, post: Representation | None, key: Key
+) -> Decoded:
+    """Solve a connection's decoders; `post` is what an ensemble at its other end represents.
+
+    Raises `BuildError` naming the connection where there are none.
+    """
+    if connection.eval_points is None and connection.scale_eval_points:
+        points, activities = pre.eval_points, pre.own_activities()
+    else:
+        given = connection.eval_points
+        given = pre.ensemble.eval_points if given is None else given
+        points = pre.points(given, connection.scale_eval_points)
+        activities = pre.activities(points)
+    if not np.any(activities):
+        raise BuildError(
+            f"{connection!r}: no neuron of {pre.ensemble!r} responds at any of its "
+            f"{len(points)} evaluation points, so nothing can be decoded; check max_rates, "
+            "intercepts, gain, bias and eval_points"
+        )
+    started = time.perf_counter()
+    try:
+        targets = connection.targets(points)
+        solved, full = _solve(connection, activities, targets, post, generator(key))
+    except NetworkError as error:
+        named = str(error).startswith(repr(connection))
+        raise BuildError(str(error) if named else f"{connection!r}: {error}") from error
+    if not np.all(np.isfinite(solved.decoders)):
+        raise BuildError(f"{connection!r}: {connection.solver!r} gave NaN or infinity")
+    info = {**solved.info, "time": time.perf_counter() - started}
+    return Decoded(solved.decoders.T, info, points, full)
+
+
+def _solve(
+    connection: Connection,
+    activities: NDArray,
+    targets: NDArray,
+    post: Representation | None,
+    rng: np.random.Generator,
+) -> tuple[Solution, NDArray | None]:
+    """Decoders, and the matrix between neurons where the solver is to give that."""
+    solver = connection.solver
+    if not solver.weights or post is None:
+        return solver.solve(activities, targets, rng), None
+    into = post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
+    if solver.compositional:
+        solved = solver.solve(activities, targets, rng)
+        return solved, into @ solved.decoders.T
+    gain = post.gain[:, None]
+    solved = solver.solve(activities, targets @ (gain * into).T, rng)
+    weights = solved.decoders.T
+    return solved, np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
+
+
+def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:
+    """The key of an object that its own seed fixes, or its place in its network."""
+    return object_key(*base, word, index) if own is None else object_key(own, word)

@@ -1,0 +1,51 @@
+"""What a distribution is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.shapes import is_number
+
+_registry: dict[str, type[Distribution]] = {}
+DISTRIBUTIONS = MappingProxyType(_registry)
+"""Every registered distribution, by name (read only)."""
+
+
+class Distribution(ABC):
+    """What values are drawn from."""
+
+    @abstractmethod
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        """`(n, d)` values; the generator's state decides which."""
+
+
+T = TypeVar("T", bound=type[Distribution])
+
+
+def register(cls: T) -> T:
+    """Class decorator: make a distribution known to files."""
+    if cls.__name__ in _registry:
+        raise ValueError(f"a distribution named {cls.__name__!r} is registered already")
+    _registry[cls.__name__] = cls
+    return cls
+
+
+def check_numbers(owner: object, **values: Any) -> None:
+    """Raise `NetworkError` unless every value is a finite number."""
+    for name, value in values.items():
+        if not is_number(value):
+            raise NetworkError(
+                f"{type(owner).__name__}.{name} must be a finite number, got {value!r}"
+            )
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `NetworkError` unless the condition holds."""
+    if not condition:
+        raise NetworkError(message)

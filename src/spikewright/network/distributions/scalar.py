@@ -1,0 +1,233 @@
+"""Distributions of values one by one, and of values that were given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.distributions.base import (
+    Distribution,
+    check_numbers,
+    register,
+    require,
+)
+from spikewright.network.shapes import is_whole
+
+
+def _frozen(owner: object, name: str, value: ArrayLike) -> NDArray:
+    """Set a field to a read-only copy, floating point and finite."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.array(math.nan)
+    if not np.all(np.isfinite(array)):
+        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {value!r}")
+    array.setflags(write=False)
+    object.__setattr__(owner, name, array)
+    return array
+
+
+@register
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Uniform between `low` and `high`; whole numbers from `low` to below `high` if `integer`."""
+
+    low: float
+    high: float
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        check_numbers(self, low=self.low, high=self.high)
+        require(self.low <= self.high, f"Uniform: low {self.low} is above high {self.high}")
+        if self.integer:
+            require(
+                math.ceil(self.low) < math.ceil(self.high),
+                f"Uniform: no whole number from {self.low} to below {self.high}",
+            )
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        if self.integer:
+            whole = rng.integers(math.ceil(self.low), math.ceil(self.high), (n, d))
+            return whole.astype(np.float64)
+        return self.low + (self.high - self.low) * rng.random((n, d))
+
+
+@register
+@dataclass(frozen=True)
+class Gaussian(Distribution):
+    """Normal, with mean `mean` and standard deviation `std`."""
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        check_numbers(self, mean=self.mean, std=self.std)
+        require(self.std > 0, f"Gaussian.std must be above 0, got {self.std!r}")
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        return rng.normal(self.mean, self.std, (n, d))
+
+
+@register
+@dataclass(frozen=True)
+class Exponential(Distribution):
+    """`shift` plus an exponential of mean `scale`, at most `high`, which takes what lies above."""
+
+    scale: float
+    shift: float = 0.0
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        check_numbers(self, scale=self.scale, shift=self.shift)
+        require(self.scale > 0, f"Exponential.scale must be above 0, got {self.scale!r}")
+        require(self.high > self.shift, f"Exponential.high must be above shift, got {self.high!r}")
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        below = np.nextafter(self.high, -math.inf)
+        return np.minimum(rng.exponential(self.scale, (n, d)) + self.shift, below)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Choice(Distribution):
+    """One of `options`, numbers or vectors `(options, d)`, with probabilities as `weights`."""
+
+    options: NDArray
+    weights: NDArray | None = None
+
+    def __post_init__(self) -> None:
+        options = _frozen(self, "options", self.options)
+        require(
+            options.ndim in (1, 2) and len(options) > 0,
+            f"Choice.options must be (options,) or (options, d), got shape {options.shape}",
+        )
+        if self.weights is not None:
+            weights = _frozen(self, "weights", self.weights)
+            require(
+                weights.shape == (len(options),) and weights.min() >= 0 and weights.sum() > 0,
+                f"Choice.weights must be one for each of {len(options)} options, 0 or more and "
+                f"not all 0, got {weights.tolist()}",
+            )
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        p = None if self.weights is None else self.weights / self.weights.sum()
+        if self.options.ndim == 1:
+            return rng.choice(self.options, (n, d), p=p)
+        require(
+            self.options.shape[1] == d,
+            f"Choice: options of {self.options.shape[1]} values do not fit {d} dimensions",
+        )
+        return self.options[rng.choice(len(self.options), n, p=p)]
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Samples(Distribution):
+    """These very values, `(n, d)` or `(n,)`, in their order."""
+
+    samples: NDArray
+
+    def __post_init__(self) -> None:
+        _frozen(self, "samples", self.samples)
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        given = self.samples[:, None] if self.samples.ndim == 1 else self.samples
+        require(
+            given.shape == (n, d),
+            f"Samples: {(n, d)} values are needed, {self.samples.shape} were given",
+        )
+        return np.array(given)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class PDF(Distribution):
+    """The density with values `p` (up to a factor) at points `x`, linear between them."""
+
+    x: NDArray
+    p: NDArray
+
+    def __post_init__(self) -> None:
+        x, p = _frozen(self, "x", self.x), _frozen(self, "p", self.p)
+        require(
+            x.ndim == 1 and x.shape == p.shape and len(x) >= 2 and bool(np.all(np.diff(x) > 0)),
+            "PDF.x must rise, two points or more, and PDF.p have one value for each; got shapes "
+            f"{x.shape} and {p.shape}",
+        )
+        require(p.min() >= 0 and p.max() > 0, "PDF.p must be 0 or more and not all 0")
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        """By inversion: between two points the cumulated density is a parabola."""
+        x, p = self.x, self.p
+        areas = np.diff(x) * (p[1:] + p[:-1]) / 2
+        cumulative = np.concatenate([[0.0], np.cumsum(areas)])
+        wanted = rng.random((n, d)) * cumulative[-1]
+        i = np.clip(np.searchsorted(cumulative, wanted, "right") - 1, 0, len(areas) - 1)
+        rest = wanted - cumulative[i]
+        slope = (p[i + 1] - p[i]) / (x[i + 1] - x[i])
+        root = np.sqrt(np.maximum(p[i] ** 2 + 2 * slope * rest, 0.0))
+        step = np.divide(2 * rest, p[i] + root, out=np.zeros_like(rest), where=p[i] + root > 0)
+        return np.minimum(x[i] + step, x[i + 1])
+
+
+@register
+@dataclass(frozen=True)
+class SqrtBeta(Distribution):
+    """Root of a Beta(m/2, n/2): length of `m` of the `n + m` coordinates of a random direction."""
+
+    n: int
+    m: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("n", "m"):
+            value = getattr(self, name)
+            require(
+                is_whole(value) and value >= 1,
+                f"{type(self).__name__}.{name} must be a whole number from 1, got {value!r}",
+            )
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        return np.sqrt(rng.beta(self.m / 2, self.n / 2, (n, d)))
+
+
+@register
+@dataclass(frozen=True)
+class SubvectorLength(Distribution):
+    """Length of `subdimensions` coordinates of a random unit vector of `dimensions`."""
+
+    dimensions: int
+    subdimensions: int = 1
+
+    def __post_init__(self) -> None:
+        good = is_whole(self.dimensions) and is_whole(self.subdimensions)
+        require(
+            good and 1 <= self.subdimensions < self.dimensions,
+            f"SubvectorLength: subdimensions must lie between 1 and dimensions - 1, got "
+            f"{self.subdimensions!r} of {self.dimensions!r}",
+        )
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        rest = self.dimensions - self.subdimensions
+        return SqrtBeta(rest, self.subdimensions).sample(n, d, rng)
+
+
+@register
+@dataclass(frozen=True)
+class CosineSimilarity(Distribution):
+    """Cosine of the angle between two random vectors of `dimensions`."""
+
+    dimensions: int
+
+    def __post_init__(self) -> None:
+        require(
+            is_whole(self.dimensions) and self.dimensions >= 2,
+            f"CosineSimilarity.dimensions must be a whole number from 2, got {self.dimensions!r}",
+        )
+
+    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        length = SqrtBeta(self.dimensions - 1).sample(n, d, rng)
+        return np.where(rng.random((n, d)) < 0.5, -1.0, 1.0) * length

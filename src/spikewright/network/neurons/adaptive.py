@@ -1,0 +1,110 @@
+"""Leaky integrate-and-fire neurons that tire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numpy.typing import NDArray
+
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    Scaling,
+    State,
+    check_positive,
+    register,
+)
+from spikewright.network.neurons.lif import (
+    check_min_voltage,
+    lif_gain_bias,
+    lif_rates,
+    lif_step,
+)
+
+
+class _Adaptive(NeuronType):
+    """`n += (dt / tau_n) (inc_n y - n)`, taken from the current; rates leave it out."""
+
+    threshold_current = 1.0
+    scaling: Scaling = "refused"
+    tau_n: float
+    inc_n: float
+    tau_rc: float
+    tau_ref: float
+
+    def _check(self) -> None:
+        check_positive(
+            self,
+            tau_n=self.tau_n,
+            inc_n=self.inc_n,
+            tau_rc=self.tau_rc,
+            tau_ref=self.tau_ref,
+            amplitude=self.amplitude,
+        )
+
+    def initial_state(self) -> Mapping[str, float]:
+        return {"adaptation": 0.0}
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+
+    def _adapt(self, state: State, output: Array, dt: float) -> None:
+        change = (dt / self.tau_n) * (self.inc_n * output - state["adaptation"])
+        state["adaptation"] = state["adaptation"] + change
+
+
+@register
+@dataclass(frozen=True)
+class AdaptiveLIFRate(_Adaptive):
+    """`LIFRate` of `J - n`, where `n` follows its own output with time constant `tau_n`."""
+
+    tau_n: float = 1.0
+    inc_n: float = 0.01
+    tau_rc: float = 0.02
+    tau_ref: float = 0.002
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        rates = self.rates(xp, current - state["adaptation"])
+        self._adapt(state, self.amplitude * rates, clock.dt)
+        return rates
+
+
+@register
+@dataclass(frozen=True)
+class AdaptiveLIF(_Adaptive):
+    """`LIF` of `J - n`, where every spike adds to `n`, which decays with time constant `tau_n`."""
+
+    tau_n: float = 1.0
+    inc_n: float = 0.01
+    tau_rc: float = 0.02
+    tau_ref: float = 0.002
+    min_voltage: float = 0.0
+    amplitude: float = 1.0
+    spiking = True
+
+    def __post_init__(self) -> None:
+        self._check()
+        check_min_voltage(self, self.min_voltage)
+
+    @property
+    def most_spikes(self) -> int:
+        return 1
+
+    def initial_state(self) -> Mapping[str, float]:
+        return {"refractory_time": 0.0, "adaptation": 0.0}
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        constants = (self.tau_rc, self.tau_ref, self.min_voltage)
+        fired = lif_step(xp, current - state["adaptation"], state, clock, constants)
+        self._adapt(state, (self.amplitude / clock.dt) * fired, clock.dt)
+        return fired

@@ -1,0 +1,18 @@
+"""Processes: signals that are made step by step, with state and with chance."""
+
+from spikewright.network.processes.base import PROCESSES, Process, Step, register
+from spikewright.network.processes.noise import BrownNoise, FilteredNoise, WhiteNoise
+from spikewright.network.processes.signals import Piecewise, PresentInput, WhiteSignal
+
+__all__ = [
+    "PROCESSES",
+    "BrownNoise",
+    "FilteredNoise",
+    "Piecewise",
+    "PresentInput",
+    "Process",
+    "Step",
+    "WhiteNoise",
+    "WhiteSignal",
+    "register",
+]

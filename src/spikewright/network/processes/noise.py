@@ -1,0 +1,115 @@
+"""Noise: white, filtered, integrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.distributions import Distribution, Gaussian
+from spikewright.network.processes.base import Process, State, Step, register
+from spikewright.network.shapes import Shape
+from spikewright.network.synapses import LinearFilter, Lowpass, Synapse
+
+
+def _standard() -> Distribution:
+    return Gaussian(0.0, 1.0)
+
+
+def _check(owner: Process, dist: Distribution) -> None:
+    if not isinstance(dist, Distribution):
+        raise NetworkError(f"{type(owner).__name__}.dist must be a distribution, got {dist!r}")
+
+
+@register
+@dataclass(frozen=True)
+class WhiteNoise(Process):
+    """Independent draws from `dist`; with `scale` divided by `sqrt(dt)`, so that power is fixed."""
+
+    dist: Distribution = field(default_factory=_standard)
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self, self.dist)
+
+    def make_step(
+        self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
+    ) -> Step:
+        size = int(np.prod(shape_out))
+        height = 1.0 / np.sqrt(dt) if self.scale else 1.0
+
+        def step(t: float) -> NDArray:
+            return (height * self.dist.sample(1, size, rng)).reshape(shape_out)
+
+        return step
+
+
+@register
+@dataclass(frozen=True)
+class FilteredNoise(Process):
+    """White noise behind a synapse."""
+
+    synapse: Synapse = field(default_factory=lambda: Lowpass(0.005))
+    dist: Distribution = field(default_factory=_standard)
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self, self.dist)
+        if not isinstance(self.synapse, Synapse):
+            raise NetworkError(f"FilteredNoise.synapse must be a synapse, got {self.synapse!r}")
+
+    def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> State:
+        return {"filter": np.zeros((self.synapse.discretise(dt).order, *shape_out))}
+
+    def make_step(
+        self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
+    ) -> Step:
+        return _filtered(
+            self.synapse, WhiteNoise(self.dist, self.scale), shape_out, dt, rng, state["filter"]
+        )
+
+
+@register
+@dataclass(frozen=True)
+class BrownNoise(Process):
+    """White noise, integrated: its variance grows with time."""
+
+    dist: Distribution = field(default_factory=_standard)
+
+    def __post_init__(self) -> None:
+        _check(self, self.dist)
+
+    def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> State:
+        return {"filter": np.zeros((1, *shape_out))}
+
+    def make_step(
+        self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
+    ) -> Step:
+        integral = LinearFilter((1.0,), (1.0, 0.0))
+        return _filtered(integral, WhiteNoise(self.dist), shape_out, dt, rng, state["filter"])
+
+
+def _filtered(
+    synapse: Synapse,
+    noise: WhiteNoise,
+    shape: Shape,
+    dt: float,
+    rng: np.random.Generator,
+    x: NDArray,
+) -> Step:
+    """White noise through a synapse whose state is `x`, `(order, *shape)`."""
+    white = noise.make_step((0,), shape, dt, rng, {})
+    f = synapse.discretise(dt)
+
+    def step(t: float) -> NDArray:
+        u = white(t)
+        if f.feedthrough is not None:
+            y: NDArray = np.tensordot(f.C, x, 1) + f.feedthrough * u
+            x[:] = np.tensordot(f.A, x, 1) + np.multiply.outer(f.B, u)
+            return y
+        x[:] = np.tensordot(f.A, x, 1) + np.multiply.outer(f.B, u)
+        return np.asarray(np.tensordot(f.C, x, 1))
+
+    return step

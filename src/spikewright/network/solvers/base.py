@@ -1,0 +1,73 @@
+"""What a solver is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.shapes import is_number
+
+_registry: dict[str, type[Solver]] = {}
+SOLVERS = MappingProxyType(_registry)
+"""Every registered solver, by name (read only)."""
+
+
+class Solution(NamedTuple):
+    """Decoders `(n, outputs)`, and what the solver says of them (`rmses`: one an output)."""
+
+    decoders: NDArray
+    info: dict[str, Any]
+
+
+class Solver(ABC):
+    """Finds decoders `D` with `A D` close to `Y`.
+
+    With `weights` a connection stores the matrix between neurons, not decoders and encoders. A
+    solver is `compositional` where the solution of a linear function of `Y` is that function of the
+    solution of `Y`; with `weights` the others solve for the input of every receiving neuron.
+    """
+
+    weights: bool
+    compositional: ClassVar[bool] = True
+
+    @abstractmethod
+    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
+        """Decoders for activities `(m, n)` and targets `(m, outputs)`.
+
+        Raises `NetworkError` where there are none.
+        """
+
+
+T = TypeVar("T", bound=type[Solver])
+
+
+def register(cls: T) -> T:
+    """Class decorator: make a solver known to files."""
+    if cls.__name__ in _registry:
+        raise ValueError(f"a solver named {cls.__name__!r} is registered already")
+    _registry[cls.__name__] = cls
+    return cls
+
+
+def check_from_zero(owner: Solver, **values: float) -> None:
+    """Raise `NetworkError` unless every value is a finite number from 0."""
+    for name, value in values.items():
+        if not (is_number(value) and value >= 0):
+            raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or more, got {value!r}")
+
+
+def rmse(activities: NDArray, decoders: NDArray, targets: NDArray) -> NDArray:
+    """Root mean square errors of the decoded values, `(outputs,)`."""
+    error = targets - activities @ decoders
+    found: NDArray = np.sqrt(np.mean(error * error, axis=0))
+    return found
+
+
+def solution(activities: NDArray, decoders: NDArray, targets: NDArray, **info: Any) -> Solution:
+    """Decoders with their errors."""
+    return Solution(decoders, {"rmses": rmse(activities, decoders, targets), **info})

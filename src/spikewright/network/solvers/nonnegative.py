@@ -1,0 +1,77 @@
+"""Least squares with decoders that are never negative; they need SciPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._optional import require
+from spikewright.network.solvers.base import (
+    Solution,
+    Solver,
+    check_from_zero,
+    register,
+    solution,
+)
+from spikewright.network.solvers.least_squares import nonzero_sigma
+
+
+def _columns(matrix: NDArray, targets: NDArray) -> NDArray:
+    optimize = require("scipy.optimize")
+    return np.stack([optimize.nnls(matrix, y)[0] for y in targets.T], axis=1)
+
+
+def _penalised(activities: NDArray, targets: NDArray, sigma: NDArray | float) -> NDArray:
+    """NNLS on the normal equations `A'A + m sigma^2 I`, `A' max(Y, 0)`."""
+    gram = activities.T @ activities
+    gram[np.diag_indices(len(gram))] += len(activities) * np.asarray(sigma) ** 2
+    return _columns(gram, activities.T @ np.maximum(targets, 0.0))
+
+
+@register
+@dataclass(frozen=True)
+class Nnls(Solver):
+    """Non-negative least squares (Lawson & Hanson 1974)."""
+
+    weights: bool = False
+    compositional: ClassVar[bool] = False
+
+    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
+        return solution(activities, _columns(activities, targets), targets)
+
+
+@register
+@dataclass(frozen=True)
+class NnlsL2(Solver):
+    """The same on normal equations with the penalty of `LstsqL2`; targets below 0 count as 0."""
+
+    weights: bool = False
+    reg: float = 0.1
+    compositional: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_from_zero(self, reg=self.reg)
+
+    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
+        sigma = self.reg * float(activities.max())
+        return solution(activities, _penalised(activities, targets, sigma), targets)
+
+
+@register
+@dataclass(frozen=True)
+class NnlsL2nz(Solver):
+    """The same with the penalty of `LstsqL2nz`."""
+
+    weights: bool = False
+    reg: float = 0.1
+    compositional: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_from_zero(self, reg=self.reg)
+
+    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
+        sigma = nonzero_sigma(self.reg, activities)
+        return solution(activities, _penalised(activities, targets, sigma), targets)
