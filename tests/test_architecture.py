@@ -69,9 +69,6 @@ _QUICK = "importing the package is to be quick"
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
-    ("__init__.py", "spikewright.choosing"): _QUICK,
-    ("__init__.py", "spikewright.conversion.diagnosis"): _QUICK,
-    ("__init__.py", "spikewright.measure.energy"): _QUICK,
     ("conversion/conversion.py", "spikewright.conversion.diagnosis"): _QUICK,
     ("conversion/conversion.py", "spikewright.conversion.evaluation"): _QUICK,
     ("tuning/__init__.py", "spikewright.tuning.request"): _QUICK,
@@ -79,6 +76,7 @@ LATE = {
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {
+    "__init__.py": "a table of names says where each is imported from when it is asked for",
     "_optional.py": "it is what imports optional packages",
     "frontends/__init__.py": "each front end's framework is imported only when it is needed",
 }

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from pages import Page
-from spikewright.calibrate import RULES
 from spikewright.calibrate.histogram import RESOLUTION
+from spikewright.calibrate.rules import RULES
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 
 PAGE = Page("calibration.md")

@@ -1,19 +1,11 @@
 """Spikewright: a trained network in, a spiking network out, and what every choice costs."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from spikewright import encoders, engines
 from spikewright._windows import Windows
 from spikewright.calibrate import ScaleRule, Statistics
-from spikewright.calibrate.rules import (
-    EnergyBudget,
-    FromWeights,
-    LocalThresholdBalancing,
-    MinimumError,
-    Percentile,
-    TargetRate,
-    ThresholdIteration,
-)
 from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.measure import After, Evaluation, Run, Window
@@ -76,6 +68,15 @@ from spikewright.tune.choice import Choice
 from spikewright.tuning import tune
 
 if TYPE_CHECKING:
+    from spikewright.calibrate.rules import (
+        EnergyBudget,
+        FromWeights,
+        LocalThresholdBalancing,
+        MinimumError,
+        Percentile,
+        TargetRate,
+        ThresholdIteration,
+    )
     from spikewright.choosing import BestRule, Candidate, best_rule
     from spikewright.conversion.diagnosis import Diagnosis
     from spikewright.measure import energy
@@ -169,21 +170,24 @@ __all__ = [
 ]
 
 
+_RULES = (
+    "EnergyBudget", "FromWeights", "LocalThresholdBalancing", "MinimumError", "Percentile",
+    "TargetRate", "ThresholdIteration",
+)  # fmt: skip
+_PLACES = {
+    **dict.fromkeys(_RULES, "spikewright.calibrate.rules"),
+    **dict.fromkeys(("BestRule", "Candidate", "best_rule"), "spikewright.choosing"),
+    "Diagnosis": "spikewright.conversion.diagnosis",
+    "energy": "spikewright.measure.energy",
+}
+"""Public names that are imported when they are asked for, so that importing is quick."""
+
+
 def __getattr__(name: str) -> Any:
-    """Public names that are imported when they are asked for, so that importing is quick."""
-    if name == "Diagnosis":
-        from spikewright.conversion.diagnosis import Diagnosis
-
-        return Diagnosis
-    if name == "energy":
-        from spikewright.measure import energy
-
-        return energy
-    if name in ("BestRule", "Candidate", "best_rule"):
-        from spikewright import choosing
-
-        return getattr(choosing, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_PLACES[name])
+    return module if name == "energy" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

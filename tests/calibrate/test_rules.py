@@ -12,9 +12,10 @@ from calibrating import MLP, RESIDUAL, population_names, statistics_of
 
 import models
 import spikewright as sw
-from spikewright.calibrate import RULES, Case, Setting, Statistics
+from spikewright.calibrate import Case, Setting, Statistics
 from spikewright.calibrate.histogram import RESOLUTION, Histogram
 from spikewright.calibrate.layer import LayerStatistics
+from spikewright.calibrate.rules import RULES
 from spikewright.calibrate.rules.from_weights import evaluate, random_inputs
 from spikewright.calibrate.rules.minimum_error import best_threshold, coding_error, expected_spikes
 from spikewright.calibrate.rules.threshold_iteration import fixed_point

@@ -4,11 +4,10 @@ from spikewright.calibrate.case import Case, Choice, Setting
 from spikewright.calibrate.collect import collect
 from spikewright.calibrate.fingerprint import fingerprint
 from spikewright.calibrate.layer import LayerStatistics
-from spikewright.calibrate.rules import RULES, ScaleRule
+from spikewright.calibrate.rule import ScaleRule
 from spikewright.calibrate.statistics import Statistics
 
 __all__ = [
-    "RULES",
     "Case",
     "Choice",
     "LayerStatistics",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spikewright._progress import progress_bar
 from spikewright.calibrate.batches import Batch
 from spikewright.calibrate.channels import channel_axis
-from spikewright.calibrate.rules.base import brief
+from spikewright.calibrate.rule import brief
 from spikewright.conversion.calibration import count, parts
 from spikewright.conversion.conversion import Conversion, refuse
 from spikewright.conversion.encoding import feeds_of

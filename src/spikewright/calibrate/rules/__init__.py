@@ -1,6 +1,6 @@
 """Rules that choose firing-rate scales, one a file: formula, law and source in its docstring."""
 
-from spikewright.calibrate.rules.base import RULES, LayerRule, ScaleRule, register
+from spikewright.calibrate.rule import RULES, LayerRule, ScaleRule, register
 from spikewright.calibrate.rules.energy_budget import EnergyBudget
 from spikewright.calibrate.rules.from_weights import FromWeights
 from spikewright.calibrate.rules.local_threshold_balancing import LocalThresholdBalancing

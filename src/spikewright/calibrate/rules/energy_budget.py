@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.calibrate.case import Case, Choice, Setting
 from spikewright.calibrate.layer import LayerStatistics
-from spikewright.calibrate.rules.base import (
+from spikewright.calibrate.rule import (
     ScaleRule,
     check_above,
     check_whole,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright.calibrate.batches import refusal
 from spikewright.calibrate.case import Case, Choice
 from spikewright.calibrate.collect import Values, collect_values
-from spikewright.calibrate.rules.base import ScaleRule, check_whole, refuse, register
+from spikewright.calibrate.rule import ScaleRule, check_whole, refuse, register
 from spikewright.calibrate.rules.percentile import Percentile
 from spikewright.graph import Graph
 from spikewright.graph.layers import BatchNormalization, Input

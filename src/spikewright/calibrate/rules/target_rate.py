@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spikewright.calibrate.case import Setting
 from spikewright.calibrate.layer import LayerStatistics, Per
-from spikewright.calibrate.rules.base import (
+from spikewright.calibrate.rule import (
     LayerRule,
     check_above,
     check_per,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from spikewright.calibrate.rules.base import RULES, ScaleRule
+from spikewright.calibrate.rule import RULES, ScaleRule
 
 _KINDS = {"float": float, "int": int, "float | None": float, "int | None": int}
 _WORDS = {float: "a number", int: "a whole number"}

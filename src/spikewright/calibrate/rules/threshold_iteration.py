@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._equations import NUMPY
 from spikewright.calibrate.case import Readout, Setting
 from spikewright.calibrate.layer import LayerStatistics, Per
-from spikewright.calibrate.rules.base import (
+from spikewright.calibrate.rule import (
     LayerRule,
     check_above,
     check_per,
