@@ -77,12 +77,12 @@ def test_the_loss_of_values_is_relative_to_their_variance() -> None:
 
 
 def test_the_least_loss_is_chosen(best: sw.BestRule) -> None:
-    """Every rule is compared under every readout, the best two with corrections; least first."""
+    """Every rule is compared under every readout, the best one with corrections; least first."""
     losses = [row.loss for row in best.compared]
     assert losses == sorted(losses)
     assert best.best is best.compared[0]
     names = {row.candidate.name for row in best.compared}
-    assert len(names) == len(first_candidates(8, 0.001, 1)) + 2 * 2
+    assert len(names) == len(first_candidates(8, 0.001, 1)) + 2
     assert {str(row.readout) for row in best.compared} >= {"mean", "After(start=0.004)"}
     first = min(
         (row for row in best.compared if "corrected" not in row.candidate.name),
@@ -141,7 +141,7 @@ def test_a_tolerance_buys_the_cheapest(rate: sw.Conversion) -> None:
 
 
 def test_candidates_see_one_half_and_are_compared_on_the_other(rate: sw.Conversion) -> None:
-    """Rules are given statistics of every other sample; the winner those of all."""
+    """Rules are given statistics of every other sample, once; rows are about the others."""
     seen: list[int] = []
 
     class Looking(MinimumError):
@@ -151,8 +151,29 @@ def test_candidates_see_one_half_and_are_compared_on_the_other(rate: sw.Conversi
             return super().choose(case)
 
     arguments = {"spiking": True, "max_spikes_per_step": 1, "scale_firing_rates": Looking(8)}
-    sw.best_rule(rate, inputs(20), 8, candidates=[sw.Candidate("it", arguments)], progress=False)
-    assert seen == [10, 20]
+    it = [sw.Candidate("it", arguments)]
+    x = inputs(21)
+    found = sw.best_rule(rate, x, 8, candidates=it, progress=False)
+    assert seen == [11]
+    assert found.best.samples == 10
+    source = rate.run(x[1::2], steps=1).predict()
+    chosen = found.conversion.run(x[1::2], steps=8).predict()
+    assert found.best.loss == pytest.approx(loss(CLASSES, source, chosen))
+    assert found.best.disagreement == np.mean(source.argmax(1) != chosen.argmax(1))
+
+
+def test_many_samples_are_kept_for_the_few_that_may_win(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All candidates are compared on the first samples, three of them and corrections on all."""
+    monkeypatch.setattr("spikewright.choosing.comparing.FEW", 8)
+    found = sw.best_rule(rate, inputs(60), 8, progress=False)
+    names = [row.candidate.name for row in found.compared if row.samples == 30]
+    others = [row.candidate.name for row in found.compared if row.samples == 8]
+    assert len(set(names)) == 3 + 2
+    assert len(set(others)) == len(first_candidates(8, 0.001, 1)) - 3
+    assert not set(names) & set(others)
+    assert found.best.samples == 30
 
 
 def test_given_candidates_alone_are_compared(rate: sw.Conversion) -> None:

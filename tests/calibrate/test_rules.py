@@ -205,6 +205,19 @@ def test_threshold_iteration_is_the_papers_fixed_point() -> None:
         assert k == pytest.approx(1.0, abs=1e-6)
 
 
+def test_a_share_of_the_steps_is_as_many_steps_of_higher_spikes() -> None:
+    """Counted on in half of eight steps, neurons have the levels of four, each half as high."""
+    layer = case(MLP, X).statistics.layers["act1"]
+    four = sw.MinimumError(4).threshold(layer, ONE)
+    half = sw.MinimumError(8, share=0.5).threshold(layer, ONE)
+
+    np.testing.assert_allclose(half, 2 * four, rtol=1e-9)
+    np.testing.assert_array_equal(
+        sw.MinimumError(1, share=0.1).threshold(layer, ONE),
+        sw.MinimumError(1).threshold(layer, ONE),
+    )
+
+
 def test_threshold_iteration_is_minimum_error_for_normal_currents() -> None:
     """On normally distributed currents both rules find thresholds of the same error."""
     z = np.random.default_rng(9).normal(-0.3, 1.4, (1, 200_000))
@@ -345,6 +358,8 @@ def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
         (lambda: sw.MinimumError(2.5), "whole number from 1"),
         (lambda: sw.MinimumError(8, readout="middle"), '"mean" or "last"'),
         (lambda: sw.MinimumError(8, spikes_per_step=0), "whole number from 1"),
+        (lambda: sw.MinimumError(8, share=1.5), "at most 1"),
+        (lambda: sw.MinimumError(8, share=0.0), "above 0"),
         (lambda: sw.ThresholdIteration(True), "whole number from 1"),
         (lambda: sw.LocalThresholdBalancing(0), "whole number from 1"),
         (lambda: sw.EnergyBudget(8), "one of them"),

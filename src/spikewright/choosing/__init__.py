@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from spikewright._progress import progress_bar
 from spikewright.calibrate.batches import gather
 from spikewright.choosing.candidates import Candidate, corrected, first_candidates
-from spikewright.choosing.loss import loss
+from spikewright.choosing.comparing import Compared, Comparison, by_candidate
 from spikewright.conversion import Conversion, refuse
 from spikewright.graph.layers import Activation
 from spikewright.measure import EveryStep
-from spikewright.measure.readout import read_out
-from spikewright.measure.truth import Output
 from spikewright.network.shapes import is_number, is_whole
 from spikewright.pipeline import convert
 
 __all__ = ["BestRule", "Candidate", "Compared", "best_rule"]
 
-_CORRECTED = 2  # of the candidates so far, the best so many are tried with corrections
-Batch = dict[str, NDArray]
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """A candidate under one readout, on samples that it was not calibrated on.
-
-    `loss` is that of `choosing.loss`, summed over outputs; `disagreement` the share of samples
-    whose answer is not the source's (None where outputs tell no classes apart), `spikes` a sample.
-    """
-
-    candidate: Candidate
-    readout: EveryStep
-    loss: float
-    disagreement: float | None
-    spikes: float
+_KEPT = 3  # candidates that are compared on all samples, after all were on few
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BestRule:
     """What was chosen: `best`, of all that was `compared` (the least loss first).
 
-    `conversion` is the network, calibrated on all samples. `arguments` need no data: they are
-    arguments of `sw.convert`, and "steps", "dt" and "readout".
+    Candidates that fell behind on the first samples come after those compared on all. `conversion`
+    is the network, as it was compared. `arguments` need no data: they are arguments of
+    `sw.convert`, and "steps", "dt" and "readout".
     """
 
     best: Compared
@@ -72,11 +52,13 @@ class BestRule:
 
     def __str__(self) -> str:
         """One line a candidate, under its best readout, the chosen one first."""
-        lines = ["loss       other answers  spikes    candidate"]
-        for item in _by_candidate((self.best, *self.compared)):
+        lines = ["loss       other answers  spikes     samples  candidate"]
+        for item in by_candidate((self.best, *self.compared)):
             other = "-" if item.disagreement is None else f"{item.disagreement:.2%}"
             name = f"{item.candidate.name}, readout {item.readout}"
-            lines.append(f"{item.loss:<10.4g} {other:>13}  {item.spikes:<8.4g}  {name}")
+            lines.append(
+                f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.samples:<7d}  {name}"
+            )
         return "\n".join(lines)
 
 
@@ -100,27 +82,29 @@ def best_rule(
     samples, as `convert` takes it. Labels are not needed: every candidate is calibrated on one half
     of the samples, and its outputs are compared with the source's on the other. The one with the
     least loss is chosen (`Compared` says of what), or with a `tolerance` the cheapest that gives
-    another answer than the source on at most that share of samples; it is calibrated once more, on
-    all samples.
+    another answer than the source on at most that share of samples.
 
     Without `candidates`, the rules of the field are tried with neurons that take spikes back and
-    with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), and the best
-    of them with corrections. Raises as `convert` does, and `ConversionError` where no candidate can
-    be converted.
+    with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), first on few
+    samples, and the best of them with corrections. Raises as `convert` does, and `ConversionError`
+    for arguments that it cannot use.
     """
     _check(steps, dt, tolerance)
     base = model if isinstance(model, Conversion) else convert(model, example_input=example_input)
-    comparison = _Comparison(base, gather(x, base.canonical), steps, dt, engine, threads)
+    samples = gather(x, base.canonical)
+    comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
     tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
-        found = [row for item in tried for row in comparison.rows(item, advance)]
+        kept, dropped = _preliminary(comparison, tried, tolerance, advance)
+        found = _rows(comparison, kept, advance)
         if candidates is None:
-            ranked = _by_candidate(sorted(found, key=lambda row: row.loss))[:_CORRECTED]
-            more = [item for row in ranked for item in corrected(row.candidate, steps, dt)]
-            found += [row for item in more for row in comparison.rows(item, advance)]
-    found.sort(key=lambda row: row.loss)
+            first = found[0].candidate
+            numbers = comparison.numbers(first)
+            more = corrected(first, numbers, comparison.few, steps, dt)
+            found = _sorted([*found, *_rows(comparison, more, advance)])
     best = _chosen(found, tolerance)
-    return BestRule(best, tuple(found), comparison.whole(best.candidate), steps, dt)
+    made = comparison.conversion(best.candidate)
+    return BestRule(best, (*found, *dropped), made, steps, dt)
 
 
 def _check(steps: int, dt: float, tolerance: float | None) -> None:
@@ -138,13 +122,39 @@ def _rectifies(conversion: Conversion) -> bool:
     return any(isinstance(layer, Activation) and layer.function == "relu" for layer in layers)
 
 
-def _by_candidate(rows: Sequence[Compared]) -> list[Compared]:
-    """The first row of each candidate."""
+def _preliminary(
+    comparison: Comparison,
+    tried: Sequence[Candidate],
+    tolerance: float | None,
+    advance: Callable[[int], None],
+) -> tuple[list[Candidate], list[Compared]]:
+    """The candidates to compare on all samples, and rows of the others.
+
+    All of them where there are few candidates or samples, or where the cheapest are looked for.
+    """
+    if not comparison.many or len(tried) <= _KEPT or tolerance is not None:
+        return list(tried), []
+    rows = _rows(comparison, tried, advance, all_samples=False)
+    kept = [row.candidate for row in by_candidate(rows)[:_KEPT]]
+    return kept, [row for row in rows if not any(row.candidate is c for c in kept)]
+
+
+def _rows(
+    comparison: Comparison,
+    candidates: Sequence[Candidate],
+    advance: Callable[[int], None],
+    all_samples: bool = True,
+) -> list[Compared]:
+    """All rows of candidates, the least loss first."""
     found: list[Compared] = []
-    for row in rows:
-        if not any(row.candidate is other.candidate for other in found):
-            found.append(row)
-    return found
+    for candidate in candidates:
+        found += comparison.rows(candidate, all_samples)
+        advance(1)
+    return _sorted(found)
+
+
+def _sorted(rows: Sequence[Compared]) -> list[Compared]:
+    return sorted(rows, key=lambda row: row.loss)
 
 
 def _chosen(rows: Sequence[Compared], tolerance: float | None) -> Compared:
@@ -154,69 +164,3 @@ def _chosen(rows: Sequence[Compared], tolerance: float | None) -> Compared:
         if within:
             return min(within, key=lambda row: (row.spikes, row.loss))
     return rows[0]
-
-
-class _Comparison:
-    """Samples in two halves, and what the source says of the second."""
-
-    def __init__(
-        self, base: Conversion, samples: Batch, steps: int, dt: float, engine: str,
-        threads: int | None,
-    ) -> None:  # fmt: skip
-        count = len(next(iter(samples.values())))
-        if count < 2:
-            raise refuse("x", f"it must be at least two samples, got {count}", "Give some hundred")
-        self._base, self._all = base, samples
-        self._fitted = {name: array[::2] for name, array in samples.items()}
-        self._compared = {name: array[1::2] for name, array in samples.items()}
-        self._run: dict[str, Any] = {
-            "dt": dt,
-            "engine": engine,
-            "threads": threads,
-            "progress": False,
-        }
-        self._steps = steps
-        source = base.again(
-            spiking=False, scale_firing_rates=1.0, synapse=None, initial_voltage="half",
-            calibration=None, max_spikes_per_step=None, bias_correction=None,
-        )  # fmt: skip
-        raw = source.run(self._compared, steps=1, **self._run).raw
-        self._source = {name: values[:, 0] for name, values in raw.items()}
-        self._outputs = {
-            name: Output(name, values.shape[1:], base.lowered.readouts.get(name))
-            for name, values in self._source.items()
-        }
-
-    def rows(self, candidate: Candidate, advance: Any) -> list[Compared]:
-        """A candidate calibrated on the first half, on the second, under each readout."""
-        conversion = self._base.again(**candidate.arguments, **self._data(self._fitted, candidate))
-        run = conversion.run(self._compared, steps=self._steps, **self._run)
-        spikes = float(sum(counts.mean() for counts in run.spike_counts().values()))
-        advance(1)
-        return [
-            Compared(candidate, readout, *self._loss(run.raw, readout), spikes)
-            for readout in candidate.readouts
-        ]
-
-    def whole(self, candidate: Candidate) -> Conversion:
-        """A candidate calibrated on all samples."""
-        return self._base.again(**candidate.arguments, **self._data(self._all, candidate))
-
-    @staticmethod
-    def _data(samples: Batch, candidate: Candidate) -> dict[str, Any]:
-        return {} if "calibration" in candidate.arguments else {"calibration": samples}
-
-    def _loss(self, raw: Mapping[str, NDArray], readout: EveryStep) -> tuple[float, float | None]:
-        found = {name: read_out(values, readout, self._run["dt"]) for name, values in raw.items()}
-        total = sum(loss(self._outputs[n], self._source[n], v) for n, v in found.items())
-        different = [
-            self._answers(name, self._source[name]) != self._answers(name, values)
-            for name, values in found.items()
-            if self._outputs[name].classes
-        ]
-        return float(total), float(np.mean(different)) if different else None
-
-    def _answers(self, name: str, values: NDArray) -> NDArray:
-        output = self._outputs[name]
-        activated = values if output.activation is None else output.activation.evaluate(values)
-        return output.decided(activated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from spikewright.calibrate.rules import (
@@ -17,7 +17,7 @@ from spikewright.measure import After, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
 
 _UNCAPPED = (1, 2, 4, 8)  # spikes a step that thresholds make room for where nothing bounds them
-_ROUNDS = 4
+_SHARES = (0.9, 0.75)  # of the steps, in which a neuron is counted on to spike
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,17 @@ def _rules(steps: int, dt: float, cap: int | None) -> dict[str, Any]:
     """Rules by name; where nothing bounds spikes a step, one for each of several bounds."""
     if cap is None:
         return {
-            f"MinimumError, up to {most} spikes a step": MinimumError(
+            f"MinimumError, room for {most} spikes a step": MinimumError(
                 steps, dt=dt, spikes_per_step=most
             )
             for most in _UNCAPPED
         }
     return {
         "MinimumError": MinimumError(steps, dt=dt),
+        **{
+            f"MinimumError, {share:.0%} of the steps": MinimumError(steps, dt=dt, share=share)
+            for share in _SHARES
+        },
         "Percentile": Percentile(99.9, dt=dt, per="channel"),
         "LocalThresholdBalancing": LocalThresholdBalancing(dt=dt),
         "ThresholdIteration": ThresholdIteration(steps, dt=dt),
@@ -74,15 +78,22 @@ def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
     return ("mean", *(After(start * dt) for start in starts))
 
 
-def corrected(candidate: Candidate, steps: int, dt: float) -> list[Candidate]:
-    """The same with corrections of what is wrong on average."""
-    voltage = VoltageCorrection(steps, dt=dt, rounds=_ROUNDS)
-    bias = BiasCorrection(steps, dt=dt, rounds=_ROUNDS)
+def corrected(
+    candidate: Candidate, numbers: Mapping[str, Any], data: Any, steps: int, dt: float
+) -> list[Candidate]:
+    """The same with corrections of what is wrong on average, measured on `data`.
+
+    `numbers` are the arguments that its rules came to: they do not choose anew.
+    """
     changes: dict[str, dict[str, Any]] = {
-        "voltages corrected": {"initial_voltage": voltage},
-        "biases corrected": {"bias_correction": bias},
+        "voltages corrected": {"initial_voltage": VoltageCorrection(steps, dt=dt)},
+        "biases corrected": {"bias_correction": BiasCorrection(steps, dt=dt)},
     }
     return [
-        replace(candidate, name=f"{candidate.name}, {name}", arguments={**candidate.arguments, **c})
-        for name, c in changes.items()
+        Candidate(
+            f"{candidate.name}, {name}",
+            {**numbers, **change, "calibration": data},
+            candidate.readouts,
+        )
+        for name, change in changes.items()
     ]

@@ -16,6 +16,7 @@ from spikewright.calibrate.rule import (
     check_per,
     check_readout,
     check_whole,
+    refuse,
     register,
     spikes_a_step,
 )
@@ -37,6 +38,11 @@ class MinimumError(LayerRule):
     there is no cap (or a larger one). With `readout="last"` T is the number of steps that the
     layer's synapse averages over.
 
+    `share` is that of the steps in which a neuron is counted on to spike: at 0.8 values up to 0.8 c
+    theta fit, and the other steps are there to catch up in. Deep networks with a cap want this:
+    what reaches a neuron there comes unevenly, and one that would have to spike in every step falls
+    behind for good.
+
     Law: no threshold has a smaller error on the calibration data (to the histogram's resolution).
     Source: the MMSE threshold of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).
     """
@@ -46,10 +52,13 @@ class MinimumError(LayerRule):
     per: Per = "channel"
     spikes_per_step: int | None = None
     readout: Readout = "mean"
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         check_whole(self, steps=self.steps)
-        check_above(self, dt=self.dt)
+        check_above(self, dt=self.dt, share=self.share)
+        if self.share > 1:
+            raise refuse(self, "share", f"it is at most 1, all steps, got {self.share!r}")
         check_per(self, self.per)
         check_readout(self, self.readout)
         if self.spikes_per_step is not None:
@@ -59,10 +68,13 @@ class MinimumError(LayerRule):
         """See the class; candidates are searched from coarse to fine."""
         cap = spikes_a_step(self, setting, self.spikes_per_step)
         window = setting.window(self.steps, self.dt, self.readout)
-        return best_threshold(layer.magnitude(self.per), window, cap, setting.start)
+        usable: float = cap
+        if self.share < 1:  # whole spikes, at least one
+            usable = max(1.0, np.floor(self.share * cap * window)) / window
+        return best_threshold(layer.magnitude(self.per), window, usable, setting.start)
 
 
-def best_threshold(values: Histogram, steps: float, cap: int, start: float | None) -> NDArray:
+def best_threshold(values: Histogram, steps: float, cap: float, start: float | None) -> NDArray:
     """The thresholds `(channels,)` of smallest `coding_error`; 0 for channels of zeros alone."""
     largest = np.maximum(values.highest, 0).astype(float) / cap
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
@@ -79,7 +91,7 @@ def best_threshold(values: Histogram, steps: float, cap: int, start: float | Non
 
 
 def coding_error(
-    values: Histogram, thresholds: NDArray, steps: float, cap: int | None, start: float | None
+    values: Histogram, thresholds: NDArray, steps: float, cap: float | None, start: float | None
 ) -> NDArray:
     """`E[(sent - a)^2]` of each channel, for one threshold a channel.
 
