@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from spikewright.errors import TuningError
@@ -55,17 +56,31 @@ def test_where_nothing_holds_the_nearest_is_listed() -> None:
     assert [c.point.cost for c in short_list([trial(0, point(5, 300), point(9, 200))], 0.01)] == [9]
 
 
-def test_certificates_end_with_the_first_that_fails() -> None:
-    """What comes after a failure is not certified, however good it looks: the order was fixed."""
-    losses = iter([1, 9, 0])
-    found = check(
-        [candidate(30, 0), candidate(20, 0), candidate(10, 0)],
-        lambda c: point(c.point.cost, next(losses)),
-        0.01,
-        0.95,
-    )
+def test_after_a_failure_certificates_need_more() -> None:
+    """Levels are handed on by what passes: what just passes in a row fails after a failure."""
+    weak = next(k for k in range(20, 0, -1) if Paired(1000, k, 0).p_value(0.03) <= 0.04)
+    listed = [candidate(30, 0), candidate(20, 0), candidate(10, 0), candidate(5, 0)]
 
-    assert [item.certified for item in found] == [True, False, False]
+    def certified(*losses: int) -> list[bool]:
+        given = iter(losses)
+        found = check(listed, lambda c: point(c.point.cost, next(given)), 0.03, 0.95)
+        return [item.certified for item in found]
+
+    assert certified(0, 0, weak, 0) == [True, True, True, True]
+    assert certified(0, 60, weak, 0) == [True, False, False, True]
+    assert certified(60, 60, 60, 0) == [False, False, False, True]
+
+
+def test_a_wrong_certificate_is_as_rare_as_promised() -> None:
+    """All settings lose just more than allowed: any certificate is wrong, 5 % may have one."""
+    rng = np.random.default_rng(0)
+    listed = [candidate(10 - i, 0) for i in range(5)]
+    rounds, wrong = 400, 0
+    for _ in range(rounds):
+        found = check(listed, lambda c: point(c.point.cost, rng.binomial(1000, 0.0201)), 0.02, 0.95)
+        wrong += any(item.certified for item in found)
+
+    assert wrong / rounds <= 0.05 + 2 * (0.05 * 0.95 / rounds) ** 0.5
 
 
 def test_the_cheapest_certified_one_is_chosen() -> None:

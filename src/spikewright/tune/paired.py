@@ -80,15 +80,7 @@ class Paired:
         which 0.001 is added (Berger & Boos, J. Am. Stat. Assoc. 89, 1012-1016, 1994). So a true
         null hypothesis is rejected at level alpha with probability at most alpha, at any n.
         """
-        if drop >= 1.0:
-            return 0.0
-        observed = float(_score(self.n, self.lost, self.gained, drop))
-        low, high = _share_interval(self.gained, self.n)
-        high = min(high, (1.0 - drop) / 2)
-        low = max(low, -drop, 0.0)
-        rates = np.linspace(min(low, high), high, _RATES)
-        worst = max(_probability(self.n, drop, float(rate), observed) for rate in rates)
-        return min(1.0, worst + _NUISANCE)
+        return _p_value(self, drop)
 
 
 def needed(paired: Paired, drop: float, confidence: float = 0.95) -> int | None:
@@ -107,6 +99,20 @@ def needed(paired: Paired, drop: float, confidence: float = 0.95) -> int | None:
     variance = 2 * float(share) + drop * (1 - drop)
     nothing = math.log(1 - confidence - _NUISANCE) / math.log1p(-drop)
     return math.ceil(max(z * z * variance / gap**2, nothing))
+
+
+@lru_cache(maxsize=4096)
+def _p_value(paired: Paired, drop: float) -> float:
+    if drop >= 1.0:
+        return 0.0
+    n = paired.n
+    observed = float(_score(n, paired.lost, paired.gained, drop))
+    low, high = _share_interval(paired.gained, n)
+    high = min(high, (1.0 - drop) / 2)
+    low = min(max(low, -drop, 0.0), high)
+    rates = np.linspace(low, high, _RATES)
+    worst = max(_probability(n, drop, float(rate), observed) for rate in rates)
+    return min(1.0, worst + _NUISANCE)
 
 
 @lru_cache(maxsize=1024)

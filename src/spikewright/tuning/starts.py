@@ -7,27 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from spikewright.tune.space import Choices, Parameter, Plain, Range, Values, begin
 
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
-_FEW = (0.0, -1.5, -3.0)
-_SOME = (1.0, -0.5, -2.0)
+_TWO = (-1.0, -2.5)
+_THREE = (1.0, -0.5, -2.0)
 
 
 def starts(space: Mapping[str, Parameter]) -> list[Values]:
     """Settings to begin with, those that take little time first.
 
     Every rule in the fewest steps, where neurons may send several spikes at once; then the first
-    rule in some steps and in the most, without a cap and with each.
+    rule in some steps and in the most, with each cap. A cap alone needs more of these.
     """
     first = begin(space)
     steps = sorted(int(step) for step in _choices(space, "steps"))  # type: ignore[arg-type]
     caps = _choices(space, "max_spikes_per_step")
+    free = None in caps
     found: list[Values] = []
-    for rule in _choices(space, "rule") if None in caps else ():
+    for rule in _choices(space, "rule") if free else ():
         few = {**first, "steps": steps[0], "rule": rule, "max_spikes_per_step": None}
-        found += list(_ladder(space, few, _FEW if found else _LEVELS))
+        found += list(_ladder(space, few, _TWO if found else _LEVELS))
     for length in dict.fromkeys((steps[len(steps) // 2], steps[-1])):
         for cap in caps:
             longer = {**first, "steps": length, "max_spikes_per_step": cap}
-            found += list(_ladder(space, longer, _SOME if cap is None else _LEVELS))
+            levels = _TWO[:1] if cap is None else _THREE if free else _LEVELS
+            found += list(_ladder(space, longer, levels))
     return _different(found)
 
 
