@@ -81,8 +81,8 @@ def balancing(steps: int, cap: int | None) -> Any:
 
 
 def iteration(steps: int, cap: int | None) -> Any:
-    """Threshold iteration (Huang et al. 2025)."""
-    return sw.ThresholdIteration(steps)
+    """Threshold iteration (Huang et al. 2025); uncapped, with room for four spikes."""
+    return sw.ThresholdIteration(steps, spikes_per_step=4 if cap is None else None)
 
 
 RULES: Mapping[str, Callable[[int, int | None], Any]] = {
