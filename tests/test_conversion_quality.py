@@ -66,7 +66,7 @@ def test_every_rule_is_measured_once_and_written_down(folder: Path) -> None:
     assert {(r.rule, r.cap, r.steps) for r in rows} == {
         (rule, cap, 4) for rule in (*RULES, CHOSEN) for cap in ("one", "any")
     }
-    assert all(r.images == 40 and r.source == 0.9 for r in rows)
+    assert all(r.images == 40 and r.source == pytest.approx(0.9) for r in rows)
     assert all(r.drop == pytest.approx(r.source - r.spiking) for r in rows)
     assert all(r.low <= r.drop <= r.high for r in rows)
     written = page.read_text(encoding="utf-8")
