@@ -1,4 +1,4 @@
-"""How represented vectors become operators: encoders, decoders, functions, processes, noise.
+"""How represented vectors become operators: encoders, decoders, functions of vectors.
 
 A decoded connection stays two factors, decoders and then transform and encoders, unless one matrix
 is no larger.
@@ -12,11 +12,77 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.representation import Decoded
+from spikewright.engines.draft import Draft
+from spikewright.engines.factors import Scaled
+from spikewright.engines.parameters import Solved
+from spikewright.engines.program import Apply
+from spikewright.engines.representation import Decoded, Representation, decode
 from spikewright.errors import BuildError
-from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network import Connection, Ensemble, Network, Node, ObjView, output_shape
 from spikewright.network.network import detached
-from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform
+from spikewright.network.synapses import WindowMean
+from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform, flatten
+
+
+class Vectors:
+    """What ensembles represent and connections decode, added to a program in the making."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.representations: dict[Ensemble, Representation] = {}
+        self.decodings: dict[Connection, Decoded] = {}
+
+    def represent(self, ensemble: Ensemble, key: tuple[int, int], solved: Solved | None) -> None:
+        """Say what an ensemble represents; nothing is drawn before it is needed."""
+        self.representations[ensemble] = Representation(ensemble, key, solved)
+
+    def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
+        """What reaches an ensemble's neurons of the vector that it represents."""
+        chain = encoding(ensemble, self.representations[ensemble].input_weights)
+        shape, label = (ensemble.dimensions,), f"encoders of {ensemble!r}"
+        return self.draft.map(Scaled(signal, 1.0), chain, shape, label)
+
+    def decode(self, connection: Connection, key: tuple[int, int]) -> Decoded:
+        """Solve a connection's decoders."""
+        post = connection.post_obj
+        into = self.representations.get(post) if isinstance(post, Ensemble) else None
+        if into is not None and into.ensemble.is_direct:
+            into = None
+        pre = self.representations[connection.pre_obj]  # type: ignore[index]
+        self.decodings[connection] = decode(connection, pre, into, key)
+        return self.decodings[connection]
+
+    def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
+        """What a connection makes of the spikes `sent`, its filter where values are fewest."""
+        shape = _ensemble(connection.pre_obj).shape
+        chain, synapse = decoding(connection, decoded), connection.synapse
+        if synapse is None:
+            return self.draft.map(sent, chain, shape, f"{connection!r}")
+        cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
+        sent = self.draft.map(sent, chain[:cut], shape, f"{connection!r}")
+        for transform in chain[:cut]:
+            shape = transform.output_shape(shape)
+        sent = self.draft.filtered(sent, synapse, shape, f"synapse of {connection!r}")
+        return self.draft.map(sent, chain[cut:], shape, f"{connection!r}")
+
+    def applied(self, connection: Connection, sent: Scaled) -> Scaled:
+        """(A part of) a value, put through the connection's function, if any."""
+        shape = output_shape(connection.pre_obj)
+        if isinstance(connection.pre, ObjView):
+            chain = flatten(connection.pre.select(shape))
+            sent = self.draft.map(sent, chain, shape, f"part for {connection!r}")
+        if connection.function is None:
+            return sent
+        node = function_node(connection)
+        source = self.draft.values(sent, connection.part_shape, f"input of {node!r}")
+        output = self.draft.signal(connection.sent_shape, f"{node!r}")
+        self.draft.operators.append(Apply(f"{node!r}", (source,), output, node))
+        return Scaled(output, 1.0)
+
+    def forget(self) -> None:
+        """Let go of what only solving needed."""
+        for representation in self.representations.values():
+            representation.forget()
 
 
 def encoding(ensemble: Ensemble, weights: NDArray) -> tuple[Transform, ...]:

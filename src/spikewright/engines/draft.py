@@ -1,0 +1,109 @@
+"""A program in the making: numbered signals, and operators that maps and filters become."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.factors import Scaled, carries, plain
+from spikewright.engines.grid import Precision, on_grid
+from spikewright.engines.program import Average, Filter, Linear, Operator
+from spikewright.errors import BuildError
+from spikewright.network.synapses import Synapse, WindowMean
+from spikewright.network.transforms import (
+    AxisMap,
+    Convolution,
+    Dense,
+    Scale,
+    Shape,
+    Transform,
+)
+
+_WEIGHT_FIELDS: dict[type[Transform], str] = {
+    Dense: "matrix",
+    Convolution: "kernel",
+    AxisMap: "matrix",
+}
+
+
+class Draft:
+    """Signals and operators so far, for steps of `dt` seconds and weights of `precision`."""
+
+    def __init__(self, dt: float, precision: Precision) -> None:
+        self.dt, self.precision = dt, precision
+        self.shapes: list[Shape] = []
+        self.labels: dict[int, str] = {}
+        self.operators: list[Operator] = []
+
+    def signal(self, shape: Shape, label: str) -> int:
+        """A new signal's number."""
+        self.shapes.append(shape)
+        self.labels[len(self.shapes) - 1] = label
+        return len(self.shapes) - 1
+
+    def filtered(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
+        """Values behind a filter; their factor stays aside."""
+        return Scaled(self.filter(sent.signal, synapse, shape, label, sent.factor), sent.factor)
+
+    def filter(
+        self,
+        signal: int,
+        synapse: Synapse,
+        shape: Shape,
+        label: str,
+        factor: float | NDArray,
+    ) -> int:
+        """Add a filter of a signal that values are `factor` times."""
+        output = self.signal(shape, label)
+        if isinstance(synapse, WindowMean):
+            initial = _initial_means(synapse, shape, label) / factor
+            self.operators.append(Average(label, (signal,), output, synapse.steps, initial))
+        else:
+            self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
+        return output
+
+    def map(self, sent: Scaled, chain: tuple[Transform, ...], shape: Shape, label: str) -> Scaled:
+        """Add a chain of transforms; those that only move and add values leave the factor aside."""
+        signal, factor = sent
+        for transform in chain:
+            shape = transform.output_shape(shape)
+            output = self.signal(shape, label)
+            carried = carries(transform)
+            if carried is None:
+                held = _hold(transform, self.precision)
+                self.operators.append(Linear(label, (signal,), output, held, factor))
+                factor = 1.0
+            else:
+                self.operators.append(Linear(label, (signal,), output, plain(transform)))
+                factor *= carried
+            signal = output
+        return Scaled(signal, factor)
+
+    def values(self, sent: Scaled, shape: Shape, label: str) -> int:
+        """The signal of the values themselves, where a factor stands beside them."""
+        if sent.factor == 1.0:
+            return sent.signal
+        output = self.signal(shape, label)
+        scale = Scale(np.array(1.0))
+        self.operators.append(Linear(label, (sent.signal,), output, scale, sent.factor))
+        return output
+
+
+def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
+    """What a mean over windows passes on in the first one, of the signal's shape."""
+    values = np.array(synapse.initial or (0.0,))
+    if len(values) not in (1, np.prod(shape)):
+        raise BuildError(
+            f"{label}: {len(values)} initial values are neither one nor one for each of {shape}"
+        )
+    return values.reshape(shape) if len(values) > 1 else np.broadcast_to(values[0], shape)
+
+
+def _hold(transform: Transform, precision: Precision) -> Transform:
+    """The transform with its weights on the precision's grid."""
+    name = _WEIGHT_FIELDS.get(type(transform))
+    if name is None:
+        return transform
+    return replace(transform, **{name: on_grid(getattr(transform, name), precision)})  # type: ignore[type-var]
