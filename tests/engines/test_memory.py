@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,6 +284,30 @@ def test_the_bound_is_a_sum_that_can_be_read() -> None:
     assert table.splitlines()[0].split() == ["kind", "of", "MiB", "how"]
     assert table.splitlines()[-1].split() == ["total", f"{few.bytes / MIB:.1f}"]
     assert len(few) == len(list(few)) and few[0].kind == "state"
+
+
+def test_where_memory_is_short_blocks_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that fits with fewer steps at a time runs so, with the same results."""
+    conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0)
+    (node,) = conversion.inputs.values()
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (100, *node.shape_out))
+    needed: dict[int, int] = {}  # by the steps at a time
+    ask = engines.Setting.running
+
+    def watched(self: engines.Setting, first: int, steps: int, block: int, constants: Any) -> Any:
+        memory = ask(self, first, steps, block, constants)
+        needed[block] = memory.bytes
+        return memory
+
+    monkeypatch.setattr(engines.Setting, "running", watched)
+    whole = conversion.run(x, steps=64, engine="reference", progress=False)
+    ((block, most),) = needed.items()
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, str(0.75 * most / 2**30))
+    short = conversion.run(x, steps=64, engine="reference", progress=False)
+
+    assert min(needed) < block
+    assert needed[min(needed)] <= 0.75 * most
+    np.testing.assert_array_equal(short.output, whole.output)
 
 
 @pytest.mark.parametrize("text", ["many", "-1", "0", "nan", "inf"])

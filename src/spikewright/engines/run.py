@@ -83,8 +83,7 @@ class Execution:
         }
         constant = _read(sources, True, 0, 1)
         constants = [self._constants(part, part.of(constant)) for part in self._parts]
-        block = self._block or self._setting.block_steps(constants[0])
-        self._check_memory(steps, block, constants[0])
+        block = self._fitting(steps, constants[0])
         recorder = _Recorder(self.program, self.engine, self.batch, self.step, steps)
         done = 0
         while done < steps:
@@ -133,24 +132,41 @@ class Execution:
                     found[ensemble].put(part.samples, array(sums.sent), array(sums.net))
         return found
 
-    def _check_memory(self, steps: int, block: int, constants: Iterable[int]) -> None:
-        """Raise `SimulationError` where memory does not suffice for `steps` steps more."""
-        case = (steps, block, frozenset(constants))
-        if steps == 0 or case in self._known:
-            return
-        memory = self._setting.running(self.step, steps, block, case[2])
-        self._fit(memory, f"{self.batch} samples and {steps} steps")
+    def _fitting(self, steps: int, constants: Iterable[int]) -> int:
+        """Steps at a time: as many as suit the engine, or fewer where memory asks for it.
+
+        Raises `SimulationError` where it does not suffice for `steps` steps, one at a time.
+        """
+        known = frozenset(constants)
+        block = self._block or self._setting.block_steps(known)
+        if steps == 0 or (steps, block, known) in self._known:
+            return block
+        memory = self._setting.running(self.step, steps, block, known)
         if memory.bytes < _SMALL:
-            self._known.add(case)
+            self._known.add((steps, block, known))
+        while self._block is None and block > 1 and not self._fits(memory):
+            block = min(block, steps) // 2 or 1
+            memory = self._setting.running(self.step, steps, block, known)
+        self._fit(memory, f"{self.batch} samples and {steps} steps")
+        return block
+
+    def _fits(self, memory: Memory) -> bool:
+        return all(room is None or part.bytes <= room for part, room, _ in self._rooms(memory))
 
     def _fit(self, memory: Memory, what: str) -> None:
-        what = f"a run of {what} on the {self.engine.name} engine"
+        for part, room, where in self._rooms(memory):
+            part.require(room, f"a run of {what} on the {self.engine.name} engine{where}")
+
+    def _rooms(self, memory: Memory) -> Sequence[tuple[Memory, int | None, str]]:
+        """What must fit into how many bytes: the machine's, and a device's where there is one."""
         room = self.engine.device_room()
         if room is None:
-            memory.require(available(), what)
-            return
-        memory.only("state", "signals", "work").require(room, f"{what} and its device")
-        memory.only("recording", "totals").require(available(), what)
+            return [(memory, available(), "")]
+        device, machine = ("state", "signals", "work"), ("recording", "totals")
+        return [
+            (memory.only(*device), room, " and its device"),
+            (memory.only(*machine), available(), ""),
+        ]
 
     def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:
         """Signals that no step of this run changes: computed once, with one step each."""
