@@ -9,7 +9,7 @@ from spikewright.errors import TuningError
 from spikewright.tune.measured import Point
 from spikewright.tune.study import Trial
 
-_LISTED = 12
+_LISTED = 8
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
 
 

@@ -38,7 +38,7 @@ _CALIBRATED = 256  # samples whose values the rules look at
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _CHECKING = 0.4  # of the time at most for what is held back
-_CHECKED = 18  # settings that may be looked at there
+_CHECKED = 9  # settings that may be looked at there
 _TRIAL = 0.05  # of the time at most for one trial
 
 
