@@ -9,9 +9,9 @@ constraint: chosen on the same digits, in the same 32 steps, and once more with 
 free, as the search has it.
 
 `published`: NengoDL's keras-to-snn network (see `benchmarks.published_curve`), searched on 2000
-training images with 10 000 more held back; its row s = 10, 30 steps, 10 ms on the same weights beside
-what the search finds for a loss of at most 0.75 and of at most 2.5 points. Accuracies are on all
-10 000 test images; of several seeds the median counts.
+training images with 10 000 more held back; its row s = 10, 30 steps, 10 ms on the same weights
+beside what the search finds for a loss of at most 0.75 and of at most 2.5 points. Accuracies are on
+all 10 000 test images; of several seeds the median counts.
 """
 
 from __future__ import annotations
