@@ -210,6 +210,7 @@ def _storage(where: str | Path | None) -> Any:
     if _is_sqlite(url):
         event = require("sqlalchemy").event
         event.listen(storage.engine, "connect", _write_ahead)
+        event.listen(storage.engine, "begin", _begin)
         storage.engine.dispose()
     return storage
 
@@ -225,8 +226,17 @@ def _is_sqlite(url: str) -> bool:
 
 def _write_ahead(connection: Any, _: Any) -> None:
     """Write ahead: a killed process loses nothing, and a commit need not wait for the disk."""
+    connection.isolation_level = None  # transactions are begun below, not by the driver
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin(connection: Any) -> None:
+    """Lock before the first look: else two workers may both find a trial that waits, and take it.
+
+    Optuna asks for the row to be locked as it reads it, which SQLite cannot do.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _check_facts(study: Any, facts: Mapping[str, Any]) -> None:
