@@ -93,12 +93,17 @@ Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are 
   first step or after the last, and every step counts.
 * **Spikes** are spikes of a neuron and image, over the whole run, spikes that are taken back
   included.
-* Rules see 1000 training images. The first rows of a table use integrate-and-fire neurons that
-  start at half a spike, and the mean over all steps as answer. In the last, `sw.best_rule` has
-  chosen rule, neurons, correction and readout: it calibrates every candidate on one half of those
-  1000 images, and takes the one whose outputs on the other half are closest to the source's (the
-  mean divergence of their softmax). Labels and test images play no part in the choice. Without a
-  bound on spikes it takes the cheapest that gives another answer than the source on at most 0.5 %.
+* Rules see 1000 training images. Neurons start at half a spike, and the mean over all steps is the
+  answer. Rules of the field are measured with integrate-and-fire neurons; then one of them with
+  neurons that also **take spikes back** (`sw.BipolarIntegrateAndFire`: a spike that was sent before
+  negative current arrived is undone), with a fifth of the steps **spared** to catch up in
+  (`MinimumError(steps, share=0.8)`), and with initial **voltages corrected**
+  (`sw.VoltageCorrection`).
+* In the rows in bold `sw.best_rule` has chosen rule, neurons, correction and readout: it calibrates
+  every candidate on one half of those 1000 images, and takes the one whose outputs on the other
+  half are closest to the source's (the mean divergence of their softmax). Labels and test images
+  play no part in the choice. Without a bound on spikes it takes the cheapest that gives another
+  answer than the source on at most 0.5 %.
 * What the source computes in analog values stays analog at the input: the first layer's currents
   are constant.
 """
