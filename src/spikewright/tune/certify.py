@@ -9,7 +9,12 @@ from spikewright.errors import TuningError
 from spikewright.tune.measured import Point
 from spikewright.tune.study import Trial
 
-_LISTED = 8
+LISTED = 8
+"""Settings that are checked where certificates decide: the fewer, the more power each has."""
+
+MANY = 24
+"""Settings that are checked where estimates decide."""
+
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
 
 
@@ -34,7 +39,7 @@ def short_list(
     trials: Sequence[Trial],
     max_drop: float,
     expected: Callable[[Point], float] = lambda point: point.paired.drop,
-    most: int = _LISTED,
+    most: int = LISTED,
 ) -> list[Candidate]:
     """Settings to be checked, the most accurate first and the cheapest last.
 

@@ -16,7 +16,7 @@ from spikewright.calibrate import fingerprint
 from spikewright.conversion import Conversion
 from spikewright.lower.populations import Roles
 from spikewright.pipeline import convert
-from spikewright.tune.certify import Candidate, check, short_list
+from spikewright.tune.certify import LISTED, MANY, Candidate, check, short_list
 from spikewright.tune.choice import Choice
 from spikewright.tune.goal import Aim, certifiable
 from spikewright.tune.measured import Point
@@ -38,7 +38,6 @@ _CALIBRATED = 256  # samples whose values the rules look at
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _CHECKING = 0.4  # of the time at most for what is held back
-_CHECKED = 9  # settings that may be looked at there
 _TRIAL = 0.05  # of the time at most for one trial
 
 
@@ -76,8 +75,9 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     )
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
+    listed = MANY if sure is None else LISTED
     checked = check(
-        short_list(study.finished(), request.max_drop, trying.expected()),
+        short_list(study.finished(), request.max_drop, trying.expected(), listed),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
@@ -137,7 +137,7 @@ def _checking(objective: Objective, study: Study, held: Samples, timeout: float)
     """How long it will take to look at what is held back, in seconds."""
     trials = study.finished()
     steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
-    expected = _CHECKED * objective.seconds(int(steps or 1), len(held))
+    expected = (LISTED + 1) * objective.seconds(int(steps or 1), len(held))
     return min(_CHECKING * timeout, expected)
 
 
