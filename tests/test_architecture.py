@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoders": BASE,
     "measure": BASE | {"records", "graph", "network", "engines"},
     "executors": BASE,
-    "tune": BASE | {"records"},
+    "search": BASE | {"records"},
     "report": BASE | {"records"},
     "export": BASE | {"graph", "network"},
 }

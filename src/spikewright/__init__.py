@@ -63,8 +63,8 @@ from spikewright.network.transforms import (
     Transform,
 )
 from spikewright.pipeline import convert
+from spikewright.search.choice import Choice
 from spikewright.simulator import Simulator, full_weights
-from spikewright.tune.choice import Choice
 from spikewright.tuning import tune
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 import spikewright as sw
 from spikewright.demo import MODEL
-from spikewright.tune.space import begin, restricted
+from spikewright.search.space import begin, restricted
 from spikewright.tuning.data import samples_of, split
 from spikewright.tuning.measuring import Running, margins_of
 from spikewright.tuning.objective import Objective, Samples

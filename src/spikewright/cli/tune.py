@@ -25,7 +25,7 @@ from spikewright.cli.samples import Samples, load_samples
 from spikewright.engines import Precision
 from spikewright.pipeline import convert
 from spikewright.report.tables import Column, Table, joules, number
-from spikewright.tune.choice import MINIMISED, Choice
+from spikewright.search.choice import MINIMISED, Choice
 from spikewright.tuning import tune as library
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.engines import Precision
 from spikewright.pipeline import MaxPoolPolicy
-from spikewright.tune.choice import Choice, Minimise
+from spikewright.search.choice import Choice, Minimise
 
 __all__ = ["tune"]
 

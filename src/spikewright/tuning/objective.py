@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
 from spikewright.measure import After, EveryStep
-from spikewright.tune.choice import Minimise
-from spikewright.tune.measured import Point
-from spikewright.tune.paired import Paired
-from spikewright.tune.space import Choices, Plain, Space
+from spikewright.search.choice import Minimise
+from spikewright.search.measured import Point
+from spikewright.search.paired import Paired
+from spikewright.search.space import Choices, Plain, Space
 from spikewright.tuning.measuring import Outcome, Running, run
 from spikewright.tuning.reproduce import text
 from spikewright.tuning.settings import Translation, read_at

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.tune.measured import Point
-from spikewright.tune.space import Plain, Values
+from spikewright.search.measured import Point
+from spikewright.search.space import Plain, Values
 from spikewright.tuning.objective import Objective, Samples
 
 _PRICES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

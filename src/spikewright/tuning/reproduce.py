@@ -37,10 +37,10 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """A value as Python, with NumPy as `np` and the package as `sw`."""
+    """A value as Python, with NumPy as `np` and the package as `sw`; evaluated, the same value."""
     if isinstance(value, np.ndarray):
         shape = "" if value.ndim == 1 else f".reshape{value.shape}"
-        return f"np.array([{', '.join(f'{float(v):g}' for v in value.reshape(-1))}]){shape}"
+        return f"np.array([{', '.join(_number(float(v)) for v in value.reshape(-1))}]){shape}"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name!r}: {text(item)}" for name, item in value.items()) + "}"
     if isinstance(value, NeuronType):
@@ -48,3 +48,8 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value!r}"
     return repr(value)
+
+
+def _number(value: float) -> str:
+    """The shortest text of a number that gives the same one again."""
+    return f"{value!r}" if float(f"{value:g}") != value else f"{value:g}"

@@ -11,7 +11,7 @@ from typing import Any
 from spikewright.engines import Precision
 from spikewright.errors import TuningError
 from spikewright.pipeline import MaxPoolPolicy
-from spikewright.tune.choice import MINIMISED, Minimise
+from spikewright.search.choice import MINIMISED, Minimise
 from spikewright.tuning.measuring import Running
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikewright.records import Record
-from spikewright.tune.certify import Checked, choose
-from spikewright.tune.choice import Alternative, Choice
-from spikewright.tune.measured import Point, front
-from spikewright.tune.paired import needed
-from spikewright.tune.study import Study, shown
+from spikewright.search.certify import Checked, choose
+from spikewright.search.choice import Alternative, Choice
+from spikewright.search.measured import Point, front
+from spikewright.search.paired import needed
+from spikewright.search.study import Study, shown
 from spikewright.tuning.objective import Objective
 from spikewright.tuning.reproduce import call
 from spikewright.tuning.request import Request

@@ -16,13 +16,13 @@ from spikewright.calibrate import fingerprint
 from spikewright.conversion import Conversion
 from spikewright.lower.populations import Roles
 from spikewright.pipeline import convert
-from spikewright.tune.certify import LISTED, MANY, Candidate, check, short_list
-from spikewright.tune.choice import Choice
-from spikewright.tune.goal import Aim, certifiable
-from spikewright.tune.measured import Point
-from spikewright.tune.search import Limits, Search, hopeless_pruner
-from spikewright.tune.space import Parameter, Values, restricted
-from spikewright.tune.study import Study, open_study
+from spikewright.search.certify import LISTED, MANY, Candidate, check, short_list
+from spikewright.search.choice import Choice
+from spikewright.search.goal import Aim, certifiable
+from spikewright.search.measured import Point
+from spikewright.search.search import Limits, Search, hopeless_pruner
+from spikewright.search.space import Parameter, Values, restricted
+from spikewright.search.study import Study, open_study
 from spikewright.tuning.allocation import Allocation
 from spikewright.tuning.channels import sensitivities
 from spikewright.tuning.data import digest, divided

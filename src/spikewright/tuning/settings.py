@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright.conversion import Conversion
 from spikewright.errors import TuningError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
-from spikewright.tune.space import Choices, Parameter, Plain, Range, Values
+from spikewright.search.space import Choices, Parameter, Plain, Range, Values
 from spikewright.tuning.allocation import RULES, Allocation, Coding
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

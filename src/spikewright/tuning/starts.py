@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from spikewright.tune.space import Choices, Parameter, Plain, Range, Values, begin
+from spikewright.search.space import Choices, Parameter, Plain, Range, Values, begin
 
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
 _TWO = (-1.0, -2.5)

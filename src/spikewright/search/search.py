@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from spikewright._optional import require
 from spikewright.errors import SpikewrightError, TuningError
-from spikewright.tune.goal import Aim
-from spikewright.tune.measured import Point, joined
-from spikewright.tune.space import (
+from spikewright.search.goal import Aim
+from spikewright.search.measured import Point, joined
+from spikewright.search.space import (
     Choices,
     Range,
     Space,
@@ -25,7 +25,7 @@ from spikewright.tune.space import (
     is_fixed,
     suggest,
 )
-from spikewright.tune.study import Study, Trial, note, quiet, worker_name, written
+from spikewright.search.study import Study, Trial, note, quiet, worker_name, written
 
 Measure = Callable[[Values, slice], Sequence[Point]]
 """The objective: values of parameters, and which of the samples to measure them on."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright.errors import TuningError
-from spikewright.tune.paired import Paired, _restricted, needed
+from spikewright.search.paired import Paired, _restricted, needed
 
 
 def test_counts_come_from_what_was_right() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from spikewright.errors import TuningError
-from spikewright.tune.certify import Candidate, Checked, check, choose, short_list
-from spikewright.tune.measured import Point
-from spikewright.tune.paired import Paired
-from spikewright.tune.study import Trial
+from spikewright.search.certify import Candidate, Checked, check, choose, short_list
+from spikewright.search.measured import Point
+from spikewright.search.paired import Paired
+from spikewright.search.study import Trial
 
 
 def point(cost: float, lost: int, n: int = 1000) -> Point:

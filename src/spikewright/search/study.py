@@ -17,8 +17,8 @@ from typing import Any
 
 from spikewright._optional import require
 from spikewright.errors import TuningError
-from spikewright.tune.measured import Point, front
-from spikewright.tune.space import Values
+from spikewright.search.measured import Point, front
+from spikewright.search.space import Values
 
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
 _GRACE = 45  # seconds without one after which its worker is taken for dead

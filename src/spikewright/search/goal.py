@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from spikewright.tune.measured import Point
-from spikewright.tune.paired import Paired
+from spikewright.search.measured import Point
+from spikewright.search.paired import Paired
 
 _BELOW, _ABOVE = 0.3, 1.5
 _PATIENCE = 2.3  # standard errors

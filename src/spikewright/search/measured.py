@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from spikewright.errors import TuningError
-from spikewright.tune.paired import Paired
+from spikewright.search.paired import Paired
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.errors import TuningError
-from spikewright.tune.goal import Aim, certifiable
-from spikewright.tune.measured import Point, front, joined
-from spikewright.tune.paired import Paired
-from spikewright.tune.study import written
+from spikewright.search.goal import Aim, certifiable
+from spikewright.search.measured import Point, front, joined
+from spikewright.search.paired import Paired
+from spikewright.search.study import written
 
 
 def point(cost: float, lost: int, n: int = 100, steps: int = 1, risk: float = 0.0) -> Point:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from spikewright.errors import SimulationError, TuningError
-from spikewright.tune.goal import Aim
-from spikewright.tune.measured import Point
-from spikewright.tune.paired import Paired
-from spikewright.tune.search import Limits, Search, hopeless_pruner
-from spikewright.tune.space import Choices, Range, Values
-from spikewright.tune.study import Study, open_study, shown
+from spikewright.search.goal import Aim
+from spikewright.search.measured import Point
+from spikewright.search.paired import Paired
+from spikewright.search.search import Limits, Search, hopeless_pruner
+from spikewright.search.space import Choices, Range, Values
+from spikewright.search.study import Study, open_study, shown
 
 SPACE = {
     "kind": Choices(("plain", "good")),
@@ -120,7 +120,7 @@ def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import os; from spikewright.tune.study import worker_name; print(worker_name())",
+            "import os; from spikewright.search.study import worker_name; print(worker_name())",
         ],
         capture_output=True,
         text=True,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spikewright.errors import TuningError
-from spikewright.tune.measured import Point
-from spikewright.tune.study import Trial
+from spikewright.search.measured import Point
+from spikewright.search.study import Trial
 
 LISTED = 8
 """Settings that are checked where certificates decide: the fewer, the more power each has."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from spikewright.records import Record
-from spikewright.tune.paired import Interval
+from spikewright.search.paired import Interval
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
@@ -118,7 +118,8 @@ class Choice:
 
     def __str__(self) -> str:
         loss = f"{100 * self.drop:.2f} points"
-        what = f"{self.chosen.steps} steps, {self.spikes:.4g} spikes a sample"
+        steps = "1 step" if self.chosen.steps == 1 else f"{self.chosen.steps} steps"
+        what = f"{steps}, {self.spikes:.4g} spikes a sample"
         if self.energy is not None:
             what += f", {self.energy:.3g} J"
         return f"{what}; it loses {loss}. {self.verdict}"

@@ -1,0 +1,164 @@
+"""The best of several ways to convert for a number of steps, by calibration data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright._progress import progress_bar
+from spikewright.calibrate.batches import gather
+from spikewright.choosing.candidates import Candidate, corrected, first_candidates
+from spikewright.choosing.comparing import Compared, Comparison, by_candidate
+from spikewright.conversion import Conversion, refuse
+from spikewright.graph.layers import Activation
+from spikewright.measure import EveryStep
+from spikewright.network.shapes import is_number, is_whole
+from spikewright.pipeline import convert
+
+_KEPT = 3  # candidates that are compared on all samples, after all were on few
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BestRule:
+    """What was chosen: `best`, of all that was `compared` (the least loss first).
+
+    Candidates that fell behind on the first samples come after those compared on all. `conversion`
+    is the network, as it was compared. `arguments` need no data: they are arguments of
+    `sw.convert`, and "steps", "dt" and "readout".
+    """
+
+    best: Compared
+    compared: tuple[Compared, ...]
+    conversion: Conversion
+    steps: int
+    dt: float
+
+    @property
+    def readout(self) -> EveryStep:
+        """How outputs are read."""
+        return self.best.readout
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `sw.convert`, and "steps", "dt" and "readout"."""
+        run = {"steps": self.steps, "dt": self.dt, "readout": self.readout}
+        return {**self.conversion.resolved, **run}
+
+    def __repr__(self) -> str:
+        return f"<BestRule {self.best.candidate.name}, readout {self.readout}, {self.steps} steps>"
+
+    def __str__(self) -> str:
+        """One line a candidate, under its best readout, the chosen one first."""
+        lines = ["loss       other answers  spikes     samples  candidate"]
+        for item in by_candidate((self.best, *self.compared)):
+            other = "-" if item.disagreement is None else f"{item.disagreement:.2%}"
+            name = f"{item.candidate.name}, readout {item.readout}"
+            lines.append(
+                f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.samples:<7d}  {name}"
+            )
+        return "\n".join(lines)
+
+
+def best_rule(
+    model: Any,
+    x: Any,
+    steps: int,
+    dt: float = 0.001,
+    *,
+    max_spikes_per_step: int | None = 1,
+    tolerance: float | None = None,
+    candidates: Sequence[Candidate] | None = None,
+    example_input: Any = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
+) -> BestRule:
+    """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
+
+    `model` is what `convert` takes, or a `Conversion`; `x` is calibration data, some hundred
+    samples, as `convert` takes it. Labels are not needed: every candidate is calibrated on one half
+    of the samples, and its outputs are compared with the source's on the other. The one with the
+    least loss is chosen (`Compared` says of what), or with a `tolerance` the cheapest that gives
+    another answer than the source on at most that share of samples.
+
+    Without `candidates`, the rules of the field are tried with neurons that take spikes back and
+    with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), first on few
+    samples, and the best of them with corrections. Raises as `convert` does, and `ConversionError`
+    for arguments that it cannot use.
+    """
+    _check(steps, dt, tolerance)
+    base = model if isinstance(model, Conversion) else convert(model, example_input=example_input)
+    samples = gather(x, base.canonical)
+    comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
+    tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))
+    with progress_bar(None, progress, "candidates") as advance:
+        kept, dropped = _preliminary(comparison, tried, tolerance, advance)
+        found = _rows(comparison, kept, advance)
+        if candidates is None:
+            first = found[0].candidate
+            numbers = comparison.numbers(first)
+            more = corrected(first, numbers, comparison.few, steps, dt)
+            found = _sorted([*found, *_rows(comparison, more, advance)])
+    best = _chosen(found, tolerance)
+    made = comparison.conversion(best.candidate)
+    return BestRule(best, (*found, *dropped), made, steps, dt)
+
+
+def _check(steps: int, dt: float, tolerance: float | None) -> None:
+    if not (is_whole(steps) and steps >= 1):
+        raise refuse("steps", f"it is a whole number from 1, got {steps!r}")
+    if not (is_number(dt) and dt > 0):
+        raise refuse("dt", f"it is seconds above 0, got {dt!r}")
+    if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance <= 1):
+        raise refuse("tolerance", f"it is None or a share of samples, got {tolerance!r}")
+
+
+def _rectifies(conversion: Conversion) -> bool:
+    """Whether any layer with neurons is a ReLU."""
+    layers = (conversion.canonical[name].layer for name in conversion.populations())
+    return any(isinstance(layer, Activation) and layer.function == "relu" for layer in layers)
+
+
+def _preliminary(
+    comparison: Comparison,
+    tried: Sequence[Candidate],
+    tolerance: float | None,
+    advance: Callable[[int], None],
+) -> tuple[list[Candidate], list[Compared]]:
+    """The candidates to compare on all samples, and rows of the others.
+
+    All of them where there are few candidates or samples, or where the cheapest are looked for.
+    """
+    if not comparison.many or len(tried) <= _KEPT or tolerance is not None:
+        return list(tried), []
+    rows = _rows(comparison, tried, advance, all_samples=False)
+    kept = [row.candidate for row in by_candidate(rows)[:_KEPT]]
+    return kept, [row for row in rows if not any(row.candidate is c for c in kept)]
+
+
+def _rows(
+    comparison: Comparison,
+    candidates: Sequence[Candidate],
+    advance: Callable[[int], None],
+    all_samples: bool = True,
+) -> list[Compared]:
+    """All rows of candidates, the least loss first."""
+    found: list[Compared] = []
+    for candidate in candidates:
+        found += comparison.rows(candidate, all_samples)
+        advance(1)
+    return _sorted(found)
+
+
+def _sorted(rows: Sequence[Compared]) -> list[Compared]:
+    return sorted(rows, key=lambda row: row.loss)
+
+
+def _chosen(rows: Sequence[Compared], tolerance: float | None) -> Compared:
+    """The least loss, or the cheapest within the tolerance where there is one."""
+    if tolerance is not None:
+        within = [r for r in rows if r.disagreement is not None and r.disagreement <= tolerance]
+        if within:
+            return min(within, key=lambda row: (row.spikes, row.loss))
+    return rows[0]
