@@ -9,6 +9,7 @@ from spikewright.network import (
     synapses,
     transforms,
 )
+from spikewright.network.config import Config, Default
 from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.functions import FUNCTIONS, NodeFunction
@@ -21,7 +22,9 @@ from spikewright.network.view import ObjView
 
 __all__ = [
     "FUNCTIONS",
+    "Config",
     "Connection",
+    "Default",
     "Ensemble",
     "MaxPool",
     "Network",

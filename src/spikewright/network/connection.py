@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
@@ -25,6 +26,7 @@ Whole = Node | Neurons | Ensemble
 Function = Callable[..., Any] | NDArray
 
 
+@configurable
 class Connection:
     """A map from one object's output to another's input, filtered in time.
 
@@ -40,6 +42,8 @@ class Connection:
 
     Raises `NetworkError` where the shapes of function and transform do not fit `pre` and `post`.
     """
+
+    _from_defaults: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Connection:
         self.pre = self._checked(pre, "pre")
         self.post = self._checked(post, "post")
         self.seed = as_seed(seed, f"{self!r}")
+        function, solver, eval_points = self._concerning(function, solver, eval_points)
         self.solver = LstsqL2() if solver is None else solver
         if not isinstance(self.solver, Solver):
             raise NetworkError(f"{self!r}: solver must be a Solver, got {solver!r}")
@@ -109,6 +114,13 @@ class Connection:
         if not isinstance(pre, Ensemble):
             raise NetworkError(f"{self!r}: eval_points are for connections from an Ensemble")
         return pre._vectors("eval_points", value, None)
+
+    def _concerning(self, function: Any, solver: Any, eval_points: Any) -> tuple[Any, Any, Any]:
+        """How to decode, without defaults of networks where nothing is decoded."""
+        options = {"function": function, "solver": solver, "eval_points": eval_points}
+        if not isinstance(self.pre_obj, Ensemble):
+            options |= dict.fromkeys(options.keys() & self._from_defaults)
+        return options["function"], options["solver"], options["eval_points"]
 
     def _check_decoding(self, function: Any, solver: Solver | None) -> None:
         """Raise where an option says something about decoding that there is not."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
@@ -28,6 +29,7 @@ Drawn = NDArray | Distribution
 _STARTS = ("zero", "half", "uniform")
 
 
+@configurable
 class Ensemble:
     """A population of neurons, flat or shaped, which may represent a vector.
 

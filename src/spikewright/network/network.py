@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from spikewright.errors import NetworkError
+from spikewright.network.config import Config, no_defaults
 from spikewright.network.shapes import as_seed
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ class Network:
     """A container of objects, filled inside `with network:`.
 
     `seed` fixes every random choice that its objects leave open; `label` names it in messages.
-    A network made inside another one becomes part of it.
+    A network made inside another one becomes part of it. `config` holds defaults for the objects
+    that are made inside it: `network.config[sw.Ensemble].radius = 2`.
     """
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
@@ -41,15 +44,34 @@ class Network:
         self.connections: list[Connection] = []
         self.probes: list[Probe] = []
         self.networks: list[Network] = []
+        self.config = Config()
         if _contexts():
             _contexts()[-1].add(self)
 
     def __enter__(self) -> Network:
         _contexts().append(self)
+        self.config.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.config.__exit__()
         _contexts().pop()
+
+    def __contains__(self, item: object) -> bool:
+        """Whether an object is a part of this network, or of one inside."""
+        kinds = ("ensembles", "nodes", "connections", "probes", "networks")
+        return any(item is part for kind in kinds for part in self._all(kind))
+
+    def copy(self) -> Network:
+        """A network like this one, with objects of its own; part of the network being filled.
+
+        Connections of this network to objects outside it lead to copies of those, which are in no
+        network, so that a simulator refuses them.
+        """
+        made = copy.deepcopy(self)
+        if _contexts():
+            _contexts()[-1].add(made)
+        return made
 
     def __repr__(self) -> str:
         return f"<Network {self.label!r}>" if self.label else f"<Network at {id(self):#x}>"
@@ -110,10 +132,11 @@ def container(what: str) -> Network:
 
 @contextmanager
 def detached() -> Iterator[None]:
-    """Hide the networks being filled: what is made inside becomes a part of none of them."""
+    """Hide the networks being filled: what is made inside is a part of none and has no defaults."""
     hidden = _contexts()[:]
     _contexts().clear()
     try:
-        yield
+        with no_defaults():
+            yield
     finally:
         _contexts()[:] = hidden

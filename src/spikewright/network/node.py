@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
 from spikewright.network.processes import Process
@@ -17,6 +18,7 @@ from spikewright.network.shapes import Shape, as_period, as_shape
 from spikewright.network.view import ObjView
 
 
+@configurable
 class Node:
     """A source of values, a function of time and input, or a plain junction.
 

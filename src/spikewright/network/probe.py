@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright.errors import NetworkError
+from spikewright.network.config import configurable, handed_down
 from spikewright.network.connection import Connection
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
@@ -23,6 +24,7 @@ PROBEABLE = {
 """What a probe can record of each kind of object; the first is the default."""
 
 
+@configurable
 class Probe:
     """Records a signal at every step, or every `sample_every` seconds.
 
@@ -30,7 +32,10 @@ class Probe:
     is "decoded_output" (the vector that it represents, decoded by `solver`) or "input"; of neurons
     "output" (spikes of height `amplitude / (s dt)`, or rates), "input" (the current), "voltage" (in
     spikes) or "spike_count". A `synapse` filters what is recorded and delays it by one step.
+    Without `solver` the one is used that connections made at this place would have.
     """
+
+    _from_defaults: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -55,7 +60,10 @@ class Probe:
             raise NetworkError(
                 f"a probe of {target!r} records one of {PROBEABLE[kind]}, not {attr!r}"
             )
-        self.solver = LstsqL2() if solver is None else solver
+        if self.attr != "decoded_output" and "solver" in self._from_defaults:
+            solver = None  # a default that does not concern this probe
+        found = handed_down(Connection).get("solver") if solver is None else solver
+        self.solver = LstsqL2() if found is None else found
         if not isinstance(self.solver, Solver):
             raise NetworkError(f"{self!r}: solver must be a Solver, got {solver!r}")
         if solver is not None and self.attr != "decoded_output":
