@@ -123,6 +123,9 @@ def test_a_search_is_reported(tmp_path: Path) -> None:
     invoke("tune", MODEL, "--data", str(tmp_path / "digits.npz"), *options)
     page, found = sections(path)
 
-    assert found == ["trade-off", "sample", "trace", "reproduce"]
+    assert found == [
+        "accuracy", "trade-off", "rates", "sample", "diagnosis", "energy", "trace", "reproduce"
+    ]  # fmt: skip
+    assert "360 samples of digits.npz, some of which were searched on" in page.all("body")[0].text
     assert "conversion = sw.convert(" in page.all("code")[1].text
     assert "held-back samples" in page.all("p")[0].text

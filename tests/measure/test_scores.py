@@ -30,6 +30,14 @@ def records_of(output: Output, raw: np.ndarray, source: np.ndarray | None, y: ob
     return score_records(Tally(rows, {}), [output.name], raw.shape[1], 0.001, thresholds)
 
 
+def test_labels_may_stand_in_a_column() -> None:
+    """Whole numbers `(samples, 1)`, as Keras's data sets have them, are labels like `(samples,)`."""
+    column = truth_of(LABELS[:, None].astype(np.uint8), CLASSES, 40)
+
+    assert column.kind == "labels"
+    assert np.array_equal(column.values, LABELS)
+
+
 @pytest.mark.parametrize("readout", ["mean", "last"])
 def test_accuracy_is_that_of_runs(readout: str) -> None:
     """At every step the value and the interval that `accuracy_over_time` gives of a run."""

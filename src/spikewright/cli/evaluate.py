@@ -146,7 +146,7 @@ def _print(found: Evaluation) -> None:
     if select(found.records, "early exit steps"):
         show(early_exit_table(found.records, "Leaving early"))
     last = [record for record in found.records if record.how.get("steps") == steps]
-    show(layer_table(last, f"Layers after {steps} steps"))
+    show(layer_table(last, f"Layers after step {steps}"))
     for record in select(found.records, "source accuracy"):
         output = f" of {record.how['output']}" if "output" in record.how else ""
         click.echo(f"source accuracy{output} {record.value:.2%}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,18 @@ from spikewright.cli.options import (
     seed_option,
 )
 from spikewright.cli.output import duration, emit, say, show
-from spikewright.cli.reporting import Subject, report_option, write_report
+from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
 from spikewright.engines import Precision
+from spikewright.measure import neuron_rates
 from spikewright.pipeline import convert
+from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, joules, number
 from spikewright.search.choice import MINIMISED, Choice
 from spikewright.tuning import tune as library
+
+_SHOWN = 2000
+"""Samples that a report's figures over time are of, at most."""
 
 
 def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
@@ -128,14 +134,17 @@ def tune(
     cost, and the call of sw.convert that makes the network again.
     """
     samples = load_samples(data, limit)
-    if validation is not None:
-        held = load_samples(validation)
+    held = None if validation is None else load_samples(validation)
+    if held is not None:
         settings["validation"] = (held.x, held.y)
     choice = library(
         model, samples.x, samples.y, precision=precision, max_pool=max_pool or "gate", **settings
     )
     if report is not None:
-        _write(report, model, data, samples, choice, settings)
+        shown = Shown(data, samples, searched=True)
+        if validation is not None and held is not None:
+            shown = Shown(validation, held, searched=False)
+        _write(report, model, shown, choice, settings)
     if as_json:
         emit(choice.as_dict())
         return
@@ -153,24 +162,38 @@ def _lines(choice: Choice) -> str:
     return f"conversion = {choice.reproduce}\nconversion.{run}.predict({readout!r})"
 
 
-def _write(
-    path: Path,
-    model: Path,
-    data: Path,
-    samples: Samples,
-    choice: Choice,
-    settings: dict[str, Any],
-) -> None:
-    """The page: what was searched, what was held back, and what the choice is."""
+@dataclass(frozen=True)
+class Shown:
+    """Samples that the page shows the choice on; `searched` where it was chosen by some of them."""
+
+    data: Path
+    samples: Samples
+    searched: bool
+
+
+def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict[str, Any]) -> None:
+    """The page: what was searched, what was held back, and what the choice does over time."""
     conversion = convert(model, example_input=settings["example_input"], **choice.conversion)
-    subject = Subject(model, data, conversion, {}, samples)
+    subject = Subject(model, shown.data, conversion, {}, shown.samples)
     run = {**choice.run, "seed": settings["seed"], "engine": settings["engine"]}
+    x, y = subject.first(_SHOWN)
+    found = conversion.evaluate(
+        x,
+        y,
+        **run,
+        at=powers_of_two(choice.chosen.steps),
+        readouts=(choice.arguments["readout"],),
+        threads=settings["threads"],
+        progress=False,
+    )
+    among = ", some of which were searched on" if shown.searched else ""
     facts = {
         **run,
         "readout": choice.arguments["readout"],
         "searched on": choice.searched_on,
         "held back": choice.held_back,
         "trials": ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items()),
+        "figures over time": f"{found.settings['samples']} samples of {shown.data.name}{among}",
     }
     write_report(
         path,
@@ -180,6 +203,9 @@ def _write(
         python=_lines(choice),
         summary=str(choice),
         search=choice.records,
+        records=found.records,
+        rates=neuron_rates(found),
+        diagnosis=diagnosed(subject, **run),
         raster=subject.raster(**run),
     )
 

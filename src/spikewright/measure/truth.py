@@ -64,8 +64,8 @@ class Truth:
 def truth_of(given: Any, output: Output, samples: int) -> Truth:
     """What a user gave for an output as labels or targets.
 
-    Whole numbers, one a sample, are class labels; real numbers of the output's shape are targets
-    (one a sample will do for one value). Raises `SimulationError` for what is neither.
+    Whole numbers, one a sample, are class labels, `(samples,)` or `(samples, 1)`; real numbers of
+    the output's shape are targets (one a sample will do for one value). Raises `SimulationError` for what is neither.
     """
     values = np.asarray(readable(given))
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:
@@ -74,10 +74,10 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
             f"sample, got shape {values.shape} of {values.dtype}"
         )
     whole = values.dtype.kind in "biu"
+    if whole and output.classes and values.shape == (samples, 1):
+        values = values.reshape(samples)  # as Keras keeps them
     single = values.shape == (samples,)
-    if values.dtype.kind == "f" and (
-        values.shape[1:] == output.shape or (single and output.shape == (1,))
-    ):
+    if not whole and (values.shape[1:] == output.shape or (single and output.shape == (1,))):
         targets = values.astype(np.float64).reshape(samples, *output.shape)
         if not np.all(np.isfinite(targets)):
             raise SimulationError(f"y of output {output.name!r} holds NaN or infinity")

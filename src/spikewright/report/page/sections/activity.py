@@ -33,7 +33,7 @@ def rates(contents: Contents) -> Markup | None:
     steps = max((int(r.how["steps"]) for r in found if "steps" in r.how), default=None)
     last = [r for r in found if r.how.get("steps") == steps]
     if select(last, "firing rate"):
-        table = layer_table(last, "" if steps is None else f"Layers after {steps:,} steps")
+        table = layer_table(last, "" if steps is None else f"Layers after step {steps:,}")
         children.append(table_markup(table, "Firing rates by layer"))
     return section("rates", "Firing rates", children)
 
