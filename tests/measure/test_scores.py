@@ -31,7 +31,7 @@ def records_of(output: Output, raw: np.ndarray, source: np.ndarray | None, y: ob
 
 
 def test_labels_may_stand_in_a_column() -> None:
-    """Whole numbers `(samples, 1)`, as Keras's data sets have them, are labels like `(samples,)`."""
+    """Whole numbers `(samples, 1)`, as in Keras's data sets, are labels like `(samples,)`."""
     column = truth_of(LABELS[:, None].astype(np.uint8), CLASSES, 40)
 
     assert column.kind == "labels"

@@ -65,7 +65,8 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
     """What a user gave for an output as labels or targets.
 
     Whole numbers, one a sample, are class labels, `(samples,)` or `(samples, 1)`; real numbers of
-    the output's shape are targets (one a sample will do for one value). Raises `SimulationError` for what is neither.
+    the output's shape are targets (one a sample will do for one value). Raises `SimulationError`
+    for what is neither.
     """
     values = np.asarray(readable(given))
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:
