@@ -15,3 +15,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process a processor: each has one
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# Tests solve what they test, and leave nothing in the user's folders.
+os.environ["SPIKEWRIGHT_DECODER_CACHE"] = "off"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from spikewright._progress import progress_bar
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines import built as _built
 from spikewright.engines.built import connection_parameters, ensemble_parameters
+from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
@@ -62,7 +63,8 @@ class Simulator:
     random (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is "auto" or
     one of `spikewright.engines.available()`; `precision` is "float32" (weights on a 24-bit grid per
     channel) or "float64". `progress` shows a bar for runs that take long; `threads` bounds how many
-    work side by side (default: the engine's choice).
+    work side by side (default: the engine's choice). `decoder_cache` is True, False, "read-only"
+    or a `DecoderCache`; None: what `SPIKEWRIGHT_DECODER_CACHE` says, else True.
 
     Raises `BuildError` when the network cannot be compiled.
     """
@@ -77,6 +79,7 @@ class Simulator:
         precision: Precision = "float32",
         progress: bool = True,
         threads: int | None = None,
+        decoder_cache: bool | Literal["on", "off", "read-only"] | DecoderCache | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise BuildError(f"a Simulator runs a Network, got {network!r}")
@@ -84,10 +87,17 @@ class Simulator:
         self.network, self.dt, self.batch_size = network, float(dt), batch_size
         self.seed = _seed(seed, network)
         self._progress = progress
-        self.program = engines.compile_network(network, self.dt, self.seed, precision)
+        self._decoder_cache = decoder_cache
+        self.program = self._compiled(precision)
         self._engine = engines.get(engine, self.program, threads)
         self._closed = False
         self.reset()
+
+    def _compiled(self, precision: Precision) -> engines.Program:
+        cache = self._decoder_cache
+        return engines.compile_network(
+            self.network, self.dt, self.seed, precision, decoder_cache=cache
+        )
 
     @property
     def engine(self) -> str:
@@ -140,9 +150,7 @@ class Simulator:
         self._check_open()
         if seed is not None:
             self.seed = _seed(seed, self.network)
-            self.program = engines.compile_network(
-                self.network, self.dt, self.seed, self.program.precision
-            )
+            self.program = self._compiled(self.program.precision)
         self._execution = engines.Execution(
             self.program, self._engine, 1 if self.batch_size is None else self.batch_size
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import Draft
 from spikewright.engines.factors import Scaled, carried_factors
 from spikewright.engines.grid import Precision
@@ -61,14 +62,17 @@ def compile_network(
     seed: int,
     precision: Precision,
     probes: Sequence[Probe] | None = None,
+    decoder_cache: Choice | DecoderCache = None,
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
+    `decoder_cache` as for `Simulator`.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold, or
     parameters that no neuron can have.
     """
     wanted = network.all_probes if probes is None else list(probes)
-    return _Compiler(network, dt, seed, precision, wanted).program()
+    cache = chosen_cache(decoder_cache)
+    return _Compiler(network, dt, seed, precision, wanted, cache).program()
 
 
 class _Compiler:
@@ -79,11 +83,12 @@ class _Compiler:
         seed: int,
         precision: Precision,
         probes: Sequence[Probe],
+        cache: DecoderCache | None = None,
     ) -> None:
         self.network, self.dt, self.seed, self.precision = network, dt, seed, precision
         self.probes = probes
         self.draft = Draft(dt, precision)
-        self.vectors = Vectors(self.draft)
+        self.vectors = Vectors(self.draft, cache)
         self.input_of: dict[Item, int] = {}
         self.output_of: dict[Item, int] = {}
         self.value_of: dict[NeuronsView, int] = {}

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.decoder_cache import DecoderCache
+from spikewright.engines.decoder_keys import can_be_keyed, decoder_key, worth_keeping
 from spikewright.engines.matrices import matrix_of
 from spikewright.engines.parameters import Solved
 from spikewright.engines.program import object_key
@@ -155,57 +157,96 @@ class Decoded:
 
 
 def decode(
-    connection: Connection, pre: Representation, post: Representation | None, key: Key
+    connection: Connection,
+    pre: Representation,
+    post: Representation | None,
+    key: Key,
+    cache: DecoderCache | None = None,
 ) -> Decoded:
     """Solve a connection's decoders; `post` is what an ensemble at its other end represents.
 
-    Raises `BuildError` naming the connection where there are none.
+    Where that takes long, `cache` is asked first and told what was found. Raises `BuildError`
+    naming the connection where there are none.
     """
-    if connection.eval_points is None and connection.scale_eval_points:
-        points, activities = pre.eval_points, pre.own_activities()
-    else:
-        given = connection.eval_points
-        given = pre.ensemble.eval_points if given is None else given
-        points = pre.points(given, connection.scale_eval_points)
-        activities = pre.activities(points)
-    if not np.any(activities):
-        raise BuildError(
-            f"{connection!r}: no neuron of {pre.ensemble!r} responds at any of its "
-            f"{len(points)} evaluation points, so nothing can be decoded; check max_rates, "
-            "intercepts, gain, bias and eval_points"
-        )
+    points, own = _points_of(connection, pre)
     started = time.perf_counter()
+
+    def solved(targets: NDArray) -> Solution:
+        activities = pre.own_activities() if own else pre.activities(points)
+        _check_active(connection, pre, activities)
+        return connection.solver.solve(activities, targets, generator(key))
+
     try:
-        targets = connection.targets(points)
-        solved, full = _solve(connection, activities, targets, post, generator(key))
+        targets = _wanted(connection, connection.targets(points), post)
+        name = None if cache is None else _cache_key(connection, pre, points, targets, key)
+        if cache is None or name is None:
+            found = solved(targets)
+        else:
+            shape = (pre.ensemble.n_neurons, targets.shape[1])
+            found = cache.found_or_made(name, shape, lambda: solved(targets))
     except NetworkError as error:
         named = str(error).startswith(repr(connection))
         raise BuildError(str(error) if named else f"{connection!r}: {error}") from error
-    if not np.all(np.isfinite(solved.decoders)):
+    if not np.all(np.isfinite(found.decoders)):
         raise BuildError(f"{connection!r}: {connection.solver!r} gave NaN or infinity")
-    info = {**solved.info, "time": time.perf_counter() - started}
-    return Decoded(solved.decoders.T, info, points, full)
+    info = {"from": "solved", **found.info, "time": time.perf_counter() - started}
+    decoders = np.ascontiguousarray(found.decoders)  # one layout, and so the same sums
+    return Decoded(decoders.T, info, points, _full(connection, decoders, post))
 
 
-def _solve(
-    connection: Connection,
-    activities: NDArray,
-    targets: NDArray,
-    post: Representation | None,
-    rng: np.random.Generator,
-) -> tuple[Solution, NDArray | None]:
-    """Decoders, and the matrix between neurons where the solver is to give that."""
+def _points_of(connection: Connection, pre: Representation) -> tuple[NDArray, bool]:
+    """Evaluation points of a connection, and whether they are the ensemble's own."""
+    if connection.eval_points is None and connection.scale_eval_points:
+        return pre.eval_points, True
+    given = pre.ensemble.eval_points if connection.eval_points is None else connection.eval_points
+    return pre.points(given, connection.scale_eval_points), False
+
+
+def _check_active(connection: Connection, pre: Representation, activities: NDArray) -> None:
+    if not np.any(activities):
+        raise BuildError(
+            f"{connection!r}: no neuron of {pre.ensemble!r} responds at any of its "
+            f"{len(activities)} evaluation points, so nothing can be decoded; check max_rates, "
+            "intercepts, gain, bias and eval_points"
+        )
+
+
+def _cache_key(
+    connection: Connection, pre: Representation, points: NDArray, targets: NDArray, key: Key
+) -> str | None:
+    """The name of a connection's decoders in a cache, or None where looking does not pay."""
+    solver, ensemble = connection.solver, pre.ensemble
+    if not worth_keeping(solver, len(points), ensemble.n_neurons):
+        return None
+    if not can_be_keyed(solver, ensemble.neuron_type):
+        return None
+    scale = np.asarray(ensemble.rate_scale)
+    arrays = (points, pre.input_weights, pre.gain, pre.bias, scale, targets)
+    return decoder_key(solver, ensemble.neuron_type, arrays, key)
+
+
+def _wanted(connection: Connection, targets: NDArray, post: Representation | None) -> NDArray:
+    """What is solved for: the decoded values, or the input of every receiving neuron."""
+    solver = connection.solver
+    if not solver.weights or post is None or solver.compositional:
+        return targets
+    return targets @ (post.gain[:, None] * _into(connection, post)).T
+
+
+def _full(connection: Connection, decoders: NDArray, post: Representation | None) -> NDArray | None:
+    """The matrix between neurons without gain, where the solver is to give that."""
     solver = connection.solver
     if not solver.weights or post is None:
-        return solver.solve(activities, targets, rng), None
-    into = post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
+        return None
     if solver.compositional:
-        solved = solver.solve(activities, targets, rng)
-        return solved, into @ solved.decoders.T
-    gain = post.gain[:, None]
-    solved = solver.solve(activities, targets @ (gain * into).T, rng)
-    weights = solved.decoders.T
-    return solved, np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
+        return _into(connection, post) @ decoders.T
+    gain, weights = post.gain[:, None], decoders.T
+    return np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
+
+
+def _into(connection: Connection, post: Representation) -> NDArray:
+    """What decoded values are multiplied by on their way into neurons, gain left out."""
+    return post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
 
 
 def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.draft import Draft
 from spikewright.engines.factors import Scaled
 from spikewright.engines.parameters import Solved
@@ -27,8 +28,8 @@ from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transfo
 class Vectors:
     """What ensembles represent and connections decode, added to a program in the making."""
 
-    def __init__(self, draft: Draft) -> None:
-        self.draft = draft
+    def __init__(self, draft: Draft, cache: DecoderCache | None = None) -> None:
+        self.draft, self.cache = draft, cache
         self.representations: dict[Ensemble, Representation] = {}
         self.decodings: dict[Connection, Decoded] = {}
 
@@ -49,7 +50,7 @@ class Vectors:
         if into is not None and into.ensemble.is_direct:
             into = None
         pre = self.representations[connection.pre_obj]  # type: ignore[index]
-        self.decodings[connection] = decode(connection, pre, into, key)
+        self.decodings[connection] = decode(connection, pre, into, key, self.cache)
         return self.decodings[connection]
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:

@@ -1,0 +1,98 @@
+"""What decoders follow from, as a key: equal keys have equal decoders, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright import _storage
+from spikewright.network.solvers import NoSolver, Solver
+
+WORTH = 4e7
+"""Multiply-adds from which a closed form takes longer than finding its result in a file."""
+
+_OWN = "spikewright."
+_CODE = ("_equations", "network/neurons", "network/solvers", "engines")
+_LIBRARIES = ("numpy", "scipy", "scikit-learn")
+
+
+def worth_keeping(solver: Solver, points: int, neurons: int) -> bool:
+    """Whether solving takes longer than looking up.
+
+    Solvers without a closed form always do, those that are given their result never.
+    """
+    if isinstance(solver, NoSolver):
+        return False
+    return not solver.compositional or points * neurons * min(points, neurons) >= WORTH
+
+
+def can_be_keyed(*objects: Any) -> bool:
+    """Whether their code is the package's own: a user's may change under the same name."""
+    return all(_is_own(item) for item in objects)
+
+
+def _is_own(item: Any) -> bool:
+    if not is_dataclass(item) or isinstance(item, type):
+        return False
+    inner = (getattr(item, f.name) for f in fields(item))
+    return type(item).__module__.startswith(_OWN) and all(
+        _is_own(part) for part in inner if is_dataclass(part)
+    )
+
+
+def decoder_key(
+    solver: Solver, neuron_type: Any, arrays: Iterable[NDArray], key: tuple[int, int]
+) -> str:
+    """The name under which decoders are kept.
+
+    `arrays` are what activities are made of (points, encoders, gain, bias, scale) and the wanted
+    values, in a fixed order; `key` that of the solver's random numbers. The code that solves and
+    the libraries that it uses are ingredients too.
+    """
+    encoder = _storage.Encoder()
+    told = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
+    digest = blake2b(_code().encode(), digest_size=20)
+    digest.update(json.dumps(told, sort_keys=True).encode())
+    for array in (*arrays, *encoder.arrays.values()):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _named(encoder: _storage.Encoder, item: Any) -> Any:
+    return [type(item).__module__, encoder.encode(item)]
+
+
+@cache
+def _code() -> str:
+    """A digest of the code that decoders come from, and versions of what it calls."""
+    digest = blake2b(digest_size=20)
+    root = files("spikewright")
+    for place in _CODE:
+        for file in _modules(root.joinpath(place)):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return " ".join([digest.hexdigest(), platform.machine(), *map(_version, _LIBRARIES)])
+
+
+def _modules(folder: Traversable) -> list[Traversable]:
+    found = (f for f in folder.iterdir() if f.name.endswith(".py"))
+    return sorted(found, key=lambda file: file.name)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"
