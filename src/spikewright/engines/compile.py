@@ -103,10 +103,11 @@ class _Compiler:
     def program(self) -> Program:
         """Compile objects, then connections between them, then what arrives, then probes."""
         self._check_once()
+        driven = {connection.post_obj for connection in self.network.all_connections}
         for node in self.network.all_nodes:
             self.output_of[node] = self.draft.signal(node.shape_out, f"{node!r}")
             self.arriving[node] = []
-            if node.output is None and node.shape_in != (0,):
+            if _passes_on(node, node in driven):
                 self.input_of[node] = self.output_of[node]  # a junction: what arrives is its value
         self._key_objects()
         for ensemble in self.network.all_ensembles:
@@ -262,7 +263,7 @@ class _Compiler:
         elif isinstance(item, NeuronsView):
             gain, bias = self.affine[item]
             label = f"current of {item.ensemble!r}"
-        elif item.shape_in == (0,):
+        elif item.shape_in == (0,) or (_stands_in(item) and not self.arriving[item]):
             if self.arriving[item]:
                 raise BuildError(f"{item!r} takes no input, but connections lead to it")
             return
@@ -306,7 +307,7 @@ class _Compiler:
             )
         elif node not in self.input_of:
             self.draft.operators.append(Source(f"{node!r}", (), output, node))
-        elif node.output is not None:
+        elif node.output is not None and not _stands_in(node):
             self.draft.operators.append(
                 Apply(f"{node!r}", (self.input_of[node],), output, node, _restart(node))
             )
@@ -360,6 +361,16 @@ class _Compiler:
         key = object_key(*self.keys[ensemble], _CONNECTION)
         decoded = self.vectors.decode(connection, key)
         return self.vectors.decoded(connection, decoded, self.value(ensemble.neurons))
+
+
+def _stands_in(node: Node) -> bool:
+    """Whether a node's constant is there for what connections may bring."""
+    return isinstance(node.output, np.ndarray) and node.shape_in != (0,)
+
+
+def _passes_on(node: Node, driven: bool) -> bool:
+    """Whether a node is a junction, where connections lead to it or not."""
+    return node.shape_in != (0,) and (node.output is None or (driven and _stands_in(node)))
 
 
 def _restart(item: Ensemble | Node) -> int | None:

@@ -148,6 +148,7 @@ class Choices:
         """A layer's neurons under the choices made for them."""
         return Ensemble(
             graph.shapes[name],
+            None,
             neuron_type=self.types[name],
             gain=1.0,
             bias=bias,

@@ -43,7 +43,9 @@ class Ensemble:
     distribution, made to length 1 unless `normalize_encoders` is False. Decoders are found at
     `eval_points`, `(points, dimensions)` or a distribution of which `n_eval_points` are drawn
     (None: 500 a dimension, between 750 and 2500, two a neuron at least), for a radius of 1.
-    `noise` is a process added to every neuron's current. With `Direct()` there are no neurons.
+    `noise` is a process added to every neuron's current. With `Direct()` there are no neurons. With
+    `dimensions=None`, as layers of converted networks have it, no vector is represented: what leads
+    to and from the ensemble, and probes of it, are those of its `.neurons`.
 
     `rate_scale` multiplies firing rates: effective gain and bias are `rate_scale` times the given
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
@@ -59,7 +61,7 @@ class Ensemble:
     def __init__(
         self,
         n_neurons: int | tuple[int, ...],
-        dimensions: int = 1,
+        dimensions: int | None = 1,
         *,
         neuron_type: NeuronType | None = None,
         gain: ArrayLike | None = None,
@@ -80,11 +82,11 @@ class Ensemble:
     ) -> None:
         self.label = label
         self.shape = as_shape(n_neurons, f"{self!r}: n_neurons", empty=False)
-        if not (is_whole(dimensions) and dimensions >= 1):
-            raise NetworkError(f"{self!r}: dimensions must be at least 1, got {dimensions!r}")
-        self.dimensions = int(dimensions)
+        self.dimensions = self._dimensions(dimensions)
         self._rate_scale: NDArray = np.array(1.0)
         self.neuron_type = LIF() if neuron_type is None else neuron_type
+        if self.is_direct and not self.represents:
+            raise NetworkError(f"{self!r}: with Direct() and no dimensions there is nothing in it")
         if (gain is None) != (bias is None):
             raise NetworkError(f"{self!r}: gain and bias must be given both or neither")
         self.gain = gain
@@ -98,6 +100,17 @@ class Ensemble:
         self.initial_voltage = initial_voltage
         self.restart_every = restart_every
         container("Ensemble").ensembles.append(self)
+
+    def _dimensions(self, value: Any) -> int:
+        """How many values are represented; 0 for None."""
+        if value is None:
+            return 0
+        if not (is_whole(value) and value >= 1):
+            raise NetworkError(
+                f"{self!r}: dimensions must be at least 1, got {value!r}; None is for neurons that "
+                "represent no vector"
+            )
+        return int(value)
 
     def _per_neuron(self, name: str, value: ArrayLike) -> NDArray:
         try:
@@ -167,12 +180,17 @@ class Ensemble:
         return max(int(np.clip(500 * self.dimensions, 750, 2500)), 2 * self.n_neurons)
 
     @property
+    def represents(self) -> bool:
+        """Whether it represents a vector."""
+        return self.dimensions > 0
+
+    @property
     def is_direct(self) -> bool:
         """Whether there are no neurons."""
         return isinstance(self.neuron_type, Direct)
 
     def __getitem__(self, key: Any) -> ObjView:
-        return ObjView(self, key)
+        return ObjView(self if self.represents else self.neurons, key)
 
     def __len__(self) -> int:
         return self.dimensions
@@ -317,3 +335,8 @@ class Neurons:
 
     def __repr__(self) -> str:
         return f"<Neurons of {self.ensemble!r}>"
+
+
+def neurons_of(ensemble: Ensemble) -> Ensemble | Neurons:
+    """What is meant by an ensemble: itself, or its neurons where it represents no vector."""
+    return ensemble if ensemble.represents else ensemble.neurons

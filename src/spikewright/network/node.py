@@ -26,6 +26,8 @@ class Node:
     a `NodeFunction`, a `Process`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the
     input of one sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one
     call at `t = 0` where it is not given. A function that returns None has an output of size 0. A
+    constant with a `size_in`, its own shape, stands in for what connections bring: where any lead
+    to it the node passes that on instead, as the input of a converted network does. A
     `NodeFunction` of running means begins anew after every `restart_every` steps (None: never).
     """
 
@@ -77,8 +79,11 @@ class Node:
             raise NetworkError(f"{self!r}: output must be numbers, got {output!r}") from None
         if not np.all(np.isfinite(value)):
             raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")
-        if self.shape_in != (0,):
-            raise NetworkError(f"{self!r}: a constant node takes no input (size_in)")
+        if self.shape_in not in ((0,), value.shape):
+            raise NetworkError(
+                f"{self!r}: a constant node takes no input, or input of its own shape in its "
+                f"place: size_in is {value.shape}, got {self.shape_in}"
+            )
         return value
 
     def _call_once(self, function: Callable[..., Any], size_out: Any) -> Shape:

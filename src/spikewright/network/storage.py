@@ -150,7 +150,7 @@ class _Writer:
         return {
             "label": _label(ensemble),
             "shape": list(ensemble.shape),
-            "dimensions": ensemble.dimensions,
+            "dimensions": ensemble.dimensions or None,
             "seed": ensemble.seed,
             "restart_every": ensemble.restart_every,
             "neuron_type": self._typed(ensemble.neuron_type, _NEURON_TYPES, ensemble),
@@ -280,7 +280,7 @@ class _Reader:
     def _node(self, entry: Any) -> Node:
         output = self._typed(entry["output"], _OUTPUTS, NodeFunction, Process, np.ndarray)
         shape = _tuple(entry["shape"])
-        size_in = None if isinstance(output, np.ndarray) else shape
+        size_in = None if isinstance(output, np.ndarray) and shape == (0,) else shape
         size_out = _tuple(entry["shape_out"]) if isinstance(output, Process) else None
         label, restart = self._text(entry["label"]), entry.get("restart_every")
         return Node(output, size_in, size_out, label=label, restart_every=restart)

@@ -24,6 +24,7 @@ from spikewright.network import Connection, Network, Node, NodeFunction
 from spikewright.network.connection import output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
+from spikewright.network.processes import Process
 from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Transform
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
@@ -138,9 +139,9 @@ class Wiring:
         elif isinstance(item, Neurons):
             self.kinds[item] = "spikes" if item.ensemble.neuron_type.spiking else "graded"
             self._units[item] = _spike_height(item)
-        elif isinstance(item.output, np.ndarray):
+        elif isinstance(item.output, np.ndarray) and not self.arriving[item]:
             self.kinds[item] = "input" if item in self._inputs else "constant"
-        elif item.output is not None and not isinstance(item.output, NodeFunction):
+        elif callable(item.output) or isinstance(item.output, Process):
             self.kinds[item] = "graded"
         return item in self.kinds
 
