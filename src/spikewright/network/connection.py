@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution
-from spikewright.network.ensemble import Ensemble, Neurons, neurons_of
+from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
 from spikewright.network.node import Node, as_value
 from spikewright.network.shapes import as_seed
@@ -105,7 +105,7 @@ class Connection:
             raise NetworkError(
                 f"{which} = {whole!r}: with Direct() there are no neurons; connect to the ensemble"
             )
-        return neurons_of(end) if isinstance(end, Ensemble) else end
+        return end.neurons if isinstance(end, Ensemble) and not end.represents else end
 
     def _points(self, value: Any) -> NDArray | Distribution | None:
         if value is None or isinstance(value, Distribution):

@@ -335,8 +335,3 @@ class Neurons:
 
     def __repr__(self) -> str:
         return f"<Neurons of {self.ensemble!r}>"
-
-
-def neurons_of(ensemble: Ensemble) -> Ensemble | Neurons:
-    """What is meant by an ensemble: itself, or its neurons where it represents no vector."""
-    return ensemble if ensemble.represents else ensemble.neurons

@@ -7,7 +7,7 @@ from typing import Any
 from spikewright.errors import NetworkError
 from spikewright.network.config import configurable, handed_down
 from spikewright.network.connection import Connection
-from spikewright.network.ensemble import Ensemble, Neurons, neurons_of
+from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.network import container
 from spikewright.network.node import Node
 from spikewright.network.shapes import is_number
@@ -48,8 +48,8 @@ class Probe:
         solver: Solver | None = None,
     ) -> None:
         self.label = label
-        if isinstance(target, Ensemble):
-            target = neurons_of(target)
+        if isinstance(target, Ensemble) and not target.represents:
+            target = target.neurons
         kind = next((kind for kind in PROBEABLE if isinstance(target, kind)), None)
         if kind is None:
             raise NetworkError(
