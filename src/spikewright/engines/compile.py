@@ -183,14 +183,16 @@ class _Compiler:
                 initial_voltage=built.initial_voltage
                 * ensemble.neuron_type.voltage_unit(threshold),
                 key=key,
-                voltage=self._voltage_signal(ensemble),
+                states=self._state_signals(ensemble),
                 restart=_restart(ensemble),
             )
         )
 
-    def _voltage_signal(self, ensemble: Ensemble) -> int | None:
-        wanted = any(p.attr == "voltage" and p.target == ensemble.neurons for p in self.probes)
-        return self.draft.signal(ensemble.shape, f"voltage of {ensemble!r}") if wanted else None
+    def _state_signals(self, ensemble: Ensemble) -> dict[str, int]:
+        """Signals of the state that probes record."""
+        wanted = (p.attr for p in self.probes if p.target == ensemble.neurons)
+        names = dict.fromkeys(name for name in wanted if name in ensemble.neuron_type.state_names)
+        return {n: self.draft.signal(ensemble.shape, f"{n} of {ensemble!r}") for n in names}
 
     def connect(self, connection: Connection) -> None:
         """Operators from the sending signal to what arrives at the receiver."""
@@ -342,9 +344,10 @@ class _Compiler:
             for op in self.draft.operators
             if isinstance(op, Neurons) and op.ensemble == target.ensemble
         )
-        if probe.attr == "voltage" and operator.voltage is not None:
-            return operator.voltage, 1.0 / np.asarray(
-                operator.neuron_type.voltage_unit(operator.threshold)
+        if probe.attr in operator.states:
+            unit = operator.neuron_type.voltage_unit(operator.threshold)
+            return operator.states[probe.attr], 1.0 / np.asarray(
+                unit if probe.attr == "voltage" else 1.0
             )
         if probe.attr == "input":
             skewed = operator.neuron_type.scaling == "skewed"  # its current is scaled already

@@ -2,14 +2,15 @@
 
 Operators that reach each other form a strongly connected component and run step by step inside it
 (Tarjan 1972); every other operator runs once per block. A `Filter` or `Average` reads its input at
-the end of a step, so it breaks a loop; a loop without one has no order.
+the end of a step, and so do the rules of `Learned` weights, so that they break a loop; a loop that
+nothing breaks has no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spikewright.engines.program import Average, Component, Filter, Neurons, Operator
+from spikewright.engines.program import Component, Operator
 from spikewright.errors import BuildError
 
 
@@ -17,9 +18,7 @@ def order(operators: Sequence[Operator]) -> tuple[Component, ...]:
     """Group and sort operators; raises `BuildError` naming the members of an instantaneous loop."""
     producer: dict[int, int] = {}
     for index, op in enumerate(operators):
-        producer[op.output] = index
-        if isinstance(op, Neurons) and op.voltage is not None:
-            producer[op.voltage] = index
+        producer.update(dict.fromkeys(op.outputs, index))
     reads = {
         index: tuple(producer[signal] for signal in op.inputs) for index, op in enumerate(operators)
     }
@@ -71,13 +70,12 @@ def _strongly_connected(reads: Mapping[int, Sequence[int]]) -> list[list[int]]:
 
 
 def _sorted_within(
-    members: list[int], reads: Mapping[int, Sequence[int]], operators: Sequence[Operator]
+    members: list[int],
+    reads: Mapping[int, Sequence[int]],
+    operators: Sequence[Operator],
 ) -> list[int]:
     """One step's order inside a loop, filters first; they read at the end of the step."""
-    waiting = {
-        i: set() if isinstance(operators[i], Filter | Average) else set(reads[i]) & set(members)
-        for i in members
-    }
+    waiting = {i: set(reads[i][: len(operators[i].prompt)]) & set(members) for i in members}
     done: list[int] = []
     while waiting:
         ready = sorted(i for i, needs in waiting.items() if not needs)

@@ -9,6 +9,7 @@ that reads them, so that sums over spikes are sums of small integers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.grid import Precision
 from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
+from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter
@@ -41,6 +43,14 @@ class Operator:
     def outputs(self) -> tuple[int, ...]:
         """All signals that the operator makes."""
         return (self.output,)
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """The first inputs, those that its output needs within a step.
+
+        The others are read at the step's end.
+        """
+        return self.inputs
 
     @property
     def populations(self) -> tuple[Ensemble, ...]:
@@ -73,6 +83,17 @@ class Filter(Operator):
 
     filter: DiscreteFilter
 
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth(Operator):
+    """A filter without delay: what it makes of a step's input it passes on in the same step."""
+
+    filter: DiscreteFilter
+
 
 @dataclass(frozen=True, eq=False)
 class Average(Operator):
@@ -83,6 +104,10 @@ class Average(Operator):
 
     steps: int
     initial: NDArray
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +144,7 @@ class Generate(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Neurons(Operator):
-    """A population's step; `voltage`, where it is not None, is a second output signal.
+    """A population's step; `states` are further outputs, the signals of its state by name.
 
     After every `restart` steps (None: never) its state is as it was at the start.
     """
@@ -129,16 +154,69 @@ class Neurons(Operator):
     threshold: NDArray
     initial_voltage: NDArray
     key: tuple[int, int]
-    voltage: int | None = None
+    states: Mapping[str, int] = field(default_factory=dict)
     restart: int | None = None
 
     @property
+    def voltage(self) -> int | None:
+        """The voltage's signal, where it is an output."""
+        return self.states.get("voltage")
+
+    @property
     def outputs(self) -> tuple[int, ...]:
-        return (self.output,) if self.voltage is None else (self.output, self.voltage)
+        return (self.output, *self.states.values())
 
     @property
     def populations(self) -> tuple[Ensemble, ...]:
         return (self.ensemble,)
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """A rule at work on learned weights.
+
+    `signals` gives, by the name that the rule's equation uses, what it reads: each is one of the
+    operator's inputs. `recorded` are signals of the rule that a probe records, by name: "delta", or
+    one of the rule's state. `scale` is None or what the rule is told of the receivers, `(out, 1)`.
+    """
+
+    rule: LearningRuleType
+    signals: Mapping[str, int]
+    recorded: Mapping[str, int] = field(default_factory=dict)
+    scale: NDArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Learned(Operator):
+    """`y = factor * (W x)` with weights that change; every sample of a batch has its own.
+
+    `inputs[0]` is `x`, `(in,)`; the others are what the rules read. `W`, `(out, in)`, begins as
+    `initial` and is put on the program's grid at every step, as fixed weights are (`grid.limbs`,
+    a channel being a row), so that a rule that changes nothing changes no bit. It is held in
+    float64. At the end of a step every rule gives `delta`, for the weights `unit * W`, and
+    `W + (delta_1 + delta_2 + ...) / unit` is that of the next step; where `unit` is 0 (a neuron
+    without gain) `W` stays. `weights`, where it is not None, is a signal: the `W` of each step.
+    """
+
+    initial: NDArray
+    rules: tuple[Learning, ...]
+    factor: float = 1.0
+    unit: NDArray | None = None
+    weights: int | None = None
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return self.inputs[:1]
+
+    @property
+    def late(self) -> tuple[int, ...]:
+        """Outputs that are known at the end of a step alone, and that probes alone may read."""
+        return tuple(s for learning in self.rules for s in learning.recorded.values())
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        early = (self.output,) if self.weights is None else (self.output, self.weights)
+        return (*early, *self.late)
 
 
 @dataclass(frozen=True)
@@ -216,7 +294,7 @@ def keeps(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return isinstance(function, NodeFunction) and function.accumulate
-    return isinstance(op, Filter)
+    return isinstance(op, Filter | Smooth | Learned)
 
 
 def _period(op: Operator) -> int | None:

@@ -2,6 +2,7 @@
 
 from spikewright.network import (
     distributions,
+    learning,
     neurons,
     node_functions,
     processes,
@@ -13,6 +14,7 @@ from spikewright.network.config import Config, Default
 from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.functions import FUNCTIONS, NodeFunction
+from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.network import Network
 from spikewright.network.node import Node
 from spikewright.network.node_functions import MaxPool
@@ -26,6 +28,8 @@ __all__ = [
     "Connection",
     "Default",
     "Ensemble",
+    "LearningRule",
+    "LearningRuleType",
     "MaxPool",
     "Network",
     "Neurons",
@@ -35,6 +39,7 @@ __all__ = [
     "Probe",
     "distributions",
     "input_shape",
+    "learning",
     "load",
     "neurons",
     "node_functions",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from spikewright.errors import NetworkError
 from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.learning import LearningRule, LearningRuleType
+from spikewright.network.learning.fitting import check_fit
 from spikewright.network.network import container
 from spikewright.network.node import Node, as_value
 from spikewright.network.shapes import as_seed
@@ -21,9 +24,12 @@ from spikewright.network.transforms import Shape, Transform, as_transform, flatt
 from spikewright.network.view import ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
-End = Node | Neurons | Ensemble | ObjView
-Whole = Node | Neurons | Ensemble
+Sender = Node | Neurons | Ensemble
+Whole = Sender | LearningRule
+End = Whole | ObjView
+Rules = LearningRuleType | Sequence[LearningRuleType] | Mapping[str, LearningRuleType]
 Function = Callable[..., Any] | NDArray
+_LEARNED = ("weights", "scaled_encoders")
 
 
 @configurable
@@ -40,7 +46,13 @@ class Connection:
     decoders, at `eval_points` (default: the ensemble's), which are for a radius of 1 where
     `scale_eval_points`. From a node `function` is applied exactly, at every step.
 
-    Raises `NetworkError` where the shapes of function and transform do not fit `pre` and `post`.
+    `learning_rule_type` is a rule by which weights change while the network runs, a list of rules
+    whose changes add up, or a dict of them by name; `learning_rule` are the same as targets: `post`
+    may be one, and so is what it needs to know delivered. `learned` are weights to begin with
+    in place of those that are given or solved.
+
+    Raises `NetworkError` where the shapes of function and transform do not fit `pre` and `post`, or
+    a rule finds nothing to learn.
     """
 
     _from_defaults: frozenset[str] = frozenset()
@@ -57,9 +69,12 @@ class Connection:
         solver: Solver | None = None,
         eval_points: ArrayLike | Distribution | None = None,
         scale_eval_points: bool = True,
+        learning_rule_type: Rules | None = None,
         seed: int | None = None,
     ) -> None:
         self.label = label
+        self._rules: tuple[LearningRule, ...] = ()
+        self._learned: dict[str, NDArray] = {}
         self.pre = self._checked(pre, "pre")
         self.post = self._checked(post, "post")
         self.seed = as_seed(seed, f"{self!r}")
@@ -73,6 +88,7 @@ class Connection:
         self.function, self._sent_shape = self._function(function)
         self.transform = transform
         self.synapse = synapse
+        self.learning_rule_type = learning_rule_type
         container("Connection").connections.append(self)
 
     @property
@@ -84,7 +100,13 @@ class Connection:
     def transform(self, value: Any) -> None:
         transform = as_transform(value, f"{self!r}")
         self._check_shapes(transform)
+        before = getattr(self, "_transform", None)
         self._transform = transform
+        try:
+            self._check_rules()
+        except NetworkError:
+            self._transform = before
+            raise
 
     @property
     def synapse(self) -> Synapse | None:
@@ -95,8 +117,95 @@ class Connection:
     def synapse(self, value: Any) -> None:
         self._synapse = as_synapse(value, f"{self!r}")
 
-    def _checked(self, end: Any, which: str) -> End:
+    @property
+    def learning_rule_type(self) -> Rules | None:
+        """How weights change: None, a rule, a list of rules or a dict of them."""
+        return self._rule_type
+
+    @learning_rule_type.setter
+    def learning_rule_type(self, value: Rules | None) -> None:
+        kept: Any = value
+        if isinstance(value, Mapping):
+            kept = dict(value)
+        elif isinstance(value, list | tuple):
+            kept = list(value)
+        named = _by_key(kept)
+        for rule in named.values():
+            if not isinstance(rule, LearningRuleType):
+                raise NetworkError(
+                    f"{self!r}: learning_rule_type is None, a learning rule, or a list or dict of "
+                    f"them, got {rule!r}"
+                )
+            check_fit(self, rule)
+        self._rule_type: Any = kept
+        self._rules = tuple(LearningRule(self, rule, key) for key, rule in named.items())
+
+    @property
+    def learning_rules(self) -> tuple[LearningRule, ...]:
+        """The connection's learning rules in order, however they were given."""
+        return self._rules
+
+    @property
+    def learning_rule(self) -> Any:
+        """The rules as targets: one, a list or a dict, as `learning_rule_type`; None for none."""
+        if isinstance(self._rule_type, Mapping):
+            return {rule.key: rule for rule in self._rules}
+        if isinstance(self._rule_type, list):
+            return list(self._rules)
+        return self._rules[0] if self._rules else None
+
+    def _check_rules(self) -> None:
+        for rule in self._rules:
+            check_fit(self, rule.learning_rule_type)
+
+    @property
+    def learned(self) -> dict[str, NDArray]:
+        """What learning found, to begin with: "weights" and "scaled_encoders", where there are any.
+
+        "weights" are in the form of `sim.data[connection].weights`, "scaled_encoders" in that of
+        `sim.data[ensemble].scaled_encoders` (of the ensemble that receives). They also hold where
+        no rule is left.
+        """
+        return self._learned
+
+    @learned.setter
+    def learned(self, value: Mapping[str, ArrayLike]) -> None:
+        found = {}
+        for name, values in value.items():
+            if name not in _LEARNED:
+                raise NetworkError(f"{self!r}: what is learned is one of {_LEARNED}, not {name!r}")
+            try:
+                array = np.array(values, np.float64)
+            except (TypeError, ValueError):
+                array = np.array(np.nan)
+            if array.ndim != 2 or not np.all(np.isfinite(array)):
+                raise NetworkError(
+                    f"{self!r}: learned {name} must be a matrix of finite numbers, got shape "
+                    f"{array.shape}"
+                )
+            found[name] = array
+        self._learned = found
+
+    @property
+    def error_size(self) -> int:
+        """How many values an error of this connection has: see `LearningRule.size_in`."""
+        post = self.post_obj
+        if isinstance(post, Neurons):
+            return post.ensemble.dimensions
+        shape = self.receiver_shape
+        return self.post.numbers(shape).size if isinstance(self.post, ObjView) else math.prod(shape)
+
+    @property
+    def receiver_shape(self) -> Shape:
+        """Shape of what the whole of `post` receives."""
+        return input_shape(self.post_obj)
+
+    def _checked(self, end: Any, which: str) -> Any:
         whole = end.target if isinstance(end, ObjView) else end
+        if isinstance(whole, LearningRule) and which == "post":
+            if whole.size_in == 0:
+                raise NetworkError(f"{whole!r} takes no input, so nothing can be connected to it")
+            return end
         if not isinstance(whole, Node | Neurons | Ensemble):
             raise NetworkError(
                 f"{which} must be a Node, an Ensemble or an ensemble's neurons, got {end!r}"
@@ -220,7 +329,7 @@ class Connection:
         return isinstance(pre, Ensemble) and not pre.is_direct
 
     @property
-    def pre_obj(self) -> Whole:
+    def pre_obj(self) -> Sender:
         """The whole object that `pre` is (a part of)."""
         return self.pre.target if isinstance(self.pre, ObjView) else self.pre
 
@@ -273,7 +382,16 @@ class Connection:
         return f"<Connection from {getattr(self, 'pre', '?')!r} to {getattr(self, 'post', '?')!r}>"
 
 
-def output_shape(item: Whole) -> Shape:
+def _by_key(rules: Any) -> dict[Any, Any]:
+    """Rules by their place in a list or dict, or a single one by None."""
+    if isinstance(rules, dict):
+        return rules
+    if isinstance(rules, list):
+        return dict(enumerate(rules))
+    return {} if rules is None else {None: rules}
+
+
+def output_shape(item: Sender) -> Shape:
     """Shape of what an object sends; of an ensemble that of the vector it represents."""
     if isinstance(item, Ensemble):
         return (item.dimensions,)
@@ -284,4 +402,4 @@ def input_shape(item: Whole) -> Shape:
     """Shape of what an object receives."""
     if isinstance(item, Ensemble):
         return (item.dimensions,)
-    return item.shape_in if isinstance(item, Node) else item.shape
+    return item.shape if isinstance(item, Neurons) else item.shape_in

@@ -12,9 +12,11 @@ from spikewright.engines.program import (
     Average,
     Component,
     Filter,
+    Learned,
     Neurons,
     Operator,
     Program,
+    Smooth,
     keeps,
 )
 from spikewright.engines.restarting import period
@@ -139,7 +141,7 @@ def _starts_change(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return not isinstance(function, NodeFunction) or function.accumulate
-    return isinstance(op, Filter | Average)
+    return isinstance(op, Filter | Average | Smooth | Learned)
 
 
 def cut(program: Program) -> _Cut:

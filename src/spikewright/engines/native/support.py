@@ -15,10 +15,12 @@ from spikewright.engines.program import (
     Average,
     Filter,
     Generate,
+    Learned,
     Linear,
     Neurons,
     Operator,
     Program,
+    Smooth,
     Source,
     Sum,
 )
@@ -101,6 +103,10 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, "a mean over windows has no native kernel")
     if isinstance(op, Generate):
         return Verdict(None, "a process")
+    if isinstance(op, Learned):
+        return Verdict(None, "weights that change have no native kernel")
+    if isinstance(op, Smooth):
+        return Verdict(None, "a filter without delay has no native kernel")
     if isinstance(op, Source):
         return Verdict(None, "a source: constants are given once")
     return Verdict(None, f"{type(op).__name__} has no native kernel")
@@ -113,13 +119,14 @@ def verdict_alone(op: Operator, program: Program) -> Verdict:
     return Verdict(None, "cheap by itself")
 
 
+_RECORDED = "its state is recorded, of which kernels give the voltage alone"
 _RESTARTS = "starts again and again, and other parts of the network do not"
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
 
 def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
-    return type(op.neuron_type) in _INTEGRATORS and op.voltage is None
+    return type(op.neuron_type) in _INTEGRATORS and not op.states
 
 
 _INTEGRATORS = (BipolarIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear)
@@ -129,6 +136,8 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     kind = op.neuron_type
     if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
+    if not {"voltage"}.issuperset(op.states):
+        return Verdict(None, _RECORDED)
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
     if described(kind) is None:

@@ -225,15 +225,15 @@ class _Neurons(NeuronKernel):
         if self.stateless:
             return [self._op.neuron_type.step(_NAMESPACE, current, {}, self._clock(0))]
         shape = (self._batch, steps, *self._op.ensemble.shape)
-        outputs = [np.empty(shape) for _ in range(1 if self._op.voltage is None else 2)]
+        outputs = [np.empty(shape) for _ in self._op.outputs]
         for t in range(steps):
             now = current[:, 0 if current.shape[1] == 1 else t]
             output = self._op.neuron_type.step(
                 _NAMESPACE, now, self._state, self._clock(step + t + 1)
             )
             outputs[0][:, t] = output
-            if self._op.voltage is not None:
-                outputs[1][:, t] = self._state["voltage"]
+            for name, kept in zip(self._op.states, outputs[1:], strict=True):
+                kept[:, t] = self._state[name]
             if self.total is not None:  # step by step: sums of rates depend on their order
                 self.total += np.abs(output)
             if self.net is not None:

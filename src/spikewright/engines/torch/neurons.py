@@ -116,7 +116,7 @@ class NeuronsKernel(NeuronKernel):
         if self.stateless:
             return [self._op.neuron_type.step(self._xp, current, {}, self._clock(0))]
         shape = (self._batch, steps, *self._op.ensemble.shape)
-        outputs = [self._out.empty(shape) for _ in range(1 if self._op.voltage is None else 2)]
+        outputs = [self._out.empty(shape) for _ in self._op.outputs]
         if self._tensors is not self._out:
             current = current.to(self._tensors.dtype)
         currents = current.unbind(1) * (steps if current.shape[1] == 1 else 1)
@@ -126,8 +126,8 @@ class NeuronsKernel(NeuronKernel):
             made = self._op.neuron_type.step(self._xp, now, self._state, self._clock(step + t + 1))
             if made is not output:
                 output.copy_(made)
-            if self._op.voltage is not None:
-                outputs[1][:, t] = self._state["voltage"]
+            for name, kept in zip(self._op.states, outputs[1:], strict=True):
+                kept[:, t] = self._state[name]
         if self._tally is not None:
             self._tally.add(outputs[0] if self._net_tally is None else outputs[0].abs())
         if self._net_tally is not None:

@@ -138,6 +138,11 @@ class NeuronType(ABC):
         """Whether the type keeps a `voltage`, in spikes, which starts at the initial voltage."""
         return self.spiking
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of what the type keeps from step to step, the voltage first."""
+        return (*(("voltage",) if self.has_voltage else ()), *self.initial_state())
+
     def voltage_unit(self, threshold: Array) -> Array:
         """What the state `voltage` is measured in, per spike."""
         return 1.0

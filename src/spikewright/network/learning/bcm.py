@@ -1,0 +1,66 @@
+"""The Bienenstock-Cooper-Munro rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.network.config import Default
+from spikewright.network.learning.base import (
+    ACTIVITY_FILTER,
+    Array,
+    Facts,
+    LearningRuleType,
+    Side,
+    check,
+    outer,
+    register,
+)
+from spikewright.network.synapses import Lowpass, Synapse
+
+_USUAL = Lowpass(1.0)  # what a receiver's activity usually is
+
+
+@register
+@dataclass(frozen=True)
+class BCM(LearningRuleType):
+    """Weights grow where receivers are above their usual activity.
+
+    `dW = learning_rate dt a (a - theta) b^T`
+
+    `a` are the receivers' activities behind `post_synapse` (by default the `pre_synapse`), `b` the
+    senders' behind `pre_synapse`, `theta` the receivers' behind `theta_synapse`. Source:
+    Bienenstock, Cooper & Munro 1982.
+    """
+
+    learning_rate: float = 1e-9
+    pre_synapse: Synapse | None = ACTIVITY_FILTER
+    post_synapse: Any = Default
+    theta_synapse: Synapse | None = _USUAL
+    modifies = "weights"
+
+    def __post_init__(self) -> None:
+        if self.post_synapse is Default:
+            object.__setattr__(self, "post_synapse", self.pre_synapse)
+        check(self, "pre_synapse", "post_synapse", "theta_synapse")
+
+    @property
+    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
+        return {
+            "pre_filtered": ("pre", self.pre_synapse),
+            "post_filtered": ("post", self.post_synapse),
+            "theta": ("post", self.theta_synapse),
+        }
+
+    def delta(
+        self,
+        xp: Any,
+        weights: Array,
+        signals: Mapping[str, Array],
+        state: dict[str, Array],
+        facts: Facts,
+    ) -> Array:
+        post = signals["post_filtered"]
+        drive = (self.learning_rate * facts.dt) * post * (post - signals["theta"])
+        return outer(drive, signals["pre_filtered"])

@@ -1,0 +1,64 @@
+"""Recursive least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewright.network.learning.base import (
+    ACTIVITY_FILTER,
+    Array,
+    Facts,
+    LearningRuleType,
+    Side,
+    check,
+    eye,
+    outer,
+    register,
+)
+from spikewright.network.synapses import Synapse
+
+
+@register
+@dataclass(frozen=True)
+class RLS(LearningRuleType):
+    """Decoders of the least squared error so far.
+
+    `P -= (P r)(P r)^T / (1 + r^T P r)`, then `dW = -e (P r)^T`
+
+    `r` are the senders' `n` activities behind `pre_synapse`, `e` the error; `P`, "inv_gamma", is
+    `(n, n)` and begins as `learning_rate dt / n` times the identity, and the delta is made with the
+    new `P`. Source: Sussillo & Abbott 2009 (FORCE learning).
+    """
+
+    learning_rate: float = 1e-3
+    pre_synapse: Synapse | None = ACTIVITY_FILTER
+    modifies = "decoders"
+    receives = "error"
+
+    def __post_init__(self) -> None:
+        check(self, "pre_synapse")
+
+    @property
+    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
+        return {"pre_filtered": ("pre", self.pre_synapse)}
+
+    def initial_state(self, senders: int, dt: float) -> Mapping[str, NDArray]:
+        return {"inv_gamma": eye(senders, self.learning_rate * dt / senders)}
+
+    def delta(
+        self,
+        xp: Any,
+        weights: Array,
+        signals: Mapping[str, Array],
+        state: dict[str, Array],
+        facts: Facts,
+    ) -> Array:
+        r, P = signals["pre_filtered"], state["inv_gamma"]
+        along = xp.sum(P * r[:, None, :], axis=-1)
+        share = 1.0 / (1.0 + xp.sum(r * along, axis=-1))
+        P = state["inv_gamma"] = P - outer(along, along * share[:, None])
+        return outer(-signals["error"], xp.sum(P * r[:, None, :], axis=-1))

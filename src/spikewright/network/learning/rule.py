@@ -1,0 +1,65 @@
+"""The learning rules of a connection, as targets of other connections and of probes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spikewright.network.learning.base import LearningRuleType
+from spikewright.network.shapes import Shape
+from spikewright.network.view import ObjView
+
+if TYPE_CHECKING:
+    from spikewright.network.connection import Connection
+
+
+class LearningRule:
+    """One rule of one connection: what `connection.learning_rule` gives.
+
+    A connection to it delivers its error or learning signal, `size_in` values; a probe of it
+    records one of `probeable`. `key` is its place where the connection has a list or a dict of
+    rules, else None.
+    """
+
+    def __init__(
+        self, connection: Connection, rule: LearningRuleType, key: int | str | None
+    ) -> None:
+        self.connection, self.learning_rule_type, self.key = connection, rule, key
+
+    @property
+    def size_in(self) -> int:
+        """How many values connections to it deliver; 0 where there may be none.
+
+        An error has those of what the connection delivers; of one that ends at neurons, or has
+        weights between neurons, the dimensions of the ensemble that they belong to.
+        """
+        receives = self.learning_rule_type.receives
+        if receives is None:
+            return 0
+        return self.connection.error_size if receives == "error" else 1
+
+    @property
+    def shape_in(self) -> Shape:
+        """The same as a shape."""
+        return (self.size_in,)
+
+    @property
+    def probeable(self) -> tuple[str, ...]:
+        """The signals that a probe may record."""
+        return self.learning_rule_type.probeable
+
+    def __getitem__(self, key: Any) -> ObjView:
+        return ObjView(self, key)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, LearningRule)
+            and other.connection is self.connection
+            and other.key == self.key
+        )
+
+    def __hash__(self) -> int:
+        return hash((LearningRule, id(self.connection), self.key))
+
+    def __repr__(self) -> str:
+        place = "" if self.key is None else f" {self.key!r}"
+        return f"<{type(self.learning_rule_type).__name__}{place} of {self.connection!r}>"

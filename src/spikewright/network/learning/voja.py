@@ -1,0 +1,54 @@
+"""The vector Oja rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.network.learning.base import (
+    ACTIVITY_FILTER,
+    Array,
+    Facts,
+    LearningRuleType,
+    Side,
+    check,
+    register,
+)
+from spikewright.network.synapses import Synapse
+
+
+@register
+@dataclass(frozen=True)
+class Voja(LearningRuleType):
+    """Encoders of active neurons turn to what arrives: `dE = learning_rate dt s a (g x^T - E)`.
+
+    `E` are the scaled encoders of the ensemble that receives, `g` its neurons' gain over the
+    radius, `a` their activities behind `post_synapse`, `x` what the connection delivers, and `s`
+    the learning signal: 1, and what connections to the rule add. Source: Voelker, Crawford &
+    Eliasmith 2014.
+    """
+
+    learning_rate: float = 1e-2
+    post_synapse: Synapse | None = ACTIVITY_FILTER
+    modifies = "encoders"
+    receives = "learning_signal"
+
+    def __post_init__(self) -> None:
+        check(self, "post_synapse")
+
+    @property
+    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
+        return {"post_filtered": ("post", self.post_synapse)}
+
+    def delta(
+        self,
+        xp: Any,
+        weights: Array,
+        signals: Mapping[str, Array],
+        state: dict[str, Array],
+        facts: Facts,
+    ) -> Array:
+        drive = (self.learning_rate * facts.dt) * signals["learning_signal"]
+        drive = drive * signals["post_filtered"]
+        return drive[:, :, None] * (facts.scale * signals["value"][:, None, :] - weights)
