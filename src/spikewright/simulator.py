@@ -203,6 +203,7 @@ class Simulator:
             raise SimulationError(
                 f"{node!r} cannot be fed: only nodes of the network with a constant output can"
             )
+        self.program.check_fed(node)
         try:
             array = as_real(value)
         except (TypeError, ValueError):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import Precision
+from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
 from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
@@ -276,6 +277,18 @@ class Program:
     def operators(self) -> tuple[Operator, ...]:
         """All operators in order."""
         return tuple(op for component in self.components for op in component.operators)
+
+    @cached_property
+    def sources(self) -> frozenset[Node]:
+        """Nodes that take no input: those with a constant output may be fed."""
+        return frozenset(op.node for op in self.operators if isinstance(op, Source))
+
+    def check_fed(self, node: Node) -> None:
+        """Raise `SimulationError` for a node whose values come along connections."""
+        if node not in self.sources:
+            raise SimulationError(
+                f"{node!r} cannot be fed: connections lead to it, and it passes on what they bring"
+            )
 
     @cached_property
     def period(self) -> int | None:

@@ -65,6 +65,8 @@ class Execution:
         so no state is kept but totals. Raises `SimulationError` before anything is computed where
         memory does not suffice.
         """
+        for node in feeds or ():
+            self.program.check_fed(node)
         with self.engine.working():
             return self._run(steps, feeds, progress, last)
 
