@@ -58,6 +58,7 @@ class Representation:
         ensemble = self.ensemble
         if ensemble.is_direct:
             return np.eye(ensemble.dimensions)
+        self._check_represents()
         rng = generator(self._key, _ENCODERS)
         drawn = self._points(ensemble.encoders, ensemble.n_neurons, rng, "encoders")
         length = np.linalg.norm(drawn, axis=1, keepdims=True)
@@ -76,11 +77,19 @@ class Representation:
     def points(self, given: NDArray | Distribution, scaled: bool) -> NDArray:
         """Evaluation points from what a user gave, times the radius where `scaled`."""
         ensemble = self.ensemble
+        self._check_represents()
         drawn = isinstance(given, Distribution)
         n = (ensemble.n_eval_points or ensemble.default_eval_points) if drawn else None
         rng = generator(self._key, _EVAL_POINTS)
         points = self._points(given, n, rng, "eval_points")
         return points * ensemble.radius if scaled else points
+
+    def _check_represents(self) -> None:
+        if not self.ensemble.represents:
+            raise BuildError(
+                f"{self.ensemble!r} represents no vector (dimensions=None): it has neither encoders "
+                "nor evaluation points"
+            )
 
     def _points(
         self, given: NDArray | Distribution, n: int | None, rng: np.random.Generator, what: str
