@@ -277,10 +277,11 @@ def test_a_refused_change_leaves_the_ensemble_as_it_was() -> None:
         (lambda n, e: sw.Connection(n["a"], e.neurons[0]), r"<Node 'n'>\[a\]: only integers"),
         (lambda n, e: sw.Connection(n[0:2:0], e.neurons[:2]), r"\[0:2:0\]: slice step cannot"),
         (lambda n, e: sw.Connection(n[0.5:], e.neurons[:2]), r"\[0.5:\]: slice indices must"),
-        (lambda n, e: sw.Probe(e, "voltage"), r"one of \('decoded_output', 'input'\), not 'vol"),
+        (lambda n, e: sw.Probe(e, "voltage"), r"'decoded_output', .*'scaled_encoders'\), not 'vol"),
         (lambda n, e: sw.Probe(e, solver=3), r"solver must be a Solver, got 3"),
         (lambda n, e: sw.Probe(7), r"a probe records a Node, .* got 7$"),
-        (lambda n, e: sw.Probe(n[0]), r"a probe records a Node, .* got <Node 'n'>\[0\]"),
+        (lambda n, e: sw.Probe(n[2]), r"<Node 'n'>\[2\]: 2 is out of range for 2 values"),
+        (lambda n, e: sw.Probe(n[0], "voltage"), r"records one of \('output', 'input'\), not 'vol"),
         (lambda n, e: sw.Probe(n, "voltage"), r"records one of \('output', 'input'\), not 'vol"),
         (lambda n, e: sw.Probe(e.neurons, "rate"), r"'spike_count'\), not 'rate'"),
         (lambda n, e: sw.Probe(n, sample_every=0.0), r"sample_every must be above 0 s, got 0.0"),
@@ -305,7 +306,7 @@ def test_probes_of_state_that_a_type_does_not_keep_are_refused() -> None:
         chance = population(neuron_type=sw.StochasticSpiking(sw.RectifiedLinear()))
         for ensemble, attr in ((rate, "voltage"), (rate, "spike_count"), (chance, "voltage")):
             name = type(ensemble.neuron_type).__name__
-            with pytest.raises(NetworkError, match=f"{name} neurons have no {attr} to probe"):
+            with pytest.raises(NetworkError, match=f"cells.*{name}.*not '{attr}'"):
                 sw.Probe(ensemble.neurons, attr)
         sw.Probe(chance.neurons, "spike_count")
 
@@ -373,3 +374,19 @@ def test_views_of_shaped_objects() -> None:
         np.testing.assert_array_equal(received[key].reshape(shape), expected)
         assert received.sum() == expected.sum()
     assert repr(node[1:2, ..., ::3]) == "<Node 'n'>[1:2, ..., ::3]"
+
+
+@pytest.mark.parametrize("function", [np.square, np.exp, np.abs])
+def test_elementwise_functions_are_called_once(function: Any) -> None:
+    """A NumPy ufunc is given all evaluation points together, to the same wanted values."""
+    with sw.Network():
+        pair = population(5, dimensions=3)
+        nodes = sw.Node(size_in=2), sw.Node(size_in=2)
+        at_once = sw.Connection(pair[1:], nodes[0], function=function)
+        one_by_one = sw.Connection(pair[1:], nodes[1], function=lambda x: function(x))
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    np.testing.assert_allclose(at_once.targets(points), one_by_one.targets(points), rtol=1e-15)
+    with sw.Network():
+        wrong = sw.Connection(pair[1:], nodes[0], function=np.arcsin, label="arc")
+        with np.errstate(invalid="ignore"), pytest.raises(NetworkError, match=r"NaN .*at x = "):
+            wrong.targets(points)

@@ -15,10 +15,12 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Filter,
+    Learned,
     Linear,
     Neurons,
     Operator,
     Program,
+    Smooth,
     Source,
 )
 from spikewright.engines.totals import Sums
@@ -64,6 +66,10 @@ class Kernel(ABC):
         """
         return ()
 
+    def learned(self) -> Mapping[Learned, Array]:
+        """The present weights `(batch, out, in)` of each operator that learns, `unit` applied."""
+        return {}
+
 
 class DelayedKernel(Kernel):
     """A kernel whose output depends on earlier steps alone, so that it may break a loop."""
@@ -83,6 +89,32 @@ class DelayedKernel(Kernel):
     @abstractmethod
     def absorb(self, value: Array) -> None:
         """Take the input of the steps since `emit`, `(batch, steps, *shape)`, at their end."""
+
+
+class LearningKernel(Kernel):
+    """A kernel whose output a step's inputs make, and that changes at the step's end.
+
+    In a loop its `respond` and `finish` are called, else `run`.
+    """
+
+    @abstractmethod
+    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """The outputs of one step but for the late ones, from the operator's `prompt` inputs."""
+
+    @abstractmethod
+    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Change by all inputs of the step; returns the operator's `late` outputs."""
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        made: list[list[Array]] = []
+        for t in range(steps):
+            now = [x if x.shape[1] == 1 else x[:, t : t + 1] for x in inputs]
+            made.append([*self.respond(now[:1]), *self.finish(now)])
+        return [self.joined(outputs) for outputs in zip(*made, strict=True)]
+
+    def joined(self, steps: Sequence[Array]) -> Array:
+        """Outputs `(batch, 1, *shape)` of successive steps as one array."""
+        return np.concatenate(steps, axis=1)
 
 
 class Engine(ABC):
@@ -167,8 +199,10 @@ class Engine(ABC):
             recent = self.value_bytes(program) if kind.spiking else 0  # sums of the last steps
             sums = (8 + recent) * (1 + kind.negative) * tally
             return {op.label: size * (item * held + sums)}
-        if isinstance(op, Filter):
+        if isinstance(op, Filter | Smooth):
             return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
+        if isinstance(op, Learned):
+            return {op.label: _learned_values(op, program.dt) * 8}
         if isinstance(op, Average):
             return {op.label: 2 * 8 * size}
         if isinstance(op, Apply):
@@ -188,7 +222,9 @@ class Engine(ABC):
         item = 8 if isinstance(op, Neurons) else self.value_bytes(program)
         copies = 4 if isinstance(op, Linear) and isinstance(op.transform, _SUMS) else 2
         size = copies * item * batch * (steps * (inputs + outputs) + once)
-        if isinstance(op, Neurons | Filter | Average):
+        if isinstance(op, Learned):
+            size += 8 * batch * 4 * op.initial.size
+        if isinstance(op, Neurons | Filter | Smooth | Average):
             size += 8 * item * batch * outputs
         if isinstance(op, Linear) and isinstance(op.transform, Convolution):
             taps = int(np.prod(op.transform.kernel.shape[2:]))
@@ -213,6 +249,13 @@ class NeuronKernel(Kernel):
     def totals(self) -> Iterable[Sums]:
         if self.total is not None:
             yield Sums(self.total, self.total if self.net is None else self.net)
+
+
+def _learned_values(op: Learned, dt: float) -> int:
+    """Numbers that learned weights keep: themselves, as they are applied, and the rules' state."""
+    states = [learning.rule.initial_state(op.initial.shape[1], dt) for learning in op.rules]
+    kept = sum(value.size for state in states for value in state.values())
+    return 3 * op.initial.size + kept
 
 
 def _size(program: Program, signals: Sequence[int]) -> int:

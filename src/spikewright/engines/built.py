@@ -102,6 +102,7 @@ class ConnectionParameters:
         post: Representation | None,
     ) -> None:
         self._connection, self._given = connection, given
+        self._held = given is connection.learned.get("weights")
         self._decoded, self._post = decoded, post
         self.decoders = None if decoded is None else decoded.decoders
         self.solver_info: dict[str, Any] | None = None if decoded is None else decoded.info
@@ -111,7 +112,7 @@ class ConnectionParameters:
     def weights(self) -> NDArray:
         """See the class."""
         decoded = self._decoded
-        if decoded is None:
+        if decoded is None or self._held:
             return self._given
         if decoded.full is not None and self._post is not None:
             return self._post.gain[:, None] * decoded.full

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision, on_grid
-from spikewright.engines.program import Average, Filter, Linear, Operator
+from spikewright.engines.program import Average, Filter, Linear, Operator, Source
 from spikewright.errors import BuildError
+from spikewright.network import Network, Node
+from spikewright.network.network import detached
 from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import (
     AxisMap,
@@ -42,6 +44,14 @@ class Draft:
         self.shapes.append(shape)
         self.labels[len(self.shapes) - 1] = label
         return len(self.shapes) - 1
+
+    def constant(self, values: NDArray, label: str) -> int:
+        """A signal that never changes."""
+        with detached(), Network():
+            node = Node(values, label=label)
+        signal = self.signal(node.shape_out, label)
+        self.operators.append(Source(label, (), signal, node))
+        return signal
 
     def filtered(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
         """Values behind a filter; their factor stays aside."""

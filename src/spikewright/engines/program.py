@@ -258,7 +258,8 @@ class Program:
     """Everything an engine needs, and nothing about how.
 
     `shapes` gives each signal's unbatched shape; `components` are in an order in which every
-    signal exists before it is read.
+    signal exists before it is read. `learned` are the weights that change: a connection's, or an
+    ensemble's encoders.
     """
 
     dt: float
@@ -272,6 +273,7 @@ class Program:
     representations: dict[Ensemble, Any] = field(default_factory=dict)
     decodings: dict[Connection, Any] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
+    learned: dict[Connection | Ensemble, Learned] = field(default_factory=dict)
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel
+from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel, LearningKernel
 from spikewright.engines.memory import Memory, available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
-from spikewright.engines.program import Component, Operator, Program, Recording, Source
+from spikewright.engines.program import Component, Learned, Operator, Program, Recording, Source
 from spikewright.engines.restarting import RestartingKernel, period
 from spikewright.engines.totals import Totals
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
+_ANY = 2**62
 _PIECE_VALUES = 1_000_000
 _SMALL = 64 * 2**20  # bytes of a run that is looked at once, however often it is repeated
 
@@ -134,6 +135,17 @@ class Execution:
                     found[ensemble].put(part.samples, array(sums.sent), array(sums.net))
         return found
 
+    def learned(self) -> dict[Learned, NDArray]:
+        """The present weights `(batch, out, in)` of every operator that learns, `unit` applied."""
+        found: dict[Learned, NDArray] = {}
+        for part in self._parts:
+            for kernel in part.kernels.values():
+                for op, weights in kernel.learned().items():
+                    if op not in found:
+                        found[op] = np.empty((self.batch, *op.initial.shape))
+                    found[op][part.samples] = self.engine.to_numpy(weights)
+        return found
+
     def _fitting(self, steps: int, constants: Iterable[int]) -> int:
         """Steps at a time: as many as suit the engine, or fewer where memory asks for it.
 
@@ -200,42 +212,49 @@ class Execution:
 
         Several steps at once where what all of them emit is known already.
         """
-        delayed = [
-            kernel
-            for op in component.operators
-            if isinstance(kernel := part.kernels[op], DelayedKernel)
-        ]
+        kernels = {op: part.kernels[op] for op in component.operators}
         shapes = self.program.shapes
         for op in component.operators:
             for s in op.outputs:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
         t = 0
         while t < count:
-            now = min(count - t, *(kernel.ahead for kernel in delayed))
-            at: dict[int, Array] = {}
-
-            def read(s: int, at: dict[int, Array] = at, t: int = t, now: int = now) -> Array:
-                if s in at:
-                    return at[s]
-                value = values[s]
-                return value if value.shape[1] == 1 else value[:, t : t + now]
-
-            for op in component.operators:
-                kernel = part.kernels[op]
-                if isinstance(kernel, DelayedKernel):
-                    outputs: Sequence[Array] = [kernel.emit()]
-                else:
-                    outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
-                for s, output in zip(op.outputs, outputs, strict=True):
-                    values[s][:, t : t + now] = output
-                    # What waits changes in place; of all else its readers see the kernel's own.
-                    waits = isinstance(kernel, DelayedKernel)
-                    at[s] = values[s][:, t : t + now] if waits else output
-            for op in component.operators:
-                kernel = part.kernels[op]
-                if isinstance(kernel, DelayedKernel):
-                    kernel.absorb(read(op.inputs[0]))
+            now = min(count - t, *map(_ahead, kernels.values()))
+            self._loop_once(kernels, values, t, now)
             t += now
+
+    def _loop_once(
+        self, kernels: Mapping[Operator, Kernel], values: dict[int, Array], t: int, now: int
+    ) -> None:
+        """Steps `t` to `t + now` of a loop."""
+        at: dict[int, Array] = {}
+
+        def read(s: int) -> Array:
+            if s in at:
+                return at[s]
+            value = values[s]
+            return value if value.shape[1] == 1 else value[:, t : t + now]
+
+        for op, kernel in kernels.items():
+            outputs: Sequence[Array]
+            if isinstance(kernel, DelayedKernel):
+                outputs = [kernel.emit()]
+            elif isinstance(kernel, LearningKernel):
+                outputs = kernel.respond([read(s) for s in op.prompt])
+            else:
+                outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
+            for s, output in zip(op.outputs, outputs, strict=False):
+                values[s][:, t : t + now] = output
+                # What waits changes in place; of all else its readers see the kernel's own.
+                waits = isinstance(kernel, DelayedKernel)
+                at[s] = values[s][:, t : t + now] if waits else output
+        for op, kernel in kernels.items():
+            if isinstance(kernel, DelayedKernel):
+                kernel.absorb(read(op.inputs[0]))
+            elif isinstance(kernel, LearningKernel):
+                late = kernel.finish([read(s) for s in op.inputs])
+                for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
+                    values[s][:, t : t + now] = output
 
     def _forget(self, component: Component, values: dict[int, Array]) -> None:
         """Drop signals that nothing later in this block reads."""
@@ -243,6 +262,13 @@ class Execution:
             for s in (*op.inputs, *op.outputs):
                 if self._last_read.get(s) is component or s not in self._last_read:
                     values.pop(s, None)
+
+
+def _ahead(kernel: Kernel) -> int:
+    """How many steps a loop may run at once as far as one of its kernels is concerned."""
+    if isinstance(kernel, DelayedKernel):
+        return kernel.ahead
+    return 1 if isinstance(kernel, LearningKernel) else _ANY
 
 
 class _Part:

@@ -190,7 +190,7 @@ class Connection:
     def error_size(self) -> int:
         """How many values an error of this connection has: see `LearningRule.size_in`."""
         post = self.post_obj
-        if isinstance(post, Neurons):
+        if isinstance(post, Neurons) and post.ensemble.represents:
             return post.ensemble.dimensions
         shape = self.receiver_shape
         return self.post.numbers(shape).size if isinstance(self.post, ObjView) else math.prod(shape)
@@ -298,18 +298,26 @@ class Connection:
             part = points[:, numbers.ravel()]
         if self.function is None:
             return part
-        size = self.sent_shape
-        values = np.empty((len(part), *size))
-        for row, x in zip(values, part, strict=True):
-            value = self._called(self.function, x)
-            if value.shape != size or not np.all(np.isfinite(value)):
-                wrong = f"shape {value.shape}" if value.shape != size else "NaN or infinity"
-                raise NetworkError(
-                    f"{self!r}: its function gave {wrong} at x = "
-                    f"{np.array2string(x, threshold=6)}, expected finite numbers of shape {size}"
-                )
-            row[...] = value
+        if isinstance(self.function, np.ufunc):  # elementwise, so one call does
+            values = self._called(self.function, part)
+        else:
+            values = np.empty((len(part), *self.sent_shape))
+            for row, x in zip(values, part, strict=True):
+                value = self._called(self.function, x)
+                if value.shape != self.sent_shape:
+                    raise self._wrong(f"shape {value.shape}", x)
+                row[...] = value
+        finite = np.isfinite(values).reshape(len(part), -1).all(axis=1)
+        if not finite.all():
+            raise self._wrong("NaN or infinity", part[np.argmin(finite)])
         return values.reshape(len(part), -1)
+
+    def _wrong(self, what: str, x: NDArray) -> NetworkError:
+        """The error of a function that gave something impossible at one point."""
+        return NetworkError(
+            f"{self!r}: its function gave {what} at x = {np.array2string(x, threshold=6)}, "
+            f"expected finite numbers of shape {self.sent_shape}"
+        )
 
     @property
     def part_shape(self) -> Shape:

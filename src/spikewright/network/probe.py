@@ -6,40 +6,51 @@ from typing import Any
 
 from spikewright.errors import NetworkError
 from spikewright.network.config import configurable, handed_down
-from spikewright.network.connection import Connection
+from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
+from spikewright.network.neurons import NeuronType
 from spikewright.network.node import Node
-from spikewright.network.shapes import is_number
+from spikewright.network.shapes import Shape, is_number
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView
 
-PROBEABLE = {
+Target = Node | Ensemble | Neurons | Connection | LearningRule
+PROBEABLE: dict[type, tuple[str, ...]] = {
     Node: ("output", "input"),
-    Ensemble: ("decoded_output", "input"),
-    Neurons: ("output", "input", "voltage", "spike_count"),
-    Connection: ("output",),
+    Ensemble: ("decoded_output", "input", "scaled_encoders"),
+    Neurons: ("output", "input", "spike_count"),
+    Connection: ("output", "input", "weights"),
+    LearningRule: (),
 }
-"""What a probe can record of each kind of object; the first is the default."""
+"""What a probe can record of each kind of object, the first being the default.
+
+Of neurons also what their type keeps from step to step, of a learning rule what it reads and makes.
+"""
 
 
 @configurable
 class Probe:
     """Records a signal at every step, or every `sample_every` seconds.
 
-    `target` is a node, an ensemble, an ensemble's `.neurons` or a connection. `attr` of an ensemble
-    is "decoded_output" (the vector that it represents, decoded by `solver`) or "input"; of neurons
-    "output" (spikes of height `amplitude / (s dt)`, or rates), "input" (the current), "voltage" (in
-    spikes) or "spike_count". A `synapse` filters what is recorded and delays it by one step.
-    Without `solver` the one is used that connections made at this place would have.
+    `target` is a node, an ensemble, an ensemble's `.neurons`, a part of one of them, a connection
+    or a learning rule. `attr` of an ensemble is "decoded_output" (the vector that it represents,
+    decoded by `solver`), "input" or "scaled_encoders"; of neurons "output" (spikes of height
+    `amplitude / (s dt)`, or rates), "input" (the current), "spike_count", or what the neuron type
+    keeps: "voltage" (in spikes), "refractory_time" (seconds), "adaptation", "recovery" and so on;
+    of a connection "output" (what it delivers), "input" (what it is given: of a decoded one the
+    neurons' output) or "weights"; of a rule one of its `probeable`. `obj` is the whole of `target`.
+    A `synapse` filters what is recorded and delays it by one step. Without `solver` the one is used
+    that connections made at this place would have.
     """
 
     _from_defaults: frozenset[str] = frozenset()
 
     def __init__(
         self,
-        target: Node | Ensemble | Neurons | Connection,
+        target: Target | ObjView,
         attr: str | None = None,
         *,
         sample_every: float | None = None,
@@ -50,18 +61,8 @@ class Probe:
         self.label = label
         if isinstance(target, Ensemble) and not target.represents:
             target = target.neurons
-        kind = next((kind for kind in PROBEABLE if isinstance(target, kind)), None)
-        if kind is None:
-            raise NetworkError(
-                f"a probe records a Node, an Ensemble, its neurons or a Connection, got {target!r}"
-                f"{_hint(target)}"
-            )
         self.target = target
-        self.attr = PROBEABLE[kind][0] if attr is None else attr
-        if self.attr not in PROBEABLE[kind]:
-            raise NetworkError(
-                f"a probe of {target!r} records one of {PROBEABLE[kind]}, not {attr!r}"
-            )
+        self.attr = self._checked(attr)
         if self.attr != "decoded_output" and "solver" in self._from_defaults:
             solver = None  # a default that does not concern this probe
         found = handed_down(Connection).get("solver") if solver is None else solver
@@ -70,23 +71,55 @@ class Probe:
             raise NetworkError(f"{self!r}: solver must be a Solver, got {solver!r}")
         if solver is not None and self.attr != "decoded_output":
             raise NetworkError(f"{self!r}: a solver is for probes of an Ensemble's decoded output")
-        if isinstance(target, Neurons):
-            self._check_neurons(target.ensemble)
         if sample_every is not None and not (is_number(sample_every) and sample_every > 0):
             raise NetworkError(f"{self!r}: sample_every must be above 0 s, got {sample_every!r}")
         self.sample_every = sample_every
         self.synapse = as_synapse(synapse, f"{self!r}")
         container("Probe").probes.append(self)
 
-    def _check_neurons(self, ensemble: Ensemble) -> None:
-        if ensemble.is_direct:
-            raise NetworkError(f"{ensemble!r}: with Direct() there are no neurons to probe")
-        neuron_type = ensemble.neuron_type
-        has = {"voltage": neuron_type.has_voltage, "spike_count": neuron_type.spiking}
-        if not has.get(self.attr, True):
+    @property
+    def obj(self) -> Target:
+        """The whole object that `target` is (a part of)."""
+        return self.target.target if isinstance(self.target, ObjView) else self.target
+
+    def _checked(self, attr: str | None) -> str:
+        """What is recorded; raises `NetworkError` where the target has none of that."""
+        whole = self.obj
+        kind = next((kind for kind in PROBEABLE if isinstance(whole, kind)), None)
+        if kind is None:
             raise NetworkError(
-                f"{ensemble!r}: {type(neuron_type).__name__} neurons have no {self.attr} to probe"
+                "a probe records a Node, an Ensemble, its neurons, a part of one of them, a "
+                f"Connection or a learning rule, got {self.target!r}"
             )
+        names = PROBEABLE[kind]
+        if isinstance(whole, Neurons):
+            if whole.ensemble.is_direct:
+                raise NetworkError(f"{whole.ensemble!r}: with Direct() there are no neurons")
+            names = _of_neurons(whole.ensemble.neuron_type)
+        elif isinstance(whole, LearningRule):
+            names = whole.probeable
+        chosen = names[0] if attr is None else attr
+        if chosen not in names:
+            of = type(whole.ensemble.neuron_type).__name__ if isinstance(whole, Neurons) else ""
+            raise NetworkError(
+                f"a probe of {whole!r}{of and f' ({of})'} records one of {names}, not {attr!r}"
+            )
+        if isinstance(self.target, ObjView):
+            self._check_part(self.target, chosen)
+        return chosen
+
+    def _check_part(self, view: ObjView, attr: str) -> None:
+        """Raise `NetworkError` for a part that there is not."""
+        whole = view.target
+        if isinstance(whole, Connection | LearningRule):
+            raise NetworkError(f"a probe records all of {whole!r}, or a part of what it leads to")
+        if attr == "scaled_encoders":
+            shape: Shape = (whole.n_neurons, whole.dimensions)
+        elif attr == "input":
+            shape = input_shape(whole)
+        else:
+            shape = output_shape(whole)
+        view.numbers(shape)
 
     def __repr__(self) -> str:
         if self.label:
@@ -94,8 +127,7 @@ class Probe:
         return f"<Probe of {getattr(self, 'attr', '?')} of {self.target!r}>"
 
 
-def _hint(target: Any) -> str:
-    """What to probe in place of something that cannot be."""
-    if isinstance(target, ObjView):
-        return "; connect the part to sw.Node(size_in=...) with synapse=None, and probe that"
-    return ""
+def _of_neurons(kind: NeuronType) -> tuple[str, ...]:
+    """What can be recorded of neurons of a type."""
+    counts = ("spike_count",) if kind.spiking else ()
+    return ("output", "input", *kind.state_names, *counts)

@@ -19,15 +19,18 @@ from spikewright.engines.program import (
     Average,
     Filter,
     Generate,
+    Learned,
     Linear,
     Neurons,
     Operator,
     Program,
+    Smooth,
     Source,
     Sum,
     uniform_draws,
 )
 from spikewright.engines.reference.functions import apply_kernel
+from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.engines.sources import ProcessKernel, constant_value, source_block
 from spikewright.network.neurons import Clock, integrate
@@ -49,6 +52,10 @@ class ReferenceEngine(Engine):
             return _Sum(op, program.shapes[op.output])
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
+        if isinstance(op, Smooth):
+            return _Smooth(op, batch, program.shapes[op.output])
+        if isinstance(op, Learned):
+            return LearnedKernel(op, program.precision, program.dt, batch)
         if isinstance(op, Average):
             return _Average(op, batch, program.shapes[op.output])
         if isinstance(op, Apply):
@@ -110,7 +117,7 @@ class _Sum(Kernel):
 class _Filter(DelayedKernel):
     """`x_t = A x_(t-1) + B u_t`, elementwise over the signal, order by order."""
 
-    def __init__(self, op: Filter, batch: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, op: Filter | Smooth, batch: int, shape: tuple[int, ...]) -> None:
         self._filter = op.filter
         self._state = [np.zeros((batch, *shape)) for _ in range(op.filter.order)]
         self._output = np.zeros((batch, *shape))
@@ -151,6 +158,21 @@ class _Filter(DelayedKernel):
         for t in range(steps):
             outputs[:, t] = self._output
             self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
+        return [outputs]
+
+
+class _Smooth(Kernel):
+    """The same filter, what it makes of a step's input passed on in that step."""
+
+    def __init__(self, op: Smooth, batch: int, shape: tuple[int, ...]) -> None:
+        self._filter, self._shape = _Filter(op, batch, shape), (batch, *shape)
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = np.empty((self._shape[0], steps, *self._shape[1:]))
+        for t in range(steps):
+            self._filter.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
+            outputs[:, t] = self._filter.emit()[:, 0]
         return [outputs]
 
 

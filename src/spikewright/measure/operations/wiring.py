@@ -20,7 +20,7 @@ from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.errors import SimulationError
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
-from spikewright.network import Connection, Network, Node, NodeFunction
+from spikewright.network import Connection, LearningRule, Network, Node, NodeFunction
 from spikewright.network.connection import output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
@@ -91,6 +91,8 @@ class Wiring:
         self.arriving: dict[Item, list[Segment]] = {item: [] for item in self.items}
         self._sending: set[Item] = set()
         for connection in network.all_connections:
+            if isinstance(connection.post_obj, LearningRule):
+                continue  # an error is no input of neurons
             for segment in self._segments(connection):
                 self.arriving[segment.post].append(segment)
                 self._sending.add(segment.pre)
@@ -266,9 +268,9 @@ def _function(item: Item) -> NodeFunction | None:
     return output if isinstance(output, NodeFunction) else None
 
 
-def _counted(end: Node | Neurons | Ensemble) -> Item:
+def _counted(end: Node | Neurons | Ensemble | LearningRule) -> Item:
     """A connection's end; raises `SimulationError` where what it does is not counted."""
-    if isinstance(end, Ensemble):
+    if isinstance(end, Ensemble | LearningRule):
         raise SimulationError(
             f"{end!r}: operations of encoders and decoders are not counted, only those of "
             "connections between nodes and neurons"

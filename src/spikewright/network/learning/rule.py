@@ -29,8 +29,8 @@ class LearningRule:
     def size_in(self) -> int:
         """How many values connections to it deliver; 0 where there may be none.
 
-        An error has those of what the connection delivers; of one that ends at neurons, or has
-        weights between neurons, the dimensions of the ensemble that they belong to.
+        An error has those of what the connection delivers; of one that ends at neurons, the
+        dimensions of the ensemble that they belong to (one a neuron where that represents nothing).
         """
         receives = self.learning_rule_type.receives
         if receives is None:

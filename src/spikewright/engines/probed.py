@@ -1,0 +1,182 @@
+"""What probes record: which signal, times which factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.built import ConnectionParameters, EnsembleParameters
+from spikewright.engines.factors import Scaled
+from spikewright.engines.learned import Learners
+from spikewright.engines.parameters import gain_scale
+from spikewright.engines.program import Neurons, Parameters, Recording
+from spikewright.engines.signals import Signals
+from spikewright.engines.vectors import Vectors, identity_of
+from spikewright.errors import BuildError
+from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
+from spikewright.network import Neurons as NeuronsView
+from spikewright.network.transforms import flatten
+
+Found = tuple[int, NDArray | float]
+
+
+class Probed:
+    """Finds the signals of probes, and adds what they need to a program in the making.
+
+    `populations` are the operators of neurons, `decoder_key` gives the key of an ensemble's own
+    decoders.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        signals: Signals,
+        vectors: Vectors,
+        learners: Learners,
+        populations: Mapping[NeuronsView, Neurons],
+        parameters: Mapping[Ensemble, Parameters],
+        decoder_key: Callable[[Ensemble], tuple[int, int]],
+    ) -> None:
+        self.network, self.signals, self.draft = network, signals, signals.draft
+        self.vectors, self.learners = vectors, learners
+        self.populations, self.parameters = populations, parameters
+        self._decoder_key = decoder_key
+
+    def recording(self, probe: Probe) -> Recording:
+        """What a probe records, filtered, and how often."""
+        signal, factor = self._part(probe, *self._whole(probe))
+        every = 1
+        if probe.sample_every is not None:
+            every = max(1, round(probe.sample_every / self.draft.dt))
+        if probe.synapse is not None:
+            shape = self.draft.shapes[signal]
+            signal = self.draft.filter(signal, probe.synapse, shape, f"{probe!r}", factor)
+        return Recording(probe, signal, np.asarray(factor, np.float64), every)
+
+    def _whole(self, probe: Probe) -> Found:
+        """The signal of all of a probe's target."""
+        for kind, find in _FINDERS.items():
+            if isinstance(probe.obj, kind):
+                found: Found = find(self, probe, probe.obj)
+                return found
+        raise BuildError(f"{probe!r}: a {type(probe.obj).__name__} has no signals")
+
+    def _part(self, probe: Probe, signal: int, factor: NDArray | float) -> Found:
+        """The part that a probe's target is; counts stay counts."""
+        if not isinstance(probe.target, ObjView):
+            return signal, factor
+        shape = self.draft.shapes[signal]
+        chain = tuple(flatten(probe.target.select(shape)))
+        part = self.draft.map(Scaled(signal, 1.0), chain, shape, f"part for {probe!r}").signal
+        if np.ndim(factor):
+            factor = np.broadcast_to(factor, shape).ravel()[probe.target.numbers(shape)]
+        return part, factor
+
+    def _known(self, probe: Probe, item: Any, known: Any) -> None:
+        if item not in known:
+            raise BuildError(f"{probe!r}: its target is not in {self.network!r}")
+
+    def of_node(self, probe: Probe, node: Node) -> Found:
+        """What a node sends, or what arrives at it."""
+        self._known(probe, node, self.signals.output_of)
+        if probe.attr == "input" and node not in self.signals.input_of:
+            raise BuildError(f"{probe!r}: {node!r} takes no input")
+        of = self.signals.input_of if probe.attr == "input" else self.signals.output_of
+        return of[node], self.signals.factors.get(node, 1.0)
+
+    def of_neurons(self, probe: Probe, neurons: NeuronsView) -> Found:
+        """What a population sends, its current, or its state."""
+        self._known(probe, neurons, self.populations)
+        operator = self.populations[neurons]
+        kind, attr = operator.neuron_type, probe.attr
+        if attr in operator.states:
+            unit = kind.voltage_unit(operator.threshold) if attr == "voltage" else 1.0
+            return operator.states[attr], 1.0 / np.asarray(unit)
+        if attr == "input":
+            skewed = kind.scaling == "skewed"  # its current is scaled already
+            scale = np.array(1.0) if skewed else gain_scale(neurons.ensemble)
+            return self.signals.input_of[neurons], scale
+        heights = self.signals.heights[neurons]
+        return self.signals.output_of[neurons], heights if attr == "output" else 1.0
+
+    def of_ensemble(self, probe: Probe, ensemble: Ensemble) -> Found:
+        """What an ensemble represents, decoded or as it arrives, or its encoders."""
+        self._known(probe, ensemble, self.signals.arriving)
+        if probe.attr == "scaled_encoders":
+            return self._encoders(ensemble)
+        if probe.attr == "input" or ensemble.is_direct:
+            return self.signals.input_of[ensemble], 1.0
+        connection = identity_of(ensemble, probe.solver, f"{probe!r}")
+        decoded = self.vectors.decode(connection, self._decoder_key(ensemble))
+        return self.vectors.decoded(connection, decoded, self.signals.value(ensemble.neurons))
+
+    def _encoders(self, ensemble: Ensemble) -> Found:
+        built = EnsembleParameters(
+            ensemble, self.parameters.get(ensemble), self.vectors.representations[ensemble]
+        )
+        learned = self.learners.operators.get(ensemble)
+        if learned is not None and learned.weights is not None:
+            return learned.weights, built.gain.reshape(-1, 1)
+        values = built.scaled_encoders
+        return self.draft.constant(values, f"scaled encoders of {ensemble!r}"), 1.0
+
+    def of_connection(self, probe: Probe, connection: Connection) -> Found:
+        """What a connection delivers, what it is given, or its weights."""
+        self._known(probe, connection, self.signals.delivered)
+        if probe.attr == "weights":
+            return self._weights(connection)
+        if probe.attr == "output":
+            signal, factor = self.signals.delivered[connection]
+            return self._placed(probe, connection.post, signal), factor
+        pre = connection.pre_obj
+        if connection.decodes and isinstance(pre, Ensemble):
+            return self.signals.value(pre.neurons)
+        signal, factor = self.signals.value(pre)
+        return self._placed(probe, connection.pre, signal), factor
+
+    def _placed(self, probe: Probe, end: object, signal: int) -> int:
+        """The part of a signal that a connection ends at."""
+        shape = self.draft.shapes[signal]
+        if not isinstance(end, ObjView) or end.place(shape)[0] == shape:
+            return signal
+        chain = tuple(flatten(end.select(shape)))
+        return self.draft.map(Scaled(signal, 1.0), chain, shape, f"part for {probe!r}").signal
+
+    def _weights(self, connection: Connection) -> Found:
+        learned = self.learners.operators.get(connection)
+        if learned is not None and learned.weights is not None:
+            return learned.weights, 1.0 if learned.unit is None else learned.unit
+        post = connection.post_obj
+        into = self.vectors.representations[post] if isinstance(post, Ensemble) else None
+        decoded = self.vectors.decodings.get(connection)
+        built = ConnectionParameters(connection, weights_of(connection), decoded, into)
+        return self.draft.constant(built.weights, f"weights of {connection!r}"), 1.0
+
+    def of_rule(self, probe: Probe, rule: LearningRule) -> Found:
+        """What a learning rule reads or makes."""
+        post = rule.connection.post_obj
+        if probe.attr == "scaled_encoders" and isinstance(post, Ensemble):
+            self._known(probe, rule.connection, self.signals.delivered)
+            return self._encoders(post)
+        self._known(probe, (rule, probe.attr), self.learners.read)
+        return self.learners.read[rule, probe.attr], 1.0
+
+
+_FINDERS: dict[type, Callable[[Probed, Probe, Any], Found]] = {
+    Node: Probed.of_node,
+    NeuronsView: Probed.of_neurons,
+    Ensemble: Probed.of_ensemble,
+    Connection: Probed.of_connection,
+    LearningRule: Probed.of_rule,
+}
+
+
+def weights_of(connection: Connection) -> NDArray:
+    """A connection's weights as given or as learned before: never scaled, never rounded."""
+    learned = connection.learned.get("weights")
+    if learned is not None:
+        return learned
+    return np.array(1.0) if connection.transform is None else connection.transform.weights
