@@ -374,19 +374,3 @@ def test_views_of_shaped_objects() -> None:
         np.testing.assert_array_equal(received[key].reshape(shape), expected)
         assert received.sum() == expected.sum()
     assert repr(node[1:2, ..., ::3]) == "<Node 'n'>[1:2, ..., ::3]"
-
-
-@pytest.mark.parametrize("function", [np.square, np.exp, np.abs])
-def test_elementwise_functions_are_called_once(function: Any) -> None:
-    """A NumPy ufunc is given all evaluation points together, to the same wanted values."""
-    with sw.Network():
-        pair = population(5, dimensions=3)
-        nodes = sw.Node(size_in=2), sw.Node(size_in=2)
-        at_once = sw.Connection(pair[1:], nodes[0], function=function)
-        one_by_one = sw.Connection(pair[1:], nodes[1], function=lambda x: function(x))
-    points = np.random.default_rng(0).normal(size=(50, 3))
-    np.testing.assert_allclose(at_once.targets(points), one_by_one.targets(points), rtol=1e-15)
-    with sw.Network():
-        wrong = sw.Connection(pair[1:], nodes[0], function=np.arcsin, label="arc")
-        with np.errstate(invalid="ignore"), pytest.raises(NetworkError, match=r"NaN .*at x = "):
-            wrong.targets(points)
