@@ -241,6 +241,8 @@ class Execution:
                 outputs = [kernel.emit()]
             elif isinstance(kernel, LearningKernel):
                 outputs = kernel.respond([read(s) for s in op.prompt])
+            elif op.prompt != op.inputs:
+                raise TypeError(f"{op.label}: a {type(kernel).__name__} cannot run in a loop")
             else:
                 outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
             for s, output in zip(op.outputs, outputs, strict=False):

@@ -9,13 +9,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel
+from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, LearningKernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel, work_bytes
 from spikewright.engines.plan import Plan
-from spikewright.engines.program import Operator, Program, Source
+from spikewright.engines.program import Learned, Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
@@ -85,6 +85,8 @@ class NativeEngine(Engine):
         kernel = self._reference.kernel(op, program, batch, tally)
         if isinstance(kernel, DelayedKernel):
             return _DelayedFallback(kernel)
+        if isinstance(kernel, LearningKernel):
+            return _LearningFallback(kernel)
         fallback = _Fallback(kernel)
         if fallback.stateless:
             self._shared[op] = fallback
@@ -188,3 +190,19 @@ class _DelayedFallback(DelayedKernel):
 
     def absorb(self, value: Array) -> None:
         self._kernel.absorb(np.asarray(value, np.float64))
+
+
+class _LearningFallback(LearningKernel):
+    """A kernel of the reference engine whose weights change."""
+
+    def __init__(self, kernel: LearningKernel) -> None:
+        self._kernel = kernel
+
+    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return self._kernel.respond(_values(inputs))
+
+    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return self._kernel.finish(_values(inputs))
+
+    def learned(self) -> Mapping[Learned, Array]:
+        return self._kernel.learned()
