@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import spikewright
-from spikewright import encoders, engines, errors, executors, measure, network, report
+from spikewright import encoders, engines, errors, executors, measure, network, networks, report
 from spikewright.conversion import Trace, watch
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers
@@ -64,6 +64,8 @@ MODELLING = (
     "Ensemble",
     "Connection",
     "Probe",
+    "Config",
+    "Default",
     "Simulator",
     "full_weights",
     "MaxPool",
@@ -112,6 +114,7 @@ def topics() -> dict[str, dict[str, Any]]:
         "Distributions": {**of(["distributions"]), **_module("sw.distributions", distributions)},
         "Solvers": {**of(["solvers"]), **_module("sw.solvers", solvers)},
         "Processes": {**of(["processes"]), **_module("sw.processes", processes)},
+        "Ready-made networks": {**of(["networks"]), **_module("sw.networks", networks)},
         "Input encoders": {**of(["encoders"]), **_module("sw.encoders", encoders)},
         "Neuron types": of(neurons),
         "Synapses": of(synapses),

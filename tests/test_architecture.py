@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lower": BASE | {"graph", "calibrate", "network"},
     "engines": BASE | {"network"},
     "simulator": BASE | {"network", "engines"},
+    "networks": BASE | {"network"},
     "encoders": BASE,
     "measure": BASE | {"records", "graph", "network", "engines"},
     "executors": BASE,

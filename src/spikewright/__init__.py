@@ -10,7 +10,9 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.measure import After, Evaluation, Run, Window
 from spikewright.network import (
+    Config,
     Connection,
+    Default,
     Ensemble,
     MaxPool,
     Network,
@@ -68,6 +70,7 @@ from spikewright.simulator import Simulator, full_weights
 from spikewright.tuning import tune
 
 if TYPE_CHECKING:
+    from spikewright import networks
     from spikewright.calibrate.rules import (
         EnergyBudget,
         FromWeights,
@@ -97,9 +100,11 @@ __all__ = [
     "Candidate",
     "Choice",
     "ClippedReLU",
+    "Config",
     "Connection",
     "Conversion",
     "Convolution",
+    "Default",
     "Dense",
     "Diagnosis",
     "Direct",
@@ -164,6 +169,7 @@ __all__ = [
     "engines",
     "full_weights",
     "load",
+    "networks",
     "processes",
     "solvers",
     "tune",
@@ -178,16 +184,18 @@ _PLACES = {
     **dict.fromkeys(_RULES, "spikewright.calibrate.rules"),
     **dict.fromkeys(("BestRule", "Candidate", "best_rule"), "spikewright.choosing"),
     "Diagnosis": "spikewright.conversion.diagnosis",
-    "energy": "spikewright.measure.energy",
 }
 """Public names that are imported when they are asked for, so that importing is quick."""
+_MODULES = {"energy": "spikewright.measure.energy", "networks": "spikewright.networks"}
+"""Whole modules of that sort."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_PLACES[name])
-    return module if name == "energy" else getattr(module, name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -74,7 +74,8 @@ class Network:
         return made
 
     def __repr__(self) -> str:
-        return f"<Network {self.label!r}>" if self.label else f"<Network at {id(self):#x}>"
+        kind = type(self).__name__
+        return f"<{kind} {self.label!r}>" if self.label else f"<{kind} at {id(self):#x}>"
 
     def add(self, network: Network) -> Network:
         """Make `network` a part of this one; raises `NetworkError` if it is already, or a cycle."""
