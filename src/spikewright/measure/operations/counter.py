@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright.engines.program import Program
 from spikewright.errors import SimulationError
-from spikewright.measure.operations.functions import function_operations
-from spikewright.measure.operations.memory import BYTES, filtered, state_bytes, weight_bytes
+from spikewright.measure.operations.functions import function_operations, not_counted
+from spikewright.measure.operations.links import Item, Links, Partial, end_shape
+from spikewright.measure.operations.memory import BYTES, state_bytes, weight_bytes
 from spikewright.measure.operations.operations import LayerOperations, Operations
-from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
+from spikewright.measure.operations.wiring import Hop, Wiring
 from spikewright.network import Ensemble, Network, Node
-from spikewright.network.connection import output_shape
-from spikewright.network.ensemble import Neurons
 from spikewright.records import Record
 
 
@@ -30,9 +30,16 @@ class Counter:
     weights behind it. Values that are no spikes are taken to be non-zero at every step.
 
     `weight_bytes` (`dense`, `nonzero`) and `state_bytes` are of the network as described, 4 bytes a
-    number. `not_counted` names functions whose work has no count; `readouts` are names of functions
-    applied to what is read out, which are listed there too.
-    Raises `NetworkError` for a transform of an unknown kind.
+    number. `not_counted` names functions whose work has no count, and learning rules; `readouts`
+    are names of functions applied to what is read out, which are listed there too.
+
+    In a network made by hand populations that are not named go by their labels. A spike meets its
+    decoders, the values that they add up to are held, and encoders read them at every step; of
+    weights that are learned none is zero. Decoders and encoders are those of `program`, a
+    simulator's, or where it is left out as the network's own seed makes them.
+
+    Raises `NetworkError` for a transform of an unknown kind, and `SimulationError` for two
+    populations of one name.
     """
 
     def __init__(
@@ -41,16 +48,19 @@ class Counter:
         populations: Mapping[str, Ensemble],
         inputs: Mapping[str, Node],
         readouts: Iterable[str] = (),
+        program: Program | None = None,
     ) -> None:
+        links = Links(network, program)
         self._inputs: dict[str, Node] = dict(inputs)
         self._populations = {name: e.neurons for name, e in populations.items()}
-        self._wiring = Wiring(network, inputs)
+        self._wiring = Wiring(links, inputs)
         self._names = self._named(network)
         self._functions, others = function_operations(network.all_nodes, self._names)
+        others = (*others, *not_counted(network.all_connections))
         self.not_counted = (*others, *(f"{name} of what is read out" for name in readouts))
-        self.weight_bytes = weight_bytes(network)
-        self.state_bytes = state_bytes(network, self._wiring)
-        self._filtered = sum(map(filtered, network.all_connections))
+        self.weight_bytes = weight_bytes(links)
+        self.state_bytes = state_bytes(links, self._wiring)
+        self._filtered = sum(link.values for link in links)
         self._binary = self._wiring.binary()
 
     def _named(self, network: Network) -> dict[Item, str]:
@@ -59,12 +69,25 @@ class Counter:
         names.update({neurons: name for name, neurons in self._populations.items()})
         for ensemble in network.all_ensembles:
             names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
+            names[ensemble] = names[ensemble.neurons]
         for node in network.all_nodes:
             names.setdefault(node, node.label or f"{node!r}")
         for item in self._wiring.items:
             if isinstance(item, Partial):
-                names[item] = f"inside {item.connection!r}"
+                names[item] = f"inside {item.label}"
+            names.setdefault(item, f"{item!r}")
+        self._check_names(names)
         return names
+
+    def _check_names(self, names: Mapping[Item, str]) -> None:
+        """Raise where spikes of one name would be those of two populations."""
+        spiking = [names[item] for item, kind in self._wiring.kinds.items() if kind == "spikes"]
+        twice = sorted({name for name in spiking if spiking.count(name) > 1})
+        if twice:
+            raise SimulationError(
+                f"several populations are called {twice[0]!r}, so their spikes cannot be told "
+                "apart: give them labels of their own, or name them in populations="
+            )
 
     def fan_out(self) -> dict[str, NDArray]:
         """Non-zero weights that each value meets, `{sender: (*shape)}`; a spike costs as many.
@@ -211,7 +234,7 @@ class Counter:
 def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
     """Spikes or events of one sender as whole numbers `(batch, *shape)`."""
     counts = np.asarray(given, np.float64)
-    shape = item.shape if isinstance(item, Neurons | Partial) else output_shape(item)
+    shape = end_shape(item, True)
     if counts.shape != (batch, *shape):
         raise SimulationError(
             f"totals of {name!r} must have shape {(batch, *shape)}, got {counts.shape}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
-from spikewright.network import Node, NodeFunction
+from spikewright.network import Connection, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 
 
@@ -33,3 +33,15 @@ def function_operations(
         elif callable(function):
             others.append(f"Python function {names[node]!r} ({node.size_out} values a step)")
     return counted, tuple(others)
+
+
+def not_counted(connections: Iterable[Connection]) -> tuple[str, ...]:
+    """What connections do beside weighing that has no count: functions and learning rules."""
+    others = []
+    for connection in connections:
+        if connection.function is not None and not connection.decodes:
+            size = prod(connection.sent_shape)
+            others.append(f"Python function of {connection!r} ({size} values a step)")
+        for rule in connection.learning_rules:
+            others.append(f"{type(rule.learning_rule_type).__name__} of {connection!r}")
+    return tuple(others)

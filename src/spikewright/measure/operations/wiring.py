@@ -1,9 +1,10 @@
 """Which values meet which weights: a network as places that hold values, and hops between them.
 
-A *place* holds what arrives: a population, a function's input, or a junction that something other
-than spikes reaches. Spikes go through any other junction as they are (what is flattened,
-concatenated, pooled or added before it meets weights is a spike still), so a *hop* leads from where
-spikes or values are made, through junctions, to the next place, and has one weight for every path.
+A *place* holds what arrives: a population, the vector that one represents, a function's input, or a
+junction that something other than spikes reaches. Spikes go through any other junction as they are
+(what is flattened, concatenated, pooled or added before it meets weights is a spike still), so a
+*hop* leads from where spikes or values are made, through junctions, to the next place, and has one
+weight for every path.
 """
 
 from __future__ import annotations
@@ -18,28 +19,17 @@ from numpy.typing import NDArray
 from spikewright._equations import NUMPY
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.errors import SimulationError
+from spikewright.measure.operations.links import Item, Link, Links, Partial
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
-from spikewright.network import Connection, LearningRule, Network, Node, NodeFunction
-from spikewright.network.connection import output_shape
+from spikewright.network import Node, NodeFunction
 from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.learning import LearningRule
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.processes import Process
 from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Transform
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
 _PASSES_ON = ("spikes", "gate", "input", "constant", "relay")
-
-
-@dataclass(frozen=True, eq=False)
-class Partial:
-    """What a matrix in the midst of a connection makes, before the next one reads it."""
-
-    connection: Connection
-    shape: Shape
-
-
-Item = Node | Neurons | Partial
 
 
 class Segment(NamedTuple):
@@ -82,18 +72,18 @@ class Hop:
 class Wiring:
     """The places of a network, what each sends, and the hops between them."""
 
-    def __init__(self, network: Network, inputs: Mapping[str, Node]) -> None:
+    def __init__(self, links: Links, inputs: Mapping[str, Node]) -> None:
         self._inputs = set(inputs.values())
         self.items: list[Item] = [
-            *network.all_nodes,
-            *(ensemble.neurons for ensemble in network.all_ensembles),
+            *links.network.all_nodes,
+            *(ensemble.neurons for ensemble in links.network.all_ensembles),
         ]
+        ends = (item for link in links for item in (link.pre, link.post))
+        self.items = list(dict.fromkeys((*self.items, *ends)))
         self.arriving: dict[Item, list[Segment]] = {item: [] for item in self.items}
         self._sending: set[Item] = set()
-        for connection in network.all_connections:
-            if isinstance(connection.post_obj, LearningRule):
-                continue  # an error is no input of neurons
-            for segment in self._segments(connection):
+        for link in links:
+            for segment in self._segments(link):
                 self.arriving[segment.post].append(segment)
                 self._sending.add(segment.pre)
         self.kinds: dict[Item, Kind] = {}
@@ -101,24 +91,21 @@ class Wiring:
         self._classify()
         self.hops = [hop for item in self.items for hop in self._hops_to(item)]
 
-    def _segments(self, connection: Connection) -> Iterator[Segment]:
-        """A connection cut behind every map that weighs and is not the last that does."""
-        pre, receiver = _counted(connection.pre_obj), _counted(connection.post_obj)
-        shape = output_shape(connection.pre_obj)
-        filtered = connection.synapse is not None
-        chain = connection.chain()
+    def _segments(self, link: Link) -> Iterator[Segment]:
+        """A link cut behind every map that weighs and is not the last that does."""
+        pre, shape, chain = link.pre, link.shape, link.chain
         last = max((i for i, part in enumerate(chain) if weighs(part)), default=-1)
         start = 0
         for index, part in enumerate(chain):
             if weighs(part) and index < last:
                 piece = chain[start : index + 1]
                 made = _output_shape(piece, shape)
-                post = Partial(connection, made)
+                post = Partial(link.label, made)
                 self.items.append(post)
                 self.arriving[post] = []
                 yield Segment(pre, post, piece, shape, False)
                 pre, shape, start = post, made, index + 1
-        yield Segment(pre, receiver, chain[start:], shape, filtered)
+        yield Segment(pre, link.post, chain[start:], shape, link.filtered)
 
     # What each item sends.
 
@@ -137,6 +124,8 @@ class Wiring:
 
     def _classified_at_once(self, item: Item) -> bool:
         if isinstance(item, Partial):
+            self.kinds[item] = "graded" if item.computed else "held"
+        elif isinstance(item, Ensemble | LearningRule):
             self.kinds[item] = "held"
         elif isinstance(item, Neurons):
             self.kinds[item] = "spikes" if item.ensemble.neuron_type.spiking else "graded"
@@ -266,16 +255,6 @@ class Wiring:
 def _function(item: Item) -> NodeFunction | None:
     output = item.output if isinstance(item, Node) else None
     return output if isinstance(output, NodeFunction) else None
-
-
-def _counted(end: Node | Neurons | Ensemble | LearningRule) -> Item:
-    """A connection's end; raises `SimulationError` where what it does is not counted."""
-    if isinstance(end, Ensemble | LearningRule):
-        raise SimulationError(
-            f"{end!r}: operations of encoders and decoders are not counted, only those of "
-            "connections between nodes and neurons"
-        )
-    return end
 
 
 def _output_shape(chain: tuple[Transform, ...], shape: Shape) -> Shape:
