@@ -13,7 +13,8 @@ import models
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.measure.operations import Counter
-from spikewright.network.solvers import LstsqDrop, LstsqL2
+from spikewright.network.learning import PES
+from spikewright.network.solvers import LstsqDrop, LstsqL2, NoSolver
 
 
 def run(net: sw.Network, steps: int, **inputs: Any) -> tuple[sw.Simulator, dict[str, NDArray]]:
@@ -108,6 +109,19 @@ def test_weights_between_neurons_have_neither() -> None:
     found = Counter(net, {}, {}).count({"A": np.ones((1, 20)), "B": np.zeros((1, 15))}, 4)
     assert found.total().accumulates == [20 * 15]
     assert found.total().multiply_accumulates == [0]
+
+
+def test_weights_that_are_learned_are_not_zero() -> None:
+    """They begin at zero and do not stay there; the rule itself is named, not counted."""
+    with sw.Network(seed=1) as net:
+        a, end = sw.Ensemble(20, 1, label="A"), sw.Node(size_in=1, label="end")
+        learned = sw.Connection(
+            a, end, solver=NoSolver(), learning_rule_type=PES(), label="learned"
+        )
+        sw.Connection(end, learned.learning_rule)
+    counter = Counter(net, {}, {})
+    assert counter.fan_out()["A"].tolist() == [1] * 20
+    assert counter.not_counted == ("PES of <Connection 'learned'>",)
 
 
 def test_exact_functions_are_named_and_what_they_make_is_counted() -> None:

@@ -125,13 +125,16 @@ class Representation:
 
     def activities(self, points: NDArray) -> NDArray:
         """Outputs `(m, n)` at constant represented vectors `(m, d)`: rates, amplitude included."""
+        return self.outputs((points @ self.input_weights.T) * self.gain + self.bias)
+
+    def outputs(self, current: NDArray) -> NDArray:
+        """Outputs at constant currents, `(m, n)` both, without any firing-rate scale in them."""
         ensemble, kind = self.ensemble, self.ensemble.neuron_type
-        current = (points @ self.input_weights.T) * self.gain + self.bias
         height: Any = kind.amplitude
         if kind.scaling == "skewed":
             scale = self._flat(ensemble.rate_scale)
             current, height = current * scale, height / scale
-        shaped = current.reshape(len(points), *ensemble.shape)
+        shaped = current.reshape(len(current), *ensemble.shape)
         rates = np.asarray(kind.rates(NUMPY_NEURONS, shaped)).reshape(current.shape)
         return rates if np.all(height == 1.0) else rates * height
 
