@@ -57,9 +57,9 @@ MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}
 MAY_IMPORT["inspection"] = MAY_IMPORT["demo"]
 MAY_IMPORT["tuning"] = MAY_IMPORT["demo"]
 MAY_IMPORT["choosing"] = MAY_IMPORT["demo"]
-MAY_IMPORT["explain"] = BASE | {"network", "engines", "simulator"}
+MAY_IMPORT["explain"] = MAY_IMPORT["curves"] = BASE | {"network", "engines", "simulator"}
 MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo", "explain", "inspection", "tuning"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["cli"] | {"choosing"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["cli"] | {"choosing", "curves"}
 
 # Packages whose files may import a framework at their top: they ask for it before anything else,
 # so that its absence is a sentence, and nothing else imports them while it is being imported.

@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     )
     from spikewright.choosing import BestRule, Candidate, best_rule
     from spikewright.conversion.diagnosis import Diagnosis
+    from spikewright.curves import decoded_function, response_curves, tuning_curves
+    from spikewright.engines.decoder_cache import DecoderCache
     from spikewright.measure import energy
 
 load = Conversion.load
@@ -104,6 +106,7 @@ __all__ = [
     "Connection",
     "Conversion",
     "Convolution",
+    "DecoderCache",
     "Default",
     "Dense",
     "Diagnosis",
@@ -163,6 +166,7 @@ __all__ = [
     "Windows",
     "best_rule",
     "convert",
+    "decoded_function",
     "distributions",
     "encoders",
     "energy",
@@ -171,8 +175,10 @@ __all__ = [
     "load",
     "networks",
     "processes",
+    "response_curves",
     "solvers",
     "tune",
+    "tuning_curves",
 ]
 
 
@@ -184,6 +190,8 @@ _PLACES = {
     **dict.fromkeys(_RULES, "spikewright.calibrate.rules"),
     **dict.fromkeys(("BestRule", "Candidate", "best_rule"), "spikewright.choosing"),
     "Diagnosis": "spikewright.conversion.diagnosis",
+    "DecoderCache": "spikewright.engines.decoder_cache",
+    **dict.fromkeys(("decoded_function", "response_curves", "tuning_curves"), "spikewright.curves"),
 }
 """Public names that are imported when they are asked for, so that importing is quick."""
 _MODULES = {"energy": "spikewright.measure.energy", "networks": "spikewright.networks"}
