@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,20 +76,17 @@ def _named(encoder: _storage.Encoder, item: Any) -> Any:
 def _code() -> str:
     """A digest of the code that decoders come from, and versions of what it calls."""
     digest = blake2b(digest_size=20)
-    root = files("spikewright")
+    root = Path(__file__).parents[1]
     for place in _CODE:
-        for file in _modules(root.joinpath(place)):
+        for file in sorted((root / place).glob("*.py")):
             digest.update(file.name.encode())
             digest.update(file.read_bytes())
     return " ".join([digest.hexdigest(), platform.machine(), *map(_version, _LIBRARIES)])
 
 
-def _modules(folder: Traversable) -> list[Traversable]:
-    found = (f for f in folder.iterdir() if f.name.endswith(".py"))
-    return sorted(found, key=lambda file: file.name)
-
-
 def _version(library: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # late: quick to import
+
     try:
         return version(library)
     except PackageNotFoundError:
