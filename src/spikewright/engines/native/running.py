@@ -123,7 +123,7 @@ class RegionKernel(Kernel):
             value = given[signal]
             if counts and value.dtype != np.int8:  # an earlier region is on the reference
                 return [], np.zeros(self._batch, bool)
-            value = np.ascontiguousarray(value, np.int8 if counts else np.float64)
+            value = np.require(value, np.int8 if counts else np.float64, ["C", "W"])
             arrays.append(value.reshape(*value.shape[:2], -1))
         outputs = [
             np.empty((self._batch, steps, size), np.int8 if counts else np.float64)
@@ -205,7 +205,7 @@ class LinearKernel(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         batch, count = x.shape[:2]
-        x = np.ascontiguousarray(x, np.float64).reshape(batch, count, -1)
+        x = np.require(x, np.float64, ["C", "W"]).reshape(batch, count, -1)
         y = np.empty((batch, count, *self._shape))
         block, group, threads = shares(self._op, self._built, batch, count, self._threads)
         state = _kernels.Running(self._built.region, batch)

@@ -14,6 +14,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
+    check_from_zero,
     check_positive,
     register,
 )
@@ -41,9 +42,9 @@ class _Adaptive(NeuronType):
             tau_n=self.tau_n,
             inc_n=self.inc_n,
             tau_rc=self.tau_rc,
-            tau_ref=self.tau_ref,
             amplitude=self.amplitude,
         )
+        check_from_zero(self, tau_ref=self.tau_ref)
 
     def initial_state(self) -> Mapping[str, float]:
         return {"adaptation": 0.0}

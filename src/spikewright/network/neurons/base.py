@@ -283,6 +283,13 @@ def check_positive(owner: object, **values: float) -> None:
             raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
 
 
+def check_from_zero(owner: object, **values: float) -> None:
+    """Raise `NetworkError` unless every value is a finite number from zero."""
+    for name, value in values.items():
+        if not (is_number(value) and value >= 0):
+            raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or above, got {value!r}")
+
+
 def check_cap(owner: object, cap: int | None) -> None:
     """Raise `NetworkError` unless a cap on spikes is None or a whole number above 0."""
     if cap is not None and not (is_whole(cap) and cap >= 1):

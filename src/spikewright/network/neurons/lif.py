@@ -17,6 +17,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
+    check_from_zero,
     check_gain,
     check_positive,
     register,
@@ -43,9 +44,8 @@ def lif_gain_bias(
     """
     with np.errstate(all="ignore"):
         gain = 1.0 / np.expm1((1.0 / max_rates - tau_ref) / tau_rc) / (1.0 - intercepts)
-    check_gain(
-        neuron, gain, intercepts, f"max rates must lie below {1 / tau_ref:g} Hz, intercepts below 1"
-    )
+    limit = f"lie below {1 / tau_ref:g} Hz" if tau_ref > 0 else "be finite"
+    check_gain(neuron, gain, intercepts, f"max rates must {limit}, intercepts below 1")
     return gain, 1.0 - intercepts * gain
 
 
@@ -93,7 +93,8 @@ class LIFRate(NeuronType):
     amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
+        check_positive(self, tau_rc=self.tau_rc, amplitude=self.amplitude)
+        check_from_zero(self, tau_ref=self.tau_ref)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return lif_rates(xp, current, self.tau_rc, self.tau_ref)
@@ -125,7 +126,8 @@ class LIF(NeuronType):
     threshold_current = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(self, tau_rc=self.tau_rc, tau_ref=self.tau_ref, amplitude=self.amplitude)
+        check_positive(self, tau_rc=self.tau_rc, amplitude=self.amplitude)
+        check_from_zero(self, tau_ref=self.tau_ref)
         check_min_voltage(self, self.min_voltage)
 
     @property

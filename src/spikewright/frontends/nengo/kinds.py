@@ -1,0 +1,56 @@
+"""What a user's object is, told by the names of its classes: Nengo itself is never imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PACKAGES = frozenset({"nengo", "nengo_dl"})
+"""Top-level packages whose classes are known by name."""
+
+
+def _known(cls: type) -> bool:
+    place = cls.__module__.split(".")
+    return place[0] in PACKAGES and "tests" not in place
+
+
+def kind(item: Any) -> str:
+    """Name of the first class of Nengo's that `item` is an instance of; "" where there is none.
+
+    For what has structure (networks, ensembles, connections): a user's subclass is still one.
+    """
+    return next((cls.__name__ for cls in type(item).__mro__ if _known(cls)), "")
+
+
+def own_kind(item: Any) -> str:
+    """Name of the class whose equation an object has; "" where a user's own class has another one.
+
+    For neuron types, synapses, solvers and the like: a subclass that defines no method, or only how
+    it is made and shown, computes what Nengo's class does.
+    """
+    for cls in type(item).__mro__:
+        if _known(cls):
+            return cls.__name__
+        if any(_computes(name, member) for name, member in vars(cls).items()):
+            return ""
+    return ""
+
+
+def _computes(name: str, member: Any) -> bool:
+    made = callable(member) or isinstance(member, property | staticmethod | classmethod)
+    return made and (not name.startswith("__") or name == "__call__")
+
+
+def is_a(item: Any, name: str) -> bool:
+    """Whether an object is an instance of Nengo's class of that name."""
+    return any(cls.__name__ == name and _known(cls) for cls in type(item).__mro__)
+
+
+def whole(item: Any) -> Any:
+    """The object that a view such as `ensemble[:2]` is of, or the object itself."""
+    return item.obj if is_a(item, "ObjView") else item
+
+
+def name_of(item: Any) -> str:
+    """What messages call an object: its label, or its place in memory as Nengo writes it."""
+    label = getattr(item, "label", None)
+    return f"<{kind(item) or type(item).__name__} {label!r}>" if label else repr(item)

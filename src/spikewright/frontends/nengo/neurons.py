@@ -1,0 +1,144 @@
+"""Neuron types: Nengo's by name, a user's own by its step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.nengo.fields import same_fields
+from spikewright.frontends.nengo.kinds import is_a, own_kind
+from spikewright.frontends.nengo.populations import Population
+from spikewright.frontends.nengo.refusals import refused
+from spikewright.network import neurons as types
+from spikewright.network.neurons import Clock, NeuronType
+
+_NAMES = (
+    "AdaptiveLIF", "AdaptiveLIFRate", "Direct", "Izhikevich", "LIF", "LIFRate", "LeakyReLU",
+    "PoissonSpiking", "RectifiedLinear", "RegularSpiking", "Sigmoid", "SoftLIFRate",
+    "SpikingLeakyReLU", "SpikingRectifiedLinear", "StochasticSpiking", "Tanh",
+)  # fmt: skip
+
+
+def neuron_type_of(ensemble: Any, made: Population) -> NeuronType:
+    """The type of an ensemble's neurons, which begin in the state that was made.
+
+    Raises `ReadError` naming the ensemble for a type without a step.
+    """
+    theirs, state = ensemble.neuron_type, made.state
+    if _is_known(theirs):
+        ours = _known(theirs)
+        rest = {name: value for name, value in state.items() if name in ours.initial_state()}
+        usual = all(np.all(v == ours.initial_state()[name]) for name, v in rest.items())
+        return ours if usual else Started(ours, rest)
+    if not callable(getattr(theirs, "step", None)):
+        raise refused(
+            ensemble,
+            f"neuron type {type(theirs).__name__}",
+            "it has no step(dt, J, output, **state)",
+            "give it one, or use one of " + ", ".join(_NAMES),
+        )
+    return UserNeurons(theirs, state, made.max_rates)
+
+
+def _is_known(theirs: Any) -> bool:
+    base = getattr(theirs, "base_type", None)
+    return own_kind(theirs) in _NAMES and (base is None or own_kind(base) in _NAMES)
+
+
+def _known(theirs: Any) -> NeuronType:
+    cls: type[NeuronType] = getattr(types, own_kind(theirs))
+    return same_fields(cls, theirs, lambda v: _known(v) if hasattr(v, "step") else v)
+
+
+class Started(NeuronType):
+    """A type whose state, beside its voltage, begins at other values than usual."""
+
+    def __init__(self, base: NeuronType, state: Mapping[str, NDArray]) -> None:
+        self.base, self._state = base, dict(state)
+        for name in ("amplitude", "negative", "scaling", "spiking", "stochastic"):
+            setattr(self, name, getattr(base, name))
+
+    @property
+    def most_spikes(self) -> int | None:
+        return self.base.most_spikes
+
+    @property
+    def guarded(self) -> bool:
+        return self.base.guarded
+
+    @property
+    def has_voltage(self) -> bool:
+        return self.base.has_voltage
+
+    def voltage_unit(self, threshold: Any) -> Any:
+        return self.base.voltage_unit(threshold)
+
+    def initial_state(self) -> Mapping[str, Any]:
+        return {**self.base.initial_state(), **self._state}
+
+    def rates(self, xp: Any, current: Any) -> Any:
+        return self.base.rates(xp, current)
+
+    def step(self, xp: Any, current: Any, state: Any, clock: Clock) -> Any:
+        return self.base.step(xp, current, state, clock)
+
+    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
+        return self.base.intercepts(gain, bias)
+
+    def __repr__(self) -> str:
+        return f"Started({self.base!r}, {', '.join(self._state)})"
+
+
+class UserNeurons(NeuronType):
+    """A user's neuron type: its own `step(dt, J, output, **state)` and `rates(x, gain, bias)`.
+
+    Its output is taken as it is, height of spikes included, so that `spiking` is False whatever it
+    does. State is one array a neuron; a type without any keeps an array that it is not given, so
+    that it is called at every step.
+    """
+
+    negative = True
+    scaling = "refused"
+
+    def __init__(self, theirs: Any, state: Mapping[str, NDArray], max_rates: NDArray) -> None:
+        self.theirs = theirs
+        self._given = tuple(state)
+        self._state = dict(state) or {"unused": np.zeros(1)}
+        self._max_rates = max_rates
+
+    def initial_state(self) -> Mapping[str, Any]:
+        """State by name, one value a neuron."""
+        return self._state
+
+    def rates(self, xp: Any, current: NDArray) -> NDArray:
+        """What the type itself says: the output at constant currents `(points, n)`."""
+        n = current.shape[-1]
+        found = self.theirs.rates(np.atleast_2d(current), np.ones(n), np.zeros(n))
+        return np.asarray(found, np.float64).reshape(current.shape)
+
+    def max_rates(self, gain: NDArray, bias: NDArray) -> NDArray:
+        """As they were given."""
+        return self._max_rates
+
+    def step(self, xp: Any, current: NDArray, state: dict[str, NDArray], clock: Clock) -> NDArray:
+        """One sample after the other: a type may look at its neurons by number."""
+        samples = max(len(current), *(len(value) for value in state.values()))
+        given = np.broadcast_to(current, (samples, *current.shape[1:]))
+        output = np.zeros(given.shape)
+        if is_a(self.theirs, "RatesToSpikesNeuronType"):
+            given = self._of_base(given)
+        for b in range(samples):
+            parts = {name: state[name][b] for name in self._given}
+            self.theirs.step(clock.dt, np.array(given[b]), output[b], **parts)
+        return output
+
+    def _of_base(self, current: NDArray) -> NDArray:
+        """What a type that turns rates into spikes is given: the rates of its base type."""
+        n = current.shape[-1]
+        return np.asarray(self.theirs.base_type.rates(current, np.ones(n), np.zeros(n)))
+
+    def __repr__(self) -> str:
+        return f"UserNeurons({self.theirs!r})"
