@@ -1,0 +1,1 @@
+"""Networks as plain data, which files hold: `writing`, `reading`, and what both know."""

@@ -1,0 +1,44 @@
+"""What a file may name, and what is checked before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from spikewright import _storage
+from spikewright._windows import Windows
+from spikewright.network.connection import Connection
+from spikewright.network.distributions import DISTRIBUTIONS
+from spikewright.network.ensemble import Ensemble
+from spikewright.network.functions import FUNCTIONS
+from spikewright.network.learning import LEARNING_RULES
+from spikewright.network.neurons import NEURON_TYPES, Direct
+from spikewright.network.node import Node
+from spikewright.network.probe import Probe
+from spikewright.network.processes import PROCESSES
+from spikewright.network.synapses import SYNAPSES
+
+Object = Node | Ensemble | Connection | Probe
+TYPES: dict[str, type] = {**NEURON_TYPES, "Direct": Direct}
+RANDOM: dict[str, type] = {**DISTRIBUTIONS, **PROCESSES, **SYNAPSES}
+OUTPUTS: dict[str, type] = {**FUNCTIONS, **RANDOM}
+RULES: dict[str, type] = {**LEARNING_RULES, **SYNAPSES}
+VALUES = ("gain", "bias", "rate_scale", "initial_voltage")
+DRAWN = ("max_rates", "intercepts", "encoders", "eval_points", "noise")
+PLAIN = ("radius", "n_eval_points", "normalize_encoders")
+
+
+def check(value: Any, registry: Mapping[str, type]) -> None:
+    """Raise `TypeError` unless a value, and all inside, are registered and of plain fields."""
+    kind = type(value)
+    if kind is not Windows and registry.get(kind.__name__) is not kind:
+        raise TypeError(f"{kind.__name__} is not registered, so that a file could not name it")
+    if not is_dataclass(value):
+        raise TypeError(f"{kind.__name__} is not a dataclass, so that its fields are not known")
+    _storage.check_types(value)
+    for entry in fields(value):
+        inner = getattr(value, entry.name)
+        for item in inner if isinstance(inner, tuple) else (inner,):
+            if is_dataclass(item):
+                check(item, registry)
