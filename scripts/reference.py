@@ -64,6 +64,7 @@ MODELLING = (
     "Ensemble",
     "Connection",
     "Probe",
+    "LearningRule",
     "Config",
     "Default",
     "Simulator",
@@ -95,6 +96,7 @@ def topics() -> dict[str, dict[str, Any]]:
     public = {name: getattr(spikewright, name) for name in spikewright.__all__}
     neurons = [n for n, o in public.items() if _is(o, spikewright.NeuronType)]
     synapses = [n for n, o in public.items() if _is(o, spikewright.Synapse)]
+    rules = [n for n, o in public.items() if _is(o, spikewright.LearningRuleType)]
     transforms = [n for n, o in public.items() if _is(o, spikewright.Transform)]
 
     def of(names: Any) -> dict[str, Any]:
@@ -122,6 +124,7 @@ def topics() -> dict[str, dict[str, Any]]:
         "Input encoders": {**of(["encoders"]), **_module("sw.encoders", encoders)},
         "Neuron types": of(neurons),
         "Synapses": of(synapses),
+        "Learning rules": of(rules),
         "Transforms": of(transforms),
         "Measuring": _module("sw.measure", measure, skip=("Evaluation", "Run", "Window", "After")),
         "Operations and energy": {

@@ -22,6 +22,15 @@ from spikewright.network import (
     processes,
     solvers,
 )
+from spikewright.network.learning import (
+    BCM,
+    PES,
+    RLS,
+    LearningRule,
+    LearningRuleType,
+    Oja,
+    Voja,
+)
 from spikewright.network.neurons import (
     LIF,
     AdaptiveLIF,
@@ -90,7 +99,10 @@ load = Conversion.load
 __version__ = "0.1.0"
 
 __all__ = [
+    "BCM",
     "LIF",
+    "PES",
+    "RLS",
     "AdaptiveLIF",
     "AdaptiveLIFRate",
     "After",
@@ -120,6 +132,8 @@ __all__ = [
     "Izhikevich",
     "LIFRate",
     "LeakyReLU",
+    "LearningRule",
+    "LearningRuleType",
     "LinearFilter",
     "LocalThresholdBalancing",
     "Lowpass",
@@ -128,6 +142,7 @@ __all__ = [
     "Network",
     "NeuronType",
     "Node",
+    "Oja",
     "ParametricReLU",
     "Percentile",
     "Permute",
@@ -160,6 +175,7 @@ __all__ = [
     "ThresholdIteration",
     "Transform",
     "Triangle",
+    "Voja",
     "VoltageCorrection",
     "Window",
     "WindowMean",
