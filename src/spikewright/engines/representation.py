@@ -87,8 +87,8 @@ class Representation:
     def _check_represents(self) -> None:
         if not self.ensemble.represents:
             raise BuildError(
-                f"{self.ensemble!r} represents no vector (dimensions=None): it has neither encoders "
-                "nor evaluation points"
+                f"{self.ensemble!r} represents no vector (dimensions=None): it has no encoders "
+                "and no evaluation points"
             )
 
     def _points(

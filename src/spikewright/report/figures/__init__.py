@@ -4,6 +4,13 @@ Tests and other renderers use the data; every saved picture has its data beside 
 """
 
 from spikewright.report.figures.base import Info, Row, csv_text, save
+from spikewright.report.figures.curves import (
+    CurvesInfo,
+    draw_curves,
+    response_curves_info,
+    tuning_curves_info,
+)
+from spikewright.report.figures.decoded import DecodedInfo, decoded_info, draw_decoded
 from spikewright.report.figures.energies import EnergiesInfo, draw_energies, energies_info
 from spikewright.report.figures.gaps import GapsInfo, draw_gaps, gaps_info
 from spikewright.report.figures.over_time import OverTimeInfo, draw_over_time, over_time_infos
@@ -14,6 +21,7 @@ from spikewright.report.figures.scale_curve import (
     draw_scale_curve,
     scale_curve_info,
 )
+from spikewright.report.figures.spikes import SpikesInfo, draw_spikes, spikes_info
 from spikewright.report.figures.trade_off import (
     Setting,
     TradeOffInfo,
@@ -24,6 +32,8 @@ from spikewright.report.figures.trade_off import (
 )
 
 __all__ = [
+    "CurvesInfo",
+    "DecodedInfo",
     "EnergiesInfo",
     "GapsInfo",
     "Info",
@@ -33,14 +43,19 @@ __all__ = [
     "Row",
     "ScaleCurveInfo",
     "Setting",
+    "SpikesInfo",
     "TradeOffInfo",
     "csv_text",
+    "decoded_info",
+    "draw_curves",
+    "draw_decoded",
     "draw_energies",
     "draw_gaps",
     "draw_over_time",
     "draw_raster",
     "draw_rates",
     "draw_scale_curve",
+    "draw_spikes",
     "draw_trade_off",
     "energies_info",
     "gaps_info",
@@ -49,7 +64,10 @@ __all__ = [
     "over_time_infos",
     "raster_info",
     "rates_info",
+    "response_curves_info",
     "save",
     "scale_curve_info",
+    "spikes_info",
     "trade_off_info",
+    "tuning_curves_info",
 ]

@@ -20,6 +20,7 @@ from spikewright.report.figures.base import (
     clean,
     new_figure,
 )
+from spikewright.report.figures.spikes import draw_events
 
 _OUTPUTS = 10  # that a page shows
 
@@ -175,14 +176,13 @@ def draw_raster(info: RasterInfo) -> Any:
     )
     panels = np.atleast_1d(panels)
     for axes, layer, colour in zip(panels, layers, (BLUE, GREEN) * len(layers), strict=False):
-        step, neuron, count = info.spikes[layer].T
-        height = np.abs(count)
-        axes.scatter(
-            info.time_ms[step - 1], neuron, 6.0 * height, color=colour, linewidths=0, alpha=0.85
-        )
+        events = info.spikes[layer]
+        draw_events(axes, events, info.dt * 1000, colour)
         axes.set_ylim(-1, info.neurons[layer])
         axes.set_ylabel(f"{layer}\nneuron")
-        axes.set_title(f"{int(height.sum()):,} spikes", loc="right", fontsize=9, color=BLACK)
+        axes.set_title(
+            f"{int(np.abs(events[:, 2]).sum()):,} spikes", loc="right", fontsize=9, color=BLACK
+        )
         clean(axes)
     _draw_output(panels[-1], info)
     panels[-1].set_xlabel("time (ms)")
