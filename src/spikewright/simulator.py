@@ -13,7 +13,11 @@ from spikewright import engines
 from spikewright._progress import progress_bar
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines import built as _built
-from spikewright.engines.built import connection_parameters, ensemble_parameters
+from spikewright.engines.built import (
+    connection_parameters,
+    ensemble_parameters,
+    learned_values,
+)
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
@@ -54,6 +58,32 @@ class SimulationData(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):
+    """Weights that are being learned, as they are now.
+
+    `learned[connection]` are the connection's weights, in the form of `data[connection].weights`,
+    `learned[ensemble]` its encoders, in that of `data[ensemble].encoders`, where a rule changes
+    them; with a batch `(batch, ...)`, as every sample learns alone. `data` shows how they began.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def __getitem__(self, key: Connection | Ensemble) -> NDArray:
+        program = self._simulator.program
+        if key not in program.learned:
+            raise KeyError(f"nothing is learned at {key!r}")
+        weights = self._simulator._execution.learned()[program.learned[key]]
+        values = learned_values(program, key, weights)
+        return values[0] if self._simulator.batch_size is None else values
+
+    def __iter__(self) -> Iterator[Connection | Ensemble]:
+        return iter(self._simulator.program.learned)
+
+    def __len__(self) -> int:
+        return len(self._simulator.program.learned)
 
 
 class Simulator:
@@ -128,6 +158,31 @@ class Simulator:
     def data(self) -> SimulationData:
         """Recordings and built parameters, by object."""
         return SimulationData(self)
+
+    @property
+    def learned(self) -> LearnedWeights:
+        """The present weights, by connection, and encoders, by ensemble, that rules change."""
+        return LearnedWeights(self)
+
+    def keep_learned(self, sample: int | None = None) -> None:
+        """Let the network begin with what was learned so far, in simulators made from now on.
+
+        Sets `Connection.learned`, which is saved with the network and also holds without rules
+        (`connection.learning_rule_type = None`). With a batch it is what one `sample` learned.
+        Raises `SimulationError` where none, or one that there is not, is named.
+        """
+        if (sample is None) != (self.batch_size is None):
+            raise SimulationError(
+                f"every sample learns alone: name one of {self.batch_size} with sample="
+                if sample is None
+                else "sample= is for simulators with a batch_size"
+            )
+        if sample is not None and not (is_whole(sample) and 0 <= sample < (self.batch_size or 0)):
+            raise SimulationError(f"sample= is from 0 to {self.batch_size} - 1, got {sample!r}")
+        for owner, now in self.learned.items():
+            values = now if sample is None else now[sample]
+            for connection in self.network.all_connections:
+                _keep(connection, owner, values)
 
     @property
     def n_steps(self) -> int:
@@ -261,6 +316,16 @@ def full_weights(simulator: Simulator, connection: Connection) -> NDArray:
     if connection not in simulator.program.weights:
         raise KeyError(f"{connection!r} is no connection of {simulator.network!r}")
     return _built.full_weights(simulator.program, connection)
+
+
+def _keep(connection: Connection, owner: Connection | Ensemble, values: NDArray) -> None:
+    """Note what was learned on the connections whose rules learned it."""
+    if connection is owner:
+        connection.learned = {**connection.learned, "weights": values}
+    elif connection.post_obj is owner and any(
+        rule.learning_rule_type.modifies == "encoders" for rule in connection.learning_rules
+    ):
+        connection.learned = {**connection.learned, "encoders": values}
 
 
 def _check_steps(steps: Any) -> None:

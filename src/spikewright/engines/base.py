@@ -67,7 +67,7 @@ class Kernel(ABC):
         return ()
 
     def learned(self) -> Mapping[Learned, Array]:
-        """The present weights `(batch, out, in)` of each operator that learns, `unit` applied."""
+        """The present weights `(batch, out, in)` of each operator that learns."""
         return {}
 
 

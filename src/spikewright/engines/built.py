@@ -11,7 +11,8 @@ from spikewright.engines.matrices import matrix_of
 from spikewright.engines.program import Parameters, Program
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.errors import BuildError
-from spikewright.network import Connection, Ensemble, Neurons, output_shape
+from spikewright.network import Connection, Ensemble, Neurons, ObjView, output_shape
+from spikewright.network.learning.fitting import matrix_place
 from spikewright.network.transforms import flatten
 
 
@@ -25,9 +26,14 @@ class EnsembleParameters:
     """
 
     def __init__(
-        self, ensemble: Ensemble, parameters: Parameters | None, represented: Representation
+        self,
+        ensemble: Ensemble,
+        parameters: Parameters | None,
+        represented: Representation,
+        turned: NDArray | None = None,
     ) -> None:
         self._ensemble, self._parameters, self._represented = ensemble, parameters, represented
+        self._turned = turned
 
     def _built(self, name: str) -> NDArray:
         if self._parameters is None:
@@ -69,15 +75,16 @@ class EnsembleParameters:
 
     @property
     def encoders(self) -> NDArray:
-        """`(neurons, dimensions)`, of length 1 unless the ensemble says otherwise."""
+        """`(neurons, dimensions)`, of length 1 unless the ensemble says otherwise, or learned."""
+        if self._turned is not None:
+            return self._turned * self._ensemble.radius
         return self._represented.encoders
 
     @property
     def scaled_encoders(self) -> NDArray:
         """`encoders gain / radius`, `(neurons, dimensions)`; the gain has the scale in it."""
-        if self._parameters is None:
-            return self._represented.input_weights
-        return self._represented.input_weights * self.gain.reshape(-1, 1)
+        weights = self._represented.input_weights if self._turned is None else self._turned
+        return weights if self._parameters is None else weights * self.gain.reshape(-1, 1)
 
     @property
     def eval_points(self) -> NDArray:
@@ -123,7 +130,8 @@ class ConnectionParameters:
 def ensemble_parameters(program: Program, ensemble: Ensemble) -> EnsembleParameters:
     """What a program knows of an ensemble."""
     represented = program.representations[ensemble]
-    return EnsembleParameters(ensemble, program.parameters.get(ensemble), represented)
+    parameters, turned = program.parameters.get(ensemble), program.turned.get(ensemble)
+    return EnsembleParameters(ensemble, parameters, represented, turned)
 
 
 def connection_parameters(program: Program, connection: Connection) -> ConnectionParameters:
@@ -140,13 +148,17 @@ def full_weights(program: Program, connection: Connection) -> NDArray:
     Receivers are the neurons that a connection reaches, or a node's values; senders the neurons it
     decodes, or what `pre` sends. Factors that there are none of are left out.
     """
-    chain = connection.chain()
-    decoded = program.decodings.get(connection)
-    if decoded is not None and decoded.full is not None:
-        matrix = decoded.full
-        into = connection.post_obj
-        return ensemble_parameters(program, into).gain.reshape(-1, 1) * matrix  # type: ignore[arg-type]
-    if decoded is not None:
+    chain, post = connection.chain(), connection.post_obj
+    decoded, held = program.decodings.get(connection), connection.learned.get("weights")
+    if held is not None and held is not program.weights[connection]:
+        held = None  # learned after this program was made
+    if decoded is not None and decoded.full is not None and isinstance(post, Ensemble):
+        unscaled = program.representations[post].gain[:, None]
+        matrix = decoded.full if held is None else _without(held, unscaled)
+        return ensemble_parameters(program, post).gain.reshape(-1, 1) * matrix
+    if held is not None:
+        matrix = _placed(connection, held)
+    elif decoded is not None:
         matrix = matrix_of(chain, connection.sent_shape) @ decoded.decoders
     elif connection.function is not None:
         raise BuildError(f"{connection!r}: its function is computed exactly, it has no weights")
@@ -154,9 +166,33 @@ def full_weights(program: Program, connection: Connection) -> NDArray:
         direct = isinstance(connection.pre_obj, Ensemble)
         shape = connection.sent_shape if direct else output_shape(connection.pre_obj)
         matrix = matrix_of(chain, shape)
-    post = connection.post_obj
     if isinstance(post, Ensemble):
         return ensemble_parameters(program, post).scaled_encoders @ matrix
     if isinstance(post, Neurons):
         return ensemble_parameters(program, post.ensemble).gain.reshape(-1, 1) * matrix
     return matrix
+
+
+def learned_values(program: Program, owner: Connection | Ensemble, weights: NDArray) -> NDArray:
+    """Weights `(..., out, in)` of an operator that learns, as `Connection.learned` has them."""
+    if isinstance(owner, Ensemble):
+        return weights * owner.radius
+    unit = program.learned[owner].unit
+    return weights if unit is None else weights * unit
+
+
+def _without(weights: NDArray, gain: NDArray) -> NDArray:
+    """Weights divided by gains, where there are any."""
+    return np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
+
+
+def _placed(connection: Connection, held: NDArray) -> NDArray:
+    """Learned weights as a matrix from all that sends to all that receives."""
+    post, place = connection.post, matrix_place(connection)
+    if connection.decodes or place is None:
+        if not isinstance(post, ObjView):
+            return held
+        shape = connection.receiver_shape
+        return matrix_of(tuple(flatten(post.place(shape)[1])), post.numbers(shape).shape) @ held
+    before = matrix_of(place.before, output_shape(connection.pre_obj))
+    return matrix_of(place.after, (len(held),)) @ held @ before

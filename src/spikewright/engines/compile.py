@@ -132,6 +132,7 @@ class _Compiler:
             decodings=self.vectors.decodings,
             labels=self.draft.labels,
             learned=self.learners.operators,
+            turned=self.learners.held_encoders(),
         )
 
     def _check_once(self) -> None:

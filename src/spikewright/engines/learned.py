@@ -163,9 +163,7 @@ class Learners:
         if turning is None:
             return None
         found, label = self.represented[ensemble], f"encoders of {ensemble!r}"
-        matrix, unit = found.input_weights, found.gain[:, None]
-        for connection in turning:
-            matrix = _in_units(connection, "scaled_encoders", matrix, unit)
+        matrix, unit = self.turned(ensemble), found.gain[:, None]
         rules = [
             self._turn(connection, rule, matrix.shape)
             for connection in turning
@@ -180,6 +178,22 @@ class Learners:
             dense = (Dense(matrix),)
             sent = self.draft.map(Scaled(signal, 1.0), dense, (ensemble.dimensions,), label)
         return self.draft.map(sent, (Reshape(ensemble.shape),), shape, label)
+
+    def held_encoders(self) -> dict[Ensemble, NDArray]:
+        """Encoders over radius of every ensemble for which there are learned ones."""
+        return {
+            ensemble: self.turned(ensemble)
+            for ensemble, connections in self._turning.items()
+            if any("encoders" in connection.learned for connection in connections)
+        }
+
+    def turned(self, ensemble: Ensemble) -> NDArray:
+        """What a represented vector is multiplied by, `(n, d)`, as learned before if it was."""
+        matrix = self.represented[ensemble].input_weights
+        radius = np.array([[ensemble.radius]])
+        for connection in self._turning.get(ensemble, ()):
+            matrix = _in_units(connection, "encoders", matrix, radius)
+        return matrix
 
     def _turn(self, connection: Connection, rule: LearningRule, shape: Shape) -> Learning:
         """A rule that changes the encoders of the ensemble that a connection leads to."""
@@ -260,7 +274,7 @@ class Learners:
 
 def _turns(connection: Connection) -> bool:
     """Whether a connection's rules change encoders, or did."""
-    return "scaled_encoders" in connection.learned or bool(_rules(connection, True))
+    return "encoders" in connection.learned or bool(_rules(connection, True))
 
 
 def _rules(connection: Connection, encoders: bool) -> list[LearningRule]:
@@ -275,7 +289,7 @@ def _rules(connection: Connection, encoders: bool) -> list[LearningRule]:
 def _in_units(
     connection: Connection, name: str, built: NDArray, unit: NDArray | None = None
 ) -> NDArray:
-    """Weights as learned before, divided by `unit`; as built where there are none."""
+    """What was learned before, divided by `unit`; as built where nothing was."""
     held = connection.learned.get(name)
     if held is None:
         return built

@@ -115,7 +115,10 @@ class Probed:
 
     def _encoders(self, ensemble: Ensemble) -> Found:
         built = EnsembleParameters(
-            ensemble, self.parameters.get(ensemble), self.vectors.representations[ensemble]
+            ensemble,
+            self.parameters.get(ensemble),
+            self.vectors.representations[ensemble],
+            self.learners.turned(ensemble),
         )
         learned = self.learners.operators.get(ensemble)
         if learned is not None and learned.weights is not None:

@@ -259,7 +259,7 @@ class Program:
 
     `shapes` gives each signal's unbatched shape; `components` are in an order in which every
     signal exists before it is read. `learned` are the weights that change: a connection's, or an
-    ensemble's encoders.
+    ensemble's encoders; `turned` are encoders over radius that were learned before.
     """
 
     dt: float
@@ -274,6 +274,7 @@ class Program:
     decodings: dict[Connection, Any] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
     learned: dict[Connection | Ensemble, Learned] = field(default_factory=dict)
+    turned: dict[Ensemble, NDArray] = field(default_factory=dict)
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:

@@ -136,7 +136,7 @@ class Execution:
         return found
 
     def learned(self) -> dict[Learned, NDArray]:
-        """The present weights `(batch, out, in)` of every operator that learns, `unit` applied."""
+        """The present weights `(batch, out, in)` of every operator that learns."""
         found: dict[Learned, NDArray] = {}
         for part in self._parts:
             for kernel in part.kernels.values():

@@ -29,7 +29,7 @@ Whole = Sender | LearningRule
 End = Whole | ObjView
 Rules = LearningRuleType | Sequence[LearningRuleType] | Mapping[str, LearningRuleType]
 Function = Callable[..., Any] | NDArray
-_LEARNED = ("weights", "scaled_encoders")
+_LEARNED = ("weights", "encoders")
 
 
 @configurable
@@ -160,11 +160,11 @@ class Connection:
 
     @property
     def learned(self) -> dict[str, NDArray]:
-        """What learning found, to begin with: "weights" and "scaled_encoders", where there are any.
+        """What learning found, to begin with: "weights" and "encoders", where there are any.
 
-        "weights" are in the form of `sim.data[connection].weights`, "scaled_encoders" in that of
-        `sim.data[ensemble].scaled_encoders` (of the ensemble that receives). They also hold where
-        no rule is left.
+        "weights" are in the form of `sim.data[connection].weights`, "encoders" in that of
+        `sim.data[ensemble].encoders`, of the ensemble that receives; no firing-rate scale is in
+        either. They also hold where no rule is left. `Simulator.keep_learned` sets them.
         """
         return self._learned
 

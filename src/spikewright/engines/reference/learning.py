@@ -45,8 +45,7 @@ class LearnedKernel(LearningKernel):
         self._applied = [part.swapaxes(1, 2) for part in parts]
 
     def learned(self) -> Mapping[Learned, NDArray]:
-        unit = self._op.unit
-        return {self._op: np.array(self._weights if unit is None else self._weights * unit)}
+        return {self._op: np.array(self._weights)}
 
     def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
         (x,) = inputs
