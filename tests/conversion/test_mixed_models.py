@@ -206,6 +206,34 @@ def test_a_decoded_value_drives_a_layer() -> None:
     np.testing.assert_allclose(current.sum(0) * 0.001 - counts.sum(0), voltage[-1], atol=1e-3)
 
 
+@pytest.mark.parametrize("engine", ["reference", "native"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_rule_learns_what_is_read_from_a_layer(whole: bool, engine: str) -> None:
+    """Weights from a layer, or from its neurons, begin at zero and end where the error is none.
+
+    The layer's own spikes do not notice.
+    """
+    conversion = converted(models.mlp(), 0, **SPIKING["half"])
+    layer = conversion.layers["act1"]
+    x = np.ones(6)
+    alone = spikes(conversion.network, conversion, x[None], engine, False)
+    with sw.Network(seed=0) as net:
+        net.add(conversion.network)
+        answer, error = sw.Node(size_in=2), sw.Node(size_in=2)
+        pre = layer if whole else value_of(layer)
+        rule = sw.PES(learning_rate=20.0)
+        learned = sw.Connection(pre, answer, transform=np.zeros((2, 12)), learning_rule_type=rule)
+        sw.Connection(answer, error, synapse=None)
+        sw.Connection(sw.Node([0.7, -0.4]), error, transform=-1, synapse=None)
+        sw.Connection(error, learned.learning_rule)
+        probe = sw.Probe(answer, synapse=0.02)
+        counts = sw.Probe(layer, "spike_count")
+    with sw.Simulator(net, engine=engine, progress=False) as sim:
+        sim.run(1.0, {conversion.inputs["x"]: x})
+    np.testing.assert_allclose(sim.data[probe][-200:].mean(0), [0.7, -0.4], atol=0.03)
+    np.testing.assert_array_equal(sim.data[counts][:25], alone["act1"])
+
+
 def test_a_driven_input_cannot_be_fed() -> None:
     """Two things that would decide one value are an error that names the node."""
     conversion = converted(models.mlp(), 0, spiking=True)
