@@ -17,10 +17,12 @@ from spikewright.engines.program import (
     Average,
     Filter,
     Generate,
+    Learned,
     Linear,
     Neurons,
     Operator,
     Program,
+    Smooth,
     Source,
     Sum,
 )
@@ -34,6 +36,7 @@ from spikewright.engines.torch.kernels import (
     SumKernel,
     filter_kernel,
 )
+from spikewright.engines.torch.learning import LearnedKernel, SmoothKernel
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.network.transforms import Shape
@@ -95,6 +98,10 @@ class TorchEngine(Engine):
             return SumKernel(op, program.shapes[op.output], tensors)
         if isinstance(op, Filter):
             return filter_kernel(op, batch, program.shapes[op.output], tensors)
+        if isinstance(op, Smooth):
+            return SmoothKernel(op, batch, program.shapes[op.output], tensors)
+        if isinstance(op, Learned):
+            return LearnedKernel(op, program.dt, batch, tensors)
         if isinstance(op, Average):
             return AverageKernel(op, batch, program.shapes[op.output], tensors)
         if isinstance(op, Neurons):

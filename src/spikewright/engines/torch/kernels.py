@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.program import Average, Filter, Source, Sum
+from spikewright.engines.program import Average, Filter, Smooth, Source, Sum
 from spikewright.engines.sources import constant_value, source_block
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.maps import Map
@@ -104,7 +104,7 @@ class FilterKernel(DelayedKernel):
     State and output are buffers that are changed in place.
     """
 
-    def __init__(self, op: Filter, batch: int, shape: Shape, tensors: Tensors) -> None:
+    def __init__(self, op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._filter, self._tensors = op.filter, tensors
         self._state = [tensors.zeros((batch, *shape)) for _ in range(op.filter.order)]
         self._output = tensors.zeros((batch, *shape))
@@ -190,7 +190,7 @@ class AverageKernel(DelayedKernel):
         return [outputs]
 
 
-def filter_kernel(op: Filter, batch: int, shape: Shape, tensors: Tensors) -> DelayedKernel:
+def filter_kernel(op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> DelayedKernel:
     """A filter's kernel: one of its own for `y_t = (1 - q) y_(t-1) + q u_t`."""
     f = op.filter
     plain = f.order == 1 and f.feedthrough is None and f.C[0] == 1.0
