@@ -15,7 +15,17 @@ from types import ModuleType
 from typing import Any
 
 import spikewright
-from spikewright import encoders, engines, errors, executors, measure, network, networks, report
+from spikewright import (
+    encoders,
+    engines,
+    errors,
+    executors,
+    measure,
+    network,
+    networks,
+    report,
+    semantic,
+)
 from spikewright.conversion import Trace, watch
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers
@@ -121,6 +131,7 @@ def topics() -> dict[str, dict[str, Any]]:
         "Solvers": {**of(["solvers"]), **_module("sw.solvers", solvers)},
         "Processes": {**of(["processes"]), **_module("sw.processes", processes)},
         "Ready-made networks": {**of(["networks"]), **_module("sw.networks", networks)},
+        "Semantic pointers": {**of(["semantic"]), **_module("sw.semantic", semantic)},
         "Input encoders": {**of(["encoders"]), **_module("sw.encoders", encoders)},
         "Neuron types": of(neurons),
         "Synapses": of(synapses),

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": BASE | {"network"},
     "simulator": BASE | {"network", "engines"},
     "networks": BASE | {"network"},
+    "semantic": BASE | {"network", "networks"},
     "encoders": BASE,
     "measure": BASE | {"records", "graph", "network", "engines"},
     "executors": BASE,

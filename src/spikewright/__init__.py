@@ -79,7 +79,7 @@ from spikewright.simulator import Simulator, full_weights
 from spikewright.tuning import tune
 
 if TYPE_CHECKING:
-    from spikewright import networks
+    from spikewright import networks, semantic
     from spikewright.calibrate.rules import (
         EnergyBudget,
         FromWeights,
@@ -192,6 +192,7 @@ __all__ = [
     "networks",
     "processes",
     "response_curves",
+    "semantic",
     "solvers",
     "tune",
     "tuning_curves",
@@ -210,7 +211,11 @@ _PLACES = {
     **dict.fromkeys(("decoded_function", "response_curves", "tuning_curves"), "spikewright.curves"),
 }
 """Public names that are imported when they are asked for, so that importing is quick."""
-_MODULES = {"energy": "spikewright.measure.energy", "networks": "spikewright.networks"}
+_MODULES = {
+    "energy": "spikewright.measure.energy",
+    "networks": "spikewright.networks",
+    "semantic": "spikewright.semantic",
+}
 """Whole modules of that sort."""
 
 

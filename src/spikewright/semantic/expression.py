@@ -1,0 +1,181 @@
+"""Expressions of pointers and modules, read from text without running any of it.
+
+::
+
+    expression  ::= sum | product | "-" expression | "~" expression | "(" expression ")"
+                  | number | NAME | module | module.end | dot(expression, expression)
+
+Python's parser makes the tree, of which everything that is not listed here is refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+
+from spikewright.errors import NetworkError
+
+_LONGEST, _DEEPEST = 10_000, 100
+_DAMAGE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """The name of a pointer, which begins with a capital letter."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a module sends: the module's name, and that of one of its ends, if given."""
+
+    module: str
+    end: str | None = None
+
+    def __str__(self) -> str:
+        return self.module if self.end is None else f"{self.module}.{self.end}"
+
+
+@dataclass(frozen=True)
+class Sum:
+    """`left + right`."""
+
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True)
+class Product:
+    """`left * right`: binding, or scaling by a number."""
+
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """`~inner`."""
+
+    inner: Expression
+
+
+@dataclass(frozen=True)
+class Dot:
+    """`dot(left, right)`, a number."""
+
+    left: Expression
+    right: Expression
+
+
+Expression = Number | Symbol | Reference | Sum | Product | Inverse | Dot
+
+
+def read(text: str) -> Expression:
+    """The expression that a text says.
+
+    Raises `NetworkError` quoting the text, and what in it is no part of expressions.
+    """
+    if not isinstance(text, str):
+        raise NetworkError(f"an expression is text, such as 'A * B + C', got {text!r}")
+    if len(text) > _LONGEST:
+        raise NetworkError(f"an expression has at most {_LONGEST} characters, got {len(text)}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except _DAMAGE as error:
+        raise NetworkError(f"{_quoted(text)} cannot be read as an expression: {error}") from None
+    return _Reader(text).expression(tree.body, 0)
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+class _Reader:
+    """Turns Python's tree into ours."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def refuse(self, what: str, advice: str = "") -> NetworkError:
+        """The error of something that is no part of expressions."""
+        return NetworkError(
+            f"{_quoted(self.text)}: {what}. Expressions are made of names, numbers, + - * / ~, "
+            f"brackets and dot(a, b).{advice}"
+        )
+
+    def expression(self, node: ast.expr, depth: int) -> Expression:
+        """What a part of the tree says."""
+        if depth > _DEEPEST:
+            raise self.refuse(f"it is nested more than {_DEEPEST} deep")
+        match node:
+            case ast.Name(id=name):
+                return self.name(name)
+            case ast.Attribute(value=ast.Name(id=module), attr=end):
+                return self.end(module, end)
+            case ast.Constant(value=value):
+                return self.number(value)
+            case ast.UnaryOp(op=op, operand=operand):
+                return self.unary(op, self.expression(operand, depth + 1))
+            case ast.BinOp(left=left, op=op, right=right):
+                first = self.expression(left, depth + 1)
+                return self.binary(op, first, self.expression(right, depth + 1))
+            case ast.Call(func=ast.Name(id="dot"), args=[left, right], keywords=[]):
+                first = self.expression(left, depth + 1)
+                return Dot(first, self.expression(right, depth + 1))
+        raise self.refuse(f"{type(node).__name__} is no part of one")
+
+    def name(self, name: str) -> Symbol | Reference:
+        """A pointer or a module, as its first letter says."""
+        if not name.isascii() or name.startswith("_"):
+            raise self.refuse(f"the name {name!r} does not begin with a letter a-z or A-Z")
+        return Symbol(name) if name[0].isupper() else Reference(name)
+
+    def end(self, module: str, end: str) -> Reference:
+        """One end of a module."""
+        found = self.name(module)
+        if isinstance(found, Symbol) or end.startswith("_"):
+            raise self.refuse(f"{module}.{end} is no end of a module")
+        return Reference(module, end)
+
+    def number(self, value: object) -> Number:
+        """A finite number."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.refuse(f"{value!r} is not a number")
+        if (isinstance(value, int) and abs(value) > 1e15) or not math.isfinite(value):
+            raise self.refuse("it holds a number that is not finite, or too large")
+        return Number(float(value))
+
+    def unary(self, op: ast.unaryop, inner: Expression) -> Expression:
+        """A sign or an inversion."""
+        match op:
+            case ast.UAdd():
+                return inner
+            case ast.USub():
+                return Product(Number(-1.0), inner)
+            case ast.Invert():
+                return Inverse(inner)
+        raise self.refuse(f"{type(op).__name__} is no part of one")
+
+    def binary(self, op: ast.operator, left: Expression, right: Expression) -> Expression:
+        """A sum, a difference, a product or a quotient by a number."""
+        match op:
+            case ast.Add():
+                return Sum(left, right)
+            case ast.Sub():
+                return Sum(left, Product(Number(-1.0), right))
+            case ast.Mult():
+                return Product(left, right)
+            case ast.Div():
+                if not isinstance(right, Number) or right.value == 0:
+                    raise self.refuse("it divides by something other than a number")
+                return Product(left, Number(1.0 / right.value))
+        raise self.refuse(f"{type(op).__name__} is no part of one")

@@ -1,0 +1,55 @@
+"""What a module is: a network whose ends carry semantic pointers, or numbers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from spikewright.errors import NetworkError
+from spikewright.network import Network, Node
+from spikewright.semantic.vocabulary import Vocabulary
+
+
+class End(NamedTuple):
+    """Where something goes in or comes out, and its vocabulary; None: it is a number."""
+
+    node: Node
+    vocabulary: Vocabulary | None
+
+
+class Module(Network):
+    """A network with named ends; where it has one input or output it is simply the module's.
+
+    Subclasses fill `inputs` and `outputs`. Expressions name a module by its label in the `Model`
+    around it, and an end of several as `module.end`.
+    """
+
+    def __init__(self, label: str | None = None, seed: int | None = None) -> None:
+        super().__init__(label, seed)
+        self.inputs: dict[str, End] = {}
+        self.outputs: dict[str, End] = {}
+
+    def find_input(self, name: str | None) -> End:
+        """The input of a name, or the only one; raises `NetworkError` naming those there are."""
+        return self._find(self.inputs, name, "input")
+
+    def find_output(self, name: str | None) -> End:
+        """The output of a name, or the only one; raises `NetworkError` likewise."""
+        return self._find(self.outputs, name, "output")
+
+    def _find(self, ends: dict[str, End], name: str | None, what: str) -> End:
+        if name is None and len(ends) == 1:
+            return next(iter(ends.values()))
+        if name is None or name not in ends:
+            wanted = f"no {what} {name!r}" if name is not None and ends else f"no single {what}"
+            there = ", ".join(ends) or f"it has no {what}"
+            raise NetworkError(f"{self!r} has {wanted}; there are: {there}")
+        return ends[name]
+
+
+def as_vocabulary(value: Any, what: str) -> Vocabulary:
+    """A vocabulary; raises `NetworkError` naming `what` for anything else."""
+    if not isinstance(value, Vocabulary):
+        raise NetworkError(
+            f"{what} must be a Vocabulary, such as sw.semantic.Vocabulary(64), got {value!r}"
+        )
+    return value

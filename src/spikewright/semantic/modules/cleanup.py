@@ -1,0 +1,59 @@
+"""The pointer of a vocabulary that another is like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spikewright.errors import NetworkError
+from spikewright.networks import AssociativeMemory
+from spikewright.semantic.module import End, Module, as_vocabulary
+from spikewright.semantic.vocabulary import Vocabulary
+
+
+class Cleanup(Module):
+    """Brings up the pointers that its input is like, from `threshold` on, or what they map to.
+
+    `keys` are the names it knows (None: all of `vocabulary` at present). With `mapping`, names or
+    expressions of `vocabulary` to expressions of `output_vocabulary` (None: the same), it is a
+    hetero-associative memory. `sharp` makes what comes up whole, however similar the input is.
+    Further arguments are those of `AssociativeMemory`; its other properties are at `memory`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        keys: Iterable[str] | None = None,
+        mapping: Mapping[str, str] | None = None,
+        output_vocabulary: Vocabulary | None = None,
+        n_neurons: int = 50,
+        threshold: Any = 0.3,
+        sharp: bool = False,
+        label: str | None = None,
+        seed: int | None = None,
+        **memory_kwargs: Any,
+    ) -> None:
+        super().__init__(label, seed)
+        self.vocabulary = as_vocabulary(vocabulary, f"{self!r}: vocabulary")
+        other = self.vocabulary if output_vocabulary is None else output_vocabulary
+        self.output_vocabulary = as_vocabulary(other, f"{self!r}: output_vocabulary")
+        if keys is not None and mapping is not None:
+            raise NetworkError(f"{self!r}: give keys or a mapping, whose keys they are, not both")
+        known = list(self.vocabulary.keys if keys is None else keys)
+        pairs = dict(zip(known, known, strict=True)) if mapping is None else dict(mapping)
+        if not pairs:
+            raise NetworkError(f"{self!r}: there is nothing to clean up to; add pointers first")
+        with self:
+            self.memory = AssociativeMemory(
+                [self.vocabulary.parse(key).v for key in pairs],
+                [self.output_vocabulary.parse(value).v for value in pairs.values()],
+                n_neurons,
+                threshold,
+                label="cleanup" if label is None else label,
+                **memory_kwargs,
+            )
+            if sharp:
+                self.memory.add_threshold_to_outputs()
+        self.input, self.output = self.memory.input, self.memory.output
+        self.inputs["input"] = End(self.input, self.vocabulary)
+        self.outputs["output"] = End(self.output, self.output_vocabulary)
