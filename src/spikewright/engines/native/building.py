@@ -26,12 +26,14 @@ from spikewright.engines.native.orders import (
     same,
 )
 from spikewright.engines.native.parts import (
+    Driving,
     Kept,
     add_cells,
     add_filter,
     add_max_pool,
     add_scale,
     add_sparse,
+    driving,
     geometry_of,
 )
 from spikewright.engines.native.regions import Region
@@ -113,6 +115,7 @@ class Builder:
         self.state_bytes: Counter[str] = Counter()
         self.widest = 0
         self.fused: set[Operator] = set()
+        self.driven: dict[Neurons, Driving] = {}
         self.preferred = self._preferred()
 
     def build(self) -> Built:
@@ -124,7 +127,10 @@ class Builder:
             elif isinstance(op, Sum):
                 self._sum(op)
             elif isinstance(op, Neurons):
-                self._neurons(op) if is_integrator(op) else add_cells(self, op)
+                if is_integrator(op):
+                    self._neurons(op)
+                else:
+                    add_cells(self, op, self.driven.get(op))
             elif isinstance(op, Filter):
                 add_filter(self, op)
             elif isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
@@ -255,7 +261,12 @@ class Builder:
 
     def _linear(self, op: Linear) -> None:
         transform = op.transform
-        if isinstance(transform, Dense | Convolution):
+        found = driving(self, op)
+        if found is not None:
+            neurons, driven = found
+            self.driven[neurons] = driven
+            self.fused.add(driven.sum)
+        elif isinstance(transform, Dense | Convolution):
             add_layer(self, op)
         elif isinstance(transform, SumPool):
             self._pool(op, transform)

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from spikewright.network.neurons import (
     LIF,
+    AdaptiveLIF,
+    AdaptiveLIFRate,
     BipolarIntegrateAndFire,
     ClippedReLU,
     IntegrateAndFire,
+    Izhikevich,
     LeakyReLU,
     LIFRate,
     NeuronType,
@@ -21,13 +24,23 @@ from spikewright.network.neurons import (
     RunningMeanSpiking,
     Sigmoid,
     SignedIntegrateAndFire,
+    SoftLIFRate,
     Softplus,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
     Tanh,
 )
 
-RATE, INTEGRATE, RUNNING_MEAN, LEAKY, BIPOLAR = range(5)  # Cell in cpp/parts.hpp
+(  # Cell in cpp/parts.hpp
+    RATE,
+    INTEGRATE,
+    RUNNING_MEAN,
+    LEAKY,
+    BIPOLAR,
+    ADAPTIVE_LEAKY,
+    ADAPTIVE_RATE,
+    QUADRATIC,
+) = range(8)
 (
     IDENTITY,
     RECTIFIED,
@@ -38,7 +51,8 @@ RATE, INTEGRATE, RUNNING_MEAN, LEAKY, BIPOLAR = range(5)  # Cell in cpp/parts.hp
     SOFTPLUS,
     LIF_RATE,
     PARAMETRIC,
-) = range(9)  # Rate in cpp/parts.hpp
+    SOFT_LIF,
+) = range(10)  # Rate in cpp/parts.hpp
 
 
 @dataclass(frozen=True)
@@ -60,13 +74,19 @@ class Description:
     floor: float = math.nan
     cap: float = 0.0
     min_voltage: float = 0.0
+    tau_n: float = 1.0
+    inc_n: float = 0.0
+    sigma: float = 0.0
+    quadratic: Izhikevich | None = None
     second: str | None = None
     third: str | None = None
     slopes: NDArray | None = field(default=None, compare=False)
 
     def numbers(self, dt: float) -> list[float]:
         """In the kernel's order."""
-        most_share = -math.expm1(-dt / self.tau_rc) if self.cell == LEAKY else 0.0
+        leaky = self.cell in (LEAKY, ADAPTIVE_LEAKY)
+        most_share = -math.expm1(-dt / self.tau_rc) if leaky else 0.0
+        spike = self.amplitude / dt if self.cell == ADAPTIVE_LEAKY else 1.0
         return [
             self.slope,
             self.most,
@@ -78,7 +98,19 @@ class Description:
             dt,
             self.min_voltage,
             most_share,
+            dt / self.tau_n,
+            self.inc_n * spike,
+            self.sigma,
+            *_quadratic(self.quadratic, dt),
         ]
+
+
+def _quadratic(kind: Izhikevich | None, dt: float) -> list[float]:
+    if kind is None:
+        return [0.0] * 5
+    pace = 1000.0 * dt  # its time is in milliseconds
+    numbers = (kind.coupling, kind.reset_voltage, kind.reset_recovery)
+    return [pace, pace * kind.tau_recovery, *map(float, numbers)]
 
 
 def described(kind: NeuronType) -> Description | None:
@@ -91,6 +123,31 @@ def described(kind: NeuronType) -> Description | None:
             min_voltage=kind.min_voltage,
             second="refractory_time",
         )
+    if type(kind) is AdaptiveLIF:
+        return Description(
+            ADAPTIVE_LEAKY,
+            tau_ref=kind.tau_ref,
+            tau_rc=kind.tau_rc,
+            min_voltage=kind.min_voltage,
+            amplitude=kind.amplitude,
+            tau_n=kind.tau_n,
+            inc_n=kind.inc_n,
+            second="refractory_time",
+            third="adaptation",
+        )
+    if type(kind) is AdaptiveLIFRate:
+        return Description(
+            ADAPTIVE_RATE,
+            LIF_RATE,
+            tau_ref=kind.tau_ref,
+            tau_rc=kind.tau_rc,
+            amplitude=kind.amplitude,
+            tau_n=kind.tau_n,
+            inc_n=kind.inc_n,
+            third="adaptation",
+        )
+    if type(kind) is Izhikevich:
+        return Description(QUADRATIC, quadratic=kind, second="recovery")
     if type(kind) in (RegularSpiking, RunningMeanSpiking):
         base = _rate(kind.base_type)  # type: ignore[attr-defined]
         if base is None:
@@ -137,4 +194,13 @@ def _rate(kind: NeuronType) -> Description | None:
         return Description(RATE, SOFTPLUS)
     if type(kind) is LIFRate:
         return Description(RATE, LIF_RATE, tau_ref=kind.tau_ref, tau_rc=kind.tau_rc)
+    if type(kind) is SoftLIFRate:
+        return Description(
+            RATE,
+            SOFT_LIF,
+            most=math.log(kind.sigma),
+            tau_ref=kind.tau_ref,
+            tau_rc=kind.tau_rc,
+            sigma=kind.sigma,
+        )
     return None

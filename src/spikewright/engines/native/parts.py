@@ -12,13 +12,21 @@ from spikewright._windows import Windows, split_shape
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.cells import BIPOLAR, Description, described
 from spikewright.engines.native.orders import Order, as_index, channels_last_order, plane
-from spikewright.engines.program import Apply, Filter, Linear, Neurons
+from spikewright.engines.native.support import is_integrator
+from spikewright.engines.program import Apply, Filter, Linear, Neurons, Sum
 from spikewright.errors import BuildError
 from spikewright.network import MaxPool
-from spikewright.network.transforms import Scale, Shape, Sparse
+from spikewright.network.transforms import Dense, Scale, Shape, Sparse
 
 if TYPE_CHECKING:
     from spikewright.engines.native.building import Builder
+
+
+CHUNK = 256
+"""Neurons that are advanced together; see kChunk in cpp/parts.hpp."""
+
+MOST_COLUMNS = 32
+"""Of encoders that drive neurons without a layer between; see kMostColumns in cpp/parts.hpp."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +76,40 @@ def _kept(memories: dict[str, int], order: Order, shape: Shape) -> Kept:
     return Kept(memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape))
 
 
-def add_cells(b: Builder, op: Neurons) -> None:
+@dataclass(frozen=True)
+class Driving:
+    """What makes a population's current: encoders of a represented vector, then gain and bias."""
+
+    signal: int
+    weights: NDArray
+    sum: Sum
+
+
+def driving(b: Builder, op: Linear) -> tuple[Neurons, Driving] | None:
+    """The population that alone reads what these encoders make, and how it is driven, if so."""
+    if not isinstance(op.transform, Dense) or op.factor != 1.0 or op.inputs[0] in b.op.counts:
+        return None
+    if len(b.program.shapes[op.inputs[0]]) != 1 or op.transform.matrix.shape[1] > MOST_COLUMNS:
+        return None
+    total = b.alone(op.output, Sum)
+    if total is None or len(total.inputs) != 1:
+        return None
+    neurons = b.alone(total.output, Neurons)
+    if neurons is None or is_integrator(neurons):
+        return None
+    return neurons, Driving(op.inputs[0], op.transform.matrix, total)
+
+
+def add_cells(b: Builder, op: Neurons, driven: Driving | None) -> None:
     """A population of any type that has a description."""
     kind = described(op.neuron_type)
     if kind is None:
         raise BuildError(f"{op.label}: {op.neuron_type!r} has no native kernel")
-    source = b.values(op.inputs[0])
-    order = source.order
-    size, shape = b.size(op.output), op.ensemble.shape
+    order, size, shape = None, b.size(op.output), op.ensemble.shape
+    if driven is not None:
+        source, external = b.held_in(driven.signal, None), False
+    else:
+        source, external, order = _currents(b, op)
     memories: dict[str, int] = {}
     if op.neuron_type.has_voltage:
         start = np.broadcast_to(op.initial_voltage, shape).ravel().astype(np.float64)
@@ -96,7 +130,6 @@ def add_cells(b: Builder, op: Neurons) -> None:
     target = b.buffer(op.output in b.op.counts, op.output, order)
     voltage = -1 if op.voltage is None else b.buffer(False, op.voltage, order)
     b.kernels.cells(
-        source.buffer,
         target,
         kind.cell,
         kind.rate,
@@ -113,9 +146,49 @@ def add_cells(b: Builder, op: Neurons) -> None:
             -1 if kind.cell == BIPOLAR else totals.get("net", -1),
         ],
         voltage,
+        as_pieces([(source, external, 0 if driven is None else None, size)]),
     )
+    if driven is not None:
+        _add_encoders(b, driven, size)
     b.kept[op] = _kept(state, order, shape)
     b.totals[op] = _kept(totals, order, shape)
+
+
+def _currents(b: Builder, op: Neurons) -> tuple[int, bool, Order]:
+    """Where a population's currents are, whether outside, and in which order they are stored."""
+    (signal,) = op.inputs
+    if signal in b.made or signal in b.op.counts or b.preferred.get(signal) is not None:
+        stored = b.values(signal)
+        return stored.buffer, False, stored.order
+    return b.input(signal, False), True, None
+
+
+def as_pieces(runs: list[tuple[int, bool, int | None, int]]) -> NDArray:
+    """Neurons of several sources `(number, external, from, n)`, one after the other, in pieces.
+
+    Without `from` all neurons of a source read the same vector.
+    """
+    pieces, first = [], 0
+    for source, external, start, size in runs:
+        for at in range(0, size, CHUNK):
+            n = min(CHUNK, size - at)
+            pieces.append((source, external, 0 if start is None else start + at, first + at, n))
+        first += size
+    return np.ascontiguousarray(pieces, np.int32)
+
+
+def _add_encoders(b: Builder, driven: Driving, size: int) -> None:
+    """What drives the population just added."""
+    total, weights = driven.sum, np.asarray(driven.weights, np.float64)
+    gain = np.broadcast_to(1.0 if total.gain is None else total.gain, size)
+    bias = np.broadcast_to(0.0 if total.bias is None else total.bias, size)
+    b.kernels.encoders(
+        np.ascontiguousarray(weights.T),
+        total.gain is not None,
+        np.ascontiguousarray(gain, np.float64),
+        np.ascontiguousarray(bias, np.float64),
+        *limbs_of(weights.shape[1]),
+    )
 
 
 def _slopes(kind: Description, shape: Shape, order: Order) -> NDArray:

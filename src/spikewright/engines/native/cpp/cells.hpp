@@ -1,17 +1,35 @@
-// Populations of any type that is driven by currents in a buffer: a function of the current, then
-// an integrator, leaky neurons, or nothing. Chunk by chunk, in passes that compilers vectorise.
+// Populations of any type: a function of the current, then an integrator, leaky or quadratic neurons,
+// or nothing. Piece by piece, in passes that compilers vectorise.
 #pragma once
 
 #include <cmath>
 #include <limits>
 
-#include "filters.hpp"
 #include "functions.hpp"
+#include "leaky.hpp"
 #include "neurons.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-constexpr double kTiny = 1e-200;  // keeps a division finite
+constexpr double kFarBelow = -20.0;
+
+// to = f(from), lane by lane; nothing behind the last value is written.
+template <class F>
+inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
+    std::size_t k = 0;
+    for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
+    if (k == n) return;
+    double part[kDoubles] = {};
+    std::memcpy(part, from + k, (n - k) * sizeof(double));
+    store(part, f(load<doubles>(part)));
+    std::memcpy(to + k, part, (n - k) * sizeof(double));
+}
+
+inline doubles softplus(doubles x) {
+    doubles less = x > 0.0 ? -x : x;
+    less = less > -700.0 ? less : splat(-700.0);
+    return (x > 0.0 ? x : doubles{}) + log1p_of(exp_of(less));
+}
 
 // to = f(from) of n neurons from `at` on, in the reference's order of operations.
 inline void apply_rate(const Cells& p, const double* from, double* to, std::size_t at,
@@ -39,10 +57,22 @@ inline void apply_rate(const Cells& p, const double* from, double* to, std::size
             tanh_of(from, to, n);
             for (std::size_t k = 0; k < n; ++k) to[k] = (1.0 / p.tau_ref) * to[k];
             break;
-        case Rate::softplus: softplus_of(from, to, n); break;
+        case Rate::softplus: each_lane(from, to, n, softplus); break;
         case Rate::lif:
-            leaky_period_of(from, to, n);
-            for (std::size_t k = 0; k < n; ++k) to[k] = 1.0 / (p.tau_ref + p.tau_rc * to[k]);
+            each_lane(from, to, n, [&](doubles j) {
+                const longs above = j > 1.0;
+                const doubles period = log1p_of(1.0 / where(above, j - 1.0, splat(1.0)));
+                return where(above, 1.0 / (p.tau_ref + p.tau_rc * period), doubles{});
+            });
+            break;
+        case Rate::soft_lif:
+            each_lane(from, to, n, [&](doubles current) {
+                const doubles j = (current - 1.0) / p.sigma;
+                const longs far = j < kFarBelow;  // there the softened excess is exp(j)
+                const doubles excess = p.sigma * where(far, splat(1.0), softplus(j));
+                const doubles inverse = where(far, -j - p.most, log1p_of(1.0 / excess));
+                return 1.0 / (p.tau_ref + p.tau_rc * inverse);
+            });
             break;
         case Rate::parametric: {
             const double* slope = p.slopes.data() + at;
@@ -50,6 +80,12 @@ inline void apply_rate(const Cells& p, const double* from, double* to, std::size
             break;
         }
     }
+}
+
+// The same times the amplitude of a rate that is integrated.
+inline void apply_scaled_rate(const Cells& p, const double* from, double* to, std::size_t at,
+                              std::size_t n) {
+    apply_rate(p, from, to, at, n);
     if (p.amplitude != 1.0)
         for (std::size_t k = 0; k < n; ++k) to[k] *= p.amplitude;
 }
@@ -130,7 +166,7 @@ struct CellChunk {
             second[k] += current[k];
             charge[k] = second[k] / step;
         }
-        apply_rate(p, charge, charge, at, n);
+        apply_scaled_rate(p, charge, charge, at, n);
         for (std::size_t k = 0; k < n; ++k) {
             const double target = step * charge[k];
             charge[k] = target - third[k];
@@ -139,37 +175,26 @@ struct CellChunk {
         integrate(p, charge, at, n);
     }
 
-    // Leaky integrate-and-fire; `second` is the refractory time.
-    void leaky(const Cells& p, const double* j, std::size_t n) {
-        bool partly = false, any = false;
+    // Rates of what the adaptation leaves; `third` is the adaptation.
+    void adaptive_rate(const Cells& p, const double* j, std::size_t at, std::size_t n) {
+        for (std::size_t k = 0; k < n; ++k) charge[k] = j[k] - third[k];
+        apply_rate(p, charge, out, at, n);
+        for (std::size_t k = 0; k < n; ++k)
+            third[k] = third[k] + p.adapting * (p.added * (p.amplitude * out[k]) - third[k]);
+    }
+
+    // Quadratic neurons (Izhikevich 2003); `second` is the recovery.
+    void quadratic(const Cells& p, const double* j, std::size_t n) {
         for (std::size_t k = 0; k < n; ++k) {
-            second[k] -= p.dt;
-            double active = p.dt - second[k];
-            active = active > 0.0 ? active : 0.0;
-            active = active < p.dt ? active : p.dt;
-            charge[k] = active == p.dt ? p.decay : 0.0;  // expm1(-active / tau_rc)
-            out[k] = active;
-            partly |= active > 0.0 && active < p.dt;
-        }
-        if (partly)
-            for (std::size_t k = 0; k < n; ++k)
-                if (out[k] > 0.0 && out[k] < p.dt) charge[k] = expm1_of(out[k] * (-1.0 / p.tau_rc));
-        for (std::size_t k = 0; k < n; ++k) {
-            v[k] = v[k] - (j[k] - v[k]) * charge[k];
-            out[k] = v[k] > 1.0 ? 1.0 : 0.0;
-            any |= v[k] > 1.0;
-        }
-        if (any)
-            for (std::size_t k = 0; k < n; ++k)
-                if (out[k] > 0.0) {
-                    const double drive = j[k] - 1.0 > kTiny ? j[k] - 1.0 : kTiny;
-                    const double share = (v[k] - 1.0) / drive;
-                    const double least = share < p.most_share ? share : p.most_share;
-                    second[k] = p.tau_ref + (p.dt + p.tau_rc * log1p_of(-least));
-                }
-        for (std::size_t k = 0; k < n; ++k) {
-            const double held = v[k] < p.min_voltage ? p.min_voltage : v[k];
-            v[k] = out[k] > 0.0 ? 0.0 : held;
+            const double drive = j[k] > -30.0 ? j[k] : -30.0;
+            double u = second[k];
+            double x = v[k] + p.pace * (0.04 * v[k] * v[k] + 5.0 * v[k] + 140.0 - u + drive);
+            const bool fired = x >= 30.0;
+            x = fired ? p.reset : x;
+            u = u + p.follow * (p.coupling * x - u);
+            v[k] = x;
+            second[k] = fired ? u + p.jump : u;
+            out[k] = fired ? 1.0 : 0.0;
         }
     }
 
@@ -191,32 +216,64 @@ struct CellChunk {
             case Cell::integrate:
                 if (p.rate == Rate::identity && p.amplitude == 1.0)
                     return integrate(p, current, at, n);
-                apply_rate(p, current, charge, at, n);
+                apply_scaled_rate(p, current, charge, at, n);
                 return integrate(p, charge, at, n);
             case Cell::running_mean: return running_mean(p, current, number, at, n);
-            case Cell::leaky: return leaky(p, current, n);
             case Cell::bipolar: return take_back(p, current, at, n);
+            case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
+            case Cell::quadratic: return quadratic(p, current, n);
+            case Cell::leaky:
+            case Cell::adaptive_leaky: break;  // see leaky.hpp
         }
     }
 };
 
+template <class F>
+inline void each_piece(const Context& c, const Cells& p, F&& f) {
+    const Share share = c.share(p.pieces.size());
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t i = share.begin; i < share.end; ++i) f(s, p.pieces[i]);
+}
+
+inline void run_leaky(const Context& c, const Instruction& op) {
+    const Cells& p = *op.cells;
+    each_piece(c, p, [&](std::size_t s, const Piece& piece) {
+        Drive drive(c, p, piece, s);
+        LeakyChunk chunk(c, p, piece, s);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            chunk.step(drive.at(t), c.counts(op.output, s, t) + piece.at);
+            if (p.voltage_out >= 0)
+                std::memcpy(c.values(p.voltage_out, s, t) + piece.at, chunk.voltage(),
+                            piece.n * sizeof(double));
+        }
+        chunk.write();
+    });
+}
+
+// Counts as bytes; whether they fit.
+inline bool put_counts(const double* from, std::size_t n, std::int8_t* to) {
+    bool fits = true;
+    for (std::size_t k = 0; k < n; ++k) fits &= std::fabs(from[k]) <= kMostCounts;
+    if (fits)
+        for (std::size_t k = 0; k < n; ++k) to[k] = std::int8_t(from[k]);
+    return fits;
+}
+
 inline void run_cells(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
+    if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky) return run_leaky(c, op);
     const bool counts = c.kind(op.output) == Kind::counts;
-    each_chunk(c, p.size, [&](std::size_t s, std::size_t at, std::size_t n) {
+    each_piece(c, p, [&](std::size_t s, const Piece& piece) {
+        const std::size_t at = piece.at, n = piece.n;
+        Drive drive(c, p, piece, s);
         CellChunk chunk;
         chunk.read(c, p, s, at, n);
         for (std::size_t t = 0; t < c.steps; ++t) {
             const double number = double(c.job->first + c.first_step + t + 1);
             if (!counts) chunk.out = c.values(op.output, s, t) + at;
-            chunk.step(p, c.values(op.input, s, t) + at, number, at, n);
-            if (counts) {
-                std::int8_t* to = c.counts(op.output, s, t) + at;
-                bool fits = true;
-                for (std::size_t k = 0; k < n; ++k) fits &= std::fabs(chunk.out[k]) <= kMostCounts;
-                if (!fits) return c.too_many_spikes();
-                for (std::size_t k = 0; k < n; ++k) to[k] = std::int8_t(chunk.out[k]);
-            }
+            chunk.step(p, drive.at(t), number, at, n);
+            if (counts && !put_counts(chunk.out, n, c.counts(op.output, s, t) + at))
+                return c.too_many_spikes();
             if (p.voltage_out >= 0)
                 std::memcpy(c.values(p.voltage_out, s, t) + at, chunk.v, n * sizeof(double));
             chunk.sum(p, n);

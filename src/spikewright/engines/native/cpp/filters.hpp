@@ -8,8 +8,6 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-constexpr std::size_t kChunk = 256;  // values that are advanced together
-
 // Members of a team share the chunks of a signal; f(sample, first, count).
 template <class F>
 inline void each_chunk(const Context& c, std::size_t size, F&& f) {

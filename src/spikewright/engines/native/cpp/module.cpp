@@ -146,6 +146,7 @@ NB_MODULE(_kernels, m) {
         .def("memory", &Region::memory)
         .def("filter", &Region::filter)
         .def("cells", &Region::cells)
+        .def("encoders", &Region::encoders)
         .def("analog", &Region::analog)
         .def("sparse", &Region::sparse)
         .def("axis_map", &Region::axis_map)

@@ -14,7 +14,10 @@ struct Memory {
     Array<double> start;
 };
 
-constexpr std::size_t kMostOrder = 8;  // of a filter
+constexpr std::size_t kMostOrder = 8;     // of a filter
+constexpr std::size_t kMostColumns = 32;  // of encoders that drive neurons without a layer between
+constexpr std::size_t kChunk = 256;       // values that are advanced together
+constexpr std::size_t kLineValues = kLine / sizeof(double);
 
 // x = A x + B u, y = C x (+ D u where `direct`, of the state before), elementwise over a signal.
 struct Filtering {
@@ -26,9 +29,29 @@ struct Filtering {
     std::int32_t output = -1;          // memory: what the next step gives
 };
 
-enum class Cell : std::int32_t { rate, integrate, running_mean, leaky, bipolar };
+enum class Cell : std::int32_t {
+    rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate, quadratic,
+};
 enum class Rate : std::int32_t {
-    identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
+    identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric, soft_lif,
+};
+
+// Some neurons that are advanced together, and where what drives them is: a buffer, or an input of the
+// region. With encoders `weights` is where theirs begin.
+struct Piece {
+    std::int32_t source;
+    bool external;
+    std::size_t from, at, n, weights;
+};
+
+// What a population with encoders makes of a represented vector x of `columns` values:
+// J = gain * (sum of x[c] w[c]) + bias. Weights lie column by column, a piece's in whole lines; the
+// sum is exact, values in limbs as `engines/grid.py` says.
+struct Encoders {
+    std::size_t columns = 0;  // 0: currents come as they are
+    Array<double> weights, gain, bias;
+    bool has_gain = false;
+    int limb_bits = 0, limbs = 0;
 };
 
 // A population of any type: a function of the current, and what is integrated.
@@ -40,9 +63,16 @@ struct Cells {
     bool negative = false, truncate = false, has_floor = false;                    // of integrators
     double floor = 0.0, cap = 0.0;
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
+    double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
+    double sigma = 0.0;                  // of rounded corners
+    // v += pace (0.04 v^2 + 5 v + 140 - u + J); u += follow (coupling v - u), and jumps.
+    double pace = 0.0, follow = 0.0, coupling = 0.0, reset = 0.0, jump = 0.0;
+    std::vector<Piece> pieces;
+    Encoders encoders;
     Array<double> threshold, slopes;  // slopes of parametric rectifiers, else empty
-    // Memories, or -1. `second` is the refractory time, the sum of currents or, of bipolar neurons, the
-    // spikes sent; `third` what was sent; `total` sums outputs without their sign, `net` with it.
+    // Memories, or -1. `second` is the refractory time, the sum of currents, the recovery or, of bipolar
+    // neurons, the spikes sent; `third` the adaptation, or what was sent; `total` sums outputs without
+    // their sign, `net` with it.
     std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
     std::int32_t voltage_out = -1;  // buffer
 };

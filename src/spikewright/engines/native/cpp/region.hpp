@@ -190,11 +190,12 @@ class Region {
     }
 
     // `numbers`: slope, most, tau_ref, tau_rc, amplitude, floor (NaN: none), cap, dt, min_voltage,
-    // most_share. `memories`: voltage, second, third, total, net. See `Cells`.
-    void cells(int input, int output, int cell, int rate, bool negative, bool truncate,
+    // most_share, adapting, added, sigma, pace, follow, coupling, reset, jump. `memories`: voltage,
+    // second, third, total, net. `pieces`: source, external, from, at, n of each. See `Cells`.
+    void cells(int output, int cell, int rate, bool negative, bool truncate,
                const std::vector<double>& numbers, const Doubles& slopes, const Doubles& threshold,
-               const std::vector<std::int32_t>& memories, int voltage_out) {
-        require(numbers.size() == 10 && memories.size() == 5, "cells have 10 numbers, 5 memories");
+               const std::vector<std::int32_t>& memories, int voltage_out, const Integers& pieces) {
+        require(numbers.size() == 18 && memories.size() == 5, "cells have 18 numbers, 5 memories");
         auto p = std::make_shared<Cells>();
         p->cell = Cell(cell), p->rate = Rate(rate), p->size = size_of(output);
         p->negative = negative, p->truncate = truncate;
@@ -202,8 +203,11 @@ class Region {
         p->tau_rc = numbers[3], p->amplitude = numbers[4];
         p->has_floor = numbers[5] == numbers[5], p->floor = numbers[5], p->cap = numbers[6];
         p->dt = numbers[7], p->min_voltage = numbers[8], p->most_share = numbers[9];
+        p->adapting = numbers[10], p->added = numbers[11], p->sigma = numbers[12];
+        p->pace = numbers[13], p->follow = numbers[14], p->coupling = numbers[15];
+        p->reset = numbers[16], p->jump = numbers[17];
         p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
-        require(threshold.size() == p->size && size_of(input) == p->size, "a population's size");
+        require(threshold.size() == p->size, "a population's size");
         require(slopes.size() == (p->rate == Rate::parametric ? p->size : 0), "one slope a neuron");
         p->slopes = copied(slopes);
         p->threshold = copied(threshold);
@@ -212,9 +216,39 @@ class Region {
         p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
         p->total = memories[3], p->net = memories[4], p->voltage_out = voltage_out;
         require(voltage_out < 0 || size_of(voltage_out) == p->size, "a voltage's size");
+        require(pieces.ndim() == 2 && pieces.shape(1) == 5, "a piece has five numbers");
+        for (std::size_t i = 0; i < pieces.shape(0); ++i) add_piece(*p, pieces.data() + 5 * i);
         Instruction op{Action::cells};
-        op.input = input, op.output = output, op.cells = std::move(p);
+        op.output = output, op.cells = std::move(p);
         plan.instructions.push_back(std::move(op));
+    }
+
+    // The population added last is driven by vectors of `columns` values: `weights` are
+    // `(columns, neurons)`, on the grid.
+    void encoders(const Doubles& weights, bool has_gain, const Doubles& gain, const Doubles& bias,
+                  int bits, int limbs) {
+        require(!plan.instructions.empty() && plan.instructions.back().cells, "neurons come first");
+        Cells& p = *plan.instructions.back().cells;
+        Encoders& e = p.encoders;
+        require(weights.ndim() == 2 && weights.shape(1) == p.size && weights.shape(0) > 0 &&
+                    weights.shape(0) <= kMostColumns,
+                "encoders are (columns, neurons)");
+        require(gain.size() == p.size && bias.size() == p.size, "one gain and bias a neuron");
+        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
+        e.columns = weights.shape(0), e.has_gain = has_gain, e.limb_bits = bits, e.limbs = limbs;
+        e.gain = copied(gain), e.bias = copied(bias);
+        std::size_t room = 0;
+        for (Piece& piece : p.pieces) {
+            piece.weights = room;
+            room += e.columns * rounded_up(piece.n, kLineValues);
+            require(piece.external || piece.from + e.columns <= size_of(piece.source),
+                    "a piece's vector lies in its buffer");
+        }
+        e.weights.resize(room);
+        for (const Piece& piece : p.pieces)
+            for (std::size_t c = 0; c < e.columns; ++c)
+                std::copy_n(weights.data() + c * p.size + piece.at, piece.n,
+                            e.weights.data() + piece.weights + c * rounded_up(piece.n, kLineValues));
     }
 
     // The layer added last reads values, or may, in so many limbs of so many bits.
@@ -287,6 +321,8 @@ class Region {
     // The plan is complete: places for its buffers, shared where the instructions run one after the
     // other. Returns the bytes of a step of a sample.
     std::size_t arrange(bool shared) {
+        for (const Instruction& op : plan.instructions)
+            if (op.cells) require_currents(*op.cells);
         if (shared) share_slots(plan);
         std::size_t bytes = 0;
         for (const Slot& slot : plan.slots) bytes += slot.bytes;
@@ -313,6 +349,19 @@ class Region {
         }
         if (runs.size() * 4 > index.size()) runs.clear();
         return runs;
+    }
+    void add_piece(Cells& p, const std::int32_t* given) const {
+        const bool external = given[1] != 0;
+        const auto from = std::size_t(given[2]), at = std::size_t(given[3]), n = std::size_t(given[4]);
+        require(n > 0 && n <= kChunk && at + n <= p.size, "a piece fits a chunk and its population");
+        require(external || from < size_of(given[0]), "a piece's source lies in its buffer");
+        p.pieces.push_back({given[0], external, from, at, n, 0});
+    }
+    void require_currents(const Cells& p) const {
+        for (const Piece& piece : p.pieces)
+            require(piece.external || p.encoders.columns > 0 ||
+                        piece.from + piece.n <= size_of(piece.source),
+                    "a piece's currents lie in its buffer");
     }
     void require_memory(std::int32_t number, std::size_t size) const {
         require(plan.memories.at(std::size_t(number)).size == size, "a memory has its signal's size");

@@ -1,0 +1,128 @@
+"""Networks made by hand, described once for every library that speaks Nengo's words.
+
+`words` is a module with `Network`, `Node`, `Ensemble`, `Connection`, `Probe` and `PES`: Spikewright
+or Nengo itself. What is common to both is all that is used, so both build from the same lines.
+Nothing here needs more than NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Words = Any
+DT = 0.001
+TAU, PROBED = 0.1, 0.03  # seconds: of the integrator, of what probes look through
+
+
+def wave(t: float) -> float:
+    """Half a turn a second."""
+    return float(np.sin(np.pi * t))
+
+
+def integrator(words: Words) -> tuple[Any, Any]:
+    """1000 LIF neurons that hold a value and add up what comes in."""
+    with words.Network(seed=1) as network:
+        stimulus = words.Node(wave)
+        held = words.Ensemble(1000, 1)
+        words.Connection(stimulus, held, transform=TAU, synapse=TAU)
+        words.Connection(held, held, synapse=TAU)
+        return network, words.Probe(held, synapse=PROBED)
+
+
+def chain(words: Words) -> tuple[Any, Any]:
+    """Ten ensembles of 500 neurons that pass a value on."""
+    with words.Network(seed=2) as network:
+        last: Any = words.Node(wave)
+        for _ in range(10):
+            following = words.Ensemble(500, 1)
+            words.Connection(last, following)
+            last = following
+        return network, words.Probe(last, synapse=PROBED)
+
+
+def array(words: Words, ensembles: int = 128, neurons: int = 100) -> tuple[Any, Any]:
+    """128 ensembles of 100 neurons, one for each of 128 values."""
+    values = np.random.default_rng(3).uniform(-1, 1, ensembles)
+    with words.Network(seed=3) as network:
+        stimulus = words.Node(values)
+        out = words.Node(size_in=ensembles)
+        for i in range(ensembles):
+            ensemble = words.Ensemble(neurons, 1)
+            words.Connection(stimulus[i], ensemble, synapse=None)
+            words.Connection(ensemble, out[i], synapse=None)
+        return network, words.Probe(out, synapse=PROBED)
+
+
+def convolution(words: Words, dimensions: int = 128, neurons: int = 64) -> tuple[Any, Any]:
+    """Circular convolution of two vectors: products of their Fourier coefficients.
+
+    Each product is the difference of two squares, `x y = ((x + y)^2 - (x - y)^2) / 4`, each decoded
+    from an ensemble of 64 neurons (Plate 2003; Eliasmith 2013).
+    """
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((2, dimensions))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    left, right, back = products_of(dimensions)
+    with words.Network(seed=4) as network:
+        a, b = words.Node(vectors[0]), words.Node(vectors[1])
+        products = words.Node(size_in=len(left))
+        result = words.Node(size_in=dimensions)
+        for sign in (1.0, -1.0):
+            into = words.Node(size_in=len(left))
+            words.Connection(a, into, transform=left, synapse=0.005)
+            words.Connection(b, into, transform=sign * right, synapse=0.005)
+            for i in range(len(left)):
+                ensemble = words.Ensemble(neurons, 1, radius=2.0)
+                words.Connection(into[i], ensemble, synapse=None)
+                words.Connection(
+                    ensemble, products[i], function=np.square, transform=sign / 4, synapse=0.005
+                )
+        words.Connection(products, result, transform=back, synapse=None)
+        return network, words.Probe(result, synapse=PROBED)
+
+
+def products_of(dimensions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Maps `(products, d)` of both vectors, and `(d, products)` of their products, to a convolution.
+
+    Of each coefficient of one half of the spectrum the real and the imaginary part of both factors
+    are multiplied with each other.
+    """
+    half = dimensions // 2 + 1
+    angles = -2j * np.pi * np.outer(np.arange(half), np.arange(dimensions)) / dimensions
+    turned = np.exp(angles)
+    parts = np.stack([turned.real, turned.imag], axis=1)  # (half, 2, d)
+    left = np.repeat(parts, 2, axis=1).reshape(-1, dimensions)  # re re im im
+    right = np.tile(parts, (1, 2, 1)).reshape(-1, dimensions)  # re im re im
+    twice = np.where(np.isin(np.arange(half), (0, dimensions / 2)), 1.0, 2.0) / dimensions
+    real, imaginary = twice * turned.real.T, twice * turned.imag.T  # of the conjugates, transposed
+    back = np.stack([real, imaginary, imaginary, -real], axis=2).reshape(dimensions, -1)
+    useful = np.any(np.abs(left) > 1e-9, axis=1) & np.any(np.abs(right) > 1e-9, axis=1)
+    return left[useful], right[useful], back[:, useful]
+
+
+def learning(words: Words) -> tuple[Any, Any]:
+    """500 neurons whose decoders learn to send a value on to 500 others, by its error (PES)."""
+    with words.Network(seed=5) as network:
+        stimulus = words.Node(wave)
+        pre, post = words.Ensemble(500, 1), words.Ensemble(500, 1)
+        error = words.Node(size_in=1)
+        words.Connection(stimulus, pre)
+        learned = words.Connection(
+            pre, post, function=lambda x: 0 * x, learning_rule_type=words.PES(learning_rate=1e-4)
+        )
+        words.Connection(post, error)
+        words.Connection(stimulus, error, transform=-1)
+        words.Connection(error, learned.learning_rule)
+        return network, words.Probe(post, synapse=PROBED)
+
+
+MODELS: dict[str, Callable[[Words], tuple[Any, Any]]] = {
+    "integrator": integrator,
+    "chain": chain,
+    "convolution": convolution,
+    "array": array,
+    "learning": learning,
+}

@@ -1,0 +1,90 @@
+"""A process that builds and runs the networks of `nef_models` in one library.
+
+    python -m benchmarks.nef_worker (spikewright | nengo)
+
+Commands on its input, answers on its output, a JSON object a line.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.nef_models import DT, MODELS
+from benchmarks.peer.base import clocked
+
+
+class Worker:
+    """Simulators by model, made by the library that was asked for."""
+
+    def __init__(self, library: str) -> None:
+        self.words = importlib.import_module(library)
+        self.simulators: dict[str, tuple[Any, Any]] = {}
+        if library == "nengo":
+            self.words.rc["decoder_cache"]["enabled"] = "False"
+        self.quiet = {"progress_bar": False} if library == "nengo" else {"progress": False}
+
+    def build(self, model: str) -> dict[str, Any]:
+        """Build a simulator anew; seconds from the description to where it can run."""
+        self.simulators.pop(model, None)
+        gc.collect()
+        network, probe = MODELS[model](self.words)
+        wall, cpu = time.perf_counter(), time.process_time()
+        simulator = self.words.Simulator(network, dt=DT, **self.quiet)
+        took = (time.perf_counter() - wall, time.process_time() - cpu)
+        self.simulators[model] = simulator, probe
+        return {"seconds": took[0], "cpu_seconds": took[1], "neurons": _neurons(network)}
+
+    def run(self, model: str, steps: int) -> dict[str, Any]:
+        """Wall and processor seconds of some steps more."""
+        simulator, _ = self.simulators[model]
+        seconds, cpu_seconds = clocked(lambda: simulator.run_steps(steps, **self._run_quietly()))
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+
+    def _run_quietly(self) -> dict[str, Any]:
+        return {"progress_bar": False} if "progress_bar" in self.quiet else {}
+
+    def values(self, model: str, last: int) -> dict[str, Any]:
+        """What the probe saw in the last steps, `(last, values)`."""
+        simulator, probe = self.simulators[model]
+        return {"values": np.asarray(simulator.data[probe][-last:], np.float64).tolist()}
+
+
+def _neurons(network: Any) -> int:
+    return sum(int(ensemble.n_neurons) for ensemble in network.all_ensembles)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    warnings.simplefilter("ignore")  # of libraries; they are many and not ours
+    worker = Worker(sys.argv[1])
+    commands: dict[str, Callable[..., dict[str, Any]]] = {
+        "build": worker.build,
+        "run": worker.run,
+        "values": worker.values,
+    }
+    for line in sys.stdin:
+        message = json.loads(line)
+        try:
+            answer = commands[message.pop("do")](**message)
+        except Exception as error:  # the other side says what it means for the comparison
+            traceback.print_exc(limit=0)
+            first = (str(error).splitlines() or ["no message"])[0]
+            answer = {"error": f"{type(error).__name__}: {first}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+// Leaky integrate-and-fire neurons, which may tire. Few of them are between silence and integration
+// in a step, and few fire: exponential and logarithm are computed of those alone, side by side.
+#pragma once
+
+#include "curves.hpp"
+#include "drive.hpp"
+#include "events.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+constexpr double kTiny = 1e-200;  // keeps a division finite
+
+// Bit i: a[i] > b[i].
+inline std::uint32_t more_than(doubles a, doubles b) {
+    return ~at_least(b, a) & ((1u << kDoubles) - 1);
+}
+
+class LeakyChunk {
+  public:
+    LeakyChunk(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
+        : c_(c), p_(p), piece_(piece), sample_(sample) {
+        get(p.voltage, v_);
+        get(p.second, silent_);
+        get(p.third, tired_);
+        get(p.total, total_);
+    }
+    void write() const {
+        put(p_.voltage, v_);
+        put(p_.second, silent_);
+        put(p_.third, tired_);
+        put(p_.total, total_);
+    }
+    const double* voltage() const { return v_; }
+
+    // One step of currents j; `spikes` are bytes.
+    void step(const double* j, std::int8_t* spikes) {
+        if (p_.third >= 0) j = less_adaptation(j);
+        integrate(j);
+        finish_partly(j);
+        fire(j, spikes);
+        reset_clocks();
+    }
+
+  private:
+    const double* less_adaptation(const double* j) {
+        for (std::size_t k = 0; k < piece_.n; k += kDoubles)
+            store(current_ + k, load<doubles>(j + k) - load<doubles>(tired_ + k));
+        return current_;
+    }
+
+    // v -= (j - v) expm1(-active / tau), of those that are active in the whole step or not at all.
+    void integrate(const double* j) {
+        const doubles dt = splat(p_.dt), decay = splat(p_.decay), none{};
+        partly_ = 0;
+        for (std::size_t at = 0; at < piece_.n; at += 64) {
+            const std::size_t end = piece_.n - at < 64 ? piece_.n : at + 64;
+            std::uint64_t between = 0;
+            for (std::size_t k = at; k < end; k += kDoubles) {
+                const doubles silent = load<doubles>(silent_ + k) - dt, active = dt - silent;
+                store(silent_ + k, silent);
+                const std::uint32_t whole = at_least(active, dt), some = more_than(active, none);
+                between |= std::uint64_t(some & ~whole) << (k - at);
+                const doubles v = load<doubles>(v_ + k);
+                store(v_ + k, v - (load<doubles>(j + k) - v) * chosen(none, decay, whole));
+            }
+            partly_ += listed(between, at, end, at_ + partly_);
+        }
+    }
+
+    void finish_partly(const double* j) {
+        const double rate = -1.0 / p_.tau_rc;
+        for (std::size_t i = 0; i < partly_; ++i) share_[i] = (p_.dt - silent_[at_[i]]) * rate;
+        each_vector(share_, share_, partly_, [](doubles x) { return expm1_of(x); });
+        for (std::size_t i = 0; i < partly_; ++i) {
+            const std::uint32_t k = at_[i];
+            v_[k] = v_[k] - (j[k] - v_[k]) * share_[i];
+        }
+    }
+
+    void fire(const double* j, std::int8_t* spikes) {
+        const doubles one = splat(1.0), lowest = splat(p_.min_voltage);
+        fired_ = 0;
+        for (std::size_t at = 0; at < piece_.n; at += 64) {
+            const std::size_t end = piece_.n - at < 64 ? piece_.n : at + 64;
+            std::uint64_t above = 0;
+            for (std::size_t k = at; k < end; k += kDoubles)
+                above |= std::uint64_t(more_than(load<doubles>(v_ + k), one)) << (k - at);
+            const std::size_t n = listed(above, at, end, at_ + fired_);
+            for (std::size_t i = fired_; i < fired_ + n; ++i) {
+                const double drive = j[at_[i]] - 1.0;
+                over_[i] = v_[at_[i]] - 1.0;
+                share_[i] = drive > kTiny ? drive : kTiny;
+            }
+            fired_ += n;
+            for (std::size_t k = at; k < end; k += kDoubles) {
+                const auto here = std::uint32_t(above >> (k - at)) & ((1u << kDoubles) - 1);
+                const doubles v = load<doubles>(v_ + k);
+                store(v_ + k, chosen(v < lowest ? lowest : v, doubles{}, here));
+                if (p_.total >= 0)
+                    store(total_ + k, load<doubles>(total_ + k) + chosen(doubles{}, one, here));
+                if (p_.third >= 0) adapt(k, here);
+                put_bytes(spread(here), spikes + k, end - k);
+            }
+        }
+    }
+
+    static void put_bytes(std::uint64_t bytes, std::int8_t* to, std::size_t room) {
+        if (room >= kDoubles)
+            std::memcpy(to, &bytes, kDoubles);
+        else
+            std::memcpy(to, &bytes, room);
+    }
+
+    void adapt(std::size_t k, std::uint32_t fired) {
+        const doubles n = load<doubles>(tired_ + k), added = chosen(doubles{}, splat(p_.added), fired);
+        store(tired_ + k, n + p_.adapting * (added - n));
+    }
+
+    // Silence counts from the crossing within the step: dt + tau ln(1 - (v - 1) / (j - 1)).
+    void reset_clocks() {
+        const doubles most = splat(p_.most_share);
+        const bool near = p_.most_share <= kNearOne;
+        each_vector(share_, share_, fired_, [&, over = over_](doubles drive) mutable {
+            const doubles share = load<doubles>(over) / drive;
+            over += kDoubles;
+            const doubles least = share < most ? share : most;
+            const doubles crossing = near ? log_near_one(-least, doubles{}) : log1p_of(-least);
+            return p_.tau_ref + (p_.dt + p_.tau_rc * crossing);
+        });
+        for (std::size_t i = 0; i < fired_; ++i) silent_[at_[i]] = share_[i];
+    }
+
+    // Positions of set bits, from `at` on and below `end`.
+    static std::size_t listed(std::uint64_t bits, std::size_t at, std::size_t end, std::uint32_t* to) {
+        if (end - at < 64) bits &= (std::uint64_t(1) << (end - at)) - 1;
+        return bits ? positions(bits, (end - at + 15) / 16, std::uint32_t(at), to) : 0;
+    }
+
+    void get(std::int32_t memory, double* to) const {
+        if (memory < 0) return;
+        std::memcpy(to, c_.memory(memory, sample_).from + piece_.at, piece_.n * sizeof(double));
+        std::memset(to + piece_.n, 0, kDoubles * sizeof(double));
+    }
+    void put(std::int32_t memory, const double* from) const {
+        if (memory < 0) return;
+        std::memcpy(c_.memory(memory, sample_).to + piece_.at, from, piece_.n * sizeof(double));
+    }
+
+    static constexpr std::size_t kRoom = kChunk + kDoubles;
+    const Context& c_;
+    const Cells& p_;
+    const Piece& piece_;
+    std::size_t sample_, partly_ = 0, fired_ = 0;
+    alignas(kLine) double v_[kRoom], silent_[kRoom], tired_[kRoom], total_[kRoom];
+    alignas(kLine) double current_[kRoom], share_[kRoom], over_[kRoom];
+    std::uint32_t at_[kChunk + 64];
+};
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA
