@@ -85,7 +85,7 @@ def convolution(words: Words, dimensions: int = 128, neurons: int = 64) -> tuple
 
 
 def products_of(dimensions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Maps `(products, d)` of both vectors, and `(d, products)` of their products, to a convolution.
+    """Maps `(products, d)` of both vectors, and back from their products, `(d, products)`.
 
     Of each coefficient of one half of the spectrum the real and the imaginary part of both factors
     are multiplied with each other.

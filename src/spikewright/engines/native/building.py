@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
+from spikewright.engines.native.groups import add_together, groups
 from spikewright.engines.native.layers import add_layer
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.moves import MOVES, add_axis_map, add_move
@@ -26,19 +27,14 @@ from spikewright.engines.native.orders import (
     same,
 )
 from spikewright.engines.native.parts import (
-    Driving,
     Kept,
-    add_cells,
-    add_filter,
     add_max_pool,
     add_scale,
     add_sparse,
-    driving,
     geometry_of,
 )
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.support import is_integrator
-from spikewright.engines.program import Apply, Filter, Linear, Neurons, Operator, Program, Sum
+from spikewright.engines.program import Apply, Linear, Neurons, Operator, Program, Sum
 from spikewright.network import MaxPool
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -115,24 +111,20 @@ class Builder:
         self.state_bytes: Counter[str] = Counter()
         self.widest = 0
         self.fused: set[Operator] = set()
-        self.driven: dict[Neurons, Driving] = {}
+        self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and where
         self.preferred = self._preferred()
 
     def build(self) -> Built:
-        for op in self.op.operators:
-            if op in self.fused:
+        for group in groups(self):
+            op = group[0].operator
+            if op in self.fused or add_together(self, group):
                 continue
             if isinstance(op, Linear):
                 self._linear(op)
             elif isinstance(op, Sum):
                 self._sum(op)
             elif isinstance(op, Neurons):
-                if is_integrator(op):
-                    self._neurons(op)
-                else:
-                    add_cells(self, op, self.driven.get(op))
-            elif isinstance(op, Filter):
-                add_filter(self, op)
+                self._neurons(op)
             elif isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
                 add_max_pool(self, op, op.node.output)
             else:
@@ -237,6 +229,14 @@ class Builder:
         self.kernels.take(stored.buffer, number, as_index(index))
         return number
 
+    def whole(self, buffer: int, signal: int) -> int:
+        """The buffer, or a copy where it is a part of another: only others have parts."""
+        if buffer not in self.roots:
+            return buffer
+        number = self.scratch(signal in self.op.counts, self.size(signal))
+        self.kernels.take(buffer, number, as_index(np.arange(self.size(signal))))
+        return number
+
     def values(self, signal: int) -> Stored:
         """Where a signal is stored as values."""
         stored = self.held(signal)
@@ -261,12 +261,7 @@ class Builder:
 
     def _linear(self, op: Linear) -> None:
         transform = op.transform
-        found = driving(self, op)
-        if found is not None:
-            neurons, driven = found
-            self.driven[neurons] = driven
-            self.fused.add(driven.sum)
-        elif isinstance(transform, Dense | Convolution):
+        if isinstance(transform, Dense | Convolution):
             add_layer(self, op)
         elif isinstance(transform, SumPool):
             self._pool(op, transform)

@@ -90,7 +90,7 @@ class _Ends:
             limits = _limits(how, integers)
             b.kernels.layer(
                 sources[i],
-                target if self.pieces == 1 else b.kernels.view(target, i * size, size),
+                target if self.pieces == 1 else b.kernels.view(target, i * size, size, False),
                 populations[i],
                 how,
                 geometry,
@@ -230,9 +230,9 @@ def _add_grouped(b: Builder, op: Linear, transform: Convolution) -> None:
         if groups % n == 0 and (n == 1 or n * outer <= _MERGED_LANES)
     )
     pieces = groups // merged
-    source = b.held_in(signal, grouped_order(shape, last, pieces))
+    source = b.whole(b.held_in(signal, grouped_order(shape, last, pieces)), signal)
     size = b.size(signal) // pieces
-    sources = [b.kernels.view(source, i * size, size) for i in range(pieces)]
+    sources = [b.kernels.view(source, i * size, size, False) for i in range(pieces)]
     how = _how(b, signal)
     geometry = _geometry(transform, shape, out_shape, merged * inner, merged * outer)
     order = grouped_order(out_shape, last, pieces)

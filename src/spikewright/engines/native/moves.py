@@ -50,10 +50,10 @@ def add_move(b: Builder, op: Linear) -> None:
     elif isinstance(transform, Place):
         _add_place(b, op, transform)
     else:
-        _add_choice(b, op, _chosen(transform, b.program.shapes[signal]))
+        _add_choice(b, op, chosen_by(transform, b.program.shapes[signal]))
 
 
-def _chosen(transform: Transform, shape: Shape) -> NDArray:
+def chosen_by(transform: Transform, shape: Shape) -> NDArray:
     """Which element of the input each element of the output is."""
     numbers = np.arange(int(np.prod(shape))).reshape(shape)
     if isinstance(transform, Slice):

@@ -108,7 +108,8 @@ class RegionKernel(Kernel):
         """State by name, `(batch, *shape)`; None before the first block."""
         state = {}
         for name, number in kept.memories.items():
-            values = self._state.memory(number)
+            size = int(np.prod(kept.shapes[name]))
+            values = self._state.memory(number, kept.offset, size)
             if values is None:
                 return None
             state[name] = unpacked(values, kept.orders[name], kept.shapes[name])

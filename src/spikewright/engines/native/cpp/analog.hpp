@@ -147,12 +147,13 @@ void analog_strip(const Context& c, const Instruction& op, const Lanes& block, s
     }
 }
 
-// The largest magnitude of the buffer of which this one is a part; 0 where it is none.
+// The largest magnitude of the signal of which this buffer holds a part; 0 where it holds all.
 inline double largest_elsewhere(const Context& c, std::int32_t buffer, std::size_t sample,
                                 std::size_t step) {
-    const std::int32_t whole = c.job->plan->buffers[std::size_t(buffer)].parent;
+    const Buffer& part = c.job->plan->buffers[std::size_t(buffer)];
+    const std::int32_t whole = part.parent;
     double largest = 0.0;
-    if (whole < 0) return largest;
+    if (whole < 0 || part.own) return largest;
     const double* x = c.values(whole, sample, step);
     for (std::size_t i = 0; i < c.size(whole); ++i)
         largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;

@@ -9,6 +9,7 @@
 #include "filters.hpp"
 #include "layer.hpp"
 #include "moves.hpp"
+#include "readout.hpp"
 #include "signed.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -63,6 +64,8 @@ void execute(const Context& c, const Instruction& op) {
         case Action::pool_values: return run_pool_values(c, op);
         case Action::max_pool: return run_max_pool(c, op);
         case Action::running_max_pool: return run_running_max_pool(c, op);
+        case Action::readout: return run_readout(c, op);
+        case Action::scatter: return run_scatter(c, op);
     }
 }
 

@@ -63,13 +63,17 @@ class Running {
         unpack(state_.sent[population], population, where, to);
     }
 
-    // `(batch, size)`; None before the first run.
-    nb::object memory(std::size_t number) {
-        Array<double>& values = state_.memory.at(number);
+    // `(batch, size)`, a part of a memory; None before the first run.
+    nb::object memory(std::size_t number, std::size_t offset, std::size_t size) {
+        const Array<double>& values = state_.memory.at(number);
         if (!state_.started) return nb::none();
-        const std::size_t size = region_->plan.memories[number].size;
-        return nb::cast(nb::ndarray<nb::numpy, double>(values.data(), {batch_, size}),
-                        nb::rv_policy::copy);
+        const std::size_t whole = region_->plan.memories[number].size;
+        require(offset + size <= whole, "a part lies in its memory");
+        auto* part = new double[batch_ * size];
+        const nb::capsule owner(part, [](void* p) noexcept { delete[] static_cast<double*>(p); });
+        for (std::size_t b = 0; b < batch_; ++b)
+            std::copy_n(values.data() + b * whole + offset, size, part + b * size);
+        return nb::cast(nb::ndarray<nb::numpy, double>(part, {batch_, size}, owner));
     }
 
   private:
@@ -147,6 +151,8 @@ NB_MODULE(_kernels, m) {
         .def("filter", &Region::filter)
         .def("cells", &Region::cells)
         .def("encoders", &Region::encoders)
+        .def("readout", &Region::readout)
+        .def("scatter", &Region::scatter)
         .def("analog", &Region::analog)
         .def("sparse", &Region::sparse)
         .def("axis_map", &Region::axis_map)

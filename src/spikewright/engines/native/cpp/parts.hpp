@@ -77,6 +77,28 @@ struct Cells {
     std::int32_t voltage_out = -1;  // buffer
 };
 
+// Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, one row
+// a neuron, padded to whole lines where there are several outputs.
+struct Readout {
+    std::int32_t source = -1;
+    std::size_t from = 0, n = 0, to = 0, outputs = 0, weights = 0;
+};
+struct Readouts {
+    std::vector<Readout> members;
+    Array<double> weights, scale;  // scale: per output, the weights' step times the factor
+};
+constexpr std::size_t kMostOutputs = 16;
+
+// Values that are added at their places, source by source, to a signal that is zero elsewhere.
+struct Added {
+    std::int32_t source = -1;
+    std::vector<std::int32_t> from, to, count;  // runs of neighbours
+};
+struct Scatter {
+    Array<double> start;  // zeros, below zero where every term has a value: those may be so too
+    std::vector<Added> terms;
+};
+
 // Rows of a sparse matrix, each with its entries in the order in which they are added.
 struct SparseRows {
     std::vector<std::int64_t> starts;

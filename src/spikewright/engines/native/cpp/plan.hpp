@@ -25,13 +25,14 @@ using Index = Array<std::int32_t>;
 
 enum class Kind : std::int32_t { counts, values };
 
-// With a `parent` it is `size` values of that buffer, from `offset` on. Buffers that are not in use at
-// the same time may lie in one `slot`.
+// With a `parent` it is `size` values of that buffer, from `offset` on: a part of its signal, or a
+// signal of its `own`. Buffers that are not in use at the same time may lie in one `slot`.
 struct Buffer {
     Kind kind;
     std::size_t size;
     std::int32_t parent = -1;
     std::size_t offset = 0;
+    bool own = false;
     std::size_t slot = 0;
     // Distance between two steps, in values.
     std::size_t stride() const { return rounded_up(size + 16, kLine); }
@@ -115,7 +116,7 @@ struct Operand {
 enum class Action : std::int32_t {
     layer, fire, pool, take, put, sum, add, load, store,
     filter, emit, absorb, cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values,
-    max_pool, running_max_pool,
+    max_pool, running_max_pool, readout, scatter,
 };
 
 struct Instruction {
@@ -129,6 +130,8 @@ struct Instruction {
     std::shared_ptr<Filtering> filter;
     std::shared_ptr<Cells> cells;
     std::shared_ptr<SparseRows> sparse;
+    std::shared_ptr<Readouts> readouts;
+    std::shared_ptr<Scatter> scatter;
     std::shared_ptr<AxisRows> axis_rows;
     std::vector<std::int32_t> memories;
     std::vector<Operand> operands;
@@ -137,6 +140,12 @@ struct Instruction {
     bool plus = false;         // `put`: zero is added
     Index index;
     std::vector<Run> runs;     // of `index`, where neighbours move together
+
+    // Whether it looks at all of its input before it computes.
+    bool lists() const {
+        return action == Action::layer || action == Action::analog || action == Action::depthwise ||
+               action == Action::signed_layer;
+    }
 };
 
 // Where buffers lie; `zero` where they must be zero at first.

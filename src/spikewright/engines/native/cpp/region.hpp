@@ -17,12 +17,12 @@ class Region {
         return int(plan.buffers.size()) - 1;
     }
 
-    // A part of another buffer under a number of its own.
-    int view(int parent, std::size_t offset, std::size_t size) {
+    // A part of another buffer under a number of its own: of its signal, or a signal of its `own`.
+    int view(int parent, std::size_t offset, std::size_t size, bool own) {
         require(offset + size <= size_of(parent), "a view lies in its buffer");
         const Buffer& whole = plan.buffers[std::size_t(parent)];
         require(whole.parent < 0, "a view is of a buffer itself");
-        plan.buffers.push_back({whole.kind, size, parent, offset});
+        plan.buffers.push_back({whole.kind, size, parent, offset, own});
         return int(plan.buffers.size()) - 1;
     }
 
@@ -251,6 +251,65 @@ class Region {
                             e.weights.data() + piece.weights + c * rounded_up(piece.n, kLineValues));
     }
 
+    // Decoders: `members` are source, from and n of each; `weights` are `(n, outputs)` whole numbers of
+    // each, whose outputs lie one after the other; `scale` is one number per output.
+    void readout(int output, const Integers& members, const std::vector<Integers>& weights,
+                 const Doubles& scale) {
+        auto r = std::make_shared<Readouts>();
+        require(members.ndim() == 2 && members.shape(1) == 3 && members.shape(0) == weights.size(),
+                "a readout has three numbers and weights");
+        std::size_t to = 0, room = 0;
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+            const std::int32_t* given = members.data() + 3 * i;
+            const std::size_t n = std::size_t(given[2]), outputs = weights[i].shape(1);
+            require(weights[i].ndim() == 2 && weights[i].shape(0) == n && outputs > 0 &&
+                        outputs <= kMostOutputs,
+                    "weights are (neurons, outputs), which are few");
+            require(std::size_t(given[1]) + n <= size_of(given[0]), "a readout lies in its buffer");
+            r->members.push_back({given[0], std::size_t(given[1]), n, to, outputs, room});
+            to += outputs;
+            room += n * row_of(outputs);
+        }
+        require(to == size_of(output) && scale.size() == to, "readouts fill their output");
+        r->weights.resize(room);
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+            const Readout& m = r->members[i];
+            double* row = r->weights.data() + m.weights;
+            for (std::size_t k = 0; k < m.n; ++k, row += row_of(m.outputs))
+                for (std::size_t j = 0; j < m.outputs; ++j)
+                    row[j] = double(weights[i].data()[k * m.outputs + j]);
+        }
+        r->scale = copied(scale);
+        Instruction op{Action::readout};
+        op.output = output, op.readouts = std::move(r);
+        plan.instructions.push_back(std::move(op));
+    }
+
+    // What is added up at its places: `runs` are from, to and count of each term's values.
+    void scatter(int output, const Doubles& start, const std::vector<int>& sources,
+                 const std::vector<Integers>& runs) {
+        auto made = std::make_shared<Scatter>();
+        require(start.size() == size_of(output) && sources.size() == runs.size(), "a term has runs");
+        made->start = copied(start);
+        for (std::size_t i = 0; i < sources.size(); ++i) {
+            require(runs[i].ndim() == 2 && runs[i].shape(1) == 3, "a run has three numbers");
+            Added term;
+            term.source = sources[i];
+            for (std::size_t k = 0; k < runs[i].shape(0); ++k) {
+                const std::int32_t* run = runs[i].data() + 3 * k;
+                require(run[0] >= 0 && run[1] >= 0 && run[2] > 0 &&
+                            std::size_t(run[0] + run[2]) <= size_of(sources[i]) &&
+                            std::size_t(run[1] + run[2]) <= size_of(output),
+                        "a run lies in its buffers");
+                term.from.push_back(run[0]), term.to.push_back(run[1]), term.count.push_back(run[2]);
+            }
+            made->terms.push_back(std::move(term));
+        }
+        Instruction op{Action::scatter};
+        op.output = output, op.scatter = std::move(made);
+        plan.instructions.push_back(std::move(op));
+    }
+
     // The layer added last reads values, or may, in so many limbs of so many bits.
     void analog(int bits, int limbs) {
         require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
@@ -336,6 +395,9 @@ class Region {
     Plan plan;
 
   private:
+    static std::size_t row_of(std::size_t outputs) {
+        return outputs == 1 ? 1 : rounded_up(outputs, kLineValues);
+    }
     // Neighbours that move together, where they are many.
     static std::vector<Run> runs_of(const Index& index, bool puts) {
         std::vector<Run> runs;

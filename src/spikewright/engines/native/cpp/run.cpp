@@ -110,8 +110,10 @@ class Runner {
         for (; fits && c.first_step < job_.steps; c.first_step += job_.block) {
             c.steps = std::min(job_.block, job_.steps - c.first_step);
             for (const Instruction& op : job_.plan->instructions) {
-                guarded([&] { kernels_.list(c, op); });
-                if (barrier) barrier->arrive_and_wait();
+                if (op.lists()) {
+                    guarded([&] { kernels_.list(c, op); });
+                    if (barrier) barrier->arrive_and_wait();
+                }
                 guarded([&] { kernels_.execute(c, op); });
                 if (barrier) barrier->arrive_and_wait();
             }

@@ -31,6 +31,10 @@ inline std::vector<Life> lives_of(const Plan& plan) {
         for (const Operand& term : op.operands)
             if (!term.external) use(term.source);
         if (op.cells && op.cells->voltage_out >= 0) use(op.cells->voltage_out);
+        if (op.readouts)
+            for (const Readout& member : op.readouts->members) use(member.source);
+        if (op.scatter)
+            for (const Added& term : op.scatter->terms) use(term.source);
         if (op.cells)
             for (const Piece& piece : op.cells->pieces)
                 if (!piece.external) use(piece.source);

@@ -1,0 +1,85 @@
+// Decoders: few outputs of many neurons, spike by spike. Sums of whole numbers are exact in doubles, so
+// no order matters. And values that are added at their places.
+#pragma once
+
+#include "context.hpp"
+#include "parts.hpp"
+#include "simd.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// f(neuron, count) for each of n that spikes.
+template <class F>
+[[gnu::always_inline]] inline void each_event(const std::int8_t* counts, std::size_t n, F&& f) {
+    for (std::size_t at = 0; at < n; at += 64) {
+        std::uint64_t bits = above(counts + at, 0);
+        if (n - at < 64) bits &= (std::uint64_t(1) << (n - at)) - 1;
+        for (; bits; bits &= bits - 1) {
+            const std::size_t k = at + std::size_t(__builtin_ctzll(bits));
+            f(k, double(counts[k]));
+        }
+    }
+}
+
+// Sums of `lines` lines of outputs.
+template <std::size_t lines>
+inline void read_out(const Readouts& r, const Readout& m, const std::int8_t* counts, double* to) {
+    constexpr std::size_t n = lines * kLineValues / kDoubles, row = lines * kLineValues;
+    doubles sums[n];
+    each<n>(SPIKEWRIGHT_EACH(i) { sums[i] = doubles{}; });
+    const double* weights = r.weights.data() + m.weights;
+    each_event(counts, m.n, [&](std::size_t k, double count) __attribute__((always_inline)) {
+        const double* w = weights + k * row;
+        each<n>(SPIKEWRIGHT_EACH(i) {
+            sums[i] = add_exact_product(sums[i], splat(count), load<doubles>(w + i * kDoubles));
+        });
+    });
+    double whole[row];
+    each<n>(SPIKEWRIGHT_EACH(i) { store(whole + i * kDoubles, sums[i]); });
+    for (std::size_t i = 0; i < m.outputs; ++i) to[i] = whole[i] * r.scale[m.to + i];
+}
+
+inline void read_out_value(const Readouts& r, const Readout& m, const std::int8_t* counts,
+                           double* to) {
+    const double* weights = r.weights.data() + m.weights;
+    double sum = 0.0;
+    each_event(counts, m.n, [&](std::size_t k, double count) { sum += count * weights[k]; });
+    *to = sum * r.scale[m.to];
+}
+
+inline void run_readout(const Context& c, const Instruction& op) {
+    const Readouts& r = *op.readouts;
+    const Share share = c.share(r.members.size());
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t i = share.begin; i < share.end; ++i) {
+            const Readout& m = r.members[i];
+            for (std::size_t t = 0; t < c.steps; ++t) {
+                const std::int8_t* counts = c.counts(m.source, s, t) + m.from;
+                double* to = c.values(op.output, s, t) + m.to;
+                if (m.outputs == 1)
+                    read_out_value(r, m, counts, to);
+                else if (m.outputs <= kLineValues)
+                    read_out<1>(r, m, counts, to);
+                else
+                    read_out<2>(r, m, counts, to);
+            }
+        }
+}
+
+inline void run_scatter(const Context& c, const Instruction& op) {
+    const Scatter& scatter = *op.scatter;
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        double* to = c.values(op.output, s, t);
+        std::memcpy(to, scatter.start.data(), scatter.start.size() * sizeof(double));
+        for (const Added& term : scatter.terms) {
+            const double* from = c.values(term.source, s, t);
+            for (std::size_t i = 0; i < term.from.size(); ++i) {
+                const double* x = from + term.from[i];
+                double* y = to + term.to[i];
+                for (std::int32_t k = 0; k < term.count[i]; ++k) y[k] += x[k];
+            }
+        }
+    });
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

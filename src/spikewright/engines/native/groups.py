@@ -1,0 +1,142 @@
+"""Which operators of a region run as one: those of one kind that do not wait for each other.
+
+So hundreds of small ensembles cost what one large one costs. Operators are taken in the order of
+how many come before them, filters of a loop first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spikewright.engines.native.cells import described
+from spikewright.engines.native.joint import add_choices, add_scatter, add_sums, scattered
+from spikewright.engines.native.moves import chosen_by
+from spikewright.engines.native.parts import add_filters
+from spikewright.engines.native.populations import (
+    Driving,
+    add_cells,
+    add_readouts,
+    driving,
+    reads_out,
+)
+from spikewright.engines.native.support import is_integrator
+from spikewright.engines.program import Filter, Linear, Neurons, Operator, Sum
+from spikewright.network.transforms import Slice, Take
+
+if TYPE_CHECKING:
+    from spikewright.engines.native.building import Builder
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """An operator, with those that vanish in it: what drives a population, parts of a sum."""
+
+    operator: Operator
+    inputs: tuple[int, ...]
+    driving: Driving | None = None
+    places: tuple[Linear, ...] = ()
+
+
+def groups(b: Builder) -> list[list[Unit]]:
+    """A region's operators in groups that run as one, in the order in which they run."""
+    units = _units(b)
+    makers = {unit.operator.output: unit for unit in units}
+    for unit in units:
+        makers.update(dict.fromkeys(unit.operator.outputs, unit))
+    depths: dict[Unit, int] = {}
+    found: dict[tuple[int, Hashable], list[Unit]] = {}
+    for unit in units:
+        waits = not (b.op.loops and isinstance(unit.operator, Filter))
+        before = [depths[makers[s]] for s in unit.inputs if s in makers] if waits else []
+        depths[unit] = max(before, default=-1) + 1
+        kind = _kind(b, unit)
+        found.setdefault((depths[unit], unit if kind is None else kind), []).append(unit)
+    if all(len(group) == 1 for group in found.values()):
+        return [[unit] for unit in units]
+    return [found[key] for key in sorted(found, key=lambda key: key[0])]
+
+
+def _units(b: Builder) -> list[Unit]:
+    """Operators in order, fewer where some vanish in others."""
+    driven: dict[Operator, Driving] = {}
+    places: dict[Operator, tuple[Linear, ...]] = {}
+    vanished: set[Operator] = set()
+    for op in b.op.operators:
+        if isinstance(op, Linear) and (how := driving(b, op)) is not None:
+            driven[how[0]] = how[1]
+            vanished |= {op, how[1].sum}
+        elif isinstance(op, Sum) and (parts := scattered(b, op)):
+            places[op] = tuple(parts)
+            vanished.update(parts)
+    units = []
+    for op in b.op.operators:
+        if op in driven:
+            units.append(Unit(op, driven[op].encoders.inputs, driven[op]))
+        elif op in places:
+            moved = {part.output: part.inputs[0] for part in places[op]}
+            inputs = tuple(moved.get(s, s) for s in op.inputs)
+            units.append(Unit(op, inputs, None, places[op]))
+        elif op not in vanished:
+            units.append(Unit(op, op.inputs))
+    return units
+
+
+def _kind(b: Builder, unit: Unit) -> Hashable:
+    """What units have in common that run as one; None: this one runs by itself."""
+    op = unit.operator
+    if any(len(b.program.shapes[s]) != 1 for s in (*op.inputs, *op.outputs)) or unit.places:
+        return None
+    if isinstance(op, Neurons):
+        return _kind_of_neurons(op, unit.driving)
+    if isinstance(op, Filter):
+        f = op.filter
+        numbers = tuple(np.asarray(x, np.float64).tobytes() for x in (f.A, f.B, f.C))
+        return ("filter", numbers, f.feedthrough, op.inputs[0] in b.op.counts)
+    if isinstance(op, Sum):
+        plain = op.gain is None and op.bias is None
+        if not op.inputs or (plain and len(op.inputs) == 1) or op.output in b.op.counts:
+            return None
+        counts = tuple(s in b.op.counts for s in op.inputs)
+        return ("sum", op.gain is None, op.bias is None, counts)
+    if isinstance(op, Linear) and isinstance(op.transform, Slice | Take) and op.factor == 1.0:
+        return ("choice", op.inputs[0])
+    if isinstance(op, Linear) and reads_out(b, op):
+        return "readout"
+    return None
+
+
+def _kind_of_neurons(op: Neurons, how: Driving | None) -> Hashable:
+    kind = described(op.neuron_type)
+    if is_integrator(op) or kind is None or kind.slopes is not None or op.voltage is not None:
+        return None
+    driven = None if how is None else (how.weights.shape[1], how.sum.gain is None)
+    return ("neurons", op.neuron_type, driven, op.restart)
+
+
+def add_together(b: Builder, group: Sequence[Unit]) -> bool:
+    """Add units that run as one, or one of a kind that may; false where it is of no such kind."""
+    ops = [unit.operator for unit in group]
+    filters = [op for op in ops if isinstance(op, Filter)]
+    populations = [op for op in ops if isinstance(op, Neurons) and not is_integrator(op)]
+    sums = [op for op in ops if isinstance(op, Sum)]
+    maps = [op for op in ops if isinstance(op, Linear)]
+    if filters:
+        add_filters(b, filters)
+    elif populations:
+        add_cells(b, populations, [unit.driving for unit in group])
+    elif sums and group[0].places:
+        add_scatter(b, sums[0], group[0].places)
+    elif len(sums) > 1:
+        add_sums(b, sums)
+    elif maps and reads_out(b, maps[0]):
+        add_readouts(b, maps)
+    elif len(maps) > 1:
+        shape = b.program.shapes[maps[0].inputs[0]]
+        add_choices(b, maps, [chosen_by(op.transform, shape) for op in maps])
+    else:
+        return False
+    return True
