@@ -94,7 +94,10 @@ class Simulator:
     one of `spikewright.engines.available()`; `precision` is "float32" (weights on a 24-bit grid per
     channel) or "float64". `progress` shows a bar for runs that take long; `threads` bounds how many
     work side by side (default: the engine's choice). `decoder_cache` is True, False, "read-only"
-    or a `DecoderCache`; None: what `SPIKEWRIGHT_DECODER_CACHE` says, else True.
+    or a `DecoderCache`; None: what `SPIKEWRIGHT_DECODER_CACHE` says, else True. `block` is
+    how many steps are worked on at once (default: the engine's choice); it changes no result, but
+    with 1 functions of nodes are called in turn at every step, as they must be where one leaves
+    something for another.
 
     Raises `BuildError` when the network cannot be compiled.
     """
@@ -110,6 +113,7 @@ class Simulator:
         progress: bool = True,
         threads: int | None = None,
         decoder_cache: bool | Literal["on", "off", "read-only"] | DecoderCache | None = None,
+        block: int | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise BuildError(f"a Simulator runs a Network, got {network!r}")
@@ -117,7 +121,7 @@ class Simulator:
         self.network, self.dt, self.batch_size = network, float(dt), batch_size
         self.seed = _seed(seed, network)
         self._progress = progress
-        self._decoder_cache = decoder_cache
+        self._decoder_cache, self._block = decoder_cache, _as_block(block)
         self.program = self._compiled(precision)
         self._engine = engines.get(engine, self.program, threads)
         self._closed = False
@@ -207,10 +211,18 @@ class Simulator:
             self.seed = _seed(seed, self.network)
             self.program = self._compiled(self.program.precision)
         self._execution = engines.Execution(
-            self.program, self._engine, 1 if self.batch_size is None else self.batch_size
+            self.program,
+            self._engine,
+            1 if self.batch_size is None else self.batch_size,
+            block=self._block,
         )
         self._recorded: dict[Probe, list[NDArray]] = {r.probe: [] for r in self.program.recordings}
         self._broken = False
+
+    def clear_probes(self) -> None:
+        """Forget what has been recorded so far; the state stays, and later runs record on."""
+        for parts in self._recorded.values():
+            parts.clear()
 
     def run(self, seconds: float, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
         """Run for `round(seconds / dt)` steps."""
@@ -331,6 +343,12 @@ def _keep(connection: Connection, owner: Connection | Ensemble, values: NDArray)
 def _check_steps(steps: Any) -> None:
     if not (is_whole(steps) and steps >= 0):
         raise SimulationError(f"a run has a whole number of steps, 0 or more, got {steps!r}")
+
+
+def _as_block(block: Any) -> int | None:
+    if block is not None and not (is_whole(block) and block >= 1):
+        raise BuildError(f"block is None or a whole number of steps from 1, got {block!r}")
+    return None if block is None else int(block)
 
 
 def _seed(seed: int | None, network: Network) -> int:

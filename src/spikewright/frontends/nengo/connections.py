@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def make_connection(
         synapse=synapse,
         transform=transform,
         label=theirs.label,
-        function=_flat(theirs.function),
+        function=_flat(theirs),
         learning_rule_type=rules_of(theirs),
         **given,
     )
@@ -74,17 +73,12 @@ def _points(theirs: Any, rng: np.random.RandomState) -> dict[str, Any]:
     return found
 
 
-def _flat(function: Any) -> Any:
-    """A function whose values have one axis, as Nengo takes them."""
-    if not callable(function):
+def _flat(theirs: Any) -> Any:
+    """The function; where its values have several axes, as Nengo takes them: with one."""
+    function = theirs.function
+    if not callable(function) or np.ndim(function(np.zeros(theirs.size_in))) < 2:
         return function
-
-    @wraps(function, updated=())
-    def flat(x: NDArray) -> Any:
-        value = function(x)
-        return np.ravel(value) if np.ndim(value) > 1 else value
-
-    return flat
+    return lambda x: np.ravel(function(x))
 
 
 def _matrix(theirs: Any, transform: Transform | None) -> Transform | None:

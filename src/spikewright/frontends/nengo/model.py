@@ -53,11 +53,13 @@ class NengoNetwork(Network):
     """A `Network` that was read from Nengo's; `of[object]` is what an object of it became.
 
     `drawn[ensemble]` are an ensemble's parameters as arrays, `sampled[connection]` a connection's
-    transform. `seed_processes` draws anew what processes begin with.
+    transform, `seeds[object]` the seeds that were drawn from. `seed_processes` draws anew what
+    processes begin with.
     """
 
-    def __init__(self, label: str | None = None) -> None:
-        super().__init__(label)
+    def __init__(self, model: Any, seeds: Seeds) -> None:
+        super().__init__(model.label)
+        self.model, self.seeds = model, seeds
         self.of: Mapping[Any, Any] = Objects()
         self.drawn: dict[Any, Population] = {}
         self.sampled: dict[Any, Sampled] = {}
@@ -84,8 +86,8 @@ def from_nengo(model: Any, built: Any = None, *, seed: int | None = None) -> Nen
     """
     if not is_a(model, "Network"):
         raise ReadError(f"from_nengo reads a nengo.Network, got {model!r}")
-    found = NengoNetwork(model.label)
-    _Reader(found, _seeds(model, built, seed), built).read(model)
+    found = NengoNetwork(model, _seeds(model, built, seed))
+    _Reader(found, built).read(model)
     first = getattr(built, "seed", None)
     found.seed_processes(fresh_seed() if first is None else int(first))
     return found
@@ -110,8 +112,8 @@ def _constant(node: Any, output: Any) -> NDArray:
 
 
 class _Reader:
-    def __init__(self, found: NengoNetwork, seeds: Seeds, built: Any) -> None:
-        self.found, self.seeds, self.built = found, seeds, built
+    def __init__(self, found: NengoNetwork, built: Any) -> None:
+        self.found, self.seeds, self.built = found, found.seeds, built
         self.places: list[tuple[Any, Network]] = []
 
     def read(self, model: Any) -> None:

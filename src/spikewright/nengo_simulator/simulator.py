@@ -1,0 +1,170 @@
+"""A simulator for Nengo's models: what Nengo's users know, on Spikewright's engines."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines import Precision
+from spikewright.frontends.nengo import from_nengo
+from spikewright.frontends.nengo.exceptions import as_nengos, closed, invalid
+from spikewright.frontends.nengo.seeds import fresh_seed
+from spikewright.nengo_simulator.built import BuiltModel, tagged
+from spikewright.nengo_simulator.data import NengoData
+from spikewright.nengo_simulator.sampling import Sampling, kept_steps
+from spikewright.nengo_simulator.sharing import share_state
+from spikewright.network.shapes import is_number
+from spikewright.simulator import Simulator
+
+
+class NengoSimulator:
+    """Runs a `nengo.Network` in steps of `dt` seconds, as `nengo.Simulator` does.
+
+    `seed` is for what is drawn at every run (default: the model's seed and one, as Nengo has it).
+    With `built`, a `nengo.Simulator` of the same model, all parameters and initial voltages are
+    taken from it. `engine` and `precision` are those of `spikewright.Simulator`, which is
+    `.simulator`; the model read is `.network`. `progress_bar` shows one for runs that take long;
+    `optimize` is taken for the sake of scripts that say it, and changes nothing.
+
+    Raises `BuildError` (also Nengo's, where it is loaded) when the model cannot be built.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        dt: float = 0.001,
+        seed: int | None = None,
+        built: Any = None,
+        engine: str = "auto",
+        precision: Precision = "float32",
+        progress_bar: Any = True,
+        optimize: bool = True,
+    ) -> None:
+        self.closed = True  # until it is built
+        self.dt = float(dt)
+        if seed is None:
+            taken = getattr(built, "seed", None)
+            seed = taken if taken is not None else _next(getattr(model, "seed", None))
+        self.seed = int(seed)
+        with as_nengos():
+            self.network = from_nengo(model, built, seed=_inner(self.seed))
+            self.network.seed_processes(self.seed)
+            self._kept = {
+                probe: Sampling.of(probe, self.network.of[probe], self.dt)
+                for probe in model.all_probes
+            }
+            self.simulator = Simulator(
+                self.network, self.dt, self.seed, engine=engine, precision=precision,
+                progress=bool(progress_bar), block=1 if share_state(model) else None,
+            )  # fmt: skip
+        self.data = NengoData(self.network, self.simulator, self._recorded)
+        self._cleared = 0
+        self.closed = False
+
+    @property
+    def model(self) -> BuiltModel:
+        """What was built, in so far as Nengo's users look at it."""
+        operators = tagged(self.simulator.program)
+        return BuiltModel(self.network.model, self.dt, self.network.seeds, self.data, operators)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps done so far."""
+        return self.simulator.n_steps
+
+    @property
+    def time(self) -> float:
+        """Seconds done so far."""
+        return self.simulator.time
+
+    def run(self, time_in_seconds: float, progress_bar: Any = None) -> None:
+        """Run for `round(time_in_seconds / dt)` steps."""
+        if not (is_number(time_in_seconds) and time_in_seconds >= 0):
+            message = f"a run lasts 0 s or more, got {time_in_seconds!r}"
+            raise invalid(message, "time_in_seconds", self)
+        steps = int(np.round(float(time_in_seconds) / self.dt))
+        if steps == 0:
+            warnings.warn(
+                f"{time_in_seconds} s is no step of {self.dt} s: nothing has run", stacklevel=2
+            )
+        self.run_steps(steps, progress_bar)
+
+    def run_steps(self, steps: int, progress_bar: Any = None) -> None:
+        """Run for a number of steps."""
+        self._check_open("run")
+        with as_nengos():
+            self.simulator.run_steps(steps)
+
+    def step(self) -> None:
+        """Run for one step."""
+        self._check_open("step")
+        with as_nengos():
+            self.simulator.run_steps(1)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Back to before the first step; `seed` is for what is drawn at every run."""
+        self._check_open("reset")
+        if seed is not None:
+            self.seed = int(seed)
+        self.network.seed_processes(self.seed)
+        with as_nengos():
+            self.simulator.reset(seed)
+        self._cleared = 0
+
+    def clear_probes(self) -> None:
+        """Forget what has been recorded so far."""
+        self.simulator.clear_probes()
+        self._cleared = self.n_steps
+
+    def trange(self, dt: float | None = None, sample_every: float | None = None) -> NDArray:
+        """Times in seconds of recorded samples, the first at `dt`; `dt` means `sample_every`."""
+        if dt is not None and sample_every is not None:
+            raise invalid("give sample_every alone, not dt as well", "dt", self)
+        if dt is not None:
+            warnings.warn("trange(dt=) is deprecated: say sample_every=", DeprecationWarning, 2)
+        every = sample_every if dt is None else dt
+        period = 1.0 if every is None else every / self.dt
+        steps = np.arange(1, self.n_steps + 1)
+        return self.dt * steps[kept_steps(steps, period)]
+
+    def close(self) -> None:
+        """End: further runs are an error, recordings stay readable."""
+        self.closed = True
+        self.simulator.close()
+
+    def __enter__(self) -> NengoSimulator:
+        self._check_open("be entered again")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "closed", True):
+            warnings.warn(f"{self!r} was deallocated while open", ResourceWarning, stacklevel=1)
+
+    def __repr__(self) -> str:
+        return f"<NengoSimulator of {self.network.model!r}>"
+
+    def _check_open(self, what: str) -> None:
+        if self.closed:
+            raise closed(f"cannot {what}: the simulator is closed; its recordings can be read")
+
+    def _recorded(self, probe: Any) -> NDArray | None:
+        """What a probe has recorded since the last reset or `clear_probes`; None: no probe."""
+        if probe not in self._kept:
+            return None
+        samples = self.simulator.data[self.network.of[probe]]
+        return self._kept[probe].kept(samples, self._cleared)
+
+
+def _next(seed: int | None) -> int:
+    return fresh_seed() if seed is None else int(seed) + 1
+
+
+def _inner(seed: int) -> int:
+    """The seed of a model that has none."""
+    return int(np.random.RandomState(seed % 2**32).randint(np.iinfo(np.int32).max))
