@@ -17,6 +17,7 @@ from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.learning.fitting import check_fit
 from spikewright.network.network import container
 from spikewright.network.node import Node, as_value
+from spikewright.network.pointwise import Pointwise
 from spikewright.network.shapes import as_seed
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
@@ -298,7 +299,7 @@ class Connection:
             part = points[:, numbers.ravel()]
         if self.function is None:
             return part
-        if isinstance(self.function, np.ufunc):  # elementwise, so one call does
+        if isinstance(self.function, np.ufunc | Pointwise):  # one call does
             values = self._called(self.function, part)
         else:
             values = np.empty((len(part), *self.sent_shape))

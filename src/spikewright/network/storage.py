@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from spikewright import _storage
 from spikewright.errors import DamagedFileError, NetworkError
+from spikewright.network.connection import Connection
 from spikewright.network.manifest.reading import Reader
 from spikewright.network.manifest.registries import Object
 from spikewright.network.manifest.writing import Writer
 from spikewright.network.network import Network, detached
+from spikewright.network.pointwise import Pointwise
 
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
@@ -79,13 +81,18 @@ def from_manifest(
         ) from error
 
 
+def _calls_python(connection: Connection) -> bool:
+    return callable(connection.function) and not isinstance(connection.function, Pointwise)
+
+
 def _refuse_functions(network: Network) -> None:
     calling: list[Object] = [n for n in network.all_nodes if callable(n.output)]
-    calling += [c for c in network.all_connections if callable(c.function)]
+    calling += [c for c in network.all_connections if _calls_python(c)]
     if calling:
         names = ", ".join(map(repr, calling))
         raise NetworkError(
             f"{names}: Python functions cannot be saved, a file is data. Give such nodes a "
-            "constant or a NodeFunction, or keep them in another network and connect them after "
-            "loading."
+            "constant or a NodeFunction, such connections wanted values or a function of "
+            "spikewright.network.pointwise, or keep them in another network and connect them "
+            "after loading."
         )

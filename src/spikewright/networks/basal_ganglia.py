@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.network import Config, Connection, Network, Node
 from spikewright.network.distributions import Uniform
+from spikewright.network.pointwise import Above
 from spikewright.network.synapses import Lowpass
 from spikewright.networks.checks import count, number
 from spikewright.networks.ensemble_array import EnsembleArray
@@ -69,23 +68,23 @@ class BasalGanglia(Network):
             Connection(self.input, self.stn.input, None)
             self._excite()
             self._inhibit()
-            chosen = self.gpi.add_output("func_gpi", above(_GPI))
+            chosen = self.gpi.add_output("func_gpi", Above(_GPI))
             Connection(chosen, self.output, None, transform=weight)
 
     def _excite(self) -> None:
         """The subthalamic nucleus drives every channel of both parts of the pallidum."""
         everywhere: NDArray = np.full((self.dimensions, self.dimensions), _STN_TO_PALLIDUM)
         with self._ampa:
-            stn = self.stn.add_output("func_stn", above(_STN))
+            stn = self.stn.add_output("func_stn", Above(_STN))
             Connection(stn, self.gpi.input, transform=everywhere)
             Connection(stn, self.gpe.input, transform=everywhere)
 
     def _inhibit(self) -> None:
         """What holds back the pallidum, and the subthalamic nucleus, channel by channel."""
         with self._gaba:
-            direct = self.strD1.add_output("func_str", above(_STRIATUM))
-            indirect = self.strD2.add_output("func_str", above(_STRIATUM))
-            gpe = self.gpe.add_output("func_gpe", above(_GPE))
+            direct = self.strD1.add_output("func_str", Above(_STRIATUM))
+            indirect = self.strD2.add_output("func_str", Above(_STRIATUM))
+            gpe = self.gpe.add_output("func_gpe", Above(_GPE))
             Connection(direct, self.gpi.input, transform=-1.0)
             Connection(indirect, self.gpe.input, transform=-1.0)
             Connection(gpe, self.gpi.input, transform=-_GPE_TO_GPI)
@@ -108,8 +107,3 @@ def _nucleus(n: int, channels: int, threshold: float, label: str) -> EnsembleArr
         encoders=POSITIVE,
         intercepts=Uniform(threshold / _RADIUS, 0.9),
     )
-
-
-def above(threshold: float) -> Callable[[NDArray], NDArray]:
-    """The function of how far values are above a threshold, 0 below it."""
-    return lambda x: np.maximum(x - threshold, 0.0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.network import Connection, Network, Node
+from spikewright.network.pointwise import Square
 from spikewright.networks.checks import above_zero, count
 from spikewright.networks.ensemble_array import EnsembleArray
 
@@ -49,7 +50,7 @@ class Product(Network):
             for array, sign in ((self.sq1, 1.0), (self.sq2, -1.0)):
                 Connection(self.input_a, array.input, None, transform=_HALF)
                 Connection(self.input_b, array.input, None, transform=sign * _HALF)
-                square = array.add_output("square", np.square)
+                square = array.add_output("square", Square())
                 Connection(square, self.output, None, transform=0.5 * sign)
 
 

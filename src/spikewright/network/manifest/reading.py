@@ -31,6 +31,7 @@ from spikewright.network.manifest.registries import (
 from spikewright.network.network import Network
 from spikewright.network.neurons import NeuronType
 from spikewright.network.node import Node
+from spikewright.network.pointwise import POINTWISE, Pointwise
 from spikewright.network.probe import Probe
 from spikewright.network.processes import Process
 from spikewright.network.shapes import is_whole
@@ -141,7 +142,7 @@ class Reader:
             return {}
         solver = self._typed(entry["solver"], SOLVERS, Solver)
         return {
-            "function": self._typed(entry["function"], {}, np.ndarray),
+            "function": self._typed(entry["function"], POINTWISE, np.ndarray, Pointwise),
             "solver": None if solver == LstsqL2() else solver,
             "eval_points": self._drawn(entry["eval_points"]),
             "scale_eval_points": entry["scale_eval_points"],

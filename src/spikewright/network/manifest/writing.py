@@ -28,6 +28,7 @@ from spikewright.network.manifest.registries import (
 )
 from spikewright.network.network import Network
 from spikewright.network.node import Node
+from spikewright.network.pointwise import POINTWISE, Pointwise
 from spikewright.network.probe import Probe
 from spikewright.network.processes import Process
 from spikewright.network.shapes import is_whole
@@ -96,13 +97,23 @@ class Writer:
             "post": self._end(connection.post, connection),
             "synapse": self._typed(connection.synapse, SYNAPSES, connection),
             "transform": self._typed(connection.transform, TRANSFORMS, connection),
-            "function": self._plain(connection.function, connection),
+            "function": self._function(connection),
             "solver": self._typed(connection.solver, SOLVERS, connection),
             "eval_points": self._drawn(connection.eval_points, connection),
             "scale_eval_points": connection.scale_eval_points,
             "seed": connection.seed,
             **rules_to_data(connection, lambda value: self._learning(value, connection)),
         }
+
+    def _function(self, connection: Connection) -> Any:
+        """An array of wanted values, a function by its registry, or None."""
+        function = connection.function
+        known = isinstance(function, Pointwise)
+        return (
+            self._typed(function, POINTWISE, connection)
+            if known
+            else self._plain(function, connection)
+        )
 
     def _learning(self, value: Any, owner: Object) -> Any:
         """A learning rule, or an array of what was learned."""

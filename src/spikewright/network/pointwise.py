@@ -1,0 +1,64 @@
+"""Functions of represented values, one by one, as data: what files can hold of `function=`.
+
+A connection may also hold any Python callable, or a NumPy ufunc, which files refuse.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.shapes import is_number
+
+_registry: dict[str, type[Pointwise]] = {}
+POINTWISE = MappingProxyType(_registry)
+"""Every function of values one by one, by name (read only)."""
+
+
+class Pointwise(ABC):
+    """A function of every value by itself; a connection calls it once for all points."""
+
+    @abstractmethod
+    def __call__(self, x: NDArray) -> NDArray:
+        """The function of each value, of the same shape."""
+
+
+T = TypeVar("T", bound=type[Pointwise])
+
+
+def register(cls: T) -> T:
+    """Class decorator: make a function known to files."""
+    if cls.__name__ in _registry:
+        raise ValueError(f"a function named {cls.__name__!r} is registered already")
+    _registry[cls.__name__] = cls
+    return cls
+
+
+@register
+@dataclass(frozen=True)
+class Square(Pointwise):
+    """`x^2`."""
+
+    def __call__(self, x: NDArray) -> NDArray:
+        return np.square(x)
+
+
+@register
+@dataclass(frozen=True)
+class Above(Pointwise):
+    """How far values are above `threshold`, 0 below it."""
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.threshold):
+            raise NetworkError(f"Above.threshold must be a finite number, got {self.threshold!r}")
+
+    def __call__(self, x: NDArray) -> NDArray:
+        return np.maximum(x - self.threshold, 0.0)
