@@ -14,6 +14,7 @@ from spikewright.engines.base import DelayedKernel, Kernel
 from spikewright.engines.program import Linear, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network import FUNCTIONS
+from spikewright.network.learning import LEARNING_RULES
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS
@@ -21,6 +22,7 @@ from spikewright.testing.engines import (
     EngineSuite,
     function_examples,
     neuron_type_examples,
+    rule_examples,
     synapse_examples,
     transform_examples,
 )
@@ -84,7 +86,7 @@ def test_the_suite_takes_an_engine_itself_and_finds_faults() -> None:
 
 
 def test_every_registered_class_has_an_example() -> None:
-    """A neuron type, function, synapse or transform is not registered without being tested."""
+    """Neuron types, functions, synapses, transforms and learning rules are tested when they are."""
     types = {type(e.neuron_type).__name__ for e in neuron_type_examples()}
     synapses = {type(e.synapse).__name__ for e in synapse_examples()}
     transforms = {type(e.transform).__name__ for e in transform_examples()}
@@ -93,10 +95,18 @@ def test_every_registered_class_has_an_example() -> None:
     assert functions == set(FUNCTIONS)
     assert synapses >= set(SYNAPSES)
     assert transforms >= set(TRANSFORMS)
+    assert {type(e.rule).__name__ for e in rule_examples()} == set(LEARNING_RULES)
 
 
 @pytest.mark.parametrize(
-    "examples", [neuron_type_examples, function_examples, synapse_examples, transform_examples]
+    "examples",
+    [
+        neuron_type_examples,
+        function_examples,
+        synapse_examples,
+        transform_examples,
+        rule_examples,
+    ],
 )
 def test_examples_have_names_of_their_own(examples: object) -> None:
     """Names identify examples, and a second call gives the same ones."""

@@ -228,19 +228,20 @@ def neuron_outputs(
     dt: float,
     scale: float,
     uniform: Callable[[int, int], NDArray],
-) -> tuple[NDArray, NDArray]:
-    """Counts (of rate types: rates) and voltages in spikes, `(steps, n)` as the currents are.
+) -> tuple[NDArray, dict[str, NDArray]]:
+    """Counts (of rate types: rates) and state by name, `(steps, n)` as the currents are.
 
-    `start` is the initial voltage in spikes, `uniform(step, index)` are the draws of a step.
+    Voltages are in spikes, and so is `start`, the initial one; `uniform(step, index)` are the draws
+    of a step.
     """
     threshold = np.array(1.0 / (scale * dt))
     unit = np.asarray(neuron_type.voltage_unit(threshold))
     n = currents.shape[1]
     state = {name: np.full(n, value) for name, value in neuron_type.initial_state().items()}
     state["voltage"] = start * unit
-    outputs, voltages = [], []
+    outputs, states = [], []
     for step, current in enumerate(currents, start=1):
         clock = Clock(step, dt, threshold, lambda index, step=step: uniform(step, index))  # type: ignore[misc]
         outputs.append(np.array(neuron_type.step(_NAMESPACE, current, state, clock)))
-        voltages.append(state["voltage"] / unit)
-    return np.stack(outputs), np.stack(voltages)
+        states.append({**state, "voltage": state["voltage"] / unit})
+    return np.stack(outputs), {name: np.stack([s[name] for s in states]) for name in state}

@@ -12,11 +12,14 @@ values agree to rounding, and that elsewhere a spike moves to a neighbouring ste
 
 from spikewright.testing.engines.cuts import CutTests
 from spikewright.testing.engines.functions import FunctionTests
+from spikewright.testing.engines.learning import LearningTests
 from spikewright.testing.engines.nodes import NodeTests
 from spikewright.testing.engines.parts import PartTests
+from spikewright.testing.engines.probes import ProbeTests
 from spikewright.testing.engines.steps import StepTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
+from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import (
     neuron_type_examples,
     synapse_examples,
@@ -27,10 +30,20 @@ __all__ = [
     "EngineSuite",
     "function_examples",
     "neuron_type_examples",
+    "rule_examples",
     "synapse_examples",
     "transform_examples",
 ]
 
 
-class EngineSuite(StepTests, PartTests, NodeTests, FunctionTests, WindowTests, CutTests):
+class EngineSuite(
+    StepTests,
+    PartTests,
+    NodeTests,
+    FunctionTests,
+    WindowTests,
+    LearningTests,
+    ProbeTests,
+    CutTests,
+):
     """All tests of one engine; subclasses name it in `engine`."""

@@ -52,7 +52,7 @@ class PartTests(Suite):
         program, _ = self.compiled(net, example.dt)
         (op,) = (op for op in program.operators if isinstance(op, Neurons))
         skew = example.scale if example.neuron_type.scaling == "skewed" else 1.0
-        counts, voltages = oracle.neuron_outputs(
+        counts, states = oracle.neuron_outputs(
             example.neuron_type,
             currents * skew,
             start,
@@ -68,7 +68,7 @@ class PartTests(Suite):
         self._compare(data[output][0], counts * height, height, example, same, precision)
         if voltage is not None and same:
             atol = 1e-4 if precision == "float32" else 1e-9
-            np.testing.assert_allclose(data[voltage][0], voltages, rtol=0, atol=atol)
+            np.testing.assert_allclose(data[voltage][0], states["voltage"], rtol=0, atol=atol)
 
     def _compare(
         self,

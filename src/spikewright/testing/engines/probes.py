@@ -1,0 +1,138 @@
+"""Probes: what neurons keep, what connections are given and deliver, and parts of all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spikewright.engines import Precision
+from spikewright.engines.built import connection_parameters, ensemble_parameters
+from spikewright.engines.program import Neurons, uniform_draws
+from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
+from spikewright.testing import oracle
+from spikewright.testing.engines.base import EPSILON, Suite, both, each
+from spikewright.testing.modelling import NeuronExample, neuron_type_examples
+
+_KEEPING = [e for e in neuron_type_examples() if e.neuron_type.initial_state()]
+
+
+class ProbeTests(Suite):
+    """What probes record."""
+
+    @both
+    @each(_KEEPING)
+    def test_what_neurons_keep(self, example: NeuronExample, precision: Precision) -> None:
+        """Every state variable of a neuron type is recorded as its equation leaves it."""
+        steps, n, kind = 40, 6, example.neuron_type
+        currents, start = example.currents(steps, n), np.arange(n) / n
+        with Network() as net:
+            stimulus = Node(np.zeros(n))
+            ensemble = Ensemble(
+                n, neuron_type=kind, gain=1.0, bias=0.0, rate_scale=example.scale,
+                initial_voltage=start,
+            )  # fmt: skip
+            Connection(stimulus, ensemble.neurons, None)
+            probes = {name: Probe(ensemble.neurons, name) for name in kind.state_names}
+            parts = {name: Probe(ensemble.neurons[1::2], name) for name in kind.state_names}
+        feeds = {stimulus: currents[None]}
+        data = self.run(net, steps, dt=example.dt, feeds=feeds, precision=precision)
+        program, _ = self.compiled(net, example.dt)
+        (op,) = (op for op in program.operators if isinstance(op, Neurons))
+        skew = example.scale if kind.scaling == "skewed" else 1.0
+        _, states = oracle.neuron_outputs(
+            kind,
+            currents * skew,
+            start,
+            example.dt,
+            example.scale,
+            lambda step, index: uniform_draws(op.key, step, index, (n,)),
+        )
+        assert set(probes) <= set(states)
+        for name, probe in probes.items():
+            found, wanted = data[probe][0], states[name]
+            np.testing.assert_array_equal(data[parts[name]][0], found[:, 1::2])
+            if example.exact or self.is_exact():
+                reach = 64 * EPSILON[precision] * max(1.0, float(np.abs(wanted).max()))
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=reach)
+            else:  # a spike may move by a step, and with it what is kept
+                self._mostly(found, wanted)
+
+    def _mostly(self, found: NDArray, wanted: NDArray) -> None:
+        reach = 1e-3 * max(1.0, float(np.abs(wanted).max()))
+        assert np.mean(np.abs(found - wanted) > reach) < 0.1
+
+    @both
+    @pytest.mark.parametrize("scale", [1.0, 3.0, [3.0, 1.0, 2.0, 5.0]])
+    def test_parts_are_recorded_as_they_are_in_the_whole(
+        self, scale: Any, precision: Precision
+    ) -> None:
+        """A probe of a part gives what a probe of the whole gives there, factors and all."""
+        steps = 20
+        values = np.random.default_rng(1).integers(0, 9, (1, steps, 4)) * 2.0
+        with Network(seed=0) as net:
+            stimulus = Node(np.zeros(4))
+            ensemble = Ensemble(
+                4, 2, neuron_type=IntegrateAndFire(0.5), gain=1.0, bias=9.0, rate_scale=scale
+            )
+            shaped = Ensemble((2, 3), neuron_type=SpikingRectifiedLinear(), gain=1.0, bias=2.0)
+            Connection(stimulus, ensemble.neurons, None)
+            Connection(stimulus[:2], ensemble, None)
+            wholes: list[tuple[Any, str]]
+            wholes = [(stimulus, "output"), (ensemble, "decoded_output"), (ensemble, "input")]
+            wholes += [(ensemble.neurons, a) for a in ("output", "input", "voltage", "spike_count")]
+            pairs: list[tuple[Probe, Probe, tuple[Any, ...]]] = []
+            keys: tuple[Any, ...] = (0, slice(1, None), slice(None, None, -1), [1, 0])
+            for whole, attr in wholes:
+                for key in keys:
+                    pairs.append((Probe(whole, attr), Probe(whole[key], attr), (key,)))
+            keys = ((1,), (slice(None), 2), (0, slice(0, 2)))
+            for key in keys:
+                pairs.append((Probe(shaped.neurons), Probe(shaped.neurons[key]), key))
+            late = [Probe(item, synapse=0.1) for item in (ensemble.neurons, ensemble.neurons[2])]
+            pairs.append((late[0], late[1], (2,)))
+        data = self.run(net, steps, feeds={stimulus: values}, precision=precision)
+        for whole_probe, part, key in pairs:
+            index: Any = (slice(None), slice(None), *key)
+            expected = data[whole_probe][index]
+            np.testing.assert_array_equal(data[part].reshape(expected.shape), expected)
+            assert expected.any()
+
+    @both
+    def test_connections(self, precision: Precision) -> None:
+        """What a connection is given, its weights, and what it delivers at the end it leads to."""
+        steps = 12
+        rng = np.random.default_rng(2)
+        values, matrix = rng.integers(-4, 9, (1, steps, 3)) / 2.0, rng.integers(-4, 5, (2, 2)) / 4.0
+        with Network(seed=0) as net:
+            stimulus, end = Node(np.zeros(3)), Node(size_in=4)
+            plain = Connection(stimulus[1:], end[::2], None, matrix)
+            cells = Ensemble(5, 1, neuron_type=SpikingRectifiedLinear(), intercepts=(-1.0, 0.0))
+            Connection(stimulus[0], cells, None)
+            decoded = Connection(cells, end[1], None, function=np.square, transform=2.0)
+            given, whole = Probe(plain, "input"), Probe(plain, "weights")
+            sent, all_ = Probe(plain), Probe(end)
+            spikes, counted = Probe(decoded, "input"), Probe(cells.neurons)
+            weights, output = Probe(decoded, "weights"), Probe(decoded)
+            encoders = Probe(cells, "scaled_encoders")
+        data = self.run(net, steps, feeds={stimulus: values}, precision=precision)
+        program, _ = self.compiled(net, 0.125)
+        np.testing.assert_array_equal(data[given][0], values[0][:, 1:])
+        np.testing.assert_array_equal(data[whole][0], np.broadcast_to(matrix, (steps, 2, 2)))
+        _close(data[sent][0], values[0][:, 1:] @ matrix.T, precision)
+        np.testing.assert_array_equal(data[sent][0], data[all_][0][:, ::2])
+        np.testing.assert_array_equal(data[spikes], data[counted])
+        assert data[spikes].any()
+        built = connection_parameters(program, decoded).weights
+        _close(data[weights][0], np.broadcast_to(built, (steps, *built.shape)), precision)
+        _close(data[output][0], data[spikes][0] @ built.T, precision)
+        scaled = ensemble_parameters(program, cells).scaled_encoders
+        _close(data[encoders][0], np.broadcast_to(scaled, (steps, *scaled.shape)), precision)
+
+
+def _close(found: NDArray, wanted: NDArray, precision: Precision) -> None:
+    reach = 64 * EPSILON[precision] * float(np.abs(wanted).max())
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=reach)
