@@ -13,7 +13,9 @@ from spikewright.report.figures import (
     decoded_info,
     draw_curves,
     draw_decoded,
+    draw_path,
     draw_spikes,
+    path_info,
     response_curves_info,
     save,
     spikes_info,
@@ -98,6 +100,31 @@ def test_values_and_ideals_are_drawn() -> None:
         np.testing.assert_array_equal(drawn[2 * i + 1], ideal[:, i])
         np.testing.assert_array_equal(below.lines[i].get_ydata(), (decoded - ideal)[:, i])
     assert "root mean square" in below.get_title("right")
+
+
+def test_without_an_ideal_there_is_no_error() -> None:
+    """One panel, and a refusal to say how large the error is."""
+    t, decoded = np.arange(1, 11) * 0.1, rng.normal(size=(10, 2))
+    info = decoded_info(t, decoded, None)
+    (axes,) = draw_decoded(info).axes
+    assert len(axes.lines) == 2
+    assert info.rows()[0] == ["time_s", "value 1", "value 2"]
+    with pytest.raises(ValueError, match="without ideal values there are no errors"):
+        _ = info.rms
+
+
+@pytest.mark.parametrize("ideal", [None, rng.normal(size=(4, 2))])
+def test_a_path_is_its_points(ideal: Any) -> None:
+    """A line through the points in their order, and one where they should be."""
+    points = rng.normal(size=(7, 2))
+    info = path_info(points, ideal, ("u", "v"))
+    (axes,) = draw_path(info).axes
+    assert len(axes.lines) == (1 if ideal is None else 2)
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), points)
+    assert info.rows()[0] == ("what", "u", "v")
+    assert len(info.rows()) == 1 + 7 + (0 if ideal is None else 4)
+    with pytest.raises(ValueError, match=r"a path is \(steps, 2\), got \(7, 3\)"):
+        path_info(np.zeros((7, 3)))
 
 
 def test_decoded_values_that_do_not_fit_are_refused() -> None:

@@ -14,6 +14,7 @@ from spikewright.report.figures.decoded import DecodedInfo, decoded_info, draw_d
 from spikewright.report.figures.energies import EnergiesInfo, draw_energies, energies_info
 from spikewright.report.figures.gaps import GapsInfo, draw_gaps, gaps_info
 from spikewright.report.figures.over_time import OverTimeInfo, draw_over_time, over_time_infos
+from spikewright.report.figures.paths import PathInfo, draw_path, path_info
 from spikewright.report.figures.raster import RasterInfo, draw_raster, raster_info
 from spikewright.report.figures.rates import RatesInfo, draw_rates, rates_info
 from spikewright.report.figures.scale_curve import (
@@ -38,6 +39,7 @@ __all__ = [
     "GapsInfo",
     "Info",
     "OverTimeInfo",
+    "PathInfo",
     "RasterInfo",
     "RatesInfo",
     "Row",
@@ -52,6 +54,7 @@ __all__ = [
     "draw_energies",
     "draw_gaps",
     "draw_over_time",
+    "draw_path",
     "draw_raster",
     "draw_rates",
     "draw_scale_curve",
@@ -62,6 +65,7 @@ __all__ = [
     "of_search",
     "over_steps",
     "over_time_infos",
+    "path_info",
     "raster_info",
     "rates_info",
     "response_curves_info",
