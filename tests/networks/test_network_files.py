@@ -25,7 +25,7 @@ EXAMPLES: dict[str, Callable[[], sw.Network]] = {
     "BasalGanglia": lambda: sw.networks.BasalGanglia(2, 20, input_bias=0.1),
     "Thalamus": lambda: sw.networks.Thalamus(3, 20),
     "AssociativeMemory": lambda: sw.networks.AssociativeMemory(
-        directions(3, 8, 0), inhibitable=True
+        [*DIRECTIONS, *-DIRECTIONS], threshold=[0.1, 0.2, 0.3] * 2, inhibitable=True
     ),
 }
 
