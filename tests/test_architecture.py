@@ -19,7 +19,7 @@ ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "h5py", "matplotlib", "sklearn",
-    "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy",
+    "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.
@@ -59,8 +59,9 @@ MAY_IMPORT["inspection"] = MAY_IMPORT["demo"]
 MAY_IMPORT["tuning"] = MAY_IMPORT["demo"]
 MAY_IMPORT["choosing"] = MAY_IMPORT["demo"]
 MAY_IMPORT["explain"] = MAY_IMPORT["curves"] = BASE | {"network", "engines", "simulator"}
+MAY_IMPORT["nengo_simulator"] = MAY_IMPORT["explain"] | {"frontends"}
 MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo", "explain", "inspection", "tuning"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["cli"] | {"choosing", "curves"}
+MAY_IMPORT["__init__"] = MAY_IMPORT["cli"] | {"choosing", "curves", "nengo_simulator"}
 
 # Packages whose files may import a framework at their top: they ask for it before anything else,
 # so that its absence is a sentence, and nothing else imports them while it is being imported.

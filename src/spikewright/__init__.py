@@ -93,7 +93,9 @@ if TYPE_CHECKING:
     from spikewright.conversion.diagnosis import Diagnosis
     from spikewright.curves import decoded_function, response_curves, tuning_curves
     from spikewright.engines.decoder_cache import DecoderCache
+    from spikewright.frontends.nengo import NengoNetwork, from_nengo
     from spikewright.measure import energy
+    from spikewright.nengo_simulator import NengoSimulator
 
 load = Conversion.load
 __version__ = "0.1.0"
@@ -139,6 +141,8 @@ __all__ = [
     "Lowpass",
     "MaxPool",
     "MinimumError",
+    "NengoNetwork",
+    "NengoSimulator",
     "Network",
     "NeuronType",
     "Node",
@@ -187,6 +191,7 @@ __all__ = [
     "encoders",
     "energy",
     "engines",
+    "from_nengo",
     "full_weights",
     "load",
     "networks",
@@ -208,6 +213,8 @@ _PLACES = {
     **dict.fromkeys(("BestRule", "Candidate", "best_rule"), "spikewright.choosing"),
     "Diagnosis": "spikewright.conversion.diagnosis",
     "DecoderCache": "spikewright.engines.decoder_cache",
+    **dict.fromkeys(("NengoNetwork", "from_nengo"), "spikewright.frontends.nengo"),
+    "NengoSimulator": "spikewright.nengo_simulator",
     **dict.fromkeys(("decoded_function", "response_curves", "tuning_curves"), "spikewright.curves"),
 }
 """Public names that are imported when they are asked for, so that importing is quick."""

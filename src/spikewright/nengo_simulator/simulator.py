@@ -45,6 +45,8 @@ class NengoSimulator:
     ) -> None:
         self.closed = True  # until it is built
         self.dt = float(dt)
+        self.optimize = bool(optimize)
+        self._made_with = {"built": built, "engine": engine, "precision": precision}
         if seed is None:
             taken = getattr(built, "seed", None)
             seed = taken if taken is not None else _next(getattr(model, "seed", None))
@@ -141,6 +143,18 @@ class NengoSimulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made from: the model, and how far it has run."""
+        made = {"model": self.network.model, "dt": self.dt, "seed": self.seed, **self._made_with}
+        return {"made": made, "cleared": self._cleared, "steps": self.n_steps}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Build the model again, and run it again to where it was."""
+        self.__init__(**state["made"], progress_bar=False)  # type: ignore[misc]
+        for steps in (state["cleared"], state["steps"] - state["cleared"]):
+            self.clear_probes()
+            self.run_steps(steps)
 
     def __del__(self) -> None:
         if not getattr(self, "closed", True):
