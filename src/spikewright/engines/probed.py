@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from spikewright.engines.built import ConnectionParameters, EnsembleParameters
 from spikewright.engines.factors import Scaled
 from spikewright.engines.learned import Learners
 from spikewright.engines.parameters import gain_scale
-from spikewright.engines.program import Neurons, Parameters, Recording
+from spikewright.engines.program import Filter, Linear, Neurons, Parameters, Recording, Smooth
 from spikewright.engines.signals import Signals
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
@@ -133,12 +134,35 @@ class Probed:
             return self._weights(connection)
         if probe.attr == "output":
             signal, factor = self.signals.delivered[connection]
+            if connection.synapse is not None:
+                signal = self._at_the_end(probe, signal)
             return self._placed(probe, connection.post, signal), factor
         pre = connection.pre_obj
         if connection.decodes and isinstance(pre, Ensemble):
             return self.signals.value(pre.neurons)
         signal, factor = self.signals.value(pre)
         return self._placed(probe, connection.pre, signal), factor
+
+    def _at_the_end(self, probe: Probe, signal: int) -> int:
+        """What the synapse behind a signal makes at a step's end, which it passes on in the next.
+
+        Its filter and the maps behind it are made once more, without the delay; a mean over windows
+        stays what it is.
+        """
+        producers = {s: op for op in self.draft.operators for s in op.outputs}
+        op, maps = producers[signal], []
+        while isinstance(op, Linear):
+            maps.append(op)
+            op = producers[op.inputs[0]]
+        if not isinstance(op, Filter):
+            return signal
+        now = self.draft.signal(self.draft.shapes[op.output], f"end of step for {probe!r}")
+        self.draft.operators.append(Smooth(f"{probe!r}", op.inputs, now, op.filter))
+        for each in reversed(maps):
+            made = self.draft.signal(self.draft.shapes[each.output], f"end of step for {probe!r}")
+            self.draft.operators.append(replace(each, inputs=(now,), output=made))
+            now = made
+        return now
 
     def _placed(self, probe: Probe, end: object, signal: int) -> int:
         """The part of a signal that a connection ends at."""

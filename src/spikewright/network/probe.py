@@ -40,10 +40,11 @@ class Probe:
     decoded by `solver`), "input" or "scaled_encoders"; of neurons "output" (spikes of height
     `amplitude / (s dt)`, or rates), "input" (the current), "spike_count", or what the neuron type
     keeps: "voltage" (in spikes), "refractory_time" (seconds), "adaptation", "recovery" and so on;
-    of a connection "output" (what it delivers), "input" (what it is given: of a decoded one the
-    neurons' output) or "weights"; of a rule one of its `probeable`. `obj` is the whole of `target`.
-    A `synapse` filters what is recorded and delays it by one step. Without `solver` the one is used
-    that connections made at this place would have.
+    of a connection "output" (what it delivers; behind a synapse, which delays, what it will deliver
+    in the next step), "input" (what it is given: of a decoded one the neurons' output) or
+    "weights"; of a rule one of its `probeable`. `obj` is the whole of `target`. A `synapse` filters
+    what is recorded and delays it by one step. Without `solver` the one is used that connections
+    made at this place would have.
     """
 
     _from_defaults: frozenset[str] = frozenset()

@@ -66,7 +66,8 @@ def _setting(
             if rule.size_in:
                 Connection(told if rule.size_in > 1 else told[:1], rule, None)
         probes = {"source": Probe(source), "senders": Probe(senders.neurons)}
-        probes |= {"receivers": Probe(receivers.neurons), "delivered": Probe(learning)}
+        probes["receivers"] = Probe(receivers.neurons)
+        probes["delivered"] = Probe(receivers, "input") if turning else Probe(learning)
         probes["weights"] = (
             Probe(receivers, "scaled_encoders") if turning else Probe(learning, "weights")
         )
@@ -133,8 +134,7 @@ class LearningTests(Suite):
             return
         sent = np.einsum("toi,ti->to", weights, found["senders"])
         synapse: Any = setting.connection.synapse
-        late = np.concatenate([np.zeros((1, _RECEIVERS)), _in_step(synapse, sent)[:-1]])
-        _close(found["delivered"], late, reach)
+        _close(found["delivered"], _in_step(synapse, sent), reach)
 
     @both
     def test_a_single_weight(self, precision: Precision) -> None:

@@ -12,10 +12,16 @@ from spikewright.engines import Precision
 from spikewright.engines.built import connection_parameters, ensemble_parameters
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
-from spikewright.network.neurons import IntegrateAndFire, SpikingRectifiedLinear
+from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
+from spikewright.network.synapses import WindowMean
 from spikewright.testing import oracle
 from spikewright.testing.engines.base import EPSILON, Suite, both, each
-from spikewright.testing.modelling import NeuronExample, neuron_type_examples
+from spikewright.testing.modelling import (
+    NeuronExample,
+    SynapseExample,
+    neuron_type_examples,
+    synapse_examples,
+)
 
 _KEEPING = [e for e in neuron_type_examples() if e.neuron_type.initial_state()]
 
@@ -131,6 +137,28 @@ class ProbeTests(Suite):
         _close(data[output][0], data[spikes][0] @ built.T, precision)
         scaled = ensemble_parameters(program, cells).scaled_encoders
         _close(data[encoders][0], np.broadcast_to(scaled, (steps, *scaled.shape)), precision)
+
+    @both
+    @each(e for e in synapse_examples() if not isinstance(e.synapse, WindowMean))
+    def test_a_connection_shows_what_it_delivers_next(
+        self, example: SynapseExample, precision: Precision
+    ) -> None:
+        """At a step's end the synapse holds what the next step is given, on every kind of way."""
+        steps = 30
+        values = np.random.default_rng(5).integers(-4, 9, (1, steps, 2)) / 2.0
+        with Network(seed=0) as net:
+            stimulus, end = Node(np.zeros(2)), Node(size_in=6)
+            cells = Ensemble(7, 2, neuron_type=RectifiedLinear(), max_rates=(20.0, 40.0))
+            Connection(stimulus, cells, None)
+            matrix = np.arange(6.0).reshape(3, 2) - 2.0
+            ways = [Connection(stimulus, end[:3], example.synapse, matrix)]
+            ways += [Connection(cells, end[3:5], example.synapse)]
+            ways += [Connection(cells, end[5], example.synapse, function=lambda x: x[0] * x[1])]
+            shown, given = [Probe(way) for way in ways], Probe(end)
+        data = self.run(net, steps, dt=0.001, feeds={stimulus: values}, precision=precision)
+        found = np.concatenate([data[probe][0] for probe in shown], axis=1)
+        assert np.all(found.any(axis=0))
+        _close(found[:-1], data[given][0][1:], precision)
 
 
 def _close(found: NDArray, wanted: NDArray, precision: Precision) -> None:
