@@ -1,0 +1,37 @@
+"""Why some of Nengo's tests do not pass, by the name of the test."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+_INSIDE = "looks at Nengo's own signals and operators, which are not what runs"
+_MODEL = "gives the simulator operators that Nengo's own builder has made"
+_WORKS = "expects an error; it works here"
+_WORDS = "expects the error with other words"
+
+REASONS = MappingProxyType(
+    {
+        "test_bad_initial_state": "expects an error of Nengo's builder for a user's neuron type",
+        "test_bad_learning_rule_modifies": "a learning rule that only Nengo's builder knows",
+        "test_cache_not_used_without_seed": _MODEL,
+        "test_cache_works": _MODEL,
+        "test_custom_type": "a learning rule that only Nengo's builder knows",
+        "test_dtype": _INSIDE,
+        "test_encoder_all_zero": _WORDS,
+        "test_entry_point": "is there once Spikewright is installed, not when run from its sources",
+        "test_learning_transform_shape_error": _WORKS,
+        "test_non_compositional_solver_transform_error": _WORKS,
+        "test_pes_adv_idx": _WORKS,
+        "test_pickle_model": "copies what Nengo's own builder has made",
+        "test_rls_multidim": _INSIDE,
+        "test_rls_scalar_spiking": _INSIDE,
+        "test_sigmoid_invalid": _WORDS,
+        "test_signal_init_values": _MODEL,
+        "test_simulator_progress_bars": "watches Nengo's progress bar; there is another one here",
+        "test_sparse": "expects a warning that SciPy is missing; it is not needed here",
+        "test_sparse_nef": _WORKS,
+        "test_transform_probe": _WORDS,
+        "test_x_copy": "a process returns NaN, which is an error here",
+        "test_zero_activities_error": _WORDS,
+    }
+)
