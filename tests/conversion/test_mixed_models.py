@@ -234,6 +234,47 @@ def test_a_rule_learns_what_is_read_from_a_layer(whole: bool, engine: str) -> No
     np.testing.assert_array_equal(sim.data[counts][:25], alone["act1"])
 
 
+CHANGES: dict[str, Any] = {
+    "radius": lambda hand, link: setattr(hand, "radius", 2.5),
+    "encoders": lambda hand, link: setattr(hand, "encoders", np.ones((20, 1))),
+    "points": lambda hand, link: setattr(hand, "eval_points", np.linspace(-0.1, 0.1, 30)[:, None]),
+    "number of points": lambda hand, link: setattr(hand, "n_eval_points", 40),
+    "solver": lambda hand, link: setattr(link, "solver", sw.solvers.LstsqL2(reg=0.5)),
+    "solver's key": lambda hand, link: setattr(link, "seed", 9),
+    "function": lambda hand, link: setattr(link, "function", np.square),
+    "noise": lambda hand, link: setattr(hand, "noise", sw.processes.WhiteNoise()),
+    "learned": lambda hand, link: setattr(link, "learned", {"weights": np.full((12, 20), 1e-3)}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_run_sees_what_was_changed_of_a_part_made_by_hand(change: str) -> None:
+    """The network is compiled again: the run is that of a network that was made so."""
+
+    def made() -> tuple[sw.Conversion, sw.Ensemble, sw.Connection]:
+        conversion = converted(models.mlp(), None, **SPIKING["half"])
+        with conversion.network:
+            hand = sw.Ensemble(20, 1, seed=1)
+            sw.Connection(sw.Node(0.7), hand, synapse=None)
+            solver = sw.solvers.LstsqNoise() if change == "solver's key" else None
+            weights = np.linspace(1, 3, 12)[:, None]
+            layer = conversion.layers["act1"]
+            link = sw.Connection(hand, layer, transform=weights, solver=solver, seed=4)
+        return conversion, hand, link
+
+    def run(conversion: sw.Conversion) -> NDArray:
+        return np.asarray(conversion.run(np.ones((1, 6)), steps=30, progress=False).output)
+
+    first, *parts = made()
+    before = run(first)
+    CHANGES[change](*parts)
+    after = run(first)
+    second, *parts = made()
+    CHANGES[change](*parts)
+    assert not np.array_equal(after, before)
+    np.testing.assert_array_equal(after, run(second))
+
+
 def test_a_driven_input_cannot_be_fed() -> None:
     """Two things that would decide one value are an error that names the node."""
     conversion = converted(models.mlp(), 0, spiking=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.network import Ensemble, Network
+from spikewright.network import Connection, Ensemble, Network
 
 
 def fingerprint(network: Network) -> tuple:
@@ -14,7 +14,7 @@ def fingerprint(network: Network) -> tuple:
     return (
         tuple((_Same(net), net.seed) for net in (network, *network.all_networks)),
         tuple(_description(ensemble) for ensemble in network.all_ensembles),
-        tuple((_Same(c), c.synapse, _Same(c.transform)) for c in network.all_connections),
+        tuple(_link(connection) for connection in network.all_connections),
         tuple((_Same(node), node.restart_every, _value(node.output)) for node in network.all_nodes),
     )
 
@@ -41,9 +41,36 @@ def _description(ensemble: Ensemble) -> tuple:
         ensemble.intercepts,
         ensemble.rate_scale,
         ensemble.initial_voltage,
+        ensemble.encoders,
+        ensemble.eval_points,
+        ensemble.noise,
     )
-    plain = (ensemble.neuron_type, ensemble.seed, ensemble.restart_every)
+    plain = (
+        ensemble.neuron_type,
+        ensemble.seed,
+        ensemble.restart_every,
+        ensemble.radius,
+        ensemble.n_eval_points,
+        ensemble.normalize_encoders,
+    )
     return (_Same(ensemble), *plain, *map(_value, given))
+
+
+def _link(connection: Connection) -> tuple:
+    """Everything of a connection that a program is compiled from, but for its ends."""
+    decoding = (connection.function, connection.eval_points, connection.solver)
+    rules = tuple(_Same(rule.learning_rule_type) for rule in connection.learning_rules)
+    learned = tuple((name, _value(values)) for name, values in connection.learned.items())
+    return (
+        _Same(connection),
+        connection.synapse,
+        _Same(connection.transform),
+        *map(_value, decoding),
+        connection.scale_eval_points,
+        connection.seed,
+        rules,
+        learned,
+    )
 
 
 def _value(item: Any) -> Any:
