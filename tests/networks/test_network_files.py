@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from running import directions, run
+from examples import EXAMPLES, driven
+from running import run
 
 import spikewright as sw
 from spikewright import network
 from spikewright.errors import NetworkError
 from spikewright.network.pointwise import POINTWISE, Above, Pointwise, Square
-
-DIRECTIONS = directions(3, 8, 0)
-EXAMPLES: dict[str, Callable[[], sw.Network]] = {
-    "EnsembleArray": lambda: sw.networks.EnsembleArray(10, 3, 2),
-    "Product": lambda: sw.networks.Product(20, 2),
-    "CircularConvolution": lambda: sw.networks.CircularConvolution(8, 5, invert_a=True),
-    "Integrator": lambda: sw.networks.Integrator(0.1, 30, 2),
-    "Oscillator": lambda: sw.networks.Oscillator(0.1, 5.0, 30),
-    "InputGatedMemory": lambda: sw.networks.InputGatedMemory(10, 2),
-    "BasalGanglia": lambda: sw.networks.BasalGanglia(2, 20, input_bias=0.1),
-    "Thalamus": lambda: sw.networks.Thalamus(3, 20),
-    "AssociativeMemory": lambda: sw.networks.AssociativeMemory(
-        [*DIRECTIONS, *-DIRECTIONS], threshold=[0.1, 0.2, 0.3] * 2, inhibitable=True
-    ),
-}
 
 
 def test_there_is_an_example_of_every_network() -> None:
@@ -41,12 +26,7 @@ def test_there_is_an_example_of_every_network() -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_what_is_loaded_runs_as_what_was_saved(name: str, tmp_path: Path) -> None:
     """Bit for bit, its nodes found by their labels."""
-    with sw.Network(seed=5) as net:
-        part = EXAMPLES[name]()
-        first = getattr(part, "input", None) or part.input_a  # type: ignore[attr-defined]
-        rng = np.random.default_rng(1)
-        sw.Connection(sw.Node(rng.uniform(-1, 1, first.size_in)), first, None)
-        sw.Probe(part.output, synapse=0.01)  # type: ignore[attr-defined]
+    net, _ = driven(name)
     network.save(net, tmp_path / "net.sw")
     loaded = network.load(tmp_path / "net.sw")
     got = [run(each, each.all_probes[0], 60) for each in (net, loaded)]
