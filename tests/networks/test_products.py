@@ -32,7 +32,8 @@ def product(x: NDArray, y: NDArray, n: int, seed: int, neuron_type: sw.NeuronTyp
         sw.Connection(sw.Node(x), part.input_a, None)
         sw.Connection(sw.Node(y), part.input_b, None)
         probe = sw.Probe(part.output, synapse=0.03)
-    return run(net, probe, 300, precision="float64")[200:]
+    precision = "float64" if neuron_type == sw.Direct() else "float32"
+    return run(net, probe, 300, precision=precision)[200:]
 
 
 @settings(max_examples=10, deadline=None)
