@@ -166,6 +166,23 @@ def test_an_embedded_conversion_counts_as_it_does_alone() -> None:
     np.testing.assert_array_equal(second.layers["after"].multiply_accumulates, [7 * 3 * 20])
 
 
+def test_an_input_that_is_driven_holds_what_arrives() -> None:
+    """Its values are no longer fed: spikes are decoded into it, and weights read it every step."""
+    conversion = sw.convert(models.mlp(), spiking=True)
+    with sw.Network(seed=0) as net:
+        net.add(conversion.network)
+        eye = sw.Ensemble(20, 6, label="eye")
+        sw.Connection(eye, conversion.inputs["x"])
+    counter = Counter(net, conversion.populations(), conversion.inputs)
+    totals = {n: np.zeros((1, *e.shape)) for n, e in conversion.populations().items()}
+    found = counter.count({**totals, "eye": np.ones((1, 20))}, steps=5)
+    assert found.layers["x"].accumulates == [20 * 6]
+    assert found.layers["act1"].multiply_accumulates == [5 * 12 * 6]
+    assert found.layers["act1"].input_per_step == [0]
+    with pytest.raises(SimulationError, match=r"inputs are \[\], got \['x'\]"):
+        counter.count({**totals, "eye": np.ones((1, 20))}, 5, {"x": np.ones((1, 6))})
+
+
 def test_two_populations_of_one_name_are_refused() -> None:
     """Their spikes could not be told apart."""
     with sw.Network() as net:

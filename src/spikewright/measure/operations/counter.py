@@ -54,6 +54,7 @@ class Counter:
         self._inputs: dict[str, Node] = dict(inputs)
         self._populations = {name: e.neurons for name, e in populations.items()}
         self._wiring = Wiring(links, inputs)
+        self._fed = {n: node for n, node in inputs.items() if self._wiring.kinds[node] == "input"}
         self._names = self._named(network)
         self._functions, others = function_operations(network.all_nodes, self._names)
         others = (*others, *not_counted(network.all_connections))
@@ -126,7 +127,7 @@ class Counter:
         batch = sizes.pop() if sizes else 1
         full = {
             name: np.ones((batch, *node.shape_out))
-            for name, node in self._inputs.items()
+            for name, node in self._fed.items()
             if name not in totals
         }
         return found.plus(self._of_inputs({**full, **analog}, steps))
@@ -194,12 +195,12 @@ class Counter:
         kinds = self._wiring.kinds
         needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
         missing = sorted(set(needed) - set(totals))
-        unknown = sorted(set(totals) - {*needed, *self._inputs, *self._populations})
+        unknown = sorted(set(totals) - {*needed, *self._fed, *self._populations})
         if missing or unknown:
             raise SimulationError(
                 f"totals are spikes of {sorted(needed)}; missing {missing}, unknown {unknown}"
             )
-        senders: dict[str, Item] = {**needed, **self._inputs}
+        senders: dict[str, Item] = {**needed, **self._fed}
         return {
             item: _whole(name, totals[name], item, batch)
             for name, item in senders.items()
@@ -208,12 +209,10 @@ class Counter:
 
     def _values(self, inputs: Mapping[str, ArrayLike]) -> dict[Node, NDArray]:
         """What was given of the analog inputs."""
-        unknown = sorted(set(inputs) - set(self._inputs))
+        unknown = sorted(set(inputs) - set(self._fed))
         if unknown:
-            raise SimulationError(f"inputs are {list(self._inputs)}, got {unknown}")
-        return {
-            self._inputs[name]: _values(name, x, self._inputs[name]) for name, x in inputs.items()
-        }
+            raise SimulationError(f"inputs are {list(self._fed)}, got {unknown}")
+        return {self._fed[name]: _values(name, x, self._fed[name]) for name, x in inputs.items()}
 
     def _events(
         self, spikes: Mapping[Item, NDArray], steps: int, given: Mapping[str, ArrayLike]
