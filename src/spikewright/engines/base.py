@@ -24,6 +24,7 @@ from spikewright.engines.program import (
     Source,
 )
 from spikewright.engines.totals import Sums
+from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
 
@@ -115,6 +116,15 @@ class LearningKernel(Kernel):
     def joined(self, steps: Sequence[Array]) -> Array:
         """Outputs `(batch, 1, *shape)` of successive steps as one array."""
         return np.concatenate(steps, axis=1)
+
+
+def diverged(op: Learned) -> SimulationError:
+    """The error of weights that grow out of all bounds."""
+    rules = ", ".join(repr(learning.rule) for learning in op.rules)
+    return SimulationError(
+        f"{op.label} are no longer finite: {rules} changes them faster than what comes of it can "
+        "be made up for; lower learning_rate"
+    )
 
 
 class Engine(ABC):

@@ -136,6 +136,10 @@ class Probed:
             signal, factor = self.signals.delivered[connection]
             if connection.synapse is not None:
                 signal = self._at_the_end(probe, signal)
+            decoded, post = self.vectors.decodings.get(connection), connection.post_obj
+            if decoded is not None and decoded.full is not None and isinstance(post, Ensemble):
+                gain = self.vectors.representations[post].gain  # it is a current, of all neurons
+                return signal, factor * gain.reshape(post.shape)
             return self._placed(probe, connection.post, signal), factor
         pre = connection.pre_obj
         if connection.decodes and isinstance(pre, Ensemble):

@@ -160,6 +160,11 @@ def behind_synapse(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
     return y
 
 
+def in_step(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
+    """The same without the step of delay, `(steps, ...)`."""
+    return behind_synapse(synapse, np.concatenate([u, np.zeros_like(u[:1])]), dt)[1:]
+
+
 def filtered(discrete: DiscreteFilter, u: NDArray) -> NDArray:
     """What a synapse passes on of `u`, `(steps, n)`, one step late: the first row is 0."""
     y = np.zeros_like(u)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._equations import NUMPY
-from spikewright.engines.base import Array, LearningKernel
+from spikewright.engines.base import Array, LearningKernel, diverged
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, input_limbs, limbs
 from spikewright.engines.program import Learned
 from spikewright.network.learning import Facts
@@ -62,6 +62,10 @@ class LearnedKernel(LearningKernel):
         return outputs
 
     def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is an error below
+            return self._finish(inputs)
+
+    def _finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
         op = self._op
         given = {s: self._now(x) for s, x in zip(op.inputs[1:], inputs[1:], strict=True)}
         unit = 1.0 if op.unit is None else op.unit
@@ -86,6 +90,8 @@ class LearnedKernel(LearningKernel):
             where = np.broadcast_to(unit != 0, change.shape)
             change = np.divide(change, unit, out=np.zeros_like(change), where=where)
         self._weights = self._weights + change
+        if not np.all(np.isfinite(self._weights)):
+            raise diverged(self._op)
         self._put_on_grid()
 
     def _now(self, x: Array) -> NDArray:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from spikewright.engines.base import Kernel, LearningKernel
+from spikewright.engines.base import Kernel, LearningKernel, diverged
 from spikewright.engines.program import Learned, Smooth
 from spikewright.engines.torch.device import Tensor, Tensors, full_products
 from spikewright.engines.torch.functions import Functions
@@ -70,6 +70,8 @@ class LearnedKernel(LearningKernel):
         if self._unit is not None:
             change = torch.where(self._unit != 0, change / self._unit, 0.0)
         self._weights = self._weights + change
+        if not bool(torch.isfinite(self._weights).all()):
+            raise diverged(op)
         return late
 
     def _now(self, x: Tensor) -> Tensor:

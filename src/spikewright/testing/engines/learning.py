@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright.engines import Precision
+from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, LearningRuleType, Network, Node, Probe
 from spikewright.network.learning import BCM, PES, Oja
 from spikewright.network.neurons import RectifiedLinear, SpikingRectifiedLinear
@@ -108,7 +109,7 @@ class LearningTests(Suite):
         reach = 256 * EPSILON[precision]
         for name, (side, synapse) in example.rule.filtered.items():
             activity = found["senders" if side == "pre" else "receivers"]
-            wanted = activity if synapse is None else _in_step(synapse, activity)
+            wanted = activity if synapse is None else oracle.in_step(synapse, activity, _DT)
             assert wanted.any(), "the example never fires"
             _close(found[f"{name} 0"], wanted, reach)
         weights, deltas = found["weights"], found["delta 0"]
@@ -134,7 +135,7 @@ class LearningTests(Suite):
             return
         sent = np.einsum("toi,ti->to", weights, found["senders"])
         synapse: Any = setting.connection.synapse
-        _close(found["delivered"], _in_step(synapse, sent), reach)
+        _close(found["delivered"], oracle.in_step(synapse, sent, _DT), reach)
 
     @both
     def test_a_single_weight(self, precision: Precision) -> None:
@@ -204,6 +205,14 @@ class LearningTests(Suite):
                         _close(other, single[name][0], 64 * EPSILON[precision])
 
     @both
+    def test_weights_that_grow_out_of_bounds_are_an_error(self, precision: Precision) -> None:
+        """The error names the connection, the rule and its rate, and says what to do."""
+        setting = _setting(Oja(1e9, None), "weights", 30)
+        message = r"weights of <Connection .* are no longer finite: Oja\(learning_rate=.*; lower"
+        with pytest.raises(SimulationError, match=message):
+            self._recorded(setting, 30, precision)
+
+    @both
     @pytest.mark.parametrize("form", [list, dict])
     def test_several_rules_add_up(self, form: type, precision: Precision) -> None:
         """What the rules of one connection give is added; each is given the weights they share."""
@@ -265,13 +274,6 @@ class LearningTests(Suite):
 def _read(rule: LearningRuleType) -> list[str]:
     """Names of the signals that an equation is given."""
     return [*rule.filtered, *([] if rule.receives is None else [rule.receives])]
-
-
-def _in_step(synapse: Any, values: NDArray) -> NDArray:
-    """Values behind a filter that adds no step of delay."""
-
-    after = np.concatenate([values, np.zeros((1, *values.shape[1:]))])
-    return oracle.behind_synapse(synapse, after, _DT)[1:]
 
 
 def _close(found: NDArray, wanted: NDArray, reach: float, least: float = 0.0) -> None:

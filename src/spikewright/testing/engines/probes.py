@@ -13,7 +13,8 @@ from spikewright.engines.built import connection_parameters, ensemble_parameters
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
-from spikewright.network.synapses import WindowMean
+from spikewright.network.solvers import LstsqL2
+from spikewright.network.synapses import Lowpass, WindowMean
 from spikewright.testing import oracle
 from spikewright.testing.engines.base import EPSILON, Suite, both, each
 from spikewright.testing.modelling import (
@@ -121,6 +122,9 @@ class ProbeTests(Suite):
             decoded = Connection(cells, end[1], None, function=np.square, transform=2.0)
             given, whole = Probe(plain, "input"), Probe(plain, "weights")
             sent, all_ = Probe(plain), Probe(end)
+            solver = LstsqL2(weights=True)
+            between = Connection(cells, cells, 0.25, solver=solver, transform=0.5)
+            current, matrix_between = Probe(between), Probe(between, "weights")
             spikes, counted = Probe(decoded, "input"), Probe(cells.neurons)
             weights, output = Probe(decoded, "weights"), Probe(decoded)
             encoders = Probe(cells, "scaled_encoders")
@@ -135,6 +139,8 @@ class ProbeTests(Suite):
         built = connection_parameters(program, decoded).weights
         _close(data[weights][0], np.broadcast_to(built, (steps, *built.shape)), precision)
         _close(data[output][0], data[spikes][0] @ built.T, precision)
+        into = np.einsum("tij,tj->ti", data[matrix_between][0], data[spikes][0])
+        _close(data[current][0], oracle.in_step(Lowpass(0.25), into, 0.125), precision)
         scaled = ensemble_parameters(program, cells).scaled_encoders
         _close(data[encoders][0], np.broadcast_to(scaled, (steps, *scaled.shape)), precision)
 
