@@ -44,6 +44,21 @@ def test_the_largest_utility_is_chosen(values: list[float], n: int, seed: int) -
     assert passed[best] > 0.7 and np.all(passed[others] < 0.1)
 
 
+def test_defaults_of_networks_around_leave_the_choice_alone() -> None:
+    """A radius, synapse or neuron type for other ensembles does not change what is chosen."""
+    for kind, name, value in (
+        (sw.Ensemble, "radius", 3.0),
+        (sw.Ensemble, "neuron_type", sw.LIFRate()),
+        (sw.Connection, "synapse", 0.1),
+        (sw.Connection, "solver", sw.solvers.LstsqL2(reg=0.05)),
+    ):
+        defaults = sw.Config()
+        setattr(defaults[kind], name, value)
+        with defaults:
+            _, passed = chosen([0.5, 0.8], 1)
+        assert passed[1] > 0.7 and passed[0] < 0.1, name
+
+
 def test_solvers_and_synapses_of_the_ganglia_are_defaults() -> None:
     """`ampa_config` and `gaba_config` reach the connections of their kind, and no others."""
     fast = sw.Config(sw.Connection)

@@ -48,6 +48,7 @@ class Thalamus(Network):
                 n,
                 d,
                 label=name,
+                radius=1.0,
                 encoders=POSITIVE,
                 intercepts=Uniform(threshold, _HIGHEST),
             )
