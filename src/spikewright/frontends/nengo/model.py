@@ -15,8 +15,8 @@ from spikewright.frontends.nengo.learning import parts_of
 from spikewright.frontends.nengo.neurons import UserNeurons, neuron_type_of
 from spikewright.frontends.nengo.populations import Population, population
 from spikewright.frontends.nengo.probes import make_probe
-from spikewright.frontends.nengo.processes import Called, is_seeded, process_of
-from spikewright.frontends.nengo.seeds import Seeds, draw_seed, fresh_seed, seeds_of
+from spikewright.frontends.nengo.processes import Called, Drawing, process_of
+from spikewright.frontends.nengo.seeds import Seeds, fresh_seed, seeds_of
 from spikewright.frontends.nengo.transforms import Sampled
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.processes import Process
@@ -63,13 +63,11 @@ class NengoNetwork(Network):
         self.of: Mapping[Any, Any] = Objects()
         self.drawn: dict[Any, Population] = {}
         self.sampled: dict[Any, Sampled] = {}
-        self._seeded_at_run: list[Called] = []
+        self._drawing = Drawing()
 
     def seed_processes(self, seed: int) -> None:
         """Give every process without a seed of its own the next one of a simulator's."""
-        rng = np.random.RandomState(seed)
-        for process in self._seeded_at_run:
-            process.seed = draw_seed(rng)
+        self._drawing.seed(seed)
 
 
 def from_nengo(model: Any, built: Any = None, *, seed: int | None = None) -> NengoNetwork:
@@ -88,6 +86,7 @@ def from_nengo(model: Any, built: Any = None, *, seed: int | None = None) -> Nen
         raise ReadError(f"from_nengo reads a nengo.Network, got {model!r}")
     found = NengoNetwork(model, _seeds(model, built, seed))
     _Reader(found, built).read(model)
+    found._drawing.follow(getattr(built, "step_order", ()))
     first = getattr(built, "seed", None)
     found.seed_processes(fresh_seed() if first is None else int(first))
     return found
@@ -150,11 +149,11 @@ class _Reader:
         for wanted in (False, True):
             yield from (pair for pair, at in zip(every, late, strict=True) if at is wanted)
 
-    def process(self, theirs: Any) -> Process:
+    def process(self, theirs: Any, is_noise: bool = False) -> Process:
         """A process, which takes its seed when a simulator begins unless it has one."""
         ours = process_of(theirs, 0)
-        if isinstance(ours, Called) and not is_seeded(theirs):
-            self.found._seeded_at_run.append(ours)
+        if isinstance(ours, Called):
+            self.found._drawing.add(ours, is_noise)
         return ours
 
     def node(self, theirs: Any) -> Node:
@@ -179,7 +178,7 @@ class _Reader:
         if made.gain is not None:
             given = {"gain": made.gain, "bias": made.bias, "encoders": made.encoders}
             if theirs.noise is not None:
-                given["noise"] = self.process(theirs.noise)
+                given["noise"] = self.process(theirs.noise, is_noise=True)
             if kind.has_voltage and "voltage" in made.state and not isinstance(kind, UserNeurons):
                 given["initial_voltage"] = made.state["voltage"]
         return Ensemble(

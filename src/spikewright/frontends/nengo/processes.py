@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from spikewright.frontends.nengo.kinds import own_kind
+from spikewright.frontends.nengo.seeds import draw_seed
 from spikewright.network.processes import PresentInput, Process, Step
 
 
@@ -45,6 +47,39 @@ def process_of(theirs: Any, seed: int) -> Process:
     return Called(theirs, seed)
 
 
-def is_seeded(theirs: Any) -> bool:
-    """Whether a process has a seed of its own, so that it takes none from the simulator."""
-    return getattr(theirs, "seed", None) is not None
+class Drawing:
+    """Which process draws which of a simulator's seeds: nodes' first, then noise in currents.
+
+    Where Nengo's simulator has been built, the order of its steps decides. A process with a seed of
+    its own draws none.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[Called] = []
+        self._noise: list[Called] = []
+        self._order: list[Any] = []
+
+    def add(self, process: Called, is_noise: bool) -> None:
+        """Take part, after those that do already."""
+        (self._noise if is_noise else self._nodes).append(process)
+
+    def follow(self, steps: Iterable[Any]) -> None:
+        """Draw in the order of these operators, those of filters included."""
+        self._order = [step.process for step in steps if hasattr(step, "process")]
+
+    def seed(self, seed: int) -> None:
+        """Give everyone the seed that is theirs."""
+        rng = np.random.RandomState(seed)
+        waiting = [p for p in (*self._nodes, *self._noise) if _draws(p.theirs)]
+        for theirs in filter(_draws, self._order):
+            drawn = draw_seed(rng)
+            found = next((p for p in waiting if p.theirs is theirs), None)
+            if found is not None:
+                found.seed = drawn
+                waiting.remove(found)
+        for process in waiting:
+            process.seed = draw_seed(rng)
+
+
+def _draws(theirs: Any) -> bool:
+    return getattr(theirs, "seed", None) is None
