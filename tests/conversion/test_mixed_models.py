@@ -18,6 +18,8 @@ GRAPHS = {
     "mlp": models.mlp,
     "residual": models.residual,
     "pooled": lambda: models.residual(pool=True),
+    "curved": lambda: models.mlp(activation="tanh"),
+    "softmax": lambda: models.mlp(output="softmax"),
 }
 SPIKING: dict[str, dict[str, Any]] = {
     "half": {"spiking": True, "scale_firing_rates": 200.0},
@@ -28,6 +30,10 @@ SPIKING: dict[str, dict[str, Any]] = {
         "scale_firing_rates": 300.0,
     },
 }
+
+
+CASES = [(graph, how) for graph in ("mlp", "residual", "pooled") for how in SPIKING]
+CASES += [("curved", "uniform"), ("softmax", "half")]
 
 
 def converted(graph: Graph, seed: int | None, **options: Any) -> sw.Conversion:
@@ -82,8 +88,7 @@ def spikes(
 
 @pytest.mark.parametrize("engine", sw.engines.available())
 @pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("how", SPIKING)
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph, how", CASES)
 def test_embedded_it_spikes_as_it_does_alone(
     graph: str, how: str, batched: bool, engine: str
 ) -> None:
@@ -93,7 +98,7 @@ def test_embedded_it_spikes_as_it_does_alone(
     x = np.random.default_rng(0).normal(size=(3, *shape))
     alone = spikes(conversion.network, conversion, x, engine, batched)
     embedded = spikes(around(conversion), conversion, x, engine, batched, seed=11)
-    assert sum(counts.sum() for counts in alone.values()) >= 20
+    assert sum(np.abs(counts).sum() for counts in alone.values()) >= 20
     for name, counts in alone.items():
         np.testing.assert_array_equal(embedded[name], counts)
 
