@@ -180,6 +180,17 @@ def test_a_choice_routes_what_changes() -> None:
     assert np.max(np.abs(last)) < 0.15
 
 
+def test_names_of_modules_stand_in_labels() -> None:
+    """So that messages about a part say which module it belongs to; a label of one's own stays."""
+    known = letters(8, max_similarity=1.0)
+    with semantic.Model() as model:
+        model.vision = semantic.State(known, 5)
+        model.other = semantic.Bind(known, 4, label="mine")
+    labels = [e.label for e in model.vision.all_ensembles]
+    assert labels == ["vision[0]"] and model.vision.input.label == "input of vision"
+    assert model.other.a.label == "a of mine" and model.modules["other"] is model.other
+
+
 def test_models_copy() -> None:
     """With their modules, which are the copy's own."""
     known = letters(8, max_similarity=1.0)
@@ -227,6 +238,9 @@ def broken(ask: Any) -> None:
         (lambda m: semantic.State(m.state.vocabulary, 5, 3), r"must divide 8, got 3; .*\[1, 2, 4"),
         (lambda m: semantic.Cleanup(Vocabulary(8)), "there is nothing to clean up to"),
         (lambda m: semantic.Cleanup(m.state.vocabulary, ["A"], {"A": "B"}), "not both"),
+        (lambda m: semantic.Cleanup(m.state.vocabulary, "A"), "keys are a list of names, .* got A"),
+        (lambda m: semantic.Cleanup(m.state.vocabulary, mapping=["A"]), r"got \['A'\]"),
+        (lambda m: semantic.Compare(m.state.vocabulary, input_magnitude="x"), "got 'x'"),
         (lambda m: semantic.Input(m.state.vocabulary, 7), "an expression or a function of time"),
         (lambda m: semantic.Input(m.state.vocabulary, lambda t: 7), "must give text, got 7 at t"),
     ],

@@ -116,6 +116,8 @@ def test_translations_take_names_to_their_namesakes() -> None:
     [
         (lambda v: Vocabulary(0), "dimensions must be at least 1"),
         (lambda v: Vocabulary(8, max_similarity=2), "from 0 to 1, got 2"),
+        (lambda v: Vocabulary(8, unitary="Colour"), "unitary is a list of names, got 'Colour'"),
+        (lambda v: v.populate([1]), r"what is added is a list of names, got \[1\]"),
         (lambda v: v.add("a"), "'a' must begin with a capital letter"),
         (lambda v: v.add("A B"), "is an identifier, got 'A B'"),
         (lambda v: v.add("A"), "'letters'> has a pointer 'A' already"),

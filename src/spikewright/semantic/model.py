@@ -38,7 +38,7 @@ class Model(Network):
         if not any(module is other for other in self.networks):
             raise NetworkError(f"{module!r} is no part of {self!r}; make it inside `with model:`")
         if module.label is None:
-            module.label = name
+            module.rename(name)
         self.modules[name] = module
 
     def module(self, name: str) -> Module:

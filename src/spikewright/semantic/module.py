@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from spikewright.errors import NetworkError
@@ -27,6 +28,20 @@ class Module(Network):
         super().__init__(label, seed)
         self.inputs: dict[str, End] = {}
         self.outputs: dict[str, End] = {}
+
+    @property
+    def name(self) -> str:
+        """What labels of its parts call it: its own label, or its kind where it has none."""
+        return type(self).__name__.lower() if self.label is None else self.label
+
+    def rename(self, label: str) -> None:
+        """Give it a label, which stands in those of its parts too."""
+        old = re.compile(rf"\b{re.escape(self.name)}\b")
+        self.label = label
+        parts = (*self.all_nodes, *self.all_ensembles, *self.all_networks, *self.all_connections)
+        for part in parts:
+            if part.label is not None:
+                part.label = old.sub(label, part.label)
 
     def find_input(self, name: str | None) -> End:
         """The input of a name, or the only one; raises `NetworkError` naming those there are."""

@@ -53,11 +53,18 @@ class Vocabulary:
             raise NetworkError(f"{self!r}: max_similarity is from 0 to 1, got {max_similarity!r}")
         self.dimensions = int(dimensions)
         self.max_similarity = float(max_similarity)
-        self.unitary = unitary if isinstance(unitary, bool) else frozenset(unitary)
+        self.unitary = unitary if isinstance(unitary, bool) else self._names(unitary, "unitary")
         self.strict = bool(strict)
         self.seed = as_seed(seed, f"{self!r}")
         self._rng = np.random.default_rng(self.seed)
         self._pointers: dict[str, SemanticPointer] = {}
+
+    def _names(self, value: Any, what: str) -> frozenset[str]:
+        """Several names; one alone, which is a collection of letters, is a mistake."""
+        several = isinstance(value, Collection) and not isinstance(value, str | bytes)
+        if not (several and all(isinstance(name, str) for name in value)):
+            raise NetworkError(f"{self!r}: {what} is a list of names, got {value!r}")
+        return frozenset(value)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -119,7 +126,8 @@ class Vocabulary:
 
     def populate(self, names: str | Iterable[str]) -> None:
         """Add several: `"A; B; C = A * B"`, or a list of names."""
-        parts = names.split(";") if isinstance(names, str) else names
+        parts = names.split(";") if isinstance(names, str) else list(names)
+        self._names(parts, "what is added")
         for part in parts:
             name, equals, text = part.partition("=")
             self.add(name.strip(), text.strip() if equals else None)

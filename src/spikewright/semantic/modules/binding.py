@@ -33,7 +33,7 @@ class Bind(Module):
         with self:
             self.convolution = CircularConvolution(
                 n_neurons, self.vocabulary.dimensions, invert_a, invert_b, input_magnitude,
-                label="bind" if label is None else label, **ens_kwargs,
+                label=self.name, **ens_kwargs,
             )  # fmt: skip
         self.a, self.b = self.convolution.input_a, self.convolution.input_b
         self.output = self.convolution.output

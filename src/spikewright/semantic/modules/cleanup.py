@@ -39,6 +39,11 @@ class Cleanup(Module):
         self.output_vocabulary = as_vocabulary(other, f"{self!r}: output_vocabulary")
         if keys is not None and mapping is not None:
             raise NetworkError(f"{self!r}: give keys or a mapping, whose keys they are, not both")
+        if isinstance(keys, str) or not (mapping is None or isinstance(mapping, Mapping)):
+            raise NetworkError(
+                f"{self!r}: keys are a list of names, a mapping is a dict of expressions, got "
+                f"{keys if mapping is None else mapping!r}"
+            )
         known = list(self.vocabulary.keys if keys is None else keys)
         pairs = dict(zip(known, known, strict=True)) if mapping is None else dict(mapping)
         if not pairs:
@@ -49,7 +54,7 @@ class Cleanup(Module):
                 [self.output_vocabulary.parse(value).v for value in pairs.values()],
                 n_neurons,
                 threshold,
-                label="cleanup" if label is None else label,
+                label=self.name,
                 **memory_kwargs,
             )
             if sharp:

@@ -6,6 +6,7 @@ from typing import Any
 
 from spikewright.network import Connection, Node
 from spikewright.networks import Product, dot_product_transform
+from spikewright.networks.checks import above_zero
 from spikewright.semantic.module import End, Module, as_vocabulary
 from spikewright.semantic.vocabulary import Vocabulary
 
@@ -32,12 +33,12 @@ class Compare(Module):
         super().__init__(label, seed)
         self.vocabulary = as_vocabulary(vocabulary, f"{self!r}: vocabulary")
         d = self.vocabulary.dimensions
-        largest = input_magnitude * min(1.0, _HEADROOM / d**0.5)
+        largest = above_zero(input_magnitude, f"{self!r}: input_magnitude") * min(
+            1.0, _HEADROOM / d**0.5
+        )
         with self:
-            self.product = Product(
-                n_neurons, d, largest, label="compare" if label is None else label, **ens_kwargs
-            )
-            self.output = Node(size_in=1, label=f"output of {label or 'compare'}")
+            self.product = Product(n_neurons, d, largest, label=self.name, **ens_kwargs)
+            self.output = Node(size_in=1, label=f"output of {self.name}")
             Connection(self.product.output, self.output, None, transform=dot_product_transform(d))
         self.a, self.b = self.product.input_a, self.product.input_b
         self.inputs |= {"a": End(self.a, self.vocabulary), "b": End(self.b, self.vocabulary)}

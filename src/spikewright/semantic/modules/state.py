@@ -55,7 +55,7 @@ class State(Module):
                 count(n_neurons, f"{self!r}: n_neurons") * part,
                 d // part,
                 part,
-                label=type(self).__name__.lower() if label is None else label,
+                label=self.name,
                 **{"radius": radius, **ens_kwargs},
             )
             self.input, self.output = self.state_ensembles.input, self.state_ensembles.output

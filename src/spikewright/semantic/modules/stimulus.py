@@ -43,7 +43,7 @@ class Input(Module):
         with self:
             self.output = Node(
                 shown, size_out=None if isinstance(value, str) else self.vocabulary.dimensions,
-                label="input" if label is None else label,
+                label=self.name,
             )  # fmt: skip
         self.outputs["output"] = End(self.output, self.vocabulary)
 
