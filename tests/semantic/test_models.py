@@ -238,7 +238,7 @@ def broken(ask: Any) -> None:
         (lambda m: semantic.State(m.state.vocabulary, 5, 3), r"must divide 8, got 3; .*\[1, 2, 4"),
         (lambda m: semantic.Cleanup(Vocabulary(8)), "there is nothing to clean up to"),
         (lambda m: semantic.Cleanup(m.state.vocabulary, ["A"], {"A": "B"}), "not both"),
-        (lambda m: semantic.Cleanup(m.state.vocabulary, "A"), "keys are a list of names, .* got A"),
+        (lambda m: semantic.Cleanup(m.state.vocabulary, "A"), "are a list of names, .* got 'A'"),
         (lambda m: semantic.Cleanup(m.state.vocabulary, mapping=["A"]), r"got \['A'\]"),
         (lambda m: semantic.Compare(m.state.vocabulary, input_magnitude="x"), "got 'x'"),
         (lambda m: semantic.Input(m.state.vocabulary, 7), "an expression or a function of time"),

@@ -38,8 +38,8 @@ class Module(Network):
         """Give it a label, which stands in those of its parts too."""
         old = re.compile(rf"\b{re.escape(self.name)}\b")
         self.label = label
-        parts = (*self.all_nodes, *self.all_ensembles, *self.all_networks, *self.all_connections)
-        for part in parts:
+        parts: list[Any] = [*self.all_nodes, *self.all_ensembles, *self.all_connections]
+        for part in (*parts, *self.all_networks):
             if part.label is not None:
                 part.label = old.sub(label, part.label)
 

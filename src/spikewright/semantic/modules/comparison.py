@@ -33,9 +33,8 @@ class Compare(Module):
         super().__init__(label, seed)
         self.vocabulary = as_vocabulary(vocabulary, f"{self!r}: vocabulary")
         d = self.vocabulary.dimensions
-        largest = above_zero(input_magnitude, f"{self!r}: input_magnitude") * min(
-            1.0, _HEADROOM / d**0.5
-        )
+        magnitude = above_zero(input_magnitude, f"{self!r}: input_magnitude")
+        largest = magnitude * min(1.0, _HEADROOM / d**0.5)
         with self:
             self.product = Product(n_neurons, d, largest, label=self.name, **ens_kwargs)
             self.output = Node(size_in=1, label=f"output of {self.name}")
