@@ -207,6 +207,21 @@ def test_a_rule_of_a_connection_elsewhere_is_named() -> None:
         sw.Simulator(net)
 
 
+def test_a_connection_to_a_rule_that_is_gone_says_so() -> None:
+    """Where a connection no longer learns, what led to its rule is to go, or the rule to stay."""
+    with sw.Network() as net:
+        a, b = _populations()
+        link = sw.Connection(a, b[0], learning_rule_type=sw.PES())
+        error = sw.Connection(sw.Node([1.0]), link.learning_rule, label="error")
+    link.learning_rule_type = None
+    with pytest.raises(
+        BuildError, match=r"'error'>: <PES of .* is none of its .* any more; remove"
+    ):
+        sw.Simulator(net)
+    net.connections.remove(error)
+    sw.Simulator(net)
+
+
 def test_a_cycle_through_a_rule_alone_has_an_order() -> None:
     """Rules read at a step's end, so an error without any synapse closes no cycle."""
     with sw.Network(seed=0) as net:

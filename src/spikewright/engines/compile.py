@@ -195,10 +195,7 @@ class _Compiler:
         """Operators from the sending signal to what arrives at the receiver."""
         for item in (connection.pre_obj, connection.post_obj):
             if item not in self.signals.arriving:
-                raise BuildError(
-                    f"{connection!r}: {item!r} is not in {self.network!r}; add the network that "
-                    "holds it"
-                )
+                raise BuildError(self._missing(connection, item))
         receiver: Receiver = connection.post_obj
         decoded = None
         if connection.decodes:
@@ -214,6 +211,16 @@ class _Compiler:
             sent = self.plain(connection)
         self.signals.delivered[connection] = sent
         self.signals.arriving[receiver].append(sent)
+
+    def _missing(self, connection: Connection, item: Receiver) -> str:
+        """What to say of a connection to something that is not here."""
+        if isinstance(item, LearningRule) and item not in item.connection.learning_rules:
+            return (
+                f"{connection!r}: {item!r} is none of its learning rules any more; remove the "
+                "connection from its network, or give the rule back (with learning_rate=0 it "
+                "changes nothing)"
+            )
+        return f"{connection!r}: {item!r} is not in {self.network!r}; add the network that holds it"
 
     def plain(self, connection: Connection) -> Scaled:
         """What a connection delivers that maps values as they are, or an exact function of them."""
