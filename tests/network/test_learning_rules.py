@@ -214,7 +214,8 @@ def test_a_connection_to_a_rule_that_is_gone_says_so() -> None:
         link = sw.Connection(a, b[0], learning_rule_type=sw.PES())
         error = sw.Connection(sw.Node([1.0]), link.learning_rule, label="error")
     link.learning_rule_type = None
-    with pytest.raises(
+    message = r"'error'>: <PES of .* is none of its .* any more; remove"
+    with pytest.raises(BuildError, match=message):
         BuildError, match=r"'error'>: <PES of .* is none of its .* any more; remove"
     ):
         sw.Simulator(net)
