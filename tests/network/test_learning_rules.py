@@ -216,8 +216,6 @@ def test_a_connection_to_a_rule_that_is_gone_says_so() -> None:
     link.learning_rule_type = None
     message = r"'error'>: <PES of .* is none of its .* any more; remove"
     with pytest.raises(BuildError, match=message):
-        BuildError, match=r"'error'>: <PES of .* is none of its .* any more; remove"
-    ):
         sw.Simulator(net)
     net.connections.remove(error)
     sw.Simulator(net)
