@@ -197,12 +197,13 @@ class _Reader:
         of = self.found.of
         ends: list[Any] = []
         for which in ("pre_obj", "post_obj"):
+            end = getattr(theirs, which)
             try:
-                ends.append(of[getattr(theirs, which)])
+                ends.append(of[end])
             except KeyError:
                 raise BuildError(
-                    f"{name_of(theirs)}: its {which[:-4]} is {getattr(theirs, which)!r}, which is "
-                    "not in the model; add the network that holds it"
+                    f"{name_of(theirs)}: its {which[:-4]} is {name_of(end)}, which is not "
+                    "in the model; add the network that holds it"
                 ) from None
         ours, sampled = make_connection(theirs, ends[0], ends[1], self.seeds[theirs], self.built)
         self._keep(theirs, ours)

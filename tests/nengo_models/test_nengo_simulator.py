@@ -1,0 +1,353 @@
+"""The simulator for Nengo's models, on stand-ins for them."""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+from copy import deepcopy
+from typing import Any
+
+import nengo_stand_in as nengo
+import numpy as np
+import pytest
+
+import spikewright as sw
+from spikewright.errors import SimulationError, SpikewrightError
+from spikewright.nengo_simulator.sampling import kept_steps
+from spikewright.nengo_simulator.sharing import share_state
+
+
+class Noise:
+    """A process as Nengo runs one."""
+
+    default_size_in, default_size_out = 0, 1
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def make_state(self, shape_in: Any, shape_out: Any, dt: float, dtype: Any = None) -> Any:
+        """None."""
+        return {}
+
+    def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Any:
+        """Uniform numbers."""
+        return lambda t: rng.uniform(size=shape_out)
+
+
+class Echo(Noise):
+    """A process, or a synapse, whose output is twice its input."""
+
+    def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Any:
+        """Twice what arrives."""
+        return lambda t, x: 2.0 * x
+
+
+def seconds(t: float) -> float:
+    """The time."""
+    return t
+
+
+def clock(sample_every: float | None = None) -> tuple[Any, Any]:
+    """A model that shows the time."""
+    model = nengo.Network(seed=1)
+    node = model.node(seconds, size_out=1)
+    return model, model.probe(node, "output", sample_every=sample_every)
+
+
+def test_it_runs_resets_clears_and_closes() -> None:
+    """Steps, seconds and recordings after each; closed, it keeps recordings and refuses more."""
+    model, probe = clock()
+    with sw.NengoSimulator(model, dt=0.01, progress_bar=False) as simulator:
+        simulator.run(0.05)
+        simulator.step()
+        simulator.run_steps(2)
+        assert (simulator.n_steps, simulator.time, simulator.dt) == (8, 0.08, 0.01)
+        np.testing.assert_allclose(simulator.data[probe][:, 0], simulator.trange())
+        simulator.clear_probes()
+        assert simulator.data[probe].shape == (0, 1)
+        simulator.run_steps(1)
+        np.testing.assert_allclose(simulator.data[probe], [[0.09]])
+        simulator.reset()
+        simulator.run_steps(3)
+        np.testing.assert_allclose(simulator.data[probe][:, 0], [0.01, 0.02, 0.03])
+
+    assert simulator.closed
+    assert len(simulator.data[probe]) == 3
+    for call in (simulator.step, simulator.reset, lambda: simulator.run(1), simulator.__enter__):
+        with pytest.raises(SimulationError, match="closed"):
+            call()
+
+
+def test_recordings_and_parameters_cannot_be_changed() -> None:
+    """What `data` gives is for reading."""
+    model, probe = clock()
+    ensemble = model.ensemble(5)
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(2)
+
+    for values in (simulator.data[probe], simulator.data[ensemble].encoders):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = 1.0
+
+
+@pytest.mark.parametrize("period", [1, 2, 2.5, 0.5, 7])
+def test_probes_keep_what_their_period_says(period: float) -> None:
+    """Steps `n` with `n mod period < 1`, cleared or not, and the same in `trange`."""
+    model, probe = clock(period * 0.001)
+    expected = np.array([n for n in range(1, 41) if n % period < 1]) * 0.001
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(15)
+        first = simulator.data[probe][:, 0]
+        simulator.clear_probes()
+        simulator.run_steps(25)
+        second = simulator.data[probe][:, 0]
+        times = simulator.trange(sample_every=period * 0.001)
+
+    np.testing.assert_allclose(np.concatenate([first, second]), expected, rtol=1e-6)
+    np.testing.assert_allclose(times, expected)
+    assert kept_steps(np.array([1, 2, 3]), 1.0).all()
+
+
+def test_data_is_by_the_models_own_objects() -> None:
+    """Parameters as they were drawn; weights of transforms and of decoders; nothing for nodes."""
+    model, probe = clock()
+    node, ensemble = model.nodes[0], model.ensemble(20, 2, radius=2.0)
+    plain, mapped = model.connect(node, ensemble[0]), model.connect(node, ensemble[1], synapse=None)
+    mapped.transform, mapped.has_weights = nengo.Dense((1, 1), 3.0), True
+    decoded = model.connect(ensemble, model.node(size_in=1), function=lambda x: x[0] * x[1])
+    direct = model.ensemble(1, neuron_type=nengo.Direct())
+
+    with sw.NengoSimulator(model, precision="float64", progress_bar=False) as simulator:
+        data = simulator.data
+
+    built = data[ensemble]
+    gain = built.gain[:, None]
+    np.testing.assert_allclose(built.scaled_encoders, built.encoders * gain / 2.0)
+    assert data[plain] == (None, None, None, plain.transform)
+    assert data[mapped].weights == 3.0
+    assert data[decoded].weights.shape == (1, 20)
+    assert "rmses" in data[decoded].solver_info
+    assert data[decoded].eval_points.shape == (1000, 2)
+    assert data[direct].gain is None
+    assert data[node] is None
+    assert set(data) == {model, *model.nodes, *model.ensembles, *model.connections, probe}
+    assert len(data) == len(set(data))
+    with pytest.raises(KeyError):
+        data[object()]
+
+
+def test_seeds_are_the_models_and_one_unless_they_are_given() -> None:
+    """A process draws from the simulator's seed, or has its own; resets draw again the same."""
+    model = nengo.Network(seed=4)
+    drawn, own = model.node(Noise(), 0, 1), model.node(Noise(seed=9), 0, 1)
+    probes = [model.probe(node, "output") for node in (drawn, own)]
+
+    def run(simulator: Any) -> list[Any]:
+        simulator.run_steps(5)
+        return [simulator.data[probe][:, 0].copy() for probe in probes]
+
+    with sw.NengoSimulator(model, precision="float64", progress_bar=False) as simulator:
+        assert simulator.seed == 5
+        first = run(simulator)
+        simulator.reset()
+        again = run(simulator)
+        simulator.reset(seed=77)
+        other = run(simulator)
+
+    begun = np.random.RandomState(5).randint(np.iinfo(np.int32).max)
+    np.testing.assert_array_equal(first[0], np.random.RandomState(begun).uniform(size=5))
+    np.testing.assert_array_equal(first[1], np.random.RandomState(9).uniform(size=5))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], other[0])
+    np.testing.assert_array_equal(first[1], other[1])
+
+
+def test_a_users_own_synapse_is_one_step_late() -> None:
+    """What arrives at the end of a step is there in the next one."""
+    model = nengo.Network(seed=0)
+    post = model.node(size_in=1)
+    model.connect(model.node(seconds, size_out=1), post, synapse=Echo())
+    probe = model.probe(post, "output")
+
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(4)
+
+    np.testing.assert_allclose(simulator.data[probe][:, 0], [0, 0.002, 0.004, 0.006], rtol=1e-6)
+
+
+def test_functions_that_leave_something_for_each_other_are_called_in_turn() -> None:
+    """The reader sees what the writer has written in the same step, not a block later."""
+    written: list[float] = []
+    model = nengo.Network(seed=0)
+    source = model.node(seconds, size_out=1)
+    writer = model.node(lambda t, x: written.append(x[0]) or x, 1, 1)
+    reader = model.node(lambda t, x: np.array([len(written)]), 1, 1)
+    model.connect(source, writer, synapse=None)
+    model.connect(writer, reader, synapse=None)
+    probe = model.probe(reader, "output")
+
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(5)
+
+    np.testing.assert_array_equal(simulator.data[probe][:, 0], [1, 2, 3, 4, 5])
+
+
+class World:
+    """State with two faces."""
+
+    def see(self, t: float) -> float:
+        """Read."""
+        return t
+
+    def act(self, t: float) -> float:
+        """Write."""
+        return t
+
+
+def test_state_is_shared_where_the_same_thing_can_change() -> None:
+    """Methods of one object, closures of one list, a variable that one of them rebinds."""
+    world, values, count = World(), [1.0], 0
+
+    def rebinds(t: float) -> float:
+        nonlocal count
+        count += 1
+        return count
+
+    cases = {
+        (world.see, world.act): True,
+        (world.see, World().act): False,
+        (lambda t: values[0], lambda t: values.append(t)): True,
+        (lambda t: np.sin(t), lambda t: np.cos(t)): False,
+        (rebinds, lambda t: count): True,
+        (lambda t: t * len("a"), np.sin): False,
+        (World, seconds): False,
+    }
+    for functions, expected in cases.items():
+        model = nengo.Network()
+        for function in functions:
+            model.node(function, size_out=1)
+        assert share_state(model) is expected, functions
+
+
+def test_a_copy_has_run_as_far() -> None:
+    """The same recordings, the same to come; pickles are made of the same."""
+    model, probe = clock()
+    noise = model.node(Noise(), 0, 1)
+    drawn = model.probe(noise, "output")
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(3)
+        simulator.clear_probes()
+        simulator.run_steps(4)
+        with deepcopy(simulator) as copy:
+            theirs = {str(p.attr) + str(i): p for i, p in enumerate(copy.network.model.probes)}
+            copy.run_steps(2)
+            simulator.run_steps(2)
+            for ours, other in zip((probe, drawn), theirs.values(), strict=True):
+                np.testing.assert_array_equal(simulator.data[ours], copy.data[other])
+
+
+def test_what_was_built_is_there_to_look_at() -> None:
+    """The model, the seeds and the operators with their tags."""
+    model, _ = clock()
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        built = simulator.model
+
+    assert built.toplevel is model
+    assert built.seeds[model] == 1
+    assert built.params is simulator.data
+    assert all(isinstance(op.tag, str) for op in built.operators)
+
+
+def test_arguments_that_cannot_be_are_errors_and_short_runs_warn() -> None:
+    """Negative times, two names for one argument; nothing to run is said."""
+    model, _ = clock()
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        with pytest.raises(SimulationError, match="0 s or more"):
+            simulator.run(-1)
+        with pytest.raises(SimulationError, match="sample_every alone"):
+            simulator.trange(dt=0.1, sample_every=0.1)
+        with pytest.warns(UserWarning, match="nothing has run"):
+            simulator.run(0)
+        with pytest.warns(DeprecationWarning, match="sample_every"):
+            simulator.trange(dt=0.1)
+
+
+def test_a_simulator_that_is_left_open_warns() -> None:
+    """Closed, it does not."""
+    model, _ = clock()
+    simulator = sw.NengoSimulator(model, progress_bar=False)
+    with pytest.warns(ResourceWarning, match="while open"):
+        simulator.__del__()
+    simulator.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulator.__del__()
+
+
+@pytest.fixture
+def exceptions(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Nengo's exceptions, as if Nengo had been loaded."""
+    module: Any = types.ModuleType("nengo.exceptions")
+
+    class NengoException(Exception):
+        """Nengo's base class."""
+
+    module.NengoException = NengoException
+    for name in ("BuildError", "SimulationError", "SimulatorClosed"):
+        setattr(module, name, type(name, (NengoException,), {}))
+
+    class ValidationError(NengoException):
+        """One that knows whose argument it was."""
+
+        def __init__(self, message: str, attr: str, obj: Any = None) -> None:
+            super().__init__(f"{attr}: {message}")
+
+    module.ValidationError = ValidationError
+    module.NengoWarning = type("NengoWarning", (Warning,), {})
+    monkeypatch.setitem(sys.modules, "nengo.exceptions", module)
+    return module
+
+
+def test_errors_are_of_nengos_classes_too(exceptions: Any) -> None:
+    """Who catches Nengo's errors catches these, and who catches ours does as well."""
+    model, _ = clock()
+    simulator = sw.NengoSimulator(model, progress_bar=False)
+    with simulator, pytest.raises(exceptions.ValidationError, match="time_in_seconds"):
+        simulator.run(-1)
+    with pytest.raises(exceptions.SimulatorClosed):
+        simulator.step()
+    looped = nengo.Network()
+    node = looped.node(size_in=1)
+    looped.connect(node, node, synapse=None)
+    with pytest.raises(exceptions.BuildError) as caught:
+        sw.NengoSimulator(looped, progress_bar=False)
+    assert isinstance(caught.value, SpikewrightError)
+
+
+def test_what_a_users_function_raises_is_passed_on(exceptions: Any) -> None:
+    """Its own error as it is; a value that is no number is an error of the run."""
+
+    def fails(t: float) -> float:
+        raise KeyError("mine")
+
+    for function, error in ((fails, KeyError), (lambda t: "a", exceptions.SimulationError),
+                            (lambda t: np.nan, exceptions.SimulationError)):  # fmt: skip
+        model = nengo.Network()
+        model.node(function, size_out=1)
+        with sw.NengoSimulator(model, progress_bar=False) as simulator, pytest.raises(error):
+            simulator.run_steps(1)
+
+
+def test_a_learned_error_goes_through_encoders_by_name() -> None:
+    """The operator that takes PES's error to neurons has the tag that Nengo gives it."""
+    model = nengo.Network(seed=0)
+    a, b, error = model.ensemble(5), model.ensemble(6), model.node([0.1])
+    zeros = nengo.Dense((6, 5), np.zeros((6, 5)))
+    connection = model.connect(
+        a.neurons, b.neurons, transform=zeros, learning_rule_type=nengo.PES()
+    )
+    model.connect(error, connection.learning_rule)
+
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        assert [op.tag for op in simulator.model.operators].count("PES:encode") == 1
