@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -278,6 +280,34 @@ def test_a_run_sees_what_was_changed_of_a_part_made_by_hand(change: str) -> None
     CHANGES[change](*parts)
     assert not np.array_equal(after, before)
     np.testing.assert_array_equal(after, run(second))
+
+
+def test_parts_made_by_hand_are_measured_beside_the_layers() -> None:
+    """Spikes, rates and operations of a population inside a conversion, under its label.
+
+    The layers' own records are what they are without it; workers that get the conversion as a file
+    count the same.
+    """
+    x, y = np.random.default_rng(0).normal(size=(6, 6)), np.arange(6) % 3
+    bare, mixed = (converted(models.mlp(), 0, **SPIKING["half"]) for _ in range(2))
+    with mixed.network:
+        hand = [sw.Ensemble(30, 3, label=label) for label in ("hand", "act1", None)]
+        for ensemble in hand:
+            sw.Connection(mixed.outputs["output"], ensemble)
+    run = mixed.run(x, steps=20, progress=False)
+    names = ["act1", "act2", "hand", "act1 (4)", "ensemble 5"]
+    assert list(run.firing_rates()) == names
+    assert run.firing_rates()["hand"] > 1
+    assert list(mixed.populations()) == names[:2]
+    alone = bare.evaluate(x, y, steps=20, progress=False).records
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        beside = mixed.evaluate(x, y, steps=20, progress=False, executor=pool).records
+    assert beside == mixed.evaluate(x, y, steps=20, progress=False).records
+    layers = [r for r in alone if r.how.get("layer") in ("act1", "act2")]
+    assert layers and all(record in beside for record in layers)
+    operations = {r.how["layer"]: r for r in beside if "layer" in r.how and "accum" in r.name}
+    assert operations["hand"].value > 0
+    assert not [e for e in mixed.trace if e.stage == "run" and e.layer in names[2:]]
 
 
 def test_a_driven_input_cannot_be_fed() -> None:

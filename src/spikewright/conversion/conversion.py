@@ -353,8 +353,9 @@ class Conversion:
 
     def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
         """Leave a warning for each layer whose neurons spike less than once on average."""
+        layers = self.populations()
         for name, mean in means.items():
-            if mean < 1.0:
+            if mean < 1.0 and name in layers:
                 self.trace.add(
                     "run",
                     name,

@@ -67,6 +67,20 @@ class Runner:
         items = self.lowered.layers.items()
         return {n: o for n, o in items if n in exact and isinstance(o, Ensemble)}
 
+    def counting(self) -> dict[str, Ensemble]:
+        """All populations whose spikes are counted: the layers, then those made by hand.
+
+        These go by their labels, or places, with a number where a name is taken: names that a saved
+        network has too.
+        """
+        found = self.populations()
+        known = set(found.values())
+        for place, ensemble in enumerate(self.lowered.network.all_ensembles):
+            if not (ensemble in known or ensemble.is_direct):
+                name = ensemble.label or f"ensemble {place + 1}"
+                found[name if name not in found else f"{name} ({place + 1})"] = ensemble
+        return found
+
     def counted(self, totals: Mapping[str, Totals]) -> dict[str, Population]:
         """What neurons sent, by layer, with what is needed to read it."""
         return {name: _population(total) for name, total in totals.items()}
@@ -100,7 +114,7 @@ class Runner:
 
         What is kept of all samples is there once, and that of a part while it is added.
         """
-        tally = frozenset(self.populations().values())
+        tally = frozenset(self.counting().values())
         count = min(size, job.batch)
         needed = engines.Setting.of(job.program, job.engine, count, tally).whole(job.steps)
         if job.batch <= size:
@@ -119,10 +133,10 @@ class Runner:
     ) -> Iterator[Part[Counted]]:
         """Run `size` samples at a time; `advance` takes samples times steps that were done.
 
-        `count(step, {layer: totals}, fed)` makes what is wanted of the spikes of each neuron up to
-        the steps in `at`, and up to the last; `fed` is what the samples are fed.
+        `count(step, {population: totals}, fed)` makes what is wanted of the spikes of each neuron
+        up to the steps in `at`, and up to the last; `fed` is what the samples are fed.
         """
-        populations = self.populations()
+        populations = self.counting()
         stops = sorted({*at, job.steps})
         for start in range(0, job.batch, size):
             n = min(size, job.batch - start)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.encoders import Encoder
-from spikewright.errors import SimulationError
+from spikewright.engines import Program
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.measure.energy import energy_records
@@ -31,7 +31,7 @@ _FLAGS = ("constant_input", "exact_events")  # summed as the number of samples f
 class OperationCounter:
     """Counts the operations of a lowered network, and makes records of the sums.
 
-    Raises `SimulationError` for neurons that are no layer's, whose spikes nobody counts.
+    `populations` are all that have neurons, `program` has the decoders of those made by hand.
     """
 
     def __init__(
@@ -40,16 +40,10 @@ class OperationCounter:
         populations: Mapping[str, Ensemble],
         encoders: Mapping[str, Encoder],
         dt: float,
+        program: Program,
     ) -> None:
-        known = set(populations.values())
-        other = [e for e in lowered.network.all_ensembles if e not in known]
-        if other:
-            raise SimulationError(
-                f"{other[0]!r} is no layer of the conversion, so that its operations cannot be "
-                "counted: use operations=False"
-            )
         readouts = [activation.function for activation in lowered.readouts.values()]
-        self._counter = Counter(lowered.network, populations, lowered.inputs, readouts)
+        self._counter = Counter(lowered.network, populations, lowered.inputs, readouts, program)
         self._spiking = {n: e for n, e in populations.items() if e.neuron_type.spiking}
         self._inputs = dict(lowered.inputs)
         heights = {name: encoder.spike_height(dt) for name, encoder in encoders.items()}

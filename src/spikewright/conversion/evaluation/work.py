@@ -38,7 +38,8 @@ def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
     """What counts the operations of a network; raises as `OperationCounter` does."""
     lowered = runner.lowered
     encoders = encoders_for(settings.encoder, lowered.inputs)
-    return OperationCounter(lowered, runner.populations(), encoders, settings.dt)
+    program = runner.program(settings.dt, settings.seed, settings.precision)
+    return OperationCounter(lowered, runner.counting(), encoders, settings.dt, program)
 
 
 class Work:
