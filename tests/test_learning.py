@@ -126,6 +126,38 @@ def test_kept_weights_act_where_they_are_shown(form: str) -> None:
     np.testing.assert_allclose(sim.data[current], wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["values", "function", "scaled", "full", "encoders"])
+def test_a_rule_without_rate_changes_no_bit(form: str, precision: Any) -> None:
+    """Of what is decoded as of matrices: weights that do not change are weights that cannot."""
+    rule: sw.LearningRuleType = sw.Voja(0.0) if form == "encoders" else sw.PES(0.0)
+    options: dict[str, Any] = {
+        "values": {},
+        "function": {"function": lambda x: x**2},
+        "scaled": {"transform": -1.5},
+        "full": {"solver": sw.solvers.LstsqL2(weights=True)},
+        "encoders": {"transform": 0.5},
+    }[form]
+    runs = []
+    for rules in (None, rule):
+        with sw.Network(seed=1) as net:
+            a, b = sw.Ensemble(40, 2), sw.Ensemble(30, 2, radius=1.25)
+            sw.Connection(sw.Node(lambda t: [np.sin(20 * t), np.cos(20 * t)]), a)
+            link = sw.Connection(a, b, learning_rule_type=rules, **options)
+            sw.Connection(b, a, transform=0.25)
+            error = sw.Node([1.0, -1.0])
+            if rules is not None:
+                part = error if link.learning_rule.size_in == 2 else error[0]
+                sw.Connection(part, link.learning_rule)
+            spikes, value = sw.Probe(b.neurons), sw.Probe(b)
+        with sw.Simulator(net, seed=3, precision=precision) as sim:
+            sim.run_steps(200)
+        runs.append((sim.data[spikes], sim.data[value]))
+    assert runs[0][0].any()
+    for plain, learning in zip(*runs, strict=True):
+        np.testing.assert_array_equal(plain, learning)
+
+
 def test_a_batch_keeps_what_one_sample_learned() -> None:
     """Samples learn alone, so that one of them is named."""
     net, link = learning_network("decoders")

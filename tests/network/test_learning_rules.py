@@ -115,6 +115,9 @@ def test_encoders_are_those_of_an_ensemble_with_neurons() -> None:
         with pytest.raises(NetworkError, match=r"Direct\(\) has none"):
             sw.Connection(b[0], direct, learning_rule_type=sw.Voja())
         sw.Connection(sw.Node([1.0]), a, learning_rule_type=sw.Voja())
+        full = sw.solvers.LstsqL2(weights=True)
+        with pytest.raises(NetworkError, match="weights=True leads past them to its neurons"):
+            sw.Connection(b[0], a, solver=full, learning_rule_type=sw.Voja())
 
 
 def test_a_transform_that_a_rule_cannot_use_is_refused_later_too() -> None:
@@ -185,7 +188,7 @@ def test_connections_to_rules_are_checked() -> None:
             sw.Connection(pes.learning_rule, error)  # type: ignore[arg-type]
         sw.Connection(error, pes.learning_rule)
         assert sw.Connection(error[0], pes.learning_rule[2]).post_obj == pes.learning_rule
-        with pytest.raises(NetworkError, match=r"one of \('delta', 'error', 'activities'\)"):
+        with pytest.raises(NetworkError, match=r"one of \('error', 'activities', 'delta'\)"):
             sw.Probe(pes.learning_rule, "theta")
         with pytest.raises(NetworkError, match="records all of <PES"):
             sw.Probe(pes.learning_rule[0])
@@ -266,6 +269,20 @@ def test_networks_that_learn_copy() -> None:
             sim.run_steps(5)
             mine.run_steps(5)
         np.testing.assert_array_equal(sim.data[other.probes[0]], mine.data[net.probes[0]])
+
+
+def test_what_a_probe_of_a_rule_records() -> None:
+    """What every rule reads and makes, the first where nothing is named."""
+    assert sw.PES().probeable == ("error", "activities", "delta")
+    assert sw.RLS().probeable == ("pre_filtered", "error", "delta", "inv_gamma")
+    assert sw.BCM().probeable == ("theta", "pre_filtered", "post_filtered", "delta")
+    assert sw.Oja().probeable == ("pre_filtered", "post_filtered", "delta")
+    wanted = ("post_filtered", "learning_signal", "delta", "scaled_encoders")
+    assert sw.Voja().probeable == wanted
+    with sw.Network():
+        a, b = _populations()
+        link = sw.Connection(a, b[0], learning_rule_type=sw.PES())
+        assert sw.Probe(link.learning_rule).attr == "error"
 
 
 def test_every_registered_rule_is_public() -> None:

@@ -73,7 +73,7 @@ class LearningRuleType(ABC):
         """The signals that a probe may record; the first is the default."""
         received = () if self.receives is None else (self.receives,)
         encoders = ("scaled_encoders",) if self.modifies == "encoders" else ()
-        return ("delta", *received, *self.filtered, *self.state_names, *encoders)
+        return (*self.filtered, *received, "delta", *self.state_names, *encoders)
 
     @abstractmethod
     def delta(

@@ -48,9 +48,9 @@ class BCM(LearningRuleType):
     @property
     def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
         return {
+            "theta": ("post", self.theta_synapse),
             "pre_filtered": ("pre", self.pre_synapse),
             "post_filtered": ("post", self.post_synapse),
-            "theta": ("post", self.theta_synapse),
         }
 
     def delta(

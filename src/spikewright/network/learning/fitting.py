@@ -65,6 +65,11 @@ def check_fit(connection: Connection, rule: LearningRuleType) -> None:
                 f"{connection!r}: {name} changes the encoders of the ensemble that receives, but "
                 f"its post is {post!r}: {why}. Connect to an Ensemble with neurons."
             )
+        if connection.decodes and connection.solver.weights:
+            raise NetworkError(
+                f"{connection!r}: {name} changes the encoders of the ensemble that receives, and a "
+                "solver with weights=True leads past them to its neurons. Give a solver without."
+            )
         return
     pre = connection.pre_obj
     if isinstance(pre, Ensemble) and pre.is_direct:

@@ -41,6 +41,10 @@ class PES(LearningRuleType):
     def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
         return {"activities": ("pre", self.pre_synapse)}
 
+    @property
+    def probeable(self) -> tuple[str, ...]:
+        return ("error", "activities", "delta")
+
     def delta(
         self,
         xp: Any,
