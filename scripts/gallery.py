@@ -39,7 +39,8 @@ ORDER = (
 HEAD = """# Gallery
 
 Models by hand, each a file of at most forty lines that runs as it is and ends in a number. Written
-by `scripts/gallery.py`; [modelling](../modelling.md) says what the words mean.
+by `scripts/gallery.py`; [modelling](../modelling.md) says what the words mean. Every example leaves
+its picture as `figure`: `figure.savefig("picture.png")` saves it.
 """
 _RESULT = re.compile(r"(-?\d+(?:\.\d+)?)[^\d]*\((at most|at least) (\d+(?:\.\d+)?)\)")
 
