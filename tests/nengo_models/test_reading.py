@@ -397,8 +397,8 @@ def test_what_is_built_takes_the_place_of_what_would_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"encoders": np.zeros((5, 1))}, r"<Ensemble 'odd'>.*5 of 5 encoders"),
-        ({"intercepts": np.full(5, 1.5)}, r"<Ensemble 'odd'>.*5 of 5 neurons have a negative"),
+        ({"encoders": np.zeros((5, 1))}, r"<Ensemble 'odd'>.*5 of 5 are zero-length"),
+        ({"intercepts": np.full(5, 1.5)}, r"<Ensemble 'odd'>.*negative or non-finite gain, 5 of 5"),
     ],
 )
 def test_parameters_that_no_neuron_can_have_are_refused(given: Any, message: str) -> None:

@@ -99,9 +99,8 @@ def _encoders(ensemble: Any, rng: np.random.RandomState) -> NDArray:
     zero = int(np.sum(~(length > 0)))
     if zero:
         raise BuildError(
-            f"{name_of(ensemble)}: {zero} of {len(encoders)} encoders have no length above zero "
-            "(NaNs detected, or NaNs when normalized): such a neuron has no direction to respond "
-            "to; give others, or choices without a zero"
+            f"{name_of(ensemble)}: {zero} of {len(encoders)} are zero-length encoders, or NaN: such "
+            "a neuron has no direction to respond to; give others, or choices without a zero"
         )
     return encoders / length if ensemble.normalize_encoders else encoders
 
@@ -126,8 +125,8 @@ def _gain_bias(ensemble: Any, rng: np.random.RandomState) -> tuple[Any, Any, Any
     bad = ~(np.isfinite(gain) & (np.asarray(gain) > 0))
     if np.any(bad):
         raise BuildError(
-            f"{name_of(ensemble)}: {int(bad.sum())} of {n} neurons have a negative or non-finite "
-            "gain for their max_rates and intercepts; check max_rates (below 1 / tau_ref) and "
+            f"{name_of(ensemble)}: its max_rates and intercepts lead to neurons with negative or "
+            f"non-finite gain, {int(bad.sum())} of {n}; check max_rates (below 1 / tau_ref) and "
             "intercepts (below 1)"
         )
     return intercepts, rates, np.asarray(gain, np.float64), np.asarray(bias, np.float64)
