@@ -82,6 +82,23 @@ def test_text_says_what_a_vector_is_like() -> None:
     assert made.text(np.zeros(64)) == "0" and made.text(made["A"], threshold=2.0) == "0"
 
 
+def test_text_may_name_bindings() -> None:
+    """With `pairs` every two pointers bound count too."""
+    made = letters()
+    bound = made["A"] * made["C"]
+    assert made.text(bound, terms=1, pairs=True) == f"{bound.dot(bound):.2f}A*C"
+    assert "*" not in made.text(bound, threshold=-2.0)
+
+
+def test_compare_gives_cosines() -> None:
+    """Whatever the lengths; of nothing 0."""
+    made = letters(64, "A; B; X = 3 * A")
+    given = np.stack([2 * made["B"].v, np.zeros(64)])
+    wanted = [[made["B"].compare(made[k]) for k in made], [0.0, 0.0, 0.0]]
+    np.testing.assert_allclose(made.compare(given), wanted, atol=1e-12)
+    np.testing.assert_allclose(made.compare(made["A"])[[0, 2]], 1.0)
+
+
 def test_dot_takes_many_vectors() -> None:
     """Over time or batches: the last axis are the names, in their order."""
     made = letters()

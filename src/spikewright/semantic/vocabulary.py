@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -221,18 +222,39 @@ class Vocabulary:
         products: NDArray = array @ self.vectors.T
         return products
 
+    def compare(self, vectors: ArrayLike | SemanticPointer) -> NDArray:
+        """Cosines of the angles between vectors and pointers, otherwise as `dot`; 0 of nothing."""
+        given = vectors.v if isinstance(vectors, SemanticPointer) else as_real(vectors)
+        products = self.dot(given)
+        lengths = np.linalg.norm(given, axis=-1, keepdims=True) * np.linalg.norm(
+            self.vectors, axis=1
+        )
+        cosines: NDArray = products / np.where(lengths > 0, lengths, 1.0)
+        return cosines
+
     def text(
-        self, vector: ArrayLike | SemanticPointer, terms: int = 5, threshold: float = 0.1
+        self,
+        vector: ArrayLike | SemanticPointer,
+        terms: int = 5,
+        threshold: float = 0.1,
+        pairs: bool = False,
     ) -> str:
         """What a vector is most like, as in `"0.92A + 0.31B"`: up to `terms` names.
 
-        Only dot products from `threshold` on count; "0" where there are none.
+        Only dot products from `threshold` on count; "0" where there are none. With `pairs` it is
+        also compared with every two different pointers, bound.
         """
         similar = self.dot(vector)
         if similar.ndim != 1:
             raise NetworkError(f"{self!r}: text is of one vector, got many, {similar.shape[:-1]}")
+        names = list(self.keys)
+        if pairs:
+            v = vector if isinstance(vector, SemanticPointer) else SemanticPointer(vector)
+            for a, b in itertools.combinations(self.keys, 2):
+                names.append(f"{a}*{b}")
+                similar = np.append(similar, v.dot(self[a] * self[b]))
         order = np.argsort(-similar, kind="stable")[:terms]
-        found = [f"{similar[i]:.2f}{self.keys[i]}" for i in order if similar[i] >= threshold]
+        found = [f"{similar[i]:.2f}{names[i]}" for i in order if similar[i] >= threshold]
         return " + ".join(found) or "0"
 
     def create_subset(self, keys: Iterable[str]) -> Vocabulary:
