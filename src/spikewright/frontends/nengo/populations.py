@@ -99,8 +99,8 @@ def _encoders(ensemble: Any, rng: np.random.RandomState) -> NDArray:
     zero = int(np.sum(~(length > 0)))
     if zero:
         raise BuildError(
-            f"{name_of(ensemble)}: {zero} of {len(encoders)} are zero-length encoders, or NaN: such "
-            "a neuron has no direction to respond to; give others, or choices without a zero"
+            f"{name_of(ensemble)}: {zero} of {len(encoders)} are zero-length encoders, or NaN: "
+            "such a neuron has no direction to respond to; give others, or choices without a zero"
         )
     return encoders / length if ensemble.normalize_encoders else encoders
 
