@@ -105,6 +105,16 @@ def test_embedded_it_spikes_as_it_does_alone(
         np.testing.assert_array_equal(embedded[name], counts)
 
 
+def test_the_seed_of_its_network_is_that_of_its_runs() -> None:
+    """Embedded with a seed, it spikes as `Conversion.run` with that seed."""
+    conversion = converted(models.residual(), 9, **SPIKING["uniform"])
+    x = np.random.default_rng(0).normal(size=(2, 2, 8, 8))
+    embedded = spikes(around(conversion), conversion, x, "auto", True)
+    run = conversion.run(x, steps=25, seed=9, progress=False)
+    for name, counts in embedded.items():
+        np.testing.assert_array_equal(run.populations[name].totals, counts.sum(axis=1))
+
+
 @pytest.mark.parametrize("engine", sw.engines.available())
 def test_without_a_seed_what_is_not_random_is_the_same(engine: str) -> None:
     """Where neurons start from half a spike nothing is drawn, and no seed matters."""
