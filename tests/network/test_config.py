@@ -174,6 +174,9 @@ def small() -> sw.Network:
         sw.Connection(stimulus, cells[0])
         sw.Connection(cells, cells, function=np.square, synapse=0.1)
         sw.Probe(cells, synapse=0.01)
+        learned = sw.Connection(cells, sw.Node(size_in=1), learning_rule_type=sw.PES())
+        sw.Connection(stimulus, learned.learning_rule)
+        sw.Probe(learned.learning_rule)
     return net
 
 
@@ -190,13 +193,14 @@ def test_a_copy_is_the_same_network_of_other_objects(how: Any) -> None:
     for each in (net, twin):
         with sw.Simulator(each) as sim:
             sim.run_steps(50)
-        values.append(sim.data[each.all_probes[0]])
-    np.testing.assert_array_equal(*values)
+        values.append([sim.data[probe] for probe in each.all_probes])
+    for ours, theirs in zip(*values, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     assert twin.config[sw.Ensemble].radius == 1.5
     twin.config[sw.Ensemble].radius = 7.0
     assert net.config[sw.Ensemble].radius == 1.5
-    ours, theirs = net.all_ensembles[0], twin.all_ensembles[0]
-    assert ours is not theirs and theirs in twin and theirs not in net
+    cells, others = net.all_ensembles[0], twin.all_ensembles[0]
+    assert cells is not others and others in twin and others not in net
     assert net.networks[0] in net and net not in net
 
 
