@@ -6,6 +6,7 @@ import sys
 import types
 import warnings
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import nengo_stand_in as nengo
@@ -214,6 +215,11 @@ def test_state_is_shared_where_the_same_thing_can_change() -> None:
         count += 1
         return count
 
+    def keeps(where: list[float], t: float) -> float:
+        where[0] = t
+        return t
+
+    deep = [[[[0.0] * 100] * 100] * 100] * 100
     cases = {
         (world.see, world.act): True,
         (world.see, World().act): False,
@@ -222,6 +228,9 @@ def test_state_is_shared_where_the_same_thing_can_change() -> None:
         (rebinds, lambda t: count): True,
         (lambda t: t * len("a"), np.sin): False,
         (World, seconds): False,
+        (partial(keeps, values), partial(keeps, values)): True,
+        (partial(keeps, values), partial(keeps, [1.0])): False,
+        (lambda t: deep[0][0][0], lambda t: len(deep)): True,
     }
     for functions, expected in cases.items():
         model = nengo.Network()

@@ -18,68 +18,77 @@ _PLAIN = (
     bool, int, float, complex, str, bytes, range, type(None), type, types.ModuleType,
     types.BuiltinFunctionType,
 )  # fmt: skip
+_FIXED = (types.MethodType, functools.partial, tuple, frozenset)
 _WRITES = {"STORE_GLOBAL", "STORE_DEREF"}
-_DEPTH, _MOST_ITEMS = 4, 1000
+_DEPTH, _MOST = 4, 10_000
 
-Reached = tuple[Any, bool]
-"""What identifies an object or a variable, and whether it may be changed."""
+Reached = dict[Any, bool]
+"""What identifies objects and variables, and whether they may be changed."""
 
 
 def share_state(model: Any) -> bool:
     """Whether two nodes' functions reach the same thing, and one may change it."""
-    seen: dict[Any, bool] = {}
+    seen: Reached = {}
     for node in model.all_nodes:
         function = node.output
         if not callable(function) or hasattr(function, "make_step"):
             continue
-        found: dict[Any, bool] = {}
-        for thing, changes in _reached(function, _DEPTH):
-            found[thing] = found.get(thing, False) or changes
+        found = _reached(function)
         if any(thing in seen and (changes or seen[thing]) for thing, changes in found.items()):
             return True
         seen.update({thing: changes or seen.get(thing, False) for thing, changes in found.items()})
     return False
 
 
-def _reached(item: Any, depth: int) -> Iterator[Reached]:
-    if isinstance(item, _PLAIN) or depth == 0:
-        return
+def _reached(function: Any) -> Reached:
+    """All that a function refers to, nearest first, up to a depth and a number of objects."""
+    found: Reached = {}
+    met: set[int] = set()
+    layer = [function]
+    for _ in range(_DEPTH):
+        below: list[Any] = []
+        for item in layer:
+            if isinstance(item, _PLAIN) or id(item) in met or len(met) > _MOST:
+                continue
+            met.add(id(item))
+            for thing, changes in _identified(item):
+                found[thing] = found.get(thing, False) or changes
+            below += islice(_inside(item), _MOST)
+        layer = below
+    return found
+
+
+def _identified(item: Any) -> Iterator[tuple[Any, bool]]:
+    """What an object is known by where it can change; of a function the variables it shares."""
     if isinstance(item, types.FunctionType):
-        yield from _of_function(item, depth)
-    elif isinstance(item, types.MethodType):
-        yield from _each((item.__self__, item.__func__), depth)
-    elif isinstance(item, functools.partial):
-        yield from _each((item.func, *item.args, *item.keywords.values()), depth)
-    elif isinstance(item, tuple | frozenset):
-        yield from _each(item, depth)
-    elif type(item).__name__ != "ufunc":
+        code, writes = item.__code__, _written(item)
+        for name, cell in zip(code.co_freevars, item.__closure__ or (), strict=True):
+            yield ("cell", id(cell)), name in writes
+        for name in code.co_names:
+            yield ("global", id(item.__globals__), name), name in writes
+    elif not isinstance(item, _FIXED) and type(item).__name__ != "ufunc":
         yield id(item), True
-        yield from _each(_inside(item), depth)
+
+
+def _written(function: types.FunctionType) -> set[str]:
+    instructions = dis.get_instructions(function.__code__)
+    return {i.argval for i in instructions if i.opname in _WRITES}
 
 
 def _inside(item: Any) -> Iterable[Any]:
-    if isinstance(item, list | set):
+    """What an object refers to."""
+    if isinstance(item, types.FunctionType):
+        names = item.__code__.co_names
+        spaces = [item.__globals__[name] for name in names if name in item.__globals__]
+        contents = [c for cell in item.__closure__ or () for c in _content(cell)]
+        return [*contents, *(item.__defaults__ or ()), *spaces]
+    if isinstance(item, types.MethodType):
+        return (item.__self__, item.__func__)
+    if isinstance(item, functools.partial):
+        return (item.func, *item.args, *item.keywords.values())
+    if isinstance(item, tuple | frozenset | list | set):
         return item
     return item.values() if isinstance(item, dict) else getattr(item, "__dict__", {}).values()
-
-
-def _each(items: Iterable[Any], depth: int) -> Iterator[Reached]:
-    for item in islice(items, _MOST_ITEMS):
-        yield from _reached(item, depth - 1)
-
-
-def _of_function(function: types.FunctionType, depth: int) -> Iterator[Reached]:
-    """What a function closes over, its defaults, and the globals that it names."""
-    code, spaces = function.__code__, function.__globals__
-    writes = {i.argval for i in dis.get_instructions(code) if i.opname in _WRITES}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        yield ("cell", id(cell)), name in writes
-        yield from _each(_content(cell), depth)
-    yield from _each(function.__defaults__ or (), depth)
-    for name in code.co_names:
-        if name in spaces or name in writes:
-            yield ("global", id(spaces), name), name in writes
-            yield from _each([spaces.get(name)], depth)
 
 
 def _content(cell: Any) -> list[Any]:
