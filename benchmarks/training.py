@@ -1,9 +1,9 @@
 """Trains a PyTorch network on images: seeded, and resumed after the last whole epoch.
 
 Stochastic gradient descent with Nesterov momentum under cycles of the learning rate (Smith 2018;
-the second is a warm restart, Loshchilov & Hutter 2017), label smoothing, random shifts and mirror
-images. What an epoch draws depends on the seed and its number alone, so a training that was killed
-and started again ends with the same weights.
+the second is a warm restart, Loshchilov & Hutter 2017), label smoothing, random shifts, mirror
+images and blanked squares. What an epoch draws depends on the seed and its number alone, so a
+training that was killed and started again ends with the same weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from benchmarks.image_sets import ImageSet
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: cycles of `(epochs, highest learning rate)`; `shift` in pixels."""
+    """How a network is trained: cycles of `(epochs, highest learning rate)`; `shift` in pixels.
+
+    In the last cycle a square of `blank` pixels a side is blanked in every image (DeVries & Taylor
+    2017): by then a network knows the images too well.
+    """
 
     cycles: tuple[tuple[int, float], ...]
     batch: int = 128
@@ -32,6 +36,7 @@ class Recipe:
     shift: int = 0
     mirror: bool = False
     seed: int = 0
+    blank: int = 0
 
     @property
     def epochs(self) -> int:
@@ -142,6 +147,8 @@ class _Course:
         for chosen in np.array_split(rng.permutation(len(data.x_train)), self.steps):
             images = varied(data.x_train[chosen], recipe.shift, recipe.mirror, rng)
             x = normalised(images).contiguous(memory_format=torch.channels_last)
+            if recipe.blank and number >= max(recipe.begins()):
+                blank(x, recipe.blank, rng)
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 found = self.module(x)
             loss = self.loss(found.float(), torch.from_numpy(data.y_train[chosen]))
@@ -195,3 +202,18 @@ def varied(
     if mirror:
         columns = np.where(rng.random((n, 1)) < 0.5, columns, columns[:, ::-1])
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def blank(images: torch.Tensor, side: int, rng: np.random.Generator) -> None:
+    """Set a square of every image `(n, channels, height, width)` to the mean, 0, in place.
+
+    Its middle is anywhere in the image, so that a part of it may lie outside.
+    """
+    n, _, height, width = images.shape
+    inside = []
+    for size in (height, width):
+        middle = rng.integers(0, size, (n, 1))
+        offset = np.arange(size) - middle + side // 2
+        inside.append((offset >= 0) & (offset < side))
+    square = torch.from_numpy(inside[0][:, :, None] & inside[1][:, None, :])
+    images.masked_fill_(square[:, None], 0.0)

@@ -149,6 +149,19 @@ def test_variations_are_shifted_and_mirrored_copies(seed: int, shift: int, mirro
         assert any(np.array_equal(after, w) for w in windows)
 
 
+def test_a_square_of_each_image_is_blanked() -> None:
+    """At most `side` x `side` pixels of every image become 0 in all channels, others stay."""
+    images = torch.ones(50, 3, 16, 12)
+    training.blank(images, 4, np.random.default_rng(0))
+    gone = images == 0
+    counts = gone[:, 0].sum(dim=(1, 2))
+
+    assert bool((gone == gone[:, :1]).all())
+    assert int(counts.min()) >= 4
+    assert int(counts.max()) == 16
+    assert len({tuple(np.argwhere(g)[:, 0].tolist()) for g in gone[:, 0].numpy()}) > 10
+
+
 def test_normalised_images_have_mean_zero_and_deviation_one() -> None:
     """Each channel by itself, of the images that it was made from."""
     x = images(40, 8, 3) // np.array([1, 2, 3], np.uint8)
