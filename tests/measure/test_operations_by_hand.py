@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from spikewright.engines.program import Filter, Linear, Neurons, Source
 from spikewright.errors import SimulationError
 from spikewright.measure.operations import Counter
 from spikewright.network.learning import PES
-from spikewright.network.solvers import LstsqDrop, LstsqL2, NoSolver
+from spikewright.network.solvers import LstsqDrop, LstsqL2, NoSolver, Solver
+from spikewright.network.transforms import Dense
 
 
 def run(net: sw.Network, steps: int, **inputs: Any) -> tuple[sw.Simulator, dict[str, NDArray]]:
@@ -181,6 +185,67 @@ def test_an_input_that_is_driven_holds_what_arrives() -> None:
     assert found.layers["act1"].input_per_step == [0]
     with pytest.raises(SimulationError, match=r"inputs are \[\], got \['x'\]"):
         counter.count({**totals, "eye": np.ones((1, 20))}, 5, {"x": np.ones((1, 6))})
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> sw.Network:
+    """Two to four populations, some of which lead to others or to themselves."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    sizes = draw(st.lists(st.integers(1, 3), min_size=2, max_size=4))
+    with sw.Network(seed=1) as net:
+        parts = [
+            sw.Ensemble(int(rng.integers(5, 20)), size, label=f"{i}")
+            for i, size in enumerate(sizes)
+        ]
+        first = sw.Node(rng.uniform(-1, 1, sizes[0]), label="x")
+        sw.Connection(first, parts[0], transform=rng.normal(size=(sizes[0], sizes[0])))
+        for _ in range(draw(st.integers(1, 4))):
+            pre, post = (draw(st.sampled_from(parts)) for _ in range(2))
+            connect(pre, post, rng, draw(st.integers(0, 4)), draw(st.sampled_from(SOLVERS)))
+    return net
+
+
+SOLVERS = (LstsqL2(), LstsqDrop(drop=0.4), LstsqL2(weights=True))
+
+
+def connect(
+    pre: sw.Ensemble, post: sw.Ensemble, rng: np.random.Generator, values: int, solver: Solver
+) -> None:
+    """A connection of so many functions, or of the value itself, some weights of which are zero."""
+    maps = rng.normal(size=(values, pre.dimensions))
+    function = (lambda x: maps @ x) if values else None
+    matrix = rng.normal(size=(post.dimensions, values or pre.dimensions))
+    matrix[rng.random(matrix.shape) < 0.3] = 0.0
+    sw.Connection(pre, post, function=function, transform=matrix, solver=solver)
+
+
+@settings(max_examples=25)
+@given(networks())
+def test_counts_are_those_of_the_programs_matrices(net: sw.Network) -> None:
+    """Every matrix that a simulator applies: to spikes it adds, to values it multiplies.
+
+    Spikes stay spikes where a synapse filters them before the matrix and not behind it.
+    """
+    steps = 20
+    sim, totals = run(net, steps)
+    operators = sim.program.operators
+    spikes = {
+        op.output: totals[str(op.ensemble.label)][0] for op in operators if isinstance(op, Neurons)
+    }
+    unfiltered = {op.output: op.inputs[0] for op in operators if isinstance(op, Filter)}
+    constant = {op.output for op in operators if isinstance(op, Source)}
+    added = multiplied = 0
+    for op in operators:
+        if isinstance(op, Linear) and isinstance(op.transform, Dense):
+            pattern = np.count_nonzero(op.transform.matrix, axis=0)
+            source = unfiltered.get(op.inputs[0], op.inputs[0])
+            if source in spikes:
+                added += int(spikes[source] @ pattern)
+            elif source not in constant:
+                multiplied += int(pattern.sum()) * steps
+    found = Counter(net, {}, {}, program=sim.program).count(totals, steps).total()
+    assert found.accumulates == [added]
+    assert found.multiply_accumulates == [multiplied]
 
 
 def test_two_populations_of_one_name_are_refused() -> None:
