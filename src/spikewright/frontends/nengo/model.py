@@ -19,6 +19,7 @@ from spikewright.frontends.nengo.processes import Called, Drawing, process_of
 from spikewright.frontends.nengo.seeds import Seeds, fresh_seed, seeds_of
 from spikewright.frontends.nengo.transforms import Sampled
 from spikewright.network import Ensemble, Network, Node
+from spikewright.network.config import no_defaults
 from spikewright.network.processes import Process
 
 
@@ -85,7 +86,8 @@ def from_nengo(model: Any, built: Any = None, *, seed: int | None = None) -> Nen
     if not is_a(model, "Network"):
         raise ReadError(f"from_nengo reads a nengo.Network, got {model!r}")
     found = NengoNetwork(model, _seeds(model, built, seed))
-    _Reader(found, built).read(model)
+    with no_defaults():  # the model's own have done their work
+        _Reader(found, built).read(model)
     found._drawing.follow(getattr(built, "step_order", ()))
     first = getattr(built, "seed", None)
     found.seed_processes(fresh_seed() if first is None else int(first))
