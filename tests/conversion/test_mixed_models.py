@@ -223,7 +223,7 @@ def test_a_decoded_value_drives_a_layer() -> None:
     np.testing.assert_allclose(current.sum(0) * 0.001 - counts.sum(0), voltage[-1], atol=1e-3)
 
 
-@pytest.mark.parametrize("engine", ["reference", "native"])
+@pytest.mark.parametrize("engine", sw.engines.available())
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_rule_learns_what_is_read_from_a_layer(whole: bool, engine: str) -> None:
     """Weights from a layer, or from its neurons, begin at zero and end where the error is none.
