@@ -446,3 +446,21 @@ def test_gain_and_bias_say_what_rates_would_and_a_warning_says_so() -> None:
         found = sw.from_nengo(model)
 
     np.testing.assert_array_equal(found.drawn[ensemble].intercepts, np.zeros(5))
+
+
+def test_defaults_of_networks_around_leave_a_model_as_it_is() -> None:
+    """What a model does not say is Nengo's default, not that of the network it is read into."""
+    model = nengo.Network(seed=5)
+    a, b = model.node([0.5]), model.ensemble(10)
+    k = model.connect(a, b)
+    alone = sw.from_nengo(model)
+    with sw.Network() as around:
+        around.config[sw.Ensemble].rate_scale = 3.0
+        around.config[sw.Ensemble].restart_every = 4
+        around.config[sw.Connection].scale_eval_points = False
+        inside = sw.from_nengo(model)
+        made = sw.Ensemble(4, neuron_type=sw.RectifiedLinear())
+    assert inside in around and made.restart_every == 4
+    for found in (alone, inside):
+        assert found.of[b].rate_scale == 1.0 and found.of[b].restart_every is None
+        assert found.of[k].scale_eval_points
