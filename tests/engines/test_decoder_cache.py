@@ -357,6 +357,21 @@ def test_the_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert default_folder() == Path.home() / "Library" / "Caches" / "spikewright" / "decoders"
 
 
+def test_a_user_without_a_folder_has_decoders_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: one warning that names the variable, and the build goes on."""
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SPIKEWRIGHT_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    net, connection = model()
+    with pytest.warns(UserWarning, match="set SPIKEWRIGHT_CACHE_DIR to a folder that can be"):
+        built(net, connection, True)
+    assert built(net, connection, True).solver_info["from"] == "memory"
+
+
 @pytest.mark.parametrize(
     "variable, value",
     [("SPIKEWRIGHT_DECODER_CACHE", "maybe"), ("SPIKEWRIGHT_DECODER_CACHE_MB", "much"),

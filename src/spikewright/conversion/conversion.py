@@ -67,12 +67,16 @@ class Conversion:
 
     @property
     def layers(self) -> Mapping[str, Ensemble | Node]:
-        """The ensemble or node that each source layer became, or became a part of."""
+        """The ensemble or node that each source layer became, or became a part of.
+
+        In a network made by hand, connections from one carry its values, and connections to an
+        ensemble add to its neurons' current.
+        """
         return self.lowered.layers
 
     @property
     def inputs(self) -> Mapping[str, Node]:
-        """Input nodes by name."""
+        """Input nodes by name: fed, or driven by connections that lead to them."""
         return self.lowered.inputs
 
     @property
