@@ -199,9 +199,7 @@ class Learners:
         """A rule that changes the encoders of the ensemble that a connection leads to."""
         found = self.represented[connection.post_obj]  # type: ignore[index]
         signals = self._activities(rule, None)
-        label = f"what {connection!r} delivers"
-        size = (found.ensemble.dimensions,)
-        signals["value"] = self.draft.values(self.signals.delivered[connection], size, label)
+        signals["value"] = self.signals.input_of[found.ensemble]
         received = self.signals.input_of[rule]
         self.read[rule, "learning_signal"] = signals["learning_signal"] = received
         return self._learning(rule, signals, shape, found.gain[:, None] / found.ensemble.radius)

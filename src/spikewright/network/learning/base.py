@@ -89,7 +89,8 @@ class LearningRuleType(ABC):
         `signals` are the `filtered` activities, `(batch, in)` from "pre" and `(batch, out)` from
         "post", in Hz; an "error" `(batch, out)`, in the receivers' own terms (where they are
         neurons: along their encoders), a "learning_signal" `(batch, 1)`, and for encoders the
-        "value" that the connection delivers, `(batch, in)`. `state` may be changed in place.
+        "value" that the ensemble is given, all connections together, `(batch, in)`. `state` may be
+        changed in place.
         """
 
 

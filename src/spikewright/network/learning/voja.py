@@ -24,9 +24,9 @@ class Voja(LearningRuleType):
     """Encoders of active neurons turn to what arrives: `dE = learning_rate dt s a (g x^T - E)`.
 
     `E` are the scaled encoders of the ensemble that receives, `g` its neurons' gain over the
-    radius, `a` their activities behind `post_synapse`, `x` what the connection delivers, and `s`
-    the learning signal: 1, and what connections to the rule add. Source: Voelker, Crawford &
-    Eliasmith 2014.
+    radius, `a` their activities behind `post_synapse`, `x` the ensemble's input (what all
+    connections to it deliver, not this one alone), and `s` the learning signal: 1, and what
+    connections to the rule add. Source: Voelker, Crawford & Eliasmith 2014.
     """
 
     learning_rate: float = 1e-2

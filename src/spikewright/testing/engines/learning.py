@@ -58,6 +58,7 @@ def _setting(
         Connection(drive, receivers.neurons, None)
         if turning:
             learning = Connection(source, receivers, 0.002, 0.25, learning_rule_type=rules)
+            Connection(drive, receivers[1:], 0.002)  # a part of what the encoders turn to
             initial = (initial * 2.0 + (initial == 0)) * 0.5
         else:
             post = Node(size_in=_RECEIVERS) if modifies == "decoders" else receivers.neurons
