@@ -14,6 +14,7 @@ from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.groups import add_together, groups
 from spikewright.engines.native.layers import add_layer
+from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.moves import MOVES, add_axis_map, add_move
 from spikewright.engines.native.orders import (
@@ -34,7 +35,7 @@ from spikewright.engines.native.parts import (
     geometry_of,
 )
 from spikewright.engines.native.regions import Region
-from spikewright.engines.program import Apply, Linear, Neurons, Operator, Program, Sum
+from spikewright.engines.program import Apply, Learned, Linear, Neurons, Operator, Program, Sum
 from spikewright.network import MaxPool
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -127,6 +128,8 @@ class Builder:
                 self._neurons(op)
             elif isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
                 add_max_pool(self, op, op.node.output)
+            elif isinstance(op, Learned):
+                add_learned(self, op)
             else:
                 raise TypeError(f"{op.label}: a region holds no {type(op).__name__}")
         for finish in self.last:

@@ -24,7 +24,7 @@ from spikewright.engines.native.populations import (
     reads_out,
 )
 from spikewright.engines.native.support import is_integrator
-from spikewright.engines.program import Filter, Linear, Neurons, Operator, Sum
+from spikewright.engines.program import Filter, Linear, Neurons, Operator, Smooth, Sum
 from spikewright.network.transforms import Slice, Take
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class Unit:
     driving: Driving | None = None
     places: tuple[Linear, ...] = ()
 
+    @property
+    def vanishing(self) -> bool:
+        """Whether other operators vanish in it."""
+        return self.driving is not None or bool(self.places)
+
 
 def groups(b: Builder) -> list[list[Unit]]:
     """A region's operators in groups that run as one, in the order in which they run."""
@@ -50,8 +55,8 @@ def groups(b: Builder) -> list[list[Unit]]:
     depths: dict[Unit, int] = {}
     found: dict[tuple[int, Hashable], list[Unit]] = {}
     for unit in units:
-        waits = not (b.op.loops and isinstance(unit.operator, Filter))
-        before = [depths[makers[s]] for s in unit.inputs if s in makers] if waits else []
+        needed = unit.operator.prompt if b.op.loops and not unit.vanishing else unit.inputs
+        before = [depths[makers[s]] for s in needed if s in makers]
         depths[unit] = max(before, default=-1) + 1
         kind = _kind(b, unit)
         found.setdefault((depths[unit], unit if kind is None else kind), []).append(unit)
@@ -92,10 +97,10 @@ def _kind(b: Builder, unit: Unit) -> Hashable:
         return None
     if isinstance(op, Neurons):
         return _kind_of_neurons(op, unit.driving)
-    if isinstance(op, Filter):
+    if isinstance(op, Filter | Smooth):
         f = op.filter
         numbers = tuple(np.asarray(x, np.float64).tobytes() for x in (f.A, f.B, f.C))
-        return ("filter", numbers, f.feedthrough, op.inputs[0] in b.op.counts)
+        return (type(op), numbers, f.feedthrough, op.inputs[0] in b.op.counts)
     if isinstance(op, Sum):
         plain = op.gain is None and op.bias is None
         if not op.inputs or (plain and len(op.inputs) == 1) or op.output in b.op.counts:
@@ -120,7 +125,7 @@ def _kind_of_neurons(op: Neurons, how: Driving | None) -> Hashable:
 def add_together(b: Builder, group: Sequence[Unit]) -> bool:
     """Add units that run as one, or one of a kind that may; false where it is of no such kind."""
     ops = [unit.operator for unit in group]
-    filters = [op for op in ops if isinstance(op, Filter)]
+    filters = [op for op in ops if isinstance(op, Filter | Smooth)]
     populations = [op for op in ops if isinstance(op, Neurons) and not is_integrator(op)]
     sums = [op for op in ops if isinstance(op, Sum)]
     maps = [op for op in ops if isinstance(op, Linear)]

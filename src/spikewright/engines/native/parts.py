@@ -13,7 +13,7 @@ from spikewright._windows import Windows, split_shape
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.joint import joined, joint_buffer
 from spikewright.engines.native.orders import Order, as_index, channels_last_order, plane
-from spikewright.engines.program import Apply, Filter, Linear
+from spikewright.engines.program import Apply, Filter, Linear, Smooth
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Scale, Shape, Sparse
 
@@ -39,23 +39,25 @@ def kept(memories: dict[str, int], order: Order, shape: Shape, offset: int = 0) 
     return Kept(memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape), offset)
 
 
-def add_filters(b: Builder, ops: Sequence[Filter]) -> None:
-    """Synapses with the same coefficients: over a block, or, in a loop, their outputs now and their
-    inputs at the end.
+def add_filters(b: Builder, ops: Sequence[Filter | Smooth]) -> None:
+    """Filters with the same coefficients: over a block, or, in a loop, their outputs now and their
+    inputs at the end, unless they are without delay.
     """
     filter = ops[0].filter
+    smooth = isinstance(ops[0], Smooth)
+    waits = b.op.loops and not smooth
     signals, outputs = [op.inputs[0] for op in ops], [op.output for op in ops]
     order: Order = None
     source = -1
-    if len(ops) == 1 and b.op.loops:
+    if len(ops) == 1 and waits:
         order = b.preferred.get(outputs[0])
     elif len(ops) == 1:
         stored = b.held(signals[0])
         order, source = stored.order, stored.buffer
-    elif not b.op.loops:
+    elif not waits:
         source = joined(b, signals)
     target = joint_buffer(b, False, outputs, order)
-    if b.op.loops:
+    if waits:
         source = target
     size = sum(map(b.size, outputs))
     names = [f"state{i}" for i in range(filter.order)]
@@ -76,8 +78,9 @@ def add_filters(b: Builder, ops: Sequence[Filter]) -> None:
         states,
         output,
     )
-    b.kernels.filter("emit" if b.op.loops else "block", source, target, *numbers)
-    if b.op.loops:
+    when = "emit" if waits else "smooth" if smooth else "block"
+    b.kernels.filter(when, source, target, *numbers)
+    if waits:
         b.last.append(
             lambda: b.kernels.filter("absorb", joined(b, signals, order), target, *numbers)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from spikewright.engines.native.orders import Order, as_index, positions
 from spikewright.engines.native.parts import Kept, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
-from spikewright.engines.program import Neurons, Program
+from spikewright.engines.program import Learned, Neurons, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 from spikewright.errors import SimulationError
@@ -156,6 +156,22 @@ class RegionKernel(Kernel):
         for number, op in enumerate(populations):
             now = self._total(op)
             yield now.plus(self._earlier[number]) if self._earlier else now
+
+    def learned(self) -> Mapping[Learned, NDArray]:
+        found = {op: self._weights(op) for op in self._op.operators if isinstance(op, Learned)}
+        for slow in self._slow:
+            for op, weights in slow.region.learned().items():
+                found[op][slow.samples] = weights
+        return found
+
+    def _weights(self, op: Learned) -> NDArray:
+        """Weights of every sample, as rules and users see them."""
+        held = self._kept(self._built.kept[op])
+        if held is None:
+            weights = np.array(np.broadcast_to(op.initial, (self._batch, *op.initial.shape)))
+        else:
+            weights = held["weights"]
+        return weights if op.unit is None else weights * op.unit
 
     def _total(self, op: Neurons) -> Sums:
         sums = self._native_total(op)

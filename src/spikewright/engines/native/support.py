@@ -10,6 +10,7 @@ import numpy as np
 from spikewright._windows import split_shape
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native.cells import described
+from spikewright.engines.native.rules import why_not
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -81,12 +82,12 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     """Whether an operator has a native kernel; `kinds` are those of native signals."""
     if isinstance(op, Neurons):
         return _neurons(op, kinds, program)
-    if isinstance(op, Filter):
+    if isinstance(op, Filter | Smooth):
         if op.filter.order == 0 and op.filter.feedthrough is None:
             return Verdict(None, "a filter without order or feedthrough")
         if op.filter.order > MAX_ORDER:
             return Verdict(None, f"a filter of order {op.filter.order}, above {MAX_ORDER}")
-        return Verdict("values", "filter")
+        return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
     if isinstance(op, Sum):
         if not any(s in kinds for s in op.inputs):
             return Verdict(None, _NOTHING_NATIVE)
@@ -104,9 +105,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Generate):
         return Verdict(None, "a process")
     if isinstance(op, Learned):
-        return Verdict(None, "weights that change have no native kernel")
-    if isinstance(op, Smooth):
-        return Verdict(None, "a filter without delay has no native kernel")
+        reason = why_not(op)
+        return Verdict("values", "learned weights") if reason is None else Verdict(None, reason)
     if isinstance(op, Source):
         return Verdict(None, "a source: constants are given once")
     return Verdict(None, f"{type(op).__name__} has no native kernel")

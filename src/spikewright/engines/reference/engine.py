@@ -167,6 +167,10 @@ class _Smooth(Kernel):
     def __init__(self, op: Smooth, batch: int, shape: tuple[int, ...]) -> None:
         self._filter, self._shape = _Filter(op, batch, shape), (batch, *shape)
 
+    def start_from(self, output: NDArray, **states: NDArray) -> None:
+        """Take over from another engine, as a filter with delay does."""
+        self._filter.start_from(output, **states)
+
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = np.empty((self._shape[0], steps, *self._shape[1:]))

@@ -38,6 +38,11 @@ class LearnedKernel(LearningKernel):
         self._facts = [Facts(dt, size, learning.scale) for learning in op.rules]
         self._put_on_grid()
 
+    def start_from(self, weights: NDArray) -> None:
+        """Take over from another engine: the weights of every sample."""
+        self._weights = np.array(weights)
+        self._put_on_grid()
+
     def _put_on_grid(self) -> None:
         """The weights as they are applied: a sample's rows as those of a fixed matrix."""
         grid = self._grid

@@ -8,6 +8,7 @@
 #include "depthwise.hpp"
 #include "filters.hpp"
 #include "layer.hpp"
+#include "learned.hpp"
 #include "moves.hpp"
 #include "readout.hpp"
 #include "signed.hpp"
@@ -66,6 +67,10 @@ void execute(const Context& c, const Instruction& op) {
         case Action::running_max_pool: return run_running_max_pool(c, op);
         case Action::readout: return run_readout(c, op);
         case Action::scatter: return run_scatter(c, op);
+        case Action::smooth: return run_smooth(c, op);
+        case Action::learn: return run_weights<true, true>(c, op);
+        case Action::respond: return run_weights<true, false>(c, op);
+        case Action::finish: return run_weights<false, true>(c, op);
     }
 }
 

@@ -99,6 +99,35 @@ struct Scatter {
     std::vector<Added> terms;
 };
 
+enum class Rule : std::int32_t { outer, oja, voja };
+
+// A learning rule at work. Of row o, with a the receivers' values, b the senders' and u its unit:
+//
+//   outer   (first * a[o]) * b, less where there is a theta: ((first * a[o]) * (a[o] - theta[o])) * b
+//   oja     (first * a[o]) * b - (((first * second) * a[o]) * a[o]) * (W * u)
+//   voja    ((first * signal) * a[o]) * (scale[o] * b - W * u)
+struct Learning {
+    Rule rule = Rule::outer;
+    double first = 0.0, second = 0.0;
+    std::int32_t receivers = -1, senders = -1, theta = -1, signal = -1;  // buffers
+    std::int32_t delta = -1;  // buffer: what a probe records
+    Array<double> scale;
+};
+
+constexpr std::size_t kMostRules = 4;  // of one operator
+
+// y = factor * (W x) with weights that change: `weights` is a memory, `(out, in)`, `largest` the largest
+// magnitude of each row, by which W is put on the grid. Where there are units, deltas are divided by
+// the row's.
+struct Weights {
+    std::size_t out = 0, in = 0;
+    std::int32_t weights = -1, largest = -1, recorded = -1;
+    int weight_bits = 0, limb_bits = 0, limbs = 0;
+    double factor = 1.0;
+    Array<double> unit;
+    std::vector<Learning> rules;
+};
+
 // Rows of a sparse matrix, each with its entries in the order in which they are added.
 struct SparseRows {
     std::vector<std::int64_t> starts;

@@ -116,7 +116,8 @@ struct Operand {
 enum class Action : std::int32_t {
     layer, fire, pool, take, put, sum, add, load, store,
     filter, emit, absorb, cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values,
-    max_pool, running_max_pool, readout, scatter,
+    max_pool, running_max_pool, readout, scatter, smooth, learn, respond,
+    finish,
 };
 
 struct Instruction {
@@ -132,6 +133,7 @@ struct Instruction {
     std::shared_ptr<SparseRows> sparse;
     std::shared_ptr<Readouts> readouts;
     std::shared_ptr<Scatter> scatter;
+    std::shared_ptr<Weights> weights;
     std::shared_ptr<AxisRows> axis_rows;
     std::vector<std::int32_t> memories;
     std::vector<Operand> operands;

@@ -167,7 +167,8 @@ class Region {
         return int(plan.memories.size()) - 1;
     }
 
-    // `when` is "block", "emit" (first in a step) or "absorb" (last); `matrix` is A.
+    // `when` is "block", "emit" (first in a step), "absorb" (last) or "smooth" (without delay); `matrix`
+    // is A.
     void filter(const std::string& when, int input, int output, const Doubles& matrix,
                 const std::vector<double>& b, const std::vector<double>& c, bool direct, double d,
                 const std::vector<std::int32_t>& states, std::int32_t kept) {
@@ -184,6 +185,7 @@ class Region {
         require(size_of(input) == size_of(output), "a filter keeps its signal's size");
         Instruction op{when == "emit"     ? Action::emit
                        : when == "absorb" ? Action::absorb
+                       : when == "smooth" ? Action::smooth
                                           : Action::filter};
         op.input = input, op.output = output, op.filter = std::move(f);
         plan.instructions.push_back(std::move(op));
@@ -310,6 +312,52 @@ class Region {
         plan.instructions.push_back(std::move(op));
     }
 
+    // Weights that change, and where they are kept; in a loop they answer here, and learn at the end of
+    // a step. Returns the number by which rules are added. `bits`: of a weight, of a limb, limbs.
+    int weights(bool loops, int input, int output, std::int32_t held, std::int32_t largest,
+                int recorded, double factor, const Doubles& unit, const std::vector<int>& bits) {
+        auto w = std::make_shared<Weights>();
+        w->out = size_of(output), w->in = size_of(input);
+        require_memory(held, w->out * w->in);
+        require_memory(largest, w->out);
+        require(unit.size() == 0 || unit.size() == w->out, "one unit a row");
+        require(recorded < 0 || size_of(recorded) == w->out * w->in, "recorded weights' size");
+        require(bits.size() == 3 && bits[2] > 0 && bits[2] <= 3, "bits of weights and limbs");
+        w->weights = held, w->largest = largest, w->recorded = recorded, w->factor = factor;
+        w->weight_bits = bits[0], w->limb_bits = bits[1], w->limbs = bits[2];
+        w->unit = copied(unit);
+        Instruction op{loops ? Action::respond : Action::learn};
+        op.input = input, op.output = output, op.weights = std::move(w);
+        plan.instructions.push_back(std::move(op));
+        return int(plan.instructions.size()) - 1;
+    }
+
+    // `how` is "outer", "oja" or "voja"; `buffers`: receivers, senders, theta, signal, delta.
+    void rule(int number, const std::string& how, double first, double second,
+              const std::vector<std::int32_t>& buffers, const Doubles& scale) {
+        Weights& w = *weights_of(number).weights;
+        require(buffers.size() == 5, "a rule has five buffers");
+        Learning r;
+        r.rule = how == "oja" ? Rule::oja : how == "voja" ? Rule::voja : Rule::outer;
+        r.first = first, r.second = second, r.receivers = buffers[0], r.senders = buffers[1];
+        r.theta = buffers[2], r.signal = buffers[3], r.delta = buffers[4];
+        require(size_of(r.receivers) == w.out && size_of(r.senders) == w.in, "a rule's signals");
+        require(r.theta < 0 || size_of(r.theta) == w.out, "a rule's signals");
+        require(r.delta < 0 || size_of(r.delta) == w.out * w.in, "a delta's size");
+        require(r.rule != Rule::voja || (r.signal >= 0 && scale.size() == w.out), "a rule's scale");
+        require(w.rules.size() < kMostRules, "rules are few");
+        r.scale = copied(scale);
+        w.rules.push_back(std::move(r));
+    }
+
+    // The end of a loop's step, where weights learn.
+    void finish(int number) {
+        Instruction op{Action::finish};
+        op.input = weights_of(number).input, op.output = weights_of(number).output;
+        op.weights = weights_of(number).weights;
+        plan.instructions.push_back(std::move(op));
+    }
+
     // The layer added last reads values, or may, in so many limbs of so many bits.
     void analog(int bits, int limbs) {
         require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
@@ -424,6 +472,11 @@ class Region {
             require(piece.external || p.encoders.columns > 0 ||
                         piece.from + piece.n <= size_of(piece.source),
                     "a piece's currents lie in its buffer");
+    }
+    const Instruction& weights_of(int number) const {
+        const Instruction& op = plan.instructions.at(std::size_t(number));
+        require(op.weights != nullptr, "weights come first");
+        return op;
     }
     void require_memory(std::int32_t number, std::size_t size) const {
         require(plan.memories.at(std::size_t(number)).size == size, "a memory has its signal's size");

@@ -35,6 +35,12 @@ inline std::vector<Life> lives_of(const Plan& plan) {
             for (const Readout& member : op.readouts->members) use(member.source);
         if (op.scatter)
             for (const Added& term : op.scatter->terms) use(term.source);
+        if (op.weights) {
+            if (op.weights->recorded >= 0) use(op.weights->recorded);
+            for (const Learning& r : op.weights->rules)
+                for (std::int32_t b : {r.receivers, r.senders, r.theta, r.signal, r.delta})
+                    if (b >= 0) use(b);
+        }
         if (op.cells)
             for (const Piece& piece : op.cells->pieces)
                 if (!piece.external) use(piece.source);

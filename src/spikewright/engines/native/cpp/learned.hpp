@@ -1,0 +1,177 @@
+// Weights that change from step to step. As they are applied they lie on a grid, row by row, so that
+// sums over spikes or limbs are exact; of what is silent no weight is looked at.
+#pragma once
+
+#include "analog.hpp"
+#include "readout.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// A step's input: neurons that spike and how often, or limbs of values.
+class Sent {
+  public:
+    Sent(const Context& c, const Instruction& op, std::size_t sample) : c_(c), op_(op), sample_(sample) {}
+
+    void read(std::size_t t) {
+        const Weights& w = *op_.weights;
+        if (c_.kind(op_.input) == Kind::counts) {
+            const std::int8_t* counts = c_.counts(op_.input, sample_, t);
+            which_.clear(), often_.clear();
+            each_event(counts, w.in, [&](std::size_t k, double count) {
+                which_.push_back(k), often_.push_back(count);
+            });
+            return;
+        }
+        split(c_.values(op_.input, sample_, t), 1, w.in, w.limb_bits, w.limbs, frame_,
+              largest_elsewhere(c_, op_.input, sample_, t));
+    }
+
+    // The sum of a row whose largest magnitude is known, the weights on the grid.
+    double times(const double* row, double largest) const {
+        const double step = limb_step(largest, op_.weights->weight_bits), inverse = 1.0 / step;
+        if (c_.kind(op_.input) == Kind::counts) {
+            double sum = 0.0;
+            for (std::size_t i = 0; i < which_.size(); ++i)
+                sum += nearest(row[which_[i]] * inverse) * often_[i];
+            return sum * step;
+        }
+        double total = 0.0;
+        for (int l = 0; l < frame_.limbs; ++l) {
+            double sum = 0.0;
+            for (std::uint32_t i = 0; i < frame_.offsets[1]; ++i)
+                sum += nearest(row[frame_.codes[i]] * inverse) * frame_.parts[l][i];
+            total = l ? total + sum * step : sum * step;
+        }
+        return total;
+    }
+
+  private:
+    const Context& c_;
+    const Instruction& op_;
+    std::size_t sample_;
+    std::vector<std::size_t> which_;
+    std::vector<double> often_;
+    Split frame_;
+};
+
+// What one rule adds to one row.
+class RowRule {
+  public:
+    RowRule() = default;
+    RowRule(const Context& c, const Learning& r, std::size_t s, std::size_t t, std::size_t o,
+            double unit)
+        : rule_(r.rule), unit_(unit), senders_(c.values(r.senders, s, t)) {
+        const double a = c.values(r.receivers, s, t)[o];
+        if (rule_ == Rule::outer) {
+            grow_ = r.first * a;
+            if (r.theta >= 0) grow_ = grow_ * (a - c.values(r.theta, s, t)[o]);
+        } else if (rule_ == Rule::oja) {
+            grow_ = r.first * a;
+            forget_ = r.first * r.second * a * a;
+        } else {
+            grow_ = r.first * c.values(r.signal, s, t)[0] * a;
+            forget_ = r.scale[o];
+        }
+        if (r.delta >= 0) delta_ = c.values(r.delta, s, t) + o * c.size(r.senders);
+    }
+
+    doubles delta(std::size_t k, doubles weights, std::size_t n) {
+        const doubles b = load<doubles>(senders_ + k);
+        doubles made = grow_ * b;
+        if (rule_ == Rule::oja) made = made - forget_ * (weights * unit_);
+        if (rule_ == Rule::voja) made = grow_ * (forget_ * b - weights * unit_);
+        if (delta_) put(made, delta_ + k, n - k);
+        return made;
+    }
+
+    static void put(doubles v, double* to, std::size_t room) {
+        if (room >= kDoubles) return store(to, v);
+        double part[kDoubles];
+        store(part, v);
+        std::memcpy(to, part, room * sizeof(double));
+    }
+
+  private:
+    Rule rule_ = Rule::outer;
+    double unit_ = 1.0, grow_ = 0.0, forget_ = 0.0;
+    const double* senders_ = nullptr;
+    double* delta_ = nullptr;
+};
+
+// One row at the end of a step; returns its largest magnitude then.
+inline double learn_row(const Context& c, const Weights& w, std::size_t s, std::size_t t,
+                        std::size_t o, const double* from, double* to) {
+    const double unit = w.unit.empty() ? 1.0 : w.unit[o];
+    RowRule rules[kMostRules];
+    std::size_t n = 0;
+    for (const Learning& r : w.rules) rules[n++] = RowRule(c, r, s, t, o, unit);
+    doubles largest{};
+    for (std::size_t k = 0; k < w.in; k += kDoubles) {
+        const doubles before = load<doubles>(from + k);
+        doubles change{};
+        for (std::size_t i = 0; i < n; ++i) {
+            const doubles made = rules[i].delta(k, before, w.in);
+            change = i ? change + made : made;
+        }
+        if (!w.unit.empty()) change = unit != 0.0 ? change / unit : doubles{};
+        doubles after = n ? before + change : before;
+        RowRule::put(after, to + k, w.in - k);
+        for (std::size_t i = w.in - k; i < kDoubles; ++i) after[i] = 0.0;
+        const doubles magnitude = after < 0.0 ? -after : after;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    double most = 0.0;
+    for (std::size_t i = 0; i < kDoubles; ++i) most = largest[i] > most ? largest[i] : most;
+    return most;
+}
+
+// Steps one after the other, rows shared: each answers, learns, or both.
+template <bool responds, bool learns>
+inline void run_weights(const Context& c, const Instruction& op) {
+    const Weights& w = *op.weights;
+    const Share share = c.share(w.out);
+    for (std::size_t s = 0; s < c.samples; ++s) {
+        const auto held = c.memory(w.weights, s), largest = c.memory(w.largest, s);
+        Sent sent(c, op, s);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            const double* rows = t ? held.to : held.from;
+            const double* most = t ? largest.to : largest.from;
+            if constexpr (responds) sent.read(t);
+            for (std::size_t o = share.begin; o < share.end; ++o) {
+                const double* row = rows + o * w.in;
+                if constexpr (responds) {
+                    c.values(op.output, s, t)[o] = sent.times(row, most[o]) * w.factor;
+                    if (w.recorded >= 0)
+                        std::memcpy(c.values(w.recorded, s, t) + o * w.in, row,
+                                    w.in * sizeof(double));
+                }
+                if constexpr (learns)
+                    largest.to[o] = learn_row(c, w, s, t, o, row, held.to + o * w.in);
+            }
+        }
+    }
+}
+
+// A filter that passes on what it makes of a step's input in that step.
+template <class T>
+inline void smooth_block(const Context& c, const Instruction& op) {
+    const Filtering& f = *op.filter;
+    each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
+        FilterChunk chunk;
+        chunk.read(c, f, s, at, n);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            chunk.absorb(f, c.at<T>(op.input, s, t) + at, n);
+            std::memcpy(c.values(op.output, s, t) + at, chunk.y, n * sizeof(double));
+        }
+        chunk.write(c, f, s, at, n);
+    });
+}
+
+inline void run_smooth(const Context& c, const Instruction& op) {
+    if (c.kind(op.input) == Kind::counts)
+        smooth_block<std::int8_t>(c, op);
+    else
+        smooth_block<double>(c, op);
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

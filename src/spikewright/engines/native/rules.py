@@ -1,0 +1,74 @@
+"""Learning rules as `cpp/learned.hpp` knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.engines.grid import MAX_FAN_IN
+from spikewright.engines.program import Learned
+from spikewright.network.learning import BCM, PES, LearningRuleType, Oja, Voja
+
+MOST_RULES = 4
+"""Of one operator; see kMostRules in cpp/parts.hpp."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A rule as the kernel knows it: which form, its numbers, and its signals by the rule's names."""
+
+    how: str
+    first: float
+    second: float
+    receivers: str
+    senders: str
+    theta: str | None = None
+    signal: str | None = None
+
+
+def _pes(rule: Any, dt: float, senders: int) -> Form:
+    return Form("outer", -(rule.learning_rate * dt / senders), 0.0, "error", "activities")
+
+
+def _bcm(rule: Any, dt: float, senders: int) -> Form:
+    rate = rule.learning_rate * dt
+    return Form("outer", rate, 0.0, "post_filtered", "pre_filtered", "theta")
+
+
+def _oja(rule: Any, dt: float, senders: int) -> Form:
+    rate = rule.learning_rate * dt
+    return Form("oja", rate, rule.beta, "post_filtered", "pre_filtered")
+
+
+def _voja(rule: Any, dt: float, senders: int) -> Form:
+    rate = rule.learning_rate * dt
+    return Form("voja", rate, 0.0, "post_filtered", "value", None, "learning_signal")
+
+
+_FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {
+    PES: _pes,
+    BCM: _bcm,
+    Oja: _oja,
+    Voja: _voja,
+}
+
+
+def form_of(rule: LearningRuleType, dt: float, senders: int) -> Form:
+    """A rule's form, for steps of `dt` seconds."""
+    return _FORMS[type(rule)](rule, dt, senders)
+
+
+def why_not(op: Learned) -> str | None:
+    """Why learned weights have no native kernel; None: they have one."""
+    for learning in op.rules:
+        name = type(learning.rule).__name__
+        if type(learning.rule) not in _FORMS:
+            return f"{name} has no native kernel"
+        if not {"delta"}.issuperset(learning.recorded):
+            return f"state of {name} is recorded, which kernels do not give"
+    if len(op.rules) > MOST_RULES:
+        return f"{len(op.rules)} rules for the same weights, above {MOST_RULES}"
+    if op.initial.shape[1] > MAX_FAN_IN:
+        return f"learned weights of {op.initial.shape[1]} inputs, above {MAX_FAN_IN}"
+    return None

@@ -1,0 +1,165 @@
+"""Learning rules natively: the reference's weights and spikes, in loops and out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import spikewright as sw
+from spikewright import engines
+from spikewright.engines import Execution, compile_network
+from spikewright.engines.program import Learned
+from spikewright.engines.reference import ReferenceEngine
+from spikewright.network.learning import LEARNING_RULES
+from spikewright.network.neurons import NeuronType
+
+if "native" not in engines.available():
+    pytest.skip("the native engine was not built", allow_module_level=True)
+
+from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.regions import plan_rows
+from spikewright.engines.native.running import RegionKernel
+
+DT = 0.001
+NATIVE = ("PES", "BCM", "Oja", "Voja")
+SENDERS: dict[str, NeuronType] = {
+    "counts": sw.SpikingRectifiedLinear(),
+    "signed": sw.BipolarIntegrateAndFire(),
+    "values": sw.RectifiedLinear(),
+}
+Built = tuple[sw.Network, sw.Node]
+
+
+def decoding(rule: object, kind: NeuronType, neurons: bool = False) -> Built:
+    """An error that learns from what is decoded: a loop."""
+    with sw.Network(seed=3) as net:
+        stimulus = sw.Node(np.zeros(2))
+        pre, post = (sw.Ensemble(40, 2, neuron_type=kind) for _ in range(2))
+        error = sw.Node(size_in=2)
+        sw.Connection(stimulus, pre, None)
+        if neurons:
+            weights = sw.Dense(np.random.default_rng(0).normal(0, 0.003, (40, 40)))
+            made = sw.Connection(pre.neurons, post.neurons, 0.005, weights, learning_rule_type=rule)
+        else:
+            made = sw.Connection(pre, post, 0.005, learning_rule_type=rule)
+        sw.Connection(post, error, 0.01)
+        sw.Connection(stimulus, error, None, transform=-1)
+        sw.Connection(error, made.learning_rule, None)
+        sw.Probe(made, "weights")
+        sw.Probe(made.learning_rule, "delta")
+        sw.Probe(post.neurons)
+    return net, stimulus
+
+
+def between(rule: object, kind: NeuronType) -> Built:
+    """Weights between neurons that know the activities of both ends."""
+    rng = np.random.default_rng(1)
+    with sw.Network(seed=3) as net:
+        stimulus = sw.Node(np.zeros(2))
+        pre, post = (sw.Ensemble(30, 2, neuron_type=kind) for _ in range(2))
+        sw.Connection(stimulus, pre, None)
+        weights = sw.Dense(rng.normal(0.5, 0.5, (30, 30)) / 3000)
+        made = sw.Connection(pre.neurons, post.neurons, 0.005, weights, learning_rule_type=rule)
+        sw.Probe(made, "weights")
+        for learning in made.learning_rules:
+            sw.Probe(learning, "delta")
+        sw.Probe(post.neurons)
+    return net, stimulus
+
+
+def turning(rule: object, kind: NeuronType) -> Built:
+    """Encoders that turn to what arrives."""
+    with sw.Network(seed=3) as net:
+        stimulus = sw.Node(np.zeros(2))
+        post = sw.Ensemble(40, 2, neuron_type=kind)
+        made = sw.Connection(stimulus, post, 0.005, learning_rule_type=rule)
+        sw.Probe(made.learning_rule, "scaled_encoders")
+        sw.Probe(made.learning_rule, "delta")
+        sw.Probe(post.neurons)
+    return net, stimulus
+
+
+CASES: dict[str, Callable[[NeuronType], Built]] = {
+    "PES": lambda kind: decoding(sw.PES(1e-2), kind),
+    "PES, neurons": lambda kind: decoding(sw.PES(1e-6), kind, neurons=True),
+    "BCM": lambda kind: between(sw.BCM(1e-9), kind),
+    "Oja": lambda kind: between(sw.Oja(1e-7, beta=2.0), kind),
+    "both": lambda kind: between([sw.BCM(1e-9), sw.Oja(1e-7)], kind),
+    "Voja": lambda kind: turning(sw.Voja(1e-1), kind),
+}
+
+
+def run(engine: engines.Engine, built: Built, **cut: int) -> list[NDArray]:
+    """Recordings of two runs, then the weights."""
+    net, stimulus = built
+    program = compile_network(net, DT, 0, "float32")
+    execution = Execution(program, engine, 3, net.all_ensembles, **cut)
+    fed = np.random.default_rng(7).uniform(-1, 1, (3, 30, 2))
+    parts = [execution.run(n, {stimulus: fed[:, at : at + n]}) for at, n in ((0, 20), (20, 10))]
+    arrays = [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
+    return [*arrays, *execution.learned().values()]
+
+
+@pytest.mark.parametrize("kind", SENDERS)
+@pytest.mark.parametrize("case", CASES)
+def test_weights_are_the_references(case: str, kind: str) -> None:
+    """Bit by bit: spikes, weights, deltas, on every instruction set, in whatever blocks."""
+    built = CASES[case](SENDERS[kind])
+    expected = run(ReferenceEngine(), built)
+    assert all(x.any() for x in expected)
+    assert np.any(expected[-1] != next(iter(_operators(built))).initial)
+    for isa in instruction_sets():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SPIKEWRIGHT_ISA", isa)
+            for threads, block in ((1, 1000), (2, 7)):
+                found = run(NativeEngine(threads), built, block=block)
+                for x, y in zip(found, expected, strict=True):
+                    np.testing.assert_array_equal(x, y)
+
+
+def _operators(built: Built) -> Iterator[Learned]:
+    program = compile_network(built[0], DT, 0, "float32")
+    return (op for op in program.operators if isinstance(op, Learned))
+
+
+@pytest.mark.parametrize("name", LEARNING_RULES)
+def test_the_plan_says_what_learns_natively(name: str) -> None:
+    """Every registered rule has a kernel, or a reason in the plan."""
+    rule = LEARNING_RULES[name]()
+    make = {"decoders": decoding, "weights": between, "encoders": turning}[rule.modifies]
+    program = compile_network(make(rule, SENDERS["counts"])[0], DT, 0, "float32")  # type: ignore[operator]
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    (row,) = [row for op, row in rows if isinstance(op, Learned)]
+    if name in NATIVE:
+        assert row.kernel == "native: learned weights"
+    else:
+        assert row.kernel == "reference"
+        assert row.why == f"{name} has no native kernel"
+
+
+def test_learning_goes_on_where_counts_outgrow_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and filters are handed over to the reference in the middle of a run."""
+    found: list[RegionKernel] = []
+    start: Callable = RegionKernel._start_slowly
+
+    def noted(self: RegionKernel, finished: NDArray) -> object:
+        found.append(self)
+        return start(self, finished)
+
+    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
+    with sw.Network(seed=3) as net:
+        stimulus = sw.Node(np.zeros(2))
+        pre = sw.Ensemble(20, 2, neuron_type=sw.SpikingRectifiedLinear(), gain=2e5, bias=0.0)
+        sw.Connection(stimulus, pre, None)
+        end = sw.Node(size_in=2)
+        made = sw.Connection(pre, end, 0.005, learning_rule_type=sw.PES(1e-9))
+        sw.Connection(end, made.learning_rule, None)
+        sw.Probe(end)
+        sw.Probe(made, "weights")
+    expected = run(ReferenceEngine(), (net, stimulus))
+    for x, y in zip(run(NativeEngine(1), (net, stimulus), block=4), expected, strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert found
