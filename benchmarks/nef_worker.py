@@ -32,7 +32,8 @@ class Worker:
         self.simulators: dict[str, tuple[Any, Any]] = {}
         if library == "nengo":
             self.words.rc["decoder_cache"]["enabled"] = "False"
-        self.quiet = {"progress_bar": False} if library == "nengo" else {"progress": False}
+        quiet = {"spikewright": {"progress": False, "decoder_cache": False}}
+        self.quiet = quiet.get(library, {"progress_bar": False})
 
     def build(self, model: str) -> dict[str, Any]:
         """Build a simulator anew; seconds from the description to where it can run."""

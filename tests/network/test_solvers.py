@@ -9,6 +9,7 @@ import pytest
 
 from spikewright import solvers as s
 from spikewright.errors import NetworkError
+from spikewright.network.solvers import cholesky
 
 EXAMPLES = [
     s.Lstsq(),
@@ -144,3 +145,35 @@ def test_impossible_solvers_are_refused(make: Any, message: str) -> None:
     """The error names the solver, the parameter and the value."""
     with pytest.raises(NetworkError, match=message):
         make()
+
+
+def test_factors_are_shared_by_activities_that_nobody_writes_to() -> None:
+    """The same decoders as by elimination, whether a factor was kept or not; none is kept long."""
+    rng = np.random.default_rng(5)
+    activities, targets = rng.uniform(0, 200, (700, 300)), rng.normal(size=(700, 2))
+    sigma = 0.1 * activities.max()
+    gram = activities.T @ activities + 700 * sigma**2 * np.eye(300)
+    wanted = np.linalg.solve(gram, activities.T @ targets)
+    kept = len(cholesky._kept)
+    first = s.LstsqL2().solve(activities, targets, rng).decoders
+    assert len(cholesky._kept) == kept
+    activities.setflags(write=False)
+    second = s.LstsqL2().solve(activities, targets, rng).decoders
+    assert len(cholesky._kept) == kept + 1
+    third = s.LstsqL2().solve(activities, 2 * targets, rng).decoders
+    np.testing.assert_allclose(first, wanted, rtol=1e-9, atol=1e-15)
+    np.testing.assert_array_equal(second, first)
+    np.testing.assert_allclose(third, 2 * wanted, rtol=1e-9, atol=1e-15)
+    stronger = s.LstsqL2(reg=0.3).solve(activities, targets, rng).decoders
+    assert np.abs(stronger).sum() < np.abs(second).sum()
+    del activities
+    assert len(cholesky._kept) == kept
+
+
+def test_a_penalty_too_small_for_a_factor_still_gives_decoders() -> None:
+    """Neurons that are alike leave a Gram matrix that rounding makes indefinite."""
+    rng = np.random.default_rng(6)
+    column = rng.uniform(0, 200, (400, 1))
+    activities = column * (1.0 + 1e-9 * rng.normal(size=(400, 150)))
+    decoders = s.LstsqL2(reg=1e-12).solve(activities, column, rng).decoders
+    np.testing.assert_allclose(activities @ decoders, column, rtol=1e-3)

@@ -27,6 +27,8 @@ from spikewright.network.solvers import Solution
 
 Key = tuple[int, int]
 
+_VALUES_AT_ONCE = 65_536  # activities: half a megabyte
+
 # Streams of an ensemble's generator; 0 is the initial voltage, 2 and 3 are rates and intercepts.
 _ENCODERS, _EVAL_POINTS = 4, 5
 
@@ -124,8 +126,17 @@ class Representation:
         return np.broadcast_to(values, self.ensemble.shape).ravel()
 
     def activities(self, points: NDArray) -> NDArray:
-        """Outputs `(m, n)` at constant represented vectors `(m, d)`: rates, amplitude included."""
-        return self.outputs((points @ self.input_weights.T) * self.gain + self.bias)
+        """Outputs `(m, n)` at constant represented vectors `(m, d)`: rates, amplitude included.
+
+        Made some points at a time, so that what is on the way stays in a cache.
+        """
+        found = np.empty((len(points), self.ensemble.n_neurons))
+        weights, gain, bias = self.input_weights.T, self.gain, self.bias
+        rows = max(1, _VALUES_AT_ONCE // self.ensemble.n_neurons)
+        for start in range(0, len(points), rows):
+            some = slice(start, start + rows)
+            found[some] = self.outputs((points[some] @ weights) * gain + bias)
+        return found
 
     def outputs(self, current: NDArray) -> NDArray:
         """Outputs at constant currents, `(m, n)` both, without any firing-rate scale in them."""
@@ -141,8 +152,13 @@ class Representation:
     def own_activities(self) -> NDArray:
         """Activities at the ensemble's own evaluation points, kept until `forget`."""
         if self._activities is None:
-            self._activities = self.activities(self.eval_points)
+            self._activities = _read_only(self.activities(self.eval_points))
         return self._activities
+
+    @property
+    def activity_bytes(self) -> int:
+        """What is kept of them."""
+        return 0 if self._activities is None else self._activities.nbytes
 
     def forget(self) -> None:
         """Let go of activities, which are large."""

@@ -24,6 +24,8 @@ from spikewright.network.network import detached
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform, flatten
 
+_KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connections share
+
 
 class Vectors:
     """What ensembles represent and connections decode, added to a program in the making."""
@@ -32,6 +34,7 @@ class Vectors:
         self.draft, self.cache = draft, cache
         self.representations: dict[Ensemble, Representation] = {}
         self.decodings: dict[Connection, Decoded] = {}
+        self._recent: dict[Representation, int] = {}
 
     def represent(self, ensemble: Ensemble, key: tuple[int, int], solved: Solved | None) -> None:
         """Say what an ensemble represents; nothing is drawn before it is needed."""
@@ -51,7 +54,17 @@ class Vectors:
             into = None
         pre = self.representations[connection.pre_obj]  # type: ignore[index]
         self.decodings[connection] = decode(connection, pre, into, key, self.cache)
+        self._keep(pre)
         return self.decodings[connection]
+
+    def _keep(self, used: Representation) -> None:
+        """Let go of activities that were not used for long, where they are many."""
+        self._recent.pop(used, None)
+        self._recent[used] = used.activity_bytes
+        while len(self._recent) > 1 and sum(self._recent.values()) > _KEPT_BYTES:
+            oldest = next(iter(self._recent))
+            oldest.forget()
+            del self._recent[oldest]
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
         """What a connection makes of the spikes `sent`, its filter where values are fewest."""

@@ -16,7 +16,7 @@ MOST_RULES = 4
 
 @dataclass(frozen=True)
 class Form:
-    """A rule as the kernel knows it: which form, its numbers, and its signals by the rule's names."""
+    """A rule as the kernel knows it: its form and numbers, and its signals by the names it has."""
 
     how: str
     first: float

@@ -15,6 +15,7 @@ from spikewright.network.solvers.base import (
     register,
     solution,
 )
+from spikewright.network.solvers.cholesky import normal_solution
 
 
 def regularised(activities: NDArray, targets: NDArray, sigma: NDArray | float) -> NDArray:
@@ -29,10 +30,8 @@ def regularised(activities: NDArray, targets: NDArray, sigma: NDArray | float) -
         gram = scaled @ activities.T
         gram[np.diag_indices(m)] += 1.0
         return scaled.T @ np.linalg.solve(gram, targets)
-    gram = activities.T @ activities
-    gram[np.diag_indices(n)] += penalty
     try:
-        return np.linalg.solve(gram, activities.T @ targets)
+        return normal_solution(activities, targets, penalty)
     except np.linalg.LinAlgError:
         raise NetworkError(
             "the activities determine no decoders (their Gram matrix is singular): use a solver "
