@@ -9,7 +9,7 @@ import numpy as np
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.parts import kept, limbs_of
 from spikewright.engines.native.rules import form_of
-from spikewright.engines.program import Learned, Learning
+from spikewright.engines.program import Learned
 
 if TYPE_CHECKING:
     from spikewright.engines.native.building import Builder
@@ -24,6 +24,9 @@ def add_learned(b: Builder, op: Learned) -> None:
     unit = np.empty(0) if op.unit is None else np.ravel(op.unit).astype(np.float64)
     counts = signal in b.op.counts and signal not in b.op.whole
     source = b.held_in(signal, None) if counts else b.values_in(signal, None)
+    read: dict[int, int] = {}  # buffers of what rules read; outside loops weights read them at once
+    if not b.op.loops:
+        read = {s: b.values_in(s, None) for s in op.inputs[1:]}
     target = b.buffer(False, op.output, None)
     recorded = -1 if op.weights is None else b.buffer(False, op.weights, None)
     bits = [GRIDS["float32"].weight_bits, *limbs_of(op.initial.shape[1])]
@@ -41,35 +44,32 @@ def add_learned(b: Builder, op: Learned) -> None:
     b.kept[op] = kept(memories, None, op.initial.shape)
     for s in op.late:
         b.buffer(False, s, None)
-
-    def learn() -> None:
-        for learning in op.rules:
-            _add_rule(b, op, learning, number)
-
     if not b.op.loops:
-        learn()
+        _add_rules(b, op, number, read)
         return
 
     def finish() -> None:
-        learn()
+        late = {s: b.values_in(s, None) for s in op.inputs[1:]}
+        _add_rules(b, op, number, late)
         b.kernels.finish(number)
 
     b.last.append(finish)
 
 
-def _add_rule(b: Builder, op: Learned, learning: Learning, number: int) -> None:
-    form = form_of(learning.rule, b.program.dt, op.initial.shape[1])
-
-    def buffer(name: str | None) -> int:
-        return -1 if name is None else b.values_in(learning.signals[name], None)
-
-    names = (form.receivers, form.senders, form.theta, form.signal)
-    delta = learning.recorded.get("delta")
-    b.kernels.rule(
-        number,
-        form.how,
-        form.first,
-        form.second,
-        [*map(buffer, names), -1 if delta is None else b.stored[delta].buffer],
-        np.empty(0) if learning.scale is None else np.ravel(learning.scale).astype(np.float64),
-    )
+def _add_rules(b: Builder, op: Learned, number: int, read: dict[int, int]) -> None:
+    for learning in op.rules:
+        form = form_of(learning.rule, b.program.dt, op.initial.shape[1])
+        names = (form.receivers, form.senders, form.theta, form.signal)
+        delta = learning.recorded.get("delta")
+        scale = np.empty(0) if learning.scale is None else np.ravel(learning.scale)
+        b.kernels.rule(
+            number,
+            form.how,
+            form.first,
+            form.second,
+            [
+                *(-1 if name is None else read[learning.signals[name]] for name in names),
+                -1 if delta is None else b.stored[delta].buffer,
+            ],
+            scale.astype(np.float64),
+        )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.base import Array, Kernel, diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built
 from spikewright.engines.native.orders import Order, as_index, positions
@@ -61,6 +61,7 @@ class RegionKernel(Kernel):
             return joined(self._batch, [(s.samples, s.run(given, step, steps)) for s in self._slow])
         outputs, finished = self._run_natively(given, step, steps)
         if finished is None:
+            self._check_weights()
             return outputs
         self._slow = self._start_slowly(finished)
         now = self._slow[0]
@@ -165,13 +166,16 @@ class RegionKernel(Kernel):
         return found
 
     def _weights(self, op: Learned) -> NDArray:
-        """Weights of every sample, as rules and users see them."""
+        """Weights of every sample."""
         held = self._kept(self._built.kept[op])
         if held is None:
-            weights = np.array(np.broadcast_to(op.initial, (self._batch, *op.initial.shape)))
-        else:
-            weights = held["weights"]
-        return weights if op.unit is None else weights * op.unit
+            return np.array(np.broadcast_to(op.initial, (self._batch, *op.initial.shape)))
+        return held["weights"]
+
+    def _check_weights(self) -> None:
+        for op in self._op.operators:
+            if isinstance(op, Learned) and not np.all(np.isfinite(self._weights(op))):
+                raise diverged(op)
 
     def _total(self, op: Neurons) -> Sums:
         sums = self._native_total(op)
