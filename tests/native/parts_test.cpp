@@ -78,13 +78,22 @@ std::shared_ptr<Cells> cells(Plan& plan, Cell cell, Rate rate, bool negative) {
     for (std::size_t i = 0; i < kFew; ++i) p->threshold[i] = 1.0;
     p->voltage = add_memory(plan, kFew), p->second = add_memory(plan, kFew);
     p->third = add_memory(plan, kFew), p->total = add_memory(plan, kFew);
+    p->adapting = 0.01, p->added = 10.0, p->sigma = 0.5;
+    p->pace = 1.0, p->follow = 0.02, p->coupling = 0.2, p->reset = -65.0, p->jump = 8.0;
+    p->pieces = {{2, false, 0, 0, 10, 0}, {2, false, 10, 10, kFew - 10, 0}};
     return p;
+}
+
+bool has_rate(Cell cell) {
+    return cell == Cell::rate || cell == Cell::integrate || cell == Cell::running_mean ||
+           cell == Cell::adaptive_rate;
 }
 
 // input -> + -> filter -> matrix -> neurons -> sparse map -> back to +; maxima beside.
 Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
     Plan plan;
-    const Kind spikes = negative || cell == Cell::rate ? Kind::values : Kind::counts;
+    const bool rates = cell == Cell::rate || cell == Cell::adaptive_rate;
+    const Kind spikes = negative || rates ? Kind::values : Kind::counts;
     plan.buffers = {{Kind::values, kSize}, {Kind::values, kSize}, {Kind::values, kFew},
                     {spikes, kFew},        {Kind::values, kSize}, {Kind::values, kSize},
                     {Kind::values, 9}};
@@ -136,11 +145,12 @@ int main() {
     int failures = 0, done = 0;
     std::vector<double> in(kBatch * kSteps * kSize);
     for (double& x : in) x = draw(0.0, 1.0) < 0.5 ? 0.0 : draw(-1.0, 2.0);
-    for (Cell cell : {Cell::rate, Cell::integrate, Cell::running_mean, Cell::leaky})
-        for (int rate = 0; rate <= int(Rate::lif); ++rate)
+    for (Cell cell : {Cell::rate, Cell::integrate, Cell::running_mean, Cell::leaky, Cell::bipolar,
+                      Cell::adaptive_leaky, Cell::adaptive_rate, Cell::quadratic})
+        for (int rate = 0; rate <= int(Rate::soft_lif); ++rate)
             for (std::size_t order = 1; order <= 3; ++order) {
-                const bool negative = cell == Cell::running_mean;
-                if (cell == Cell::leaky && rate > 0) continue;
+                const bool negative = cell == Cell::running_mean || cell == Cell::bipolar;
+                if (rate == int(Rate::parametric) || (!has_rate(cell) && rate > 0)) continue;
                 const Plan plan = loop(cell, Rate(rate), negative, order);
                 const Result first = result(plan, *usable_kernels()[0], in, 1, 1);
                 for (const Kernels* kernels : usable_kernels())
