@@ -15,6 +15,7 @@ from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.learning.fitting import check_fit
+from spikewright.network.learning.given import learned_given, rules_given
 from spikewright.network.network import container
 from spikewright.network.node import Node, as_value
 from spikewright.network.pointwise import Pointwise
@@ -30,7 +31,6 @@ Whole = Sender | LearningRule
 End = Whole | ObjView
 Rules = LearningRuleType | Sequence[LearningRuleType] | Mapping[str, LearningRuleType]
 Function = Callable[..., Any] | NDArray
-_LEARNED = ("weights", "encoders")
 
 
 @configurable
@@ -125,21 +125,7 @@ class Connection:
 
     @learning_rule_type.setter
     def learning_rule_type(self, value: Rules | None) -> None:
-        kept: Any = value
-        if isinstance(value, Mapping):
-            kept = dict(value)
-        elif isinstance(value, list | tuple):
-            kept = list(value)
-        named = _by_key(kept)
-        for rule in named.values():
-            if not isinstance(rule, LearningRuleType):
-                raise NetworkError(
-                    f"{self!r}: learning_rule_type is None, a learning rule, or a list or dict of "
-                    f"them, got {rule!r}"
-                )
-            check_fit(self, rule)
-        self._rule_type: Any = kept
-        self._rules = tuple(LearningRule(self, rule, key) for key, rule in named.items())
+        self._rule_type, self._rules = rules_given(self, value)
 
     @property
     def learning_rules(self) -> tuple[LearningRule, ...]:
@@ -171,21 +157,7 @@ class Connection:
 
     @learned.setter
     def learned(self, value: Mapping[str, ArrayLike]) -> None:
-        found = {}
-        for name, values in value.items():
-            if name not in _LEARNED:
-                raise NetworkError(f"{self!r}: what is learned is one of {_LEARNED}, not {name!r}")
-            try:
-                array = np.array(values, np.float64)
-            except (TypeError, ValueError):
-                array = np.array(np.nan)
-            if array.ndim != 2 or not np.all(np.isfinite(array)):
-                raise NetworkError(
-                    f"{self!r}: learned {name} must be a matrix of finite numbers, got shape "
-                    f"{array.shape}"
-                )
-            found[name] = array
-        self._learned = found
+        self._learned = learned_given(self, value)
 
     @property
     def error_size(self) -> int:
@@ -389,15 +361,6 @@ class Connection:
         if self.label:
             return f"<Connection {self.label!r}>"
         return f"<Connection from {getattr(self, 'pre', '?')!r} to {getattr(self, 'post', '?')!r}>"
-
-
-def _by_key(rules: Any) -> dict[Any, Any]:
-    """Rules by their place in a list or dict, or a single one by None."""
-    if isinstance(rules, dict):
-        return rules
-    if isinstance(rules, list):
-        return dict(enumerate(rules))
-    return {} if rules is None else {None: rules}
 
 
 def output_shape(item: Sender) -> Shape:
