@@ -57,7 +57,7 @@ class _Outcomes:
 
 
 def _name(item: Any) -> str:
-    return f"{item.module.__name__}::{item.name}"
+    return f"{item.module.__name__}::{item.nodeid.split('::', 1)[1]}"
 
 
 def _line(report: Any) -> str:

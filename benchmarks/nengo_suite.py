@@ -118,7 +118,7 @@ def _listed(failing: list[str], ours: Mapping[str, list[str]]) -> str:
     messages = {test.split("[")[0]: ours.get(test, ["", "missing"])[1] for test in failing}
     rows = []
     for test, count in sorted(variants.items()):
-        name = test.split("::")[1]
+        name = test.split("::")[-1]
         why = REASONS.get(name) or messages[test].replace("|", "/")
         rows.append([f"`{name}`", str(count), why])
     return markdown_table(["test", "variants", "why it does not pass"], rows) if rows else ""

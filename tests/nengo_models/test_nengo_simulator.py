@@ -294,6 +294,60 @@ def test_a_simulator_that_is_left_open_warns() -> None:
         simulator.__del__()
 
 
+class Bar:
+    """What Nengo's bars are: told of progress, and of the end."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def update(self, progress: Any) -> None:
+        """Keep what it says."""
+        said = (progress.name_during, progress.n_steps, progress.max_steps, progress.finished)
+        self.seen.append((*said, progress.progress, progress.eta()))
+
+    def close(self) -> None:
+        """Keep that it has ended."""
+        self.seen.append("close")
+
+
+def test_bars_of_the_users_own_are_told_of_progress() -> None:
+    """Building begins and ends; a run is told from none to all of its steps, or of its failure."""
+    model, _ = clock()
+    bar, other = Bar(), Bar()
+    with sw.NengoSimulator(model, progress_bar=bar) as simulator:
+        assert [s[:4] for s in bar.seen[:-1]] == [
+            ("Building", 0, None, False), ("Building", 0, None, True),
+        ]  # fmt: skip
+        bar.seen.clear()
+        simulator.run_steps(250)
+        simulator.run_steps(0)
+        simulator.run_steps(3, progress_bar=other)
+
+    steps = [s[1] for s in bar.seen if s != "close"]
+    assert steps[:3] == [0, 2, 4]
+    assert bar.seen.count("close") == 2
+    assert max(steps) == 250
+    assert [s[1:4] for s in other.seen[-3:-1]] == [(3, 3, False), (3, 3, True)]
+    assert bar.seen[0][5] == -1
+
+    def fails(t: float) -> float:
+        raise KeyError("mine")
+
+    model.node(fails, size_out=1)
+    bar.seen.clear()
+    with sw.NengoSimulator(model, progress_bar=bar) as simulator, pytest.raises(KeyError):
+        simulator.run_steps(1)
+    assert bar.seen[-1] == "close"
+
+
+def test_an_output_that_is_nothing_known_is_refused_by_label() -> None:
+    """The node and the type."""
+    model = nengo.Network()
+    model.node([1.0]).output = nengo.Plain()
+    with pytest.raises(SpikewrightError, match="node output type Plain"):
+        sw.NengoSimulator(model, progress_bar=False)
+
+
 @pytest.fixture
 def exceptions(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nengo's exceptions, as if Nengo had been loaded."""

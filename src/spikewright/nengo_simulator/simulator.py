@@ -14,6 +14,7 @@ from spikewright.frontends.nengo.exceptions import as_nengos, closed, invalid
 from spikewright.frontends.nengo.seeds import fresh_seed
 from spikewright.nengo_simulator.built import BuiltModel, tagged
 from spikewright.nengo_simulator.data import NengoData
+from spikewright.nengo_simulator.progress import Progress, run_watched, shown, watches
 from spikewright.nengo_simulator.sampling import Sampling, kept_steps
 from spikewright.nengo_simulator.sharing import share_state
 from spikewright.network.shapes import is_number
@@ -26,7 +27,8 @@ class NengoSimulator:
     `seed` is for what is drawn at every run (default: the model's seed and one, as Nengo has it).
     With `built`, a `nengo.Simulator` of the same model, all parameters and initial voltages are
     taken from it. `engine` and `precision` are those of `spikewright.Simulator`, which is
-    `.simulator`; the model read is `.network`. `progress_bar` shows one for runs that take long;
+    `.simulator`; the model read is `.network`. `progress_bar` is whether one is shown for runs
+    that take long, or an object with `update(progress)` and `close()`, as Nengo's bars are;
     `optimize` is taken for the sake of scripts that say it, and changes nothing.
 
     Raises `BuildError` (also Nengo's, where it is loaded) when the model cannot be built.
@@ -44,13 +46,23 @@ class NengoSimulator:
         optimize: bool = True,
     ) -> None:
         self.closed = True  # until it is built
-        self.dt = float(dt)
-        self.optimize = bool(optimize)
+        self.dt, self.optimize, self.progress_bar = float(dt), bool(optimize), progress_bar
         self._made_with = {"built": built, "engine": engine, "precision": precision}
         if seed is None:
             taken = getattr(built, "seed", None)
             seed = taken if taken is not None else _next(getattr(model, "seed", None))
         self.seed = int(seed)
+        if watches(progress_bar):
+            with shown(progress_bar, Progress("Building", "Build")):
+                self._build(model, **self._made_with)
+        else:
+            self._build(model, **self._made_with)
+        self.data = NengoData(self.network, self.simulator, self._recorded)
+        self._cleared = 0
+        self.closed = False
+
+    def _build(self, model: Any, built: Any, engine: str, precision: Precision) -> None:
+        bar = self.progress_bar
         with as_nengos():
             self.network = from_nengo(model, built, seed=_inner(self.seed))
             self.network.seed_processes(self.seed)
@@ -60,11 +72,9 @@ class NengoSimulator:
             }
             self.simulator = Simulator(
                 self.network, self.dt, self.seed, engine=engine, precision=precision,
-                progress=bool(progress_bar), block=1 if share_state(model) else None,
+                progress=bool(bar) and not watches(bar),
+                block=1 if share_state(model) else None,
             )  # fmt: skip
-        self.data = NengoData(self.network, self.simulator, self._recorded)
-        self._cleared = 0
-        self.closed = False
 
     @property
     def model(self) -> BuiltModel:
@@ -95,10 +105,14 @@ class NengoSimulator:
         self.run_steps(steps, progress_bar)
 
     def run_steps(self, steps: int, progress_bar: Any = None) -> None:
-        """Run for a number of steps."""
+        """Run for a number of steps; `progress_bar` takes the place of the simulator's own."""
         self._check_open("run")
+        bar = self.progress_bar if progress_bar is None else progress_bar
         with as_nengos():
-            self.simulator.run_steps(steps)
+            if watches(bar):
+                run_watched(bar, steps, self.simulator.run_steps)
+            else:
+                self.simulator.run_steps(steps)
 
     def step(self) -> None:
         """Run for one step."""
@@ -146,7 +160,8 @@ class NengoSimulator:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made from: the model, and how far it has run."""
-        made = {"model": self.network.model, "dt": self.dt, "seed": self.seed, **self._made_with}
+        given = {"dt": self.dt, "seed": self.seed, "optimize": self.optimize}
+        made = {"model": self.network.model, **given, **self._made_with}
         return {"made": made, "cleared": self._cleared, "steps": self.n_steps}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

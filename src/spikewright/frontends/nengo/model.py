@@ -107,8 +107,8 @@ def _constant(node: Any, output: Any) -> NDArray:
         return np.array(output, np.float64)
     except (TypeError, ValueError):
         raise BuildError(
-            f"{name_of(node)}: its output is a {type(output).__name__}, which is no array, "
-            "function or process; give it one of them"
+            f"{name_of(node)}: Invalid node output type {type(output).__name__}; give it an array, "
+            "a function or a process"
         ) from None
 
 
