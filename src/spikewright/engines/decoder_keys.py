@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from spikewright import _storage
 from spikewright.network.solvers import NoSolver, Solver
 
-WORTH = 4e7
-"""Multiply-adds from which a closed form takes longer than finding its result in a file."""
+WORTH = 1e7
+"""Multiply-adds from which a closed form takes several times as long as finding its result.
+
+About 120 neurons in one dimension: below, writing a file costs what solving does.
+"""
 
 _OWN = "spikewright."
 _CODE = ("_equations", "network/neurons", "network/solvers", "engines")
