@@ -254,6 +254,7 @@ def test_a_copy_has_run_as_far() -> None:
             simulator.run_steps(2)
             for ours, other in zip((probe, drawn), theirs.values(), strict=True):
                 np.testing.assert_array_equal(simulator.data[ours], copy.data[other])
+    assert deepcopy(simulator).closed
 
 
 def test_what_was_built_is_there_to_look_at() -> None:

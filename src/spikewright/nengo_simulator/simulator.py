@@ -162,7 +162,8 @@ class NengoSimulator:
         """What a copy is made from: the model, and how far it has run."""
         given = {"dt": self.dt, "seed": self.seed, "optimize": self.optimize}
         made = {"model": self.network.model, **given, **self._made_with}
-        return {"made": made, "cleared": self._cleared, "steps": self.n_steps}
+        how_far = {"cleared": self._cleared, "steps": self.n_steps, "closed": self.closed}
+        return {"made": made, **how_far}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Build the model again, and run it again to where it was."""
@@ -170,6 +171,8 @@ class NengoSimulator:
         for steps in (state["cleared"], state["steps"] - state["cleared"]):
             self.clear_probes()
             self.run_steps(steps)
+        if state["closed"]:
+            self.close()
 
     def __del__(self) -> None:
         if not getattr(self, "closed", True):
