@@ -362,3 +362,59 @@ def test_weights_are_the_users_own() -> None:
     data = simulator(net, precision="float32").data
     np.testing.assert_array_equal(data[dense].weights, matrix)
     assert data[plain].weights == 1.0
+
+
+# Blocks of steps, and recordings that are forgotten
+
+
+@both
+def test_blocks_of_steps_change_no_result(precision: sw.engines.Precision) -> None:
+    """One step at a time, or seven, or as many as the engine likes: the same recordings."""
+
+    def run(block: int | None) -> Any:
+        with sw.Network(seed=0) as net:
+            stimulus = sw.Node(lambda t: np.sin(20 * t))
+            a = sw.Ensemble(20, 1)
+            sw.Connection(stimulus, a)
+            sw.Connection(a, a, 0.1)
+            probe = sw.Probe(a, synapse=0.01)
+        with simulator(net, precision=precision, block=block) as sim:
+            sim.run_steps(50)
+        return sim.data[probe]
+
+    for block in (1, 7):
+        np.testing.assert_array_equal(run(block), run(None))
+
+
+def test_functions_are_called_in_turn_in_blocks_of_one_step() -> None:
+    """What one function leaves for another is there in the same step."""
+    left: list[float] = []
+    with sw.Network() as net:
+        writer = sw.Node(lambda t: left.append(t) or t)  # type: ignore[func-returns-value]
+        reader = sw.Node(lambda t, x: float(len(left)), size_in=1)
+        sw.Connection(writer, reader, synapse=None)
+        probe = sw.Probe(reader)
+    left.clear()
+    with simulator(net, block=1) as sim:
+        sim.run_steps(4)
+    assert sim.data[probe][:, 0].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("block", [0, -1, 1.5, True, "all"])
+def test_blocks_that_cannot_be_are_refused(block: Any) -> None:
+    """The message names the value."""
+    with pytest.raises(BuildError, match=f"block .*{block!r}"):
+        simulator(sw.Network(), block=block)
+
+
+def test_probes_forget_and_the_run_goes_on() -> None:
+    """After clearing, recordings begin with the next step; state and time stay."""
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node(lambda t: t))
+    with simulator(net) as sim:
+        sim.run_steps(3)
+        sim.clear_probes()
+        assert sim.data[probe].shape == (0, 1)
+        sim.run_steps(2)
+    np.testing.assert_allclose(sim.data[probe][:, 0], [0.004, 0.005])
+    assert sim.n_steps == 5

@@ -164,6 +164,21 @@ def test_seeds_are_the_models_and_one_unless_they_are_given() -> None:
     np.testing.assert_array_equal(first[1], other[1])
 
 
+def test_noise_reaches_neurons_that_run_natively() -> None:
+    """What a process makes is added to their current: without spread they follow it."""
+    model = nengo.Network(seed=0)
+    ensemble = model.ensemble(
+        3, neuron_type=nengo.RectifiedLinear(), noise=Noise(seed=2), gain=np.ones(3),
+        bias=np.zeros(3),
+    )  # fmt: skip
+    probe = model.probe(ensemble.neurons, "output")
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(4)
+
+    expected = np.random.RandomState(2).uniform(size=(4, 3))
+    np.testing.assert_allclose(simulator.data[probe], expected, rtol=1e-6)
+
+
 def test_a_users_own_synapse_is_one_step_late() -> None:
     """What arrives at the end of a step is there in the next one."""
     model = nengo.Network(seed=0)

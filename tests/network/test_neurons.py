@@ -60,6 +60,22 @@ def test_lif_rate_does_not_depend_on_the_step(dt: float) -> None:
     assert np.all(np.abs(counts.sum(axis=0) / seconds - rates) <= 1.01 / seconds)
 
 
+@pytest.mark.parametrize("engine", sw.engines.available())
+def test_lif_may_have_no_refractory_time(engine: str) -> None:
+    """Spikes are `tau_rc ln(1 + 1/(J - 1))` apart, up to the next step; any rate may be asked for."""
+    currents = np.array([1.5, 2.0, 5.0, 20.0])
+    with sw.Network() as net:
+        cells = sw.Ensemble(4, neuron_type=sw.LIF(tau_ref=0.0), gain=1.0, bias=currents,
+                            initial_voltage="zero")  # fmt: skip
+        fast = sw.Ensemble(4, neuron_type=sw.LIF(tau_ref=0.0), max_rates=(700.0, 800.0))
+        counts = sw.Probe(cells.neurons, "spike_count")
+    with sw.Simulator(net, engine=engine, progress=False) as sim:
+        sim.run_steps(1000)
+    apart = np.ceil(0.02 * np.log1p(1 / (currents - 1)) / MILLISECOND)
+    np.testing.assert_array_equal(sim.data[counts].sum(axis=0), 1000 // apart)
+    assert sim.data[fast].max_rates.min() > 699.0
+
+
 def test_lif_min_voltage_bounds_the_voltage_from_below() -> None:
     """Without it a negative current is remembered; the default forgets it."""
     currents = np.full((60, 1), -5.0)
