@@ -62,7 +62,7 @@ def test_lif_rate_does_not_depend_on_the_step(dt: float) -> None:
 
 @pytest.mark.parametrize("engine", sw.engines.available())
 def test_lif_may_have_no_refractory_time(engine: str) -> None:
-    """Spikes are `tau_rc ln(1 + 1/(J - 1))` apart, up to the next step; any rate may be asked for."""
+    """Spikes are `tau_rc ln(1 + 1/(J - 1))` apart, up to the next step; no rate is too high."""
     currents = np.array([1.5, 2.0, 5.0, 20.0])
     with sw.Network() as net:
         cells = sw.Ensemble(4, neuron_type=sw.LIF(tau_ref=0.0), gain=1.0, bias=currents,
