@@ -20,7 +20,7 @@ def feedback(v):
 
 
 with sw.Network(seed=0) as net:
-    state = sw.Ensemble(2000, 3, radius=60)
+    state = sw.Ensemble(2000, 3, radius=35)
     sw.Connection(state, state, function=feedback, synapse=tau)
     decoded = sw.Probe(state, synapse=tau / 5)
 with sw.Simulator(net) as sim:
