@@ -19,7 +19,7 @@ def feedback(v):
     return v + tau * slope
 
 
-with sw.Network(seed=0) as net:
+with sw.Network(seed=1) as net:
     state = sw.Ensemble(2000, 3, radius=35)
     sw.Connection(state, state, function=feedback, synapse=tau)
     decoded = sw.Probe(state, synapse=tau / 5)
