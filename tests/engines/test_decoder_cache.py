@@ -183,11 +183,16 @@ def test_what_a_caller_changes_is_not_what_is_kept(tmp_path: Path) -> None:
     """Kept decoders are copies, and cannot be written to."""
     cache, given = DecoderCache(tmp_path), solution()
     cache.keep("a", given)
-    given.decoders[:] = 0.0
-    found = cache.find("a", SHAPE)
-    assert found is not None and found.decoders.all()
-    with pytest.raises(ValueError, match="read-only"):
-        found.decoders[0] = 1.0
+    given.decoders[:] = given.info["rmses"][:] = 0.0
+    for asked in (cache, DecoderCache(tmp_path)):
+        found = asked.find("a", SHAPE)
+        assert found is not None and found.decoders.all() and found.info["rmses"].all()
+        found.info["rank"] = 0  # of this answer alone
+        for array in (found.decoders, found.info["rmses"]):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1.0
+        again = asked.find("a", SHAPE)
+        assert again is not None and again.info["rank"] == 3
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -150,9 +150,7 @@ class DecoderCache:
 
     def keep(self, key: str, solution: Solution) -> None:
         """Put decoders under a key; a second time changes nothing."""
-        decoders = np.array(solution.decoders, np.float64)
-        decoders.setflags(write=False)
-        kept = Solution(decoders, dict(solution.info))
+        kept = _frozen(Solution(np.array(solution.decoders, np.float64), solution.info))
         self._memory.keep(key, kept)
         if not (self.read_only or self._unusable):
             try:
@@ -245,8 +243,22 @@ def _solution(
         raise DamagedFileError(
             f"{path}: does not hold decoders ({type(error).__name__}: {error})."
         ) from error
-    decoders.setflags(write=False)
-    return Solution(decoders, info)
+    return _frozen(Solution(decoders, info))
+
+
+def _frozen(solution: Solution) -> Solution:
+    """A copy whose arrays cannot be written to: all who ask are given the same ones."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: kept(item) for name, item in value.items()}
+        if not isinstance(value, np.ndarray):
+            return value
+        array = np.array(value)
+        array.setflags(write=False)
+        return array
+
+    return Solution(kept(solution.decoders), kept(solution.info))
 
 
 def _stat(path: Path) -> os.stat_result | None:
