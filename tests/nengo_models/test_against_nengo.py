@@ -6,7 +6,14 @@ import pytest
 
 pytest.importorskip("nengo.exceptions", reason="Nengo is not installed: pip install 'nengo>=4.1'")
 
+import nengo
+import numpy as np
 from benchmarks.nengo_models import CHAOTIC, MODELS, compare
+from nengo_cases import SEED, Fill, cases
+
+import spikewright as sw
+
+CASES = dict(cases())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -18,3 +25,23 @@ def test_models_are_the_same_spike_by_spike(name: str) -> None:
     assert found.counts <= 1
     assert found.outputs <= 1e-3
     assert found.apart is None or name in CHAOTIC
+
+
+@pytest.mark.parametrize("from_built", [False, True], ids=["drawn", "built"])
+@pytest.mark.parametrize("fill", CASES.values(), ids=CASES)
+def test_everything_that_nengo_says_is_the_same(fill: Fill, from_built: bool) -> None:
+    """Every recording, to rounding, whether parameters are drawn from seeds or taken."""
+    with nengo.Network(seed=SEED) as model:
+        probes = fill()
+    with nengo.Simulator(model, progress_bar=False) as theirs:
+        theirs.run(0.2)
+    built = theirs if from_built else None
+    with sw.NengoSimulator(
+        model, built=built, precision="float64", progress_bar=False
+    ) as simulator:
+        simulator.run(0.2)
+
+    for probe in probes:
+        expected = theirs.data[probe]
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(simulator.data[probe], expected, rtol=0, atol=1e-8 * largest)

@@ -15,7 +15,7 @@ from spikewright.frontends.nengo.learning import parts_of
 from spikewright.frontends.nengo.neurons import UserNeurons, neuron_type_of
 from spikewright.frontends.nengo.populations import Population, population
 from spikewright.frontends.nengo.probes import make_probe
-from spikewright.frontends.nengo.processes import Called, Drawing, process_of
+from spikewright.frontends.nengo.processes import Drawing, process_of
 from spikewright.frontends.nengo.seeds import Seeds, fresh_seed, seeds_of
 from spikewright.frontends.nengo.transforms import Sampled
 from spikewright.network import Ensemble, Network, Node
@@ -154,8 +154,7 @@ class _Reader:
     def process(self, theirs: Any, is_noise: bool = False) -> Process:
         """A process, which takes its seed when a simulator begins unless it has one."""
         ours = process_of(theirs, 0)
-        if isinstance(ours, Called):
-            self.found._drawing.add(ours, is_noise)
+        self.found._drawing.add(theirs, ours, is_noise)
         return ours
 
     def node(self, theirs: Any) -> Node:

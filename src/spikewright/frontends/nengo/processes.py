@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,17 +51,18 @@ class Drawing:
     """Which process draws which of a simulator's seeds: nodes' first, then noise in currents.
 
     Where Nengo's simulator has been built, the order of its steps decides. A process with a seed of
-    its own draws none.
+    its own draws none; one that needs none draws it all the same.
     """
 
     def __init__(self) -> None:
-        self._nodes: list[Called] = []
-        self._noise: list[Called] = []
+        self._nodes: list[_Drawer] = []
+        self._noise: list[_Drawer] = []
         self._order: list[Any] = []
 
-    def add(self, process: Called, is_noise: bool) -> None:
+    def add(self, theirs: Any, ours: Process, is_noise: bool) -> None:
         """Take part, after those that do already."""
-        (self._noise if is_noise else self._nodes).append(process)
+        if _draws(theirs):
+            (self._noise if is_noise else self._nodes).append(_Drawer(theirs, ours))
 
     def follow(self, steps: Iterable[Any]) -> None:
         """Draw in the order of these operators, those of filters included."""
@@ -70,15 +71,24 @@ class Drawing:
     def seed(self, seed: int) -> None:
         """Give everyone the seed that is theirs."""
         rng = np.random.RandomState(seed)
-        waiting = [p for p in (*self._nodes, *self._noise) if _draws(p.theirs)]
+        waiting = [*self._nodes, *self._noise]
         for theirs in filter(_draws, self._order):
             drawn = draw_seed(rng)
-            found = next((p for p in waiting if p.theirs is theirs), None)
+            found = next((drawer for drawer in waiting if drawer.theirs is theirs), None)
             if found is not None:
-                found.seed = drawn
+                found.take(drawn)
                 waiting.remove(found)
-        for process in waiting:
-            process.seed = draw_seed(rng)
+        for drawer in waiting:
+            drawer.take(draw_seed(rng))
+
+
+class _Drawer(NamedTuple):
+    theirs: Any
+    ours: Process
+
+    def take(self, seed: int) -> None:
+        if isinstance(self.ours, Called):
+            self.ours.seed = seed
 
 
 def _draws(theirs: Any) -> bool:
