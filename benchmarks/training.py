@@ -25,8 +25,10 @@ from benchmarks.image_sets import ImageSet
 class Recipe:
     """How a network is trained: cycles of `(epochs, highest learning rate)`; `shift` in pixels.
 
-    In the last cycle a square of `blank` pixels a side is blanked in every image (DeVries & Taylor
-    2017): by then a network knows the images too well.
+    After `blank_after` epochs a square of `blank` pixels a side is blanked in every image (DeVries
+    & Taylor 2017): by then a network knows the images too well. What comes out is the mean of the
+    weights at the ends of the last `averaged` cycles (Izmailov et al. 2018), with the statistics of
+    batch normalisation measured anew.
     """
 
     cycles: tuple[tuple[int, float], ...]
@@ -37,6 +39,8 @@ class Recipe:
     mirror: bool = False
     seed: int = 0
     blank: int = 0
+    blank_after: int = 0
+    averaged: int = 1
 
     @property
     def epochs(self) -> int:
@@ -95,6 +99,8 @@ def trained(
         print(
             f"epoch {epoch + 1:3d}: loss {loss:.4f}, test {right:.2%}, {seconds:.0f} s", flush=True
         )
+    if recipe.averaged > 1 and course.done == recipe.epochs:
+        course.average(data, normalised)
     return module.eval()
 
 
@@ -125,6 +131,8 @@ class _Course:
         )  # fmt: skip
         self.steps = -(-images // recipe.batch)
         self.rate = self._cycle(0)
+        self.done = 0
+        self.ends: list[dict[str, torch.Tensor]] = []
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
 
     def _cycle(self, begin: int) -> torch.optim.lr_scheduler.OneCycleLR:
@@ -147,7 +155,7 @@ class _Course:
         for chosen in np.array_split(rng.permutation(len(data.x_train)), self.steps):
             images = varied(data.x_train[chosen], recipe.shift, recipe.mirror, rng)
             x = normalised(images).contiguous(memory_format=torch.channels_last)
-            if recipe.blank and number >= max(recipe.begins()):
+            if recipe.blank and number >= recipe.blank_after:
                 blank(x, recipe.blank, rng)
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 found = self.module(x)
@@ -161,6 +169,9 @@ class _Course:
 
     def save(self, path: Path, epoch: int) -> None:
         """Write all that the next epoch needs; a kill leaves the old file or the new one."""
+        self.done = epoch
+        if epoch in {*self.recipe.begins(), self.recipe.epochs}:
+            self.ends = [*self.ends, _copy(self.module)][-self.recipe.averaged :]
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         torch.save({**self._parts(), "recipe": asdict(self.recipe), "epoch": epoch}, partial)
@@ -174,7 +185,8 @@ class _Course:
         if stored["recipe"] != asdict(self.recipe):
             raise ValueError(f"{path} is of another training: {stored['recipe']}; remove it")
         self.module.load_state_dict(stored["module"])
-        done = int(stored["epoch"])
+        self.done = done = int(stored["epoch"])
+        self.ends = stored["ends"]
         self.rate = self._cycle(max(begin for begin in self.recipe.begins() if begin < done))
         self.rate.load_state_dict(stored["rate"])
         self.optimiser.load_state_dict(stored["optimiser"])  # last: a cycle sets rates of its own
@@ -185,7 +197,31 @@ class _Course:
             "module": self.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "rate": self.rate.state_dict(),
+            "ends": self.ends,
         }
+
+    def average(self, data: ImageSet, normalised: Normalised) -> None:
+        """Take the mean of the weights at the ends of cycles; measure what batches are like."""
+        mean = {
+            name: torch.stack([end[name] for end in self.ends]).mean(dim=0)
+            for name, value in self.module.state_dict().items()
+            if value.is_floating_point()
+        }
+        self.module.load_state_dict(mean, strict=False)
+        norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches, each as much as the others
+        rng = np.random.default_rng(self.recipe.seed)
+        self.module.train()
+        with torch.inference_mode():
+            for chosen in np.array_split(rng.permutation(len(data.x_train))[:20_000], 80):
+                images = varied(data.x_train[chosen], self.recipe.shift, self.recipe.mirror, rng)
+                self.module(normalised(images).contiguous(memory_format=torch.channels_last))
+
+
+def _copy(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def varied(

@@ -127,6 +127,21 @@ def test_a_training_that_is_done_is_only_read(tmp_path: Path) -> None:
         training.trained(small(), data, replace(QUICK, seed=1), path)
 
 
+def test_ends_of_cycles_are_averaged(tmp_path: Path) -> None:
+    """The mean of the weights at the ends of both cycles, also when the training was killed."""
+    data, recipe = two_classes(), replace(QUICK, averaged=2)
+    ends = [
+        training.trained(small(), data, QUICK, tmp_path / f"{until}.pt", until=until).state_dict()
+        for until in (2, 4)
+    ]
+    training.trained(small(), data, recipe, tmp_path / "both.pt", until=3)
+    found = training.trained(small(), data, recipe, tmp_path / "both.pt").state_dict()
+    for name, parameter in small().named_parameters():
+        mean = (ends[0][name] + ends[1][name]).numpy() / 2
+        np.testing.assert_allclose(found[name].numpy(), mean, rtol=1e-5, atol=1e-7, err_msg=name)
+        assert parameter.requires_grad
+
+
 def test_training_learns(tmp_path: Path) -> None:
     """Bright and dark images are told apart after a few epochs, well above chance."""
     data = two_classes(128)
