@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from spikewright import engines
 from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.program import Linear, Operator, Program
+from spikewright.engines.program import Filter, Learned, Linear, Operator, Program, Smooth
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network import FUNCTIONS
 from spikewright.network.learning import LEARNING_RULES
@@ -83,6 +84,36 @@ def test_the_suite_takes_an_engine_itself_and_finds_faults() -> None:
     suite.test_transform(dense, "float32")
     with pytest.raises(AssertionError):
         suite.test_transform(dense, "float64")
+
+
+class Lagging(ReferenceEngine):
+    """An engine whose rules see the activities of the step before."""
+
+    def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
+        if isinstance(op, Smooth):
+            op = Filter(op.label, op.inputs, op.output, op.filter)
+        return super().kernel(op, program, batch, tally)
+
+
+class Doubling(ReferenceEngine):
+    """An engine that applies what a rule gives twice."""
+
+    def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
+        if isinstance(op, Learned):
+            op = replace(op, unit=np.full((len(op.initial), 1), 0.5))  # deltas are divided by it
+        return super().kernel(op, program, batch, tally)
+
+
+@pytest.mark.parametrize("wrong", [Lagging(), Doubling()])
+def test_the_suite_finds_faults_in_learning(wrong: ReferenceEngine) -> None:
+    """Filters that lag and weights that change too much fail in the test of the rules."""
+    example = next(e for e in rule_examples() if e.id == "pes")
+    suite = EngineSuite()
+    suite.engine = ReferenceEngine()
+    suite.test_learning_rule(example, "float64")
+    suite.engine = wrong
+    with pytest.raises(AssertionError):
+        suite.test_learning_rule(example, "float64")
 
 
 def test_every_registered_class_has_an_example() -> None:
