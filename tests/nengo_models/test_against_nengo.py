@@ -12,6 +12,7 @@ from benchmarks.nengo_models import CHAOTIC, MODELS, compare
 from nengo_cases import SEED, Fill, cases
 
 import spikewright as sw
+from pages import Page
 
 CASES = dict(cases())
 
@@ -45,3 +46,11 @@ def test_everything_that_nengo_says_is_the_same(fill: Fill, from_built: bool) ->
         expected = theirs.data[probe]
         largest = np.abs(expected).max()
         np.testing.assert_allclose(simulator.data[probe], expected, rtol=0, atol=1e-8 * largest)
+
+
+def test_the_pages_examples_run() -> None:
+    """docs/nengo.md, from top to bottom."""
+    _, names = Page("nengo.md").run()
+
+    assert names["sim"].closed
+    assert isinstance(names["network"], sw.Network)
