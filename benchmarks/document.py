@@ -16,8 +16,8 @@ Row = Mapping[str, Any]
 
 HEAD = """# Benchmarks
 
-Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_made` and
-`benchmarks.memory`; do not edit. Every figure is from the machine described here.
+Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_made`,
+`benchmarks.nef` and `benchmarks.memory`; do not edit. Every figure is from the machine described here.
 """
 
 NETWORKS = """## Networks
@@ -78,6 +78,7 @@ def write(results: Results, path: Path = PATH) -> None:
         ("peers", peers_section),
         ("scaling", scaling_section),
         ("hand_made", hand_made_section),
+        ("nef", nef_section),
         ("memory", memory_section),
     )
     parts += [render(results.section(name)) for name, render in sections if results.section(name)]
@@ -87,7 +88,7 @@ def write(results: Results, path: Path = PATH) -> None:
 
 def _machine(results: Results) -> str:
     found: dict[str, set[str]] = {}
-    for section in ("peers", "scaling", "hand_made", "memory"):
+    for section in ("peers", "scaling", "hand_made", "nef", "memory"):
         for measured in results.section(section).values():
             for name, version in measured.get("versions", {}).items():
                 found.setdefault(name, set()).add(version)
@@ -280,6 +281,44 @@ def hand_made_section(measured: Mapping[str, Any]) -> str:
     )
     table = markdown_table(["engine", "connections", "microseconds a step"], rows)
     return f"## A recurrent network made by hand\n\n{intro}\n{table}\n"
+
+
+def nef_section(measured: Mapping[str, Any]) -> str:
+    """Networks made by hand beside Nengo's simulator."""
+    intro = (
+        "The same networks, built from the same lines (`benchmarks/nef_models.py`), in Spikewright "
+        "and\nin Nengo's own simulator with its optimiser and SciPy: microseconds of a step of 1 ms, "
+        "and\nseconds from the description to where it can run, decoders solved anew. Medians of "
+        "runs in\nturn; \\* as above. Last, how far what both decode differs, and its size: they draw "
+        "other neurons,\nso as far as two sets of neurons differ.\n"
+    )
+    parts = ["## Networks made by hand, beside Nengo\n", intro]
+    for threads in sorted({row["threads"] for row in measured.values()}):
+        rows = [row for row in measured.values() if row["threads"] == threads]
+        parts += [f"{threads} thread{'s' * (threads > 1)}:\n", nef_table(rows) + "\n"]
+    return "\n".join(parts)
+
+
+def nef_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Times of both, and how many times faster Spikewright is."""
+    lines = []
+    for row in rows:
+        step, build = row["microseconds"], row["build_seconds"]
+        faster = step["Nengo"] / step["Spikewright"]
+        lines.append(
+            [
+                f"{row['model']}, {row['neurons']} neurons",
+                f"{step['Nengo']:.0f}",
+                f"{step['Spikewright']:.1f}",
+                f"{faster:.1f} x" + "\\*" * row["disturbed"],
+                f"{build['Nengo']:.2f}",
+                f"{build['Spikewright']:.2f}",
+                f"{build['Nengo'] / build['Spikewright']:.1f} x",
+                f"{row['apart']:.1e} of {row['size']:.2f}",
+            ]
+        )
+    head = ["", "Nengo, us a step", "Spikewright", "faster", "Nengo, s to build", "Spikewright"]
+    return markdown_table([*head, "faster", "values differ by"], lines)
 
 
 def memory_section(measured: Mapping[str, Any]) -> str:

@@ -85,12 +85,19 @@ class Described:
 
 
 class Client:
-    """One worker process."""
+    """One worker process, of the module `worker`."""
 
-    def __init__(self, library: Library, threads: int, python: str, errors: IO[str]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        threads: int,
+        python: str,
+        errors: IO[str],
+        worker: str = "benchmarks.peer.worker",
+    ) -> None:
         self.library, self._errors = library, errors
         self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.peer.worker", library.module],
+            [python, "-m", worker, library.module],
             cwd=ROOT,
             env=thread_environment(threads),
             stdin=subprocess.PIPE,
