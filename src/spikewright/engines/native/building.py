@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.groups import add_together, groups
+from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.layers import add_layer
 from spikewright.engines.native.learning import add_learned
-from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.moves import MOVES, add_axis_map, add_move
 from spikewright.engines.native.orders import (
     Order,
@@ -37,11 +37,6 @@ from spikewright.engines.native.parts import (
 from spikewright.engines.native.regions import Region
 from spikewright.engines.program import Apply, Learned, Linear, Neurons, Operator, Program, Sum
 from spikewright.network import MaxPool
-from spikewright.network.neurons import (
-    BipolarIntegrateAndFire,
-    IntegrateAndFire,
-    SpikingRectifiedLinear,
-)
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -306,41 +301,6 @@ class Builder:
         parts = (flat if order is None else flat[order]).reshape(pieces, pixels, -1)
         return [np.ascontiguousarray(_one_row(rows)) for rows in parts]
 
-    def population(self, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
-        """Numbers of a population's pieces, `pixels` times some channels each."""
-        kind = op.neuron_type
-        floor, cap = None, None
-        if isinstance(kind, IntegrateAndFire):
-            floor = kind.voltage_floor
-        if isinstance(kind, IntegrateAndFire | BipolarIntegrateAndFire):
-            cap = kind.max_spikes_per_step
-        start = np.broadcast_to(op.initial_voltage, op.ensemble.shape).ravel()
-        starts = (start if order is None else start[order]).reshape(pieces, pixels, -1)
-        thresholds = self.per_pixel(op.threshold, op.output, order, pixels, pieces)
-        numbers: list[int] = []
-        for threshold, rows in zip(thresholds, starts, strict=True):
-            lowest = -np.inf if floor is None else -floor * threshold
-            spikes = (0, -1) if isinstance(kind, BipolarIntegrateAndFire) else ()
-            numbers.append(
-                self.kernels.population(
-                    pixels,
-                    threshold.shape[1],
-                    threshold,
-                    [least_voltage(threshold, spikes) for spikes in (1, 2, 3)],
-                    np.ascontiguousarray(np.broadcast_to(lowest, threshold.shape)),
-                    floor is not None,
-                    isinstance(kind, SpikingRectifiedLinear),
-                    float(cap or 0),
-                    np.ascontiguousarray(rows, np.float64),
-                    [least_voltage(threshold, count) for count in spikes],
-                )
-            )
-            # A voltage, a total and what was sent a neuron; channels are padded to whole vectors.
-            item = 16 if spikes else 12
-            self.state_bytes[op.label] += item * pixels * (-(-rows.shape[1] // 64) * 64)
-        self.populations[op] = (op, order, tuple(numbers))
-        return numbers
-
     def _sum(self, op: Sum) -> None:
         if len(op.inputs) == 1 and op.gain is None and op.bias is None:
             self.stored[op.output] = self.held(op.inputs[0])
@@ -405,7 +365,7 @@ class Builder:
             order, source = stored.order, stored.buffer
         else:
             source = self.input(signal, False)
-        (population,) = self.population(op, order, 1)
+        (population,) = integrators(self, op, order, 1)
         target = self.buffer(True, op.output, order)
         index = None if inside else order
         self.kernels.fire(source, not inside, target, population, as_index(index))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
 from spikewright.engines.grid import integer_weights
+from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.lanes import budgets, depthwise_budgets, lane_widths
 from spikewright.engines.native.orders import (
     Order,
@@ -82,7 +83,7 @@ class _Ends:
         biases = b.per_pixel(0.0 if bias is None else bias, self.output, *shape)
         populations = [-1] * self.pieces
         if self.neurons is not None:
-            populations = b.population(self.neurons, *shape)
+            populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         for i, kernel in enumerate(weights):
             integers, steps = integer_weights(kernel)

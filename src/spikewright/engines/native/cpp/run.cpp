@@ -1,6 +1,5 @@
 #include "run.hpp"
 
-#include <barrier>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -37,6 +36,41 @@ struct Bench {
     std::atomic<int> outcome{int(Outcome::done)};
 };
 
+// Tasks that whoever is there takes, phase by phase: no phase begins before the last one is done. Nobody
+// waits for a member that has not come yet, as barriers would: on a busy machine that takes long.
+class Team {
+  public:
+    // One member's way through the phases, the same for all.
+    class Member {
+      public:
+        explicit Member(Team& team) : team_(team) {}
+
+        // f(0) to f(tasks - 1), each by some member; returns when all are done.
+        template <class F>
+        void operator()(std::size_t tasks, F&& f) {
+            const std::uint64_t end = first_ + tasks;
+            std::uint64_t next = team_.taken_.load();
+            while (next < end)
+                if (team_.taken_.compare_exchange_weak(next, next + 1)) {
+                    f(std::size_t(next - first_));
+                    team_.done_.fetch_add(1);
+                    next = team_.taken_.load();
+                }
+            first_ = end;
+            for (int spins = 0; team_.done_.load() < end; ++spins)
+                if (spins > kSpins) std::this_thread::yield();
+        }
+
+      private:
+        Team& team_;
+        std::uint64_t first_ = 0;
+    };
+
+  private:
+    static constexpr int kSpins = 4000;  // some microseconds
+    std::atomic<std::uint64_t> taken_{0}, done_{0};
+};
+
 class Runner {
   public:
     Runner(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted)
@@ -47,17 +81,25 @@ class Runner {
         const std::size_t groups = (job_.batch + job_.group - 1) / job_.group;
         const std::size_t threads = job_.threads;
         if (threads <= 1 || groups >= threads) {
+            const auto alone = [](std::size_t tasks, auto&& f) {
+                for (std::size_t i = 0; i < tasks; ++i) f(i);
+            };
             on_threads(threads, [&](std::size_t rank) {
                 Bench bench(job_, kernels_);
-                for (std::size_t g = next_++; g < groups; g = next_++)
-                    if (!work(bench, g, rank == 0, 0, 1, nullptr)) return;
+                for (std::size_t g = next_++; g < groups && !stopped_; g = next_++) {
+                    std::atomic<std::size_t> end{kNever};
+                    work(bench, {g, rank, 1}, end, alone);
+                }
             });
         } else {
             Bench bench(job_, kernels_);
-            std::barrier<> barrier{std::ptrdiff_t(threads)};
+            Team team;
+            const auto ends = std::make_unique<std::atomic<std::size_t>[]>(groups);
+            for (std::size_t g = 0; g < groups; ++g) ends[g] = kNever;
             on_threads(threads, [&](std::size_t rank) {
-                for (std::size_t g = 0; g < groups; ++g)
-                    if (!work(bench, g, rank == 0, rank, threads, &barrier)) return;
+                Team::Member member(team);
+                for (std::size_t g = 0; g < groups && !stopped_; ++g)
+                    work(bench, {g, rank, kTasks * threads}, ends[g], member);
             });
         }
         if (failure_) std::rethrow_exception(failure_);
@@ -67,7 +109,10 @@ class Runner {
     }
 
   private:
-    // A failure in any thread is kept for the calling one; the others go on to their next barrier.
+    static constexpr std::size_t kNever = ~std::size_t(0);
+    static constexpr std::size_t kTasks = 2;  // of an instruction, a thread
+
+    // A failure in any thread is kept for the calling one; the others stop at the next block.
     template <class F>
     void guarded(F&& f) {
         try {
@@ -90,43 +135,46 @@ class Runner {
         for (std::thread& thread : others) thread.join();
     }
 
-    // All blocks of time of one group; returns whether to go on with another.
-    bool work(Bench& bench, std::size_t group, bool asks, std::size_t rank, std::size_t members,
-              std::barrier<>* barrier) {
+    struct Place {
+        std::size_t group, rank, shares;  // shares: in how many tasks an instruction is done
+    };
+
+    // All blocks of time of one group, up to the one that does not fit, which `end` tells: members may
+    // come late to what others have done.
+    template <class Phase>
+    void work(Bench& bench, const Place& at, std::atomic<std::size_t>& end, Phase&& phase) {
         std::unique_ptr<void, void (*)(void*)> scratch(kernels_.make_scratch(),
                                                        kernels_.drop_scratch);
         Context c;
         c.job = &job_;
-        c.first_sample = group * job_.group;
+        c.first_sample = at.group * job_.group;
         c.samples = std::min(job_.group, job_.batch - c.first_sample);
         c.buffers = &bench.buffers;
         c.next = &bench.next;
         c.frames = bench.frames;
         c.scratch = scratch.get();
-        c.rank = rank;
-        c.members = members;
+        c.members = at.shares;
         c.outcome = &bench.outcome;
-        bool fits = true;
-        for (; fits && c.first_step < job_.steps; c.first_step += job_.block) {
+        const auto shared = [&](auto&& f) {
+            phase(at.shares, [&](std::size_t task) {
+                c.rank = task;
+                guarded(f);
+            });
+        };
+        for (; end != c.first_step && c.first_step < job_.steps; c.first_step += job_.block) {
             c.steps = std::min(job_.block, job_.steps - c.first_step);
             for (const Instruction& op : job_.plan->instructions) {
-                if (op.lists()) {
-                    guarded([&] { kernels_.list(c, op); });
-                    if (barrier) barrier->arrive_and_wait();
-                }
-                guarded([&] { kernels_.execute(c, op); });
-                if (barrier) barrier->arrive_and_wait();
+                if (op.lists()) shared([&] { kernels_.list(c, op); });
+                shared([&] { kernels_.execute(c, op); });
             }
-            if (asks) ask();
-            if (barrier) barrier->arrive_and_wait();  // all see the same outcome
-            const bool stopped = stopped_.load();
-            fits = bench.outcome.load() == int(Outcome::done);
-            if (barrier) barrier->arrive_and_wait();  // before the next block changes it
-            if (stopped) return false;
+            if (at.rank == 0) ask();
+            if (stopped_) return;
+            const std::size_t next = c.first_step + job_.block;
+            phase(1, [&](std::size_t) {
+                if (bench.outcome.load() != int(Outcome::done)) end = next;
+            });
         }
-        if (rank == 0) finish(c, bench, fits);
-        if (barrier) barrier->arrive_and_wait();
-        return true;
+        phase(1, [&](std::size_t) { finish(c, bench, end == kNever); });
     }
 
     void finish(const Context& c, Bench& bench, bool fits) {
