@@ -17,7 +17,8 @@ Row = Mapping[str, Any]
 HEAD = """# Benchmarks
 
 Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_made`,
-`benchmarks.nef` and `benchmarks.memory`; do not edit. Every figure is from the machine described here.
+`benchmarks.nef` and `benchmarks.memory`; do not edit. Every figure is from the machine described
+here.
 """
 
 NETWORKS = """## Networks
@@ -286,11 +287,11 @@ def hand_made_section(measured: Mapping[str, Any]) -> str:
 def nef_section(measured: Mapping[str, Any]) -> str:
     """Networks made by hand beside Nengo's simulator."""
     intro = (
-        "The same networks, built from the same lines (`benchmarks/nef_models.py`), in Spikewright "
-        "and\nin Nengo's own simulator with its optimiser and SciPy: microseconds of a step of 1 ms, "
-        "and\nseconds from the description to where it can run, decoders solved anew. Medians of "
-        "runs in\nturn; \\* as above. Last, how far what both decode differs, and its size: they draw "
-        "other neurons,\nso as far as two sets of neurons differ.\n"
+        "The same networks, built from the same lines (`benchmarks/nef_models.py`), in\n"
+        "Spikewright and in Nengo's own simulator with its optimiser and SciPy: microseconds of a\n"
+        "step of 1 ms, and seconds from the description to where it can run, decoders solved\n"
+        "anew. Medians of runs in turn; \\* as above. Last, how far what both decode differs, and\n"
+        "its size: they draw other neurons, so as far as two sets of neurons differ.\n"
     )
     parts = ["## Networks made by hand, beside Nengo\n", intro]
     for threads in sorted({row["threads"] for row in measured.values()}):
