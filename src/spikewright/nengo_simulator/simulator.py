@@ -70,10 +70,11 @@ class NengoSimulator:
                 probe: Sampling.of(probe, self.network.of[probe], self.dt)
                 for probe in model.all_probes
             }
+            # A single step is too short for threads to share.
+            in_turn = {"block": 1, "threads": 1} if share_state(model) else {}
             self.simulator = Simulator(
                 self.network, self.dt, self.seed, engine=engine, precision=precision,
-                progress=bool(bar) and not watches(bar),
-                block=1 if share_state(model) else None,
+                progress=bool(bar) and not watches(bar), **in_turn,
             )  # fmt: skip
 
     @property
