@@ -71,7 +71,7 @@ class NengoSimulator:
                 for probe in model.all_probes
             }
             # A single step is too short for threads to share.
-            in_turn = {"block": 1, "threads": 1} if share_state(model) else {}
+            in_turn: dict[str, Any] = {"block": 1, "threads": 1} if share_state(model) else {}
             self.simulator = Simulator(
                 self.network, self.dt, self.seed, engine=engine, precision=precision,
                 progress=bool(bar) and not watches(bar), **in_turn,
