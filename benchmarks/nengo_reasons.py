@@ -8,11 +8,9 @@ _INSIDE = "looks at Nengo's own signals and operators, which are not what runs"
 _MODEL = "gives the simulator operators that Nengo's own builder has made"
 _WORKS = "expects an error; it works here"
 _FINE = 'holds results to 64 bits, weights have 24; passes with `precision="float64"`'
-_WORDS = "expects the error with other words"
 
 REASONS = MappingProxyType(
     {
-        "test_bad_initial_state": "expects an error of Nengo's builder for a user's neuron type",
         "test_bad_learning_rule_modifies": "a learning rule that only Nengo's builder knows",
         "test_cache_not_used_without_seed": _MODEL,
         "test_cache_works": _MODEL,
@@ -33,6 +31,5 @@ REASONS = MappingProxyType(
         "test_sparse": "expects a warning that SciPy is missing; it is not needed here",
         "test_sparse_nef": _WORKS,
         "test_x_copy": "a process returns NaN, which is an error here",
-        "test_zero_activities_error": _WORDS,
     }
 )

@@ -161,6 +161,23 @@ def test_a_users_own_neuron_type_is_run_by_its_step() -> None:
     np.testing.assert_allclose(simulator.data[found.of[decoded]][-1], [0.5], atol=0.02)
 
 
+class Named(nengo.LIF):
+    """A type that calls its state as all neurons call their current."""
+
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> Any:
+        """One value a neuron."""
+        return {"in": np.zeros(n_neurons)}
+
+
+def test_state_with_a_name_that_is_taken_is_refused() -> None:
+    """The ensemble, the type and the name."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, neuron_type=Named(), label="odd")
+
+    with pytest.raises(BuildError, match=r"<Ensemble 'odd'>.*Named.*called in,"):
+        sw.from_nengo(model)
+
+
 def test_neurons_without_a_step_are_refused_by_label() -> None:
     """The message names the ensemble, the type, the reason and what would do."""
     model = nengo.Network(seed=0)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.errors import BuildError
 from spikewright.frontends.nengo.fields import same_fields
-from spikewright.frontends.nengo.kinds import is_a, own_kind
+from spikewright.frontends.nengo.kinds import is_a, name_of, own_kind
 from spikewright.frontends.nengo.populations import Population
 from spikewright.frontends.nengo.refusals import refused
 from spikewright.network import neurons as types
@@ -22,12 +23,22 @@ _NAMES = (
 )  # fmt: skip
 
 
+_TAKEN = frozenset({"bias", "in", "input", "out", "output"})
+
+
 def neuron_type_of(ensemble: Any, made: Population) -> NeuronType:
     """The type of an ensemble's neurons, which begin in the state that was made.
 
-    Raises `ReadError` naming the ensemble for a type without a step.
+    Raises `ReadError` naming the ensemble for a type without a step, `BuildError` for state whose
+    name is taken.
     """
     theirs, state = ensemble.neuron_type, made.state
+    taken = sorted(_TAKEN.intersection(state))
+    if taken:
+        raise BuildError(
+            f"{name_of(ensemble)}: its {type(theirs).__name__} neurons have state called "
+            f"{', '.join(taken)}, as signals of all neurons are; give it another name"
+        )
     if _is_known(theirs):
         ours = _known(theirs)
         rest = {name: value for name, value in state.items() if name in ours.initial_state()}
