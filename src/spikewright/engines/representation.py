@@ -234,9 +234,8 @@ def _check_active(connection: Connection, pre: Representation, activities: NDArr
     if not np.any(activities):
         raise BuildError(
             f"{connection!r}: no neuron of {pre.ensemble!r} responds at any of its "
-            f"{len(activities)} evaluation points (the 'activities' matrix is all zero), so nothing "
-            "can be decoded; check max_rates, "
-            "intercepts, gain, bias and eval_points"
+            f"{len(activities)} evaluation points (the 'activities' matrix is all zero), so "
+            "nothing can be decoded; check max_rates, intercepts, gain, bias and eval_points"
         )
 
 
