@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import pytest
 from scripts.reference import TARGET, first_line, reference, topics
@@ -16,6 +18,33 @@ NAMES = {name: item for names in topics().values() for name, item in names.items
 def test_the_page_is_up_to_date() -> None:
     """Generated from docstrings: `python scripts/reference.py` writes it anew."""
     assert TARGET.read_text(encoding="utf-8") == reference()
+
+
+def test_type_checkers_are_told_the_same() -> None:
+    """`__init__.pyi` imports every public name from where `__init__.py` does, and no other."""
+    stub = ast.parse(Path(sw.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    told = {
+        alias.name: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    packages = {n: f"spikewright.{m}" for n, m in sw._PLACES.items()}
+    modules = {n: f"spikewright.{m}".rpartition(".")[0] for n, m in sw._MODULES.items()}
+    listed = next(ast.literal_eval(n.value) for n in stub.body if isinstance(n, ast.Assign))
+
+    assert told == packages | modules
+    assert sorted(listed) == sorted(told) == sorted(sw.__all__)
+
+
+def test_every_name_can_be_asked_for() -> None:
+    """Also all at once; what is not there is an error that names it."""
+    names: dict[str, object] = {}
+    exec("from spikewright import *", names)
+
+    assert set(sw.__all__) <= set(names)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sw.nothing  # noqa: B018
 
 
 def test_every_public_name_is_on_the_page() -> None:

@@ -4,4 +4,6 @@ from spikewright.conversion.conversion import Conversion, refuse
 from spikewright.conversion.sample import Sample, watch
 from spikewright.conversion.trace import Entry, Trace
 
-__all__ = ["Conversion", "Entry", "Sample", "Trace", "refuse", "watch"]
+load = Conversion.load
+
+__all__ = ["Conversion", "Entry", "Sample", "Trace", "load", "refuse", "watch"]
