@@ -174,7 +174,7 @@ def test_state_with_a_name_that_is_taken_is_refused() -> None:
     model = nengo.Network(seed=0)
     model.ensemble(5, neuron_type=Named(), label="odd")
 
-    with pytest.raises(BuildError, match=r"<Ensemble 'odd'>.*Named.*called in,"):
+    with pytest.raises(BuildError, match=r"<Ensemble 'odd'>.*'in' overlaps.*Named"):
         sw.from_nengo(model)
 
 

@@ -36,8 +36,8 @@ def neuron_type_of(ensemble: Any, made: Population) -> NeuronType:
     taken = sorted(_TAKEN.intersection(state))
     if taken:
         raise BuildError(
-            f"{name_of(ensemble)}: its {type(theirs).__name__} neurons have state called "
-            f"{', '.join(taken)}, as signals of all neurons are; give it another name"
+            f"{name_of(ensemble)}: State name {taken[0]!r} overlaps with a signal that all neurons "
+            f"have; let {type(theirs).__name__} give it another name"
         )
     if _is_known(theirs):
         ours = _known(theirs)
