@@ -178,6 +178,54 @@ def test_state_with_a_name_that_is_taken_is_refused() -> None:
         sw.from_nengo(model)
 
 
+class Drawn(nengo.LIF):
+    """A type that draws what it sends."""
+
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> Any:
+        """A generator."""
+        return {"rng": np.random.RandomState(rng.randint(1000))}
+
+    def rates(self, x: Any, gain: Any, bias: Any) -> Any:
+        """A half everywhere."""
+        return np.full(np.shape(x), 0.5)
+
+    def step(self, dt: float, J: Any, output: Any, rng: Any) -> None:
+        """Uniform numbers."""
+        output[...] = rng.uniform(size=output.shape)
+
+
+def test_generators_are_state_that_begins_anew_with_every_run() -> None:
+    """The numbers of the generator that the type was given, again after a reset."""
+    model = nengo.Network(seed=0)
+    ensemble = model.ensemble(3, neuron_type=Drawn(), seed=20)
+    probe = model.probe(ensemble.neurons, "output")
+    expected = np.random.RandomState(np.random.RandomState(21).randint(1000)).uniform(size=(4, 3))
+
+    with sw.NengoSimulator(model, precision="float64", progress_bar=False) as simulator:
+        for _ in range(2):
+            simulator.run_steps(1)
+            simulator.run_steps(3)
+            np.testing.assert_array_equal(simulator.data[probe], expected)
+            simulator.reset()
+
+
+class Wide(nengo.LIF):
+    """A type with two values a neuron."""
+
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> Any:
+        """Two values a neuron."""
+        return {"voltage": np.zeros((n_neurons, 2))}
+
+
+def test_state_of_another_shape_is_refused() -> None:
+    """The ensemble, the name and the shape."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, neuron_type=Wide(), label="odd")
+
+    with pytest.raises(BuildError, match=r"<Ensemble 'odd'>.*'voltage'.*5 neurons.*\(5, 2\)"):
+        sw.from_nengo(model)
+
+
 def test_neurons_without_a_step_are_refused_by_label() -> None:
     """The message names the ensemble, the type, the reason and what would do."""
     model = nengo.Network(seed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.errors import BuildError
 from spikewright.frontends.nengo.fields import same_fields
 from spikewright.frontends.nengo.kinds import is_a, name_of, own_kind
-from spikewright.frontends.nengo.populations import Population
+from spikewright.frontends.nengo.populations import Population, is_generator
 from spikewright.frontends.nengo.refusals import refused
 from spikewright.network import neurons as types
 from spikewright.network.neurons import Clock, NeuronType
@@ -107,17 +108,20 @@ class UserNeurons(NeuronType):
     """A user's neuron type: its own `step(dt, J, output, **state)` and `rates(x, gain, bias)`.
 
     Its output is taken as it is, height of spikes included, so that `spiking` is False whatever it
-    does. State is one array a neuron; a type without any keeps an array that it is not given, so
-    that it is called at every step.
+    does. State is one value a neuron, and generators of random numbers; a type without any keeps an
+    array that it is not given, so that it is called at every step.
     """
 
     negative = True
     scaling = "refused"
 
-    def __init__(self, theirs: Any, state: Mapping[str, NDArray], max_rates: NDArray) -> None:
+    def __init__(self, theirs: Any, state: Mapping[str, Any], max_rates: NDArray) -> None:
         self.theirs = theirs
-        self._given = tuple(state)
-        self._state = dict(state) or {"unused": np.zeros(1)}
+        self._generators = {name: v for name, v in state.items() if is_generator(v)}
+        arrays = {name: v for name, v in state.items() if name not in self._generators}
+        self._given = tuple(arrays)
+        self._state = arrays or {"unused": np.zeros(1)}
+        self._drawing: list[dict[str, Any]] = []
         self._max_rates = max_rates
 
     def initial_state(self) -> Mapping[str, Any]:
@@ -141,8 +145,10 @@ class UserNeurons(NeuronType):
         output = np.zeros(given.shape)
         if is_a(self.theirs, "RatesToSpikesNeuronType"):
             given = self._of_base(given)
+        if clock.step == 1:
+            self._drawing = [deepcopy(self._generators) for _ in range(samples)]
         for b in range(samples):
-            parts = {name: state[name][b] for name in self._given}
+            parts = {name: state[name][b] for name in self._given} | self._drawing[b]
             self.theirs.step(clock.dt, np.array(given[b]), output[b], **parts)
         return output
 

@@ -29,7 +29,7 @@ class Population:
     max_rates: NDArray
     gain: NDArray | None
     bias: NDArray | None
-    state: dict[str, NDArray]
+    state: dict[str, Any]
 
 
 def population(ensemble: Any, seed: int, built: Any = None) -> Population:
@@ -136,11 +136,25 @@ def _spread(values: NDArray, n: int) -> NDArray:
     return np.array(np.broadcast_to(values, (n,)))
 
 
-def _state(ensemble: Any, seed: int) -> dict[str, NDArray]:
+def _state(ensemble: Any, seed: int) -> dict[str, Any]:
     make = getattr(ensemble.neuron_type, "make_state", None)
     if make is None:
         return {}
-    return dict(make(ensemble.n_neurons, rng=np.random.RandomState(seed + 1)))
+    n = ensemble.n_neurons
+    state = dict(make(n, rng=np.random.RandomState(seed + 1)))
+    for name, value in state.items():
+        if not (is_generator(value) or np.shape(value) == (n,)):
+            raise BuildError(
+                f"{name_of(ensemble)}: State {name!r} is of type {type(value).__name__!r}. Only "
+                f"arrays with a value for each of {n} neurons, and generators of random numbers, "
+                f"can be; this has shape {np.shape(value)}"
+            )
+    return state
+
+
+def is_generator(value: Any) -> bool:
+    """Whether something draws random numbers."""
+    return isinstance(value, np.random.RandomState | np.random.Generator)
 
 
 def _taken(ensemble: Any, seed: int, built: Any) -> Population:
@@ -152,7 +166,7 @@ def _taken(ensemble: Any, seed: int, built: Any) -> Population:
     return Population(**arrays, state=state)  # type: ignore[arg-type]
 
 
-def _built_state(ensemble: Any, built: Any) -> dict[str, NDArray]:
+def _built_state(ensemble: Any, built: Any) -> dict[str, Any]:
     """The neurons' state as it is in a simulator that has not run yet, where that can be seen."""
     signals = getattr(getattr(built, "model", None), "sig", {}).get(ensemble.neurons, {})
     made = _state(ensemble, 0)
