@@ -34,8 +34,8 @@ def source_block(
     """
     if fed is not None:
         return fed[:, start : start + count]
-    rows = [call(node, (step + i) * dt) for i in range(1, count + 1)]
-    return np.stack(rows)[None]
+    times = [((step + i) * dt,) for i in range(1, count + 1)]
+    return called(_function(node), f"{node!r}", "function", node.shape_out, times)[None]
 
 
 def apply_callable(node: Node, x: NDArray, step: int, dt: float) -> NDArray:
@@ -50,10 +50,13 @@ def apply_callable(node: Node, x: NDArray, step: int, dt: float) -> NDArray:
 
 def call(node: Node, *arguments: Any) -> NDArray:
     """One call of a node's function; raises `SimulationError` naming the node if it misbehaves."""
-    function = node.output
-    if not callable(function):
+    return checked(_function(node), f"{node!r}", "function", node.shape_out, *arguments)
+
+
+def _function(node: Node) -> Callable[..., Any]:
+    if not callable(node.output):
         raise SimulationError(f"{node!r} has no function to call")
-    return checked(function, f"{node!r}", "function", node.shape_out, *arguments)
+    return node.output
 
 
 def checked(
@@ -64,22 +67,58 @@ def checked(
     Raises `SimulationError` naming the object if it misbehaves.
     """
     try:
-        value = as_value(function(*arguments))
+        returned = function(*arguments)
     except Exception as error:
-        raise SimulationError(
-            f"{label}: its {what} failed at t = {arguments[0]:g} s "
-            f"({type(error).__name__}: {error})"
-        ) from error
+        raise _failed(label, what, arguments[0], error) from error
+    return _value(returned, label, what, shape, arguments[0])
+
+
+def called(
+    function: Callable[..., Any],
+    label: str,
+    what: str,
+    shape: Shape,
+    arguments: Sequence[tuple[Any, ...]],
+) -> NDArray:
+    """The same for many calls in order, `(calls, *shape)`: looked at together, which is quick."""
+    returned = []
+    for given in arguments:
+        try:
+            value = function(*given)
+        except Exception as error:
+            raise _failed(label, what, given[0], error) from error
+        # A function may return the same array again and again.
+        returned.append(np.array(value) if isinstance(value, np.ndarray) else value)
+    whole = (len(returned), *shape)
+    try:
+        values = np.asarray(returned, np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    alike = values.shape == whole or (shape == (1,) and values.shape == whole[:1])
+    if alike and np.isfinite(values).all():
+        return values.reshape(whole)
+    rows = zip(returned, arguments, strict=True)
+    return np.stack([_value(value, label, what, shape, given[0]) for value, given in rows])
+
+
+def _value(returned: Any, label: str, what: str, shape: Shape, time: float) -> NDArray:
+    try:
+        value = as_value(returned)
+    except (TypeError, ValueError) as error:
+        raise _failed(label, what, time, error) from error
     if value.shape != shape:
         raise SimulationError(
-            f"{label}: its {what} returned shape {value.shape} at t = {arguments[0]:g} s, "
-            f"expected {shape}"
+            f"{label}: its {what} returned shape {value.shape} at t = {time:g} s, expected {shape}"
         )
-    if not np.all(np.isfinite(value)):
-        raise SimulationError(
-            f"{label}: its {what} returned NaN or infinity at t = {arguments[0]:g} s"
-        )
+    if not np.isfinite(value).all():
+        raise SimulationError(f"{label}: its {what} returned NaN or infinity at t = {time:g} s")
     return value
+
+
+def _failed(label: str, what: str, time: float, error: Exception) -> SimulationError:
+    return SimulationError(
+        f"{label}: its {what} failed at t = {time:g} s ({type(error).__name__}: {error})"
+    )
 
 
 class ProcessKernel(Kernel):
@@ -103,12 +142,8 @@ class ProcessKernel(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         values = np.empty((len(self._steps), steps, *self._shape))
         given = [np.broadcast_to(x, (self._batch, steps, *x.shape[2:])) for x in inputs]
-        for i in range(steps):
-            t = (step + i + 1) * self._dt
-            for b, function in enumerate(self._steps):
-                values[b, i] = self._value(function, t, [x[b, i] for x in given])
+        times = [(step + i + 1) * self._dt for i in range(steps)]
+        for b, function in enumerate(self._steps):
+            calls = [(t, *(np.array(x[b, i]) for x in given)) for i, t in enumerate(times)]
+            values[b] = called(function, self._label, "process", self._shape, calls)
         return [np.broadcast_to(values, (self._batch, *values.shape[1:]))]
-
-    def _value(self, function: Step, t: float, inputs: list[NDArray]) -> NDArray:
-        given = [np.array(x) for x in inputs]
-        return checked(function, self._label, "process", self._shape, t, *given)

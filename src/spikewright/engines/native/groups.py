@@ -116,7 +116,7 @@ def _kind(b: Builder, unit: Unit) -> Hashable:
 
 def _kind_of_neurons(op: Neurons, how: Driving | None) -> Hashable:
     kind = described(op.neuron_type)
-    if is_integrator(op) or kind is None or kind.slopes is not None or op.voltage is not None:
+    if is_integrator(op) or kind is None or kind.slopes is not None or op.states:
         return None
     driven = None if how is None else (how.weights.shape[1], how.sum.gain is None)
     return ("neurons", op.neuron_type, driven, op.restart)

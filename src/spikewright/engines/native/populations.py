@@ -73,7 +73,7 @@ def add_cells(b: Builder, ops: Sequence[Neurons], driven: Sequence[Driving | Non
     elif ops[0].neuron_type.negative:
         totals["net"] = b.kernels.memory(np.zeros(sum(b.size(op.output) for op in ops)))
     target = joint_buffer(b, ops[0].output in b.op.counts, [op.output for op in ops], order)
-    (voltage, *_) = (op.voltage for op in ops)
+    recorded = {n: b.buffer(False, signal, order) for n, signal in ops[0].states.items()}
     b.kernels.cells(
         target,
         kind.cell,
@@ -90,7 +90,7 @@ def add_cells(b: Builder, ops: Sequence[Neurons], driven: Sequence[Driving | Non
             totals["total"],
             -1 if kind.cell == BIPOLAR else totals.get("net", -1),
         ],
-        -1 if voltage is None else b.buffer(False, voltage, order),
+        [recorded.get(name, -1) for name in ("voltage", kind.second or "", kind.third or "")],
         _pieces(runs),
     )
     found = [one for one in driven if one is not None]

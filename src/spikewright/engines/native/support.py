@@ -119,7 +119,6 @@ def verdict_alone(op: Operator, program: Program) -> Verdict:
     return Verdict(None, "cheap by itself")
 
 
-_RECORDED = "its state is recorded, of which kernels give the voltage alone"
 _RESTARTS = "starts again and again, and other parts of the network do not"
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
@@ -136,8 +135,6 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     kind = op.neuron_type
     if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
-    if not {"voltage"}.issuperset(op.states):
-        return Verdict(None, _RECORDED)
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
     if described(kind) is None:

@@ -15,11 +15,11 @@ constexpr double kFarBelow = -20.0;
 
 // to = f(from), lane by lane; nothing behind the last value is written.
 template <class F>
-inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
+[[gnu::always_inline]] inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
     std::size_t k = 0;
     for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
     if (k == n) return;
-    double part[kDoubles] = {};
+    alignas(kBytes) double part[kDoubles] = {};
     std::memcpy(part, from + k, (n - k) * sizeof(double));
     store(part, f(load<doubles>(part)));
     std::memcpy(to + k, part, (n - k) * sizeof(double));
@@ -57,7 +57,7 @@ inline void apply_rate(const Cells& p, const double* from, double* to, std::size
             tanh_of(from, to, n);
             for (std::size_t k = 0; k < n; ++k) to[k] = (1.0 / p.tau_ref) * to[k];
             break;
-        case Rate::softplus: each_lane(from, to, n, softplus); break;
+        case Rate::softplus: each_lane(from, to, n, [](doubles x) { return softplus(x); }); break;
         case Rate::lif:
             each_lane(from, to, n, [&](doubles j) {
                 const longs above = j > 1.0;
@@ -94,6 +94,8 @@ struct CellChunk {
     double v[kChunk], second[kChunk], third[kChunk], total[kChunk], net[kChunk];
     double charge[kChunk], spikes[kChunk];
     double* out = spikes;  // of the present step: here, or where the output lies
+
+    const double* state(std::size_t i) const { return i == 0 ? v : i == 1 ? second : third; }
 
     static void get(const Context& c, std::int32_t memory, std::size_t s, std::size_t at,
                     std::size_t n, double* to) {
@@ -235,6 +237,16 @@ inline void each_piece(const Context& c, const Cells& p, F&& f) {
         for (std::size_t i = share.begin; i < share.end; ++i) f(s, p.pieces[i]);
 }
 
+// What is recorded of a step's state.
+template <class Chunk>
+inline void record(const Context& c, const Cells& p, const Piece& piece, std::size_t s, std::size_t t,
+                   const Chunk& chunk) {
+    for (std::size_t i = 0; i < 3; ++i)
+        if (p.recorded[i] >= 0)
+            std::memcpy(c.values(p.recorded[i], s, t) + piece.at, chunk.state(i),
+                        piece.n * sizeof(double));
+}
+
 inline void run_leaky(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
     each_piece(c, p, [&](std::size_t s, const Piece& piece) {
@@ -242,9 +254,7 @@ inline void run_leaky(const Context& c, const Instruction& op) {
         LeakyChunk chunk(c, p, piece, s);
         for (std::size_t t = 0; t < c.steps; ++t) {
             chunk.step(drive.at(t), c.counts(op.output, s, t) + piece.at);
-            if (p.voltage_out >= 0)
-                std::memcpy(c.values(p.voltage_out, s, t) + piece.at, chunk.voltage(),
-                            piece.n * sizeof(double));
+            record(c, p, piece, s, t, chunk);
         }
         chunk.write();
     });
@@ -274,8 +284,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
             chunk.step(p, drive.at(t), number, at, n);
             if (counts && !put_counts(chunk.out, n, c.counts(op.output, s, t) + at))
                 return c.too_many_spikes();
-            if (p.voltage_out >= 0)
-                std::memcpy(c.values(p.voltage_out, s, t) + at, chunk.v, n * sizeof(double));
+            record(c, p, piece, s, t, chunk);
             chunk.sum(p, n);
         }
         chunk.write(c, p, s, at, n);

@@ -30,7 +30,8 @@ class LeakyChunk {
         put(p_.third, tired_);
         put(p_.total, total_);
     }
-    const double* voltage() const { return v_; }
+    // Voltage, second and third.
+    const double* state(std::size_t i) const { return i == 0 ? v_ : i == 1 ? silent_ : tired_; }
 
     // One step of currents j; `spikes` are bytes.
     void step(const double* j, std::int8_t* spikes) {

@@ -74,7 +74,7 @@ struct Cells {
     // neurons, the spikes sent; `third` the adaptation, or what was sent; `total` sums outputs without
     // their sign, `net` with it.
     std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
-    std::int32_t voltage_out = -1;  // buffer
+    std::int32_t recorded[3] = {-1, -1, -1};  // buffers of voltage, second and third
 };
 
 // Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, one row

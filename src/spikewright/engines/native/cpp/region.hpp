@@ -193,11 +193,14 @@ class Region {
 
     // `numbers`: slope, most, tau_ref, tau_rc, amplitude, floor (NaN: none), cap, dt, min_voltage,
     // most_share, adapting, added, sigma, pace, follow, coupling, reset, jump. `memories`: voltage,
-    // second, third, total, net. `pieces`: source, external, from, at, n of each. See `Cells`.
+    // second, third, total, net; `recorded`: buffers of the first three. `pieces`: source, external,
+    // from, at, n of each. See `Cells`.
     void cells(int output, int cell, int rate, bool negative, bool truncate,
                const std::vector<double>& numbers, const Doubles& slopes, const Doubles& threshold,
-               const std::vector<std::int32_t>& memories, int voltage_out, const Integers& pieces) {
+               const std::vector<std::int32_t>& memories, const std::vector<std::int32_t>& recorded,
+               const Integers& pieces) {
         require(numbers.size() == 18 && memories.size() == 5, "cells have 18 numbers, 5 memories");
+        require(recorded.size() == 3, "three memories may be recorded");
         auto p = std::make_shared<Cells>();
         p->cell = Cell(cell), p->rate = Rate(rate), p->size = size_of(output);
         p->negative = negative, p->truncate = truncate;
@@ -216,8 +219,12 @@ class Region {
         for (std::int32_t memory : memories)
             if (memory >= 0) require_memory(memory, p->size);
         p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
-        p->total = memories[3], p->net = memories[4], p->voltage_out = voltage_out;
-        require(voltage_out < 0 || size_of(voltage_out) == p->size, "a voltage's size");
+        p->total = memories[3], p->net = memories[4];
+        for (std::size_t i = 0; i < 3; ++i) {
+            p->recorded[i] = recorded[i];
+            require(recorded[i] < 0 || (memories[i] >= 0 && size_of(recorded[i]) == p->size),
+                    "what is recorded is kept");
+        }
         require(pieces.ndim() == 2 && pieces.shape(1) == 5, "a piece has five numbers");
         for (std::size_t i = 0; i < pieces.shape(0); ++i) add_piece(*p, pieces.data() + 5 * i);
         Instruction op{Action::cells};

@@ -30,7 +30,9 @@ inline std::vector<Life> lives_of(const Plan& plan) {
         if (op.action != Action::store && op.output >= 0) use(op.output).zero |= op.action == Action::put;
         for (const Operand& term : op.operands)
             if (!term.external) use(term.source);
-        if (op.cells && op.cells->voltage_out >= 0) use(op.cells->voltage_out);
+        if (op.cells)
+            for (std::int32_t recorded : op.cells->recorded)
+                if (recorded >= 0) use(recorded);
         if (op.readouts)
             for (const Readout& member : op.readouts->members) use(member.source);
         if (op.scatter)
