@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Operator, Sum
+from spikewright.engines.program import Neurons, Operator, Sum
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType, RegularSpiking
 
@@ -19,7 +19,7 @@ if "native" not in engines.available():
 from spikewright.engines.native.building import Builder
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.groups import Unit, groups
-from spikewright.engines.native.regions import Region, with_regions
+from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
 
 DT = 0.001
@@ -165,3 +165,26 @@ def test_groups_are_handed_over_where_counts_outgrow_bytes(
     ):
         np.testing.assert_array_equal(x, y)
     assert found
+
+
+@pytest.mark.parametrize("kind", ["LIF", "AdaptiveLIF", "AdaptiveLIFRate", "Izhikevich"])
+def test_any_state_is_recorded(kind: str) -> None:
+    """Voltage, refractory time, adaptation, recovery: the reference's, and natively so."""
+    neuron_type = getattr(sw, kind)()
+    names = neuron_type.state_names
+    assert names
+    with sw.Network(seed=1) as net:
+        stimulus = sw.Node(np.zeros(2))
+        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type)
+        sw.Connection(stimulus, ensemble, None)
+        sw.Connection(ensemble, ensemble, 0.05)
+        for name in names:
+            sw.Probe(ensemble.neurons, name)
+        sw.Probe(ensemble.neurons)
+    program = compile_network(net, DT, 0, "float32")
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    assert all(r.kernel == "native: population" for op, r in rows if isinstance(op, Neurons))
+    found, wanted = (run(e, net, stimulus) for e in (NativeEngine(2), ReferenceEngine()))
+    for x, y in zip(found, wanted, strict=True):
+        assert y.any()
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5 * np.abs(y).max())
