@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import networks
+import damage
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,11 +43,11 @@ TYPES = {
 }
 
 
-def deep(options: dict[str, Any], seed: int = 0) -> networks.Study:
+def deep(options: dict[str, Any], seed: int = 0) -> damage.Study:
     """A residual network with max pooling, run on random samples."""
-    graph = networks.residual(seed)
+    graph = damage.residual(seed)
     conversion = sw.convert(graph, spiking=True, **options)
-    return networks.study(conversion, models.inputs(graph, batch=5), STEPS)
+    return damage.study(conversion, models.inputs(graph, batch=5), STEPS)
 
 
 def one_layer(activation: str, neurons: sw.NeuronType, **options: Any) -> sw.Conversion:
@@ -97,7 +97,7 @@ def test_with_a_synapse_means_are_followed_up_to_what_settles_later() -> None:
     for steps in (50, 200):
         graph = models.mlp()
         conversion = sw.convert(graph, spiking=True, scale_firing_rates=1e4, synapse=0.004)
-        found = networks.study(conversion, models.inputs(graph, batch=8), steps)
+        found = damage.study(conversion, models.inputs(graph, batch=8), steps)
         values = present(found.plan, found.batch.source, found.batch.disorder)
         (output,) = outputs_of(found.plan, values).values()
         errors.append(np.abs(output - found.run.predict()).max() / abs(output).max())
@@ -114,7 +114,7 @@ def test_steady_current_is_answered_as_the_engine_does(kind: str, start: str) ->
     scale = 730.0 if activation in ("sigmoid", "tanh") else 7.3
     conversion = one_layer(activation, neurons, scale_firing_rates=scale, initial_voltage=start)
     x = np.random.default_rng(1).normal(size=(20, 40)) * 150
-    found = networks.study(conversion, x, 37, seed=3)
+    found = damage.study(conversion, x, 37, seed=3)
     cells = found.plan.sites["act"].cells
     counts = found.run.populations["act"].net
 
@@ -199,9 +199,9 @@ def test_what_was_added_to_the_bias_is_policy() -> None:
 )
 def test_neurons_that_take_spikes_back_lose_nothing_to_order(neurons: sw.NeuronType) -> None:
     """What they sent depends on the sum of what arrived alone; others lose in deep layers."""
-    graph = networks.residual()
+    graph = damage.residual()
     x = models.inputs(graph, batch=5)
-    found = networks.study(
+    found = damage.study(
         sw.convert(graph, spiking={"relu": neurons}, scale_firing_rates=300.0), x, STEPS
     )
     plain = deep(CASES["plain"])
@@ -254,7 +254,7 @@ def test_layers_behind_functions_are_split_too() -> None:
         Node("out", Affine(rng.normal(size=(3, 8))), ("norm",), "out"),
     )
     conversion = sw.convert(Graph(nodes, {"y": "out"}), spiking=True, scale_firing_rates=200.0)
-    found = networks.study(conversion, rng.normal(size=(6, 8)), 40)
+    found = damage.study(conversion, rng.normal(size=(6, 8)), 40)
     values = present(found.plan, found.batch.source, found.batch.disorder)
 
     assert list(found.plan.sites) == ["act", "norm"]
@@ -290,7 +290,7 @@ def test_a_layer_alone_that_loses_nothing_changes_nothing() -> None:
 def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples are looked at some at a time; their parts are the same."""
     found = deep(CASES["plain"])
-    inputs = found.conversion.as_inputs(models.inputs(networks.residual(), batch=5))
+    inputs = found.conversion.as_inputs(models.inputs(damage.residual(), batch=5))
     monkeypatch.setattr(samples_module, "_VALUES", 1)
     parts = list(Samples(found.plan, inputs, found.run))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import networks
+import damage
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def data() -> tuple[NDArray, NDArray]:
 @pytest.fixture(scope="module")
 def deeper() -> sw.Conversion:
     """Two convolutions with max pooling, two dense layers, trained."""
-    return networks.trained()
+    return damage.trained()
 
 
 def accuracy(conversion: sw.Conversion, data: tuple[NDArray, NDArray], steps: int = STEPS) -> float:
@@ -68,7 +68,7 @@ def test_small_values_under_one_global_scale(
     """A layer's values divided by 20 and its reader's weights times 20: the same function."""
     rate = sw.convert(demo.MODEL)
     sound = rate.again(spiking=True, scale_firing_rates=scale)
-    graph = networks.sabotaged(rate.graph, layer, reader)
+    graph = damage.sabotaged(rate.graph, layer, reader)
     spoiled = sw.convert(graph, spiking=True, scale_firing_rates=scale)
 
     check(sound, spoiled, data, {name})
@@ -121,7 +121,7 @@ def test_small_values_in_a_deeper_network(
 ) -> None:
     """As above, in each of three layers, with max pooling between them."""
     sound = deeper.again(spiking=True, scale_firing_rates=scale)
-    graph = networks.sabotaged(deeper.graph, layer, reader)
+    graph = damage.sabotaged(deeper.graph, layer, reader)
 
     check(sound, sw.convert(graph, spiking=True, scale_firing_rates=scale), data, {name})
 

@@ -139,6 +139,23 @@ def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
     assert values in [trial.values for trial in again.finished()]
 
 
+def test_a_trial_whose_worker_died_before_it_said_its_name_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first it may be another worker's; naming comes first, so after a while it is lost."""
+    path = tmp_path / "study.db"
+    values = {"kind": "good", "level": 4.5, "tilt": 0.5}
+    study = open_study(path, FACTS, 0)
+    study.inner.enqueue_trial(values, user_attrs={"origin": "start", "asked": values, "key": "k"})
+    study.inner.ask()
+
+    again = open_study(path, FACTS, 0)
+    assert again.revive() == 0
+    monkeypatch.setattr("spikewright.search.study._UNNAMED", 0.0)
+    assert again.revive() == 1
+    assert again.counts() == {"FAIL": 1, "WAITING": 1}
+
+
 def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
     """What differs is said, with both values."""
     open_study(tmp_path / "study.db", FACTS, 0)

@@ -162,7 +162,8 @@ class _Lowering:
             self.notes.append(LayerNote(node.name, text, "exact", text))
             return NetworkNode(size_in=shape, label=node.name)
         if isinstance(layer, Input):
-            return NetworkNode(np.zeros(shape), size_in=shape, label=node.name)
+            held = np.zeros(shape or (1,))  # a single number is a value of one axis here
+            return NetworkNode(held, size_in=held.shape, label=node.name)
         if isinstance(layer, Constant):
             return self.constant(node.name, layer, shape)
         if node.name in self.roles.activations:

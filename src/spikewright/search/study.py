@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from spikewright.search.space import Values
 
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
 _GRACE = 45  # seconds without one after which its worker is taken for dead
+_UNNAMED = 10  # seconds after which a trial that names no worker has lost it: naming comes first
 _NAME = "spikewright"
 _APART = 7919  # between seeds of workers
 _ATTEMPTS = 6  # at opening a study that other workers open at the same time
@@ -104,7 +106,7 @@ class Study:
         revived = 0
         self.refresh()
         for frozen in self._all:
-            if frozen.state.name != "RUNNING" or not _is_gone(frozen.user_attrs.get("worker")):
+            if frozen.state.name != "RUNNING" or not _is_lost(frozen):
                 continue
             try:
                 self.inner.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
@@ -115,6 +117,15 @@ class Study:
         if revived:
             self.refresh()
         return revived
+
+
+def _is_lost(frozen: Any) -> bool:
+    """Whether the worker of a running trial has died, or did so before it could say its name."""
+    worker = frozen.user_attrs.get("worker")
+    if worker is not None or frozen.datetime_start is None:
+        return _is_gone(worker)
+    age: timedelta = datetime.now() - frozen.datetime_start
+    return age.total_seconds() > _UNNAMED
 
 
 def _is_gone(worker: Any) -> bool:
