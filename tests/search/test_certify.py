@@ -35,6 +35,15 @@ def test_the_list_runs_from_accurate_to_cheap_along_the_front() -> None:
     assert [c.point.cost for c in found] == [40, 30, 20]
 
 
+def test_every_length_of_a_run_may_have_its_own_front() -> None:
+    """What another number of steps beats is listed too, where asked; the order stays by cost."""
+    longer = Point(4, "mean", Paired(1000, 5, 0), 25, {"spikes": 25})
+    trials = [trial(0, point(20, 4), point(40, 0), longer)]
+
+    assert [c.point.cost for c in short_list(trials, 0.01)] == [40, 20]
+    assert [c.point.cost for c in short_list(trials, 0.01, every_length=True)] == [40, 25, 20]
+
+
 def test_a_long_list_is_thinned_and_keeps_its_ends() -> None:
     """The cheapest and the most accurate are always looked at."""
     trials = [trial(i, point(10 + i, 60 - i)) for i in range(50)]

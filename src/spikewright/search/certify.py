@@ -12,7 +12,7 @@ from spikewright.search.study import Trial
 LISTED = 8
 """Settings that are checked where certificates decide: the fewer, the more power each has."""
 
-MANY = 24
+MANY = 48
 """Settings that are checked where estimates decide."""
 
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
@@ -40,12 +40,13 @@ def short_list(
     max_drop: float,
     expected: Callable[[Point], float] = lambda point: point.paired.drop,
     most: int = LISTED,
+    every_length: bool = False,
 ) -> list[Candidate]:
     """Settings to be checked, the most accurate first and the cheapest last.
 
     Those that no other beats in both cost and the drop that is `expected`, and whose drop may lie
-    within the limit; of many those whose places are spread evenly. Raises `TuningError` where
-    nothing was measured.
+    within the limit; with `every_length` no other of as many steps. Of many those whose places are
+    spread evenly. Raises `TuningError` where nothing was measured.
     """
     everything = [Candidate(trial, point) for trial in trials for point in trial.points]
     if not everything:
@@ -53,16 +54,32 @@ def short_list(
             "no setting was measured on all samples before the search ended. Give it more time "
             "(timeout), or fewer samples"
         )
-    best: list[Candidate] = []
-    for candidate in sorted(everything, key=lambda c: (c.point.cost, expected(c.point))):
-        if not best or expected(candidate.point) < expected(best[-1].point):
-            best.append(candidate)
-    held = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
-    held = list(reversed(held or best[-1:]))
+    lengths = {c.point.steps for c in everything} if every_length else {None}
+    best = [
+        candidate
+        for length in lengths
+        for candidate in _front(
+            [c for c in everything if length in (None, c.point.steps)], expected
+        )
+    ]
+    hopeful = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
+    held = sorted(
+        hopeful or [min(best, key=lambda c: expected(c.point))],
+        key=lambda c: (-c.point.cost, expected(c.point)),
+    )
     if len(held) <= most:
         return held
     places = {round(i * (len(held) - 1) / (most - 1)) for i in range(most)}
     return [held[i] for i in sorted(places)]
+
+
+def _front(candidates: Sequence[Candidate], expected: Callable[[Point], float]) -> list[Candidate]:
+    """Those that no other beats in both cost and the drop that is expected, the cheapest first."""
+    best: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.point.cost, expected(c.point))):
+        if not best or expected(candidate.point) < expected(best[-1].point):
+            best.append(candidate)
+    return best
 
 
 def check(

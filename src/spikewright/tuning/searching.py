@@ -75,9 +75,15 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     )
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
-    listed = MANY if sure is None else LISTED
+    settled = sure is not None  # else estimates decide, and every cheap setting has a chance
     checked = check(
-        short_list(study.finished(), request.max_drop, trying.expected(), listed),
+        short_list(
+            study.finished(),
+            request.max_drop,
+            trying.expected(),
+            LISTED if settled else MANY,
+            every_length=not settled,
+        ),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
