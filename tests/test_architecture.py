@@ -23,12 +23,16 @@ FRAMEWORKS = {
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.
-BASE = {"errors", "_arrays", "_optional", "_windows", "_storage", "_progress", "_equations"}
+BASE = {
+    "errors", "_arrays", "_optional", "_windows", "_storage", "_progress", "_equations",
+    "_registries",
+}  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "_arrays": set(),
     "_windows": set(),
+    "_registries": set(),
     "_equations": {"_windows"},
     "_optional": {"errors"},
     "_storage": {"errors"},

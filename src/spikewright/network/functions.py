@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape, as_shape, is_number
@@ -52,10 +53,7 @@ T = TypeVar("T", bound=type[NodeFunction])
 
 def register(cls: T) -> T:
     """Class decorator: make a node function known to files and to engines' tests."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a node function named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "node function")
 
 
 def negative_axes(kind: str, axes: Any) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import is_number
 
@@ -34,10 +35,7 @@ T = TypeVar("T", bound=type[Pointwise])
 
 def register(cls: T) -> T:
     """Class decorator: make a function known to files."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a function named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "function")
 
 
 @register

@@ -54,14 +54,10 @@ def short_list(
             "no setting was measured on all samples before the search ended. Give it more time "
             "(timeout), or fewer samples"
         )
-    lengths = {c.point.steps for c in everything} if every_length else {None}
-    best = [
-        candidate
-        for length in lengths
-        for candidate in _front(
-            [c for c in everything if length in (None, c.point.steps)], expected
-        )
-    ]
+    by_length: dict[int, list[Candidate]] = {}
+    for candidate in everything:
+        by_length.setdefault(candidate.point.steps if every_length else 0, []).append(candidate)
+    best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
     hopeful = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
     held = sorted(
         hopeful or [min(best, key=lambda c: expected(c.point))],

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import GraphError
 
 Shape = tuple[int, ...]
@@ -53,10 +54,7 @@ L = TypeVar("L", bound=type[Layer])
 
 def register(cls: L) -> L:
     """Class decorator: make a kind of layer known to files, tests and documentation by its name."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a layer named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "layer")
 
 
 def require(condition: bool, message: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import is_number
 
@@ -30,10 +31,7 @@ T = TypeVar("T", bound=type[Distribution])
 
 def register(cls: T) -> T:
     """Class decorator: make a distribution known to files."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a distribution named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "distribution")
 
 
 def check_numbers(owner: object, **values: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import is_number
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
@@ -99,10 +100,7 @@ T = TypeVar("T", bound=type[LearningRuleType])
 
 def register(cls: T) -> T:
     """Class decorator: make a rule known to files, engines' tests and documentation."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a learning rule named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "learning rule")
 
 
 def outer(receivers: Array, senders: Array) -> Array:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._equations import NUMPY
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.integrator import integrate
 from spikewright.network.shapes import is_number, is_whole
@@ -270,10 +271,7 @@ T = TypeVar("T", bound=type[NeuronType])
 
 def register(cls: T) -> T:
     """Class decorator: make a neuron type known to files, engines' tests and documentation."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a neuron type named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "neuron type")
 
 
 def check_positive(owner: object, **values: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import Shape, is_number, is_whole
 
@@ -72,7 +73,4 @@ T = TypeVar("T", bound=type[Process])
 
 def register(cls: T) -> T:
     """Class decorator: make a process known to files."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a process named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "process")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import is_number
 
@@ -48,10 +49,7 @@ T = TypeVar("T", bound=type[Solver])
 
 def register(cls: T) -> T:
     """Class decorator: make a solver known to files."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a solver named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "solver")
 
 
 def check_from_zero(owner: Solver, **values: float) -> None:

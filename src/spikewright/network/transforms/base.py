@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import Shape
 
@@ -21,10 +22,7 @@ T = TypeVar("T", bound="type[Transform]")
 
 def register(cls: T) -> T:
     """Class decorator: make a transform known to files, engines' tests and documentation."""
-    if cls.__name__ in _registry:
-        raise ValueError(f"a transform named {cls.__name__!r} is registered already")
-    _registry[cls.__name__] = cls
-    return cls
+    return enter(_registry, cls, "transform")
 
 
 class Transform(ABC):
