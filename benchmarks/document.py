@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +22,7 @@ Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_
 here.
 """
 
-NETWORKS = """## Networks
-
-| | network | batch | steps | input |
+NETWORKS = """| | network | batch | steps | input |
 |---|---|--:|--:|---|
 | W1 | 784-512-512-10 | 256 | 100 | handwritten digits |
 | W2 | 28x28: conv 32, conv 64 stride 2, conv 128 stride 2, 10 | 64 | 60 | handwritten digits |
@@ -73,29 +72,43 @@ of spikes, and the number of all spikes, on an eighth of the batch.
 
 
 def write(results: Results, path: Path = PATH) -> None:
-    """Write the document from all sections that were measured here."""
-    parts = [HEAD, _machine(results), NETWORKS]
-    sections: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-        ("peers", peers_section),
-        ("scaling", scaling_section),
-        ("hand_made", hand_made_section),
-        ("nef", nef_section),
-        ("memory", memory_section),
-    )
-    parts += [render(results.section(name)) for name, render in sections if results.section(name)]
+    """Write the document from all sections that were measured here.
+
+    Of a document of the same machine it keeps the sections that these results lack.
+    """
+    machine = _machine(results)
+    kept = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if kept.get("Machine") != machine:
+        kept = {}
+    parts = {"Machine": machine, "Networks": NETWORKS}
+    for name, (title, render) in SECTIONS.items():
+        measured = results.section(name)
+        if measured:
+            parts[title] = f"{render(measured).strip()}\n\n{_versions(measured)}"
+        elif title in kept:
+            parts[title] = kept[title]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(part.strip() + "\n" for part in parts), encoding="utf-8")
+    texts = [f"## {title}\n\n{text.strip()}\n" for title, text in parts.items()]
+    path.write_text("\n".join([HEAD, *texts]), encoding="utf-8")
+
+
+def sections(text: str) -> dict[str, str]:
+    """What stands under each heading of the second level."""
+    _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+    return {title: body.strip() for title, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def _machine(results: Results) -> str:
+    return "\n".join(f"* {name}: {value}" for name, value in results.machine.items())
+
+
+def _versions(measured: Mapping[str, Any]) -> str:
     found: dict[str, set[str]] = {}
-    for section in ("peers", "scaling", "hand_made", "nef", "memory"):
-        for measured in results.section(section).values():
-            for name, version in measured.get("versions", {}).items():
-                found.setdefault(name, set()).add(version)
-    lines = [f"* {name}: {value}" for name, value in results.machine.items()]
+    for entry in measured.values():
+        for name, version in entry.get("versions", {}).items():
+            found.setdefault(name, set()).add(version)
     named = (f"{name} {' and '.join(sorted(v))}" for name, v in found.items())
-    return "## Machine\n\n" + "\n".join([*lines, f"* versions: {', '.join(named)}"]) + "\n"
+    return f"Versions: {', '.join(named)}.\n"
 
 
 def cell_table(cell: Cell) -> str:
@@ -120,7 +133,7 @@ def cell_table(cell: Cell) -> str:
 
 def peers_section(cells: Mapping[str, Cell]) -> str:
     """All comparisons with peers."""
-    parts = ["## Engines and peers", "", HOW, _load(list(cells.values()))]
+    parts = [HOW, _load(list(cells.values()))]
     for name in VARIANTS:
         of_one = [cell for cell in cells.values() if cell["workload"] == name]
         if of_one:
@@ -266,7 +279,7 @@ def scaling_section(measured: Mapping[str, Any]) -> str:
         "the plots.\n"
     )
     table = markdown_table(["engine", "against", "range", "slope", "setting"], rows)
-    return f"## Scaling\n\n{intro}\n{table}\n"
+    return f"{intro}\n{table}\n"
 
 
 def hand_made_section(measured: Mapping[str, Any]) -> str:
@@ -281,7 +294,7 @@ def hand_made_section(measured: Mapping[str, Any]) -> str:
         "synapses, 2000 steps of 1 ms, one sample, one thread.\n"
     )
     table = markdown_table(["engine", "connections", "microseconds a step"], rows)
-    return f"## A recurrent network made by hand\n\n{intro}\n{table}\n"
+    return f"{intro}\n{table}\n"
 
 
 def nef_section(measured: Mapping[str, Any]) -> str:
@@ -293,7 +306,7 @@ def nef_section(measured: Mapping[str, Any]) -> str:
         "anew. Medians of runs in turn; \\* as above. Last, how far what both decode differs, and\n"
         "its size: they draw other neurons, so as far as two sets of neurons differ.\n"
     )
-    parts = ["## Networks made by hand, beside Nengo\n", intro]
+    parts = [intro]
     for threads in sorted({row["threads"] for row in measured.values()}):
         rows = [row for row in measured.values() if row["threads"] == threads]
         parts += [f"{threads} thread{'s' * (threads > 1)}:\n", nef_table(rows) + "\n"]
@@ -332,4 +345,14 @@ def memory_section(measured: Mapping[str, Any]) -> str:
     steps = next(iter(measured.values()))["steps"]
     intro = "Peak memory in MiB of a whole process that runs W3 once at 10 %, one thread.\n"
     table = markdown_table(["engine", *(f"{n} steps" for n in steps), "growth"], rows)
-    return f"## Memory\n\n{intro}\n{table}\n"
+    return f"{intro}\n{table}\n"
+
+
+SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "peers": ("Engines and peers", peers_section),
+    "scaling": ("Scaling", scaling_section),
+    "hand_made": ("A recurrent network made by hand", hand_made_section),
+    "nef": ("Networks made by hand, beside Nengo", nef_section),
+    "memory": ("Memory", memory_section),
+}
+"""Sections of the results by name: their headings, and what writes them."""

@@ -419,6 +419,24 @@ def test_the_document_ranks_one_model_and_names_what_it_does_not_rank(tmp_path: 
     assert "torch 2.0" in text
 
 
+def test_the_document_keeps_what_was_measured_before_on_the_same_machine(tmp_path: Path) -> None:
+    """Sections that the results lack stay, unless they are of another machine."""
+    page, engines = tmp_path / "benchmarks.md", {"engine": "native", "mib": [1.0], "growth": 0.0}
+    memory_alone = Results(tmp_path / "memory.json", {"processor": "one"})
+    memory_alone.put("memory", "native", {"rows": [engines], "steps": [32], "versions": {"a": "1"}})
+    document.write(memory_alone, page)
+    by_hand = {"engine": "native", "variant": "dense", "microseconds": 2.0, "disturbed": False}
+    for processor, kept in (("one", True), ("another", False)):
+        later = Results(tmp_path / f"{processor}.json", {"processor": processor})
+        later.put("hand_made", "native", {"rows": [by_hand], "versions": {"b": "2"}})
+        document.write(later, page)
+        found = document.sections(page.read_text(encoding="utf-8"))
+        assert ("Memory" in found) is kept
+        assert "| native | dense | 2.0 |" in found["A recurrent network made by hand"]
+        assert "Versions: b 2." in found["A recurrent network made by hand"]
+        assert not kept or "Versions: a 1." in found["Memory"]
+
+
 def test_a_part_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
     """Results are kept by section and key, across processes."""
     results = Results(tmp_path / "kept" / "results.json", {})
