@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,29 +150,44 @@ def converted(base: sw.Conversion, x: NDArray, setting: Setting, threads: int | 
 
 
 def measured(
-    base: sw.Conversion, x: NDArray, found: Source, setting: Setting, folder: Path,
+    base: sw.Conversion, x: NDArray, found: Source, settings: Sequence[Setting], folder: Path,
     threads: int | None = None,
-) -> Row:  # fmt: skip
-    """One row: accuracy of the source and of its spiking form on the same test images."""
+) -> list[Row]:  # fmt: skip
+    """Accuracy of the source and of its spiking form on the same test images, after some steps.
+
+    The settings differ in the number of steps alone, and the longest run has the others in it.
+    """
     start = time.perf_counter()
-    conversion, readout, how = converted(base, x, setting, threads)
-    tested = np.arange(setting.images) * len(found.y_test) // setting.images
+    longest = max(settings, key=lambda setting: setting.steps)
+    conversion, readout, how = converted(base, x, longest, threads)
+    tested = np.arange(longest.images) * len(found.y_test) // longest.images
     evaluation = conversion.evaluate(
         found.x_test[tested],
         found.y_test[tested],
-        steps=setting.steps,
+        steps=longest.steps,
+        at=[setting.steps for setting in settings],
         readouts=(readout,),
         operations=False,
         threads=threads,
-        checkpoint=folder / setting.key.replace(" ", "_"),
+        checkpoint=folder / longest.key.replace(" ", "_"),
     )
+    how = how if readout == "mean" else f"{how}, readout {readout}"
+    seconds = (time.perf_counter() - start) / len(settings)
+    return [_row(evaluation.records, setting, readout, how, seconds) for setting in settings]
+
+
+def _row(
+    records: Iterable[Record], setting: Setting, readout: EveryStep, how: str, seconds: float
+) -> Row:
+    """A setting's row, from what was measured at its number of steps."""
 
     def record(name: str, **more: Any) -> Record:
-        at = {"steps": setting.steps, "readout": readout_name(readout)}
-        return select(evaluation.records, name, **{**at, **more})[0]
+        return next(
+            r for r in select(records, name, steps=setting.steps, **more) if "layer" not in r.how
+        )
 
-    drop = record("accuracy drop")
-    spikes = select(evaluation.records, "spikes per neuron", steps=setting.steps)
+    under = {"readout": readout_name(readout)}
+    drop, accuracy = record("accuracy drop", **under), record("accuracy", **under)
     low, high = drop.interval or (drop.value, drop.value)
     return Row(
         network=setting.network,
@@ -180,23 +195,38 @@ def measured(
         cap=setting.cap,
         steps=setting.steps,
         images=setting.images,
-        source=record("accuracy").value + drop.value,
-        spiking=record("accuracy").value,
+        source=accuracy.value + drop.value,
+        spiking=accuracy.value,
         drop=drop.value,
         low=low,
         high=high,
-        spikes=next(r.value for r in spikes if "layer" not in r.how),
-        how=how if readout == "mean" else f"{how}, readout {readout}",
-        seconds=time.perf_counter() - start,
+        spikes=record("spikes per neuron").value,
+        how=how,
+        seconds=seconds,
     )
 
 
 def settings(given: argparse.Namespace, network: str, images: int) -> Iterator[Setting]:
-    """The rows that were asked for, quick ones first."""
+    """The rows that were asked for."""
     for steps in given.steps:
         for cap in given.caps:
             for rule in given.rules:
                 yield Setting(network, rule, cap, steps, min(images, given.images))
+
+
+def runs(asked: Iterable[Setting]) -> list[list[Setting]]:
+    """Settings that one run answers each, quick ones first.
+
+    Most rules ask how long it lasts; of those that do not a long run has the short ones in it.
+    """
+    found: dict[Setting, list[Setting]] = {}
+    for setting in asked:
+        lasting = setting.rule == CHOSEN or (
+            RULES[setting.rule](1, CAPS[setting.cap]) != RULES[setting.rule](2, CAPS[setting.cap])
+        )
+        alike = setting if lasting else replace(setting, steps=0)
+        found.setdefault(alike, []).append(setting)
+    return sorted(found.values(), key=lambda some: max(setting.steps for setting in some))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -223,12 +253,13 @@ def run(given: argparse.Namespace, results: Results, page: Path) -> None:
         found = source(name, path, given.cache)
         base = sw.convert(found.model, example_input=found.example)
         x = samples(found, given.samples)
-        for setting in settings(given, name, len(found.y_test)):
-            if setting.key in results.section(SECTION):
-                continue
-            row = measured(base, x, found, setting, given.cache / SECTION, given.threads)
-            print(quality_page.line(row), flush=True)
-            results.put(SECTION, setting.key, asdict(row))
+        done = results.section(SECTION)
+        missing = (s for s in settings(given, name, len(found.y_test)) if s.key not in done)
+        for some in runs(missing):
+            measured_rows = measured(base, x, found, some, given.cache / SECTION, given.threads)
+            for setting, row in zip(some, measured_rows, strict=True):
+                print(quality_page.line(row), flush=True)
+                results.put(SECTION, setting.key, asdict(row))
             quality_page.write(rows(results), results.machine, page)
     quality_page.write(rows(results), results.machine, page)
 

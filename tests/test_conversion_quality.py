@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_a_row_is_what_a_run_gives(folder: Path) -> None:
     base = sw.convert(found.model, example_input=found.example)
     x = conversion_quality.samples(found, 40)
     setting = Setting("fashion_mnist", "minimum error", "one", 8, 20)
-    made = conversion_quality.measured(base, x, found, setting, folder)
+    (made,) = conversion_quality.measured(base, x, found, [setting], folder)
     conversion = base.again(
         spiking=True, max_spikes_per_step=1, scale_firing_rates=sw.MinimumError(8), calibration=x
     )
@@ -93,6 +94,26 @@ def test_a_row_is_what_a_run_gives(folder: Path) -> None:
     assert made.images == 20
     (counts,) = run.spike_counts().values()
     assert made.spikes == pytest.approx(counts.mean() / 16)
+
+
+def test_a_long_run_has_the_short_ones_in_it(folder: Path) -> None:
+    """Rules that do not ask for the number of steps run once, with the rows of runs of their own.
+
+    All others, and the choice among them, run once for each number.
+    """
+    asked = list(conversion_quality.settings(given(folder), "fashion_mnist", 40))
+    made = conversion_quality.runs(asked)
+    assert sorted(s.key for some in made for s in some) == sorted(s.key for s in asked)
+    several = {some[0].rule for some in made if len(some) > 1}
+    assert several == {"largest value", "99.9th percentile", "local threshold balancing"}
+    found = tiny()
+    base = sw.convert(found.model, example_input=found.example)
+    x = conversion_quality.samples(found, 40)
+    some = next(s for s in made if s[0].rule == "99.9th percentile" and s[0].cap == "one")
+    together = conversion_quality.measured(base, x, found, some, folder / "together")
+    for setting, row in zip(some, together, strict=True):
+        (alone,) = conversion_quality.measured(base, x, found, [setting], folder / "alone")
+        assert replace(row, seconds=0.0) == replace(alone, seconds=0.0)
 
 
 def test_calibration_samples_are_training_images_drawn_once() -> None:
