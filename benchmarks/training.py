@@ -47,10 +47,15 @@ class Recipe:
         """Epochs of all cycles."""
         return sum(epochs for epochs, _ in self.cycles)
 
+    @property
+    def ends(self) -> list[int]:
+        """Epochs that are done when each cycle is."""
+        done: list[int] = np.cumsum([epochs for epochs, _ in self.cycles]).tolist()
+        return done
+
     def begins(self) -> dict[int, tuple[int, float]]:
-        """Each cycle by the epoch that it begins with."""
-        starts = np.cumsum([0, *(epochs for epochs, _ in self.cycles)])
-        return dict(zip(starts.tolist(), self.cycles, strict=False))
+        """Each cycle by the epochs that are done when it begins."""
+        return dict(zip([0, *self.ends], self.cycles, strict=False))
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,10 @@ def trained(
         loss = course.epoch(epoch, data, normalised, bfloat16)
         course.save(checkpoint, epoch + 1)
         seconds = time.perf_counter() - start
-        right = accuracy(module, normalised(data.x_test), data.y_test)
-        print(
-            f"epoch {epoch + 1:3d}: loss {loss:.4f}, test {right:.2%}, {seconds:.0f} s", flush=True
-        )
+        line = f"epoch {epoch + 1:3d}: loss {loss:.4f}, {seconds:.0f} s"
+        if epoch + 1 in recipe.ends:
+            line += f", test {accuracy(module, normalised(data.x_test), data.y_test):.2%}"
+        print(line, flush=True)
     if recipe.averaged > 1 and course.done == recipe.epochs:
         course.average(data, normalised)
     return module.eval()
@@ -170,7 +175,7 @@ class _Course:
     def save(self, path: Path, epoch: int) -> None:
         """Write all that the next epoch needs; a kill leaves the old file or the new one."""
         self.done = epoch
-        if epoch in {*self.recipe.begins(), self.recipe.epochs}:
+        if epoch in self.recipe.ends:
             self.ends = [*self.ends, _copy(self.module)][-self.recipe.averaged :]
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
