@@ -31,8 +31,9 @@ from benchmarks.quality_page import Row
 from benchmarks.results import Results
 from benchmarks.sources import LEAST, Source, add_arguments, source
 from spikewright.measure import EveryStep
+from spikewright.measure.intervals import paired_interval
 from spikewright.measure.scores import readout_name
-from spikewright.records import Record, select
+from spikewright.records import select
 
 STEPS = (4, 8, 16, 32, 64)
 CAPS: Mapping[str, int | None] = {"one": 1, "any": None}
@@ -59,6 +60,25 @@ class Setting:
     def key(self) -> str:
         """Its name in the results."""
         return " ".join(map(str, asdict(self).values()))
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Accuracies of both on the same images, fractions, and the drop with its interval."""
+
+    source: float
+    spiking: float
+    drop: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, source: NDArray[np.bool_], spiking: NDArray[np.bool_]) -> Lost:
+        """From which images each answers rightly."""
+        pairs = [source & spiking, source & ~spiking, ~source & spiking, ~source & ~spiking]
+        interval = paired_interval(*(int(np.count_nonzero(pair)) for pair in pairs))
+        accuracies = float(source.mean()), float(spiking.mean())
+        return cls(*accuracies, accuracies[0] - accuracies[1], *interval)
 
 
 def largest(steps: int, cap: int | None) -> Arguments:
@@ -167,43 +187,30 @@ def measured(
         steps=longest.steps,
         at=[setting.steps for setting in settings],
         readouts=(readout,),
+        source=False,  # its answers are the same in every row
         operations=False,
         threads=threads,
         checkpoint=folder / longest.key.replace(" ", "_"),
     )
+    (output,) = conversion.outputs
+    right = evaluation.samples["correct", output, readout_name(readout)] > 0
+    spikes = {
+        r.how["steps"]: r.value
+        for r in select(evaluation.records, "spikes per neuron")
+        if "layer" not in r.how
+    }
     how = how if readout == "mean" else f"{how}, readout {readout}"
     seconds = (time.perf_counter() - start) / len(settings)
-    return [_row(evaluation.records, setting, readout, how, seconds) for setting in settings]
-
-
-def _row(
-    records: Iterable[Record], setting: Setting, readout: EveryStep, how: str, seconds: float
-) -> Row:
-    """A setting's row, from what was measured at its number of steps."""
-
-    def record(name: str, **more: Any) -> Record:
-        return next(
-            r for r in select(records, name, steps=setting.steps, **more) if "layer" not in r.how
+    return [
+        Row(
+            **asdict(setting),
+            **asdict(Lost.of(found.right[tested], right[:, setting.steps - 1])),
+            spikes=spikes[setting.steps],
+            how=how,
+            seconds=seconds,
         )
-
-    under = {"readout": readout_name(readout)}
-    drop, accuracy = record("accuracy drop", **under), record("accuracy", **under)
-    low, high = drop.interval or (drop.value, drop.value)
-    return Row(
-        network=setting.network,
-        rule=setting.rule,
-        cap=setting.cap,
-        steps=setting.steps,
-        images=setting.images,
-        source=accuracy.value + drop.value,
-        spiking=accuracy.value,
-        drop=drop.value,
-        low=low,
-        high=high,
-        spikes=record("spikes per neuron").value,
-        how=how,
-        seconds=seconds,
-    )
+        for setting in settings
+    ]
 
 
 def settings(given: argparse.Namespace, network: str, images: int) -> Iterator[Setting]:

@@ -20,6 +20,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,15 @@ class Source:
     y_test: NDArray
     outputs: Callable[[NDArray], NDArray]
 
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Of which test images the largest output is the label."""
+        found: NDArray[np.bool_] = self.outputs(self.x_test).argmax(axis=1) == self.y_test
+        return found
+
     def accuracy(self) -> float:
-        """The share of test images whose largest output is their label."""
-        return float((self.outputs(self.x_test).argmax(axis=1) == self.y_test).mean())
+        """The share of those."""
+        return float(self.right.mean())
 
 
 def fashion_network() -> nn.Sequential:

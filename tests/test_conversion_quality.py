@@ -17,6 +17,7 @@ from benchmarks.sources import Source
 from torch import nn
 
 import spikewright as sw
+from spikewright.records import select
 
 
 def tiny(name: str = "fashion_mnist") -> Source:
@@ -92,6 +93,9 @@ def test_a_row_is_what_a_run_gives(folder: Path) -> None:
     right = run.predict().argmax(axis=1) == found.y_test[::2]
     assert made.spiking == pytest.approx(right.mean())
     assert made.images == 20
+    evaluation = conversion.evaluate(found.x_test[::2], found.y_test[::2], steps=8)
+    (drop,) = select(evaluation.records, "accuracy drop", steps=8, readout="mean")
+    assert (made.drop, (made.low, made.high)) == (pytest.approx(drop.value), drop.interval)
     (counts,) = run.spike_counts().values()
     assert made.spikes == pytest.approx(counts.mean() / 16)
 
