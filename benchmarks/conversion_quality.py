@@ -19,6 +19,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,19 @@ FEW = 8
 """Corrections run the network again for every layer: on every eighth calibration image."""
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What rules see of a network: samples, and what its layers do on them, looked at once."""
+
+    base: sw.Conversion
+    samples: NDArray
+
+    @cached_property
+    def statistics(self) -> sw.Statistics:
+        """The layers' values."""
+        return self.base.calibrate(self.samples)
+
+
 def samples(found: Source, count: int = SAMPLES) -> NDArray:
     """Calibration samples: training images drawn without looking at labels."""
     rng = np.random.default_rng(0)
@@ -149,17 +163,18 @@ def samples(found: Source, count: int = SAMPLES) -> NDArray:
     return found.x_train[np.sort(chosen)]
 
 
-def converted(base: sw.Conversion, x: NDArray, setting: Setting, threads: int | None) -> Converted:
+def converted(seen: Seen, setting: Setting, threads: int | None) -> Converted:
     """The network of a row, its readout, and how it came about."""
     cap = CAPS[setting.cap]
     if setting.rule != CHOSEN:
         arguments = RULES[setting.rule](setting.steps, cap)
-        seen = x[::FEW] if "initial_voltage" in arguments else x
-        usual = {"spiking": True, "max_spikes_per_step": cap, "calibration": seen}
-        return base.again(**{**usual, **arguments}), "mean", setting.rule
+        corrected = "initial_voltage" in arguments
+        data = seen.samples[::FEW] if corrected else seen.statistics
+        usual = {"spiking": True, "max_spikes_per_step": cap, "calibration": data}
+        return seen.base.again(**{**usual, **arguments}), "mean", setting.rule
     best = sw.best_rule(
-        base,
-        x,
+        seen.base,
+        seen.samples,
         setting.steps,
         max_spikes_per_step=cap,
         tolerance=TOLERANCE if cap is None else None,
@@ -170,7 +185,7 @@ def converted(base: sw.Conversion, x: NDArray, setting: Setting, threads: int | 
 
 
 def measured(
-    base: sw.Conversion, x: NDArray, found: Source, settings: Sequence[Setting], folder: Path,
+    seen: Seen, found: Source, settings: Sequence[Setting], folder: Path,
     threads: int | None = None,
 ) -> list[Row]:  # fmt: skip
     """Accuracy of the source and of its spiking form on the same test images, after some steps.
@@ -179,7 +194,7 @@ def measured(
     """
     start = time.perf_counter()
     longest = max(settings, key=lambda setting: setting.steps)
-    conversion, readout, how = converted(base, x, longest, threads)
+    conversion, readout, how = converted(seen, longest, threads)
     tested = np.arange(longest.images) * len(found.y_test) // longest.images
     evaluation = conversion.evaluate(
         found.x_test[tested],
@@ -259,11 +274,11 @@ def run(given: argparse.Namespace, results: Results, page: Path) -> None:
             continue
         found = source(name, path, given.cache)
         base = sw.convert(found.model, example_input=found.example)
-        x = samples(found, given.samples)
+        seen = Seen(base, samples(found, given.samples))
         done = results.section(SECTION)
         missing = (s for s in settings(given, name, len(found.y_test)) if s.key not in done)
         for some in runs(missing):
-            measured_rows = measured(base, x, found, some, given.cache / SECTION, given.threads)
+            measured_rows = measured(seen, found, some, given.cache / SECTION, given.threads)
             for setting, row in zip(some, measured_rows, strict=True):
                 print(quality_page.line(row), flush=True)
                 results.put(SECTION, setting.key, asdict(row))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import conversion_quality, quality_page
-from benchmarks.conversion_quality import CHOSEN, RULES, Setting
+from benchmarks.conversion_quality import CHOSEN, RULES, Seen, Setting
 from benchmarks.quality_page import Goal, Row
 from benchmarks.results import Results
 from benchmarks.sources import Source
@@ -85,7 +85,7 @@ def test_a_row_is_what_a_run_gives(folder: Path) -> None:
     base = sw.convert(found.model, example_input=found.example)
     x = conversion_quality.samples(found, 40)
     setting = Setting("fashion_mnist", "minimum error", "one", 8, 20)
-    (made,) = conversion_quality.measured(base, x, found, [setting], folder)
+    (made,) = conversion_quality.measured(Seen(base, x), found, [setting], folder)
     conversion = base.again(
         spiking=True, max_spikes_per_step=1, scale_firing_rates=sw.MinimumError(8), calibration=x
     )
@@ -114,9 +114,9 @@ def test_a_long_run_has_the_short_ones_in_it(folder: Path) -> None:
     base = sw.convert(found.model, example_input=found.example)
     x = conversion_quality.samples(found, 40)
     some = next(s for s in made if s[0].rule == "99.9th percentile" and s[0].cap == "one")
-    together = conversion_quality.measured(base, x, found, some, folder / "together")
+    together = conversion_quality.measured(Seen(base, x), found, some, folder / "together")
     for setting, row in zip(some, together, strict=True):
-        (alone,) = conversion_quality.measured(base, x, found, [setting], folder / "alone")
+        (alone,) = conversion_quality.measured(Seen(base, x), found, [setting], folder / "alone")
         assert replace(row, seconds=0.0) == replace(alone, seconds=0.0)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import Draft
-from spikewright.engines.factors import Scaled, carried_factors
+from spikewright.engines.factors import Scaled, carried_factors, with_heights
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
 from spikewright.engines.parameters import (
@@ -48,7 +48,9 @@ from spikewright.network import (
 )
 from spikewright.network import Neurons as NeuronsView
 from spikewright.network.processes import Process
+from spikewright.network.shapes import Shape
 from spikewright.network.synapses import WindowMean
+from spikewright.network.transforms import Transform
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE = 2**32 - 3, 2**32 - 4, 2**32 - 5
@@ -224,22 +226,34 @@ class _Compiler:
 
     def plain(self, connection: Connection) -> Scaled:
         """What a connection delivers that maps values as they are, or an exact function of them."""
-        pre = connection.pre_obj
-        sent, shape_in = self.signals.value(pre), output_shape(pre)
+        synapse, pre = connection.synapse, connection.pre_obj
+        sent, chain, shape_in = self._sent(connection)
         if connection.function is not None or isinstance(pre, Ensemble):
             sent, shape_in = self.vectors.applied(connection, sent), connection.sent_shape
         shape_out = input_shape(connection.post_obj)
-        synapse = connection.synapse
         # Linear maps and filters commute: the filter goes where there are fewer values to filter.
         # A mean over windows is one of what was sent.
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
         first = isinstance(synapse, WindowMean) or (synapse is not None and fewer)
         if synapse is not None and first:
             sent = self.draft.filtered(sent, synapse, shape_in, f"synapse of {connection!r}")
-        sent = self.draft.map(sent, connection.chain(), shape_in, f"{connection!r}")
+        sent = self.draft.map(sent, chain, shape_in, f"{connection!r}")
         if synapse is not None and not first:
             sent = self.draft.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")
         return sent
+
+    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
+        """The signal that a connection maps, the chain that maps it, and the signal's shape.
+
+        Counts of spikes rather than their values, where weights can take up heights that differ.
+        """
+        pre, chain, shape = connection.pre_obj, connection.chain(), output_shape(connection.pre_obj)
+        plain = connection.function is None and not isinstance(connection.synapse, WindowMean)
+        if isinstance(pre, NeuronsView) and plain and self.signals.heights[pre].ndim > 0:
+            of_counts = with_heights(chain, self.signals.heights[pre], shape)
+            if of_counts is not None:
+                return Scaled(self.signals.output_of[pre], 1.0), of_counts, shape
+        return self.signals.value(pre), chain, shape
 
     def receive(self, item: Receiver) -> None:
         """What arrives at an object: a sum, with gain and bias at neurons."""

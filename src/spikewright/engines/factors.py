@@ -1,7 +1,8 @@
 """Factors beside signals: counts of spikes stay counts where what follows only moves and adds them.
 
 The height of a population's spikes, `amplitude / (s dt)`, and the means of pooling are factors of
-the operator that first has to know the values.
+the operator that first has to know the values. Where neurons of one population differ in height,
+the first weights take the heights up.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network import Neurons as NeuronsView
 from spikewright.network.transforms import (
+    Convolution,
+    Dense,
     Permute,
     Place,
     Reshape,
+    Shape,
     Slice,
+    Sparse,
     SumPool,
     Take,
     Transform,
@@ -45,6 +50,58 @@ def carries(transform: Transform) -> float | None:
 def plain(transform: Transform) -> Transform:
     """A transform that carries, without its own factor."""
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
+
+
+def with_heights(
+    chain: tuple[Transform, ...], heights: NDArray, shape: Shape
+) -> tuple[Transform, ...] | None:
+    """What maps counts of spikes as `chain` maps their values: its first weights times `heights`.
+
+    `heights` broadcast to `shape`, that of the signal. None where the chain does not begin with
+    weights, or where these are shared by neurons that differ in height.
+    """
+    each = np.broadcast_to(heights, shape)
+    for place, transform in enumerate(chain):
+        if isinstance(transform, Reshape):
+            each = each.reshape(transform.shape)
+        elif isinstance(transform, Permute):
+            each = each.transpose(transform.axes)
+        else:
+            taken = _taken_up(transform, each)
+            return None if taken is None else (*chain[:place], taken, *chain[place + 1 :])
+    return None
+
+
+def _taken_up(transform: Transform, heights: NDArray) -> Transform | None:
+    """A transform of counts that is one of values of these heights, or None where there is none."""
+    if isinstance(transform, Sparse):
+        return replace(transform, values=transform.values * heights.reshape(-1)[transform.columns])
+    if isinstance(transform, Dense):
+        shared = _along(heights, -1)
+        return None if shared is None else replace(transform, matrix=transform.matrix * shared)
+    if isinstance(transform, Convolution):
+        shared = _along(heights, -1 if transform.channels_last else 0)
+        return None if shared is None else _channels_scaled(transform, shared)
+    return None
+
+
+def _along(heights: NDArray, axis: int) -> NDArray | None:
+    """Heights that differ along one axis alone, `(axis,)`; else None."""
+    rows = np.moveaxis(heights, axis, -1).reshape(-1, heights.shape[axis])
+    return (
+        rows[0]
+        if len(rows) and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+        else None
+    )
+
+
+def _channels_scaled(transform: Convolution, factors: NDArray) -> Convolution:
+    """A convolution whose input channels are multiplied by these factors first."""
+    kernel = transform.kernel
+    groups, inner = transform.groups, kernel.shape[1]
+    shared = factors.reshape(groups, 1, inner, *(1,) * (kernel.ndim - 2))
+    scaled = kernel.reshape(groups, -1, *kernel.shape[1:]) * shared
+    return replace(transform, kernel=scaled.reshape(kernel.shape))
 
 
 def carried_factors(
