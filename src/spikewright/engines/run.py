@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel, LearningKernel
+from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Recording, Source
@@ -19,7 +19,6 @@ from spikewright.engines.totals import Totals
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
-_ANY = 2**62
 _PIECE_VALUES = 1_000_000
 _SMALL = 64 * 2**20  # bytes of a run that is looked at once, however often it is repeated
 
@@ -219,7 +218,7 @@ class Execution:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
         t = 0
         while t < count:
-            now = min(count - t, *map(_ahead, kernels.values()))
+            now = min(count - t, *(kernel.ahead for kernel in kernels.values()))
             self._loop_once(kernels, values, t, now)
             t += now
 
@@ -236,25 +235,14 @@ class Execution:
             return value if value.shape[1] == 1 else value[:, t : t + now]
 
         for op, kernel in kernels.items():
-            outputs: Sequence[Array]
-            if isinstance(kernel, DelayedKernel):
-                outputs = [kernel.emit()]
-            elif isinstance(kernel, LearningKernel):
-                outputs = kernel.respond([read(s) for s in op.prompt])
-            elif op.prompt != op.inputs:
-                raise TypeError(f"{op.label}: a {type(kernel).__name__} cannot run in a loop")
-            else:
-                outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
+            outputs = kernel.begin([read(s) for s in op.prompt], self.step + t, now)
             for s, output in zip(op.outputs, outputs, strict=False):
                 values[s][:, t : t + now] = output
                 # What waits changes in place; of all else its readers see the kernel's own.
-                waits = isinstance(kernel, DelayedKernel)
-                at[s] = values[s][:, t : t + now] if waits else output
+                at[s] = output if op.prompt else values[s][:, t : t + now]
         for op, kernel in kernels.items():
-            if isinstance(kernel, DelayedKernel):
-                kernel.absorb(read(op.inputs[0]))
-            elif isinstance(kernel, LearningKernel):
-                late = kernel.finish([read(s) for s in op.inputs])
+            if op.prompt != op.inputs:
+                late = kernel.end([read(s) for s in op.inputs])
                 for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
                     values[s][:, t : t + now] = output
 
@@ -264,13 +252,6 @@ class Execution:
             for s in (*op.inputs, *op.outputs):
                 if self._last_read.get(s) is component or s not in self._last_read:
                     values.pop(s, None)
-
-
-def _ahead(kernel: Kernel) -> int:
-    """How many steps a loop may run at once as far as one of its kernels is concerned."""
-    if isinstance(kernel, DelayedKernel):
-        return kernel.ahead
-    return 1 if isinstance(kernel, LearningKernel) else _ANY
 
 
 class _Part:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, LearningKernel
+from spikewright.engines.base import Array, Engine, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
@@ -82,12 +82,7 @@ class NativeEngine(Engine):
             return RegionKernel(
                 op, built, program, batch, tally, self._reference, self.isa, self.threads
             )
-        kernel = self._reference.kernel(op, program, batch, tally)
-        if isinstance(kernel, DelayedKernel):
-            return _DelayedFallback(kernel)
-        if isinstance(kernel, LearningKernel):
-            return _LearningFallback(kernel)
-        fallback = _Fallback(kernel)
+        fallback = _Fallback(self._reference.kernel(op, program, batch, tally))
         if fallback.stateless:
             self._shared[op] = fallback
         return fallback
@@ -165,44 +160,21 @@ class _Fallback(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return self._kernel.run(_values(inputs), step, steps)
 
+    @property
+    def ahead(self) -> int:
+        return self._kernel.ahead
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return self._kernel.begin(_values(inputs), step, steps)
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return self._kernel.end(_values(inputs))
+
     def restart(self) -> None:
         self._kernel.restart()
 
     def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()
-
-
-class _DelayedFallback(DelayedKernel):
-    """A kernel of the reference engine whose output depends on earlier steps alone."""
-
-    def __init__(self, kernel: DelayedKernel) -> None:
-        self._kernel = kernel
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        return self._kernel.run(_values(inputs), step, steps)
-
-    @property
-    def ahead(self) -> int:
-        return self._kernel.ahead
-
-    def emit(self) -> Array:
-        return self._kernel.emit()
-
-    def absorb(self, value: Array) -> None:
-        self._kernel.absorb(np.asarray(value, np.float64))
-
-
-class _LearningFallback(LearningKernel):
-    """A kernel of the reference engine whose weights change."""
-
-    def __init__(self, kernel: LearningKernel) -> None:
-        self._kernel = kernel
-
-    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        return self._kernel.respond(_values(inputs))
-
-    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        return self._kernel.finish(_values(inputs))
 
     def learned(self) -> Mapping[Learned, Array]:
         return self._kernel.learned()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Kernel, LearningKernel
+from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
@@ -55,21 +55,16 @@ class SlowRegion:
 
     def _advance(self, values: dict[int, Array], step: int, count: int) -> None:
         for op, kernel in self._kernels.items():
-            made: list[Array]
-            if self._op.loops and isinstance(kernel, DelayedKernel):
-                made = [kernel.emit()]
-            elif self._op.loops and isinstance(kernel, LearningKernel):
-                made = list(kernel.respond([values[s] for s in op.prompt]))
+            if self._op.loops:
+                made = kernel.begin([values[s] for s in op.prompt], step, count)
             else:
-                made = list(kernel.run([values[s] for s in op.inputs], step, count))
+                made = kernel.run([values[s] for s in op.inputs], step, count)
             values.update(zip(op.outputs, made, strict=False))
         if not self._op.loops:
             return
         for op, kernel in self._kernels.items():
-            if isinstance(kernel, DelayedKernel):
-                kernel.absorb(values[op.inputs[0]])
-            elif isinstance(kernel, LearningKernel):
-                late = kernel.finish([values[s] for s in op.inputs])
+            if op.prompt != op.inputs:
+                late = kernel.end([values[s] for s in op.inputs])
                 values.update(zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True))
 
     def learned(self) -> dict[Learned, NDArray]:
