@@ -14,7 +14,7 @@ from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Recording, Source
-from spikewright.engines.restarting import RestartingKernel, period
+from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Totals
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
@@ -282,10 +282,7 @@ def _parts(setting: Setting) -> list[_Part]:
             else:
                 size = samples.stop - samples.start
                 kernel = engine.kernel(op, program, size, setting.tallied(op))
-                every = period(op)
-                if every is not None:
-                    kernel = RestartingKernel(kernel, every, op, program, engine, size)
-                kernels[op] = kernel
+                kernels[op] = restarting(kernel, op, program, engine, size)
         parts.append(_Part(samples, kernels))
     return parts
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
+from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import add_together, groups
 from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.layers import add_layer
@@ -62,7 +63,8 @@ class Built:
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
     `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
     use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
-    state of one sample, by operator.
+    state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
+    the operator's turn (True), or at a step's end.
     """
 
     region: Any
@@ -74,6 +76,7 @@ class Built:
     step_bytes: int
     buffer_bytes: int
     state_bytes: dict[str, int]
+    calls: tuple[tuple[Operator, bool], ...]
 
 
 def _kept_bytes(kept: Kept) -> int:
@@ -95,13 +98,15 @@ class Builder:
         readers = Counter(s for op in region.operators for s in op.inputs)
         readers.update(region.exported)
         self.readers = readers
-        self.reader_of = {s: op for op in region.operators for s in op.inputs}
-        self.maker_of = {op.output: op for op in region.operators}
+        native = [op for op in region.operators if op not in region.foreign]
+        self.reader_of = {s: op for op in native for s in op.inputs}
+        self.maker_of = {op.output: op for op in native}
         self.stored: dict[int, Stored] = {}
         self.inputs: list[tuple[int, bool]] = []
         self.kept: dict[Operator, Kept] = {}
         self.totals: dict[Neurons, Kept] = {}
         self.last: list[Callable[[], None]] = []  # what a step of a loop ends with
+        self.calls: list[tuple[Operator, bool]] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()
@@ -113,9 +118,11 @@ class Builder:
     def build(self) -> Built:
         for group in groups(self):
             op = group[0].operator
-            if op in self.fused or add_together(self, group):
+            if op in self.op.foreign:
+                add_foreign(self, op)
+            elif op in self.fused or add_together(self, group):
                 continue
-            if isinstance(op, Linear):
+            elif isinstance(op, Linear):
                 self._linear(op)
             elif isinstance(op, Sum):
                 self._sum(op)
@@ -150,6 +157,7 @@ class Builder:
             self.kernels.arrange(not self.op.loops)
             + _EVENT_BYTES * max(self.buffer_bytes, default=0),
             dict(self.state_bytes),
+            tuple(self.calls),
         )
 
     def size(self, signal: int) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Engine, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
+from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel, work_bytes
 from spikewright.engines.plan import Plan
@@ -120,9 +121,13 @@ class NativeEngine(Engine):
         return 1 if signal in self._counts[program] else 8
 
     def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
-        if isinstance(op, Region):
-            return self._build(op, program).state_bytes
-        return super().state_bytes(op, program, tally)
+        if not isinstance(op, Region):
+            return super().state_bytes(op, program, tally)
+        found = dict(self._build(op, program).state_bytes)
+        for foreign in op.foreign:
+            for label, size in self._reference.state_bytes(foreign, program, tally).items():
+                found[label] = found.get(label, 0) + size
+        return found
 
     def work_bytes(
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
@@ -132,7 +137,10 @@ class NativeEngine(Engine):
         built = self._build(op, program)
         values = [s for s, counts in built.inputs if not counts]
         rows = sum(int(np.prod(program.shapes[s])) * (1 if s in held else steps) for s in values)
-        return 8 * batch * rows + work_bytes(op, built, batch, steps, self.threads)
+        called = sum(foreign_bytes(o, program, steps) for o in op.foreign)
+        work = [self._reference.work_bytes(o, program, batch, 1, ()) for o in op.foreign]
+        region = work_bytes(op, built, batch, steps, self.threads)
+        return 8 * batch * rows + region + batch * called + max(work, default=0)
 
 
 def _threads() -> int:

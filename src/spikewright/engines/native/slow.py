@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +16,25 @@ from spikewright.engines.totals import Sums
 
 
 class SlowRegion:
-    """The region's operators on the reference engine, in blocks that it chooses."""
+    """The region's operators on the reference engine, in blocks that it chooses.
+
+    The kernels of `foreign` operators, which ran there before, are taken over.
+    """
 
     def __init__(
-        self, op: Region, program: Program, batch: int, tally: bool, reference: ReferenceEngine
+        self,
+        op: Region,
+        program: Program,
+        batch: int,
+        tally: bool,
+        reference: ReferenceEngine,
+        foreign: Mapping[Operator, Kernel],
     ) -> None:
         self._op = op
         self._block = 1 if op.loops else reference.block_steps(program, batch)
         self._kernels: dict[Operator, Kernel] = {
-            o: reference.kernel(o, program, batch, tally) for o in op.operators
+            o: foreign[o] if o in foreign else reference.kernel(o, program, batch, tally)
+            for o in op.operators
         }
 
     def start_from(self, op: Operator, state: dict[str, NDArray]) -> None:
