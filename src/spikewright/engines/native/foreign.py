@@ -1,4 +1,4 @@
-"""Operators of a native loop that have no native kernel: the loop calls the reference's, each step."""
+"""Operators without a native kernel in a native loop: it calls the reference's at every step."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class _Cut:
         """
         means = _means(component)
         others = [op for op in component.operators if op not in means]
-        if not means or any(isinstance(op, Filter) for op in others):
+        if not means or any(op.prompt != op.inputs for op in others):
             return False
         made = {s for op in others for s in op.outputs}
         known = {s: k for s, k in {**self.outside, **self.kinds}.items() if s not in made}

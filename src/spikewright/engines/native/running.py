@@ -193,7 +193,11 @@ class RegionKernel(Kernel):
 
     def _check_weights(self) -> None:
         for op in self._op.operators:
-            if op in self._built.kept and isinstance(op, Learned) and not np.all(np.isfinite(self._weights(op))):
+            if (
+                op in self._built.kept
+                and isinstance(op, Learned)
+                and not np.all(np.isfinite(self._weights(op)))
+            ):
                 raise diverged(op)
 
     def _total(self, op: Neurons) -> Sums:
