@@ -124,7 +124,7 @@ def test_leaky_loops_agree_with_the_reference_for_long() -> None:
 
 
 def test_a_loop_calls_a_type_without_kernel_visibly() -> None:
-    """One operator without kernel stays on the reference, and the plan says so; the rest does not."""
+    """One operator without kernel stays on the reference, and the plan says so."""
     net = _recurrent(StochasticSpiking(sw.RectifiedLinear()))
     with sw.Simulator(net, DT, engine="native", progress=False) as sim:
         rows = {row.operator: row for row in sim.plan}

@@ -6,6 +6,7 @@ This is the same for every engine; kernels differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,10 @@ class Execution:
         self._fit(self._setting.state(), f"{batch} samples")
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
-        self._last_read = last_readers(self._plan)
+        self._stages = _stages(self._plan)
         self._parts = _parts(self._setting)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
+        self._blocks: dict[frozenset[int], int] = {}
 
     def run(
         self,
@@ -95,10 +97,11 @@ class Execution:
             read = _read(sources, False, done, count)
             for part, known in zip(self._parts, constants, strict=True):
                 values = {**known, **part.of(read)}
-                for component in self._plan.components:
-                    self._run_component(part, component, values, count)
-                    recorder.take(component, values, done, part.samples)
-                    self._forget(component, values)
+                for stage in self._stages:
+                    self._run_component(part, stage.component, values, count)
+                    recorder.take(stage.recorded, values, done, part.samples)
+                    for s in stage.dropped:
+                        values.pop(s, None)
             self.step += count
             done += count
             if progress is not None:
@@ -151,7 +154,9 @@ class Execution:
         Raises `SimulationError` where it does not suffice for `steps` steps, one at a time.
         """
         known = frozenset(constants)
-        block = self._block or self._setting.block_steps(known)
+        if known not in self._blocks:
+            self._blocks[known] = self._block or self._setting.block_steps(known)
+        block = self._blocks[known]
         if steps == 0 or (steps, block, known) in self._known:
             return block
         memory = self._setting.running(self.step, steps, block, known)
@@ -246,12 +251,31 @@ class Execution:
                 for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
                     values[s][:, t : t + now] = output
 
-    def _forget(self, component: Component, values: dict[int, Array]) -> None:
-        """Drop signals that nothing later in this block reads."""
-        for op in component.operators:
-            for s in (*op.inputs, *op.outputs):
-                if self._last_read.get(s) is component or s not in self._last_read:
-                    values.pop(s, None)
+
+class _Stage(NamedTuple):
+    """A component, the recordings of what it makes, by signal and number, and the signals that
+    nothing later in a block reads.
+    """
+
+    component: Component
+    recorded: tuple[tuple[int, int], ...]
+    dropped: tuple[int, ...]
+
+
+def _stages(program: Program) -> list[_Stage]:
+    """A program's components in order."""
+    readers = last_readers(program)
+    recordings: dict[int, list[int]] = {}
+    for number, recording in enumerate(program.recordings):
+        recordings.setdefault(recording.signal, []).append(number)
+    stages = []
+    for component in program.components:
+        made = [s for op in component.operators for s in op.outputs]
+        read = [s for op in component.operators for s in op.inputs]
+        recorded = tuple((s, number) for s in made for number in recordings.get(s, ()))
+        dropped = (s for s in (*read, *made) if readers.get(s, component) is component)
+        stages.append(_Stage(component, recorded, tuple(dict.fromkeys(dropped))))
+    return stages
 
 
 class _Part:
@@ -307,10 +331,8 @@ class _Recorder:
         self._program, self._engine = program, engine
         self._first, self._steps = first, steps
         dtype = np.float64 if program.precision == "float64" else np.float32
-        self._by_signal: dict[int, list[int]] = {}
         self.arrays: list[NDArray] = []
-        for index, recording in enumerate(program.recordings):
-            self._by_signal.setdefault(recording.signal, []).append(index)
+        for recording in program.recordings:
             count = self._count(recording, steps)
             shape = program.shapes[recording.signal]
             self.arrays.append(_allocate((batch, count, *shape), dtype, recording))
@@ -325,13 +347,17 @@ class _Recorder:
         return np.flatnonzero(numbers % recording.every == 0)
 
     def take(
-        self, component: Component, values: dict[int, Array], start: int, samples: slice
+        self,
+        recorded: Iterable[tuple[int, int]],
+        values: dict[int, Array],
+        start: int,
+        samples: slice,
     ) -> None:
-        """Record what this component made in the block that begins `start` steps into the run."""
-        for op in component.operators:
-            for signal in op.outputs:
-                for index in self._by_signal.get(signal, ()):
-                    self._store(index, self._engine.to_numpy(values[signal]), start, samples)
+        """Record signals, by number of the recording, of the block that begins after `start` steps
+        of the run.
+        """
+        for signal, index in recorded:
+            self._store(index, self._engine.to_numpy(values[signal]), start, samples)
 
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]

@@ -46,6 +46,7 @@ from spikewright.network.transforms import (
     Place,
     Reshape,
     Scale,
+    Shape,
     Slice,
     Sparse,
     SumPool,
@@ -57,7 +58,7 @@ _EVENT_BYTES = 16  # of a list of events, an input and step
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A region's kernels. `exports` are (signal, counts or not, size); populations in order, each
+    """A region's kernels. `exports` are (signal, counts or not, shape); populations in order, each
     in pieces that lie one after the other.
 
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
@@ -69,7 +70,7 @@ class Built:
 
     region: Any
     inputs: tuple[tuple[int, bool], ...]
-    exports: tuple[tuple[int, bool, int], ...]
+    exports: tuple[tuple[int, bool, Shape], ...]
     populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
     kept: dict[Operator, Kept]
     totals: dict[Neurons, Kept]
@@ -142,7 +143,7 @@ class Builder:
             size = self.size(signal)
             index = None if stored.order is None else positions(stored.order, size)
             self.kernels.store(stored.buffer, number, as_index(index))
-            exports.append((signal, signal in self.op.counts, size))
+            exports.append((signal, signal in self.op.counts, self.program.shapes[signal]))
         ordered = [op for op in self.op.operators if op in self.populations]
         for owner, kept in (*self.kept.items(), *self.totals.items()):
             self.state_bytes[owner.label] += _kept_bytes(kept)

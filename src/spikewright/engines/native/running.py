@@ -139,11 +139,10 @@ class RegionKernel(Kernel):
             value = given[signal]
             if counts and value.dtype != np.int8:  # an earlier region is on the reference
                 return [], np.zeros(self._batch, bool)
-            value = np.require(value, np.int8 if counts else np.float64, ["C", "W"])
-            arrays.append(value.reshape(*value.shape[:2], -1))
+            arrays.append(_as_read(value, np.int8 if counts else np.float64))
         outputs = [
-            np.empty((self._batch, steps, size), np.int8 if counts else np.float64)
-            for _, counts, size in self._built.exports
+            np.empty((self._batch, steps, *shape), np.int8 if counts else np.float64)
+            for _, counts, shape in self._built.exports
         ]
         block, group, threads = shares(self._op, self._built, self._batch, steps, self._threads)
         for foreign in self._foreign.values():
@@ -154,11 +153,7 @@ class RegionKernel(Kernel):
         )
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
-        shapes = [self._program.shapes[signal] for signal, _, _ in self._built.exports]
-        shaped = [
-            y.reshape(self._batch, steps, *shape) for y, shape in zip(outputs, shapes, strict=True)
-        ]
-        return shaped, self._state.finished().astype(bool) if outcome else None
+        return outputs, self._state.finished().astype(bool) if outcome else None
 
     def _unpacked(self, pieces: list[NDArray], op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
@@ -192,12 +187,8 @@ class RegionKernel(Kernel):
         return held["weights"]
 
     def _check_weights(self) -> None:
-        for op in self._op.operators:
-            if (
-                op in self._built.kept
-                and isinstance(op, Learned)
-                and not np.all(np.isfinite(self._weights(op)))
-            ):
+        for op, kept in self._built.kept.items():
+            if isinstance(op, Learned) and not self._state.finite(kept.memories["weights"]):
                 raise diverged(op)
 
     def _total(self, op: Neurons) -> Sums:
@@ -240,6 +231,14 @@ class RegionKernel(Kernel):
         return total
 
 
+def _as_read(value: Array, kind: type) -> NDArray:
+    """An array `(batch, steps, size)` as kernels read it."""
+    flags = value.flags
+    if value.dtype != kind or not flags.c_contiguous or not flags.writeable:
+        value = np.require(value, kind, ["C", "W"])
+    return value if value.ndim == 3 else value.reshape(*value.shape[:2], -1)
+
+
 class LinearKernel(Kernel):
     """A matrix product or convolution of values that are given: mostly constants of a run."""
 
@@ -252,7 +251,7 @@ class LinearKernel(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         batch, count = x.shape[:2]
-        x = np.require(x, np.float64, ["C", "W"]).reshape(batch, count, -1)
+        x = _as_read(x, np.float64)
         y = np.empty((batch, count, *self._shape))
         block, group, threads = shares(self._op, self._built, batch, count, self._threads)
         state = _kernels.Running(self._built.region, batch)
@@ -284,6 +283,6 @@ def cut(step_bytes: int, batch: int, steps: int, threads: int) -> tuple[int, int
     """Steps and samples that are worked on at once, so that their buffers stay in cache."""
     fitting = max(1, _CACHE_BYTES // max(1, step_bytes))
     block = min(steps, max(_LEAST_STEPS, min(fitting, _MOST_STEPS)))
-    group = int(np.clip(fitting // block, 1, _MOST_SAMPLES))
+    group = max(1, min(fitting // block, _MOST_SAMPLES))
     shared = max(1, batch // max(1, threads))  # every thread has work
     return block, min(group, shared)

@@ -27,16 +27,16 @@ inline void run_call(const Context& c, const Call& call, const Desk& desk) {
     }
 }
 
+inline bool all_finite(const double* values, std::size_t size) {
+    double sums[8] = {};  // of zeros, or of what is none
+    for (std::size_t i = 0; i < size; ++i) sums[i % 8] += values[i] * 0.0;
+    return std::ranges::all_of(sums, [](double sum) { return sum == 0.0; });
+}
+
 // Whether weights have grown out of all bounds: what reads them is not to be called with that.
 inline bool diverged(const Context& c, const Weights& w) {
-    for (std::size_t s = 0; s < c.samples; ++s) {
-        const double* weights = c.memory(w.weights, s).to;
-        double sums[8] = {};  // of zeros, or of what is none
-        const std::size_t size = w.out * w.in;
-        for (std::size_t i = 0; i < size; ++i) sums[i % 8] += weights[i] * 0.0;
-        for (double sum : sums)
-            if (sum != 0.0) return true;
-    }
+    for (std::size_t s = 0; s < c.samples; ++s)
+        if (!all_finite(c.memory(w.weights, s).to, w.out * w.in)) return true;
     return false;
 }
 

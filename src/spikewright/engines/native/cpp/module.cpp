@@ -1,5 +1,6 @@
 // The Python module: plans are built piece by piece, states are run.
 
+#include "calls.hpp"
 #include "dispatch.hpp"
 #include "region.hpp"
 #include "run.hpp"
@@ -81,6 +82,12 @@ class Running {
         for (std::size_t b = 0; b < batch_; ++b)
             std::copy_n(values.data() + b * whole + offset, size, part + b * size);
         return nb::cast(nb::ndarray<nb::numpy, double>(part, {batch_, size}, owner));
+    }
+
+    // Whether all of a memory is; before the first run it is.
+    bool finite(std::size_t number) const {
+        const Array<double>& values = state_.memory.at(number);
+        return !state_.started || all_finite(values.data(), values.size());
     }
 
   private:
@@ -217,5 +224,6 @@ NB_MODULE(_kernels, m) {
         .def("sent", &Running::sent)
         .def("total", &Running::total)
         .def("net", &Running::net)
-        .def("memory", &Running::memory);
+        .def("memory", &Running::memory)
+        .def("finite", &Running::finite);
 }
