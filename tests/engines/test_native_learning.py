@@ -137,7 +137,8 @@ def test_the_plan_says_what_learns_natively(name: str) -> None:
         assert row.kernel == "native: learned weights"
     else:
         assert row.kernel == "reference"
-        assert row.why == f"{name} has no native kernel"
+        called = "called from the native loop, step by step"
+        assert row.why == f"{name} has no native kernel; {called}"
 
 
 def test_learning_goes_on_where_counts_outgrow_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,17 +123,16 @@ def test_leaky_loops_agree_with_the_reference_for_long() -> None:
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)
 
 
-def test_a_loop_with_a_type_without_kernel_falls_back_visibly() -> None:
-    """One operator without kernel keeps its loop on the reference, and the plan says which."""
+def test_a_loop_calls_a_type_without_kernel_visibly() -> None:
+    """One operator without kernel stays on the reference, and the plan says so."""
     net = _recurrent(StochasticSpiking(sw.RectifiedLinear()))
     with sw.Simulator(net, DT, engine="native", progress=False) as sim:
         rows = {row.operator: row for row in sim.plan}
         sim.run_steps(5)
     stochastic, leaky = (f"{ensemble!r}" for ensemble in net.all_ensembles)
-    assert rows[stochastic].kernel == "reference"
-    assert rows[stochastic].why == "StochasticSpiking has no native kernel"
-    assert rows[leaky].kernel == "reference"
-    assert rows[leaky].why == f"in a loop with {stochastic}"
+    called = "StochasticSpiking has no native kernel; called from the native loop, step by step"
+    assert rows[stochastic][1:] == ("reference", called)
+    assert rows[leaky][1:] == ("native: population", "step by step, in a loop")
 
 
 def test_a_plan_names_every_operator_once() -> None:

@@ -32,6 +32,8 @@ _SUMS = (AxisMap, Convolution, Dense, Sparse, SumPool)  # partial sums beside wh
 
 PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
 
+ANY = 2**62  # steps: as many as a run has
+
 Array = Any  # (batch, steps, *shape) of the engine's library; steps is 1 where nothing changes
 
 
@@ -51,6 +53,25 @@ class Kernel(ABC):
 
         An input has `steps` steps, or one where it is constant.
         """
+
+    # In a loop a step has two halves: `begin` in the operators' order, then `end` for those that
+    # read something at the step's end.
+
+    @property
+    def ahead(self) -> int:
+        """How many of the coming steps a loop may run at once as far as this is concerned."""
+        return ANY
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        """What is known of the outputs before a step's end, from the operator's `prompt` inputs.
+
+        Of the next `steps` steps after step number `step`, at most `ahead`.
+        """
+        return self.run(inputs, step, steps)
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Take all inputs of the steps since `begin`; returns the operator's `late` outputs."""
+        raise TypeError(f"a {type(self).__name__} reads nothing at a step's end")
 
     def restart(self) -> None:
         """Put the state back to what it was before the first step; totals stay."""
@@ -91,12 +112,23 @@ class DelayedKernel(Kernel):
     def absorb(self, value: Array) -> None:
         """Take the input of the steps since `emit`, `(batch, steps, *shape)`, at their end."""
 
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return [self.emit()]
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        self.absorb(inputs[0])
+        return ()
+
 
 class LearningKernel(Kernel):
     """A kernel whose output a step's inputs make, and that changes at the step's end.
 
     In a loop its `respond` and `finish` are called, else `run`.
     """
+
+    @property
+    def ahead(self) -> int:
+        return 1
 
     @abstractmethod
     def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -105,6 +137,12 @@ class LearningKernel(Kernel):
     @abstractmethod
     def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
         """Change by all inputs of the step; returns the operator's `late` outputs."""
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return self.respond(inputs)
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return self.finish(inputs)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         made: list[list[Array]] = []

@@ -47,7 +47,7 @@ class Setting:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
         size = chunk or engine.chunk_samples(plan, batch)
-        if any(_calls_python(op) for op in plan.operators):
+        if any(_calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
         return cls(plan, engine, batch, min(size, batch), frozenset(tally))
 

@@ -17,6 +17,14 @@ def period(op: Operator) -> int | None:
     return found
 
 
+def restarting(
+    kernel: Kernel, op: Operator, program: Program, engine: Engine, batch: int
+) -> Kernel:
+    """An operator's kernel, as one that starts again where the operator does."""
+    every = period(op)
+    return kernel if every is None else RestartingKernel(kernel, every, op, program, engine, batch)
+
+
 class RestartingKernel(Kernel):
     """Runs a kernel window by window, each from the start and with its steps counted from there."""
 

@@ -6,20 +6,20 @@ This is the same for every engine; kernels differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Feeds, Kernel, LearningKernel
+from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Recording, Source
-from spikewright.engines.restarting import RestartingKernel, period
+from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Totals
 from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
-_ANY = 2**62
 _PIECE_VALUES = 1_000_000
 _SMALL = 64 * 2**20  # bytes of a run that is looked at once, however often it is repeated
 
@@ -47,9 +47,10 @@ class Execution:
         self._fit(self._setting.state(), f"{batch} samples")
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
-        self._last_read = last_readers(self._plan)
+        self._stages = _stages(self._plan)
         self._parts = _parts(self._setting)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
+        self._blocks: dict[frozenset[int], int] = {}
 
     def run(
         self,
@@ -96,10 +97,11 @@ class Execution:
             read = _read(sources, False, done, count)
             for part, known in zip(self._parts, constants, strict=True):
                 values = {**known, **part.of(read)}
-                for component in self._plan.components:
-                    self._run_component(part, component, values, count)
-                    recorder.take(component, values, done, part.samples)
-                    self._forget(component, values)
+                for stage in self._stages:
+                    self._run_component(part, stage.component, values, count)
+                    recorder.take(stage.recorded, values, done, part.samples)
+                    for s in stage.dropped:
+                        values.pop(s, None)
             self.step += count
             done += count
             if progress is not None:
@@ -152,7 +154,9 @@ class Execution:
         Raises `SimulationError` where it does not suffice for `steps` steps, one at a time.
         """
         known = frozenset(constants)
-        block = self._block or self._setting.block_steps(known)
+        if known not in self._blocks:
+            self._blocks[known] = self._block or self._setting.block_steps(known)
+        block = self._blocks[known]
         if steps == 0 or (steps, block, known) in self._known:
             return block
         memory = self._setting.running(self.step, steps, block, known)
@@ -219,7 +223,7 @@ class Execution:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
         t = 0
         while t < count:
-            now = min(count - t, *map(_ahead, kernels.values()))
+            now = min(count - t, *(kernel.ahead for kernel in kernels.values()))
             self._loop_once(kernels, values, t, now)
             t += now
 
@@ -236,41 +240,42 @@ class Execution:
             return value if value.shape[1] == 1 else value[:, t : t + now]
 
         for op, kernel in kernels.items():
-            outputs: Sequence[Array]
-            if isinstance(kernel, DelayedKernel):
-                outputs = [kernel.emit()]
-            elif isinstance(kernel, LearningKernel):
-                outputs = kernel.respond([read(s) for s in op.prompt])
-            elif op.prompt != op.inputs:
-                raise TypeError(f"{op.label}: a {type(kernel).__name__} cannot run in a loop")
-            else:
-                outputs = kernel.run([read(s) for s in op.inputs], self.step + t, now)
+            outputs = kernel.begin([read(s) for s in op.prompt], self.step + t, now)
             for s, output in zip(op.outputs, outputs, strict=False):
                 values[s][:, t : t + now] = output
                 # What waits changes in place; of all else its readers see the kernel's own.
-                waits = isinstance(kernel, DelayedKernel)
-                at[s] = values[s][:, t : t + now] if waits else output
+                at[s] = output if op.prompt else values[s][:, t : t + now]
         for op, kernel in kernels.items():
-            if isinstance(kernel, DelayedKernel):
-                kernel.absorb(read(op.inputs[0]))
-            elif isinstance(kernel, LearningKernel):
-                late = kernel.finish([read(s) for s in op.inputs])
+            if op.prompt != op.inputs:
+                late = kernel.end([read(s) for s in op.inputs])
                 for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
                     values[s][:, t : t + now] = output
 
-    def _forget(self, component: Component, values: dict[int, Array]) -> None:
-        """Drop signals that nothing later in this block reads."""
-        for op in component.operators:
-            for s in (*op.inputs, *op.outputs):
-                if self._last_read.get(s) is component or s not in self._last_read:
-                    values.pop(s, None)
+
+class _Stage(NamedTuple):
+    """A component, the recordings of what it makes, by signal and number, and the signals that
+    nothing later in a block reads.
+    """
+
+    component: Component
+    recorded: tuple[tuple[int, int], ...]
+    dropped: tuple[int, ...]
 
 
-def _ahead(kernel: Kernel) -> int:
-    """How many steps a loop may run at once as far as one of its kernels is concerned."""
-    if isinstance(kernel, DelayedKernel):
-        return kernel.ahead
-    return 1 if isinstance(kernel, LearningKernel) else _ANY
+def _stages(program: Program) -> list[_Stage]:
+    """A program's components in order."""
+    readers = last_readers(program)
+    recordings: dict[int, list[int]] = {}
+    for number, recording in enumerate(program.recordings):
+        recordings.setdefault(recording.signal, []).append(number)
+    stages = []
+    for component in program.components:
+        made = [s for op in component.operators for s in op.outputs]
+        read = [s for op in component.operators for s in op.inputs]
+        recorded = tuple((s, number) for s in made for number in recordings.get(s, ()))
+        dropped = (s for s in (*read, *made) if readers.get(s, component) is component)
+        stages.append(_Stage(component, recorded, tuple(dict.fromkeys(dropped))))
+    return stages
 
 
 class _Part:
@@ -301,10 +306,7 @@ def _parts(setting: Setting) -> list[_Part]:
             else:
                 size = samples.stop - samples.start
                 kernel = engine.kernel(op, program, size, setting.tallied(op))
-                every = period(op)
-                if every is not None:
-                    kernel = RestartingKernel(kernel, every, op, program, engine, size)
-                kernels[op] = kernel
+                kernels[op] = restarting(kernel, op, program, engine, size)
         parts.append(_Part(samples, kernels))
     return parts
 
@@ -329,10 +331,8 @@ class _Recorder:
         self._program, self._engine = program, engine
         self._first, self._steps = first, steps
         dtype = np.float64 if program.precision == "float64" else np.float32
-        self._by_signal: dict[int, list[int]] = {}
         self.arrays: list[NDArray] = []
-        for index, recording in enumerate(program.recordings):
-            self._by_signal.setdefault(recording.signal, []).append(index)
+        for recording in program.recordings:
             count = self._count(recording, steps)
             shape = program.shapes[recording.signal]
             self.arrays.append(_allocate((batch, count, *shape), dtype, recording))
@@ -347,13 +347,17 @@ class _Recorder:
         return np.flatnonzero(numbers % recording.every == 0)
 
     def take(
-        self, component: Component, values: dict[int, Array], start: int, samples: slice
+        self,
+        recorded: Iterable[tuple[int, int]],
+        values: dict[int, Array],
+        start: int,
+        samples: slice,
     ) -> None:
-        """Record what this component made in the block that begins `start` steps into the run."""
-        for op in component.operators:
-            for signal in op.outputs:
-                for index in self._by_signal.get(signal, ()):
-                    self._store(index, self._engine.to_numpy(values[signal]), start, samples)
+        """Record signals, by number of the recording, of the block that begins after `start` steps
+        of the run.
+        """
+        for signal, index in recorded:
+            self._store(index, self._engine.to_numpy(values[signal]), start, samples)
 
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
+from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import add_together, groups
 from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.layers import add_layer
@@ -45,6 +46,7 @@ from spikewright.network.transforms import (
     Place,
     Reshape,
     Scale,
+    Shape,
     Slice,
     Sparse,
     SumPool,
@@ -56,24 +58,26 @@ _EVENT_BYTES = 16  # of a list of events, an input and step
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A region's kernels. `exports` are (signal, counts or not, size); populations in order, each
+    """A region's kernels. `exports` are (signal, counts or not, shape); populations in order, each
     in pieces that lie one after the other.
 
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
     `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
     use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
-    state of one sample, by operator.
+    state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
+    the operator's turn (True), or at a step's end.
     """
 
     region: Any
     inputs: tuple[tuple[int, bool], ...]
-    exports: tuple[tuple[int, bool, int], ...]
+    exports: tuple[tuple[int, bool, Shape], ...]
     populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
     kept: dict[Operator, Kept]
     totals: dict[Neurons, Kept]
     step_bytes: int
     buffer_bytes: int
     state_bytes: dict[str, int]
+    calls: tuple[tuple[Operator, bool], ...]
 
 
 def _kept_bytes(kept: Kept) -> int:
@@ -95,13 +99,15 @@ class Builder:
         readers = Counter(s for op in region.operators for s in op.inputs)
         readers.update(region.exported)
         self.readers = readers
-        self.reader_of = {s: op for op in region.operators for s in op.inputs}
-        self.maker_of = {op.output: op for op in region.operators}
+        native = [op for op in region.operators if op not in region.foreign]
+        self.reader_of = {s: op for op in native for s in op.inputs}
+        self.maker_of = {op.output: op for op in native}
         self.stored: dict[int, Stored] = {}
         self.inputs: list[tuple[int, bool]] = []
         self.kept: dict[Operator, Kept] = {}
         self.totals: dict[Neurons, Kept] = {}
         self.last: list[Callable[[], None]] = []  # what a step of a loop ends with
+        self.calls: list[tuple[Operator, bool]] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()
@@ -113,9 +119,11 @@ class Builder:
     def build(self) -> Built:
         for group in groups(self):
             op = group[0].operator
-            if op in self.fused or add_together(self, group):
+            if op in self.op.foreign:
+                add_foreign(self, op)
+            elif op in self.fused or add_together(self, group):
                 continue
-            if isinstance(op, Linear):
+            elif isinstance(op, Linear):
                 self._linear(op)
             elif isinstance(op, Sum):
                 self._sum(op)
@@ -135,7 +143,7 @@ class Builder:
             size = self.size(signal)
             index = None if stored.order is None else positions(stored.order, size)
             self.kernels.store(stored.buffer, number, as_index(index))
-            exports.append((signal, signal in self.op.counts, size))
+            exports.append((signal, signal in self.op.counts, self.program.shapes[signal]))
         ordered = [op for op in self.op.operators if op in self.populations]
         for owner, kept in (*self.kept.items(), *self.totals.items()):
             self.state_bytes[owner.label] += _kept_bytes(kept)
@@ -150,6 +158,7 @@ class Builder:
             self.kernels.arrange(not self.op.loops)
             + _EVENT_BYTES * max(self.buffer_bytes, default=0),
             dict(self.state_bytes),
+            tuple(self.calls),
         )
 
     def size(self, signal: int) -> int:

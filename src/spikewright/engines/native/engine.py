@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, LearningKernel
+from spikewright.engines.base import Array, Engine, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
+from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel, work_bytes
 from spikewright.engines.plan import Plan
@@ -82,12 +83,7 @@ class NativeEngine(Engine):
             return RegionKernel(
                 op, built, program, batch, tally, self._reference, self.isa, self.threads
             )
-        kernel = self._reference.kernel(op, program, batch, tally)
-        if isinstance(kernel, DelayedKernel):
-            return _DelayedFallback(kernel)
-        if isinstance(kernel, LearningKernel):
-            return _LearningFallback(kernel)
-        fallback = _Fallback(kernel)
+        fallback = _Fallback(self._reference.kernel(op, program, batch, tally))
         if fallback.stateless:
             self._shared[op] = fallback
         return fallback
@@ -125,9 +121,13 @@ class NativeEngine(Engine):
         return 1 if signal in self._counts[program] else 8
 
     def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
-        if isinstance(op, Region):
-            return self._build(op, program).state_bytes
-        return super().state_bytes(op, program, tally)
+        if not isinstance(op, Region):
+            return super().state_bytes(op, program, tally)
+        found = dict(self._build(op, program).state_bytes)
+        for foreign in op.foreign:
+            for label, size in self._reference.state_bytes(foreign, program, tally).items():
+                found[label] = found.get(label, 0) + size
+        return found
 
     def work_bytes(
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
@@ -137,7 +137,10 @@ class NativeEngine(Engine):
         built = self._build(op, program)
         values = [s for s, counts in built.inputs if not counts]
         rows = sum(int(np.prod(program.shapes[s])) * (1 if s in held else steps) for s in values)
-        return 8 * batch * rows + work_bytes(op, built, batch, steps, self.threads)
+        called = sum(foreign_bytes(o, program, steps) for o in op.foreign)
+        work = [self._reference.work_bytes(o, program, batch, 1, ()) for o in op.foreign]
+        region = work_bytes(op, built, batch, steps, self.threads)
+        return 8 * batch * rows + region + batch * called + max(work, default=0)
 
 
 def _threads() -> int:
@@ -165,44 +168,21 @@ class _Fallback(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return self._kernel.run(_values(inputs), step, steps)
 
+    @property
+    def ahead(self) -> int:
+        return self._kernel.ahead
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return self._kernel.begin(_values(inputs), step, steps)
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return self._kernel.end(_values(inputs))
+
     def restart(self) -> None:
         self._kernel.restart()
 
     def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()
-
-
-class _DelayedFallback(DelayedKernel):
-    """A kernel of the reference engine whose output depends on earlier steps alone."""
-
-    def __init__(self, kernel: DelayedKernel) -> None:
-        self._kernel = kernel
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        return self._kernel.run(_values(inputs), step, steps)
-
-    @property
-    def ahead(self) -> int:
-        return self._kernel.ahead
-
-    def emit(self) -> Array:
-        return self._kernel.emit()
-
-    def absorb(self, value: Array) -> None:
-        self._kernel.absorb(np.asarray(value, np.float64))
-
-
-class _LearningFallback(LearningKernel):
-    """A kernel of the reference engine whose weights change."""
-
-    def __init__(self, kernel: LearningKernel) -> None:
-        self._kernel = kernel
-
-    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        return self._kernel.respond(_values(inputs))
-
-    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        return self._kernel.finish(_values(inputs))
 
     def learned(self) -> Mapping[Learned, Array]:
         return self._kernel.learned()

@@ -53,11 +53,14 @@ def groups(b: Builder) -> list[list[Unit]]:
     for unit in units:
         makers.update(dict.fromkeys(unit.operator.outputs, unit))
     depths: dict[Unit, int] = {}
+    called = -1  # functions are called in the operators' order
     found: dict[tuple[int, Hashable], list[Unit]] = {}
     for unit in units:
         needed = unit.operator.prompt if b.op.loops and not unit.vanishing else unit.inputs
         before = [depths[makers[s]] for s in needed if s in makers]
         depths[unit] = max(before, default=-1) + 1
+        if unit.operator in b.op.foreign:
+            depths[unit] = called = max(depths[unit], called)
         kind = _kind(b, unit)
         found.setdefault((depths[unit], unit if kind is None else kind), []).append(unit)
     if all(len(group) == 1 for group in found.values()):
@@ -94,6 +97,8 @@ def _kind(b: Builder, unit: Unit) -> Hashable:
     """What units have in common that run as one; None: this one runs by itself."""
     op = unit.operator
     if any(len(b.program.shapes[s]) != 1 for s in (*op.inputs, *op.outputs)) or unit.places:
+        return None
+    if op in b.op.foreign:
         return None
     if isinstance(op, Neurons):
         return _kind_of_neurons(op, unit.driving)

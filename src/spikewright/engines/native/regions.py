@@ -29,8 +29,9 @@ class Region(Operator):
 
     `counts` names the signals that are counts of spikes in bytes, made in this region or an earlier
     one; `whole` those that are whole numbers of either sign, in bytes or in doubles. With `loops`
-    its operators run step by step, filters first and last; after every `restart` steps its state
-    starts again. A `linear` region is one linear map of values that come from outside.
+    its operators run step by step, filters first and last, and those that are `foreign` on kernels
+    of the reference engine, which it calls; after every `restart` steps its state starts again. A
+    `linear` region is one linear map of values that come from outside.
     """
 
     operators: tuple[Operator, ...]
@@ -40,6 +41,7 @@ class Region(Operator):
     loops: bool = False
     linear: bool = False
     restart: int | None = None
+    foreign: frozenset[Operator] = frozenset()
 
     @property
     def stateless(self) -> bool:
@@ -73,45 +75,44 @@ class _Cut:
     def add(self, component: Component) -> None:
         """Give a component its level, and its signals their kinds."""
         found, kinds = self._verdicts(component)
-        fits = all(v.kind is not None for v in found.values())
         self.verdicts.update(found)
         inputs = {s for op in component.operators for s in op.inputs}
         made = {s for op in component.operators for s in op.outputs}
+        changes = component.loops or any(map(_starts_change, component.operators))
+        if changes or not inputs.isdisjoint(self.changing):
+            self.changing |= made
+        native = [v.kind is not None for v in found.values()]
+        fits = all(native)
+        if component.loops and not fits:  # a loop calls what it cannot run
+            fits = not self._by_windows(component) and any(native)
         alone = component.loops or not fits
         level = 0
         for s in inputs - made:
             foreign = s not in self.kinds or s in self.apart
             level = max(level, self.levels.get(s, 0) + (foreign and not alone))
-        changes = component.loops or any(map(_starts_change, component.operators))
-        if changes or not inputs.isdisjoint(self.changing):
-            self.changing |= made
         if fits:
             self.kinds.update((s, kinds[s]) for s in made)
         elif not made.isdisjoint(self.changing):
             for op in component.operators:
-                spiking = isinstance(op, Neurons) and op.neuron_type.spiking
-                self.outside.update(dict.fromkeys(op.outputs, "values"))
-                self.outside[op.output] = "whole" if spiking else "values"
+                self.outside.update(_kinds_of_reference(op))
         if alone:
             self.others.setdefault(level, []).append(component)
             if fits:
                 self.loops.add(component)
                 self.apart |= made
-            elif component.loops:
-                self._by_windows(component)
         else:
             self.native.setdefault(level, []).extend(component.operators)
         self.levels.update(dict.fromkeys(made, level))
 
-    def _by_windows(self, component: Component) -> None:
-        """Cut what stands between the means of a loop that waits for nothing else.
+    def _by_windows(self, component: Component) -> bool:
+        """Cut what stands between the means of a loop, if it waits for nothing else.
 
         Its means are known when a window begins, so that the rest runs as if there were no loop.
         """
         means = _means(component)
         others = [op for op in component.operators if op not in means]
-        if not means or any(isinstance(op, Filter) for op in others):
-            return
+        if not means or any(op.prompt != op.inputs for op in others):
+            return False
         made = {s for op in others for s in op.outputs}
         known = {s: k for s, k in {**self.outside, **self.kinds}.items() if s not in made}
         known.update({op.output: "values" for op in means})
@@ -120,6 +121,7 @@ class _Cut:
         for one in inner.components:
             found.add(one)
         self.windows[component] = found
+        return True
 
     def _verdicts(self, component: Component) -> tuple[dict[Operator, Verdict], dict[int, Kind]]:
         """What each operator is; in a loop filters come first, so that every input is known."""
@@ -131,7 +133,17 @@ class _Cut:
             if kind is not None:
                 kinds[op.output] = kind
                 kinds.update(dict.fromkeys(op.outputs[1:], "values"))  # voltages
+            elif component.loops:
+                kinds.update(_kinds_of_reference(op))
         return found, kinds
+
+
+def _kinds_of_reference(op: Operator) -> dict[int, Kind]:
+    """What an operator's outputs are where the reference engine's kernel makes them."""
+    kinds: dict[int, Kind] = dict.fromkeys(op.outputs, "values")
+    if isinstance(op, Neurons) and op.neuron_type.spiking:
+        kinds[op.output] = "whole"
+    return kinds
 
 
 def _starts_change(op: Operator) -> bool:
@@ -170,7 +182,7 @@ def _components(parts: _Cut, program: Program) -> list[Component]:
         frozenset(s for s, kind in kinds.items() if kind in those)
         for those in (BYTES, {"signed", "whole"})
     )
-    known = (program, counts, whole)
+    known = (program, counts, whole, parts.verdicts)
     components: list[Component] = []
     for level in sorted({*parts.native, *parts.others}):
         if level in parts.native:
@@ -203,9 +215,11 @@ def _region(
     program: Program,
     counts: frozenset[int],
     whole: frozenset[int],
+    verdicts: Mapping[Operator, Verdict],
     loops: bool,
 ) -> Region:
     inside = set(operators)
+    foreign = frozenset(op for op in operators if verdicts[op].kind is None)
     made = {s for op in operators for s in op.outputs}
     wanted = {s for op in program.operators if op not in inside for s in op.inputs}
     wanted |= {recording.signal for recording in program.recordings}
@@ -221,8 +235,12 @@ def _region(
         counts,
         whole,
         loops,
-        restart=next((period(op) for op in operators if keeps(op)), None),
+        restart=next((period(op) for op in operators if keeps(op) and op not in foreign), None),
+        foreign=foreign,
     )
+
+
+_CALLED = "; called from the native loop, step by step"
 
 
 def plan_rows(program: Program) -> list[PlanRow]:
@@ -242,29 +260,31 @@ def plan_rows(program: Program) -> list[PlanRow]:
                     rows += _rows(Component((op,), False), inner.verdicts, program, how)
         else:
             how = "step by step, in a loop" if component.loops else "in blocks of time"
-            rows += _rows(component, parts.verdicts, program, how)
+            called = _CALLED if component in parts.loops else ""
+            rows += _rows(component, parts.verdicts, program, how, called)
     return rows
 
 
 def _rows(
-    component: Component, verdicts: Mapping[Operator, Verdict], program: Program, how: str
+    component: Component,
+    verdicts: Mapping[Operator, Verdict],
+    program: Program,
+    how: str,
+    called: str = "",
 ) -> list[PlanRow]:
     """A component's operators; what runs natively does so as `how` says."""
     rows = []
-    missing = [op for op in component.operators if verdicts[op].kind is None]
     for op in component.operators:
-        found = verdicts[op]
-        if not component.loops and missing and verdict_alone(op, program).kind is not None:
+        found, by_itself = verdicts[op], verdict_alone(op, program)
+        if not component.loops and found.kind is None and by_itself.kind is not None:
             alone = "by itself; once, if what it reads is constant"
-            rows.append(PlanRow(op.label, f"native: {verdict_alone(op, program).text}", alone))
-        elif missing and found.kind is not None:
-            rows.append(PlanRow(op.label, "reference", f"in a loop with {missing[0].label}"))
+            rows.append(PlanRow(op.label, f"native: {by_itself.text}", alone))
         else:
-            rows.append(_row(op, found, how))
+            rows.append(_row(op, found, how, called))
     return rows
 
 
-def _row(op: Operator, found: Verdict, how: str) -> PlanRow:
+def _row(op: Operator, found: Verdict, how: str, called: str = "") -> PlanRow:
     if found.kind is None:
-        return PlanRow(op.label, "reference", found.text)
+        return PlanRow(op.label, "reference", found.text + called)
     return PlanRow(op.label, f"native: {found.text}", how)

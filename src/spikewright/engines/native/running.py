@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Kernel, diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built
+from spikewright.engines.native.foreign import Foreign
 from spikewright.engines.native.orders import Order, as_index, positions
 from spikewright.engines.native.parts import Kept, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
-from spikewright.engines.program import Learned, Neurons, Program
+from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Sums
 from spikewright.errors import SimulationError
 
@@ -43,9 +45,18 @@ class RegionKernel(Kernel):
         self._batch, self._tally, self._reference = batch, tally, reference
         self._isa, self._threads = isa, threads
         self._state = _kernels.Running(built.region, batch)
+        self._foreign = {
+            o: Foreign(o, self._reference_kernel(o), program, batch)
+            for o in op.operators
+            if o in op.foreign
+        }
         self._slow: list[Slow] = []
         self._last = False
         self._earlier: list[Sums] = []  # totals from before the last restart
+
+    def _reference_kernel(self, op: Operator) -> Kernel:
+        kernel = self._reference.kernel(op, self._program, self._batch, self._tally)
+        return restarting(kernel, op, self._program, self._reference, self._batch)
 
     def restart(self) -> None:
         self._earlier = list(self.totals())
@@ -80,7 +91,10 @@ class RegionKernel(Kernel):
 
     def _slowly(self, samples: NDArray) -> Slow:
         """These samples on the reference, from the state that they are in."""
-        slow = SlowRegion(self._op, self._program, len(samples), self._tally, self._reference)
+        size = len(samples)  # all, where operators are foreign
+        slow = SlowRegion(
+            self._op, self._program, size, self._tally, self._reference, self._foreign
+        )
         for neurons, order, numbers in self._built.populations:
             state = self._state_of(neurons, order, numbers)
             slow.start_from(neurons, {name: values[samples] for name, values in state.items()})
@@ -125,23 +139,21 @@ class RegionKernel(Kernel):
             value = given[signal]
             if counts and value.dtype != np.int8:  # an earlier region is on the reference
                 return [], np.zeros(self._batch, bool)
-            value = np.require(value, np.int8 if counts else np.float64, ["C", "W"])
-            arrays.append(value.reshape(*value.shape[:2], -1))
+            arrays.append(_as_read(value, np.int8 if counts else np.float64))
         outputs = [
-            np.empty((self._batch, steps, size), np.int8 if counts else np.float64)
-            for _, counts, size in self._built.exports
+            np.empty((self._batch, steps, *shape), np.int8 if counts else np.float64)
+            for _, counts, shape in self._built.exports
         ]
         block, group, threads = shares(self._op, self._built, self._batch, steps, self._threads)
+        for foreign in self._foreign.values():
+            foreign.expect(step, steps)
+        calls = [self._foreign[op].call(first) for op, first in self._built.calls]
         outcome = self._state.run(
-            arrays, outputs, steps, block, group, threads, self._isa, step, self._last
+            arrays, outputs, steps, block, group, threads, self._isa, step, self._last, calls
         )
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
-        shapes = [self._program.shapes[signal] for signal, _, _ in self._built.exports]
-        shaped = [
-            y.reshape(self._batch, steps, *shape) for y, shape in zip(outputs, shapes, strict=True)
-        ]
-        return shaped, self._state.finished().astype(bool) if outcome else None
+        return outputs, self._state.finished().astype(bool) if outcome else None
 
     def _unpacked(self, pieces: list[NDArray], op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
@@ -167,17 +179,22 @@ class RegionKernel(Kernel):
 
     def _weights(self, op: Learned) -> NDArray:
         """Weights of every sample."""
+        if op in self._foreign:
+            return np.asarray(self._foreign[op].learned()[op])
         held = self._kept(self._built.kept[op])
         if held is None:
             return np.array(np.broadcast_to(op.initial, (self._batch, *op.initial.shape)))
         return held["weights"]
 
     def _check_weights(self) -> None:
-        for op in self._op.operators:
-            if isinstance(op, Learned) and not np.all(np.isfinite(self._weights(op))):
+        for op, kept in self._built.kept.items():
+            if isinstance(op, Learned) and not self._state.finite(kept.memories["weights"]):
                 raise diverged(op)
 
     def _total(self, op: Neurons) -> Sums:
+        if op in self._foreign:
+            (total,) = self._foreign[op].totals()
+            return total
         sums = self._native_total(op)
         arrays = {id(array): array for array in sums}.values()  # one where they are the same
         for slow in self._slow:
@@ -214,6 +231,14 @@ class RegionKernel(Kernel):
         return total
 
 
+def _as_read(value: Array, kind: type) -> NDArray:
+    """An array `(batch, steps, size)` as kernels read it."""
+    flags = value.flags
+    if value.dtype != kind or not flags.c_contiguous or not flags.writeable:
+        value = np.require(value, kind, ["C", "W"])
+    return value if value.ndim == 3 else value.reshape(*value.shape[:2], -1)
+
+
 class LinearKernel(Kernel):
     """A matrix product or convolution of values that are given: mostly constants of a run."""
 
@@ -226,18 +251,20 @@ class LinearKernel(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         batch, count = x.shape[:2]
-        x = np.require(x, np.float64, ["C", "W"]).reshape(batch, count, -1)
+        x = _as_read(x, np.float64)
         y = np.empty((batch, count, *self._shape))
         block, group, threads = shares(self._op, self._built, batch, count, self._threads)
         state = _kernels.Running(self._built.region, batch)
         out = y.reshape(batch, count, -1)
-        if state.run([x], [out], count, block, group, threads, self._isa, 0, True):
+        if state.run([x], [out], count, block, group, threads, self._isa, 0, True, []):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
         return [y]
 
 
 def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:
     """Steps and samples that are worked on at once, and the threads that share them."""
+    if op.foreign:  # functions are called for every sample of a step before the next one
+        return 1, batch, 1
     if op.loops:  # a step is too short to share: threads take samples
         threads = min(threads, batch)
         fitting = max(1, _CACHE_BYTES // max(1, sum(built.state_bytes.values())))
@@ -256,6 +283,6 @@ def cut(step_bytes: int, batch: int, steps: int, threads: int) -> tuple[int, int
     """Steps and samples that are worked on at once, so that their buffers stay in cache."""
     fitting = max(1, _CACHE_BYTES // max(1, step_bytes))
     block = min(steps, max(_LEAST_STEPS, min(fitting, _MOST_STEPS)))
-    group = int(np.clip(fitting // block, 1, _MOST_SAMPLES))
+    group = max(1, min(fitting // block, _MOST_SAMPLES))
     shared = max(1, batch // max(1, threads))  # every thread has work
     return block, min(group, shared)

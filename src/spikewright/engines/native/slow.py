@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Kernel, LearningKernel
+from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
@@ -16,15 +16,25 @@ from spikewright.engines.totals import Sums
 
 
 class SlowRegion:
-    """The region's operators on the reference engine, in blocks that it chooses."""
+    """The region's operators on the reference engine, in blocks that it chooses.
+
+    The kernels of `foreign` operators, which ran there before, are taken over.
+    """
 
     def __init__(
-        self, op: Region, program: Program, batch: int, tally: bool, reference: ReferenceEngine
+        self,
+        op: Region,
+        program: Program,
+        batch: int,
+        tally: bool,
+        reference: ReferenceEngine,
+        foreign: Mapping[Operator, Kernel],
     ) -> None:
         self._op = op
         self._block = 1 if op.loops else reference.block_steps(program, batch)
         self._kernels: dict[Operator, Kernel] = {
-            o: reference.kernel(o, program, batch, tally) for o in op.operators
+            o: foreign[o] if o in foreign else reference.kernel(o, program, batch, tally)
+            for o in op.operators
         }
 
     def start_from(self, op: Operator, state: dict[str, NDArray]) -> None:
@@ -55,21 +65,16 @@ class SlowRegion:
 
     def _advance(self, values: dict[int, Array], step: int, count: int) -> None:
         for op, kernel in self._kernels.items():
-            made: list[Array]
-            if self._op.loops and isinstance(kernel, DelayedKernel):
-                made = [kernel.emit()]
-            elif self._op.loops and isinstance(kernel, LearningKernel):
-                made = list(kernel.respond([values[s] for s in op.prompt]))
+            if self._op.loops:
+                made = kernel.begin([values[s] for s in op.prompt], step, count)
             else:
-                made = list(kernel.run([values[s] for s in op.inputs], step, count))
+                made = kernel.run([values[s] for s in op.inputs], step, count)
             values.update(zip(op.outputs, made, strict=False))
         if not self._op.loops:
             return
         for op, kernel in self._kernels.items():
-            if isinstance(kernel, DelayedKernel):
-                kernel.absorb(values[op.inputs[0]])
-            elif isinstance(kernel, LearningKernel):
-                late = kernel.finish([values[s] for s in op.inputs])
+            if op.prompt != op.inputs:
+                late = kernel.end([values[s] for s in op.inputs])
                 values.update(zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True))
 
     def learned(self) -> dict[Learned, NDArray]:

@@ -28,7 +28,8 @@ class _Callable(Kernel):
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
-        x = np.broadcast_to(x, (x.shape[0], steps, *x.shape[2:]))
+        if x.shape[1] != steps:
+            x = np.broadcast_to(x, (x.shape[0], steps, *x.shape[2:]))
         return [apply_callable(self._node, x, step, self._dt)]
 
 

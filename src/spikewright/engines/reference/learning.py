@@ -101,7 +101,8 @@ class LearnedKernel(LearningKernel):
 
     def _now(self, x: Array) -> NDArray:
         """One step's values of every sample."""
-        return np.broadcast_to(x[:, 0], (self._batch, *x.shape[2:]))
+        now: NDArray = x[:, 0]
+        return now if len(now) == self._batch else np.broadcast_to(now, (self._batch, *x.shape[2:]))
 
 
 def _product(x: NDArray, weights: NDArray) -> NDArray:

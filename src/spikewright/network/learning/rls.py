@@ -60,5 +60,6 @@ class RLS(LearningRuleType):
         r, P = signals["pre_filtered"], state["inv_gamma"]
         along = xp.sum(P * r[:, None, :], axis=-1)
         share = 1.0 / (1.0 + xp.sum(r * along, axis=-1))
-        P = state["inv_gamma"] = P - outer(along, along * share[:, None])
-        return outer(-signals["error"], xp.sum(P * r[:, None, :], axis=-1))
+        gain = along * share[:, None]  # P r with the new P: along - along r^T gain
+        state["inv_gamma"] = P - outer(along, gain)
+        return outer(-signals["error"], gain)

@@ -71,6 +71,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::learn: return run_weights<true, true>(c, op);
         case Action::respond: return run_weights<true, false>(c, op);
         case Action::finish: return run_weights<false, true>(c, op);
+        case Action::call: return;  // none of a kernel's
     }
 }
 

@@ -1,5 +1,6 @@
 // The Python module: plans are built piece by piece, states are run.
 
+#include "calls.hpp"
 #include "dispatch.hpp"
 #include "region.hpp"
 #include "run.hpp"
@@ -11,13 +12,18 @@ namespace {
 
 // State of a region for a batch. A run that fails leaves it as it was.
 class Running {
+    using Written = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
+    // What Python computes in a run: a function of the step, arrays `(batch, ...)` that it reads and
+    // `(steps or more, batch, ...)` that it fills. Nothing of it is kept.
+    using Calling = std::tuple<nb::callable, std::vector<Written>, std::vector<Written>>;
+
   public:
     Running(const Region& region, std::size_t batch)
         : region_(&region), batch_(batch), state_(region.plan, batch) {}
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
-            std::size_t first, bool last) {
+            std::size_t first, bool last, const std::vector<Calling>& calls) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
@@ -27,6 +33,8 @@ class Running {
         for (const Taken& array : outputs)
             job.outputs.push_back({kind(array), const_cast<void*>(static_cast<const void*>(array.data())),
                                    array.size() / (batch_ * steps)});
+        for (const Calling& calling : calls) job.desks.push_back(desk(calling, steps));
+        check_desks(job, calls);
         Outcome outcome;
         {
             const nb::gil_scoped_release release;
@@ -76,6 +84,12 @@ class Running {
         return nb::cast(nb::ndarray<nb::numpy, double>(part, {batch_, size}, owner));
     }
 
+    // Whether all of a memory is; before the first run it is.
+    bool finite(std::size_t number) const {
+        const Array<double>& values = state_.memory.at(number);
+        return !state_.started || all_finite(values.data(), values.size());
+    }
+
   private:
     template <class T>
     void unpack(const Array<T>& values, std::size_t population, const Integers& where,
@@ -96,6 +110,46 @@ class Running {
             for (std::size_t k = 0; k < size; ++k)
                 out[b * size + k] = state_.started ? double(from[at[k]]) : 0.0;
         }
+    }
+
+    Desk desk(const Calling& calling, std::size_t steps) const {
+        const auto& [function, inputs, outputs] = calling;
+        Desk made;
+        made.f = [&function = function](std::size_t step) {
+            const nb::gil_scoped_acquire acquire;
+            function(step);
+        };
+        for (const Written& array : inputs) {
+            require(array.ndim() > 0 && array.shape(0) == batch_, "what is read is (batch, ...)");
+            made.inputs.push_back(array.data());
+        }
+        for (const Written& array : outputs) {
+            require(array.ndim() > 1 && array.shape(0) >= steps && array.shape(1) == batch_,
+                    "what is made is (steps, batch, ...)");
+            made.outputs.push_back(array.data());
+        }
+        return made;
+    }
+
+    void check_desks(const Job& job, const std::vector<Calling>& calls) const {
+        std::size_t n = 0;
+        for (const Instruction& op : job.plan->instructions) {
+            if (!op.call) continue;
+            require(n < calls.size(), "every call is answered");
+            const auto& [function, inputs, outputs] = calls[n++];
+            require(inputs.size() == op.call->inputs.size() &&
+                        outputs.size() == op.call->outputs.size(),
+                    "a call has arrays for all that it reads and gives");
+            for (std::size_t i = 0; i < inputs.size(); ++i)
+                require(inputs[i].size() == batch_ * region_->size_of(op.call->inputs[i]), "a call's sizes");
+            for (std::size_t i = 0; i < outputs.size(); ++i)
+                require(outputs[i].size() ==
+                            outputs[i].shape(0) * batch_ * region_->size_of(op.call->outputs[i]),
+                        "a call's sizes");
+        }
+        require(n == calls.size(), "every call is answered");
+        require(n == 0 || (job.threads == 1 && job.block == 1 && job.group == batch_),
+                "calls are made step by step, of all samples");
     }
 
     static Kind kind(const Taken& array) {
@@ -156,6 +210,7 @@ NB_MODULE(_kernels, m) {
         .def("weights", &Region::weights)
         .def("rule", &Region::rule)
         .def("finish", &Region::finish)
+        .def("call", &Region::call)
         .def("analog", &Region::analog)
         .def("sparse", &Region::sparse)
         .def("axis_map", &Region::axis_map)
@@ -169,5 +224,6 @@ NB_MODULE(_kernels, m) {
         .def("sent", &Running::sent)
         .def("total", &Running::total)
         .def("net", &Running::net)
-        .def("memory", &Running::memory);
+        .def("memory", &Running::memory)
+        .def("finite", &Running::finite);
 }

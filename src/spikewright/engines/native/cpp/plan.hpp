@@ -6,7 +6,9 @@
 // the program differs, an index array leads from one to the other.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -117,7 +119,12 @@ enum class Action : std::int32_t {
     layer, fire, pool, take, put, sum, add, load, store,
     filter, emit, absorb, cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values,
     max_pool, running_max_pool, readout, scatter, smooth, learn, respond,
-    finish,
+    finish, call,
+};
+
+// An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
+struct Call {
+    std::vector<std::int32_t> inputs, outputs;
 };
 
 struct Instruction {
@@ -135,6 +142,7 @@ struct Instruction {
     std::shared_ptr<Scatter> scatter;
     std::shared_ptr<Weights> weights;
     std::shared_ptr<AxisRows> axis_rows;
+    std::shared_ptr<Call> call;
     std::vector<std::int32_t> memories;
     std::vector<Operand> operands;
     Parameter gain, bias;      // `sum`: over the whole signal
@@ -162,6 +170,9 @@ struct Plan {
     std::vector<Population> populations;
     std::vector<Memory> memories;
     std::vector<Instruction> instructions;
+    bool calls() const {
+        return std::ranges::any_of(instructions, [](const Instruction& op) { return op.call != nullptr; });
+    }
 };
 
 // An array from outside, `(batch or 1, steps or 1, size)`; a stride of 0 repeats.
@@ -198,6 +209,14 @@ struct State {
     }
 };
 
+// The other side of a call in one run: `(batch, size)` of each input, `(steps, batch, size)` of each
+// output; `f` is told the step of the run, and may throw.
+struct Desk {
+    std::function<void(std::size_t)> f;
+    std::vector<double*> inputs;
+    std::vector<const double*> outputs;
+};
+
 struct Job {
     const Plan* plan;
     State* state;
@@ -206,6 +225,7 @@ struct Job {
     std::size_t batch, steps, block, group, threads;
     std::size_t first = 0;  // steps done before this run
     bool last = false;      // no other follows: voltages need not be kept
+    std::vector<Desk> desks{};  // of the plan's calls, in their order
 };
 
 enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };

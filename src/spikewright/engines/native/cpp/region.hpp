@@ -365,6 +365,16 @@ class Region {
         plan.instructions.push_back(std::move(op));
     }
 
+    // What is computed elsewhere, of a step of all samples; see `Call`.
+    void call(const std::vector<std::int32_t>& inputs, const std::vector<std::int32_t>& outputs) {
+        for (std::int32_t b : outputs)
+            require(plan.buffers.at(std::size_t(b)).kind == Kind::values, "calls give values");
+        for (std::int32_t b : inputs) size_of(b);
+        Instruction op{Action::call};
+        op.call = std::make_shared<Call>(Call{inputs, outputs});
+        plan.instructions.push_back(std::move(op));
+    }
+
     // The layer added last reads values, or may, in so many limbs of so many bits.
     void analog(int bits, int limbs) {
         require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
@@ -437,6 +447,7 @@ class Region {
     std::size_t arrange(bool shared) {
         for (const Instruction& op : plan.instructions)
             if (op.cells) require_currents(*op.cells);
+        require(!shared || !plan.calls(), "calls are made step by step");
         if (shared) share_slots(plan);
         std::size_t bytes = 0;
         for (const Slot& slot : plan.slots) bytes += slot.bytes;

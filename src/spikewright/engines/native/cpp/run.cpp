@@ -1,5 +1,7 @@
 #include "run.hpp"
 
+#include "calls.hpp"
+
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -163,12 +165,24 @@ class Runner {
         };
         for (; end != c.first_step && c.first_step < job_.steps; c.first_step += job_.block) {
             c.steps = std::min(job_.block, job_.steps - c.first_step);
+            std::size_t call = 0;
+            bool wild = false;  // weights that are no longer finite: no call is made with what they give
             for (const Instruction& op : job_.plan->instructions) {
+                if (op.call) {
+                    const Desk& desk = job_.desks[call++];
+                    if (bench.outcome.load() != int(Outcome::done)) break;
+                    if (!wild) guarded([&] { run_call(c, *op.call, desk); });
+                    if (stopped_) return;
+                    continue;
+                }
                 if (op.lists()) shared([&] { kernels_.list(c, op); });
                 shared([&] { kernels_.execute(c, op); });
+                if (op.action == Action::finish && !job_.desks.empty())
+                    wild = wild || diverged(c, *op.weights);
             }
             if (at.rank == 0) ask();
             if (stopped_) return;
+            if (wild && bench.outcome.load() == int(Outcome::done)) return finish(c, bench, true);
             const std::size_t next = c.first_step + job_.block;
             phase(1, [&](std::size_t) {
                 if (bench.outcome.load() != int(Outcome::done)) end = next;

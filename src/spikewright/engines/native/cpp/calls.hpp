@@ -1,0 +1,43 @@
+// Operators that are computed elsewhere, one step of all samples at a time: what they read is laid out,
+// what they give is fetched.
+#pragma once
+
+#include "context.hpp"
+
+namespace spikewright {
+
+inline void run_call(const Context& c, const Call& call, const Desk& desk) {
+    for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+        const std::int32_t buffer = call.inputs[i];
+        const std::size_t size = c.size(buffer);
+        for (std::size_t s = 0; s < c.samples; ++s) {
+            double* to = desk.inputs[i] + s * size;
+            if (c.kind(buffer) == Kind::counts)
+                std::copy_n(c.counts(buffer, s, 0), size, to);
+            else
+                std::copy_n(c.values(buffer, s, 0), size, to);
+        }
+    }
+    desk.f(c.first_step);
+    for (std::size_t i = 0; i < call.outputs.size(); ++i) {
+        const std::size_t size = c.size(call.outputs[i]);
+        const double* from = desk.outputs[i] + c.first_step * c.samples * size;
+        for (std::size_t s = 0; s < c.samples; ++s)
+            std::copy_n(from + s * size, size, c.values(call.outputs[i], s, 0));
+    }
+}
+
+inline bool all_finite(const double* values, std::size_t size) {
+    double sums[8] = {};  // of zeros, or of what is none
+    for (std::size_t i = 0; i < size; ++i) sums[i % 8] += values[i] * 0.0;
+    return std::ranges::all_of(sums, [](double sum) { return sum == 0.0; });
+}
+
+// Whether weights have grown out of all bounds: what reads them is not to be called with that.
+inline bool diverged(const Context& c, const Weights& w) {
+    for (std::size_t s = 0; s < c.samples; ++s)
+        if (!all_finite(c.memory(w.weights, s).to, w.out * w.in)) return true;
+    return false;
+}
+
+}  // namespace spikewright

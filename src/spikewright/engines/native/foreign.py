@@ -1,0 +1,121 @@
+"""Operators without a native kernel in a native loop: it calls the reference's at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.base import Array, Kernel
+from spikewright.engines.program import Apply, Generate, Learned, Operator, Program
+from spikewright.engines.totals import Sums
+
+if TYPE_CHECKING:
+    from spikewright.engines.native.building import Builder
+
+Call = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
+"""A function of the step of a run, what it reads, and what it fills step by step."""
+
+
+def add_foreign(b: Builder, op: Operator) -> None:
+    """Call an operator in its turn and, if it reads something then, at the end of a step."""
+    _add_call(b, op, True)
+    if op.prompt != op.inputs:
+        b.last.append(lambda: _add_call(b, op, False))
+
+
+def _add_call(b: Builder, op: Operator, first: bool) -> None:
+    early, late = parts_of(op)
+    inputs = op.prompt if first else op.inputs[len(op.prompt) :]
+    read = [b.held_in(s, None) for s in dict.fromkeys(inputs)]
+    b.kernels.call(read, [b.buffer(False, s, None) for s in (early if first else late)])
+    b.calls.append((op, first))
+
+
+def parts_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Outputs that are known in an operator's turn, and those that are known at a step's end."""
+    late = op.late if isinstance(op, Learned) else ()
+    return op.outputs[: len(op.outputs) - len(late)], late
+
+
+def foreign_bytes(op: Operator, program: Program, steps: int) -> int:
+    """What is laid out and kept of one sample in a run of `steps` steps."""
+    read, made = (sum(int(np.prod(program.shapes[s])) for s in x) for x in (op.inputs, op.outputs))
+    return 8 * (read + steps * made)
+
+
+class Foreign(Kernel):
+    """A kernel of the reference engine that a native loop calls.
+
+    What it gives in a run is kept: a run that begins again, as a count has outgrown a byte, is
+    given that first, so that nothing is computed twice.
+    """
+
+    def __init__(self, op: Operator, kernel: Kernel, program: Program, batch: int) -> None:
+        self._op, self._kernel, self._batch = op, kernel, batch
+        self._shapes = program.shapes
+        self._inputs = {s: np.zeros((batch, 1, *program.shapes[s])) for s in op.inputs}
+        # Classes of a user's own may keep what they are given; functions are given copies anyway.
+        self._keeps = not isinstance(op, Apply | Generate)
+        self._prompt = [self._inputs[s] for s in op.prompt]
+        self._all = [self._inputs[s] for s in op.inputs]
+        self._early, self._late = parts_of(op)
+        self._made: dict[int, NDArray] = {}
+        self._first = self._begun = self._ended = self._now = 0
+
+    def expect(self, step: int, steps: int) -> None:
+        """A run of `steps` steps after step number `step` begins."""
+        self._first, self._begun, self._ended = step, 0, 0
+        for s in (*self._early, *self._late):
+            if s not in self._made or len(self._made[s]) < steps:
+                self._made[s] = np.empty((steps, self._batch, *self._shapes[s]))
+
+    def call(self, first: bool) -> Call:
+        """What the loop calls in the operator's turn, or at a step's end."""
+        inputs = self._op.prompt if first else self._op.inputs[len(self._op.prompt) :]
+        outputs = self._early if first else self._late
+        return (
+            self._begin_natively if first else self._end_natively,
+            [self._inputs[s] for s in dict.fromkeys(inputs)],
+            [self._made[s] for s in outputs],
+        )
+
+    def _begin_natively(self, t: int) -> None:
+        made = self._kernel.begin(self._given(self._prompt), self._first + t, 1)
+        for s, value in zip(self._early, made, strict=True):
+            self._made[s][t] = value[:, 0]
+        self._begun = t + 1
+
+    def _end_natively(self, t: int) -> None:
+        made = self._kernel.end(self._given(self._all))
+        for s, value in zip(self._late, made, strict=True):
+            self._made[s][t] = value[:, 0]
+        self._ended = t + 1
+
+    def _given(self, arrays: Sequence[NDArray]) -> Sequence[NDArray]:
+        return [x.copy() for x in arrays] if self._keeps else arrays
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        raise TypeError(f"{self._op.label}: runs in loops alone")
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        self._now = step - self._first
+        if self._now < self._begun:
+            return self._replayed(self._early)
+        return self._kernel.begin(inputs, step, steps)
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        if self._now < self._ended:
+            return self._replayed(self._late)
+        return self._kernel.end(inputs)
+
+    def _replayed(self, signals: Iterable[int]) -> list[Array]:
+        return [self._made[s][self._now][:, None] for s in signals]
+
+    def totals(self) -> Iterable[Sums]:
+        return self._kernel.totals()
+
+    def learned(self) -> Mapping[Learned, Array]:
+        return self._kernel.learned()
