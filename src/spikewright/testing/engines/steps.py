@@ -12,7 +12,7 @@ from spikewright.engines import Precision
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
 from spikewright.network.synapses import Lowpass
-from spikewright.network.transforms import Chain, Dense, Permute, Reshape, SumPool
+from spikewright.network.transforms import Chain, Convolution, Dense, Permute, Reshape, SumPool
 from spikewright.testing.engines.base import EPSILON, Suite, both
 
 
@@ -218,6 +218,42 @@ class StepTests(Suite):
         ):
             reach = 64 * EPSILON[precision] * np.abs(expected).max()
             np.testing.assert_allclose(data[probe][0], expected, rtol=0, atol=reach)
+
+    @both
+    def test_neurons_of_one_population_may_differ_in_height(self, precision: Precision) -> None:
+        """Behind weights and filters arrives what they make of spikes times heights."""
+        steps, rng, dt = 60, np.random.default_rng(9), 0.01
+        kernel, matrix = rng.standard_normal((3, 2, 2, 2)), rng.standard_normal((5, 18))
+        with Network() as net:
+            ensemble = Ensemble(
+                (2, 3, 3),
+                neuron_type=IntegrateAndFire(),
+                gain=1.0,
+                bias=rng.uniform(20.0, 90.0, (2, 3, 3)),
+                rate_scale=np.array([2.0, 7.0]).reshape(2, 1, 1),
+            )
+            filtered, flat, late = Node(size_in=(3, 2, 2)), Node(size_in=5), Node(size_in=5)
+            flattened = Chain((Reshape((18,)), Dense(matrix)))
+            Connection(ensemble.neurons, filtered, None, Convolution(kernel))
+            Connection(ensemble.neurons, flat, None, flattened)
+            Connection(ensemble.neurons, late, 0, flattened)
+            probes = [Probe(node) for node in (filtered, flat, late)]
+            spikes = Probe(ensemble.neurons)
+        data = self.run(net, steps, dt=dt, precision=precision)
+        values = data[spikes][0].astype(np.float64)
+        counts = values * (np.array([2.0, 7.0]).reshape(2, 1, 1) * dt)
+        np.testing.assert_allclose(counts, np.rint(counts), atol=1e-4)
+        assert counts.any(axis=0).all()
+        windows = np.lib.stride_tricks.sliding_window_view(values, (2, 2), axis=(2, 3))
+        behind = values.reshape(steps, 18) @ matrix.T
+        expected = [
+            np.einsum("tcijkl,ockl->toij", windows, kernel),
+            behind,
+            np.concatenate([np.zeros((1, 5)), behind[:-1]]),
+        ]
+        for probe, wanted in zip(probes, expected, strict=True):
+            reach = 64 * EPSILON[precision] * np.abs(wanted).max()
+            np.testing.assert_allclose(data[probe][0], wanted, rtol=0, atol=reach)
 
     @both
     def test_charge_is_conserved(self, precision: Precision) -> None:
