@@ -329,6 +329,22 @@ def test_a_limit_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
             sim.run_steps(10**6)
 
 
+def test_small_runs_take_what_was_seen_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked up once for many in a row, and again a tenth of a second later."""
+    now, looked = [1e9], []
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(memory, "_of_machine", lambda: looked.append(now[0]) or 2**40)
+    monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
+    monkeypatch.setattr(memory, "_seen", (float("-inf"), None))
+    for later in (0.0, 0.05, 0.04, 0.02, 0.05):
+        now[0] += later
+        assert memory.lately_available() == 2**40
+
+    assert looked == pytest.approx([1e9, 1e9 + 0.11])
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.25")
+    assert memory.lately_available() == 2**28
+
+
 def test_limits_of_control_groups_are_read(tmp_path: Path) -> None:
     """Both versions, every group around the process; cached files are room."""
     inner, first = tmp_path / "a" / "b", tmp_path / "memory" / "c"

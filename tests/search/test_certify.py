@@ -54,6 +54,15 @@ def test_a_long_list_is_thinned_and_keeps_its_ends() -> None:
     assert (found[0].point.cost, found[-1].point.cost) == (59, 10)
 
 
+def test_where_estimates_decide_most_of_a_long_list_is_cheap() -> None:
+    """Three quarters are the cheapest; the rest is spread, to the most accurate."""
+    trials = [trial(i, point(10 + i, 60 - i)) for i in range(50)]
+
+    found = [c.point.cost for c in short_list(trials, 0.1, most=8, every_length=True)]
+
+    assert found == [59, 16, 15, 14, 13, 12, 11, 10]
+
+
 def test_without_measurements_there_is_no_list() -> None:
     """A search that measured nothing says what would help."""
     with pytest.raises(TuningError, match="timeout"):

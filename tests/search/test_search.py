@@ -83,6 +83,19 @@ def test_a_search_is_a_function_of_its_seed() -> None:
     assert found[0] == found[1]
 
 
+def test_a_plain_sweep_is_looked_at_too() -> None:
+    """Every sixth trial, as long as there is something left of it near the best."""
+    swept = [{"kind": "good", "level": level, "tilt": 0.9} for level in (3.1, 2.9)]
+    study = open_study(None, FACTS, 0)
+    search = searching(study)
+    search.sweep = lambda point: swept
+    search.run(limits(30))
+
+    found = [t for t in study.trials if t.user_attrs["origin"] == "sweep"]
+    assert [t.params for t in found] == swept
+    assert [t.number for t in found] == [3, 9]
+
+
 def test_hopeless_settings_are_pruned_early() -> None:
     """What loses far too much is not measured to the end."""
     seen: list[tuple[float, int]] = []

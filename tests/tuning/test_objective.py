@@ -15,7 +15,7 @@ from spikewright.tuning.objective import Objective, Samples
 from spikewright.tuning.refine import Refinement
 from spikewright.tuning.searching import _allocation
 from spikewright.tuning.settings import Translation, space_of
-from spikewright.tuning.starts import starts
+from spikewright.tuning.starts import level_of, starts, sweep
 
 VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
 
@@ -132,6 +132,19 @@ def test_refinement_moves_channels_and_pays(objective: Objective, samples: Sampl
         assert np.any(octaves != 0)
     costs = [objective.at(proposal, point, samples).cost for proposal in found]
     assert min(costs) < point.cost
+
+
+def test_a_sweep_has_one_scale_in_every_number_of_steps(objective: Objective) -> None:
+    """Of about as many spikes as asked for; none where the space leaves no such rule."""
+    neurons = objective.translation.allocation.neurons
+    found = list(sweep(objective.space, level_of(neurons / 2, neurons)))
+
+    assert {v["steps"] for v in found} == set(objective.space["steps"].values)
+    assert [v["level"] for v in found[:10]] == [-1.0] * 10
+    assert all(abs(v["level"] + 1.0) <= 1.0 for v in found)
+    scales = objective.translation.scales(found[0])
+    assert len({float(scale) for array in scales.values() for scale in array}) == 1
+    assert list(sweep(restricted(objective.space, {"rule": "percentile"}), 0.0)) == []
 
 
 def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) -> None:

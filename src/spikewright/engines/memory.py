@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from spikewright.errors import SimulationError
 LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"
 _GIB = 2**30
 _NAMED = 3  # parts that an error names
+_LATELY = 0.1  # seconds
 _ADVICE = {
     "state": "run fewer samples at once (batch_size=)",
     "signals": "run fewer samples at once (batch_size=)",
@@ -109,6 +111,21 @@ def available() -> int | None:
         return _given(given)
     limits = [_of_machine(), *_of_groups()]
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def lately_available() -> int | None:
+    """The same as it was a tenth of a second ago at most: looking takes longer than a small run."""
+    global _seen
+    if os.environ.get(LIMIT_VARIABLE):
+        return available()
+    now = time.monotonic()
+    if now - _seen[0] > _LATELY:
+        _seen = now, available()
+    return _seen[1]
+
+
+_seen: tuple[float, int | None] = (float("-inf"), None)
+"""When `lately_available` looked, and what there was."""
 
 
 def _given(text: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Feeds, Kernel
-from spikewright.engines.memory import Memory, available
+from spikewright.engines.memory import Memory, available, lately_available
 from spikewright.engines.needs import Setting, kept_steps, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Recording, Source
 from spikewright.engines.restarting import restarting
@@ -21,7 +21,7 @@ from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
 _PIECE_VALUES = 1_000_000
-_SMALL = 64 * 2**20  # bytes of a run that is looked at once, however often it is repeated
+_SMALL = 64 * 2**20  # bytes of a run for which memory need not be looked at every time
 
 
 class Execution:
@@ -177,13 +177,15 @@ class Execution:
 
     def _rooms(self, memory: Memory) -> Sequence[tuple[Memory, int | None, str]]:
         """What must fit into how many bytes: the machine's, and a device's where there is one."""
-        room = self.engine.device_room()
+        room, left = self.engine.device_room(), available
+        if memory.bytes < _SMALL:
+            left = lately_available
         if room is None:
-            return [(memory, available(), "")]
+            return [(memory, left(), "")]
         device, machine = ("state", "signals", "work"), ("recording", "totals")
         return [
             (memory.only(*device), room, " and its device"),
-            (memory.only(*machine), available(), ""),
+            (memory.only(*machine), left(), ""),
         ]
 
     def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:

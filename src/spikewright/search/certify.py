@@ -15,6 +15,7 @@ LISTED = 8
 MANY = 48
 """Settings that are checked where estimates decide."""
 
+_CHEAPEST = 0.75  # of these, where estimates decide
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
 
 
@@ -46,7 +47,8 @@ def short_list(
 
     Those that no other beats in both cost and the drop that is `expected`, and whose drop may lie
     within the limit; with `every_length` no other of as many steps. Of many those whose places are
-    spread evenly. Raises `TuningError` where nothing was measured.
+    spread evenly, with `every_length` so many of the others and the cheapest: which of these hold
+    cannot be told beforehand. Raises `TuningError` where nothing was measured.
     """
     everything = [Candidate(trial, point) for trial in trials for point in trial.points]
     if not everything:
@@ -63,10 +65,17 @@ def short_list(
         hopeful or [min(best, key=lambda c: expected(c.point))],
         key=lambda c: (-c.point.cost, expected(c.point)),
     )
-    if len(held) <= most:
-        return held
-    places = {round(i * (len(held) - 1) / (most - 1)) for i in range(most)}
-    return [held[i] for i in sorted(places)]
+    cheapest = round(_CHEAPEST * most) if every_length else 0
+    split = max(0, len(held) - cheapest)
+    return [*_spread(held[:split], most - cheapest), *held[split:]]
+
+
+def _spread(candidates: list[Candidate], most: int) -> list[Candidate]:
+    """At most so many, whose places are spread evenly; the ends are among them."""
+    if len(candidates) <= most:
+        return candidates
+    places = {round(i * (len(candidates) - 1) / (most - 1)) for i in range(most)}
+    return [candidates[i] for i in sorted(places)]
 
 
 def _front(candidates: Sequence[Candidate], expected: Callable[[Point], float]) -> list[Candidate]:

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from spikewright._optional import require
@@ -33,7 +34,8 @@ Measure = Callable[[Values, slice], Sequence[Point]]
 PARTS = (200, 600)
 """Samples after which a trial is looked at: one that cannot become good any more is pruned."""
 
-_FREE = 6  # every sixth trial is Optuna's own proposal
+_TURNS = 6  # of so many trials one is Optuna's own proposal, and one of the sweep
+_FREE, _SWEEP = 0, 3  # which ones
 _LENGTHS = 3  # run lengths whose best settings are stepped from
 _ORDER = (0, 1, 0, 2)
 _SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
@@ -41,6 +43,9 @@ _COARSE, _REFINED, _FINE = (1.0, 0.5, 0.25), (0.5, 0.25, 0.125), (0.25, 0.125, 0
 _STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
 
+
+Sweep = Callable[[Point], Iterable[Values]]
+"""Plain settings that cost about as much as a point: what a search is to beat."""
 
 Refine = Callable[[Values, Point, float, float], Iterable[Values]]
 """Settings near a point that parameters cannot express: values, point, size, worth of risk."""
@@ -73,9 +78,9 @@ class Search:
 
     `starts` are tried first; then, for each of `aims` in turn, what is one step away from the best
     so far. The first aim is the one that Optuna's sampler and the pruning go by. `shorten` gives
-    the values of a run that ends earlier, `refine` settings beyond the space's parameters;
-    `identify` gives the same text for values that make the same network, and `affordable` says
-    whether there is time to try them.
+    the values of a run that ends earlier, `refine` settings beyond the space's parameters, `sweep`
+    plain ones that are to be beaten; `identify` gives the same text for values that make the same
+    network, and `affordable` says whether there is time to try them.
     """
 
     study: Study
@@ -88,6 +93,7 @@ class Search:
     refine: Refine
     identify: Callable[[Values], str]
     affordable: Callable[[Values], bool] = lambda values: True
+    sweep: Sweep = lambda point: ()
 
     def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
         """Try settings, one after the other; `advance` is called after each.
@@ -130,30 +136,36 @@ class Search:
                 return Proposal(values, "start")
         trials = self.study.finished()
         turn = len(known)
-        if not trials or (turn % _FREE == 0 and not stepping):
+        if not trials or (turn % _TURNS == _FREE and not stepping):
             return None
-        for aim, trial, point in self._bases(trials, turn):
-            for proposal in self.steps_from(aim, trial, point):
-                if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
-                    return proposal
+        proposals = self._stepped(trials, turn)
+        if turn % _TURNS == _SWEEP and not stepping:
+            proposals = chain(self._swept(trials), proposals)
+        for proposal in proposals:
+            if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
+                return proposal
         return None
+
+    def _stepped(self, trials: Sequence[Trial], turn: int) -> Iterator[Proposal]:
+        """What is one step away from the best, whichever this turn is for."""
+        for base in self._bases(trials, turn):
+            yield from self.steps_from(*base)
+
+    def _swept(self, trials: Sequence[Trial]) -> Iterator[Proposal]:
+        """What a plain sweep would try near the best."""
+        _, point = self._best(trials, self._informed(self.aims[0]))
+        yield from (Proposal(values, "sweep") for values in self.sweep(point))
 
     def _bases(self, trials: Sequence[Trial], turn: int) -> Iterator[tuple[Aim, Trial, Point]]:
         """Where to step from, by turns: for each aim the best, and the best of other run lengths.
 
         Of each aim the best comes every other time.
         """
-        found = [(trial, point) for trial in trials for point in trial.points]
         for i in range(len(self.aims)):
             aim = self._informed(self.aims[(turn + i) % len(self.aims)])
-            best: dict[int, tuple[float, Trial, Point]] = {}
-            for trial, point in found:
-                merit = aim.merit(point)
-                if point.steps not in best or merit < best[point.steps][0]:
-                    best[point.steps] = merit, trial, point
-            ranked = sorted(best.values(), key=lambda item: (item[0], item[1].number))[:_LENGTHS]
+            ranked = _best_of_lengths(trials, aim)[:_LENGTHS]
             first = _ORDER[turn // len(self.aims) % len(_ORDER)] % len(ranked)
-            yield from ((aim, *item[1:]) for item in [*ranked[first:], *ranked[:first]])
+            yield from ((aim, *item) for item in [*ranked[first:], *ranked[:first]])
 
     def steps_from(self, aim: Aim, trial: Trial, point: Point) -> Iterator[Proposal]:
         """Settings one step away from a point, coarse ones first.
@@ -228,6 +240,17 @@ class Search:
         reasons = [t.user_attrs.get("error") for t in self.study.trials]
         reason = next((text for text in reversed(reasons) if text), "no reason was noted")
         raise TuningError(f"no setting of the space can be tried. The last one failed: {reason}")
+
+
+def _best_of_lengths(trials: Sequence[Trial], aim: Aim) -> list[tuple[Trial, Point]]:
+    """The best point of every number of steps, with its trial, the best of them first."""
+    best: dict[int, tuple[float, int, Trial, Point]] = {}
+    for trial in trials:
+        for point in trial.points:
+            merit = aim.merit(point)
+            if point.steps not in best or merit < best[point.steps][0]:
+                best[point.steps] = merit, trial.number, trial, point
+    return [item[2:] for item in sorted(best.values(), key=lambda item: item[:2])]
 
 
 def _parts(samples: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ from spikewright.calibrate.channels import channel_size
 from spikewright.calibrate.rules.minimum_error import best_threshold
 from spikewright.calibrate.rules.percentile import percentile_of
 
-RULES = ("sensitivity", "percentile", "channel percentile", "minimum error")
+RULES = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
 """How the thresholds of channels relate; the first is where the search begins."""
 
 _PER_OCTAVE = 8  # candidates for a threshold
@@ -85,9 +85,9 @@ class Allocation:
         are allocated in rate-distortion theory: Shoham & Gersho, IEEE Trans. ASSP 36, 1445-1453,
         1988). Here E is the error of the values that calibration data had, clipping and silent
         neurons included. The others keep thresholds in proportion to a percentile of each layer, of
-        each channel, or to the threshold of smallest error of each channel. `offsets` are powers of
-        two: a layer with 1 has half the thresholds (under "sensitivity" about half: eight times the
-        weight, whose cube root fine thresholds follow).
+        each channel, or to the threshold of smallest error of each channel; "one scale" has the
+        same for all. `offsets` are powers of two: a layer with 1 has half the thresholds (under
+        "sensitivity" about half: eight times the weight, whose cube root fine thresholds follow).
         """
         if rule == "sensitivity":
             chosen = self._search(lambda log: self._cheapest(np.exp(log), offsets, coding), spikes)
@@ -131,6 +131,8 @@ class Allocation:
     def _make_profile(self, rule: str, name: str, start: float) -> NDArray:
         """Thresholds of a layer's channels relative to each other and to other layers'."""
         layer = self.layers[name]
+        if rule == "one scale":
+            return np.ones(layer.values.channels)
         if rule == "minimum error":
             found = best_threshold(layer.magnitudes, _LEVELS, 1, start)
         else:

@@ -65,6 +65,7 @@ class Objective:
     unit: float
     pace: float = field(default=0.0, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
+    _texts: dict[tuple, str] = field(default_factory=dict, init=False)
 
     def seconds(self, steps: int, samples: int) -> float:
         """About how long so many samples take, 0 before any was run."""
@@ -72,7 +73,10 @@ class Objective:
 
     def identify(self, values: Mapping[str, Plain]) -> str:
         """The same text for values that make the same network and run."""
-        return f"{values['steps']} {text(self.translation.arguments(values))}"
+        key = tuple(sorted(values.items()))
+        if key not in self._texts:
+            self._texts[key] = f"{values['steps']} {text(self.translation.arguments(values))}"
+        return self._texts[key]
 
     def convert(self, values: Mapping[str, Plain]) -> Conversion:
         """The network under these values; the last one is kept."""

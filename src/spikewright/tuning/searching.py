@@ -32,13 +32,14 @@ from spikewright.tuning.reproduce import source_text
 from spikewright.tuning.request import Request
 from spikewright.tuning.result import result
 from spikewright.tuning.settings import Translation, check_values, space_of
-from spikewright.tuning.starts import starts
+from spikewright.tuning.starts import level_of, starts, sweep
 
 _CALIBRATED = 256  # samples whose values the rules look at
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _CHECKING = 0.4  # of the time at most for what is held back
 _TRIAL = 0.05  # of the time at most for one trial
+_SWEPT = 0.01  # of the time at most for one of a plain sweep
 
 
 def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
@@ -72,6 +73,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         Refinement(objective, mine, _REFINING * request.timeout).proposals,
         lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
         partial(_affordable, objective, len(mine), request.timeout),
+        partial(_swept, objective, len(mine), request.timeout),
     )
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
@@ -150,6 +152,14 @@ def _checking(objective: Objective, study: Study, held: Samples, timeout: float)
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
     """Whether one trial takes no more than its share of the time."""
     return objective.seconds(int(values["steps"] or 1), samples) <= _TRIAL * timeout
+
+
+def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:
+    """What a plain sweep would try near a point, as far as it takes little time."""
+    level = level_of(point.costs["spikes"], objective.translation.allocation.neurons)
+    for values in sweep(objective.space, level):
+        if objective.seconds(int(values["steps"] or 1), samples) <= _SWEPT * timeout:
+            yield values
 
 
 def _held_back(objective: Objective, held: Samples, candidate: Candidate) -> Point:

@@ -1,7 +1,8 @@
-"""Where the search begins: what rules suggest, from many spikes to few."""
+"""Where the search begins, and what it is to beat: settings that rules suggest."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from spikewright.search.space import Choices, Parameter, Plain, Range, Values, begin
@@ -9,6 +10,8 @@ from spikewright.search.space import Choices, Parameter, Plain, Range, Values, b
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
 _TWO = (-1.0, -2.5)
 _THREE = (1.0, -0.5, -2.0)
+_OCTAVE = 4  # levels of a sweep in an octave
+_REACH = 4  # of them to either side
 
 
 def starts(space: Mapping[str, Parameter]) -> list[Values]:
@@ -31,6 +34,27 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
             levels = _TWO[:1] if cap is None else _THREE if free else _LEVELS
             found += list(_ladder(space, longer, levels))
     return _different(found)
+
+
+def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:
+    """One scale for the whole network, in every number of steps, at about this level.
+
+    The nearest levels first: what anybody would try without a search, so that a search which looks
+    at it as well is not beaten by that.
+    """
+    first = begin(space)
+    if "one scale" not in _choices(space, "rule"):
+        return
+    middle = round(level * _OCTAVE)
+    for place in sorted(range(middle - _REACH, middle + _REACH + 1), key=lambda p: abs(p - middle)):
+        for steps in _choices(space, "steps"):
+            values = {**first, "rule": "one scale", "steps": steps}
+            yield from _ladder(space, values, [place / _OCTAVE])
+
+
+def level_of(spikes: float, neurons: int) -> float:
+    """The level at which all neurons together send so many spikes."""
+    return math.log2(max(spikes, 1e-300) / neurons)
 
 
 def _ladder(
