@@ -32,7 +32,7 @@ inline Reduced reduced_exponent(doubles x) {
                                                       square * -2.01099218183624371326e-07))));
     const doubles t = 3.0 - q * half;
     const doubles e = square * ((q - t) / (6.0 - r * t));
-    const longs bits = (longs(shifted) << 52) + (std::int64_t(1023) << 52);
+    const patterns bits = (patterns(shifted) << 52) + (std::uint64_t(1023) << 52);
     return {r - ((r * (e - lost) - lost) - square), doubles(bits)};
 }
 

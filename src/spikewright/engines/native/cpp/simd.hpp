@@ -32,6 +32,7 @@ typedef std::uint32_t ints __attribute__((vector_size(kBytes)));  // unsigned: s
 typedef std::int32_t half_ints __attribute__((vector_size(kBytes / 2)));
 typedef double doubles __attribute__((vector_size(kBytes)));
 typedef std::int64_t longs __attribute__((vector_size(kBytes)));
+typedef std::uint64_t patterns __attribute__((vector_size(kBytes)));  // bits of doubles; sums may wrap
 typedef std::uint8_t octets __attribute__((vector_size(kBytes)));
 
 template <class V, class T>
