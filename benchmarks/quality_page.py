@@ -106,6 +106,8 @@ Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are 
   answer than the source on at most 0.5 %.
 * What the source computes in analog values stays analog at the input: the first layer's currents
   are constant.
+* Where the source's accuracy differs from row to row, it was trained anew in between: each row is
+  about the network whose accuracy it names.
 """
 
 
