@@ -16,11 +16,22 @@ from spikewright.executors import Function
 from spikewright.executors.ray import Ray
 
 
-@pytest.mark.slow
-def test_shards_of_a_killed_worker_are_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL to one of two Dask workers half way: the same records, bit for bit."""
+@pytest.fixture
+def shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two samples each, so that the data makes 150."""
     monkeypatch.setattr(sharded, "_MOST", 2)
-    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=20.0)
+
+
+@pytest.fixture
+def conversion() -> sw.Conversion:
+    """The demo network with spikes."""
+    return sw.convert(demo.MODEL, spiking=True, scale_firing_rates=20.0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shards")
+def test_shards_of_a_killed_worker_are_done_again(conversion: sw.Conversion) -> None:
+    """SIGKILL to one of two Dask workers half way: the same records, bit for bit."""
     x, y = demo.held_out(300)
     expected = conversion.evaluate(x, y, 200)
 
@@ -52,12 +63,11 @@ class Killing(Ray):
 
 
 @pytest.mark.ray
-def test_ray_does_them_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("shards")
+def test_ray_does_them_again_too(conversion: sw.Conversion) -> None:
     """SIGKILL to one of two workers of a Ray on this machine: the same records, bit for bit."""
     import ray
 
-    monkeypatch.setattr(sharded, "_MOST", 2)
-    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=20.0)
     x, y = demo.held_out(300)
     expected = conversion.evaluate(x, y, 200)
     ray.init(num_cpus=2, include_dashboard=False)

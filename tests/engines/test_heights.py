@@ -80,7 +80,7 @@ def test_weights_that_neurons_share_cannot(chain: tuple[Transform, ...], of_heig
     assert with_heights(chain, heights, (2, 4, 4)) is None
 
 
-def network(heights_differ: bool, synapse: float | None = None) -> sw.Network:
+def network(heights_differ: bool) -> sw.Network:
     """Two convolutions between neurons whose channels may have scales of their own."""
     scales = np.array([50.0, 80.0]).reshape(2, 1, 1) if heights_differ else 50.0
     with sw.Network(seed=1) as net:
@@ -89,7 +89,7 @@ def network(heights_differ: bool, synapse: float | None = None) -> sw.Network:
         first = sw.Ensemble((2, 4, 4), None, rate_scale=scales, **spiking)
         second = sw.Ensemble((3, 3, 3), None, rate_scale=200.0, **spiking)
         sw.Connection(image, first.neurons, synapse=None)
-        sw.Connection(first.neurons, second.neurons, transform=convolution(2), synapse=synapse)
+        sw.Connection(first.neurons, second.neurons, transform=convolution(2), synapse=None)
         sw.Probe(second.neurons)
     return net
 

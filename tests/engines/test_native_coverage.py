@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -51,20 +51,6 @@ SENDERS: dict[str, NeuronType] = {
 }
 ON_REFERENCE = {"convolution-3d", "sum-pool-each"}
 """Transforms that have no native kernel."""
-
-
-@pytest.fixture
-def slow_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegionKernel]]:
-    """Regions that went on to the reference because a count outgrew a byte."""
-    found: list[RegionKernel] = []
-    start: Callable = RegionKernel._start_slowly
-
-    def noted(self: RegionKernel, finished: NDArray) -> object:
-        found.append(self)
-        return start(self, finished)
-
-    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
-    yield found
 
 
 def behind(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -306,20 +306,6 @@ def assert_same(found: list[NDArray], expected: list[NDArray]) -> None:
 def regions(program: Program) -> list[Region]:
     """The native loops of a program."""
     return [op for op in with_regions(program).operators if isinstance(op, Region) and op.loops]
-
-
-@pytest.fixture
-def slow_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegionKernel]]:
-    """Regions that went on to the reference because a count outgrew a byte."""
-    found: list[RegionKernel] = []
-    start: Callable = RegionKernel._start_slowly
-
-    def noted(self: RegionKernel, finished: NDArray) -> object:
-        found.append(self)
-        return start(self, finished)
-
-    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
-    yield found
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -141,16 +141,8 @@ def test_the_plan_says_what_learns_natively(name: str) -> None:
         assert row.why == f"{name} has no native kernel; {called}"
 
 
-def test_learning_goes_on_where_counts_outgrow_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
     """Weights and filters are handed over to the reference in the middle of a run."""
-    found: list[RegionKernel] = []
-    start: Callable = RegionKernel._start_slowly
-
-    def noted(self: RegionKernel, finished: NDArray) -> object:
-        found.append(self)
-        return start(self, finished)
-
-    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
     with sw.Network(seed=3) as net:
         stimulus = sw.Node(np.zeros(2))
         pre = sw.Ensemble(20, 2, neuron_type=sw.SpikingRectifiedLinear(), gain=2e5, bias=0.0)
@@ -163,4 +155,4 @@ def test_learning_goes_on_where_counts_outgrow_bytes(monkeypatch: pytest.MonkeyP
     expected = run(ReferenceEngine(), (net, stimulus))
     for x, y in zip(run(NativeEngine(1), (net, stimulus), block=4), expected, strict=True):
         np.testing.assert_array_equal(x, y)
-    assert found
+    assert slow_starts

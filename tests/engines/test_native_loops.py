@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -23,20 +21,6 @@ if "native" not in engines.available():
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
 from spikewright.engines.native.running import RegionKernel
-
-
-@pytest.fixture
-def slow_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RegionKernel]]:
-    """Regions that went on to the reference because a count outgrew a byte."""
-    found: list[RegionKernel] = []
-    start: Callable = RegionKernel._start_slowly
-
-    def noted(self: RegionKernel, finished: NDArray) -> object:
-        found.append(self)
-        return start(self, finished)
-
-    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
-    yield found
 
 
 def assert_same(found: list[NDArray], expected: list[NDArray]) -> None:
