@@ -36,6 +36,7 @@ from spikewright.engines.native.parts import (
     geometry_of,
 )
 from spikewright.engines.native.regions import Region
+from spikewright.engines.native.shortcuts import shortcuts
 from spikewright.engines.program import Apply, Learned, Linear, Neurons, Operator, Program, Sum
 from spikewright.network import MaxPool
 from spikewright.network.transforms import (
@@ -115,6 +116,8 @@ class Builder:
         self.fused: set[Operator] = set()
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and where
         self.preferred = self._preferred()
+        self.shortcuts = shortcuts(self)
+        self.fused.update(op for one in self.shortcuts.values() for op in one.vanishing)
 
     def build(self) -> Built:
         for group in groups(self):
@@ -311,6 +314,8 @@ class Builder:
         return [np.ascontiguousarray(_one_row(rows)) for rows in parts]
 
     def _sum(self, op: Sum) -> None:
+        if op in self.shortcuts:
+            return add_layer(self, self.shortcuts[op].layer)
         if len(op.inputs) == 1 and op.gain is None and op.bias is None:
             self.stored[op.output] = self.held(op.inputs[0])
             return

@@ -21,6 +21,7 @@ from spikewright.engines.native.orders import (
     positions,
 )
 from spikewright.engines.native.parts import add_analog
+from spikewright.engines.native.shortcuts import Shortcut
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Linear, Neurons, Sum
 from spikewright.network.transforms import Convolution, Dense, Shape
@@ -32,7 +33,10 @@ _MERGED_LANES = 32  # groups are merged up to so many outputs: fewer are padded 
 
 
 def add_layer(b: Builder, op: Linear) -> None:
-    """A matrix product or convolution with the sum and the population that alone read it."""
+    """A matrix product or convolution with the sum and the population that alone read it.
+
+    A sum that has a shortcut is made by its layer, with what else arrives there.
+    """
     if isinstance(op.transform, Dense):
         _add_dense(b, op, op.transform)
     elif not isinstance(op.transform, Convolution):
@@ -56,6 +60,7 @@ class _Ends:
     order: Order
     pixels: int
     pieces: int = 1
+    shortcut: Shortcut | None = None
 
     @property
     def output(self) -> int:
@@ -85,6 +90,7 @@ class _Ends:
         if self.neurons is not None:
             populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
+        joined = None if self.shortcut is None else self.shortcut.source(b, order)
         for i, kernel in enumerate(weights):
             integers, steps = integer_weights(kernel)
             rows = _rows(how, integers)
@@ -103,6 +109,8 @@ class _Ends:
                 gains[i],
                 biases[i],
             )
+            if self.shortcut is not None and joined is not None:
+                b.kernels.join(joined, self.shortcut.factor(b, order, self.pixels))
             if op.inputs[0] not in b.op.counts:
                 add_analog(b, fan_in)
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
@@ -128,13 +136,15 @@ def _limits(how: str, integers: NDArray) -> list[int]:
 def _ends(b: Builder, op: Linear, how: str, order: Order, pixels: int, pieces: int = 1) -> _Ends:
     """What a layer is fused with."""
     total = b.alone(op.output, Sum)
-    if total is not None and (len(total.inputs) != 1 or total.output in b.op.counts):
+    shortcut = b.shortcuts.get(total)
+    joins = shortcut is not None and shortcut.layer is op
+    if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
     neurons = None if total is None else b.alone(total.output, Neurons)
     currents = how == "events" and op.inputs[0] not in b.op.counts
     if neurons is not None and (currents or not is_integrator(neurons)):
         neurons = None
-    return _Ends(b, op, total, neurons, order, pixels, pieces)
+    return _Ends(b, op, total, neurons, order, pixels, pieces, shortcut if joins else None)
 
 
 def _how(b: Builder, signal: int) -> str:

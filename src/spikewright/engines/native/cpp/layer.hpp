@@ -121,29 +121,6 @@ inline const Seen& see(const Slab& slab, std::size_t steps, Scratch& scratch) {
     return seen;
 }
 
-// Sum of events -> current, in the reference's order: times the factor, times gain, plus bias.
-template <std::size_t lanes>
-[[gnu::always_inline]] inline Block<lanes> current_of(const SumBuffer& sums, std::size_t step,
-                                                      const Layer& l, std::size_t pixel,
-                                                      std::size_t channel) {
-    Block<lanes> b;
-    if (sums.is_wide[step])
-        b.read(sums.wide.data() + step * 64);
-    else
-        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-            b.v[k] = to_doubles(load<half_ints>(sums.narrow.data() + step * 64 + k * kDoubles));
-        });
-    const double* scale = l.scale.data() + channel;
-    const double* bias = l.bias.at(pixel, channel);
-    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= load<doubles>(scale + k * kDoubles); });
-    if (l.has_gain) {
-        const double* gain = l.gain.at(pixel, channel);
-        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= load<doubles>(gain + k * kDoubles); });
-    }
-    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] += load<doubles>(bias + k * kDoubles); });
-    return b;
-}
-
 // One block of lanes of one sample, some pixels of it.
 struct Strip {
     const Context& context;
@@ -158,6 +135,76 @@ struct Strip {
         const std::size_t left = std::size_t(op.layer->out_channels) - block.channel;
         return left < block.width ? left : block.width;
     }
+};
+
+// The currents of one pixel. Sums of events become currents in the reference's order: times the
+// factor, plus what joins them, times gain, plus bias.
+template <std::size_t lanes>
+class Currents {
+  public:
+    Currents(const Strip& strip, std::size_t pixel)
+        : sums_(strip.scratch.sums), l_(*strip.op.layer), channel_(strip.block.channel),
+          valid_(strip.valid()), gain_(l_.gain.at(pixel, channel_)),
+          bias_(l_.bias.at(pixel, channel_)) {
+        if (strip.op.operands.empty()) return;
+        const Context& c = strip.context;
+        const std::int32_t source = strip.op.operands[0].source;
+        const std::size_t at = pixel * std::size_t(l_.out_channels) + channel_;
+        stride_ = c.stride(source);
+        factor_ = l_.joined.at(pixel, channel_);
+        if (c.kind(source) == Kind::counts)
+            counts_ = c.counts(source, strip.sample, 0) + at;
+        else
+            values_ = c.values(source, strip.sample, 0) + at;
+    }
+
+    [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
+        Block<lanes> b;
+        if (sums_.is_wide[step])
+            b.read(sums_.wide.data() + step * 64);
+        else
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+                b.v[k] = to_doubles(load<half_ints>(sums_.narrow.data() + step * 64 + k * kDoubles));
+            });
+        const double* scale = l_.scale.data() + channel_;
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= load<doubles>(scale + k * kDoubles); });
+        if (counts_) add_counts(b, counts_ + step * stride_);
+        if (values_) add_values(b, values_ + step * stride_);
+        if (l_.has_gain)
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+                b.v[k] *= load<doubles>(gain_ + k * kDoubles);
+            });
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] += load<doubles>(bias_ + k * kDoubles); });
+        return b;
+    }
+
+  private:
+    // Behind the last channel the factor is zero.
+    [[gnu::always_inline]] void add_counts(Block<lanes>& b, const std::int8_t* from) const {
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+            const doubles count = bytes_to_doubles(from + k * kDoubles);
+            b.v[k] += count * load<doubles>(factor_ + k * kDoubles);
+        });
+    }
+
+    [[gnu::always_inline]] void add_values(Block<lanes>& b, const double* from) const {
+        Block<lanes> other;
+        if (valid_ == lanes) {
+            other.read(from);
+        } else {
+            alignas(kLine) double part[lanes] = {};
+            std::memcpy(part, from, valid_ * sizeof(double));
+            other.read(part);
+        }
+        b.add(other);
+    }
+
+    const SumBuffer& sums_;
+    const Layer& l_;
+    std::size_t channel_, valid_, stride_ = 0;
+    const double *gain_, *bias_, *factor_ = nullptr;
+    const std::int8_t* counts_ = nullptr;
+    const double* values_ = nullptr;
 };
 
 // The steps of one slab of one pixel: what arrives.
@@ -195,12 +242,13 @@ template <std::size_t lanes, bool uniform>
     const Population& p = c.job->plan->populations[number];
     const auto state = c.state(number, strip.sample, pixel * p.padded + channel);
     const Limits<lanes, uniform> limits(p, pixel, channel);
+    const Currents<lanes> currents(strip, pixel);
     Block<lanes> v;
     v.read(state.voltage);
     Tally<lanes> tally;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
     for (std::size_t t = 0; t < c.steps; ++t) {
-        Block<lanes> current = current_of<lanes>(strip.scratch.sums, t, l, pixel, channel);
+        Block<lanes> current = currents.at(t);
         if (p.rectify) current.rectify();
         v.add(current);
         Counts<lanes> counts;
@@ -222,9 +270,10 @@ template <std::size_t lanes, bool uniform>
     const Layer& l = *strip.op.layer;
     const std::size_t channel = strip.block.channel;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    const Currents<lanes> currents(strip, pixel);
     run_both_ways<lanes, uniform>(
         c, strip.op, strip.sample, pixel, channel, strip.valid(),
-        [&](std::size_t t) { return current_of<lanes>(strip.scratch.sums, t, l, pixel, channel); },
+        [&](std::size_t t) { return currents.at(t); },
         [&](std::size_t t) { return c.counts(strip.op.output, strip.sample, t) + at; });
 }
 
@@ -235,9 +284,10 @@ void write_pixel(const Strip& strip, std::size_t pixel) {
     const Layer& l = *strip.op.layer;
     const std::size_t channel = strip.block.channel;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    const Currents<lanes> currents(strip, pixel);
     for (std::size_t t = 0; t < c.steps; ++t) {
         alignas(kLine) double part[lanes];
-        current_of<lanes>(strip.scratch.sums, t, l, pixel, channel).write(part);
+        currents.at(t).write(part);
         std::memcpy(c.values(strip.op.output, strip.sample, t) + at, part,
                     strip.valid() * sizeof(double));
     }

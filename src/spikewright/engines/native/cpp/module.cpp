@@ -211,6 +211,7 @@ NB_MODULE(_kernels, m) {
         .def("rule", &Region::rule)
         .def("finish", &Region::finish)
         .def("call", &Region::call)
+        .def("join", &Region::join)
         .def("analog", &Region::analog)
         .def("sparse", &Region::sparse)
         .def("axis_map", &Region::axis_map)

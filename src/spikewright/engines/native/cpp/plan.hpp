@@ -91,6 +91,7 @@ struct Layer {
     std::int64_t budgets[kMostRepeats + 1] = {};
     bool has_gain = false;
     Parameter gain, bias;
+    Parameter joined;             // of the counts that join the sums, where an operand does
     int limb_bits = 0, limbs = 0;  // of values, where the input is no counts
     std::size_t pixels() const { return std::size_t(out_height * out_width); }
     std::size_t rows() const { return std::size_t(kernel_height * kernel_width * channels); }
@@ -144,7 +145,7 @@ struct Instruction {
     std::shared_ptr<AxisRows> axis_rows;
     std::shared_ptr<Call> call;
     std::vector<std::int32_t> memories;
-    std::vector<Operand> operands;
+    std::vector<Operand> operands;  // of a layer at most one, stored as its output is
     Parameter gain, bias;      // `sum`: over the whole signal
     bool has_gain = false, has_bias = false;
     bool plus = false;         // `put`: zero is added

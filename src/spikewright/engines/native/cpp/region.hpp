@@ -84,6 +84,22 @@ class Region {
         plan.instructions.push_back(std::move(op));
     }
 
+    // To the sums of the layer added last `source` is added, before gain and bias: values, or counts
+    // times `factor`.
+    void join(int source, const Doubles& factor) {
+        require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
+        Instruction& op = plan.instructions.back();
+        Layer& l = *op.layer;
+        const auto out = std::size_t(l.out_channels);
+        require(op.action != Action::analog, "nothing joins a layer of values");
+        require(size_of(source) == l.pixels() * out && op.operands.empty(),
+                "one signal of a layer's size joins it");
+        l.joined = parameter(factor, l.pixels(), out, rounded_up(out, 64), 0.0);
+        Operand term;
+        term.source = source;
+        op.operands.push_back(std::move(term));
+    }
+
     void fire(int input, bool external, int output, int population, const Integers& index) {
         Instruction op{Action::fire};
         op.input = input, op.external = external, op.output = output, op.population = population;

@@ -57,6 +57,12 @@ inline doubles to_doubles(half_ints x) {
 #endif
 }
 
+// As many bytes as there are doubles in a vector.
+inline doubles bytes_to_doubles(const std::int8_t* from) {
+    typedef std::int8_t few __attribute__((vector_size(kDoubles)));
+    return to_doubles(__builtin_convertvector(load<few>(from), half_ints));
+}
+
 // Towards zero.
 inline half_ints to_ints(doubles x) {
 #if defined(__AVX512F__)

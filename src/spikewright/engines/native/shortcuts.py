@@ -1,0 +1,96 @@
+"""Sums of a layer and one more signal, as residual networks have them: one kernel adds both.
+
+So what a shortcut brings need not be made as values, nor the layer's own currents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.program import Linear, Sum
+from spikewright.network.transforms import Convolution, Dense, Scale
+
+if TYPE_CHECKING:
+    from spikewright.engines.native.building import Builder
+    from spikewright.engines.native.orders import Order
+
+
+@dataclass(frozen=True, eq=False)
+class Shortcut:
+    """A sum of what `layer` makes and `signal`: values, or counts times what `scale` holds."""
+
+    total: Sum
+    layer: Linear
+    signal: int
+    scale: Linear | None
+
+    @property
+    def vanishing(self) -> tuple[Linear, ...]:
+        """Operators that are added in the sum's turn, when all it reads is there."""
+        return (self.layer,) if self.scale is None else (self.layer, self.scale)
+
+    def source(self, b: Builder, order: Order) -> int:
+        """Where the signal is, in the order in which the layer's output is stored."""
+        return b.held_in(self.signal, order)
+
+    def factor(self, b: Builder, order: Order, pixels: int) -> NDArray:
+        """What its counts are multiplied by, `(pixels or 1, channels)`."""
+        factor = 1.0 if self.scale is None else _single(self.scale)
+        (rows,) = b.per_pixel(factor, self.total.output, order, pixels)
+        return rows
+
+
+def shortcuts(b: Builder) -> dict[Sum, Shortcut]:
+    """The sums of a region that a layer's kernel makes."""
+    if b.op.loops:  # step by step, where lists of events do not pay
+        return {}
+    sums = (op for op in b.op.operators if isinstance(op, Sum))
+    found = (_shortcut(b, op) for op in sums)
+    return {one.total: one for one in found if one is not None}
+
+
+def _shortcut(b: Builder, op: Sum) -> Shortcut | None:
+    """Two terms alone: their sum is the same in either order."""
+    if len(set(op.inputs)) != 2 or len(op.inputs) != 2 or op.output in b.op.counts:
+        return None
+    if len(b.program.shapes[op.output]) < 2:  # vectors may be added many at once
+        return None
+    for signal, other in (op.inputs, op.inputs[::-1]):
+        layer = b.maker_of.get(signal)
+        if isinstance(layer, Linear) and b.alone(signal, Sum) is op and _sums_events(b, layer):
+            scale = _scale_of(b, other, op)
+            brought = other if scale is None else scale.inputs[0]
+            if brought in b.made or brought in b.op.counts:
+                return Shortcut(op, layer, brought, scale)
+    return None
+
+
+def _sums_events(b: Builder, op: Linear) -> bool:
+    """Whether this layer's kernel makes currents of lists of events, all channels at once."""
+    (signal,) = op.inputs
+    if signal not in b.op.counts and signal not in b.op.whole:
+        return False
+    if isinstance(op.transform, Dense):
+        return True
+    return isinstance(op.transform, Convolution) and op.transform.groups == 1
+
+
+def _scale_of(b: Builder, signal: int, total: Sum) -> Linear | None:
+    """What makes a signal of counts by a product that is rounded once, for this sum alone."""
+    op = b.maker_of.get(signal)
+    if not isinstance(op, Linear) or not isinstance(op.transform, Scale):
+        return None
+    once = op.factor == 1.0 or bool(np.all(np.asarray(op.transform.factor) == 1.0))
+    alone = b.alone(signal, Sum) is total
+    return op if once and alone and op.inputs[0] in b.op.counts else None
+
+
+def _single(scale: Linear) -> NDArray:
+    """The one factor of a product that is rounded once."""
+    if not isinstance(scale.transform, Scale):
+        raise TypeError(f"{scale.label}: no Scale")
+    return np.asarray(scale.transform.factor, np.float64) * scale.factor
