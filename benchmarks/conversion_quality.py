@@ -8,9 +8,10 @@ them. For each, every rule of the field and the one that `sw.best_rule` chooses 
 test images, for each number of steps, with at most one spike a step and without a bound. Rules see
 1000 training images, the choice among them is made on those alone, and no weight is changed.
 
-Every finished row is kept in the cache, a started one goes on where it was, and
+Every finished row is kept in `docs/conversion_quality.csv`, a started one goes on where it was, and
 `docs/conversion_quality.md` is written from all rows that are there. `--steps`, `--rules`,
-`--networks` and `--images` take a part; rows on fewer images than all say so.
+`--networks` and `--images` take a part; rows on fewer images than all say so. A network that was
+trained anew is measured anew.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from benchmarks import quality_page
-from benchmarks.quality_page import Row
-from benchmarks.results import Results
+from benchmarks.quality_rows import Row, Table
 from benchmarks.sources import LEAST, Source, add_arguments, source
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import paired_interval
@@ -41,7 +41,9 @@ CAPS: Mapping[str, int | None] = {"one": 1, "any": None}
 SAMPLES = 1000
 TOLERANCE = 0.005
 """Uncapped, the cheapest setting that answers as the source on all but so many is chosen."""
-SECTION = "conversion_quality"
+TABLE = Table(quality_page.PATH.with_suffix(".csv"))
+STARTED = "conversion_quality"
+"""Of a row that is not finished; a folder in the cache."""
 
 Converted = tuple[sw.Conversion, EveryStep, str]
 Arguments = dict[str, Any]
@@ -58,9 +60,14 @@ class Setting:
     images: int
 
     @property
-    def key(self) -> str:
-        """Its name in the results."""
-        return " ".join(map(str, asdict(self).values()))
+    def key(self) -> tuple[str | int, ...]:
+        """That of its row."""
+        return self.network, self.rule, self.cap, self.steps, self.images
+
+    @property
+    def folder(self) -> str:
+        """The name of a folder for what was begun."""
+        return " ".join(map(str, self.key)).replace(" ", "_")
 
 
 @dataclass(frozen=True)
@@ -205,7 +212,7 @@ def measured(
         source=False,  # its answers are the same in every row
         operations=False,
         threads=threads,
-        checkpoint=folder / longest.key.replace(" ", "_"),
+        checkpoint=folder / longest.folder,
     )
     (output,) = conversion.outputs
     right = evaluation.samples["correct", output, readout_name(readout)] > 0
@@ -266,7 +273,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(given: argparse.Namespace, results: Results, page: Path) -> None:
+def run(given: argparse.Namespace, table: Table, page: Path) -> None:
     """Measure what is asked for and not yet there; write the page after every row."""
     paths = {name: getattr(given, name) for name in given.networks}
     for name, path in paths.items():
@@ -275,26 +282,25 @@ def run(given: argparse.Namespace, results: Results, page: Path) -> None:
         found = source(name, path, given.cache)
         base = sw.convert(found.model, example_input=found.example)
         seen = Seen(base, samples(found, given.samples))
-        done = results.section(SECTION)
+        done = {row.key for row in table.rows() if _about(row, found)}
         missing = (s for s in settings(given, name, len(found.y_test)) if s.key not in done)
         for some in runs(missing):
-            measured_rows = measured(seen, found, some, given.cache / SECTION, given.threads)
-            for setting, row in zip(some, measured_rows, strict=True):
+            for row in measured(seen, found, some, given.cache / STARTED, given.threads):
                 print(quality_page.line(row), flush=True)
-                results.put(SECTION, setting.key, asdict(row))
-            quality_page.write(rows(results), results.machine, page)
-    quality_page.write(rows(results), results.machine, page)
+                table.add(row)
+            quality_page.write(table.rows(), page)
+    quality_page.write(table.rows(), page)
 
 
-def rows(results: Results) -> list[Row]:
-    """All rows measured so far."""
-    return [Row(**row) for row in results.section(SECTION).values()]
+def _about(row: Row, found: Source) -> bool:
+    """Whether a row is about this training of a network."""
+    tested = np.arange(row.images) * len(found.y_test) // row.images
+    return row.source == float(found.right[tested].mean())
 
 
 def main() -> None:
     """Measure, and write the page."""
-    given = parser().parse_args()
-    run(given, Results.here(given.cache), quality_page.PATH)
+    run(parser().parse_args(), TABLE, quality_page.PATH)
 
 
 if __name__ == "__main__":

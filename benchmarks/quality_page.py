@@ -6,28 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.quality_rows import Row
 from benchmarks.results import markdown_table
 
 PATH = Path(__file__).parents[1] / "docs" / "conversion_quality.md"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One setting's accuracies and drop, fractions; `how` says what was chosen."""
-
-    network: str
-    rule: str
-    cap: str
-    steps: int
-    images: int
-    source: float
-    spiking: float
-    drop: float
-    low: float
-    high: float
-    spikes: float
-    how: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -106,16 +88,14 @@ Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are 
   answer than the source on at most 0.5 %.
 * What the source computes in analog values stays analog at the input: the first layer's currents
   are constant.
-* Where the source's accuracy differs from row to row, it was trained anew in between: each row is
-  about the network whose accuracy it names.
+* `conversion_quality.csv` beside this page holds the rows as data.
 """
 
 
-def write(rows: Sequence[Row], machine: Mapping[str, str], path: Path = PATH) -> None:
-    """Write the page from all rows."""
+def write(rows: Sequence[Row], path: Path = PATH) -> None:
+    """Write the page from rows, of one training of each network."""
     parts = [HEAD, goals(rows)]
     parts += [network(name, [row for row in rows if row.network == name]) for name in NAMES]
-    parts.append("Measured on " + ", ".join(f"{k}: {v}" for k, v in machine.items()) + ".\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
 

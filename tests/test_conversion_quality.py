@@ -11,8 +11,8 @@ import pytest
 import torch
 from benchmarks import conversion_quality, quality_page
 from benchmarks.conversion_quality import CHOSEN, RULES, Seen, Setting
-from benchmarks.quality_page import Goal, Row
-from benchmarks.results import Results
+from benchmarks.quality_page import Goal
+from benchmarks.quality_rows import Row, Table
 from benchmarks.sources import Source
 from torch import nn
 
@@ -59,12 +59,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_rule_is_measured_once_and_written_down(folder: Path) -> None:
+def test_every_rule_is_measured_once_and_written_down(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One row a rule, cap and number of steps; a second call measures nothing anew."""
-    results, page = Results(folder / "results.json", {"processor": "one"}), folder / "page.md"
+    table, page = Table(folder / "rows.csv"), folder / "page.md"
     words = ("--steps", "4", "--threads", "1")
-    conversion_quality.run(given(folder, *words), results, page)
-    rows = conversion_quality.rows(results)
+    conversion_quality.run(given(folder, *words), table, page)
+    rows = table.rows()
     assert {(r.rule, r.cap, r.steps) for r in rows} == {
         (rule, cap, 4) for rule in (*RULES, CHOSEN) for cap in ("one", "any")
     }
@@ -74,9 +76,36 @@ def test_every_rule_is_measured_once_and_written_down(folder: Path) -> None:
     written = page.read_text(encoding="utf-8")
     assert all(rule in written for rule in RULES)
     assert "Chosen were:" in written
-    before = results.path.stat().st_mtime_ns
-    conversion_quality.run(given(folder, *words), results, page)
-    assert results.path.stat().st_mtime_ns == before
+    before = table.path.read_bytes()
+    monkeypatch.setattr(conversion_quality, "measured", None)
+    conversion_quality.run(given(folder, *words), table, page)
+    assert table.path.read_bytes() == before
+
+
+def test_a_network_that_was_trained_anew_is_measured_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of another source are not mixed with the new ones, and stay in the file."""
+    table, page = Table(folder / "rows.csv"), folder / "page.md"
+    words = ("--steps", "4", "--rules", "minimum error", "--caps", "one")
+    table.add(row(network="fashion_mnist", rule="minimum error", steps=4, images=40, source=0.5))
+    table.add(row(network="fashion_mnist", rule="largest value", steps=4, images=40, source=0.5))
+    conversion_quality.run(given(folder, *words), table, page)
+    (only,) = table.rows()
+    assert only.source == pytest.approx(0.9)
+    assert "largest value" not in page.read_text(encoding="utf-8")
+    assert len(table.path.read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    """Every digit, commas in what was chosen included; of one key the last row holds."""
+    table = Table(tmp_path / "deep" / "rows.csv")
+    assert table.rows() == []
+    first = row(how='a, "b"', drop=1 / 3, source=0.1 + 0.2)
+    table.add(row(drop=0.5, source=0.1 + 0.2))
+    table.add(first)
+    table.add(row(network="mnist"))
+    assert table.rows() == [first, row(network="mnist")]
 
 
 def test_a_row_is_what_a_run_gives(folder: Path) -> None:
@@ -152,7 +181,7 @@ def test_tables_have_the_chosen_rule_last_of_its_steps() -> None:
 
 def test_published_figures_stand_below_their_network(tmp_path: Path) -> None:
     """Each with its method, network and paper; networks without rows are left out."""
-    quality_page.write([row()], {"processor": "one"}, tmp_path / "page.md")
+    quality_page.write([row()], tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "ResNet-20 on CIFAR-10, JPEG-coded" in text
     assert "arXiv 2106.06984" in text
