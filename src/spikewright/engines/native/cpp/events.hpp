@@ -13,6 +13,7 @@ constexpr std::size_t kSlab = 16;
 struct Chunk {
     const std::int8_t* from;
     std::size_t stride, steps, sixteens;
+    std::uint64_t mine;  // bits of those inputs
 
     const std::int8_t* row(std::size_t t) const { return from + t * stride; }
 };
@@ -70,32 +71,40 @@ struct Slab {
     }
 
   private:
+    // Of less than 64 inputs what lies behind them is read and left out: frames have room behind the end.
     void list_chunk(const std::int8_t* from, std::size_t stride, std::size_t steps,
                     std::size_t width, std::uint32_t at) {
-        if (width >= 64) return list_levels({from, stride, steps, 4}, at);
-        alignas(kBytes) std::int8_t part[kSlab][64] = {};
-        for (std::size_t t = 0; t < steps; ++t) std::memcpy(part[t], from + t * stride, width);
-        list_levels({part[0], 64, steps, (width + 15) / 16}, at);
+        const std::uint64_t mine = width >= 64 ? ~std::uint64_t(0) : (std::uint64_t(1) << width) - 1;
+        const Chunk chunk{from, stride, steps, width >= 64 ? 4 : (width + 15) / 16, mine};
+        if (steps == kSlab) return list_levels<kSlab>(chunk, at);
+        list_levels<0>(chunk, at);
     }
 
+    // `fixed`: the number of steps where it is known.
+    template <std::size_t fixed>
     void list_levels(const Chunk& chunk, std::uint32_t at) {
+        const std::size_t steps = fixed ? fixed : chunk.steps;
         for (std::size_t level = 0; level < std::size_t(kMostCounts); ++level) {
-            std::uint64_t bits[kSlab] = {}, any = 0, throughout = ~std::uint64_t(0);
-            for (std::size_t t = 0; t < chunk.steps; ++t) {
-                bits[t] = above(chunk.row(t), std::int8_t(level));
+            std::uint64_t bits[kSlab] = {}, any = 0, throughout = chunk.mine;
+            for (std::size_t t = 0; t < steps; ++t) {
+                bits[t] = above(chunk.row(t), std::int8_t(level)) & chunk.mine;
                 any |= bits[t];
                 throughout &= bits[t];
             }
             if (!any) break;
             most = level >= most ? level + 1 : most;
-            for (std::size_t t = 0; t < chunk.steps; ++t) {
-                n_[kSpikes + t] += std::uint32_t(__builtin_popcountll(bits[t]));
+            std::uint32_t events = 0;
+            for (std::size_t t = 0; t < steps; ++t) {
+                const auto spikes = std::uint32_t(__builtin_popcountll(bits[t]));
+                n_[kSpikes + t] += spikes;
+                events += spikes;
                 bits[t] &= ~throughout;
             }
             add(kAlways, throughout, chunk.sixteens, at);
-            const std::uint64_t often = kMaskedCost < kSlab ? set_often(bits, kMaskedCost) : 0;
+            std::uint64_t often = 0;
+            if (kMaskedCost < kSlab && events > kMaskedCost) often = set_often(bits, kMaskedCost);
             if (often) add_masked(bits, often, at);
-            for (std::size_t t = 0; t < chunk.steps; ++t)
+            for (std::size_t t = 0; t < steps; ++t)
                 add(kFirstStep + t, bits[t] & ~often, chunk.sixteens, at);
         }
     }

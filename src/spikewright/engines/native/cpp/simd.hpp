@@ -223,11 +223,23 @@ struct Counts {
 template <std::size_t lanes>
 [[gnu::always_inline]] inline Counts<lanes> counts_of(std::uint64_t once, std::uint64_t twice) {
     Counts<lanes> counts;
-#if defined(__AVX512BW__)
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
     if constexpr (lanes == 64) {
         const __m512i one = _mm512_maskz_set1_epi8(once, 1);
         const __m512i both = _mm512_mask_add_epi8(one, twice, one, one);
         std::memcpy(&counts.v[0], &both, 64);
+        return counts;
+    }
+    if constexpr (lanes == 32) {
+        const __m256i one = _mm256_maskz_set1_epi8(__mmask32(once), 1);
+        const __m256i both = _mm256_mask_add_epi8(one, __mmask32(twice), one, one);
+        std::memcpy(&counts.v[0], &both, 32);
+        return counts;
+    }
+    if constexpr (lanes == 16) {
+        const __m128i one = _mm_maskz_set1_epi8(__mmask16(once), 1);
+        const __m128i both = _mm_mask_add_epi8(one, __mmask16(twice), one, one);
+        std::memcpy(&counts.v[0], &both, 16);
         return counts;
     }
 #elif defined(__AVX2__)
