@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright._windows import Windows
 from spikewright.engines import Engine, Execution, Program, compile_network
-from spikewright.network import Neurons
+from spikewright.network import MaxPool, Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     NeuronType,
@@ -178,6 +178,8 @@ class _Maker:
             function = sw.Node(Softmax(-1, accumulate=True), size_in=before.shape)
             sw.Connection(before.neurons, function, None)
             return function, before.shape
+        if len(before.shape) > 1 and rng.random() < 0.3:
+            return self.pooled(before)
         axis = int(rng.integers(len(before.shape)))
         n, apart = before.shape[axis], self.draw(0, 0, 1)
         whole = list(before.shape)
@@ -188,6 +190,18 @@ class _Maker:
             ranges[axis] = (start, start + n, 1)
             sw.Connection(other.neurons, node, None, Place(tuple(ranges), tuple(whole)))
         return node, tuple(whole)
+
+    def pooled(self, before: sw.Ensemble) -> tuple[sw.Node, tuple[int, ...]]:
+        """Maxima over windows of the last population."""
+        spatial = before.shape[:-1] if self.last else before.shape[1:]
+        size = tuple(self.draw(*range(1, min(3, n) + 1)) for n in spatial)
+        stride = tuple(self.draw(1, 2) for _ in spatial)
+        windows = Windows(size, stride, ((0, 0),) * len(spatial), (1,) * len(spatial))
+        pool = MaxPool(windows, self.last, bool(self.rng.random() < 0.7))
+        shape = pool.output_shape(before.shape)
+        node = sw.Node(pool, size_in=before.shape)
+        sw.Connection(before.neurons, node, None)
+        return node, shape
 
     def grow(self) -> None:
         """One more population behind the last, by some map; now and then a shortcut beside it."""

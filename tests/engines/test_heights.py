@@ -118,3 +118,106 @@ def test_a_mean_over_windows_is_one_of_values() -> None:
         sim.run_steps(1000)
     np.testing.assert_allclose(sim.data[probe][:10], 5.0 + 2.0 * 7.0)
     assert sim.data[probe][500:].mean() == pytest.approx(30.0 + 2.0 * 70.0, rel=0.02)
+
+
+def maxima(
+    scale: float | np.ndarray, *, accumulate: bool, last: bool = False, kind: object = None
+) -> tuple[sw.Network, dict[str, sw.Probe]]:
+    """Two channels of 4 x 4 neurons, their maxima over 2 x 2 of them, and a convolution behind."""
+    shape = (4, 4, 2) if last else (2, 4, 4)
+    windows = Windows((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    with sw.Network(seed=1) as net:
+        image = sw.Node(np.random.default_rng(3).uniform(0.0, 1.0, shape))
+        spiking = {"neuron_type": kind or sw.IntegrateAndFire(), "gain": 1.0, "bias": 0.0}
+        first = sw.Ensemble(shape, None, rate_scale=scale, **spiking)
+        pool = sw.Node(sw.MaxPool(windows, last, accumulate), size_in=shape)
+        spiking["neuron_type"] = sw.IntegrateAndFire()
+        second = sw.Ensemble((1, 1, 3) if last else (3, 1, 1), None, rate_scale=200.0, **spiking)
+        weights = np.random.default_rng(4).normal(0.3, 0.5, (3, 2, 2, 2))
+        sw.Connection(image, first.neurons, synapse=None)
+        sw.Connection(first.neurons, pool, synapse=None)
+        sw.Connection(pool, second.neurons, None, Convolution(weights, channels_last=last))
+        probes = {
+            "spikes": sw.Probe(first.neurons),
+            "arriving": sw.Probe(pool, "input"),
+            "pool": sw.Probe(pool),
+            "current": sw.Probe(second.neurons, "input"),
+        }
+    return net, probes
+
+
+PER_CHANNEL = np.array([50.0, 80.0]).reshape(2, 1, 1)
+SCALES: dict[str, tuple[float | np.ndarray, bool]] = {
+    "one height": (50.0, False),
+    "one a channel": (PER_CHANNEL, False),
+    "one a channel, channels last": (PER_CHANNEL.ravel(), True),
+    "one a neuron": (np.random.default_rng(5).uniform(40.0, 90.0, (2, 4, 4)), False),
+}
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("engine", engines.available())
+def test_maxima_of_counts_are_those_of_values(engine: str, name: str, accumulate: bool) -> None:
+    """What a pool takes and sends are values to every probe, and to what reads them."""
+    scale, last = SCALES[name]
+    net, probes = maxima(scale, accumulate=accumulate, last=last)
+    with sw.Simulator(net, engine=engine, progress=False) as sim:
+        sim.run_steps(40)
+    data = {n: sim.data[p] for n, p in probes.items()}
+    np.testing.assert_allclose(data["arriving"], data["spikes"], rtol=1e-6)
+    values = data["spikes"] if not last else np.moveaxis(data["spikes"], -1, 1)
+    sums = np.cumsum(values, axis=0) if accumulate else values
+    largest = sums.reshape(40, 2, 2, 2, 2, 2).max(axis=(3, 5))
+    expected = np.diff(largest, axis=0, prepend=0.0) if accumulate else largest
+    found = data["pool"] if not last else np.moveaxis(data["pool"], -1, 1)
+    assert np.count_nonzero(expected) > 10
+    np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
+    kernel = np.random.default_rng(4).normal(0.3, 0.5, (3, 2, 2, 2))
+    currents = 200.0 * np.einsum("ocyx,tcyx->to", kernel, expected)
+    np.testing.assert_allclose(data["current"].reshape(40, 3), currents, atol=1e-4 * currents.max())
+
+
+@pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
+@pytest.mark.parametrize("name", SCALES)
+def test_natively_maxima_of_spikes_stay_counts(name: str) -> None:
+    """Where the neurons of a window are of one height, the layer behind them reads events."""
+    scale, last = SCALES[name]
+    net, _ = maxima(scale, accumulate=True, last=last)
+    with sw.Simulator(net, engine="native", progress=False) as sim:
+        kernels = [row.kernel for row in sim.plan]
+    what = "values" if name == "one a neuron" else "events"
+    assert f"native: maxima of running sums of {what}" in kernels
+    assert f"native: Convolution of {what}" in kernels
+
+
+@pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
+@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()])
+@pytest.mark.parametrize("scale", [50.0, PER_CHANNEL, 4000.0 * PER_CHANNEL])
+def test_natively_maxima_of_counts_are_the_references(kind: object, scale: object) -> None:
+    """To the bit, of spikes of either sign too, and of more of them than a byte holds."""
+    net, probes = maxima(scale, accumulate=True, kind=kind)  # type: ignore[arg-type]
+    found = []
+    for engine in ("reference", "native"):
+        with sw.Simulator(net, engine=engine, precision="float32", progress=False) as sim:
+            sim.run_steps(20)
+            sim.run_steps(20)
+        found.append([sim.data[probe] for probe in probes.values()])
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("factor", [0.5, -0.5])
+def test_the_largest_of_counts_is_the_least_of_negative_values(factor: float) -> None:
+    """So that a factor below zero is multiplied first."""
+    windows = Windows((1,), (1,), ((0, 0),), (1,))
+    with sw.Network(seed=1) as net:
+        spiking = {"neuron_type": sw.IntegrateAndFire(), "gain": 1.0, "rate_scale": 10.0}
+        neurons = sw.Ensemble((1, 2), None, bias=[[20.0, 30.0]], **spiking)
+        pool = sw.Node(sw.MaxPool(Windows((2,), (2,), ((0, 0),), (1,))), size_in=(1, 2))
+        sw.Connection(neurons.neurons, pool, None, SumPool(windows, np.array(factor)))
+        spikes, largest = sw.Probe(neurons.neurons), sw.Probe(pool)
+    with sw.Simulator(net, engine="reference", progress=False) as sim:
+        sim.run_steps(50)
+    assert np.ptp(sim.data[spikes], axis=2).max() > 0
+    np.testing.assert_allclose(sim.data[largest], (factor * sim.data[spikes]).max(2, keepdims=True))

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import Draft
-from spikewright.engines.factors import Scaled, carried_factors, with_heights
+from spikewright.engines.factors import (
+    Scaled,
+    carried_factors,
+    pooled_heights,
+    takes_counts,
+    with_heights,
+)
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
 from spikewright.engines.parameters import (
@@ -110,7 +116,10 @@ class _Compiler:
         for ensemble in self.network.all_ensembles:
             self.declare(ensemble, self.keys[ensemble])
         junctions = [node for node in self.network.all_nodes if node in signals.input_of]
-        signals.factors = carried_factors(self.network, junctions, signals.heights)
+        junctions += [node for node in self.network.all_nodes if takes_counts(node)]
+        spikes = {n: h for n, h in signals.heights.items() if isinstance(n, NeuronsView)}
+        signals.factors = carried_factors(self.network, junctions, spikes)
+        signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
         for connection in connections:
@@ -245,12 +254,17 @@ class _Compiler:
     def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
         """The signal that a connection maps, the chain that maps it, and the signal's shape.
 
-        Counts of spikes rather than their values, where weights can take up heights that differ.
+        Counts of spikes rather than their values, where weights can take up heights that differ, or
+        maxima are taken of counts.
         """
         pre, chain, shape = connection.pre_obj, connection.chain(), output_shape(connection.pre_obj)
+        heights = self.signals.heights
+        if connection.post_obj in heights and isinstance(connection.post_obj, Node):
+            return Scaled(self.signals.output_of[pre], 1.0), chain, shape
         plain = connection.function is None and not isinstance(connection.synapse, WindowMean)
-        if isinstance(pre, NeuronsView) and plain and self.signals.heights[pre].ndim > 0:
-            of_counts = with_heights(chain, self.signals.heights[pre], shape)
+        each = None if isinstance(pre, Ensemble) else heights.get(pre)
+        if plain and each is not None and each.ndim > 0:
+            of_counts = with_heights(chain, each, shape)
             if of_counts is not None:
                 return Scaled(self.signals.output_of[pre], 1.0), of_counts, shape
         return self.signals.value(pre), chain, shape

@@ -2,7 +2,8 @@
 
 The height of a population's spikes, `amplitude / (s dt)`, and the means of pooling are factors of
 the operator that first has to know the values. Where neurons of one population differ in height,
-the first weights take the heights up.
+the first weights take the heights up. The largest of some values that have one factor is the
+largest of the counts times that factor, so maxima are taken of counts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, NodeFunction
 from spikewright.network import Neurons as NeuronsView
 from spikewright.network.transforms import (
     Convolution,
@@ -104,6 +105,48 @@ def _channels_scaled(transform: Convolution, factors: NDArray) -> Convolution:
     return replace(transform, kernel=scaled.reshape(kernel.shape))
 
 
+def takes_counts(node: Node) -> bool:
+    """Whether a node computes of counts what it does of their values, but for the factor."""
+    return isinstance(node.output, NodeFunction) and node.output.homogeneous
+
+
+def pooled_heights(
+    network: Network, heights: Mapping[NeuronsView, NDArray]
+) -> dict[NeuronsView | Node, NDArray]:
+    """Heights of what maxima over windows send, by channel, where those of their inputs differ.
+
+    They broadcast to what such a node takes and sends. Only maxima that one population alone
+    drives, directly, are among them.
+    """
+    arriving: dict[Node, list[Connection]] = {}
+    for connection in network.all_connections:
+        if isinstance(connection.post_obj, Node):
+            arriving.setdefault(connection.post_obj, []).append(connection)
+    found: dict[NeuronsView | Node, NDArray] = {}
+    for node, connections in arriving.items():
+        if isinstance(node.output, MaxPool) and len(connections) == 1:
+            each = _of_channels(connections[0], node.output.channels_last, heights)
+            if each is not None:
+                found[node] = each
+    return found
+
+
+def _of_channels(
+    connection: Connection, last: bool, heights: Mapping[NeuronsView, NDArray]
+) -> NDArray | None:
+    """Heights of a population that a connection passes on as they are, if channels share them."""
+    pre = connection.pre_obj
+    if not isinstance(pre, NeuronsView) or connection.synapse is not None:
+        return None
+    each, shape = heights[pre], pre.shape
+    if each.ndim == 0 or np.any(each <= 0.0) or connection.chain() or connection.function:
+        return None
+    shared = _along(np.broadcast_to(each, shape), -1 if last else 0)
+    if shared is None or last:
+        return shared
+    return shared.reshape(-1, *[1] * (len(shape) - 1))
+
+
 def carried_factors(
     network: Network, junctions: Collection[Node], heights: Mapping[NeuronsView, NDArray]
 ) -> dict[Node, float]:
@@ -111,6 +154,7 @@ def carried_factors(
 
     So what is pooled, reshaped, concatenated or added between populations of one spike height
     stays a count of spikes. Junctions within loops have values. `heights` are those of spikes.
+    Among `junctions` may be nodes that take counts; of those the factor is positive.
     """
     arriving: dict[Node, list[Connection]] = {node: [] for node in junctions}
     for connection in network.all_connections:
@@ -128,7 +172,8 @@ def carried_factors(
             return known
         for node in ready:
             factors = {_factor_after(c, known, heights) for c in arriving[node]}
-            known[node] = factors.pop() if len(factors) == 1 else 1.0
+            factor = factors.pop() if len(factors) == 1 else 1.0
+            known[node] = 1.0 if takes_counts(node) and factor <= 0.0 else factor
 
 
 def _factor_after(

@@ -86,7 +86,8 @@ class Probed:
         if probe.attr == "input" and node not in self.signals.input_of:
             raise BuildError(f"{probe!r}: {node!r} takes no input")
         of = self.signals.input_of if probe.attr == "input" else self.signals.output_of
-        return of[node], self.signals.factors.get(node, 1.0)
+        heights = self.signals.heights.get(node)
+        return of[node], self.signals.factors.get(node, 1.0) if heights is None else heights
 
     def of_neurons(self, probe: Probe, neurons: NeuronsView) -> Found:
         """What a population sends, its current, or its state."""

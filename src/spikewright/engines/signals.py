@@ -11,19 +11,22 @@ from spikewright.engines.factors import Scaled
 from spikewright.engines.program import Linear, Smooth
 from spikewright.network import Connection, Ensemble, LearningRule, Node
 from spikewright.network import Neurons as NeuronsView
+from spikewright.network.connection import output_shape
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Reshape, Scale
 
 Receiver = Node | NeuronsView | Ensemble | LearningRule
 Sender = Node | NeuronsView | Ensemble
+Spiking = Node | NeuronsView
+"""What may send counts: populations, and maxima of their spikes."""
 
 
 class Signals:
     """The signals of objects so far.
 
     `input_of` and `output_of` are an object's, `arriving` what connections bring to it, `delivered`
-    what one connection does. `heights` are those of spikes, per population, `factors` those of
-    junctions between counts.
+    what one connection does. `heights` are those of spikes, per population, and of the maxima of
+    spikes whose heights differ; `factors` are those of junctions between counts.
     """
 
     def __init__(self, draft: Draft) -> None:
@@ -32,9 +35,9 @@ class Signals:
         self.output_of: dict[Sender, int] = {}
         self.arriving: dict[Receiver, list[Scaled]] = {}
         self.delivered: dict[Connection, Scaled] = {}
-        self.heights: dict[NeuronsView, NDArray] = {}
+        self.heights: dict[Spiking, NDArray] = {}
         self.factors: dict[Node, float] = {}
-        self._values: dict[NeuronsView, int] = {}
+        self._values: dict[Spiking, int] = {}
         self._activities: dict[NeuronsView, int] = {}
         self._smoothed: dict[tuple[int, Synapse], int] = {}
 
@@ -42,13 +45,13 @@ class Signals:
         """The signal that an object sends, and the factor that makes it the value."""
         if isinstance(pre, Ensemble):
             return Scaled(self.output_of[pre], 1.0)
-        if not isinstance(pre, NeuronsView):
-            return Scaled(self.output_of[pre], self.factors.get(pre, 1.0))
-        height = self.heights[pre]
+        height = self.heights.get(pre)
+        if height is None:
+            return Scaled(self.output_of[pre], self.factors.get(pre, 1.0))  # type: ignore[arg-type]
         if height.ndim == 0:
             return Scaled(self.output_of[pre], float(height))
         if pre not in self._values:
-            signal = self.draft.signal(pre.shape, f"values of {pre!r}")
+            signal = self.draft.signal(output_shape(pre), f"values of {pre!r}")
             source = self.output_of[pre]
             self.draft.operators.append(
                 Linear(f"heights of {pre!r}", (source,), signal, Scale(height))

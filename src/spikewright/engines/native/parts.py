@@ -145,15 +145,15 @@ def geometry_of(windows: Windows, spatial: Shape, channels: int, out: Shape) -> 
 
 
 def add_max_pool(b: Builder, op: Apply, pool: MaxPool) -> None:
-    """Maxima of values, or of their running sums."""
+    """Maxima of counts or values, or of their running sums."""
     (signal,) = op.inputs
     shape, out_shape = b.program.shapes[signal], b.program.shapes[op.output]
     spatial, channels = split_shape(shape, pool.channels_last)
     extent, _ = split_shape(out_shape, pool.channels_last)
     order = channels_last_order(shape, pool.channels_last)
     out_order = channels_last_order(out_shape, pool.channels_last)
-    source = b.values_in(signal, order)
-    target = b.buffer(False, op.output, out_order)
+    source = b.held_in(signal, order)
+    target = b.buffer(op.output in b.op.counts, op.output, out_order)
     b.kernels.pool(source, target, geometry_of(pool.windows, spatial, channels, extent))
     if not pool.accumulate:
         b.kernels.pool_of_values("max", [])

@@ -237,5 +237,7 @@ def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     spatial, _ = split_shape(program.shapes[op.inputs[0]], pool.channels_last)
     if len(spatial) > 2:
         return Verdict(None, f"maxima over {len(spatial)} axes have no native kernel")
-    kind: Kind = "values" if kinds[op.inputs[0]] == "values" else "whole"
-    return Verdict(kind, "maxima of running sums" if pool.accumulate else "maxima")
+    # Sums grow by no more than what arrives, so that bytes stay bytes.
+    name = _NAMES[kinds[op.inputs[0]]]
+    how = "maxima of running sums" if pool.accumulate else "maxima"
+    return Verdict(kinds[op.inputs[0]], f"{how} of {name}")

@@ -215,14 +215,16 @@ inline void run_sparse(const Context& c, const Instruction& op) {
         sparse_steps<double>(c, op);
 }
 
-// Sliding sums, of counts too where they may outgrow a byte, or maxima of values, taps in order.
-template <bool maximum, class T>
-inline void pool_values(const Pool& p, const T* from, double* to) {
+// Sliding sums, of counts too where they may outgrow a byte, or maxima, taps in order.
+template <bool maximum, class T, class Out>
+inline void pool_values(const Pool& p, const T* from, Out* to) {
+    constexpr Out least = std::numeric_limits<Out>::has_infinity
+                              ? -std::numeric_limits<Out>::infinity()
+                              : std::numeric_limits<Out>::lowest();
     const std::size_t channels = std::size_t(p.channels);
     for (std::int64_t oy = 0; oy < p.out_height; ++oy)
         for (std::int64_t ox = 0; ox < p.out_width; ++ox, to += channels) {
-            for (std::size_t i = 0; i < channels; ++i)
-                to[i] = maximum ? -std::numeric_limits<double>::infinity() : 0.0;
+            for (std::size_t i = 0; i < channels; ++i) to[i] = maximum ? least : Out(0);
             for (std::int64_t ky = 0; ky < p.size_y; ++ky)
                 for (std::int64_t kx = 0; kx < p.size_x; ++kx) {
                     const std::int64_t y = oy * p.stride_y - p.pad_y + ky * p.dilation_y;
@@ -233,7 +235,7 @@ inline void pool_values(const Pool& p, const T* from, double* to) {
                         if constexpr (maximum)
                             to[i] = pixel[i] > to[i] ? pixel[i] : to[i];
                         else
-                            to[i] += double(pixel[i]);
+                            to[i] += Out(pixel[i]);
                 }
         }
 }
@@ -250,30 +252,59 @@ inline void run_pool_values(const Context& c, const Instruction& op) {
 }
 
 inline void run_max_pool(const Context& c, const Instruction& op) {
+    const bool counts = c.kind(op.input) == Kind::counts;
     each_step(c, [&](std::size_t s, std::size_t t) {
-        pool_values<true>(*op.pool, c.values(op.input, s, t), c.values(op.output, s, t));
+        if (counts)
+            pool_values<true>(*op.pool, c.counts(op.input, s, t), c.counts(op.output, s, t));
+        else
+            pool_values<true>(*op.pool, c.values(op.input, s, t), c.values(op.output, s, t));
     });
 }
 
-// max_i X_i(t) - max_i X_i(t - 1), X the running sums; members of a team share the samples.
-inline void run_running_max_pool(const Context& c, const Instruction& op) {
+// max_i X_i(t) - max_i X_i(t - 1), X the running sums. They grow by no more than what arrives, so
+// that of counts the result is one. `sums` and `reached` are room for both.
+template <class T, class Sum>
+inline void run_running_max(const Context& c, const Instruction& op, std::size_t s, Sum* sums,
+                            Sum* reached, Sum* sent) {
     const std::size_t size = c.size(op.input), out = c.size(op.output);
+    const auto kept = c.memory(op.memories[0], s), last = c.memory(op.memories[1], s);
+    std::copy_n(kept.from, size, sums);
+    std::copy_n(last.from, out, sent);
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        const T* x = c.at<T>(op.input, s, t);
+        T* to = c.at<T>(op.output, s, t);
+        for (std::size_t i = 0; i < size; ++i) sums[i] += x[i];
+        pool_values<true>(*op.pool, sums, reached);
+        for (std::size_t i = 0; i < out; ++i) {
+            to[i] = T(reached[i] - sent[i]);
+            sent[i] = reached[i];
+        }
+    }
+    std::copy_n(sums, size, kept.to);
+    std::copy_n(sent, out, last.to);
+}
+
+// Members of a team share the samples.
+inline void run_running_max_pool(const Context& c, const Instruction& op) {
+    constexpr double most = 1 << 30;  // so many are held in 32 bits, and what a block adds
+    const std::size_t size = c.size(op.input), out = c.size(op.output);
+    std::vector<double> wide;
+    std::vector<std::int32_t> narrow;
+    const auto run = [&]<class T, class Sum>(T, std::vector<Sum>& room, std::size_t s) {
+        room.resize(size + 2 * out);
+        run_running_max<T>(c, op, s, room.data(), room.data() + size, room.data() + size + out);
+    };
+    const bool counts = c.kind(op.input) == Kind::counts;
     const Share share = c.share(c.samples);
     for (std::size_t s = share.begin; s < share.end; ++s) {
-        const auto sums = c.memory(op.memories[0], s), sent = c.memory(op.memories[1], s);
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            const double* x = c.values(op.input, s, t);
-            double* to = c.values(op.output, s, t);
-            const double* before = t ? sums.to : sums.from;
-            const double* last = t ? sent.to : sent.from;
-            for (std::size_t i = 0; i < size; ++i) sums.to[i] = before[i] + x[i];
-            pool_values<true>(*op.pool, sums.to, to);
-            for (std::size_t i = 0; i < out; ++i) {
-                const double reached = to[i];
-                to[i] = reached - last[i];
-                sent.to[i] = reached;
-            }
-        }
+        const double* sums = c.memory(op.memories[0], s).from;
+        const auto held = [](double sum) { return std::fabs(sum) < most; };
+        if (!counts)
+            run(0.0, wide, s);
+        else if (std::all_of(sums, sums + size, held))
+            run(std::int8_t(0), narrow, s);
+        else
+            run(std::int8_t(0), wide, s);
     }
 }
 
