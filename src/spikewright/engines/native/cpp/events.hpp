@@ -9,10 +9,15 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 // Steps whose events are listed together.
 constexpr std::size_t kSlab = 16;
 
+// The first `n` bits, or all 64.
+inline std::uint64_t first_bits(std::size_t n) {
+    return n >= 64 ? ~std::uint64_t(0) : (std::uint64_t(1) << n) - 1;
+}
+
 // Up to 64 inputs in the steps of a slab.
 struct Chunk {
     const std::int8_t* from;
-    std::size_t stride, steps, sixteens;
+    std::size_t stride, steps;
     std::uint64_t mine;  // bits of those inputs
 
     const std::int8_t* row(std::size_t t) const { return from + t * stride; }
@@ -61,51 +66,99 @@ struct Slab {
         most = 0;
         std::memset(n_, 0, sizeof n_);
         offsets.reserve((pixels + 1) * kRow, 0);
-        for (std::size_t p = 0; p < pixels; ++p) {
-            std::memcpy(offsets.data() + p * kRow, n_, sizeof n_);
+        const std::size_t together = channels < 64 && channels % 16 == 0 ? 64 / channels : 1;
+        for (std::size_t p = 0; p < pixels;) {
+            const std::size_t n = pixels - p < together ? pixels - p : together;
+            if (n > 1 && list_together(from, stride, steps, p, n, channels)) {
+                p += n;
+                continue;
+            }
+            begin(p);
             for (std::size_t c = 0; c < channels; c += 64)
                 list_chunk(from + p * channels + c, stride, steps, channels - c,
                            std::uint32_t(p * channels + c));
+            ++p;
         }
-        std::memcpy(offsets.data() + pixels * kRow, n_, sizeof n_);
+        begin(pixels);
     }
 
   private:
+    static constexpr std::size_t kMostLevels = 8;  // of pixels that are listed together
+
+    // What inputs send at one level: in which steps, in all steps, in many.
+    struct Level {
+        std::uint64_t bits[kSlab], any, throughout, often;
+    };
+
+    void begin(std::size_t pixel) { std::memcpy(offsets.data() + pixel * kRow, n_, sizeof n_); }
+
     // Of less than 64 inputs what lies behind them is read and left out: frames have room behind the end.
     void list_chunk(const std::int8_t* from, std::size_t stride, std::size_t steps,
                     std::size_t width, std::uint32_t at) {
-        const std::uint64_t mine = width >= 64 ? ~std::uint64_t(0) : (std::uint64_t(1) << width) - 1;
-        const Chunk chunk{from, stride, steps, width >= 64 ? 4 : (width + 15) / 16, mine};
-        if (steps == kSlab) return list_levels<kSlab>(chunk, at);
-        list_levels<0>(chunk, at);
+        const Chunk chunk{from, stride, steps, first_bits(width)};
+        Level found;
+        for (std::size_t level = 0; level < std::size_t(kMostCounts); ++level) {
+            if (!look(chunk, level, found)) return;
+            put(found, 0, width, at);
+        }
+    }
+
+    // Neighbouring pixels of few channels, which 64 bits hold; false where there are many levels.
+    bool list_together(const std::int8_t* from, std::size_t stride, std::size_t steps,
+                       std::size_t pixel, std::size_t n, std::size_t channels) {
+        const Chunk chunk{from + pixel * channels, stride, steps, first_bits(n * channels)};
+        Level found[kMostLevels];
+        std::size_t levels = 0;
+        while (look(chunk, levels, found[levels]))
+            if (++levels == kMostLevels) return false;
+        for (std::size_t p = 0; p < n; ++p) {
+            begin(pixel + p);
+            for (std::size_t level = 0; level < levels; ++level)
+                put(found[level], p * channels, channels, std::uint32_t((pixel + p) * channels));
+        }
+        return true;
+    }
+
+    // What there is at a level, if anything is.
+    bool look(const Chunk& chunk, std::size_t level, Level& found) {
+        return chunk.steps == kSlab ? look_at<kSlab>(chunk, level, found)
+                                    : look_at<0>(chunk, level, found);
     }
 
     // `fixed`: the number of steps where it is known.
     template <std::size_t fixed>
-    void list_levels(const Chunk& chunk, std::uint32_t at) {
+    bool look_at(const Chunk& chunk, std::size_t level, Level& found) {
         const std::size_t steps = fixed ? fixed : chunk.steps;
-        for (std::size_t level = 0; level < std::size_t(kMostCounts); ++level) {
-            std::uint64_t bits[kSlab] = {}, any = 0, throughout = chunk.mine;
-            for (std::size_t t = 0; t < steps; ++t) {
-                bits[t] = above(chunk.row(t), std::int8_t(level)) & chunk.mine;
-                any |= bits[t];
-                throughout &= bits[t];
-            }
-            if (!any) break;
-            most = level >= most ? level + 1 : most;
-            std::uint32_t events = 0;
-            for (std::size_t t = 0; t < steps; ++t) {
-                const auto spikes = std::uint32_t(__builtin_popcountll(bits[t]));
-                n_[kSpikes + t] += spikes;
-                events += spikes;
-                bits[t] &= ~throughout;
-            }
-            add(kAlways, throughout, chunk.sixteens, at);
-            std::uint64_t often = 0;
-            if (kMaskedCost < kSlab && events > kMaskedCost) often = set_often(bits, kMaskedCost);
-            if (often) add_masked(bits, often, at);
-            for (std::size_t t = 0; t < steps; ++t)
-                add(kFirstStep + t, bits[t] & ~often, chunk.sixteens, at);
+        std::memset(found.bits, 0, sizeof found.bits);
+        found.any = 0, found.throughout = chunk.mine, found.often = 0;
+        std::size_t events = 0;
+        for (std::size_t t = 0; t < steps; ++t) {
+            found.bits[t] = above(chunk.row(t), std::int8_t(level)) & chunk.mine;
+            found.any |= found.bits[t];
+            found.throughout &= found.bits[t];
+            events += std::size_t(__builtin_popcountll(found.bits[t]));
+        }
+        if (!found.any) return false;
+        most = level >= most ? level + 1 : most;
+        if (kMaskedCost < kSlab && events > kMaskedCost)
+            found.often = set_often(found.bits, kMaskedCost) & ~found.throughout;
+        return true;
+    }
+
+    // The events of `width` inputs, from one on: their bits are moved to the first place.
+    void put(const Level& level, std::size_t from, std::size_t width, std::uint32_t at) {
+        const std::uint64_t mine = first_bits(width);
+        if (!(level.any >> from & mine)) return;
+        const std::size_t sixteens = width >= 64 ? 4 : (width + 15) / 16;
+        const std::uint64_t throughout = level.throughout >> from & mine;
+        const std::uint64_t often = level.often >> from & mine;
+        add(kAlways, throughout, sixteens, at);
+        if (often) add_masked(level, from, often, at);
+        const std::uint64_t few = mine & ~(throughout | often);
+        for (std::size_t t = 0; t < kSlab; ++t) {
+            const std::uint64_t bits = level.bits[t] >> from & mine;
+            n_[kSpikes + t] += std::uint32_t(__builtin_popcountll(bits));
+            add(kFirstStep + t, bits & few, sixteens, at);
         }
     }
 
@@ -116,15 +169,16 @@ struct Slab {
         n_[list] += std::uint32_t(positions(bits, sixteens, at, codes[list].data() + n));
     }
 
-    void add_masked(const std::uint64_t (&bits)[kSlab], std::uint64_t often, std::uint32_t at) {
+    void add_masked(const Level& level, std::size_t from, std::uint64_t often, std::uint32_t at) {
         std::uint32_t n = n_[kMasked];
         codes[kMasked].reserve(n + 2 * kLine, n);
         when.reserve(n + 2 * kLine, n);
         for (; often; often &= often - 1, ++n) {
-            const int i = __builtin_ctzll(often);
+            const auto i = std::uint32_t(__builtin_ctzll(often));
             std::uint32_t steps = 0;
-            for (std::size_t t = 0; t < kSlab; ++t) steps |= std::uint32_t(bits[t] >> i & 1) << t;
-            codes[kMasked][n] = at + std::uint32_t(i);
+            for (std::size_t t = 0; t < kSlab; ++t)
+                steps |= std::uint32_t(level.bits[t] >> (from + i) & 1) << t;
+            codes[kMasked][n] = at + i;
             when[n] = steps;
         }
         n_[kMasked] = n;
