@@ -143,15 +143,19 @@ template <std::size_t lanes>
 class Currents {
   public:
     Currents(const Strip& strip, std::size_t pixel)
-        : sums_(strip.scratch.sums), l_(*strip.op.layer), channel_(strip.block.channel),
-          valid_(strip.valid()), gain_(l_.gain.at(pixel, channel_)),
-          bias_(l_.bias.at(pixel, channel_)) {
+        : narrow_(strip.scratch.sums.narrow.data()), wide_(strip.scratch.sums.wide.data()),
+          is_wide_(strip.scratch.sums.is_wide.data()), valid_(strip.valid()) {
+        const Layer& l = *strip.op.layer;
+        const std::size_t channel = strip.block.channel;
+        scale_ = l.scale.data() + channel;
+        gain_ = l.has_gain ? l.gain.at(pixel, channel) : nullptr;
+        bias_ = l.bias.at(pixel, channel);
         if (strip.op.operands.empty()) return;
         const Context& c = strip.context;
         const std::int32_t source = strip.op.operands[0].source;
-        const std::size_t at = pixel * std::size_t(l_.out_channels) + channel_;
+        const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
         stride_ = c.stride(source);
-        factor_ = l_.joined.at(pixel, channel_);
+        factor_ = l.joined.at(pixel, channel);
         if (c.kind(source) == Kind::counts)
             counts_ = c.counts(source, strip.sample, 0) + at;
         else
@@ -160,17 +164,18 @@ class Currents {
 
     [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
         Block<lanes> b;
-        if (sums_.is_wide[step])
-            b.read(sums_.wide.data() + step * 64);
+        if (is_wide_[step])
+            b.read(wide_ + step * 64);
         else
             each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-                b.v[k] = to_doubles(load<half_ints>(sums_.narrow.data() + step * 64 + k * kDoubles));
+                b.v[k] = to_doubles(load<half_ints>(narrow_ + step * 64 + k * kDoubles));
             });
-        const double* scale = l_.scale.data() + channel_;
-        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= load<doubles>(scale + k * kDoubles); });
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+            b.v[k] *= load<doubles>(scale_ + k * kDoubles);
+        });
         if (counts_) add_counts(b, counts_ + step * stride_);
         if (values_) add_values(b, values_ + step * stride_);
-        if (l_.has_gain)
+        if (gain_)
             each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
                 b.v[k] *= load<doubles>(gain_ + k * kDoubles);
             });
@@ -199,10 +204,12 @@ class Currents {
         b.add(other);
     }
 
-    const SumBuffer& sums_;
-    const Layer& l_;
-    std::size_t channel_, valid_, stride_ = 0;
-    const double *gain_, *bias_, *factor_ = nullptr;
+    // By value: what counts are written to might be any of what a reference leads to.
+    const std::int32_t* narrow_;
+    const double* wide_;
+    const std::uint8_t* is_wide_;
+    std::size_t valid_, stride_ = 0;
+    const double *scale_, *gain_, *bias_, *factor_ = nullptr;
     const std::int8_t* counts_ = nullptr;
     const double* values_ = nullptr;
 };
@@ -247,6 +254,8 @@ template <std::size_t lanes, bool uniform>
     v.read(state.voltage);
     Tally<lanes> tally;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    std::int8_t* out = c.counts(strip.op.output, strip.sample, 0) + at;
+    const std::size_t stride = c.stride(strip.op.output);
     for (std::size_t t = 0; t < c.steps; ++t) {
         Block<lanes> current = currents.at(t);
         if (p.rectify) current.rectify();
@@ -256,7 +265,7 @@ template <std::size_t lanes, bool uniform>
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, pixel, channel);
         tally.add(counts, most);
-        put_counts(counts, c.counts(strip.op.output, strip.sample, t) + at, valid);
+        put_counts(counts, out + t * stride, valid);
     }
     tally.flush();
     v.write(state.next_voltage);
@@ -271,10 +280,12 @@ template <std::size_t lanes, bool uniform>
     const std::size_t channel = strip.block.channel;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
     const Currents<lanes> currents(strip, pixel);
+    std::int8_t* out = c.counts(strip.op.output, strip.sample, 0) + at;
+    const std::size_t stride = c.stride(strip.op.output);
     run_both_ways<lanes, uniform>(
         c, strip.op, strip.sample, pixel, channel, strip.valid(),
         [&](std::size_t t) { return currents.at(t); },
-        [&](std::size_t t) { return c.counts(strip.op.output, strip.sample, t) + at; });
+        [&](std::size_t t) { return out + t * stride; });
 }
 
 // Without a population: the currents themselves.
