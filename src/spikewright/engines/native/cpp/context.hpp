@@ -9,6 +9,15 @@
 
 namespace spikewright {
 
+// A signal of one sample, step by step: where it lies is found once, which the few instructions of a
+// step are not to wait for.
+template <class T>
+struct Track {
+    T* first;
+    std::size_t stride;
+    T* operator[](std::size_t step) const { return first + step * stride; }
+};
+
 // A share of work: units `begin` to `end` of `count`, for one member of a team.
 struct Share {
     std::size_t begin, end;
@@ -46,6 +55,10 @@ struct Context {
     }
     Kind kind(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].kind; }
     std::size_t size(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].size; }
+    template <class T>
+    Track<T> track(std::int32_t buffer, std::size_t sample, std::size_t offset = 0) const {
+        return {at<T>(buffer, sample, 0) + offset, stride(buffer)};
+    }
     std::int8_t* counts(std::int32_t b, std::size_t s, std::size_t t) const {
         return at<std::int8_t>(b, s, t);
     }
@@ -56,6 +69,11 @@ struct Context {
         const Input& in = job->inputs[number];
         return static_cast<const T*>(in.data) + (first_sample + sample) * in.sample_stride +
                (first_step + step) * in.step_stride;
+    }
+
+    template <class T>
+    Track<const T> input_track(std::size_t number, std::size_t sample) const {
+        return {input<T>(number, sample, 0), job->inputs[number].step_stride};
     }
 
     // State that this block reads, and state that it writes. `total` is null at the start.

@@ -33,18 +33,24 @@ inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
     return above == 0;
 }
 
+// The currents of a sample, from outside or from a buffer.
+inline Track<const double> arriving(const Context& c, const Instruction& op, std::size_t sample) {
+    return op.external ? c.input_track<double>(std::size_t(op.input), sample)
+                       : c.track<const double>(op.input, sample);
+}
+
 template <std::size_t lanes, bool uniform, bool checked, bool held>
 void fire_block(const Context& c, const Instruction& op, std::size_t sample, std::size_t at,
                 Block<lanes> v, const Limits<lanes, uniform>& limits, Block<lanes> j) {
     const auto number = std::size_t(op.population);
     const Population& p = c.job->plan->populations[number];
     const std::size_t valid = at + lanes <= p.channels ? lanes : p.channels - at;
+    const Track<const double> from = arriving(c, op, sample);
+    const auto out = c.track<std::int8_t>(op.output, sample, at);
     Tally<lanes> tally;
     for (std::size_t t = 0; t < c.steps; ++t) {
         if constexpr (!held) {
-            const double* from = op.external ? c.input<double>(std::size_t(op.input), sample, t)
-                                             : c.values(op.input, sample, t);
-            j = load_currents<lanes>(from, op.index, at, p.channels);
+            j = load_currents<lanes>(from[t], op.index, at, p.channels);
             if (p.rectify) j.rectify();
         }
         v.add(j);
@@ -53,7 +59,7 @@ void fire_block(const Context& c, const Instruction& op, std::size_t sample, std
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, 0, at);
         // Behind the last neuron lies spare room, which the next step overwrites or nobody reads.
-        counts.write(c.counts(op.output, sample, t) + at);
+        counts.write(out[t]);
         tally.add(counts, most);
     }
     tally.flush();
@@ -99,15 +105,15 @@ void fire_currents_both_ways(const Context& c, const Instruction& op) {
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t at = share.begin * lanes; at < share.end * lanes; at += lanes) {
             Block<lanes> j{};
-            const auto arriving = [&](std::size_t t) {
+            const Track<const double> from = arriving(c, op, s);
+            const auto current = [&](std::size_t t) {
                 if (t > 0 && held) return j;
-                const double* from = op.external ? c.input<double>(std::size_t(op.input), s, t)
-                                                 : c.values(op.input, s, t);
-                return j = load_currents<lanes>(from, op.index, at, size);
+                return j = load_currents<lanes>(from[t], op.index, at, size);
             };
-            const auto out = [&](std::size_t t) { return c.counts(op.output, s, t) + at; };
+            const auto track = c.track<std::int8_t>(op.output, s, at);
+            const auto out = [&](std::size_t t) { return track[t]; };
             const std::size_t valid = at + lanes <= size ? lanes : size - at;
-            run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, arriving, out);
+            run_both_ways<lanes, uniform>(c, op, s, 0, at, valid, current, out);
         }
 }
 

@@ -154,12 +154,11 @@ class Currents {
         const Context& c = strip.context;
         const std::int32_t source = strip.op.operands[0].source;
         const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
-        stride_ = c.stride(source);
         factor_ = l.joined.at(pixel, channel);
         if (c.kind(source) == Kind::counts)
-            counts_ = c.counts(source, strip.sample, 0) + at;
+            counts_ = c.track<const std::int8_t>(source, strip.sample, at);
         else
-            values_ = c.values(source, strip.sample, 0) + at;
+            values_ = c.track<const double>(source, strip.sample, at);
     }
 
     [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
@@ -173,8 +172,8 @@ class Currents {
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             b.v[k] *= load<doubles>(scale_ + k * kDoubles);
         });
-        if (counts_) add_counts(b, counts_ + step * stride_);
-        if (values_) add_values(b, values_ + step * stride_);
+        if (counts_.first) add_counts(b, counts_[step]);
+        if (values_.first) add_values(b, values_[step]);
         if (gain_)
             each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
                 b.v[k] *= load<doubles>(gain_ + k * kDoubles);
@@ -208,10 +207,10 @@ class Currents {
     const std::int32_t* narrow_;
     const double* wide_;
     const std::uint8_t* is_wide_;
-    std::size_t valid_, stride_ = 0;
+    std::size_t valid_;
     const double *scale_, *gain_, *bias_, *factor_ = nullptr;
-    const std::int8_t* counts_ = nullptr;
-    const double* values_ = nullptr;
+    Track<const std::int8_t> counts_{};
+    Track<const double> values_{};
 };
 
 // The steps of one slab of one pixel: what arrives.
@@ -254,8 +253,7 @@ template <std::size_t lanes, bool uniform>
     v.read(state.voltage);
     Tally<lanes> tally;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
-    std::int8_t* out = c.counts(strip.op.output, strip.sample, 0) + at;
-    const std::size_t stride = c.stride(strip.op.output);
+    const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
     for (std::size_t t = 0; t < c.steps; ++t) {
         Block<lanes> current = currents.at(t);
         if (p.rectify) current.rectify();
@@ -265,7 +263,7 @@ template <std::size_t lanes, bool uniform>
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, pixel, channel);
         tally.add(counts, most);
-        put_counts(counts, out + t * stride, valid);
+        put_counts(counts, out[t], valid);
     }
     tally.flush();
     v.write(state.next_voltage);
@@ -280,12 +278,11 @@ template <std::size_t lanes, bool uniform>
     const std::size_t channel = strip.block.channel;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
     const Currents<lanes> currents(strip, pixel);
-    std::int8_t* out = c.counts(strip.op.output, strip.sample, 0) + at;
-    const std::size_t stride = c.stride(strip.op.output);
+    const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
     run_both_ways<lanes, uniform>(
         c, strip.op, strip.sample, pixel, channel, strip.valid(),
         [&](std::size_t t) { return currents.at(t); },
-        [&](std::size_t t) { return out + t * stride; });
+        [&](std::size_t t) { return out[t]; });
 }
 
 // Without a population: the currents themselves.
@@ -296,11 +293,11 @@ void write_pixel(const Strip& strip, std::size_t pixel) {
     const std::size_t channel = strip.block.channel;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
     const Currents<lanes> currents(strip, pixel);
+    const auto out = c.track<double>(strip.op.output, strip.sample, at);
     for (std::size_t t = 0; t < c.steps; ++t) {
         alignas(kLine) double part[lanes];
         currents.at(t).write(part);
-        std::memcpy(c.values(strip.op.output, strip.sample, t) + at, part,
-                    strip.valid() * sizeof(double));
+        std::memcpy(out[t], part, strip.valid() * sizeof(double));
     }
 }
 
