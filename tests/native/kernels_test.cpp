@@ -35,9 +35,12 @@ struct Case {
     }
 };
 
+constexpr double kHeight = 0.375;  // of what a shortcut brings
+
 // Spikes of one step, and voltages, as the equation reads, which `takes_back` spikes where that is set.
+// `beside` are the counts of a shortcut, or null.
 void expected_step(const Case& k, const std::vector<std::int32_t>& weights, const std::int8_t* in,
-                   double scale, bool takes_back, std::vector<double>& v, std::vector<double>& sent,
+                   const std::int8_t* beside, double scale, bool takes_back, std::vector<double>& v, std::vector<double>& sent,
                    std::vector<std::int8_t>& out) {
     const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
     for (std::int64_t oy = 0; oy < oh; ++oy)
@@ -54,7 +57,7 @@ void expected_step(const Case& k, const std::vector<std::int32_t>& weights, cons
                                    weights[((ky * k.kernel_x + kx) * k.channels + c) * k.out + o];
                     }
                 const std::size_t at = std::size_t((oy * ow + ox) * k.out + o);
-                v[at] += double(sum) * scale + 0.25;
+                v[at] += (double(sum) * scale + (beside ? beside[at] * kHeight : 0.0)) + 0.25;
                 const double least = takes_back ? -sent[at] : 0.0;
                 const double count = std::fmax(least, std::floor(v[at] + 1.0 / 65536));
                 v[at] -= count;
@@ -63,18 +66,21 @@ void expected_step(const Case& k, const std::vector<std::int32_t>& weights, cons
             }
 }
 
-// `both`: inputs are counts of either sign, and the neurons take spikes back.
-bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, bool both) {
+// `both`: inputs are counts of either sign, and the neurons take spikes back. `joined`: a shortcut brings
+// counts, in bytes or, as values, already times their height.
+bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, bool both,
+          std::size_t block, bool joined, bool values) {
     const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
     const std::size_t rows = std::size_t(k.kernel_y * k.kernel_x * k.channels);
     const std::size_t size_in = std::size_t(k.height * k.width * k.channels);
-    const std::size_t size_out = std::size_t(oh * ow * k.out), batch = 3, steps = 11;
+    const std::size_t size_out = std::size_t(oh * ow * k.out), batch = 3, steps = 19;
     std::vector<std::int32_t> weights(rows * std::size_t(k.out));
     for (auto& w : weights) w = draw(-(1 << 24), 1 << 24);
     const double scale = std::ldexp(1.0, -24) / std::sqrt(double(rows)) / most;
 
     Plan plan;
-    plan.buffers = {{Kind::counts, size_in}, {Kind::counts, size_out}};
+    const Kind kind = values ? Kind::values : Kind::counts;
+    plan.buffers = {{Kind::counts, size_in}, {Kind::counts, size_out}, {kind, size_out}};
     const double inf = std::numeric_limits<double>::infinity();
     Population p;
     p.pixels = std::size_t(oh * ow), p.channels = std::size_t(k.out);
@@ -113,28 +119,40 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
     for (std::size_t c = 0; c < std::size_t(k.out); ++c) l->scale[c] = scale;
     for (auto& budget : l->budgets) budget = 127;
     l->bias = one_row(std::size_t(k.out), 0.25, 0.0), l->gain = one_row(std::size_t(k.out), 1.0, 0.0);
-    Instruction load, layer, store;
-    load.action = Action::load, store.action = Action::store;
+    l->joined = one_row(std::size_t(k.out), kHeight, 0.0);
+    Instruction load, brought, layer, store;
+    load.action = brought.action = Action::load, store.action = Action::store;
+    brought.input = 1, brought.output = 2;
+    Operand operand;
+    operand.source = 2;
+    if (joined) layer.operands.push_back(operand);
     layer.action = both ? Action::signed_layer : Action::layer;
     load.input = 0, load.output = 0;
     layer.input = 0, layer.output = 1, layer.population = 0, layer.layer = l;
     store.input = 1, store.output = 0;
-    plan.instructions = {load, layer, store};
+    plan.instructions = {load, brought, layer, store};
 
     std::vector<std::int8_t> in(batch * steps * size_in), out(batch * steps * size_out);
     for (auto& count : in) count = std::int8_t(draw(0, 3) ? 0 : draw(both ? -most : 0, most));
+    std::vector<std::int8_t> beside(out.size());
+    for (auto& count : beside) count = std::int8_t(draw(0, 3) ? 0 : draw(both ? -2 : 0, 2));
+    std::vector<double> heights(beside.begin(), beside.end());
+    for (auto& value : heights) value *= kHeight;
+    const void* given = values ? static_cast<const void*>(heights.data()) : beside.data();
     State state(plan, batch);
-    Job job{&plan, &state, {{Kind::counts, in.data(), steps * size_in, size_in}},
-            {{Kind::counts, out.data(), size_out}}, batch, steps, 4, 2, threads};
+    Job job{&plan, &state,
+            {{Kind::counts, in.data(), steps * size_in, size_in},
+             {kind, given, steps * size_out, size_out}},
+            {{Kind::counts, out.data(), size_out}}, batch, steps, block, 2, threads};
     if (run(job, kernels, [] { return false; }) != Outcome::done) return false;
     std::vector<std::int8_t> expected(size_out);
     for (std::size_t b = 0; b < batch; ++b) {
         std::vector<double> v(size_out, 0.0), sent(size_out, 0.0);
         for (std::size_t t = 0; t < steps; ++t) {
-            expected_step(k, weights, in.data() + (b * steps + t) * size_in, scale, both, v, sent,
-                          expected);
-            if (std::memcmp(expected.data(), out.data() + (b * steps + t) * size_out, size_out))
-                return false;
+            const std::size_t at = (b * steps + t) * size_out;
+            expected_step(k, weights, in.data() + (b * steps + t) * size_in,
+                          joined ? beside.data() + at : nullptr, scale, both, v, sent, expected);
+            if (std::memcmp(expected.data(), out.data() + at, size_out)) return false;
         }
     }
     return true;
@@ -149,9 +167,12 @@ int main() {
             Case k{draw(1, 7), draw(1, 7), draw(1, 70), draw(1, 100), 1, 1, draw(1, 3), draw(0, 2),
                    draw(1, 2)};
             if (i % 3) k.kernel_y = k.kernel_x = draw(1, 3);
+            if (i % 5 == 0) k.channels = 16 * draw(1, 3);  // several pixels are listed at once
             if (k.extent(k.height, k.kernel_y) < 1 || k.extent(k.width, k.kernel_x) < 1) continue;
             const int most = i % 4 == 0 ? 1 : i % 4 == 1 ? 3 : 100;
-            if (!same(k, *kernels, std::size_t(1 + i % 4), most, i / 4 % 2)) {
+            const std::size_t block = i % 2 ? 4 : 17;
+            if (!same(k, *kernels, std::size_t(1 + i % 4), most, i / 4 % 2, block, i % 7 > 2,
+                      i % 7 > 4)) {
                 ++failures;
                 std::printf("%s: case %d differs\n", kernels->name, i);
             }
