@@ -132,10 +132,30 @@ def network(name: str, rows: Sequence[Row]) -> str:
     for cap, title in CAPS.items():
         mine = [row for row in rows if row.cap == cap]
         if mine:
-            parts += [f"### {title}\n", table(mine), "", *_chosen(mine)]
+            parts += [f"### {title}\n", "Points lost after so many steps:\n", overview(mine), ""]
+            parts += [*_chosen(mine), "All rows:\n", table(mine), ""]
     if PUBLISHED.get(name):
         parts += ["### Published\n", published(PUBLISHED[name]), ""]
     return "\n".join(parts)
+
+
+def overview(rows: Sequence[Row]) -> str:
+    """Points lost: one line a rule, one column a number of steps, the chosen rule last."""
+    lost = {(row.rule, row.steps): row.drop for row in rows}
+    steps = sorted({row.steps for row in rows})
+    rules = sorted({row.rule for row in rows}, key=lambda rule: (rule.startswith("chosen"), rule))
+    return markdown_table(
+        ["rule", *map(str, steps)],
+        [[_named(rule), *(_lost(lost.get((rule, n))) for n in steps)] for rule in rules],
+    )
+
+
+def _named(rule: str) -> str:
+    return f"**{rule}**" if rule.startswith("chosen") else rule
+
+
+def _lost(drop: float | None) -> str:
+    return "" if drop is None else f"{100 * drop:.2f}"
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -146,7 +166,7 @@ def table(rows: Iterable[Row]) -> str:
         head,
         [
             [
-                f"**{row.rule}**" if row.rule.startswith("chosen") else row.rule,
+                _named(row.rule),
                 str(row.steps),
                 str(row.images),
                 f"{100 * row.source:.2f}",

@@ -179,6 +179,16 @@ def test_tables_have_the_chosen_rule_last_of_its_steps() -> None:
     assert [line.split("|")[1].strip() for line in lines] == ["c", "b", "a", f"**{CHOSEN}**"]
 
 
+def test_the_overview_has_a_column_a_number_of_steps() -> None:
+    """What was not measured stays empty; the chosen rule is the last line."""
+    rows = [row(), row(rule="b", steps=4, drop=0.2), row(rule="a", drop=0.123)]
+    head, _, *lines = quality_page.overview(rows).splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["rule", "4", "16"]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert sorted(cells[:2]) == [["a", "", "12.30"], ["b", "20.00", ""]]
+    assert cells[2] == [f"**{CHOSEN}**", "", "1.00"]
+
+
 def test_published_figures_stand_below_their_network(tmp_path: Path) -> None:
     """Each with its method, network and paper; networks without rows are left out."""
     quality_page.write([row()], tmp_path / "page.md")
