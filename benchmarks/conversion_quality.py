@@ -31,6 +31,7 @@ import spikewright as sw
 from benchmarks import quality_page
 from benchmarks.quality_rows import Row, Table
 from benchmarks.sources import LEAST, Source, add_arguments, source
+from spikewright.conversion.evaluation.packing import packed
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import paired_interval
 from spikewright.measure.scores import readout_name
@@ -64,10 +65,10 @@ class Setting:
         """That of its row."""
         return self.network, self.rule, self.cap, self.steps, self.images
 
-    @property
-    def folder(self) -> str:
-        """The name of a folder for what was begun."""
-        return " ".join(map(str, self.key)).replace(" ", "_")
+    def begun(self, conversion: sw.Conversion) -> str:
+        """The name of a folder for what was begun: that of another conversion does not go on."""
+        named = " ".join(map(str, self.key)).replace(" ", "_")
+        return f"{named}_{packed(conversion)[1][:12]}"
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def measured(
         source=False,  # its answers are the same in every row
         operations=False,
         threads=threads,
-        checkpoint=folder / longest.folder,
+        checkpoint=folder / longest.begun(conversion),
     )
     (output,) = conversion.outputs
     right = evaluation.samples["correct", output, readout_name(readout)] > 0

@@ -129,6 +129,18 @@ def test_a_row_is_what_a_run_gives(folder: Path) -> None:
     assert made.spikes == pytest.approx(counts.mean() / 16)
 
 
+def test_what_another_conversion_has_begun_does_not_go_on(folder: Path) -> None:
+    """The same row of a network, or of a program, that has changed since begins anew."""
+    found = tiny()
+    base = sw.convert(found.model, example_input=found.example)
+    x = conversion_quality.samples(found, 40)
+    setting = Setting("fashion_mnist", "minimum error", "one", 4, 20)
+    (first,) = conversion_quality.measured(Seen(base, x), found, [setting], folder)
+    (second,) = conversion_quality.measured(Seen(base, x[:20]), found, [setting], folder)
+    assert len(list(folder.iterdir())) == 2
+    assert first.key == second.key
+
+
 def test_a_long_run_has_the_short_ones_in_it(folder: Path) -> None:
     """Rules that do not ask for the number of steps run once, with the rows of runs of their own.
 
