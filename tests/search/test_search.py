@@ -169,6 +169,25 @@ def test_a_trial_whose_worker_died_before_it_said_its_name_is_tried_again(
     assert again.counts() == {"FAIL": 1, "WAITING": 1}
 
 
+def test_a_search_that_ends_soon_leaves_no_trial_of_a_dead_worker_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before it said its name, and the next search is over before that is known."""
+    path = tmp_path / "study.db"
+    values = {"kind": "good", "level": 4.5, "tilt": 0.5}
+    study = open_study(path, FACTS, 0)
+    study.inner.enqueue_trial(values, user_attrs={"origin": "start", "asked": values, "key": "k"})
+    study.inner.ask()
+
+    again = open_study(path, FACTS, 0)
+    monkeypatch.setattr("spikewright.search.study._UNNAMED", 2.0)
+    searching(again).run(limits(1))
+
+    assert again.counts() == {"COMPLETE": 1, "FAIL": 1, "WAITING": 1}
+    (waiting,) = [trial for trial in again.trials if trial.state.name == "WAITING"]
+    assert waiting.user_attrs["asked"] == values
+
+
 def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
     """What differs is said, with both values."""
     open_study(tmp_path / "study.db", FACTS, 0)

@@ -110,6 +110,7 @@ class Search:
             self.study.revive()
             self._check_failures()
             advance(1)
+        self.study.settle()
 
     @property
     def done(self) -> int:

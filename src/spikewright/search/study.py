@@ -24,6 +24,7 @@ from spikewright.search.space import Values
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
 _GRACE = 45  # seconds without one after which its worker is taken for dead
 _UNNAMED = 10  # seconds after which a trial that names no worker has lost it: naming comes first
+_MOMENT = 0.2  # seconds between looks at trials that name no worker yet
 _NAME = "spikewright"
 _APART = 7919  # between seeds of workers
 _ATTEMPTS = 6  # at opening a study that other workers open at the same time
@@ -117,6 +118,21 @@ class Study:
         if revived:
             self.refresh()
         return revived
+
+    def settle(self) -> None:
+        """Wait until every running trial names its worker or is taken for lost; revive those.
+
+        So a search that ends soon after another one was killed leaves none behind.
+        """
+        until = time.monotonic() + _UNNAMED + _MOMENT
+        self.revive()
+        while self._nameless() and time.monotonic() < until:
+            time.sleep(_MOMENT)
+            self.revive()
+
+    def _nameless(self) -> bool:
+        """Whether a trial is running that does not say who runs it."""
+        return any(f.state.name == "RUNNING" and "worker" not in f.user_attrs for f in self._all)
 
 
 def _is_lost(frozen: Any) -> bool:
