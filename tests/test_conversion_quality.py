@@ -82,9 +82,7 @@ def test_every_rule_is_measured_once_and_written_down(
     assert table.path.read_bytes() == before
 
 
-def test_a_network_that_was_trained_anew_is_measured_anew(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_was_trained_anew_is_measured_anew(folder: Path) -> None:
     """Rows of another source are not mixed with the new ones, and stay in the file."""
     table, page = Table(folder / "rows.csv"), folder / "page.md"
     words = ("--steps", "4", "--rules", "minimum error", "--caps", "one")

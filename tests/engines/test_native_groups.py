@@ -146,17 +146,9 @@ def test_what_differs_runs_apart() -> None:
 
 
 def test_groups_are_handed_over_where_counts_outgrow_bytes(
-    monkeypatch: pytest.MonkeyPatch,
+    slow_starts: list[RegionKernel],
 ) -> None:
     """Each population's part of what they share goes on on the reference."""
-    found: list[RegionKernel] = []
-    start = RegionKernel._start_slowly
-
-    def noted(self: RegionKernel, finished: NDArray) -> object:
-        found.append(self)
-        return start(self, finished)
-
-    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
     net, stimulus = arrays(TYPES["regular"], False)
     for x, y in zip(
         run(NativeEngine(2), net, stimulus, 3000.0, block=5),
@@ -164,7 +156,7 @@ def test_groups_are_handed_over_where_counts_outgrow_bytes(
         strict=True,
     ):
         np.testing.assert_array_equal(x, y)
-    assert found
+    assert slow_starts
 
 
 @pytest.mark.parametrize("kind", ["LIF", "AdaptiveLIF", "AdaptiveLIFRate", "Izhikevich"])

@@ -152,17 +152,22 @@ def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
     assert values in [trial.values for trial in again.finished()]
 
 
+ASKED = {"kind": "good", "level": 4.5, "tilt": 0.5}
+
+
+def with_a_nameless_trial(path: Path) -> Study:
+    """A study, opened anew, with a trial that runs and whose worker has not said its name."""
+    inner = open_study(path, FACTS, 0).inner
+    inner.enqueue_trial(ASKED, user_attrs={"origin": "start", "asked": ASKED, "key": "k"})
+    inner.ask()
+    return open_study(path, FACTS, 0)
+
+
 def test_a_trial_whose_worker_died_before_it_said_its_name_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At first it may be another worker's; naming comes first, so after a while it is lost."""
-    path = tmp_path / "study.db"
-    values = {"kind": "good", "level": 4.5, "tilt": 0.5}
-    study = open_study(path, FACTS, 0)
-    study.inner.enqueue_trial(values, user_attrs={"origin": "start", "asked": values, "key": "k"})
-    study.inner.ask()
-
-    again = open_study(path, FACTS, 0)
+    again = with_a_nameless_trial(tmp_path / "study.db")
     assert again.revive() == 0
     monkeypatch.setattr("spikewright.search.study._UNNAMED", 0.0)
     assert again.revive() == 1
@@ -173,19 +178,13 @@ def test_a_search_that_ends_soon_leaves_no_trial_of_a_dead_worker_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before it said its name, and the next search is over before that is known."""
-    path = tmp_path / "study.db"
-    values = {"kind": "good", "level": 4.5, "tilt": 0.5}
-    study = open_study(path, FACTS, 0)
-    study.inner.enqueue_trial(values, user_attrs={"origin": "start", "asked": values, "key": "k"})
-    study.inner.ask()
-
-    again = open_study(path, FACTS, 0)
+    again = with_a_nameless_trial(tmp_path / "study.db")
     monkeypatch.setattr("spikewright.search.study._UNNAMED", 2.0)
     searching(again).run(limits(1))
 
     assert again.counts() == {"COMPLETE": 1, "FAIL": 1, "WAITING": 1}
     (waiting,) = [trial for trial in again.trials if trial.state.name == "WAITING"]
-    assert waiting.user_attrs["asked"] == values
+    assert waiting.user_attrs["asked"] == ASKED
 
 
 def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
