@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from benchmarks import quality_page
-from benchmarks.quality_rows import Row, Table
+from benchmarks.quality_rows import Row, Setting, Table
 from benchmarks.sources import LEAST, Source, add_arguments, source
 from spikewright.conversion.evaluation.packing import packed
 from spikewright.measure import EveryStep
@@ -48,27 +48,6 @@ STARTED = "conversion_quality"
 
 Converted = tuple[sw.Conversion, EveryStep, str]
 Arguments = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a row is measured under; `cap` is a key of `CAPS`."""
-
-    network: str
-    rule: str
-    cap: str
-    steps: int
-    images: int
-
-    @property
-    def key(self) -> tuple[str | int, ...]:
-        """That of its row."""
-        return self.network, self.rule, self.cap, self.steps, self.images
-
-    def begun(self, conversion: sw.Conversion) -> str:
-        """The name of a folder for what was begun: that of another conversion does not go on."""
-        named = " ".join(map(str, self.key)).replace(" ", "_")
-        return f"{named}_{packed(conversion)[1][:12]}"
 
 
 @dataclass(frozen=True)
@@ -192,6 +171,12 @@ def converted(seen: Seen, setting: Setting, threads: int | None) -> Converted:
     return best.conversion, best.readout, best.best.candidate.name
 
 
+def begun(setting: Setting, conversion: sw.Conversion) -> str:
+    """The name of a folder for what was begun: that of another conversion does not go on."""
+    named = " ".join(map(str, setting.key)).replace(" ", "_")
+    return f"{named}_{packed(conversion)[1][:12]}"
+
+
 def measured(
     seen: Seen, found: Source, settings: Sequence[Setting], folder: Path,
     threads: int | None = None,
@@ -213,7 +198,7 @@ def measured(
         source=False,  # its answers are the same in every row
         operations=False,
         threads=threads,
-        checkpoint=folder / longest.begun(conversion),
+        checkpoint=folder / begun(longest, conversion),
     )
     (output,) = conversion.outputs
     right = evaluation.samples["correct", output, readout_name(readout)] > 0

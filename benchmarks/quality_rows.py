@@ -12,14 +12,25 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Row:
-    """One setting's accuracies and drop, fractions; `how` says what was chosen."""
+class Setting:
+    """What is measured: a rule on a network, under a cap, after some steps, on so many images."""
 
     network: str
     rule: str
     cap: str
     steps: int
     images: int
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """The same as a tuple, of a row too."""
+        return self.network, self.rule, self.cap, self.steps, self.images
+
+
+@dataclass(frozen=True)
+class Row(Setting):
+    """One setting's accuracies and drop, fractions; `how` says what was chosen."""
+
     source: float
     spiking: float
     drop: float
@@ -28,11 +39,6 @@ class Row:
     spikes: float
     how: str
     seconds: float
-
-    @property
-    def key(self) -> tuple[str | int, ...]:
-        """What it was measured under."""
-        return self.network, self.rule, self.cap, self.steps, self.images
 
 
 NAMES = tuple(field.name for field in fields(Row))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import conversion_quality, quality_page
-from benchmarks.conversion_quality import CHOSEN, RULES, Seen, Setting
+from benchmarks.conversion_quality import CHOSEN, RULES, Seen
 from benchmarks.quality_page import Goal
-from benchmarks.quality_rows import Row, Table
+from benchmarks.quality_rows import Row, Setting, Table
 from benchmarks.sources import Source
 from torch import nn
 
