@@ -23,7 +23,6 @@ from spikewright.frontends import Source, read
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
 from spikewright.lower import (
-    Carried,
     NeuronChoice,
     Options,
     Spiking,
@@ -93,7 +92,7 @@ def convert(
     }
     _check(**arguments)
     _check_corrections(arguments)
-    _check_rules_of_sequences(arguments)
+    _check_corrections_of_sequences(arguments)
     reading = partial(read, model, example_input)
     source = reading(keep_recurrence=sequence_step is not None)
     return convert_source(source, arguments, reading)
@@ -112,7 +111,7 @@ def convert_source(
     """
     _check(**arguments)
     _check_corrections(arguments)
-    _check_rules_of_sequences(arguments)
+    _check_corrections_of_sequences(arguments)
     calibration = calibration or Calibration()
     trace = Trace()
     step = arguments.get("sequence_step")
@@ -121,13 +120,12 @@ def convert_source(
         _refuse_without_form(graph, but=Recurrence)
         found = one_step(graph)
         graph = found.graph
-        carried = tuple(Carried(s.read, s.made, s.initial) for s in found.states)
-        stepping = Stepping(int(step), carried, found.inputs, found.outputs, found.values)
+        stepping = Stepping(found.carried, found.inputs, found.outputs, found.values, int(step))
     canonical = canonicalise(replace(source, graph=graph), trace, arguments["max_pool"])
     options = replace(_options(**arguments), stepping=stepping)
     _check_data(arguments, calibration, canonical)
-    known = partial(_statistics, arguments, calibration, canonical)
-    scales = choose_scales(options, canonical, source.graph, known, trace)
+    known = partial(_statistics, arguments, calibration, canonical, stepping)
+    scales = choose_scales(options, canonical, graph, known, trace)
     lowered = lower(canonical, replace(options, scale_firing_rates=scales))
     for note in lowered.notes:
         trace.add("lower", note.layer, note.text, note.status)
@@ -179,13 +177,13 @@ def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: G
         calibration.samples(data, graph)
 
 
-def _check_rules_of_sequences(arguments: Mapping[str, Any]) -> None:
-    """Raise where something is to be chosen from values that depend on the past."""
-    chooses = has_rule(arguments["scale_firing_rates"])
-    if arguments.get("sequence_step") is not None and (chooses or _corrects(arguments)):
+def _check_corrections_of_sequences(arguments: Mapping[str, Any]) -> None:
+    """Raise where something is to be corrected that differs from step to step of a sequence."""
+    if arguments.get("sequence_step") is not None and _corrects(arguments):
         raise refuse(
             "sequence_step",
-            "values of a sequence, which rules and corrections would look at, depend on its past",
+            "corrections make up for what is wrong with values held for a run, and those of a "
+            "sequence are not",
             "Give numbers, or convert without sequence_step",
         )
 
@@ -209,11 +207,17 @@ def _corrects(arguments: Mapping[str, Any]) -> bool:
     return isinstance(bias, BiasCorrection) or isinstance(start, VoltageCorrection)
 
 
-def _statistics(arguments: Mapping[str, Any], calibration: Calibration, graph: Graph) -> Statistics:
+def _statistics(
+    arguments: Mapping[str, Any],
+    calibration: Calibration,
+    graph: Graph,
+    stepping: Stepping | None,
+) -> Statistics:
     """What a rule looks at; raises `ConversionError` where there is no data."""
     if arguments["calibration"] is None:
         raise need_data("a rule in scale_firing_rates")
-    return calibration.statistics(arguments["calibration"], graph, Roles(graph).populations)
+    names = Roles(graph, stepping).populations
+    return calibration.statistics(arguments["calibration"], graph, names, stepping)
 
 
 def _correct(conversion: Conversion, calibration: Calibration) -> dict[str, Any]:

@@ -77,14 +77,12 @@ def behind(*nodes: Node, outputs: tuple[str, ...] = ("out",), backwards: bool = 
 
 
 def by_steps(found: OneStep, x: NDArray, **held: NDArray) -> dict[str, NDArray]:
-    """Outputs of a whole sequence: the graph of one step, its states carried by hand."""
-    states = {s.read: np.broadcast_to(s.initial, (len(x), *s.initial.shape)) for s in found.states}
+    """Outputs of a whole sequence: the graph of one step, run along it."""
     made: dict[str, list[NDArray]] = {name: [] for name in found.outputs}
-    for step in range(x.shape[1]):
-        values = evaluate(found.graph, {"x": x[:, step], **held, **states})
-        states = {s.read: values[s.made] for s in found.states}
+    for _, values in found.evaluate(found.graph, {"x": x, **held}):
         for name, of_steps in made.items():
-            of_steps.append(values[name])
+            if found.graph.outputs[name] in values:
+                of_steps.append(values[found.graph.outputs[name]])
     return {
         name: made[name][-1] if time is None else np.stack(made[name], time + 1)
         for name, time in found.outputs.items()
@@ -183,7 +181,7 @@ def test_stacked_cells_states_to_begin_with_and_an_input_without_time() -> None:
 
     assert found.inputs == {"x": 0, "held": None}
     assert found.outputs == {"out": 0, "end": None}
-    assert [s.initial.any() for s in found.states] == [False, True]
+    assert [s.initial.any() for s in found.carried] == [False, True]
     assert sum(isinstance(n.layer, Activation) for n in found.graph) == 2
 
 

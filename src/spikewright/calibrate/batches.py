@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from spikewright._arrays import is_array, readable
 from spikewright.errors import ConversionError, Refusal
-from spikewright.graph import Graph
-from spikewright.graph.layers import Shape
+from spikewright.graph import Graph, Sequences
 
 Batch = dict[str, NDArray]
+Shape = tuple[int | None, ...]
+"""Of a sample; None is a length that may be any."""
 
 
 def refusal(reason: str, options: str = "") -> ConversionError:
@@ -21,14 +22,15 @@ def refusal(reason: str, options: str = "") -> ConversionError:
     return ConversionError([Refusal("calibration", "argument", reason, options)])
 
 
-def batches(data: Any, graph: Graph) -> Iterator[Batch]:
+def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:
     """The data as checked batches, `{input name: (batch, *shape)}`.
 
     `data` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
     either, or of `(x, y)` pairs, of which y is not looked at. Raises `ConversionError` for what is
     none of them, for shapes that fit no input, for values that are not finite, and for no samples.
+    Of a graph of one step of `sequences` samples are whole sequences, those of a batch of a length.
     """
-    shapes = {name: graph.shapes[name] for name in graph.inputs}
+    shapes = _shapes(graph, sequences)
     count = 0
     for place, batch in _parts(data):
         made = _checked(batch, shapes, place)
@@ -44,11 +46,18 @@ def gather(data: Any, graph: Graph) -> Batch:
     return {name: np.concatenate([_float64(part[name]) for part in parts]) for name in parts[0]}
 
 
-def samples(data: Any, graph: Graph) -> Iterator[Batch]:
+def samples(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:
     """One sample after the other, each a float64 batch of one; raises as `batches` does."""
-    for batch in batches(data, graph):
+    for batch in batches(data, graph, sequences):
         for i in range(len(next(iter(batch.values())))):
             yield {name: _float64(array[i : i + 1]) for name, array in batch.items()}
+
+
+def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Shape]:
+    """The shape of a sample of every input."""
+    if sequences is not None:
+        return sequences.shapes(graph)
+    return {name: graph.shapes[name] for name in graph.inputs}
 
 
 def _float64(array: NDArray) -> NDArray:
@@ -98,6 +107,9 @@ def _checked(batch: Any, shapes: Mapping[str, Shape], place: str) -> Batch:
     sizes = {name: len(array) for name, array in made.items()}
     if len(set(sizes.values())) > 1:
         raise refusal(f"{place}inputs have different batch sizes: {sizes}")
+    lengths = {n: made[n].shape[1 + s.index(None)] for n, s in shapes.items() if None in s}
+    if len(set(lengths.values())) > 1:
+        raise refusal(f"{place}sequences have different lengths: {lengths} steps")
     return made
 
 
@@ -112,8 +124,8 @@ def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
         raise refusal(f"{what} is no array of numbers: {error}") from None
     if array.dtype.kind not in "buif":
         raise refusal(f"{what} holds {array.dtype}, which are no real numbers")
-    if array.shape[1:] != shape or array.ndim == 0:
-        sizes = ", ".join(map(str, shape))
+    if not _fits(array.shape, shape):
+        sizes = ", ".join("time" if size is None else str(size) for size in shape)
         over_time = array.ndim > 1 and array.shape[2:] == shape
         raise refusal(
             f"{what} must be (batch, {sizes}), got shape {array.shape}",
@@ -123,3 +135,11 @@ def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
     if bad:
         raise refusal(f"{what}: {bad} of {array.size} values are NaN or infinite")
     return array
+
+
+def _fits(found: tuple[int, ...], shape: Shape) -> bool:
+    """Whether an array `(batch, *shape)` has this shape, with some steps where time is."""
+    return len(found) == 1 + len(shape) and all(
+        size == wanted if wanted is not None else size > 0
+        for size, wanted in zip(found[1:], shape, strict=True)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,25 +16,39 @@ from spikewright.calibrate.fingerprint import fingerprint
 from spikewright.calibrate.histogram import Collector
 from spikewright.calibrate.layer import LayerStatistics
 from spikewright.calibrate.statistics import Statistics
-from spikewright.graph import Graph, evaluate_all
+from spikewright.graph import Graph, Sequences, evaluate_all
 from spikewright.graph.layers import Activation
 
 Values = Mapping[str, NDArray]
 
 
-def collect(graph: Graph, names: Sequence[str], data: Any, progress: bool = True) -> Statistics:
+def collect(
+    graph: Graph,
+    names: Sequence[str],
+    data: Any,
+    progress: bool = True,
+    sequences: Sequences | None = None,
+) -> Statistics:
     """Statistics of the layers `names` of a graph on data (see `spikewright.calibrate.batches`).
 
-    Raises `ConversionError` for data that does not fit, and for values that are no finite numbers.
+    Of a graph of one step of `sequences` they are of all steps, with the states that the source has
+    there; layers that only lead to the end of a sequence are looked at there. Raises
+    `ConversionError` for data that does not fit, and for values that are no finite numbers.
     """
+    count = 0
     with progress_bar(count_of(data), progress, "calibration samples") as advance:
 
         def evaluated() -> Iterable[tuple[Batch, Values]]:
-            for sample in samples(data, graph):
-                yield sample, evaluate_all(graph, sample)
+            nonlocal count
+            for sample in samples(data, graph, sequences):
+                if sequences is None:
+                    yield sample, evaluate_all(graph, sample)
+                else:
+                    yield from sequences.evaluate(graph, sample)
+                count += 1
                 advance(1)
 
-        return collect_values(graph, names, evaluated())
+        return replace(collect_values(graph, names, evaluated()), samples=count)
 
 
 def collect_values(
@@ -41,14 +56,16 @@ def collect_values(
 ) -> Statistics:
     """Statistics of layers from inputs `(batch, *shape)` and the values that they cause.
 
-    Raises `ConversionError` for values that are no finite numbers.
+    A layer is looked at where there is a value of what it reads. Raises `ConversionError` for
+    values that are no finite numbers.
     """
     layers = [_Layer(graph, name) for name in names]
     examples: list[Examples] = []
     count = 0
     for inputs, values in evaluated:
         for layer in layers:
-            layer.add(values[layer.read])
+            if layer.read in values:
+                layer.add(values[layer.read])
         size = len(next(iter(inputs.values())))
         for i in range(size):
             examples.append(Examples.of({name: v[i : i + 1] for name, v in inputs.items()}))

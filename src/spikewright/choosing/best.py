@@ -11,6 +11,7 @@ from spikewright.calibrate.batches import gather
 from spikewright.choosing.candidates import Candidate, corrected, first_candidates
 from spikewright.choosing.comparing import Compared, Comparison, by_candidate
 from spikewright.conversion import Conversion, refuse
+from spikewright.conversion.stepping import refuse_sequences
 from spikewright.graph.layers import Activation
 from spikewright.measure import EveryStep
 from spikewright.network.shapes import is_number, is_whole
@@ -89,6 +90,7 @@ def best_rule(
     """
     _check(steps, dt, tolerance)
     base = model if isinstance(model, Conversion) else convert(model, example_input=example_input)
+    refuse_sequences(base.lowered.stepping, "best_rule")
     samples = gather(x, base.canonical)
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
     tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))

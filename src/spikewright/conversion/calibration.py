@@ -12,7 +12,7 @@ from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics, collect, fingerprint
 from spikewright.calibrate.batches import Batch, batches, count_of, gather, refusal
 from spikewright.executors import Executor
-from spikewright.graph import Graph
+from spikewright.graph import Graph, Sequences
 
 _SHARD = 64  # samples that are collected at once
 
@@ -28,7 +28,9 @@ class Calibration:
         self._statistics: list[tuple[Any, str, Statistics]] = []
         self._samples: list[tuple[Any, Batch]] = []
 
-    def statistics(self, data: Any, graph: Graph, names: Sequence[str]) -> Statistics:
+    def statistics(
+        self, data: Any, graph: Graph, names: Sequence[str], sequences: Sequences | None = None
+    ) -> Statistics:
         """Statistics of layers from data, from `Statistics` or from a file of them.
 
         Raises `ConversionError` for data that does not fit and for statistics of another model;
@@ -42,7 +44,7 @@ class Calibration:
         for known, its_mark, statistics in self._statistics:
             if known is data and its_mark == mark:
                 return statistics
-        found = collect(graph, names, self._gathered(data))
+        found = collect(graph, names, self._gathered(data), sequences=sequences)
         self._statistics.append((data, mark, found))
         return found
 
@@ -73,7 +75,12 @@ class Calibration:
 
 
 def collect_sharded(
-    graph: Graph, names: Sequence[str], data: Any, executor: Executor, progress: bool
+    graph: Graph,
+    names: Sequence[str],
+    data: Any,
+    executor: Executor,
+    progress: bool,
+    sequences: Sequences | None = None,
 ) -> Statistics:
     """Statistics of layers, some samples at a time wherever the executor does them.
 
@@ -81,24 +88,25 @@ def collect_sharded(
     """
     found: list[Statistics] = []
     with progress_bar(count_of(data), progress, "calibration samples") as advance:
-        shards = _shards(data, graph)
-        for part in executor.completed(_collect_shard, (graph, tuple(names)), shards):
+        shared = graph, tuple(names), sequences
+        shards = _shards(data, graph, sequences)
+        for part in executor.completed(_collect_shard, shared, shards):
             found = [Statistics.join([*found, part])]
             advance(part.samples)
     return found[0]
 
 
 def _collect_shard(
-    shared: tuple[Graph, tuple[str, ...]], shard: Batch, threads: int | None
+    shared: tuple[Graph, tuple[str, ...], Sequences | None], shard: Batch, threads: int | None
 ) -> Statistics:
     """The statistics of some samples."""
-    graph, names = shared
-    return collect(graph, names, shard, progress=False)
+    graph, names, sequences = shared
+    return collect(graph, names, shard, progress=False, sequences=sequences)
 
 
-def _shards(data: Any, graph: Graph) -> Iterator[Batch]:
+def _shards(data: Any, graph: Graph, sequences: Sequences | None) -> Iterator[Batch]:
     """The data, at most `_SHARD` samples at a time."""
-    for batch in batches(data, graph):
+    for batch in batches(data, graph, sequences):
         yield from parts(batch, _SHARD)
 
 

@@ -107,12 +107,13 @@ class Conversion:
         `x` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
         batches or of (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it
         can be saved, and does not depend on the order of samples, on batches or on where they were
-        looked at: `executor` and `address` as for `evaluate`. Raises `ConversionError` for data
-        that does not fit.
+        looked at: `executor` and `address` as for `evaluate`. With `sequence_step` samples are
+        sequences `(batch, time, *shape)` of any length, and layers are looked at at every step.
+        Raises `ConversionError` for data that does not fit.
         """
-        refuse_sequences(self.lowered.stepping, "calibrate")
-        chosen = executors.get(executor, address)
-        return collect_sharded(self.canonical, list(self.populations()), x, chosen, progress)
+        names, chosen = list(self.populations()), executors.get(executor, address)
+        stepping = self.lowered.stepping
+        return collect_sharded(self.canonical, names, x, chosen, progress, stepping)
 
     def populations(self) -> dict[str, Ensemble]:
         """The layers that have neurons, by name, in order."""

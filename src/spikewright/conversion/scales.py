@@ -42,7 +42,7 @@ def choose_scales(
     value = options.scale_firing_rates
     if not has_rule(value):
         return value
-    roles = Roles(graph)
+    roles = Roles(graph, options.stepping)
     wanted = per_layer(
         value, roles.populations, roles.names(), "scale_firing_rates", lambda item: item
     )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from spikewright import _storage
 from spikewright.conversion.trace import Entry, Trace
 from spikewright.errors import DamagedFileError
+from spikewright.graph import Carried
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation
-from spikewright.lower import Carried, Lowered, Stepping
+from spikewright.lower import Lowered, Stepping
 from spikewright.network import Ensemble, Node
 from spikewright.network import storage as network_storage
 from spikewright.network.shapes import is_whole
@@ -76,8 +77,8 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
     carried = tuple(
         Carried(read, made, decoder.decode(value)) for read, made, value in content["carried"]
     )
-    axes = ({**content[name]} for name in ("inputs", "outputs", "values"))
-    return Stepping(content["steps"], carried, *axes)
+    inputs, outputs, values = ({**content[name]} for name in ("inputs", "outputs", "values"))
+    return Stepping(carried, inputs, outputs, values, content["steps"])
 
 
 def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:

@@ -13,6 +13,7 @@ from spikewright.graph.grammar import (
 )
 from spikewright.graph.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.interpreter import evaluate, evaluate_all
+from spikewright.graph.sequences import Carried, Sequences
 from spikewright.graph.storage import load, save
 from spikewright.graph.text import to_text
 
@@ -22,8 +23,10 @@ __all__ = [
     "IMPORTED",
     "SPIKING_READY",
     "STAGES",
+    "Carried",
     "Graph",
     "Node",
+    "Sequences",
     "Stage",
     "check_finite",
     "evaluate",

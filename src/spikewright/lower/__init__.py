@@ -5,10 +5,9 @@ from spikewright.lower.forms import without_form
 from spikewright.lower.notes import LayerNote
 from spikewright.lower.populations import Options
 from spikewright.lower.rate_coding import Lowered, lower
-from spikewright.lower.stepping import Carried, Stepping
+from spikewright.lower.stepping import Stepping
 
 __all__ = [
-    "Carried",
     "LayerNote",
     "Lowered",
     "NeuronChoice",

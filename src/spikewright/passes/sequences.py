@@ -8,14 +8,14 @@ need not know: they see a graph without state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import ConversionError, Refusal
-from spikewright.graph import Graph, Node, prune, unique_name
+from spikewright.graph import Carried, Graph, Node, Sequences, prune, unique_name
 from spikewright.graph.layers import (
     Constant,
     Crop,
@@ -33,32 +33,10 @@ _LEAVE_OUT = "Leave sequence_step out: every step of the sequence then has neuro
 
 
 @dataclass(frozen=True, eq=False)
-class State:
-    """What a step reads of the one before: the input `read` has the value that `made` had there.
-
-    `made` is the name of an output. `initial` is the value before the first step.
-    """
-
-    read: str
-    made: str
-    initial: NDArray
-
-
-@dataclass(frozen=True, eq=False)
-class OneStep:
-    """The graph of one step of a sequence.
-
-    `inputs` and `outputs` are those of the source with the axis of time that they have there, or
-    None: an input without it is the same at every step, and an output without it is that of the
-    last step. `values` are the axes of all values that the source's graph has under the same name.
-    `steps` is the length of the source's sequences.
-    """
+class OneStep(Sequences):
+    """The graph of one step of sequences; those of the source have `steps` of them."""
 
     graph: Graph
-    states: tuple[State, ...]
-    inputs: Mapping[str, int | None]
-    outputs: Mapping[str, int | None]
-    values: Mapping[str, int | None]
     steps: int
 
 
@@ -149,13 +127,13 @@ class _Stepping:
         for read, made, initial in self.states:
             label = unique_name(f"{read}, next", outputs)
             outputs[label] = made
-            states.append(State(read, label, initial))
+            states.append(Carried(read, label, initial))
         return OneStep(
-            Graph(prune(self.nodes.values(), outputs), outputs),
             tuple(states),
             {name: found[name].time for name in self.graph.inputs},
             {output: found[name].time for output, name in self.graph.outputs.items()},
             {name: value.time for name, value in found.items() if value.name == name},
+            Graph(prune(self.nodes.values(), outputs), outputs),
             self.steps,
         )
 

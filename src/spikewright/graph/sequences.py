@@ -1,0 +1,117 @@
+"""A graph of one step of a sequence, and what goes from each step to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.graph.graph import Graph, prune
+from spikewright.graph.interpreter import evaluate_all
+
+Values = dict[str, NDArray]
+Step = tuple[Values, Values]
+"""What is read and what comes of it."""
+
+
+class Carried(NamedTuple):
+    """The input `read` has at one step of a sequence what the output `made` was at the last.
+
+    `initial` is its value at the first.
+    """
+
+    read: str
+    made: str
+    initial: NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """How a graph of one step goes along sequences.
+
+    `carried` are the states. `inputs` and `outputs` name those of the whole with the axis of time
+    that they have there, or None: an input without it is the same at every step, and an output
+    without it is that of the last step. `values` does so for all nodes whose values the whole has
+    under the same name.
+    """
+
+    carried: tuple[Carried, ...]
+    inputs: Mapping[str, int | None]
+    outputs: Mapping[str, int | None]
+    values: Mapping[str, int | None]
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """Inputs that are states."""
+        return frozenset(state.read for state in self.carried)
+
+    @cached_property
+    def made(self) -> frozenset[str]:
+        """Outputs that are states."""
+        return frozenset(state.made for state in self.carried)
+
+    def later(self, graph: Graph) -> dict[str, list[str]]:
+        """The inputs by which the next step reads a node, by the node's name."""
+        found: dict[str, list[str]] = {}
+        for state in self.carried:
+            found.setdefault(graph.outputs[state.made], []).append(state.read)
+        return found
+
+    def shapes(self, graph: Graph) -> dict[str, tuple[int | None, ...]]:
+        """The shape of a sample of every input of the whole; None is a length that is left open."""
+        found: dict[str, tuple[int | None, ...]] = {}
+        for name, time in self.inputs.items():
+            shape = graph.shapes[name]
+            found[name] = shape if time is None else (*shape[:time], None, *shape[time:])
+        return found
+
+    def evaluate(self, graph: Graph, inputs: Mapping[str, NDArray]) -> Iterator[Step]:
+        """At each step what the graph reads, states and all, and the values that are of use there.
+
+        `inputs` are those of the whole, `(batch, *shape)`. What only leads to the end of a sequence
+        has a value at its last step alone.
+        """
+        lasting = self._lasting(graph)
+        batch = len(next(iter(inputs.values())))
+        states = {
+            state.read: np.broadcast_to(state.initial, (batch, *np.shape(state.initial)))
+            for state in self.carried
+        }
+        steps = self.length(inputs)
+        for step in range(steps):
+            read = {**self._at(inputs, step), **states}
+            values = evaluate_all(graph, read)
+            states = {state.read: values[graph.outputs[state.made]] for state in self.carried}
+            if step < steps - 1:
+                values = {name: value for name, value in values.items() if name in lasting}
+            yield read, values
+
+    def length(self, inputs: Mapping[str, NDArray]) -> int:
+        """The number of steps of sequences, `(batch, *shape)`; raises `ValueError` for several."""
+        lengths = {
+            name: inputs[name].shape[time + 1]
+            for name, time in self.inputs.items()
+            if time is not None
+        }
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"sequences differ in length: {lengths} steps")
+        return next(iter(lengths.values()))
+
+    def _at(self, inputs: Mapping[str, NDArray], step: int) -> Values:
+        return {
+            name: inputs[name] if time is None else inputs[name].take(step, time + 1)
+            for name, time in self.inputs.items()
+        }
+
+    def _lasting(self, graph: Graph) -> frozenset[str]:
+        """Nodes that lead to a state or to an output that every step has."""
+        outputs = {
+            name: node
+            for name, node in graph.outputs.items()
+            if name in self.made or self.outputs[name] is not None
+        }
+        return frozenset(node.name for node in prune(graph, outputs))

@@ -1,0 +1,148 @@
+"""Firing rates of recurrent networks from data, whose values depend on the past of a sequence."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from recurrent import INPUTS, TIME, UNITS, cell_of, error, graph_of, samples
+
+import spikewright as sw
+from spikewright.calibrate.histogram import RESOLUTION, Histogram
+from spikewright.calibrate.rules import RULES
+from spikewright.errors import ConversionError
+from spikewright.frontends.source import GraphBuilder
+from spikewright.frontends.unrolling import keeping_recurrence, unroll
+from spikewright.graph import Graph, evaluate
+from spikewright.graph.layers import Activation, Affine, Layer
+
+EXAMPLES: dict[str, sw.ScaleRule] = {
+    "percentile": sw.Percentile(),
+    "target-rate": sw.TargetRate(500.0),
+    "minimum-error": sw.MinimumError(64, spikes_per_step=1),
+    "local-threshold-balancing": sw.LocalThresholdBalancing(),
+    "threshold-iteration": sw.ThresholdIteration(64, spikes_per_step=1),
+    "energy-budget": sw.EnergyBudget(64, spikes=500.0),
+    "from-weights": sw.FromWeights(-2, 2),
+}
+X = samples(40)
+
+
+def converted(kind: str, **arguments: object) -> sw.Conversion:
+    """A cell over a sequence, every step of which takes 64 steps."""
+    return sw.convert(graph_of(cell_of(kind)), sequence_step=64, **arguments)
+
+
+def with_head() -> Graph:
+    """A cell, and `head`, which rectifies what weights make of its last state."""
+    builder = GraphBuilder()
+
+    def add(layer: Layer, *inputs: str, part: str = "") -> str:
+        name = builder.add(f"rnn/{part}" if part else "rnn", layer, *inputs, source="rnn")
+        assert name is not None
+        return name
+
+    weight = np.random.default_rng(2).normal(size=(5, UNITS))
+    with keeping_recurrence():
+        last = unroll(add, cell_of("tanh"), builder.input("x", (TIME, INPUTS)), TIME).outputs[-1]
+        dense = builder.add("dense", Affine(weight), last)
+        head = builder.add("head", Activation("relu"), dense)
+        return builder.build({"end": builder.add("end", Affine(weight.T), head)})
+
+
+@pytest.mark.parametrize("kind", ["tanh", "relu"])
+def test_a_layer_is_looked_at_at_every_step(kind: str) -> None:
+    """What is collected of it are its values in the source, at all steps of all sequences."""
+    conversion = converted(kind)
+    (layer,) = conversion.calibrate(X, progress=False).layers.values()
+    values = evaluate(graph_of(cell_of(kind)), {"x": X})["all"]
+    assert layer.values.counts.sum() == values.size
+    if kind == "relu":  # currents are kept, which may be below zero
+        assert layer.values.highest.max() == pytest.approx(values.max())
+    else:
+        np.testing.assert_allclose(layer.values.highest, values.max((0, 1)))
+        np.testing.assert_allclose(layer.values.lowest, values.min((0, 1)))
+
+
+def test_a_layer_behind_the_end_is_looked_at_there() -> None:
+    """Its neurons run at every step, but what they do before the last means nothing."""
+    graph = with_head()
+    statistics = sw.convert(graph, sequence_step=8).calibrate(X, progress=False)
+    counted = {name: layer.values.counts.sum() for name, layer in statistics.layers.items()}
+    assert counted.pop("head") == len(X) * 5
+    assert list(counted.values()) == [len(X) * TIME * UNITS]
+    assert statistics.samples == len(X)
+
+
+def test_batches_order_place_and_length_leave_no_trace() -> None:
+    """One batch, several, backwards, by threads; and of another length than the source's."""
+    conversion = converted("gru")
+    whole = conversion.calibrate(X, progress=False)
+    assert conversion.calibrate([X[30:], (X[:30], None)], progress=False) == whole
+    with ThreadPoolExecutor(2) as pool:
+        assert conversion.calibrate({"x": X[::-1]}, executor=pool, progress=False) == whole
+    longer = [samples(2, 9), samples(3, 1)]
+    found = conversion.calibrate(longer, progress=False)
+    assert found.samples == 5
+    for layer in found.layers.values():
+        assert layer.values.counts.sum() == (2 * 9 + 3) * int(np.prod(layer.shape))
+
+
+def test_what_is_collected_is_that_of_all_steps_side_by_side() -> None:
+    """A layer's values are those of the layers of the other form, one for each step, together."""
+    (layer,) = converted("tanh").calibrate(X, progress=False).layers.values()
+    beside = sw.convert(graph_of(cell_of("tanh"), kept=False)).calibrate(X, progress=False)
+    assert len(beside.layers) == TIME
+    joined = Histogram.join([other.values for other in beside.layers.values()])
+    np.testing.assert_array_equal(joined.code, layer.values.code)
+    np.testing.assert_array_equal(joined.counts, layer.values.counts)
+
+
+def test_every_rule_is_tried_here() -> None:
+    """The registry and the examples name the same rules."""
+    assert set(EXAMPLES) == set(RULES)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_rules_choose_for_recurrent_layers(name: str, kind: str) -> None:
+    """The network of the choice says what the source says, and numbers alone reproduce it."""
+    model = graph_of(cell_of(kind))
+    rule = EXAMPLES[name]
+    data = X if rule.needs_data else None
+    chosen = converted(kind, spiking=True, scale_firing_rates=rule, calibration=data)
+    x = samples(5, seed=8)
+    found = chosen.run(x, progress=False).predict()["all"]
+    assert error(found, evaluate(model, {"x": x})["all"]) < 0.08
+    again = sw.convert(model, **chosen.resolved)
+    np.testing.assert_array_equal(again.run(x, progress=False).predict()["all"], found)
+
+
+def test_a_rule_knows_what_lies_behind_a_percentile() -> None:
+    """The law of `Percentile`: that share of a layer's values is at most one spike a step."""
+    conversion = converted(
+        "tanh", spiking=True, scale_firing_rates=sw.Percentile(90.0), calibration=X
+    )
+    (ensemble,) = conversion.populations().values()
+    values = np.abs(evaluate(graph_of(cell_of("tanh")), {"x": X})["all"])
+    threshold = 1 / (float(np.max(ensemble.rate_scale)) * 0.001)
+    assert threshold == pytest.approx(np.percentile(values, 90.0), rel=0.02 + RESOLUTION)
+
+
+def test_mistakes_say_what_to_do() -> None:
+    """Shapes, no steps, lengths that differ, statistics of the other form, corrections."""
+    conversion = converted("tanh")
+    with pytest.raises(ConversionError, match=r"must be \(batch, time, 3\), got shape \(40, 3\)"):
+        conversion.calibrate(X[:, 0], progress=False)
+    with pytest.raises(ConversionError, match=r"\(batch, time, 3\), got shape \(40, 0, 3\)"):
+        conversion.calibrate(X[:, :0], progress=False)
+    with pytest.raises(ConversionError, match="of 720 values are NaN"):
+        conversion.calibrate(np.where(X > 2, np.nan, X), progress=False)
+    beside = sw.convert(graph_of(cell_of("tanh"), kept=False)).calibrate(X, progress=False)
+    with pytest.raises(ConversionError, match="of another model"):
+        converted("tanh", spiking=True, scale_firing_rates=sw.Percentile(), calibration=beside)
+    with pytest.raises(ConversionError, match=r"best_rule.*those of a sequence"):
+        sw.best_rule(conversion, X, 64, progress=False)
+    with pytest.raises(ConversionError, match=r"sequence_step.*corrections make up"):
+        converted("tanh", initial_voltage=sw.VoltageCorrection(8), calibration=X)
