@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -72,6 +76,44 @@ def test_saved_statistics_are_calibration_too(data, tmp_path) -> None:
     assert trace_of(*options, "--calibration", tmp_path / "statistics") == trace_of(
         *options, "--calibration", data
     )
+
+
+def test_statistics_are_collected_once_for_many_rules(data, tmp_path) -> None:
+    """`calibrate` saves what `Conversion.calibrate` gives, and shows it layer by layer."""
+    shown = invoke("calibrate", MODEL, "--data", data, "-o", tmp_path / "found", "--json")
+    wanted = sw.convert(MODEL).calibrate(demo.held_out(40)[0])
+
+    assert sw.Statistics.load(tmp_path / "found") == wanted
+    found = json.loads(shown.stdout)
+    assert found["samples"] == 40
+    for row in found["layers"]:
+        sent = wanted.layers[row["layer"]].magnitude("layer")
+        assert row["largest"] == sent.highest[0]
+        assert row["percentile_99"] == sent.percentile(99.0)[0]
+    told = invoke("calibrate", MODEL, "--data", data, "-o", tmp_path / "again", "--limit", 5)
+    assert "5 samples" in told.stdout
+    assert "silent channels" in told.stdout
+
+
+def test_statistics_are_of_the_form_of_recurrent_layers_that_was_asked_for(tmp_path) -> None:
+    """Side by side every step of a sequence has layers of its own."""
+    model = tmp_path / "recurrent.keras"
+    x = keras.Input((6, 3))
+    keras.Model(x, keras.layers.GRU(4)(x)).save(model)
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(5, 6, 3)))
+    options = ("--data", tmp_path / "x.npz", "-o", tmp_path / "found", "--json")
+    beside = json.loads(invoke("calibrate", model, *options).stdout)["layers"]
+    after = json.loads(invoke("calibrate", model, *options, "--sequence-step", 8).stdout)["layers"]
+    assert len(beside) > 4 * len(after)  # fewer in the first step, whose state is known
+    assert max(row["largest"] for row in beside) == max(row["largest"] for row in after)
+
+
+def test_samples_are_not_overwritten_with_statistics(data) -> None:
+    """A name that `--calibration` would take for a file of samples is refused."""
+    refused = invoke("calibrate", MODEL, "--data", data, "-o", data)
+    assert refused.exit_code == 2
+    assert "would read a .npz file as samples" in refused.stderr
+    assert set(np.load(data)) == {"x", "y"}
 
 
 def test_corrections_are_options(data) -> None:

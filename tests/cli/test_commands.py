@@ -17,7 +17,9 @@ from spikewright.inspection import inspect
 from spikewright.measure import accuracy
 
 MODEL = str(demo.MODEL)
-COMMANDS = {"demo", "explain", "inspect", "convert", "run", "evaluate", "diagnose", "tune"}
+COMMANDS = {
+    "demo", "explain", "inspect", "calibrate", "convert", "run", "evaluate", "diagnose", "tune",
+}  # fmt: skip
 
 
 def invoke(*arguments: str) -> Result:

@@ -9,10 +9,12 @@ import click
 
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
+    address_option,
     conversion_options,
     dt_option,
     encoder_option,
     engine_option,
+    executor_option,
     json_option,
     limit_option,
     model_argument,
@@ -69,14 +71,8 @@ from spikewright.report.tables import energy_table, layer_table, number
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep what is finished in this folder, and go on from there the next time.",
 )
-@click.option(
-    "--executor",
-    type=click.Choice(["local", "dask", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where the work is done.",
-)
-@click.option("--address", help="Of the cluster's scheduler (default: workers on this machine).")
+@executor_option
+@address_option
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save as JSON here."
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from spikewright.cli.calibrate import calibrate
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
 from spikewright.cli.diagnose import diagnose
@@ -65,5 +66,5 @@ def main() -> None:
     """
 
 
-for command in (demo, explain, inspect, convert, run, evaluate, diagnose, tune):
+for command in (demo, explain, inspect, calibrate, convert, run, evaluate, diagnose, tune):
     main.add_command(command)

@@ -45,6 +45,16 @@ precision_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), help="Use the first samples only, this many."
 )
+executor_option = click.option(
+    "--executor",
+    type=click.Choice(["local", "dask", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the work is done.",
+)
+address_option = click.option(
+    "--address", help="Of the cluster's scheduler (default: workers on this machine)."
+)
 dt_option = click.option(
     "--dt",
     type=click.FloatRange(min=0, min_open=True),
@@ -199,6 +209,13 @@ cap_option = click.option(
     type=click.IntRange(min=1),
     help="At most this many spikes of a neuron in one step (default: no limit).",
 )
+sequence_step_option = click.option(
+    "--sequence-step",
+    type=click.IntRange(min=1),
+    help="Steps of time for each step of a recurrent layer's sequence, in the same neurons "
+    "(default: neurons of its own for every step of the sequence); x is (batch, time, "
+    "*shape), and --steps is left out.",
+)
 example_shape_option = click.option(
     "--example-shape",
     "example_input",
@@ -264,13 +281,7 @@ _CONVERSION = {
     ),
     "max_spikes_per_step": cap_option,
     "max_pool": max_pool_option,
-    "sequence_step": click.option(
-        "--sequence-step",
-        type=click.IntRange(min=1),
-        help="Steps of time for each step of a recurrent layer's sequence, in the same neurons "
-        "(default: neurons of its own for every step of the sequence); x is (batch, time, "
-        "*shape), and --steps is left out.",
-    ),
+    "sequence_step": sequence_step_option,
     "example_input": example_shape_option,
 }
 
@@ -279,11 +290,11 @@ def conversion_options(command: F) -> F:
     """Add the options of `convert`; the command gets those that were given as `choices`."""
 
     @wraps(command)
-    def collecting(**given: Any) -> Any:
-        choices = _chosen({name: given.pop(name) for name in _CONVERSION})
-        if "dt" in given:
-            choices = {name: _in_steps_of(given["dt"], value) for name, value in choices.items()}
-        return command(choices=choices, **given)
+    def collecting(**options: Any) -> Any:
+        choices = given({name: options.pop(name) for name in _CONVERSION})
+        if "dt" in options:
+            choices = {name: _in_steps_of(options["dt"], value) for name, value in choices.items()}
+        return command(choices=choices, **options)
 
     decorated: Any = collecting
     for option in reversed(_CONVERSION.values()):
@@ -301,5 +312,6 @@ def _in_steps_of(dt: float, value: Any) -> Any:
     return value
 
 
-def _chosen(choices: Mapping[str, Any]) -> dict[str, Any]:
+def given(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some options that were given: the library has the defaults of others."""
     return {name: value for name, value in choices.items() if value is not None}

@@ -1,0 +1,101 @@
+"""`spikewright calibrate`: see `spikewright.Conversion.calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from spikewright.calibrate import Statistics
+from spikewright.cli.options import (
+    address_option,
+    example_shape_option,
+    executor_option,
+    given,
+    json_option,
+    limit_option,
+    max_pool_option,
+    model_argument,
+    sequence_step_option,
+)
+from spikewright.cli.output import emit, show
+from spikewright.cli.samples import load_samples
+from spikewright.pipeline import convert
+from spikewright.report.tables import Column, Table, Value, number, percent
+
+_COLUMNS = (
+    Column("layer", "layer"),
+    Column("neurons", "neurons", lambda value: f"{value:,}"),
+    Column("silent_channels", "silent channels", percent),
+    Column("mean", "mean", number),
+    Column("percentile_99", "99 %", number),
+    Column("percentile_99.9", "99.9 %", number),
+    Column("largest", "largest", number),
+)
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A .npz file with x, (samples, *shape); labels are not looked at.",
+)
+@limit_option
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save the statistics here, for --calibration; any name that does not end in .npz.",
+)
+@max_pool_option
+@sequence_step_option
+@example_shape_option
+@executor_option
+@address_option
+@json_option
+def calibrate(
+    model: Path,
+    data: Path,
+    limit: int | None,
+    out: Path,
+    executor: str,
+    address: str | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Collect what the layers of MODEL do on data: once, for many rules.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file. What is saved goes into --calibration of the other
+    commands, for rules, not for corrections; it fits networks of the same weights, pooling and form
+    of recurrent layers. It is the same wherever the work is done.
+    """
+    if out.suffix.lower() == ".npz":
+        raise click.UsageError(f"--out {out}: --calibration would read a .npz file as samples")
+    samples = load_samples(data, limit)
+    source = convert(model, **given(choices))
+    found = source.calibrate(samples.x, executor=executor, address=address)
+    found.save(out)
+    table = statistics_table(found)
+    if as_json:
+        emit({"samples": found.samples, "layers": table.as_dicts(), "saved": str(out)})
+        return
+    show(table)
+    click.echo(f"Saved as {out}")
+
+
+def statistics_table(statistics: Statistics) -> Table:
+    """The magnitudes of what each layer sends: what its spikes have to carry."""
+    rows: list[tuple[Value, ...]] = []
+    for name, layer in statistics.layers.items():
+        values = layer.magnitude("layer")
+        silent = float(np.mean(layer.magnitudes.highest == 0))
+        numbers = (values.mean, values.percentile(99.0), values.percentile(99.9), values.highest)
+        shown = (float(value[0]) for value in numbers)
+        rows.append((name, int(np.prod(layer.shape)), silent, *shown))
+    title = f"Magnitudes that layers send, {statistics.samples} samples"
+    return Table(title, _COLUMNS, tuple(rows))
