@@ -11,6 +11,7 @@ import numpy as np
 from spikewright.calibrate import Statistics
 from spikewright.cli.options import (
     address_option,
+    data_option,
     example_shape_option,
     executor_option,
     given,
@@ -38,12 +39,7 @@ _COLUMNS = (
 
 @click.command()
 @model_argument
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A .npz file with x, (samples, *shape); labels are not looked at.",
-)
+@data_option("x, (samples, *shape); labels are not looked at")
 @limit_option
 @click.option(
     "-o",

@@ -10,6 +10,7 @@ import click
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.options import (
     conversion_options,
+    data_option,
     dt_option,
     engine_option,
     json_option,
@@ -24,12 +25,7 @@ from spikewright.cli.samples import load_samples
 
 @click.command()
 @model_argument
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A .npz file with x, (batch, *shape), and perhaps y: labels, or targets.",
-)
+@data_option("x, (samples, *shape), and perhaps y: labels, or targets")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),

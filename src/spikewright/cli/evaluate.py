@@ -11,6 +11,7 @@ from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
     address_option,
     conversion_options,
+    data_option,
     dt_option,
     encoder_option,
     engine_option,
@@ -34,12 +35,7 @@ from spikewright.report.tables import energy_table, layer_table, number
 
 @click.command()
 @model_argument
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A .npz file with x, (samples, *shape), and perhaps y: labels, or targets.",
-)
+@data_option("x, (samples, *shape), and perhaps y: labels, or targets")
 @click.option("--steps", required=True, type=click.IntRange(min=1), help="Steps for each sample.")
 @dt_option
 @click.option(

@@ -25,6 +25,18 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
 )
 model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+
+def data_option(holds: str) -> Callable[[F], F]:
+    """The data that a command cannot do without, and what its file holds."""
+    return click.option(
+        "--data",
+        required=True,
+        type=click.Path(path_type=Path),
+        help=f"A .npz file with {holds}.",
+    )
+
+
 seed_option = click.option(
     "--seed",
     type=click.IntRange(min=0),

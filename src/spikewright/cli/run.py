@@ -10,6 +10,7 @@ import click
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
     conversion_options,
+    data_option,
     dt_option,
     encoder_option,
     engine_option,
@@ -31,12 +32,7 @@ from spikewright.report.tables import accuracy_table, layer_table, number
 
 @click.command()
 @model_argument
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A .npz file with x, (batch, *shape) or (batch, steps, *shape), and perhaps labels y.",
-)
+@data_option("x, (samples, *shape) or (samples, steps, *shape), and perhaps labels y")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),

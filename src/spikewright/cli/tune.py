@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from spikewright.cli.options import (
+    data_option,
     dt_option,
     engine_option,
     example_shape_option,
@@ -51,12 +52,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 
 @click.command()
 @model_argument
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A .npz file with x, (samples, *shape), and class labels y.",
-)
+@data_option("x, (samples, *shape), and class labels y")
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
