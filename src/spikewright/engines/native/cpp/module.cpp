@@ -183,6 +183,8 @@ class Running {
 
 NB_MODULE(_kernels, m) {
     m.doc() = "Kernels of the native engine; see the files in `cpp`.";
+    // A program may end while something still holds a network; that is nothing to warn of.
+    nb::set_leak_warnings(false);
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const Kernels* kernels : usable_kernels()) names.emplace_back(kernels->name);
