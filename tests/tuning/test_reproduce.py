@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -15,11 +15,14 @@ SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, max_side=4)
 
 
 @given(value=arrays.arrays(np.float64, SHAPES, elements=FINITE))
+@example(value=np.array([3.0, 4.0]))  # whole numbers are no integers
+@example(value=np.array([-0.0, 1.5]))
+@example(value=np.zeros((2, 1)))
 def test_an_array_as_text_is_the_same_array(value) -> None:
     """Evaluated, every number is the same to the last bit, in the same shape."""
     again = eval(text(value), {"np": np})
 
-    assert again.shape == value.shape
+    assert (again.shape, again.dtype) == (value.shape, value.dtype)
     assert again.tobytes() == value.tobytes()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.network.neurons import NeuronType
 
@@ -39,8 +40,7 @@ def _same(value: Any, default: Any) -> bool:
 def text(value: Any) -> str:
     """A value as Python, with NumPy as `np` and the package as `sw`; evaluated, the same value."""
     if isinstance(value, np.ndarray):
-        shape = "" if value.ndim == 1 else f".reshape{value.shape}"
-        return f"np.array([{', '.join(_number(float(v)) for v in value.reshape(-1))}]){shape}"
+        return _array(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name!r}: {text(item)}" for name, item in value.items()) + "}"
     if isinstance(value, NeuronType):
@@ -50,6 +50,15 @@ def text(value: Any) -> str:
     return repr(value)
 
 
+def _array(value: NDArray) -> str:
+    numbers = ", ".join(_number(float(v)) for v in value.reshape(-1))
+    whole = not set(numbers) & set(".e")
+    kind = ", float" if whole and value.dtype.kind == "f" else ""
+    shape = "" if value.ndim == 1 else f".reshape{value.shape}"
+    return f"np.array([{numbers}]{kind}){shape}"
+
+
 def _number(value: float) -> str:
     """The shortest text of a number that gives the same one again."""
-    return f"{value!r}" if float(f"{value:g}") != value else f"{value:g}"
+    short = f"{value:g}"
+    return short if float(short) == value and short != "-0" else f"{value!r}"
