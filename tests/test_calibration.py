@@ -367,9 +367,3 @@ def test_means_are_of_what_is_sent(spiking) -> None:
 
     told = sent_means(found, {"x": X[:5]}, 6, 0.001)["act2"]
     assert told == pytest.approx(np.mean(means, axis=0), rel=1e-5, abs=1e-7)
-
-
-def test_sequences_are_refused() -> None:
-    """What a layer does there depends on the past, which calibration does not know."""
-    with pytest.raises(ConversionError, match="depend on its past"):
-        convert(MLP, scale_firing_rates=sw.FromWeights(), sequence_step=4)
