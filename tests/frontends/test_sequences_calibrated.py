@@ -15,7 +15,7 @@ from spikewright.errors import ConversionError
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import keeping_recurrence, unroll
 from spikewright.graph import Graph, evaluate
-from spikewright.graph.layers import Activation, Affine, Layer
+from spikewright.graph.layers import Activation, Add, Affine, Layer
 
 EXAMPLES: dict[str, sw.ScaleRule] = {
     "percentile": sw.Percentile(),
@@ -34,8 +34,8 @@ def converted(kind: str, **arguments: object) -> sw.Conversion:
     return sw.convert(graph_of(cell_of(kind)), sequence_step=64, **arguments)
 
 
-def with_head() -> Graph:
-    """A cell, and `head`, which rectifies what weights make of its last state."""
+def with_head(*more: str) -> Graph:
+    """A cell that reads `x` plus `more` inputs; `head` rectifies what weights make of its end."""
     builder = GraphBuilder()
 
     def add(layer: Layer, *inputs: str, part: str = "") -> str:
@@ -45,7 +45,10 @@ def with_head() -> Graph:
 
     weight = np.random.default_rng(2).normal(size=(5, UNITS))
     with keeping_recurrence():
-        last = unroll(add, cell_of("tanh"), builder.input("x", (TIME, INPUTS)), TIME).outputs[-1]
+        read = builder.input("x", (TIME, INPUTS))
+        for other in more:
+            read = builder.add("sum", Add(), read, builder.input(other, (TIME, INPUTS)))
+        last = unroll(add, cell_of("tanh"), read, TIME).outputs[-1]
         dense = builder.add("dense", Affine(weight), last)
         head = builder.add("head", Activation("relu"), dense)
         return builder.build({"end": builder.add("end", Affine(weight.T), head)})
@@ -99,6 +102,15 @@ def test_what_is_collected_is_that_of_all_steps_side_by_side() -> None:
     np.testing.assert_array_equal(joined.counts, layer.values.counts)
 
 
+def test_several_sequences_go_side_by_side() -> None:
+    """Every step reads that step of each, and they are of one length."""
+    two = sw.convert(with_head("y"), sequence_step=8)
+    found = two.calibrate({"x": X / 2, "y": X / 2}, progress=False)
+    assert found.layers == sw.convert(with_head(), sequence_step=8).calibrate(X).layers
+    with pytest.raises(ConversionError, match=r"different lengths: \{'x': 6, 'y': 5\} steps"):
+        two.calibrate({"x": X, "y": X[:, 1:]}, progress=False)
+
+
 def test_every_rule_is_tried_here() -> None:
     """The registry and the examples name the same rules."""
     assert set(EXAMPLES) == set(RULES)
@@ -131,7 +143,7 @@ def test_a_rule_knows_what_lies_behind_a_percentile() -> None:
 
 
 def test_mistakes_say_what_to_do() -> None:
-    """Shapes, no steps, lengths that differ, statistics of the other form, corrections."""
+    """Shapes, no steps, values, statistics of the other form, corrections."""
     conversion = converted("tanh")
     with pytest.raises(ConversionError, match=r"must be \(batch, time, 3\), got shape \(40, 3\)"):
         conversion.calibrate(X[:, 0], progress=False)
