@@ -64,12 +64,9 @@ def stepped(
     stepping: Stepping, arrays: Mapping[str, NDArray], inputs: Mapping[str, Node]
 ) -> tuple[int, dict[Node, NDArray]]:
     """The length of sequences, and what is fed if each of their steps lasts one step."""
+    given = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
     feeds: dict[Node, NDArray] = {}
-    steps = 1
-    for name, value in arrays.items():
-        given = np.asarray(value, np.float64)
+    for name, value in given.items():
         time = stepping.inputs[name]
-        if time is not None:
-            steps = given.shape[time + 1]
-        feeds[inputs[name]] = given[:, None] if time is None else np.moveaxis(given, time + 1, 1)
-    return steps, feeds
+        feeds[inputs[name]] = value[:, None] if time is None else np.moveaxis(value, time + 1, 1)
+    return stepping.length(given), feeds
