@@ -15,6 +15,7 @@ from spikewright import _optional, errors
 from spikewright._optional import require
 from spikewright.errors import (
     ConversionError,
+    ConversionWarning,
     DamagedFileError,
     GraphError,
     MissingExtraError,
@@ -29,6 +30,7 @@ CLASSES = {
     name: value
     for name, value in vars(errors).items()
     if inspect.isclass(value) and issubclass(value, Exception) and not name.startswith("_")
+    if not issubclass(value, Warning)
 }
 
 
@@ -178,3 +180,30 @@ def test_every_extra_that_a_message_names_exists() -> None:
         wanted = {"sklearn": "scikit-learn", "distributed": "dask[distributed]"}
         name = re.escape(wanted.get(package, package))
         assert any(re.match(rf"{name}(?!\w)", line) for line in extras[extra]), (package, extra)
+
+
+def test_layers_that_are_refused_alike_share_a_sentence() -> None:
+    """One line for each reason with how many layers and which; each is a refusal of its own."""
+    alike = [Refusal(f"lstm{i}", "LSTM", "has state", "Cut it") for i in range(35)]
+    other = [Refusal("pool", "LSTM", "has state", "Leave it"), Refusal("act", "GELU", "unknown")]
+    error = ConversionError([*alike[:20], *other, *alike[20:]])
+
+    assert str(error) == (
+        "37 layers cannot be converted:\n"
+        "  - 35 x LSTM (lstm0, lstm1, lstm2 and 32 more): has state. Cut it.\n"
+        "  - layer 'pool' (LSTM): has state. Leave it.\n"
+        "  - layer 'act' (GELU): unknown."
+    )
+    assert len(error.refusals) == 37
+
+
+def test_few_layers_that_are_refused_alike_are_all_named() -> None:
+    """Nothing is shortened that is short; where all are alike the head says enough."""
+    error = ConversionError([Refusal(name, "GELU", "unknown") for name in "abcd"])
+
+    assert str(error) == "4 layers cannot be converted:\n  - 4 x GELU (a, b, c, d): unknown."
+
+
+def test_a_warning_is_a_user_warning() -> None:
+    """Python shows it without being asked, and it can be filtered by its class."""
+    assert issubclass(ConversionWarning, UserWarning)

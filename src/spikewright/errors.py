@@ -16,14 +16,17 @@
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
-Each message names the place, the cause, the value and the next move.
+Each message names the place, the cause, the value and the next move. `ConversionWarning` is what a
+conversion says that is no error: through `warnings`, once, and to the logger `spikewright`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_NAMED = 3  # layers that a sentence names where it speaks of more
 
 
 class SpikewrightError(Exception):
@@ -52,15 +55,42 @@ class Refusal:
         where = f"layer {self.layer!r} ({self.kind})"
         if self.kind in ("argument", "method"):
             where = f"{self.kind} {self.layer!r}"
+        return self.said_of(where, self.location)
+
+    def said_of(self, where: str, location: str = "") -> str:
+        """Reason and options as sentences about `where`."""
         text = f"{where}: {self.reason}"
-        if self.location:
-            text += f" [at {self.location}]"
+        if location:
+            text += f" [at {location}]"
         sentences = [text, self.options] if self.options else [text]
         return " ".join(s if s.endswith((".", "?", "!")) else f"{s}." for s in sentences)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: all of a few, else the first and how many more there are."""
+    if len(names) <= _NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+
+
+def _by_reason(refusals: Sequence[Refusal]) -> Iterator[str]:
+    """One line for each reason: layers of one kind that are refused alike are named together."""
+    groups: dict[tuple[str, str, str], list[Refusal]] = {}
+    for refusal in refusals:
+        groups.setdefault((refusal.kind, refusal.reason, refusal.options), []).append(refusal)
+    for first, *others in groups.values():
+        if not others:
+            yield str(first)
+            continue
+        names = listed([refusal.layer for refusal in (first, *others)])
+        yield first.said_of(f"{len(others) + 1} x {first.kind} ({names})")
+
+
 class _ListsRefusals(SpikewrightError, ValueError):
-    """An error that carries one `Refusal` per offending layer in `.refusals`."""
+    """An error that carries one `Refusal` per offending layer in `.refusals`.
+
+    Its message has one line for each reason.
+    """
 
     _what = "cannot be used"
 
@@ -68,7 +98,7 @@ class _ListsRefusals(SpikewrightError, ValueError):
         self.refusals = tuple(refusals)
         count = len(self.refusals)
         head = f"{count} layer{'s' * (count != 1)} {self._what}"
-        lines = [str(refusal) for refusal in self.refusals]
+        lines = list(_by_reason(self.refusals))
         super().__init__(lines[0] if count == 1 else "\n  - ".join([head + ":", *lines]))
 
 
@@ -132,3 +162,7 @@ class TuningError(SpikewrightError, ValueError):
 
 class MissingExtraError(SpikewrightError, ImportError):
     """An optional dependency is not installed; the message is the sentence that installs it."""
+
+
+class ConversionWarning(UserWarning):
+    """Something about a conversion that a user should know, such as layers that hardly spike."""

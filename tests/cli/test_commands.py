@@ -269,9 +269,32 @@ def test_few_spikes_are_warned_of(data: str) -> None:
     arguments = ("run", MODEL, "--data", data, "--steps", "8", "--spiking")
     result = invoke(*arguments)
 
-    assert "warning: relu1: " in result.stderr
+    assert result.stderr.count("warning: neurons hardly spike in 8 steps of 0.001 s") == 1
+    assert "relu1 0, relu2 0" in result.stderr
     assert "warning" not in result.stdout
     assert any(text.startswith("relu1: ") for text in document(*arguments)["warnings"])
+
+
+@pytest.mark.parametrize(
+    "option", ["--scale=5", "--initial-voltage=zero", "--max-spikes-per-step=1"]
+)
+def test_options_about_spikes_mean_spikes(data: str, option: str) -> None:
+    """A rate network has nothing to scale, start or cap: such options bring spiking neurons."""
+    asked = ("--data", data, "--steps", "8", option)
+
+    assert document("run", MODEL, *asked) == document("run", MODEL, "--spiking", *asked)
+    assert document("convert", MODEL, option) == document("convert", MODEL, "--spiking", option)
+    refused = CliRunner().invoke(main, ("run", MODEL, "--rate", *asked))
+    assert refused.exit_code == 2
+    assert option.partition("=")[0] in refused.stderr
+    assert "--rate neurons send no spikes" in refused.stderr
+
+
+def test_rate_networks_stay_what_runs_without_a_word_about_spikes(data: str) -> None:
+    """A synapse filters rates too: it asks for no spikes."""
+    asked = ("run", MODEL, "--data", data, "--steps", "8", "--synapse", "0.01")
+
+    assert document(*asked) == document(*asked, "--rate")
 
 
 def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> None:

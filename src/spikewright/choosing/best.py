@@ -11,6 +11,7 @@ from spikewright.calibrate.batches import gather
 from spikewright.choosing.candidates import Candidate, corrected, first_candidates
 from spikewright.choosing.comparing import Compared, Comparison, by_candidate
 from spikewright.conversion import Conversion, refuse
+from spikewright.conversion.speaking import silently
 from spikewright.conversion.stepping import refuse_sequences
 from spikewright.graph.layers import Activation
 from spikewright.measure import EveryStep
@@ -61,6 +62,7 @@ class BestRule:
         return "\n".join(lines)
 
 
+@silently()
 def best_rule(
     model: Any,
     x: Any,

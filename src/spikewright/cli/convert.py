@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from spikewright.cli.opening import with_spikes
 from spikewright.cli.options import conversion_options, json_option, model_argument
 from spikewright.cli.output import emit
 from spikewright.conversion import Conversion
@@ -27,7 +28,7 @@ def convert(model: Path, choices: dict[str, Any], out: Path | None, as_json: boo
     MODEL is a .keras, .h5, .onnx or .pt2 file. What is saved with -o can be run with
     `spikewright run`, without the framework that MODEL came from.
     """
-    conversion = library(model, **choices)
+    conversion = library(model, **with_spikes(choices))
     if out is not None:
         conversion.save(out)
     if as_json:

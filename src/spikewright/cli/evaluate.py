@@ -22,7 +22,7 @@ from spikewright.cli.options import (
     precision_option,
     seed_option,
 )
-from spikewright.cli.output import duration, emit, show
+from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.encoders import Encoder
@@ -104,15 +104,12 @@ def evaluate(
         found.save(out)
     if report is not None:
         _write(report, Subject(model, data, conversion, choices, samples), found, settings)
-    warnings = [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
     if as_json:
-        emit({**found.as_dict(), "warnings": warnings})
+        emit({**found.as_dict(), "warnings": warnings_of(conversion)})
         return
     _print(found)
     if out is not None:
         click.echo(f"Saved as {out}")
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
 
 
 def _write(path: Path, subject: Subject, found: Evaluation, settings: dict[str, Any]) -> None:

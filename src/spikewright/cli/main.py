@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -16,7 +19,7 @@ from spikewright.cli.inspect import inspect
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.tune import tune
-from spikewright.errors import SpikewrightError
+from spikewright.errors import ConversionWarning, SpikewrightError
 
 
 class UserError(click.ClickException):
@@ -36,7 +39,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a user can mend becomes a `UserError`."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", ConversionWarning)
+                warnings.showwarning = partial(_show, warnings.showwarning)
+                return super().invoke(ctx)
         except SpikewrightError as error:
             raise UserError(str(error)) from error
         except click.UsageError as error:
@@ -47,6 +53,16 @@ class Commands(click.Group):
             raise  # the reader of our output has left; click ends quietly
         except OSError as error:
             raise UserError(_describe(error)) from error
+
+
+def _show(
+    otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
+) -> None:
+    """Print what a conversion says as one sentence; what others warn of as ever."""
+    if issubclass(category, ConversionWarning):
+        click.echo(f"warning: {message}", err=True)
+    else:
+        otherwise(message, category, *where)
 
 
 def _describe(error: OSError) -> str:

@@ -17,10 +17,32 @@ def is_model(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+_SPIKES = {
+    "scale_firing_rates": "--scale",
+    "initial_voltage": "--initial-voltage",
+    "max_spikes_per_step": "--max-spikes-per-step",
+    "bias_correction": "--bias-correction",
+}
+"""Options that say something about spikes."""
+
+
+def with_spikes(choices: dict[str, Any]) -> dict[str, Any]:
+    """Choices with spiking neurons where any of them is about spikes.
+
+    Raises `click.UsageError` where rate neurons were asked for as well.
+    """
+    about = [option for name, option in _SPIKES.items() if name in choices]
+    if about and choices.get("spiking") is False:
+        raise click.UsageError(
+            f"--rate neurons send no spikes, and {', '.join(about)} is about spikes: leave one out"
+        )
+    return {"spiking": True, **choices} if about else choices
+
+
 def open_conversion(path: Path, choices: dict[str, Any]) -> Conversion:
     """A model file, converted, or a saved network, whose options cannot be changed any more."""
     if is_model(path):
-        return convert(path, **choices)
+        return convert(path, **with_spikes(choices))
     if choices:
         raise click.UsageError(
             f"{path} is a saved network, converted already: it takes no {', '.join(choices)}"

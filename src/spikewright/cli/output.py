@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from spikewright.conversion import Conversion
 from spikewright.report.tables import Table
 from spikewright.report.terminal import to_rich
 
@@ -33,6 +34,11 @@ def say(text: str) -> None:
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, emoji=False)
+
+
+def warnings_of(conversion: Conversion) -> list[str]:
+    """What its trace warns of and what was approximated, a line a layer."""
+    return [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
 
 
 def duration(steps: int, dt: float) -> str:

@@ -20,7 +20,7 @@ from spikewright.cli.options import (
     precision_option,
     seed_option,
 )
-from spikewright.cli.output import duration, emit, show
+from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.encoders import Encoder
@@ -85,19 +85,16 @@ def run(
             rates=neuron_rates(result),
             raster=subject.raster(result.steps, dt, seed, engine) if encoder is None else None,
         )
-    warnings = [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
     if as_json:
         emit(
             {
                 "run": {**result.record, "steps": result.steps, "dt": result.dt},
                 "records": [record.as_dict() for record in records],
-                "warnings": warnings,
+                "warnings": warnings_of(conversion),
             }
         )
         return
     _print(records, f"{duration(result.steps, dt)}, {result.record['engine']} engine")
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
 
 
 def _print(records: list[Record], title: str) -> None:

@@ -13,6 +13,7 @@ from spikewright import executors
 from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics
 from spikewright.conversion.calibration import collect_sharded
+from spikewright.conversion.coarse import warn_of_few_spikes
 from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.inputs import as_arrays, batch_of
 from spikewright.conversion.runner import Job, Runner, check_run, collected
@@ -357,17 +358,10 @@ class Conversion:
         return as_arrays(x, self.inputs)
 
     def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
-        """Leave a warning for each layer whose neurons spike less than once on average."""
         layers = self.populations()
-        for name, mean in means.items():
-            if mean < 1.0 and name in layers:
-                self.trace.add(
-                    "run",
-                    name,
-                    f"{mean:.2g} spikes a neuron in {steps} steps of {dt} s: values are coarse; "
-                    "raise scale_firing_rates or steps",
-                    "warning",
-                )
+        scales = self.arguments.get("scale_firing_rates", 1.0)
+        known = {name: mean for name, mean in means.items() if name in layers}
+        warn_of_few_spikes(self.trace, scales, known, steps, dt)
 
     def verify(self, x: Any = None, rtol: float = 1e-4, seed: int = 0) -> dict[str, float]:
         """Compare the source model with its unscaled rate network, layer by layer.

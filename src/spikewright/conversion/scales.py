@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.calibrate import Case, Choice, ScaleRule, Setting, Statistics
+from spikewright.calibrate.rule import brief
 from spikewright.conversion.trace import Trace
-from spikewright.errors import ConversionError, Refusal
+from spikewright.errors import ConversionError, Refusal, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
 from spikewright.lower.choices import per_layer
@@ -54,9 +55,14 @@ def choose_scales(
     for rule in _different(wanted):
         mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
         known = statistics() if rule.needs_data else None
-        for name, choice in rule.choose(Case(graph, read, mine, outputs, known)).items():
+        choices = rule.choose(Case(graph, read, mine, outputs, known))
+        for name, choice in choices.items():
             trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
             chosen[name] = _number(choice)
+        doubtful = {name: choice for name, choice in choices.items() if choice.doubtful}
+        if doubtful:
+            text = next(iter(doubtful.values())).text
+            trace.say("calibrate", f"{brief(rule)} has doubts about {listed([*doubtful])}: {text}")
     return {name: chosen[name] for name in wanted}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from spikewright.conversion.speaking import say
+
 Status = Literal["exact", "convergent", "approximated", "warning"]
 
 
@@ -28,12 +30,18 @@ class Trace:
     """All entries in order; `print(trace)` shows them as a table."""
 
     entries: list[Entry] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def add(self, stage: str, layer: str, text: str, status: Status) -> None:
         """Append an entry, once."""
         entry = Entry(stage, layer, text, status)
         if entry not in self.entries:
             self.entries.append(entry)
+
+    def say(self, stage: str, sentence: str) -> None:
+        """Say a sentence, the first of its stage alone."""
+        if stage not in self._said and say(sentence):
+            self._said.add(stage)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)

@@ -14,6 +14,7 @@ from spikewright._optional import require
 from spikewright._progress import progress_bar
 from spikewright.calibrate import fingerprint
 from spikewright.conversion import Conversion
+from spikewright.conversion.speaking import silently
 from spikewright.lower.populations import Roles
 from spikewright.pipeline import convert
 from spikewright.search.certify import LISTED, MANY, Candidate, check, short_list
@@ -42,6 +43,7 @@ _TRIAL = 0.05  # of the time at most for one trial
 _SWEPT = 0.01  # of the time at most for one of a plain sweep
 
 
+@silently()
 def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
     """Search as requested; see `spikewright.tune`."""
     require("optuna")

@@ -19,6 +19,7 @@ from spikewright.conversion.diagnosis.survey import LayerLoss, survey
 from spikewright.conversion.diagnosis.text import text
 from spikewright.conversion.inputs import batch_of
 from spikewright.conversion.outputs import outputs_of
+from spikewright.conversion.speaking import silently
 from spikewright.errors import SimulationError
 from spikewright.measure import Run
 from spikewright.measure.truth import truth_of
@@ -101,6 +102,7 @@ class Trial:
         return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
 
+@silently()
 def diagnose(
     conversion: Conversion,
     x: Any,
