@@ -37,8 +37,10 @@ def batch_norm(rng: np.random.Generator, channels: int) -> BatchNormalization:
     )
 
 
-def mlp(seed: int = 0, activation: str = "relu", output: str | None = None) -> Graph:
-    """Input 6 -> 12 -> 8 -> 3, activations after the first two, one on the output if given."""
+def mlp(
+    seed: int = 0, activation: str = "relu", output: str | None = None, outputs: int = 3
+) -> Graph:
+    """Input 6 -> 12 -> 8 -> outputs, activations after the first two, one on those if given."""
     rng = np.random.default_rng(seed)
     nodes = [
         Node("x", Input((6,))),
@@ -46,8 +48,9 @@ def mlp(seed: int = 0, activation: str = "relu", output: str | None = None) -> G
         Node("act1", Activation(activation), ("fc1",), "act1", "Act"),
         Node("fc2", Affine(rng.normal(size=(8, 12)) / 3, rng.normal(size=8) / 4), ("act1",), "fc2"),
         Node("act2", Activation(activation), ("fc2",), "act2", "Act"),
-        Node("fc3", Affine(rng.normal(size=(3, 8)) / 2, rng.normal(size=3) / 4), ("act2",), "fc3"),
     ]
+    weights, biases = rng.normal(size=(outputs, 8)) / 2, rng.normal(size=outputs) / 4
+    nodes.append(Node("fc3", Affine(weights, biases), ("act2",), "fc3"))
     last = "fc3"
     if output is not None:
         nodes.append(Node("out", Activation(output), ("fc3",), "out"))

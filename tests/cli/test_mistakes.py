@@ -59,7 +59,8 @@ MESSAGES = [
     ),
     (
         ("run", MODEL, "--data", "words.npz", "--steps", "3"),
-        "Error: labels must be whole numbers, got ['a' 'b' 'c']\n",
+        "Error: y of output 'digit' must hold 4 numbers or arrays of numbers, one a sample, got "
+        "shape (4,) of <U1\n",
     ),
     (
         ("run", MODEL, "--data", "good.npz", "--steps", "3", "--seed", "-1"),
@@ -99,7 +100,8 @@ MESSAGES = [
     ),
     (
         ("run", MODEL, "--data", "few.npz", "--steps", "3"),
-        "Error: labels must be one whole number a sample, (4,), got shape (2,)\n",
+        "Error: y of output 'digit' must hold 4 numbers or arrays of numbers, one a sample, got "
+        "shape (2,) of int64\n",
     ),
     (
         ("run", MODEL, "--data", "good.npz", "--steps", "3", "--engine", "gpu"),

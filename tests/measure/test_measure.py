@@ -254,10 +254,12 @@ def test_the_interval_is_wilsons():
 
 
 def test_labels_must_fit():
-    """A label too few, or several outputs, is an error."""
+    """A label too few, targets in their place, or several outputs, is an error."""
     run = run_of(np.zeros((3, 2, 4)))
-    with pytest.raises(SimulationError, match="labels"):
+    with pytest.raises(SimulationError, match="must hold 3 numbers"):
         measure.accuracy(run, [0, 1])
+    with pytest.raises(SimulationError, match="class labels are needed"):
+        measure.accuracy(run, np.full((3, 4), 0.25))
     several = Run({"a": run.raw["y"], "b": run.raw["y"]}, {}, {}, 1.0, 2, {"batch": 3})
     with pytest.raises(SimulationError, match="needs one"):
         measure.accuracy(several, [0, 1, 2])

@@ -6,15 +6,17 @@ import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
+from spikewright.conversion.outputs import outputs_of
+from spikewright.measure.truth import Truth, truth_of
 from spikewright.records import Record
 from spikewright.report import check_target, write_html
 from spikewright.report.figures import RasterInfo, raster_info
@@ -70,21 +72,27 @@ class Subject:
         x = self.samples.x
         return x if isinstance(x, dict) else {next(iter(self.conversion.inputs)): x}
 
+    @cached_property
+    def truth(self) -> Truth | None:
+        """Labels or targets; None where there are none, and of several outputs."""
+        y, outputs = self.samples.y, list(outputs_of(self.conversion.lowered).values())
+        return truth_of(y, outputs[0], len(y)) if y is not None and len(outputs) == 1 else None
+
     def first(self, most: int) -> tuple[dict[str, NDArray], NDArray | None]:
-        """The first samples and their labels."""
-        y = self.samples.y
-        return {n: a[:most] for n, a in self._arrays.items()}, None if y is None else y[:most]
+        """The first samples and their labels or targets."""
+        y = None if self.truth is None else self.truth.values[:most]
+        return {n: a[:most] for n, a in self._arrays.items()}, y
 
     def raster(self, steps: int, dt: float, seed: int, engine: str) -> RasterInfo | None:
         """The first sample, spike by spike; None where nothing spikes or input is not held."""
         if not self.spikes:
             return None
-        x, y = self.first(1)
+        x, _ = self.first(1)
         found = watch(self.conversion, x, steps, dt, seed=seed, engine=engine)
         name, answers = next(iter(found.answers.items()))
         told: dict[str, Any] = {"sample": "the first of the data"}
-        if y is not None and y.ndim == 1 and np.issubdtype(y.dtype, np.integer):
-            told["label"] = int(y[0])
+        if self.truth is not None and self.truth.kind == "labels":
+            told["label"] = int(self.truth.values[0])
         if len(found.answers) > 1:
             told["output"] = name
         return raster_info(

@@ -175,7 +175,7 @@ class Conversion:
         }
         run = Run(
             raw,
-            {name: layer.evaluate for name, layer in self.lowered.readouts.items()},
+            self.lowered.readouts,
             runner.counted(totals),
             dt,
             steps,

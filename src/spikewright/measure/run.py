@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.graph.layers import Activation
 from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step
 
 Values = NDArray | dict[str, NDArray]
@@ -70,7 +71,7 @@ class Run:
     """
 
     raw: Mapping[str, NDArray]
-    readouts: Mapping[str, Callable[[NDArray], NDArray]]
+    readouts: Mapping[str, Activation]
     populations: Mapping[str, Population]
     dt: float
     steps: int
@@ -86,7 +87,7 @@ class Run:
 
     def _activated(self, name: str, value: NDArray) -> NDArray:
         activation = self.readouts.get(name)
-        return value if activation is None else activation(value)
+        return value if activation is None else activation.evaluate(value)
 
     def _activated_at_every_step(self, name: str, values: NDArray) -> NDArray:
         flat = values.reshape(-1, *values.shape[2:])

@@ -60,13 +60,20 @@ class Truth:
     kind: Literal["labels", "targets"]
     values: NDArray
 
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, part: slice) -> Truth:
+        return Truth(self.kind, self.values[part])
+
 
 def truth_of(given: Any, output: Output, samples: int) -> Truth:
     """What a user gave for an output as labels or targets.
 
-    Whole numbers, one a sample, are class labels, `(samples,)` or `(samples, 1)`; real numbers of
-    the output's shape are targets (one a sample will do for one value). Raises `SimulationError`
-    for what is neither.
+    Class labels are whole numbers, one a sample, `(samples,)` or `(samples, 1)`, of any type (of
+    one sigmoid zeros and ones), or rows of zeros with a single one, as wide as the output tells
+    classes apart. Other real numbers of the output's shape are targets (one a sample will do for
+    one value). Raises `SimulationError` for what is neither.
     """
     values = np.asarray(readable(given))
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:
@@ -74,19 +81,63 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
             f"y of output {output.name!r} must hold {samples} numbers or arrays of numbers, one a "
             f"sample, got shape {values.shape} of {values.dtype}"
         )
-    whole = values.dtype.kind in "biu"
-    if whole and output.classes and values.shape == (samples, 1):
-        values = values.reshape(samples)  # as Keras keeps them
-    single = values.shape == (samples,)
-    if not whole and (values.shape[1:] == output.shape or (single and output.shape == (1,))):
+    labels = _labels(values, output)
+    if labels is not None:
+        _check_labels(labels, output)
+        return Truth("labels", labels.astype(np.int64))
+    single = values.shape == (samples,) and output.shape == (1,)
+    if values.dtype.kind == "f" and (values.shape[1:] == output.shape or single):
         targets = values.astype(np.float64).reshape(samples, *output.shape)
         if not np.all(np.isfinite(targets)):
             raise SimulationError(f"y of output {output.name!r} holds NaN or infinity")
         return Truth("targets", targets)
-    if single and output.classes and (whole or np.all(values == np.floor(values))):
-        _check_labels(values, output)
-        return Truth("labels", values.astype(np.int64))
     raise SimulationError(_neither(values, output))
+
+
+def labels_of(given: Any, output: Output, samples: int) -> NDArray[np.int64]:
+    """Class labels `(samples,)` as a user gave them; raises `SimulationError` for anything else."""
+    truth = truth_of(given, output, samples)
+    if truth.kind != "labels":
+        raise SimulationError(
+            f"y of output {output.name!r} holds values of shape {truth.values.shape}, and class "
+            "labels are needed: one whole number a sample, or rows of zeros with a single one"
+        )
+    return truth.values
+
+
+def _labels(values: NDArray, output: Output) -> NDArray | None:
+    """The classes that values name, `(samples,)`; None where they are no labels."""
+    if not output.classes:
+        return None
+    if values.shape[1:] == output.shape and output.shape != (1,):
+        return _of_rows(values, output)
+    column = values.reshape(len(values)) if values.shape[1:] in ((), (1,)) else None
+    if column is None or values.dtype.kind in "biu":
+        return column
+    whole = np.all(column == np.floor(column))
+    # real numbers are what a sigmoid gives too: only zeros and ones are certainly classes
+    certain = output.shape != (1,) or np.all((column == 0) | (column == 1))
+    return column if whole and certain else None
+
+
+def _of_rows(rows: NDArray, output: Output) -> NDArray | None:
+    """The classes of rows `(samples, classes)` of zeros with a single one; None of other values.
+
+    Raises `SimulationError` where only some rows of zeros and ones are such: they may be damaged.
+    """
+    if not np.all((rows == 0) | (rows == 1)):
+        return None
+    one_hot = (rows == 1).sum(axis=1) == 1
+    if np.all(one_hot):
+        return rows.argmax(axis=1)
+    if np.any(one_hot) and not output._is("sigmoid"):
+        row = int(np.argmin(one_hot))
+        raise SimulationError(
+            f"y of output {output.name!r} holds zeros and ones, and a single one in "
+            f"{int(one_hot.sum())} of {len(rows)} rows; row {row} is not such a row: give the "
+            "class of each sample, or metric=f(outputs, y) for several classes at once"
+        )
+    return None
 
 
 def _check_labels(labels: NDArray, output: Output) -> None:
@@ -99,9 +150,14 @@ def _check_labels(labels: NDArray, output: Output) -> None:
 
 def _neither(values: NDArray, output: Output) -> str:
     shape = ", ".join(["samples", *map(str, output.shape)])
-    labels = "class labels are whole numbers, (samples,)"
+    labels = (
+        "class labels are whole numbers, (samples,), or rows of zeros with a single one, "
+        f"(samples, {output.classes})"
+    )
     if not output.classes:
         labels = f"values of shape {output.shape} without a sigmoid tell no classes apart"
+    elif output.shape == (1,):
+        labels = "class labels are zeros and ones, (samples,)"
     return (
         f"y of output {output.name!r} is neither labels nor targets: {labels}; targets are floats, "
         f"({shape}); got shape {values.shape} of {values.dtype}"

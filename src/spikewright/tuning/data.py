@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
-from spikewright.errors import TuningError
+from spikewright.errors import SimulationError, TuningError
+from spikewright.measure.truth import labels_of
 from spikewright.tuning.measuring import Running, output_of, run
 from spikewright.tuning.objective import Samples
 
@@ -37,19 +38,27 @@ def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: s
         raise TuningError(
             f"the model has outputs {list(conversion.outputs)}; a search needs one, with classes"
         )
-    arrays, labels = conversion.as_inputs(x), np.asarray(y)
+    arrays = conversion.as_inputs(x)
     count = len(next(iter(arrays.values())))
-    if labels.shape != (count,) or labels.dtype.kind not in "biuf":
-        raise TuningError(
-            f"{what}: y must hold one class label a sample, ({count},), got shape {labels.shape}"
-        )
+    labels = _labels(conversion, y, count, what)
     if count < FEWEST:
         raise TuningError(f"{what} holds {count} samples; a search needs at least {FEWEST}")
-    if np.any(labels != np.floor(labels)):
-        raise TuningError(f"{what}: y must hold class labels, whole numbers, got {labels[:3]}")
-    labels = labels.astype(np.int64)
     right, margins = _of_source(conversion, arrays, labels, running)
     return Samples(arrays, labels, right, margins)
+
+
+def _labels(conversion: Conversion, y: Any, count: int, what: str) -> NDArray:
+    """The class of each sample; raises `TuningError` for anything else."""
+    _, output = output_of(conversion)
+    if not output.classes:
+        raise TuningError(
+            f"output {output.name!r} of shape {output.shape} tells no classes apart, so that there "
+            "is no accuracy to keep"
+        )
+    try:
+        return labels_of(y, output, count)
+    except SimulationError as error:
+        raise TuningError(f"{what}: {error}") from error
 
 
 def divided(
@@ -75,17 +84,6 @@ def _of_source(
     conversion: Conversion, x: Mapping[str, NDArray], y: NDArray, running: Running
 ) -> tuple[NDArray, NDArray]:
     """Which samples the source model answers rightly, and by how much the right class leads."""
-    _, output = output_of(conversion)
-    if not output.classes:
-        raise TuningError(
-            f"output {output.name!r} of shape {output.shape} tells no classes apart, so that there "
-            "is no accuracy to keep"
-        )
-    if np.any((y < 0) | (y >= output.classes)):
-        raise TuningError(
-            f"labels run from {y.min()} to {y.max()}; of {output.classes} classes they must lie "
-            f"between 0 and {output.classes - 1}"
-        )
     rate = conversion.again(spiking=False, scale_firing_rates=1.0)
     found = run(rate, x, y, [1], ["mean"], replace(running, table=None))
     return found.right[1, "mean"], found.margins[1, "mean"]

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from spikewright._arrays import is_array, readable
 from spikewright.errors import SimulationError
+from spikewright.measure.truth import Output, Truth, truth_of
 
 Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of events
+Truths = dict[str, Truth]  # by output name, where it is known
+Piece = tuple[Arrays, Truths]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,7 @@ class Shard:
 
     index: int
     x: Arrays
-    y: Arrays
+    y: Truths
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
@@ -36,10 +39,12 @@ class Reader:
     """Reads what a user gives: arrays, dicts of arrays, or any iterable of batches `(x, y)`.
 
     `lists` names the inputs whose samples come as a list (of events) rather than as an array.
+    Whether y holds labels or targets is decided for as much as is given at once: all of it, or a
+    batch.
     """
 
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, Output]
     lists: frozenset[str] = frozenset()
 
     def length(self, x: Any, y: Any) -> int | None:
@@ -67,7 +72,7 @@ class Reader:
             return True
         return bool(self.lists) and isinstance(x, list | tuple)
 
-    def _batches(self, x: Any) -> Iterator[tuple[Arrays, Arrays]]:
+    def _batches(self, x: Any) -> Iterator[Piece]:
         if isinstance(x, tuple):
             raise SimulationError(
                 "a tuple may mean a pair (x, y) or batches: give x and y as two arguments, or a "
@@ -87,23 +92,23 @@ class Reader:
                 )
             yield self._piece(*batch) if pair else self._piece(batch, None)
 
-    def _piece(self, x: Any, y: Any) -> tuple[Arrays, Arrays]:
+    def _piece(self, x: Any, y: Any) -> Piece:
         """Some samples by name of input and output, of one length."""
         xs = self._named(x, self.inputs, "inputs")
         if set(xs) != set(self.inputs):
             raise SimulationError(f"inputs are {list(self.inputs)}, got {list(xs)}")
-        ys = {} if y is None else self._named(y, self.outputs, "outputs")
+        ys = {} if y is None else self._named(y, tuple(self.outputs), "outputs")
         unknown = [name for name in ys if name not in self.outputs]
         if unknown:
             raise SimulationError(f"y names {unknown}; outputs are {list(self.outputs)}")
         arrays = {n: list(v) if n in self.lists else _array(v, n) for n, v in xs.items()}
-        truths = {name: _array(value, f"y of {name}") for name, value in ys.items()}
+        given = {name: _array(value, f"y of {name}") for name, value in ys.items()}
         lengths = {
-            n: len(v) for n, v in (*arrays.items(), *((f"y of {k}", t) for k, t in truths.items()))
+            n: len(v) for n, v in (*arrays.items(), *((f"y of {k}", t) for k, t in given.items()))
         }
         if len(set(lengths.values())) > 1:
             raise SimulationError(f"data differs in its number of samples: {lengths}")
-        return arrays, truths
+        return arrays, {n: truth_of(v, self.outputs[n], len(v)) for n, v in given.items()}
 
     def _named(self, given: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
         if isinstance(given, Mapping):
@@ -127,11 +132,11 @@ def _array(value: Any, name: str) -> NDArray:
     return array
 
 
-def _cut(pieces: Iterable[tuple[Arrays, Arrays]], size: int) -> Iterator[tuple[Arrays, Arrays]]:
+def _cut(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
     """Batches of any length as batches of `size`."""
-    held: list[tuple[Arrays, Arrays]] = []
+    held: list[Piece] = []
     count = 0
-    for piece in pieces:
+    for piece in _alike(pieces):
         start, length = 0, len(next(iter(piece[0].values())))
         while start < length:
             taken = min(size - count, length - start)
@@ -144,22 +149,40 @@ def _cut(pieces: Iterable[tuple[Arrays, Arrays]], size: int) -> Iterator[tuple[A
         yield _one(held)
 
 
-def _rows(piece: tuple[Arrays, Arrays], part: slice) -> tuple[Arrays, Arrays]:
+def _alike(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Batches that hold something; raises `SimulationError` where they differ in what that is."""
+    first: list[str] = []
+    for x, y in pieces:
+        if len(next(iter(x.values()))) == 0:
+            continue
+        holds = sorted([*x, *(f"{truth.kind} of {name}" for name, truth in y.items())])
+        first = first or holds
+        if holds != first:
+            raise SimulationError(
+                f"batches differ in what they hold: {', '.join(first)} in the first, "
+                f"{', '.join(holds)} in a later one. Rows of zeros with a single one are class "
+                "labels: give labels as whole numbers, one a sample"
+            )
+        yield x, y
+
+
+def _rows(piece: Piece, part: slice) -> Piece:
     x, y = piece
     return {n: v[part] for n, v in x.items()}, {n: v[part] for n, v in y.items()}
 
 
-def _one(held: list[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
-    """Pieces joined; raises `SimulationError` where they differ in what they hold."""
+def _one(held: list[Piece]) -> Piece:
+    """Pieces joined."""
     if len(held) == 1:
         return held[0]
-    joined: list[Arrays] = []
-    for side in (0, 1):
-        names = [list(piece[side]) for piece in held]
-        if any(set(found) != set(names[0]) for found in names):
-            raise SimulationError(f"batches differ in what they hold: {names[0]}, {names[-1]}")
-        joined.append({name: _stacked([p[side][name] for p in held], name) for name in names[0]})
-    return joined[0], joined[1]
+    xs, ys = zip(*held, strict=True)
+    return (
+        {name: _stacked([x[name] for x in xs], name) for name in xs[0]},
+        {
+            name: Truth(truth.kind, _stacked([y[name].values for y in ys], f"y of {name}"))
+            for name, truth in ys[0].items()
+        },
+    )
 
 
 def _stacked(parts: list[Any], name: str) -> Any:

@@ -38,11 +38,12 @@ def packed(conversion: Conversion) -> tuple[bytes, str]:
 def shard_key(shard: Shard, evaluation: str) -> str:
     """What tells a shard's result from every other: its data, and what the evaluation is."""
     digest = hashlib.sha256(f"{evaluation} {shard.index}".encode())
-    for side in (shard.x, shard.y):
-        for name in sorted(side):
-            values = side[name]
-            for part in values if isinstance(values, list) else [values]:
-                _add(digest, name, part)
+    for name in sorted(shard.x):
+        values = shard.x[name]
+        for part in values if isinstance(values, list) else [values]:
+            _add(digest, name, part)
+    for name in sorted(shard.y):
+        _add(digest, f"{shard.y[name].kind} {name}", shard.y[name].values)
     return digest.hexdigest()
 
 

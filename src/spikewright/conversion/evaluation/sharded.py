@@ -59,7 +59,7 @@ def evaluate(
     if executor.remote:
         _refuse_foreign(encoders)
     lists = frozenset(name for name, found in encoders.items() if not found.takes_arrays)
-    reader = Reader(tuple(lowered.inputs), tuple(outputs), lists)
+    reader = Reader(tuple(lowered.inputs), outputs, lists)
     size = shard_size(runner, settings, outputs)
     shared: Work | Packed = Work(runner, conversion.graph, settings)
     store, evaluation = None, ""

@@ -30,7 +30,7 @@ from spikewright.graph import Graph
 from spikewright.measure.activity import count
 from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
-from spikewright.measure.truth import Output, Truth, truth_of
+from spikewright.measure.truth import Output, Truth
 from spikewright.network import Node
 
 
@@ -62,7 +62,6 @@ class Work:
             return self._counted(shard, self.settings.threads or threads)
 
     def _counted(self, shard: Shard, threads: int | None) -> Tally:
-        truths = {n: truth_of(y, self._outputs[n], len(shard)) for n, y in shard.y.items()}
         given = self.settings
         lowered = self._runner.lowered
         fed = feeds_of(shard.x, lowered.inputs, given.encoder, given.steps, given.dt, given.seed)
@@ -74,9 +73,9 @@ class Work:
         source, twin = self._source_outputs(fed, threads), self._twin_outputs(fed)
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
-            rows |= self._scores(output, raw[name], source.get(name), truths.get(name))
+            rows |= self._scores(output, raw[name], source.get(name), shard.y.get(name))
             if name in twin:
-                rows |= scores_of_model("twin", output, twin[name], truths.get(name))
+                rows |= scores_of_model("twin", output, twin[name], shard.y.get(name))
         return Tally({**rows, **activity.samples}, activity.sums)
 
     def _run(self, fed: Feeds, threads: int | None) -> Iterator[Part[Tally]]:
