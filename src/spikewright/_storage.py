@@ -105,7 +105,21 @@ def check_types(value: Any) -> None:
     for name, hint in _hints(kind).items():
         if not _fits(getattr(value, name), hint):
             found = type(getattr(value, name)).__name__
-            raise TypeError(f"{kind.__name__}.{name} cannot hold a value of type {found}")
+            raise TypeError(
+                f"{kind.__name__}.{name} cannot hold a value of type {found}, it takes "
+                f"{_described(hint)}"
+            )
+
+
+def _described(hint: Any) -> str:
+    """An annotated type in words: `an array or None`."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_described, get_args(hint)))
+    if get_origin(hint) is np.ndarray:
+        return "an array"
+    if hint is NoneType:
+        return "None"
+    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint)
 
 
 @cache

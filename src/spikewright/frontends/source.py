@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from numpy.typing import NDArray
 
+from spikewright._storage import check_types
 from spikewright.errors import GraphError, Refusal, UnsupportedLayerError
 from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
@@ -26,6 +27,24 @@ class Source:
     graph: Graph
     framework: str
     activations: Callable[[Values], dict[str, NDArray]]
+
+
+def shape_made(layer: Layer, *shapes: Shape) -> Shape:
+    """Unbatched shape of what a layer makes of values of these shapes.
+
+    Raises `GraphError` where they do not fit, and for what is no layer or has numbers where arrays
+    belong: readers may be anyone's.
+    """
+    if not isinstance(layer, Layer):
+        raise GraphError(f"{layer!r} is no layer of spikewright.graph.layers")
+    try:
+        check_types(layer)
+    except TypeError as error:
+        raise GraphError(str(error)) from None
+    for name, array in layer.arrays().items():
+        if array.dtype.kind not in "biuf":
+            raise GraphError(f"{layer.kind}.{name} holds {array.dtype}, which are no real numbers")
+    return layer.output_shape(*shapes)
 
 
 @dataclass
@@ -70,7 +89,7 @@ class GraphBuilder:
         if len(names) < len(inputs):
             return None
         try:
-            shape = layer.output_shape(*(self.shapes[name] for name in names))
+            shape = shape_made(layer, *(self.shapes[name] for name in names))
         except GraphError as error:
             self.refuse(source or wanted, kind or layer.kind, str(error), location=location)
             return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikewright._optional import require
+from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.keras.registry import (
     Call,
     Output,
@@ -92,7 +93,7 @@ class Reading(Walk[Value]):
             application.kwargs,
             self.builder,
         )
-        nodes = [value.node if isinstance(value, Value) else value for value in found]
+        nodes = [self._own(application, value) for value in found]
         wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
         if len(nodes) != len(wanted):
             raise Unreadable(
@@ -105,6 +106,15 @@ class Reading(Walk[Value]):
                     f"has {declared}"
                 )
         return nodes
+
+    def _own(self, call: Application[Value], value: Output) -> str | None:
+        """The node of what a reader returned; one of the layer's own where that is its input."""
+        node = value.node if isinstance(value, Value) else value
+        given = [v.node for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
+        if node not in given:
+            return node
+        kind = kind_of(call.operation)
+        return self.builder.add(call.name, Identity(), node, source=call.source, kind=kind)
 
 
 def read_call(
@@ -125,8 +135,26 @@ def read_call(
     call = Call(operation, name, source, kind_of(operation), values, bound.arguments, builder)
     if built_in(reader) and not call.kind.startswith("ops."):
         _only_inputs(call, understood_by(reader))
-    found = reader(call)
-    return [found] if found is None or isinstance(found, str | Value) else list(found)
+    refused = len(builder.refusals)
+    with calling(reader, source, call.kind, Unreadable, Unknown):
+        found = reader(call)
+    outputs = [found] if found is None or isinstance(found, str | Value) else found
+    known = all(value.node is not None for value in values) and len(builder.refusals) == refused
+    _check_outputs(outputs, builder, known)
+    return list(outputs)
+
+
+def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool) -> None:
+    """Raise `Unreadable` unless a reader returned values; those of `known` inputs are known."""
+    for output in outputs if isinstance(outputs, list | tuple) else [outputs]:
+        node = output.node if isinstance(output, Value) else output
+        if isinstance(node, str) and node in builder.shapes:
+            continue
+        if node is not None or known:
+            raise Unreadable(
+                f"its reader returns {shown(output)}, which is no value of the graph",
+                "Return what call.value gives, or a list of that, one for each output",
+            )
 
 
 def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | None = None) -> Value:

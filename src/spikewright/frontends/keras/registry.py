@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.reasons import why_not
-from spikewright.frontends.source import GraphBuilder
+from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import Layer, Shape
 
 _PACKAGE = __name__.rpartition(".")[0]
@@ -71,7 +71,7 @@ class Call:
         It reads the call's own inputs unless `inputs` names others. Without `part` its value is the
         source layer's output; with it, an intermediate value named `<layer>/<part>`.
         """
-        if not inputs and layer.arity != 0:
+        if not inputs and getattr(layer, "arity", None) != 0:
             inputs = tuple(value.node for value in self.inputs)
         return self.builder.add(
             f"{self.name}/{part}" if part else self.name,
@@ -86,10 +86,10 @@ class Call:
 
         Raises `Unreadable` where the shapes do not fit.
         """
-        if not inputs and layer.arity != 0:
+        if not inputs and getattr(layer, "arity", None) != 0:
             inputs = self.inputs
         try:
-            shape = layer.output_shape(*(value.shape for value in inputs))
+            shape = shape_made(layer, *(value.shape for value in inputs))
         except GraphError as error:
             if any(value.node is None for value in inputs):
                 raise Unknown from None  # the shapes are stand-ins, see `stand_in_shape`
@@ -109,7 +109,7 @@ _arguments: dict[Reader, frozenset[str]] = {}
 
 
 def reads(
-    *kinds: str | type, arguments: Sequence[str] = ()
+    *kinds: str | type, arguments: Sequence[str] = (), replace: bool = False
 ) -> Callable[[Callable[[Call], Any]], Callable[[Call], Any]]:
     """Register a reader for Keras layers: your own, or those of a library.
 
@@ -125,7 +125,8 @@ def reads(
             return call.value(ScaleShift(scale=array(call.layer.factor)))
 
     `arguments` are those arguments of the layer's call, beside its inputs, that a reader of
-    Keras's own layers understands. Raises `ValueError` when a kind has a reader already.
+    Keras's own layers understands. With `replace` the reader takes the place of one that a kind
+    has already, and without it that raises `ValueError`.
     """
     names = [kind for kind in kinds if isinstance(kind, str)]
     classes = [kind for kind in kinds if isinstance(kind, type)]
@@ -133,10 +134,11 @@ def reads(
     def register(reader: Callable[[Call], Any]) -> Callable[[Call], Any]:
         taken = sorted(set(names) & set(_readers))
         taken += [kind.__name__ for kind in classes if kind in _of_classes]
-        if taken:
+        if taken and not replace:
             raise ValueError(
-                f"{', '.join(taken)} can be read already. Register a class of your own that has "
-                f"the name of another as the class itself, reads(MyLayer)"
+                f"{', '.join(taken)} can be read already. Give replace=True to put a reader in its "
+                f"place; register a class of your own that has the name of another as the class "
+                f"itself, reads(MyLayer)"
             )
         _readers.update(dict.fromkeys(names, reader))
         _of_classes.update(dict.fromkeys(classes, reader))

@@ -9,6 +9,7 @@ import numpy as np
 
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError
+from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
@@ -20,7 +21,6 @@ from spikewright.frontends.onnx.values import (
     Constant,
     Missing,
     Signal,
-    Truth,
     Unreadable,
     Value,
 )
@@ -162,9 +162,22 @@ class Walk:
             builder=self.builder,
             reserved=self.reserved,
         )
-        made = reader(view)
-        results = [made] if isinstance(made, str | Signal | Constant | Truth) else made
-        return [Signal(result) if isinstance(result, str) else result for result in results]
+        with calling(reader, label, node.op_type, Unreadable, Blocked):
+            made = reader(view)
+        results = made if isinstance(made, list | tuple) else [made]
+        return [self._result(result) for result in results]
+
+    def _result(self, made: Any) -> Value:
+        """What a reader returned as a value; raises `Unreadable` where it is none."""
+        value = Signal(made) if isinstance(made, str) else made
+        if isinstance(value, Signal) and value.name not in self.builder.shapes:
+            value = None
+        if not isinstance(value, Signal | Constant | Missing):
+            raise Unreadable(
+                f"its reader returns {shown(made)}, which is no value of the graph",
+                "Return what node.add gives, or a list of that, one for each output",
+            )
+        return value
 
     def _branch(
         self, condition: Constant, label: str, attributes: dict[str, Any]

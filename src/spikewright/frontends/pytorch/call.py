@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright.errors import GraphError
 from spikewright.frontends.pytorch.layout import BATCH, BATCH_FIRST, Layout, of_groups, regroup
 from spikewright.frontends.pytorch.program import Batch
-from spikewright.frontends.source import GraphBuilder
+from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import (
     Add,
     Broadcast,
@@ -172,7 +172,7 @@ class Call:
         if len(layouts) > 1:
             raise Cannot("the batch axis stands elsewhere in some of its operands", MIXES)
         try:
-            shape = layer.output_shape(*(value.known_shape for value in values))
+            shape = shape_made(layer, *(value.known_shape for value in values))
         except GraphError as error:
             raise Cannot(str(error)) from None
         wanted = f"{self.place.name}/{part}" if part else self.place.name

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from spikewright.errors import Refusal
+from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.functional import (
@@ -140,7 +141,7 @@ class _Walk:
     def _item(self, results: Any, index: int) -> Any:
         if isinstance(results, Value | _Unknown):
             return results
-        if results[index] is None:
+        if index >= len(results) or results[index] is None:
             raise Cannot(f"its result number {index} is used, which has no reading")
         return results[index]
 
@@ -184,11 +185,13 @@ class _Walk:
             self._refuse(constant.why)
         if unknown or any(value.shape is None for value in _find(Value, operands)):
             raise Lost
-        result = reader(self._call(node, place, args, kwargs))
+        with calling(reader, place.name, place.kind, Cannot, Lost):
+            result = reader(self._call(node, place, args, kwargs))
         expected = node.meta["val"]
         if isinstance(result, tuple):
             for one, shape in zip(result, expected, strict=False):
-                self._check(one, shape)
+                if one is not None:
+                    self._check(one, shape)
         else:
             self._check(result, expected)
         return result
@@ -212,7 +215,14 @@ class _Walk:
 
     def _check(self, value: Any, expected: Any) -> None:
         """A reading must have the shape of what it reads: one that has not would be silent."""
-        if not isinstance(value, Value) or value.shape is None:
+        if isinstance(value, torch.Tensor):
+            return  # a constant
+        if not isinstance(value, Value):
+            raise Cannot(
+                f"its reading returns {shown(value)}, which is no value of the graph",
+                "Return what call.add gives, or a tuple of that, one for each result.",
+            )
+        if value.shape is None:
             return
         sizes = sizes_of(expected)
         if not fits(value.shape, value.layout, sizes, self.program.batch):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import fields
+from functools import cache
 from types import MappingProxyType
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,13 @@ class Layer(ABC):
     arity: ClassVar[int | None] = 1
     linear: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        """Make arrays of NumPy's scalars, which its arithmetic makes of arrays without axes."""
+        for name in _array_fields(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, np.asarray(value))
+
     @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of the output for inputs of these shapes; raises `GraphError` if they misfit."""
@@ -47,6 +55,16 @@ class Layer(ABC):
         """The layer's arrays by field name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+@cache
+def _array_fields(kind: type[Layer]) -> tuple[str, ...]:
+    """Names of the fields that are annotated as arrays, or as arrays or None."""
+    return tuple(
+        name
+        for name, hint in get_type_hints(kind).items()
+        if np.ndarray in (get_origin(hint), *map(get_origin, get_args(hint)))
+    )
 
 
 L = TypeVar("L", bound=type[Layer])
