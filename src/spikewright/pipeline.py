@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
+from spikewright._keywords import spelled
 from spikewright.calibrate import Statistics
 from spikewright.conversion import Conversion, Trace, refuse
+from spikewright.conversion.arguments import FROM_ELSEWHERE
 from spikewright.conversion.calibration import Calibration
 from spikewright.conversion.correction import (
     BiasCorrection,
@@ -40,6 +42,7 @@ from spikewright.passes.standard import run as run_passes
 MaxPoolPolicy = Literal["gate", "average"]
 
 
+@spelled(FROM_ELSEWHERE)
 def convert(
     model: Any,
     *,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright._keywords import spelled
 from spikewright._progress import progress_bar
 from spikewright.calibrate.batches import gather
 from spikewright.choosing.candidates import Candidate, corrected, first_candidates
@@ -63,6 +64,7 @@ class BestRule:
 
 
 @silently()
+@spelled()
 def best_rule(
     model: Any,
     x: Any,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spikewright import executors
+from spikewright._keywords import meant, spelled
 from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics
+from spikewright.conversion.arguments import FROM_ELSEWHERE
 from spikewright.conversion.calibration import collect_sharded
 from spikewright.conversion.coarse import warn_of_few_spikes
 from spikewright.conversion.encoding import Feeds, feeds_of
@@ -96,7 +98,8 @@ class Conversion:
             raise refuse("again", reason, "Convert the model")
         unknown = sorted(set(changes) - set(self.arguments))
         if unknown:
-            known = f"Arguments are {', '.join(self.arguments)}"
+            hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
+            known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
         return self._convert({**self.arguments, **changes})
 
@@ -124,6 +127,7 @@ class Conversion:
         sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
         return f"<Conversion with neurons {sizes or 'nowhere'}>"
 
+    @spelled()
     def run(
         self,
         x: Any,
@@ -195,6 +199,7 @@ class Conversion:
             return feeds_of(x, self.inputs, encoder, steps, dt, seed)
         return sequence_feeds(stepping, x, self.inputs, encoder, steps, dt, seed)
 
+    @spelled()
     def evaluate(
         self,
         x: Any,
@@ -266,6 +271,7 @@ class Conversion:
         self._warn_of_few_spikes(means, settings.steps, dt)
         return found
 
+    @spelled()
     def diagnose(
         self,
         x: Any,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spikewright._keywords import spelled
 from spikewright.engines import Precision
 from spikewright.pipeline import MaxPoolPolicy
 from spikewright.search.choice import Choice, Minimise
@@ -13,6 +14,7 @@ from spikewright.search.choice import Choice, Minimise
 __all__ = ["tune"]
 
 
+@spelled()
 def tune(
     model: Any,
     x: Any,

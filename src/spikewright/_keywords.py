@@ -1,0 +1,50 @@
+"""Keywords that a function does not take: which one was meant."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import wraps
+from types import MappingProxyType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: the `TypeError` for an unknown keyword says which one was meant.
+
+    `hints` says of names that others give to an argument what means it here.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        known = tuple(inspect.signature(function).parameters)
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            unknown = [name for name in kwargs if name not in known]
+            if unknown:
+                told = [meant(name, known, hints) for name in unknown]
+                sentences = [
+                    f"{function.__name__}() has no argument {name!r}. {hint}".strip()
+                    for name, hint in zip(unknown, told, strict=True)
+                ]
+                raise TypeError(" ".join(sentences))
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def meant(name: str, known: Iterable[str], hints: Mapping[str, str] = _NOTHING) -> str:
+    """What an unknown name means, or the known ones nearest to it, in a sentence; else nothing."""
+    known = list(known)
+    near = [name] if name in hints else get_close_matches(name, [*known, *hints], 1)
+    if near and near[0] in hints:
+        return hints[near[0]]
+    return f"Did you mean {near[0]!r}?" if near else ""
