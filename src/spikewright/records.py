@@ -37,3 +37,42 @@ def select(records: Iterable[Record], name: str, **how: Any) -> list[Record]:
         for record in records
         if record.name == name and all(record.how.get(k) == v for k, v in how.items())
     ]
+
+
+SCORE = "score"
+"""The unit of a metric of a user's own, in whatever that counts."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What answers are judged by: its name, whether more is better, whether it is a fraction."""
+
+    name: str
+    rising: bool = True
+    fraction: bool = True
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.rising else -1
+
+
+_WORTHS = (
+    Worth("accuracy"),
+    Worth("relative error", rising=False),
+    Worth("agreement"),
+    Worth("relative difference", rising=False),
+)
+
+
+def worths(records: Iterable[Record]) -> list[Worth]:
+    """The measures that answers were judged by, the one that says most first.
+
+    That is a metric of the user's own, accuracy, the error of targets, agreement with the source or
+    the difference from it.
+    """
+    found = list(records)  # of a metric's records that of the mean alone has a name of one word
+    metrics = dict.fromkeys(r.name for r in found if r.unit == SCORE and " " not in r.name)
+    names = {r.name for r in found if r.unit != SCORE}
+    known = [worth for worth in _WORTHS if worth.name in names]
+    return [*(Worth(name, fraction=False) for name in metrics), *known]

@@ -219,6 +219,7 @@ class Conversion:
         source: bool = True,
         operations: bool = True,
         twin: Any = None,
+        metric: Callable[[Any, Any], Any] | None = None,
         checkpoint: str | Path | None = None,
         executor: Any = "local",
         address: str | None = None,
@@ -227,16 +228,21 @@ class Conversion:
         """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
 
         `x` is input as for `run` and `y` what the outputs should be: class labels, whole numbers
-        `(samples,)`, or targets, floats `(samples, *out)`; of several outputs `{name: array}`. Or
-        `x` is an iterable of batches `(x, y)`, such as a PyTorch `DataLoader`. Records are, with
-        95 % intervals: of labels accuracy and the drop against the source on the same samples, of
-        targets relative, mean absolute and root mean square errors, in any case agreement with the
-        source model (`source=False` leaves it out), under each of `readouts` at every step; firing
-        rates, spikes, silent and saturated neurons, operations and energy (`operations=False`
-        leaves these two out) at the steps in `at` and the last; and for each confidence in
-        `thresholds` what is lost and gained by leaving early. `twin`, calibration statistics or
-        `{layer: threshold}`, adds the accuracy of the source's quantised twin, whose activations
-        have `ceil(log2(steps + 1))` bits.
+        `(samples,)` or rows with a single one, or targets, floats `(samples, *out)`; of several
+        outputs `{name: array}`. Or `x` is an iterable of batches `(x, y)`, such as a PyTorch
+        `DataLoader`. Records are, with 95 % intervals: of labels accuracy and the drop against the
+        source on the same samples, of targets relative, mean absolute and root mean square errors,
+        in any case agreement with the source model (`source=False` leaves it out), under each of
+        `readouts` at every step; firing rates, spikes, silent and saturated neurons, operations and
+        energy (`operations=False` leaves these two out) at the steps in `at` and the last; and for
+        each confidence in `thresholds` what is lost and gained by leaving early. `twin`,
+        calibration statistics or `{layer: threshold}`, adds the accuracy of the source's quantised
+        twin, whose activations have `ceil(log2(steps + 1))` bits.
+
+        `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
+        gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
+        *out)`, of several `{name: array}`, and whatever y holds of these samples, an array or
+        `{name: array}`. Records have the name of the function.
 
         Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
         finished ones are kept in the folder `checkpoint`, from which a second call with the same
@@ -256,6 +262,7 @@ class Conversion:
             source=source,
             operations=operations,
             twin=twin,
+            metric=metric,
             dt=dt,
             seed=seed,
             engine=engine,

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from spikewright._storage import replace_file
 from spikewright.errors import DamagedFileError, SimulationError
-from spikewright.measure.readout import EveryStep
-from spikewright.measure.scores import readout_name
+from spikewright.measure.readout import EveryStep, readout_name
 from spikewright.measure.tally import Key
-from spikewright.records import Record, select
+from spikewright.records import SCORE, Record, select
 
 FORMAT = 1
 
@@ -24,11 +23,11 @@ FORMAT = 1
 class Evaluation:
     """Records of an evaluation, the settings that they hold for, and what they were made of.
 
-    `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`
-    and errors `(samples, steps)`, `("source correct", output)` `(samples,)`, `("exit steps",
-    output)` `(samples, thresholds)`, `("spikes", layer)` `(samples, at)`. `totals` are the spikes
-    of each neuron summed over samples, `{layer: (at, *shape)}`. Both are empty in an evaluation
-    that was loaded from a file.
+    `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`,
+    scores of a metric `("score", output, readout)` and errors `(samples, steps)`, `("source
+    correct", output)` `(samples,)`, `("exit steps", output)` `(samples, thresholds)`, `("spikes",
+    layer)` `(samples, at)`. `totals` are the spikes of each neuron summed over samples, `{layer:
+    (at, *shape)}`. Both are empty in an evaluation that was loaded from a file.
     """
 
     records: tuple[Record, ...]
@@ -47,8 +46,7 @@ class Evaluation:
 
         `output` names one of several. Raises `SimulationError` where that was not measured.
         """
-        how: dict[str, Any] = {"readout": readout_name(readout)}
-        how["steps"] = self.settings["steps"] if steps is None else steps
+        how = self._place(readout, steps)
         if output is not None:
             how["output"] = output
         found = select(self.records, "accuracy", **how)
@@ -61,6 +59,29 @@ class Evaluation:
             "numbers, and readouts are "
             f"{list(self.settings['readouts'])} at steps 1 to {self.settings['steps']}"
         )
+
+    def score(self, readout: EveryStep = "mean", steps: int | None = None) -> Record:
+        """The mean of a metric after `steps` steps (default: all of them) under a readout.
+
+        Raises `SimulationError` where that was not measured.
+        """
+        how = self._place(readout, steps)
+        found = [
+            r for r in self.records if r.unit == SCORE and r.name == self.settings.get("metric")
+        ]
+        found = [r for r in found if all(r.how.get(name) == value for name, value in how.items())]
+        if not found:
+            raise SimulationError(
+                f"no score was measured for {how}: it needs metric=f(outputs, y), and readouts are "
+                f"{list(self.settings['readouts'])} at steps 1 to {self.settings['steps']}"
+            )
+        return found[0]
+
+    def _place(self, readout: EveryStep, steps: int | None) -> dict[str, Any]:
+        return {
+            "readout": readout_name(readout),
+            "steps": self.settings["steps"] if steps is None else steps,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Settings and records as plain data, ready for JSON."""

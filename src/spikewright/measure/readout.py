@@ -59,6 +59,11 @@ EveryStep = Literal["last", "mean"] | After
 Readout = EveryStep | Window
 
 
+def readout_name(readout: EveryStep) -> str:
+    """A readout as text, as records have it: "last", "mean", "After(start=0.01)"."""
+    return str(readout)
+
+
 def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     """Read `(batch, steps, *out)` out as `(batch, *out)`.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from spikewright.measure.intervals import (
     wilson_interval,
 )
 from spikewright.measure.tally import Key, Tally
-from spikewright.records import Record
+from spikewright.records import SCORE, Record
 
-_OVER_TIME = ("correct", "agreement", "squared error", "absolute error", "squared difference")
+_OVER_TIME = (
+    "score", "correct", "agreement", "squared error", "absolute error", "squared difference"
+)  # fmt: skip
+_SCORES = ("score", "source score", "twin score", "exit score")
 
 
 def score_records(
@@ -27,15 +31,18 @@ def score_records(
     steps: int,
     dt: float,
     thresholds: Sequence[float] = (),
+    metric: str | None = None,
 ) -> list[Record]:
-    """Records of what `scores` found: one a step and readout, then the source's and early exits'.
+    """Records of what was scored: the source's, then one a step and readout, then early exits'.
 
-    Records of one of several outputs have its name in `how["output"]`.
+    Records of one of several outputs have its name in `how["output"]`, those of a `metric`, whose
+    name that is, of several together none.
     """
     records: list[Record] = []
-    for output in outputs:
-        named = {"output": output} if len(outputs) > 1 else {}
-        found = _Found(tally.samples, output)
+    together = [""] if metric is not None and len(outputs) > 1 else []
+    for output in (*outputs, *together):
+        named = {"output": output} if output and len(outputs) > 1 else {}
+        found = _Found(tally.samples, output, metric or "score")
         records += found.model("source", named)
         records += found.model("twin", {"steps": steps, **named})
         for readout in found.readouts():
@@ -47,11 +54,11 @@ def score_records(
 
 
 class _Found:
-    """The scores of one output."""
+    """The scores of one output, or of all of them together; `metric` is the name of scores."""
 
-    def __init__(self, rows: Mapping[Key, NDArray], output: str) -> None:
-        self._rows = rows
-        self._output = output
+    def __init__(self, rows: Mapping[Key, NDArray], output: str, metric: str) -> None:
+        self._rows, self._output = rows, output
+        self._scored = Scored.of(metric, [a for k, a in rows.items() if k[0] in _SCORES])
 
     def _of(self, what: str, *readout: str) -> NDArray | None:
         return self._rows.get((what, self._output, *readout))
@@ -66,6 +73,9 @@ class _Found:
         correct = self._of(f"{which} correct")
         if correct is not None:
             yield _share(f"{which} accuracy", correct, how)
+        score = self._of(f"{which} score")
+        if score is not None:
+            yield self._scored.mean(which, score, how)
         squares, sizes = self._of(f"{which} squared error"), self._of(f"{which} absolute error")
         if squares is not None and sizes is not None:
             yield from _errors(f"{which} ", squares, sizes, self._of("squared target"), how)
@@ -82,6 +92,11 @@ class _Found:
             yield _share("accuracy", correct, how)
             if source is not None:
                 yield _drop(source, correct, how)
+        score, source = column("score"), self._of("source score")
+        if score is not None:
+            yield self._scored.mean("", score, how)
+            if source is not None:
+                yield self._scored.drop(source, score, how)
         agreement = column("agreement")
         if agreement is not None:
             yield _share("agreement", agreement, how)
@@ -104,10 +119,40 @@ class _Found:
                 if rows is not None:
                     what = "accuracy" if name == "correct" else name
                     yield _share(f"early exit {what}", rows[:, index], at)
+            score = self._of("exit score")
+            if score is not None:
+                yield self._scored.mean("early exit", score[:, index], at)
             taken = steps[:, index]
             interval = mean_interval(taken)
             mean = float(taken.mean())
             yield Record("early exit steps", mean, "steps", len(taken), interval, at)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How scores of a metric become records; where all are 0 or 1 they are shares, as accuracy."""
+
+    name: str
+    shares: bool
+
+    @classmethod
+    def of(cls, name: str, scores: Iterable[NDArray]) -> Scored:
+        """Of all scores that there are of a metric of this name."""
+        return cls(name, all(np.all((found == 0) | (found == 1)) for found in scores))
+
+    def mean(self, prefix: str, scores: NDArray, how: Mapping[str, Any]) -> Record:
+        """The mean of scores `(samples,)`."""
+        n, name = len(scores), f"{prefix} {self.name}".strip()
+        interval = wilson_interval(float(scores.sum()), n) if self.shares else mean_interval(scores)
+        return Record(name, float(scores.mean()), SCORE, n, interval, how)
+
+    def drop(self, source: NDArray, spiking: NDArray, how: Mapping[str, Any]) -> Record:
+        """How much lower they are than the source's, on the same samples."""
+        if self.shares:
+            found = _drop(source == 1, spiking == 1, how)
+            return replace(found, name=f"{self.name} drop", unit=SCORE)
+        name, lost = f"{self.name} drop", source - spiking
+        return Record(name, float(lost.mean()), SCORE, len(lost), mean_interval(lost), how)
 
 
 def _share(name: str, hits: NDArray, how: Mapping[str, Any]) -> Record:

@@ -11,16 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.measure.early_exit import confidences, exit_steps
-from spikewright.measure.readout import EveryStep
+from spikewright.measure.readout import EveryStep, readout_name
 from spikewright.measure.tally import Key
 from spikewright.measure.truth import Output, Truth
 
 Rows = dict[Key, NDArray]
-
-
-def readout_name(readout: EveryStep) -> str:
-    """A readout as text, as records have it: "last", "mean", "After(start=0.01)"."""
-    return str(readout)
 
 
 def scores(

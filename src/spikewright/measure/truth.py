@@ -55,9 +55,9 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Class labels `(samples,)`, or target values `(samples, *shape)`."""
+    """Class labels `(samples,)`, target values `(samples, *shape)`, or what a metric is given."""
 
-    kind: Literal["labels", "targets"]
+    kind: Literal["labels", "targets", "given"]
     values: NDArray
 
     def __len__(self) -> int:

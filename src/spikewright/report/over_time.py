@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from spikewright.records import Record, select
+from spikewright.records import SCORE, Record, select, worths
 from spikewright.report.tables import Column, Table, Value, number, percent
 
 Measure = tuple[str, str, Callable[[float], str], bool]
@@ -27,8 +27,8 @@ def powers_of_two(steps: int) -> list[int]:
 def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str = "") -> Table:
     """One row a readout and step (and output, of several); intervals are 95 %.
 
-    Columns are the measures that there are: accuracy and what is lost of the source's, agreement
-    with the source, errors, difference from the source's values.
+    Columns are the measures that there are: a metric, or accuracy, and what is lost of the
+    source's, agreement with the source, errors, difference from the source's values.
     """
     found = list(records)
     wanted = set(steps)
@@ -38,7 +38,7 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
         if "threshold" not in r.how and "readout" in r.how and r.how["steps"] in wanted
     )
     present = {record.name for record in found}
-    measures = [measure for measure in _MEASURES if measure[0] in present]
+    measures = [measure for measure in (*_metrics(found), *_MEASURES) if measure[0] in present]
     if "agreement" in present:
         measures = [measure for measure in measures if measure[0] != "relative difference"]
     several = any(output is not None for output, _, _ in places)
@@ -51,6 +51,16 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
             columns += [Column(f"{key}_low", "from", show), Column(f"{key}_high", "to", show)]
     rows = [_row(found, place, measures, several) for place in places]
     return Table(title, tuple(columns), tuple(rows))
+
+
+def _metrics(records: list[Record]) -> list[Measure]:
+    """A metric of the user's own, and what is lost of it."""
+    names = [worth.name for worth in worths(records) if not worth.fraction]
+    return [
+        measure
+        for name in names
+        for measure in ((name, name, number, True), (f"{name} drop", "lost", number, True))
+    ]
 
 
 def _row(
@@ -71,21 +81,18 @@ def _row(
 
 
 def early_exit_table(records: Iterable[Record], title: str = "") -> Table:
-    """One row a threshold of early exit: accuracy (or agreement) and steps on average."""
-    found = list(records)
-    answers = [
-        record
-        for name in ("early exit accuracy", "early exit agreement")
-        for record in select(found, name)
-    ]
+    """One row a threshold of early exit: a metric, accuracy or agreement, and steps on average."""
+    found = [r for r in records if r.name.startswith("early exit ")]
+    scored = [r for r in found if r.unit == SCORE]
     rows = []
-    for record in answers:
+    for record in scored or [r for r in found if r.unit == "fraction"]:
         threshold, output = record.how["threshold"], record.how.get("output")
         (steps,) = select(found, "early exit steps", threshold=threshold, output=output)
         rows.append((threshold, record.value, steps.value))
+    right = scored[0].name.removeprefix("early exit ") if scored else "right"
     columns = (
         Column("threshold", "leave at a\nconfidence of", lambda value: f"{value:g}"),
-        Column("right", "right", percent),
+        Column("right", right, number if scored else percent),
         Column("steps", "steps\non average", number),
     )
     return Table(title, columns, tuple(rows))

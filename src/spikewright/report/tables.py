@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.records import Record, select
+from spikewright.records import Record, Worth, select
 
 Value = str | int | float | None
 
@@ -50,6 +50,11 @@ def joules(value: float) -> str:
         if value >= factor:
             return f"{value / factor:.3g} {unit}"
     return f"{value / 1e-12:.3g} pJ"
+
+
+def shown(worth: Worth) -> Callable[[float], str]:
+    """How a measure's values are shown: fractions as percent, others as numbers."""
+    return percent if worth.fraction else number
 
 
 def scale_table(records: Iterable[Record], title: str = "") -> Table:

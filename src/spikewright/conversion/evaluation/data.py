@@ -21,6 +21,8 @@ Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of
 Truths = dict[str, Truth]  # by output name, where it is known
 Piece = tuple[Arrays, Truths]
 
+_NUMBERS, _WORDS = "biuf", "US"  # kinds of NumPy's types
+
 
 @dataclass(frozen=True, eq=False)
 class Shard:
@@ -40,12 +42,13 @@ class Reader:
 
     `lists` names the inputs whose samples come as a list (of events) rather than as an array.
     Whether y holds labels or targets is decided for as much as is given at once: all of it, or a
-    batch.
+    batch. With a `metric` it is that which knows what y means: an array, or arrays by any names.
     """
 
     inputs: tuple[str, ...]
     outputs: Mapping[str, Output]
     lists: frozenset[str] = frozenset()
+    metric: bool = False
 
     def length(self, x: Any, y: Any) -> int | None:
         """How many samples there are, or None where only reading tells."""
@@ -97,18 +100,31 @@ class Reader:
         xs = self._named(x, self.inputs, "inputs")
         if set(xs) != set(self.inputs):
             raise SimulationError(f"inputs are {list(self.inputs)}, got {list(xs)}")
-        ys = {} if y is None else self._named(y, tuple(self.outputs), "outputs")
-        unknown = [name for name in ys if name not in self.outputs]
-        if unknown:
-            raise SimulationError(f"y names {unknown}; outputs are {list(self.outputs)}")
+        ys = {} if y is None else self._of_outputs(y)
         arrays = {n: list(v) if n in self.lists else _array(v, n) for n, v in xs.items()}
-        given = {name: _array(value, f"y of {name}") for name, value in ys.items()}
+        kinds = _NUMBERS if not self.metric else _NUMBERS + _WORDS
+        given = {n: _array(v, f"y of {n}" if n else "y", kinds) for n, v in ys.items()}
         lengths = {
             n: len(v) for n, v in (*arrays.items(), *((f"y of {k}", t) for k, t in given.items()))
         }
         if len(set(lengths.values())) > 1:
             raise SimulationError(f"data differs in its number of samples: {lengths}")
-        return arrays, {n: truth_of(v, self.outputs[n], len(v)) for n, v in given.items()}
+        return arrays, {name: self._truth(name, value) for name, value in given.items()}
+
+    def _of_outputs(self, y: Any) -> dict[str, Any]:
+        """What was given for outputs, by their names; with a metric under "" what has no name."""
+        if self.metric:
+            return dict(y) if isinstance(y, Mapping) else {"": y}
+        ys = self._named(y, tuple(self.outputs), "outputs")
+        unknown = [name for name in ys if name not in self.outputs]
+        if unknown:
+            raise SimulationError(f"y names {unknown}; outputs are {list(self.outputs)}")
+        return ys
+
+    def _truth(self, name: str, value: NDArray) -> Truth:
+        if self.metric:
+            return Truth("given", value)
+        return truth_of(value, self.outputs[name], len(value))
 
     def _named(self, given: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
         if isinstance(given, Mapping):
@@ -118,13 +134,13 @@ class Reader:
         return {names[0]: given}
 
 
-def _array(value: Any, name: str) -> NDArray:
+def _array(value: Any, name: str, kinds: str = _NUMBERS) -> NDArray:
     """An array of one row a sample, of the type that was given."""
     try:
         array = np.asarray(readable(value))
     except (TypeError, ValueError) as error:
         raise SimulationError(f"{name!r} is not an array of numbers: {error}") from None
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
+    if array.dtype.kind not in kinds or array.ndim == 0:
         raise SimulationError(
             f"{name!r} must be an array of numbers with a row a sample, got shape {array.shape} of "
             f"{array.dtype}"

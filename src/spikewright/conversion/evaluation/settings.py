@@ -12,7 +12,8 @@ from spikewright.encoders import Encoder
 from spikewright.engines import Precision
 from spikewright.errors import SimulationError
 from spikewright.measure import After, EveryStep
-from spikewright.measure.scores import readout_name
+from spikewright.measure.metric import Metric
+from spikewright.measure.readout import readout_name
 from spikewright.network.shapes import is_number, is_whole
 
 
@@ -34,6 +35,7 @@ class Settings:
     source: bool = True
     operations: bool = True
     twin: Thresholds | None = None
+    metric: Metric | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What results depend on, as plain data."""
@@ -50,16 +52,23 @@ class Settings:
             "source": self.source,
             "operations": self.operations,
             "twin": digest_of(self.twin),
+            "metric": None if self.metric is None else self.metric.name,
         }
 
 
 def checked(
-    steps: Any, at: Any, readouts: Any, thresholds: Any, twin: Any, **others: Any
+    steps: Any,
+    at: Any,
+    readouts: Any,
+    thresholds: Any,
+    twin: Any,
+    metric: Any = None,
+    **others: Any,
 ) -> Settings:
     """Settings as a user gave them.
 
-    Raises `SimulationError` for steps, readouts and thresholds that no evaluation can have, and for
-    settings that no run can have.
+    Raises `SimulationError` for steps, readouts, thresholds and metrics that no evaluation can
+    have, and for settings that no run can have.
     """
     check_run(*(others[n] for n in ("dt", "seed", "precision", "batch_size", "threads")))
     if not (is_whole(steps) and steps >= 1):
@@ -73,6 +82,7 @@ def checked(
         readouts=_readouts(readouts),
         thresholds=_thresholds(thresholds),
         twin=thresholds_of(twin, int(steps)),
+        metric=Metric.of(metric),
         **others,
     )
 

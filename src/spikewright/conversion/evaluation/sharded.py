@@ -25,6 +25,7 @@ from spikewright.errors import SimulationError
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
 from spikewright.measure.activity import activity_records
+from spikewright.measure.metric import Metric
 from spikewright.measure.score_records import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
@@ -57,15 +58,17 @@ def evaluate(
     _check_thresholds(settings, outputs)
     encoders = encoders_for(settings.encoder, lowered.inputs)
     if executor.remote:
-        _refuse_foreign(encoders)
+        _refuse_foreign(encoders, settings.metric)
     lists = frozenset(name for name, found in encoders.items() if not found.takes_arrays)
-    reader = Reader(tuple(lowered.inputs), outputs, lists)
+    reader = Reader(tuple(lowered.inputs), outputs, lists, settings.metric is not None)
     size = shard_size(runner, settings, outputs)
     shared: Work | Packed = Work(runner, conversion.graph, settings)
     store, evaluation = None, ""
     if executor.remote or checkpoint is not None:
         content, conversion_key = packed(conversion)
         about = {"conversion": conversion_key, "shard": size, **settings.as_dict()}
+        if settings.metric is not None:
+            about["what the metric does"] = settings.metric.key
         evaluation = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         store = None if checkpoint is None else Checkpoint(checkpoint, about)
         shared = Packed(evaluation, content, settings) if executor.remote else shared
@@ -86,7 +89,10 @@ def evaluate(
                 store.save(done.shard, done.key, done.tally)
             advance(gathered.add(done.shard, done.tally))
     tally = gathered.whole()
-    records = score_records(tally, tuple(outputs), settings.steps, settings.dt, settings.thresholds)
+    metric = None if settings.metric is None else settings.metric.name
+    records = score_records(
+        tally, tuple(outputs), settings.steps, settings.dt, settings.thresholds, metric
+    )
     records += activity_records(tally, settings.at, settings.dt)
     if settings.operations:
         counter = operations_of(runner, settings)
@@ -131,14 +137,21 @@ def _evaluation(tally: Tally, records: list[Record], settings: Settings) -> Eval
 
 
 def _check_thresholds(settings: Settings, outputs: Mapping[str, Output]) -> None:
-    if settings.thresholds and not any(output.classes for output in outputs.values()):
-        shapes = {name: output.shape for name, output in outputs.items()}
+    if not settings.thresholds:
+        return
+    shapes = {name: output.shape for name, output in outputs.items()}
+    if not any(output.classes for output in outputs.values()):
         raise SimulationError(
             f"thresholds of early exit need an output that tells classes apart, got shapes {shapes}"
         )
+    if settings.metric is not None and len(outputs) > 1:
+        raise SimulationError(
+            "thresholds of early exit and a metric need one output: which of several says when a "
+            f"sample is done? Got shapes {shapes}"
+        )
 
 
-def _refuse_foreign(encoders: Mapping[str, Encoder]) -> None:
+def _refuse_foreign(encoders: Mapping[str, Encoder], metric: Metric | None) -> None:
     """Workers elsewhere run no code of a user's."""
     for name, encoder in encoders.items():
         if not type(encoder).__module__.startswith("spikewright."):
@@ -146,3 +159,8 @@ def _refuse_foreign(encoders: Mapping[str, Encoder]) -> None:
                 f"the encoder of input {name!r} is of a class of one's own, "
                 f'{type(encoder).__name__}, which no worker elsewhere has: use executor="local"'
             )
+    if metric is not None:
+        raise SimulationError(
+            f"metric {metric.name!r} is a function of one's own, which no worker elsewhere has: "
+            'use executor="local"'
+        )

@@ -28,6 +28,7 @@ from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.graph import Graph
 from spikewright.measure.activity import count
+from spikewright.measure.metric import metric_scores
 from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth
@@ -71,11 +72,18 @@ class Work:
             counted.append(side_by_side(list(part.counted.values())))
         raw, activity = whole.arrays, appended(counted)
         source, twin = self._source_outputs(fed, threads), self._twin_outputs(fed)
+        truths = shard.y if given.metric is None else {}
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
-            rows |= self._scores(output, raw[name], source.get(name), shard.y.get(name))
+            rows |= self._scores(output, raw[name], source.get(name), truths.get(name))
             if name in twin:
-                rows |= scores_of_model("twin", output, twin[name], shard.y.get(name))
+                rows |= scores_of_model("twin", output, twin[name], truths.get(name))
+        if given.metric is not None:
+            models = {"source": source, "twin": twin}
+            rows |= metric_scores(
+                given.metric, self._outputs, raw, models, shard.y,
+                given.readouts, given.dt, given.thresholds,
+            )  # fmt: skip
         return Tally({**rows, **activity.samples}, activity.sums)
 
     def _run(self, fed: Feeds, threads: int | None) -> Iterator[Part[Tally]]:

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.records import Record, select
+from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures.base import BLACK, PALETTE, Cell, Row, clean, new_figure
 
 Point = tuple[int, float, float, float]
 """Step, value and its 95 % interval."""
 
-_MEASURES = ("accuracy", "relative error", "agreement", "relative difference")
 _MOST = 400  # steps that are shown
 
 
 @dataclass(frozen=True)
 class OverTimeInfo:
-    """One measure of one output by step: `lines` by readout, fractions.
+    """One measure of one output by step: `lines` by readout; it is a `fraction`, or any number.
 
     `source` is the source model's own value, None where there is none or it says nothing; `n` is
     the number of samples, `dt` the length of a step in seconds.
@@ -32,6 +31,7 @@ class OverTimeInfo:
     dt: float
     n: int
     output: str | None = None
+    fraction: bool = True
 
     @property
     def last(self) -> dict[str, Point]:
@@ -54,33 +54,35 @@ class OverTimeInfo:
 def over_time_infos(records: Iterable[Record]) -> list[OverTimeInfo]:
     """One for each output of which something was measured at more than one step.
 
-    The first there is of accuracy, relative error, agreement with the source and difference from
-    it. Of more than 400 steps so many are kept, closer to each other at the beginning.
+    The first there is of a metric, accuracy, relative error, agreement with the source and
+    difference from it. Of more than 400 steps so many are kept, closer to each other at the
+    beginning.
     """
     found = [r for r in records if "steps" in r.how or r.name.startswith("source ")]
-    for measure in _MEASURES:
-        measured = [r for r in select(found, measure) if "readout" in r.how]
+    for worth in worths(found):
+        measured = [r for r in select(found, worth.name) if "readout" in r.how]
         outputs = dict.fromkeys(r.how.get("output") for r in measured)
-        infos = [_info(found, measure, output) for output in outputs]
+        infos = [_info(found, worth, output) for output in outputs]
         infos = [i for i in infos if max(map(len, i.lines.values())) > 1]
         if infos:
             return infos
     return []
 
 
-def _info(records: list[Record], measure: str, output: str | None) -> OverTimeInfo:
-    measured = [r for r in select(records, measure, output=output) if "readout" in r.how]
-    source = select(records, f"source {measure}", output=output)
+def _info(records: list[Record], worth: Worth, output: str | None) -> OverTimeInfo:
+    measured = [r for r in select(records, worth.name, output=output) if "readout" in r.how]
+    source = select(records, f"source {worth.name}", output=output)
     lines: dict[str, list[Record]] = {}
     for record in measured:
         lines.setdefault(str(record.how["readout"]), []).append(record)
     return OverTimeInfo(
-        measure,
+        worth.name,
         {name: _thinned(line) for name, line in lines.items()},
         source[0].value if source else None,
         float(measured[0].how.get("dt", 0.001)),
         measured[0].n,
         output,
+        worth.fraction,
     )
 
 
@@ -102,15 +104,16 @@ def draw_over_time(info: OverTimeInfo) -> Any:
     """A `matplotlib.figure.Figure`: a line and its band for each readout, the source dashed."""
     figure = new_figure(7.0, 4.0)
     axes = figure.subplots()
+    unit = 100 if info.fraction else 1
     if info.source is not None:
-        axes.axhline(100 * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
+        axes.axhline(unit * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
     for (name, line), colour in zip(info.lines.items(), PALETTE * len(info.lines), strict=False):
         steps, values, low, high = np.array(line).T
-        axes.fill_between(steps, 100 * low, 100 * high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(steps, 100 * values, color=colour, linewidth=1.8, label=f"{name} readout")
+        axes.fill_between(steps, unit * low, unit * high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(steps, unit * values, color=colour, linewidth=1.8, label=f"{name} readout")
     axes.set_xscale("log", base=2)
     axes.set_xlabel(f"steps of {info.dt * 1000:g} ms")
-    axes.set_ylabel(f"{info.measure} (%)")
+    axes.set_ylabel(f"{info.measure} (%)" if info.fraction else info.measure)
     axes.legend(frameon=False)
     clean(axes)
     return figure

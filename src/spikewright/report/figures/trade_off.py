@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spikewright.records import Record, select
+from spikewright.records import SCORE, Record, Worth, select, worths
 from spikewright.report.figures.base import BLACK, BLUE, GREY, VERMILION, Row, clean, new_figure
-
-_WORTH = ("accuracy", "accuracy drop")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting: its name, what it is worth (a fraction), what it costs a sample.
+    """A setting: its name, what it is worth, what it costs a sample.
 
     `front` says that no other is worth as much for less, `chosen` that it was chosen.
     """
@@ -28,13 +26,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class TradeOffInfo:
-    """Settings by cost; `measure` is "accuracy" or "accuracy drop", `source` the source's accuracy.
+    """Settings by cost; `worth` is what they are judged by, such as accuracy or its drop.
 
-    `cost` names what was paid and `unit` says in what: "spikes per sample" in "spikes", "energy
+    `source` is what the source is worth, None where it is unknown, or a drop is judged. `cost`
+    names what was paid and `unit` says in what: "spikes per sample" in "spikes", "energy
     under" a cost table in "J".
     """
 
-    measure: str
+    worth: Worth
     cost: str
     unit: str
     settings: tuple[Setting, ...]
@@ -53,7 +52,7 @@ class TradeOffInfo:
 
     def rows(self) -> list[Row]:
         """One row a setting, header first."""
-        header = ("setting", self.measure.replace(" ", "_"), self.cost.replace(" ", "_"))
+        header = ("setting", self.worth.name.replace(" ", "_"), self.cost.replace(" ", "_"))
         body = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in self.settings]
         return [(*header, "on_front", "chosen"), *body]
 
@@ -61,35 +60,41 @@ class TradeOffInfo:
 def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> TradeOffInfo:
     """Settings from records that name theirs in `how["setting"]`; the chosen has `how["chosen"]`.
 
-    Of each setting there is "accuracy" or "accuracy drop", and the cost: a record of that name that
-    is no layer's. Raises `ValueError` where fewer than two settings have both.
+    Of each setting there is what it is worth, "accuracy" or another measure of `records.worths`, or
+    its drop, and the cost: a record of that name that is no layer's. Raises `ValueError` where
+    fewer than two settings have both.
     """
     found = [r for r in records if "layer" not in r.how]
-    source = select(found, "source accuracy")
-    for measure in _WORTH:
-        worth = {r.how["setting"]: r for r in select(found, measure) if "setting" in r.how}
-        costs = {r.how["setting"]: r for r in _paid(found, cost)}
-        names = [name for name in worth if name in costs]
+    costs = {r.how["setting"]: r for r in _paid(found, cost)}
+    for worth in _judged(found):
+        values = {r.how["setting"]: r for r in select(found, worth.name) if "setting" in r.how}
+        names = [name for name in values if name in costs]
         if len(names) > 1:
-            first, n = costs[names[0]], worth[names[0]].n
+            first, n = costs[names[0]], values[names[0]].n
+            source = select(found, f"source {worth.name}")
             paid = f"{cost} under {first.how['table']}" if "table" in first.how else cost
             settings = [
                 Setting(
                     str(name),
-                    worth[name].value,
+                    values[name].value,
                     costs[name].value,
-                    chosen=bool(worth[name].how.get("chosen")),
+                    chosen=bool(values[name].how.get("chosen")),
                 )
                 for name in names
             ]
-            ordered = _with_front(settings, 1 if measure == "accuracy" else -1)
-            return TradeOffInfo(
-                measure, paid, first.unit, ordered, source[0].value if source else None, n
-            )
+            ordered = _with_front(settings, worth.sign)
+            own = source[0].value if source else None
+            return TradeOffInfo(worth, paid, first.unit, ordered, own, n)
     raise ValueError(
         f"a trade-off needs accuracy, or its drop, and {cost} of at least two settings, each named "
         'in how["setting"]'
     )
+
+
+def _judged(records: list[Record]) -> list[Worth]:
+    """What settings may be judged by; of a search there are drops alone."""
+    drops = (Worth(r.name, False, r.unit != SCORE) for r in records if r.name.endswith(" drop"))
+    return [*worths(records), *dict.fromkeys(drops)]
 
 
 def _paid(records: list[Record], cost: str) -> list[Record]:
@@ -136,11 +141,12 @@ def _steps(count: int) -> str:
 def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]:
     """The steps of one evaluation as settings, where spikes were recorded at several of them."""
     found = list(records)
+    name = next((worth.name for worth in worths(found)), "accuracy")
     spikes = [r for r in select(found, "spikes per sample") if "layer" not in r.how]
     at = [r.how["steps"] for r in spikes if "steps" in r.how]
     taken = [
         *(r for r in spikes if r.how.get("steps") in at),
-        *(r for r in select(found, "accuracy", readout=readout) if r.how.get("steps") in at),
+        *(r for r in select(found, name, readout=readout) if r.how.get("steps") in at),
         *(r for r in select(found, "energy", network="spiking") if r.how.get("steps") in at),
     ]
     named = [
@@ -148,7 +154,7 @@ def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]
         for r in taken
         if "output" not in r.how
     ]
-    return [*named, *select(found, "source accuracy")]
+    return [*named, *select(found, f"source {name}")]
 
 
 def _with_front(settings: list[Setting], sign: int) -> tuple[Setting, ...]:
@@ -164,29 +170,30 @@ def draw_trade_off(info: TradeOffInfo) -> Any:
     """A `matplotlib.figure.Figure`: a point a setting, the front as a line, the choice marked."""
     figure = new_figure(7.0, 4.5)
     axes = figure.subplots()
-    if info.source is not None and info.measure == "accuracy":
-        axes.axhline(100 * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
+    unit = 100 if info.worth.fraction else 1
+    if info.source is not None:
+        axes.axhline(unit * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
     others = [s for s in info.settings if not s.front]
-    axes.plot([s.cost for s in others], [100 * s.worth for s in others], "o", color=GREY)
+    axes.plot([s.cost for s in others], [unit * s.worth for s in others], "o", color=GREY)
     axes.plot(
         [s.cost for s in info.front],
-        [100 * s.worth for s in info.front],
+        [unit * s.worth for s in info.front],
         "o-",
         color=BLUE,
         label="no other is worth as much for less",
     )
     if info.chosen is not None:
-        place = [info.chosen.cost], [100 * info.chosen.worth]
+        place = [info.chosen.cost], [unit * info.chosen.worth]
         axes.plot(*place, "D", color=VERMILION, markersize=10, label=f"chosen: {info.chosen.name}")
     for setting in info.front[:40]:
         axes.annotate(
-            setting.name, (setting.cost, 100 * setting.worth), (5, -12), textcoords="offset points"
+            setting.name, (setting.cost, unit * setting.worth), (5, -12), textcoords="offset points"
         )
     if min(s.cost for s in info.settings) > 0:
         axes.set_xscale("log")
-    unit = "" if info.unit in info.cost else f" ({info.unit})"
-    axes.set_xlabel(f"{info.cost}{unit}")
-    axes.set_ylabel(f"{info.measure} (%)")
+    paid = "" if info.unit in info.cost else f" ({info.unit})"
+    axes.set_xlabel(f"{info.cost}{paid}")
+    axes.set_ylabel(f"{info.worth.name} (%)" if info.worth.fraction else info.worth.name)
     axes.legend(frameon=False)
     clean(axes)
     return figure

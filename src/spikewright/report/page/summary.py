@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spikewright.records import Record, select
+from spikewright.records import Record, Worth, select, worths
 from spikewright.report.losses import points
-from spikewright.report.tables import number, percent
+from spikewright.report.tables import number, shown
+
+_SAID = {
+    "accuracy": "{network} answers {value} of {n} samples right",
+    "relative error": "{network} is {value} off its targets, over {n} samples",
+    "agreement": "{network} gives the same answer as its source for {value} of {n} samples",
+    "relative difference": "{network} is {value} off its source, over {n} samples",
+}
+_SCORED = "{network} has a mean {name} of {value}, over {n} samples"
 
 
 def sentence(records: Iterable[Record]) -> str:
@@ -36,56 +44,56 @@ def _duration(records: list[Record], steps: int) -> str:
 
 
 def _worth(last: list[Record], found: list[Record]) -> str:
-    for name, said in (
-        ("accuracy", "{network} answers {value} of {n} samples right"),
-        ("relative error", "{network} is {value} off its targets, over {n} samples"),
-        ("agreement", "{network} gives the same answer as its source for {value} of {n} samples"),
-        ("relative difference", "{network} is {value} off its source, over {n} samples"),
-    ):  # fmt: skip
-        measured = _mean_first(select(last, name))
-        if measured is not None:
-            spiking = bool(select(last, "spikes per sample"))
-            network = "the spiking network" if spiking else "the network"
-            text = said.format(network=network, value=percent(measured.value), n=f"{measured.n:,}")
-            return f"{text}{_interval(measured)}{_against(name, measured, last, found)}"
+    """What the answers are worth, in the words of the first measure that there is."""
+    for worth in worths(last)[:1]:
+        measured = _mean_first(select(last, worth.name))
+        spiking = bool(select(last, "spikes per sample"))
+        text = _SAID.get(worth.name, _SCORED).format(
+            network="the spiking network" if spiking else "the network",
+            name=worth.name,
+            value=shown(worth)(measured.value),
+            n=f"{measured.n:,}",
+        )
+        return f"{text}{_interval(measured, worth)}{_against(worth, measured, last, found)}"
     return ""
 
 
-def _mean_first(records: list[Record]) -> Record | None:
+def _mean_first(records: list[Record]) -> Record:
     """That of the mean readout, or else the first."""
     mean = [record for record in records if record.how.get("readout") == "mean"]
-    return next(iter([*mean, *records]), None)
+    return [*mean, *records][0]
 
 
-def _interval(record: Record) -> str:
-    told = []
+def _interval(record: Record, worth: Worth) -> str:
+    told, show = [], shown(worth)
     if "output" in record.how:
         told.append(f"output {record.how['output']}")
     if "readout" in record.how:
         told.append(f"{record.how['readout']} readout")
     if record.interval is not None:
-        told.append(f"95 % interval {percent(record.interval[0])} to {percent(record.interval[1])}")
+        told.append(f"95 % interval {show(record.interval[0])} to {show(record.interval[1])}")
     return f" ({'; '.join(told)})" if told else ""
 
 
-def _against(name: str, record: Record, last: list[Record], found: list[Record]) -> str:
+def _against(worth: Worth, record: Record, last: list[Record], found: list[Record]) -> str:
     """What the source does, and what is lost of that."""
-    source = select(found, f"source {name}", output=record.how.get("output"))
+    source = select(found, f"source {worth.name}", output=record.how.get("output"))
     if not source:
         return ""
-    text = f", its source {percent(source[0].value)}"
+    text = f", its source {shown(worth)(source[0].value)}"
     same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
-    drops = select(last, "accuracy drop", **same) if name == "accuracy" else []
-    if not drops:
-        return text
-    drop = drops[0]
-    if drop.value > 0:
-        text += f": {points(drop.value)} are lost"
-    elif drop.value < 0:
-        text += f": {points(-drop.value)} are gained"
-    else:
-        text += ": nothing is lost"
+    drops = select(last, f"{worth.name} drop", **same)
+    return f"{text}: {_lost(drops[0], worth)}" if drops else text
+
+
+def _lost(drop: Record, worth: Worth) -> str:
+    """A drop with its interval: points of accuracy, or of a metric as it is."""
+    show = points if worth.fraction else number
+    text = "nothing is lost"
+    if drop.value != 0:
+        text = f"{show(abs(drop.value))} are {'lost' if drop.value > 0 else 'gained'}"
     if drop.interval is not None:
-        low, high = (f"{100 * end:.1f}" for end in drop.interval)
+        unit = (lambda v: f"{100 * v:.1f}") if worth.fraction else number
+        low, high = map(unit, drop.interval)
         text += f" (between {low} and {high} with 95 % confidence)"
     return text

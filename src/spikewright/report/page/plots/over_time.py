@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from spikewright.report.figures import OverTimeInfo
 from spikewright.report.page.drawing import SERIES, Drawing
-from spikewright.report.page.scale import EACH, Scale, linear_ticks, spread, step_ticks
-from spikewright.report.tables import percent
+from spikewright.report.page.scale import EACH, Scale, Show, linear_ticks, plain, spread, step_ticks
+from spikewright.report.tables import number, percent
 
 _TOP, _BOTTOM, _LEFT = 14, 44, 48
 _MARKED = 16  # steps up to which each gets a mark
@@ -25,7 +25,7 @@ def draw(info: OverTimeInfo, width: int) -> Drawing:
     last = max(line[-1][0] for line in info.lines.values())
     x = Scale(1, max(last, 2), _LEFT, right, log=True)
     ticks = linear_ticks(low, high, 6)
-    drawing.y_axis(y, ticks, _LEFT, right, lambda v: f"{100 * v:g} %")
+    drawing.y_axis(y, ticks, _LEFT, right, _ticks(info))
     heading = f"steps of {info.dt * 1000:g} ms"
     drawing.x_axis(x, step_ticks(last, 9), bottom, heading, lambda v: f"{v:,.0f}")
     for index, line in enumerate(info.lines.values()):
@@ -53,10 +53,16 @@ def _range(info: OverTimeInfo) -> tuple[float, float]:
     low, high = min(values), max(values)
     margin = 0.04 * (high - low) or 0.02
     low, high = low - margin, high + margin
+    if not info.fraction:
+        return low, high
     if info.measure in ("accuracy", "agreement"):
         low = max(0.0, math.floor(20 * low) / 20)
         high = 1.0 if high > 0.9 else high
     return (0.0 if low < 0.25 else low), high
+
+
+def _ticks(info: OverTimeInfo) -> Show:
+    return (lambda v: f"{100 * v:g} %") if info.fraction else plain
 
 
 def _names(drawing: Drawing, info: OverTimeInfo, y: Scale, right: float) -> None:
@@ -75,11 +81,12 @@ def _numbered(info: OverTimeInfo) -> Iterable[tuple[int, tuple[str, tuple]]]:
 
 def describe(info: OverTimeInfo) -> str:
     """What there is to see, in words."""
+    show = percent if info.fraction else number
     n = max(line[-1][0] for line in info.lines.values())
     ends = "; ".join(
-        f"{name} readout from {percent(line[0][1])} at step {line[0][0]} to "
-        f"{percent(line[-1][1])} ({percent(line[-1][2])} to {percent(line[-1][3])}) at step {n}"
+        f"{name} readout from {show(line[0][1])} at step {line[0][0]} to "
+        f"{show(line[-1][1])} ({show(line[-1][2])} to {show(line[-1][3])}) at step {n}"
         for name, line in info.lines.items()
     )
-    source = "" if info.source is None else f" The source: {percent(info.source)}."
+    source = "" if info.source is None else f" The source: {show(info.source)}."
     return f"A line for each readout over {n} steps, with 95 % intervals: {ends}.{source}"

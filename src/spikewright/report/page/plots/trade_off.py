@@ -6,8 +6,8 @@ from spikewright.report.figures import Setting, TradeOffInfo
 from spikewright.report.losses import points
 from spikewright.report.page.drawing import Drawing, legend, line_key, mark_key
 from spikewright.report.page.markup import Markup
-from spikewright.report.page.scale import Scale, linear_ticks, shortened
-from spikewright.report.tables import joules, number, percent
+from spikewright.report.page.scale import Scale, Show, linear_ticks, plain, shortened
+from spikewright.report.tables import joules, number, shown
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 44, 52, 16
 _MOST_LABELS = 24
@@ -22,12 +22,11 @@ def draw(info: TradeOffInfo, width: int) -> Drawing:
     x = Scale(*_margin(costs, log), _LEFT, right, log)
     low, high = _range(info)
     y = Scale(low, high, bottom, _TOP)
-    unit = " %" if info.measure == "accuracy" else ""
-    drawing.y_axis(y, linear_ticks(low, high, 6), _LEFT, right, lambda v: f"{100 * v:g}{unit}")
+    drawing.y_axis(y, linear_ticks(low, high, 6), _LEFT, right, _ticks(info))
     heading = info.cost if info.unit in info.cost else f"{info.cost} ({info.unit})"
     show = joules if info.unit == "J" else number
     drawing.x_axis(x, x.ticks(8), bottom, heading.removesuffix(" (J)"), show)
-    if info.source is not None and info.measure == "accuracy":
+    if info.source is not None:
         drawing.line(_LEFT, y(info.source), right, y(info.source), "source")
         drawing.keep_line_clear([(_LEFT, y(info.source)), (right, y(info.source))])
     front = [(x(s.cost), y(s.worth)) for s in info.front]
@@ -40,6 +39,13 @@ def draw(info: TradeOffInfo, width: int) -> Drawing:
         name = shortened(setting.name, 135 if drawing.narrow else 200)
         drawing.label(x(setting.cost), y(setting.worth), name, _style(setting))
     return drawing
+
+
+def _ticks(info: TradeOffInfo) -> Show:
+    if not info.worth.fraction:
+        return plain
+    unit = "" if info.worth.name.endswith(" drop") else " %"
+    return lambda v: f"{100 * v:g}{unit}"
 
 
 def _named(info: TradeOffInfo) -> list[Setting]:
@@ -73,32 +79,33 @@ def _margin(values: list[float], log: bool) -> tuple[float, float]:
 
 def _range(info: TradeOffInfo) -> tuple[float, float]:
     values = [s.worth for s in info.settings]
-    if info.source is not None and info.measure == "accuracy":
+    if info.source is not None:
         values.append(info.source)
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.02
-    if info.measure == "accuracy":
+    if info.worth.name in ("accuracy", "agreement") and info.worth.fraction:
         return max(0.0, low - margin), min(1.0, high + margin)
     return low - margin, high + margin
 
 
 def keys(info: TradeOffInfo) -> Markup:
     """What the marks mean."""
-    worth = "accurate" if info.measure == "accuracy" else "good"
+    worth = "accurate" if info.worth.name == "accuracy" else "good"
     entries = [(mark_key("mark c0"), f"no other is as {worth} for less")]
     if any(not s.front and not s.chosen for s in info.settings):
         entries.append((mark_key("mark other"), "another is as good"))
     if info.chosen is not None:
         entries.append((mark_key("mark c1", 2), "chosen"))
-    if info.source is not None and info.measure == "accuracy":
-        entries.append((line_key("source"), f"the source, {percent(info.source)}"))
+    if info.source is not None:
+        entries.append((line_key("source"), f"the source, {shown(info.worth)(info.source)}"))
     return legend(entries)
 
 
 def _title(setting: Setting, info: TradeOffInfo) -> str:
     show = joules if info.unit == "J" else number
     unit = "" if info.unit == "J" else f" {info.cost}"
-    worth = percent(setting.worth) if info.measure == "accuracy" else points(setting.worth)
+    is_points = info.worth.fraction and info.worth.name.endswith(" drop")
+    worth = (points if is_points else shown(info.worth))(setting.worth)
     return f"{setting.name}: {worth}, {show(setting.cost)}{unit}"
 
 
@@ -107,6 +114,6 @@ def describe(info: TradeOffInfo) -> str:
     front = "; ".join(_title(setting, info) for setting in info.front[:12])
     chosen = "" if info.chosen is None else f" Chosen: {_title(info.chosen, info)}."
     return (
-        f"{len(info.settings)} settings by {info.cost} and {info.measure}. No other is as good for "
-        f"less than {front}.{chosen}"
+        f"{len(info.settings)} settings by {info.cost} and {info.worth.name}. No other is as good "
+        f"for less than {front}.{chosen}"
     )

@@ -57,7 +57,7 @@ def _figure(info: OverTimeInfo, place: int) -> Markup:
 def trade(contents: Contents) -> Markup | None:
     """Accuracy against cost: settings of a search or a sweep, or the steps of one evaluation."""
     groups = of_search(contents.search) or {"": over_steps(contents.records)}
-    source = select(contents.search, "source accuracy")
+    source = [r for r in contents.search if r.name.startswith("source ")]
     figures = [
         _trade_off([*records, *source], cost, samples)
         for samples, records in groups.items()
@@ -69,11 +69,11 @@ def trade(contents: Contents) -> Markup | None:
 
 def _trade_off(records: list[Record], cost: str, samples: str) -> Markup:
     info = trade_off_info(records, cost)
-    name = f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_")
-    worth = "Accuracy" if info.measure == "accuracy" else "Points of accuracy lost"
-    title = f"{worth} against {info.cost}"
+    name = info.worth.name
+    lost = "Points of accuracy lost" if name == "accuracy drop" else None
+    title = f"{lost or name[:1].upper() + name[1:]} against {info.cost}"
     return Figure(
-        name,
+        f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_"),
         f"{title}, on samples that were {samples}" if samples else title,
         info,
         trade_off.draw,
