@@ -90,6 +90,7 @@ def inspect(
     example_input: Any = None,
     max_pool: MaxPoolPolicy = "gate",
     max_spikes_per_step: int | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Inspection:
     """Report on a model that `spikewright.convert` takes, made spiking with these choices.
 
@@ -99,7 +100,7 @@ def inspect(
     """
     options = Options(NeuronChoice(True, max_spikes_per_step))
     try:
-        graph = read(model, example_input).graph
+        graph = read(model, example_input, outputs=outputs).graph
     except UnsupportedLayerError as error:
         return _of_parts(error, options, max_pool)
     forms, refusals = _forms_of(graph, options, max_pool)

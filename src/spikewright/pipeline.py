@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from spikewright.conversion.correction import (
 from spikewright.conversion.scales import choose_scales, has_rule, need_data
 from spikewright.errors import ConversionError
 from spikewright.frontends import Source, read
+from spikewright.frontends.outputs import wanted_outputs
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
 from spikewright.lower import (
@@ -56,6 +57,7 @@ def convert(
     max_spikes_per_step: int | None = None,
     bias_correction: Any = None,
     sequence_step: int | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Conversion:
     """Turn a trained model into a network.
 
@@ -78,9 +80,11 @@ def convert(
     * `sequence_step`: None, where every step of a recurrent layer's sequence has neurons of its
       own, or the number of simulation steps that each takes, one after the other, in the same
       neurons: the layer becomes recurrent connections, and time is that of the sequence.
+    * `outputs`: None for the model's own, or the names of outputs, layers (as `spikewright inspect`
+      lists them) or ONNX values to keep as outputs; what leads only elsewhere is cut, unseen.
 
-    Raises `ReadError` when the model cannot be read, `ConversionError` listing every layer or
-    argument that cannot be honoured.
+    Raises `ReadError` when the model cannot be read or has no such output, `ConversionError`
+    listing every layer or argument that cannot be honoured.
     """
     arguments = {
         "spiking": spiking,
@@ -92,12 +96,13 @@ def convert(
         "max_spikes_per_step": max_spikes_per_step,
         "bias_correction": bias_correction,
         "sequence_step": sequence_step,
+        "outputs": wanted_outputs(outputs),
     }
     _check(**arguments)
     _check_corrections(arguments)
     _check_corrections_of_sequences(arguments)
     reading = partial(read, model, example_input)
-    source = reading(keep_recurrence=sequence_step is not None)
+    source = reading(**_form(arguments))
     return convert_source(source, arguments, reading)
 
 
@@ -109,7 +114,7 @@ def convert_source(
 ) -> Conversion:
     """Convert a model that has been read; `arguments` are all of `convert` but its input.
 
-    `reading` reads it in the other of the two ways in which recurrent layers can be read;
+    `reading` reads it in another form of its recurrent layers, or for other outputs;
     `calibration` holds what was made of its calibration data so far.
     """
     _check(**arguments)
@@ -132,7 +137,7 @@ def convert_source(
     lowered = lower(canonical, replace(options, scale_firing_rates=scales))
     for note in lowered.notes:
         trace.add("lower", note.layer, note.text, note.status)
-    again = partial(_again, source, step is not None, reading, calibration)
+    again = partial(_again, source, _form(arguments), reading, calibration)
     conversion = Conversion(
         lowered, source.graph, canonical, trace, source.activations, arguments, again
     )
@@ -148,20 +153,28 @@ def convert_source(
 
 def _again(
     source: Source,
-    kept: bool,
+    form: Mapping[str, Any],
     reading: Callable[..., Source] | None,
     calibration: Calibration,
     arguments: Mapping[str, Any],
 ) -> Conversion:
-    """Convert once more, what was read with recurrence `kept` or not: read again if need be."""
-    wanted = arguments.get("sequence_step") is not None
-    if wanted != kept:
+    """Convert once more what was read in this form: read it in another if need be."""
+    wanted = _form(arguments)
+    if wanted != form:
         if reading is None:
-            reason = "the model was read for the other form of its recurrent layers"
-            raise refuse("sequence_step", reason, "Convert the model")
-        source = reading(keep_recurrence=wanted)
+            reason = "the model was read for another form of its recurrent layers or outputs"
+            raise refuse("again", reason, "Convert the model")
+        source = reading(**wanted)
         calibration = Calibration()
     return convert_source(source, arguments, reading, calibration)
+
+
+def _form(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model is read for these arguments, as arguments of `read`."""
+    return {
+        "keep_recurrence": arguments.get("sequence_step") is not None,
+        "outputs": wanted_outputs(arguments.get("outputs")),
+    }
 
 
 def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: Graph) -> None:

@@ -134,7 +134,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("Squeeze", {"operands": [ints(4)]}, "axis 4 does not exist"),
     ("Unsqueeze", {"operands": [ints(1, 1)]}, "name one axis twice"),
     ("Transpose", {"perm": [0, 1]}, "no permutation of 4 axes"),
-    ("Concat", {"axis": 0}, "axis 0 is the batch"),
+    ("Concat", {"axis": 0, "operands": [random(2, 3, 6, 6)]}, "axis 0 is the batch"),
     ("Concat", {"axis": 1, "operands": [random(5, 3, 6, 6)]}, "fits only one size"),
     ("Dropout", {"operands": [np.float32(0.5), np.array(True)]}, "training mode"),
     ("Cast", {"to": TensorProto.INT64}, "rounds to INT64"),

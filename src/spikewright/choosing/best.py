@@ -75,6 +75,7 @@ def best_rule(
     tolerance: float | None = None,
     candidates: Sequence[Candidate] | None = None,
     example_input: Any = None,
+    outputs: Sequence[str] | None = None,
     engine: str = "auto",
     threads: int | None = None,
     progress: bool = True,
@@ -82,10 +83,11 @@ def best_rule(
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
     `model` is what `convert` takes, or a `Conversion`; `x` is calibration data, some hundred
-    samples, as `convert` takes it. Labels are not needed: every candidate is calibrated on one half
-    of the samples, and its outputs are compared with the source's on the other. The one with the
-    least loss is chosen (`Compared` says of what), or with a `tolerance` the cheapest that gives
-    another answer than the source on at most that share of samples.
+    samples, as `convert` takes it, and so are `example_input` and `outputs`. Labels are not needed:
+    every candidate is calibrated on one half of the samples, and its outputs are compared with the
+    source's on the other. The one with the least loss is chosen (`Compared` says of what), or with
+    a `tolerance` the cheapest that gives another answer than the source on at most that share of
+    samples.
 
     Without `candidates`, the rules of the field are tried with neurons that take spikes back and
     with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), first on few
@@ -93,7 +95,9 @@ def best_rule(
     for arguments that it cannot use.
     """
     _check(steps, dt, tolerance)
-    base = model if isinstance(model, Conversion) else convert(model, example_input=example_input)
+    base = model
+    if not isinstance(model, Conversion):
+        base = convert(model, example_input=example_input, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "best_rule")
     samples = gather(x, base.canonical)
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)

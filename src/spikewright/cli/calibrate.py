@@ -19,6 +19,7 @@ from spikewright.cli.options import (
     limit_option,
     max_pool_option,
     model_argument,
+    outputs_option,
     sequence_step_option,
 )
 from spikewright.cli.output import emit, show
@@ -51,6 +52,7 @@ _COLUMNS = (
 @max_pool_option
 @sequence_step_option
 @example_shape_option
+@outputs_option
 @executor_option
 @address_option
 @json_option

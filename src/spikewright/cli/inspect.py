@@ -14,6 +14,7 @@ from spikewright.cli.options import (
     json_option,
     max_pool_option,
     model_argument,
+    outputs_option,
 )
 from spikewright.cli.output import emit, say, show
 from spikewright.inspection import Inspection
@@ -26,6 +27,7 @@ from spikewright.report.tables import Column, Table
 @max_pool_option
 @cap_option
 @example_shape_option
+@outputs_option
 @click.pass_context
 @json_option
 def inspect(
@@ -34,6 +36,7 @@ def inspect(
     max_pool: str | None,
     max_spikes_per_step: int | None,
     example_input: Any,
+    outputs: list[str] | None,
     as_json: bool,
 ) -> None:
     """List the layers of MODEL and what each becomes in a spiking network.
@@ -48,6 +51,7 @@ def inspect(
         example_input=example_input,
         max_pool=max_pool or "gate",  # type: ignore[arg-type]
         max_spikes_per_step=max_spikes_per_step,
+        outputs=outputs,
     )
     if as_json:
         emit(_plain(found))

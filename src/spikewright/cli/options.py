@@ -237,6 +237,14 @@ example_shape_option = click.option(
     help="Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
     "repeated, for several inputs.",
 )
+outputs_option = click.option(
+    "--outputs",
+    multiple=True,
+    callback=lambda ctx, parameter, names: list(names) or None,
+    metavar="NAME",
+    help="Keep this output, layer or ONNX value as an output, repeated for several, and cut what "
+    "leads only elsewhere (default: the model's own outputs).",
+)
 encoder_option = click.option(
     "--encoder",
     multiple=True,
@@ -294,6 +302,7 @@ _CONVERSION = {
     "max_spikes_per_step": cap_option,
     "max_pool": max_pool_option,
     "sequence_step": sequence_step_option,
+    "outputs": outputs_option,
     "example_input": example_shape_option,
 }
 

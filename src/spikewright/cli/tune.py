@@ -18,6 +18,7 @@ from spikewright.cli.options import (
     limit_option,
     max_pool_option,
     model_argument,
+    outputs_option,
     precision_option,
     seed_option,
 )
@@ -111,6 +112,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 )
 @max_pool_option
 @example_shape_option
+@outputs_option
 @report_option
 @json_option
 def tune(

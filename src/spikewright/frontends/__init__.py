@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from spikewright.errors import ReadError
+from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.graph import Graph, evaluate_all
@@ -39,20 +41,30 @@ def _framework_of(model: Any) -> str | None:
     return None
 
 
-def read(model: Any, example_input: Any = None, *, keep_recurrence: bool = False) -> Source:
+def read(
+    model: Any,
+    example_input: Any = None,
+    *,
+    outputs: Sequence[str] | None = None,
+    keep_recurrence: bool = False,
+) -> Source:
     """Read a source model.
 
     `model` is a Keras 3 model, a `torch.nn.Module` or `torch.export.ExportedProgram`, an ONNX
     `ModelProto`, a `spikewright.graph.Graph`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2`
     file. `example_input` (an array, a tuple of arrays or `{name: array}`, batch axis first) is
-    needed for PyTorch modules. With `keep_recurrence` a recurrent layer is a `Recurrence` of its
-    cell, else every step of its sequence is layers of its own.
+    needed for PyTorch modules. `outputs` names outputs, layers or tensors of the model that are its
+    outputs from now on; layers and inputs that lead only elsewhere are cut, and not looked at. With
+    `keep_recurrence` a recurrent layer is a `Recurrence` of its cell, else every step of its
+    sequence is layers of its own.
 
-    Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`),
-    `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
+    Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`), also for unknown
+    names, `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
     """
+    kept = wanted_outputs(outputs)
     if isinstance(model, Graph):
-        return Source(model, "graph", lambda values: evaluate_all(model, values))
+        graph = model if kept is None else restricted(model, kept)
+        return Source(graph, "graph", lambda values: evaluate_all(graph, values))
     framework = _framework_of(model)
     if framework is None:
         found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"
@@ -64,5 +76,5 @@ def read(model: Any, example_input: Any = None, *, keep_recurrence: bool = False
         raise FileNotFoundError(f"{model}: no such file")
     front_end = import_module(f"spikewright.frontends.{framework}")
     with keeping_recurrence() if keep_recurrence else nullcontext():
-        source: Source = front_end.read(model, example_input)
+        source: Source = front_end.read(model, example_input, kept)
     return source

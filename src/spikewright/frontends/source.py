@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from types import MappingProxyType
 
 from numpy.typing import NDArray
 
 from spikewright._storage import check_types
-from spikewright.errors import GraphError, Refusal, UnsupportedLayerError
+from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
 
 Values = Mapping[str, NDArray]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,7 @@ class GraphBuilder:
     shapes: dict[str, Shape] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
+    _cuts: dict[Refusal, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     def meet(self, layer: str, kind: str) -> None:
         """Note that this layer of the source is looked at, whether or not it can be read."""
@@ -99,13 +103,24 @@ class GraphBuilder:
         return name
 
     def refuse(
-        self, layer: str, kind: str, reason: str, options: str = "", location: str = ""
+        self,
+        layer: str,
+        kind: str,
+        reason: str,
+        options: str = "",
+        location: str = "",
+        cut: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Remember why a layer cannot be read; `build` raises for all of them together."""
+        """Remember why a layer cannot be read; `build` raises for all of them together.
+
+        `cut` is what a tail such as an argmax reads, nodes by the names under which `outputs`
+        knows them: with these for outputs the model is without it.
+        """
         self.meet(layer, kind)
         refusal = Refusal(layer, kind, reason, options, location)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
+            self._cuts[refusal] = cut
 
     def build(self, outputs: Mapping[str, str | None]) -> Graph:
         """The graph of what the outputs need.
@@ -113,9 +128,25 @@ class GraphBuilder:
         Raises `UnsupportedLayerError` listing every refusal, or `GraphError` naming a layer whose
         parameters are not finite.
         """
-        if self.refusals:
-            raise UnsupportedLayerError(self.refusals, self.nodes, self.met)
         known = {name: node for name, node in outputs.items() if node is not None}
+        if self.refusals:
+            raise UnsupportedLayerError(self._with_cuts(known), self.nodes, self.met)
+        lost = [name for name, node in outputs.items() if node is None]
+        if lost:
+            raise ReadError(f"outputs: {lost} have no value of their own. Name what reads them.")
         nodes = prune(self.nodes, known)
         check_finite(nodes)
         return Graph(nodes, known)
+
+    def _with_cuts(self, known: Mapping[str, str]) -> list[Refusal]:
+        """The refusals; those of tails say which outputs, beside the known ones, cut them off."""
+        kept: dict[str, str] = {}
+        for name, node in chain(known.items(), *(cut.items() for cut in self._cuts.values())):
+            kept.setdefault(node, name)
+        hint = f"outputs={list(kept.values())} cuts it"
+        return [
+            replace(refusal, options=". ".join(filter(None, [refusal.options.rstrip("."), hint])))
+            if self._cuts[refusal]
+            else refusal
+            for refusal in self.refusals
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def tune(
     threads: int | None = None,
     example_input: Any = None,
     max_pool: MaxPoolPolicy = "gate",
+    outputs: Sequence[str] | None = None,
     progress: bool = True,
 ) -> Choice:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
@@ -77,6 +78,7 @@ def tune(
         precision=precision,
         threads=threads,
         max_pool=max_pool,
+        outputs=outputs,
         progress=progress,
     )
     return search(model, x, y, request, example_input)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Request:
     precision: Precision
     threads: int | None
     max_pool: MaxPoolPolicy
+    outputs: Sequence[str] | None
     progress: bool
 
     def __post_init__(self) -> None:

@@ -49,7 +49,11 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     require("optuna")
     limits_from = time.monotonic()
     conversion = convert(
-        model, spiking=True, example_input=example_input, max_pool=request.max_pool
+        model,
+        spiking=True,
+        example_input=example_input,
+        max_pool=request.max_pool,
+        outputs=request.outputs,
     )
     space = restricted(space_of(conversion), request.space)
     check_values(space)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import GraphError
-from spikewright.frontends.source import GraphBuilder
+from spikewright.frontends.source import NOTHING, GraphBuilder
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -192,9 +192,15 @@ class LiftedBuilder(GraphBuilder):
         return name
 
     def refuse(
-        self, layer: str, kind: str, reason: str, options: str = "", location: str = ""
+        self,
+        layer: str,
+        kind: str,
+        reason: str,
+        options: str = "",
+        location: str = "",
+        cut: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Remember a refusal, in the outer builder."""
+        """Remember a refusal, in the outer builder; what is in here cannot be kept alone."""
         self.outer.refuse(layer, kind, reason, options, location)
 
 

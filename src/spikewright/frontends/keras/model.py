@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.importing import import_keras
@@ -17,20 +17,24 @@ from spikewright.frontends.keras.walking import (
     calls_as_keras,
     graph_of,
     input_names,
+    needed_tensors,
     output_names,
+    paths,
 )
+from spikewright.frontends.outputs import pick
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import unique_name
 from spikewright.graph.layers import Shape
 
 
-def read(model: Any, example_input: Any = None) -> Source:
+def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
     """Read a Keras 3 model, or the `.keras`, `.h5` or `.hdf5` file of one.
 
     Sequential and Functional models are read, nested ones included. `example_input` (an array, a
     sequence of arrays or `{input name: array}`, batch axis first) gives extents that the model
     leaves open; the batch size stays free. Inputs and outputs have the names of their layers, or
-    their keys where the model has dicts of them.
+    their keys where the model has dicts of them. `outputs` names outputs or layers that become the
+    outputs; what they do not need is cut.
 
     Raises `UnsupportedLayerError` listing every layer that cannot be read, `GraphError` naming a
     layer whose weights are not finite, `DamagedFileError`, `FileNotFoundError`, `ReadError` for an
@@ -45,14 +49,43 @@ def read(model: Any, example_input: Any = None) -> Source:
     names = input_names(keras_graph)
     builder = GraphBuilder()
     reading = Reading(keras_graph, builder)
-    inputs = _inputs(builder, keras_graph, names, example_input)
-    values = reading.through(keras_graph, inputs)
-    outputs: dict[str, str | None] = {}
-    for name, value in zip(output_names(keras_graph), values, strict=True):
-        outputs[unique_name(name, outputs)] = value.node
-    graph = builder.build(outputs)
-    run = partial(activations, keras_graph, names, reading.nodes, graph)
+    ends = _ends(keras_graph, reading, outputs)
+    tensors = [end.tensor for end in ends.values()]
+    needed = needed_tensors(keras_graph, tensors if outputs else [*tensors, *keras_graph.inputs])
+    inputs = _inputs(builder, keras_graph, names, example_input, needed)
+    values = reading.through(keras_graph, inputs, ends=tensors)
+    found = {
+        name: reading.nodes.get((name, 0)) if end.inside else value.node
+        for (name, end), value in zip(ends.items(), values, strict=True)
+    }
+    if None not in found.values():
+        builder.refusals.clear()  # they stand beside what is kept, in the models around it
+    graph = builder.build(found)
+    run = partial(activations, keras_graph, tensors, names, reading.nodes, graph)
     return Source(graph, "keras", run)
+
+
+class _End(NamedTuple):
+    """A tensor that an output needs: its own, or that of the model which it is a layer inside."""
+
+    tensor: Any
+    inside: bool = False
+
+
+def _ends(graph: Any, reading: Reading, names: Sequence[str] | None) -> dict[str, _End]:
+    """What becomes of the model's own outputs, or of outputs and layers of these names."""
+    own: dict[str, _End] = {}
+    for name, tensor in zip(output_names(graph), graph.outputs, strict=True):
+        own[unique_name(name, own)] = _End(tensor)
+    if names is None:
+        return own
+    layers = {call: _End(node.outputs[0]) for call, node in reading.calls.items()}
+    nested = {
+        path: _End(layers[around].tensor, inside=True)
+        for path in paths(graph)
+        if (around := path.partition("/")[0]) in layers and around != path
+    }
+    return pick(names, {**nested, **layers, **own})
 
 
 def _graph(keras: Any, model: Any) -> Any:
@@ -73,9 +106,13 @@ def _graph(keras: Any, model: Any) -> Any:
 
 
 def _inputs(
-    builder: GraphBuilder, keras_graph: Any, names: Sequence[str], example_input: Any
+    builder: GraphBuilder,
+    keras_graph: Any,
+    names: Sequence[str],
+    example_input: Any,
+    needed: Collection[int],
 ) -> list[Value]:
-    """Add the inputs; one whose shape stays open is refused and unknown."""
+    """Add the inputs that are needed; one whose shape stays open is refused and unknown."""
     examples = _example_shapes(names, example_input)
     values = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
@@ -86,7 +123,9 @@ def _inputs(
                 f"the input's (batch, *{declared})"
             )
         shape = declared if example is None else example
-        if None in shape:
+        if id(tensor) not in needed:
+            values.append(Value(None, stand_in_shape(tensor)))
+        elif None in shape:
             builder.refuse(
                 name,
                 "InputLayer",

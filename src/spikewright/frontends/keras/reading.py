@@ -8,6 +8,7 @@ from typing import Any
 
 from spikewright._optional import require
 from spikewright.frontends.calling import calling, shown
+from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
     Call,
     Output,
@@ -74,8 +75,15 @@ class Reading(Walk[Value]):
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Remember why; the outputs are unknown."""
         kind = kind_of(call.operation)
-        self.builder.refuse(call.source, kind, why.reason, why.options)
+        cut = self._read_by(call) if kind in TAILS else {}
+        self.builder.refuse(call.source, kind, why.reason, why.options, cut=cut)
         return [self._value(call, index, None) for index in range(len(call.outputs))]
+
+    def _read_by(self, call: Application[Value]) -> dict[str, str]:
+        """The first outputs of other calls that a call reads, by the names of those."""
+        read = {value.node for value in flatten([call.args, call.kwargs]) if _is_known(value)}
+        first = ((name, node) for (name, index), node in self.nodes.items() if index == 0)
+        return {name: node for name, node in first if node in read}
 
     def _value(self, call: Application[Value], index: int, node: str | None) -> Value:
         if node is None:
@@ -181,6 +189,10 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
     if found is None:
         raise Unknown
     return Value(found, builder.shapes[found])
+
+
+def _is_known(value: Any) -> bool:
+    return isinstance(value, Value) and value.node is not None
 
 
 def is_model(layer: Any) -> bool:

@@ -114,6 +114,9 @@ _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
 )
 _REASONS: Mapping[str, Reason] = {kind: reason for reason, kinds in _GROUPS for kind in kinds}
 
+TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
+"""What models end in to answer with positions: `outputs` cuts it."""
+
 
 def why_not(kind: str) -> Reason:
     """Reason and options for a kind of layer that has no reader."""

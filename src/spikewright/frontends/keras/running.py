@@ -45,6 +45,7 @@ class Running(Walk[Any]):
 
 def activations(
     keras_graph: Any,
+    ends: Sequence[Any],
     names: Sequence[str],
     nodes: Mapping[tuple[str, int], str],
     graph: Graph,
@@ -52,19 +53,23 @@ def activations(
 ) -> dict[str, NDArray]:
     """Run Keras on `{input name: (batch, *shape)}`: `{node name: value}` in float32 or float64.
 
-    `names` are the graph's inputs in Keras's order. Raises `GraphError` when an input is missing,
+    `names` are the inputs in Keras's order, of which the graph may have fewer where only some
+    tensors, `ends`, are kept. Raises `GraphError` when an input is missing,
     unknown or of the wrong shape.
     """
-    arrays = _checked(graph, names, inputs)
+    arrays = _checked(graph, [name for name in names if name in graph], inputs)
     keras = require("keras")
-    tensors = []
+    tensors: list[Any] = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
+        if name not in graph:
+            tensors.append(None)
+            continue
         dtype = "float64" if tensor.dtype == "float64" else "float32"
         arrays[name] = arrays[name].astype(dtype)
         tensors.append(keras.ops.convert_to_tensor(arrays[name], dtype))
     running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
     with _without_gradients():
-        running.through(keras_graph, tensors)
+        running.through(keras_graph, tensors, ends=ends)
     return {**arrays, **running.values}
 
 

@@ -67,8 +67,10 @@ class Walk(ABC, Generic[V]):
     """
 
     def __init__(self, graph: Any) -> None:
-        self._reserved = set(_paths(graph))
+        self._reserved = set(paths(graph))
         self._used: set[str] = set()
+        self.calls = self._named(graph)
+        """The calls of the model's own layers, by name."""
 
     @abstractmethod
     def apply(self, call: Application[V]) -> Sequence[V]:
@@ -86,15 +88,20 @@ class Walk(ABC, Generic[V]):
         """The outputs of a nested model that could not be entered."""
         raise why
 
-    def through(self, graph: Any, inputs: Sequence[V], name: str = "", source: str = "") -> list[V]:
-        """The values of the graph's outputs."""
+    def through(
+        self,
+        graph: Any,
+        inputs: Sequence[V],
+        name: str = "",
+        source: str = "",
+        ends: Sequence[Any] | None = None,
+    ) -> list[V]:
+        """The values of the graph's outputs, or of other tensors of it; only what they need."""
         known: dict[int, V] = dict(zip(map(id, graph.inputs), inputs, strict=True))
-        nodes = _nodes(graph)
-        names = {
-            id(node): self._unique(name + node.operation.name)
-            for node in sorted(nodes, key=lambda node: node.operation._inbound_nodes.index(node))
-        }  # in the order of the calls, which the order of evaluation need not be
-        for node in nodes:
+        calls = self._named(graph, name) if name else self.calls
+        names = {id(node): call for call, node in calls.items()}
+        ends = graph.outputs if ends is None else ends
+        for node in needed_nodes(graph, ends):
             call: Application[V] = Application(
                 node.operation,
                 names[id(node)],
@@ -106,7 +113,7 @@ class Walk(ABC, Generic[V]):
             inner = graph_of(node.operation)
             outputs = self.apply(call) if inner is None else self._inside(call, inner)
             known.update(zip(map(id, node.outputs), outputs, strict=True))
-        return [known[id(tensor)] for tensor in graph.outputs]
+        return [known[id(tensor)] for tensor in ends]
 
     def _inside(self, call: Application[V], graph: Any) -> Sequence[V]:
         try:
@@ -114,6 +121,11 @@ class Walk(ABC, Generic[V]):
         except Unreadable as why:
             return self.refused(call, why)
         return self.leave(call, self.through(graph, inputs, f"{call.name}/", f"{call.source}/"))
+
+    def _named(self, graph: Any, prefix: str = "") -> dict[str, Any]:
+        """The calls by name, numbered as they were made, which evaluation need not follow."""
+        calls = sorted(_nodes(graph), key=lambda node: node.operation._inbound_nodes.index(node))
+        return {self._unique(prefix + node.operation.name): node for node in calls}
 
     def _unique(self, path: str) -> str:
         if path in self._used:
@@ -129,12 +141,28 @@ def _nodes(graph: Any) -> list[Any]:
     return [node for depth in depths for node in by_depth[depth] if not node.is_input]
 
 
-def _paths(graph: Any, prefix: str = "") -> Iterator[str]:
+def needed_nodes(graph: Any, ends: Sequence[Any]) -> list[Any]:
+    """Those of the graph's calls that some of its tensors depend on, in the same order."""
+    needed = needed_tensors(graph, ends)
+    return [node for node in _nodes(graph) if needed & {id(tensor) for tensor in node.outputs}]
+
+
+def needed_tensors(graph: Any, ends: Sequence[Any]) -> set[int]:
+    """The identities of the tensors that some tensors depend on, themselves among them."""
+    needed = {id(tensor) for tensor in ends}
+    for node in reversed(_nodes(graph)):
+        if needed & {id(tensor) for tensor in node.outputs}:
+            needed |= {id(tensor) for tensor in node.input_tensors}
+    return needed
+
+
+def paths(graph: Any, prefix: str = "") -> Iterator[str]:
+    """The names of all layers and operations, those in nested models as paths."""
     for operation in graph.operations:
         yield prefix + operation.name
         inner = graph_of(operation)
         if inner is not None:
-            yield from _paths(inner, f"{prefix}{operation.name}/")
+            yield from paths(inner, f"{prefix}{operation.name}/")
 
 
 def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:

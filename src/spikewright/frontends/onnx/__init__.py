@@ -6,12 +6,14 @@ gets an `OnnxNode` and raises `Unreadable` where it cannot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from spikewright.frontends.onnx import readers as _readers  # registers the standard operators
+from spikewright.frontends.onnx.cutting import cut
 from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
-from spikewright.frontends.onnx.inputs import inputs_of
+from spikewright.frontends.onnx.inputs import example_shapes, input_names, inputs_of
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import READERS, reads
 from spikewright.frontends.onnx.values import Unreadable
@@ -23,14 +25,15 @@ __all__ = ["READERS", "OnnxNode", "Unreadable", "read", "reads"]
 del _readers
 
 
-def read(model: Any, example_input: Any = None) -> Source:
+def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
     """Read an ONNX `ModelProto`, or a path to one (external data beside it included).
 
     Axis 0 of every input is the batch, whether its size is free or fixed in the file. Inside the
     model it may move, or merge with another axis; an output has it first again. `example_input`
     (an array, a tuple of arrays or `{name: array}`, batch axis first) is needed only where the
     model leaves other axes open. Graph nodes are named as the ONNX nodes are, or as their first
-    output where they have no name; layouts are channels-first.
+    output where they have no name; layouts are channels-first. `outputs` names outputs, nodes or
+    values of the model that become its outputs; nodes and inputs that they do not need are cut.
 
     `activations` evaluates the model with ONNX's reference evaluator. Half-precision numbers
     become single precision first, in the graph and there.
@@ -40,8 +43,10 @@ def read(model: Any, example_input: Any = None) -> Source:
     that are not finite, `FileNotFoundError`, or `MissingExtraError` without onnx.
     """
     proto, place = load(model)
-    inputs = inputs_of(proto, example_input, place)
-    walk = Walk(proto, opset_of(proto), inputs, place)
+    examples = example_shapes(example_input, input_names(proto), place)
+    kept = cut(proto, outputs)
+    inputs = inputs_of(proto, examples, place)
+    walk = Walk(proto, opset_of(proto), inputs, place, kept)
     graph = walk.run()
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     return Source(graph, "onnx", Evaluator(proto, tensors, inputs))

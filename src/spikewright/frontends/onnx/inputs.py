@@ -30,13 +30,18 @@ class ModelInputs:
         return FREE if self.fixed_batch is None else (self.fixed_batch,)
 
 
-def inputs_of(proto: Any, example: Any, place: str) -> ModelInputs:
-    """Read the inputs that are no initialisers; raises `ReadError` where a shape stays unknown."""
+def input_names(proto: Any) -> list[str]:
+    """The inputs that are no initialisers."""
     weights = {tensor.name for tensor in proto.graph.initializer}
-    values = [value for value in proto.graph.input if value.name not in weights]
+    return [value.name for value in proto.graph.input if value.name not in weights]
+
+
+def inputs_of(proto: Any, examples: Mapping[str, Shape], place: str) -> ModelInputs:
+    """Read the inputs that are no initialisers; raises `ReadError` where a shape stays unknown."""
+    names = set(input_names(proto))
+    values = [value for value in proto.graph.input if value.name in names]
     if not values:
         raise ReadError(f"{place}: has no input that is not a weight, so it computes a constant.")
-    examples = _by_name(example, [value.name for value in values], place)
     shapes: dict[str, Shape] = {}
     fixed: dict[str, int] = {}
     for value in values:
@@ -61,8 +66,8 @@ def inputs_of(proto: Any, example: Any, place: str) -> ModelInputs:
     return ModelInputs(shapes, next(iter(fixed.values()), None))
 
 
-def _by_name(example: Any, names: list[str], place: str) -> dict[str, Shape]:
-    """Full shape of each example input."""
+def example_shapes(example: Any, names: list[str], place: str) -> dict[str, Shape]:
+    """Full shape of each example of these inputs; raises `ReadError` where they do not fit."""
     if example is None:
         return {}
     if not isinstance(example, Mapping):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 _REGISTER = "Register a reader for it with spikewright.frontends.onnx.reads"
 
+_TAILS = "ArgMax ArgMin TopK NonZero NonMaxSuppression Unique OneHot"
+TAILS = frozenset((*_TAILS.split(), "ZipMap"))
+"""What models end in to answer with positions or labels: `outputs` cuts it."""
+
 _FAMILIES: tuple[tuple[str, str, str], ...] = (
     (
         "If Loop Scan",
@@ -27,9 +31,9 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Use a continuous function and train the model again",
     ),
     (
-        "ArgMax ArgMin TopK NonZero NonMaxSuppression Unique OneHot",
+        _TAILS,
         "it makes positions out of values; values here are real numbers",
-        "Cut the model before it, and choose from what is read out",
+        "Choose from what is read out",
     ),
     (
         "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Det ReduceProd LpPool GlobalLpPool",

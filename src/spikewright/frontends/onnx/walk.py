@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant,
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.reasons import reason_for
+from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.values import (
     Blocked,
@@ -43,13 +43,23 @@ class Walk:
     value has the batch.
     """
 
-    def __init__(self, proto: Any, opset: int, inputs: ModelInputs, place: str) -> None:
+    def __init__(
+        self,
+        proto: Any,
+        opset: int,
+        inputs: ModelInputs,
+        place: str,
+        outputs: Mapping[str, str],
+    ) -> None:
         self.proto, self.opset, self.inputs, self.place = proto, opset, inputs, place
+        self.outputs = outputs
         self.builder = GraphBuilder()
         self.values: dict[str, Value] = {}
         self.tensors: dict[str, Tensor] = {}
         self.nodes = needed_nodes(proto.graph)
-        self.labels = _labels(self.nodes, inputs.shapes)
+        self.labels = labels_of(self.nodes, inputs.shapes)
+        first = (next(filter(None, node.output)) for node in self.nodes)
+        self.makers = dict(zip(first, self.labels, strict=True))
         self.reserved = frozenset(self.labels) | frozenset(inputs.shapes)
 
     def run(self) -> Graph:
@@ -60,7 +70,9 @@ class Walk:
             self.tensors[name] = Tensor(name, BATCH_FIRST)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
-        return self.builder.build({v.name: self._output(v.name) for v in self.proto.graph.output})
+        return self.builder.build(
+            {name: self._output(tensor) for name, tensor in self.outputs.items()}
+        )
 
     def _constants(self, graph: Any) -> None:
         """Note the initialisers of a graph."""
@@ -107,7 +119,8 @@ class Walk:
         try:
             results = self._read(node, label, inputs)
         except Unreadable as error:
-            self.builder.refuse(label, node.op_type, error.reason, error.options)
+            cut = self._read_by(node) if node.op_type in TAILS else {}
+            self.builder.refuse(label, node.op_type, error.reason, error.options, cut=cut)
             results = ()
         except Blocked:
             results = ()
@@ -125,6 +138,15 @@ class Walk:
                 )
             else:
                 self.values[name] = Missing()
+
+    def _read_by(self, node: Any) -> dict[str, str]:
+        """The signals that a node reads, by the names that they have in the model."""
+        read = {name: self.values.get(name) for name in node.input}
+        return {
+            self.makers.get(name, name): value.name
+            for name, value in read.items()
+            if isinstance(value, Signal) and name not in self.inputs.shapes
+        }
 
     def _value(self, name: str) -> Value | None:
         return self.values.get(name, Missing(f"no node makes its input {name!r}")) if name else None
@@ -211,25 +233,25 @@ def needed_nodes(graph: Any) -> list[Any]:
         if needed.intersection(node.output):
             kept.append(node)
             needed.update(node.input)
-            needed.update(_captured(node))
+            needed.update(captured(node))
             needed.discard("")  # an input that is not given
     return kept[::-1]
 
 
-def _captured(node: Any) -> set[str]:
+def captured(node: Any) -> set[str]:
     """Names that the node's subgraphs read from outside."""
     names: set[str] = set()
     for attribute in node.attribute:
         for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
             names.update(value.name for value in graph.output)
             for inner in graph.node:
-                names.update(inner.input, _captured(inner))
+                names.update(inner.input, captured(inner))
     return names
 
 
-def _labels(nodes: Sequence[Any], inputs: Mapping[str, object]) -> list[str]:
+def labels_of(nodes: Sequence[Any], inputs: Iterable[str]) -> list[str]:
     """A unique name per ONNX node: its own, or its first output's."""
-    taken = dict.fromkeys(inputs)
+    taken: dict[str, object] = dict.fromkeys(inputs)
     labels = []
     for node in nodes:
         wanted = node.name or next(name for name in node.output if name)

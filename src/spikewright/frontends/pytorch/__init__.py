@@ -28,6 +28,7 @@ constants, and `call.add` and `call.chain` add layers of the graph, whose batch 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,14 @@ from spikewright.frontends.source import Source  # noqa: E402
 __all__ = ["READERS", "Call", "Cannot", "Value", "read", "reads"]
 
 
-def read(model: Any, example_input: Any = None) -> Source:
+def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
     """Read a PyTorch model.
 
     `model` is a `torch.nn.Module`, a `torch.export.ExportedProgram`, or a path to a `.pt2` file.
     A module is traced in evaluation mode and left as it was; that needs `example_input`: an array
     or tensor `(batch, *shape)`, a tuple of them, or `{forward argument: array}`. The size of the
-    batch axis stays free. Programs and files bring their shapes along.
+    batch axis stays free. Programs and files bring their shapes along. `outputs` names outputs or
+    layers that become the outputs; what they do not need is cut.
 
     The activations of the returned source come from running the program in PyTorch with the
     weights that the module has at that time.
@@ -62,6 +64,6 @@ def read(model: Any, example_input: Any = None) -> Source:
     that is not what it should be, `GraphError` naming a layer whose weights are not finite.
     """
     if isinstance(model, str | Path):
-        return read_file(Path(model))
+        return read_file(Path(model), outputs)
     exported = model if hasattr(model, "graph_signature") else export(model, example_input)
-    return read_program(exported)
+    return read_program(exported, outputs)

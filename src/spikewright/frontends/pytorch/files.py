@@ -13,7 +13,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,11 @@ _OLD_EXAMPLE = "serialized_example_inputs.pt"
 _MARKS = ("archive_format", "archive_version", "byteorder", "version", ".data/version")
 
 
-def read_file(path: Path) -> Source:
+def read_file(path: Path, outputs: Sequence[str] | None = None) -> Source:
     """Read the program in a file; raises what `load` and `read_program` raise."""
     exported = load(path)
     try:
-        return read_program(exported)
+        return read_program(exported, outputs)
     except SpikewrightError:
         raise
     except Exception as error:

@@ -48,13 +48,13 @@ def ordinary(target: Any) -> Any:
     return getattr(found, overload, None)
 
 
-def without_side_effects(exported: Any) -> Program:
+def without_side_effects(exported: Any, whole: bool = True) -> Program:
     """The program, in which in-place operators may be read as ordinary ones.
 
     Where an in-place operator changes a value that is used again, or blocks have a gradient mode
-    of their own, PyTorch retraces the program, on values without data. It is only asked to where
-    all operators are known; otherwise the program comes back as it is, with every operator counted
-    as live, so that all the unknown ones are refused.
+    of their own, PyTorch retraces the program, on values without data. A program that is read as a
+    `whole` is retraced only where all operators are known; otherwise it comes back as it is, with
+    every operator counted as live, so that all the unknown ones are refused.
 
     PyTorch takes some results for copies that share memory with their operand (dropout in
     evaluation mode hands it on), so the two programs are run on the same input and compared.
@@ -65,7 +65,7 @@ def without_side_effects(exported: Any) -> Program:
     blocks = any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in calls)
     if not entangled and not blocks:
         return take_apart(exported)
-    if not all(_is_known(node) for node in calls):
+    if whole and not all(_is_known(node) for node in calls):
         return take_apart(exported, has_side_effects=True)
     program = take_apart(exported.run_decompositions({}))
     if not _same_results(take_apart(exported, has_side_effects=True), program):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -112,7 +112,7 @@ def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
     if not inputs:
         raise ReadError("the program has no tensor as its input")
     outputs = _outputs(exported)
-    live = _needed(exported.graph, exported.graph.nodes if has_side_effects else outputs.values())
+    live = needed(exported.graph, exported.graph.nodes if has_side_effects else outputs.values())
     return Program(
         exported,
         inputs,
@@ -123,6 +123,19 @@ def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
         _dependent(live, inputs),
         {node: target for node, target in state.items() if node in live},
         has_side_effects,
+    )
+
+
+def cut(program: Program, outputs: dict[str, Any]) -> Program:
+    """The program with these nodes for outputs, by name, and nothing that they do not need."""
+    live = needed(program.exported.graph, outputs.values())
+    return replace(
+        program,
+        inputs={node: shape for node, shape in program.inputs.items() if node in live},
+        outputs=outputs,
+        live=live,
+        dependent={node: None for node in program.dependent if node in live},
+        state={node: target for node, target in program.state.items() if node in live},
     )
 
 
@@ -172,7 +185,8 @@ def _output_name(path: Any, count: int) -> str:
     return "_".join(map(str, steps))
 
 
-def _needed(graph: Any, outputs: Iterable[Any]) -> dict[Any, None]:
+def needed(graph: Any, outputs: Iterable[Any]) -> dict[Any, None]:
+    """The nodes that outputs depend on, in order."""
     needed = {node for node in outputs if isinstance(node, torch.fx.Node)}
     for node in reversed(graph.nodes):
         if node in needed:

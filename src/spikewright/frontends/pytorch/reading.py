@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import torch
 
 from spikewright.errors import Refusal
 from spikewright.frontends.calling import calling, shown
+from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.functional import (
@@ -23,25 +24,30 @@ from spikewright.frontends.pytorch.layout import Layout, fits
 from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_function
 from spikewright.frontends.pytorch.program import (
     Program,
+    cut,
     full_name,
     is_check,
     is_size,
     settled,
     sizes_of,
 )
-from spikewright.frontends.pytorch.reasons import why_not
+from spikewright.frontends.pytorch.reasons import is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import run
-from spikewright.frontends.source import GraphBuilder, Source, Values
+from spikewright.frontends.source import NOTHING, GraphBuilder, Source, Values
 from spikewright.graph import Graph
 
 T = TypeVar("T")
 
 
-def read_program(exported: Any) -> Source:
+def read_program(exported: Any, outputs: Sequence[str] | None = None) -> Source:
     """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`."""
-    program = without_side_effects(exported)
-    walk = _Walk(program)
+    program = without_side_effects(exported, whole=outputs is None)
+    inputs = [node.name for node in program.inputs]
+    places = place_all(program.dependent, inputs, program.parameters)
+    if outputs is not None:
+        program = cut(program, _kept(program, places, outputs))
+    walk = _Walk(program, places)
     graph = walk.graph()
     observed = {
         node: (name, layout) for name, (node, layout) in walk.observed.items() if name in graph
@@ -51,6 +57,17 @@ def read_program(exported: Any) -> Source:
         return run(program, graph, observed, inputs)
 
     return Source(graph, "pytorch", activations)
+
+
+def _kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:
+    """The nodes of outputs and layers by name; of several results of a layer, the first."""
+    layers = {place.name: _first_result(node) for node, place in places.items()}
+    return pick(names, {**layers, **program.outputs})
+
+
+def _first_result(node: Any) -> Any:
+    parts = [user for user in node.users if user.target is operator.getitem]
+    return next((part for part in parts if part.args[1] == 0), node)
 
 
 @dataclass
@@ -63,15 +80,13 @@ class _Walk:
     """
 
     program: Program
+    places: Mapping[Any, Place]
     builder: GraphBuilder = field(default_factory=GraphBuilder)
     values: dict[Any, Any] = field(default_factory=dict)
     observed: dict[str, tuple[Any, Layout]] = field(default_factory=dict)
     notes: dict[Any, Any] = field(default_factory=dict)
-    places: Mapping[Any, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        inputs = [node.name for node in self.program.inputs]
-        self.places = place_all(self.program.dependent, inputs, self.program.parameters)
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
             self._keep(node, Value(self.builder.input(node.name, shape), shape))
@@ -132,11 +147,23 @@ class _Walk:
         except Lost:
             pass  # what is missing was refused where it got lost
         except Cannot as why:
-            self._refuse(_refusal(node, place, why))
+            cut = self._read_by(node) if is_tail(full_name(node.target)) else {}
+            self._refuse(_refusal(node, place, why), cut)
         return self._lost(node.meta.get("val"))
 
-    def _refuse(self, why: Refusal) -> None:
-        self.builder.refuse(why.layer, why.kind, why.reason, why.options, why.location)
+    def _refuse(self, why: Refusal, cut: Mapping[str, str] = NOTHING) -> None:
+        self.builder.refuse(why.layer, why.kind, why.reason, why.options, why.location, cut)
+
+    def _read_by(self, node: Any) -> dict[str, str]:
+        """The values that a node reads and layers make, by the names of the layers."""
+        read = {}
+        for operand in node.all_input_nodes:
+            value, place = self.values.get(operand), self.places.get(owner(operand))
+            if place is None or not isinstance(value, Value) or value.name is None:
+                continue
+            if _first_result(owner(operand)) is operand:
+                read[place.name] = value.name
+        return read
 
     def _item(self, results: Any, index: int) -> Any:
         if isinstance(results, Value | _Unknown):

@@ -58,3 +58,11 @@ def why_not(target: str) -> tuple[str, str]:
         f"Replace the layer, or register one with "
         f"@spikewright.frontends.pytorch.reads({target!r}).",
     )
+
+
+_TAILS = frozenset(("argmax", "argmin", "topk", "sort", "argsort", "nonzero", "nms"))
+
+
+def is_tail(target: str) -> bool:
+    """Whether models end in an operator to answer with positions: `outputs` cuts it."""
+    return target.partition(".")[2].split(".")[0] in _TAILS

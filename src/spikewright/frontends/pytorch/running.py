@@ -111,7 +111,7 @@ class _Recorder(torch.fx.Interpreter):
         if node in inputs:
             like = node.meta["val"]
             return torch.tensor(inputs[node], dtype=like.dtype, device=like.device)
-        return self._program.constants[node]
+        return self._program.constants.get(node)  # None for an input that nothing kept needs
 
     def run_node(self, node: Any) -> Any:
         if (node.op == "call_function" and node not in self._program.live) or node.op == "get_attr":

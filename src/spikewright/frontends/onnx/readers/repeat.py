@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spikewright._windows import Pairs
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable, View
 from spikewright.graph.layers import (
@@ -31,6 +32,8 @@ _LARGEST = 2**28  # values of one sample: a model file must not exhaust the memo
 def concat(node: OnnxNode) -> Signal:
     """Signals and constants side by side along an axis beside the batch."""
     indices = range(len(node.inputs))
+    if len(indices) == 1:
+        return elementwise(node, Identity())
     signals = [index for index in indices if not node.is_constant(index)]
     full = int(node.attributes["axis"])
     rank = node.view(signals[0] if signals else 0, full).rank

@@ -6,6 +6,7 @@ import numpy as np
 
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View, same
 from spikewright.graph.layers import Crop, Identity, Layer, Reshape, ScaleShift, Shape, Slice, Take
@@ -27,7 +28,7 @@ def chosen(shape: Shape, slices: dict[int, slice]) -> Layer:
 
 @reads("Slice")
 def slice_(node: OnnxNode) -> Signal:
-    """A range of some axes, with any step."""
+    """A range of some axes, with any step; of the batch's axis, whatever keeps all samples."""
     settings = [
         _slice_setting(node, *entry)
         for entry in zip(("starts", "ends", "axes", "steps"), range(1, 5), strict=True)
@@ -72,8 +73,6 @@ def _slices(
             raise Unreadable(f"its step along axis {axis} is 0")
         part = slice(start, end, step)  # bounds beyond the ends mean what they do in Python
         whole = range(*part.indices(full[axis])) == range(full[axis])
-        if view.is_batch(axis) and whole and end != full[axis] and end < 2**31 - 1:
-            whole = False  # a batch of this size would stay whole, a larger one not
         found[axis] = None if whole else part
     return found
 
@@ -90,6 +89,8 @@ def _bounded(view: View, slices: dict[int, slice]) -> Layer:
 def split(node: OnnxNode) -> list[Signal | Constant]:
     """Consecutive ranges of one axis, one an output; an empty one is a constant."""
     full = int(node.attributes.get("axis", 0))
+    if node.output_count == 1 and node.view(0).is_batch(full):
+        return [elementwise(node, Identity())]
     view = node.view(0, full)
     axis = view.axis(full)
     extent, count = view.shape[axis], node.output_count
@@ -120,6 +121,8 @@ def gather(node: OnnxNode) -> Signal:
     full = int(node.attributes.get("axis", 0))
     node.integer_worlds(1)  # raises where the indices are none
     whole = node.view(0)
+    if _takes_all_samples(node, whole, full):
+        return elementwise(node, Identity())
     if whole.layout.shared and whole.is_batch(full) and not node.alone:
         return _of_each_sample(node, whole)
     indices = node.constant(1)
@@ -130,6 +133,13 @@ def gather(node: OnnxNode) -> Signal:
     if layout.axis is not None and layout.axis > axis:
         layout = Layout(layout.axis + indices.ndim - 1, layout.outer, layout.shared)
     return Signal(node.add(Take(indices.astype(np.int64), view.axis(full)), view.name), layout)
+
+
+def _takes_all_samples(node: OnnxNode, view: View, axis: int) -> bool:
+    """Whether the axis is the batch's and every entry of it is taken, in order."""
+    extents = (view.full(batch)[axis] for batch in node.batches)
+    found = zip(node.worlds(1) or (), extents, strict=True)
+    return view.is_batch(axis) and all(same(world, np.arange(extent)) for world, extent in found)
 
 
 def _of_each_sample(node: OnnxNode, view: View) -> Signal:

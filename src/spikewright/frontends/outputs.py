@@ -1,0 +1,50 @@
+"""What of a model is kept: `outputs` names its outputs, its layers or its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from spikewright.errors import ReadError
+from spikewright.graph import Graph, prune
+from spikewright.graph.layers import Input
+
+T = TypeVar("T")
+
+
+def wanted_outputs(outputs: Any) -> list[str] | None:
+    """The names to keep, or None for the model's own outputs; raises `ReadError` for no names."""
+    if outputs is None:
+        return None
+    names = [outputs] if isinstance(outputs, str) else list(outputs)
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong or not names:
+        raise ReadError(f"outputs holds names of layers or tensors, got {outputs!r}.")
+    return list(dict.fromkeys(names))
+
+
+def pick(names: Sequence[str], known: Mapping[str, T]) -> dict[str, T]:
+    """What each name stands for; raises `ReadError` that names what is near an unknown one."""
+    found = {name: known[name] for name in names if name in known}
+    for name in names:
+        if name not in found:
+            near = get_close_matches(name, known, 3, 0.4)
+            hint = f"Near it are {', '.join(map(repr, near))}. " if near else ""
+            raise ReadError(
+                f"outputs: the model has no output, layer or tensor {name!r}. {hint}"
+                "spikewright inspect lists the layers."
+            )
+    return found
+
+
+def restricted(graph: Graph, names: Sequence[str]) -> Graph:
+    """The graph with these outputs, or nodes, for outputs, and nothing that they do not need."""
+    own = {node.name: node.name for node in graph}
+    outputs = pick(names, {**own, **graph.outputs})
+    nodes = prune(graph.nodes, outputs)
+    read = {name for node in nodes for name in node.inputs} | set(outputs.values())
+    kept = [node for node in nodes if not isinstance(node.layer, Input) or node.name in read]
+    left = {node.name for node in kept}
+    aliases = {gone: node for gone, node in graph.aliases.items() if node in left}
+    return Graph(tuple(kept), outputs, aliases)
