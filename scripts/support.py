@@ -79,8 +79,8 @@ FRONT_ENDS = (
         lambda: {name for name in PYTORCH if name.startswith("aten.")},
         of_pytorch,
         PYTORCH_REASONS,
-        "Operators of exported programs: modules are read as what they compute. Overloads of an "
-        "operator are one row.",
+        "Operators of exported programs: modules are read as what they compute. What is computed "
+        "from constants and sizes alone is computed once. Overloads of an operator are one row.",
     ),
     FrontEnd(
         "ONNX",

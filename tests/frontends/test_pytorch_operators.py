@@ -13,6 +13,7 @@ from pytorch_helpers import Of, check_values
 
 from spikewright.frontends.pytorch import READERS
 from spikewright.frontends.pytorch.exporting import export
+from spikewright.frontends.pytorch.folding import BY_SHAPE
 from spikewright.frontends.pytorch.reading import read_program
 
 
@@ -347,6 +348,7 @@ CASES: dict[str, _Case] = {
     "aten.zeros_like.default": _Case(also_add=True),
     "aten.zero.default": _Case(also_add=True),
     "aten.fill.Scalar": _Case((X, 1.5), also_add=True),
+    "aten.fill.Tensor": _Case((X, torch.tensor(1.5)), also_add=True),
     "aten.copy.default": _Case((X, _Operand(lambda x: x[:, :1] * 2))),
     "aten.ones_like.default": _Case(also_add=True),
     "aten.full_like.default": _Case((X, 2.5), also_add=True),
@@ -360,7 +362,7 @@ MIXING = tuple(f"aten.{name}.default" for name in ("mean", "sum", "max", "min", 
 
 def test_every_registered_operator_has_a_case() -> None:
     """A reading without a case is a reading that nobody has checked."""
-    assert set(READERS) == set(CASES)
+    assert set(READERS) | set(BY_SHAPE) == set(CASES)
 
 
 @pytest.mark.parametrize("target", [name for name in CASES if name not in MIXING])

@@ -38,8 +38,8 @@ _require("torch")
 
 from spikewright.frontends.pytorch import readers as _readers  # noqa: E402, F401  (registers)
 from spikewright.frontends.pytorch.call import Call, Cannot, Value  # noqa: E402
-from spikewright.frontends.pytorch.exporting import export  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
+from spikewright.frontends.pytorch.modules import read_module  # noqa: E402
 from spikewright.frontends.pytorch.reading import read_program  # noqa: E402
 from spikewright.frontends.pytorch.registry import READERS, reads  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
@@ -65,5 +65,6 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     """
     if isinstance(model, str | Path):
         return read_file(Path(model), outputs)
-    exported = model if hasattr(model, "graph_signature") else export(model, example_input)
-    return read_program(exported, outputs)
+    if hasattr(model, "graph_signature"):
+        return read_program(model, outputs)
+    return read_module(model, example_input, outputs)

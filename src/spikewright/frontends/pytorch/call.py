@@ -89,6 +89,15 @@ def to_array(value: Any) -> NDArray:
     return dense.numpy().copy()
 
 
+def alike(first: NDArray, second: NDArray) -> bool:
+    """Whether arrays that broadcast differ by no more than sums in another order do."""
+    if first.dtype.kind != "f":
+        return bool((first == second).all())
+    finite = np.abs(first[np.isfinite(first)])
+    rounding = 64 * np.finfo(first.dtype).eps * finite.max(initial=0)
+    return np.allclose(first, second, rtol=0, atol=rounding, equal_nan=True)
+
+
 @dataclass
 class Call:
     """One operator: its arguments by the names of its schema, and ways to add what it means.
@@ -299,7 +308,7 @@ class Call:
         apart = array.reshape(*front, *own[: layout.outer], samples, *own[layout.outer :], *rest)
         where = axis + layout.outer
         first = np.take(apart, [0], where)
-        if not (apart == first).all():
+        if not alike(apart, first):
             raise Cannot(f"its constant {pretty(array.shape)} differs from sample to sample", MIXES)
         return first.squeeze(where)
 

@@ -19,9 +19,10 @@ from spikewright.errors import ReadError
 _EXAMPLE = "read(model, example_input=x[:2]), x being (batch, *shape)"
 
 
-def export(module: Any, example_input: Any) -> Any:
+def export(module: Any, example_input: Any, extra: int = 0) -> Any:
     """Trace a module in evaluation mode, with the size of the batch axis free where it can be.
 
+    The first sample is given `extra` times more.
     Raises `ReadError` when there is no usable example input or `torch.export` cannot trace it.
     """
     module = getattr(module, "_orig_mod", module)  # what torch.compile wrapped
@@ -43,7 +44,7 @@ def export(module: Any, example_input: Any) -> Any:
     _check_batches(args, kwargs)
     failure: Exception | None = None
     with _evaluation(module), _plain_attention(), _flat_weights(), torch.no_grad():
-        for convert in _conversions(module, (args, kwargs)):
+        for convert in _conversions(module, (args, kwargs), extra):
             given, named = pytree.tree_map(convert, (args, kwargs))
             for dynamic in (_free_batch(module, given, named), None):
                 try:
@@ -104,7 +105,7 @@ def _check_batches(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         )
 
 
-def _conversions(module: Any, example: Any) -> Iterator[Any]:
+def _conversions(module: Any, example: Any, extra: int) -> Iterator[Any]:
     """Ways to give the example to the module: with its precision, then whole numbers as they are.
 
     A batch of one is doubled, because `torch.export` takes a size of one for a constant.
@@ -115,7 +116,8 @@ def _conversions(module: Any, example: Any) -> Iterator[Any]:
 
     def convert(tensor: Any, to: Any = dtype) -> Any:
         tensor = tensor.to(device=device, dtype=to)
-        return torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor
+        copies = extra + (len(tensor) == 1)
+        return torch.cat([tensor, *[tensor[:1]] * copies]) if copies else tensor
 
     yield convert
     if any(not tensor.is_floating_point() for tensor in pytree.tree_leaves(example)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,14 +16,39 @@ from spikewright.graph import unique_name
 
 @dataclass(frozen=True)
 class Batch:
-    """Sizes of the batch axis in a program: symbols where it is free, numbers where it is not."""
+    """Sizes of the batch axis in a program: symbols where it is free, numbers where it is not.
+
+    `tried` are values of the symbols that constants are computed for.
+    """
 
     sizes: tuple[Any, ...]
+    tried: tuple[int, ...] = (2, 3)
 
     @property
     def fixed(self) -> int | None:
         """The one size that the program was exported for, or None where any will do."""
         return next((size for size in self.sizes if isinstance(size, int)), None)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of samples that constants are computed for."""
+        size = self.sizes[0]
+        if isinstance(size, int):
+            return (size,)
+        return tuple(int(self.at(size, case)) for case in range(len(self.tried)))
+
+    def at(self, size: Any, case: int) -> Any:
+        """What a number made of sizes is for the samples of `counts[case]`.
+
+        Raises `ValueError` where it depends on anything else.
+        """
+        expression = size.node.expr if hasattr(size, "node") else size
+        if isinstance(expression, int):
+            return expression
+        found = expression.subs(dict.fromkeys(_symbols(self.sizes), self.tried[case]))
+        if found.free_symbols:
+            raise ValueError(f"{size} depends on more than the size of the batch")
+        return _KINDS.get(type(size), int)(found)
 
     def factor(self, size: Any) -> int:
         """`m` where `size` is `m` batches for a whole number `m`, 0 where it is not."""
@@ -38,6 +63,13 @@ class Batch:
             elif (wanted / batch).is_Integer:
                 return int(wanted / batch)
         return 0
+
+
+_KINDS: dict[type, Any] = {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}
+
+
+def _symbols(sizes: Iterable[Any]) -> set[Any]:
+    return {symbol for size in sizes for symbol in getattr(size, "free_symbols", ())}
 
 
 def settled(size: Any) -> Any:
@@ -116,7 +148,7 @@ def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
     return Program(
         exported,
         inputs,
-        Batch(tuple(dict.fromkeys(sizes))),
+        Batch(tuple(dict.fromkeys(sizes)), _tried(sizes, exported.range_constraints)),
         constants,
         outputs,
         live,
@@ -137,6 +169,13 @@ def cut(program: Program, outputs: dict[str, Any]) -> Program:
         dependent={node: None for node in program.dependent if node in live},
         state={node: target for node, target in program.state.items() if node in live},
     )
+
+
+def _tried(sizes: Iterable[Any], ranges: Mapping[Any, Any]) -> tuple[int, ...]:
+    """Two values that the symbols of the batch may have, or the one that they may have."""
+    allowed = [ranges[symbol] for symbol in _symbols(sizes) if symbol in ranges]
+    least = max([2, *(int(one.lower) for one in allowed)])
+    return (least, least + 1) if all(least < one.upper for one in allowed) else (least,)
 
 
 def _unbatched(name: str, shape: Any) -> tuple[int, ...]:

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
+from torch.utils import _pytree as pytree
 
 from spikewright.errors import Refusal
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
-from spikewright.frontends.pytorch.folding import fold, is_foldable
+from spikewright.frontends.pytorch.folding import (
+    Shaped,
+    Varying,
+    fold,
+    for_samples,
+    is_foldable,
+    operand_by_shape,
+)
 from spikewright.frontends.pytorch.functional import (
     functional_name,
     ordinary,
@@ -141,6 +149,7 @@ class _Walk:
         try:
             if node.target is operator.getitem:
                 return self._item(*args)
+            self._leave_shapes(node, args)
             if not _find(Value, [*args, *kwargs.values()]):
                 return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
@@ -172,6 +181,13 @@ class _Walk:
             raise Cannot(f"its result number {index} is used, which has no reading")
         return results[index]
 
+    def _leave_shapes(self, node: Any, args: list[Any]) -> None:
+        """Put its shape in the place of a value of which an operator looks at nothing else."""
+        position = operand_by_shape(ordinary(node.target))
+        if position is not None and position < len(args) and isinstance(args[position], Value):
+            like = node.args[position].meta["val"]
+            args[position] = Shaped(sizes_of(like), like)
+
     def _constant(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """A constant; one that cannot be computed is refused only where something reads it."""
         for unknown in _find(_Unknown, [*args, *kwargs.values()]):
@@ -179,7 +195,7 @@ class _Walk:
         target = ordinary(node.target)
         try:
             if is_foldable(target, args):
-                return fold(node, target, args, kwargs, self.program.batch)
+                return fold(target, args, kwargs, self.program.batch)
             reason, options = why_not(full_name(node.target))
             raise Cannot(f"it is applied to constants, and {reason}", options)
         except Cannot as why:
@@ -212,6 +228,7 @@ class _Walk:
             self._refuse(constant.why)
         if unknown or any(value.shape is None for value in _find(Value, operands)):
             raise Lost
+        args, kwargs = pytree.tree_map(self._for_samples, (args, kwargs))
         with calling(reader, place.name, place.kind, Cannot, Lost):
             result = reader(self._call(node, place, args, kwargs))
         expected = node.meta["val"]
@@ -222,6 +239,11 @@ class _Walk:
         else:
             self._check(result, expected)
         return result
+
+    def _for_samples(self, argument: Any) -> Any:
+        if not isinstance(argument, Varying):
+            return argument
+        return for_samples(argument, self.program.batch.counts)
 
     def _call(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Call:
         parameters = node.target._schema.arguments

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, to_array
+from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, alike, to_array
 from spikewright.frontends.pytorch.layout import BATCH_FIRST, Layout
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.unrolling import (
@@ -202,7 +202,7 @@ def _state(call: Call, adder: Adder, state: Any, row: int, part: str) -> str | N
             raise Lost
         return adder(Take(np.array(row), 0), state.name, part=f"{part}/{row}")
     values = to_array(state)[row]
-    if not (values == values[:1]).all():
+    if not alike(values, values[:1]):
         raise Cannot("its initial state differs from sample to sample", MIXES)
     return adder(Constant(values[0]), part=f"{part}/{row}") if values.any() else None
 
@@ -279,6 +279,6 @@ def _cell_state(adder: Adder, state: Any, index: int) -> str | None:
             raise Lost
         return state.name
     values = to_array(state)
-    if not (values == values[:1]).all():
+    if not alike(values, values[:1]):
         raise Cannot("its state differs from sample to sample", MIXES)
     return adder(Constant(values[0]), part=f"initial_{index}") if values.any() else None

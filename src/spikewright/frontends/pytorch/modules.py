@@ -1,0 +1,69 @@
+"""A live module: read from its program, which must mean the same for any number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.pytorch.call import MIXES, alike
+from spikewright.frontends.pytorch.exporting import export
+from spikewright.frontends.pytorch.program import take_apart
+from spikewright.frontends.pytorch.reading import read_program
+from spikewright.frontends.source import Source
+from spikewright.graph import Graph
+
+
+def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None = None) -> Source:
+    """Read a module.
+
+    Where its program is for one size of the batch only (`len(x)` is such a size), it is exported
+    for one sample more and must give the same graph. A module that is made for that size alone, as
+    `x.view(2, -1)` is, cannot be asked.
+    """
+    exported = export(module, example_input)
+    source = read_program(exported, outputs)
+    samples = take_apart(exported).batch.fixed
+    if samples is None:
+        return source
+    try:
+        larger = read_program(export(module, example_input, extra=1), outputs)
+    except ReadError:
+        return source
+    differing = _first_difference(source.graph, larger.graph)
+    if differing is not None:
+        reason = (
+            "what it computes depends on how many samples there are: it is not the same for "
+            f"{samples} and for {samples + 1}"
+        )
+        node = source.graph[differing]
+        kind = node.source_kind or node.layer.kind
+        raise UnsupportedLayerError([Refusal(node.source or differing, kind, reason, MIXES)])
+    return source
+
+
+def _first_difference(graph: Graph, other: Graph) -> str | None:
+    """Name of the first node that is not the same in another graph, if there is one."""
+    for node in graph:
+        if node.name not in other or not _same(node, other[node.name]):
+            return node.name
+    changed = (node for name, node in graph.outputs.items() if other.outputs.get(name) != node)
+    return next(changed, None)
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Whether two nodes, or two parts of them, hold the same; arrays up to their rounding."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, np.ndarray):
+        return first.shape == second.shape and alike(first, second)
+    if is_dataclass(first):
+        return all(_same(getattr(first, f.name), getattr(second, f.name)) for f in fields(first))
+    if isinstance(first, tuple | list):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, Mapping):
+        return _same(sorted(first.items()), sorted(second.items()))
+    return bool(first == second)
