@@ -11,21 +11,20 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._keywords import meant, spelled
-from spikewright._progress import progress_bar
 from spikewright.calibrate import Statistics
 from spikewright.conversion.arguments import FROM_ELSEWHERE
 from spikewright.conversion.calibration import collect_sharded
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.encoding import Feeds, feeds_of
 from spikewright.conversion.inputs import as_arrays, batch_of
-from spikewright.conversion.runner import Job, Runner, check_run, collected
-from spikewright.conversion.stepping import refuse_sequences, sequence_feeds
+from spikewright.conversion.recording import layers_of
+from spikewright.conversion.runner import Job, Runner, check_run
+from spikewright.conversion.running import run_of
+from spikewright.conversion.stepping import refuse_sequences
 from spikewright.conversion.storage import load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
 from spikewright.encoders import Encoder
 from spikewright.engines import Memory, Plan, Precision
-from spikewright.engines.memory import available
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
@@ -141,6 +140,7 @@ class Conversion:
         progress: bool = True,
         threads: int | None = None,
         encoder: Encoder | Mapping[str, Encoder] | None = None,
+        record: Sequence[str] = (),
     ) -> Run:
         """Run for `steps` steps of `dt` seconds.
 
@@ -148,56 +148,31 @@ class Conversion:
         `{name: array}`. `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes
         spikes of values, or currents of frames and of events. With `sequence_step` `x` is
         `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
-        `batch_size` samples run side by side
-        (default: as memory suggests), on `threads` threads (default: the engine's choice); neither
-        changes a result of an exact engine. Raises `SimulationError` for input of the wrong shape
-        or not finite, for settings that no run can have and, before anything is computed, where
-        memory does not suffice (see `memory`); `MissingExtraError` for an engine that is not
-        installed.
+        `batch_size` samples run side by side (default: as memory suggests), on `threads` threads
+        (default: the engine's choice); neither changes a result of an exact engine. `record` names
+        layers whose values at every step are kept too, in `Run.recorded`. Raises `SimulationError`
+        for input of the wrong shape or not finite, for settings that no run can have, for layers
+        that there are not and, before anything is computed, where memory does not suffice (see
+        `memory`); `MissingExtraError` for an engine that is not installed.
         """
-        check_run(dt, seed, precision, batch_size, threads)
-        runner = self._runner
-        fed = self._feeds(x, encoder, steps, dt, seed)
-        batch, steps = fed.batch, fed.steps
-        program = runner.program(dt, seed, precision)
-        chosen = runner.engine(engine, program, threads)
-        job = Job(program, chosen, fed.values, batch, steps)
-        size = batch_size or runner.batch_size(fed.sample_bytes())
-        runner.memory(job, size).only("recording", "totals").require(
-            available(), f"a run of {batch} samples and {steps} steps"
-        )
-        with progress_bar(batch * steps, progress, "samples x steps") as advance:
-            parts = runner.parts(job, size, lambda step, totals, fed: totals, advance=advance)
-            raw, totals = collected(parts, batch)
-        record = {
-            "batch": batch,
-            "seed": seed,
-            "engine": chosen.name,
-            "guarantee": chosen.bound,
-            "precision": precision,
-            **({} if encoder is None else {"encoder": repr(encoder)}),
-        }
-        run = Run(
-            raw,
-            self.lowered.readouts,
-            runner.counted(totals),
-            dt,
+        run = run_of(
+            self._runner,
+            x,
             steps,
-            record,
-            None if self.lowered.stepping is None else self.lowered.stepping.steps,
-            {} if self.lowered.stepping is None else self.lowered.stepping.outputs,
+            dt,
+            seed,
+            engine=engine,
+            precision=precision,
+            batch_size=batch_size,
+            progress=progress,
+            threads=threads,
+            encoder=encoder,
+            record=record,
         )
         spiking = {name: p.totals for name, p in run.populations.items() if p.spiking}
         means = {name: float(totals.mean()) for name, totals in spiking.items()}
-        self._warn_of_few_spikes(means, steps, dt)
+        self._warn_of_few_spikes(means, run.steps, dt)
         return run
-
-    def _feeds(self, x: Any, encoder: Any, steps: int | None, dt: float, seed: int) -> Feeds:
-        """What a run feeds to the inputs."""
-        stepping = self.lowered.stepping
-        if stepping is None:
-            return feeds_of(x, self.inputs, encoder, steps, dt, seed)
-        return sequence_feeds(stepping, x, self.inputs, encoder, steps, dt, seed)
 
     @spelled()
     def evaluate(
@@ -347,18 +322,20 @@ class Conversion:
         precision: Precision = "float32",
         batch_size: int | None = None,
         threads: int | None = None,
+        record: Sequence[str] = (),
     ) -> Memory:
         """What such a run of `batch` samples needs, in bytes; print it for a table.
 
         An upper bound beside the network, its weights and the input, which is held constant: state
-        and work of the samples that run side by side, outputs and spike counts of all. `run` raises
-        `SimulationError` by it. Raises as `run` does for settings that no run can have.
+        and work of the samples that run side by side, outputs, layers in `record` and spike counts
+        of all. `run` raises `SimulationError` by it. Raises as `run` does for settings that no run
+        can have.
         """
         check_run(dt, 0, precision, batch_size, threads)
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
-        program = self._runner.program(dt, 0, precision)
+        program = self._runner.program(dt, 0, precision, tuple(layers_of(self.lowered, record)))
         chosen = self._runner.engine(engine, program, threads)
         job = Job(program, chosen, {}, batch, steps)
         return self._runner.memory(job, batch_size or self._runner.batch_size())

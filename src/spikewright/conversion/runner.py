@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from spikewright import engines
 from spikewright.conversion.changes import fingerprint
 from spikewright.conversion.encoding import Encoded
+from spikewright.conversion.recording import layers_of, probes_of
 from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Population
-from spikewright.network import Ensemble, Network, Node, Probe
-from spikewright.network.network import detached
+from spikewright.network import Ensemble, Node
 from spikewright.network.shapes import is_whole
 
 _BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
@@ -45,11 +45,13 @@ class Part(Generic[Counted]):
     """Some samples of a run.
 
     `raw` are outputs at every step `(samples, steps, *out)` before the activations on them,
-    `counted` what was made of the spike counts, by the step at which it was.
+    `recorded` hidden layers, in order, and `counted` what was made of the spike counts, by the step
+    at which it was.
     """
 
     samples: slice
     raw: dict[str, NDArray]
+    recorded: list[NDArray]
     counted: dict[int, Counted]
 
 
@@ -85,12 +87,14 @@ class Runner:
         """What neurons sent, by layer, with what is needed to read it."""
         return {name: _population(total) for name, total in totals.items()}
 
-    def program(self, dt: float, seed: int, precision: Precision) -> Program:
-        """The compiled program."""
-        key = (dt, seed, precision, fingerprint(self.lowered.network))
+    def program(
+        self, dt: float, seed: int, precision: Precision, record: tuple[str, ...] = ()
+    ) -> Program:
+        """The compiled program; what the layers in `record` send is recorded behind the outputs."""
+        key = (dt, seed, precision, record, fingerprint(self.lowered.network))
         if key not in self._programs:
-            with detached(), Network():  # probes of this run alone, not of the network
-                probes = [Probe(_end(item)) for item in self.lowered.outputs.values()]
+            outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
+            probes = [*probes_of(outputs), *probes_of(layers)]
             program = engines.compile_network(self.lowered.network, dt, seed, precision, probes)
             self._programs.clear()
             self._programs[key] = program
@@ -154,9 +158,9 @@ class Runner:
                 by_name = {name: totals[e] for name, e in populations.items()}
                 counted[stop] = count(stop, by_name, fed)
                 done = stop
-            raw = map(_joined_in_time, zip(*found, strict=True))
-            outputs = dict(zip(self.lowered.outputs, raw, strict=True))
-            yield Part(slice(start, start + n), outputs, counted)
+            kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
+            outputs = dict(zip(self.lowered.outputs, kept, strict=False))
+            yield Part(slice(start, start + n), outputs, kept[len(outputs) :], counted)
 
 
 class Whole:
@@ -177,13 +181,22 @@ class Whole:
             self.arrays[name][samples] = array
 
 
+class Collected(NamedTuple):
+    """Of all samples: outputs, recorded layers, and what neurons sent up to the last step."""
+
+    raw: dict[str, NDArray]
+    recorded: dict[str, NDArray]
+    totals: dict[str, Totals]
+
+
 def collected(
-    parts: Iterable[Part[dict[str, Totals]]], batch: int
-) -> tuple[dict[str, NDArray], dict[str, Totals]]:
-    """Outputs of all samples, and what their neurons sent up to the last step."""
-    raw, totals = Whole(batch), dict[str, Totals]()
+    parts: Iterable[Part[dict[str, Totals]]], batch: int, record: Sequence[str] = ()
+) -> Collected:
+    """All parts as one; `record` names the layers that were recorded."""
+    raw, layers, totals = Whole(batch), Whole(batch), dict[str, Totals]()
     for part in parts:
         raw.add(part.samples, part.raw)
+        layers.add(part.samples, dict(zip(record, part.recorded, strict=True)))
         steps = max(part.counted)
         for name, found in part.counted[steps].items():
             if len(found.sent) == batch:
@@ -192,7 +205,7 @@ def collected(
             if name not in totals:
                 totals[name] = Totals.empty(found.ensemble, batch, steps)
             totals[name].put(part.samples, found.sent, found.net)
-    return raw.arrays, totals
+    return Collected(raw.arrays, layers.arrays, totals)
 
 
 def check_run(
@@ -222,7 +235,3 @@ def _population(totals: Totals) -> Population:
     kind = totals.ensemble.neuron_type
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude)
-
-
-def _end(item: Ensemble | Node) -> Any:
-    return item.neurons if isinstance(item, Ensemble) else item

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import engines
-from spikewright.conversion.runner import check_run
+from spikewright.conversion.runner import Runner, check_run
+from spikewright.conversion.running import run_of
 from spikewright.conversion.stepping import refuse_sequences
-from spikewright.engines import Execution
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import read_out_at_every_step
-from spikewright.network import Ensemble, Network, Probe
-from spikewright.network.network import detached
 from spikewright.network.shapes import is_whole
 
 if TYPE_CHECKING:
@@ -60,29 +57,15 @@ def watch(
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
     arrays = _one(conversion, x)
-    spiking = {n: e for n, e in conversion.populations().items() if e.neuron_type.spiking}
-    ends = list(conversion.outputs.values())
-    with detached(), Network():
-        probes = [
-            *(Probe(e.neurons, "spike_count") for e in spiking.values()),
-            *(Probe(e.neurons) for e in spiking.values()),
-            *(Probe(item.neurons if isinstance(item, Ensemble) else item) for item in ends),
-        ]
-    program = engines.compile_network(conversion.network, dt, seed, "float32", probes)
-    execution = Execution(program, engines.get(engine, program), 1)
-    feeds = {conversion.inputs[name]: array[:, None] for name, array in arrays.items()}
-    found = [kept[0].astype(np.float64) for kept in execution.run(steps, feeds, last=True)]
-    sent, raw = found[len(spiking) : 2 * len(spiking)], found[2 * len(spiking) :]
+    spiking = [n for n, e in conversion.populations().items() if e.neuron_type.spiking]
+    runner = Runner(conversion.lowered)
+    run = run_of(runner, arrays, steps, dt, seed, engine=engine, record=spiking)
     values = evaluate_all(conversion.canonical, arrays)
-    answers = {
-        name: _answers(conversion, name, value)
-        for name, value in zip(conversion.outputs, raw, strict=True)
-    }
     return Sample(
-        dict(zip(spiking, found, strict=False)),
-        {name: value.mean(axis=0) for name, value in zip(spiking, sent, strict=True)},
+        {name: run.spikes_over_time(name)[0] for name in spiking},
+        {name: run.recorded[name][0].mean(axis=0, dtype=np.float64) for name in spiking},
         {name: values[name][0] for name in spiking},
-        answers,
+        {name: _answers(conversion, name, raw[0]) for name, raw in run.raw.items()},
         {name: values[node][0] for name, node in conversion.canonical.outputs.items()},
         dt,
     )

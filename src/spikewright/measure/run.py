@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step
 
@@ -65,6 +66,10 @@ class Run:
     `raw` holds every output `(batch, steps, *out)` before the activations in `readouts`; `record`
     says what the run is a function of, and which engine ran it under which guarantee.
 
+    `recorded` are layers that were asked for, `(batch, steps, *shape)`: what each sends at every
+    step, before a synapse, in the unit of the source's values, which the mean over steps tends to.
+    `spikes_over_time` has the spikes that those were.
+
     With a `sequence_step` the run is one of sequences, each step of which took that many steps;
     `time_axes` has the axis of time of every output that the source gives for every step, and None
     for those of the last step.
@@ -78,6 +83,7 @@ class Run:
     record: Mapping[str, Any]
     sequence_step: int | None = None
     time_axes: Mapping[str, int | None] = field(default_factory=dict)
+    recorded: Mapping[str, NDArray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Run of {self.record['batch']} samples, {self.steps} steps of {self.dt:g} s>"
@@ -179,6 +185,23 @@ class Run:
             for name, p in self.populations.items()
             if p.spiking
         }
+
+    def spikes_over_time(self, layer: str) -> NDArray[np.int64]:
+        """Spikes of a recorded layer in every step, `(batch, steps, *shape)`, with their sign.
+
+        Raises `SimulationError` for a layer that was not recorded, or that has no spikes.
+        """
+        spiking = [
+            n for n in self.recorded if n in self.populations and self.populations[n].spiking
+        ]
+        if layer not in spiking:
+            raise SimulationError(
+                f"{layer!r} is none of the spiking layers that were recorded: "
+                f"{', '.join(spiking) or 'there are none'}. Run with record=[{layer!r}]"
+            )
+        population = self.populations[layer]
+        of_one = population.scale * (self.dt / population.amplitude)
+        return np.rint(self.recorded[layer] * of_one).astype(np.int64)
 
     def silent_fractions(self) -> dict[str, float]:
         """Fraction of neurons that never spiked, with either sign, for any sample.
