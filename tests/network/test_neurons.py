@@ -163,17 +163,6 @@ def test_spikes_fire_within_the_tolerance_and_not_before() -> None:
     np.testing.assert_allclose(found.voltage[-1], [-TOLERANCE / 2, start[1]], rtol=1e-9)
 
 
-def test_poisson_counts_have_the_mean_and_variance_of_their_distribution() -> None:
-    """Small and large means, by inversion and by sums of inversions."""
-    means = np.array([0.05, 1.0, 15.0, 40.0])
-    found = drive(sw.PoissonSpiking(sw.RectifiedLinear()), 1000 * means, steps=2000).counts
-    assert found is not None
-    error = np.sqrt(means / 2000)
-    assert np.all(np.abs(found.mean(axis=0) - means) < 4 * error)
-    assert np.all(np.abs(found.var(axis=0) / means - 1.0) < 0.15)
-    assert np.all(found == np.rint(found)) and found.min() >= 0
-
-
 def test_stochastic_counts_are_the_whole_part_and_a_chance() -> None:
     """Of 2.3 spikes a step two always leave, the third three times in ten; signs are kept."""
     found = drive(sw.StochasticSpiking(sw.LeakyReLU(1.0)), [2300.0, -2300.0], steps=4000).counts

@@ -18,8 +18,8 @@ from spikewright.network.neurons.base import (
     check_positive,
     register,
 )
+from spikewright.network.neurons.poisson import poisson_counts
 
-_POISSON_CHUNK = 16.0
 _MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
 
 
@@ -167,7 +167,7 @@ class StochasticSpiking(_Drawn):
 @register
 @dataclass(frozen=True)
 class PoissonSpiking(_Drawn):
-    """A Poisson number of spikes with mean `|f(J)| s dt`, by inversion of its distribution."""
+    """A Poisson number of spikes with mean `|f(J)| s dt`; large means cost no more than small."""
 
     base_type: NeuronType
     amplitude: float = 1.0
@@ -177,29 +177,5 @@ class PoissonSpiking(_Drawn):
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         rates = self.rates(xp, current)
-        rest = xp.abs(rates) / clock.threshold
-        counts = xp.zeros_like(rest)
-        draw = 0
-        # A sum of Poisson numbers is one: means above the chunk are drawn piece by piece, so that
-        # exp(-mean) never underflows.
-        while draw == 0 or float(rest.max()) > 0.0:
-            mean = xp.minimum(rest, _POISSON_CHUNK)
-            counts = counts + _poisson_by_inversion(xp, mean, clock.uniform(draw))
-            rest = rest - mean
-            draw += 1
-        return counts * xp.sign(rates)
-
-
-def _poisson_by_inversion(xp: ArrayNamespace, mean: Array, uniform: Array) -> Array:
-    probability = xp.exp(-mean)
-    cumulative = probability
-    counts = xp.zeros_like(mean)
-    # Beyond 100 at a mean of 16 the probability left is below 1e-45.
-    for k in range(1, 101):
-        above = uniform > cumulative
-        if not bool(above.any()):
-            break
-        counts = counts + xp.where(above, 1.0, 0.0)
-        probability = probability * mean / k
-        cumulative = cumulative + probability
-    return counts
+        mean = xp.abs(rates) / clock.threshold
+        return poisson_counts(xp, mean, clock.uniform) * xp.sign(rates)
