@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.foreign import add_foreign
-from spikewright.engines.native.groups import add_together, groups
+from spikewright.engines.native.groups import Unit, add_together, groups
 from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.layers import add_layer
 from spikewright.engines.native.learning import add_learned
@@ -121,23 +121,10 @@ class Builder:
 
     def build(self) -> Built:
         for group in groups(self):
-            op = group[0].operator
-            if op in self.op.foreign:
-                add_foreign(self, op)
-            elif op in self.fused or add_together(self, group):
-                continue
-            elif isinstance(op, Linear):
-                self._linear(op)
-            elif isinstance(op, Sum):
-                self._sum(op)
-            elif isinstance(op, Neurons):
-                self._neurons(op)
-            elif isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
-                add_max_pool(self, op, op.node.output)
-            elif isinstance(op, Learned):
-                add_learned(self, op)
-            else:
-                raise TypeError(f"{op.label}: a region holds no {type(op).__name__}")
+            # A layer takes the sum behind it with it, but not those that the sum is grouped with.
+            left = [unit for unit in group if unit.operator not in self.fused]
+            if left:
+                self._add(left)
         for finish in self.last:
             finish()
         exports = []
@@ -163,6 +150,26 @@ class Builder:
             dict(self.state_bytes),
             tuple(self.calls),
         )
+
+    def _add(self, group: Sequence[Unit]) -> None:
+        """Kernels for operators that run as one."""
+        op = group[0].operator
+        if op in self.op.foreign:
+            add_foreign(self, op)
+        elif add_together(self, group):
+            return
+        elif isinstance(op, Linear):
+            self._linear(op)
+        elif isinstance(op, Sum):
+            self._sum(op)
+        elif isinstance(op, Neurons):
+            self._neurons(op)
+        elif isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
+            add_max_pool(self, op, op.node.output)
+        elif isinstance(op, Learned):
+            add_learned(self, op)
+        else:
+            raise TypeError(f"{op.label}: a region holds no {type(op).__name__}")
 
     def size(self, signal: int) -> int:
         return int(np.prod(self.program.shapes[signal]))

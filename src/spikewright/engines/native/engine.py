@@ -46,8 +46,8 @@ class NativeEngine(Engine):
     exact = True
     bound = (
         "bit-identical whatever the batch, its order, the time block, the threads and the "
-        "instruction set; the reference engine's spikes (with exp or log in the neurons, as far as "
-        "two libraries' functions agree)"
+        "instruction set; the reference engine's spikes and learned weights (with exp or log in "
+        "the neurons, as far as two libraries' functions agree)"
     )
 
     def __init__(self, threads: int | None = None) -> None:
