@@ -109,7 +109,7 @@ def _neurons(kind: Any) -> list[Any]:
     nengo.Connection(_moving(), a)
     nengo.Connection(a, b, function=lambda x: [x[0], x[0] ** 2])
     nengo.Connection(b, b[1:], function=lambda x: x[0] * x[1], synapse=0.05)
-    states = [name for name in kind.probeable if name not in ("output", "rate_out")]
+    states = [name for name in kind.probeable if name != "output"]
     probes = [nengo.Probe(b, synapse=0.01), nengo.Probe(b.neurons), nengo.Probe(a.neurons, "input")]
     return [*probes, *(nengo.Probe(b.neurons[::3], name) for name in states)]
 

@@ -282,6 +282,7 @@ LstsqDrop = _parameters(
     solver2=LstsqL2(),
 )  # fmt: skip
 PES = _parameters("PES", "nengo.learning_rules", learning_rate=1e-4, pre_synapse=Lowpass(0.005))
+Voja = _parameters("Voja", "nengo.learning_rules", learning_rate=1e-2, post_synapse=Lowpass(0.005))
 ChannelShape = _parameters("ChannelShape", "nengo.transforms", shape=())
 NoTransform = _parameters("NoTransform", "nengo.transforms")
 

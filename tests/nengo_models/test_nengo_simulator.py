@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 import warnings
@@ -308,6 +309,44 @@ def test_a_simulator_that_is_left_open_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         simulator.__del__()
+
+
+@pytest.mark.parametrize("filters", ["error", "always"])
+def test_what_is_collected_raises_nothing(filters: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where warnings are errors, nor where a simulator could not be built or begun."""
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    model, _ = clock()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter(filters)  # type: ignore[arg-type]
+        left = sw.NengoSimulator(model, progress_bar=False)
+        del left
+        for bad in (lambda: sw.NengoSimulator(None), lambda: sw.NengoSimulator(model, dt=-1.0)):
+            with pytest.raises(SpikewrightError):
+                bad()
+        bare = sw.NengoSimulator.__new__(sw.NengoSimulator)
+        bare.closed = False
+        del bare
+        with pytest.raises(SpikewrightError):
+            sw.Simulator(sw.Network(), dt=-1.0)
+        gc.collect()
+    assert not raised
+    assert (filters == "error") != any(w.category is ResourceWarning for w in heard)
+
+
+def test_what_is_learned_is_read_by_the_models_own_objects() -> None:
+    """In the form of `data`, which shows how it began."""
+    model = nengo.Network(seed=0)
+    pre, node, one = model.ensemble(6), model.node(size_in=1), model.node([1.0])
+    made = model.connect(pre, node, learning_rule_type=nengo.PES(1e-2))
+    model.connect(one, made.learning_rule)
+    with sw.NengoSimulator(model, precision="float64", progress_bar=False) as simulator:
+        weights = np.array(simulator.data[made].weights)
+        np.testing.assert_array_equal(simulator.learned[made], weights)
+        simulator.run_steps(50)
+        assert set(simulator.learned) == {made}
+        assert simulator.learned[made].shape == weights.shape
+        assert np.abs(simulator.learned[made] - weights).max() > 0
 
 
 class Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import nengo_stand_in as nengo
@@ -459,6 +460,41 @@ def test_what_is_built_takes_the_place_of_what_would_be_drawn() -> None:
     np.testing.assert_allclose(built_again, weights, rtol=1e-12)
 
 
+def test_what_a_built_simulator_has_learned_is_taken() -> None:
+    """Its present weights and encoders once it has run; those of a closed one are gone."""
+    model = nengo.Network(seed=0)
+    pre, post, node = model.ensemble(6), model.ensemble(4, radius=2.0), model.node(size_in=1)
+    decoded = model.connect(pre, node, learning_rule_type=nengo.PES())
+    turned = model.connect(pre, post, learning_rule_type=nengo.Voja())
+    plain = sw.from_nengo(model)
+    drawn = {ensemble: plain.drawn[ensemble] for ensemble in (pre, post)}
+    rng = np.random.default_rng(3)
+    weights, encoders = rng.normal(size=(1, 6)), rng.normal(size=(4, 1))
+    gain = np.array([1.0, 2.0, 0.0, 3.0])  # of neurons without gain nothing was scaled
+    drawn[post] = replace(drawn[post], gain=gain, bias=np.ones(4))
+    built = nengo.Plain(
+        data={**drawn, **dict.fromkeys((decoded, turned), nengo.Plain(weights=np.zeros((1, 6))))},
+        model=nengo.Plain(
+            sig={decoded: {"weights": "w"}, post: {"encoders": "e"}}, seeds={model: 0}
+        ),
+        signals={"w": weights, "e": encoders * gain[:, None] / 2.0},
+        n_steps=0,
+        seed=1,
+    )
+
+    def learned(connection: Any) -> dict[str, Any]:
+        return dict(sw.from_nengo(model, built).of[connection].learned)
+
+    assert learned(decoded) == {} == learned(turned)
+    built.n_steps = 7
+    np.testing.assert_array_equal(learned(decoded)["weights"], weights)
+    expected = np.where(gain[:, None] == 0, drawn[post].encoders, encoders)
+    np.testing.assert_allclose(learned(turned)["encoders"], expected, rtol=1e-15)
+    built.signals = None
+    with pytest.raises(ReadError, match=r"learned in 7 steps went .* built= while it is open"):
+        sw.from_nengo(model, built)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -507,7 +543,7 @@ def test_gain_and_bias_say_what_rates_would_and_a_warning_says_so() -> None:
         eval_points=np.ones((4, 1)), n_eval_points=7,
     )  # fmt: skip
 
-    with pytest.warns(UserWarning, match="max_rates would"), pytest.warns(match="7 is ignored"):
+    with pytest.warns(match="max_rates would"), pytest.warns(match="7 is ignored"):
         found = sw.from_nengo(model)
 
     np.testing.assert_array_equal(found.drawn[ensemble].intercepts, np.zeros(5))

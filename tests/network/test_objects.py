@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
+from spikewright import engines
 from spikewright._windows import Windows
 from spikewright.errors import NetworkError
 from spikewright.network import Neurons, input_shape, output_shape
+from spikewright.network.neurons import NUMPY_RATES
 from spikewright.testing import oracle
 
 
@@ -297,6 +299,39 @@ def test_impossible_connections_and_probes_are_refused(make: Any, message: str) 
         with pytest.raises(NetworkError, match=message):
             make(node, ensemble)
     assert net.connections == [] and net.probes == []
+
+
+def test_spikes_and_rates_are_names_of_what_neurons_send() -> None:
+    """Each of its own kind of neurons alone; a probe keeps the one name."""
+    with sw.Network():
+        spiking, rates = sw.Ensemble(3), sw.Ensemble(3, neuron_type=sw.LIFRate())
+        assert sw.Probe(spiking.neurons, "spikes").attr == "output"
+        assert sw.Probe(rates.neurons[1:], "rates").attr == "output"
+        for ensemble, name in ((spiking, "rates"), (rates, "spikes")):
+            with pytest.raises(NetworkError, match=f"not '{name}'"):
+                sw.Probe(ensemble.neurons, name)
+
+
+@pytest.mark.parametrize("wrapper", [sw.RegularSpiking, sw.StochasticSpiking, sw.PoissonSpiking])
+@pytest.mark.parametrize("engine", engines.available())
+def test_rates_that_spikes_are_made_of_can_be_recorded(wrapper: Any, engine: str) -> None:
+    """In Hz, of the present current, whatever the scale; a part as in the whole."""
+    base = sw.LIFRate(amplitude=0.5)
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(lambda t: 1.5 + np.sin(20 * t) * np.arange(4), size_out=4)
+        ensemble = sw.Ensemble(4, neuron_type=wrapper(base), gain=2.0, bias=0.5, rate_scale=3.0)
+        sw.Connection(stimulus, ensemble.neurons, synapse=None)
+        whole, part = (
+            sw.Probe(ensemble.neurons, "rate_out"),
+            sw.Probe(ensemble.neurons[::2], "rate_out"),
+        )
+        current = sw.Probe(ensemble.neurons, "input")
+    with sw.Simulator(net, engine=engine, precision="float64", progress=False) as sim:
+        sim.run_steps(100)
+    expected = 0.5 * base.rates(NUMPY_RATES, sim.data[current])
+    assert len(np.unique(expected.round(6))) > 100
+    np.testing.assert_allclose(sim.data[whole], expected, rtol=1e-9)
+    np.testing.assert_array_equal(sim.data[part], sim.data[whole][:, ::2])
 
 
 def test_probes_of_state_that_a_type_does_not_keep_are_refused() -> None:

@@ -199,7 +199,9 @@ class _Compiler:
     def _state_signals(self, ensemble: Ensemble) -> dict[str, int]:
         """Signals of the state that probes record."""
         wanted = (p.attr for p in self.probes if p.obj == ensemble.neurons)
-        names = dict.fromkeys(name for name in wanted if name in ensemble.neuron_type.state_names)
+        kind = ensemble.neuron_type
+        kept = (*kind.state_names, *kind.made_names)
+        names = dict.fromkeys(name for name in wanted if name in kept)
         return {n: self.draft.signal(ensemble.shape, f"{n} of {ensemble!r}") for n in names}
 
     def connect(self, connection: Connection) -> None:

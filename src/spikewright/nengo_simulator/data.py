@@ -73,28 +73,29 @@ class NengoData(Mapping[Any, Any]):
 
     def _parameters(self, theirs: Any, ours: Any) -> BuiltEnsemble | BuiltConnection | None:
         if theirs in self._network.drawn:
-            return _ensemble(self._network, theirs)
+            return self._ensemble(theirs, ours)
         return self._connection(theirs, ours) if isinstance(ours, Connection) else None
+
+    def _ensemble(self, theirs: Any, ours: Any) -> BuiltEnsemble:
+        made = self._network.drawn[theirs]
+        turned = ours in self._simulator.program.turned
+        encoders = self._simulator.data[ours].encoders if turned else made.encoders
+        gain = 1.0 if made.gain is None else made.gain[:, None]
+        parts = (
+            made.eval_points, encoders, made.intercepts, made.max_rates,
+            encoders * gain / theirs.radius, made.gain, made.bias,
+        )  # fmt: skip
+        return BuiltEnsemble(*map(frozen, parts))
 
     def _connection(self, theirs: Any, ours: Connection) -> BuiltConnection:
         if not ours.decodes:
-            weights = self._network.sampled[theirs].weights
+            weights = ours.learned.get("weights", self._network.sampled[theirs].weights)
             return BuiltConnection(None, None, frozen(weights), theirs.transform)
         found = self._simulator.data[ours]
         if own_kind(theirs.solver) == "NoSolver":
             return BuiltConnection(None, {}, frozen(found.weights), theirs.transform)
         points, weights = frozen(found.eval_points), frozen(found.weights)
         return BuiltConnection(points, found.solver_info, weights, theirs.transform)
-
-
-def _ensemble(network: NengoNetwork, theirs: Any) -> BuiltEnsemble:
-    made = network.drawn[theirs]
-    gain = 1.0 if made.gain is None else made.gain[:, None]
-    parts = (
-        made.eval_points, made.encoders, made.intercepts, made.max_rates,
-        made.encoders * gain / theirs.radius, made.gain, made.bias,
-    )  # fmt: skip
-    return BuiltEnsemble(*map(frozen, parts))
 
 
 def frozen(values: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,15 @@ class NengoSimulator:
         """What was built, in so far as Nengo's users look at it."""
         operators = tagged(self.simulator.program)
         return BuiltModel(self.network.model, self.dt, self.network.seeds, self.data, operators)
+
+    @property
+    def learned(self) -> dict[Any, NDArray]:
+        """Weights and encoders that rules change, as they are now, by connection and ensemble.
+
+        In the form that `data` has them in; with `built=` another simulator begins with them.
+        """
+        now = self.simulator.learned
+        return {theirs: now[ours] for theirs, ours in self.network.of.items() if ours in now}
 
     @property
     def n_steps(self) -> int:
@@ -176,11 +186,15 @@ class NengoSimulator:
             self.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "closed", True):
-            warnings.warn(f"{self!r} was deallocated while open", ResourceWarning, stacklevel=1)
+        # Python shows what is raised here as a traceback and goes on: a warning that is an error,
+        # or one that a library in pieces cannot show when the interpreter ends.
+        with suppress(Exception):
+            if not getattr(self, "closed", True):
+                warnings.warn(f"{self!r} was deallocated while open", ResourceWarning, stacklevel=1)
 
     def __repr__(self) -> str:
-        return f"<NengoSimulator of {self.network.model!r}>"
+        network = getattr(self, "network", None)  # None: it could not be built
+        return f"<NengoSimulator of {getattr(network, 'model', None)!r}>"
 
     def _check_open(self, what: str) -> None:
         if self.closed:

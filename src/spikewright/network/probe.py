@@ -10,7 +10,6 @@ from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
-from spikewright.network.neurons import NeuronType
 from spikewright.network.node import Node
 from spikewright.network.shapes import Shape, is_number
 from spikewright.network.solvers import LstsqL2, Solver
@@ -38,8 +37,9 @@ class Probe:
     `target` is a node, an ensemble, an ensemble's `.neurons`, a part of one of them, a connection
     or a learning rule. `attr` of an ensemble is "decoded_output" (the vector that it represents,
     decoded by `solver`), "input" or "scaled_encoders"; of neurons "output" (spikes of height
-    `amplitude / (s dt)`, or rates), "input" (the current), "spike_count", or what the neuron type
-    keeps: "voltage" (in spikes), "refractory_time" (seconds), "adaptation", "recovery" and so on;
+    `amplitude / (s dt)`, or rates; "spikes" and "rates" mean the same), "input" (the current),
+    "spike_count", or what the neuron type keeps: "voltage" (in spikes), "refractory_time"
+    (seconds), "adaptation", "recovery" and so on, "rate_out" (Hz) of what makes spikes of rates;
     of a connection "output" (what it delivers; behind a synapse, which delays, what it will deliver
     in the next step), "input" (what it is given: of a decoded one the neurons' output) or
     "weights"; of a rule one of its `probeable`. `obj` is the whole of `target`. A `synapse` filters
@@ -96,7 +96,9 @@ class Probe:
         if isinstance(whole, Neurons):
             if whole.ensemble.is_direct:
                 raise NetworkError(f"{whole.ensemble!r}: with Direct() there are no neurons")
-            names = _of_neurons(whole.ensemble.neuron_type)
+            neurons = whole.ensemble.neuron_type
+            names = ("output", "input", *neurons.probeable)
+            attr = "output" if attr == ("spikes" if neurons.spiking else "rates") else attr
         elif isinstance(whole, LearningRule):
             names = whole.probeable
         chosen = names[0] if attr is None else attr
@@ -126,9 +128,3 @@ class Probe:
         if self.label:
             return f"<Probe {self.label!r}>"
         return f"<Probe of {getattr(self, 'attr', '?')} of {self.target!r}>"
-
-
-def _of_neurons(kind: NeuronType) -> tuple[str, ...]:
-    """What can be recorded of neurons of a type."""
-    counts = ("spike_count",) if kind.spiking else ()
-    return ("output", "input", *kind.state_names, *counts)

@@ -139,6 +139,11 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(spikes(kind), "integrate and fire")
     if described(kind) is None:
         return Verdict(None, f"{type(kind).__name__} has no native kernel")
+    made = next((name for name in op.states if name in kind.made_names), None)
+    if made is not None:
+        return Verdict(
+            None, f"{made} of {type(kind).__name__} is recorded, which kernels do not give"
+        )
     if not kind.spiking and op.inputs[0] not in kinds:
         return Verdict(None, _NOTHING_NATIVE)
     return Verdict(spikes(kind), "population")

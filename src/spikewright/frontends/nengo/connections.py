@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.nengo.kinds import is_a
+from spikewright.frontends.nengo.learned import learned_by
 from spikewright.frontends.nengo.learning import rules_of
 from spikewright.frontends.nengo.populations import default_points, sampled
 from spikewright.frontends.nengo.processes import Called
@@ -34,7 +35,7 @@ def make_connection(
 ) -> tuple[Connection, Sampled]:
     """The connection from `pre` to `post`, parts taken, and its transform as it was sampled.
 
-    With `built`, decoders and weights are those that Nengo has found.
+    With `built`, decoders and weights are those that Nengo has found, or learned since.
     """
     rng = np.random.RandomState(seed)
     source = theirs.pre_obj
@@ -60,6 +61,7 @@ def make_connection(
         learning_rule_type=rules_of(theirs),
         **given,
     )
+    connection.learned = learned_by(built, theirs, connection)
     return connection, sampled_map
 
 

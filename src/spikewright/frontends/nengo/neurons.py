@@ -70,7 +70,7 @@ class Started(NeuronType):
 
     def __init__(self, base: NeuronType, state: Mapping[str, NDArray]) -> None:
         self.base, self._state = base, dict(state)
-        for name in ("amplitude", "negative", "scaling", "spiking", "stochastic"):
+        for name in ("amplitude", "made_names", "negative", "scaling", "spiking", "stochastic"):
             setattr(self, name, getattr(base, name))
 
     @property

@@ -144,6 +144,15 @@ class NeuronType(ABC):
         """Names of what the type keeps from step to step, the voltage first."""
         return (*(("voltage",) if self.has_voltage else ()), *self.initial_state())
 
+    made_names: ClassVar[tuple[str, ...]] = ()
+    """What a step leaves in the state beside that, for probes: it is made anew at every step."""
+
+    @property
+    def probeable(self) -> tuple[str, ...]:
+        """Names of what a probe may record beside output and input."""
+        counts = ("spike_count",) if self.spiking else ()
+        return (*self.state_names, *self.made_names, *counts)
+
     def voltage_unit(self, threshold: Array) -> Array:
         """What the state `voltage` is measured in, per spike."""
         return 1.0

@@ -75,15 +75,16 @@ class RegularSpiking(_Wrapper):
     def __post_init__(self) -> None:
         _check(self)
 
+    made_names = ("rate_out",)
+
     def voltage_unit(self, threshold: Array) -> Array:
         return threshold
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        rates = state["rate_out"] = self.rates(xp, current)
+        least = None if self.negative else 0.0
         counts, state["voltage"] = xp.integrate(
-            state["voltage"],
-            self.rates(xp, current),
-            clock.threshold,
-            least=None if self.negative else 0.0,
+            state["voltage"], rates, clock.threshold, least=least
         )
         return counts
 
@@ -139,6 +140,7 @@ class _Drawn(_Wrapper):
     """A wrapper whose spikes are drawn at random: nothing is integrated."""
 
     stochastic = True
+    made_names = ("rate_out",)
 
     @property
     def has_voltage(self) -> bool:
@@ -157,7 +159,7 @@ class StochasticSpiking(_Drawn):
         _check(self)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        rates = self.rates(xp, current)
+        rates = state["rate_out"] = self.rates(xp, current)
         expected = xp.abs(rates) / clock.threshold
         whole = xp.floor(expected)
         counts = whole + xp.where(clock.uniform(0) < expected - whole, 1.0, 0.0)
@@ -176,6 +178,6 @@ class PoissonSpiking(_Drawn):
         _check(self)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        rates = self.rates(xp, current)
+        rates = state["rate_out"] = self.rates(xp, current)
         mean = xp.abs(rates) / clock.threshold
         return poisson_counts(xp, mean, clock.uniform) * xp.sign(rates)

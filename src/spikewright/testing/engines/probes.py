@@ -24,7 +24,11 @@ from spikewright.testing.modelling import (
     synapse_examples,
 )
 
-_KEEPING = [e for e in neuron_type_examples() if e.neuron_type.initial_state()]
+_KEEPING = [
+    example
+    for example in neuron_type_examples()
+    if example.neuron_type.initial_state() or example.neuron_type.made_names
+]
 
 
 class ProbeTests(Suite):
@@ -35,6 +39,7 @@ class ProbeTests(Suite):
     def test_what_neurons_keep(self, example: NeuronExample, precision: Precision) -> None:
         """Every state variable of a neuron type is recorded as its equation leaves it."""
         steps, n, kind = 40, 6, example.neuron_type
+        names = (*kind.state_names, *kind.made_names)
         currents, start = example.currents(steps, n), np.arange(n) / n
         with Network() as net:
             stimulus = Node(np.zeros(n))
@@ -43,8 +48,8 @@ class ProbeTests(Suite):
                 initial_voltage=start,
             )  # fmt: skip
             Connection(stimulus, ensemble.neurons, None)
-            probes = {name: Probe(ensemble.neurons, name) for name in kind.state_names}
-            parts = {name: Probe(ensemble.neurons[1::2], name) for name in kind.state_names}
+            probes = {name: Probe(ensemble.neurons, name) for name in names}
+            parts = {name: Probe(ensemble.neurons[1::2], name) for name in names}
         feeds = {stimulus: currents[None]}
         data = self.run(net, steps, dt=example.dt, feeds=feeds, precision=precision)
         program, _ = self.compiled(net, example.dt)
