@@ -518,9 +518,20 @@ def test_every_reason_is_listed_at_once():
         Node("third", Activation("tanh"), ("second",)),
         Node("end", Affine(np.ones((2, 5))), ("third",)),
     )
+    chosen = dict.fromkeys(("gelu", "tanh"), sw.RegularSpiking(sw.Tanh()))
     with pytest.raises(ConversionError) as caught:
-        sw.convert(Graph(nodes, {"y": "end"}), spiking=True, max_spikes_per_step=1)
+        sw.convert(Graph(nodes, {"y": "end"}), spiking=chosen, max_spikes_per_step=1)
     assert [r.layer for r in caught.value.refusals] == ["first", "third"]
+    assert "2 x Activation (first, third): RegularSpiking has no cap" in str(caught.value)
+
+
+def test_a_cap_is_obeyed_by_types_chosen_by_hand() -> None:
+    """Types keep what they are and get the cap; a smaller one of their own stays."""
+    chosen = {"relu": sw.BipolarIntegrateAndFire(max_spikes_per_step=2)}
+    for cap, found in ((None, 2), (1, 1), (4, 2)):
+        conversion = sw.convert(models.mlp(), spiking=chosen, max_spikes_per_step=cap)
+        kind = conversion.layers["act1"].neuron_type
+        assert kind == sw.BipolarIntegrateAndFire(max_spikes_per_step=found)
 
 
 def test_again_changes_these_arguments_and_keeps_the_others() -> None:

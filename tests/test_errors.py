@@ -190,7 +190,8 @@ def test_layers_that_are_refused_alike_share_a_sentence() -> None:
 
     assert str(error) == (
         "37 layers cannot be converted:\n"
-        "  - 35 x LSTM (lstm0, lstm1, lstm2 and 32 more): has state. Cut it.\n"
+        "  - 35 x LSTM (lstm0, lstm1, lstm2, lstm3, lstm4, lstm5, lstm6, lstm7 and 27 more): "
+        "has state. Cut it.\n"
         "  - layer 'pool' (LSTM): has state. Leave it.\n"
         "  - layer 'act' (GELU): unknown."
     )

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_NAMED = 3  # layers that a sentence names where it speaks of more
+_NAMED = 8  # layers that a sentence names where it speaks of more
 
 
 class SpikewrightError(Exception):

@@ -20,12 +20,13 @@ from spikewright.conversion.correction import (
     correct_voltages,
 )
 from spikewright.conversion.scales import choose_scales, has_rule, need_data
-from spikewright.errors import ConversionError
+from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Source, read
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
 from spikewright.lower import (
+    Lowered,
     NeuronChoice,
     Options,
     Spiking,
@@ -76,7 +77,8 @@ def convert(
       returned, or a file of it.
     * `bias_correction`: None, `sw.BiasCorrection(steps)`, or what to add, `{layer: array}`.
     * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
-    * `max_spikes_per_step`: a cap for one-spike hardware, or None.
+    * `max_spikes_per_step`: the most spikes, of either sign, that a neuron may send in one step (1:
+      one-spike hardware), whatever its type; what is left over waits for the next. Or None.
     * `sequence_step`: None, where every step of a recurrent layer's sequence has neurons of its
       own, or the number of simulation steps that each takes, one after the other, in the same
       neurons: the layer becomes recurrent connections, and time is that of the sequence.
@@ -135,8 +137,7 @@ def convert_source(
     known = partial(_statistics, arguments, calibration, canonical, stepping)
     scales = choose_scales(options, canonical, graph, known, trace)
     lowered = lower(canonical, replace(options, scale_firing_rates=scales))
-    for note in lowered.notes:
-        trace.add("lower", note.layer, note.text, note.status)
+    _tell(trace, lowered)
     again = partial(_again, source, _form(arguments), reading, calibration)
     conversion = Conversion(
         lowered, source.graph, canonical, trace, source.activations, arguments, again
@@ -149,6 +150,18 @@ def convert_source(
         "calibration": None,
     }
     return conversion
+
+
+def _tell(trace: Trace, lowered: Lowered) -> None:
+    """What became of each layer; aloud where neurons do not compute what they stand for."""
+    doubts: dict[str, list[str]] = {}
+    for note in lowered.notes:
+        trace.add("lower", note.layer, note.text, note.status)
+        if note.doubt:
+            doubts.setdefault(note.doubt, []).append(note.layer)
+    if doubts:
+        sentences = [f"{doubt} ({listed(layers)})" for doubt, layers in doubts.items()]
+        trace.say("lower", f"the network does not tend to its source: {'; '.join(sentences)}")
 
 
 def _again(
@@ -314,12 +327,8 @@ def _check_sequence(step: int | None, synapse: Any) -> None:
 
 
 def _cap(spiking: Spiking, cap: int | None) -> int | None:
-    if cap is not None and spiking is not True:
-        raise refuse(
-            "max_spikes_per_step",
-            "it caps the default spiking neurons, and spiking is not True",
-            "Use spiking=True, or spiking={'relu': sw.IntegrateAndFire(max_spikes_per_step=...)}",
-        )
+    if cap is not None and not spiking:
+        raise refuse("max_spikes_per_step", "rate neurons send no spikes", "Use spiking=True")
     if cap is not None and not (is_whole(cap) and cap >= 1):
         raise refuse("max_spikes_per_step", f"it is None or a whole number from 1, got {cap!r}")
     return cap

@@ -7,6 +7,7 @@ import pytest
 from layer_graphs import SCALE, STEPS, Case, cases, errors_over_time, graph_of, inputs_of, slope
 
 import spikewright as sw
+from spikewright.graph import evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.lower.node_functions import is_function, is_homogeneous
 
@@ -59,6 +60,23 @@ def test_behind_spikes(case: Case) -> None:
 
     assert slope(errors) < (-0.6 if _jumps(case) else -0.8), errors
     assert errors[-1] < 0.05
+
+
+@every_case
+def test_with_one_spike_a_step(case: Case) -> None:
+    """Under a cap too the error falls with slope -1, where scales leave room for the values."""
+    graph = graph_of(case, behind_spikes=True)
+    x = inputs_of(graph, case.positive)
+    values = evaluate_all(graph, x)
+    rate = sw.convert(graph)
+    scales = {n: 1000.0 / (2 * float(np.abs(values[n]).max())) for n in rate.populations()}
+    conversion = rate.again(spiking=True, scale_firing_rates=scales, max_spikes_per_step=1)
+    run = conversion.run(x, steps=int(STEPS[-1]), progress=False)
+    errors = errors_over_time(conversion, x)
+
+    assert all(e.neuron_type.most_spikes == 1 for e in conversion.populations().values())
+    assert all(p.totals.max() <= STEPS[-1] for p in run.populations.values())
+    assert slope(errors) < (-0.5 if _jumps(case) else -0.8), errors
 
 
 @every_case

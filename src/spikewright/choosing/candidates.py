@@ -44,11 +44,11 @@ def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
     """Arguments that choose neurons, by what is said of them."""
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
-    types = {
-        ", takes spikes back": BipolarIntegrateAndFire(max_spikes_per_step=cap),
-        "": IntegrateAndFire(max_spikes_per_step=cap),
+    types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
+    return {
+        what: {"spiking": {"relu": neurons}, "max_spikes_per_step": cap}
+        for what, neurons in types.items()
     }
-    return {what: {"spiking": {"relu": neurons}} for what, neurons in types.items()}
 
 
 def _rules(steps: int, dt: float, cap: int | None) -> dict[str, Any]:

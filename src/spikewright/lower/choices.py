@@ -60,13 +60,13 @@ VALUES = Elementwise("linear")
 """What the neurons behind a function answer: the value itself."""
 
 
-def spiking_type(rate: NeuronType, max_spikes_per_step: int | None) -> NeuronType:
+def spiking_type(rate: NeuronType) -> NeuronType:
     """The default spiking form: signed integration for ReLU, running means for curved responses.
 
     Neurons behind a function pass its value on in spikes of either sign.
     """
     if isinstance(rate, RectifiedLinear):
-        return IntegrateAndFire(max_spikes_per_step=max_spikes_per_step)
+        return IntegrateAndFire()
     return SignedIntegrateAndFire() if rate == VALUES else RunningMeanSpiking(rate)
 
 
@@ -74,7 +74,8 @@ def spiking_type(rate: NeuronType, max_spikes_per_step: int | None) -> NeuronTyp
 class NeuronChoice:
     """Chooses the neuron type of each activation: `spiking` as `convert` takes it.
 
-    Raises `ConversionError` where `spiking` is neither True, False nor a dict.
+    `max_spikes_per_step` bounds the spikes of all types, chosen by hand or not. Raises
+    `ConversionError` where `spiking` is neither True, False nor a dict.
     """
 
     spiking: Spiking
@@ -97,7 +98,16 @@ class NeuronChoice:
         return self.spiking is not False
 
     def neuron_type(self, layer: Layer) -> NeuronType:
-        """The neuron type of a layer that has neurons."""
+        """The neuron type of a layer that has neurons.
+
+        Raises `NetworkError` for a type that cannot obey the cap.
+        """
+        chosen = self._chosen(layer)
+        if self.max_spikes_per_step is None or not chosen.spiking:
+            return chosen
+        return chosen.capped(self.max_spikes_per_step)
+
+    def _chosen(self, layer: Layer) -> NeuronType:
         rate = rate_type(layer)
         if not self.is_spiking:
             return rate
@@ -105,7 +115,7 @@ class NeuronChoice:
             for key in _keys(layer, rate):
                 if key in self.spiking:
                     return _instance(key, self.spiking[key])
-        return spiking_type(rate, self.max_spikes_per_step)
+        return spiking_type(rate)
 
     def check(self, layers: Sequence[Layer]) -> None:
         """Raise `ConversionError` for keys that none of the layers with neurons has."""

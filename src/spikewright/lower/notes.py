@@ -5,57 +5,105 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from spikewright._equations import CURVES
+from spikewright.graph.layers import Activation, Layer
+from spikewright.graph.ranges import Range
+from spikewright.lower.agreement import Parting, parting
+from spikewright.lower.node_functions import is_function
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     Elementwise,
     IntegrateAndFire,
     NeuronType,
-    RunningMeanSpiking,
-    SignedIntegrateAndFire,
+    SpikingRectifiedLinear,
 )
 from spikewright.network.node_functions import MaxPool, ReduceMax
 
 Status = Literal["exact", "convergent", "approximated"]
 _OF_MEANS = "mean is f of the inputs' means"
-_RECTIFIERS = (BipolarIntegrateAndFire, IntegrateAndFire)
 
 
 @dataclass(frozen=True)
 class LayerNote:
-    """What one layer became, what that guarantees, and `why` in a few words."""
+    """What one layer became, what that guarantees, and `why` in a few words.
+
+    `doubt` is a sentence for the user, where neurons chosen by hand do not compute the layer.
+    """
 
     layer: str
     text: str
     status: Status
     why: str = ""
+    doubt: str = ""
 
 
-def population_note(name: str, ensemble: Ensemble, behind: str = "") -> LayerNote:
-    """What an activation became, or a function: `behind` says what the neurons stand behind."""
-    neuron_type = ensemble.neuron_type
+def population_note(
+    name: str, layer: Layer, ensemble: Ensemble, reach: Range, behind: str = ""
+) -> LayerNote:
+    """What an activation became, or a function: `behind` says what the neurons stand behind.
+
+    `reach` are the values that arrive at an activation, or that a function has.
+    """
+    neuron_type, scale = ensemble.neuron_type, ensemble.rate_scale
     kind = _named(neuron_type)
+    apart = parting(layer, neuron_type, reach, float(scale.max()))
+    doubt = "" if apart is None else f"{kind} neurons do not compute {_source(layer)}: {apart}"
+    text = f"{behind}{ensemble.n_neurons} {kind} neurons"
     if not neuron_type.spiking:
-        why = "rate neurons answer what the layer does"
-        return LayerNote(name, f"{behind}{ensemble.n_neurons} {kind} neurons", "exact", why)
-    scale = ensemble.rate_scale
+        status, why = _rates(neuron_type, apart)
+        return LayerNote(name, text if status == "exact" else f"{text}: {why}", status, why, doubt)
     shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
-    where = "gain" if neuron_type.scaling == "gain" else "spiking"
-    text = f"{behind}{ensemble.n_neurons} {kind} neurons, {where} x {shown}, spike height / {shown}"
-    status, why = _promise(neuron_type, bool(behind))
+    where = "gain" if neuron_type.scaling in ("gain", "skewed") else "spiking"
+    status, why = _spikes(layer, neuron_type, apart)
     sent = behind and status == "convergent"
-    return LayerNote(name, f"{text}: {why}", status, _OF_MEANS if sent else why)
+    text = f"{text}, {where} x {shown}, spike height / {shown}: {why}"
+    return LayerNote(name, text, status, _OF_MEANS if sent else why, doubt)
 
 
-def _promise(neuron_type: NeuronType, behind: bool) -> tuple[Status, str]:
-    """What a spiking type guarantees of an activation, or `behind` a function, and why."""
-    if _tends_to_source(neuron_type, behind):
-        return "convergent", f"mean tends to the source's{_takes_back(neuron_type)}"
-    if isinstance(neuron_type, RunningMeanSpiking) and not behind:
-        jumps = isinstance(neuron_type.base_type, Elementwise) and neuron_type.base_type.curve.jumps
-        but = ", save where f jumps" if jumps else ""
-        return "convergent", f"mean tends to f of the mean current{but}"
-    return "approximated", _why_approximate(neuron_type, behind)
+def _source(layer: Layer) -> str:
+    """What neurons stand for, in words."""
+    if is_function(layer):
+        return "the values behind them"
+    return layer.function if isinstance(layer, Activation) else layer.kind
+
+
+def _rates(neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
+    """What rate neurons guarantee of a layer, and why."""
+    if apart is not None:
+        return "approximated", f"they answer {apart}"
+    if neuron_type.initial_state():
+        return "approximated", "what they answer changes with time"
+    return "exact", "rate neurons answer what the layer does"
+
+
+def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
+    """What a spiking type guarantees of an activation, or of a function's value, and why."""
+    back = "; takes spikes back" if isinstance(neuron_type, BipolarIntegrateAndFire) else ""
+    if apart is not None:
+        return "approximated", f"they answer {apart}"
+    if not neuron_type.follows_mean:
+        return "approximated", _why_not_the_mean(neuron_type)
+    if neuron_type.most_spikes is not None:
+        cap = neuron_type.most_spikes
+        spikes = "1 spike" if cap == 1 else f"{cap} spikes"
+        return "approximated", f"at most {spikes} a step, larger values clip{back}"
+    if neuron_type.scaling == "gain":
+        return "convergent", f"mean tends to the source's{back}"
+    jumps = isinstance(layer, Activation) and layer.elementwise and CURVES[layer.function].jumps
+    but = ", save where f jumps" if jumps else ""
+    return "convergent", f"mean tends to f of the mean current{but}"
+
+
+def _why_not_the_mean(neuron_type: NeuronType) -> str:
+    """Why a type's mean is not its response to the mean current."""
+    if neuron_type.stochastic:
+        return "it holds on average alone"
+    if isinstance(neuron_type, IntegrateAndFire):
+        return "charge below the voltage's floor is lost"
+    if isinstance(neuron_type, SpikingRectifiedLinear):
+        return "negative current is thrown away at every step"
+    return "the mean of f of a spiky current is not f of its mean"
 
 
 def linear_note(name: str, part_of: str | None = None) -> LayerNote:
@@ -98,29 +146,3 @@ def _named(neuron_type: NeuronType) -> str:
         return f"{kind} {neuron_type.function}"
     base = getattr(neuron_type, "base_type", None)
     return f"{kind} {base.function}" if isinstance(base, Elementwise) else kind
-
-
-def _tends_to_source(neuron_type: NeuronType, signed: bool) -> bool:
-    if isinstance(neuron_type, SignedIntegrateAndFire):
-        return True
-    return isinstance(neuron_type, _RECTIFIERS) and neuron_type.most_spikes is None and not signed
-
-
-def _takes_back(neuron_type: NeuronType) -> str:
-    return "; takes spikes back" if isinstance(neuron_type, BipolarIntegrateAndFire) else ""
-
-
-def _why_approximate(neuron_type: NeuronType, behind: bool) -> str:
-    if isinstance(neuron_type, _RECTIFIERS):
-        if behind:
-            return "values below zero are not sent"
-        cap = neuron_type.most_spikes
-        spikes = "1 spike" if cap == 1 else f"{cap} spikes"
-        return f"at most {spikes} a step, larger values clip{_takes_back(neuron_type)}"
-    reasons = {
-        "SpikingRectifiedLinear": "negative current is thrown away at every step",
-        "RegularSpiking": "the mean of f of a spiky current is not f of its mean",
-        "SpikingLeakyReLU": "the mean of f of a spiky current is not f of its mean",
-    }
-    name = type(neuron_type).__name__
-    return reasons.get(name, "its rate is not the source's activation, or holds on average alone")

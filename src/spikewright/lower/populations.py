@@ -12,21 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Add, ParametricReLU
+from spikewright.graph.layers import Activation, Add, Layer, ParametricReLU
 from spikewright.lower.choices import NeuronChoice, per_layer
 from spikewright.lower.node_functions import is_function, sent_as_spikes
 from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
-from spikewright.network.neurons import IntegrateAndFire, NeuronType
+from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import Synapse, as_synapse
 
 NEVER_READ_OUT = ("relu", "relu6", "leaky_relu")
 """Activations that are neurons on an output too; any other is applied to what is read out."""
 
-_NO_CAP = (
-    "its activation needs neurons that max_spikes_per_step cannot cap",
-    "Leave max_spikes_per_step out, or use ReLU here",
+_CAPPED = (
+    "Leave max_spikes_per_step out, or choose a type that takes it: sw.IntegrateAndFire, "
+    "sw.BipolarIntegrateAndFire, sw.SignedIntegrateAndFire, sw.RunningMeanSpiking"
 )
 
 
@@ -168,15 +168,7 @@ def resolve(roles: Roles, options: Options) -> Choices:
     graph, choice = roles.graph, options.neurons
     layers = {name: graph[name].layer for name in roles.populations}
     choice.check(list(layers.values()))
-    types = {name: choice.neuron_type(layer) for name, layer in layers.items()}
-    if choice.max_spikes_per_step is not None:
-        refusals = [
-            refusal(graph[name], _NO_CAP)
-            for name, found in types.items()
-            if not isinstance(found, IntegrateAndFire)
-        ]
-        if refusals:
-            raise ConversionError(refusals)
+    types = _types(graph, choice, layers)
     names = roles.names()
 
     def each(value: object, what: str, convert: Callable) -> dict:
@@ -191,6 +183,21 @@ def resolve(roles: Roles, options: Options) -> Choices:
     )
     _try(roles, choices)
     return choices
+
+
+def _types(
+    graph: Graph, choice: NeuronChoice, layers: Mapping[str, Layer]
+) -> dict[str, NeuronType]:
+    """The neuron type of every layer; raises `ConversionError` where one cannot be capped."""
+    types, refusals = {}, []
+    for name, layer in layers.items():
+        try:
+            types[name] = choice.neuron_type(layer)
+        except NetworkError as error:
+            refusals.append(refusal(graph[name], (str(error), _CAPPED)))
+    if refusals:
+        raise ConversionError(refusals)
+    return types
 
 
 def _try(roles: Roles, choices: Choices) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spikewright.graph import SPIKING_READY, Graph, Node
 from spikewright.graph.layers import Activation, Add, Concatenate, Constant, Input, Shape
+from spikewright.graph.ranges import ranges
 from spikewright.lower.linear import linear_map, place_ranges
 from spikewright.lower.node_functions import Plan, plan
 from spikewright.lower.notes import (
@@ -87,6 +88,7 @@ class _Lowering:
         self.stepping = self.options.stepping
         self.roles = Roles(self.graph, self.stepping)
         self.choices = resolve(self.roles, self.options)
+        self.ranges = ranges(self.graph)
 
     def result(self) -> Lowered:
         """Lower node by node."""
@@ -187,7 +189,9 @@ class _Lowering:
         sources, bias = self.arriving(node.inputs[0])
         ensemble = self.choices.ensemble(self.graph, node.name, 0.0 if bias is None else bias)
         self.connect(sources, ensemble.neurons)
-        self.notes.append(population_note(node.name, ensemble))
+        self.notes.append(
+            population_note(node.name, node.layer, ensemble, self.ranges[node.inputs[0]])
+        )
         return ensemble
 
     def function(self, node: Node, shape: Shape) -> Object:
@@ -208,7 +212,9 @@ class _Lowering:
         bias = 0.0 if planned.shift is None else planned.shift
         ensemble = self.choices.ensemble(self.graph, node.name, bias)
         Connection(computed, ensemble.neurons, synapse=None, transform=after)
-        self.notes.append(population_note(node.name, ensemble, behind_function(planned.function)))
+        behind = behind_function(planned.function)
+        reach = self.ranges[node.name]
+        self.notes.append(population_note(node.name, node.layer, ensemble, reach, behind))
         return ensemble
 
     def computing(

@@ -107,6 +107,8 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("integrate-and-fire-floor-cap", both, scale=2.0)
     yield NeuronExample("signed", SignedIntegrateAndFire())
     yield NeuronExample("signed-amplitude-scale", SignedIntegrateAndFire(0.5), scale=4.0)
+    yield NeuronExample("signed-cap", SignedIntegrateAndFire(max_spikes_per_step=1))
+    yield NeuronExample("signed-cap-amplitude-scale", SignedIntegrateAndFire(0.5, 3), scale=4.0)
     yield NeuronExample("bipolar", BipolarIntegrateAndFire())
     yield NeuronExample("bipolar-cap", BipolarIntegrateAndFire(max_spikes_per_step=1))
     yield NeuronExample("bipolar-cap-amplitude-scale", BipolarIntegrateAndFire(0.5, 2), scale=4.0)
@@ -163,6 +165,9 @@ def _wrapped_neurons() -> Iterator[NeuronExample]:
     for base in (Sigmoid(1.0), Tanh(1.0), Softplus()):
         name = f"running-mean-{type(base).__name__.lower()}"
         yield NeuronExample(name, RunningMeanSpiking(base), scale=16.0, exact=False)
+    yield NeuronExample("running-mean-leaky-cap", RunningMeanSpiking(leaky, 1.0, 2))
+    tanh = RunningMeanSpiking(Tanh(1.0), max_spikes_per_step=1)
+    yield NeuronExample("running-mean-tanh-cap", tanh, scale=16.0, exact=False)
     yield NeuronExample("stochastic-leaky", StochasticSpiking(leaky))
     yield NeuronExample("stochastic-relu", StochasticSpiking(RectifiedLinear(2.0), 0.5), scale=4.0)
     yield NeuronExample("poisson-leaky", PoissonSpiking(leaky), exact=False)

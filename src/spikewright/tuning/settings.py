@@ -37,7 +37,7 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
         "steps": Choices(STEPS),
         "readout": Choices(READOUTS),
         "rule": Choices(RULES),
-        "max_spikes_per_step": Choices((None, 1) if integrate else (None,)),
+        "max_spikes_per_step": Choices((None, 1)),
         "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
         "initial_voltage": Choices(("half", "zero")),
         "synapse": Choices((None, 0.002, 0.005)),
@@ -146,10 +146,8 @@ class Translation:
 
 def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:
     most = None if cap is None else _whole(cap)
-    if neuron == "bipolar":
-        types = {"relu": BipolarIntegrateAndFire(max_spikes_per_step=most)}
-        return {"spiking": types, "max_spikes_per_step": None}
-    return {"spiking": True, "max_spikes_per_step": most}
+    spiking = {"relu": BipolarIntegrateAndFire()} if neuron == "bipolar" else True
+    return {"spiking": spiking, "max_spikes_per_step": most}
 
 
 def _whole(value: Plain) -> int:

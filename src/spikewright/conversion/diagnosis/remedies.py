@@ -161,10 +161,9 @@ def _neurons(case: Case) -> Iterator[Remedy]:
     types = {type(ensemble.neuron_type) for ensemble in case.conversion.populations().values()}
     if IntegrateAndFire not in types or not case.suffers("arrival order"):
         return
-    cap = case.argument("max_spikes_per_step")
     spiking = case.argument("spiking")
     kept = spiking if isinstance(spiking, Mapping) else {}
-    chosen = {**kept, "relu": BipolarIntegrateAndFire(max_spikes_per_step=cap)}
+    chosen = {**kept, "relu": BipolarIntegrateAndFire()}
     if any(isinstance(neurons, IntegrateAndFire) for neurons in kept.values()):
         chosen = {
             key: BipolarIntegrateAndFire(max_spikes_per_step=neurons.most_spikes)
@@ -172,7 +171,7 @@ def _neurons(case: Case) -> Iterator[Remedy]:
             else neurons
             for key, neurons in kept.items()
         }
-    changes = {"spiking": chosen, "max_spikes_per_step": None}
+    changes = {"spiking": chosen}
     yield Remedy("neurons", "neurons that take spikes back", case.steps, changes)
 
 

@@ -159,14 +159,15 @@ def described(kind: NeuronType) -> Description | None:
         )
         if type(kind) is RegularSpiking:
             return replace(base, cell=INTEGRATE)
-        return replace(base, cell=RUNNING_MEAN, second="total_current", third="sent")
+        cap = float(kind.most_spikes or 0)
+        return replace(base, cell=RUNNING_MEAN, cap=cap, second="total_current", third="sent")
     if type(kind) is IntegrateAndFire:
         floor = math.nan if kind.voltage_floor is None else float(kind.voltage_floor)
         return Description(INTEGRATE, floor=floor, cap=float(kind.max_spikes_per_step or 0))
     if type(kind) is BipolarIntegrateAndFire:
         return Description(BIPOLAR, cap=float(kind.max_spikes_per_step or 0), second="sent")
     if type(kind) is SignedIntegrateAndFire:
-        return Description(INTEGRATE, negative=True)
+        return Description(INTEGRATE, negative=True, cap=float(kind.max_spikes_per_step or 0))
     if type(kind) is SpikingRectifiedLinear:
         return Description(INTEGRATE, RECTIFIED)
     if type(kind) is SpikingLeakyReLU:

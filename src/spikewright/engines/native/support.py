@@ -61,6 +61,9 @@ _NAMES = {
     "values": "values",
 }
 
+MOST_COUNTS = 127
+"""Spikes that a byte holds; see kMostCounts in cpp/plan.hpp."""
+
 MAX_FAN_IN = 2**22
 """The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
 
@@ -153,9 +156,10 @@ def spikes(kind: NeuronType) -> Kind:
     """What a population's output is."""
     if not kind.spiking:
         return "values"
-    if type(kind) is BipolarIntegrateAndFire:
-        return "signed"
-    return "whole" if kind.negative else "counts"
+    if not kind.negative:
+        return "counts"
+    fits = kind.most_spikes is not None and kind.most_spikes <= MOST_COUNTS
+    return "signed" if fits or type(kind) is BipolarIntegrateAndFire else "whole"
 
 
 def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:

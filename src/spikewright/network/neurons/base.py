@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
@@ -114,6 +114,9 @@ class NeuronType(ABC):
 
     spiking: ClassVar[bool] = False
     negative: ClassVar[bool] = False
+    follows_mean: bool = False
+    """Whether the mean of what a spiking type sends tends to `rates` of the mean current, however
+    the current arrives; a cap on spikes a step is left out of account."""
     scaling: Scaling = "integrator"
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0
@@ -124,6 +127,18 @@ class NeuronType(ABC):
     def most_spikes(self) -> int | None:
         """The most spikes of a neuron in one step, of either sign; None: nothing bounds it."""
         return None
+
+    def capped(self, most: int) -> NeuronType:
+        """The type with at most `most` spikes of either sign a step, itself where that holds.
+
+        Raises `NetworkError` for a type that cannot be capped.
+        """
+        check_cap(self, most)
+        if self.most_spikes is not None and self.most_spikes <= most:
+            return self
+        if not any(f.name == "max_spikes_per_step" for f in fields(self)):  # type: ignore[arg-type]
+            raise NetworkError(f"{type(self).__name__} has no cap on its spikes a step")
+        return replace(self, max_spikes_per_step=most)  # type: ignore[type-var]
 
     @property
     def guarded(self) -> bool:
@@ -304,6 +319,11 @@ def check_cap(owner: object, cap: int | None) -> None:
             f"{type(owner).__name__}.max_spikes_per_step must be a whole number above 0, "
             f"got {cap!r}"
         )
+
+
+def either_sign(cap: int | None) -> dict[str, Any]:
+    """Bounds of `integrate` for spikes of either sign, at most `cap` of them."""
+    return {"least": None if cap is None else -float(cap), "cap": cap}
 
 
 def check_gain(owner: NeuronType, gain: NDArray, intercepts: NDArray, why: str) -> None:

@@ -37,6 +37,7 @@ class BipolarIntegrateAndFire(LinearResponse):
     max_spikes_per_step: int | None = None
     spiking = True
     negative = True
+    follows_mean = True
 
     def __post_init__(self) -> None:
         check_positive(self, amplitude=self.amplitude)

@@ -18,6 +18,7 @@ from spikewright.network.neurons.base import (
     check_cap,
     check_gain,
     check_positive,
+    either_sign,
     register,
 )
 from spikewright.network.shapes import is_number
@@ -95,6 +96,11 @@ class IntegrateAndFire(LinearResponse):
     max_spikes_per_step: int | None = None
     spiking = True
 
+    @property
+    def follows_mean(self) -> bool:  # type: ignore[override]
+        """Not where charge below a floor is lost."""
+        return self.voltage_floor is None
+
     def __post_init__(self) -> None:
         check_positive(self, amplitude=self.amplitude)
         floor = self.voltage_floor
@@ -128,22 +134,33 @@ class IntegrateAndFire(LinearResponse):
 class SignedIntegrateAndFire(LinearResponse):
     """Integrates `J` and answers with spikes of either sign: `v += J; k = floor(v); v -= k`.
 
-    Its spikes sum to what arrived, to within one: it carries values that may be negative.
+    Its spikes sum to what arrived, to within one: it carries values that may be negative. At most
+    `max_spikes_per_step` of either sign leave in one step where that is given; the rest waits.
     """
 
     amplitude: float = 1.0
+    max_spikes_per_step: int | None = None
     spiking = True
     negative = True
+    follows_mean = True
 
     def __post_init__(self) -> None:
         check_positive(self, amplitude=self.amplitude)
+        check_cap(self, self.max_spikes_per_step)
+
+    @property
+    def most_spikes(self) -> int | None:
+        return self.max_spikes_per_step
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return current
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         counts, state["voltage"] = xp.integrate(
-            state["voltage"], current, clock.threshold, least=None
+            state["voltage"],
+            current,
+            clock.threshold,
+            **either_sign(self.max_spikes_per_step),
         )
         return counts
 

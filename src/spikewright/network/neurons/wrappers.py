@@ -15,7 +15,9 @@ from spikewright.network.neurons.base import (
     Clock,
     NeuronType,
     State,
+    check_cap,
     check_positive,
+    either_sign,
     register,
 )
 from spikewright.network.neurons.poisson import poisson_counts
@@ -97,14 +99,22 @@ class RunningMeanSpiking(_Wrapper):
     The increments sum to `t f(m_t)`, so the time mean tends to `f` of the mean current with an
     error falling as 1/t, for any `f` and however the current arrives. Spikes may be negative: they
     correct what was sent too early (expectation compensation, Huang et al. 2024, arXiv:2406.03470).
-    While `f` of the running mean is not finite, or a million spikes away, nothing is sent.
+    While `f` of the running mean is not finite, or a million spikes away, nothing is sent. At most
+    `max_spikes_per_step` of either sign leave in one step where that is given; the rest waits.
     """
 
     base_type: NeuronType
     amplitude: float = 1.0
+    max_spikes_per_step: int | None = None
+    follows_mean = True
 
     def __post_init__(self) -> None:
         _check(self)
+        check_cap(self, self.max_spikes_per_step)
+
+    @property
+    def most_spikes(self) -> int | None:
+        return self.max_spikes_per_step
 
     @property
     def negative(self) -> bool:  # type: ignore[override]
@@ -123,7 +133,10 @@ class RunningMeanSpiking(_Wrapper):
         if self.guarded:
             target = _within_reach(xp, target, state["sent"], clock.threshold)
         counts, state["voltage"] = xp.integrate(
-            state["voltage"], target - state["sent"], clock.threshold, least=None
+            state["voltage"],
+            target - state["sent"],
+            clock.threshold,
+            **either_sign(self.max_spikes_per_step),
         )
         state["total_current"], state["sent"] = total, target
         return counts

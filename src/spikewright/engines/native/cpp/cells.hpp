@@ -137,7 +137,10 @@ struct CellChunk {
         if (!p.negative)
             for (std::size_t k = 0; k < n; ++k) out[k] = out[k] < 0.0 ? 0.0 : out[k];
         if (p.cap > 0.0)
-            for (std::size_t k = 0; k < n; ++k) out[k] = out[k] > p.cap ? p.cap : out[k];
+            for (std::size_t k = 0; k < n; ++k) {
+                const double most = out[k] > p.cap ? p.cap : out[k];
+                out[k] = most < -p.cap ? -p.cap : most;
+            }
         for (std::size_t k = 0; k < n; ++k) v[k] = v[k] - out[k] * threshold[k];
         if (p.has_floor)
             for (std::size_t k = 0; k < n; ++k) {
