@@ -91,8 +91,8 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
         ]
         for name, given in CASES:
             if name == operator:
-                options = {k: v for k, v in given.items() if k not in ("independent", "positive")}
-                models.append(single(operator, **options))
+                told = ("independent", "positive", "runs", "standard")
+                models.append(single(operator, **{k: v for k, v in given.items() if k not in told}))
         if operator in ("And", "Not", "Or"):
             models.append(_of_truths(operator))
         for proto in models:

@@ -18,8 +18,8 @@ import spikewright
 ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
-    "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "h5py", "matplotlib", "sklearn",
-    "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
+    "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "onnxruntime", "h5py",
+    "matplotlib", "sklearn", "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
 }  # fmt: skip
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.

@@ -20,8 +20,8 @@ from spikewright.conversion.correction import (
     source_means,
 )
 from spikewright.errors import ConversionError
-from spikewright.frontends import Source
-from spikewright.graph import Graph, evaluate_all
+from spikewright.frontends import read
+from spikewright.graph import Graph
 from spikewright.pipeline import convert_source
 
 DEFAULTS: dict[str, Any] = {
@@ -56,8 +56,7 @@ CORRECTED: dict[str, Any] = {
 
 def convert(graph: Graph, **arguments: Any) -> sw.Conversion:
     """A graph converted as `sw.convert` converts a model, spiking, one spike a step."""
-    source = Source(graph, "test", lambda inputs: evaluate_all(graph, inputs))
-    return convert_source(source, {**DEFAULTS, **arguments})
+    return convert_source(read(graph), {**DEFAULTS, **arguments})
 
 
 def same(one: sw.Conversion, two: sw.Conversion, x: np.ndarray) -> bool:

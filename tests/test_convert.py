@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ from spikewright.errors import (
     SimulationError,
     VerificationError,
 )
-from spikewright.frontends import Source
 from spikewright.graph import Graph, Node, evaluate, evaluate_all
 from spikewright.graph import save as save_graph
 from spikewright.graph.layers import Activation, Affine, Input, MaxPool
@@ -346,7 +346,7 @@ def test_average_policy_averages():
     """max_pool="average" gives the network whose pools average."""
     graph = models.residual(pool=True)
     x = models.inputs(graph)
-    averaged = canonicalise(Source(graph, "graph", dict), Trace(), "average")
+    averaged = canonicalise(graph, Trace(), "average")
     truth = evaluate(averaged, {"x": x})["output"]
     run = sw.convert(graph, max_pool="average").run(x, steps=1)
     np.testing.assert_allclose(run.predict(), truth, atol=1e-6)
@@ -416,7 +416,7 @@ def test_verify_names_the_first_layer_that_differs():
             found[name] = found[name] * 1.01
         return found
 
-    good.activations = sabotaged
+    good.source = replace(good.source, activations=sabotaged)
     with pytest.raises(VerificationError, match="'conv2'"):
         good.verify()
     assert good.verify(rtol=0.1)

@@ -12,6 +12,7 @@ _EXTRA_OF = {
     "h5py": "keras",
     "torch": "torch",
     "onnx": "onnx",
+    "onnxruntime": "onnx",
     "matplotlib": "report",
     "scipy": "modelling",
     "sklearn": "modelling",

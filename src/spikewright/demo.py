@@ -285,11 +285,11 @@ def _require_extras() -> None:
 
 
 def _source_values(conversion: Conversion, x: NDArray) -> NDArray:
-    """The source model's own output, `(batch, 10)`, from ONNX's evaluator."""
-    if conversion.activations is None:
+    """The source model's own output, `(batch, 10)`."""
+    if conversion.source is None:
         raise TypeError("a conversion of a model file knows its source model")
-    (node,) = conversion.graph.outputs.values()
-    return conversion.activations(conversion.as_inputs(x))[node]
+    (values,) = conversion.source.call(conversion.as_inputs(x)).values()
+    return values
 
 
 def _source_accuracy(values: NDArray, labels: NDArray) -> Record:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright.conversion import Trace
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
-from spikewright.frontends import Source, read
+from spikewright.frontends import read
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
 from spikewright.graph.operations import multiply_accumulates
@@ -300,7 +300,7 @@ def _open(graph: Graph) -> list[str]:
 def _lowered(graph: Graph, options: Options, max_pool: MaxPoolPolicy) -> dict[str, _Form]:
     """The form of every node of a graph that lowers; raises `ConversionError`."""
     trace = Trace()
-    canonical = canonicalise(Source(graph, "graph", dict), trace, max_pool)
+    canonical = canonicalise(graph, trace, max_pool)
     lowered = lower(canonical, options)
     losses = {entry.layer: entry.text for entry in trace if entry.status == "approximated"}
     notes = {note.layer: note for note in lowered.notes}

@@ -131,7 +131,7 @@ def convert_source(
         found = one_step(graph)
         graph = found.graph
         stepping = Stepping(found.carried, found.inputs, found.outputs, found.values, int(step))
-    canonical = canonicalise(replace(source, graph=graph), trace, arguments["max_pool"])
+    canonical = canonicalise(graph, trace, arguments["max_pool"])
     options = replace(_options(**arguments), stepping=stepping)
     _check_data(arguments, calibration, canonical)
     known = partial(_statistics, arguments, calibration, canonical, stepping)
@@ -139,9 +139,7 @@ def convert_source(
     lowered = lower(canonical, replace(options, scale_firing_rates=scales))
     _tell(trace, lowered)
     again = partial(_again, source, _form(arguments), reading, calibration)
-    conversion = Conversion(
-        lowered, source.graph, canonical, trace, source.activations, arguments, again
-    )
+    conversion = Conversion(lowered, source.graph, canonical, trace, source, arguments, again)
     corrected = _correct(conversion, calibration)
     conversion.resolved = {
         **arguments,
@@ -290,16 +288,16 @@ def _options(
     return Options(choice, scale_firing_rates, synapse, start)
 
 
-def canonicalise(source: Source, trace: Trace, max_pool: MaxPoolPolicy = "gate") -> Graph:
+def canonicalise(graph: Graph, trace: Trace, max_pool: MaxPoolPolicy = "gate") -> Graph:
     """Run the standard passes and the pooling policy.
 
     Raises `ConversionError` for every layer that no network is known to compute.
     """
     if max_pool not in ("gate", "average"):
         raise refuse("max_pool", f'it is "gate" or "average", got {max_pool!r}')
-    _refuse_without_form(source.graph)
+    _refuse_without_form(graph)
     passes = STANDARD if max_pool == "gate" else (*STANDARD, AverageMaxPools())
-    graph, lines = run_passes(source.graph, passes)
+    graph, lines = run_passes(graph, passes)
     for line in lines:
         trace.add(line.pass_name, line.layer, line.text, "exact" if line.exact else "approximated")
     return graph

@@ -200,7 +200,7 @@ def test_a_decoded_value_drives_the_input() -> None:
         answer = sw.Probe(conversion.outputs["output"], synapse=0.05)
     with sw.Simulator(net, progress=False) as sim:
         sim.run(0.6)
-    wanted = conversion.activations({"x": (mixing @ point)[None]})["fc3"][0]
+    wanted = conversion.source.activations({"x": (mixing @ point)[None]})["fc3"][0]
     found = sim.data[answer][-100:].mean(0)
     assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
 

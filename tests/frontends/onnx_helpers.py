@@ -107,22 +107,29 @@ def agrees(
     batch: int = 3,
     independent: bool = True,
     transform: Callable[[NDArray], NDArray] | None = None,
+    runs: bool = True,
 ) -> Source:
     """Read a model and compare every node with the source's activations and ONNX's own evaluator.
 
-    `independent=False` leaves out the latter, where it departs from the standard. `transform` maps
-    random data to what the model takes. Values whose batch is not axis 0 are compared with the
-    activations alone, which have it there.
+    Outputs are compared with the model's own call too, on a batch and on a sample alone.
+    `independent=False` leaves out ONNX's evaluator, `runs=False` onnxruntime, where they depart
+    from the standard. `transform` maps random data to what the model takes. Values whose batch is
+    not axis 0 are compared with the activations alone, which have it there.
     """
     source = read(proto, example)
     feed = feed_of(source, batch)
     if transform is not None:
         feed = {name: transform(value) for name, value in feed.items()}
     values = evaluate_all(source.graph, feed)
-    activations = source.activations(feed)
+    activations = source.activations(feed) if runs else values
     assert set(source.graph.outputs.values()) <= set(activations) <= set(values)
     for name, value in activations.items():
         close(values[name], value)
+    for given in (feed, {name: value[:1] for name, value in feed.items()}) if runs else ():
+        outputs, called = evaluate(source.graph, given), source.call(given)
+        assert called.keys() == outputs.keys()
+        for name, value in called.items():
+            close(outputs[name], value)
     if independent:
         expected = reference(proto, feed)
         for name, value in evaluate(source.graph, feed).items():

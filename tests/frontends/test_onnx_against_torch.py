@@ -22,9 +22,11 @@ def output(source: Source, x: NDArray) -> NDArray:
     return evaluate(source.graph, {"x": x})["y0"]
 
 
-def read_single(operator: str, shape: tuple[int, ...], **options: Any) -> tuple[Source, NDArray]:
+def read_single(
+    operator: str, shape: tuple[int, ...], runs: bool = True, **options: Any
+) -> tuple[Source, NDArray]:
     """A model of one node that agrees with its own activations, and its input."""
-    source = agrees(single(operator, shape, **options), independent=False)
+    source = agrees(single(operator, shape, **options), independent=False, runs=runs)
     return source, random(3, *shape, seed=5)
 
 
@@ -101,10 +103,12 @@ def test_same_padding_of_pools(
 
 
 def test_same_padding_of_dilated_max_pool() -> None:
-    """SAME counts the reach of a dilated window: 2 dilated by 3 reaches 4, so 3 are added."""
-    source, x = read_single(
-        "MaxPool", (2, 7), kernel_shape=[2], dilations=[3], auto_pad="SAME_UPPER", opset=11
-    )
+    """SAME counts the reach of a dilated window: 2 dilated by 3 reaches 4, so 3 are added.
+
+    onnxruntime 1.32 adds as if it were not dilated.
+    """
+    options = {"kernel_shape": [2], "dilations": [3], "auto_pad": "SAME_UPPER"}
+    source, x = read_single("MaxPool", (2, 7), runs=False, opset=11, **options)
     expected = F.max_pool1d(F.pad(torch.from_numpy(x), (1, 2), value=-np.inf), 2, 1, dilation=3)
     close(output(source, x), expected.numpy())
 

@@ -86,6 +86,12 @@ EXCLUDED = {
 """Cases that may be refused, by the pattern of their names, and why."""
 
 
+RUNS_OTHERWISE = {
+    "test_resize_downsample_scales_*_align_corners": "onnxruntime rounds the extent",
+}
+"""Cases in which onnxruntime is not what ONNX says, by the pattern of their names, and why."""
+
+
 @cache
 def cases() -> Mapping[str, list[Any]]:
     """ONNX's cases by operator; those written out as functions are cases of their operator."""
@@ -189,6 +195,8 @@ def compare(case: Any, source: Any, feed: Mapping[str, NDArray], one_sample: boo
         half = wanted[name].dtype.itemsize == 2
         tolerance = {"rtol": 2e-2, "atol": 2e-2} if half else {"rtol": case.rtol, "atol": 1e-5}
         own = activations.get(source.graph.outputs[name], value)  # a mask's has minus infinity
+        if any(fnmatch(case.name, pattern) for pattern in RUNS_OTHERWISE):
+            own = value
         for made in (value, own):
             array = np.asarray(made, np.float64)
             shape = (1, *expected.shape) if one_sample else expected.shape

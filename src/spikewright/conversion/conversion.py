@@ -26,6 +26,7 @@ from spikewright.conversion.verification import verify
 from spikewright.encoders import Encoder
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.errors import ConversionError, Refusal, SimulationError
+from spikewright.frontends import Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.measure import Evaluation, EveryStep, Run
@@ -43,8 +44,8 @@ class Conversion:
 
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
     a source layer became (a part of); `inputs` and `outputs` are its ends; `trace` says what was
-    done. `graph` is the model as read, and `activations` runs the source model (None for a
-    conversion that was loaded from a file). `arguments` are those of `convert` that it was made
+    done. `graph` is the model as read, and `source` runs the model itself (None for a conversion
+    that was loaded from a file). `arguments` are those of `convert` that it was made
     with, and `resolved` the same with numbers where they left the choice to rules and corrections:
     `sw.convert(model, **conversion.resolved)` needs no data. It does not know them any more when
     it was loaded from a file.
@@ -54,7 +55,7 @@ class Conversion:
     graph: Graph
     canonical: Graph
     trace: Trace
-    activations: Callable[[Mapping[str, NDArray]], dict[str, NDArray]] | None
+    source: Source | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
@@ -380,7 +381,7 @@ class Conversion:
 
         Raises `FileNotFoundError` or `DamagedFileError`.
         """
-        return cls(*load_parts(path), activations=None)
+        return cls(*load_parts(path), source=None)
 
 
 def refuse(what: str, reason: str, options: str = "") -> ConversionError:

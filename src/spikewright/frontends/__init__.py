@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from spikewright.errors import ReadError
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.frontends.unrolling import keeping_recurrence
-from spikewright.graph import Graph, evaluate_all
+from spikewright.graph import Graph, evaluate, evaluate_all
 
 __all__ = ["SUFFIXES", "GraphBuilder", "Source", "read"]
 
@@ -64,7 +65,7 @@ def read(
     kept = wanted_outputs(outputs)
     if isinstance(model, Graph):
         graph = model if kept is None else restricted(model, kept)
-        return Source(graph, "graph", lambda values: evaluate_all(graph, values))
+        return Source(graph, "graph", partial(evaluate_all, graph), partial(evaluate, graph))
     framework = _framework_of(model)
     if framework is None:
         found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"

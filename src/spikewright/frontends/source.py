@@ -24,12 +24,17 @@ class Source:
 
     `graph` computes what the model computes. `activations` runs the *source framework* on
     `{input name: (batch, *shape)}` and returns `{node name: value}` for every node whose value is
-    observable there (at least the outputs): what `verify` compares with.
+    observable there (at least the outputs). `call` is the framework's own call of the whole model,
+    as a user makes it, on a whole batch: `{output name: (batch, *shape)}` of those outputs that the
+    model itself has, none where the graph lacks one of its inputs. It shares no walk and no layout
+    with the reader, so it tells when an axis was taken for the batch that is none. `verify`
+    compares with both.
     """
 
     graph: Graph
     framework: str
     activations: Callable[[Values], dict[str, NDArray]]
+    call: Callable[[Values], dict[str, NDArray]]
 
 
 def shape_made(layer: Layer, *shapes: Shape) -> Shape:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from spikewright.conversion import Conversion
 from spikewright.conversion.verification import relative_error
 from spikewright.frontends import Source, read
-from spikewright.graph import evaluate_all
+from spikewright.graph import evaluate, evaluate_all
 from spikewright.pipeline import convert
 
 STEPS = np.array([16, 32, 64, 128, 256, 512])
@@ -72,6 +72,17 @@ class FrontendSuite:
             errors = {name: relative_error(theirs[name], ours[name]) for name in theirs}
             worst = max(errors, key=errors.__getitem__)
             assert errors[worst] <= case.tolerance, f"{worst}: {errors[worst]:.2g}"
+
+    def test_outputs_are_those_of_the_frameworks_own_call(self, case: Case) -> None:
+        """On a whole batch, and on a sample alone: nothing is mixed, no axis taken for another."""
+        source = read(case.model(), case.example_input)
+        inputs = _inputs(case, source, 3)
+        alone = {name: value[:1] for name, value in inputs.items()}
+        for given in (inputs, alone):
+            theirs, ours = source.call(given), evaluate(source.graph, given)
+            assert theirs.keys() == ours.keys()
+            errors = {name: relative_error(theirs[name], ours[name]) for name in theirs}
+            assert max(errors.values()) <= case.tolerance, errors
 
     def test_the_rate_network_is_verified(self, case: Case) -> None:
         """Layer by layer against the framework, and every name of the source leads somewhere."""

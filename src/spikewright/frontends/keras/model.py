@@ -12,7 +12,7 @@ from spikewright.frontends.keras.importing import import_keras
 from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
 from spikewright.frontends.keras.registry import Value
-from spikewright.frontends.keras.running import activations, to_numpy
+from spikewright.frontends.keras.running import activations, call, to_numpy
 from spikewright.frontends.keras.walking import (
     calls_as_keras,
     graph_of,
@@ -62,7 +62,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
         builder.refusals.clear()  # they stand beside what is kept, in the models around it
     graph = builder.build(found)
     run = partial(activations, keras_graph, tensors, names, reading.nodes, graph)
-    return Source(graph, "keras", run)
+    own = list(_ends(keras_graph, reading, None))
+    return Source(graph, "keras", run, partial(call, model, keras_graph, names, own, graph))
 
 
 class _End(NamedTuple):

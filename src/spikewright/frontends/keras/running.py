@@ -57,8 +57,40 @@ def activations(
     tensors, `ends`, are kept. Raises `GraphError` when an input is missing,
     unknown or of the wrong shape.
     """
+    arrays, tensors = _given(keras_graph, names, graph, inputs)
+    running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
+    with _without_gradients():
+        running.through(keras_graph, tensors, ends=ends)
+    return {**arrays, **running.values}
+
+
+def call(
+    model: Any,
+    keras_graph: Any,
+    names: Sequence[str],
+    outputs: Sequence[str],
+    graph: Graph,
+    inputs: Values,
+) -> dict[str, NDArray]:
+    """Call the model itself on `{input name: (batch, *shape)}`: `{output name: value}`.
+
+    `names` are its inputs and `outputs` its outputs in Keras's order. Raises as `activations` does.
+    """
+    _, tensors = _given(keras_graph, names, graph, inputs)
+    if any(tensor is None for tensor in tensors):
+        return {}  # it cannot be called without
+    tree = require("keras").tree
+    with _without_gradients():
+        made = model(tree.pack_sequence_as(keras_graph._inputs_struct, tensors), training=False)
+    found = zip(outputs, tree.flatten(made), strict=True)
+    return {name: array(value) for name, value in found if name in graph.outputs}
+
+
+def _given(
+    keras_graph: Any, names: Sequence[str], graph: Graph, inputs: Values
+) -> tuple[dict[str, NDArray], list[Any]]:
+    """The inputs as arrays by name, and as tensors in Keras's order; None for one that is cut."""
     arrays = _checked(graph, [name for name in names if name in graph], inputs)
-    keras = require("keras")
     tensors: list[Any] = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
         if name not in graph:
@@ -66,11 +98,8 @@ def activations(
             continue
         dtype = "float64" if tensor.dtype == "float64" else "float32"
         arrays[name] = arrays[name].astype(dtype)
-        tensors.append(keras.ops.convert_to_tensor(arrays[name], dtype))
-    running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
-    with _without_gradients():
-        running.through(keras_graph, tensors, ends=ends)
-    return {**arrays, **running.values}
+        tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))
+    return arrays, tensors
 
 
 def to_numpy(value: Any) -> NDArray:

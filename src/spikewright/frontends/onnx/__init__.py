@@ -35,8 +35,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     output where they have no name; layouts are channels-first. `outputs` names outputs, nodes or
     values of the model that become its outputs; nodes and inputs that they do not need are cut.
 
-    `activations` evaluates the model with ONNX's reference evaluator. Half-precision numbers
-    become single precision first, in the graph and there.
+    onnxruntime evaluates the model where it is installed and can, else ONNX's reference evaluator.
+    Half-precision numbers become single precision first, in the graph and there.
 
     Raises `UnsupportedLayerError` that lists every node that cannot be read, `DamagedFileError`,
     `ReadError` for an opset below 7 or an input that cannot be read, `GraphError` for parameters
@@ -49,4 +49,9 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     walk = Walk(proto, opset_of(proto), inputs, place, kept)
     graph = walk.run()
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
-    return Source(graph, "onnx", Evaluator(proto, tensors, inputs))
+    return Source(
+        graph,
+        "onnx",
+        Evaluator(proto, tensors, inputs, inside=True),
+        Evaluator(proto, walk.returned, inputs),
+    )

@@ -1,8 +1,8 @@
-"""The source model's own values, from ONNX's reference evaluator."""
+"""The source model's own values: of its outputs, as a user has them, and of what lies between."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,23 +10,26 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright.errors import ReadError
-from spikewright.frontends.onnx.files import opset_of
 from spikewright.frontends.onnx.inputs import ModelInputs
-from spikewright.frontends.onnx.operators import operators
+from spikewright.frontends.onnx.runtime import Runtime
 from spikewright.frontends.onnx.walk import Tensor, needed_nodes
 from spikewright.frontends.source import Values
 
 
 class Evaluator:
-    """Callable `{input: (batch, *shape)} -> {graph node: value}` for any batch size.
+    """Callable `{input: (batch, *shape)} -> {name: value}` for any batch size.
 
     A model whose file fixes the batch size runs in slices of that size, the last one filled up.
-    `tensors` maps graph nodes to their ONNX values.
+    `tensors` maps the names of what is returned to ONNX values: outputs of the model, called as it
+    is, or with `inside` values of any kind, of operators that run one by one.
     """
 
-    def __init__(self, proto: Any, tensors: Mapping[str, Tensor], inputs: ModelInputs) -> None:
+    def __init__(
+        self, proto: Any, tensors: Mapping[str, Tensor], inputs: ModelInputs, inside: bool = False
+    ) -> None:
         self._proto, self._tensors, self._inputs = proto, dict(tensors), inputs
-        self._runner: Any = None
+        self._inside = inside
+        self._runtime: Runtime | None = None
 
     def __call__(self, inputs: Values) -> dict[str, NDArray]:
         feed = self._feed(inputs)
@@ -61,42 +64,28 @@ class Evaluator:
             piece = value[start : start + size]
             missing = size - len(piece)
             part[name] = np.concatenate([piece, np.repeat(piece[-1:], missing, 0)])
-        if self._runner is None:
-            self._runner = self._build()
-        values = self._runner.run(None, part)
+        if self._runtime is None:
+            model = self._observed() if self._inside else self._proto
+            self._runtime = Runtime(model, optimised=not self._inside)
+        wanted = {t.name: t for t in self._tensors.values() if t.name not in part}
+        found = dict(zip(wanted, self._runtime.run(list(wanted), part), strict=True))
         return {
-            node: tensor.layout.samples_first(np.asarray(value), size)
-            for (node, tensor), value in zip(self._tensors.items(), values, strict=True)
+            name: tensor.layout.samples_first(np.asarray((part | found)[tensor.name]), size)
+            for name, tensor in self._tensors.items()
         }
 
-    def _build(self) -> Any:
-        """The evaluator of a copy of the model that returns every value that was asked for."""
+    def _observed(self) -> Any:
+        """A copy of the model that returns every value that was asked for."""
         onnx = require("onnx")
+        given = self._inputs.shapes
+        names = dict.fromkeys(t.name for t in self._tensors.values() if t.name not in given)
         graph = onnx.GraphProto(
             name=self._proto.graph.name,
             node=needed_nodes(self._proto.graph),
-            input=[v for v in self._proto.graph.input if v.name in self._inputs.shapes],
+            input=[value for value in self._proto.graph.input if value.name in given],
             initializer=self._proto.graph.initializer,
-            output=[onnx.ValueInfoProto(name=tensor.name) for tensor in self._tensors.values()],
+            output=[onnx.ValueInfoProto(name=name) for name in names],
         )
-        known = operators(opset_of(self._proto))
-        _refuse_unknown(graph, known)
-        for position, node in enumerate(graph.node):
-            for index, name in enumerate(node.output):
-                if not name:  # else its value would stand for every input that is not given
-                    node.output[index] = f"left out: {position}, {index}"
-        model = onnx.ModelProto(
+        return onnx.ModelProto(
             ir_version=self._proto.ir_version, opset_import=self._proto.opset_import, graph=graph
         )
-        return require("onnx.reference").ReferenceEvaluator(model, new_ops=known)
-
-
-def _refuse_unknown(graph: Any, known: Sequence[type]) -> None:
-    """Raise `ReadError` for an operator that has a reader of the user's but no evaluator."""
-    names = {(getattr(made, "op_domain", ""), made.__name__) for made in known}
-    for node in graph.node:
-        if node.domain and (node.domain, node.op_type) not in names:
-            raise ReadError(
-                f"the operator {node.op_type!r} of domain {node.domain!r} cannot be evaluated. "
-                "Register its reader with reads(..., evaluator=...)."
-            )

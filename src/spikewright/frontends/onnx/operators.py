@@ -1,11 +1,10 @@
-"""Operators for ONNX's reference evaluator where its own are slow or differ from the standard.
+"""Operators for ONNX's reference evaluator where its own differ from the standard.
 
 ==================  ===============================================================================
 operator            what the evaluators of onnx 1.16 to 1.23 do
 ==================  ===============================================================================
-Conv                loops over windows in Python (up to 1.20 at least)
-ConvTranspose       loops over channels in Python; with groups splits neither weights nor bias
-MaxPool             loops likewise; SAME_LOWER rounds the number of windows down
+ConvTranspose       with groups, splits neither weights nor bias
+MaxPool             SAME_LOWER rounds the number of windows down
 AveragePool         likewise; splits the overhang of `ceil_mode` over both ends, where the standard
                     (PyTorch's rule) puts it at the end
 RNN, LSTM, GRU      know one direction, the usual functions and no clip
@@ -15,93 +14,97 @@ LRN                 normalises as many channels as there are samples
 BatchNormalization  before operator set 14, uses the statistics of the batch
 Softmax, LogSoftmax know only the axis form of operator set 13
 Pad                 fails for negative counts
-Resize              fails in operator set 10; takes empty scales and sizes for values (1.20)
-Upsample            fails for other modes than nearest
+Resize, Upsample    before operator set 11, fail
 DequantizeLinear    is missing before operator set 19
 ==================  ===============================================================================
 
-These follow the equations of the standard, on whole arrays.
+onnxruntime computes them, node by node. Those that constants go through are here, so that reading
+a model does not need it: they follow the equations of the standard, on whole arrays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spikewright._optional import require
-from spikewright.frontends.onnx.recurrent_operators import gru, lstm, rnn
 from spikewright.frontends.onnx.registry import EVALUATORS
+
+_RECURRENT = ("RNN", "LSTM", "GRU")
+_BY_ONNXRUNTIME = (
+    "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "LpNormalization", "LRN",
+)  # fmt: skip
 
 
 def operators(opset: int) -> list[type]:
     """The classes to hand to `ReferenceEvaluator(new_ops=...)` for a model of this opset."""
     base = require("onnx.reference.op_run").OpRun
+
+    def delegated(self: Any, *inputs: NDArray | None, **settings: Any) -> tuple[NDArray, ...]:
+        return _run(self.onnx_node, inputs, opset)
+
+    def recurrent(self: Any, *inputs: NDArray | None, **settings: Any) -> tuple[NDArray, ...]:
+        batch_first = bool(settings.get("layout"))
+        return (_run_batch_first if batch_first else _run)(self.onnx_node, inputs, opset)
+
     equations: dict[str, Any] = {
-        "Conv": _conv,
-        "ConvTranspose": _conv_transpose,
-        "LRN": _local_response,
-        "LpNormalization": _lp_normalization,
-        "MaxPool": _max_pool,
-        "AveragePool": _average_pool,
-        "GlobalMaxPool": _global_max_pool,
+        **dict.fromkeys(_BY_ONNXRUNTIME, delegated),
+        **dict.fromkeys(_RECURRENT, recurrent),
         "Pad": _pad,
-        "Resize": _resize,
-        "RNN": rnn,
-        "LSTM": lstm,
-        "GRU": gru,
     }
     if opset < 19:
         equations["DequantizeLinear"] = _dequantize
     if opset < 14:
-        equations["BatchNormalization"] = _batch_normalization
+        equations["BatchNormalization"] = delegated
     if opset < 13:
-        equations |= {"Softmax": _flat_softmax, "LogSoftmax": _flat_log_softmax}
+        equations |= {"Softmax": _flat_softmax, "LogSoftmax": delegated}
     if opset < 11:
-        equations |= {"Resize": _early_resize, "Upsample": _early_resize}
+        equations |= {"Resize": delegated, "Upsample": delegated}
     made = [type(n, (base,), {"op_domain": "", "_run": run}) for n, run in equations.items()]
     return [*reversed(EVALUATORS), *made]  # the evaluator takes the first of a name
 
 
-def _conv(
-    self: Any, x: NDArray, weight: NDArray, bias: NDArray | None = None, **settings: Any
+def _run(node: Any, inputs: Sequence[NDArray | None], opset: int) -> tuple[NDArray, ...]:
+    """One node by onnxruntime, which computes most operators in single precision only."""
+    onnx, ort = require("onnx"), require("onnxruntime")
+    double = any(value is not None and value.dtype == np.float64 for value in inputs)
+    given = {
+        name: value.astype(np.float32) if value.dtype == np.float64 else value
+        for name, value in zip(node.input, inputs, strict=False)
+        if name and value is not None
+    }
+    to_type, declare = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
+    graph = onnx.GraphProto(
+        name="node",
+        node=[node],
+        input=[declare(name, to_type(value.dtype), value.shape) for name, value in given.items()],
+        output=[onnx.ValueInfoProto(name=name) for name in node.output],
+    )
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8
+    )
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    made = session.run(None, given)
+    return tuple(value.astype(np.float64) if double else value for value in made)
+
+
+def _run_batch_first(
+    node: Any, inputs: Sequence[NDArray | None], opset: int
 ) -> tuple[NDArray, ...]:
-    rank, groups = x.ndim - 2, settings.get("group") or 1
-    settings |= {"kernel_shape": weight.shape[2:]}
-    (before, after), _ = _pads(x.shape[2:], settings)
-    windows = _windows(_padded(x, before, after, 0.0), rank, settings)
-    taps = tuple(range(-rank, 0))
-    parts = [
-        np.tensordot(w, part, axes=((1, *taps), (1, *taps)))
-        for w, part in zip(np.split(weight, groups), np.split(windows, groups, axis=1), strict=True)
+    """A recurrent operator that has the batch first; onnxruntime has time first alone."""
+    time_first = require("onnx").NodeProto()
+    time_first.CopyFrom(node)
+    del time_first.attribute[:]
+    time_first.attribute.extend(one for one in node.attribute if one.name != "layout")
+    turned = [
+        np.swapaxes(value, 0, 1) if index in (0, 5, 6) and value is not None else value
+        for index, value in enumerate(inputs)
     ]
-    y = np.moveaxis(np.concatenate(parts), 0, 1)
-    return (y if bias is None else y + bias.reshape(-1, *(1,) * rank),)
-
-
-def _max_pool(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
-    (before, after), _ = _pads(x.shape[2:], settings)
-    windows = _windows(_padded(x, before, after, -np.inf), x.ndim - 2, settings)
-    axes = tuple(range(x.ndim, windows.ndim))
-    return (windows.max(axis=axes).astype(x.dtype),)
-
-
-def _average_pool(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
-    rank = x.ndim - 2
-    (before, after), overhang = _pads(x.shape[2:], settings)
-    counted = np.ones(x.shape[2:])[None, None]
-    if settings.get("count_include_pad"):
-        explicit = [a - o for a, o in zip(after, overhang, strict=True)]
-        counted = _padded(counted, before, explicit, 1.0)
-        counted = _padded(counted, [0] * rank, overhang, 0.0)
-    else:
-        counted = _padded(counted, before, after, 0.0)
-    axes = tuple(range(x.ndim, x.ndim + rank))
-    total = _windows(_padded(x, before, after, 0.0), rank, settings).sum(axis=axes)
-    count = _windows(counted, rank, settings).sum(axis=axes)
-    return ((total / count).astype(x.dtype),)
+    outputs, *states = _run(time_first, turned, opset)
+    return (outputs.transpose(2, 0, 1, 3), *(np.swapaxes(state, 0, 1) for state in states))
 
 
 def _flat_softmax(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
@@ -110,89 +113,6 @@ def _flat_softmax(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]
     axes = tuple(range(x.ndim))[given[0] if given else 1 :]
     e = np.exp(x - x.max(axis=axes, keepdims=True))
     return ((e / e.sum(axis=axes, keepdims=True)).astype(x.dtype),)
-
-
-def _flat_log_softmax(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
-    (y,) = _flat_softmax(self, x.astype(np.float64), **settings)
-    return (np.log(y).astype(x.dtype),)
-
-
-def _conv_transpose(
-    self: Any, x: NDArray, weight: NDArray, bias: NDArray | None = None, **settings: Any
-) -> tuple[NDArray, ...]:
-    """Every value of the input adds its kernel to the output; then padding is cut off."""
-    rank, groups, spatial = x.ndim - 2, settings.get("group") or 1, x.shape[2:]
-    size, stride, dilation = _geometry({**settings, "kernel_shape": weight.shape[2:]}, rank)
-    extra = list(settings.get("output_padding") or [0] * rank)
-    reach = [
-        s * (n - 1) + d * (k - 1) + 1
-        for n, k, s, d in zip(spatial, size, stride, dilation, strict=True)
-    ]
-    natural = [r + e for r, e in zip(reach, extra, strict=True)]
-    before, extent = _transposed_extent(settings, spatial, stride, natural)
-    full = [max(r, b + n) for r, b, n in zip(reach, before, extent, strict=True)]
-    y = np.zeros((len(x), weight.shape[1] * groups, *full))
-    parts = zip(np.split(x, groups, axis=1), np.split(weight, groups), strict=True)
-    for group, (values, kernel) in enumerate(parts):
-        channels = slice(group * weight.shape[1], (group + 1) * weight.shape[1])
-        for tap in np.ndindex(*size):
-            made = np.tensordot(values, kernel[(..., *tap)], axes=(1, 0))
-            where = tuple(
-                slice(t * d, t * d + (n - 1) * s + 1, s)
-                for t, d, n, s in zip(tap, dilation, spatial, stride, strict=True)
-            )
-            y[(slice(None), channels, *where)] += np.moveaxis(made, -1, 1)
-    kept = (slice(b, b + n) for b, n in zip(before, extent, strict=True))
-    y = y[(slice(None), slice(None), *kept)]
-    if bias is not None:
-        y = y + bias.reshape(-1, *(1,) * rank)
-    return (y.astype(x.dtype),)
-
-
-def _transposed_extent(
-    settings: dict[str, Any], spatial: tuple[int, ...], stride: list[int], natural: list[int]
-) -> tuple[list[int], list[int]]:
-    """What is cut off before, and the output's extent."""
-    rank = len(spatial)
-    automatic = settings.get("auto_pad") or "NOTSET"
-    wanted = list(settings.get("output_shape") or [])[-rank:]
-    if not wanted and automatic.startswith("SAME"):
-        wanted = [n * s for n, s in zip(spatial, stride, strict=True)]
-    if not wanted:
-        pads = list(settings.get("pads") or [0] * 2 * rank)
-        return pads[:rank], [
-            n - b - a for n, b, a in zip(natural, pads[:rank], pads[rank:], strict=True)
-        ]
-    total = [max(0, n - w) for n, w in zip(natural, wanted, strict=True)]
-    return [t // 2 if automatic == "SAME_UPPER" else (t + 1) // 2 for t in total], wanted
-
-
-def _lp_normalization(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
-    """`x` over its length along an axis; zeros stay zeros."""
-    axis, p = settings.get("axis", -1), settings.get("p", 2)
-    length = np.sum(np.abs(x) ** p, axis=axis, keepdims=True) ** (1 / p)
-    return ((x / np.where(length == 0, 1, length)).astype(x.dtype),)
-
-
-def _local_response(self: Any, x: NDArray, **settings: Any) -> tuple[NDArray, ...]:
-    """`x / (bias + alpha / size s)^beta`, s the sum of squares over `size` channels."""
-    size, channels = settings["size"], x.shape[1]
-    squares = np.pad(x.astype(np.float64) ** 2, ((0, 0), (size, size), *((0, 0),) * (x.ndim - 2)))
-    first = size - (size - 1) // 2
-    total = sum(squares[:, first + k : first + k + channels] for k in range(size))
-    factor = settings["bias"] + settings["alpha"] / size * total
-    return ((x / factor ** settings["beta"]).astype(x.dtype),)
-
-
-def _global_max_pool(self: Any, x: NDArray) -> tuple[NDArray, ...]:
-    return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
-
-
-def _batch_normalization(self: Any, x: NDArray, *inputs: NDArray, **settings: Any) -> Any:
-    trailing = (1,) * (x.ndim - 2)
-    gamma, beta, mean, variance = (value.reshape(-1, *trailing) for value in inputs)
-    y = gamma * (x - mean) / np.sqrt(variance + settings["epsilon"]) + beta
-    return (y.astype(x.dtype),)
 
 
 def _pad(self: Any, x: NDArray, *inputs: NDArray | None, **settings: Any) -> tuple[NDArray, ...]:
@@ -225,84 +145,3 @@ def _dequantize(
     shift = np.zeros_like(scale) if zero is None else zero.astype(scale.dtype)
     y = (x - shift.reshape(per_entry)) * scale.reshape(per_entry)
     return (y.astype(scale.dtype),)
-
-
-def _resize(self: Any, x: NDArray, *inputs: NDArray | None, **settings: Any) -> Any:
-    given = (None if value is None or value.size == 0 else value for value in inputs)
-    original = require("onnx.reference.ops.op_resize").Resize
-    return original._run(self, x, *given, **settings)
-
-
-def _early_resize(
-    self: Any, x: NDArray, scales: NDArray | None = None, **settings: Any
-) -> tuple[NDArray, ...]:
-    """Before operator set 11: asymmetric coordinates, rounded down for `nearest`."""
-    factors = np.array(settings.get("scales") if scales is None else scales, np.float32)
-    original = require("onnx.reference.ops.op_resize").Resize
-    mode = settings.get("mode") or "nearest"
-    return original._run(
-        self,
-        x,
-        None,
-        factors,
-        mode="linear" if mode == "bilinear" else mode,
-        nearest_mode="floor",
-        coordinate_transformation_mode="asymmetric",
-        cubic_coeff_a=-0.75,
-        keep_aspect_ratio_policy="stretch",
-        exclude_outside=0,
-        extrapolation_value=0.0,
-    )
-
-
-def _pads(
-    spatial: tuple[int, ...], settings: dict[str, Any]
-) -> tuple[tuple[list[int], list[int]], list[int]]:
-    """Padding before and after each axis, and how much of the latter is the overhang."""
-    rank = len(spatial)
-    size, stride, dilation = _geometry(settings, rank)
-    automatic = settings.get("auto_pad") or "NOTSET"
-    pads = list(settings.get("pads") or [0] * 2 * rank)
-    before, after, overhang = [], [], []
-    for axis, extent in enumerate(spatial):
-        reach = dilation[axis] * (size[axis] - 1) + 1
-        extra, first, last = 0, 0, 0
-        if automatic.startswith("SAME"):
-            outputs = -(-extent // stride[axis])
-            total = max(0, (outputs - 1) * stride[axis] + reach - extent)
-            first = (total + 1) // 2 if automatic == "SAME_LOWER" else total // 2
-            last = total - first
-        elif automatic == "NOTSET":
-            first, last = pads[axis], pads[axis + rank]
-            if settings.get("ceil_mode"):
-                outputs = -(-(extent + first + last - reach) // stride[axis]) + 1
-                if (outputs - 1) * stride[axis] >= extent + first:
-                    outputs -= 1
-                extra = max(0, (outputs - 1) * stride[axis] + reach - extent - first - last)
-        before.append(first)
-        after.append(last + extra)
-        overhang.append(extra)
-    return (before, after), overhang
-
-
-def _geometry(settings: dict[str, Any], rank: int) -> tuple[list[int], list[int], list[int]]:
-    ones = [1] * rank
-    return (
-        list(settings["kernel_shape"]),
-        list(settings.get("strides") or ones),
-        list(settings.get("dilations") or ones),
-    )
-
-
-def _padded(x: NDArray, before: list[int], after: list[int], value: float) -> NDArray:
-    pairs = [(0, 0), (0, 0), *zip(before, after, strict=True)]
-    return np.pad(x, pairs, constant_values=value)
-
-
-def _windows(x: NDArray, rank: int, settings: dict[str, Any]) -> NDArray:
-    """`(batch, channels, *windows, *size)`, a view."""
-    size, stride, dilation = _geometry(settings, rank)
-    reach = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
-    views = sliding_window_view(x, reach, axis=tuple(range(2, 2 + rank)))
-    steps = (*(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
-    return views[(slice(None), slice(None), *steps)]

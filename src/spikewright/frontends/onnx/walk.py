@@ -40,7 +40,7 @@ class Walk:
     """Reads one model; `run` returns the graph and leaves `tensors` behind.
 
     `tensors` maps the name of a graph node to the ONNX value that it equals, and to where that
-    value has the batch.
+    value has the batch; `returned` does the same for outputs, by their names.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Walk:
         self.builder = GraphBuilder()
         self.values: dict[str, Value] = {}
         self.tensors: dict[str, Tensor] = {}
+        self.returned: dict[str, Tensor] = {}
         self.nodes = needed_nodes(proto.graph)
         self.labels = labels_of(self.nodes, inputs.shapes)
         first = (next(filter(None, node.output)) for node in self.nodes)
@@ -71,7 +72,7 @@ class Walk:
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
         return self.builder.build(
-            {name: self._output(tensor) for name, tensor in self.outputs.items()}
+            {name: self._output(name, tensor) for name, tensor in self.outputs.items()}
         )
 
     def _constants(self, graph: Any) -> None:
@@ -90,26 +91,29 @@ class Walk:
             why = "its weights are a sparse initialiser; store them dense"
             self.values[sparse.values.name] = Missing(why)
 
-    def _output(self, name: str) -> str | None:
+    def _output(self, output: str, name: str) -> str | None:
         value = self.values.get(name, Missing("no node makes it"))
         if isinstance(value, Signal):
-            return self._samples(name, value)
+            made, layout = self._samples(name, value)
+            if value.comparable:
+                self.returned[output] = Tensor(name, layout)
+            return made
         why = "it does not depend on the data" if isinstance(value, Constant) else value.why
         if why:
             self.builder.refuse(name, "graph output", why, "Remove it from the model's outputs")
         return None
 
-    def _samples(self, name: str, value: Signal) -> str | None:
+    def _samples(self, name: str, value: Signal) -> tuple[str | None, Layout]:
         """An output without the axis of one that is the batch of a file of one sample."""
         shape = self.builder.shapes[value.name]
         lone = self.inputs.batches == (1,) and value.layout.full(shape, 1)[:1] == (1,)
         if not lone or value.layout == BATCH_FIRST:
-            return value.name
+            return value.name, value.layout
         full = value.layout.full(shape, 1)
         made = self.builder.add(f"{value.name}:sample", Reshape(full[1:]), value.name)
         if made is not None and value.comparable:
             self.tensors[made] = Tensor(name, BATCH_FIRST)
-        return made
+        return made, BATCH_FIRST
 
     def _step(self, node: Any, label: str) -> None:
         """Read one node, and note what each of its outputs is."""

@@ -15,6 +15,7 @@ from torch.nn.modules import transformer
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
+from spikewright.frontends.pytorch.modes import evaluation
 
 _EXAMPLE = "read(model, example_input=x[:2]), x being (batch, *shape)"
 
@@ -43,7 +44,7 @@ def export(module: Any, example_input: Any, extra: int = 0) -> Any:
     args, kwargs = _split(module, example_input)
     _check_batches(args, kwargs)
     failure: Exception | None = None
-    with _evaluation(module), _plain_attention(), _flat_weights(), torch.no_grad():
+    with evaluation(module), _plain_attention(), _flat_weights(), torch.no_grad():
         for convert in _conversions(module, (args, kwargs), extra):
             given, named = pytree.tree_map(convert, (args, kwargs))
             for dynamic in (_free_batch(module, given, named), None):
@@ -128,19 +129,6 @@ def _free_batch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     """`dynamic_shapes` that leave the first axis of every input free."""
     size = getattr(torch.export.Dim, "AUTO", None) or torch.export.Dim("batch")
     return pytree.tree_map(lambda _: {0: size}, dict(_bind(module, args, kwargs).arguments))
-
-
-@contextmanager
-def _evaluation(module: Any) -> Iterator[None]:
-    """Evaluation mode while tracing; every module's own mode comes back afterwards."""
-    modes = {part: part.training for part in module.modules()}
-    for part in modes:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 @contextmanager

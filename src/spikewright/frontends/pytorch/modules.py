@@ -25,7 +25,7 @@ def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None =
     `x.view(2, -1)` is, cannot be asked.
     """
     exported = export(module, example_input)
-    source = read_program(exported, outputs)
+    source = read_program(exported, outputs, module)
     samples = take_apart(exported).batch.fixed
     if samples is None:
         return source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -202,17 +202,26 @@ def _held(exported: Any, target: str) -> Any:
 def _outputs(exported: Any) -> dict[str, Any]:
     """Nodes, or constants, that the program returns, by their names in what it returns."""
     (output,) = [node for node in exported.graph.nodes if node.op == "output"]
+    return by_name(exported, returned(exported, output.args[0]))
+
+
+def returned(exported: Any, values: Iterable[Any]) -> list[Any]:
+    """Of all values that a program makes those that its model returns, without changed buffers."""
     specs = exported.graph_signature.output_specs
-    returned = [
+    return [
         value
-        for value, spec in zip(output.args[0], specs, strict=True)
+        for value, spec in zip(values, specs, strict=True)
         if spec.kind.name in ("USER_OUTPUT", "LOSS_OUTPUT")
     ]
-    structure = pytree.tree_unflatten(list(range(len(returned))), exported.call_spec.out_spec)
+
+
+def by_name(exported: Any, leaves: Sequence[Any]) -> dict[str, Any]:
+    """The leaves of what the model returns, by name; None is none of its outputs."""
+    structure = pytree.tree_unflatten(list(range(len(leaves))), exported.call_spec.out_spec)
     named: dict[str, Any] = {}
     for path, position in pytree.tree_flatten_with_path(structure)[0]:
-        if returned[position] is not None:
-            named[unique_name(_output_name(path, len(returned)), named)] = returned[position]
+        if leaves[position] is not None:
+            named[unique_name(_output_name(path, len(leaves)), named)] = leaves[position]
     return named
 
 

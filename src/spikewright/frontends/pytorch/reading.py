@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -41,16 +42,19 @@ from spikewright.frontends.pytorch.program import (
 )
 from spikewright.frontends.pytorch.reasons import is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
-from spikewright.frontends.pytorch.running import run
+from spikewright.frontends.pytorch.running import call, run
 from spikewright.frontends.source import NOTHING, GraphBuilder, Source, Values
 from spikewright.graph import Graph
 
 T = TypeVar("T")
 
 
-def read_program(exported: Any, outputs: Sequence[str] | None = None) -> Source:
-    """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`."""
-    program = without_side_effects(exported, whole=outputs is None)
+def read_program(exported: Any, outputs: Sequence[str] | None = None, module: Any = None) -> Source:
+    """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
+
+    `module` is the live module that it was traced from, if there is one.
+    """
+    whole = program = without_side_effects(exported, whole=outputs is None)
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
@@ -64,7 +68,7 @@ def read_program(exported: Any, outputs: Sequence[str] | None = None) -> Source:
     def activations(inputs: Values) -> Any:
         return run(program, graph, observed, inputs)
 
-    return Source(graph, "pytorch", activations)
+    return Source(graph, "pytorch", activations, partial(call, whole, module, graph))
 
 
 def _kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:

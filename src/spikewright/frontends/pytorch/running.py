@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.layout import Layout
-from spikewright.frontends.pytorch.program import Program
+from spikewright.frontends.pytorch.modes import evaluation
+from spikewright.frontends.pytorch.program import Program, by_name, returned
 from spikewright.graph import Graph
 
 
@@ -29,15 +31,75 @@ def run(
     A program of fixed batch size runs on as many samples at a time; the last run repeats the last
     sample to fill up. Raises `ReadError` when inputs are missing, unknown or of the wrong shape.
     """
-    given, samples = _checked(program, graph, inputs)
-    size = program.batch.fixed or max(samples, 1)
+
+    def observe(chunk: Mapping[Any, NDArray]) -> dict[str, NDArray]:
+        found = {}
+        for node, value in _Recorder(program, observed).record(chunk).items():
+            name, layout = observed[node]
+            found[name] = layout.batch_first(value, graph.shapes[name])
+        return found
+
+    return _in_batches(program, inputs, program.batch.fixed, observe)
+
+
+def call(
+    program: Program, module: Any, graph: Graph, inputs: Mapping[str, ArrayLike]
+) -> dict[str, NDArray]:
+    """Outputs `{name: (batch, *shape)}` of the model itself for `{name: (batch, *shape)}`.
+
+    They are those that the graph has too, none where it lacks an input. `module` is the live module
+    that the program was traced from: it is called in evaluation mode, and left as it was. Without
+    one the whole program runs, in batches of its size where that is fixed. Raises as `run` does.
+    """
+    if len(graph.inputs) < len(program.inputs):
+        return {}
+
+    def ask(chunk: Mapping[Any, NDArray]) -> dict[str, NDArray]:
+        tensors = {node: _tensor(node, value) for node, value in chunk.items()}
+        if module is None:
+            leaves = results(program, tensors)
+        else:
+            args, kwargs = _arguments(program, tensors)
+            with evaluation(module), torch.no_grad():
+                leaves = pytree.tree_leaves(module(*args, **kwargs))
+        named = by_name(program.exported, leaves)
+        return {name: to_array(value) for name, value in named.items() if name in graph.outputs}
+
+    return _in_batches(program, inputs, program.batch.fixed if module is None else None, ask)
+
+
+def _in_batches(
+    program: Program,
+    inputs: Mapping[str, ArrayLike],
+    fixed: int | None,
+    ask: Callable[[Mapping[Any, NDArray]], dict[str, NDArray]],
+) -> dict[str, NDArray]:
+    """What is answered for all samples, asked for as many at a time as a fixed size demands."""
+    given, samples = _checked(program, inputs)
+    size = fixed or max(samples, 1)
     parts: dict[str, list[NDArray]] = {}
     for start in range(0, max(samples, 1), size):
         chunk = {node: _rows(value, start, size) for node, value in given.items()}
-        for node, value in _Recorder(program, observed).record(chunk).items():
-            name, layout = observed[node]
-            parts.setdefault(name, []).append(layout.batch_first(value, graph.shapes[name]))
+        for name, value in ask(chunk).items():
+            parts.setdefault(name, []).append(value)
     return {name: np.concatenate(values)[:samples] for name, values in parts.items()}
+
+
+def _arguments(program: Program, tensors: Mapping[Any, Any]) -> Any:
+    """Positional and keyword arguments of the model, nested as it was traced with."""
+    exported = program.exported
+    nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
+    leaves = []
+    for spec in exported.graph_signature.input_specs:
+        if spec.kind.name == "USER_INPUT":
+            node = nodes[spec.arg.name]
+            leaves.append(tensors[node] if node in tensors else program.constants[node])
+    return pytree.tree_unflatten(leaves, exported.call_spec.in_spec)
+
+
+def _tensor(node: Any, value: NDArray) -> Any:
+    like = node.meta["val"]
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
 def sample_inputs(program: Program) -> dict[Any, Any]:
@@ -51,7 +113,7 @@ def sample_inputs(program: Program) -> dict[Any, Any]:
 
 
 def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
-    """The tensors that a program returns, whatever it does to values in place on the way."""
+    """What a program returns, whatever it does to values in place on the way."""
     module = program.exported.graph_module
     given = {node.name: value for node, value in inputs.items()}
     arguments = []
@@ -60,13 +122,8 @@ def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
             value = given.get(node.name, program.constants.get(node))
             arguments.append(value.clone() if isinstance(value, torch.Tensor) else value)
     with torch.no_grad():
-        returned = torch.fx.Interpreter(module).run(*arguments, enable_io_processing=False)
-    specs = program.exported.graph_signature.output_specs
-    return [
-        value
-        for value, spec in zip(returned, specs, strict=True)
-        if spec.kind.name == "USER_OUTPUT" and isinstance(value, torch.Tensor)
-    ]
+        made = torch.fx.Interpreter(module).run(*arguments, enable_io_processing=False)
+    return returned(program.exported, made)
 
 
 def _rows(value: NDArray, start: int, size: int) -> NDArray:
@@ -74,9 +131,7 @@ def _rows(value: NDArray, start: int, size: int) -> NDArray:
     return np.concatenate([rows, *[rows[-1:]] * (size - len(rows))]) if len(rows) else rows
 
 
-def _checked(
-    program: Program, graph: Graph, inputs: Mapping[str, ArrayLike]
-) -> tuple[dict[Any, NDArray], int]:
+def _checked(program: Program, inputs: Mapping[str, ArrayLike]) -> tuple[dict[Any, NDArray], int]:
     nodes = {node.name: node for node in program.inputs}
     if set(nodes) != set(inputs):
         raise ReadError(f"the inputs are {list(nodes)}, got {list(inputs)}")
@@ -109,8 +164,7 @@ class _Recorder(torch.fx.Interpreter):
 
     def _argument(self, node: Any, inputs: Mapping[Any, NDArray]) -> Any:
         if node in inputs:
-            like = node.meta["val"]
-            return torch.tensor(inputs[node], dtype=like.dtype, device=like.device)
+            return _tensor(node, inputs[node])
         return self._program.constants.get(node)  # None for an input that nothing kept needs
 
     def run_node(self, node: Any) -> Any:
