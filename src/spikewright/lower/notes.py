@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from spikewright._equations import CURVES
 from spikewright.graph.layers import Activation, Layer
 from spikewright.graph.ranges import Range
@@ -19,6 +21,7 @@ from spikewright.network.neurons import (
     SpikingRectifiedLinear,
 )
 from spikewright.network.node_functions import MaxPool, ReduceMax
+from spikewright.network.synapses import Synapse
 
 Status = Literal["exact", "convergent", "approximated"]
 _OF_MEANS = "mean is f of the inputs' means"
@@ -39,26 +42,43 @@ class LayerNote:
 
 
 def population_note(
-    name: str, layer: Layer, ensemble: Ensemble, reach: Range, behind: str = ""
+    name: str,
+    layer: Layer,
+    ensemble: Ensemble,
+    synapse: Synapse | None,
+    reach: Range,
+    behind: str = "",
 ) -> LayerNote:
     """What an activation became, or a function: `behind` says what the neurons stand behind.
 
-    `reach` are the values that arrive at an activation, or that a function has.
+    `synapse` is on what leaves the neurons; `reach` are the values that arrive at an activation, or
+    that a function has.
     """
     neuron_type, scale = ensemble.neuron_type, ensemble.rate_scale
     kind = _named(neuron_type)
     apart = parting(layer, neuron_type, reach, float(scale.max()))
     doubt = "" if apart is None else f"{kind} neurons do not compute {_source(layer)}: {apart}"
-    text = f"{behind}{ensemble.n_neurons} {kind} neurons"
+    text, leaving = f"{behind}{ensemble.n_neurons} {kind} neurons", synapse or "no synapse"
     if not neuron_type.spiking:
         status, why = _rates(neuron_type, apart)
-        return LayerNote(name, text if status == "exact" else f"{text}: {why}", status, why, doubt)
+        told = text if synapse is None else f"{text}, {leaving}"
+        return LayerNote(name, told if status == "exact" else f"{told}: {why}", status, why, doubt)
     shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
     where = "gain" if neuron_type.scaling in ("gain", "skewed") else "spiking"
     status, why = _spikes(layer, neuron_type, apart)
     sent = behind and status == "convergent"
-    text = f"{text}, {where} x {shown}, spike height / {shown}: {why}"
+    held = f"start {_start(ensemble)}, {leaving}"
+    text = f"{text}, {where} x {shown}, spike height / {shown}, {held}: {why}"
     return LayerNote(name, text, status, _OF_MEANS if sent else why, doubt)
+
+
+def _start(ensemble: Ensemble) -> str:
+    """The voltage before the first step, in words."""
+    start = ensemble.initial_voltage
+    if isinstance(start, str):
+        return start
+    low, high = float(np.min(start)), float(np.max(start))
+    return f"{low:g}" if low == high else f"{low:g}..{high:g}"
 
 
 def _source(layer: Layer) -> str:

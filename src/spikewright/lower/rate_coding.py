@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spikewright.graph import SPIKING_READY, Graph, Node
 from spikewright.graph.layers import Activation, Add, Concatenate, Constant, Input, Shape
-from spikewright.graph.ranges import ranges
+from spikewright.graph.ranges import Range, ranges
 from spikewright.lower.linear import linear_map, place_ranges
 from spikewright.lower.node_functions import Plan, plan
 from spikewright.lower.notes import (
@@ -102,12 +102,8 @@ class _Lowering:
                 else:
                     self.objects[node.name] = self.materialise(node)
             self.carry()
+            outputs = self.read_from()
         states = self.stepping
-        read_from = {
-            output: self.graph[name].inputs[0] if name in roles.read_out else name
-            for output, name in self.graph.outputs.items()
-            if states is None or output not in states.made
-        }
         inputs = {
             name: self.objects[name]
             for name in self.graph.inputs
@@ -118,11 +114,29 @@ class _Lowering:
             self.became(),
             frozenset(self.objects),
             {name: item for name, item in inputs.items() if isinstance(item, NetworkNode)},
-            {output: self.objects[name] for output, name in read_from.items()},
+            outputs,
             roles.readouts,
             tuple(self.notes),
             states,
         )
+
+    def read_from(self) -> dict[str, Object]:
+        """What each output is read from; what leaves a population passes its synapse here too."""
+        filtered: dict[str, NetworkNode] = {}
+        outputs: dict[str, Object] = {}
+        for output, last in self.graph.outputs.items():
+            if self.stepping is not None and output in self.stepping.made:
+                continue
+            name = self.graph[last].inputs[0] if last in self.roles.read_out else last
+            if self.choices.synapses.get(name) is None:
+                outputs[output] = self.objects[name]
+                continue
+            if name not in filtered:
+                filtered[name] = self.junction(
+                    f"{name}.output", self.graph.shapes[name], [(name, None)], None
+                )
+            outputs[output] = filtered[name]
+        return outputs
 
     def carry(self) -> None:
         """Connections from one step of a sequence to the next: the mean of what was sent."""
@@ -189,9 +203,7 @@ class _Lowering:
         sources, bias = self.arriving(node.inputs[0])
         ensemble = self.choices.ensemble(self.graph, node.name, 0.0 if bias is None else bias)
         self.connect(sources, ensemble.neurons)
-        self.notes.append(
-            population_note(node.name, node.layer, ensemble, self.ranges[node.inputs[0]])
-        )
+        self.notes.append(self.population_note(node, ensemble, self.ranges[node.inputs[0]]))
         return ensemble
 
     def function(self, node: Node, shape: Shape) -> Object:
@@ -213,9 +225,15 @@ class _Lowering:
         ensemble = self.choices.ensemble(self.graph, node.name, bias)
         Connection(computed, ensemble.neurons, synapse=None, transform=after)
         behind = behind_function(planned.function)
-        reach = self.ranges[node.name]
-        self.notes.append(population_note(node.name, node.layer, ensemble, reach, behind))
+        self.notes.append(self.population_note(node, ensemble, self.ranges[node.name], behind))
         return ensemble
+
+    def population_note(
+        self, node: Node, ensemble: Ensemble, reach: Range, behind: str = ""
+    ) -> LayerNote:
+        """What a node with neurons became; `reach` are the values that they stand for."""
+        synapse = self.choices.synapses[node.name]
+        return population_note(node.name, node.layer, ensemble, synapse, reach, behind)
 
     def computing(
         self, node: Node, planned: Plan, shapes: tuple[Shape, ...], label: str
