@@ -24,6 +24,7 @@ from spikewright.frontends.keras import READERS as KERAS
 from spikewright.frontends.keras.reasons import _REASONS as KERAS_REASONS
 from spikewright.frontends.keras.registry import built_in
 from spikewright.frontends.onnx import READERS as ONNX
+from spikewright.frontends.onnx.dequantising import HANDLERS as QUANTISED
 from spikewright.frontends.onnx.reasons import _REASONS as ONNX_REASONS
 from spikewright.frontends.pytorch import READERS as PYTORCH
 from spikewright.frontends.pytorch.reasons import _WHY_NOT as PYTORCH_REASONS
@@ -65,6 +66,8 @@ class FrontEnd(NamedTuple):
     intro: str
 
 
+_ALSO_PLAIN = {"Cast", "Pad", "Resize"}
+_ON_INTEGERS = ", ".join(sorted({operator for _, operator in QUANTISED} - _ALSO_PLAIN))
 FRONT_ENDS = (
     FrontEnd(
         "Keras",
@@ -86,9 +89,13 @@ FRONT_ENDS = (
         "ONNX",
         lambda: {operator for domain, operator in ONNX if not domain},
         of_onnx,
-        ONNX_REASONS,
+        {name: reason for name, reason in ONNX_REASONS.items() if ("", name) not in QUANTISED},
         "Operators of the standard domain, from operator set 7 on; one whose inputs are constants "
-        "is computed while a model is read, whatever it is.",
+        "is computed while a model is read, whatever it is. Operators of quantised models "
+        f"({_ON_INTEGERS}, of the standard domain and of com.microsoft) are read as the ordinary "
+        "ones of the numbers that their "
+        "integers stand for, within the integers' limits: approximated by their rounding, which is "
+        "left out. Where their integers have no one scale and zero they are refused.",
     ),
 )
 

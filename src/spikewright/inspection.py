@@ -100,11 +100,16 @@ def inspect(
     """
     options = Options(NeuronChoice(True, max_spikes_per_step))
     try:
-        graph = read(model, example_input, outputs=outputs).graph
+        source = read(model, example_input, outputs=outputs)
     except UnsupportedLayerError as error:
         return _of_parts(error, options, max_pool)
-    forms, refusals = _forms_of(graph, options, max_pool)
-    return Inspection(tuple(_rows(graph, forms, refusals).values()), refusals)
+    forms, refusals = _forms_of(source.graph, options, max_pool)
+    rows = _rows(source.graph, forms, refusals)
+    for left_out in source.notes:
+        row = rows[left_out.layer]
+        if row.status != "refused":
+            rows[row.name] = replace(row, status="approximated", why=left_out.text)
+    return Inspection(tuple(rows.values()), refusals)
 
 
 def _of_parts(

@@ -124,6 +124,7 @@ def convert_source(
     _check_corrections_of_sequences(arguments)
     calibration = calibration or Calibration()
     trace = Trace()
+    _note_what_is_left_out(source, trace)
     step = arguments.get("sequence_step")
     stepping, graph = None, source.graph
     if step is not None:
@@ -160,6 +161,18 @@ def _tell(trace: Trace, lowered: Lowered) -> None:
     if doubts:
         sentences = [f"{doubt} ({listed(layers)})" for doubt, layers in doubts.items()]
         trace.say("lower", f"the network does not tend to its source: {'; '.join(sentences)}")
+
+
+def _note_what_is_left_out(source: Source, trace: Trace) -> None:
+    """An entry for each layer of which reading left something out, and one sentence for all."""
+    for note in source.notes:
+        trace.add("read", note.layer, note.text, "approximated")
+    if source.notes:
+        first, layers = source.notes[0], {note.layer for note in source.notes}
+        others = f", and so it is with {len(layers) - 1} more layers" if len(layers) > 1 else ""
+        trace.say(
+            "read", f"{first.layer}: {first.text}{others}. print(conversion.trace) lists them."
+        )
 
 
 def _again(

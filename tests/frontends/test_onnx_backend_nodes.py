@@ -80,6 +80,7 @@ EXCLUDED = {
     "test_attention_4d_attn_mask_[34]d*": "a mask for each sample of the batch",
     "test_attention_4d_attn_mask_causal_bf16": "a mask for each sample of the batch",
     "test_causal_conv_with_state*": "a state for each sample of the batch",
+    "test_dynamicquantizelinear*_expanded": "rounding to whole numbers",
     "test_nllloss_*_expanded": "positions as data",
     "test_*_equal*_expanded": "whether two values of the data are equal",
 }

@@ -61,7 +61,7 @@ def recurrent_with_control_flow() -> onnx.ModelProto:
     weights = {
         "w": random(1, 16, 3), "r4": random(1, 16, 4), "w3": random(1, 12, 3),
         "r3": random(1, 12, 4), "times": np.array(3), "zero": np.float32(0),
-        "scale": np.float32(0.1), "point": np.uint8(0), "kernel": random(2, 5, 1),
+        "scale": np.float32([0.1, 0.2]), "point": np.uint8([0, 0]), "kernel": random(2, 5, 1),
     }  # fmt: skip
     outputs = ["y", "g", "total", "c"]
     return model(nodes, {"x": ["n", 2, 3]}, outputs, weights, domains=["com.example"])
@@ -74,7 +74,7 @@ REASONS = {
     "over": ("Scan", "control flow"),
     "sum": ("ReduceSum", "is the batch"),
     "branch": ("If", "control flow"),
-    "quantise": ("QuantizeLinear", "rounds activations"),
+    "quantise": ("QuantizeLinear", "no one scale and zero"),
     "convolution": ("Conv", "2 channels, the kernel expects 5"),
     "fancy": ("Fancy", "domain 'com.example'"),
 }

@@ -181,7 +181,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("TopK", {"operands": [ints(1)], "outputs": 2}, "positions out of values"),
     ("LpPool", {"kernel_shape": [2, 2]}, "not among those that are known"),
     ("Resize", {"operands": [None, floats(2, 2)]}, "gives 2 factors for 4 axes"),
-    ("QuantizeLinear", {"operands": [np.float32(0.1), np.uint8(0)]}, "rounds activations"),
+    (
+        "QuantizeLinear",
+        {"operands": [floats(0.1, 0.2, 0.3), np.zeros(3, np.uint8)]},
+        "no one scale and zero",
+    ),
 ]
 
 

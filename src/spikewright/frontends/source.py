@@ -18,6 +18,14 @@ Values = Mapping[str, NDArray]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+@dataclass(frozen=True)
+class Note:
+    """What reading left out of a layer, so that the graph differs from the source by it."""
+
+    layer: str
+    text: str
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A source model, read.
@@ -28,13 +36,14 @@ class Source:
     as a user makes it, on a whole batch: `{output name: (batch, *shape)}` of those outputs that the
     model itself has, none where the graph lacks one of its inputs. It shares no walk and no layout
     with the reader, so it tells when an axis was taken for the batch that is none. `verify`
-    compares with both.
+    compares with both. Where reading left something out, `notes` say what, and both leave it out.
     """
 
     graph: Graph
     framework: str
     activations: Callable[[Values], dict[str, NDArray]]
     call: Callable[[Values], dict[str, NDArray]]
+    notes: tuple[Note, ...] = ()
 
 
 def shape_made(layer: Layer, *shapes: Shape) -> Shape:

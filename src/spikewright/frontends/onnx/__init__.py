@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from spikewright.frontends.onnx import quantised_operators as _quantised  # registers them
 from spikewright.frontends.onnx import readers as _readers  # registers the standard operators
 from spikewright.frontends.onnx.cutting import cut
+from spikewright.frontends.onnx.dequantising import dequantise
 from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import example_shapes, input_names, inputs_of
@@ -22,7 +24,7 @@ from spikewright.frontends.source import Source
 
 __all__ = ["READERS", "OnnxNode", "Unreadable", "read", "reads"]
 
-del _readers
+del _quantised, _readers
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
@@ -36,22 +38,27 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     values of the model that become its outputs; nodes and inputs that they do not need are cut.
 
     onnxruntime evaluates the model where it is installed and can, else ONNX's reference evaluator.
-    Half-precision numbers become single precision first, in the graph and there.
+    Half-precision numbers become single precision first, in the graph and there; the integers of a
+    quantised model become the real numbers that they stand for, without rounding, which the
+    source's notes say.
 
     Raises `UnsupportedLayerError` that lists every node that cannot be read, `DamagedFileError`,
     `ReadError` for an opset below 7 or an input that cannot be read, `GraphError` for parameters
     that are not finite, `FileNotFoundError`, or `MissingExtraError` without onnx.
     """
     proto, place = load(model)
+    left_out = dequantise(proto, place)
     examples = example_shapes(example_input, input_names(proto), place)
     kept = cut(proto, outputs)
     inputs = inputs_of(proto, examples, place)
-    walk = Walk(proto, opset_of(proto), inputs, place, kept)
+    walk = Walk(proto, opset_of(proto), inputs, place, kept, left_out.origins)
     graph = walk.run()
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
+    layers = {node.source for node in graph}
     return Source(
         graph,
         "onnx",
         Evaluator(proto, tensors, inputs, inside=True),
         Evaluator(proto, walk.returned, inputs),
+        tuple(note for note in left_out.notes if note.layer in layers),
     )

@@ -23,9 +23,10 @@ _FOLDABLE = """
     Abs Add And Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape Cos CumSum
     DequantizeLinear Div Einsum Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements
     GatherND Gemm Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul Max Mean
-    Min Mod Mul Neg NonZero Not OneHot Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean
-    ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterElements ScatterND Shape Sigmoid Sign
-    Sin Size Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where Xor
+    Min Mod Mul Neg NonZero Not OneHot Or Pad Pow QuantizeLinear Range Reciprocal ReduceL2 ReduceMax
+    ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterElements ScatterND Shape
+    Sigmoid Sign Sin Size Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu
+    Unsqueeze Where Xor
 """
 FOLDABLE = frozenset(_FOLDABLE.split())
 """Deterministic operators of the standard domain that are computed when all inputs are known."""
@@ -87,6 +88,8 @@ def _refuse_large(operator: str, arrays: Sequence[NDArray | None]) -> None:
     given = [array for array in arrays if array is not None]
     if operator == "Pad" and len(given) > 1:
         values = math.prod(n + int(np.abs(given[1]).sum()) for n in given[0].shape)
+    elif operator in ("QuantizeLinear", "DequantizeLinear") and given:
+        values = given[0].size
     elif operator == "OneHot" and len(given) == 3:
         values = given[0].size * max(int(np.ravel(given[1])[0]), 0)
     elif operator in ("ConstantOfShape", "Expand", "Tile") and given:

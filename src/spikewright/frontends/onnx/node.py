@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,13 @@ _KEEP_BATCH = (
 )
 
 
+class Origin(NamedTuple):
+    """The node of the file that a node stands for, or for a part of."""
+
+    layer: str
+    kind: str
+
+
 @dataclass
 class OnnxNode:
     """An ONNX node and its surroundings.
@@ -52,6 +59,7 @@ class OnnxNode:
     output_count: int
     batches: tuple[int, ...]
     builder: GraphBuilder
+    origin: Origin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
     _moved: dict[tuple[str, Layout], View] = field(default_factory=dict, repr=False)
 
@@ -250,7 +258,8 @@ class OnnxNode:
         node's first output and gets its name.
         """
         wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
-        name = self.builder.add(wanted, layer, *inputs, source=self.label, kind=self.kind)
+        source, kind = self.origin
+        name = self.builder.add(wanted, layer, *inputs, source=source, kind=kind)
         if name is None:
             raise Blocked  # the builder has noted that the shapes do not fit
         return name

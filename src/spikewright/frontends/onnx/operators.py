@@ -15,7 +15,8 @@ BatchNormalization  before operator set 14, uses the statistics of the batch
 Softmax, LogSoftmax know only the axis form of operator set 13
 Pad                 fails for negative counts
 Resize, Upsample    before operator set 11, fail
-DequantizeLinear    is missing before operator set 19
+DequantizeLinear,   are missing before operator set 19; fail for one scale of shape (1,)
+QuantizeLinear
 ==================  ===============================================================================
 
 onnxruntime computes them, node by node. Those that constants go through are here, so that reading
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._optional import require
+from spikewright.frontends.onnx.quantised import evaluated_dequantize, evaluated_quantize
 from spikewright.frontends.onnx.registry import EVALUATORS
 
 _RECURRENT = ("RNN", "LSTM", "GRU")
@@ -54,9 +56,9 @@ def operators(opset: int) -> list[type]:
         **dict.fromkeys(_BY_ONNXRUNTIME, delegated),
         **dict.fromkeys(_RECURRENT, recurrent),
         "Pad": _pad,
+        "DequantizeLinear": evaluated_dequantize,
+        "QuantizeLinear": evaluated_quantize,
     }
-    if opset < 19:
-        equations["DequantizeLinear"] = _dequantize
     if opset < 14:
         equations["BatchNormalization"] = delegated
     if opset < 13:
@@ -133,15 +135,3 @@ def _pad(self: Any, x: NDArray, *inputs: NDArray | None, **settings: Any) -> tup
     value = inputs[1] if len(inputs) > 1 else settings.get("value")
     number = 0 if value is None or np.size(value) == 0 else np.ravel(value)[0]
     return (np.pad(kept, added, constant_values=number).astype(x.dtype),)
-
-
-def _dequantize(
-    self: Any, x: NDArray, scale: NDArray, zero: NDArray | None = None, **settings: Any
-) -> tuple[NDArray, ...]:
-    """`(x - zero) scale`, both one number or one for each entry of an axis (1 unless given)."""
-    per_entry = [1] * x.ndim
-    if scale.ndim == 1:
-        per_entry[settings.get("axis", 1)] = -1
-    shift = np.zeros_like(scale) if zero is None else zero.astype(scale.dtype)
-    y = (x - shift.reshape(per_entry)) * scale.reshape(per_entry)
-    return (y.astype(scale.dtype),)

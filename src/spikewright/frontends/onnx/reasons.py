@@ -15,10 +15,11 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
     ),
     (
-        "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv "
-        "QLinearMatMul ConvInteger MatMulInteger",
-        "it rounds activations to integers; values here are real numbers",
-        "Export the model before quantisation",
+        "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul "
+        "ConvInteger MatMulInteger",
+        "its integers have no one scale and zero, or what reads them works on integers alone: no "
+        "real numbers stand in their place",
+        "Quantise activations with one scale for a tensor, or export the model before quantisation",
     ),
     (
         "Equal Xor IsNaN IsInf",

@@ -13,7 +13,7 @@ from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
-from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.node import OnnxNode, Origin
 from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.values import (
@@ -50,9 +50,10 @@ class Walk:
         inputs: ModelInputs,
         place: str,
         outputs: Mapping[str, str],
+        origins: Mapping[str, Origin],
     ) -> None:
         self.proto, self.opset, self.inputs, self.place = proto, opset, inputs, place
-        self.outputs = outputs
+        self.outputs, self.origins = outputs, origins
         self.builder = GraphBuilder()
         self.values: dict[str, Value] = {}
         self.tensors: dict[str, Tensor] = {}
@@ -117,14 +118,15 @@ class Walk:
 
     def _step(self, node: Any, label: str) -> None:
         """Read one node, and note what each of its outputs is."""
-        self.builder.meet(label, node.op_type)
+        origin = self.origins.get(label, Origin(label, node.op_type))
+        self.builder.meet(*origin)
         inputs = tuple(self._value(name) for name in node.input)
         results: Sequence[Value]
         try:
-            results = self._read(node, label, inputs)
+            results = self._read(node, label, origin, inputs)
         except Unreadable as error:
             cut = self._read_by(node) if node.op_type in TAILS else {}
-            self.builder.refuse(label, node.op_type, error.reason, error.options, cut=cut)
+            self.builder.refuse(*origin, error.reason, error.options, cut=cut)
             results = ()
         except Blocked:
             results = ()
@@ -155,7 +157,9 @@ class Walk:
     def _value(self, name: str) -> Value | None:
         return self.values.get(name, Missing(f"no node makes its input {name!r}")) if name else None
 
-    def _read(self, node: Any, label: str, inputs: tuple[Value | None, ...]) -> Sequence[Value]:
+    def _read(
+        self, node: Any, label: str, origin: Origin, inputs: tuple[Value | None, ...]
+    ) -> Sequence[Value]:
         standard = not node.domain
         attributes = _attributes(node)
         if standard and node.op_type == "If" and isinstance(inputs[0], Constant):
@@ -186,6 +190,7 @@ class Walk:
             output_count=len(node.output),
             batches=self.inputs.batches,
             builder=self.builder,
+            origin=origin,
             reserved=self.reserved,
         )
         with calling(reader, label, node.op_type, Unreadable, Blocked):

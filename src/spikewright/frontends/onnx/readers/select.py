@@ -152,8 +152,8 @@ def _of_each_sample(node: OnnxNode, view: View) -> Signal:
     inner = view.shape[axis] // outer
     found = []
     for batch, indices in zip(node.batches, node.worlds(1) or (), strict=True):
-        extents = (outer, batch, inner)
-        before, sample, after = np.unravel_index(indices % np.prod(extents), extents)
+        rest, after = np.divmod(indices % (outer * batch * inner), inner)
+        before, sample = np.divmod(rest, batch)
         own = [
             k
             for k in range(indices.ndim)

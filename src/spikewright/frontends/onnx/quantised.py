@@ -1,0 +1,88 @@
+"""Integers that stand for real numbers: `(integer - zero) scale`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._optional import require
+
+LIMITS = {
+    "uint2": (0, 3), "int2": (-2, 1), "uint4": (0, 15), "int4": (-8, 7), "uint8": (0, 255),
+    "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767),
+}  # fmt: skip
+"""The least and the largest integer of each type that values are rounded to."""
+
+
+def dequantize(
+    x: NDArray, scale: NDArray, zero: NDArray | None = None, axis: int = 1, block: int = 0
+) -> NDArray:
+    """`(x - zero) scale` in the scale's type; see `spread` for their shapes."""
+    factor = spread(scale, x.shape, axis, block)
+    shift = 0 if zero is None else spread(zero, x.shape, axis, block).astype(scale.dtype)
+    return np.asarray((x.astype(scale.dtype) - shift) * factor, scale.dtype)
+
+
+def quantize(x: NDArray, scale: NDArray, zero: NDArray, axis: int = 1, block: int = 0) -> NDArray:
+    """`x / scale + zero`, rounded to even and kept within the limits of the zero's type."""
+    low, high = limits(zero)
+    rounded = np.rint(x / spread(scale, x.shape, axis, block))
+    shifted = rounded + spread(zero, x.shape, axis, block).astype(np.float64)
+    return np.clip(shifted, low, high).astype(zero.dtype)
+
+
+def limits(zero: NDArray) -> tuple[int, int]:
+    """The least and the largest integer that a zero's type holds; raises ValueError for others."""
+    if zero.dtype.name not in LIMITS:
+        raise ValueError(f"rounding to {zero.dtype.name} is not known")
+    return LIMITS[zero.dtype.name]
+
+
+def spread(value: NDArray, shape: tuple[int, ...], axis: int, block: int = 0) -> NDArray:
+    """Scales or zeros as they broadcast to values of a shape.
+
+    One number (of shape `()` or `(1,)`), one for each entry of an axis, or one for each `block` of
+    entries. Raises ValueError for anything else.
+    """
+    if value.size == 1:
+        return value.reshape(())
+    axis %= len(shape)
+    if block:
+        wide = np.repeat(value, block, axis)[(slice(None),) * axis + (slice(shape[axis]),)]
+        if wide.shape == shape:
+            return wide
+    elif value.shape == (shape[axis],):
+        return value.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    raise ValueError(
+        f"scales or zeros of shape {value.shape} do not fit values of shape {shape} along axis "
+        f"{axis}{f' in blocks of {block}' if block else ''}"
+    )
+
+
+def evaluated_dequantize(
+    self: Any, x: NDArray, scale: NDArray, zero: NDArray | None = None, **settings: Any
+) -> tuple[NDArray, ...]:
+    """DequantizeLinear for ONNX's reference evaluator."""
+    block = settings.get("block_size") or 0
+    return (dequantize(x, scale, zero, settings.get("axis", 1), block),)
+
+
+def evaluated_quantize(
+    self: Any, x: NDArray, scale: NDArray, zero: NDArray | None = None, **settings: Any
+) -> tuple[NDArray, ...]:
+    """QuantizeLinear for ONNX's reference evaluator."""
+    block = settings.get("block_size") or 0
+    zeros = zero_of(scale, zero, settings)
+    return (quantize(x, scale, zeros, settings.get("axis", 1), block),)
+
+
+def zero_of(scale: NDArray, zero: NDArray | None, settings: Mapping[str, Any]) -> NDArray:
+    """The zero that a QuantizeLinear is given, or zeros of the type that it says."""
+    if zero is not None:
+        return zero
+    given = settings.get("output_dtype")
+    to_dtype = require("onnx").helper.tensor_dtype_to_np_dtype
+    return np.zeros(scale.shape, to_dtype(given) if given else np.uint8)
