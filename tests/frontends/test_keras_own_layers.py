@@ -146,6 +146,30 @@ class Swished(L.Layer):
         return shape
 
 
+@keras.saving.register_keras_serializable(package="spikewright_own_layers")
+class Counted(L.Layer):
+    """A layer with a variable made of an array, which has to have a value at once."""
+
+    def build(self, shape: Any) -> None:
+        self.numbers = keras.Variable(np.arange(1.0, 1.0 + shape[-1], dtype="float32"))
+
+    def call(self, x: Any) -> Any:
+        """The input, channel by channel as many times as its number."""
+        return x * self.numbers
+
+
+@pytest.mark.filterwarnings("ignore")  # Keras's own, about a format it calls legacy
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_layer_that_needs_its_weights_while_it_is_built(suffix: str, tmp_path: Path) -> None:
+    """It is read from files too, with the values that they hold."""
+    reads(Counted)(lambda call: call.value(ScaleShift(scale=array(call.layer.numbers))))
+    model = randomise(keras.Sequential([keras.Input((4,), name="x"), Counted(name="own")]))
+    model.save(path := tmp_path / f"model{suffix}")
+    found, wanted = read(path).graph["own"].layer.scale, array(model.layers[0].numbers)
+    np.testing.assert_array_equal(found, wanted)
+    assert not np.array_equal(wanted, np.arange(1.0, 5.0))
+
+
 @pytest.mark.filterwarnings("ignore")  # Keras's own, about a format it calls legacy
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_registered_class_is_read_in_other_layers_and_from_files(

@@ -84,9 +84,13 @@ class GraphBuilder:
         self.met.setdefault(layer, kind)
 
     def input(self, wanted: str, shape: Sequence[int]) -> str:
-        """Add an input of this unbatched shape; returns its name."""
+        """Add an input of this unbatched shape; returns its name.
+
+        Raises `UnsupportedLayerError` for an extent below 1.
+        """
         name = self.add(wanted, Input(tuple(int(n) for n in shape)), source=wanted)
-        assert name is not None  # an input reads nothing, so nothing can be unknown
+        if name is None:
+            raise UnsupportedLayerError(self.refusals, self.nodes, self.met)
         return name
 
     def add(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from spikewright._hdf5 import look_through
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
+from spikewright.frontends.keras.building import built, from_archive, from_hdf5
 from spikewright.frontends.keras.legacy import repaired
 from spikewright.frontends.keras.scanning import Scan
 
@@ -32,8 +33,27 @@ _UNREADABLE = (
 )
 """What opening and parsing a file that is not what it should be raises."""
 
+_WEIGHTS = "model.weights.h5"
 _MOST_EXPANSION = 100
 _SMALL = 1 << 26
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds: the model's description, who wrote it, and where the weights are.
+
+    `numbers` is how many numbers the weights are at most.
+    """
+
+    description: dict[str, Any]
+    version: str
+    weights: Path
+    numbers: int
+
+    @property
+    def of_keras_2(self) -> bool:
+        """Whether Keras 2 wrote it."""
+        return self.version.startswith("2.")
 
 
 def load(path: Path) -> Any:
@@ -42,73 +62,53 @@ def load(path: Path) -> Any:
     Raises `DamagedFileError`, `UnsupportedLayerError` listing the layers that cannot be read (Keras
     does not even build them), or `ReadError` for what Keras 2 wrote and Keras 3 cannot build.
     """
-    describe = _archive if path.suffix == ".keras" else _hdf5
     if path.suffix not in (".keras", ".h5", ".hdf5"):
         raise ReadError(f"{path}: rename it to end in .keras, .h5 or .hdf5, as Keras expects")
+    archive = path.suffix == ".keras"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            stored = _archive(path, Path(folder)) if archive else _hdf5(path)
+            json.dumps(stored.description, ensure_ascii=False).encode()  # names can be printed
+            description = repaired(stored.description) if stored.of_keras_2 else stored.description
+            scan = Scan()
+            scan.layer({k: v for k, v in description.items() if k != "compile_config"})
+        except DamagedFileError:
+            raise
+        except _UNREADABLE as error:
+            raise DamagedFileError(
+                f"{path}: not a readable Keras model ({type(error).__name__}: {error}). Save it "
+                "again."
+            ) from error
+        if scan.refusals:
+            raise UnsupportedLayerError(scan.refusals)
+        if stored.of_keras_2 and archive:
+            raise ReadError(
+                f"{path}: written by Keras {stored.version}, whose .keras files Keras 3 cannot "
+                "load. Load it with Keras 2 and save it as .h5."
+            )
+        return _rebuilt(path, replace(stored, description=description), scan.own_classes)
+
+
+def _rebuilt(path: Path, stored: Stored, own_classes: bool) -> Any:
+    """The model, with its weights; Keras's own errors say what it could not do."""
     try:
-        found, version = describe(path)
-        of_keras_2 = version.startswith("2.")
-        description = repaired(found) if of_keras_2 else found
-        scan = Scan()
-        scan.layer({k: v for k, v in description.items() if k != "compile_config"})
-    except DamagedFileError:
-        raise
-    except _UNREADABLE as error:
-        raise DamagedFileError(
-            f"{path}: not a readable Keras model ({type(error).__name__}: {error}). Save it again."
-        ) from error
-    if scan.refusals:
-        raise UnsupportedLayerError(scan.refusals)
-    if of_keras_2 and path.suffix == ".keras":
-        raise ReadError(
-            f"{path}: written by Keras {version}, whose .keras files Keras 3 cannot load. Load it "
-            f"with Keras 2 and save it as .h5."
-        )
-    try:
-        return _build(path, None if description == found else description, _own_layers(found))
+        make = from_archive if path.suffix == ".keras" else from_hdf5
+        model = built(partial(make, stored.description), stored.numbers, own_classes)
+        model.load_weights(str(stored.weights))
+        return model
     except Exception as error:  # Keras lets anything out when a description makes no sense
         message = (
-            f"{path}: Keras {require('keras').__version__} cannot rebuild what Keras {version} "
-            f"wrote ({type(error).__name__}: {error})."
+            f"{path}: Keras {require('keras').__version__} cannot rebuild what Keras "
+            f"{stored.version} wrote ({type(error).__name__}: {error})."
         )
-        if of_keras_2:
+        if stored.of_keras_2:
             options = "Rebuild the model in Keras 3 and load the weights into it, or export ONNX."
             raise ReadError(f"{message} {options}") from error
         raise DamagedFileError(f"{message} Save it again, as .keras.") from error
 
 
-def _own_layers(description: Any) -> dict[str, type]:
-    """Layers of `keras.applications` in a description: by name Keras does not find them in HDF5."""
-    text = json.dumps(description)
-    own: dict[str, type] = {}
-    if '"LayerScale"' in text:
-        own["LayerScale"] = require("keras.src.applications.convnext").LayerScale
-    if '"CustomScaleLayer"' in text:
-        applications = require("keras.src.applications.inception_resnet_v2")
-        own["CustomScaleLayer"] = applications.CustomScaleLayer
-    return own
-
-
-def _build(path: Path, description: Any | None, own: Mapping[str, type]) -> Any:
-    """Load the model, with another description if one is given for the file's own."""
-    load_model = partial(
-        require("keras").saving.load_model,
-        custom_objects=dict(own) or None,
-        compile=False,
-        safe_mode=True,
-    )
-    if description is None:
-        return load_model(str(path))
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model.h5"
-        shutil.copyfile(path, copy)
-        with require("h5py").File(copy, "r+") as file:
-            file.attrs["model_config"] = json.dumps(description)
-        return load_model(str(copy))
-
-
-def _archive(path: Path) -> tuple[dict[str, Any], str]:
-    """Description of the model in a `.keras` archive, and the version of Keras that wrote it."""
+def _archive(path: Path, folder: Path) -> Stored:
+    """What a `.keras` archive holds; its weights are unpacked into a folder."""
     if not zipfile.is_zipfile(path):
         hint = " It is an HDF5 file: rename it to end in .h5." if _is_hdf5(path) else ""
         raise DamagedFileError(f"{path}: not a zip archive, which a .keras file is.{hint}")
@@ -124,27 +124,25 @@ def _archive(path: Path) -> tuple[dict[str, Any], str]:
             raise DamagedFileError(f"{path}: {broken} inside it is damaged. Copy or save it again.")
         description = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json"))
-    return description, str(metadata["keras_version"])
+        weights = Path(archive.extract(_WEIGHTS, folder))
+    numbers = look_through(weights, path).numbers
+    return Stored(description, str(metadata["keras_version"]), weights, numbers)
 
 
-def _hdf5(path: Path) -> tuple[dict[str, Any], str]:
-    """Description of the model in an HDF5 file, and the version of Keras that wrote it."""
+def _hdf5(path: Path) -> Stored:
+    """What an HDF5 file holds."""
     if not _is_hdf5(path):
         raise DamagedFileError(
             f"{path}: not an HDF5 file, which a {path.suffix} file is. Save it again."
         )
-    with require("h5py").File(path, "r") as file:
-        attributes = {key: file.attrs.get(key) for key in ("model_config", "keras_version")}
-    if attributes["model_config"] is None:
+    found = look_through(path, path, ("model_config", "keras_version"))
+    if "model_config" not in found.attributes:
         raise DamagedFileError(
             f"{path}: holds no model, perhaps weights alone. Save the whole model, with "
             f"model.save(...) rather than model.save_weights(...)."
         )
-    return json.loads(attributes["model_config"]), _text(attributes["keras_version"])
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    description = json.loads(found.attributes["model_config"])
+    return Stored(description, found.attributes.get("keras_version", "None"), path, found.numbers)
 
 
 def _is_hdf5(path: Path) -> bool:

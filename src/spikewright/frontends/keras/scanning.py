@@ -48,10 +48,11 @@ _OWN_CODE = (
 
 
 class Scan:
-    """Collects the refusals of a model's description."""
+    """Collects the refusals of a model's description, and whether it has classes of the user's."""
 
     def __init__(self) -> None:
         self.refusals: list[Refusal] = []
+        self.own_classes = False
 
     def layer(self, entry: Any, prefix: str | None = None) -> None:
         """Look at a layer or model; raises `ValueError` if the entry is none.
@@ -64,6 +65,7 @@ class Scan:
         kind = _kind(entry)
         name = config.get("name", entry.get("name")) if isinstance(config, dict) else None
         path = (prefix or "") + (name if isinstance(name, str) else kind)
+        self.own_classes |= not _of_keras(entry)
         if not _of_keras(entry) and not _registered(entry, kind):
             reason = f"it is {_origin(entry)}, which is not a part of Keras"
             self._refuse(path, kind, reason, _OWN_CODE)
