@@ -17,7 +17,7 @@ class Counting(p.Process):
     """A user's own: how often it was called, times its input."""
 
     default_size_in = 2
-    default_size_out = 2  # type: ignore[assignment]
+    default_size_out = 2
 
     def make_state(self, shape_in: Any, shape_out: Any, dt: float) -> dict[str, NDArray]:
         return {"calls": np.zeros(shape_out)}
@@ -40,7 +40,7 @@ def run(net: sw.Network, probe: sw.Probe, steps: int, **options: Any) -> NDArray
 def test_white_noise_has_the_power_of_its_distribution() -> None:
     """Variance 1 / dt with scale, 1 without; draws are independent from step to step."""
     for dt in (0.001, 0.01):
-        values = p.WhiteNoise().run_steps(20_000, dt, 1)
+        values = p.WhiteNoise().run_steps(20_000, 1, dt)
         assert values.var() == pytest.approx(1 / dt, rel=0.05)
         assert abs(np.mean(values[1:] * values[:-1]) * dt) < 0.03
     assert p.WhiteNoise(scale=False).run_steps(20_000).var() == pytest.approx(1.0, rel=0.05)
@@ -48,23 +48,23 @@ def test_white_noise_has_the_power_of_its_distribution() -> None:
 
 def test_filtered_noise_is_white_noise_filtered() -> None:
     """The same draws through the synapse, y_t = p y_(t-1) + (1 - p) u_t."""
-    white, noise = p.WhiteNoise().run_steps(50, 0.001, 2), p.FilteredNoise(sw.Lowpass(0.01))
+    white, noise = p.WhiteNoise().run_steps(50, 2, 0.001), p.FilteredNoise(sw.Lowpass(0.01))
     y, keep = np.zeros(2), np.exp(-0.1)
-    for u, found in zip(white, noise.run_steps(50, 0.001, 2), strict=True):
+    for u, found in zip(white, noise.run_steps(50, 2, 0.001), strict=True):
         y = keep * y + (1 - keep) * u
         assert np.allclose(found, y)
 
 
 def test_brown_noise_has_a_variance_of_time() -> None:
     """It is the integral of white noise: after t seconds its variance is t."""
-    values = p.BrownNoise().run_steps(1000, 0.001, 4000)
+    values = p.BrownNoise().run_steps(1000, 4000, 0.001)
     assert values[-1].var() == pytest.approx(1.0, rel=0.1)
     assert values[249].var() == pytest.approx(0.25, rel=0.1)
 
 
 def test_white_signals_are_band_limited_and_periodic() -> None:
     """No power above `high`, the given rms, again after a period."""
-    signal = p.WhiteSignal(period=1.0, high=10, rms=0.3).run_steps(2000, 0.001, 3)
+    signal = p.WhiteSignal(period=1.0, high=10, rms=0.3).run_steps(2000, 3, 0.001)
     assert np.allclose(signal[:1000], signal[1000:])
     assert np.allclose(np.sqrt(np.mean(signal**2, axis=0)), 0.3)
     power = np.abs(np.fft.rfft(signal[:1000], axis=0))
@@ -73,7 +73,7 @@ def test_white_signals_are_band_limited_and_periodic() -> None:
 
 def test_white_signals_start_where_they_are_told() -> None:
     """At the sample nearest to `y0`, in every dimension."""
-    signal = p.WhiteSignal(1.0, 20, y0=0.0).run_steps(1000, 0.001, 4)
+    signal = p.WhiteSignal(1.0, 20, y0=0.0).run_steps(1000, 4, 0.001)
     assert np.all(np.abs(signal[0]) <= np.abs(signal).min(axis=0) + 1e-12)
 
 
@@ -81,7 +81,7 @@ def test_inputs_are_presented_in_turn() -> None:
     """Each for its time, from the first step on, whatever floats do to times."""
     inputs = np.arange(6.0).reshape(3, 2)
     for dt, time in ((0.001, 0.003), (0.1, 0.3)):
-        values = p.PresentInput(inputs, time).run_steps(12, dt)
+        values = p.PresentInput(inputs, time).run_steps(12, dt=dt)
         assert values[:, 0].tolist() == [0, 0, 0, 2, 2, 2, 4, 4, 4, 0, 0, 0]
 
 
@@ -193,6 +193,137 @@ def test_impossible_processes_are_refused(make: Any, message: str) -> None:
     """The error names the process, the parameter and the value."""
     with pytest.raises(NetworkError, match=message):
         make()
+
+
+class Mine(p.Process):
+    """Whatever it is given to return."""
+
+    def __init__(self, value: Any, size: int = 1, seed: int | None = None) -> None:
+        super().__init__(default_size_out=size, seed=seed)
+        self.value = value
+
+    def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Any:
+        return lambda t, *x: self.value(rng, *x) if callable(self.value) else self.value
+
+
+SIZED = {
+    "PresentInput": p.PresentInput([[1.0, 2.0]], 0.1),
+    "Piecewise": p.Piecewise({0: [1.0, 2.0]}),
+    "Piecewise linear": p.Piecewise({0: [1.0, 2.0], 1: [2.0, 3.0]}, "linear"),
+}
+UNSIZED = {
+    "WhiteNoise": p.WhiteNoise(),
+    "FilteredNoise": p.FilteredNoise(),
+    "BrownNoise": p.BrownNoise(),
+    "WhiteSignal": p.WhiteSignal(0.1, 50.0),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_process_of_another_size_is_refused_where_it_is_put(name: str) -> None:
+    """In a node, as noise and alone: the place, the process, what it gives and what is wanted."""
+    process, gives = SIZED[name], f"{name.split()[0]} gives 2 values a step, where the shape "
+    with sw.Network():
+        with pytest.raises(NetworkError, match=rf"'w'>: {gives}\(3,\) takes 3; give (inputs|piec)"):
+            sw.Node(process, size_out=3, label="w")
+        with pytest.raises(NetworkError, match=rf"'e'>: its noise, one value a neuron: {gives}"):
+            sw.Ensemble(5, 1, noise=process, label="e")
+        sw.Node(process, size_out=2), sw.Node(process), sw.Ensemble(2, 1, noise=process)
+    with pytest.raises(NetworkError, match=gives):
+        process.run_steps(2, d=3)
+
+
+@pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
+def test_an_input_for_a_process_that_takes_none_is_refused(name: str) -> None:
+    """Rather than called with it; and every registered process is among these."""
+    assert {type(process).__name__ for process in (*SIZED.values(), *UNSIZED.values())} >= {
+        *p.PROCESSES
+    }
+    process = {**SIZED, **UNSIZED}[name]
+    with (
+        sw.Network(),
+        pytest.raises(NetworkError, match=r"'w'>: \w+ takes no input, got .* \(2,\)"),
+    ):
+        sw.Node(process, size_in=2, size_out=2, label="w")
+
+
+def test_a_process_that_cannot_begin_is_named() -> None:
+    """An error in make_step, and one that makes no function; a class in place of a process."""
+
+    class Broken(p.Process):
+        def make_step(self, *_: Any) -> Any:
+            raise RuntimeError("no more")
+
+    class Empty(p.Process):
+        def make_step(self, *_: Any) -> Any:
+            return 3
+
+    for process, message in (
+        (Broken(), r"'w'>: its process could not begin with .*\(RuntimeError: no more\)"),
+        (Empty(), r"'w'>: make_step of .* must return a function of the time, got 3"),
+    ):
+        with sw.Network() as net:
+            probe = sw.Probe(sw.Node(process, label="w"))
+        with pytest.raises(BuildError, match=message):
+            run(net, probe, 5)
+    with sw.Network(), pytest.raises(NetworkError, match=r"is a class; make one: WhiteNoise\("):
+        sw.Node(p.WhiteNoise)
+
+
+def test_a_process_runs_by_itself() -> None:
+    """For seconds or steps, of so many values, at another step; inputs go through it."""
+    signal = p.WhiteSignal(0.1, 50.0, seed=3)
+    assert signal.run(0.005).shape == (5, 1)
+    np.testing.assert_array_equal(signal.run(0.05, d=2, dt=0.01), signal.run_steps(5, 2, 0.01))
+    np.testing.assert_array_equal(signal.run_steps(9), signal.run_steps(9, rng=3))
+    other = signal.run_steps(9, rng=np.random.default_rng(4))
+    np.testing.assert_array_equal(other, signal.run_steps(9, rng=4))
+    assert not np.any(other == signal.run_steps(9))
+    x = np.random.default_rng(0).normal(size=(4, 2))
+    np.testing.assert_array_equal(Counting().apply(x), x * np.arange(1, 5)[:, None])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: p.WhiteNoise().run(-1.0), r"runs for 0 s or more, got -1.0"),
+        (lambda: p.WhiteNoise().run(1.0, dt=0.0), r"dt must be above 0 s"),
+        (lambda: p.WhiteNoise().run_steps(2.5), r"steps must be a whole number from 0"),
+        (lambda: p.WhiteNoise().run_steps(2, d=1.5), r"d must be a whole number"),
+        (lambda: p.WhiteNoise().apply([[1.0]]), r"takes no input"),
+        (lambda: Counting().apply([1.0, np.nan]), r"is given \(steps, size_in\) finite numbers"),
+        (lambda: Mine([1.0, 2.0]).run_steps(2), r"returned shape \(2,\) at t = 0.001 s"),
+        (lambda: Mine("loud").run_steps(2), r"failed at t = 0.001 s \(ValueError"),
+        (lambda: p.WhiteNoise(seed=-1), r"WhiteNoise: a seed is None or a whole number"),
+        (lambda: p.WhiteSignal(1.0, 5.0, seed=0.5), r"WhiteSignal: a seed is None or a whole"),
+    ],
+)
+def test_runs_that_cannot_be_are_refused(call: Any, message: str) -> None:
+    """The error names what was asked for, and the process where it is at fault."""
+    with pytest.raises(NetworkError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", UNSIZED)
+def test_a_seed_of_its_own_decides(name: str) -> None:
+    """The same numbers in every node and simulator, as noise, from a file, and by itself."""
+    kind, given = type(UNSIZED[name]), (0.1, 50.0) if name == "WhiteSignal" else ()
+    process = kind(*given, seed=5)  # type: ignore[arg-type]
+    alone = process.run_steps(6, d=2)
+    with sw.Network(seed=0) as net:
+        nodes = [sw.Node(process, size_out=2), sw.Node(kind(*given, seed=5), size_out=2)]  # type: ignore[arg-type]
+        other = sw.Node(kind(*given, seed=6), size_out=2)  # type: ignore[arg-type]
+        noisy = sw.Ensemble(
+            2, None, neuron_type=sw.RectifiedLinear(), gain=1.0, bias=0.0, noise=process
+        )
+        probes = [sw.Probe(node) for node in (*nodes, other)]
+        current = sw.Probe(noisy.neurons, "input")
+    for seed in (0, 1):
+        with sw.Simulator(net, seed=seed, precision="float64", progress=False) as sim:
+            sim.run_steps(6)
+        for probe in (*probes[:2], current):
+            np.testing.assert_array_equal(sim.data[probe], alone)
+        assert not np.any(sim.data[probes[2]] == alone)
 
 
 def test_a_process_that_misbehaves_is_named() -> None:

@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright.errors import NetworkError
-from spikewright.network.synapses import SYNAPSES, DiscreteFilter, Synapse, as_synapse
+from spikewright.network.synapses import (
+    SYNAPSES,
+    DiscreteFilter,
+    Synapse,
+    WindowMean,
+    as_synapse,
+)
 from spikewright.testing import oracle
+from spikewright.testing.modelling import SynapseExample, synapse_examples
 
 DT = 0.001
 GOLDEN: list[tuple[Synapse, list[float]]] = [
@@ -196,6 +203,87 @@ def test_leading_zeros_change_nothing() -> None:
     plain = sw.LinearFilter((1.0,), (0.01, 1.0)).discretise(DT)
     padded = sw.LinearFilter((0.0, 0.0, 1.0), (0.0, 0.01, 1.0)).discretise(DT)
     np.testing.assert_array_equal(response(plain, 5), response(padded, 5))
+
+
+RAMP = np.arange(4.0)
+FILTERED = {  # of ones, of ones from rest at a half, and a ramp forwards and backwards, at 1 ms
+    sw.Lowpass(0.01): (
+        [0.09516258, 0.18126925, 0.25918178, 0.32967995],
+        [0.54758129, 0.59063462, 0.62959089, 0.66483998],
+        [0.42652396, 0.47138187, 0.5109492, 0.53561361],
+    ),
+    sw.Alpha(0.01): (
+        [0.00467884, 0.0175231, 0.03693631, 0.06155194],
+        [0.50233942, 0.50876155, 0.51846816, 0.53077597],
+        [0.1852014, 0.16430351, 0.13698644, 0.10225152],
+    ),
+    sw.LinearFilter((1.0, 2.0), (0.1, 1.0)): (
+        [10.0, 9.92039867, 9.84158939, 9.76356427],
+        [8.0, 7.940299, 7.88119204, 7.8226732],
+        [-5.14853391, 95.60373583, 196.36516603, 297.14543289],
+    ),
+    sw.Triangle(0.003): ([0.4, 0.7, 0.9, 1.0], [0.7, 0.85, 0.95, 1.0], [0.54, 1.19, 1.84, 2.2]),
+}
+
+
+@pytest.mark.parametrize("synapse", FILTERED, ids=repr)
+def test_signals_are_filtered_by_hand(synapse: Synapse) -> None:
+    """Numbers measured on Nengo 4.1: without delay, from rest, forwards and backwards."""
+    ones, rested, both = FILTERED[synapse]
+    np.testing.assert_allclose(synapse.filt(np.ones(4)), ones, atol=1e-7)
+    np.testing.assert_allclose(synapse.filt(np.ones(4), y0=0.5), rested, atol=1e-7)
+    np.testing.assert_allclose(synapse.filtfilt(RAMP), both, rtol=1e-7)
+    np.testing.assert_array_equal(synapse.filt(RAMP, filtfilt=True), synapse.filtfilt(RAMP))
+
+
+@pytest.mark.parametrize("example", synapse_examples(), ids=lambda e: e.id)
+def test_filtering_by_hand_is_what_a_connection_does(example: SynapseExample) -> None:
+    """One step earlier, along any axis; every synapse but means over windows, which say so."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, 30, 3))
+    if isinstance(example.synapse, WindowMean):
+        with pytest.raises(NetworkError, match="no filter with constant coefficients"):
+            example.synapse.filt(x)
+        return
+    found = example.synapse.filt(x, dt=DT, axis=1)
+    with sw.Network() as net:
+        source, end = sw.Node(np.zeros(3)), sw.Node(size_in=3)
+        sw.Connection(source, end, example.synapse)
+        probe = sw.Probe(end)
+    with sw.Simulator(net, DT, batch_size=2, engine="reference", precision="float64") as sim:
+        sim.run_steps(30, {source: x})
+    np.testing.assert_allclose(sim.data[probe][:, 1:], found[:, :-1], rtol=1e-9, atol=1e-9)
+
+
+def test_a_filter_at_rest_stays_there() -> None:
+    """Whatever its order; one that cannot rest there says so."""
+    for synapse in (sw.Lowpass(0.02), sw.Alpha(0.02), sw.LinearFilter((3.0,), (1e-4, 0.01, 2.0))):
+        gain = 1.5 if isinstance(synapse, sw.LinearFilter) else 1.0
+        held = synapse.filt(np.full((50, 2), 4.0 / gain), y0=4.0)
+        np.testing.assert_allclose(held, 4.0, rtol=1e-9)
+    for synapse in (
+        sw.LinearFilter((1.0,), (1.0, 0.0)),
+        sw.LinearFilter((1.0, -1.0), (1.0, 0.5), analog=False),
+    ):
+        assert synapse.filt(np.ones(3)).any()
+        with pytest.raises(NetworkError, match=r"no constant input keeps .* y0 = 0.5; use y0=0"):
+            synapse.filt(np.ones(3), y0=0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.filt([1.0, np.nan]), "finite numbers over time"),
+        (lambda s: s.filt(3.0), "finite numbers over time"),
+        (lambda s: s.filt([1.0], axis=1), "axis 1 is none of a signal of shape"),
+        (lambda s: s.filt([1.0], dt=0.0), "dt must be above 0 s"),
+        (lambda s: s.filt([1.0], y0=np.inf), "y0 must be a finite number"),
+    ],
+)
+def test_signals_that_cannot_be_filtered_are_refused(call: Any, message: str) -> None:
+    """The error says what was given."""
+    with pytest.raises(NetworkError, match=message):
+        call(sw.Lowpass(0.01))
 
 
 def test_what_serves_as_a_synapse() -> None:

@@ -12,9 +12,8 @@ from spikewright.engines.base import Array, Kernel
 from spikewright.engines.program import Generate, Program
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import Node
-from spikewright.network.node import as_value
 from spikewright.network.processes import Step
-from spikewright.network.shapes import Shape
+from spikewright.network.shapes import Shape, as_value
 
 
 def constant_value(node: Node, fed: NDArray | None) -> NDArray | None:
@@ -133,11 +132,25 @@ class ProcessKernel(Kernel):
 
     def _made(self, op: Generate, dt: float) -> Step:
         process, shapes = op.process, (op.shape_in, self._shape)
-        rng = np.random.Generator(np.random.Philox(key=np.array(op.key, np.uint64)))
+        if process.seed is None:
+            rng = np.random.Generator(np.random.Philox(key=np.array(op.key, np.uint64)))
+        else:
+            rng = np.random.default_rng(process.seed)
         try:
-            return process.make_step(*shapes, dt, rng, process.make_state(*shapes, dt))
+            step = process.make_step(*shapes, dt, rng, process.make_state(*shapes, dt))
         except NetworkError as error:
             raise BuildError(f"{op.label}: {error}") from error
+        except Exception as error:
+            raise BuildError(
+                f"{op.label}: its process could not begin with input {op.shape_in} and output "
+                f"{self._shape} ({type(error).__name__}: {error})"
+            ) from error
+        if not callable(step):
+            raise BuildError(
+                f"{op.label}: make_step of {process!r} must return a function of the time, got "
+                f"{step!r}"
+            )
+        return step
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         values = np.empty((len(self._steps), steps, *self._shape))

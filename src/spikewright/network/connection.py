@@ -17,9 +17,9 @@ from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.learning.fitting import check_fit
 from spikewright.network.learning.given import learned_given, rules_given
 from spikewright.network.network import container
-from spikewright.network.node import Node, as_value
+from spikewright.network.node import Node
 from spikewright.network.pointwise import Pointwise
-from spikewright.network.shapes import as_seed
+from spikewright.network.shapes import as_seed, as_value
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
 from spikewright.network.transforms import Shape, Transform, as_transform, flatten

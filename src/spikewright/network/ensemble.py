@@ -148,6 +148,11 @@ class Ensemble:
         self.n_eval_points = None if n_eval_points is None else int(n_eval_points)
         if noise is not None and not isinstance(noise, Process):
             raise NetworkError(f"{self!r}: noise must be a process, got {noise!r}")
+        if noise is not None:
+            try:
+                noise.check_shapes((0,), self.shape)
+            except NetworkError as error:
+                raise NetworkError(f"{self!r}: its noise, one value a neuron: {error}") from None
         self.noise = noise
 
     def _vectors(self, name: str, value: Any, n: int | None) -> Drawn:

@@ -14,7 +14,7 @@ from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape, as_period, as_shape
+from spikewright.network.shapes import Shape, as_period, as_shape, as_value
 from spikewright.network.view import ObjView
 
 
@@ -61,9 +61,12 @@ class Node:
             self.shape_out = as_shape(
                 output.default_size_out if size_out is None else size_out, f"{where}out"
             )
+            self._check_process(output)
         elif isinstance(output, NodeFunction):
             self.output = output
             self.shape_out = output.output_shape(self.shape_in)
+        elif isinstance(output, type) and issubclass(output, Process | NodeFunction):
+            raise NetworkError(f"{self!r}: its output is a class; make one: {output.__name__}(...)")
         elif callable(output):
             self.output = output
             self.shape_out = self._call_once(output, size_out)
@@ -71,6 +74,12 @@ class Node:
             self.output = self._constant(output)
             self.shape_out = self.output.shape
         container("Node").nodes.append(self)
+
+    def _check_process(self, process: Process) -> None:
+        try:
+            process.check_shapes(self.shape_in, self.shape_out)
+        except NetworkError as error:
+            raise NetworkError(f"{self!r}: {error}") from None
 
     def _constant(self, output: ArrayLike) -> NDArray:
         try:
@@ -113,11 +122,3 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node {self.label!r}>" if self.label else f"<Node at {id(self):#x}>"
-
-
-def as_value(returned: Any) -> NDArray:
-    """What a node's function returned, as an array with at least one axis; None has no values.
-
-    Raises `TypeError` or `ValueError` for what is not numbers.
-    """
-    return np.atleast_1d(np.empty(0) if returned is None else np.asarray(returned, np.float64))

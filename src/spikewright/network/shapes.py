@@ -72,3 +72,11 @@ def as_real(value: Any) -> NDArray:
     if np.iscomplexobj(given):
         raise TypeError("its values are complex")
     return np.asarray(given, np.float64)
+
+
+def as_value(returned: Any) -> NDArray:
+    """What a node's function returned, as an array with at least one axis; None has no values.
+
+    Raises `TypeError` or `ValueError` for what is not numbers.
+    """
+    return np.atleast_1d(np.empty(0) if returned is None else np.asarray(returned, np.float64))

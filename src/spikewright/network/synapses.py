@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import is_number, is_whole
+from spikewright.network.shapes import as_real, is_number, is_whole
 
 Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
 _METHODS = ("zoh", "bilinear", "euler", "backward_diff")
@@ -39,6 +39,30 @@ class DiscreteFilter:
         """Number of state variables."""
         return len(self.B)
 
+    def step(self, x: NDArray, u: NDArray) -> NDArray:
+        """The output for an input of any shape; the state `x`, `(order, *shape)`, moves on."""
+        before = x.copy()
+        x[:] = np.tensordot(self.A, x, 1) + np.multiply.outer(self.B, u)
+        if self.feedthrough is None:
+            return np.asarray(np.tensordot(self.C, x, 1))
+        return np.asarray(np.tensordot(self.C, before, 1) + self.feedthrough * u)
+
+    def steady(self, value: float) -> NDArray:
+        """The state `(order,)` that a constant input leads to whose output is `value`.
+
+        Raises `NetworkError` where no constant input does.
+        """
+        rest = np.eye(self.order) - self.A
+        if value == 0 or not self.order:
+            return np.zeros(self.order)
+        with np.errstate(all="ignore"):
+            singular = np.linalg.cond(rest) > 1e12
+            reached = np.zeros(self.order) if singular else np.linalg.solve(rest, self.B)
+            gain = self.C @ reached + (self.feedthrough or 0.0)
+        if abs(gain) < 1e-12:
+            raise NetworkError(f"no constant input keeps its output at y0 = {value!r}; use y0=0")
+        return np.asarray(reached * (value / gain))
+
 
 class Synapse(ABC):
     """A linear filter."""
@@ -46,6 +70,53 @@ class Synapse(ABC):
     @abstractmethod
     def discretise(self, dt: float) -> DiscreteFilter:
         """The filter for steps of `dt` seconds."""
+
+    def filt(
+        self,
+        x: ArrayLike,
+        dt: float = 0.001,
+        axis: int = 0,
+        y0: float = 0.0,
+        filtfilt: bool = False,
+    ) -> NDArray:
+        """A signal filtered over time, which lies along `axis`; the result has the same shape.
+
+        Steps are of `dt` seconds. A step's input reaches that step's output: the delay of one step
+        is a connection's. Before the first step the output is at rest at `y0`. With `filtfilt` the
+        result is filtered once more, backwards, so that it does not lag. Raises `NetworkError` for
+        what is not finite numbers, and for a rest that the filter does not have.
+        """
+        values = _signal(x, axis)
+        if not (is_number(dt) and dt > 0):
+            raise NetworkError(f"dt must be above 0 s, got {dt!r}")
+        if not is_number(y0):
+            raise NetworkError(f"y0 must be a finite number, got {y0!r}")
+        f = self.discretise(dt)
+        state = np.multiply.outer(f.steady(y0), np.ones(values.shape[1:]))
+        y = np.empty_like(values)
+        for t, u in enumerate(values):
+            y[t] = f.step(state, u)
+        if filtfilt:
+            for t in range(len(y) - 1, -1, -1):
+                y[t] = f.step(state, y[t])
+        return np.moveaxis(y, 0, axis)
+
+    def filtfilt(self, x: ArrayLike, dt: float = 0.001, axis: int = 0, y0: float = 0.0) -> NDArray:
+        """A signal filtered forwards and then backwards: see `filt`."""
+        return self.filt(x, dt, axis, y0, filtfilt=True)
+
+
+def _signal(x: ArrayLike, axis: int) -> NDArray:
+    """Finite numbers with time on their first axis, or `NetworkError`."""
+    try:
+        values = as_real(x)
+    except (TypeError, ValueError):
+        values = np.full((), np.nan)
+    if values.ndim == 0 or not np.isfinite(values).all():
+        raise NetworkError(f"a synapse filters finite numbers over time, got {x!r}")
+    if not (is_whole(axis) and -values.ndim <= axis < values.ndim):
+        raise NetworkError(f"axis {axis!r} is none of a signal of shape {values.shape}")
+    return np.moveaxis(values, axis, 0).copy()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from spikewright.errors import NetworkError
 from spikewright.network import Connection, Ensemble, Network, Node
-from spikewright.network.node import as_value
+from spikewright.network.shapes import as_value
 from spikewright.networks.checks import count
 
 Function = Callable[..., ArrayLike]

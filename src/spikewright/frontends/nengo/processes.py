@@ -19,12 +19,8 @@ class Called(Process):
     """
 
     def __init__(self, theirs: Any, seed: int) -> None:
-        self.theirs, self.seed = theirs, seed
-        self.default_size_in = int(theirs.default_size_in)  # type: ignore[misc]
-
-    @property
-    def default_size_out(self) -> int:
-        return int(self.theirs.default_size_out)
+        super().__init__(int(theirs.default_size_in), int(theirs.default_size_out), seed=seed)
+        self.theirs = theirs
 
     def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Step:
         """The step function; what it returns is copied, as it may be one array at every step."""

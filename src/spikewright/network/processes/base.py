@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import Shape, is_number, is_whole
+from spikewright.network.shapes import Shape, as_real, as_shape, as_value, is_number, is_whole
 
 Step = Callable[..., Any]
 State = dict[str, NDArray]
+Chance = np.random.Generator | np.random.RandomState | int | None
 
 _registry: dict[str, type[Process]] = {}
 PROCESSES = MappingProxyType(_registry)
@@ -27,15 +29,30 @@ class Process(ABC):
 
     A subclass gives `make_step`, and `make_state` where it keeps state; both are called once for a
     run, and for every sample of a batch where the process has an input. Every sample sees the same
-    random numbers.
+    random numbers. With a `seed` these are the same in every node and simulator, and what `run`
+    gives; else each node has numbers of its own.
     """
 
-    default_size_in: ClassVar[int] = 0
+    default_size_in: int = 0
+    default_size_out: int = 1
+    default_dt: float = 0.001
+    seed: int | None = None
 
-    @property
-    def default_size_out(self) -> int:
-        """Number of output values where a node does not say."""
-        return 1
+    def __init__(
+        self,
+        default_size_in: int | None = None,
+        default_size_out: int | None = None,
+        default_dt: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        given = {"size_in": default_size_in, "size_out": default_size_out, "dt": default_dt}
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, f"default_{name}", value)
+        self.seed = seed
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:  # noqa: B027 - any will do
+        """Raise `NetworkError` for an input or output that it cannot have."""
 
     def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> State:
         """Arrays that the process keeps from step to step, as they are before the first."""
@@ -51,21 +68,91 @@ class Process(ABC):
         the first step.
         """
 
-    def run_steps(
-        self, steps: int, dt: float = 0.001, size_out: int | None = None, seed: int = 0
+    def run(
+        self, seconds: float, d: int | None = None, dt: float | None = None, rng: Chance = None
     ) -> NDArray:
-        """The first `steps` values `(steps, size_out)`, for a process without input."""
+        """The values of `round(seconds / dt)` steps; the rest is as in `run_steps`."""
+        if not (is_number(seconds) and seconds >= 0):
+            raise NetworkError(f"a process runs for 0 s or more, got {seconds!r}")
+        return self.run_steps(round(seconds / self._checked_dt(dt)), d, dt, rng)
+
+    def run_steps(
+        self, steps: int, d: int | None = None, dt: float | None = None, rng: Chance = None
+    ) -> NDArray:
+        """The first `steps` values `(steps, d)`, for a process without input.
+
+        `d` and `dt` (seconds) are the process's defaults where they are not given, `rng` is a
+        generator or a seed (default: the process's seed, or 0). Raises `NetworkError` for what the
+        process cannot give, and where it gives something else.
+        """
         if not (is_whole(steps) and steps >= 0):
             raise NetworkError(f"steps must be a whole number from 0, got {steps!r}")
+        return self._values([()] * steps, (0,), d, dt, rng)
+
+    def apply(
+        self, x: ArrayLike, d: int | None = None, dt: float | None = None, rng: Chance = None
+    ) -> NDArray:
+        """What it makes of an input `(steps, size_in)`, `(steps, d)`; as `run_steps` else."""
+        try:
+            values = as_real(x)
+        except (TypeError, ValueError):
+            values = np.empty(())
+        if values.ndim != 2 or not np.isfinite(values).all():
+            raise NetworkError(f"{self!r} is given (steps, size_in) finite numbers, got {x!r}")
+        return self._values([(row,) for row in values.copy()], values.shape[1:], d, dt, rng)
+
+    def _values(
+        self, given: list[Any], shape_in: Shape, d: int | None, dt: float | None, rng: Chance
+    ) -> NDArray:
+        """One step for each of the inputs `given`."""
+        shape = as_shape(self.default_size_out if d is None else d, f"{self!r}: d")
+        dt = self._checked_dt(dt)
+        self.check_shapes(shape_in, shape)
+        chance = (self.seed or 0) if rng is None else rng
+        state = self.make_state(shape_in, shape, dt)
+        step = self.make_step(shape_in, shape, dt, np.random.default_rng(chance), state)
+        values = np.empty((len(given), *shape))
+        for i, x in enumerate(given):
+            values[i] = self._value(step, shape, (i + 1) * dt, *x)
+        return values
+
+    def _value(self, step: Step, shape: Shape, t: float, *x: NDArray) -> NDArray:
+        """What a step gives; raises `NetworkError` for what is no array of `shape`."""
+        try:
+            value = as_value(step(t, *x))
+        except Exception as error:
+            raise NetworkError(
+                f"{self!r} failed at t = {t:g} s ({type(error).__name__}: {error})"
+            ) from error
+        if value.shape != shape:
+            raise NetworkError(
+                f"{self!r} returned shape {value.shape} at t = {t:g} s, expected {shape}"
+            )
+        return value
+
+    def _checked_dt(self, dt: float | None) -> float:
+        dt = self.default_dt if dt is None else dt
         if not (is_number(dt) and dt > 0):
             raise NetworkError(f"dt must be above 0 s, got {dt!r}")
-        shape = (self.default_size_out if size_out is None else size_out,)
-        rng, state = np.random.default_rng(seed), self.make_state((0,), shape, dt)
-        step = self.make_step((0,), shape, dt, rng, state)
-        values = np.empty((steps, *shape))
-        for i in range(steps):
-            values[i] = step((i + 1) * dt)
-        return values
+        return float(dt)
+
+
+def check_no_input(process: Process, shape_in: Shape) -> None:
+    """Raise `NetworkError` where there is an input for a process that takes none."""
+    if math.prod(shape_in):
+        raise NetworkError(
+            f"{type(process).__name__} takes no input, got size_in = {shape_in}; leave size_in "
+            "out, and add what arrives in a node behind it"
+        )
+
+
+def check_gives(process: Process, size: int, shape_out: Shape, what: str) -> None:
+    """Raise `NetworkError` where a process gives another number of values than is wanted."""
+    if size != math.prod(shape_out):
+        raise NetworkError(
+            f"{type(process).__name__} gives {size} values a step, where the shape {shape_out} "
+            f"takes {math.prod(shape_out)}; give {what} of that many values, or no size"
+        )
 
 
 T = TypeVar("T", bound=type[Process])

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
 from spikewright.network.distributions import Distribution, Gaussian
-from spikewright.network.processes.base import Process, State, Step, register
-from spikewright.network.shapes import Shape
+from spikewright.network.processes.base import (
+    Process,
+    State,
+    Step,
+    check_no_input,
+    register,
+)
+from spikewright.network.shapes import Shape, as_seed
 from spikewright.network.synapses import LinearFilter, Lowpass, Synapse
 
 
@@ -18,21 +24,30 @@ def _standard() -> Distribution:
     return Gaussian(0.0, 1.0)
 
 
-def _check(owner: Process, dist: Distribution) -> None:
-    if not isinstance(dist, Distribution):
-        raise NetworkError(f"{type(owner).__name__}.dist must be a distribution, got {dist!r}")
+class _Noise(Process):
+    """What all noise has: a distribution, and no input."""
+
+    dist: Distribution
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.dist, Distribution):
+            raise NetworkError(f"{name}.dist must be a distribution, got {self.dist!r}")
+        as_seed(self.seed, name)
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        check_no_input(self, shape_in)
 
 
 @register
 @dataclass(frozen=True)
-class WhiteNoise(Process):
+class WhiteNoise(_Noise):
     """Independent draws from `dist`; with `scale` divided by `sqrt(dt)`, so that power is fixed."""
 
     dist: Distribution = field(default_factory=_standard)
     scale: bool = True
-
-    def __post_init__(self) -> None:
-        _check(self, self.dist)
+    _: KW_ONLY
+    seed: int | None = None
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -48,15 +63,17 @@ class WhiteNoise(Process):
 
 @register
 @dataclass(frozen=True)
-class FilteredNoise(Process):
+class FilteredNoise(_Noise):
     """White noise behind a synapse."""
 
     synapse: Synapse = field(default_factory=lambda: Lowpass(0.005))
     dist: Distribution = field(default_factory=_standard)
     scale: bool = True
+    _: KW_ONLY
+    seed: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self, self.dist)
+        super().__post_init__()
         if not isinstance(self.synapse, Synapse):
             raise NetworkError(f"FilteredNoise.synapse must be a synapse, got {self.synapse!r}")
 
@@ -73,13 +90,12 @@ class FilteredNoise(Process):
 
 @register
 @dataclass(frozen=True)
-class BrownNoise(Process):
+class BrownNoise(_Noise):
     """White noise, integrated: its variance grows with time."""
 
     dist: Distribution = field(default_factory=_standard)
-
-    def __post_init__(self) -> None:
-        _check(self, self.dist)
+    _: KW_ONLY
+    seed: int | None = None
 
     def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> State:
         return {"filter": np.zeros((1, *shape_out))}
@@ -102,14 +118,4 @@ def _filtered(
     """White noise through a synapse whose state is `x`, `(order, *shape)`."""
     white = noise.make_step((0,), shape, dt, rng, {})
     f = synapse.discretise(dt)
-
-    def step(t: float) -> NDArray:
-        u = white(t)
-        if f.feedthrough is not None:
-            y: NDArray = np.tensordot(f.C, x, 1) + f.feedthrough * u
-            x[:] = np.tensordot(f.A, x, 1) + np.multiply.outer(f.B, u)
-            return y
-        x[:] = np.tensordot(f.A, x, 1) + np.multiply.outer(f.B, u)
-        return np.asarray(np.tensordot(f.C, x, 1))
-
-    return step
+    return lambda t: f.step(x, white(t))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright.errors import NetworkError
-from spikewright.network.processes.base import Process, State, Step, register
-from spikewright.network.shapes import Shape, is_number
+from spikewright.network.processes.base import (
+    Process,
+    State,
+    Step,
+    check_gives,
+    check_no_input,
+    register,
+)
+from spikewright.network.shapes import Shape, as_seed, is_number
 
 _EARLY = 1e-7  # of a step or presentation by which a change may come early: rounding of times
 
@@ -31,6 +38,8 @@ class WhiteSignal(Process):
     high: float
     rms: float = 0.5
     y0: float | None = None
+    _: KW_ONLY
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("period", "high", "rms"):
@@ -44,6 +53,10 @@ class WhiteSignal(Process):
             )
         if self.y0 is not None and not is_number(self.y0):
             raise NetworkError(f"WhiteSignal.y0 must be None or a number, got {self.y0!r}")
+        as_seed(self.seed, "WhiteSignal")
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        check_no_input(self, shape_in)
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -98,8 +111,13 @@ class PresentInput(Process):
             )
 
     @property
-    def default_size_out(self) -> int:
+    def default_size_out(self) -> int:  # type: ignore[override]
+        """Number of values of an input."""
         return int(self.inputs.shape[1])
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        check_no_input(self, shape_in)
+        check_gives(self, self.default_size_out, shape_out, "inputs")
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -164,8 +182,13 @@ class Piecewise(Process):
         return lambda now: fixed
 
     @property
-    def default_size_out(self) -> int:
+    def default_size_out(self) -> int:  # type: ignore[override]
+        """Number of values of a piece."""
         return self._size
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        check_no_input(self, shape_in)
+        check_gives(self, self.default_size_out, shape_out, "pieces")
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
