@@ -16,13 +16,13 @@ from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.learning.fitting import check_fit
 from spikewright.network.learning.given import learned_given, rules_given
-from spikewright.network.network import container
+from spikewright.network.network import container, entropy
 from spikewright.network.node import Node
 from spikewright.network.pointwise import Pointwise
 from spikewright.network.shapes import as_seed, as_value
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
-from spikewright.network.transforms import Shape, Transform, as_transform, flatten
+from spikewright.network.transforms import Dense, Shape, Transform, as_transform, flatten
 from spikewright.network.view import ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
@@ -38,7 +38,9 @@ class Connection:
     """A map from one object's output to another's input, filtered in time.
 
     `pre` and `post` are nodes, ensembles, an ensemble's `.neurons`, or parts of them. `transform`
-    is None (the values as they are), a number or vector (elementwise), a matrix, or a `Transform`.
+    is None (the values as they are), a number or vector (elementwise), a matrix, a distribution
+    that one is drawn from (by `seed`, else the network's and the connection's place), or a
+    `Transform`.
     `synapse` is None (no filter and no delay), seconds (`Lowpass`) or a `Synapse`, which also
     delays by one step; it defaults to `Lowpass(0.005)`. Both are attributes that may be changed.
 
@@ -79,6 +81,7 @@ class Connection:
         self.pre = self._checked(pre, "pre")
         self.post = self._checked(post, "post")
         self.seed = as_seed(seed, f"{self!r}")
+        self._drawn_from = entropy(len(container("Connection").connections), self.seed)
         function, solver, eval_points = self._concerning(function, solver, eval_points)
         self.solver = LstsqL2() if solver is None else solver
         if not isinstance(self.solver, Solver):
@@ -99,8 +102,12 @@ class Connection:
 
     @transform.setter
     def transform(self, value: Any) -> None:
+        if isinstance(value, Distribution):
+            value = self._of_distribution(value)
         transform = as_transform(value, f"{self!r}")
         self._check_shapes(transform)
+        if transform is not None:
+            transform = transform.made(np.random.default_rng(self._drawn_from))
         before = getattr(self, "_transform", None)
         self._transform = transform
         try:
@@ -108,6 +115,17 @@ class Connection:
         except NetworkError:
             self._transform = before
             raise
+
+    def _of_distribution(self, values: Distribution) -> Transform:
+        """The matrix that is to be drawn."""
+        shape = self.receiver_shape
+        post = self.post.numbers(shape).shape if isinstance(self.post, ObjView) else shape
+        if len(post) != 1 or len(self.sent_shape) != 1:
+            raise NetworkError(
+                f"{self!r}: a distribution is drawn for a matrix between vectors, not from "
+                f"{self.sent_shape} to {post}; reshape them, or give a Convolution(init=)"
+            )
+        return Dense((post[0], self.sent_shape[0]), values)
 
     @property
     def synapse(self) -> Synapse | None:

@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from spikewright.errors import NetworkError
@@ -129,6 +130,26 @@ def container(what: str) -> Network:
             f"no network to put a new {what} into: make it inside `with sw.Network() as net:`"
         )
     return _contexts()[-1]
+
+
+def entropy(number: int, seed: int | None = None) -> list[int] | None:
+    """What an object draws from when it is made: its `seed`, else its place in a seeded network.
+
+    `number` is its number in the innermost network; None where no network has a seed.
+    """
+    if seed is not None:
+        return [seed]
+    contexts = _contexts()
+    seeded = [i for i, network in enumerate(contexts) if network.seed is not None]
+    if not seeded:
+        return None
+    around = contexts[seeded[-1] :]
+    places = [
+        next((i for i, one in enumerate(outer.networks) if one is inner), len(outer.networks))
+        for outer, inner in pairwise(around)
+    ]
+    # Zeros at the end would say nothing to NumPy's seeds.
+    return [int(around[0].seed or 0), *(place + 1 for place in (*places, number))]
 
 
 @contextmanager

@@ -238,7 +238,7 @@ def _weighted(rng: np.random.Generator) -> Iterator[TransformExample]:
     rows, columns = rng.integers(0, 6, 25), rng.integers(0, 168, 25)
     rows[:3], columns[:3] = 2, 7  # entries that meet add up
     yield TransformExample("sparse", Sparse(rows, columns, some(25), (2, 3), 168), IMAGE)
-    yield TransformExample("sparse-empty", Sparse([], [], [], (3,), 4), (4,))  # type: ignore[arg-type]
+    yield TransformExample("sparse-empty", Sparse([], [], [], (3,), 4), (4,))
     yield TransformExample("axis-first", AxisMap(some((3, 4)), 0), IMAGE)
     yield TransformExample("axis-middle", AxisMap(some((9, 7)), 1), IMAGE)
 

@@ -48,18 +48,20 @@ __all__ = [
 
 
 def as_transform(value: Any, where: str) -> Transform | None:
-    """A transform from what a user gave: a number or vector scales, a matrix is dense.
+    """A transform from what a user gave: a number or vector scales, a matrix is dense or sparse.
 
     Raises `NetworkError` naming `where` for anything else.
     """
     if value is None or isinstance(value, Transform):
         return value
+    if hasattr(value, "tocoo"):  # a sparse matrix of SciPy's
+        return Sparse(value.shape, init=value)
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise NetworkError(
-            f"{where}: a transform is None, a number, a vector, a matrix or a Transform, "
-            f"got {value!r}"
+            f"{where}: a transform is None, a number, a vector, a matrix, a distribution or a "
+            f"Transform, got {value!r}"
         ) from None
     if array.ndim == 2:
         return Dense(array)

@@ -32,6 +32,10 @@ class Transform(ABC):
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of the image of an input of `shape`; raises `NetworkError` if it does not fit."""
 
+    def made(self, rng: np.random.Generator) -> Transform:
+        """The map as it is run, what is random in it drawn from `rng`; itself unless it says so."""
+        return self
+
     @property
     def weights(self) -> NDArray:
         """The map's parameters, as `sim.data[connection].weights` gives them."""

@@ -132,6 +132,11 @@ class Chain(Transform):
             shape = part.output_shape(shape)
         return shape
 
+    def made(self, rng: np.random.Generator) -> Transform:
+        made = tuple(part.made(rng) for part in self.parts)
+        alike = all(a is b for a, b in zip(made, self.parts, strict=True))
+        return self if alike else Chain(made)
+
 
 def flatten(transform: Transform | None) -> tuple[Transform, ...]:
     """A transform as the sequence of transforms that it is made of."""

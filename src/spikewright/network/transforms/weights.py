@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape, as_shape
 from spikewright.network.transforms.base import Transform, freeze_array, register, require
+from spikewright.network.transforms.described import Init, entries_of, is_matrix_shape, matrix_of
 
 
 @register
 @dataclass(frozen=True, eq=False)
 class Dense(Transform):
-    """`y = W x` on the last axis; `matrix` is `(out, in)`."""
+    """`y = W x` on the last axis; `matrix` is `(out, in)`.
+
+    `Dense((out, in), init)` is a map of which a connection makes the matrix: `init` is a number or
+    vector on its diagonal, the matrix, or a distribution to draw it from.
+    """
 
     matrix: NDArray
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        if "shape" in named or (given and is_matrix_shape(given[0])):
+            return matrix_of(cls, *given, **named)
+        return super().__new__(cls)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self, matrix: ArrayLike) -> None: ...
+        @overload
+        def __init__(self, shape: tuple[int, int], init: Init = 1.0) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def __post_init__(self) -> None:
         matrix = freeze_array(self, "matrix", self.matrix)
@@ -43,6 +62,9 @@ class Sparse(Transform):
     """`y[row] += value x[column]` on flattened arrays, one entry of `(entries,)` arrays at a time.
 
     `shape_out` is the shape of the image; `size_in` is the number of inputs.
+    `Sparse((out, in), indices, init)` is a map that a connection makes: `indices` are `(n, 2)` rows
+    and columns, `init` one value, one an entry, or a distribution to draw them from; or `init`
+    alone is a sparse matrix of SciPy's.
     """
 
     rows: NDArray
@@ -50,6 +72,29 @@ class Sparse(Transform):
     values: NDArray
     shape_out: Shape
     size_in: int
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        by_shape = "shape" in named or (given and is_matrix_shape(given[0]))
+        if by_shape and len(given) + len(named) < len(fields(cls)):
+            return entries_of(cls, *given, **named)
+        return super().__new__(cls)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            rows: ArrayLike,
+            columns: ArrayLike,
+            values: ArrayLike,
+            shape_out: Shape,
+            size_in: int,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self, shape: tuple[int, int], indices: ArrayLike | None = None, init: Any = 1.0
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def __post_init__(self) -> None:
         freeze_array(self, "values", self.values)

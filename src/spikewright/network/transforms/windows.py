@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright._windows import Pairs, Windows, join_shape, split_shape
 from spikewright.network.geometry import check_windows, whole_numbers
-from spikewright.network.shapes import Shape
+from spikewright.network.shapes import Shape, is_whole
 from spikewright.network.transforms.base import Transform, freeze_array, register, require
+from spikewright.network.transforms.described import Described, Filters, Init
+from spikewright.network.transforms.layout import Chain, Reshape
 
 
 @register
@@ -21,6 +26,11 @@ class Convolution(Transform):
     `padding` holds a `(before, after)` pair of zeros per spatial axis; where they are not given,
     `stride` and `dilation` are one and there is no padding. The channel axis of the input is its
     first, or its last with `channels_last`.
+
+    `Convolution(n_filters, input_shape, kernel_size=(3, 3), strides=(1, 1), padding="valid",
+    channels_last=True, init=Uniform(-1, 1), groups=1)` is a map between flat vectors that a
+    connection makes, as Nengo's: `input_shape` has the channels in it, `padding` is "valid" or
+    "same", `init` a kernel `(*kernel_size, channels / groups, n_filters)` or a distribution.
     """
 
     kernel: NDArray
@@ -29,6 +39,37 @@ class Convolution(Transform):
     dilation: tuple[int, ...] = ()
     groups: int = 1
     channels_last: bool = False
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        if "n_filters" in named or (given and is_whole(given[0])):
+            return _of_filters(Filters(*given, **named))
+        return super().__new__(cls)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            kernel: ArrayLike,
+            stride: tuple[int, ...] = (),
+            padding: Pairs = (),
+            dilation: tuple[int, ...] = (),
+            groups: int = 1,
+            channels_last: bool = False,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            n_filters: int,
+            input_shape: tuple[int, ...],
+            kernel_size: Sequence[int] = (3, 3),
+            strides: Sequence[int] = (1, 1),
+            padding: Literal["valid", "same"] = "valid",
+            channels_last: bool = True,
+            init: Init = ...,
+            groups: int = 1,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def __post_init__(self) -> None:
         kernel = freeze_array(self, "kernel", self.kernel)
@@ -68,6 +109,24 @@ class Convolution(Transform):
     @property
     def weights(self) -> NDArray:
         return self.kernel
+
+
+def _of_filters(filters: Filters) -> Described:
+    """A convolution in Nengo's words, between flat vectors."""
+
+    def made(weights: NDArray) -> Transform:
+        convolution = Convolution(
+            filters.kernel(weights),
+            stride=tuple(filters.strides),
+            padding=filters.pads,
+            groups=filters.groups,
+            channels_last=filters.channels_last,
+        )
+        shape = convolution.output_shape(filters.input_shape)
+        return Chain((Reshape(filters.input_shape), convolution, Reshape((math.prod(shape),))))
+
+    whole = made(np.zeros(filters.kernel_shape)).output_shape(filters.input_shape)
+    return filters.described(made, math.prod(whole))
 
 
 @register

@@ -1,0 +1,218 @@
+"""Transforms in Nengo's words: a shape, and what the weights are or are drawn from.
+
+A connection makes them when it is made itself, and draws from its seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.network.distributions import Distribution, Uniform
+from spikewright.network.geometry import whole_numbers
+from spikewright.network.shapes import Shape, is_whole
+from spikewright.network.transforms.base import Transform, require
+
+Init = ArrayLike | Distribution
+_USUAL = Uniform(-1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Described(Transform):
+    """A map between flat vectors that is yet to be made of its weights.
+
+    `words` say what it is; `init` are the weights, or what `drawn` of them, `(n, d)`, are drawn
+    from; `make` makes the map of them.
+    """
+
+    words: str
+    size_in: int
+    size_out: int
+    init: NDArray | Distribution
+    drawn: tuple[int, int]
+    make: Callable[[NDArray], Transform]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require(
+            math.prod(shape) == self.size_in,
+            f"{self.words}: a map of {self.size_in} values does not fit an input of shape {shape}",
+        )
+        return (self.size_out,)
+
+    def made(self, rng: np.random.Generator) -> Transform:
+        given = self.init
+        return self.make(
+            given.sample(*self.drawn, rng) if isinstance(given, Distribution) else given
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.words}>"
+
+
+def matrix_of(make: Callable[[NDArray], Transform], shape: Any, init: Init = 1.0) -> Described:
+    """`Dense((out, in), init)`: a number, the diagonal, the matrix, or what it is drawn from."""
+    out, inner = _matrix_shape("Dense", shape)
+    words = f"Dense(({out}, {inner}), ...)"
+    if isinstance(init, Distribution):
+        return Described(words, inner, out, init, (out, inner), make)
+    values = _numbers("Dense", init)
+    diagonal = out == inner and values.shape in ((), (out,))
+    require(
+        diagonal or values.shape == (out, inner),
+        f"Dense: init is a matrix {(out, inner)}, where that is square also a number or its "
+        f"diagonal, or a distribution; got shape {values.shape}",
+    )
+    matrix = np.eye(out) * values if diagonal else values
+    return Described(words, inner, out, matrix, (out, inner), make)
+
+
+def entries_of(
+    make: Callable[..., Transform], shape: Any, indices: Any = None, init: Any = 1.0
+) -> Described:
+    """`Sparse((out, in), indices, init)`: entries at `(n, 2)` rows and columns.
+
+    `init` is a number, one value an entry, or what they are drawn from; without `indices` a matrix
+    of SciPy's.
+    """
+    out, inner = _matrix_shape("Sparse", shape)
+    if hasattr(init, "tocoo"):
+        found = init.tocoo()
+        require(
+            indices is None and found.shape == (out, inner),
+            f"Sparse: init is a sparse matrix of shape {found.shape}, which says where its entries "
+            f"are; give it the shape {(out, inner)}, and no indices",
+        )
+        at, init = np.stack([found.row, found.col], axis=1), found.data
+    else:
+        require(indices is not None, "Sparse: give indices (n, 2), or a sparse matrix of SciPy's")
+        at = np.asarray(indices)
+    require(
+        at.ndim == 2 and at.shape[1] == 2,
+        f"Sparse: indices are a row and a column for each entry, (n, 2), got shape {at.shape}",
+    )
+    drawn = isinstance(init, Distribution)
+    values: Any = init if drawn else _numbers("Sparse", init)
+    require(
+        drawn or values.shape in ((), (len(at),)),
+        f"Sparse: init is one value, or one for each of {len(at)} entries; got {np.shape(values)}",
+    )
+
+    def made(weights: NDArray) -> Transform:
+        entries = np.broadcast_to(weights.ravel() if weights.ndim else weights, (len(at),))
+        return make(at[:, 0], at[:, 1], np.array(entries), (out,), inner)
+
+    words = f"Sparse(({out}, {inner}), ...)"
+    return Described(words, inner, out, values, (len(at), 1), made)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What `Convolution(n_filters, input_shape, ...)` says, in Nengo's words.
+
+    `input_shape` is `(*size, channels)`, or `(channels, *size)` without `channels_last`; `init` is
+    a kernel `(*kernel_size, channels / groups, n_filters)` or what it is drawn from.
+    """
+
+    n_filters: int
+    input_shape: tuple[int, ...]
+    kernel_size: Sequence[int] = (3, 3)
+    strides: Sequence[int] = (1, 1)
+    padding: Literal["valid", "same"] = "valid"
+    channels_last: bool = True
+    init: Any = _USUAL
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        what = "Convolution"
+        for name in ("input_shape", "kernel_size", "strides"):
+            numbers = whole_numbers(f"{what}: {name}", getattr(self, name), 1)
+            object.__setattr__(self, name, numbers)
+        for name in ("n_filters", "groups"):
+            (number,) = whole_numbers(f"{what}: {name}", (getattr(self, name),), 1)
+            object.__setattr__(self, name, number)
+        axes = len(self.input_shape) - 1
+        require(
+            axes == len(self.kernel_size) == len(self.strides),
+            f"{what}: input_shape {self.input_shape} has {axes} axes beside its channels; "
+            f"kernel_size {self.kernel_size} and strides {self.strides} have one number for each",
+        )
+        require(
+            self.padding in ("valid", "same"),
+            f"{what}: padding is 'valid' or 'same', got {self.padding!r}",
+        )
+        require(
+            self.channels % self.groups == 0 == self.n_filters % self.groups,
+            f"{what}: {self.channels} channels and {self.n_filters} filters do not divide into "
+            f"{self.groups} groups",
+        )
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return self.input_shape[-1 if self.channels_last else 0]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the input, without its channels."""
+        return self.input_shape[:-1] if self.channels_last else self.input_shape[1:]
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Of the kernel, as it is given."""
+        return (*self.kernel_size, self.channels // self.groups, self.n_filters)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """Zeros before and after each axis; with "same" as many outputs as strides go into it."""
+        if self.padding == "valid":
+            return ((0, 0),) * len(self.size)
+        totals = (
+            max((-(-n // stride) - 1) * stride + k - n, 0)
+            for n, stride, k in zip(self.size, self.strides, self.kernel_size, strict=True)
+        )
+        return tuple((total // 2, total - total // 2) for total in totals)
+
+    def kernel(self, weights: NDArray) -> NDArray:
+        """Weights as a `Convolution` has them, `(n_filters, channels / groups, *kernel_size)`."""
+        return np.moveaxis(weights.reshape(self.kernel_shape), (-1, -2), (0, 1))
+
+    def described(self, make: Callable[[NDArray], Transform], size_out: int) -> Described:
+        """The map that is to be made."""
+        drawn = isinstance(self.init, Distribution)
+        init: Any = self.init if drawn else _numbers("Convolution", self.init)
+        require(
+            drawn or init.shape == self.kernel_shape,
+            f"Convolution: init is a kernel (*kernel_size, channels / groups, n_filters) = "
+            f"{self.kernel_shape}, or a distribution; got shape {np.shape(init)}",
+        )
+        words = f"Convolution({self.n_filters}, {self.input_shape}, ...)"
+        count = (math.prod(self.kernel_shape[:-1]), self.n_filters)
+        return Described(words, math.prod(self.input_shape), size_out, init, count, make)
+
+
+def _matrix_shape(what: str, shape: Any) -> tuple[int, int]:
+    found = whole_numbers(f"{what}: shape (out, in)", shape, 1)
+    require(len(found) == 2, f"{what}: a shape is (out, in), got {shape!r}")
+    return found[0], found[1]
+
+
+def is_matrix_shape(value: Any) -> bool:
+    """Whether something is the shape of a matrix, and no matrix."""
+    return isinstance(value, tuple | list) and len(value) == 2 and all(map(is_whole, value))
+
+
+def _numbers(what: str, values: Any) -> NDArray:
+    try:
+        found = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        found = np.array(np.nan)
+    require(
+        bool(np.isfinite(found).all()),
+        f"{what}: init must be finite numbers or a distribution, got {values!r}",
+    )
+    return found
