@@ -11,6 +11,7 @@
     ├── ConversionError      a layer cannot be converted as asked (also a ValueError)
     ├── VerificationError    the converted network differs from its source
     ├── NetworkError         a modelling object was given something impossible (also a ValueError)
+    │   └── UnknownAttributeError   it has no attribute of this name (also an AttributeError)
     ├── BuildError           a network cannot be compiled, e.g. a cycle without a synapse
     ├── SimulationError      a run met bad input, NaN, or a misbehaving node
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
@@ -146,6 +147,10 @@ class VerificationError(SpikewrightError):
 
 class NetworkError(SpikewrightError, ValueError):
     """A modelling object was given something impossible."""
+
+
+class UnknownAttributeError(NetworkError, AttributeError):
+    """An attribute was set that a modelling object does not have."""
 
 
 class BuildError(SpikewrightError):

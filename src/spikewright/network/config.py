@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from spikewright.errors import NetworkError
+from spikewright._keywords import meant
+from spikewright.errors import NetworkError, UnknownAttributeError
+from spikewright.network.attributes import Checked
 
 _UNTOUCHED = ("label",)
 _stack = threading.local()
@@ -47,9 +49,10 @@ class Defaults:
     def _check(self, name: str) -> None:
         known = _parameters[self._kind]
         if name not in known:
-            raise NetworkError(
+            raise UnknownAttributeError(
                 f"config[{self._kind.__name__}]: {self._kind.__name__} has no parameter {name!r} "
-                f"with a default; there are {', '.join(sorted(known))}"
+                f"with a default; there are {', '.join(sorted(known))}. "
+                f"{meant(name, known)}".rstrip()
             )
 
     def __getattr__(self, name: str) -> Any:
@@ -84,7 +87,7 @@ class Defaults:
         return f"<Defaults of {self._kind.__name__}: {held or 'none'}>"
 
 
-class Config:
+class Config(Checked):
     """Defaults for `Ensemble`, `Node`, `Connection` and `Probe`; `config[Ensemble].radius = 2`.
 
     Every network has one, `network.config`, in force inside `with network:`, networks made inside
@@ -99,6 +102,7 @@ class Config:
             _check_kind(kind, list(_parameters))
         self._kinds = kinds
         self._defaults: dict[type, Defaults] = {}
+        self._made = True
 
     def __getitem__(self, kind: type) -> Defaults:
         _check_kind(kind, list(self._kinds or _parameters))
@@ -162,7 +166,8 @@ def configurable(cls: T) -> T:
     """Class decorator: arguments that are not given, or `Default`, come from the defaults in force.
 
     The object's `_from_defaults` names those that did, so that a default which says nothing about
-    this object is no mistake, where the same argument would be.
+    this object is no mistake, where the same argument would be. The `TypeError` of an argument that
+    there is not says which was meant.
     """
     init = cls.__init__  # type: ignore[misc]
     parameters = list(inspect.signature(init).parameters.values())[1:]
@@ -174,6 +179,14 @@ def configurable(cls: T) -> T:
     }
 
     @functools.wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        for name in kwargs.keys() - set(names):
+            raise TypeError(
+                f"{cls.__name__}() has no argument {name!r}. {meant(name, names)}".rstrip()
+            )
+        with_defaults(self, *args, **kwargs)
+        self._made = type(self) is cls
+
     def with_defaults(self: Any, *args: Any, **kwargs: Any) -> None:
         held = handed_down(cls)
         asked = any(a is Default for a in args) or any(a is Default for a in kwargs.values())
@@ -194,5 +207,5 @@ def configurable(cls: T) -> T:
             error.add_note(f"Defaults of the networks around it: {values or 'none'}.")
             raise
 
-    cls.__init__ = with_defaults  # type: ignore[misc]
+    cls.__init__ = checked  # type: ignore[misc]
     return cls

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
@@ -34,7 +35,7 @@ Function = Callable[..., Any] | NDArray
 
 
 @configurable
-class Connection:
+class Connection(Checked):
     """A map from one object's output to another's input, filtered in time.
 
     `pre` and `post` are nodes, ensembles, an ensemble's `.neurons`, or parts of them. `transform`

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
@@ -30,7 +31,7 @@ _STARTS = ("zero", "half", "uniform")
 
 
 @configurable
-class Ensemble:
+class Ensemble(Checked):
     """A population of neurons, flat or shaped, which may represent a vector.
 
     `n_neurons` is a number or a shape. A neuron's current is `J = gain * input + bias`; both are
@@ -318,11 +319,12 @@ class Ensemble:
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
 
 
-class Neurons:
+class Neurons(Checked):
     """Direct access to an ensemble's neurons: input is current (times gain), output is spikes."""
 
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
+        self._made = True
 
     @property
     def shape(self) -> Shape:

@@ -15,6 +15,7 @@ import numpy as np
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape, as_shape, is_number
 
@@ -53,7 +54,7 @@ T = TypeVar("T", bound=type[NodeFunction])
 
 def register(cls: T) -> T:
     """Class decorator: make a node function known to files and to engines' tests."""
-    return enter(_registry, cls, "node function")
+    return enter(_registry, fixed(cls), "node function")
 
 
 def negative_axes(kind: str, axes: Any) -> tuple[int, ...]:

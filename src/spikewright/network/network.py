@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import Checked
 from spikewright.network.config import Config, no_defaults
 from spikewright.network.shapes import as_seed
 
@@ -29,12 +31,14 @@ def _contexts() -> list[Network]:
     return networks
 
 
-class Network:
+class Network(Checked):
     """A container of objects, filled inside `with network:`.
 
     `seed` fixes every random choice that its objects leave open; `label` names it in messages.
     A network made inside another one becomes part of it. `config` holds defaults for the objects
-    that are made inside it: `network.config[sw.Ensemble].radius = 2`.
+    that are made inside it: `network.config[sw.Ensemble].radius = 2`. Objects, functions and lists
+    may be kept under names of their own, `network.stimulus = sw.Node(...)`; a number or a text
+    under a name that there is not is an error, as on every modelling object.
     """
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
@@ -48,6 +52,13 @@ class Network:
         self.config = Config()
         if _contexts():
             _contexts()[-1].add(self)
+        self._made = type(self) is Network
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value is None or isinstance(value, str | Number):
+            super().__setattr__(name, value)
+        else:
+            object.__setattr__(self, name, value)
 
     def __enter__(self) -> Network:
         _contexts().append(self)

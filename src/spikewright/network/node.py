@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
@@ -19,7 +20,7 @@ from spikewright.network.view import ObjView
 
 
 @configurable
-class Node:
+class Node(Checked):
     """A source of values, a function of time and input, or a plain junction.
 
     `output` is None (passes its input on), an array (constant; what a simulator feeds replaces it),

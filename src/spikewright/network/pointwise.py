@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import is_number
 
 _registry: dict[str, type[Pointwise]] = {}
@@ -35,7 +36,7 @@ T = TypeVar("T", bound=type[Pointwise])
 
 def register(cls: T) -> T:
     """Class decorator: make a function known to files."""
-    return enter(_registry, cls, "function")
+    return enter(_registry, fixed(cls), "function")
 
 
 @register

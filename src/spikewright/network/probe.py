@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable, handed_down
 from spikewright.network.connection import Connection, input_shape, output_shape
 from spikewright.network.ensemble import Ensemble, Neurons
@@ -31,7 +32,7 @@ Of neurons also what their type keeps from step to step, of a learning rule what
 
 
 @configurable
-class Probe:
+class Probe(Checked):
     """Records a signal at every step, or every `sample_every` seconds.
 
     `target` is a node, an ensemble, an ensemble's `.neurons`, a part of one of them, a connection

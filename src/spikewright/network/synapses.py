@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import as_real, is_number, is_whole
 
 Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
@@ -240,7 +241,7 @@ class WindowMean(Synapse):
 
 
 SYNAPSES = MappingProxyType(
-    {c.__name__: c for c in (LinearFilter, Lowpass, Alpha, Triangle, WindowMean)}
+    {c.__name__: fixed(c) for c in (LinearFilter, Lowpass, Alpha, Triangle, WindowMean)}
 )
 """Every synapse by name."""
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import Checked
 from spikewright.network.shapes import Shape, is_whole
 from spikewright.network.transforms import Chain, Place, Reshape, Slice, Sparse, Transform
 
 
-class ObjView:
+class ObjView(Checked):
     """A part of a node, an ensemble or neurons (`target`), as `pre` or `post` of a connection.
 
     Its shape is that of the same part of a NumPy array; a single value has shape `(1,)`.
@@ -22,6 +23,7 @@ class ObjView:
     def __init__(self, target: Any, key: Any) -> None:
         self.target = target
         self.key = key if isinstance(key, tuple) else (key,)
+        self._made = True
 
     def select(self, shape: Shape) -> Transform:
         """The transform that takes this part out of an array of `shape`."""

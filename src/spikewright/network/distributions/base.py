@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import is_number
 
 _registry: dict[str, type[Distribution]] = {}
@@ -31,7 +32,7 @@ T = TypeVar("T", bound=type[Distribution])
 
 def register(cls: T) -> T:
     """Class decorator: make a distribution known to files."""
-    return enter(_registry, cls, "distribution")
+    return enter(_registry, fixed(cls), "distribution")
 
 
 def check_numbers(owner: object, **values: Any) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import is_number
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
 
@@ -100,7 +101,7 @@ T = TypeVar("T", bound=type[LearningRuleType])
 
 def register(cls: T) -> T:
     """Class decorator: make a rule known to files, engines' tests and documentation."""
-    return enter(_registry, cls, "learning rule")
+    return enter(_registry, fixed(cls), "learning rule")
 
 
 def outer(receivers: Array, senders: Array) -> Array:

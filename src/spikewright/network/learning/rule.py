@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spikewright.network.attributes import Checked
 from spikewright.network.learning.base import LearningRuleType
 from spikewright.network.shapes import Shape
 from spikewright.network.view import ObjView
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from spikewright.network.connection import Connection
 
 
-class LearningRule:
+class LearningRule(Checked):
     """One rule of one connection: what `connection.learning_rule` gives.
 
     A connection to it delivers its error or learning signal, `size_in` values; a probe of it
@@ -24,6 +25,7 @@ class LearningRule:
         self, connection: Connection, rule: LearningRuleType, key: int | str | None
     ) -> None:
         self.connection, self.learning_rule_type, self.key = connection, rule, key
+        self._made = True
 
     @property
     def size_in(self) -> int:

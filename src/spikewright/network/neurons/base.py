@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from spikewright._equations import NUMPY
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.neurons.integrator import integrate
 from spikewright.network.shapes import is_number, is_whole
 
@@ -295,7 +296,7 @@ T = TypeVar("T", bound=type[NeuronType])
 
 def register(cls: T) -> T:
     """Class decorator: make a neuron type known to files, engines' tests and documentation."""
-    return enter(_registry, cls, "neuron type")
+    return enter(_registry, fixed(cls), "neuron type")
 
 
 def check_positive(owner: object, **values: float) -> None:

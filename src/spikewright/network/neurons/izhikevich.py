@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.neurons.base import (
     Array,
     ArrayNamespace,
@@ -76,6 +77,7 @@ class Izhikevich(NeuronType):
         return xp.where(fired, 1.0, xp.zeros_like(v))
 
 
+@fixed
 @dataclass(frozen=True)
 class Direct(NeuronType):
     """No neurons: an ensemble sends its input, and functions of it are computed exactly."""

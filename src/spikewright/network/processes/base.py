@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import Shape, as_real, as_shape, as_value, is_number, is_whole
 
 Step = Callable[..., Any]
@@ -160,4 +161,4 @@ T = TypeVar("T", bound=type[Process])
 
 def register(cls: T) -> T:
     """Class decorator: make a process known to files."""
-    return enter(_registry, cls, "process")
+    return enter(_registry, fixed(cls), "process")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import is_number
 
 _registry: dict[str, type[Solver]] = {}
@@ -49,7 +50,7 @@ T = TypeVar("T", bound=type[Solver])
 
 def register(cls: T) -> T:
     """Class decorator: make a solver known to files."""
-    return enter(_registry, cls, "solver")
+    return enter(_registry, fixed(cls), "solver")
 
 
 def check_from_zero(owner: Solver, **values: float) -> None:

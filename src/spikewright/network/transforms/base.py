@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._registries import enter
 from spikewright.errors import NetworkError
+from spikewright.network.attributes import fixed
 from spikewright.network.shapes import Shape
 
 _registry: dict[str, type[Transform]] = {}
@@ -22,7 +23,7 @@ T = TypeVar("T", bound="type[Transform]")
 
 def register(cls: T) -> T:
     """Class decorator: make a transform known to files, engines' tests and documentation."""
-    return enter(_registry, cls, "transform")
+    return enter(_registry, fixed(cls), "transform")
 
 
 class Transform(ABC):

@@ -1,0 +1,58 @@
+"""Attributes that an object does not have: setting one is an error that says which was meant."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NoReturn, TypeVar
+
+from spikewright._keywords import meant
+from spikewright.errors import UnknownAttributeError
+
+
+class Checked:
+    """A modelling object: once it is `_made`, only attributes that it has can be set.
+
+    Classes of a user's own are never `_made`: what they hold is theirs.
+    """
+
+    _made = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._made and not _has(self, name):
+            raise unknown(self, name, f"{self!r}")
+        object.__setattr__(self, name, value)
+
+
+def _has(owner: object, name: str) -> bool:
+    return name.startswith("_") or name in vars(owner) or hasattr(type(owner), name)
+
+
+def unknown(owner: object, name: str, label: str) -> UnknownAttributeError:
+    """The error of an attribute that there is not."""
+    names = [n for n in {*dir(type(owner)), *vars(owner)} if not n.startswith("_")]
+    kind = type(owner).__name__
+    hint = meant(name, sorted(names)) or "A class of your own may have it."
+    return UnknownAttributeError(f"{label}: {kind} has no attribute {name!r}. {hint}")
+
+
+T = TypeVar("T", bound=type)
+
+
+def fixed(cls: T) -> T:
+    """Class decorator for frozen dataclasses: the error of setting something says what to do."""
+
+    def refuse(self: Any, name: str, value: Any) -> NoReturn:
+        kind, names = type(self).__name__, [field.name for field in dataclasses.fields(self)]
+        if name not in names:
+            there = f"It has {', '.join(names)}." if names else "It has none."
+            raise UnknownAttributeError(
+                f"{kind} has no parameter {name!r}. {meant(name, names) or there}"
+            )
+        raise dataclasses.FrozenInstanceError(
+            f"{kind}.{name} cannot be set: parameters stay as they are. Make another one, "
+            f"dataclasses.replace(..., {name}={value!r})"
+        )
+
+    if dataclasses.is_dataclass(cls):
+        cls.__setattr__ = refuse  # type: ignore[method-assign]
+    return cls
