@@ -43,9 +43,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     original = Work.__call__
 
-    def spy(self: Work, shard: Any, threads: int | None = None) -> Any:
+    def spy(self: Work, shard: Any, *more: Any) -> Any:
         found.append(shard.index)
-        return original(self, shard, threads)
+        return original(self, shard, *more)
 
     monkeypatch.setattr(Work, "__call__", spy)
     return found
@@ -223,7 +223,7 @@ original = Work.__call__
 def slow(self, shard, threads=None):
     print(shard.index, flush=True)
     time.sleep({pause})
-    return original(self, shard, threads)
+    return original(self, shard, *more)
 Work.__call__ = slow
 graph = models.mlp()
 x = models.inputs(graph, 30, seed=1)

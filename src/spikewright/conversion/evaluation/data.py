@@ -6,8 +6,10 @@ batches that data comes in.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,25 @@ class Shard:
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells its data from other data."""
+        digest = hashlib.sha256()
+        for name in sorted(self.x):
+            values = self.x[name]
+            for part in values if isinstance(values, list) else [values]:
+                add_array(digest, name, part)
+        for name in sorted(self.y):
+            add_array(digest, f"{self.y[name].kind} {name}", self.y[name].values)
+        return digest.hexdigest()
+
+
+def add_array(digest: Any, name: str, value: Any) -> None:
+    """Add an array under a name: its type, shape and bytes."""
+    array = np.ascontiguousarray(value)
+    digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from spikewright import _storage
-from spikewright.conversion.evaluation.data import Shard
+from spikewright.conversion.evaluation.data import Shard, add_array
 from spikewright.conversion.storage import save
 
 if TYPE_CHECKING:
@@ -31,23 +29,10 @@ def packed(conversion: Conversion) -> tuple[bytes, str]:
     manifest.pop("trace")  # runs add to it, and it changes nothing
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
     for name in sorted(arrays):
-        _add(digest, name, arrays[name])
+        add_array(digest, name, arrays[name])
     return content, digest.hexdigest()
 
 
 def shard_key(shard: Shard, evaluation: str) -> str:
     """What tells a shard's result from every other: its data, and what the evaluation is."""
-    digest = hashlib.sha256(f"{evaluation} {shard.index}".encode())
-    for name in sorted(shard.x):
-        values = shard.x[name]
-        for part in values if isinstance(values, list) else [values]:
-            _add(digest, name, part)
-    for name in sorted(shard.y):
-        _add(digest, f"{shard.y[name].kind} {name}", shard.y[name].values)
-    return digest.hexdigest()
-
-
-def _add(digest: Any, name: str, value: Any) -> None:
-    array = np.ascontiguousarray(value)
-    digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-    digest.update(array.reshape(-1).view(np.uint8).data)
+    return hashlib.sha256(f"{evaluation} {shard.index} {shard.digest}".encode()).hexdigest()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +16,29 @@ from numpy.typing import NDArray
 from spikewright._progress import progress_bar
 from spikewright.conversion.encoding import encoders_for
 from spikewright.conversion.evaluation.checkpoint import Checkpoint
-from spikewright.conversion.evaluation.data import Reader
+from spikewright.conversion.evaluation.data import Reader, Shard
 from spikewright.conversion.evaluation.packing import packed, shard_key
 from spikewright.conversion.evaluation.settings import Settings
-from spikewright.conversion.evaluation.work import Packed, Task, Work, do, operations_of
+from spikewright.conversion.evaluation.work import (
+    Outputs,
+    Packed,
+    Task,
+    Work,
+    do,
+    operations_of,
+)
 from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.runner import Runner
 from spikewright.encoders import Encoder
 from spikewright.errors import SimulationError
 from spikewright.executors import Executor
+from spikewright.lower import Lowered
 from spikewright.measure import Evaluation
 from spikewright.measure.activity import activity_records
 from spikewright.measure.metric import Metric
 from spikewright.measure.score_records import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
-from spikewright.records import Record
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
@@ -53,52 +62,99 @@ def evaluate(
     progress: bool,
 ) -> Evaluation:
     """See `Conversion.evaluate`."""
-    lowered = runner.lowered
+    reader = reader_of(runner.lowered, settings, executor)
+    size = shard_size(runner.lowered, settings)
+    work = Evaluating(conversion, runner, settings, size)
+    store = None if checkpoint is None else Checkpoint(checkpoint, work.about)
+    with progress_bar(reader.length(x, y), progress, "samples") as advance:
+        return work.over(reader.shards(x, y, size), store, executor, advance)
+
+
+def reader_of(lowered: Lowered, settings: Settings, executor: Executor) -> Reader:
+    """What reads a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(lowered)
     _check_thresholds(settings, outputs)
     encoders = encoders_for(settings.encoder, lowered.inputs)
     if executor.remote:
         _refuse_foreign(encoders, settings.metric)
     lists = frozenset(name for name, found in encoders.items() if not found.takes_arrays)
-    reader = Reader(tuple(lowered.inputs), outputs, lists, settings.metric is not None)
-    size = shard_size(runner, settings, outputs)
-    shared: Work | Packed = Work(runner, conversion.graph, settings)
-    store, evaluation = None, ""
-    if executor.remote or checkpoint is not None:
-        content, conversion_key = packed(conversion)
-        about = {"conversion": conversion_key, "shard": size, **settings.as_dict()}
-        if settings.metric is not None:
-            about["what the metric does"] = settings.metric.key
-        evaluation = hashlib.sha256(json.dumps(about).encode()).hexdigest()
-        store = None if checkpoint is None else Checkpoint(checkpoint, about)
-        shared = Packed(evaluation, content, settings) if executor.remote else shared
-    gathered = _Gathered()
-    with progress_bar(reader.length(x, y), progress, "samples") as advance:
+    return Reader(tuple(lowered.inputs), outputs, lists, settings.metric is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluating:
+    """An evaluation to be done: of which conversion, under which settings, in shards of a size."""
+
+    conversion: Conversion
+    runner: Runner
+    settings: Settings
+    size: int
+
+    @cached_property
+    def _packed(self) -> tuple[bytes, str]:
+        return packed(self.conversion)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """All that results depend on but the data, as plain data."""
+        about = {"conversion": self._packed[1], "shard": self.size, **self.settings.as_dict()}
+        if self.settings.metric is not None:
+            about["what the metric does"] = self.settings.metric.key
+        return about
+
+    @cached_property
+    def key(self) -> str:
+        """What tells it from every other."""
+        return hashlib.sha256(json.dumps(self.about).encode()).hexdigest()
+
+    def over(
+        self,
+        shards: Iterable[Shard],
+        store: Checkpoint | None,
+        executor: Executor,
+        advance: Callable[[int], None],
+        sources: dict[int, Outputs] | None = None,
+    ) -> Evaluation:
+        """Do it; `advance` takes how many samples are done.
+
+        Finished shards are kept in `store`. `sources` are the source model's outputs by shard,
+        where they are known already; those that are not are put there.
+        """
+        shared: Work | Packed = Work(self.runner, self.conversion.graph, self.settings)
+        if executor.remote:
+            shared = Packed(self.key, self._packed[0], self.settings)
+        known = {} if sources is None else sources
+        gathered = _Gathered()
 
         def missing() -> Iterator[Task]:
-            for shard in reader.shards(x, y, size):
-                key = "" if store is None else shard_key(shard, evaluation)
+            for shard in shards:
+                key = "" if store is None else shard_key(shard, self.key)
                 found = None if store is None else store.load(shard.index, key)
                 if found is None:
-                    yield Task(key, shard)
+                    yield Task(key, shard, known.get(shard.index), sources is not None)
                 else:
                     advance(gathered.add(shard.index, found))
 
         for done in executor.completed(do, shared, missing()):
             if store is not None:
                 store.save(done.shard, done.key, done.tally)
+            if done.source is not None:
+                known[done.shard] = done.source
             advance(gathered.add(done.shard, done.tally))
-    tally = gathered.whole()
-    metric = None if settings.metric is None else settings.metric.name
-    records = score_records(
-        tally, tuple(outputs), settings.steps, settings.dt, settings.thresholds, metric
-    )
-    records += activity_records(tally, settings.at, settings.dt)
-    if settings.operations:
-        counter = operations_of(runner, settings)
-        n, at, dt = len(tally), settings.at, settings.dt
-        records += counter.records(tally.sums, n, at, dt, conversion.graph)
-    return _evaluation(tally, records, settings)
+        return self._evaluation(gathered.whole())
+
+    def _evaluation(self, tally: Tally) -> Evaluation:
+        given, outputs = self.settings, tuple(self.runner.lowered.outputs)
+        metric = None if given.metric is None else given.metric.name
+        records = score_records(tally, outputs, given.steps, given.dt, given.thresholds, metric)
+        records += activity_records(tally, given.at, given.dt)
+        if given.operations:
+            counter = operations_of(self.runner, given)
+            graph = self.conversion.graph
+            records += counter.records(tally.sums, len(tally), given.at, given.dt, graph)
+        found = {"samples": len(tally), **given.as_dict()}
+        totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
+        return Evaluation(tuple(records), found, tally.samples, totals)
 
 
 class _Gathered:
@@ -120,20 +176,14 @@ class _Gathered:
         return Tally(rows.samples, self._sums)
 
 
-def shard_size(runner: Runner, settings: Settings, outputs: Mapping[str, Output]) -> int:
+def shard_size(lowered: Lowered, settings: Settings) -> int:
     """How many samples a shard has: it follows from the network and the steps alone."""
-    lowered = runner.lowered
+    outputs = outputs_of(lowered)
     values = settings.steps * sum(math.prod(output.shape) for output in outputs.values())
     inputs = sum(math.prod(node.shape_out) for node in lowered.inputs.values())
     updates = settings.steps * max(1, lowered.network.n_neurons)
     fitting = min(_VALUES // max(1, values), _INPUTS // max(1, inputs))
     return max(1, min(fitting, _MOST, max(_FEWEST, _UPDATES // updates)))
-
-
-def _evaluation(tally: Tally, records: list[Record], settings: Settings) -> Evaluation:
-    found = {"samples": len(tally), **settings.as_dict()}
-    totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
-    return Evaluation(tuple(records), found, tally.samples, totals)
 
 
 def _check_thresholds(settings: Settings, outputs: Mapping[str, Output]) -> None:

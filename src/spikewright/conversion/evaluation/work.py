@@ -34,6 +34,8 @@ from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth
 from spikewright.network import Node
 
+Outputs = Mapping[str, NDArray]
+
 
 def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
     """What counts the operations of a network; raises as `OperationCounter` does."""
@@ -54,24 +56,35 @@ class Work:
         self._operations = operations_of(runner, settings) if settings.operations else None
         self._one_at_a_time = threading.Lock()
 
-    def __call__(self, shard: Shard, threads: int | None = None) -> Tally:
+    def __call__(
+        self, shard: Shard, threads: int | None = None, source: Outputs | None = None
+    ) -> Tally:
         """What was counted of a shard; raises what `Conversion.run` raises.
 
-        One shard at a time: an engine uses all threads that it is given.
+        `source` are the source model's outputs, where they are known. One shard at a time: an
+        engine uses all threads that it is given.
         """
         with self._one_at_a_time:
-            return self._counted(shard, self.settings.threads or threads)
+            return self._counted(shard, self.settings.threads or threads, source)
 
-    def _counted(self, shard: Shard, threads: int | None) -> Tally:
-        given = self.settings
-        lowered = self._runner.lowered
-        fed = feeds_of(shard.x, lowered.inputs, given.encoder, given.steps, given.dt, given.seed)
+    def source(self, shard: Shard, threads: int | None = None) -> Outputs:
+        """The source model's outputs `{name: (samples, *shape)}` for a shard."""
+        with self._one_at_a_time:
+            return self._source_outputs(self._fed(shard), self.settings.threads or threads)
+
+    def _fed(self, shard: Shard) -> Feeds:
+        given, inputs = self.settings, self._runner.lowered.inputs
+        return feeds_of(shard.x, inputs, given.encoder, given.steps, given.dt, given.seed)
+
+    def _counted(self, shard: Shard, threads: int | None, source: Outputs | None) -> Tally:
+        given, fed = self.settings, self._fed(shard)
         whole, counted = Whole(fed.batch), []
         for part in self._run(fed, threads):
             whole.add(part.samples, part.raw)
             counted.append(side_by_side(list(part.counted.values())))
         raw, activity = whole.arrays, appended(counted)
-        source, twin = self._source_outputs(fed, threads), self._twin_outputs(fed)
+        source = self._source_outputs(fed, threads) if source is None else source
+        twin = self._twin_outputs(fed)
         truths = shard.y if given.metric is None else {}
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
@@ -105,7 +118,7 @@ class Work:
 
         return runner.parts(job, size, counted, given.at)
 
-    def _source_outputs(self, fed: Feeds, threads: int | None) -> Mapping[str, NDArray]:
+    def _source_outputs(self, fed: Feeds, threads: int | None) -> Outputs:
         if not self.settings.source:
             return {}
         if self._source is None:
@@ -113,7 +126,7 @@ class Work:
         names = {node: name for name, node in self._runner.lowered.inputs.items()}
         return self._source.outputs(fed, names)
 
-    def _twin_outputs(self, fed: Feeds) -> Mapping[str, NDArray]:
+    def _twin_outputs(self, fed: Feeds) -> Outputs:
         given = self.settings
         if given.twin is None:
             return {}
@@ -143,18 +156,24 @@ class Packed:
 
 
 class Task(NamedTuple):
-    """A shard to be done, and the key that its result is stored under."""
+    """A shard to be done, and the key that its result is stored under.
+
+    `source` are the source model's outputs, where they are known; `keep` asks for them.
+    """
 
     key: str
     shard: Shard
+    source: Outputs | None = None
+    keep: bool = False
 
 
 class Done(NamedTuple):
-    """A shard's result."""
+    """A shard's result, and the source model's outputs where they were asked for."""
 
     key: str
     shard: int
     tally: Tally
+    source: Outputs | None = None
 
 
 _opening = threading.Lock()
@@ -164,7 +183,11 @@ def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
     """Do a task, here or on a worker elsewhere."""
     with _opening:
         work = _opened(shared) if isinstance(shared, Packed) else shared
-    return Done(task.key, task.shard.index, work(task.shard, threads))
+    source = task.source
+    if source is None and task.keep:
+        source = work.source(task.shard, threads)
+    tally = work(task.shard, threads, source)
+    return Done(task.key, task.shard.index, tally, source if task.keep else None)
 
 
 @lru_cache(maxsize=1)
