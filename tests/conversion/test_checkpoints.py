@@ -220,7 +220,7 @@ from spikewright.conversion.evaluation import sharded
 from spikewright.conversion.evaluation.work import Work
 sharded._MOST = 4
 original = Work.__call__
-def slow(self, shard, threads=None):
+def slow(self, shard, *more):
     print(shard.index, flush=True)
     time.sleep({pause})
     return original(self, shard, *more)
