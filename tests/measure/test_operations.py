@@ -296,3 +296,22 @@ def test_a_function_of_what_is_given_is_no_spike() -> None:
     assert found.layers["a"].multiply_accumulates == [4 * (6 + 9)]
     assert found.layers["soft"].accumulates == [3]
     assert [name.split()[0] for name in counter.not_counted] == ["Softmax", "Python"]
+
+
+@pytest.mark.parametrize(
+    "graph", [residual_graph(), models.residual(pool=True)], ids=["sums", "maxima"]
+)
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32])
+def test_the_type_of_totals_changes_nothing(graph: Graph, kind: type) -> None:
+    """Few bytes a neuron are what runs keep: sums of many are whole all the same."""
+    counter = counter_of(sw.convert(graph, spiking=True))
+    rng = np.random.default_rng(0)
+    shapes = {n: e.shape for n, e in sw.convert(graph, spiking=True).populations().items()}
+    totals = {name: rng.integers(0, 128, (3, *shape)) for name, shape in shapes.items()}
+    for steps in (5, 200):  # some, or no neuron sent more than one spike a step
+        expected = counter.count({n: t.astype(np.float64) for n, t in totals.items()}, steps)
+        found = counter.count({n: t.astype(kind) for n, t in totals.items()}, steps)
+        for layer, counted in expected.layers.items():
+            for name, value in vars(counted).items():
+                np.testing.assert_array_equal(vars(found.layers[layer])[name], value)
+        assert max(int(c.accumulates.max()) for c in expected.layers.values()) > 1000

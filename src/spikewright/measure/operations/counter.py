@@ -225,6 +225,8 @@ class Counter:
                 found[item] = _whole(name, given[name], item, len(counts)), True
             elif item in self._binary:
                 found[item] = counts, True
+            elif counts.max(initial=0) <= steps:
+                found[item] = counts, False
             else:
                 found[item] = np.minimum(counts, steps), False
         return found
@@ -232,13 +234,16 @@ class Counter:
 
 def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
     """Spikes or events of one sender as whole numbers `(batch, *shape)`."""
-    counts = np.asarray(given, np.float64)
+    counts = np.asarray(given)
+    if counts.dtype.kind not in "iu":
+        counts = counts.astype(np.float64)
     shape = end_shape(item, True)
     if counts.shape != (batch, *shape):
         raise SimulationError(
             f"totals of {name!r} must have shape {(batch, *shape)}, got {counts.shape}"
         )
-    if not np.all((counts >= 0) & (counts == np.floor(counts))):
+    whole = counts.dtype.kind in "iu" or np.all(counts == np.floor(counts))
+    if not (whole and counts.min(initial=0) >= 0):
         raise SimulationError(f"totals of {name!r} must be whole numbers from 0")
     return counts
 
@@ -260,7 +265,10 @@ def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
 
 def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
     """Sum over values of counts `(batch, *shape)` times weights met; exact below 2^53."""
-    flat = np.asarray(counts, np.float64).reshape(len(counts), -1)
+    flat = counts.reshape(len(counts), -1)
+    if flat.dtype.kind in "biu":
+        met: NDArray = np.einsum("bi,i->b", flat, fan_out.ravel(), dtype=np.int64)
+        return met
     return np.rint(flat @ fan_out.ravel().astype(np.float64)).astype(np.int64)
 
 
@@ -269,8 +277,11 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
 
     A sample in which no neuron spikes twice in a step has accumulates either way.
     """
-    each, once = _meet(counts, hop.fan_out), _meet(events, hop.fan_out)
-    binary = (counts == events).reshape(len(counts), -1).all(axis=1) & exact
+    each = _meet(counts, hop.fan_out)
+    once = each if events is counts else _meet(events, hop.fan_out)
+    binary = np.full(len(counts), exact)
+    if exact and events is not counts:
+        binary = (counts == events).reshape(len(counts), -1).all(axis=1)
     return replace(
         LayerOperations.none(len(counts)),
         accumulates=each,
