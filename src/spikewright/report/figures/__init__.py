@@ -23,6 +23,7 @@ from spikewright.report.figures.scale_curve import (
     scale_curve_info,
 )
 from spikewright.report.figures.spikes import SpikesInfo, draw_spikes, spikes_info
+from spikewright.report.figures.sweep import SweepInfo, draw_sweep, sweep_info
 from spikewright.report.figures.trade_off import (
     Setting,
     TradeOffInfo,
@@ -46,6 +47,7 @@ __all__ = [
     "ScaleCurveInfo",
     "Setting",
     "SpikesInfo",
+    "SweepInfo",
     "TradeOffInfo",
     "csv_text",
     "decoded_info",
@@ -59,6 +61,7 @@ __all__ = [
     "draw_rates",
     "draw_scale_curve",
     "draw_spikes",
+    "draw_sweep",
     "draw_trade_off",
     "energies_info",
     "gaps_info",
@@ -72,6 +75,7 @@ __all__ = [
     "save",
     "scale_curve_info",
     "spikes_info",
+    "sweep_info",
     "trade_off_info",
     "tuning_curves_info",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ SKY, PURPLE = "#56B4E9", "#CC79A7"
 BLACK, GREY = "#222222", "#9A9A9A"
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 
+_on_screen: ContextVar[bool] = ContextVar("on_screen", default=False)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -59,11 +62,23 @@ def save(figure: Any, info: Info, path: Path) -> tuple[Path, Path]:
     return path, data
 
 
+@contextmanager
+def on_screen() -> Iterator[None]:
+    """Figures that are made inside belong to pyplot: notebooks and `pyplot.show()` show them."""
+    token = _on_screen.set(True)
+    try:
+        yield
+    finally:
+        _on_screen.reset(token)
+
+
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure that no window belongs to, white, in inches."""
-    return require("matplotlib.figure").Figure(
-        figsize=(width, height), layout="constrained", facecolor="white"
-    )
+    """An empty figure, white, in inches; no window shows it, but inside `on_screen`."""
+    if _on_screen.get():
+        make = require("matplotlib.pyplot").figure
+    else:
+        make = require("matplotlib.figure").Figure
+    return make(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def clean(axes: Any, grid: str = "y") -> None:

@@ -45,6 +45,7 @@ class Contents:
     raster: RasterInfo | None = None
     reproduce: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    sweep: tuple[Record, ...] = ()
 
 
 def section(key: str, title: str, *children: Child) -> Markup | None:

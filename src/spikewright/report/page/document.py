@@ -30,6 +30,7 @@ def write_html(
     trace: Iterable[Traced] = (),
     diagnosis: Iterable[Record] = (),
     search: Iterable[Record] = (),
+    sweep: Iterable[Record] = (),
     rates: Mapping[str, ArrayLike] | None = None,
     raster: RasterInfo | None = None,
     reproduce: Iterable[str] = (),
@@ -41,7 +42,8 @@ def write_html(
     Everything but the path may be left out, and its section with it. `records` are those of a run
     or an evaluation, `diagnosis` those of `Conversion.diagnose`, `search` those of settings that
     were tried, each of which names its own in `how["setting"]`; the one that was chosen has
-    `how["chosen"]`. `trace` is a conversion's; `rates` are firing rates in Hz by neuron,
+    `how["chosen"]`. `sweep` are those of a sweep (`Sweep.records`), at firing-rate scales that are
+    in their `how`. `trace` is a conversion's; `rates` are firing rates in Hz by neuron,
     `{layer: (*shape)}`; `raster` is a sample. `summary` replaces the sentence that is made from
     records; `reproduce` are commands or lines of Python, `facts` settings by name.
 
@@ -58,6 +60,7 @@ def write_html(
         raster,
         tuple(reproduce),
         dict(facts or {}),
+        tuple(sweep),
     )
     said = sentence(contents.records or contents.diagnosis) if summary is None else summary
     page = document(title, said, [make(contents) for make in SECTIONS])

@@ -9,8 +9,10 @@ from spikewright.report.page.sections.activity import raster, rates
 from spikewright.report.page.sections.diagnosis import diagnosis
 from spikewright.report.page.sections.energy import energy
 from spikewright.report.page.sections.making import reproduction, trace
+from spikewright.report.page.sections.sweep import sweep
 
 SECTIONS: tuple[Callable[[Contents], Markup | None], ...] = (
+    sweep,
     accuracy,
     trade,
     rates,

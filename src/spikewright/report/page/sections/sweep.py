@@ -1,0 +1,39 @@
+"""What each firing-rate scale brings and costs."""
+
+from __future__ import annotations
+
+from spikewright.report.figures import sweep_info
+from spikewright.report.page.contents import Contents, section
+from spikewright.report.page.figure import Figure
+from spikewright.report.page.markup import Markup
+from spikewright.report.page.plots import sweep as plot
+from spikewright.report.page.tables import table_markup
+from spikewright.report.sweeps import rates_table, steps_of_spikes, sweep_table
+
+
+def sweep(contents: Contents) -> Markup | None:
+    """The picture of a sweep, its table, and the rates of layers."""
+    if not contents.sweep:
+        return None
+    info = sweep_info(contents.sweep)
+    steps = plot.steps_of(info)
+    after = f"after {steps} step{'s' * (steps != 1)} of {1000 * info.dt:g} ms"
+    name = info.worth.name[:1].upper() + info.worth.name[1:]
+    figure = Figure(
+        "sweep",
+        f"{name} against the firing-rate scale, {after}",
+        info,
+        plot.draw,
+        plot.describe,
+        plot.keys(info),
+        f"{info.n:,} samples; bars are 95 % intervals.",
+    )
+    table = sweep_table(contents.sweep, steps_of_spikes(contents.sweep), "Every setting")
+    rates = rates_table(contents.sweep, steps, f"Mean firing rates in Hz, {after}")
+    return section(
+        "sweep",
+        "What the firing-rate scale does",
+        figure.markup(),
+        table_markup(table, "Every setting"),
+        None if rates is None else table_markup(rates, "Firing rates by setting"),
+    )
