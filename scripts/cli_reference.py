@@ -21,8 +21,8 @@ Written by `scripts/cli_reference.py` from the commands themselves.
 
 Each command is a thin shell of a library call: `spikewright.demo.run`,
 `spikewright.explain.worked_example`, `spikewright.inspection.inspect`, `Conversion.calibrate`,
-`spikewright.convert`, `Conversion.run`, `Conversion.evaluate`, `Conversion.diagnose` and
-`spikewright.tune`.
+`spikewright.convert`, `Conversion.run`, `Conversion.evaluate`, `spikewright.sweep`,
+`Conversion.diagnose` and `spikewright.tune`.
 """
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from spikewright import (
     measure,
     network,
     networks,
+    plot,
     report,
     semantic,
 )
@@ -52,6 +54,8 @@ CONVERSION = (
     "best_rule",
     "BestRule",
     "Candidate",
+    "sweep",
+    "Sweep",
     "tune",
     "Choice",
 )
@@ -98,6 +102,7 @@ MEMBERS = (
     "Diagnosis",
     "BestRule",
     "Choice",
+    "Sweep",
     "Statistics",
     "Network",
     "Simulator",
@@ -147,6 +152,7 @@ def topics() -> dict[str, dict[str, Any]]:
             **of(["energy"]),
             **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
         },
+        "Pictures": {**of(["plot"]), **_module("sw.plot", plot)},
         "Reports": {
             **_module("spikewright.report", report),
             "spikewright.conversion.watch": watch,
@@ -167,7 +173,7 @@ def _members(name: str, cls: type) -> dict[str, Any]:
         f"{name}.{key}": member
         for key, member in vars(cls).items()
         if not key.startswith("_")
-        and (callable(member) or isinstance(member, property | classmethod))
+        and (callable(member) or isinstance(member, property | classmethod | cached_property))
     }
 
 

@@ -61,13 +61,17 @@ MAY_IMPORT["conversion"] = _LINE
 MAY_IMPORT["pipeline"] = MAY_IMPORT["conversion"] | {"conversion"}
 MAY_IMPORT["testing"] = MAY_IMPORT["pipeline"] | {"pipeline"}
 MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}
+MAY_IMPORT["sweeping"] = MAY_IMPORT["demo"] | {"tuning"}
 MAY_IMPORT["inspection"] = MAY_IMPORT["demo"]
 MAY_IMPORT["tuning"] = MAY_IMPORT["demo"]
 MAY_IMPORT["choosing"] = MAY_IMPORT["demo"]
+MAY_IMPORT["plot"] = MAY_IMPORT["sweeping"] | {"sweeping"}
 MAY_IMPORT["explain"] = MAY_IMPORT["curves"] = BASE | {"network", "engines", "simulator"}
 MAY_IMPORT["nengo_simulator"] = MAY_IMPORT["explain"] | {"frontends"}
-MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {"testing", "demo", "explain", "inspection", "tuning"}
-MAY_IMPORT["__init__"] = MAY_IMPORT["cli"] | {"choosing", "curves", "nengo_simulator"}
+MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {
+    "testing", "demo", "explain", "inspection", "sweeping", "tuning"
+}  # fmt: skip
+MAY_IMPORT["__init__"] = MAY_IMPORT["cli"] | {"choosing", "curves", "nengo_simulator", "plot"}
 
 # Packages whose files may import a framework at their top: they ask for it before anything else,
 # so that its absence is a sentence, and nothing else imports them while it is being imported.

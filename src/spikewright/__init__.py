@@ -45,6 +45,7 @@ _NAMES = {
     "pipeline": "convert",
     "search.choice": "Choice",
     "simulator": "Simulator full_weights",
+    "sweeping": "Sweep sweep",
     "tuning": "tune",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""
@@ -53,6 +54,7 @@ _MODULES = {
     "encoders": "encoders",
     "engines": "engines",
     "networks": "networks",
+    "plot": "plot",
     "semantic": "semantic",
     "energy": "measure.energy",
 }

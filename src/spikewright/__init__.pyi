@@ -4,6 +4,7 @@ from spikewright import (
     encoders,
     engines,
     networks,
+    plot,
     semantic,
 )
 from spikewright._windows import Windows
@@ -117,6 +118,7 @@ from spikewright.network.transforms import (
 from spikewright.pipeline import convert
 from spikewright.search.choice import Choice
 from spikewright.simulator import Simulator, full_weights
+from spikewright.sweeping import Sweep, sweep
 from spikewright.tuning import tune
 
 __version__: str
@@ -192,6 +194,7 @@ __all__ = [
     "Statistics",
     "StochasticSpiking",
     "SumPool",
+    "Sweep",
     "Synapse",
     "Take",
     "Tanh",
@@ -215,10 +218,12 @@ __all__ = [
     "full_weights",
     "load",
     "networks",
+    "plot",
     "processes",
     "response_curves",
     "semantic",
     "solvers",
+    "sweep",
     "tune",
     "tuning_curves",
 ]

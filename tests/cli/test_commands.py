@@ -18,7 +18,8 @@ from spikewright.measure import accuracy
 
 MODEL = str(demo.MODEL)
 COMMANDS = {
-    "demo", "explain", "inspect", "calibrate", "convert", "run", "evaluate", "diagnose", "tune",
+    "demo", "explain", "inspect", "calibrate", "convert", "run", "evaluate", "sweep", "diagnose",
+    "tune",
 }  # fmt: skip
 
 

@@ -10,6 +10,8 @@ import click
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
     address_option,
+    batch_size_option,
+    checkpoint_option,
     conversion_options,
     data_option,
     dt_option,
@@ -21,6 +23,7 @@ from spikewright.cli.options import (
     model_argument,
     precision_option,
     seed_option,
+    threads_option,
 )
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -56,17 +59,9 @@ from spikewright.report.tables import energy_table, layer_table, number
 @seed_option
 @engine_option
 @precision_option
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), help="Samples side by side (default: by memory)."
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
-)
-@click.option(
-    "--checkpoint",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keep what is finished in this folder, and go on from there the next time.",
-)
+@batch_size_option
+@threads_option
+@checkpoint_option
 @executor_option
 @address_option
 @click.option(

@@ -18,6 +18,7 @@ from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
+from spikewright.cli.sweep import sweep
 from spikewright.cli.tune import tune
 from spikewright.errors import ConversionWarning, SpikewrightError
 
@@ -82,5 +83,5 @@ def main() -> None:
     """
 
 
-for command in (demo, explain, inspect, calibrate, convert, run, evaluate, diagnose, tune):
+for command in (demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune):
     main.add_command(command)

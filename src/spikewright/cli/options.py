@@ -67,6 +67,17 @@ executor_option = click.option(
 address_option = click.option(
     "--address", help="Of the cluster's scheduler (default: workers on this machine)."
 )
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Samples side by side (default: by memory)."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
+)
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep what is finished in this folder, and go on from there the next time.",
+)
 dt_option = click.option(
     "--dt",
     type=click.FloatRange(min=0, min_open=True),
@@ -119,7 +130,7 @@ def _number(text: str) -> float:
         raise ValueError(f"{text!r} is not a number") from None
 
 
-def _scale(text: str) -> float | ScaleRule:
+def scale_of(text: str) -> float | ScaleRule:
     """A number, or a rule as text."""
     if is_rule(text):
         return parse(text)
@@ -131,7 +142,8 @@ def _scale(text: str) -> float | ScaleRule:
         ) from None
 
 
-def _synapse(text: str) -> float | None:
+def synapse_of(text: str) -> float | None:
+    """Seconds, or none."""
     return None if text == "none" else _number(text)
 
 
@@ -264,7 +276,7 @@ _CONVERSION = {
         "--scale",
         "scale_firing_rates",
         multiple=True,
-        callback=_each(_scale, "SCALE", split),
+        callback=_each(scale_of, "SCALE", split),
         metavar="SCALE",
         help="Firing-rate scale (default 1), or a rule such as target-rate:250 or minimum-error:8; "
         "LAYER=SCALE, repeated, for every layer. Rules: see docs/calibration.md.",
@@ -285,7 +297,7 @@ _CONVERSION = {
     "synapse": click.option(
         "--synapse",
         multiple=True,
-        callback=_each(_synapse, "TAU"),
+        callback=_each(synapse_of, "TAU"),
         metavar="TAU",
         help="Time constant in seconds of a lowpass filter on what leaves neurons, or none "
         "(default); LAYER=TAU, repeated, for every layer.",
@@ -309,25 +321,35 @@ _CONVERSION = {
 
 def conversion_options(command: F) -> F:
     """Add the options of `convert`; the command gets those that were given as `choices`."""
-
-    @wraps(command)
-    def collecting(**options: Any) -> Any:
-        choices = given({name: options.pop(name) for name in _CONVERSION})
-        if "dt" in options:
-            choices = {name: _in_steps_of(options["dt"], value) for name, value in choices.items()}
-        return command(choices=choices, **options)
-
-    decorated: Any = collecting
-    for option in reversed(_CONVERSION.values()):
-        decorated = option(decorated)
-    result: F = decorated
-    return result
+    return conversion_options_but()(command)
 
 
-def _in_steps_of(dt: float, value: Any) -> Any:
+def conversion_options_but(*names: str) -> Callable[[F], F]:
+    """The same without those of some arguments, which the command has options of its own for."""
+    options = {name: option for name, option in _CONVERSION.items() if name not in names}
+
+    def decorate(command: F) -> F:
+        @wraps(command)
+        def collecting(**given_options: Any) -> Any:
+            choices = given({name: given_options.pop(name) for name in options})
+            if "dt" in given_options:
+                dt = given_options["dt"]
+                choices = {name: in_steps_of(dt, value) for name, value in choices.items()}
+            return command(choices=choices, **given_options)
+
+        decorated: Any = collecting
+        for option in reversed(options.values()):
+            decorated = option(decorated)
+        result: F = decorated
+        return result
+
+    return decorate
+
+
+def in_steps_of(dt: float, value: Any) -> Any:
     """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
-        return {name: _in_steps_of(dt, item) for name, item in value.items()}
+        return {name: in_steps_of(dt, item) for name, item in value.items()}
     if isinstance(value, ScaleRule | BiasCorrection | VoltageCorrection) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value

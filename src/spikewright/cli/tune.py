@@ -21,6 +21,7 @@ from spikewright.cli.options import (
     outputs_option,
     precision_option,
     seed_option,
+    threads_option,
 )
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -32,6 +33,7 @@ from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, joules, number
 from spikewright.search.choice import MINIMISED, Choice
 from spikewright.tuning import tune as library
+from spikewright.tuning.reproduce import run_line
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
@@ -107,9 +109,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @seed_option
 @engine_option
 @precision_option
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
-)
+@threads_option
 @max_pool_option
 @example_shape_option
 @outputs_option
@@ -155,9 +155,9 @@ def tune(
 
 def _lines(choice: Choice) -> str:
     """What makes the network again, and reads it out."""
-    run = f"run(x, steps={choice.chosen.steps}, dt={choice.arguments['dt']:g})"
-    readout = choice.arguments["readout"]
-    return f"conversion = {choice.reproduce}\nconversion.{run}.predict({readout!r})"
+    given = choice.arguments
+    run = run_line(choice.chosen.steps, given["dt"], given["readout"])
+    return f"conversion = {choice.reproduce}\n{run}"
 
 
 @dataclass(frozen=True)

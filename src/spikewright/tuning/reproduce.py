@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.measure import After
 from spikewright.network.neurons import NeuronType
+from spikewright.network.synapses import Synapse
 
 _DEFAULTS = {
     "spiking": False, "scale_firing_rates": 1.0, "synapse": None, "initial_voltage": "half",
@@ -33,6 +35,11 @@ def call(model: str, arguments: Mapping[str, Any]) -> str:
     return f"sw.convert({', '.join([model, *given])})"
 
 
+def run_line(steps: int, dt: float, readout: Any) -> str:
+    """The line that runs what a call made, `conversion`, on `x`, and reads it out."""
+    return f"conversion.run(x, steps={steps}, dt={text(dt)}).predict({text(readout)})"
+
+
 def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(value == default)
 
@@ -43,7 +50,7 @@ def text(value: Any) -> str:
         return _array(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name!r}: {text(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, NeuronType):
+    if isinstance(value, NeuronType | Synapse | After):
         return f"sw.{value!r}"
     if isinstance(value, float):
         return f"{value!r}"

@@ -1,0 +1,222 @@
+"""`spikewright sweep`: see `spikewright.sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright.calibrate.rules.text import is_rule
+from spikewright.cli.options import (
+    address_option,
+    batch_size_option,
+    checkpoint_option,
+    conversion_options_but,
+    data_option,
+    dt_option,
+    encoder_option,
+    engine_option,
+    executor_option,
+    in_steps_of,
+    json_option,
+    limit_option,
+    model_argument,
+    precision_option,
+    scale_of,
+    seed_option,
+    synapse_of,
+    threads_option,
+)
+from spikewright.cli.output import emit, say, show
+from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
+from spikewright.cli.samples import load_samples
+from spikewright.measure import neuron_rates
+from spikewright.pipeline import convert
+from spikewright.records import select, worths
+from spikewright.report import figures
+from spikewright.report.sweeps import rates_table
+from spikewright.report.tables import shown
+from spikewright.search.choice import MINIMISED
+from spikewright.sweeping import SCALES, STEPS, Sweep
+from spikewright.sweeping import sweep as library
+
+_OWN = ("spiking", "scale_firing_rates", "synapse", "sequence_step")
+
+
+def _several(what: str, of: Callable[[str], Any], default: Any) -> Callable[..., Any]:
+    """A callback that reads values between commas, of an option that may be repeated."""
+
+    def callback(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
+        texts = [part for text in given for part in ([text] if is_rule(text) else text.split(","))]
+        try:
+            return [of(text.strip()) for text in texts] or default
+        except ValueError as error:
+            raise click.BadParameter(f"{error}; give {what}, or several with commas") from error
+
+    return callback
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Where a picture may be written: its data goes beside it, over nothing of anybody else's."""
+    if path is None:
+        return None
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise click.BadParameter(f"{path} ends in none of .png, .svg and .pdf")
+    data = path.with_suffix(".csv")
+    if data.exists() and not path.exists():
+        raise click.BadParameter(f"its data would replace {data}: choose another name")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
+@click.command()
+@model_argument
+@data_option("x, (samples, *shape), and perhaps y: labels, or targets")
+@click.option(
+    "--scale",
+    "scales",
+    multiple=True,
+    metavar="SCALE,...",
+    callback=_several("a scale", scale_of, list(SCALES)),
+    help="Firing-rate scales, such as 1,2,5,10,50 (default); repeat it for rules, such as "
+    "minimum-error:8.",
+)
+@click.option(
+    "--synapse",
+    multiple=True,
+    metavar="TAU,...",
+    callback=_several("a time constant", synapse_of, [None]),
+    help="Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
+    "(default none).",
+)
+@click.option(
+    "--steps",
+    multiple=True,
+    metavar="STEPS,...",
+    callback=_several("a number of steps", _whole, list(STEPS)),
+    help="Steps after which outputs are read, such as 8,16,30 (default 1,2,4,8,16,32).",
+)
+@click.option(
+    "--within",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="How much worse than the source the cheapest setting may be: 0.01 is a point.",
+)
+@click.option(
+    "--minimise",
+    type=click.Choice(MINIMISED),
+    default="spikes",
+    show_default=True,
+    help="What is cheap.",
+)
+@click.option(
+    "--energy-table", default="45nm-fp32", show_default=True, help="The cost table of energies."
+)
+@dt_option
+@encoder_option
+@limit_option
+@seed_option
+@engine_option
+@precision_option
+@batch_size_option
+@threads_option
+@checkpoint_option
+@executor_option
+@address_option
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_picture,
+    help="Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
+)
+@report_option
+@conversion_options_but(*_OWN)
+@json_option
+def sweep(
+    model: Path,
+    data: Path,
+    limit: int | None,
+    scales: list[Any],
+    dt: float,
+    picture: Path | None,
+    report: Path | None,
+    choices: dict[str, Any],
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Measure MODEL at several firing-rate scales: accuracy, rates, spikes, energy, latency.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file. Every scale is run with every synapse, for the most
+    of the steps, and read after each of them; what fails is listed with its reason. Ends with the
+    cheapest setting near the source, and the call of sw.convert that makes it.
+    """
+    samples = load_samples(data, limit)
+    scales = [in_steps_of(dt, scale) for scale in scales]
+    found = library(model, samples.x, samples.y, scales=scales, dt=dt, **settings, **choices)
+    if picture is not None:
+        info = figures.sweep_info(found.records)
+        figures.save(figures.draw_sweep(info), info, picture)
+        click.echo(f"Picture: {picture}", err=True)
+    if report is not None:
+        example = choices.get("example_input")
+        made = convert(model, example_input=example, **found.shown.tried.resolved)
+        _write(report, Subject(model, data, made, {}, samples), found)
+    if as_json:
+        emit(found.as_dict())
+        return
+    _print(found, model)
+
+
+def _write(path: Path, subject: Subject, found: Sweep) -> None:
+    """The page: every setting, and the best (or nearest) one in detail."""
+    reading = found.shown
+    evaluation, given = reading.tried.evaluation, found.settings
+    if evaluation is None:
+        raise TypeError("a reading is one of what was measured")
+    run = {"steps": reading.steps, "dt": reading.dt, "seed": given["seed"]}
+    run["engine"] = given["engine"]
+    held = given["encoder"] is None
+    write_report(
+        path,
+        subject,
+        "Sweep",
+        {"shown in detail": reading.name, **given},
+        python=found.call_of(reading),
+        summary=found.conclusion,
+        records=evaluation.records,
+        sweep=found.records,
+        search=found.trade_off,
+        rates=neuron_rates(evaluation),
+        diagnosis=diagnosed(subject, **run) if held else (),
+        raster=subject.raster(**run) if held else None,
+    )
+
+
+def _print(found: Sweep, model: Path) -> None:
+    given = found.settings
+    source = [
+        f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
+        for worth in worths(found.records)[:1]
+        for r in select(found.records, f"source {worth.name}")
+    ]
+    samples = f"{model.name} on {given['samples']} samples, steps of {1000 * given['dt']:g} ms"
+    show(found.table(", ".join([samples, *source])))
+    steps = max(given["at"])
+    rates = rates_table(found.records, steps, f"Mean firing rates in Hz, after {steps} steps")
+    if rates is not None:
+        show(rates)
+    for name, reason in found.failed.items():
+        say(f"failed: {name}: {reason}\n")
+    say(f"{found.conclusion}\n")
+    if found.call:
+        click.echo(found.call)

@@ -1,0 +1,121 @@
+"""`sw.plot`: a picture in one call, shown by notebooks, as matplotlib axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+import spikewright as sw
+from spikewright import demo
+from spikewright.errors import SimulationError
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Add, Affine, Input
+from spikewright.report import figures
+
+X, Y = demo.held_out(30)
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """No figure is left open."""
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def conversion() -> sw.Conversion:
+    """The shipped network in spikes."""
+    return sw.convert(demo.MODEL, spiking=True, scale_firing_rates=50)
+
+
+def is_shown(axes: Any) -> bool:
+    """Whether pyplot knows the figure, so that a notebook shows it."""
+    return axes.figure.number in plt.get_fignums()
+
+
+def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
+    """A panel a layer and one for the output; every spike of the sample is a dot."""
+    axes = sw.plot.raster(conversion, X[0], 12)
+    run = conversion.run(X[:1], 12, record=["relu1"], progress=False)
+    panels = axes.figure.axes
+
+    assert isinstance(axes, plt.Axes) and is_shown(axes)
+    assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["relu1", "relu2", "output,"]
+    dots = panels[0].collections[0].get_offsets()
+    assert len(dots) == np.count_nonzero(run.spikes_over_time("relu1"))
+
+
+@pytest.mark.parametrize(
+    "form", [lambda x: x[:1], lambda x: torch.from_numpy(x[0]), lambda x: x[0].tolist(),
+             lambda x: {"image": x[0]}],
+)  # fmt: skip
+def test_a_sample_in_any_form(conversion: sw.Conversion, form: Any) -> None:
+    """With its batch axis or without, as a tensor, a list, by name."""
+    expected = sw.plot.raster(conversion, X[0], 4).figure.axes[0].collections[0].get_offsets()
+    found = sw.plot.raster(conversion, form(X), 4).figure.axes[0].collections[0].get_offsets()
+
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_several_inputs_by_name() -> None:
+    """Each with its sample."""
+    rng = np.random.default_rng(0)
+    graph = Graph(
+        (
+            Node("a", Input((3,))), Node("b", Input((3,))), Node("sum", Add(), ("a", "b")),
+            Node("fc", Affine(rng.normal(size=(4, 3)), rng.normal(size=4)), ("sum",)),
+            Node("act", Activation("relu"), ("fc",)),
+        ),
+        {"o": "act"},
+    )  # fmt: skip
+    network = sw.convert(graph, spiking=True, scale_firing_rates=100)
+    x = rng.normal(size=(2, 3))
+
+    assert sw.plot.raster(network, {"a": x[0], "b": x[1]}, 4).figure
+    with pytest.raises(SimulationError, match="inputs"):
+        sw.plot.raster(network, x[0], 4)
+
+
+def test_rates_of_a_run_and_of_an_evaluation(conversion: sw.Conversion) -> None:
+    """A row a layer."""
+    run = conversion.run(X, 8, progress=False)
+    evaluation = conversion.evaluate(X, Y, 8, progress=False)
+    for measured in (run, evaluation):
+        axes = sw.plot.rates(measured)
+        assert [t.get_text() for t in axes.get_yticklabels()] == ["relu1", "relu2"]
+        assert is_shown(axes)
+
+
+def test_a_sweep_or_its_records() -> None:
+    """The same picture."""
+    found = sw.sweep(demo.MODEL, X, Y, scales=[5, 50], steps=8, within=0.1, progress=False)
+    for given in (found, found.records):
+        axes = sw.plot.sweep(given)
+        assert axes.get_ylabel() == "accuracy (%)" and is_shown(axes)
+
+
+def test_what_has_nothing_to_show_is_refused(conversion: sw.Conversion, tmp_path: Any) -> None:
+    """A rate network, an evaluation that was loaded, two samples at once."""
+    rate = sw.convert(demo.MODEL)
+    for call in (lambda: sw.plot.raster(rate, X[0], 4), lambda: sw.plot.rates(rate.run(X, 2))):
+        with pytest.raises(SimulationError, match="nothing to draw: no layer"):
+            call()
+    with pytest.raises(SimulationError, match=r"must be one sample"):
+        sw.plot.raster(conversion, X[:2], 4)
+    conversion.evaluate(X, Y, 2, progress=False).save(tmp_path / "e.json")
+    with pytest.raises(SimulationError, match="loaded from a file"):
+        sw.plot.rates(sw.Evaluation.load(tmp_path / "e.json"))
+
+
+def test_pictures_that_are_saved_stay_out_of_pyplot() -> None:
+    """What `report.figures` draws opens no window, before and after a call here."""
+    sw.plot.rates(sw.convert(demo.MODEL, spiking=True, scale_firing_rates=50).run(X, 4))
+    before = plt.get_fignums()
+    figures.draw_rates(figures.rates_info({"a": np.ones(3)}))
+
+    assert len(before) == 1 and plt.get_fignums() == before
