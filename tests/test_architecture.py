@@ -60,11 +60,11 @@ _LINE = set(MAY_IMPORT)
 MAY_IMPORT["conversion"] = _LINE
 MAY_IMPORT["pipeline"] = MAY_IMPORT["conversion"] | {"conversion"}
 MAY_IMPORT["testing"] = MAY_IMPORT["pipeline"] | {"pipeline"}
-MAY_IMPORT["demo"] = MAY_IMPORT["pipeline"] | {"pipeline"}
-MAY_IMPORT["sweeping"] = MAY_IMPORT["demo"] | {"tuning"}
-MAY_IMPORT["inspection"] = MAY_IMPORT["demo"]
-MAY_IMPORT["tuning"] = MAY_IMPORT["demo"]
-MAY_IMPORT["choosing"] = MAY_IMPORT["demo"]
+MAY_IMPORT["inspection"] = MAY_IMPORT["pipeline"] | {"pipeline"}
+MAY_IMPORT["tuning"] = MAY_IMPORT["inspection"]
+MAY_IMPORT["choosing"] = MAY_IMPORT["inspection"]
+MAY_IMPORT["sweeping"] = MAY_IMPORT["inspection"] | {"tuning"}
+MAY_IMPORT["demo"] = MAY_IMPORT["sweeping"] | {"sweeping"}
 MAY_IMPORT["plot"] = MAY_IMPORT["sweeping"] | {"sweeping"}
 MAY_IMPORT["explain"] = MAY_IMPORT["curves"] = BASE | {"network", "engines", "simulator"}
 MAY_IMPORT["nengo_simulator"] = MAY_IMPORT["explain"] | {"frontends"}

@@ -45,24 +45,35 @@ def test_no_digit_is_both_trained_on_and_held_out() -> None:
 
 
 def test_every_scale_has_its_measurements(shown: demo.Demonstration) -> None:
-    """Both readouts, the rate and the spikes are there, and belong together."""
-    neurons = 768
+    """It is a sweep: both readouts, rates and spikes are there, and belong together."""
+    x, y = demo.held_out(40)
+    expected = sw.sweep(demo.MODEL, x, y, scales=[1.0, 50.0], steps=32, progress=False)
+    layers = {"relu1": 512, "relu2": 256}
+
+    assert shown.sweep.records == expected.records
     for scale in (1.0, 50.0):
-        (rate,) = select(shown.records, "firing rate", scale=scale)
-        (spikes,) = select(shown.records, "spikes per sample", scale=scale)
         assert {r.how["readout"] for r in select(shown.records, "accuracy", scale=scale)} == {
             "last",
             "mean",
         }
-        assert rate.unit == "Hz"
-        assert rate.value == pytest.approx(spikes.value / (neurons * 32 * 0.001))
-    assert all(record.n == 40 for record in shown.records)
+        for layer, neurons in layers.items():
+            (rate,) = select(shown.records, "firing rate", scale=scale, layer=layer)
+            (spikes,) = select(shown.records, "spikes per sample", scale=scale, layer=layer)
+            assert rate.value == pytest.approx(spikes.value / (neurons * 32 * 0.001))
+
+
+def of_all(shown: demo.Demonstration, scale: float | str) -> Record:
+    """Spikes of all layers together, after the last step."""
+    found = select(shown.records, "spikes per sample", scale=scale)
+    return [record for record in found if "layer" not in record.how][-1]
 
 
 def test_accuracy_comes_back_with_the_spikes(shown: demo.Demonstration) -> None:
     """At a scale of 1 in 32 ms there are next to no spikes; at 50 the source's accuracy is back."""
-    low, high = (select(shown.records, "accuracy", readout="mean", scale=s)[0] for s in (1.0, 50.0))
-    few, many = (select(shown.records, "spikes per sample", scale=s)[0] for s in (1.0, 50.0))
+    low, high = (
+        select(shown.records, "accuracy", readout="mean", scale=s, steps=32)[0] for s in (1.0, 50.0)
+    )
+    few, many = (of_all(shown, s) for s in (1.0, 50.0))
     (source,) = select(shown.records, "source accuracy")
 
     assert many.value > 40 * few.value
@@ -89,23 +100,21 @@ def test_the_sample_settles_at_the_source(shown: demo.Demonstration) -> None:
 def test_a_rule_stands_beside_the_scales(shown: demo.Demonstration) -> None:
     """It is chosen from digits to train on: few steps, at most one spike each, and accurate."""
     chosen = shown.chosen
-    assert chosen is not None
-    text = f"MinimumError(steps={chosen.rule.steps}, per='layer')"
-    (answer,) = select(shown.records, "accuracy", readout="mean", rule=text)
-    (spikes,) = select(shown.records, "spikes per sample", rule=text)
+    text = "MinimumError(steps=4, per=layer)"
+    answer = chosen.reading.judged[0].value
     (source,) = select(shown.records, "source accuracy")
 
+    assert str(chosen.rule) == text
     assert chosen.rule.steps == answer.how["steps"] == 4
     assert abs(answer.value - source.value) <= 0.05
     assert chosen.conversion.arguments["max_spikes_per_step"] == 1
     assert chosen.evaluation.accuracy("mean").value == answer.value
-    assert spikes.value < select(shown.records, "spikes per sample", scale=50.0)[0].value
+    assert chosen.reading.spikes == of_all(shown, text).value < of_all(shown, 50.0).value
     assert text in shown.conclusion
 
 
 def test_the_choice_can_be_made_again(shown: demo.Demonstration) -> None:
     """The lines in the report are a program whose network has the same scales."""
-    assert shown.chosen is not None
     space: dict[str, Any] = {}
     *first, last = shown.chosen.call.partition("sw.convert(")[::2]
     exec(f"{first[0]}again = sw.convert({last}", space)
@@ -126,9 +135,8 @@ def test_the_report_is_written_beside_the_pictures(
     assert path == tmp_path / "made" / "report.html"
     assert path.stat().st_size < 5_000_000
     assert "by rule, 4 steps" in text and "scale 50, 32 steps" in text
+    assert "What the firing-rate scale does" in text
     assert str(tmp_path) not in text
-    with pytest.raises(SimulationError, match="chose no setting"):
-        demo.write_report(demo.Demonstration(shown.records, shown.sample, 0.0), tmp_path)
 
 
 def test_pictures_come_with_their_data(shown: demo.Demonstration, tmp_path: Path) -> None:
@@ -141,29 +149,17 @@ def test_pictures_come_with_their_data(shown: demo.Demonstration, tmp_path: Path
         assert path.read_bytes().startswith(b"\x89PNG")
     with paths[1].open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header[0] == "scale"
-    assert [float(row[0]) for row in rows] == [1.0, 50.0]
+    assert [float(row[header.index("scale")]) for row in rows] == [1.0, 50.0] * 2
 
 
-def test_the_conclusion_names_the_cheapest_scale_that_does() -> None:
-    """The sentence follows from the records, whatever their order."""
-
-    def measured(scale: float, value: float, spikes: float) -> list[Record]:
-        return [
-            Record("accuracy", value, "fraction", how={"scale": scale, "readout": "mean"}),
-            Record("spikes per sample", spikes, "spikes", how={"scale": scale}),
-        ]
-
-    source = [Record("source accuracy", 0.98, "fraction")]
-    some = [*source, *measured(50, 0.98, 400), *measured(5, 0.975, 40), *measured(1, 0.5, 8)]
-    none = [*source, *measured(1, 0.5, 8)]
-    sample = demo.figures.raster_info({}, np.zeros((1, 2)), np.zeros(2), 0.001)
-
-    assert demo.Demonstration(tuple(some), sample, 0.0).conclusion == (
-        "At scale 5 the mean readout is within one point of the source, for 40 spikes an image; "
-        "scale 50 spends 10 times as many: the weights never change, the firing rates do."
+def test_the_conclusion_is_that_of_the_sweep_and_of_the_rule(shown: demo.Demonstration) -> None:
+    """The cheapest scale with the call that makes it, then what the rule gives."""
+    assert shown.conclusion.startswith(shown.sweep.conclusion)
+    assert shown.conclusion.endswith(
+        f"after 4 steps, for {shown.chosen.reading.spikes:.0f} spikes an image."
     )
-    assert demo.Demonstration(tuple(none), sample, 0.0).conclusion.startswith("No scale here")
+    assert shown.sweep.best is not None
+    assert f"sw.convert({str(demo.MODEL)!r}, spiking=True, scale" in shown.sweep.call
 
 
 def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ as ONNX; what it never saw is what the demonstration classifies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._optional import require
-from spikewright._progress import progress_bar
 from spikewright.calibrate.rules import MinimumError
 from spikewright.conversion import Conversion, Sample, watch
 from spikewright.conversion.diagnosis import Diagnosis
@@ -25,12 +24,12 @@ from spikewright.measure import (
     Evaluation,
     accuracy,
     neuron_rates,
-    wilson_interval,
 )
 from spikewright.pipeline import convert
-from spikewright.records import Record, select
+from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.over_time import powers_of_two
+from spikewright.sweeping import Reading, Sweep, sweep
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""
@@ -59,9 +58,33 @@ class Chosen:
 
     rule: MinimumError
     conversion: Conversion
-    evaluation: Evaluation
+    sweep: Sweep
     diagnosis: Diagnosis
     sample: figures.RasterInfo
+
+    @property
+    def reading(self) -> Reading:
+        """What it is worth after the steps that the rule is for, under the mean readout."""
+        where = self.rule.steps, "mean"
+        return next(r for r in self.sweep.readings if (r.steps, r.readout) == where)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Everything that was measured of it."""
+        found = self.reading.tried.evaluation
+        if found is None:
+            raise TypeError("a reading is one of what was measured")
+        return found
+
+    @property
+    def conclusion(self) -> str:
+        """What it gives for how much, in words."""
+        accuracy, steps = self.reading.judged[0].value, self.rule.steps
+        return (
+            f"One scale a layer, chosen from the digits to train on by {self.rule} with at most "
+            f"one spike a step, gives {100 * accuracy.value:.1f} % after {steps} "
+            f"step{'s' * (steps != 1)}, for {self.reading.spikes:.0f} spikes an image."
+        )
 
     @property
     def call(self) -> str:
@@ -80,55 +103,27 @@ class Chosen:
 class Demonstration:
     """What a demonstration measured.
 
-    `records` holds, for each scale in `how`, accuracy at the last step and of the mean, firing rate
-    (Hz, over all neurons), spikes and energy per image, the same of the chosen setting with its
-    `rule`, and the source's accuracy. `sample` is one digit's run and `agreement` the largest
-    relative difference, over layers, between the source model and its rate network.
+    `sweep` has every scale, `sample` is one digit's run and `agreement` the largest relative
+    difference, over layers, between the source model and its rate network; `chosen` is a setting
+    that a rule chose.
     """
 
-    records: tuple[Record, ...]
+    sweep: Sweep
     sample: figures.RasterInfo
     agreement: float
-    chosen: Chosen | None = None
+    chosen: Chosen
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Those of the sweep, and those of the chosen setting."""
+        source = [r for r in self.chosen.sweep.records if "scale" not in r.how]
+        own = [r for r in self.chosen.sweep.records if r not in source]
+        return (*self.sweep.records, *own)
 
     @property
     def conclusion(self) -> str:
         """What the numbers show, in words."""
-        return " ".join(filter(None, [self._of_scales(), self._of_rule()]))
-
-    def _of_scales(self) -> str:
-        source = select(self.records, "source accuracy")[0]
-        means = [r for r in select(self.records, "accuracy", readout="mean") if "scale" in r.how]
-        means.sort(key=lambda r: float(r.how["scale"]))
-        near = [r for r in means if r.value >= source.value - 0.01]
-        if not near:
-            return (
-                "No scale here comes within one point of the source: spikes are too few, and more "
-                "steps or a larger scale would bring it nearer."
-            )
-        first, last = near[0].how["scale"], means[-1].how["scale"]
-        spikes = select(self.records, "spikes per sample", scale=first)[0].value
-        text = (
-            f"At scale {first:g} the mean readout is within one point of the source, for "
-            f"{spikes:.0f} spikes an image"
-        )
-        if last > first and spikes > 0:
-            ratio = select(self.records, "spikes per sample", scale=last)[0].value / spikes
-            text += f"; scale {last:g} spends {ratio:.0f} times as many"
-        return f"{text}: the weights never change, the firing rates do."
-
-    def _of_rule(self) -> str:
-        found = [r for r in select(self.records, "accuracy", readout="mean") if "rule" in r.how]
-        if not found:
-            return ""
-        (answer,) = found
-        rule, steps = answer.how["rule"], answer.how["steps"]
-        (spikes,) = select(self.records, "spikes per sample", rule=rule)
-        return (
-            f"One scale a layer, chosen from the digits to train on by {rule} with at most one "
-            f"spike a step, gives {100 * answer.value:.1f} % after {steps} "
-            f"step{'s' * (steps != 1)}, for {spikes.value:.0f} spikes an image."
-        )
+        return f"{self.sweep.conclusion} {self.chosen.conclusion}"
 
 
 def digits() -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
@@ -163,32 +158,30 @@ def run(
 ) -> Demonstration:
     """Convert the shipped network at each scale, and by a rule; measure it on the held-out digits.
 
-    Every scale runs for `steps` steps of `dt` seconds on the first `limit` images (default: all).
+    Every scale runs for `steps` steps of `dt` seconds on the first `limit` images (default: all),
+    in `sw.sweep`.
     Raises `MissingExtraError` where the `demo` extra is not installed.
     """
     _require_extras()
     x, y = held_out(limit)
     rate = convert(MODEL)
     agreement = max(rate.verify(x).values())
-    truth = _source_values(rate, x)
-    records = [_source_accuracy(truth, y)]
     settings: dict[str, Any] = {"seed": seed, "engine": engine}
-    with progress_bar(len(scales) + 1, progress, "settings") as advance:
-        for scale in scales:
-            conversion = rate.again(spiking=True, scale_firing_rates=scale)
-            measured = conversion.evaluate(x, y, steps, dt, progress=False, **settings)
-            records += _measure(conversion, measured, {"scale": float(scale)})
-            advance(1)
-        rule, found = choose(rate, steps, dt, seed, engine)
-        chosen = _examined(rule, found, (x, y), dt, settings)
-        records += _measure(found, chosen.evaluation, {"rule": _shown(rule)})
-        advance(1)
+    swept = {"dt": dt, "energy_table": ENERGY_TABLE, "progress": progress, **settings}
+    found = sweep(MODEL, x, y, scales=list(scales), steps=steps, **swept)
+    rule, chosen = choose(rate, steps, dt, seed, engine)
+    of_rule = sweep(
+        MODEL, x, y, scales=rule, steps=powers_of_two(rule.steps), max_spikes_per_step=1,
+        calibration=chosen.arguments["calibration"], **swept,
+    )  # fmt: skip
     shown = rate.again(spiking=True, scale_firing_rates=SAMPLE_SCALE)
     sample = _raster(
         watch(shown, x[:1], steps, dt, **settings),
         {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
     )
-    return Demonstration(tuple(records), sample, agreement, chosen)
+    diagnosis = chosen.diagnose(x, y, rule.steps, dt, progress=False, **settings)
+    own = _raster(watch(chosen, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])})
+    return Demonstration(found, sample, agreement, Chosen(rule, chosen, of_rule, diagnosis, own))
 
 
 def choose(
@@ -202,7 +195,7 @@ def choose(
     """
     (x, y), _ = digits()
     seen = rate.calibrate(x, progress=False)
-    source = float((_source_values(rate, x).argmax(axis=1) == y).mean())
+    source = accuracy(rate.run(x, steps=1, progress=False), y).value
     for count in (n for n in RULE_STEPS if n <= steps):
         rule = MinimumError(steps=count, dt=dt, per="layer")
         found = rate.again(
@@ -222,9 +215,9 @@ def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Pat
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    curve = figures.scale_curve_info(demonstration.records)
+    curve = figures.sweep_info(demonstration.sweep.records)
     return [
-        *figures.save(figures.draw_scale_curve(curve), curve, place / "accuracy_and_spikes.png"),
+        *figures.save(figures.draw_sweep(curve), curve, place / "accuracy_and_spikes.png"),
         *figures.save(
             figures.draw_raster(demonstration.sample), demonstration.sample, place / "raster.png"
         ),
@@ -240,15 +233,14 @@ def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     chosen = demonstration.chosen
-    if chosen is None:
-        raise SimulationError("this demonstration chose no setting, so there is none to report on")
     return write_html(
         place / "report.html",
         chosen.evaluation.records,
         title="Handwritten digits, in spikes",
         trace=chosen.conversion.trace,
         diagnosis=chosen.diagnosis.records,
-        search=_settings(demonstration.records),
+        sweep=_unmarked(demonstration.sweep.records),
+        search=_settings(demonstration),
         rates=neuron_rates(chosen.evaluation),
         raster=chosen.sample,
         reproduce=["spikewright demo", chosen.call],
@@ -256,22 +248,20 @@ def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
     )
 
 
-def _settings(records: Sequence[Record]) -> list[Record]:
-    """Records of all settings, each with its name, read out as the mean."""
-    found = []
-    for record in records:
-        how = record.how
-        if how.get("readout", "mean") != "mean":
-            continue
-        if "rule" in how:
-            name = f"by rule, {how['steps']} steps"
-            found.append(replace(record, how={**how, "setting": name, "chosen": True}))
-        elif "scale" in how:
-            name = f"scale {how['scale']:g}, {how['steps']} steps"
-            found.append(replace(record, how={**how, "setting": name}))
-        else:
-            found.append(record)
-    return found
+def _settings(demonstration: Demonstration) -> list[Record]:
+    """What every setting is worth and costs; the rule's is the chosen one."""
+    name = f"by rule, {demonstration.chosen.rule.steps} steps"
+    reading = demonstration.chosen.reading
+    own = [
+        replace(r, how={**r.how, "setting": name, "chosen": True})
+        for r in (reading.judged[0].value, *reading.costs)
+    ]
+    return [*_unmarked(demonstration.sweep.trade_off), *own]
+
+
+def _unmarked(records: Iterable[Record]) -> list[Record]:
+    """Records of scales, the best of which is not what the page is about."""
+    return [replace(r, how={k: v for k, v in r.how.items() if k != "chosen"}) for r in records]
 
 
 def _require_extras() -> None:
@@ -284,60 +274,10 @@ def _require_extras() -> None:
         )
 
 
-def _source_values(conversion: Conversion, x: NDArray) -> NDArray:
-    """The source model's own output, `(batch, 10)`."""
-    if conversion.source is None:
-        raise TypeError("a conversion of a model file knows its source model")
-    (values,) = conversion.source.call(conversion.as_inputs(x)).values()
-    return values
-
-
-def _source_accuracy(values: NDArray, labels: NDArray) -> Record:
-    hits = values.argmax(axis=1) == labels
-    interval = wilson_interval(float(hits.sum()), len(hits))
-    return Record("source accuracy", float(hits.mean()), "fraction", len(hits), interval)
-
-
-def _measure(conversion: Conversion, evaluation: Evaluation, how: dict[str, Any]) -> list[Record]:
-    """Accuracy under both readouts, mean rate over all neurons, spikes and energy per image."""
-    steps, dt = evaluation.settings["steps"], evaluation.settings["dt"]
-    last = [r for r in evaluation.records if r.how.get("steps") == steps and "layer" not in r.how]
-    (spikes,) = select(last, "spikes per sample")
-    neurons = sum(ensemble.n_neurons for ensemble in conversion.populations().values())
-    rate = replace(
-        spikes, name="firing rate", value=spikes.value / (neurons * steps * dt), unit="Hz"
-    )
-    found = [
-        *(evaluation.accuracy(readout) for readout in ("last", "mean")),
-        rate,
-        spikes,
-        *select(last, "energy", network="spiking", table=ENERGY_TABLE),
-    ]
-    return [replace(record, how={**record.how, **how}) for record in found]
-
-
 def _shown(rule: MinimumError) -> str:
     """The rule, without what is its default."""
     dt = "" if rule.dt == MinimumError.dt else f", dt={rule.dt:g}"
     return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"
-
-
-def _examined(
-    rule: MinimumError,
-    found: Conversion,
-    held: tuple[NDArray, NDArray],
-    dt: float,
-    settings: dict[str, Any],
-) -> Chosen:
-    """The chosen network, measured at every step, diagnosed, and watched for one digit."""
-    x, y = held
-    steps = rule.steps
-    evaluation = found.evaluate(
-        x, y, steps, dt, at=powers_of_two(steps), progress=False, **settings
-    )
-    diagnosis = found.diagnose(x, y, steps, dt, progress=False, **settings)
-    sample = watch(found, x[:1], steps, dt, **settings)
-    return Chosen(rule, found, evaluation, diagnosis, _raster(sample, {"digit": int(y[0])}))
 
 
 def _raster(sample: Sample, settings: dict[str, Any]) -> figures.RasterInfo:

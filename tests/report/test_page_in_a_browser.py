@@ -17,7 +17,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-FIGURES = 7  # of the demonstration
+FIGURES = 8  # of the demonstration
 FOUND = next(filter(None, map(shutil.which, NAMES)), None)
 
 pytestmark = [

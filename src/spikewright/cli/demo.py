@@ -15,7 +15,7 @@ from spikewright.cli.options import (
     seed_option,
 )
 from spikewright.cli.output import emit, say, show
-from spikewright.report.tables import scale_table
+from spikewright.report.sweeps import scale_table
 
 
 @click.command()
@@ -55,6 +55,7 @@ def demo(
                 "records": [record.as_dict() for record in shown.records],
                 "agreement": shown.agreement,
                 "conclusion": shown.conclusion,
+                "call": shown.sweep.call,
                 "files": [str(path) for path in paths],
             }
         )
@@ -67,6 +68,8 @@ def demo(
         )
     )
     say(f"{shown.conclusion}\n")
+    if shown.sweep.call:
+        click.echo(f"{shown.sweep.call}\n")
     say(
         "As a rate network it equals the ONNX model layer by layer, within "
         f"{shown.agreement:.0e} of the largest value."

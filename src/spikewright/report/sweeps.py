@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.tables import Column, Table, Value, joules, number, shown
+from spikewright.report.tables import Column, Table, Value, joules, number, percent, shown
 
 _MOST = 12  # settings beside each other
 
@@ -177,6 +177,42 @@ def _costs(at: Sequence[Record], energies: str | None) -> dict[str, Value]:
 def _first(records: Sequence[Record], name: str, **how: Any) -> float | None:
     found = select(records, name, **how)
     return found[0].value if found else None
+
+
+def scale_table(records: Iterable[Record], title: str = "") -> Table:
+    """One row a scale, or rule, after the last of its steps: the short form of `sweep_table`.
+
+    Takes records of a sweep over scales alone, whose answers were judged by labels and read out as
+    "mean" and "last".
+    """
+    found = list(records)
+    (source,) = select(found, "source accuracy")
+    rows = []
+    for key, some in by_setting(found).items():
+        steps = max(steps_of_spikes(some))
+        at = [r for r in some if r.how.get("steps") == steps and "layer" not in r.how]
+        costs = _costs(at, None)
+        rows.append(
+            (
+                "by rule" if isinstance(key.scale, str) else key.scale,
+                steps,
+                source.value,
+                _first(at, "accuracy", readout="last"),
+                _first(at, "accuracy", readout="mean"),
+                costs["rate_hz"],
+                costs["spikes_per_sample"],
+            )
+        )
+    columns = (
+        Column("scale_firing_rates", "scale", scale_text),
+        Column("steps", "steps"),
+        Column("source_accuracy", "source\naccuracy", percent),
+        Column("accuracy_last", "spiking,\nlast step", percent),
+        Column("accuracy_mean", "spiking,\nmean", percent),
+        Column("rate_hz", "mean rate\n(Hz)", number),
+        Column("spikes_per_image", "spikes\nper image", number),
+    )
+    return Table(title, columns, tuple(rows))
 
 
 def rates_table(records: Iterable[Record], steps: int, title: str = "") -> Table | None:

@@ -57,41 +57,6 @@ def shown(worth: Worth) -> Callable[[float], str]:
     return percent if worth.fraction else number
 
 
-def scale_table(records: Iterable[Record], title: str = "") -> Table:
-    """One row a firing-rate scale, then one a rule: steps, accuracies, mean rate, spikes a sample.
-
-    Takes records whose settings name a `scale` or a `rule`, and the one named "source accuracy".
-    """
-    found = list(records)
-    (source,) = select(found, "source accuracy")
-    settings = [(kind, r.how[kind]) for kind in ("scale", "rule") for r in found if kind in r.how]
-    rows = []
-    for kind, setting in dict.fromkeys(settings):
-        how = {kind: setting}
-        means = select(found, "accuracy", readout="mean", **how)
-        rows.append(
-            (
-                setting if kind == "scale" else "by rule",
-                next((r.how.get("steps") for r in means), None),
-                source.value,
-                _value(found, "accuracy", readout="last", **how),
-                _value(found, "accuracy", readout="mean", **how),
-                _value(found, "firing rate", **how),
-                _value(found, "spikes per sample", **how),
-            )
-        )
-    columns = (
-        Column("scale_firing_rates", "scale", lambda v: v if isinstance(v, str) else f"{v:g}"),
-        Column("steps", "steps"),
-        Column("source_accuracy", "source\naccuracy", percent),
-        Column("accuracy_last", "spiking,\nlast step", percent),
-        Column("accuracy_mean", "spiking,\nmean", percent),
-        Column("rate_hz", "mean rate\n(Hz)", number),
-        Column("spikes_per_image", "spikes\nper image", number),
-    )
-    return Table(title, columns, tuple(rows))
-
-
 def layer_table(records: Iterable[Record], title: str = "") -> Table:
     """One row a layer of a run: firing rate, spikes per sample, silent and saturated neurons."""
     measures = ("firing rate", "spikes per sample", "silent neurons", "saturated neurons")

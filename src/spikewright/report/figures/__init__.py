@@ -17,11 +17,6 @@ from spikewright.report.figures.over_time import OverTimeInfo, draw_over_time, o
 from spikewright.report.figures.paths import PathInfo, draw_path, path_info
 from spikewright.report.figures.raster import RasterInfo, draw_raster, raster_info
 from spikewright.report.figures.rates import RatesInfo, draw_rates, rates_info
-from spikewright.report.figures.scale_curve import (
-    ScaleCurveInfo,
-    draw_scale_curve,
-    scale_curve_info,
-)
 from spikewright.report.figures.spikes import SpikesInfo, draw_spikes, spikes_info
 from spikewright.report.figures.sweep import SweepInfo, draw_sweep, sweep_info
 from spikewright.report.figures.trade_off import (
@@ -44,7 +39,6 @@ __all__ = [
     "RasterInfo",
     "RatesInfo",
     "Row",
-    "ScaleCurveInfo",
     "Setting",
     "SpikesInfo",
     "SweepInfo",
@@ -59,7 +53,6 @@ __all__ = [
     "draw_path",
     "draw_raster",
     "draw_rates",
-    "draw_scale_curve",
     "draw_spikes",
     "draw_sweep",
     "draw_trade_off",
@@ -73,7 +66,6 @@ __all__ = [
     "rates_info",
     "response_curves_info",
     "save",
-    "scale_curve_info",
     "spikes_info",
     "sweep_info",
     "trade_off_info",
