@@ -84,6 +84,7 @@ LATE = {
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
     ("conversion/conversion.py", "spikewright.conversion.diagnosis"): _QUICK,
     ("conversion/conversion.py", "spikewright.conversion.evaluation"): _QUICK,
+    ("conversion/conversion.py", "spikewright.conversion.making"): "it makes what this defines",
     ("tuning/__init__.py", "spikewright.tuning.request"): _QUICK,
     ("tuning/__init__.py", "spikewright.tuning.searching"): _QUICK,
 }

@@ -19,10 +19,10 @@ from spikewright.conversion.correction import (
     sent_means,
     source_means,
 )
+from spikewright.conversion.making import convert_source
 from spikewright.errors import ConversionError
 from spikewright.frontends import read
 from spikewright.graph import Graph
-from spikewright.pipeline import convert_source
 
 DEFAULTS: dict[str, Any] = {
     "spiking": True,

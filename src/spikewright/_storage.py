@@ -165,6 +165,11 @@ def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:
 
 def write(path: str | Path, what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> None:
     """Write atomically; `what` ("graph", "network", ...) is checked when the file is read."""
+    replace_file(path, packed(what, manifest, arrays))
+
+
+def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
+    """The bytes of such a file."""
     from safetensors.numpy import save
 
     content = json.loads(json.dumps(manifest))  # as a reader will see it: keys are text
@@ -174,7 +179,7 @@ def write(path: str | Path, what: str, manifest: Any, arrays: Mapping[str, NDArr
         "crc32": _checksum(content, arrays),
         "content": content,
     }
-    replace_file(path, save(dict(arrays), metadata={"spikewright": json.dumps(document)}))
+    return save(dict(arrays), metadata={"spikewright": json.dumps(document)})
 
 
 def replace_file(path: str | Path, content: bytes) -> None:

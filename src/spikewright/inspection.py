@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Trace
+from spikewright.conversion.making import MaxPoolPolicy, canonicalise
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import Graph, Node
@@ -22,7 +23,6 @@ from spikewright.graph.operations import multiply_accumulates
 from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
 from spikewright.network import Ensemble, NodeFunction
-from spikewright.pipeline import MaxPoolPolicy, canonicalise
 
 Status = Literal["exact", "convergent", "approximated", "refused", ""]
 _ORDER: tuple[Status, ...] = ("refused", "", "approximated", "convergent", "exact")

@@ -310,3 +310,46 @@ def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> Non
     assert converted["saved"] == saved
     assert f"Saved as {saved}" in invoke("convert", MODEL, *options, "-o", saved).stdout
     assert document("run", saved, *asked) == document("run", MODEL, *asked, *options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scale", "20"),
+        ("--scale", "relu1=20", "--scale", "relu2=30", "--synapse", "0.005"),
+        ("--scale", "minimum-error:8", "--initial-voltage", "zero", "--max-spikes-per-step", "1"),
+        ("--rate", "--max-pool", "average"),
+        ("--bias-correction", "8"),
+    ],
+)
+def test_a_saved_network_takes_the_options_that_its_model_takes(
+    options: tuple[str, ...], data: str, tmp_path: Path
+) -> None:
+    """With the same results, in one command or in two."""
+    saved, again = str(tmp_path / "first"), str(tmp_path / "second")
+    if {"minimum-error:8", "--bias-correction"} & {*options}:
+        options = (*options, "--calibration", data)
+    asked = ("--data", data, "--steps", "32")
+    invoke("convert", MODEL, "--spiking", "-o", saved)
+    spiking = () if "--rate" in options else ("--spiking",)
+    wanted = document("run", MODEL, *spiking, *options, *asked)
+
+    assert document("run", saved, *options, *asked) == wanted
+    invoke("convert", saved, *options, "-o", again)
+    assert document("run", again, *asked) == wanted
+
+
+def test_spikes_are_asked_of_a_saved_rate_network(data: str, tmp_path: Path) -> None:
+    """Options about spikes mean spikes there too."""
+    saved, asked = str(tmp_path / "rate"), ("--data", data, "--steps", "32", "--scale", "20")
+    invoke("convert", MODEL, "-o", saved)
+
+    assert document("run", saved, *asked) == document("run", MODEL, *asked)
+
+
+def test_a_saved_network_is_calibrated_as_its_model_is(data: str, tmp_path: Path) -> None:
+    """Statistics of either are for both."""
+    saved, asked = str(tmp_path / "network"), ("--data", data, "-o", str(tmp_path / "found"))
+    invoke("convert", MODEL, "--spiking", "-o", saved)
+
+    assert document("calibrate", saved, *asked) == document("calibrate", MODEL, *asked)

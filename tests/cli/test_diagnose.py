@@ -51,16 +51,16 @@ def test_json_is_one_document(data: str) -> None:
     assert {"gap", "accuracy drop"} <= {record["name"] for record in document["records"]}
 
 
-def test_a_saved_network_can_be_diagnosed(data: str, tmp_path: Path) -> None:
-    """What it was converted with cannot be changed any more, and it says so."""
-    path = tmp_path / "network.swt"
+def test_a_saved_network_is_diagnosed_as_its_model_is(data: str, tmp_path: Path) -> None:
+    """With the same proposals, and under options as well."""
+    path = str(tmp_path / "network.swt")
     sw.convert(demo.MODEL, spiking=True).save(path)
     given = ("--data", data, "--steps", str(STEPS))
 
-    assert "convert the model" in invoke(str(path), *given).stdout
-    refused = invoke(str(path), *given, "--scale", "2")
-    assert refused.exit_code == 2
-    assert "takes no scale_firing_rates" in refused.stderr
+    for options in ((), ("--scale", "2")):
+        found = invoke(path, *given, *options).stdout
+        assert "take spikes back" in found or "raise the scale" in found
+        assert found == invoke(str(demo.MODEL), *given, *options).stdout
 
 
 def test_a_rate_network_is_refused(data: str) -> None:

@@ -114,14 +114,24 @@ MESSAGES = [
     ),
     (
         ("convert", "good.npz"),
-        "Error: 'good.npz' is not a model that can be read. Give a Keras 3 model, a "
-        "torch.nn.Module, an ONNX ModelProto, or a path ending in .keras, .h5, .hdf5, .onnx, "
+        "Error: good.npz: not a readable Spikewright file (Error while deserializing header: "
+        "header too large). Save it again. Files of models end in .keras, .h5, .hdf5, .onnx, "
         ".pt2.\n",
     ),
     (
         ("run", "saved.spikewright", "--data", "good.npz", "--scale", "2", "--rate"),
-        "Error: saved.spikewright is a saved network, converted already: it takes no spiking, "
-        "scale_firing_rates. See: spikewright run --help\n",
+        "Error: --rate neurons send no spikes, and --scale is about spikes: leave one out. See: "
+        "spikewright run --help\n",
+    ),
+    (
+        ("run", "saved.spikewright", "--data", "good.npz", "--example-shape", "1,8,8"),
+        "Error: --example-shape: saved.spikewright knows the shapes of its inputs. See: "
+        "spikewright run --help\n",
+    ),
+    (
+        ("run", "saved.spikewright", "--data", "good.npz", "--sequence-step", "4"),
+        "Error: argument 'sequence_step': the file holds the recurrent layers in the other form. "
+        "Convert the model.\n",
     ),
     (
         ("convert", MODEL, "-o", "none/net.spikewright"),

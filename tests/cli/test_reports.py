@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import spikewright as sw
 from report.pages import Tag, parse
 from spikewright import demo
 from spikewright.cli import main
@@ -55,6 +56,17 @@ def test_a_run_is_reported(tmp_path: Path, data: str) -> None:
     ) or lines[1].endswith("spiking=True, scale_firing_rates=10.0)")
     facts = page.all("section", **{"aria-labelledby": "reproduce"})[0].text
     assert "digits.onnx, SHA-256 " in facts and "seed0" in facts
+
+
+def test_a_saved_network_is_reported_with_what_makes_it(tmp_path: Path, data: str) -> None:
+    """It is loaded, and made again where options changed it; the lines give that network."""
+    saved, page = str(tmp_path / "network"), tmp_path / "page.html"
+    sw.convert(MODEL, spiking=True, synapse=0.01).save(saved)
+    asked = ("run", saved, "--data", data, "--steps", "4", "--report", str(page))
+    for options, line in (((), ""), (("--scale", "10"), "spiking=True, scale_firing_rates=10.0")):
+        invoke(*asked, *options)
+        code = sections(page)[0].all("code")[1].text.splitlines()[-1]
+        assert code == f"sw.load({saved!r})" + (f".again({line})" if line else "")
 
 
 def test_an_evaluation_is_reported_with_all_that_there_is(tmp_path: Path, data: str) -> None:

@@ -64,7 +64,7 @@ def test_every_layer_with_values_of_its_own_can_be_recorded() -> None:
     """As a rate network each has the source's value at every step; the output is among them."""
     network = conversion(scale_firing_rates=1.0, spiking=False)
     run = network.run(X, 3, record=layers(network))
-    values = network.activations({"x": X})  # type: ignore[misc]
+    values = network.source.activations({"x": X})
     inner = [name for name in layers(network) if name in values]
 
     assert len(inner) > 4
@@ -80,7 +80,7 @@ def test_means_tend_to_the_source() -> None:
     """What a layer sends is in the unit of the source's values."""
     x, _ = demo.held_out(8)
     network = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=20)
-    values = network.activations({"image": x})  # type: ignore[misc]
+    values = network.source.activations({"image": x})
 
     def error(steps: int) -> float:
         sent = network.run(x, steps, record=["relu1"]).recorded["relu1"].mean(axis=1)

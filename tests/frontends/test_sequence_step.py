@@ -24,6 +24,7 @@ from torch import nn
 
 import spikewright as sw
 from spikewright.cli.main import main
+from spikewright.conversion.making import convert_source
 from spikewright.errors import ConversionError, DamagedFileError, SimulationError
 from spikewright.frontends.unrolling import (
     SimpleCell,
@@ -404,8 +405,8 @@ def test_arguments_that_do_not_go_together() -> None:
         sw.convert(graph, sequence_step=4, synapse=0.005)
     with pytest.raises(ConversionError, match=r"runs along a sequence.*sequence_step"):
         sw.convert(graph)
-    with pytest.raises(ConversionError, match="read for the other form"):
-        sw.pipeline.convert_source(
+    with pytest.raises(ConversionError, match="read for another form"):
+        convert_source(
             sw.frontends.read(graph),  # type: ignore[attr-defined]
             sw.convert(graph, sequence_step=2).arguments,
         ).again(sequence_step=None)

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from spikewright.calibrate import Statistics
+from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
     address_option,
     data_option,
@@ -24,7 +25,6 @@ from spikewright.cli.options import (
 )
 from spikewright.cli.output import emit, show
 from spikewright.cli.samples import load_samples
-from spikewright.pipeline import convert
 from spikewright.report.tables import Column, Table, Value, number, percent
 
 _COLUMNS = (
@@ -68,14 +68,15 @@ def calibrate(
 ) -> None:
     """Collect what the layers of MODEL do on data: once, for many rules.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file. What is saved goes into --calibration of the other
-    commands, for rules, not for corrections; it fits networks of the same weights, pooling and form
-    of recurrent layers. It is the same wherever the work is done.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
+    What is saved goes into --calibration of the other commands, for rules, not for corrections; it
+    fits networks of the same weights, pooling and form of recurrent layers. It is the same wherever
+    the work is done.
     """
     if out.suffix.lower() == ".npz":
         raise click.UsageError(f"--out {out}: --calibration would read a .npz file as samples")
     samples = load_samples(data, limit)
-    source = convert(model, **given(choices))
+    source = open_conversion(model, given(choices))
     found = source.calibrate(samples.x, executor=executor, address=address)
     found.save(out)
     table = statistics_table(found)

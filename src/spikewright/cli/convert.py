@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from spikewright.cli.opening import with_spikes
+from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import conversion_options, json_option, model_argument
 from spikewright.cli.output import emit
 from spikewright.conversion import Conversion
-from spikewright.pipeline import convert as library
 
 
 @click.command()
@@ -25,10 +24,10 @@ from spikewright.pipeline import convert as library
 def convert(model: Path, choices: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Convert MODEL to a network and print what was done, layer by layer.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file. What is saved with -o can be run with
-    `spikewright run`, without the framework that MODEL came from.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. What is saved with
+    -o can be run with `spikewright run`, without the framework that MODEL came from.
     """
-    conversion = library(model, **with_spikes(choices))
+    conversion = open_conversion(model, choices)
     if out is not None:
         conversion.save(out)
     if as_json:

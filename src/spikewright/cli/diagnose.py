@@ -55,9 +55,9 @@ def diagnose(
 ) -> None:
     """Say where the accuracy of MODEL went, layer by layer, and what to change.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say, spiking unless
-    they say --rate, or a network that `spikewright convert -o` saved. Some hundred samples are
-    enough.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, spiking unless the options say --rate, or a network
+    that `spikewright convert -o` saved; either is converted as the options say. Some hundred
+    samples are enough.
     """
     samples = load_samples(data, limit)
     if is_model(model):

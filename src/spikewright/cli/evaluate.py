@@ -84,9 +84,9 @@ def evaluate(
 ) -> None:
     """Measure MODEL on a data set: accuracy at every step, what is lost, spikes, energy.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say, or a network
-    that `spikewright convert -o` saved. Results are the same wherever the work is done, and after
-    an interruption.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved;
+    either is converted as the options say. Results are the same wherever the work is done, and
+    after an interruption.
     """
     samples = load_samples(data, limit)
     conversion = open_conversion(model, choices)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from spikewright.conversion import Conversion
+from spikewright.errors import DamagedFileError
 from spikewright.frontends import SUFFIXES
 from spikewright.pipeline import convert
 
@@ -26,8 +27,8 @@ _SPIKES = {
 """Options that say something about spikes."""
 
 
-def with_spikes(choices: dict[str, Any]) -> dict[str, Any]:
-    """Choices with spiking neurons where any of them is about spikes.
+def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any]:
+    """Choices with spiking neurons where any of them is about spikes; `spiking` networks have them.
 
     Raises `click.UsageError` where rate neurons were asked for as well.
     """
@@ -36,15 +37,23 @@ def with_spikes(choices: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError(
             f"--rate neurons send no spikes, and {', '.join(about)} is about spikes: leave one out"
         )
-    return {"spiking": True, **choices} if about else choices
+    return {"spiking": True, **choices} if about and not spiking else choices
 
 
 def open_conversion(path: Path, choices: dict[str, Any]) -> Conversion:
-    """A model file, converted, or a saved network, whose options cannot be changed any more."""
+    """A model file, converted, or a saved network, converted again where there are choices.
+
+    Raises as `convert`, `Conversion.load` and `Conversion.again` do.
+    """
     if is_model(path):
         return convert(path, **with_spikes(choices))
-    if choices:
-        raise click.UsageError(
-            f"{path} is a saved network, converted already: it takes no {', '.join(choices)}"
-        )
-    return Conversion.load(path)
+    try:
+        saved = Conversion.load(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error} Files of models end in {', '.join(SUFFIXES)}.") from error
+    if "example_input" in choices:
+        raise click.UsageError(f"--example-shape: {path} knows the shapes of its inputs")
+    if not choices:
+        return saved
+    spiking = saved.arguments.get("spiking", False) is not False
+    return saved.again(**with_spikes(choices, spiking))

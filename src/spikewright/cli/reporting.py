@@ -13,6 +13,7 @@ from typing import Any
 import click
 from numpy.typing import NDArray
 
+from spikewright.cli.opening import is_model
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
 from spikewright.conversion.outputs import outputs_of
@@ -20,7 +21,7 @@ from spikewright.measure.truth import Truth, truth_of
 from spikewright.records import Record
 from spikewright.report import check_target, write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.tuning.reproduce import call
+from spikewright.tuning.reproduce import call, text
 
 ARGUMENTS = "spikewright.arguments"
 """Where the program keeps what it was called with, in the context's `meta`."""
@@ -136,9 +137,15 @@ def write_report(
 
 
 def _python(subject: Subject) -> str:
-    """The network as a call, with numbers in the place of rules; empty of one that was loaded."""
-    arguments = subject.conversion.resolved or subject.choices
-    return call(repr(str(subject.model)), arguments) if arguments else ""
+    """The network as a call, with numbers in the place of rules."""
+    path, numbers = repr(str(subject.model)), subject.conversion.resolved
+    if is_model(subject.model):
+        return call(path, numbers)
+    if not subject.choices:
+        return f"sw.load({path})"
+    changed = dict.fromkeys(["spiking", *subject.choices])
+    given = ", ".join(f"{name}={text(numbers[name])}" for name in changed)
+    return f"sw.load({path}).again({given})"
 
 
 def command_line() -> str:

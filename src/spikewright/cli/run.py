@@ -63,8 +63,8 @@ def run(
 ) -> None:
     """Run MODEL on data and print accuracy, firing rates and spikes.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted first as the options say, or a network
-    that `spikewright convert -o` saved.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved;
+    either is converted as the options say.
     """
     samples = load_samples(data, limit)
     conversion = open_conversion(model, choices)

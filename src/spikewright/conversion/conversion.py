@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from spikewright.conversion.recording import layers_of
 from spikewright.conversion.runner import Job, Runner, check_run
 from spikewright.conversion.running import run_of
 from spikewright.conversion.stepping import refuse_sequences
-from spikewright.conversion.storage import load_parts, save
+from spikewright.conversion.storage import Parts, as_bytes, from_bytes, load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
 from spikewright.encoders import Encoder
@@ -44,18 +45,20 @@ class Conversion:
 
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
     a source layer became (a part of); `inputs` and `outputs` are its ends; `trace` says what was
-    done. `graph` is the model as read, and `source` runs the model itself (None for a conversion
-    that was loaded from a file). `arguments` are those of `convert` that it was made
-    with, and `resolved` the same with numbers where they left the choice to rules and corrections:
-    `sw.convert(model, **conversion.resolved)` needs no data. It does not know them any more when
-    it was loaded from a file.
+    done. `graph` is the model as read, and `source` runs the model itself. `arguments` are those of
+    `convert` that it was made with, and `resolved` the same with numbers where they left the choice
+    to rules and corrections: `sw.convert(model, **conversion.resolved)` needs no data.
+
+    Loaded from a file, a conversion has the graph for its source, and for `arguments` what was
+    `resolved`. Deep copies share the source and have a network of their own; pickles hold what
+    files hold, and no code.
     """
 
     lowered: Lowered
     graph: Graph
     canonical: Graph
     trace: Trace
-    source: Source | None
+    source: Source
     arguments: Mapping[str, Any] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
@@ -91,11 +94,13 @@ class Conversion:
         """The same model converted once more, without reading it, with these arguments changed.
 
         Takes the arguments of `convert` but `example_input`. Raises as `convert` does, and
-        `ConversionError` for unknown arguments and for a conversion that was loaded from a file.
+        `ConversionError` for unknown arguments. A conversion that was loaded from a file is made
+        from the graph in it: what needs the model, another form of its recurrent layers or outputs
+        that were cut, is refused.
         """
         if self._convert is None:
-            reason = "it was loaded from a file, which holds the network and not the model"
-            raise refuse("again", reason, "Convert the model")
+            reason = "its file is from before files held arguments"
+            raise refuse("again", reason, "Convert the model, and save that")
         unknown = sorted(set(changes) - set(self.arguments))
         if unknown:
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
@@ -381,7 +386,34 @@ class Conversion:
 
         Raises `FileNotFoundError` or `DamagedFileError`.
         """
-        return cls(*load_parts(path), source=None)
+        return _made(load_parts(path))
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Conversion], tuple[bytes]]:
+        return _from_bytes, (as_bytes(self),)
+
+    def __copy__(self) -> Conversion:
+        return self._with(self.lowered, self.trace)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Conversion:
+        return self._with(deepcopy(self.lowered, memo), deepcopy(self.trace, memo))
+
+    def _with(self, lowered: Lowered, trace: Trace) -> Conversion:
+        """A conversion of the same source."""
+        made = replace(self, lowered=lowered, trace=trace)
+        made.resolved = self.resolved
+        return made
+
+
+def _from_bytes(content: bytes) -> Conversion:
+    """What a pickle holds."""
+    return _made(from_bytes(content))
+
+
+def _made(parts: Parts) -> Conversion:
+    # late: what makes conversions knows what they are
+    from spikewright.conversion.making import saved
+
+    return saved(parts)
 
 
 def refuse(what: str, reason: str, options: str = "") -> ConversionError:

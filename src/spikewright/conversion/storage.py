@@ -1,18 +1,23 @@
-"""Conversions in files: the network, the graphs it came from, the trace, and their names.
+"""Conversions in files: the network, the graphs it came from, trace, names and arguments.
 
-The source framework is not needed to load one; `verify` then compares with the graph that was read.
+The source framework is not needed to load one: it is converted again from the graph that was read,
+and `verify` compares with that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright.conversion.kept import arguments_from_data, arguments_to_data
 from spikewright.conversion.trace import Entry, Trace
 from spikewright.errors import DamagedFileError
-from spikewright.graph import Carried
+from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation
 from spikewright.lower import Lowered, Stepping
@@ -23,11 +28,40 @@ from spikewright.network.shapes import is_whole
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
 
+WHAT = "conversion"
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+class Parts(NamedTuple):
+    """What a file of a conversion holds."""
+
+    lowered: Lowered
+    graph: Graph
+    canonical: Graph
+    trace: Trace
+    arguments: Mapping[str, Any]
 
 
 def save(conversion: Conversion, path: str | Path) -> None:
     """See `Conversion.save`."""
+    _storage.write(path, WHAT, *as_data(conversion))
+
+
+def as_bytes(conversion: Conversion) -> bytes:
+    """The bytes of the file that holds a conversion; raises as `Conversion.save` does."""
+    return _storage.packed(WHAT, *as_data(conversion))
+
+
+def from_bytes(content: bytes) -> Parts:
+    """What `as_bytes` made; raises `DamagedFileError`."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "conversion"
+        path.write_bytes(content)
+        return load_parts(path)
+
+
+def as_data(conversion: Conversion) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """A conversion as plain data and arrays; raises as `Conversion.save` does."""
     encoder = _storage.Encoder()
     network, objects = network_storage.to_manifest(conversion.network, encoder)
     index = {id(item): i for i, item in enumerate(objects)}
@@ -47,8 +81,9 @@ def save(conversion: Conversion, path: str | Path) -> None:
         "stepping": _stepping(lowered.stepping, encoder),
         "canonical": graph_storage.to_manifest(conversion.canonical, encoder),
         "trace": [[e.stage, e.layer, e.text, e.status] for e in conversion.trace],
+        "arguments": arguments_to_data(conversion.resolved, encoder),
     }
-    _storage.write(path, "conversion", manifest, encoder.arrays)
+    return manifest, encoder.arrays
 
 
 def _stepping(stepping: Stepping | None, encoder: _storage.Encoder) -> dict[str, Any] | None:
@@ -81,12 +116,9 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
     return Stepping(carried, inputs, outputs, values, content["steps"])
 
 
-def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:
-    """What `save` wrote: the lowered network, the two graphs, the trace.
-
-    Raises `FileNotFoundError` or `DamagedFileError`.
-    """
-    content, arrays = _storage.read(path, "conversion")
+def load_parts(path: str | Path) -> Parts:
+    """What `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
+    content, arrays = _storage.read(path, WHAT)
     try:
         network, objects = network_storage.from_manifest(content["network"], arrays, path)
         graph = graph_storage.from_manifest(content["graph"], arrays, path)
@@ -113,6 +145,7 @@ def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:
             _read_stepping(content, decoder),
         )
         trace = Trace([Entry(*entry) for entry in content["trace"]])
+        arguments = arguments_from_data(content.get("arguments"), arrays)
     except _DAMAGE as error:
         if isinstance(error, DamagedFileError):
             raise
@@ -120,4 +153,4 @@ def load_parts(path: str | Path) -> tuple[Lowered, Any, Any, Trace]:
             f"{path}: its manifest does not describe a conversion "
             f"({type(error).__name__}: {error})."
         ) from error
-    return lowered, graph, canonical, trace
+    return Parts(lowered, graph, canonical, trace, arguments)

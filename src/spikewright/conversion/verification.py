@@ -34,7 +34,7 @@ def verify(
     graph = conversion.graph
     inputs = random_inputs(graph, seed) if x is None else x
     read = evaluate_all(graph, inputs)
-    source = read if conversion.source is None else conversion.source.activations(inputs)
+    source = conversion.source.activations(inputs)
     network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
     errors: dict[str, float] = {}
     for node in graph:

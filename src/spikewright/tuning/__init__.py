@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._keywords import spelled
+from spikewright.conversion.making import MaxPoolPolicy
 from spikewright.engines import Precision
-from spikewright.pipeline import MaxPoolPolicy
 from spikewright.search.choice import Choice, Minimise
 
 __all__ = ["tune"]

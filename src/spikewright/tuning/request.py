@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spikewright.conversion.making import MaxPoolPolicy
 from spikewright.engines import Precision
 from spikewright.errors import TuningError
-from spikewright.pipeline import MaxPoolPolicy
 from spikewright.search.choice import MINIMISED, Minimise
 from spikewright.tuning.measuring import Running
 

@@ -159,8 +159,8 @@ def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
         return "Nothing was lost, so there is nothing to win back."
     if not conversion.arguments:
         return (
-            "It was loaded from a file, which holds the network and not the model: convert the "
-            "model to see what to change."
+            "It was loaded from a file from before files held arguments: convert the model to see "
+            "what to change."
         )
     return ""
 

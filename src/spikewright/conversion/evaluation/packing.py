@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikewright import _storage
 from spikewright.conversion.evaluation.data import Shard, add_array
-from spikewright.conversion.storage import save
+from spikewright.conversion.storage import WHAT, as_data
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
+
+
+_HISTORY = ("trace", "arguments")
+"""How a conversion came about and what was said of it: nothing that it computes follows from it."""
 
 
 def packed(conversion: Conversion) -> tuple[bytes, str]:
@@ -21,16 +23,12 @@ def packed(conversion: Conversion) -> tuple[bytes, str]:
 
     Raises `NetworkError` naming what a file cannot hold.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "conversion"
-        save(conversion, path)
-        manifest, arrays = _storage.read(path, "conversion")
-        content = path.read_bytes()
-    manifest.pop("trace")  # runs add to it, and it changes nothing
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode())
+    manifest, arrays = as_data(conversion)
+    told = {name: part for name, part in manifest.items() if name not in _HISTORY}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name in sorted(arrays):
         add_array(digest, name, arrays[name])
-    return content, digest.hexdigest()
+    return _storage.packed(WHAT, manifest, arrays), digest.hexdigest()
 
 
 def shard_key(shard: Shard, evaluation: str) -> str:

@@ -5,12 +5,10 @@ A worker elsewhere gets the conversion as the bytes of a saved file: data, never
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from numpy.typing import NDArray
@@ -23,7 +21,7 @@ from spikewright.conversion.evaluation.source import SourceNetwork
 from spikewright.conversion.evaluation.twin import TwinNetwork
 from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.runner import Job, Part, Runner, Whole
-from spikewright.conversion.storage import load_parts
+from spikewright.conversion.storage import from_bytes
 from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.graph import Graph
@@ -192,8 +190,5 @@ def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
 
 @lru_cache(maxsize=1)
 def _opened(packed: Packed) -> Work:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "conversion"
-        path.write_bytes(packed.content)
-        lowered, graph, _, _ = load_parts(path)
-    return Work(Runner(lowered), graph, packed.settings)
+    parts = from_bytes(packed.content)
+    return Work(Runner(parts.lowered), parts.graph, packed.settings)

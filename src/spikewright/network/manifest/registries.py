@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -38,7 +38,14 @@ def check(value: Any, registry: Mapping[str, type]) -> None:
         raise TypeError(f"{kind.__name__} is not a dataclass, so that its fields are not known")
     _storage.check_types(value)
     for entry in fields(value):
-        inner = getattr(value, entry.name)
-        for item in inner if isinstance(inner, tuple) else (inner,):
-            if is_dataclass(item):
-                check(item, registry)
+        for item in _described(getattr(value, entry.name)):
+            check(item, registry)
+
+
+def _described(value: Any) -> Iterator[Any]:
+    """The dataclasses in a field: itself, or in tuples and mappings, in any depth."""
+    if is_dataclass(value):
+        yield value
+    elif isinstance(value, tuple | Mapping):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _described(item)
