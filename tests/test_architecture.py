@@ -25,7 +25,7 @@ FRAMEWORKS = {
 # What each unit (a package or a file beside them) may import. Imports point down this table.
 BASE = {
     "errors", "_arrays", "_optional", "_windows", "_storage", "_progress", "_equations",
-    "_registries", "_keywords", "_hdf5",
+    "_registries", "_keywords", "_hdf5", "_texts",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_windows": set(),
     "_registries": set(),
     "_keywords": set(),
+    "_texts": set(),
     "_hdf5": {"errors", "_optional"},
     "_equations": {"_windows"},
     "_optional": {"errors"},

@@ -37,7 +37,8 @@ def convert(
     ONNX `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file.
 
     * `spiking`: False for the rate network, which computes exactly what the model does; True for
-      its spiking form; `{activation or neuron type: neuron type}` chooses the form.
+      its spiking form; `{layer, activation or neuron type: neuron type}` chooses the form. A
+      layer's name wins over its activation.
     * `scale_firing_rates`: a number, a rule such as `sw.MinimumError(steps=8)`, or
       `{layer: number, array or rule}` for every layer with neurons.
     * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on what leaves neurons.

@@ -14,7 +14,7 @@ from spikewright.calibrate.rules import (
 )
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.measure import After, EveryStep
-from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 _UNCAPPED = (1, 2, 4, 8)  # spikes a step that thresholds make room for where nothing bounds them
 _SHARES = (0.9, 0.75)  # of the steps, in which a neuron is counted on to spike
@@ -46,7 +46,7 @@ def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
     types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
     return {
-        what: {"spiking": {"relu": neurons}, "max_spikes_per_step": cap}
+        what: {"spiking": {RectifiedLinear: neurons}, "max_spikes_per_step": cap}
         for what, neurons in types.items()
     }
 

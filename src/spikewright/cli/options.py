@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import numpy as np
 
+from spikewright._texts import parsed, split_at
 from spikewright.calibrate.rules import RULES, ScaleRule, parse
 from spikewright.calibrate.rules.text import is_rule, split
 from spikewright.cli.samples import load_samples
 from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
 from spikewright.encoders import Constant, Encoder, Frames, Poisson, Regular
 from spikewright.engines import PRECISIONS
-from spikewright.errors import SimulationError
+from spikewright.errors import NetworkError, SimulationError
+from spikewright.network.neurons import NEURON_TYPES, NeuronType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,6 +142,19 @@ def scale_of(text: str) -> float | ScaleRule:
         raise ValueError(
             f"{text!r} is neither a number nor a rule; rules are {', '.join(sorted(RULES))}"
         ) from None
+
+
+def _is_neuron_type(text: str) -> bool:
+    """Whether a text begins with the name of a neuron type."""
+    return text.partition(":")[0] in NEURON_TYPES
+
+
+def _neurons(text: str) -> NeuronType:
+    """A neuron type as text: `IntegrateAndFire:max_spikes_per_step=1`, `RegularSpiking:Tanh`."""
+    try:
+        return parsed(text, NEURON_TYPES, "neuron type", {"NeuronType": _neurons})
+    except (NetworkError, TypeError) as error:
+        raise ValueError(f"{text!r}: {error}") from None
 
 
 def synapse_of(text: str) -> float | None:
@@ -272,6 +287,15 @@ _CONVERSION = {
         default=None,
         help="Spiking neurons, or (default) rate neurons, which compute what the model does.",
     ),
+    "neurons": click.option(
+        "--neurons",
+        multiple=True,
+        callback=_each(_neurons, "TYPE", partial(split_at, begins=_is_neuron_type)),
+        metavar="NAME=TYPE",
+        help="Spiking neurons of a layer, or of all with an activation, such as "
+        "conv0=SpikingRectifiedLinear or relu=IntegrateAndFire:max_spikes_per_step=1, repeated; "
+        "a layer's name wins. Implies --spiking.",
+    ),
     "scale_firing_rates": click.option(
         "--scale",
         "scale_firing_rates",
@@ -331,7 +355,7 @@ def conversion_options_but(*names: str) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         @wraps(command)
         def collecting(**given_options: Any) -> Any:
-            choices = given({name: given_options.pop(name) for name in options})
+            choices = _with_neurons(given({name: given_options.pop(name) for name in options}))
             if "dt" in given_options:
                 dt = given_options["dt"]
                 choices = {name: in_steps_of(dt, value) for name, value in choices.items()}
@@ -344,6 +368,21 @@ def conversion_options_but(*names: str) -> Callable[[F], F]:
         return result
 
     return decorate
+
+
+def _with_neurons(choices: dict[str, Any]) -> dict[str, Any]:
+    """Choices with neuron types by name in the place of spiking or not.
+
+    Raises `click.UsageError` for a type without a name, and beside `--rate`.
+    """
+    neurons = choices.pop("neurons", None)
+    if neurons is None:
+        return choices
+    if not isinstance(neurons, dict):
+        raise click.UsageError("--neurons: give NAME=TYPE, of a layer or an activation")
+    if choices.get("spiking") is False:
+        raise click.UsageError("--neurons chooses spiking neurons: leave --rate out")
+    return {**choices, "spiking": neurons}
 
 
 def in_steps_of(dt: float, value: Any) -> Any:

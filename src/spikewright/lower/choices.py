@@ -86,7 +86,9 @@ class NeuronChoice:
             named = {_named(key): value for key, value in self.spiking.items()}
             object.__setattr__(self, "spiking", named)
         elif not isinstance(self.spiking, bool | np.bool_):
-            reason = f"it is True, False or {{activation: neuron type}}, got {self.spiking!r}"
+            reason = (
+                f"it is True, False or {{layer or activation: neuron type}}, got {self.spiking!r}"
+            )
             options = "spiking={'relu': sw.IntegrateAndFire()} chooses neurons"
             raise ConversionError([Refusal("spiking", "argument", reason, options)])
         else:
@@ -97,51 +99,23 @@ class NeuronChoice:
         """Whether the network is to spike."""
         return self.spiking is not False
 
-    def neuron_type(self, layer: Layer) -> NeuronType:
-        """The neuron type of a layer that has neurons.
+    def neuron_type(self, layer: Layer, key: Any = None) -> NeuronType:
+        """The neuron type of a layer with neurons, which this key of `spiking` means, or none.
 
         Raises `NetworkError` for a type that cannot obey the cap.
         """
-        chosen = self._chosen(layer)
+        chosen = self._chosen(layer, key)
         if self.max_spikes_per_step is None or not chosen.spiking:
             return chosen
         return chosen.capped(self.max_spikes_per_step)
 
-    def _chosen(self, layer: Layer) -> NeuronType:
+    def _chosen(self, layer: Layer, key: Any) -> NeuronType:
         rate = rate_type(layer)
         if not self.is_spiking:
             return rate
-        if isinstance(self.spiking, Mapping):
-            for key in _keys(layer, rate):
-                if key in self.spiking:
-                    return _instance(key, self.spiking[key])
+        if isinstance(self.spiking, Mapping) and key is not None:
+            return _instance(key, self.spiking[key])
         return spiking_type(rate)
-
-    def check(self, layers: Sequence[Layer]) -> None:
-        """Raise `ConversionError` for keys that none of the layers with neurons has."""
-        if not isinstance(self.spiking, Mapping):
-            return
-        known = [key for layer in layers for key in _keys(layer, rate_type(layer))]
-        unknown = [key for key in self.spiking if key not in known]
-        if unknown:
-            names = sorted({key for key in known if isinstance(key, str)})
-            raise ConversionError(
-                [
-                    Refusal(
-                        str(key), "key of spiking", "the model has no such activation",
-                        f"It has {', '.join(names) or 'none'}",
-                    )
-                    for key in unknown
-                ]
-            )  # fmt: skip
-
-
-def _keys(layer: Layer, rate: NeuronType) -> list[Any]:
-    """What may name a layer in a `spiking` dict, most specific first."""
-    if isinstance(layer, Activation):
-        name = layer.function
-        return [name] if is_function(layer) else [rate, type(rate), name]
-    return [layer.kind] if is_function(layer) else [rate, type(rate), layer.kind]
 
 
 def _named(key: Any) -> Any:

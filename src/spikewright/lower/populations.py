@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Layer, ParametricReLU
 from spikewright.lower.choices import NeuronChoice, per_layer
+from spikewright.lower.keys import chosen_keys
 from spikewright.lower.node_functions import is_function, sent_as_spikes
 from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
@@ -133,6 +134,25 @@ class Roles:
                 names.setdefault(node.source, names[node.name])
         return names
 
+    def named(self, name: str, names: Mapping[str, str]) -> frozenset[str]:
+        """The populations that a name means: several where a layer of the source became several.
+
+        `names` are those that mean one. A function in the source's code has no name but what it
+        does, `relu`, which means all that do it.
+        """
+        nodes = [self.graph[p] for p in self.populations if self.graph[p].source == name]
+        if any(_is_nameless(node) for node in nodes):
+            return frozenset()
+        parts = frozenset(node.name for node in nodes)
+        return parts or frozenset({names[name]} if name in names else ())
+
+
+def _is_nameless(node: Node) -> bool:
+    """Whether a node is of a function in the source's code that is called by what it does."""
+    function = node.source_kind.removeprefix("ops.")
+    is_function = function != node.source_kind or function == node.source
+    return is_function and function.lower() == node.source.replace("_", "")
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -167,9 +187,9 @@ def resolve(roles: Roles, options: Options) -> Choices:
     """
     graph, choice = roles.graph, options.neurons
     layers = {name: graph[name].layer for name in roles.populations}
-    choice.check(list(layers.values()))
-    types = _types(graph, choice, layers)
     names = roles.names()
+    keys = chosen_keys(choice.spiking, layers, partial(roles.named, names=names))
+    types = _types(graph, choice, layers, keys)
 
     def each(value: object, what: str, convert: Callable) -> dict:
         return per_layer(value, roles.populations, names, what, convert)
@@ -186,13 +206,13 @@ def resolve(roles: Roles, options: Options) -> Choices:
 
 
 def _types(
-    graph: Graph, choice: NeuronChoice, layers: Mapping[str, Layer]
+    graph: Graph, choice: NeuronChoice, layers: Mapping[str, Layer], keys: Mapping[str, Any]
 ) -> dict[str, NeuronType]:
     """The neuron type of every layer; raises `ConversionError` where one cannot be capped."""
     types, refusals = {}, []
     for name, layer in layers.items():
         try:
-            types[name] = choice.neuron_type(layer)
+            types[name] = choice.neuron_type(layer, keys.get(name))
         except NetworkError as error:
             refusals.append(refusal(graph[name], (str(error), _CAPPED)))
     if refusals:

@@ -49,7 +49,9 @@ def text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return _array(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name!r}: {text(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{text(name)}: {text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, type) and issubclass(value, NeuronType):
+        return f"sw.{value.__name__}"
     if isinstance(value, NeuronType | Synapse | After):
         return f"sw.{value!r}"
     if isinstance(value, float):

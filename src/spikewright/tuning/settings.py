@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
 from spikewright.errors import TuningError
-from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.search.space import Choices, Parameter, Plain, Range, Values
 from spikewright.tuning.allocation import RULES, Allocation, Coding
 
@@ -146,7 +146,7 @@ class Translation:
 
 def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:
     most = None if cap is None else _whole(cap)
-    spiking = {"relu": BipolarIntegrateAndFire()} if neuron == "bipolar" else True
+    spiking = {RectifiedLinear: BipolarIntegrateAndFire()} if neuron == "bipolar" else True
     return {"spiking": spiking, "max_spikes_per_step": most}
 
 

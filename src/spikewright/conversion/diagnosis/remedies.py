@@ -16,7 +16,7 @@ from spikewright.conversion.diagnosis.cells import Cells
 from spikewright.conversion.diagnosis.levels import level_with_others
 from spikewright.conversion.diagnosis.samples import Samples
 from spikewright.conversion.diagnosis.survey import LayerLoss
-from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
@@ -163,7 +163,7 @@ def _neurons(case: Case) -> Iterator[Remedy]:
         return
     spiking = case.argument("spiking")
     kept = spiking if isinstance(spiking, Mapping) else {}
-    chosen = {**kept, "relu": BipolarIntegrateAndFire()}
+    chosen = {**kept, RectifiedLinear: BipolarIntegrateAndFire()}
     if any(isinstance(neurons, IntegrateAndFire) for neurons in kept.values()):
         chosen = {
             key: BipolarIntegrateAndFire(max_spikes_per_step=neurons.most_spikes)
