@@ -418,3 +418,36 @@ def test_probes_forget_and_the_run_goes_on() -> None:
         sim.run_steps(2)
     np.testing.assert_allclose(sim.data[probe][:, 0], [0.004, 0.005])
     assert sim.n_steps == 5
+
+
+def test_progress_bars_by_nengos_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all runs of a simulator, or for one of them; what Nengo's has beside it says so."""
+    from spikewright import simulator
+
+    asked: list[bool] = []
+    bar = simulator.progress
+
+    def noted(total: int, show: bool) -> Any:
+        asked.append(show)
+        return bar(total, show)
+
+    monkeypatch.setattr(simulator, "progress", noted)
+    with sw.Network() as net:
+        sw.Node([1.0])
+    for given in ({}, {"progress_bar": False}, {"progress": False}):
+        with sw.Simulator(net, **given) as sim:
+            sim.run_steps(1)
+            sim.run(0.001, progress_bar=not given)
+            sim.run_steps(1, progress_bar=bool(given))
+    assert asked == [True, True, False, False, False, True, False, False, True]
+    for name, message in (
+        ("optimize", "Leave it out"),
+        ("model", "built="),
+        ("presision", "'prec"),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"Simulator\(\) has no argument '{name}'. .*{message}"
+        ):
+            sw.Simulator(net, **{name: 1})
+    with pytest.raises(BuildError, match="models of Nengo's are for NengoSimulator"):
+        sw.Simulator(object())  # type: ignore[arg-type]

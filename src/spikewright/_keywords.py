@@ -23,6 +23,8 @@ def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], C
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         known = tuple(inspect.signature(function).parameters)
+        *_, owner, called = ("", *function.__qualname__.split("."))
+        called = owner if called == "__init__" else called
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -30,7 +32,7 @@ def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], C
             if unknown:
                 told = [meant(name, known, hints) for name in unknown]
                 sentences = [
-                    f"{function.__name__}() has no argument {name!r}. {hint}".strip()
+                    f"{called}() has no argument {name!r}. {hint}".strip()
                     for name, hint in zip(unknown, told, strict=True)
                 ]
                 raise TypeError(" ".join(sentences))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright import engines
-from spikewright._progress import progress_bar
+from spikewright._keywords import spelled
+from spikewright._progress import progress_bar as progress
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines import built as _built
 from spikewright.engines.built import (
@@ -23,6 +24,12 @@ from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.shapes import as_real, as_seed, is_number, is_whole
+
+_NENGOS = {
+    "model": "A Simulator builds its network itself; for what Nengo has built there is "
+    "NengoSimulator(built=).",
+    "optimize": "Leave it out: every engine merges operators that can run as one.",
+}
 
 
 class SimulationData(Mapping[Any, Any]):
@@ -99,9 +106,12 @@ class Simulator:
     with 1 functions of nodes are called in turn at every step, as they must be where one leaves
     something for another.
 
+    `progress_bar` means what `progress` does, as in Nengo.
+
     Raises `BuildError` when the network cannot be compiled.
     """
 
+    @spelled(_NENGOS)
     def __init__(
         self,
         network: Network,
@@ -114,13 +124,18 @@ class Simulator:
         threads: int | None = None,
         decoder_cache: bool | Literal["on", "off", "read-only"] | DecoderCache | None = None,
         block: int | None = None,
+        *,
+        progress_bar: bool | None = None,
     ) -> None:
         if not isinstance(network, Network):
-            raise BuildError(f"a Simulator runs a Network, got {network!r}")
+            raise BuildError(
+                f"a Simulator runs a Network, got {network!r}; models of Nengo's are for "
+                "NengoSimulator"
+            )
         check_settings(dt, precision, batch_size, BuildError, threads)
         self.network, self.dt, self.batch_size = network, float(dt), batch_size
         self.seed = _seed(seed, network)
-        self._progress = progress
+        self._progress = progress if progress_bar is None else bool(progress_bar)
         self._decoder_cache, self._block = decoder_cache, _as_block(block)
         self.program = self._compiled(precision)
         self._engine = engines.get(engine, self.program, threads)
@@ -224,24 +239,35 @@ class Simulator:
         for parts in self._recorded.values():
             parts.clear()
 
-    def run(self, seconds: float, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
-        """Run for `round(seconds / dt)` steps."""
+    def run(
+        self,
+        seconds: float,
+        inputs: Mapping[Node, ArrayLike] | None = None,
+        progress_bar: bool | None = None,
+    ) -> None:
+        """Run for `round(seconds / dt)` steps; the rest is as in `run_steps`."""
         if not (is_number(seconds) and seconds >= 0):
             raise SimulationError(f"a run lasts 0 s or more, got {seconds!r}")
         steps = round(seconds / self.dt)
         if steps == 0 and seconds > 0:
             warnings.warn(f"{seconds} s is less than half a step of {self.dt} s", stacklevel=2)
-        self.run_steps(steps, inputs)
+        self.run_steps(steps, inputs, progress_bar)
 
     def step(self) -> None:
         """Run for one step."""
         self.run_steps(1)
 
-    def run_steps(self, steps: int, inputs: Mapping[Node, ArrayLike] | None = None) -> None:
+    def run_steps(
+        self,
+        steps: int,
+        inputs: Mapping[Node, ArrayLike] | None = None,
+        progress_bar: bool | None = None,
+    ) -> None:
         """Run for a number of steps.
 
         `inputs` replaces the output of constant nodes during this run: `{node: shape}` held
         constant or `{node: (steps, *shape)}`, with the batch axis first where there is a batch.
+        `progress_bar` is whether one is shown, where it is not as the simulator says.
         Raises `SimulationError` for inputs that do not fit or are not finite, and before anything
         is computed where memory does not suffice (`memory` says what is needed); a run that failed
         half-way leaves no state to go on from, so that only `reset` helps then.
@@ -254,7 +280,8 @@ class Simulator:
             raise SimulationError(f"inputs must be {{node: array}}, got a {type(inputs).__name__}")
         feeds = {node: self._feed(node, value, steps) for node, value in (inputs or {}).items()}
         self._broken = True
-        with progress_bar(steps, self._progress) as advance:
+        shown = self._progress if progress_bar is None else bool(progress_bar)
+        with progress(steps, shown) as advance:
             arrays = self._execution.run(steps, feeds, advance)
         self._broken = False
         for recording, array in zip(self.program.recordings, arrays, strict=True):

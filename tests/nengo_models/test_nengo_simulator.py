@@ -349,6 +349,25 @@ def test_what_is_learned_is_read_by_the_models_own_objects() -> None:
         assert np.abs(simulator.learned[made] - weights).max() > 0
 
 
+def test_arguments_have_nengos_names() -> None:
+    """The model as `network`, threads for the engine; others say which was meant."""
+    model, probe = clock()
+    with sw.NengoSimulator(network=model, threads=2, progress_bar=False) as simulator:
+        simulator.run(0.003, progress_bar=False)
+        assert len(simulator.data[probe]) == 3
+        assert deepcopy(simulator)._made_with["threads"] == 2
+    for given, message in (
+        ({"model": model}, r"NengoSimulator\(\) has no argument 'model'. .* built="),
+        ({"progress": False}, r"'progress'. Did you mean 'progress_bar'"),
+        ({"precison": "float64"}, r"Did you mean 'precision'"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            sw.NengoSimulator(model, **given)
+    for given, message in (({"threads": 0}, "threads must be"), ({"dt": "x"}, "dt must be")):
+        with pytest.raises(SpikewrightError, match=message):
+            sw.NengoSimulator(model, **given)  # type: ignore[arg-type]
+
+
 class Bar:
     """What Nengo's bars are: told of progress, and of the end."""
 

@@ -41,6 +41,7 @@ def _description(ensemble: Ensemble) -> tuple:
         ensemble.intercepts,
         ensemble.rate_scale,
         ensemble.initial_voltage,
+        *ensemble.initial_state.values(),
         ensemble.encoders,
         ensemble.eval_points,
         ensemble.noise,
@@ -52,6 +53,7 @@ def _description(ensemble: Ensemble) -> tuple:
         ensemble.radius,
         ensemble.n_eval_points,
         ensemble.normalize_encoders,
+        tuple(ensemble.initial_state),
     )
     return (_Same(ensemble), *plain, *map(_value, given))
 

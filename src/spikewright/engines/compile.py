@@ -21,6 +21,7 @@ from spikewright.engines.learned import Learners
 from spikewright.engines.parameters import (
     affine,
     build_parameters,
+    initial_state,
     keyed_ensembles,
     seeded_networks,
 )
@@ -193,6 +194,7 @@ class _Compiler:
             key=key,
             states=self._state_signals(ensemble),
             restart=_restart(ensemble),
+            begins=initial_state(ensemble, key),
         )
         self.draft.operators.append(self.populations[neurons])
 

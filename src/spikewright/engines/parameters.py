@@ -16,6 +16,7 @@ from spikewright.network.distributions import Distribution
 # Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
 # and the parts of a network, apart from the network's first ensembles.
 _OWN_SEED, _INNER_NETWORK = 2**32 - 2, 2**32 - 1
+_STATE = 100  # the first stream of an ensemble's generator that its state is drawn from
 
 
 def gain_scale(ensemble: Ensemble) -> NDArray:
@@ -117,11 +118,28 @@ def _values(
     return np.broadcast_to(spec, ensemble.shape)
 
 
+def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray]:
+    """What of an ensemble's state, the voltage apart, it says how to begin, `(*shape)` each.
+
+    Raises `NetworkError` for a share of a spike where spikes are counted.
+    """
+    found = {
+        name: np.array(_values(ensemble, spec, key, _STATE + index))
+        for index, (name, spec) in enumerate(ensemble.initial_state.items())
+    }
+    for name in found.keys() & set(ensemble.neuron_type.counted_names):
+        if not np.array_equal(found[name], np.rint(found[name])):
+            raise NetworkError(
+                f"{ensemble!r}: initial_state[{name!r}] is a number of spikes: give whole numbers"
+            )
+    return found
+
+
 def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:
     """The voltage before the first step, in spikes, `(*shape)`."""
     start = ensemble.initial_voltage
     if not isinstance(start, str):
-        return np.array(np.broadcast_to(start, ensemble.shape))
+        return np.array(_values(ensemble, start, key, 0))
     if start == "uniform":
         return uniform_draws(key, 0, 0, ensemble.shape)
     return np.full(ensemble.shape, 0.5 if start == "half" else 0.0)

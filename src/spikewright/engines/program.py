@@ -147,7 +147,8 @@ class Generate(Operator):
 class Neurons(Operator):
     """A population's step; `states` are further outputs, the signals of its state by name.
 
-    After every `restart` steps (None: never) its state is as it was at the start.
+    After every `restart` steps (None: never) its state is as it was at the start. `begins` is what
+    of its state, the voltage apart, the ensemble has begin otherwise than its type.
     """
 
     ensemble: Ensemble
@@ -157,6 +158,12 @@ class Neurons(Operator):
     key: tuple[int, int]
     states: Mapping[str, int] = field(default_factory=dict)
     restart: int | None = None
+    begins: Mapping[str, NDArray] = field(default_factory=dict)
+
+    @property
+    def initial_state(self) -> dict[str, Any]:
+        """What the neurons keep beside their voltage, as it is before the first step."""
+        return {**self.neuron_type.initial_state(), **self.begins}
 
     @property
     def voltage(self) -> int | None:

@@ -75,8 +75,8 @@ def population_note(
 def _start(ensemble: Ensemble) -> str:
     """The voltage before the first step, in words."""
     start = ensemble.initial_voltage
-    if isinstance(start, str):
-        return start
+    if not isinstance(start, np.ndarray):
+        return str(start)
     low, high = float(np.min(start)), float(np.max(start))
     return f"{low:g}" if low == high else f"{low:g}..{high:g}"
 

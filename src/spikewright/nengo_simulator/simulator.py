@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._keywords import spelled
 from spikewright.engines import Precision
+from spikewright.engines.settings import check_settings
+from spikewright.errors import BuildError
 from spikewright.frontends.nengo import from_nengo
 from spikewright.frontends.nengo.exceptions import as_nengos, closed, invalid
 from spikewright.frontends.nengo.seeds import fresh_seed
@@ -21,23 +24,31 @@ from spikewright.nengo_simulator.sharing import share_state
 from spikewright.network.shapes import is_number
 from spikewright.simulator import Simulator
 
+_HINTS = {
+    "model": "What a simulator of Nengo's has built goes to built=; what its builder has made "
+    "without one cannot be run here.",
+    "progress": "Did you mean 'progress_bar'?",
+}
+
 
 class NengoSimulator:
     """Runs a `nengo.Network` in steps of `dt` seconds, as `nengo.Simulator` does.
 
     `seed` is for what is drawn at every run (default: the model's seed and one, as Nengo has it).
     With `built`, a `nengo.Simulator` of the same model, all parameters and initial voltages are
-    taken from it. `engine` and `precision` are those of `spikewright.Simulator`, which is
-    `.simulator`; the model read is `.network`. `progress_bar` is whether one is shown for runs
-    that take long, or an object with `update(progress)` and `close()`, as Nengo's bars are;
-    `optimize` is taken for the sake of scripts that say it, and changes nothing.
+    taken from it, and what its rules have learned. `engine`, `precision` and `threads` are those of
+    `spikewright.Simulator`, which is `.simulator`; what the model was read as is `.network`.
+    `progress_bar` is whether one is shown for runs that take long, or an object with
+    `update(progress)` and `close()`, as Nengo's bars are; `optimize` is taken for the sake of
+    scripts that say it, and changes nothing.
 
     Raises `BuildError` (also Nengo's, where it is loaded) when the model cannot be built.
     """
 
+    @spelled(_HINTS)
     def __init__(
         self,
-        model: Any,
+        network: Any,
         dt: float = 0.001,
         seed: int | None = None,
         built: Any = None,
@@ -45,24 +56,31 @@ class NengoSimulator:
         precision: Precision = "float32",
         progress_bar: Any = True,
         optimize: bool = True,
+        threads: int | None = None,
     ) -> None:
         self.closed = True  # until it is built
+        with as_nengos():
+            check_settings(dt, precision, None, BuildError, threads)
         self.dt, self.optimize, self.progress_bar = float(dt), bool(optimize), progress_bar
-        self._made_with = {"built": built, "engine": engine, "precision": precision}
+        self._made_with = {
+            "built": built, "engine": engine, "precision": precision, "threads": threads,
+        }  # fmt: skip
         if seed is None:
             taken = getattr(built, "seed", None)
-            seed = taken if taken is not None else _next(getattr(model, "seed", None))
+            seed = taken if taken is not None else _next(getattr(network, "seed", None))
         self.seed = int(seed)
         if watches(progress_bar):
             with shown(progress_bar, Progress("Building", "Build")):
-                self._build(model, **self._made_with)
+                self._build(network, **self._made_with)
         else:
-            self._build(model, **self._made_with)
+            self._build(network, **self._made_with)
         self.data = NengoData(self.network, self.simulator, self._recorded)
         self._cleared = 0
         self.closed = False
 
-    def _build(self, model: Any, built: Any, engine: str, precision: Precision) -> None:
+    def _build(
+        self, model: Any, built: Any, engine: str, precision: Precision, threads: int | None
+    ) -> None:
         bar = self.progress_bar
         with as_nengos():
             self.network = from_nengo(model, built, seed=_inner(self.seed))
@@ -72,7 +90,8 @@ class NengoSimulator:
                 for probe in model.all_probes
             }
             # A single step is too short for threads to share.
-            in_turn: dict[str, Any] = {"block": 1, "threads": 1} if share_state(model) else {}
+            turns = share_state(model)
+            in_turn: dict[str, Any] = {"block": 1, "threads": 1} if turns else {"threads": threads}
             self.simulator = Simulator(
                 self.network, self.dt, self.seed, engine=engine, precision=precision,
                 progress=bool(bar) and not watches(bar), **in_turn,
@@ -123,7 +142,7 @@ class NengoSimulator:
             if watches(bar):
                 run_watched(bar, steps, self.simulator.run_steps)
             else:
-                self.simulator.run_steps(steps)
+                self.simulator.run_steps(steps, progress_bar=bool(bar))
 
     def step(self) -> None:
         """Run for one step."""
@@ -172,7 +191,7 @@ class NengoSimulator:
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made from: the model, and how far it has run."""
         given = {"dt": self.dt, "seed": self.seed, "optimize": self.optimize}
-        made = {"model": self.network.model, **given, **self._made_with}
+        made = {"network": self.network.model, **given, **self._made_with}
         how_far = {"cleared": self._cleared, "steps": self.n_steps, "closed": self.closed}
         return {"made": made, **how_far}
 

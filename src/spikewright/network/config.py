@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from spikewright._keywords import meant
+from spikewright._keywords import meant, spelled
 from spikewright.errors import NetworkError, UnknownAttributeError
 from spikewright.network.attributes import Checked
 
@@ -169,7 +169,7 @@ def configurable(cls: T) -> T:
     this object is no mistake, where the same argument would be. The `TypeError` of an argument that
     there is not says which was meant.
     """
-    init = cls.__init__  # type: ignore[misc]
+    init = spelled()(cls.__init__)  # type: ignore[misc]
     parameters = list(inspect.signature(init).parameters.values())[1:]
     names = [p.name for p in parameters]
     _parameters[cls] = {
@@ -179,11 +179,7 @@ def configurable(cls: T) -> T:
     }
 
     @functools.wraps(init)
-    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        for name in kwargs.keys() - set(names):
-            raise TypeError(
-                f"{cls.__name__}() has no argument {name!r}. {meant(name, names)}".rstrip()
-            )
+    def complete(self: Any, *args: Any, **kwargs: Any) -> None:
         with_defaults(self, *args, **kwargs)
         self._made = type(self) is cls
 
@@ -207,5 +203,5 @@ def configurable(cls: T) -> T:
             error.add_note(f"Defaults of the networks around it: {values or 'none'}.")
             raise
 
-    cls.__init__ = checked  # type: ignore[misc]
+    cls.__init__ = complete  # type: ignore[misc]
     return cls

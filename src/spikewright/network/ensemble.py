@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._keywords import meant
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
@@ -25,8 +27,8 @@ from spikewright.network.shapes import (
 )
 from spikewright.network.view import ObjView
 
-InitialVoltage = Literal["zero", "half", "uniform"] | NDArray
 Drawn = NDArray | Distribution
+InitialVoltage = Literal["zero", "half", "uniform"] | Drawn
 _STARTS = ("zero", "half", "uniform")
 
 
@@ -51,8 +53,10 @@ class Ensemble(Checked):
     `rate_scale` multiplies firing rates: effective gain and bias are `rate_scale` times the given
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
     whose response is not linear it acts on the spiking instead; LIF refuses it.
-    `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron) or an array, in
-    spikes. Both are attributes that may be changed, and so are `gain`, `bias` and `neuron_type`.
+    `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron), an array or a
+    distribution, in spikes; `initial_state` says the same of all that the neuron type keeps, by
+    name: `{"voltage": 0, "refractory_time": Uniform(0, 0.002)}`. These are attributes that may be
+    changed, and so are `gain`, `bias` and `neuron_type`.
     `restart_every` is None, or the number of steps after which all state is as it was at the start,
     again and again; what is stateless or drawn at random does not notice.
 
@@ -76,7 +80,8 @@ class Ensemble(Checked):
         noise: Process | None = None,
         normalize_encoders: bool = True,
         rate_scale: ArrayLike = 1.0,
-        initial_voltage: str | ArrayLike = "uniform",
+        initial_voltage: str | ArrayLike | Distribution = "uniform",
+        initial_state: Mapping[str, ArrayLike | Distribution] | None = None,
         restart_every: int | None = None,
         seed: int | None = None,
         label: str | None = None,
@@ -85,6 +90,7 @@ class Ensemble(Checked):
         self.shape = as_shape(n_neurons, f"{self!r}: n_neurons", empty=False)
         self.dimensions = self._dimensions(dimensions)
         self._rate_scale: NDArray = np.array(1.0)
+        self._initial_state: dict[str, Drawn] = {}
         self.neuron_type = LIF() if neuron_type is None else neuron_type
         if self.is_direct and not self.represents:
             raise NetworkError(f"{self!r}: with Direct() and no dimensions there is nothing in it")
@@ -99,6 +105,7 @@ class Ensemble(Checked):
         self.seed = as_seed(seed, f"{self!r}")
         self.rate_scale = rate_scale
         self.initial_voltage = initial_voltage
+        self.initial_state = initial_state
         self.restart_every = restart_every
         container("Ensemble").ensembles.append(self)
 
@@ -247,6 +254,7 @@ class Ensemble(Checked):
         if not isinstance(value, NeuronType):
             raise NetworkError(f"{self!r}: neuron_type must be a NeuronType, got {value!r}")
         self._check_scaling(value, self._rate_scale)
+        self._check_kept(value, self._initial_state)
         self._neuron_type = value
 
     @property
@@ -285,7 +293,7 @@ class Ensemble(Checked):
         return self._initial_voltage
 
     @initial_voltage.setter
-    def initial_voltage(self, value: str | ArrayLike) -> None:
+    def initial_voltage(self, value: str | ArrayLike | Distribution) -> None:
         if isinstance(value, str):
             if value not in _STARTS:
                 raise NetworkError(
@@ -294,7 +302,38 @@ class Ensemble(Checked):
                 )
             self._initial_voltage: InitialVoltage = value  # type: ignore[assignment]
         else:
-            self._initial_voltage = self._per_neuron("initial_voltage", value)
+            self._initial_voltage = self._drawn_or_values("initial_voltage", value)
+
+    def _drawn_or_values(self, name: str, value: Any) -> Drawn:
+        return value if isinstance(value, Distribution) else self._per_neuron(name, value)
+
+    @property
+    def initial_state(self) -> dict[str, Drawn]:
+        """What of the neurons' state, the voltage apart, begins otherwise than usual, by name."""
+        return self._initial_state
+
+    @initial_state.setter
+    def initial_state(self, value: Mapping[str, ArrayLike | Distribution] | None) -> None:
+        if not isinstance(value, Mapping | None):
+            raise NetworkError(f"{self!r}: initial_state is {{name: values}}, got {value!r}")
+        given = dict(value or {})
+        self._check_kept(self._neuron_type, given)
+        if "voltage" in given:
+            self.initial_voltage = given.pop("voltage")
+        self._initial_state = {
+            name: self._drawn_or_values(f"initial_state[{name!r}]", v) for name, v in given.items()
+        }
+
+    def _check_kept(self, neuron_type: NeuronType, state: Mapping[str, Any]) -> None:
+        """Raise `NetworkError` for a name of something that a neuron type does not keep."""
+        names = () if isinstance(neuron_type, Direct) else neuron_type.state_names
+        for name in state:
+            if name not in names:
+                kept = f"keeps {', '.join(names)}" if names else "keeps nothing"
+                raise NetworkError(
+                    f"{self!r}: initial_state has {name!r}, and {type(neuron_type).__name__} "
+                    f"{kept} from step to step. {meant(name, names)}".rstrip()
+                )
 
     @property
     def restart_every(self) -> int | None:

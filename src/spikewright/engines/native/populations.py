@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,15 +158,14 @@ def _memories(
     if ops[0].neuron_type.has_voltage:
         start = _stored([op.initial_voltage for op in ops], ops, order)
         memories["voltage"] = b.kernels.memory(start)
-    initial = ops[0].neuron_type.initial_state()
     for name in (kind.second, kind.third):
         if name is not None:
-            size = sum(b.size(op.output) for op in ops)
-            memories[name] = b.kernels.memory(np.full(size, float(initial[name])))
+            begins = _stored([op.initial_state[name] for op in ops], ops, order)
+            memories[name] = b.kernels.memory(begins)
     return memories
 
 
-def _stored(values: Sequence[NDArray], ops: Sequence[Neurons], order: Order) -> NDArray:
+def _stored(values: Sequence[Any], ops: Sequence[Neurons], order: Order) -> NDArray:
     """What broadcasts to populations, one after the other, as stored."""
     flat = np.concatenate(
         [

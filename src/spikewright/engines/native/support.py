@@ -128,7 +128,7 @@ _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed o
 
 def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
-    return type(op.neuron_type) in _INTEGRATORS and not op.states
+    return type(op.neuron_type) in _INTEGRATORS and not op.states and not op.begins
 
 
 _INTEGRATORS = (BipolarIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear)

@@ -236,9 +236,7 @@ class _Neurons(NeuronKernel):
 
     def restart(self) -> None:
         op, shape = self._op, (self._batch, *self._op.ensemble.shape)
-        self._state = {
-            name: np.full(shape, value) for name, value in op.neuron_type.initial_state().items()
-        }
+        self._state = {name: np.full(shape, value) for name, value in op.initial_state.items()}
         if op.neuron_type.has_voltage:
             self._state["voltage"] = np.array(np.broadcast_to(op.initial_voltage, shape))
 

@@ -105,8 +105,8 @@ class NeuronsKernel(NeuronKernel):
 
     def restart(self) -> None:
         op, shape = self._op, (self._batch, *self._op.ensemble.shape)
-        for name, value in op.neuron_type.initial_state().items():
-            self._state[name] = self._tensors.zeros(shape).fill_(value)
+        for name, value in op.initial_state.items():
+            self._state[name] = self._tensors.of(np.broadcast_to(value, shape))
         if op.neuron_type.has_voltage:
             start = np.broadcast_to(op.initial_voltage, shape)
             self._state["voltage"] = self._xp.voltage = self._tensors.of(start)

@@ -180,8 +180,9 @@ class _Reader:
             given = {"gain": made.gain, "bias": made.bias, "encoders": made.encoders}
             if theirs.noise is not None:
                 given["noise"] = self.process(theirs.noise, is_noise=True)
-            if kind.has_voltage and "voltage" in made.state and not isinstance(kind, UserNeurons):
-                given["initial_voltage"] = made.state["voltage"]
+            if not isinstance(kind, UserNeurons):
+                kept = kind.state_names
+                given["initial_state"] = {n: v for n, v in made.state.items() if n in kept}
         return Ensemble(
             int(theirs.n_neurons),
             int(theirs.dimensions),

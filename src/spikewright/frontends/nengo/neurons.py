@@ -28,7 +28,7 @@ _TAKEN = frozenset({"bias", "in", "input", "out", "output"})
 
 
 def neuron_type_of(ensemble: Any, made: Population) -> NeuronType:
-    """The type of an ensemble's neurons, which begin in the state that was made.
+    """The type of an ensemble's neurons.
 
     Raises `ReadError` naming the ensemble for a type without a step, `BuildError` for state whose
     name is taken.
@@ -41,10 +41,7 @@ def neuron_type_of(ensemble: Any, made: Population) -> NeuronType:
             f"have; let {type(theirs).__name__} give it another name"
         )
     if _is_known(theirs):
-        ours = _known(theirs)
-        rest = {name: value for name, value in state.items() if name in ours.initial_state()}
-        usual = all(np.all(v == ours.initial_state()[name]) for name, v in rest.items())
-        return ours if usual else Started(ours, rest)
+        return _known(theirs)
     if not callable(getattr(theirs, "step", None)):
         raise refused(
             ensemble,
@@ -63,45 +60,6 @@ def _is_known(theirs: Any) -> bool:
 def _known(theirs: Any) -> NeuronType:
     cls: type[NeuronType] = getattr(types, own_kind(theirs))
     return same_fields(cls, theirs, lambda v: _known(v) if hasattr(v, "step") else v)
-
-
-class Started(NeuronType):
-    """A type whose state, beside its voltage, begins at other values than usual."""
-
-    def __init__(self, base: NeuronType, state: Mapping[str, NDArray]) -> None:
-        self.base, self._state = base, dict(state)
-        for name in ("amplitude", "made_names", "negative", "scaling", "spiking", "stochastic"):
-            setattr(self, name, getattr(base, name))
-
-    @property
-    def most_spikes(self) -> int | None:
-        return self.base.most_spikes
-
-    @property
-    def guarded(self) -> bool:
-        return self.base.guarded
-
-    @property
-    def has_voltage(self) -> bool:
-        return self.base.has_voltage
-
-    def voltage_unit(self, threshold: Any) -> Any:
-        return self.base.voltage_unit(threshold)
-
-    def initial_state(self) -> Mapping[str, Any]:
-        return {**self.base.initial_state(), **self._state}
-
-    def rates(self, xp: Any, current: Any) -> Any:
-        return self.base.rates(xp, current)
-
-    def step(self, xp: Any, current: Any, state: Any, clock: Clock) -> Any:
-        return self.base.step(xp, current, state, clock)
-
-    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
-        return self.base.intercepts(gain, bias)
-
-    def __repr__(self) -> str:
-        return f"Started({self.base!r}, {', '.join(self._state)})"
 
 
 class UserNeurons(NeuronType):

@@ -106,10 +106,18 @@ class Reader:
             seed=entry["seed"],
             restart_every=entry.get("restart_every"),
             label=self._text(entry["label"]),
+            initial_voltage=self._start(entry["initial_voltage"]),
+            initial_state={
+                name: self._drawn(value) for name, value in entry.get("initial_state", {}).items()
+            },
             **{name: decoder.decode(entry[name]) for name in VALUES},
             **{name: self._drawn(entry[name]) for name in DRAWN if name in entry},
             **{name: entry[name] for name in PLAIN if name in entry},
         )
+
+    def _start(self, value: Any) -> Any:
+        """A word, or what `_drawn` reads."""
+        return value if isinstance(value, str) else self._drawn(value)
 
     def _drawn(self, value: Any) -> Any:
         """An array, a range, None, a distribution or a process."""

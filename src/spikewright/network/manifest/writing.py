@@ -79,6 +79,10 @@ class Writer:
             "seed": ensemble.seed,
             "restart_every": ensemble.restart_every,
             "neuron_type": self._typed(ensemble.neuron_type, TYPES, ensemble),
+            "initial_voltage": self._drawn(ensemble.initial_voltage, ensemble),
+            "initial_state": {
+                name: self._drawn(value, ensemble) for name, value in ensemble.initial_state.items()
+            },
             **{name: self._plain(getattr(ensemble, name), ensemble) for name in VALUES},
             **{name: self._drawn(getattr(ensemble, name), ensemble) for name in DRAWN},
             **{name: getattr(ensemble, name) for name in PLAIN},

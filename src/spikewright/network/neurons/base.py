@@ -160,6 +160,8 @@ class NeuronType(ABC):
         """Names of what the type keeps from step to step, the voltage first."""
         return (*(("voltage",) if self.has_voltage else ()), *self.initial_state())
 
+    counted_names: ClassVar[tuple[str, ...]] = ()
+    """What of the state is a number of spikes."""
     made_names: ClassVar[tuple[str, ...]] = ()
     """What a step leaves in the state beside that, for probes: it is made anew at every step."""
 

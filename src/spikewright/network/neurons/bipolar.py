@@ -36,6 +36,7 @@ class BipolarIntegrateAndFire(LinearResponse):
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
     spiking = True
+    counted_names = ("sent",)
     negative = True
     follows_mean = True
 
