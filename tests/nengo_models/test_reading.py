@@ -11,6 +11,7 @@ import pytest
 
 import spikewright as sw
 from spikewright.errors import BuildError, ReadError
+from spikewright.frontends.nengo import learning, reads_rule
 from spikewright.frontends.nengo.kinds import is_a, kind, own_kind
 from spikewright.frontends.nengo.seeds import seeds_of
 from spikewright.network.transforms import Chain
@@ -458,6 +459,54 @@ def test_what_is_built_takes_the_place_of_what_would_be_drawn() -> None:
     np.testing.assert_array_equal(ours.encoders, made.encoders)
     np.testing.assert_array_equal(ours.initial_voltage, voltage)
     np.testing.assert_allclose(built_again, weights, rtol=1e-12)
+
+
+@pytest.fixture
+def _readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is registered in a test is forgotten after it."""
+    monkeypatch.setattr(learning, "_readers", dict(learning._readers))
+
+
+@pytest.mark.usefixtures("_readers")
+def test_a_users_rule_is_what_the_user_says() -> None:
+    """By its class or one above it; the last word holds; without a word it is refused with how."""
+
+    class Theirs:
+        learning_rate = 3e-4
+
+    class Derived(Theirs):
+        learning_rate = 5e-4
+
+    def read(rule: Any) -> Any:
+        model = nengo.Network(seed=0)
+        made = model.connect(model.ensemble(5), model.node(size_in=1), learning_rule_type=rule)
+        found = sw.from_nengo(model)
+        return found.of[made].learning_rules[0].learning_rule_type
+
+    with pytest.raises(ReadError, match=r"rule Theirs cannot be run.*nengo.reads_rule, or use"):
+        read(Theirs())
+    reads_rule(Theirs)(lambda theirs: sw.PES(theirs.learning_rate))
+    assert read(Theirs()) == sw.PES(3e-4)
+    assert read([Theirs()]) == sw.PES(3e-4) == read({"a": Theirs()})
+    assert read(Derived()) == sw.PES(5e-4)
+    reads_rule(Derived)(lambda theirs: sw.RLS(theirs.learning_rate))
+    assert read(Derived()) == sw.RLS(5e-4)
+    reads_rule(Theirs)(lambda theirs: "PES")  # type: ignore[arg-type, return-value]
+    with pytest.raises(ReadError, match=r"the function that reads it gave 'PES'; let it return"):
+        read(Theirs())
+    with pytest.raises(TypeError, match="takes the class of a learning rule"):
+        reads_rule(Theirs())  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("_readers")
+def test_one_of_nengos_rules_may_be_read_otherwise() -> None:
+    """A word of the user's about a class of Nengo's comes first."""
+    reads_rule(nengo.PES)(lambda theirs: sw.RLS(theirs.learning_rate))
+    model = nengo.Network(seed=0)
+    ends = model.ensemble(5), model.node(size_in=1)
+    made = model.connect(*ends, learning_rule_type=nengo.PES(2e-4))
+    (rule,) = sw.from_nengo(model).of[made].learning_rules
+    assert rule.learning_rule_type == sw.RLS(2e-4)
 
 
 def test_what_a_built_simulator_has_learned_is_taken() -> None:

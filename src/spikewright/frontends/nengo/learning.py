@@ -1,8 +1,8 @@
-"""Learning rules: Nengo's by name."""
+"""Learning rules: Nengo's by name, a user's own as the user says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spikewright.frontends.nengo.fields import same_fields
@@ -11,6 +11,26 @@ from spikewright.frontends.nengo.refusals import refused
 from spikewright.frontends.nengo.synapses import is_users, synapse_of
 from spikewright.network import learning
 from spikewright.network.learning import LearningRuleType
+
+Reader = Callable[[Any], LearningRuleType]
+_readers: dict[type, Reader] = {}
+
+
+def reads_rule(theirs: type) -> Callable[[Reader], Reader]:
+    """Decorator: a function that gives the `LearningRuleType` that a rule of a user's class is.
+
+    `theirs` is the class, as Nengo's connections have it in `learning_rule_type`; its instances,
+    and those of its subclasses, are given to the function. The last one that was given for a class
+    holds. Raises `TypeError` for what is no class.
+    """
+    if not isinstance(theirs, type):
+        raise TypeError(f"reads_rule takes the class of a learning rule, got {theirs!r}")
+
+    def register(reader: Reader) -> Reader:
+        _readers[theirs] = reader
+        return reader
+
+    return register
 
 
 def rules_of(connection: Any) -> Any:
@@ -38,13 +58,17 @@ def parts_of(rules: Any) -> list[tuple[Any, Any]]:
 
 
 def _rule(connection: Any, theirs: Any) -> LearningRuleType:
+    reader = next((_readers[cls] for cls in type(theirs).__mro__ if cls in _readers), None)
+    if reader is not None:
+        return _read(connection, theirs, reader)
     name = own_kind(theirs)
     if name not in learning.LEARNING_RULES:
         raise refused(
             connection,
             f"learning rule {type(theirs).__name__}",
             "its equation is not known",
-            "use one of " + ", ".join(sorted(learning.LEARNING_RULES)),
+            "say what it computes by spikewright.frontends.nengo.reads_rule, or use one of "
+            + ", ".join(sorted(learning.LEARNING_RULES)),
         )
 
     def read(value: Any) -> Any:
@@ -57,3 +81,16 @@ def _rule(connection: Any, theirs: Any) -> LearningRuleType:
         return synapse_of(connection, value)
 
     return same_fields(learning.LEARNING_RULES[name], theirs, read)
+
+
+def _read(connection: Any, theirs: Any, reader: Reader) -> LearningRuleType:
+    """What a user's function makes of a rule."""
+    ours = reader(theirs)
+    if not isinstance(ours, LearningRuleType):
+        raise refused(
+            connection,
+            f"learning rule {type(theirs).__name__}",
+            f"the function that reads it gave {ours!r}",
+            "let it return a LearningRuleType",
+        )
+    return ours

@@ -9,6 +9,7 @@ from spikewright.network.learning.base import (
     LearningRuleType,
     Modified,
     Side,
+    outer,
     register,
 )
 from spikewright.network.learning.bcm import BCM
@@ -30,5 +31,6 @@ __all__ = [
     "Oja",
     "Side",
     "Voja",
+    "outer",
     "register",
 ]
