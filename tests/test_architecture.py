@@ -69,6 +69,7 @@ MAY_IMPORT["demo"] = MAY_IMPORT["sweeping"] | {"sweeping"}
 MAY_IMPORT["plot"] = MAY_IMPORT["sweeping"] | {"sweeping"}
 MAY_IMPORT["explain"] = MAY_IMPORT["curves"] = BASE | {"network", "engines", "simulator"}
 MAY_IMPORT["nengo_simulator"] = MAY_IMPORT["explain"] | {"frontends"}
+MAY_IMPORT["nengo"] = {"nengo_simulator"}
 MAY_IMPORT["cli"] = MAY_IMPORT["testing"] | {
     "testing", "demo", "explain", "inspection", "sweeping", "tuning"
 }  # fmt: skip

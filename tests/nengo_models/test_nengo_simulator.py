@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import types
 import warnings
 from copy import deepcopy
 from functools import partial
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 import nengo_stand_in as nengo
@@ -347,6 +350,22 @@ def test_what_is_learned_is_read_by_the_models_own_objects() -> None:
         assert set(simulator.learned) == {made}
         assert simulator.learned[made].shape == weights.shape
         assert np.abs(simulator.learned[made] - weights).max() > 0
+
+
+def test_tools_find_a_simulator_by_the_name_of_a_module() -> None:
+    """`backend.Simulator(model)`, step by step, and the entry point; Nengo is not loaded by it."""
+    backend = import_module("spikewright.nengo")
+    model, probe = clock()
+    simulator = backend.Simulator(model, progress_bar=False)
+    for _ in range(3):
+        simulator.step()
+    simulator.close()
+    assert (simulator.n_steps, simulator.dt, len(simulator.data[probe])) == (3, 0.001, 3)
+    (found,) = entry_points(group="nengo.backends", name="spikewright")
+    assert found.load() is backend.Simulator is sw.NengoSimulator
+    code = "import spikewright.nengo, sys; print('nengo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_arguments_have_nengos_names() -> None:
