@@ -35,7 +35,12 @@ class SpikewrightError(Exception):
 
 
 class ReadError(SpikewrightError, ValueError):
-    """A source model could not be read."""
+    """A source model could not be read.
+
+    `details` is what the source's own framework printed on the way, if it did.
+    """
+
+    details = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Refusal:
     """One reason why one layer cannot be used: where, what it is, why, and what would help.
 
     Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument"; of a call
-    that cannot be made, its name and "method".
+    that cannot be made, its name and "method"; of what a model keeps, its name and "attribute".
     """
 
     layer: str
@@ -54,7 +59,7 @@ class Refusal:
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r} ({self.kind})"
-        if self.kind in ("argument", "method"):
+        if self.kind in ("argument", "method", "attribute"):
             where = f"{self.kind} {self.layer!r}"
         return self.said_of(where, self.location)
 

@@ -96,7 +96,7 @@ def test_tensors_are_arrays() -> None:
         ([[X, X, X]], "holds 3 things"),
         (X.tolist(), "Give arrays"),
         (np.array([["a"] * 6]), "no real numbers"),
-        ([[[1.0, 2.0], [3.0]]], "must be"),
+        ([[[1.0, 2.0], [3.0]]], "holds 2 things"),
     ],
 )
 def test_what_is_no_data_is_refused(data, words) -> None:

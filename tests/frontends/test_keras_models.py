@@ -242,7 +242,7 @@ def test_open_extents_without_an_example_are_refused() -> None:
     [
         (np.zeros((1, 7, 6, 3)), "does not fit"),
         (np.zeros((1, 7, 6)), "does not fit"),
-        ({"y": np.zeros((1, 7, 6, 2))}, "names .'y'."),
+        ({"y": np.zeros((1, 7, 6, 2))}, r"inputs are \['x'\], got \['y'\]"),
         ([np.zeros((1, 7, 6, 2))] * 2, "holds 2 arrays"),
     ],
 )

@@ -63,7 +63,7 @@ def test_input_without_a_shape() -> None:
     ("example", "message"),
     [
         ((random(1, 3), random(1, 3)), r"holds 2 arrays; the model's inputs are \['x'\]"),
-        ({"z": random(1, 3)}, r"has \['z'\]; the model's inputs are \['x'\]"),
+        ({"z": random(1, 3)}, r"inputs are \['x'\], got \['z'\]"),
         (np.zeros((1, 0), np.float32), "hold something"),
         (np.float32(1), "batch axis"),
     ],

@@ -1,4 +1,4 @@
-"""What a user gives as data, one sample at a time: arrays, dicts of them, iterables of batches."""
+"""What a user gives as data, one sample at a time: all inputs at once, or batches of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._arrays import is_array, readable
+from spikewright._structure import Structure
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, Sequences
 
@@ -25,14 +26,16 @@ def refusal(reason: str, options: str = "") -> ConversionError:
 def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:
     """The data as checked batches, `{input name: (batch, *shape)}`.
 
-    `data` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
-    either, or of `(x, y)` pairs, of which y is not looked at. Raises `ConversionError` for what is
-    none of them, for shapes that fit no input, for values that are not finite, and for no samples.
-    Of a graph of one step of `sequences` samples are whole sequences, those of a batch of a length.
+    `data` is an array `(batch, *shape)`, of several inputs `{name: array}` or what the source's own
+    call takes, or an iterable of these, or of `(x, y)` pairs, of which y is not looked at. Raises
+    `ConversionError` for what is none of them, for shapes that fit no input, for values that are
+    not finite, and for no samples. Of a graph of one step of `sequences` samples are whole
+    sequences, those of a batch of a length.
     """
     shapes = _shapes(graph, sequences)
+    structure = _structure(graph, sequences)
     count = 0
-    for place, batch in _parts(data):
+    for place, batch in _parts(data, structure):
         made = _checked(batch, shapes, place)
         count += len(next(iter(made.values())))
         yield made
@@ -60,21 +63,29 @@ def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Shape]:
     return {name: graph.shapes[name] for name in graph.inputs}
 
 
+def _structure(graph: Graph, sequences: Sequences | None) -> Structure:
+    """How all inputs of the source may be given at once."""
+    shapes = _shapes(graph, sequences)
+    places = {name: graph.structure.places[name] for name in shapes}
+    return Structure(places, {name: len(shape) for name, shape in shapes.items()})
+
+
 def _float64(array: NDArray) -> NDArray:
     return array.astype(np.float64) + 0.0  # there is one zero
 
 
-def count_of(data: Any) -> int | None:
+def count_of(data: Any, graph: Graph, sequences: Sequences | None = None) -> int | None:
     """How many samples there are, where that can be told without reading them."""
-    if isinstance(data, Mapping):
-        data = next(iter(data.values()), ())
-    return len(data) if is_array(data) and data.shape else None
+    found = _structure(graph, sequences).find(data) or {}
+    first: Any = next(iter(found.values()), None)
+    return len(first) if is_array(first) and first.shape else None
 
 
-def _parts(data: Any) -> Iterator[tuple[str, Any]]:
-    """What is to be read as one batch each, and how to call it."""
-    if is_array(data) or isinstance(data, Mapping):
-        yield "", data
+def _parts(data: Any, structure: Structure) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is to be read as one batch each, by input name, and how to call it."""
+    whole = structure.find(data)
+    if whole is not None or isinstance(data, Mapping):
+        yield "", _named(data, structure, "")
         return
     if isinstance(data, tuple):
         raise refusal(
@@ -87,22 +98,24 @@ def _parts(data: Any) -> Iterator[tuple[str, Any]]:
             "Give an array with a batch axis, {input name: array}, or an iterable of either",
         )
     for index, item in enumerate(data):
-        pair = isinstance(item, tuple | list) and not is_array(item)
-        if pair and len(item) not in (1, 2):
-            raise refusal(
-                f"batch {index} holds {len(item)} things, not x, or x and y", "Give arrays"
-            )
-        yield f"batch {index}: ", item[0] if pair else item
+        place = f"batch {index}: "
+        found = structure.split(item)
+        if found is None and isinstance(item, list | tuple):
+            what = f"it holds {len(item)} things, not the inputs, or the inputs and y"
+            raise refusal(f"{place}{what}", "Give arrays")
+        yield place, _named(item, structure, place) if found is None else found[0]
 
 
-def _checked(batch: Any, shapes: Mapping[str, Shape], place: str) -> Batch:
+def _named(batch: Any, structure: Structure, place: str) -> dict[str, Any]:
+    """What a batch holds by input name; raises `ConversionError` where it is not all inputs."""
+    try:
+        return structure.named(batch)
+    except ValueError as error:
+        raise refusal(f"{place}{error}") from None
+
+
+def _checked(batch: Mapping[str, Any], shapes: Mapping[str, Shape], place: str) -> Batch:
     """One batch by input name; raises `ConversionError` where it does not fit the inputs."""
-    if not isinstance(batch, Mapping):
-        if len(shapes) != 1:
-            raise refusal(f"{place}the model has inputs {list(shapes)}: give {{name: array}}")
-        batch = {next(iter(shapes)): batch}
-    if set(batch) != set(shapes):
-        raise refusal(f"{place}inputs are {list(shapes)}, got {list(batch)}")
     made = {name: _array(name, batch[name], shape, place) for name, shape in shapes.items()}
     sizes = {name: len(array) for name, array in made.items()}
     if len(set(sizes.values())) > 1:

@@ -36,7 +36,8 @@ def collect(
     `ConversionError` for data that does not fit, and for values that are no finite numbers.
     """
     count = 0
-    with progress_bar(count_of(data), progress, "calibration samples") as advance:
+    expected = count_of(data, graph, sequences)
+    with progress_bar(expected, progress, "calibration samples") as advance:
 
         def evaluated() -> Iterable[tuple[Batch, Values]]:
             nonlocal count

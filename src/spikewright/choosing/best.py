@@ -14,6 +14,7 @@ from spikewright.choosing.comparing import Compared, Comparison, by_candidate
 from spikewright.conversion import Conversion, refuse
 from spikewright.conversion.speaking import silently
 from spikewright.conversion.stepping import refuse_sequences
+from spikewright.frontends import example_for
 from spikewright.graph.layers import Activation
 from spikewright.measure import EveryStep
 from spikewright.network.shapes import is_number, is_whole
@@ -83,11 +84,11 @@ def best_rule(
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
     `model` is what `convert` takes, or a `Conversion`; `x` is calibration data, some hundred
-    samples, as `convert` takes it, and so are `example_input` and `outputs`. Labels are not needed:
-    every candidate is calibrated on one half of the samples, and its outputs are compared with the
-    source's on the other. The one with the least loss is chosen (`Compared` says of what), or with
-    a `tolerance` the cheapest that gives another answer than the source on at most that share of
-    samples.
+    samples, as `convert` takes it, and so are `example_input` (of a PyTorch module the first of
+    `x`, unless it comes in batches) and `outputs`. Labels are not needed: every candidate is
+    calibrated on one half of the samples, and its outputs are compared with the source's on the
+    other. The one with the least loss is chosen (`Compared` says of what), or with a `tolerance`
+    the cheapest that gives another answer than the source on at most that share of samples.
 
     Without `candidates`, the rules of the field are tried with neurons that take spikes back and
     with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), first on few
@@ -97,7 +98,8 @@ def best_rule(
     _check(steps, dt, tolerance)
     base = model
     if not isinstance(model, Conversion):
-        base = convert(model, example_input=example_input, outputs=outputs)
+        example = example_for(model, example_input, x)
+        base = convert(model, example_input=example, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "best_rule")
     samples = gather(x, base.canonical)
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)

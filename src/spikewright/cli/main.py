@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,11 @@ from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
 from spikewright.cli.tune import tune
-from spikewright.errors import ConversionWarning, SpikewrightError
+from spikewright.errors import ConversionWarning, ReadError, SpikewrightError
+
+_DEBUG = "--debug"
+DEBUG = "spikewright.debug"
+"""Where a context keeps whether it was asked for."""
 
 
 class UserError(click.ClickException):
@@ -33,7 +38,12 @@ class Commands(click.Group):
     """A group whose commands end in a sentence, never in a traceback, for a user's mistakes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what the program was called with: reports say how to do it again."""
+        """Keep what the program was called with: reports say how to do it again.
+
+        `--debug` may stand anywhere, so that it can be put behind a command that went wrong.
+        """
+        ctx.meta[DEBUG] = _DEBUG in args
+        args = [argument for argument in args if argument != _DEBUG]
         ctx.meta[ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
@@ -45,6 +55,8 @@ class Commands(click.Group):
                 warnings.showwarning = partial(_show, warnings.showwarning)
                 return super().invoke(ctx)
         except SpikewrightError as error:
+            if ctx.meta[DEBUG]:
+                click.echo(_behind(error), err=True)
             raise UserError(str(error)) from error
         except click.UsageError as error:
             command = "spikewright" if error.ctx is None else error.ctx.command_path
@@ -54,6 +66,12 @@ class Commands(click.Group):
             raise  # the reader of our output has left; click ends quietly
         except OSError as error:
             raise UserError(_describe(error)) from error
+
+
+def _behind(error: SpikewrightError) -> str:
+    """What lies behind an error: its traceback, and what the framework of the model said."""
+    trace = "".join(traceback.format_exception(error))
+    return "\n".join([trace, error.details]) if isinstance(error, ReadError) else trace
 
 
 def _show(
@@ -75,11 +93,19 @@ def _describe(error: OSError) -> str:
 
 @click.group("spikewright", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spikewright", message="%(prog)s %(version)s")
+@click.option(
+    _DEBUG,
+    is_flag=True,
+    expose_value=False,
+    help="Anywhere: after a mistake, also print what lies behind it: the traceback, and what the "
+    "model's framework said.",
+)
 def main() -> None:
     """Turn a trained network into a spiking one, run it, and see what each choice costs.
 
     Begin with `spikewright demo`. Every command takes --json for one JSON document on standard
-    output, and exits with 2 after a mistake that it explains on standard error.
+    output, and exits with 2 after a mistake that it explains on standard error; with --debug, put
+    anywhere, it also prints what lies behind the mistake.
     """
 
 

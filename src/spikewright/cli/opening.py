@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from spikewright.conversion import Conversion
-from spikewright.errors import DamagedFileError
+from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
+from spikewright.frontends.weights import instead_of_weights
 from spikewright.pipeline import convert
 
 
@@ -50,6 +51,9 @@ def open_conversion(path: Path, choices: dict[str, Any]) -> Conversion:
     try:
         saved = Conversion.load(path)
     except DamagedFileError as error:
+        weights = instead_of_weights(path)
+        if weights is not None:
+            raise ReadError(weights) from None
         raise DamagedFileError(f"{error} Files of models end in {', '.join(SUFFIXES)}.") from error
     if "example_input" in choices:
         raise click.UsageError(f"--example-shape: {path} knows the shapes of its inputs")

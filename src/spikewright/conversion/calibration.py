@@ -87,7 +87,8 @@ def collect_sharded(
     What is collected where and in which order leaves no trace: joining is exact.
     """
     found: list[Statistics] = []
-    with progress_bar(count_of(data), progress, "calibration samples") as advance:
+    expected = count_of(data, graph, sequences)
+    with progress_bar(expected, progress, "calibration samples") as advance:
         shared = graph, tuple(names), sequences
         shards = _shards(data, graph, sequences)
         for part in executor.completed(_collect_shard, shared, shards):

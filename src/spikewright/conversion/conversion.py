@@ -16,7 +16,8 @@ from spikewright.calibrate import Statistics
 from spikewright.conversion.arguments import FROM_ELSEWHERE
 from spikewright.conversion.calibration import collect_sharded
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.inputs import as_arrays, batch_of
+from spikewright.conversion.encoding import encoders_for, lists_of
+from spikewright.conversion.inputs import as_arrays, as_named, batch_of
 from spikewright.conversion.recording import layers_of
 from spikewright.conversion.runner import Job, Runner, check_run
 from spikewright.conversion.running import run_of
@@ -113,12 +114,12 @@ class Conversion:
     ) -> Statistics:
         """What the layers do on calibration data: collect it once, use it for many rules.
 
-        `x` is an array `(batch, *shape)`, with several inputs `{name: array}`, or an iterable of
-        batches or of (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it
-        can be saved, and does not depend on the order of samples, on batches or on where they were
-        looked at: `executor` and `address` as for `evaluate`. With `sequence_step` samples are
-        sequences `(batch, time, *shape)` of any length, and layers are looked at at every step.
-        Raises `ConversionError` for data that does not fit.
+        `x` is input as for `run`, `(batch, *shape)` held constant, or an iterable of batches or of
+        (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it can be saved,
+        and does not depend on the order of samples, on batches or on where they were looked at:
+        `executor` and `address` as for `evaluate`. With `sequence_step` samples are sequences
+        `(batch, time, *shape)` of any length, and layers are looked at at every step. Raises
+        `ConversionError` for data that does not fit.
         """
         names, chosen = list(self.populations()), executors.get(executor, address)
         stepping = self.lowered.stepping
@@ -151,19 +152,21 @@ class Conversion:
         """Run for `steps` steps of `dt` seconds.
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
-        `{name: array}`. `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes
-        spikes of values, or currents of frames and of events. With `sequence_step` `x` is
-        `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
-        `batch_size` samples run side by side (default: as memory suggests), on `threads` threads
-        (default: the engine's choice); neither changes a result of an exact engine. `record` names
-        layers whose values at every step are kept too, in `Run.recorded`. Raises `SimulationError`
-        for input of the wrong shape or not finite, for settings that no run can have, for layers
-        that there are not and, before anything is computed, where memory does not suffice (see
-        `memory`); `MissingExtraError` for an engine that is not installed.
+        `{name: array}`, or what the source's own call takes: a list, a tuple, dicts in dicts.
+        `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes spikes of values,
+        or currents of frames and of events. With `sequence_step` `x` is `(batch, time, *shape)`, of
+        any length, and the run lasts `time x sequence_step` steps. `batch_size` samples run side by
+        side (default: as memory suggests), on `threads` threads (default: the engine's choice);
+        neither changes a result of an exact engine. `record` names layers whose values at every
+        step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
+        or not finite, for settings that no run can have, for layers that there are not and, before
+        anything is computed, where memory does not suffice (see `memory`); `MissingExtraError` for
+        an engine that is not installed.
         """
+        lists = lists_of(encoders_for(encoder, self.inputs))
         run = run_of(
             self._runner,
-            x,
+            as_named(x, replace(self.graph.structure, lists=lists)),
             steps,
             dt,
             seed,
@@ -210,15 +213,16 @@ class Conversion:
 
         `x` is input as for `run` and `y` what the outputs should be: class labels, whole numbers
         `(samples,)` or rows with a single one, or targets, floats `(samples, *out)`; of several
-        outputs `{name: array}`. Or `x` is an iterable of batches `(x, y)`, such as a PyTorch
-        `DataLoader`. Records are, with 95 % intervals: of labels accuracy and the drop against the
-        source on the same samples, of targets relative, mean absolute and root mean square errors,
-        in any case agreement with the source model (`source=False` leaves it out), under each of
-        `readouts` at every step; firing rates, spikes, silent and saturated neurons, operations and
-        energy (`operations=False` leaves these two out) at the steps in `at` and the last; and for
-        each confidence in `thresholds` what is lost and gained by leaving early. `twin`,
-        calibration statistics or `{layer: threshold}`, adds the accuracy of the source's quantised
-        twin, whose activations have `ceil(log2(steps + 1))` bits.
+        outputs `{name: array}`, or a list of them in their order. Or `x` is an iterable of batches
+        `(x, y)`, such as a PyTorch `DataLoader`. Records are, with 95 % intervals: of labels
+        accuracy and the drop against the source on the same samples, of targets relative, mean
+        absolute and root mean square errors, in any case agreement with the source model
+        (`source=False` leaves it out), under each of `readouts` at every step; firing rates,
+        spikes, silent and saturated neurons, operations and energy (`operations=False` leaves these
+        two out) at the steps in `at` and the last; and for each confidence in `thresholds` what is
+        lost and gained by leaving early. `twin`, calibration statistics or `{layer: threshold}`,
+        adds the accuracy of the source's quantised twin, whose activations have `ceil(log2(steps +
+        1))` bits.
 
         `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
         gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
@@ -351,7 +355,7 @@ class Conversion:
 
         Raises `SimulationError` where names do not match the inputs, or values are not finite.
         """
-        return as_arrays(x, self.inputs)
+        return as_arrays(x, self.graph.structure)
 
     def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
         layers = self.populations()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.conversion.inputs import as_array, as_feeds, as_mapping, batch_of, check_steps
+from spikewright.conversion.inputs import as_array, as_feeds, batch_of, check_steps
 from spikewright.encoders import Encoder
 from spikewright.errors import SimulationError
 from spikewright.network import Node
@@ -57,18 +57,23 @@ class Feeds(NamedTuple):
 
 
 def feeds_of(
-    x: Any, inputs: Mapping[str, Node], encoder: Any, steps: int | None, dt: float, seed: int
+    x: Mapping[str, Any],
+    inputs: Mapping[str, Node],
+    encoder: Any,
+    steps: int | None,
+    dt: float,
+    seed: int,
 ) -> Feeds:
     """What a run feeds to its inputs; without `steps` it lasts as long as its longest input does.
 
-    `encoder` is None, an encoder, or `{input name: encoder}`. Raises `SimulationError` for names
-    that are no input's, samples that do not fit their input, encoder or run, and where nothing says
-    how many steps to run.
+    `x` is what was given, by input name. `encoder` is None, an encoder, or `{input name: encoder}`.
+    Raises `SimulationError` for names of encoders that are no input's, samples that do not fit
+    their input, encoder or run, and where nothing says how many steps to run.
     """
     check_steps(steps)
     encoders = encoders_for(encoder, inputs)
     given: dict[str, Any] = {}
-    for name, value in as_mapping(x, inputs).items():
+    for name, value in x.items():
         chosen = encoders.get(name)
         given[name] = value if chosen and not chosen.takes_arrays else as_array(name, value)
         if chosen:
@@ -85,6 +90,11 @@ def feeds_of(
             key = (seed, index)
             values[node] = Encoded(encoders[name], given[name], node.shape_out, steps, dt, key)
     return Feeds(values, batch, steps)
+
+
+def lists_of(encoders: Mapping[str, Encoder]) -> frozenset[str]:
+    """The inputs whose samples come as a list, of events, rather than as an array."""
+    return frozenset(name for name, found in encoders.items() if not found.takes_arrays)
 
 
 def encoders_for(encoder: Any, inputs: Mapping[str, Node]) -> dict[str, Encoder]:

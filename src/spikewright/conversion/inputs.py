@@ -9,28 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._arrays import readable
+from spikewright._structure import Structure
 from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.shapes import as_real, is_whole
 
 
-def as_mapping(x: Any, inputs: Mapping[str, Node]) -> dict[str, Any]:
-    """What a user gave, by input name; raises `SimulationError` where names do not match."""
-    if not isinstance(x, Mapping):
-        if len(inputs) != 1:
-            raise SimulationError(f"the network has inputs {list(inputs)}: give {{name: array}}")
-        x = {next(iter(inputs)): x}
-    if set(x) != set(inputs):
-        raise SimulationError(f"inputs are {list(inputs)}, got {list(x)}")
-    return dict(x)
+def as_named(x: Any, structure: Structure) -> dict[str, Any]:
+    """What a user gave, by input name; raises `SimulationError` where it is not all inputs."""
+    try:
+        return structure.named(x)
+    except ValueError as error:
+        raise SimulationError(str(error)) from None
 
 
-def as_arrays(x: Any, inputs: Mapping[str, Node]) -> dict[str, NDArray]:
-    """`{input name: float64 array}` of one array or a `{name: array}`; any framework's tensors do.
+def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
+    """`{input name: float64 array}` of what a user gave; any framework's tensors do.
 
-    Raises `SimulationError` where names do not match the inputs, or values are not finite numbers.
+    Raises `SimulationError` where it is not all inputs, or values are not finite numbers.
     """
-    return {name: as_array(name, value) for name, value in as_mapping(x, inputs).items()}
+    return {name: as_array(name, value) for name, value in as_named(x, structure).items()}
 
 
 def as_array(name: str, value: Any) -> NDArray:

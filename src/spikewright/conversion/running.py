@@ -19,7 +19,7 @@ from spikewright.measure import Run
 
 def run_of(
     runner: Runner,
-    x: Any,
+    x: Mapping[str, Any],
     steps: int | None,
     dt: float,
     seed: int,
@@ -32,7 +32,7 @@ def run_of(
     encoder: Encoder | Mapping[str, Encoder] | None = None,
     record: Sequence[str] = (),
 ) -> Run:
-    """See `Conversion.run`."""
+    """See `Conversion.run`; `x` is by input name."""
     check_run(dt, seed, precision, batch_size, threads)
     fed = _feeds(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
@@ -69,7 +69,7 @@ def run_of(
 
 
 def _feeds(
-    lowered: Lowered, x: Any, encoder: Any, steps: int | None, dt: float, seed: int
+    lowered: Lowered, x: Mapping[str, Any], encoder: Any, steps: int | None, dt: float, seed: int
 ) -> Feeds:
     """What a run feeds to the inputs."""
     if lowered.stepping is None:

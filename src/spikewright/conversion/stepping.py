@@ -17,7 +17,7 @@ from spikewright.network import Node
 
 def sequence_feeds(
     stepping: Stepping,
-    x: Any,
+    x: Mapping[str, Any],
     inputs: Mapping[str, Node],
     encoder: Any,
     steps: int | None,

@@ -9,13 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spikewright._structure import first_samples
 from spikewright.errors import ReadError
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.frontends.unrolling import keeping_recurrence
+from spikewright.frontends.weights import instead_of_weights
 from spikewright.graph import Graph, evaluate, evaluate_all
 
-__all__ = ["SUFFIXES", "GraphBuilder", "Source", "read"]
+__all__ = ["SUFFIXES", "GraphBuilder", "Source", "example_for", "read"]
 
 _BY_SUFFIX = {
     ".keras": "keras",
@@ -42,6 +44,12 @@ def _framework_of(model: Any) -> str | None:
     return None
 
 
+def example_for(model: Any, example_input: Any, x: Any) -> Any:
+    """The example input of a model, or the first samples of data for a module that has none."""
+    traced = _framework_of(model) == "pytorch" and hasattr(model, "named_modules")
+    return first_samples(x) if example_input is None and traced else example_input
+
+
 def read(
     model: Any,
     example_input: Any = None,
@@ -53,8 +61,8 @@ def read(
 
     `model` is a Keras 3 model, a `torch.nn.Module` or `torch.export.ExportedProgram`, an ONNX
     `ModelProto`, a `spikewright.graph.Graph`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2`
-    file. `example_input` (an array, a tuple of arrays or `{name: array}`, batch axis first) is
-    needed for PyTorch modules. `outputs` names outputs, layers or tensors of the model that are its
+    file. `example_input` (an array, batch axis first, or what the model's own call takes) is needed
+    for PyTorch modules. `outputs` names outputs, layers or tensors of the model that are its
     outputs from now on; layers and inputs that lead only elsewhere are cut, and not looked at. With
     `keep_recurrence` a recurrent layer is a `Recurrence` of its cell, else every step of its
     sequence is layers of its own.
@@ -66,15 +74,17 @@ def read(
     if isinstance(model, Graph):
         graph = model if kept is None else restricted(model, kept)
         return Source(graph, "graph", partial(evaluate_all, graph), partial(evaluate, graph))
-    framework = _framework_of(model)
+    framework, weights = _framework_of(model), instead_of_weights(model)
+    if isinstance(model, str | Path) and (framework or weights) and not Path(model).is_file():
+        raise FileNotFoundError(f"{model}: no such file")
+    if weights is not None:
+        raise ReadError(weights)
     if framework is None:
         found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"
         raise ReadError(
             f"{found} is not a model that can be read. Give a Keras 3 model, a torch.nn.Module, "
             f"an ONNX ModelProto, or a path ending in {', '.join(_BY_SUFFIX)}."
         )
-    if isinstance(model, str | Path) and not Path(model).is_file():
-        raise FileNotFoundError(f"{model}: no such file")
     front_end = import_module(f"spikewright.frontends.{framework}")
     with keeping_recurrence() if keep_recurrence else nullcontext():
         source: Source = front_end.read(model, example_input, kept)

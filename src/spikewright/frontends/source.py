@@ -10,6 +10,7 @@ from types import MappingProxyType
 from numpy.typing import NDArray
 
 from spikewright._storage import check_types
+from spikewright._structure import Place
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
@@ -83,12 +84,14 @@ class GraphBuilder:
         """Note that this layer of the source is looked at, whether or not it can be read."""
         self.met.setdefault(layer, kind)
 
-    def input(self, wanted: str, shape: Sequence[int]) -> str:
+    def input(self, wanted: str, shape: Sequence[int], place: Place | None = None) -> str:
         """Add an input of this unbatched shape; returns its name.
 
-        Raises `UnsupportedLayerError` for an extent below 1.
+        `place` is the way to it through what the source's own call takes, if not its name. Raises
+        `UnsupportedLayerError` for an extent below 1.
         """
-        name = self.add(wanted, Input(tuple(int(n) for n in shape)), source=wanted)
+        layer = Input(tuple(int(n) for n in shape), None if place == (wanted,) else place)
+        name = self.add(wanted, layer, source=wanted)
         if name is None:
             raise UnsupportedLayerError(self.refusals, self.nodes, self.met)
         return name

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from spikewright._structure import Structure
 from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
 
@@ -91,6 +92,13 @@ class Graph:
     def inputs(self) -> tuple[str, ...]:
         """Names of the input nodes, in order."""
         return tuple(node.name for node in self.nodes if isinstance(node.layer, Input))
+
+    @cached_property
+    def structure(self) -> Structure:
+        """How all inputs may be given at once."""
+        layers = {name: self[name].layer for name in self.inputs}
+        places = {n: layer.place or (n,) for n, layer in layers.items() if isinstance(layer, Input)}
+        return Structure(places, {name: len(self.shapes[name]) for name in places})
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:

@@ -9,7 +9,7 @@ need not know: they see a graph without state.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +158,9 @@ class _Stepping:
     def _input(self, node: Node, layer: Input) -> _Value:
         time = 0 if node.name in self.sequences else None
         shape = layer.shape if time is None else layer.shape[1:]
-        self.nodes[node.name] = Node(node.name, Input(shape), (), node.source, node.source_kind)
+        self.nodes[node.name] = Node(
+            node.name, replace(layer, shape=shape), (), node.source, node.source_kind
+        )
         return _Value(node.name, time)
 
     def _add(self, like: Node, layer: Layer, inputs: Sequence[str], name: str = "") -> str:

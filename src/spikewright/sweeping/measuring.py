@@ -54,7 +54,7 @@ class Measuring:
         """
         if self.checkpoint is not None:
             _check_folder(self.checkpoint)
-        reader = reader_of(self.base.lowered, self.settings, self.executor)
+        reader = reader_of(self.base, self.settings, self.executor)
         size = shard_size(self.base.lowered, self.settings)
         shards = list(reader.shards(x, y, size))
         samples = sum(map(len, shards))

@@ -42,10 +42,11 @@ def tune(
 ) -> Choice:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
 
-    `model` is what `convert` takes; `x` inputs and `y` class labels, as `evaluate` takes them. Cost
-    is spikes a sample, energy a sample under the cost table `energy_table`, or latency: steps, then
-    spikes. Searched are firing-rate scales (in all, by layer, and over the channels of a layer by a
-    rule), caps, neurons, start, synapse, steps and readout; `space` restricts any of them (see
+    `model` is what `convert` takes; `x` inputs and `y` class labels, as `evaluate` takes them. A
+    PyTorch module without `example_input` is traced with the first of `x`. Cost is spikes a sample,
+    energy a sample under the cost table `energy_table`, or latency: steps, then spikes. Searched
+    are firing-rate scales (in all, by layer, and over the channels of a layer by a rule), caps,
+    neurons, start, synapse, steps and readout; `space` restricts any of them (see
     `docs/tuning.md`). At most `searched` samples are searched on; those that are held back,
     `validation`, a fraction or `(x, y)`, decide what is chosen: the cheapest setting that they show
     to lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest

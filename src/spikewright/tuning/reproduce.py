@@ -19,10 +19,10 @@ _DEFAULTS = {
 }  # fmt: skip
 
 
-def source_text(model: Any, example: bool) -> str:
+def source_text(model: Any, example: str | None) -> str:
     """What `sw.convert` is given to read: a path as it is, anything else by name."""
     named = repr(str(model)) if isinstance(model, str | Path) else "model"
-    return f"{named}, example_input=example_input" if example else named
+    return named if example is None else f"{named}, example_input={example}"
 
 
 def call(model: str, arguments: Mapping[str, Any]) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._arrays import is_array, readable
+from spikewright._arrays import readable
+from spikewright._structure import Structure
+from spikewright.conversion.inputs import as_named
 from spikewright.errors import SimulationError
 from spikewright.measure.truth import Output, Truth, truth_of
 
@@ -59,42 +61,33 @@ def add_array(digest: Any, name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads what a user gives: arrays, dicts of arrays, or any iterable of batches `(x, y)`.
+    """Reads what a user gives: all inputs at once, or any iterable of batches `(x, y)`.
 
-    `lists` names the inputs whose samples come as a list (of events) rather than as an array.
     Whether y holds labels or targets is decided for as much as is given at once: all of it, or a
     batch. With a `metric` it is that which knows what y means: an array, or arrays by any names.
     """
 
-    inputs: tuple[str, ...]
+    inputs: Structure
     outputs: Mapping[str, Output]
-    lists: frozenset[str] = frozenset()
     metric: bool = False
 
     def length(self, x: Any, y: Any) -> int | None:
         """How many samples there are, or None where only reading tells."""
-        if not self._whole(x, y):
-            return None
-        values = list(x.values()) if isinstance(x, Mapping) else [x]
-        return len(values[0]) if values and isinstance(values[0], Sized) else None
+        first = next(iter((self.inputs.find(x) or {}).values()), None)
+        return len(first) if isinstance(first, Sized) else None
 
     def shards(self, x: Any, y: Any, size: int) -> Iterator[Shard]:
         """The data in shards of `size` samples, the last of which may be shorter.
 
         Raises `SimulationError` for what cannot be read, and for no samples.
         """
-        pieces = [self._piece(x, y)] if self._whole(x, y) else self._batches(x)
+        whole = y is not None or isinstance(x, Mapping) or self.inputs.find(x) is not None
+        pieces = [self._piece(as_named(x, self.inputs), y)] if whole else self._batches(x)
         index = -1
         for index, (xs, ys) in enumerate(_cut(pieces, size)):
             yield Shard(index, xs, ys)
         if index < 0:
             raise SimulationError("the data holds no samples: give at least one")
-
-    def _whole(self, x: Any, y: Any) -> bool:
-        """Whether `x` is all of the data, rather than an iterable of batches."""
-        if y is not None or isinstance(x, Mapping) or is_array(x):
-            return True
-        return bool(self.lists) and isinstance(x, list | tuple)
 
     def _batches(self, x: Any) -> Iterator[Piece]:
         if isinstance(x, tuple):
@@ -108,21 +101,19 @@ class Reader:
                 f"{type(x).__name__}"
             )
         for number, batch in enumerate(x):
-            pair = isinstance(batch, tuple | list) and len(batch) == 2
-            if not (pair or is_array(batch) or isinstance(batch, Mapping)):
+            found = self.inputs.split(batch)
+            if found is None:
                 raise SimulationError(
-                    f"batch {number} must be (x, y), an array or {{name: array}}, got a "
-                    f"{type(batch).__name__}"
+                    f"batch {number} must be (x, y) or x alone, with arrays for the inputs "
+                    f"{list(self.inputs.places)}, got a {type(batch).__name__}"
                 )
-            yield self._piece(*batch) if pair else self._piece(batch, None)
+            yield self._piece(*found)
 
-    def _piece(self, x: Any, y: Any) -> Piece:
+    def _piece(self, x: Arrays, y: Any) -> Piece:
         """Some samples by name of input and output, of one length."""
-        xs = self._named(x, self.inputs, "inputs")
-        if set(xs) != set(self.inputs):
-            raise SimulationError(f"inputs are {list(self.inputs)}, got {list(xs)}")
+        lists = self.inputs.lists
         ys = {} if y is None else self._of_outputs(y)
-        arrays = {n: list(v) if n in self.lists else _array(v, n) for n, v in xs.items()}
+        arrays = {n: list(v) if n in lists else _array(v, n) for n, v in x.items()}
         kinds = _NUMBERS if not self.metric else _NUMBERS + _WORDS
         given = {n: _array(v, f"y of {n}" if n else "y", kinds) for n, v in ys.items()}
         lengths = {
@@ -136,23 +127,25 @@ class Reader:
         """What was given for outputs, by their names; with a metric under "" what has no name."""
         if self.metric:
             return dict(y) if isinstance(y, Mapping) else {"": y}
-        ys = self._named(y, tuple(self.outputs), "outputs")
-        unknown = [name for name in ys if name not in self.outputs]
-        if unknown:
-            raise SimulationError(f"y names {unknown}; outputs are {list(self.outputs)}")
-        return ys
+        names = list(self.outputs)
+        if isinstance(y, Mapping):
+            unknown = [name for name in y if name not in self.outputs]
+            if unknown:
+                raise SimulationError(f"y names {unknown}; outputs are {names}")
+            return dict(y)
+        if len(names) == 1:
+            return {names[0]: y}
+        if not (isinstance(y, list | tuple) and len(y) == len(names)):
+            raise SimulationError(
+                f"the network has outputs {names}: give y as {{name: array}}, or as a list of "
+                "arrays in this order"
+            )
+        return dict(zip(names, y, strict=True))
 
     def _truth(self, name: str, value: NDArray) -> Truth:
         if self.metric:
             return Truth("given", value)
         return truth_of(value, self.outputs[name], len(value))
-
-    def _named(self, given: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
-        if isinstance(given, Mapping):
-            return dict(given)
-        if len(names) != 1:
-            raise SimulationError(f"the network has {what} {list(names)}: give {{name: array}}")
-        return {names[0]: given}
 
 
 def _array(value: Any, name: str, kinds: str = _NUMBERS) -> NDArray:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spikewright._progress import progress_bar
-from spikewright.conversion.encoding import encoders_for
+from spikewright.conversion.encoding import encoders_for, lists_of
 from spikewright.conversion.evaluation.checkpoint import Checkpoint
 from spikewright.conversion.evaluation.data import Reader, Shard
 from spikewright.conversion.evaluation.packing import packed, shard_key
@@ -62,7 +62,7 @@ def evaluate(
     progress: bool,
 ) -> Evaluation:
     """See `Conversion.evaluate`."""
-    reader = reader_of(runner.lowered, settings, executor)
+    reader = reader_of(conversion, settings, executor)
     size = shard_size(runner.lowered, settings)
     work = Evaluating(conversion, runner, settings, size)
     store = None if checkpoint is None else Checkpoint(checkpoint, work.about)
@@ -70,15 +70,15 @@ def evaluate(
         return work.over(reader.shards(x, y, size), store, executor, advance)
 
 
-def reader_of(lowered: Lowered, settings: Settings, executor: Executor) -> Reader:
+def reader_of(conversion: Conversion, settings: Settings, executor: Executor) -> Reader:
     """What reads a user's data; raises `SimulationError` for settings that do not fit it."""
-    outputs = outputs_of(lowered)
+    outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
-    encoders = encoders_for(settings.encoder, lowered.inputs)
+    encoders = encoders_for(settings.encoder, conversion.inputs)
     if executor.remote:
         _refuse_foreign(encoders, settings.metric)
-    lists = frozenset(name for name, found in encoders.items() if not found.takes_arrays)
-    return Reader(tuple(lowered.inputs), outputs, lists, settings.metric is not None)
+    structure = replace(conversion.graph.structure, lists=lists_of(encoders))
+    return Reader(structure, outputs, settings.metric is not None)
 
 
 @dataclass(frozen=True, eq=False)

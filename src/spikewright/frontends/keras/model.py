@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from spikewright._structure import Structure
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.examples import named_examples
 from spikewright.frontends.keras.importing import import_keras
 from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
@@ -17,6 +19,7 @@ from spikewright.frontends.keras.walking import (
     calls_as_keras,
     graph_of,
     input_names,
+    input_places,
     needed_tensors,
     output_names,
     paths,
@@ -114,7 +117,9 @@ def _inputs(
     needed: Collection[int],
 ) -> list[Value]:
     """Add the inputs that are needed; one whose shape stays open is refused and unknown."""
-    examples = _example_shapes(names, example_input)
+    places = input_places(keras_graph)
+    ranks = {n: len(t.shape) - 1 for n, t in zip(names, keras_graph.inputs, strict=True)}
+    examples = _example_shapes(Structure(places, ranks), example_input)
     values = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
         declared, example = tuple(tensor.shape[1:]), examples.get(name)
@@ -135,7 +140,7 @@ def _inputs(
             )
             values.append(Value(None, stand_in_shape(tensor)))
         else:
-            node = builder.input(name, [int(n) for n in shape if n is not None])
+            node = builder.input(name, [int(n) for n in shape if n is not None], places[name])
             values.append(Value(node, builder.shapes[node]))
     return values
 
@@ -146,22 +151,7 @@ def _fits(example: Shape, declared: tuple[int | None, ...]) -> bool:
     )
 
 
-def _example_shapes(names: Sequence[str], example_input: Any) -> dict[str, Shape]:
+def _example_shapes(structure: Structure, example_input: Any) -> dict[str, Shape]:
     """Unbatched shapes of the examples, by input name."""
-    if example_input is None:
-        return {}
-    if isinstance(example_input, Mapping):
-        given = dict(example_input)
-    else:
-        several = isinstance(example_input, list | tuple)
-        arrays = list(example_input) if several else [example_input]
-        if len(arrays) != len(names):
-            raise ReadError(
-                f"example_input holds {len(arrays)} arrays and the model has the inputs "
-                f"{list(names)}. Give a sequence of arrays or {{name: array}}."
-            )
-        given = dict(zip(names, arrays, strict=True))
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        raise ReadError(f"example_input names {unknown}; the model's inputs are {list(names)}")
+    given = named_examples(example_input, structure)
     return {name: to_numpy(value).shape[1:] for name, value in given.items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from spikewright._optional import require
+from spikewright._structure import Place, leaves
 from spikewright.frontends.keras.registry import Unreadable
 from spikewright.graph import unique_name
 
@@ -31,6 +32,15 @@ def calls_as_keras(operation: Any) -> bool:
 def input_names(graph: Any) -> list[str]:
     """Name of each input: its key where inputs are a dict, else its input layer's name."""
     return _names(graph._inputs_struct, graph.inputs)
+
+
+def input_places(graph: Any) -> dict[str, Place]:
+    """By input name, the way to each through the structure that the model is called with."""
+    found = {id(tensor): place for place, tensor in leaves(graph._inputs_struct)}
+    places = [found[id(tensor)] for tensor in graph.inputs]
+    flat = all(len(place) < 2 for place in places)
+    names = input_names(graph)
+    return {n: (n,) if flat else place for n, place in zip(names, places, strict=True)}
 
 
 def output_names(graph: Any) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from spikewright._optional import require
+from spikewright._structure import Structure
 from spikewright.errors import ReadError
+from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name
 from spikewright.graph.layers import Shape
 
@@ -68,19 +70,9 @@ def inputs_of(proto: Any, examples: Mapping[str, Shape], place: str) -> ModelInp
 
 def example_shapes(example: Any, names: list[str], place: str) -> dict[str, Shape]:
     """Full shape of each example of these inputs; raises `ReadError` where they do not fit."""
-    if example is None:
-        return {}
-    if not isinstance(example, Mapping):
-        given = example if isinstance(example, tuple) else (example,)
-        if len(given) != len(names):
-            raise ReadError(
-                f"{place}: example_input holds {len(given)} arrays; the model's inputs are {names}."
-            )
-        example = dict(zip(names, given, strict=True))
-    unknown = sorted(set(example) - set(names))
-    if unknown:
-        raise ReadError(f"{place}: example_input has {unknown}; the model's inputs are {names}.")
-    shapes = {name: tuple(np.shape(value)) for name, value in example.items()}
+    structure = Structure({name: (name,) for name in names})
+    given = named_examples(example, structure, f"{place}: ")
+    shapes = {name: tuple(np.shape(value)) for name, value in given.items()}
     for name, shape in shapes.items():
         if not shape or min(shape) < 1:
             raise ReadError(

@@ -40,6 +40,7 @@ from spikewright.frontends.pytorch import readers as _readers  # noqa: E402, F40
 from spikewright.frontends.pytorch.call import Call, Cannot, Value  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
 from spikewright.frontends.pytorch.modules import read_module  # noqa: E402
+from spikewright.frontends.pytorch.noise import quiet  # noqa: E402
 from spikewright.frontends.pytorch.reading import read_program  # noqa: E402
 from spikewright.frontends.pytorch.registry import READERS, reads  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
@@ -50,11 +51,12 @@ __all__ = ["READERS", "Call", "Cannot", "Value", "read", "reads"]
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
     """Read a PyTorch model.
 
-    `model` is a `torch.nn.Module`, a `torch.export.ExportedProgram`, or a path to a `.pt2` file.
-    A module is traced in evaluation mode and left as it was; that needs `example_input`: an array
-    or tensor `(batch, *shape)`, a tuple of them, or `{forward argument: array}`. The size of the
-    batch axis stays free. Programs and files bring their shapes along. `outputs` names outputs or
-    layers that become the outputs; what they do not need is cut.
+    `model` is a `torch.nn.Module`, a `torch.export.ExportedProgram`, or a path to a `.pt2` file. A
+    module is traced in evaluation mode and left as it was; that needs `example_input`: an array or
+    tensor `(batch, *shape)`, or what forward takes, as a list, a tuple, a dict by the names of its
+    arguments, or any structure in them. The size of the batch axis stays free. Programs and files
+    bring their shapes along. `outputs` names outputs or layers that become the outputs; what they
+    do not need is cut.
 
     The activations of the returned source come from running the program in PyTorch with the
     weights that the module has at that time.
@@ -63,8 +65,9 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     `UnsupportedLayerError` listing every layer that cannot be read, `DamagedFileError` for a file
     that is not what it should be, `GraphError` naming a layer whose weights are not finite.
     """
-    if isinstance(model, str | Path):
-        return read_file(Path(model), outputs)
-    if hasattr(model, "graph_signature"):
-        return read_program(model, outputs)
-    return read_module(model, example_input, outputs)
+    with quiet():
+        if isinstance(model, str | Path):
+            return read_file(Path(model), outputs)
+        if hasattr(model, "graph_signature"):
+            return read_program(model, outputs)
+        return read_module(model, example_input, outputs)

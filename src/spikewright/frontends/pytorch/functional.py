@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.folding import is_foldable
 from spikewright.frontends.pytorch.naming import owner, place_of_function
 from spikewright.frontends.pytorch.program import Program, full_name, is_check, is_size, take_apart
+from spikewright.frontends.pytorch.reasons import STATE
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import results, sample_inputs
 
@@ -67,9 +69,16 @@ def without_side_effects(exported: Any, whole: bool = True) -> Program:
         return take_apart(exported)
     if whole and not all(_is_known(node) for node in calls):
         return take_apart(exported, has_side_effects=True)
-    program = take_apart(exported.run_decompositions({}))
-    if not _same_results(take_apart(exported, has_side_effects=True), program):
-        raise UnsupportedLayerError([_entanglement(node) for node in entangled])
+    before = take_apart(exported, has_side_effects=True)
+    try:
+        program = take_apart(exported.run_decompositions({}))
+        same = _same_results(before, program)
+    except RuntimeError as error:  # such as a state of another batch than its buffer is for
+        written = _written(exported, entangled)
+        refusals = [Refusal(name, "buffer", *STATE) for name in written]
+        raise UnsupportedLayerError(refusals or list(map(_entanglement, entangled))) from error
+    if not same:
+        raise UnsupportedLayerError(list(map(_entanglement, entangled)))
     return program
 
 
@@ -83,6 +92,13 @@ def _entanglement(node: Any) -> Refusal:
         "Do not work in place here: inplace=False, or x = x + y instead of x += y.",
         place.location,
     )
+
+
+def _written(exported: Any, nodes: Iterable[Any]) -> list[str]:
+    """The buffers that in-place operators write into, by name."""
+    buffers = exported.graph_signature.inputs_to_buffers
+    found = (owner(node.args[0]).name for node in nodes)
+    return list(dict.fromkeys(buffers[name] for name in found if name in buffers))
 
 
 def _same_results(before: Program, after: Program) -> bool:

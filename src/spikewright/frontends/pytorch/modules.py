@@ -10,9 +10,11 @@ import numpy as np
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.call import MIXES, alike
-from spikewright.frontends.pytorch.exporting import export
+from spikewright.frontends.pytorch.exporting import trace
 from spikewright.frontends.pytorch.program import take_apart
 from spikewright.frontends.pytorch.reading import read_program
+from spikewright.frontends.pytorch.state import kept, refuse_memory
+from spikewright.frontends.pytorch.untraceable import refuse_kind
 from spikewright.frontends.source import Source
 from spikewright.graph import Graph
 
@@ -24,16 +26,23 @@ def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None =
     for one sample more and must give the same graph. A module that is made for that size alone, as
     `x.view(2, -1)` is, cannot be asked.
     """
-    exported = export(module, example_input)
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wrapped
+    refuse_kind(module)
+    with kept(module) as changed:
+        exported, call = trace(module, example_input)
+    if changed:
+        refuse_memory(module, changed, call)
     source = read_program(exported, outputs, module)
     samples = take_apart(exported).batch.fixed
     if samples is None:
         return source
     try:
-        larger = read_program(export(module, example_input, extra=1), outputs)
+        with kept(module):
+            larger = trace(module, example_input, extra=1).program
+        other = read_program(larger, outputs, module).graph
     except ReadError:
         return source
-    differing = _first_difference(source.graph, larger.graph)
+    differing = _first_difference(source.graph, other)
     if differing is not None:
         reason = (
             "what it computes depends on how many samples there are: it is not the same for "

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 import torch
 from torch.utils import _pytree as pytree
 
+from spikewright._structure import Place as Way
 from spikewright.errors import Refusal
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.outputs import pick
+from spikewright.frontends.pytorch.arguments import input_places
 from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import (
     Shaped,
@@ -40,7 +42,7 @@ from spikewright.frontends.pytorch.program import (
     settled,
     sizes_of,
 )
-from spikewright.frontends.pytorch.reasons import is_tail, why_not
+from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import call, run
 from spikewright.frontends.source import NOTHING, GraphBuilder, Source, Values
@@ -52,14 +54,15 @@ T = TypeVar("T")
 def read_program(exported: Any, outputs: Sequence[str] | None = None, module: Any = None) -> Source:
     """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
 
-    `module` is the live module that it was traced from, if there is one.
+    `module` is the live module that it was traced from, if there is one: inputs are where its
+    forward method takes them.
     """
     whole = program = without_side_effects(exported, whole=outputs is None)
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
         program = cut(program, _kept(program, places, outputs))
-    walk = _Walk(program, places)
+    walk = _Walk(program, places, input_places(exported, module))
     graph = walk.graph()
     observed = {
         node: (name, layout) for name, (node, layout) in walk.observed.items() if name in graph
@@ -93,6 +96,7 @@ class _Walk:
 
     program: Program
     places: Mapping[Any, Place]
+    arguments: Mapping[str, Way]
     builder: GraphBuilder = field(default_factory=GraphBuilder)
     values: dict[Any, Any] = field(default_factory=dict)
     observed: dict[str, tuple[Any, Layout]] = field(default_factory=dict)
@@ -101,7 +105,8 @@ class _Walk:
     def __post_init__(self) -> None:
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
-            self._keep(node, Value(self.builder.input(node.name, shape), shape))
+            name = self.builder.input(node.name, shape, self.arguments[node.name])
+            self._keep(node, Value(name, shape))
         for node in self.program.live:
             if node.op == "call_function" and not is_check(node):
                 self._keep(node, self._meaning(node))
@@ -109,12 +114,7 @@ class _Walk:
     def graph(self) -> Graph:
         """The graph of what the outputs need; raises for everything that was refused."""
         for target in self.program.state.values():
-            self.builder.refuse(
-                target,
-                "buffer",
-                "the forward pass changes it, so outputs depend on what was seen before",
-                "Keep state out of the forward pass in evaluation mode.",
-            )
+            self.builder.refuse(target, "buffer", *STATE)
         outputs: dict[str, str | None] = {}
         for name, node in self.program.outputs.items():
             value = self.values[node] if isinstance(node, torch.fx.Node) else node

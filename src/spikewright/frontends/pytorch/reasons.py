@@ -10,6 +10,10 @@ LIVE_NORM = (
     "it normalises with statistics of the current batch, so that samples depend on each other",
     "Use BatchNorm with track_running_stats=True, GroupNorm or LayerNorm.",
 )
+STATE = (
+    "the forward pass changes it, so outputs depend on what was seen before",
+    "Give the state to forward as an argument, batch axis first, and return what becomes of it.",
+)
 _ROUNDING = (
     "its value jumps where the input changes ever so little, so that no mean over time tends to it",
     "Move it out of the model, or use a continuous function such as clamp or sigmoid.",

@@ -15,6 +15,7 @@ from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.layout import Layout
 from spikewright.frontends.pytorch.modes import evaluation
 from spikewright.frontends.pytorch.program import Program, by_name, returned
+from spikewright.frontends.pytorch.state import kept
 from spikewright.graph import Graph
 
 
@@ -60,7 +61,7 @@ def call(
             leaves = results(program, tensors)
         else:
             args, kwargs = _arguments(program, tensors)
-            with evaluation(module), torch.no_grad():
+            with evaluation(module), kept(module), torch.no_grad():
                 leaves = pytree.tree_leaves(module(*args, **kwargs))
         named = by_name(program.exported, leaves)
         return {name: to_array(value) for name, value in named.items() if name in graph.outputs}
@@ -103,12 +104,13 @@ def _tensor(node: Any, value: NDArray) -> Any:
 
 
 def sample_inputs(program: Program) -> dict[Any, Any]:
-    """A seeded random input, as tensors by placeholder."""
+    """A seeded random input, as tensors by placeholder; zeros where it is whole numbers."""
     generator = torch.Generator().manual_seed(0)
     samples = program.batch.fixed or 2
     return {
-        node: torch.randn(samples, *shape, generator=generator).to(node.meta["val"])
+        node: (torch.randn(samples, *shape, generator=generator) * scale).to(node.meta["val"])
         for node, shape in program.inputs.items()
+        for scale in [float(node.meta["val"].is_floating_point())]
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._structure import Place
 from spikewright._windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
 
@@ -15,9 +16,13 @@ from spikewright.graph.layers.base import Layer, Shape, register, require
 @register
 @dataclass(frozen=True)
 class Input(Layer):
-    """Where data enters, `(batch, *shape)`."""
+    """Where data enters, `(batch, *shape)`.
+
+    `place` is the way to it through what the source's own call takes, where that is not its name.
+    """
 
     shape: Shape
+    place: Place | None = None
     arity = 0
 
     def output_shape(self, *shapes: Shape) -> Shape:

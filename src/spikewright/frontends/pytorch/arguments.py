@@ -1,0 +1,206 @@
+"""How a module is called: the example's arguments as tensors, and where inputs stand in them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from spikewright._arrays import readable
+from spikewright._structure import Place
+from spikewright.errors import ReadError
+
+USAGE = "read(model, example_input=x[:2]), x being (batch, *shape)"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a module is called with; tensors in any structure, and settings as they are.
+
+    `misfit` says why an example that is the only argument does not hold all arguments.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    misfit: str = ""
+
+    @property
+    def tensors(self) -> list[Any]:
+        """All tensors, in order."""
+        leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
+        return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+    @property
+    def whole(self) -> bool:
+        """Whether some of them hold whole numbers."""
+        return any(not tensor.is_floating_point() for tensor in self.tensors)
+
+    def each(self, function: Any) -> Arguments:
+        """The same with another tensor in the place of each."""
+        args, kwargs = pytree.tree_map_only(torch.Tensor, function, (self.args, dict(self.kwargs)))
+        return Arguments(args, kwargs, self.misfit)
+
+    def free_batch(self, module: Any) -> dict[str, Any]:
+        """`dynamic_shapes` that leave the first axis of every tensor free."""
+        size = getattr(torch.export.Dim, "AUTO", None) or torch.export.Dim("batch")
+        bound = inspect.signature(module.forward).bind(*self.args, **self.kwargs).arguments
+        return pytree.tree_map(
+            lambda leaf: {0: size} if isinstance(leaf, torch.Tensor) else None, dict(bound)
+        )
+
+    def __str__(self) -> str:
+        shapes = [str(tuple(tensor.shape)) for tensor in self.tensors]
+        return ", ".join(shapes)
+
+
+def calls_of(module: Any, example: Any) -> list[Arguments]:
+    """The ways in which an example is what the module's forward takes, the likeliest first.
+
+    A list, a tuple or a mapping holds the arguments, or is the only one. Raises `ReadError` where
+    it fits in no way, and where its arrays have no batch axis in common.
+    """
+    given = _tensors(example)
+    signature = inspect.signature(module.forward)
+    found, misfit = list[Arguments](), ""
+    for args, kwargs in _ways(given):
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            name = type(module).__name__
+            misfit = misfit or f"the example input does not fit {name}.forward{signature}: {error}."
+        else:
+            found.append(Arguments(bound.args, bound.kwargs, misfit))
+    if not found:
+        raise ReadError(misfit)
+    _check_batches(found[0].tensors)
+    return found
+
+
+def _ways(given: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    if isinstance(given, dict):
+        yield (), {str(name): value for name, value in given.items()}
+    elif isinstance(given, list | tuple):
+        yield tuple(given), {}
+    yield (given,), {}
+
+
+def _tensors(value: Any, whole: bool = True) -> Any:
+    """Arrays as tensors, in containers that PyTorch knows; what is no array stays as it is."""
+    if isinstance(value, Mapping):
+        return {key: _tensors(item, False) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not (whole and _is_number(value)):
+        items = [_tensors(item, False) for item in value]
+        return items if isinstance(value, list) else _like(value, items)
+    if not whole and (value is None or isinstance(value, bool | int | float | str)):
+        return value
+    return _tensor(value)
+
+
+def _like(value: tuple[Any, ...], items: list[Any]) -> tuple[Any, ...]:
+    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether this is a number, or nothing but numbers in lists."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and all(map(_is_number, value))
+    return isinstance(value, bool | int | float)
+
+
+def _tensor(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        array = np.asarray(readable(value))
+        if array.dtype.kind not in "fiub":
+            raise ReadError(
+                f"an example input of type {type(value).__name__} is not an array of numbers. "
+                f"Call {USAGE}, with what the module's own call takes for several inputs."
+            )
+        value = torch.from_numpy(np.array(array, order="C"))
+    if value.is_complex():
+        raise ReadError("the example input is complex; spiking networks compute with real numbers")
+    return value.detach()
+
+
+def _check_batches(tensors: Sequence[Any]) -> None:
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if not tensors or not all(shapes):
+        raise ReadError(f"the example input has no batch axis; call {USAGE}.")
+    if len({shape[0] for shape in shapes}) > 1 or 0 in shapes[0][:1]:
+        raise ReadError(
+            f"the example inputs have shapes {shapes}; the first axis is the batch, which must "
+            "have the same size, at least 1, in all of them. Where forward takes it elsewhere, as "
+            "a recurrent layer does its state, wrap the module and transpose."
+        )
+
+
+def variants(module: Any, call: Arguments, extra: int = 0) -> Iterator[Arguments]:
+    """Ways to give the tensors: in the module's precision, then whole numbers as they are.
+
+    The first sample is given `extra` times more. A batch of one is doubled, because `torch.export`
+    takes a size of one for a constant, and given as it is to a module that takes no other.
+    """
+    held = list(chain(module.parameters(), module.buffers()))
+    dtype = next((t.dtype for t in held if t.is_floating_point()), torch.float32)
+    device = held[0].device if held else torch.device("cpu")
+    single = len(call.tensors[0]) == 1
+
+    def given(tensor: Any, as_it_is: bool, copies: int) -> Any:
+        kept = as_it_is and not tensor.is_floating_point()
+        tensor = tensor.to(device=device, dtype=tensor.dtype if kept else dtype)
+        return torch.cat([tensor, *[tensor[:1]] * copies]) if copies else tensor
+
+    for copies in (extra + 1, extra) if single else (extra,):
+        for as_it_is in (False, True) if call.whole else (False,):
+            yield call.each(lambda t, k=as_it_is, n=copies: given(t, k, n))
+
+
+def input_places(exported: Any, module: Any = None) -> dict[str, Place]:
+    """The way to each input of a program through the arguments of its call, by its node's name.
+
+    An argument has the name that it has in the forward method, where there is a module; else that
+    of its input, or its position where it holds several.
+    """
+    spec = exported.call_spec.in_spec
+    paths = pytree.tree_flatten_with_path(
+        pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
+    )[0]
+    nodes = [node.name for node in exported.graph.nodes if node.op == "placeholder"]
+    own = [
+        name
+        for name, given in zip(nodes, exported.graph_signature.input_specs, strict=True)
+        if given.kind.name == "USER_INPUT"
+    ]
+    named = () if module is None else tuple(inspect.signature(module.forward).parameters.values())
+    return {
+        name: _place([_step(key) for key in path], name, named)
+        for name, (path, _) in zip(own, paths, strict=True)
+    }
+
+
+def _step(key: Any) -> str | int:
+    """A step of PyTorch's path through a structure."""
+    for kind in ("key", "idx", "name"):
+        if hasattr(key, kind):
+            found = getattr(key, kind)
+            return found if isinstance(found, int) else str(found)
+    return str(key)
+
+
+def _place(path: list[str | int], name: str, parameters: Sequence[inspect.Parameter]) -> Place:
+    """The place of an input from its path in (args, kwargs)."""
+    kind, first, *rest = path
+    if kind == 1:
+        return (first, *rest)
+    assert isinstance(first, int)
+    for index, parameter in enumerate(parameters):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return (parameter.name, first - index, *rest)
+        if index == first:
+            return (parameter.name, *rest)
+    return (first, *rest) if rest else (name,)

@@ -1,0 +1,122 @@
+"""What a forward pass leaves behind in its module: put back, or refused where it is read again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.pytorch.arguments import Arguments
+from spikewright.frontends.pytorch.modes import evaluation
+from spikewright.frontends.pytorch.reasons import STATE
+
+_PYTORCHS = ("_parameters", "_buffers", "_modules", "_forward_hooks", "training")
+_ABSENT = object()
+
+
+@contextmanager
+def kept(module: Any) -> Iterator[list[str]]:
+    """Attributes that forward sets in the module and its parts are as they were afterwards.
+
+    Yields a list of those that it has set when it returns. Layers of PyTorch are left out: what
+    they set is theirs.
+    """
+    before = [(path, part, _snapshot(part)) for path, part in module.named_modules()]
+    changed: list[str] = []
+
+    def note(*call: Any) -> None:
+        changed[:] = [
+            f"{path}.{name}".lstrip(".")
+            for path, part, own in before
+            if not type(part).__module__.startswith("torch.nn.")
+            for name in dict.fromkeys([*part.__dict__, *own])
+            if name not in _PYTORCHS and _is_changed(part.__dict__, own, name)
+        ]
+
+    hook = module.register_forward_hook(note)
+    try:
+        yield changed
+    finally:
+        hook.remove()
+        for _, part, own in before:
+            for name in dict.fromkeys([*part.__dict__, *own]):
+                if name not in _PYTORCHS and _is_changed(part.__dict__, own, name):
+                    _put_back(part.__dict__, own, name)
+
+
+def _snapshot(part: Any) -> dict[str, tuple[Any, Any]]:
+    """A module's attributes, and of those that are containers what they hold."""
+    return {
+        name: (value, copy(value) if _is_container(value) else None)
+        for name, value in part.__dict__.items()
+        if name not in _PYTORCHS
+    }
+
+
+def _is_changed(now: dict[str, Any], own: dict[str, tuple[Any, Any]], name: str) -> bool:
+    value, content = own.get(name, (_ABSENT, None))
+    if now.get(name, _ABSENT) is not value:
+        return True
+    return content is not None and not _same(value, content)
+
+
+def _put_back(now: dict[str, Any], own: dict[str, tuple[Any, Any]], name: str) -> None:
+    value, content = own.get(name, (_ABSENT, None))
+    if value is _ABSENT:
+        del now[name]
+        return
+    now[name] = value
+    if content is not None:
+        content = copy(content)  # the snapshot stays
+        value.clear()
+        value.extend(content) if hasattr(value, "extend") else value.update(content)
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, list | dict | set | deque)
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Whether two containers hold the very same things."""
+    if isinstance(first, dict):
+        return list(first) == list(second) and _same(list(first.values()), list(second.values()))
+    return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
+
+
+def refuse_memory(module: Any, changed: list[str], call: Arguments) -> None:
+    """Raise `UnsupportedLayerError` if what forward sets in the module changes its next result.
+
+    The module is called twice, on random numbers.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def random(tensor: Any) -> Any:
+        if not tensor.is_floating_point():
+            return tensor
+        return torch.randn(tensor.shape, generator=generator).to(tensor)
+
+    given = call.each(random)
+    with evaluation(module), kept(module), torch.no_grad():
+        try:
+            first, second = (
+                pytree.tree_leaves(module(*given.args, **given.kwargs)) for _ in range(2)
+            )
+        except Exception as error:
+            raise ReadError(
+                f"the {type(module).__name__} keeps {', '.join(changed)} from call to call, and "
+                f"the second call fails: {type(error).__name__}: {error}"
+            ) from error
+    if not all(map(_equal, first, second)):
+        raise UnsupportedLayerError([Refusal(name, "attribute", *STATE) for name in changed])
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if not isinstance(first, torch.Tensor):
+        return True
+    return first.shape == second.shape and torch.allclose(first, second, equal_nan=True)

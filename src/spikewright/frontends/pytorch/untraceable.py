@@ -1,0 +1,104 @@
+"""Modules that cannot be traced: why, where, and what to give instead."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from spikewright.errors import ReadError
+from spikewright.frontends.pytorch.arguments import Arguments
+
+_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def refuse_kind(module: Any) -> None:
+    """Raise `ReadError` for modules of kinds that are never traced."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ReadError(
+            f"a {type(module).__name__} holds no Python code to trace. Give the module that it was "
+            "compiled from, or a .pt2 file."
+        )
+    if any(isinstance(p, torch.nn.UninitializedParameter) for p in module.parameters()):
+        raise ReadError(
+            f"the {type(module).__name__} has lazy layers without weights. Run it once first."
+        )
+    quantised = _quantised(module)
+    if quantised:
+        raise ReadError(
+            f"the {type(module).__name__} has quantised layers, {quantised}, whose weights are "
+            "packed whole numbers. Give the float model that it was made from."
+        )
+
+
+def _quantised(module: Any) -> str:
+    """The first part whose weights are quantised, with its class, or an empty text."""
+    for path, part in module.named_modules():
+        kinds = [type(weight) for weight in part.parameters(recurse=False)]
+        kinds = [kind for kind in kinds if kind not in _PLAIN and hasattr(kind, "dequantize")]
+        if type(part).__module__.startswith(_QUANTISED):
+            kinds = [type(part)]
+        if kinds:
+            return f"{path!r} ({kinds[0].__name__})"
+    return ""
+
+
+class Failure(NamedTuple):
+    """A call that could not be traced, why, and the modules that had returned by then."""
+
+    call: Arguments
+    error: Exception
+    done: Sequence[Any]
+
+
+def failed(module: Any, failure: Failure) -> ReadError:
+    """What to say of a module that `torch.export` could not trace."""
+    if failure.call.misfit:
+        return ReadError(f"{failure.call.misfit} As its only argument: {_reason(failure.error)}.")
+    place = _place(module, failure.error)
+    inside = ""
+    if place:
+        inside = f", inside {place!r} ({type(module.get_submodule(place)).__name__})"
+    names = " or ".join(f"model.{name} ({kind})" for name, kind in _parts(module, place, failure))
+    hint = f" Give a part of it that is a network alone, such as {names}." if names else ""
+    return ReadError(
+        f"torch.export cannot trace this {type(module).__name__}{inside}: "
+        f"{_reason(failure.error)}. The example input was {failure.call}, its first axis taken as "
+        f"the batch; forward must not branch on values.{hint}"
+    )
+
+
+def _place(module: Any, error: Exception) -> str:
+    """Path of the innermost part in whose code it failed; empty for the module itself."""
+    paths = {id(part): path for path, part in module.named_modules()}
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    found = [paths[own] for frame in frames if (own := id(frame.f_locals.get("self"))) in paths]
+    return found[-1] if found else ""
+
+
+def _parts(module: Any, place: str, failure: Failure) -> list[tuple[str, str]]:
+    """The two largest children with their kinds: of those that had returned, if there are any."""
+    children = {name: part for name, part in module.named_children() if _size(part)}
+    children.pop(place.split(".")[0], None)
+    done = {name: part for name, part in children.items() if part in failure.done}
+    found = sorted((done or children).items(), key=lambda child: -_size(child[1]))
+    return [(name, type(part).__name__) for name, part in found[:2]]
+
+
+def _size(part: Any) -> int:
+    return sum(weight.numel() for weight in part.parameters())
+
+
+def _reason(error: Exception) -> str:
+    """The first lines of what PyTorch says, or what it means where it names a symbol of its own."""
+    kind, text = type(error).__name__, str(error)
+    if "DataDependent" in kind:
+        caused = re.search(r"Caused by: \((.*?)\)", text)
+        where = f" ({caused[1]})" if caused else ""
+        return f"how it goes on depends on the values of its input{where}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{kind}: {' '.join(lines[:3])[:400]}".rstrip(".")
