@@ -300,3 +300,17 @@ def test_help_loads_no_framework() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_lies_behind_a_mistake_is_shown_on_request(tmp_path: Path) -> None:
+    """`--debug` anywhere adds the traceback and what the framework said; else there is a line."""
+    torch = pytest.importorskip("torch")
+    path = str(tmp_path / "part.pt2")
+    torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(2, 3),)), path)
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content.replace(b"aten.relu.default", b"aten.relu.defaulx"))
+    sentence = refused("inspect", path)
+    assert sentence.startswith("Error: ") and sentence.count("\n") == 1
+    for arguments in (("--debug", "inspect", path), ("inspect", path, "--debug")):
+        told = refused(*arguments)
+        assert told.endswith(sentence) and "Traceback" in told

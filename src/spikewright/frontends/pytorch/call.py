@@ -103,7 +103,8 @@ class Call:
     """One operator: its arguments by the names of its schema, and ways to add what it means.
 
     Arguments that depend on the input are `Value`s, parameters, buffers and what is computed from
-    them alone are tensors, sizes that depend on the batch are `torch.SymInt`s. `notes` is what
+    them alone are tensors, sizes that depend on the batch are `torch.SymInt`s. `dtype` is that of
+    the first tensor, `precision` that of the program's inputs and parameters. `notes` is what
     readings of one program tell each other.
     """
 
@@ -114,6 +115,7 @@ class Call:
     builder: GraphBuilder
     batch: Batch
     dtype: Any = None
+    precision: Any = None
     notes: dict[Any, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:

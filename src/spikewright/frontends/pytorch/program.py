@@ -111,6 +111,16 @@ class Program:
     has_side_effects: bool
 
     @property
+    def precision(self) -> Any:
+        """The widest type of floating-point numbers among its inputs and parameters."""
+        tensors = [
+            *(node.meta["val"] for node in self.inputs),
+            *map(self.constants.get, self.parameters),
+        ]
+        kinds = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+        return max(kinds, key=lambda kind: torch.finfo(kind).bits, default=torch.float32)
+
+    @property
     def parameters(self) -> dict[Any, str]:
         """The names of the parameters, by placeholder."""
         names = self.exported.graph_signature.inputs_to_parameters

@@ -101,8 +101,10 @@ class _Walk:
     values: dict[Any, Any] = field(default_factory=dict)
     observed: dict[str, tuple[Any, Layout]] = field(default_factory=dict)
     notes: dict[Any, Any] = field(default_factory=dict)
+    precision: Any = field(init=False)
 
     def __post_init__(self) -> None:
+        self.precision = self.program.precision
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
             name = self.builder.input(node.name, shape, self.arguments[node.name])
@@ -263,6 +265,7 @@ class _Walk:
             self.builder,
             self.program.batch,
             next((value.dtype for value in operands if isinstance(value, torch.Tensor)), None),
+            self.precision,
             self.notes,
         )
 

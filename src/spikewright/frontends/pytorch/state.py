@@ -46,7 +46,7 @@ def kept(module: Any) -> Iterator[list[str]]:
         hook.remove()
         for _, part, own in before:
             for name in dict.fromkeys([*part.__dict__, *own]):
-                if name not in _PYTORCHS and _is_changed(part.__dict__, own, name):
+                if name not in _PYTORCHS:
                     _put_back(part.__dict__, own, name)
 
 
@@ -61,9 +61,10 @@ def _snapshot(part: Any) -> dict[str, tuple[Any, Any]]:
 
 def _is_changed(now: dict[str, Any], own: dict[str, tuple[Any, Any]], name: str) -> bool:
     value, content = own.get(name, (_ABSENT, None))
-    if now.get(name, _ABSENT) is not value:
-        return True
-    return content is not None and not _same(value, content)
+    found = now.get(name, _ABSENT)
+    if content is not None and type(found) is type(content):
+        return not _same(found, content)
+    return found is not value
 
 
 def _put_back(now: dict[str, Any], own: dict[str, tuple[Any, Any]], name: str) -> None:

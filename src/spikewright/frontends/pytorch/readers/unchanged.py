@@ -37,7 +37,7 @@ def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
 )  # fmt: skip
 def _convert(call: Call) -> Value:
     to = call.results.dtype
-    if to not in (torch.float32, torch.float64) and to != call.dtype:
+    if to not in (torch.float32, torch.float64, call.dtype, call.precision):
         raise Cannot(
             f"it rounds values to {str(to).removeprefix('torch.')}",
             "Convert the model to float32 first: model.float().",

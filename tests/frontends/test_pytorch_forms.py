@@ -1,0 +1,255 @@
+"""Modules in the forms that people bring: optional arguments, state, kinds that are not traced."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from pytorch_helpers import Of, check_values
+from torch import nn
+
+import spikewright as sw
+from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.frontends import read
+
+X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+SEQUENCE = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
+
+
+class _Optional(nn.Module):
+    """Arguments that may be left out, and options."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.text = nn.Linear(4, 3), nn.Linear(2, 3)
+
+    def forward(
+        self, image: Any = None, text: Any = None, scale: float = 1.0, *, twice: bool = False
+    ) -> Any:
+        y = 0 if image is None else self.image(image) * scale
+        y = y if text is None else y + self.text(text)
+        return 2 * y if twice else y
+
+
+@pytest.mark.parametrize(
+    ("example", "inputs"),
+    [
+        (X, ["image"]),
+        ((X, None), ["image"]),
+        ({"image": X}, ["image"]),
+        ({"text": X[:, :2]}, ["text"]),
+        ({"text": X[:, :2], "image": X}, ["image", "text"]),
+        ([X, X[:, :2]], ["image", "text"]),
+        ({"image": X, "scale": 2.0, "twice": True}, ["image"]),
+        ((X, None, 0.5), ["image"]),
+    ],
+)
+def test_optional_arguments(example: Any, inputs: list[str]) -> None:
+    """What is not given is no input, and options are what they were in the example."""
+    source = read(_Optional(), example)
+    assert list(source.graph.inputs) == inputs
+    check_values(source)
+
+
+class _Remembering(nn.Module):
+    """A recurrent layer whose state is kept from call to call, as `kind` says."""
+
+    def __init__(self, kind: str, batch: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.kind = nn.RNN(4, 3, batch_first=True), kind
+        self.state = None if kind == "none" else torch.zeros(1, batch, 3)
+        self.past: list[torch.Tensor] = []
+        if kind == "buffer":
+            del self.state
+            self.register_buffer("state", torch.zeros(1, batch, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "list":
+            y, last = self.rnn(x, self.past[-1] if self.past else None)
+            self.past.append(last)
+            return y
+        y, self.state = self.rnn(x, self.state)
+        return y
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "example"),
+    [
+        ("none", "attribute 'state'", SEQUENCE),
+        ("tensor", "attribute 'state'", SEQUENCE),
+        ("tensor", "attribute 'state'", SEQUENCE[:1]),
+        ("list", "attribute 'past'", SEQUENCE),
+        ("buffer", r"layer 'state' \(buffer\)", SEQUENCE),
+    ],
+)
+def test_state_that_is_kept_in_the_module_is_refused(kind: str, name: str, example: Any) -> None:
+    """By name, with what to do; the module is as it was, and so is what it says."""
+    model = _Remembering(kind, len(example))
+    with pytest.raises(UnsupportedLayerError, match=rf"{name}.*seen before.*as an argument"):
+        read(model, example)
+    assert model.past == [] and not model._forward_hooks
+    assert model.state is None if kind == "none" else not model.state.any()
+    again = _Remembering(kind, len(example))
+    torch.testing.assert_close(model(example), again(example))
+
+
+class _Leaving(nn.Module):
+    """Attributes that are set, and never read before they are: they are no memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.calls, self.seen = nn.LSTM(4, 3, batch_first=True), 0, {"first": None}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.hidden = (torch.zeros(1, len(x), 3), torch.zeros(1, len(x), 3))
+        y, self.hidden = self.rnn(x, self.hidden)
+        self.seen["first"] = y
+        return y
+
+
+def test_attributes_that_are_set_anew_are_no_state() -> None:
+    """A module that begins every call alike is read, and left without what tracing set."""
+    model = _Leaving()
+    conversion = sw.convert(model, example_input=SEQUENCE)
+    conversion.verify()
+    assert conversion.source is not None
+    conversion.source.call({"x": SEQUENCE.numpy()})
+    assert not hasattr(model, "hidden")
+    assert (model.calls, model.seen) == (0, {"first": None})
+
+
+def test_a_state_that_is_passed_is_an_input() -> None:
+    """What the refusal says works: the state is an argument with its batch axis first."""
+
+    def forward(m: Any, x: torch.Tensor, state: torch.Tensor) -> Any:
+        y, last = m.rnn(x, state.transpose(0, 1).contiguous())
+        return y, last.transpose(0, 1)
+
+    model = Of(forward, rnn=nn.RNN(4, 3, batch_first=True))
+    check_values(read(model, (SEQUENCE, torch.zeros(2, 1, 3))))
+    with pytest.raises(ReadError, match=r"same size.*as a recurrent layer does its state"):
+        read(model, (SEQUENCE, torch.zeros(1, 2, 3)))
+
+
+def test_a_module_that_takes_one_sample_alone() -> None:
+    """A batch of one is doubled for tracing, unless the module takes no other."""
+    rnn = nn.RNN(4, 3, batch_first=True)
+    model = Of(lambda m, x: m.rnn(x, torch.full((1, 1, 3), 0.5))[0], rnn=rnn)
+    source = read(model, SEQUENCE[:1])
+    check_values(source)
+    check_values(source, batch=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype: Any) -> None:
+    """Weights and inputs of sixteen bits are read; what is read is exact, as to the weights."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3)).to(dtype)
+    conversion = sw.convert(model, example_input=X.to(dtype))
+    given = X.to(dtype)
+    expected = model.double()(given.double()).detach().numpy()
+    for x in (given, given.float().numpy()):
+        found = conversion.run(x, steps=1, progress=False).predict()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+class _Upcasting(nn.Module):
+    """Normalised in float32, as language models of sixteen bits do it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        wide = y.to(torch.float32)
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
+        return self.last(wide.to(y.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounding_to_the_precision_of_the_model_itself(dtype: Any) -> None:
+    """A model of sixteen bits may compute in float32 on the way; in a wider model it rounds."""
+    torch.manual_seed(0)
+    assert read(_Upcasting().to(dtype), X.to(dtype)).graph
+    with pytest.raises(UnsupportedLayerError, match="rounds values to"):
+        read(Of(lambda m, x: m.linear(x).to(dtype).float(), linear=nn.Linear(4, 3)), X)
+
+
+def test_weights_without_a_model(tmp_path: Path) -> None:
+    """A state dict, a checkpoint and files of them: build the model first; nothing is unpickled."""
+    state = nn.Linear(4, 3).state_dict()
+    for weights in (state, {"epoch": 3, "state_dict": state}):
+        with pytest.raises(ReadError, match=r"weights and no model.*Build the model first"):
+            sw.convert(weights, example_input=X)
+    for name in ("w.pth", "w.pt", "w.ckpt", "w.safetensors"):
+        (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+        with pytest.raises(ReadError, match=rf"{name}.*never opened.*model.load_state_dict\("):
+            sw.convert(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        sw.convert(tmp_path / "none.pth")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_modules_are_refused_in_a_sentence() -> None:
+    """Packed weights are named with their layer, and the float model is asked for."""
+    model = nn.Sequential(nn.ReLU(), nn.Linear(4, 3))
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    with pytest.raises(ReadError, match=r"quantised layers, '1' \(Linear\).*float model"):
+        read(quantised, X)
+
+
+def test_detection_models_point_at_their_networks(capfd: pytest.CaptureFixture[str]) -> None:
+    """The part is named in which the network ends, and the part that can be converted; it can."""
+    detection = torchvision.models.detection
+    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
+    with pytest.raises(ReadError, match=r"inside 'rpn'.*model.backbone \(Backbone") as caught:
+        sw.convert(model, example_input=[torch.randn(3, 64, 64)])
+    assert len(str(caught.value)) < 700
+    assert len(caught.value.details) > 10_000  # what PyTorch prints is kept
+    assert capfd.readouterr() == ("", "")
+    read(model.backbone, torch.randn(1, 3, 64, 64))
+
+
+class _Branching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        warnings.warn("of the module itself", UserWarning, stacklevel=1)
+        return x if x.sum() > 0 else -x
+
+
+def test_pytorch_is_quiet_where_it_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its prints, logs and warnings are in the error; its loggers write to the screen again."""
+    before = {n: logging.getLogger(n).handlers[:] for n in ("torch", "torch.export")}
+    streams = {n: [getattr(h, "stream", None) for h in found] for n, found in before.items()}
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(ReadError) as caught:
+        warnings.simplefilter("always")
+        read(_Branching(), X)
+    assert capfd.readouterr() == ("", "") and not warned
+    assert "def forward" in caught.value.details and "of the module itself" in caught.value.details
+    assert caught.value.__cause__ is not None
+    for name, found in before.items():
+        assert [getattr(h, "stream", None) for h in found] == streams[name]
+    assert sys.stderr is not None
+
+
+def test_warnings_of_the_module_are_given() -> None:
+    """What the model's own code warns of is heard where it is read; PyTorch's is not."""
+
+    class Warning_(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            warnings.warn("of the module itself", UserWarning, stacklevel=1)
+            return torch.relu(x)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        read(nn.Sequential(Warning_(), nn.Conv1d(3, 3, 2, padding="same")), SEQUENCE[:, :3])
+    assert {str(one.message) for one in warned} == {"of the module itself"}
