@@ -155,13 +155,14 @@ def test_saved_conversions_keep_the_structure(form: str, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("form", ["torch, tuple", "torch, one dict", "torch, one list"])
 def test_searches_take_their_example_from_the_data(form: str) -> None:
-    """`best_rule(m, x)` and `tune(m, x, y)` of a module trace it with the first of x."""
+    """`best_rule`, `sweep` and `tune` of a module and data trace it with the first of x."""
     make, wrap = FORMS[form]
     rule = {"spiking": True, "scale_firing_rates": sw.Percentile(99.0)}
     candidates = [sw.Candidate("percentile", rule)]
     found = sw.best_rule(make(), wrap(A, B), 4, candidates=candidates, progress=False)
     assert found.conversion.inputs
-    pytest.importorskip("optuna")
+    swept = sw.sweep(make(), wrap(A, B), Y, scales=[5, 20], steps=4, progress=False)
+    assert swept.records
     choice = sw.tune(make(), wrap(A, B), Y, trials=1, timeout=20, progress=False)
     assert choice is not None
 

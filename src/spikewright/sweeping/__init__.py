@@ -14,6 +14,7 @@ from spikewright.conversion.speaking import silently
 from spikewright.conversion.stepping import refuse_sequences
 from spikewright.engines import Precision
 from spikewright.errors import SimulationError
+from spikewright.frontends import example_for
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import cost_table
 from spikewright.network.shapes import is_number, is_whole
@@ -68,13 +69,14 @@ def sweep(
 ) -> Sweep:
     """Measure a model at every combination of firing-rate scales, synapses and neurons.
 
-    `model` is what `convert` takes, or a `Conversion`; `x`, `y` and `metric` are those of
-    `Conversion.evaluate`, which measures each combination (batches are gone through once, and
-    held). `scales`, `synapse` and `neurons` are one value or a list: what `convert` takes as
-    `scale_firing_rates` (a number, a rule, `{layer: ...}`), as `synapse`, and as `spiking`. `steps`
-    are one number or several, of `dt` seconds: the network runs for the most, and one run answers
-    for all of them and for all `readouts`. Arguments that follow `metric` are those of `convert`,
-    the same for all. Combinations that fail are found with their reason.
+    `model` is what `convert` takes, or a `Conversion` (a PyTorch module without `example_input` is
+    traced with the first of `x`); `x`, `y` and `metric` are those of `Conversion.evaluate`, which
+    measures each combination (batches are gone through once, and held). `scales`, `synapse` and
+    `neurons` are one value or a list: what `convert` takes as `scale_firing_rates` (a number, a
+    rule, `{layer: ...}`), as `synapse`, and as `spiking`. `steps` are one number or several, of
+    `dt` seconds: the network runs for the most, and one run answers for all of them and for all
+    `readouts`. Arguments that follow `metric` are those of `convert`, the same for all.
+    Combinations that fail are found with their reason.
 
     The result names the cheapest setting whose outputs are at most `within` worse than the
     source's: points of accuracy as a fraction, or in the unit of the metric, of errors or of
@@ -104,7 +106,8 @@ def sweep(
     wanted = settings_of(scales, synapse, neurons, given)
     base = model
     if not isinstance(model, Conversion):
-        base = convert(model, example_input=example_input, outputs=outputs)
+        example = example_for(model, example_input, x)
+        base = convert(model, example_input=example, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "sweep")
     if not base.populations():
         raise SimulationError(
@@ -114,7 +117,7 @@ def sweep(
     measuring = Measuring(base, settings, executors.get(executor, address), folder)
     tried = measuring.all(wanted, x, y, progress)
     readings = [p for t in tried for p in readings_of(t, settings.readouts, energy_table)]
-    named = source_text(model, example_input is not None)
+    named = source_text(model, example_input, x)
     return Sweep(tuple(tried), tuple(readings), float(within), minimise, named, energy_table)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._arrays import is_array
+from spikewright.frontends import example_for
 from spikewright.measure import After
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import Synapse
@@ -19,10 +21,16 @@ _DEFAULTS = {
 }  # fmt: skip
 
 
-def source_text(model: Any, example: str | None) -> str:
-    """What `sw.convert` is given to read: a path as it is, anything else by name."""
+def source_text(model: Any, example_input: Any, x: Any) -> str:
+    """What `sw.convert` is given to read: a path as it is, anything else by name.
+
+    With its example input, the first of the data `x` where a module has no other.
+    """
     named = repr(str(model)) if isinstance(model, str | Path) else "model"
-    return named if example is None else f"{named}, example_input={example}"
+    if example_for(model, example_input, x) is None:
+        return named
+    first = example_input is None and is_array(x)
+    return f"{named}, example_input={'x[:2]' if first else 'example_input'}"
 
 
 def call(model: str, arguments: Mapping[str, Any]) -> str:

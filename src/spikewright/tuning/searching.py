@@ -10,7 +10,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from spikewright._arrays import is_array
 from spikewright._optional import require
 from spikewright._progress import progress_bar
 from spikewright.calibrate import fingerprint
@@ -50,11 +49,10 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     """Search as requested; see `spikewright.tune`."""
     require("optuna")
     limits_from = time.monotonic()
-    example = example_for(model, example_input, x)
     conversion = convert(
         model,
         spiking=True,
-        example_input=example,
+        example_input=example_for(model, example_input, x),
         max_pool=request.max_pool,
         outputs=request.outputs,
     )
@@ -104,17 +102,10 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         objective,
         study,
         checked,
-        source_text(model, _example_text(example, example_input, x)),
+        source_text(model, example_input, x),
         (len(mine), len(held)),
         certifying=sure is not None,
     )
-
-
-def _example_text(example: Any, given: Any, x: Any) -> str | None:
-    """What the text of a call has for the example: the data, where it was taken from there."""
-    if example is None:
-        return None
-    return "x[:2]" if given is None and is_array(x) else "example_input"
 
 
 def _facts(
