@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from spikewright import measure
 from spikewright.errors import SimulationError
-from spikewright.measure.intervals import root_ratio_interval
+from spikewright.measure.intervals import (
+    drop_interval,
+    mean_interval,
+    paired_interval,
+    root_ratio_interval,
+)
 
 COUNTS = st.integers(0, 300)
 
@@ -114,3 +119,14 @@ def test_impossible_intervals_are_refused() -> None:
             measure.wilson_interval(1, 2, bad)  # type: ignore[arg-type]
     assert measure.mean_interval(np.array([1.0])) is None
     assert root_ratio_interval(np.array([1.0]), np.array([1.0])) is None
+
+
+def test_a_drop_in_scores_is_one_of_proportions_or_of_means() -> None:
+    """Of zeros and ones that of the four counts of pairs; of other numbers the normal one."""
+    rng = np.random.default_rng(0)
+    before, after = rng.integers(0, 2, (2, 40)).astype(float)
+    pairs = [np.sum((before == a) & (after == b)) for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))]
+
+    assert drop_interval(before, after) == paired_interval(*map(int, pairs))
+    assert drop_interval(before, 3 * after) == mean_interval(before - 3 * after)
+    assert drop_interval(np.full(9, 0.5), np.full(9, 0.25)) == (0.25, 0.25)

@@ -272,6 +272,7 @@ class Conversion:
         dt: float = 0.001,
         *,
         verify: bool = False,
+        metric: Callable[[Any, Any], Any] | None = None,
         seed: int = 0,
         engine: str = "auto",
         batch_size: int | None = None,
@@ -281,12 +282,13 @@ class Conversion:
         """Where accuracy went in a run of `steps` steps of `dt` seconds, and what to change.
 
         `x` is input as for `run`, held constant, some hundred samples; `y` are labels or targets as
-        for `evaluate`, of one output, or None to judge by how far all outputs are from the
-        source's. The gap between every layer's values in the source and their time means is split
-        into parts; layers are ranked by what each alone does to the output; changes to the
-        arguments of `convert` are proposed with what they would bring and cost, and with `verify`
-        each of them is run on the same samples. Formulas: docs/diagnosis.md. Raises as `run` does,
-        and `SimulationError` where y does not fit and where the network has nothing to diagnose.
+        for `evaluate`, of one output, or what a `metric` takes, or None to judge by how far all
+        outputs are from the source's. The gap between every layer's values in the source and their
+        time means is split into parts; layers are ranked by what each alone does to the output;
+        changes to the arguments of `convert` are proposed with what they would bring and cost, and
+        with `verify` each of them is run on the same samples. Formulas: docs/diagnosis.md. Raises
+        as `run` does, and `SimulationError` where y does not fit and where the network has nothing
+        to diagnose.
         """
         from spikewright.conversion.diagnosis import diagnose  # late: quick to import
 
@@ -299,6 +301,7 @@ class Conversion:
             steps,
             dt,
             verify=verify,
+            metric=metric,
             seed=seed,
             engine=engine,
             batch_size=batch_size,

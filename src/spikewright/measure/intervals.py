@@ -48,6 +48,19 @@ def paired_interval(
     )
 
 
+def drop_interval(before: NDArray, after: NDArray, confidence: float = 0.95) -> Interval | None:
+    """The confidence interval of a mean drop, from scores `(n,)` of the same samples.
+
+    That of paired proportions where every score is 0 or 1, else the normal one; None of one sample.
+    """
+    if not all(np.all((scores == 0) | (scores == 1)) for scores in (before, after)):
+        return mean_interval(before - after, confidence)
+    hit, kept = before == 1, after == 1
+    pairs = (hit & kept, hit & ~kept, ~hit & kept, ~hit & ~kept)
+    both, first, second, neither = (int(np.sum(pair)) for pair in pairs)
+    return paired_interval(both, first, second, neither, confidence)
+
+
 def _correlation(both: int, first: int, second: int, neither: int) -> float:
     """Newcombe's continuity-corrected correlation of the pairs."""
     n = both + first + second + neither

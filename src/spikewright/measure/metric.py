@@ -141,6 +141,23 @@ def metric_scores(
     return rows
 
 
+def given_for(y: Any, samples: int) -> Any:
+    """What a user gave of so many samples, as a metric takes it: an array, by name, or None.
+
+    Raises `SimulationError` for what has not a row of numbers or words for each of them.
+    """
+    named = y if isinstance(y, Mapping) else {} if y is None else {"": y}
+    found = {name: np.asarray(readable(value)) for name, value in named.items()}
+    for name, array in found.items():
+        if array.ndim == 0 or len(array) != samples or array.dtype.kind not in "biufUS":
+            what = f"y of {name}" if name else "y"
+            raise SimulationError(
+                f"{what} must hold {samples} numbers or words, or arrays of them, one a sample, "
+                f"got shape {array.shape} of {array.dtype}"
+            )
+    return found.get("", found) if found else None
+
+
 def place_of(outputs: Mapping[str, Any]) -> str:
     """Under which name of an output scores of all outputs stand."""
     return next(iter(outputs)) if len(outputs) == 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spikewright.records import Record, select
+from spikewright.records import SCORE, Record, select
 from spikewright.report.tables import Column, Table, Value, number, percent
 
 _OF_LAYER = (  # record, heading
@@ -29,7 +29,8 @@ def loss_table(records: Iterable[Record], title: str = "") -> Table:
     present = [entry for entry in _OF_LAYER if select(found, entry[0])]
     columns = [Column("layer", "layer"), Column("gap", "gap", percent)]
     for name, heading in present:
-        show = points if name.startswith("drop") else percent
+        lost = number if select(found, name)[0].unit == SCORE else points
+        show = lost if name.startswith("drop") else percent
         columns.append(Column(name.replace(" ", "_"), heading, show))
     columns.append(Column("spikes", "spikes\nper sample", number))
     names = [*(name for name, _ in present), "spikes per sample"]
@@ -43,6 +44,8 @@ def proposals_table(records: Iterable[Record], title: str = "") -> Table:
     """One row a proposed change, the best first: its gain and its price in spikes a sample."""
     found = list(records)
     show = points if select(found, "accuracy drop") else percent
+    if any(r.unit == SCORE for r in select(found, "predicted gain")):
+        show = number
     columns = [
         Column("change", "change"),
         Column("steps", "steps"),

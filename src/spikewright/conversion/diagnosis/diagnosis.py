@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spikewright._progress import progress_bar
-from spikewright.conversion.diagnosis.loss import Judge, Loss, Outputs, Score, Tally
+from spikewright.conversion.diagnosis.judges import (
+    Judge,
+    OfLabels,
+    OfMetric,
+    OfTargets,
+    Outputs,
+    Score,
+)
+from spikewright.conversion.diagnosis.loss import Loss, Tally
 from spikewright.conversion.diagnosis.proposals import Effect, Proposal, predict, ranked
 from spikewright.conversion.diagnosis.records import as_dict, records
 from spikewright.conversion.diagnosis.remedies import Case, remedies
@@ -22,6 +30,7 @@ from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.speaking import silently
 from spikewright.errors import SimulationError
 from spikewright.measure import Run
+from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
 from spikewright.network.shapes import is_whole
 from spikewright.records import Record
@@ -34,11 +43,11 @@ if TYPE_CHECKING:
 class Diagnosis:
     """What a network lost against its source, and what to change; `print` it for tables.
 
-    `loss` is that of the output, `interval` the 95 % interval of a drop in accuracy, `score` how
-    right the outputs are beside the source's, None where nothing says what is right. `layers` are
-    the places that may lose something, the one that costs most first; `proposals` are changes, the
-    best first, and `advice` says why there are none. `spikes` are per sample, over `samples`
-    samples and runs of `steps` steps of `dt` seconds.
+    `loss` is that of the output, `interval` the 95 % interval of a drop in accuracy or a metric,
+    `score` how right the outputs are beside the source's, None where nothing says what is right.
+    `layers` are the places that may lose something, the one that costs most first; `proposals` are
+    changes, the best first, and `advice` says why there are none. `spikes` are per sample, over
+    `samples` samples and runs of `steps` steps of `dt` seconds.
     """
 
     loss: Loss
@@ -111,6 +120,7 @@ def diagnose(
     dt: float,
     *,
     verify: bool,
+    metric: Any,
     seed: int,
     engine: str,
     batch_size: int | None,
@@ -122,7 +132,8 @@ def diagnose(
         raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
     inputs = _held(conversion, x)
     settings = {"seed": seed, "engine": engine, "batch_size": batch_size, "threads": threads}
-    trial = Trial(inputs, _judge(conversion, y, batch_of(inputs)), dt, settings)
+    judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs))
+    trial = Trial(inputs, judge, dt, settings)
     plan = Plan.of(conversion, steps, dt, seed)
     _require_something(plan)
     run = trial.run(conversion, steps)
@@ -178,11 +189,13 @@ def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
     return inputs
 
 
-def _judge(conversion: Conversion, y: Any, samples: int) -> Judge | None:
-    """What one output should be; raises `SimulationError` where y is not of one."""
+def _judge(conversion: Conversion, y: Any, metric: Metric | None, samples: int) -> Judge | None:
+    """What says how right outputs are; raises `SimulationError` where y does not fit."""
+    outputs = outputs_of(conversion.lowered)
+    if metric is not None:
+        return OfMetric(metric, given_for(y, samples))
     if y is None:
         return None
-    outputs = outputs_of(conversion.lowered)
     named = y if isinstance(y, Mapping) else dict.fromkeys(outputs, y)
     if len(named) != 1 or not set(named) <= set(outputs):
         got = f"names {list(y)}" if isinstance(y, Mapping) else "an array"
@@ -191,7 +204,9 @@ def _judge(conversion: Conversion, y: Any, samples: int) -> Judge | None:
             f"got {got}. Leave y out to judge by how far the outputs are from the source's"
         )
     ((name, given),) = named.items()
-    return Judge(outputs[name], truth_of(given, outputs[name], samples))
+    truth = truth_of(given, outputs[name], samples)
+    kind = OfLabels if truth.kind == "labels" else OfTargets
+    return kind(outputs[name], truth)
 
 
 def _require_something(plan: Plan) -> None:

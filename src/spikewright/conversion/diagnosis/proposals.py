@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.conversion.diagnosis.loss import Judge, Loss, Tally
+from spikewright.conversion.diagnosis.judges import Judge
+from spikewright.conversion.diagnosis.loss import Loss, Tally
 from spikewright.conversion.diagnosis.means import outputs_of, present
 from spikewright.conversion.diagnosis.samples import Batch, Samples
 from spikewright.conversion.diagnosis.sites import Plan

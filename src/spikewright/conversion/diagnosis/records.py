@@ -11,7 +11,7 @@ import numpy as np
 from spikewright.conversion.diagnosis.parts import PARTS
 from spikewright.conversion.diagnosis.proposals import Proposal
 from spikewright.conversion.diagnosis.survey import LayerLoss
-from spikewright.records import Record
+from spikewright.records import SCORE, Record
 
 if TYPE_CHECKING:
     from spikewright.conversion.diagnosis.diagnosis import Diagnosis
@@ -21,7 +21,11 @@ def records(found: Diagnosis) -> tuple[Record, ...]:
     """Everything that was measured; see `Diagnosis.records`."""
     how = {"steps": found.steps, "dt": found.dt, "readout": "mean"}
 
+    counts = found.score is not None and not found.score.worth.fraction
+
     def record(name: str, value: float, unit: str = "fraction", **more: Any) -> Record:
+        if unit == SCORE and not counts:
+            unit = "fraction"  # of scores: accuracy, and errors
         interval = more.pop("interval", None)
         return Record(name, float(value), unit, found.samples, interval, {**how, **more})
 
@@ -35,17 +39,17 @@ def records(found: Diagnosis) -> tuple[Record, ...]:
 def _of_network(found: Diagnosis, record: Any) -> Iterator[Record]:
     score = found.score
     if score is not None:
-        yield record(score.name, score.found)
-        yield record(f"source {score.name}", score.source)
-        if score.name == "accuracy":
-            yield record("accuracy drop", score.drop, interval=found.interval)
+        yield record(score.name, score.found, SCORE)
+        yield record(f"source {score.name}", score.source, SCORE)
+        if score.worth.rising:
+            yield record(f"{score.name} drop", score.drop, SCORE, interval=found.interval)
     yield record("output change", found.loss.change)
     yield record("spikes per sample", found.spikes, "spikes")
 
 
 def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
     if layer.loss.drop is not None:
-        yield record("drop of the layer alone", layer.loss.drop, layer=layer.name)
+        yield record("drop of the layer alone", layer.loss.drop, SCORE, layer=layer.name)
     yield record("change of the layer alone", layer.loss.change, layer=layer.name)
     yield record("gap", layer.gap, layer=layer.name, part="whole")
     for part in PARTS:
@@ -63,10 +67,10 @@ def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
 
 def _of_proposal(proposal: Proposal, record: Any) -> Iterator[Record]:
     how = {"change": proposal.text, "steps": proposal.steps}
-    yield record("predicted gain", proposal.predicted, **how)
+    yield record("predicted gain", proposal.predicted, SCORE, **how)
     yield record("predicted price", proposal.price, "spikes", **how)
     if proposal.measured is not None:
-        yield record("measured gain", proposal.measured.gain, **how)
+        yield record("measured gain", proposal.measured.gain, SCORE, **how)
         yield record("measured price", proposal.measured.price, "spikes", **how)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.conversion.diagnosis.loss import Judge, Loss, Tally
+from spikewright.conversion.diagnosis.judges import Judge
+from spikewright.conversion.diagnosis.loss import Loss, Tally
 from spikewright.conversion.diagnosis.means import alone, outputs_of
 from spikewright.conversion.diagnosis.parts import PARTS, Part, shares
 from spikewright.conversion.diagnosis.samples import Batch, Samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from spikewright.conversion.diagnosis.parts import PARTS
@@ -12,13 +12,13 @@ from spikewright.conversion.diagnosis.survey import LayerLoss
 if TYPE_CHECKING:
     from spikewright.conversion.diagnosis.diagnosis import Diagnosis
 
-_NOTHING = ("", "0.0 %", "0.0 points")
+_NOTHING = ("", "0.0 %", "0.0 points", "0")
 Row = list[str]
 
 
 def text(found: Diagnosis) -> str:
     """A sentence, a row for each layer and one for each proposal."""
-    layers = [_layer(layer) for layer in found.layers]
+    layers = [_layer(layer, found) for layer in found.layers]
     paragraphs = [summary(found), _table(*_without_empty(_LAYER, layers))]
     if found.proposals:
         rows = [_proposal(proposal, found) for proposal in found.proposals]
@@ -33,10 +33,15 @@ def summary(found: Diagnosis) -> str:
     score = found.score
     if score is None:
         lost = f"The output is {_percent(found.loss.change)} away from the source's"
-    elif score.name == "accuracy":
+    elif score.name == "accuracy" and score.worth.fraction:
         lost = (
             f"{_percent(score.found)} accuracy, the source {_percent(score.source)}: "
             f"{_points(score.drop)} lost"
+        )
+    elif not score.worth.fraction:
+        lost = (
+            f"{score.name} {_number(score.found)}, the source's {_number(score.source)}: "
+            f"{_number(score.drop)} lost"
         )
     else:
         lost = f"Relative error {_percent(score.found)}, the source's {_percent(score.source)}"
@@ -59,10 +64,10 @@ _LAYER = [
 ]
 
 
-def _layer(layer: LayerLoss) -> Row:
+def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
     return [
         layer.name,
-        _points(layer.loss.drop),
+        _shown(found)(layer.loss.drop),
         _percent(layer.loss.change),
         _percent(layer.gap),
         *(_percent(layer.parts[part]) for part in PARTS),
@@ -77,7 +82,7 @@ _PROPOSAL = ["change", "gain", "more spikes", "gain, run", "more spikes, run"]
 
 
 def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
-    show = _percent if found.score is None else _points
+    show = _shown(found)
     run = proposal.measured
     return [
         proposal.text,
@@ -86,6 +91,13 @@ def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
         show(None if run is None else run.gain),
         _number(None if run is None else run.price),
     ]
+
+
+def _shown(found: Diagnosis) -> Callable[[float | None], str]:
+    """How what is lost is shown: points of a score, a metric as it counts, or a change."""
+    if found.score is None:
+        return _percent
+    return _points if found.score.worth.fraction else _number
 
 
 def _without_empty(headings: Sequence[str], rows: list[Row]) -> tuple[Row, list[Row]]:
