@@ -66,6 +66,10 @@ class FrontEnd(NamedTuple):
     intro: str
 
 
+def _of_domain(domain: str, operator: str) -> str:
+    return f"{domain}:{operator}" if domain else operator
+
+
 _ALSO_PLAIN = {"Cast", "Pad", "Resize"}
 _ON_INTEGERS = ", ".join(sorted({operator for _, operator in QUANTISED} - _ALSO_PLAIN))
 FRONT_ENDS = (
@@ -87,7 +91,7 @@ FRONT_ENDS = (
     ),
     FrontEnd(
         "ONNX",
-        lambda: {operator for domain, operator in ONNX if not domain},
+        lambda: {_of_domain(*key) for key in ONNX if key[0] in ("", "ai.onnx.ml")},
         of_onnx,
         {name: reason for name, reason in ONNX_REASONS.items() if ("", name) not in QUANTISED},
         "Operators of the standard domain, from operator set 7 on; one whose inputs are constants "
@@ -95,7 +99,8 @@ FRONT_ENDS = (
         f"({_ON_INTEGERS}, of the standard domain and of com.microsoft) are read as the ordinary "
         "ones of the numbers that their "
         "integers stand for, within the integers' limits: approximated by their rounding, which is "
-        "left out. Where their integers have no one scale and zero they are refused.",
+        "left out. Where their integers have no one scale and zero they are refused. If, Loop and "
+        "Scan are written out where constants decide what runs, and refused where the data do.",
     ),
 )
 

@@ -77,30 +77,50 @@ def of_pytorch(names: set[str]) -> Iterator[Reading]:
 def of_onnx(names: set[str]) -> Iterator[Reading]:
     """ONNX's own node tests that are read, and the front end's for what they do not show."""
     _reach_tests()
+    from onnx_classical_cases import CASES as CLASSICAL
+    from onnx_classical_cases import ML, classical
     from onnx_helpers import single
     from test_onnx_backend_nodes import cases, prepared
     from test_onnx_operators import CASES
 
     from spikewright.frontends.onnx import read
 
-    for operator in sorted(names):
+    for name in sorted(names):
+        domain, _, operator = name.rpartition(":")
         models = [
             made[0]
             for main, case in cases().get(operator, [])
-            if (made := prepared(main, case, one_sample=True)) is not None
+            if not domain and (made := prepared(main, case, one_sample=True)) is not None
         ]
-        for name, given in CASES:
-            if name == operator:
+        if domain == ML:
+            models = [classical(operator, *case) for case in CLASSICAL[operator]]
+        for shown, given in CASES:
+            if shown == operator:
                 told = ("independent", "positive", "runs", "standard")
                 models.append(single(operator, **{k: v for k, v in given.items() if k not in told}))
         if operator in ("And", "Not", "Or"):
             models.append(_of_truths(operator))
+        if operator in ("IsInf", "IsNaN"):
+            models = [_of_a_guard(operator)]
         for proto in models:
             try:
                 graph = read(proto).graph
             except ReadError:
                 graph = None  # the tests list the case, with the reason
-            yield Reading(operator, operator, graph)
+            yield Reading(name, operator, graph)
+
+
+def _of_a_guard(operator: str) -> Any:
+    """A softmax that is zero where it has no value."""
+    import numpy as np
+    from onnx_helpers import model, node
+
+    nodes = [
+        node("Softmax", "x", "s"),
+        node(operator, "s", "none"),
+        node("Where", "none zero s", "y"),
+    ]
+    return model(nodes, {"x": ["n", 3]}, ["y"], {"zero": np.float32(0)}, opset=20)
 
 
 def _of_truths(operator: str) -> Any:

@@ -57,6 +57,7 @@ NOT_REAL = "no input holds real numbers"
 WITHOUT_CASE = {
     "Trilu": "its cases hold whole numbers",
     **dict.fromkeys(("And", "Or", "Not"), "their cases are given truth values"),
+    **dict.fromkeys(("IsInf", "IsNaN"), "their cases are given what is no number"),
 }
 """Operators that none of ONNX's cases shows with real numbers, and why."""
 
@@ -81,7 +82,10 @@ EXCLUDED = {
     "test_attention_4d_attn_mask_causal_bf16": "a mask for each sample of the batch",
     "test_causal_conv_with_state*": "a state for each sample of the batch",
     "test_dynamicquantizelinear*_expanded": "rounding to whole numbers",
-    "test_nllloss_*_expanded": "positions as data",
+    "test_isinf*": "what no real number is",
+    "test_isnan*": "what no real number is",
+    "test_scatter_elements_with_[dr]*": "values put onto others",
+    "test_scatternd_*": "values put onto others",
     "test_*_equal*_expanded": "whether two values of the data are equal",
 }
 """Cases that may be refused, by the pattern of their names, and why."""

@@ -41,22 +41,24 @@ def recurrent_with_control_flow() -> onnx.ModelProto:
     )  # fmt: skip
     scan = body("scan", ["e"], ["f"], [node("Relu", "e", "f")])
     branches = {
-        "then_branch": body("then", [], ["t"], [node("Relu", "scanned", "t")]),
-        "else_branch": body("else", [], ["u"], [node("Tanh", "scanned", "u")]),
+        "then_branch": body("then", [], ["t"], [node("Relu", "r", "t")]),
+        "else_branch": body("else", [], ["u"], [node("Tanh", "r", "u")]),
     }
     nodes = [
         node("Relu", "x", "r", "relu"),
         node("LSTM", "r w r4", "h", "memory", hidden_size=4),
         node("GRU", "r w3 r3", "g", "gate", hidden_size=4),
-        node("Loop", "times - h", "l", "again", body=loop),
-        node("Scan", "l", "scanned", "over", body=scan, num_scan_inputs=1),
+        node("Greater", "r zero", "above", "above"),
+        node("Loop", "times above r", "l", "again", body=loop),
+        node("Scan", "r", "scanned", "over", body=scan, num_scan_inputs=1),
         node("ReduceSum", "r", "total", "sum", keepdims=0),
-        node("Greater", "scanned zero", "above", "above"),
         node("If", "above", "chosen", "branch", **branches),
         node("QuantizeLinear", "r scale point", "q", "quantise"),
         node("DequantizeLinear", "q scale point", "d", "dequantise"),
         node("Conv", "r kernel", "c", "convolution"),
-        helper.make_node("Fancy", ["chosen", "d"], ["y"], name="fancy", domain="com.example"),
+        helper.make_node(
+            "Fancy", ["chosen", "d", "l", "scanned", "h"], ["y"], name="fancy", domain="com.example"
+        ),
     ]
     weights = {
         "w": random(1, 16, 3), "r4": random(1, 16, 4), "w3": random(1, 12, 3),
@@ -70,10 +72,10 @@ def recurrent_with_control_flow() -> onnx.ModelProto:
 REASONS = {
     "memory": ("LSTM", ""),  # over the axis of the batch
     "gate": ("GRU", ""),
-    "again": ("Loop", "control flow"),
-    "over": ("Scan", "control flow"),
+    "again": ("Loop", "its condition is computed from the data"),
+    "over": ("Scan", "along axis 0, the batch"),
     "sum": ("ReduceSum", "is the batch"),
-    "branch": ("If", "control flow"),
+    "branch": ("If", "its condition is computed from the data"),
     "quantise": ("QuantizeLinear", "no one scale and zero"),
     "convolution": ("Conv", "2 channels, the kernel expects 5"),
     "fancy": ("Fancy", "domain 'com.example'"),

@@ -400,6 +400,20 @@ REDUCTION: list[Case] = [
         },
     ),
     ("CumSum", {"operands": [np.array(2)]}),
+    ("ReduceProd", {"operands": [ints(1)], "shape": (5, 3)}),
+    ("ReduceProd", {"operands": [ints(-1, 1)], "shape": (3, 4), "keepdims": 0}),
+    ("ReduceProd", {"axes": [1], "shape": (1, 3), "opset": 11}),
+    ("Col2Im", {"shape": (8, 12), "operands": [ints(4, 5), ints(2, 2)]}),
+    (
+        "Col2Im",
+        {
+            "shape": (12, 9),
+            "operands": [ints(6, 5), ints(2, 3)],
+            "strides": [2, 2],
+            "pads": [0, 1, 1, 1],
+            "dilations": [2, 1],
+        },
+    ),
     ("CumSum", {"operands": [np.array(-1)], "exclusive": 1, "reverse": 1, "opset": 11}),
 ]
 
@@ -547,6 +561,8 @@ def test_every_registered_operator_has_a_case() -> None:
         "RNN",
         "LSTM",
         "GRU",
+        *("IsNaN", "IsInf", "GatherND", "GatherElements"),
+        *("Scatter", "ScatterElements", "ScatterND"),
     }
     tested = {case[0] for case in CASES} | elsewhere
     assert {operator for domain, operator in READERS if not domain} == tested

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from types import MappingProxyType
 
 from numpy.typing import NDArray
 
@@ -16,7 +15,6 @@ from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
 
 Values = Mapping[str, NDArray]
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -130,18 +128,19 @@ class GraphBuilder:
         reason: str,
         options: str = "",
         location: str = "",
-        cut: Mapping[str, str] = NOTHING,
+        cut: Mapping[str, str] | None = None,
     ) -> None:
         """Remember why a layer cannot be read; `build` raises for all of them together.
 
-        `cut` is what a tail such as an argmax reads, nodes by the names under which `outputs`
-        knows them: with these for outputs the model is without it.
+        Of a tail, such as an argmax, `cut` is what it reads, nodes by the names under which
+        `outputs` knows them: with these, and what else can be read, for outputs it is cut off.
         """
         self.meet(layer, kind)
         refusal = Refusal(layer, kind, reason, options, location)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
-            self._cuts[refusal] = cut
+            if cut is not None:
+                self._cuts[refusal] = cut
 
     def build(self, outputs: Mapping[str, str | None]) -> Graph:
         """The graph of what the outputs need.
@@ -167,7 +166,7 @@ class GraphBuilder:
         hint = f"outputs={list(kept.values())} cuts it"
         return [
             replace(refusal, options=". ".join(filter(None, [refusal.options.rstrip("."), hint])))
-            if self._cuts[refusal]
+            if kept and refusal in self._cuts
             else refusal
             for refusal in self.refusals
         ]

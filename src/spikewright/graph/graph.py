@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -137,7 +137,7 @@ def prune(nodes: Iterable[Node], outputs: Mapping[str, str]) -> tuple[Node, ...]
 
 def unique_name(wanted: str, taken: Iterable[str] | Mapping[str, object]) -> str:
     """`wanted`, or `wanted_1`, `wanted_2`, ... if that is taken."""
-    names = set(taken)
+    names = taken if isinstance(taken, Mapping | Set) else set(taken)
     name, count = wanted, 0
     while name in names:
         count += 1

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from spikewright.records import Record, Worth
+from spikewright.records import Record
 from spikewright.search.paired import Interval
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
-
-
-ACCURACY = Worth("accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +52,9 @@ class Choice:
 
     `arguments` need no data: they are arguments of `sw.convert`, "steps" and "dt" for `run` and
     "readout" for `predict` (`conversion` and `run` split them). `drop`, `interval` and `certified`
-    are about the held-back samples, of which there were `held_back`; `limit` is what was asked for,
-    `worth` what answers were judged by. `runners_up` are other settings that were checked, the
-    cheapest first. `reproduce` is the call that makes the network again. `trials` counts those of
-    the study by state.
+    are about the held-back samples, of which there were `held_back`; `limit` is what was asked for.
+    `runners_up` are other settings that were checked, the cheapest first. `reproduce` is the call
+    that makes the network again. `trials` counts those of the study by state.
     """
 
     chosen: Alternative
@@ -72,7 +68,6 @@ class Choice:
     reproduce: str
     trials: Mapping[str, int]
     study: str | None = None
-    worth: Worth = ACCURACY
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -122,7 +117,7 @@ class Choice:
         return self.chosen.energy
 
     def __str__(self) -> str:
-        loss = self._amount(self.drop, 2)
+        loss = f"{100 * self.drop:.2f} points"
         steps = "1 step" if self.chosen.steps == 1 else f"{self.chosen.steps} steps"
         what = f"{steps}, {self.spikes:.4g} spikes a sample"
         if self.energy is not None:
@@ -132,24 +127,17 @@ class Choice:
     @property
     def verdict(self) -> str:
         """What the held-back samples say, in a sentence."""
-        limit, sure = self._amount(self.limit), f"{100 * self.confidence:g} %"
+        limit, sure = f"{100 * self.limit:g} points", f"{100 * self.confidence:g} %"
         if self.certified:
             return f"On {self.held_back} held-back samples that is at most {limit}, with {sure}."
-        high = self._amount(self.interval[1], 2)
-        text = f"On {self.held_back} held-back samples the loss may be up to {high}"
+        high = 100 * self.interval[1]
+        text = f"On {self.held_back} held-back samples the loss may be up to {high:.2f} points"
         if self.drop > self.limit:
             return f"No setting found holds {limit}; this is the nearest. {text}, with {sure}."
         return (
             f"{text}, with {sure}: not certified. About {self.needed} held-back samples would "
             f"certify {limit}."
         )
-
-    def _amount(self, lost: float, digits: int | None = None) -> str:
-        """What is lost in words: points of accuracy, or so much of a metric."""
-        if not self.worth.fraction:
-            return f"{lost:.4g} of {self.worth.name}"
-        points = f"{100 * lost:g}" if digits is None else f"{100 * lost:.{digits}f}"
-        return f"{points} points"
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as plain data, ready for JSON."""
@@ -159,7 +147,6 @@ class Choice:
             "interval": list(self.interval),
             "certified": self.certified,
             "needed": self.needed,
-            "measure": self.worth.name,
             "limit": self.limit,
             "confidence": self.confidence,
             "minimised": self.minimised,

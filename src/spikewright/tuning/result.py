@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spikewright.records import SCORE, Record
+from spikewright.records import Record
 from spikewright.search.certify import Checked, choose
 from spikewright.search.choice import Alternative, Choice
 from spikewright.search.measured import Point, front
+from spikewright.search.paired import needed
 from spikewright.search.study import Study, shown
 from spikewright.tuning.objective import Objective
 from spikewright.tuning.reproduce import call
@@ -50,7 +51,6 @@ def result(
         call(model, converting),
         study.counts(),
         None if question.study is None else shown(question.study),
-        question.worth,
     )
 
 
@@ -68,7 +68,7 @@ def _alternative(question: Request, objective: Objective, item: Checked) -> Alte
         paired.interval(question.confidence),
         item.certified,
         item.point.costs,
-        paired.needed(question.max_drop, question.confidence),
+        needed(paired, question.max_drop, question.confidence),
     )
 
 
@@ -115,9 +115,7 @@ def _of_point(
     }
     n = point.paired.n
     interval = point.paired.interval(question.confidence) if role is not None else None
-    worth = question.worth
-    unit = "fraction" if worth.fraction else SCORE
-    found = [Record(f"{worth.name} drop", point.paired.drop, unit, n, interval, how)]
+    found = [Record("accuracy drop", point.paired.drop, "fraction", n, interval, how)]
     for name, value in point.costs.items():
         told = (
             {**how, "table": objective.running.table, "network": "spiking"}

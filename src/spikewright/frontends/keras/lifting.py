@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import GraphError
-from spikewright.frontends.source import NOTHING, GraphBuilder
+from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -198,7 +198,7 @@ class LiftedBuilder(GraphBuilder):
         reason: str,
         options: str = "",
         location: str = "",
-        cut: Mapping[str, str] = NOTHING,
+        cut: Mapping[str, str] | None = None,
     ) -> None:
         """Remember a refusal, in the outer builder; what is in here cannot be kept alone."""
         self.outer.refuse(layer, kind, reason, options, location)

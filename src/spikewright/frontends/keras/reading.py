@@ -75,7 +75,7 @@ class Reading(Walk[Value]):
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Remember why; the outputs are unknown."""
         kind = kind_of(call.operation)
-        cut = self._read_by(call) if kind in TAILS else {}
+        cut = self._read_by(call) if kind in TAILS else None
         self.builder.refuse(call.source, kind, why.reason, why.options, cut=cut)
         return [self._value(call, index, None) for index in range(len(call.outputs))]
 

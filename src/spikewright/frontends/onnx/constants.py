@@ -20,18 +20,24 @@ from spikewright.frontends.onnx.values import Constant, Unreadable
 from spikewright.graph.layers import Shape
 
 _FOLDABLE = """
-    Abs Add And Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape Cos CumSum
-    DequantizeLinear Div Einsum Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements
-    GatherND Gemm Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul Max Mean
-    Min Mod Mul Neg NonZero Not OneHot Or Pad Pow QuantizeLinear Range Reciprocal ReduceL2 ReduceMax
-    ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterElements ScatterND Shape
-    Sigmoid Sign Sin Size Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu
-    Unsqueeze Where Xor
+    Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization
+    BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat
+    Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace DequantizeLinear Div
+    Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND
+    Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid
+    HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less
+    LessOrEqual Log LogSoftmax LpNormalization MatMul Max MaxPool Mean Min Mish Mod Mul Neg NonZero
+    Not OneHot Or PRelu Pad Pow QuantizeLinear RMSNormalization Range Reciprocal ReduceL1 ReduceL2
+    ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+    Relu Reshape Resize ReverseSequence Round ScatterElements ScatterND Selu Shape Shrink Sigmoid
+    Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish
+    Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Where Xor
 """
 FOLDABLE = frozenset(_FOLDABLE.split())
 """Deterministic operators of the standard domain that are computed when all inputs are known."""
 
 _LARGEST = 2**28  # values in a computed constant: a model file must not exhaust the memory
+_SETTINGS = 64  # values of inputs such as shapes, pads and axes, at most
 
 
 def shape_constant(shapes: Sequence[Shape], attributes: dict[str, Any]) -> Constant:
@@ -70,7 +76,7 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     )
     make = require("onnx.reference").ReferenceEvaluator
     try:
-        _refuse_large(node.op_type, arrays)
+        _refuse_large(node, arrays, opset)
         evaluator = make(graph, opsets={"": opset}, new_ops=operators(opset))
         with np.errstate(all="ignore"):  # an infinity that reaches a parameter is reported there
             outputs = dict(zip(evaluator.output_names, evaluator.run(None, known), strict=True))
@@ -83,26 +89,40 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     return tuple(np.asarray(outputs.get(name)) for name in node.output)
 
 
-def _refuse_large(operator: str, arrays: Sequence[NDArray | None]) -> None:
+def _refuse_large(node: Any, arrays: Sequence[NDArray | None], opset: int) -> None:
     """Refuse results that are much larger than what they are computed from."""
     given = [array for array in arrays if array is not None]
-    if operator == "Pad" and len(given) > 1:
-        values = math.prod(n + int(np.abs(given[1]).sum()) for n in given[0].shape)
-    elif operator in ("QuantizeLinear", "DequantizeLinear") and given:
-        values = given[0].size
-    elif operator == "OneHot" and len(given) == 3:
-        values = given[0].size * max(int(np.ravel(given[1])[0]), 0)
-    elif operator in ("ConstantOfShape", "Expand", "Tile") and given:
+    operator = node.op_type
+    if operator in ("ConstantOfShape", "Expand", "Tile") and given:
         values = math.prod(int(n) for n in np.ravel(given[-1]))
         values *= given[0].size if operator == "Tile" else 1
     elif operator == "Range" and len(given) == 3:
         start, limit, delta = (float(np.ravel(array)[0]) for array in given)
         values = int(min(abs((limit - start) / delta), 2.0**62)) if delta else 0
     else:
-        extents = [
-            max(array.shape[::-1][axis] if axis < array.ndim else 1 for array in given)
-            for axis in range(max((array.ndim for array in given), default=0))
-        ]
-        values = math.prod(extents)  # of all inputs broadcast
+        values = _inferred(node, arrays, opset) if given else 0
     if values > _LARGEST:
         raise Unreadable(f"it computes a constant of {values} values, more than {_LARGEST}")
+
+
+def _inferred(node: Any, arrays: Sequence[NDArray | None], opset: int) -> int:
+    """How many values the standard's rules of shapes foresee, in the largest output."""
+    onnx = require("onnx")
+    helper, to_type = onnx.helper, onnx.helper.np_dtype_to_tensor_dtype
+    known = {name: array for name, array in zip(node.input, arrays, strict=True) if name}
+    small = {name: a for name, a in known.items() if a is not None and a.size <= _SETTINGS}
+    graph = helper.make_graph(
+        [node],
+        "constant",
+        [
+            helper.make_tensor_value_info(name, to_type(array.dtype), array.shape)
+            for name, array in known.items()
+            if array is not None
+        ],
+        [onnx.ValueInfoProto(name=name) for name in node.output if name],
+        [onnx.numpy_helper.from_array(array, name) for name, array in small.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    outputs = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+    shapes = ([d.dim_value for d in value.type.tensor_type.shape.dim] for value in outputs)
+    return max((math.prod(shape) for shape in shapes), default=0)

@@ -77,6 +77,18 @@ class Layout:
         moved = np.moveaxis(split, self.axis + 1, 0)
         return moved.reshape(batch, *before, self.outer * inner, *after)
 
+    def batch_back(self, rows: NDArray) -> NDArray:
+        """The full value of `(batch, *sample)`: what `samples_first` undoes."""
+        if self.axis is None:
+            return rows[0]
+        if not self.shared:
+            return np.moveaxis(rows, 0, self.axis)
+        batch, extent = len(rows), rows.shape[self.axis + 1]
+        before, after = rows.shape[1 : self.axis + 1], rows.shape[self.axis + 2 :]
+        split = rows.reshape(batch, *before, self.outer, extent // self.outer, *after)
+        moved = np.moveaxis(split, 0, self.axis + 1)
+        return moved.reshape(*before, batch * extent, *after)
+
 
 BATCH_FIRST = Layout()
 """The batch alone on axis 0: what every input has, and what most operators demand."""

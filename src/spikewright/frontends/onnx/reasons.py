@@ -10,11 +10,6 @@ TAILS = frozenset((*_TAILS.split(), "ZipMap"))
 
 _FAMILIES: tuple[tuple[str, str, str], ...] = (
     (
-        "If Loop Scan",
-        "control flow decides at run time what is computed; a graph is fixed",
-        "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
-    ),
-    (
         "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul "
         "ConvInteger MatMulInteger",
         "its integers have no one scale and zero, or what reads them works on integers alone: no "
@@ -22,7 +17,7 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Quantise activations with one scale for a tensor, or export the model before quantisation",
     ),
     (
-        "Equal Xor IsNaN IsInf",
+        "Equal Xor",
         "it computes truth values from the data; values here are real numbers",
         "Write the choice with Relu, Max, Min, Clip or another activation",
     ),
@@ -37,12 +32,12 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Choose from what is read out",
     ),
     (
-        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Det ReduceProd LpPool GlobalLpPool",
+        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Det LpPool GlobalLpPool",
         "this function is not among those that are known",
         "Use an activation that is, and train the model again",
     ),
     (
-        "DeformConv MaxUnpool GridSample RoiAlign MaxRoiPool Col2Im",
+        "DeformConv MaxUnpool GridSample RoiAlign MaxRoiPool",
         "where it reads is computed from the data, or it undoes a pooling",
         "Use Resize, ConvTranspose or Conv",
     ),
@@ -52,9 +47,24 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Export the model for inference",
     ),
     (
-        "GatherElements GatherND ScatterND ScatterElements Scatter",
-        "it is read only where all of its inputs are constants",
-        "Slice, Split and Gather with constant indices select from data",
+        "SVMClassifier SVMRegressor",
+        "it compares its input with every support vector, which no layer of a network does",
+        "Train logistic regression, LinearSVC or a multilayer perceptron on the same data",
+    ),
+    (
+        "TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor",
+        "its trees compare features with thresholds, and jump there",
+        "Train a multilayer perceptron on the same data",
+    ),
+    (
+        "CastMap CategoryMapper DictVectorizer LabelEncoder OneHotEncoder",
+        "it looks something up by whole numbers or text, and a network is given real numbers",
+        "Apply it to the data, before the network",
+    ),
+    (
+        "ZipMap",
+        "it gives each score the name of its class, for a program to look up",
+        "The scores are in the order of the classes",
     ),
 )
 
@@ -67,6 +77,6 @@ _REASONS = {
 
 def reason_for(domain: str, operator: str) -> tuple[str, str]:
     """Why there is no reading of this operator, and the options."""
-    if domain:
+    if domain and operator not in _REASONS:
         return f"it belongs to the domain {domain!r}, which has no readers", _REGISTER
     return _REASONS.get(operator, ("this operator has no reading", _REGISTER))

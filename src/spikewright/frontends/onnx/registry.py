@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.values import Constant, Signal, Truth
+from spikewright.frontends.onnx.values import Constant, Missing, Signal
 
-Result = str | Signal | Constant | Truth
+Result = str | Signal | Constant | Missing
 Reader = Callable[[OnnxNode], Result | Sequence[Result]]
 
 EVALUATORS: list[type] = []

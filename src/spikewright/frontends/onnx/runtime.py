@@ -58,7 +58,8 @@ def _session(proto: Any, optimised: bool) -> Any:
     options.log_severity_level = 4  # it raises what it logs
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    content = _named(proto, "Split").SerializeToString()  # onnxruntime 1.32 crashes without
+    named = _named(proto, "Split", "BatchNormalization")  # onnxruntime 1.32 crashes without
+    content = named.SerializeToString()
     return ort.InferenceSession(content, options, ["CPUExecutionProvider"])
 
 

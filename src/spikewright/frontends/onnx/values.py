@@ -55,6 +55,13 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Label(Missing):
+    """The class of the largest score, which models end in: outputs before it cut it off."""
+
+    why: str = "it is the label of the largest score, which jumps where two are equal"
+
+
+@dataclass(frozen=True)
 class Truth(Missing):
     """Truth values computed from the data: a graph node of ones and zeros.
 

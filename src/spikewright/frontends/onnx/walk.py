@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
+from spikewright.frontends.onnx.control import Flow
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
 from spikewright.frontends.onnx.node import OnnxNode, Origin
@@ -19,6 +18,7 @@ from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.values import (
     Blocked,
     Constant,
+    Label,
     Missing,
     Signal,
     Unreadable,
@@ -27,6 +27,8 @@ from spikewright.frontends.onnx.values import (
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape
+
+_REMOVE = "Remove it from the model's outputs"
 
 
 class Tensor(NamedTuple):
@@ -101,7 +103,7 @@ class Walk:
             return made
         why = "it does not depend on the data" if isinstance(value, Constant) else value.why
         if why:
-            self.builder.refuse(name, "graph output", why, "Remove it from the model's outputs")
+            self.builder.refuse(name, "graph output", why, _REMOVE, cut={})
         return None
 
     def _samples(self, name: str, value: Signal) -> tuple[str | None, Layout]:
@@ -116,16 +118,17 @@ class Walk:
             self.tensors[made] = Tensor(name, BATCH_FIRST)
         return made, BATCH_FIRST
 
-    def _step(self, node: Any, label: str) -> None:
+    def _step(self, node: Any, label: str, observed: bool = True) -> None:
         """Read one node, and note what each of its outputs is."""
         origin = self.origins.get(label, Origin(label, node.op_type))
         self.builder.meet(*origin)
         inputs = tuple(self._value(name) for name in node.input)
         results: Sequence[Value]
         try:
-            results = self._read(node, label, origin, inputs)
+            results = self.read(node, label, origin, inputs)
         except Unreadable as error:
-            cut = self._read_by(node) if node.op_type in TAILS else {}
+            tail = node.op_type in TAILS or any(isinstance(value, Label) for value in inputs)
+            cut = self._read_by(node) if tail else None
             self.builder.refuse(*origin, error.reason, error.options, cut=cut)
             results = ()
         except Blocked:
@@ -135,7 +138,7 @@ class Walk:
                 continue
             if index < len(results):
                 self.values[name] = result = results[index]
-                if isinstance(result, Signal) and result.comparable:
+                if observed and isinstance(result, Signal) and result.comparable:
                     self.tensors.setdefault(result.name, Tensor(name, result.layout))
             elif results:
                 self.values[name] = Missing(
@@ -157,13 +160,14 @@ class Walk:
     def _value(self, name: str) -> Value | None:
         return self.values.get(name, Missing(f"no node makes its input {name!r}")) if name else None
 
-    def _read(
+    def read(
         self, node: Any, label: str, origin: Origin, inputs: tuple[Value | None, ...]
     ) -> Sequence[Value]:
+        """The values of a node's outputs; raises `Unreadable` or `Blocked`."""
         standard = not node.domain
         attributes = _attributes(node)
-        if standard and node.op_type == "If" and isinstance(inputs[0], Constant):
-            return self._branch(inputs[0], label, attributes)
+        if standard and node.op_type in ("If", "Loop", "Scan"):
+            return Flow(self, node, label, inputs).run()
         if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
             sample, layout = self.builder.shapes[inputs[0].name], inputs[0].layout
             shapes = [layout.full(sample, batch) for batch in self.inputs.batches]
@@ -210,21 +214,14 @@ class Walk:
             )
         return value
 
-    def _branch(
-        self, condition: Constant, label: str, attributes: dict[str, Any]
-    ) -> Sequence[Value]:
-        """The branch of an If whose condition is constant, read in its place."""
-        taken = {bool(np.ravel(world)[0]) for world in condition.worlds}
-        if len(taken) > 1:
-            raise Unreadable("its condition depends on the batch size")
-        graph = attributes["then_branch" if taken.pop() else "else_branch"]
+    def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
+        """The values of a subgraph's outputs; nothing inside of it can be observed."""
         self._constants(graph)
+        for declared, value in zip(graph.input, inputs, strict=True):
+            self.values[declared.name] = value
         for index, inner in enumerate(needed_nodes(graph)):
-            name = inner.name or next(output for output in inner.output if output)
-            self._step(inner, unique_name(f"{label}/{name or index}", self.builder.met))
-            for made, tensor in list(self.tensors.items()):
-                if tensor.name in inner.output:  # what is inside cannot be observed
-                    del self.tensors[made]
+            name = inner.name or next(filter(None, inner.output))
+            self._step(inner, unique_name(f"{label}/{name or index}", self.builder.met), False)
         return [self.values.get(output.name, Missing()) for output in graph.output]
 
 

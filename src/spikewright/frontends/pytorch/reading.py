@@ -45,7 +45,7 @@ from spikewright.frontends.pytorch.program import (
 from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.running import call, run
-from spikewright.frontends.source import NOTHING, GraphBuilder, Source, Values
+from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph
 
 T = TypeVar("T")
@@ -162,11 +162,11 @@ class _Walk:
         except Lost:
             pass  # what is missing was refused where it got lost
         except Cannot as why:
-            cut = self._read_by(node) if is_tail(full_name(node.target)) else {}
+            cut = self._read_by(node) if is_tail(full_name(node.target)) else None
             self._refuse(_refusal(node, place, why), cut)
         return self._lost(node.meta.get("val"))
 
-    def _refuse(self, why: Refusal, cut: Mapping[str, str] = NOTHING) -> None:
+    def _refuse(self, why: Refusal, cut: Mapping[str, str] | None = None) -> None:
         self.builder.refuse(why.layer, why.kind, why.reason, why.options, why.location, cut)
 
     def _read_by(self, node: Any) -> dict[str, str]:

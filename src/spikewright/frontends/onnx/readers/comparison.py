@@ -35,7 +35,7 @@ from spikewright.graph.layers import (
     Shape,
 )
 
-_STEP = Activation("threshold", {"threshold": 1.0, "value": 0.0, "maximum": 1.0})
+STEP = Activation("threshold", {"threshold": 1.0, "value": 0.0, "maximum": 1.0})
 _MINUS = np.array(-1.0)
 _NOT = ScaleShift(_MINUS, np.array(1.0))
 
@@ -46,7 +46,7 @@ def compare(node: OnnxNode) -> Truth:
     given = operands(node)
     strict = not node.kind.endswith("OrEqual")  # a >= b where not b > a
     first = 0 if node.kind in ("Greater", "LessOrEqual") else 1
-    step = node.add(_STEP, _difference(node, given, first), part="" if strict else "other")
+    step = node.add(STEP, _difference(node, given, first), part="" if strict else "other")
     name = step if strict else node.add(_NOT, step)
     threshold = given.constants.get(1)
     if node.kind == "Greater" and threshold is not None and threshold.size == 1:
@@ -69,6 +69,13 @@ def _difference(node: OnnxNode, given: Operands, first: int) -> str:
         names.append(name)
     total = node.add(Add(), *names, part="sum") if len(names) > 1 else names[0]
     return node.add(ScaleShift(shift=shift), total, part="difference")
+
+
+def nonzero(node: OnnxNode) -> Truth:
+    """Where a signal is not zero."""
+    view = node.view(0)
+    steps = [("magnitude", Activation("abs")), ("difference", ScaleShift(shift=np.array(1.0)))]
+    return Truth(name=node.chain(view.name, [*steps, ("", STEP)]), layout=view.layout)
 
 
 def _as_signals(node: OnnxNode) -> OnnxNode:

@@ -27,8 +27,8 @@ from spikewright.graph.layers import (
 
 
 @reads("BatchNormalization")
-def batch_normalization(node: OnnxNode) -> str:
-    """Normalisation of axis 1 by constants, at inference."""
+def batch_normalization(node: OnnxNode) -> Signal:
+    """Normalisation of axis 1 by constants, at inference, wherever the batch is else."""
     if node.attributes.get("training_mode", 0):
         raise Unreadable("it is in training mode", "Export the model for inference")
     if node.opset < 14 and node.output_count > 1:
@@ -36,16 +36,16 @@ def batch_normalization(node: OnnxNode) -> str:
             "it has outputs for running statistics, so it is in training mode",
             "Export the model for inference",
         )
-    if not node.attributes.get("spatial", 1) and len(node.shape()) > 1:
+    view = node.view(0, 1)
+    if not node.attributes.get("spatial", 1) and view.rank > 2:
         raise Unreadable(
             "spatial is 0: each value of a channel has statistics of its own",
             "Export with operator set 9 or newer",
         )
     gamma, beta, mean, variance = (node.parameter(index) for index in range(1, 5))
     epsilon = float(node.attributes.get("epsilon", 1e-5))
-    return node.add(
-        BatchNormalization(gamma, beta, mean, variance, epsilon, axis=0), node.signal(0)
-    )
+    layer = BatchNormalization(gamma, beta, mean, variance, epsilon, axis=view.axis(1))
+    return view.signal(node.add(layer, view.name))
 
 
 def _channels(node: OnnxNode) -> int:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.select import chosen
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable, View
 from spikewright.graph.layers import (
     Activation,
+    Concatenate,
     GlobalAveragePool,
     GlobalMaxPool,
     Identity,
     Interpolate,
     Layer,
+    Multiply,
+    Reshape,
     ScaleShift,
     Sum,
 )
@@ -78,6 +82,35 @@ def _named(node: OnnxNode, name: str, steps: list[tuple[str, Layer]]) -> str:
     if not steps:
         return node.add(Identity(), name)
     return node.chain(name, [*steps[:-1], ("", steps[-1][1])])
+
+
+@reads("ReduceProd")
+def product(node: OnnxNode) -> Signal:
+    """The product of all values along axes beside the batch: of two halves, and so on."""
+    view, axes = _over(node)
+    name, keepdims = view.name, bool(node.attributes.get("keepdims", 1))
+    for axis in view.axes(axes):
+        while (extent := node.shape_of(name)[axis]) > 1:
+            name = _halved(node, name, axis, extent // 2)
+    if keepdims or not axes:
+        return view.signal(node.add(Identity(), name))
+    gone = set(view.axes(axes))
+    shape = tuple(n for axis, n in enumerate(view.shape) if axis not in gone)
+    layout = view.layout.without([view.full_axis(axis) for axis in axes])
+    return Signal(node.add(Reshape(shape), name), layout)
+
+
+def _halved(node: OnnxNode, name: str, axis: int, half: int) -> str:
+    """The first values along an axis times as many others, beside one that may be left."""
+    shape = node.shape_of(name)
+
+    def part(start: int, stop: int) -> str:
+        return node.add(chosen(shape, {axis: slice(start, stop)}), name, part="factors")
+
+    product = node.add(Multiply(), part(0, half), part(half, 2 * half), part="product")
+    if 2 * half == shape[axis]:
+        return product
+    return node.add(Concatenate(axis), product, part(2 * half, shape[axis]), part="products")
 
 
 @reads("CumSum")

@@ -7,6 +7,7 @@ import numpy as np
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.activation import elementwise
+from spikewright.frontends.onnx.readers.positions import by_position
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View, same
 from spikewright.graph.layers import Crop, Identity, Layer, Reshape, ScaleShift, Shape, Slice, Take
@@ -124,7 +125,8 @@ def gather(node: OnnxNode) -> Signal:
     if _takes_all_samples(node, whole, full):
         return elementwise(node, Identity())
     if whole.layout.shared and whole.is_batch(full) and not node.alone:
-        return _of_each_sample(node, whole)
+        worlds = node.worlds(1) or ()
+        return by_position(node, [0], lambda world, arrays: arrays[0].take(worlds[world], full))
     indices = node.constant(1)
     if indices is None:
         raise Unreadable("its indices are missing")
@@ -140,36 +142,6 @@ def _takes_all_samples(node: OnnxNode, view: View, axis: int) -> bool:
     extents = (view.full(batch)[axis] for batch in node.batches)
     found = zip(node.worlds(1) or (), extents, strict=True)
     return view.is_batch(axis) and all(same(world, np.arange(extent)) for world, extent in found)
-
-
-def _of_each_sample(node: OnnxNode, view: View) -> Signal:
-    """The same entries of every sample, of an axis that holds the samples one after another.
-
-    That is how PyTorch's exporter writes a change of strides: flat, with the sample's number times
-    its size in the indices.
-    """
-    axis, outer = view.layout.axis or 0, view.layout.outer
-    inner = view.shape[axis] // outer
-    found = []
-    for batch, indices in zip(node.batches, node.worlds(1) or (), strict=True):
-        rest, after = np.divmod(indices % (outer * batch * inner), inner)
-        before, sample = np.divmod(rest, batch)
-        own = [
-            k
-            for k in range(indices.ndim)
-            if indices.shape[k] == batch and (np.moveaxis(sample, k, -1) == np.arange(batch)).all()
-        ]
-        local = np.moveaxis(before * inner + after, own[0], 0) if own else before
-        if not own or (local != local[:1]).any():
-            raise Unreadable(
-                f"its axis {axis} holds the batch, and it takes other values of other samples",
-                _SAMPLES,
-            )
-        found.append((own[0], local[0]))
-    position, indices = found[0]
-    if any(p != position or not same(local, indices) for p, local in found):
-        raise Unreadable("which values it takes depends on the batch size")
-    return Signal(node.add(Take(indices, axis), view.name), Layout(axis + position))
 
 
 @reads("Compress")

@@ -12,6 +12,7 @@ from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.layout import Layout, find_layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.activation import elementwise
+from spikewright.frontends.onnx.readers.comparison import nonzero
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable
 from spikewright.graph.layers import Identity, Permute, Reshape, Shape
@@ -189,7 +190,7 @@ def dropout(node: OnnxNode) -> Signal:
 
 @reads("Cast")
 def cast(node: OnnxNode) -> Signal | Truth:
-    """Nothing, between floating-point types; a truth value becomes one or zero."""
+    """Nothing, between floating-point types; a truth value is one or zero, and zero is false."""
     value = node.inputs[0]
     if isinstance(value, Truth):
         if node.attributes["to"] == require("onnx").TensorProto.BOOL:
@@ -198,6 +199,8 @@ def cast(node: OnnxNode) -> Signal | Truth:
         return Signal(node.add(Identity(), value.name), value.layout)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
+    if node.attributes["to"] == require("onnx").TensorProto.BOOL:
+        return nonzero(node)
     _require_floating(node, int(node.attributes["to"]))
     return elementwise(node, Identity())
 

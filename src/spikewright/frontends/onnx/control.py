@@ -1,0 +1,173 @@
+"""Control flow that constants decide: branches taken, loops and scans written out.
+
+A subgraph is read in the place of its node, once for each time that it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikewright._optional import require
+from spikewright.frontends.onnx.node import Origin
+from spikewright.frontends.onnx.values import Blocked, Constant, Missing, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from spikewright.frontends.onnx.walk import Walk
+
+_MOST = 2**14  # nodes that a loop may become: a model file must not exhaust the memory
+
+
+class Flow:
+    """One If, Loop or Scan; `run` reads it and returns the values of its outputs."""
+
+    def __init__(self, walk: Walk, node: Any, label: str, inputs: Sequence[Value | None]) -> None:
+        self.walk, self.node, self.label, self.inputs = walk, node, label, inputs
+        get = require("onnx").helper.get_attribute_value
+        self.attributes = {attribute.name: get(attribute) for attribute in node.attribute}
+
+    def run(self) -> list[Value]:
+        """The values of the outputs; raises `Unreadable` where the data decide what runs."""
+        return {"If": self._branch, "Loop": self._loop, "Scan": self._scan}[self.node.op_type]()
+
+    def _branch(self) -> list[Value]:
+        taken = "then_branch" if self._truth(self.inputs[0]) else "else_branch"
+        return self.walk.inside(self.attributes[taken], self.label, ())
+
+    def _loop(self) -> list[Value]:
+        """As many runs of the body as constants say; what is scanned is put together."""
+        most, going = self.inputs[0], self.inputs[1]
+        carried = list(map(_given, self.inputs[2:]))
+        trips = None if most is None else self._whole(most)
+        goes = going is None or self._truth(going)
+        body, scanned = self.attributes["body"], []
+        for trip in count():
+            if not goes or (trips is not None and trip >= trips):
+                break
+            self._bound(trip + 1 if trips is None else trips, len(body.node))
+            given = (self._constant(np.int64(trip)), self._constant(np.bool_(True)), *carried)
+            going, *made = self.walk.inside(body, f"{self.label}/{trip}", given)
+            goes, carried = self._truth(going), made[: len(carried)]
+            scanned.append(made[len(carried) :])
+        axes = [0] * (len(self.node.output) - len(carried))
+        return [*carried, *self._stacked(scanned, axes)]
+
+    def _scan(self) -> list[Value]:
+        """A run of the body for every entry along an axis of what is scanned."""
+        body, sequences = self.attributes["body"], int(self.attributes["num_scan_inputs"])
+        carried, scanned = list(map(_given, self.inputs[:-sequences])), self.inputs[-sequences:]
+        axes = self._settings("scan_input_axes", sequences)
+        backwards = self._settings("scan_input_directions", sequences)
+        steps = self._extent(scanned[0], axes[0])
+        rows = []
+        for step in range(steps):
+            self._bound(steps, len(body.node))
+            places = [steps - 1 - step if back else step for back in backwards]
+            entries = [
+                self._entry(value, axis, place, f"{self.label}/{step}:{k}")
+                for k, (value, axis, place) in enumerate(zip(scanned, axes, places, strict=True))
+            ]
+            made = self.walk.inside(body, f"{self.label}/{step}", (*carried, *entries))
+            carried = made[: len(carried)]
+            rows.append(made[len(carried) :])
+        results = len(self.node.output) - len(carried)
+        order = self._settings("scan_output_directions", results)
+        return [*carried, *self._stacked(rows, self._settings("scan_output_axes", results), order)]
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def _settings(self, name: str, length: int) -> list[int]:
+        return [int(n) for n in self.attributes.get(name) or [0] * length]
+
+    def _bound(self, trips: int, nodes: int) -> None:
+        if trips * max(nodes, 1) > _MOST:
+            raise Unreadable(
+                f"it runs {nodes} nodes {trips} times, and {_MOST} nodes in all are the limit",
+                "Export the model with fewer steps, or with a recurrent operator",
+            )
+
+    def _truth(self, value: Value | None) -> bool:
+        return bool(self._known(value, "its condition"))
+
+    def _whole(self, value: Value | None) -> int:
+        return int(self._known(value, "how often it runs"))
+
+    def _known(self, value: Value | None, what: str) -> Any:
+        """A constant of one number, the same for every batch size."""
+        if value is None or value == Missing():
+            raise Blocked
+        if not isinstance(value, Constant):
+            raise Unreadable(
+                f"{what} is computed from the data, and a graph is fixed",
+                "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
+            )
+        found = {np.ravel(world)[0].item() for world in value.worlds}
+        if len(found) > 1:
+            raise Unreadable(f"{what} depends on the batch size")
+        return found.pop()
+
+    def _constant(self, value: Any) -> Constant:
+        return Constant((np.asarray(value),) * len(self.walk.inputs.batches))
+
+    def _extent(self, value: Value | None, axis: int) -> int:
+        """How many entries there are along an axis that is not the batch's."""
+        if isinstance(value, Constant):
+            return int(self._known(self._constant_extent(value, axis), "how often it runs"))
+        if not isinstance(value, Signal):
+            raise Blocked
+        sample = self.walk.builder.shapes[value.name]
+        fulls = {value.layout.full(sample, batch)[axis] for batch in self.walk.inputs.batches}
+        if len(fulls) > 1:
+            raise Unreadable(
+                f"it runs along axis {axis}, the batch, so that samples would influence each other",
+                "Export the model with the batch as axis 0, and the sequence on another",
+            )
+        return fulls.pop()
+
+    def _constant_extent(self, value: Constant, axis: int) -> Constant:
+        return Constant(tuple(np.array(world.shape[axis]) for world in value.worlds))
+
+    def _entry(self, value: Value | None, axis: int, place: int, label: str) -> Value:
+        """What is scanned, at one place."""
+        return self._apply("Gather", label, (value, self._constant(np.int64(place))), axis=axis)
+
+    def _stacked(
+        self, rows: Sequence[Sequence[Value]], axes: Sequence[int], order: Sequence[int] = ()
+    ) -> list[Value]:
+        """For every output, what the runs made of it, one after the other along a new axis."""
+        if not rows:
+            return [Missing("it never runs, so nothing was put together")] * len(axes)
+        results = []
+        for k, (axis, values) in enumerate(zip(axes, zip(*rows, strict=True), strict=True)):
+            label = f"{self.label}:{k}" if k else self.label
+            apart = [
+                self._unsqueezed(value, axis, f"{label}/{trip}:entry")
+                for trip, value in enumerate(values)
+            ]
+            if order and order[k]:
+                apart.reverse()
+            results.append(self._apply("Concat", label, apart, axis=axis))
+        return results
+
+    def _unsqueezed(self, value: Value, axis: int, label: str) -> Value:
+        if self.walk.opset < 13:
+            return self._apply("Unsqueeze", label, (value,), axes=[axis])
+        return self._apply("Unsqueeze", label, (value, self._constant(np.array([axis]))))
+
+    def _apply(
+        self, operator: str, label: str, inputs: Sequence[Value | None], **attributes: Any
+    ) -> Value:
+        """The first output of an ordinary operator."""
+        if Missing() in inputs:
+            raise Blocked
+        names = [f"input {k}" for k in range(len(inputs))]
+        node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
+        origin = Origin(self.label, self.node.op_type)
+        return self.walk.read(node, label, origin, tuple(inputs))[0]
+
+
+def _given(value: Value | None) -> Value:
+    return Missing() if value is None else value
