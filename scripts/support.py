@@ -67,7 +67,7 @@ class FrontEnd(NamedTuple):
 
 
 def _of_domain(domain: str, operator: str) -> str:
-    return f"{domain}:{operator}" if domain else operator
+    return f"{domain}.{operator}" if domain else operator
 
 
 _ALSO_PLAIN = {"Cast", "Pad", "Resize"}

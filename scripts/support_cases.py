@@ -86,7 +86,7 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
     from spikewright.frontends.onnx import read
 
     for name in sorted(names):
-        domain, _, operator = name.rpartition(":")
+        domain, _, operator = name.rpartition(".")
         models = [
             made[0]
             for main, case in cases().get(operator, [])

@@ -97,8 +97,6 @@ class Flow:
 
     def _known(self, value: Value | None, what: str) -> Any:
         """A constant of one number, the same for every batch size."""
-        if value is None or value == Missing():
-            raise Blocked
         if not isinstance(value, Constant):
             raise Unreadable(
                 f"{what} is computed from the data, and a graph is fixed",
