@@ -59,6 +59,7 @@ class Chosen:
     rule: MinimumError
     conversion: Conversion
     sweep: Sweep
+    evaluation: Evaluation
     diagnosis: Diagnosis
     sample: figures.RasterInfo
 
@@ -67,14 +68,6 @@ class Chosen:
         """What it is worth after the steps that the rule is for, under the mean readout."""
         where = self.rule.steps, "mean"
         return next(r for r in self.sweep.readings if (r.steps, r.readout) == where)
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """Everything that was measured of it."""
-        found = self.reading.tried.evaluation
-        if found is None:
-            raise TypeError("a reading is one of what was measured")
-        return found
 
     @property
     def conclusion(self) -> str:
@@ -179,9 +172,26 @@ def run(
         watch(shown, x[:1], steps, dt, **settings),
         {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
     )
-    diagnosis = chosen.diagnose(x, y, rule.steps, dt, progress=False, **settings)
-    own = _raster(watch(chosen, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])})
-    return Demonstration(found, sample, agreement, Chosen(rule, chosen, of_rule, diagnosis, own))
+    return Demonstration(
+        found, sample, agreement, _examined(rule, chosen, of_rule, (x, y), dt, settings)
+    )
+
+
+def _examined(
+    rule: MinimumError,
+    found: Conversion,
+    swept: Sweep,
+    held: tuple[NDArray, NDArray],
+    dt: float,
+    settings: dict[str, Any],
+) -> Chosen:
+    """The chosen network, measured neuron by neuron, diagnosed, and watched for one digit."""
+    x, y = held
+    run = {"progress": False, **settings}
+    evaluation = found.evaluate(x, y, rule.steps, dt, at=powers_of_two(rule.steps), **run)
+    diagnosis = found.diagnose(x, y, rule.steps, dt, **run)
+    sample = _raster(watch(found, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])})
+    return Chosen(rule, found, swept, evaluation, diagnosis, sample)
 
 
 def choose(

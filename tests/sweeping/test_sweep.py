@@ -309,7 +309,7 @@ def test_the_conclusion_says_what_it_is_worth_and_costs() -> None:
         f"{100 * source.value:.1f} %) is scale {best.tried.setting.how['scale']:g}, {best.steps} "
     )
     assert f"accuracy {100 * value.value:.1f} %" in text
-    assert f"{100 * drop.value:.1f} points lost" in text
+    assert f"{100 * abs(drop.value):.1f} points {'lost' if drop.value >= 0 else 'gained'}" in text
     assert str(found) == f"{text}\n\n{found.call}"
 
 
@@ -373,7 +373,7 @@ def two_headed(rng: np.random.Generator) -> Graph:
 
 def test_a_setting_that_fails_is_a_row_that_failed() -> None:
     """With its reason; the others are what they are without it."""
-    odd = {"relu": sw.BipolarIntegrateAndFire()}
+    odd = {"nowhere": sw.BipolarIntegrateAndFire()}
     found = swept(
         scales=[20, sw.MinimumError(8), -5.0, 100], synapse=None, neurons=[True, odd],
         max_spikes_per_step=1,
@@ -383,11 +383,11 @@ def test_a_setting_that_fails_is_a_row_that_failed() -> None:
     assert found.records == expected.records
     assert list(found.failed) == [
         "MinimumError(steps=8)", "scale -5",
-        *(f"{scale}, neurons {{relu: BipolarIntegrateAndFire()}}"
+        *(f"{scale}, neurons {{nowhere: BipolarIntegrateAndFire()}}"
           for scale in ("scale 20", "MinimumError(steps=8)", "scale -5", "scale 100")),
     ]  # fmt: skip
     assert "calibration" in found.failed["MinimumError(steps=8)"]
-    assert "caps the default" in list(found.failed.values())[-1]
+    assert "nowhere" in list(found.failed.values())[-1]
     rows = found.table().as_dicts()
     failed = [row for row in rows if row["accuracy_mean"] is None]
     assert len(failed) == 6 and len(rows) == 6 + 2 * 2

@@ -36,6 +36,7 @@ from spikewright.measure import neuron_rates
 from spikewright.pipeline import convert
 from spikewright.records import select, worths
 from spikewright.report import figures
+from spikewright.report.over_time import powers_of_two
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
 from spikewright.search.choice import MINIMISED
@@ -170,27 +171,27 @@ def sweep(
     if report is not None:
         example = choices.get("example_input")
         made = convert(model, example_input=example, **found.shown.tried.resolved)
-        _write(report, Subject(model, data, made, {}, samples), found)
+        _write(report, Subject(model, data, made, {}, samples), found, settings)
     if as_json:
         emit(found.as_dict())
         return
     _print(found, model)
 
 
-def _write(path: Path, subject: Subject, found: Sweep) -> None:
-    """The page: every setting, and the best (or nearest) one in detail."""
-    reading = found.shown
-    evaluation, given = reading.tried.evaluation, found.settings
-    if evaluation is None:
-        raise TypeError("a reading is one of what was measured")
+def _write(path: Path, subject: Subject, found: Sweep, settings: dict[str, Any]) -> None:
+    """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
+    reading, given = found.shown, found.settings
     run = {"steps": reading.steps, "dt": reading.dt, "seed": given["seed"]}
     run["engine"] = given["engine"]
     held = given["encoder"] is None
+    more = {name: settings[name] for name in ("encoder", "precision", "batch_size", "threads")}
+    x, y = subject.samples.x, subject.samples.y
+    evaluation = subject.conversion.evaluate(x, y, **run, at=powers_of_two(reading.steps), **more)
     write_report(
         path,
         subject,
         "Sweep",
-        {"shown in detail": reading.name, **given},
+        {"shown in detail": reading.name, **evaluation.settings},
         python=found.call_of(reading),
         summary=found.conclusion,
         records=evaluation.records,

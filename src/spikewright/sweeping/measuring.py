@@ -29,7 +29,9 @@ _FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
 class Tried:
     """A setting, and what was found: an evaluation, or the reason why there is none.
 
-    `resolved` are the arguments of `sw.convert`, with numbers in the place of rules.
+    The evaluation holds its records alone, as one that was loaded from a file: what is kept of each
+    sample and neuron would add up over many settings. `resolved` are the arguments of `sw.convert`,
+    with numbers in the place of rules.
     """
 
     setting: Setting
@@ -83,9 +85,10 @@ class Measuring:
         work = Evaluating(conversion, Runner(conversion.lowered), self.settings, size)
         store = self._store(work, shards)
         try:
-            evaluation = work.over(shards, store, self.executor, advance, known)
+            found = work.over(shards, store, self.executor, advance, known)
         except SimulationError as error:
             return Tried(setting, None, str(error))
+        evaluation = Evaluation(found.records, found.settings)
         return Tried(setting, evaluation, "", conversion.resolved)
 
     def _store(self, work: Evaluating, shards: Sequence[Shard]) -> Checkpoint | None:

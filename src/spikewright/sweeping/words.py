@@ -67,13 +67,16 @@ def _value(part: Judged) -> str:
 
 
 def _lost(reading: Reading) -> str:
-    """What is lost on the same samples, of one output."""
+    """What is lost, or gained, on the same samples, of one output."""
     drop = reading.judged[0].drop
     if drop is None or drop.interval is None or len(reading.judged) > 1:
         return ""
-    low, high = (_amount(end, reading.judged[0]) for end in drop.interval)
+    gained = drop.value < 0
+    ends = (-end for end in reversed(drop.interval)) if gained else drop.interval
+    low, high = (_amount(end, reading.judged[0]) for end in ends)
     unit = " points" if reading.judged[0].worth.fraction else ""
-    return f", {_amount(drop.value, reading.judged[0])}{unit} lost ({low} to {high})"
+    amount = _amount(abs(drop.value), reading.judged[0])
+    return f", {amount}{unit} {'gained' if gained else 'lost'} ({low} to {high})"
 
 
 def _amount(value: float, part: Judged) -> str:
