@@ -83,7 +83,13 @@ def of_tune(kind: str, y: Any) -> Any:
     return found.arguments["steps"], found.drop, found.records
 
 
-USERS = {u.__name__: u for u in (of_accuracy, of_evaluate, of_diagnose, of_tune)}
+def of_sweep(kind: str, y: Any) -> Any:
+    """`sw.sweep`."""
+    given = {"scales": [100, 200], "steps": STEPS, "progress": False}
+    return sw.sweep(GRAPHS[kind], inputs(kind), y, **given).as_dict()
+
+
+USERS = {u.__name__: u for u in (of_accuracy, of_evaluate, of_diagnose, of_tune, of_sweep)}
 
 
 def inputs(kind: str) -> NDArray:
@@ -120,6 +126,7 @@ COMMANDS = {
     "run": ["--spiking", "--steps", "4"],
     "evaluate": ["--spiking", "--steps", "4"],
     "diagnose": ["--steps", "4"],
+    "sweep": ["--steps", "4", "--scale", "5,50"],
     "tune": ["--trials", "2", "--space", "steps=[1,2]"],
 }
 

@@ -19,7 +19,7 @@ from spikewright import demo, frontends
 from spikewright.conversion.evaluation import sharded
 from spikewright.conversion.evaluation.source import SourceNetwork
 from spikewright.conversion.evaluation.work import Work
-from spikewright.errors import SimulationError
+from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import Record, select
@@ -393,6 +393,39 @@ def test_a_setting_that_fails_is_a_row_that_failed() -> None:
     assert len(failed) == 6 and len(rows) == 6 + 2 * 2
     assert all(row["spikes_per_sample"] is None and row["steps"] is None for row in failed)
     assert found.as_dict()["settings"][1]["failed"] == found.failed["MinimumError(steps=8)"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"scales": [100, 0.0]},
+        {"scales": [100, float("nan")]},
+        {"scales": [100, "fast"]},
+        {"scales": [100, {"act1": 5.0}]},
+        {"scales": [100, 1e30]},
+        {"scales": 100, "synapse": [None, -1.0]},
+        {"scales": 100, "synapse": [None, {"nowhere": 0.1}]},
+        {"scales": 100, "neurons": [True, {"relu": "lif"}]},
+        {"scales": 100, "neurons": [True, "lif"]},
+    ],
+)
+def test_whatever_is_wrong_with_a_setting_is_its_own(bad: dict[str, Any]) -> None:
+    """The other one is measured."""
+    found = swept(**{"synapse": None, **bad})
+
+    assert len(found.tried) == 2 and len(found.failed) == 1
+    assert found.tried[0].evaluation is not None and all(found.failed.values())
+
+
+def test_what_is_missing_on_the_machine_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it, and not once for each setting."""
+
+    def missing(*arguments: Any) -> Any:
+        raise MissingExtraError("no torch here")
+
+    monkeypatch.setattr("spikewright.conversion.runner.engines.get", missing)
+    with pytest.raises(MissingExtraError):
+        swept()
 
 
 def test_where_every_setting_fails_the_reasons_are_raised() -> None:

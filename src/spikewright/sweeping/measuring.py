@@ -17,7 +17,7 @@ from spikewright.conversion.evaluation.settings import Settings
 from spikewright.conversion.evaluation.sharded import Evaluating, reader_of, shard_size
 from spikewright.conversion.evaluation.work import Outputs
 from spikewright.conversion.runner import Runner
-from spikewright.errors import ConversionError, SimulationError
+from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
 from spikewright.sweeping.settings import Setting
@@ -80,14 +80,14 @@ class Measuring:
     ) -> Tried:
         try:
             conversion = self.base.again(**setting.arguments)
-        except (ConversionError, SimulationError) as error:
-            return Tried(setting, None, str(error))
+        except SpikewrightError as error:
+            return Tried(setting, None, _reason(error))
         work = Evaluating(conversion, Runner(conversion.lowered), self.settings, size)
         store = self._store(work, shards)
         try:
             found = work.over(shards, store, self.executor, advance, known)
-        except SimulationError as error:
-            return Tried(setting, None, str(error))
+        except SpikewrightError as error:
+            return Tried(setting, None, _reason(error))
         evaluation = Evaluation(found.records, found.settings)
         return Tried(setting, evaluation, "", conversion.resolved)
 
@@ -108,6 +108,13 @@ def _check_folder(folder: Path) -> None:
         raise SimulationError(
             f"{folder}: holds {other[0]!r}, which is no sweep's: use an empty folder"
         )
+
+
+def _reason(error: SpikewrightError) -> str:
+    """Why a setting failed; what is missing on this machine is missing for all, and raised."""
+    if isinstance(error, MissingExtraError):
+        raise error
+    return str(error)
 
 
 class _Count:
