@@ -24,6 +24,7 @@ def _constant(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 W, ROW, STEPS = _constant(4, 5), _constant(1, 4), _constant(3, 1, 4)
+KERNEL = _constant(2, 2, 3, 3, 3)
 IMAGES = (3, 4, 6, 6)
 
 
@@ -66,6 +67,11 @@ def _models() -> dict[str, tuple[Any, tuple[int, ...]]]:
         ),
         "images of a sequence": (
             lambda m, x: m.conv(x.view(-1, 4, 6, 6)).view(-1, 3, 2, 6, 6), IMAGES,
+        ),
+        "volumes of a sequence": (
+            lambda m, x: F.conv3d(x.flatten(0, 1), KERNEL, KERNEL[:, 0, 0, 0, 0], 1, 1, 1, 2)
+            .view(-1, 3, 2, 4, 3, 3),
+            (3, 4, 4, 3, 3),
         ),
         "pooled images of a sequence": (
             lambda m, x: F.avg_pool2d(F.max_pool2d(m.norm(x.flatten(0, 1)), 3, 1, 1), 2)

@@ -220,6 +220,10 @@ def _options() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
         "linear on axes": (nn.Linear(6, 3, bias=False), image),
         "max ceil": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), image),
         "max dilated": (nn.MaxPool2d(2, 1, dilation=2), image),
+        "max surrounded": (
+            nn.Sequential(nn.ConstantPad2d((0, 1, 2, 0), -np.inf), nn.MaxPool2d(3, 2, 1)),
+            image,
+        ),
         "avg ceil": (nn.AvgPool2d(3, 2, 1, ceil_mode=True), image),
         "avg without pad": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), image),
         "avg divisor": (nn.AvgPool2d(2, divisor_override=3), image),

@@ -91,7 +91,14 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             "result number 1",
         ),
         "padding with infinity": (
-            lambda m, x: F.pad(x, (1, 1), value=-np.inf), row, "has no reading",
+            lambda m, x: F.pad(x, (1, 1), value=np.inf), row, "has no reading",
+        ),
+        "averages of infinity": (
+            lambda m, x: F.avg_pool2d(F.pad(x, (1, 1), value=-np.inf), 3), image, "only a softmax",
+        ),
+        "maxima over padded channels": (
+            lambda m, x: F.max_pool2d(F.pad(x, (1, 1, 1, 1, 1, 1), value=-np.inf), 3), image,
+            "only a softmax",
         ),
         "rolled over everything": (lambda m, x: x.roll(1), row, "no reading|all axes|batch"),
         "dropout while running": (lambda m, x: F.dropout(x), row, "at random"),

@@ -143,7 +143,10 @@ class Call:
 
     def sample(self, name: str) -> Value:
         """The argument with the batch axis first and apart, as layers over windows need it."""
-        value = self.value(name)
+        return self.first(self.value(name))
+
+    def first(self, value: Value) -> Value:
+        """The value; refuses one whose batch axis is not first and apart."""
         if value.layout != BATCH_FIRST:
             raise Cannot("its operand does not have the batch axis first and apart", MIXES)
         return value

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Convolution, ConvolutionTranspose
+from spikewright.graph.layers import Convolution, ConvolutionTranspose, Reshape
 
 _Pairs = tuple[tuple[int, int], ...]
 
@@ -40,8 +40,10 @@ def _convolution(call: Call) -> Value:
 def _convolve(call: Call, layer: Convolution) -> Value:
     """A convolution; over images that are merged with the batch, one more axis without extent."""
     x = call.value("input")
-    if not x.layout.inner or x.layout.outer or x.layout.before or layer.weight.ndim > 4:
+    if not x.layout.inner or x.layout.outer or x.layout.before:
         return call.add(layer, call.sample("input"))
+    if layer.weight.ndim > 4:  # there is no convolution over one more axis
+        return _in_groups(call, x, layer)
     order = (1, 0, *range(2, len(x.known_shape)))  # the merged axis goes behind the channels
     wider = Convolution(
         layer.weight[:, :, None],
@@ -52,6 +54,27 @@ def _convolve(call: Call, layer: Convolution) -> Value:
         layer.groups,
     )
     return call.around(x, order, wider)
+
+
+def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
+    """A convolution over volumes that are merged with the batch: each with kernels of its own."""
+    copies, channels, *extent = x.known_shape
+    wide = Convolution(
+        np.concatenate([layer.weight] * copies),
+        None if layer.bias is None else np.concatenate([layer.bias] * copies),
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        layer.groups * copies,
+    )
+    joined = (copies * channels, *extent)
+    _, *made = wide.output_shape(joined)
+    return call.chain(
+        x,
+        ("joined", Reshape(joined)),
+        ("layer", wide),
+        ("apart", Reshape((copies, len(layer.weight), *made))),
+    )
 
 
 @reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",

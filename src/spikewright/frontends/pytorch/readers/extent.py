@@ -60,8 +60,18 @@ def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
             own[call.axis(x, dim)] = pair
     crops = tuple((max(-before, 0), max(-after, 0)) for before, after in own)
     pads = tuple((max(before, 0), max(after, 0)) for before, after in own)
+    if value == -np.inf and mode == "constant" and any(map(any, pads)) and not any(map(any, crops)):
+        return _surrounded(call, x, pads)
     cropped = ("crop", Crop(crops) if any(map(any, crops)) else None)
     return call.chain(x, cropped, *_border(pads, mode, value))
+
+
+def _surrounded(call: Call, x: Value, pads: _Pairs) -> Value:
+    """A value with minus infinity around it, which a maximum over windows does not see."""
+    made = call.add(ZeroPad(pads), x)
+    inside = np.pad(np.zeros(x.known_shape, bool), pads, constant_values=True)
+    call.notes["surrounded", made.name] = (x, pads)
+    return Value(made.name, made.shape, made.layout, inside)
 
 
 def _border(pads: _Pairs, mode: str, value: float) -> list[tuple[str, Layer | None]]:

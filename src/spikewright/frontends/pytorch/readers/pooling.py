@@ -50,17 +50,22 @@ def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], _Pairs]:
     "aten.max_pool3d_with_indices.default",
 )  # fmt: skip
 def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
-    dilation = call.numbers("dilation", _rank(call))
-    layer = MaxPool(*_windows(call), dilation, bool(call["ceil_mode"]))
-    value = _pooled(call, layer)
+    rank = _rank(call)
+    layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
+    x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
+    if x is None or layer.ceil_mode or any(map(any, pads[:-rank])):
+        value = _pooled(call, layer, call.value("self"))
+    else:  # what surrounds it is padding of the windows
+        both = zip(layer.padding, pads[-rank:], strict=True)
+        padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
+        value = _pooled(call, replace(layer, padding=padding), x)
     return (value, None) if "with_indices" in call.target else value
 
 
-def _pooled(call: Call, layer: MaxPool | AveragePool) -> Value:
+def _pooled(call: Call, layer: MaxPool | AveragePool, x: Value) -> Value:
     """Pooling; images that are merged with the batch have one more axis, not pooled."""
-    x = call.value("self")
     if not x.layout.inner or x.layout.outer or x.layout.before or len(layer.size) > 2:
-        return call.add(layer, call.sample("self"))
+        return call.add(layer, call.first(x))
     order = (1, 0, *range(2, len(x.known_shape)))
     wider: dict[str, Any] = {
         "size": (1, *layer.size),
@@ -78,7 +83,7 @@ def _average_pool(call: Call) -> Value:
     include = bool(call["count_include_pad"]) or divisor is not None
     pool = AveragePool(*_windows(call), bool(call["ceil_mode"]), include)
     if divisor is None:
-        return _pooled(call, pool)
+        return _pooled(call, pool, call.value("self"))
     x = call.sample("self")
     counts = pool.divisors(x.known_shape[1:]) / divisor  # means back to sums, then the divisor
     scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
