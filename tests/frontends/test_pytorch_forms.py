@@ -140,6 +140,27 @@ def test_a_state_that_is_passed_is_an_input() -> None:
         read(model, (SEQUENCE, torch.zeros(1, 2, 3)))
 
 
+class _Cache:
+    """Something that PyTorch does not know to hold tensors."""
+
+    def __init__(self, kept: torch.Tensor) -> None:
+        self.kept = kept
+
+
+def test_what_is_returned_beside_tensors_is_no_output() -> None:
+    """A cache and settings among the outputs are left out, and the others keep their names."""
+
+    def forward(m: Any, x: torch.Tensor) -> Any:
+        y = torch.relu(x)
+        return {"cache": _Cache(y), "hidden": y * 2, "steps": 3, "more": [_Cache(x), y + 1]}
+
+    source = read(Of(forward), X)
+    assert list(source.graph.outputs) == ["hidden", "more_1"]
+    check_values(source)
+    asked = source.call({"inputs_0": X.numpy()})
+    np.testing.assert_allclose(asked["more_1"], X.relu().numpy() + 1, rtol=1e-6)
+
+
 def test_a_module_that_takes_one_sample_alone() -> None:
     """A batch of one is doubled for tracing, unless the module takes no other."""
     rnn = nn.RNN(4, 3, batch_first=True)
@@ -183,6 +204,17 @@ def test_rounding_to_the_precision_of_the_model_itself(dtype: Any) -> None:
     assert read(_Upcasting().to(dtype), X.to(dtype)).graph
     with pytest.raises(UnsupportedLayerError, match="rounds values to"):
         read(Of(lambda m, x: m.linear(x).to(dtype).float(), linear=nn.Linear(4, 3)), X)
+
+
+def test_masks_that_are_inputs_say_what_to_do() -> None:
+    """Truth values of the input jump; a constant of a module around it does not."""
+
+    def forward(m: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return x.masked_fill(~mask.bool(), 0.0)
+
+    with pytest.raises(UnsupportedLayerError, match="leave it out, or make it a constant"):
+        read(Of(forward), (X, torch.ones(3, 4)))
+    check_values(read(Of(lambda m, x: forward(m, x, torch.tensor([1, 0, 1, 1]))), X))
 
 
 def test_weights_without_a_model(tmp_path: Path) -> None:

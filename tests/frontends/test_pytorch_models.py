@@ -221,7 +221,7 @@ def _options() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
         "max ceil": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), image),
         "max dilated": (nn.MaxPool2d(2, 1, dilation=2), image),
         "max surrounded": (
-            nn.Sequential(nn.ConstantPad2d((0, 1, 2, 0), -np.inf), nn.MaxPool2d(3, 2, 1)),
+            nn.Sequential(nn.ConstantPad2d((0, 1, 2, 0), -np.inf), nn.MaxPool2d(3, 2)),
             image,
         ),
         "avg ceil": (nn.AvgPool2d(3, 2, 1, ceil_mode=True), image),

@@ -103,7 +103,7 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
         "rolled over everything": (lambda m, x: x.roll(1), row, "no reading|all axes|batch"),
         "dropout while running": (lambda m, x: F.dropout(x), row, "at random"),
         "slopes while running": (lambda m, x: F.rrelu(x, training=True), row, "at random|no read"),
-        "whole numbers": (lambda m, x: x.to(torch.int32).float(), row, "rounds values to int32"),
+        "whole numbers": (lambda m, x: x.to(torch.int32).float(), row, "truth values"),
         "half precision": (lambda m, x: x.half().float(), row, "rounds values to float16"),
         "constant output": (lambda m, x: (x, torch.ones(3)), row, "does not depend on the input"),
         "unknown on constants": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -33,26 +34,30 @@ FAMILIES: dict[str, dict[str, Any]] = {
 _FIRST = ("Bert", "GPT2", "Llama")
 
 
-class _FromEmbeddings(nn.Module):
-    """A transformer that is called with embeddings, and returns its last hidden states."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        kind = "T5Encoder" if name == "T5" else name
-        config = getattr(hf, f"{name}Config")(**FAMILIES[name])
-        self.transformer = getattr(hf, f"{kind}Model")(config)
-
-    def forward(self, inputs_embeds: torch.Tensor) -> torch.Tensor:
-        return self.transformer(inputs_embeds=inputs_embeds).last_hidden_state
+def _model(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    kind = "T5Encoder" if name == "T5" else name
+    config = getattr(hf, f"{name}Config")(**FAMILIES[name])
+    return getattr(hf, f"{kind}Model")(config).eval()
 
 
 @pytest.mark.parametrize(
     "name", [n if n in _FIRST else pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES]
 )
 def test_transformers_are_read_from_embeddings(name: str) -> None:
-    """Position embeddings, kinds and masks as wide as the batch are constants; values agree."""
-    wide = 16 if name == "Albert" else 32
-    x = torch.randn(2, 5, wide, generator=torch.Generator().manual_seed(1))
-    conversion = sw.convert(_FromEmbeddings(name), example_input=x)
+    """Position embeddings, kinds and masks as wide as the batch are constants; values agree.
+
+    The model itself is called, on more samples than it was traced with. Its cache is no output.
+    """
+    model, wide = _model(name), 16 if name == "Albert" else 32
+    x = torch.randn(5, 7, wide, generator=torch.Generator().manual_seed(1))
+    conversion = sw.convert(model, example_input={"inputs_embeds": x[:2]})
     assert max(conversion.verify(rtol=1e-4).values()) < 1e-4
+    with torch.no_grad():
+        expected = model(inputs_embeds=x).last_hidden_state.numpy()
+    found = conversion.run({"inputs_embeds": x}, steps=1, progress=False).predict()
+    hidden = found["last_hidden_state"] if isinstance(found, dict) else found
+    np.testing.assert_allclose(hidden, expected, atol=1e-4)
+    assert conversion.source is not None
+    asked = conversion.source.call({"inputs_embeds": x.numpy()})
+    np.testing.assert_allclose(asked["last_hidden_state"], expected, atol=1e-6)

@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import USAGE, Arguments, calls_of, variants
-from spikewright.frontends.pytorch.modes import evaluation
+from spikewright.frontends.pytorch.modes import evaluation, tensors_alone
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 
@@ -35,7 +35,7 @@ def trace(module: Any, example_input: Any, extra: int = 0) -> Traced:
             f"batch axis: {USAGE}."
         )
     failures = []
-    with evaluation(module), _plain_attention(), torch.no_grad():
+    with evaluation(module), _plain_attention(), tensors_alone(module), torch.no_grad():
         for call in calls_of(module, example_input):
             for given in variants(module, call, extra):
                 traced = _traced(module, given)

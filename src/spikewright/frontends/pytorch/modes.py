@@ -1,10 +1,13 @@
-"""Evaluation mode for as long as a module is traced or called."""
+"""How a module is for as long as it is traced or called: in evaluation mode, returning tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
 
 
 @contextmanager
@@ -18,3 +21,19 @@ def evaluation(module: Any) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextmanager
+def tensors_alone(module: Any) -> Iterator[None]:
+    """Returned are tensors, in whatever structure; a cache or a setting among them becomes None."""
+
+    def alone(module: Any, args: Any, output: Any) -> Any:
+        return pytree.tree_map(
+            lambda leaf: leaf if isinstance(leaf, torch.Tensor) else None, output
+        )
+
+    hook = module.register_forward_hook(alone)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -120,23 +120,11 @@ class _Walk:
         outputs: dict[str, str | None] = {}
         for name, node in self.program.outputs.items():
             value = self.values[node] if isinstance(node, torch.fx.Node) else node
-            if not isinstance(value, Value):
-                self.builder.refuse(name, "output", "this output does not depend on the input")
-            elif value.masked is not None:
-                self.builder.refuse(name, "output", "this output is minus infinity in places")
-            elif value.merged:
-                self.builder.refuse(
-                    name, "output", "the batch axis of this output is merged with another axis"
-                )
-            elif value.layout.axis:
-                self.builder.refuse(
-                    name,
-                    "output",
-                    f"the batch axis of this output is its axis {value.layout.axis}",
-                    "Move it to the front, as in y.transpose(0, 1).",
-                )
-            else:
+            why = _why_no_output(value)
+            if why is None:
                 outputs[name] = value.name
+            else:
+                self.builder.refuse(name, "output", *why)
         return self.builder.build(outputs)
 
     def _keep(self, node: Any, value: Any) -> None:
@@ -295,6 +283,21 @@ class _Walk:
         whole = bool(sizes) and self.program.batch.factor(sizes[0]) == 1
         fixed = all(isinstance(size, int) for size in sizes[1:])
         return Value(None, sizes[1:] if whole and fixed else None)
+
+
+def _why_no_output(value: Any) -> tuple[str, str] | None:
+    """Why a value cannot be an output of the graph and what to do, or None where it can."""
+    keep = "name the outputs to keep: outputs=[...]."
+    if not isinstance(value, Value):
+        return "this output does not depend on the input", keep.capitalize()
+    if value.masked is not None:
+        return "this output is minus infinity in places", keep.capitalize()
+    if value.merged:
+        return "the batch axis of this output is merged with another axis", keep.capitalize()
+    if value.layout.axis:
+        moved = "Move it to the front, as in y.transpose(0, 1), or"
+        return f"the batch axis of this output is its axis {value.layout.axis}", f"{moved} {keep}"
+    return None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ _CHOICE = (
     "which value it gives depends on a comparison of inputs, which jumps",
     "Write it with functions such as relu, clamp, maximum or minimum.",
 )
+WHOLE = (
+    "it makes whole numbers or truth values of what the input is, which jump where it changes",
+    "Where the input is a mask, leave it out, or make it a constant of a module around this one.",
+)
 _FUSED = (
     "it is an operator that PyTorch fuses for speed",
     "Call torch.backends.mha.set_fastpath_enabled(False) before the export.",
@@ -37,7 +41,9 @@ _WHY_NOT: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("sign", "floor", "ceil", "round", "trunc", "fmod", "remainder"), _ROUNDING),
     **dict.fromkeys(
         ("gt", "lt", "ge", "le", "eq", "ne", "argmax", "argmin", "topk", "sort", "argsort",
-         "heaviside", "nonzero", "masked_select"),
+         "heaviside", "nonzero", "masked_select", "__and__", "__or__", "__xor__", "logical_and",
+         "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_not",
+         "isin", "any", "all"),
         _CHOICE,
     ),
     **dict.fromkeys(

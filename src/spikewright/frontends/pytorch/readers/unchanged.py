@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.reasons import WHOLE
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import Identity
 
@@ -37,6 +38,8 @@ def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
 )  # fmt: skip
 def _convert(call: Call) -> Value:
     to = call.results.dtype
+    if not to.is_floating_point:
+        raise Cannot(*WHOLE)
     if to not in (torch.float32, torch.float64, call.dtype, call.precision):
         raise Cannot(
             f"it rounds values to {str(to).removeprefix('torch.')}",
