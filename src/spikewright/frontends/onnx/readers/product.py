@@ -16,16 +16,22 @@ from spikewright.graph.layers import Add, Affine, MatMul, Permute, Reshape, Scal
 @reads("MatMul")
 def matmul(node: OnnxNode) -> Signal:
     """A product of matrices; axes before the last two broadcast."""
-    if node.is_constant(1) and _plain(node.parameter(1), node, 0).ndim <= 2:
-        return _times_matrix(node, _plain(node.parameter(1), node, 0))
-    if node.is_constant(0) and _plain(node.parameter(0), node, 1).ndim <= 2:
-        return _matrix_times(node, _plain(node.parameter(0), node, 1))
+    for index, product in ((1, _times_matrix), (0, _matrix_times)):
+        if node.is_constant(index):
+            weight = _matrix(node, index, 1 - index)
+            if weight.ndim <= 2:
+                return product(node, weight)
     return _signals(node)
 
 
-def _plain(weight: NDArray, node: OnnxNode, index: int) -> NDArray:
-    """A constant without leading axes of one matrix that broadcast over axes of the signal."""
-    rank = node.view(index).rank
+def _matrix(node: OnnxNode, index: int, other: int) -> NDArray:
+    """A constant as each sample sees it, without leading axes of one matrix that broadcast."""
+    view, rank = node.view(other), node.view(other).rank
+    apart = view.layout.axis is not None and view.layout.axis < rank - 2
+    if apart and all(2 < world.ndim <= rank for world in node.worlds(index) or ()):
+        weight = node.per_sample(index, rank, view.layout)
+    else:
+        weight = node.parameter(index)
     while 2 < weight.ndim <= rank and weight.shape[0] == 1:
         weight = weight[0]
     return weight
