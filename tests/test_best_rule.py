@@ -189,6 +189,64 @@ def test_given_candidates_alone_are_compared(rate: sw.Conversion) -> None:
     assert found.best.candidate.name == "3000.0"
 
 
+UNABLE = {"spiking": {"relu": sw.SpikingRectifiedLinear()}, "max_spikes_per_step": 1}
+
+
+def test_a_candidate_that_fails_is_a_row_with_its_reason(rate: sw.Conversion) -> None:
+    """One cannot be converted, one sends too many spikes to count; the third is chosen."""
+    tried = [
+        sw.Candidate("uncappable", UNABLE),
+        sw.Candidate("far too fast", {"spiking": True, "scale_firing_rates": 1e15}),
+        sw.Candidate("able", {"spiking": True, "scale_firing_rates": 1000.0}),
+    ]
+    found = sw.best_rule(rate, inputs(), 8, candidates=tried, progress=False)
+    assert found.best.candidate.name == "able"
+    reasons = {row.candidate.name: row.failed for row in found.compared}
+    assert not reasons.pop("able")
+    assert "has no cap" in reasons["uncappable"]
+    assert "lower its firing-rate scale" in reasons["far too fast"]
+    lines = str(found).splitlines()
+    assert sum(line.startswith("failed: ") for line in lines) == 2
+    assert "able" in lines[1]
+
+
+@pytest.mark.parametrize("few", [8, 128])
+def test_where_all_candidates_fail_every_reason_is_told(
+    rate: sw.Conversion, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alike ones once, with the names of all; on few samples and on many."""
+    monkeypatch.setattr("spikewright.choosing.comparing.FEW", few)
+    fast = {"spiking": True, "scale_firing_rates": 1e15}
+    tried = [sw.Candidate(f"uncappable {i}", UNABLE) for i in range(4)]
+    with pytest.raises(ConversionError, match="none of them can be run") as caught:
+        sw.best_rule(
+            rate, inputs(), 8, candidates=[*tried, sw.Candidate("fast", fast)], progress=False
+        )
+    text = str(caught.value)
+    assert text.count("has no cap") == 1
+    assert "uncappable 0, uncappable 1, uncappable 2, uncappable 3: " in text
+    assert "lower its firing-rate scale" in text
+
+
+def test_a_rounding_error_ends_no_search() -> None:
+    """A layer that is zero but for rounding: every rule of the field has a row with a loss."""
+
+    class Cancelling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = nn.Linear(6, 24), nn.Linear(24, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.first(x)
+            nothing = torch.tanh(torch.relu(h) - torch.relu(0.37 * h) / 0.37)
+            return self.second(torch.relu(h) + nothing)
+
+    found = sw.best_rule(Cancelling().eval(), inputs(), 8, example_input=inputs(1), progress=False)
+    assert not any(row.failed for row in found.compared)
+    assert found.best.disagreement < 0.5
+
+
 def test_the_table_has_the_chosen_one_first(best: sw.BestRule) -> None:
     """One line a candidate under a head, the chosen one on top."""
     lines = str(best).splitlines()

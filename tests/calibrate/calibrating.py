@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 import models
+import spikewright as sw
 from spikewright.calibrate.collect import collect
 from spikewright.calibrate.statistics import Statistics
 from spikewright.graph import Graph
 
 MLP = models.mlp(seed=3)
 RESIDUAL = models.residual(seed=4, pool=True)
+
+EXAMPLES: Mapping[str, list[sw.ScaleRule]] = {
+    "percentile": [sw.Percentile(), sw.Percentile(99.0, per="channel")],
+    "target-rate": [sw.TargetRate(250.0), sw.TargetRate(100.0, 95.0, per="channel")],
+    "minimum-error": [sw.MinimumError(8), sw.MinimumError(4, per="layer", spikes_per_step=4)],
+    "local-threshold-balancing": [sw.LocalThresholdBalancing()],
+    "threshold-iteration": [sw.ThresholdIteration(8), sw.ThresholdIteration(4, per="layer")],
+    "energy-budget": [sw.EnergyBudget(8, spikes=100.0), sw.EnergyBudget(8, joules=1e-9)],
+    "from-weights": [sw.FromWeights(-2, 2), sw.FromWeights(0, 1, sw.MinimumError(8))],
+}
+ALL = [rule for rules in EXAMPLES.values() for rule in rules]
 
 
 def population_names(graph: Graph) -> list[str]:

@@ -124,3 +124,12 @@ def test_collecting_in_pieces_is_collecting_at_once() -> None:
         collector.add(table[:, start : start + 7].astype(float))
 
     assert collector.result() == Histogram.of(table)
+
+
+@given(TABLES, hnp.arrays(float, 2, elements=st.floats(0, 1e4)))
+def test_values_below_a_limit_become_zero(table, limits) -> None:
+    """Nothing else changes: it is the histogram of the values with zeros in their place."""
+    limits = np.where(limits > 0, 2.0 ** np.round(np.log2(limits + 1e-300)), 0.0)  # edges of bins
+    kept = np.where(np.abs(table) < limits[:, None], 0, table)
+
+    assert Histogram.of(table).without(limits) == Histogram.of(kept)

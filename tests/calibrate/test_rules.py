@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from calibrating import MLP, RESIDUAL, population_names, statistics_of
+from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statistics_of
 
 import models
 import spikewright as sw
@@ -24,16 +24,6 @@ from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Input
 
-EXAMPLES: Mapping[str, list[sw.ScaleRule]] = {
-    "percentile": [sw.Percentile(), sw.Percentile(99.0, per="channel")],
-    "target-rate": [sw.TargetRate(250.0), sw.TargetRate(100.0, 95.0, per="channel")],
-    "minimum-error": [sw.MinimumError(8), sw.MinimumError(4, per="layer", spikes_per_step=4)],
-    "local-threshold-balancing": [sw.LocalThresholdBalancing()],
-    "threshold-iteration": [sw.ThresholdIteration(8), sw.ThresholdIteration(4, per="layer")],
-    "energy-budget": [sw.EnergyBudget(8, spikes=100.0), sw.EnergyBudget(8, joules=1e-9)],
-    "from-weights": [sw.FromWeights(-2, 2), sw.FromWeights(0, 1, sw.MinimumError(8))],
-}
-ALL = [rule for rules in EXAMPLES.values() for rule in rules]
 X = models.inputs(MLP, batch=60, seed=5)
 ONE = Setting(cap=1)
 

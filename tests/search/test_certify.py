@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikewright.errors import TuningError
+from spikewright.errors import SimulationError, TuningError
 from spikewright.search.certify import Candidate, Checked, check, choose, short_list
 from spikewright.search.measured import Point
 from spikewright.search.paired import Paired
@@ -133,3 +133,19 @@ def test_without_certificate_the_cheapest_that_holds_is_chosen() -> None:
 
     assert choose(holding, 0.01).point.cost == 20
     assert choose(holding[2:], 0.01).point.cost == 10
+
+
+def test_a_setting_that_cannot_be_run_is_left_out() -> None:
+    """The others are checked; one that follows has no level of it; where none runs all say why."""
+    listed = [candidate(30, 0), candidate(20, 0), candidate(10, 0)]
+
+    def measure(it: Candidate) -> Point:
+        if it.point.cost == 20:
+            raise SimulationError("too many spikes")
+        return it.point
+
+    found = check(listed, measure, 0.01, 0.95)
+    assert [item.point.cost for item in found] == [30, 10]
+    assert [item.certified for item in found] == [True, True]
+    with pytest.raises(TuningError, match="too many spikes"):
+        check(listed[1:2], measure, 0.01, 0.95)

@@ -209,14 +209,18 @@ def test_passwords_of_databases_are_not_shown() -> None:
 
 
 def test_settings_that_all_fail_end_the_search() -> None:
-    """The reason of the last failure is told."""
+    """Every reason is told once, with how often it was one."""
+    met: list[int] = []
 
     def failing(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
-        raise SimulationError("the moon is full")
+        met.append(1)
+        raise SimulationError("the moon is full" if len(met) % 2 else "the moon is new")
 
     study = open_study(None, FACTS, 0)
-    with pytest.raises(TuningError, match="the moon is full"):
+    with pytest.raises(TuningError, match="no setting") as caught:
         searching(study, failing).run(limits(50))
+    assert str(caught.value).count("the moon is full") == 1
+    assert f"{len(met) // 2} x the moon is new" in str(caught.value)
 
 
 def test_a_setting_that_fails_does_not_end_the_search() -> None:

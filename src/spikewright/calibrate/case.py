@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from numpy.typing import NDArray
 
+from spikewright.calibrate.layer import LayerStatistics
+from spikewright.calibrate.rounding import above_rounding
 from spikewright.calibrate.statistics import Statistics
 from spikewright.graph import Graph
 
@@ -50,6 +53,26 @@ class Case:
     settings: Mapping[str, Setting]
     outputs: tuple[str, ...]
     statistics: Statistics | None = None
+
+    @cached_property
+    def layers(self) -> dict[str, LayerStatistics]:
+        """What is known of each of these layers; smaller values than rounding errors are 0 there.
+
+        Raises `TypeError` where there is no data.
+        """
+        found = above_rounding(self._known, self.graph)
+        return {name: found[name] for name in self.settings}
+
+    @property
+    def examples(self) -> Mapping[str, NDArray]:
+        """A few samples, `{input name: (samples, *shape)}`; raises `TypeError` without data."""
+        return self._known.examples.values
+
+    @property
+    def _known(self) -> Statistics:
+        if self.statistics is None:
+            raise TypeError("a rule that looks at data needs statistics")
+        return self.statistics
 
 
 @dataclass(frozen=True, eq=False)

@@ -220,16 +220,29 @@ class Histogram:
         below = self.code % _SPAN < _ZERO
         if not np.any(below):
             return self
-        bins = Bins(
-            np.where(below, self.channel * _SPAN + _ZERO, self.code),
+        filled = self.total > 0
+        lowest = np.where(filled, np.maximum(self.lowest, 0), self.lowest)
+        highest = np.where(filled, np.maximum(self.highest, 0), self.highest)
+        return self._zeroed(below, lowest, highest)
+
+    def without(self, limits: NDArray) -> Histogram:
+        """The same with 0 for values whose magnitude lies below the limit of their channel."""
+        small = np.abs(self.means) < limits[self.channel]
+        if not np.any(small & (self.means != 0)):
+            return self
+        lowest, highest = (np.where(np.abs(end) < limits, 0, end) for end in self._ends)
+        return self._zeroed(small, lowest, highest)
+
+    def _zeroed(self, bins: NDArray, lowest: NDArray, highest: NDArray) -> Histogram:
+        """The same with 0 for the values of some bins, and these ends."""
+        kept = Bins(
+            np.where(bins, self.channel * _SPAN + _ZERO, self.code),
             self.counts,
-            np.where(below, 0, self.first),
-            np.where(below, 0, self.second),
+            np.where(bins, 0, self.first),
+            np.where(bins, 0, self.second),
         )
-        lowest = np.where(self.total > 0, np.maximum(self.lowest, 0), self.lowest)
-        highest = np.where(self.total > 0, np.maximum(self.highest, 0), self.highest)
         return Histogram(
-            self.channels, *_added([bins]), lowest.astype(np.float32), highest.astype(np.float32)
+            self.channels, *_added([kept]), lowest.astype(np.float32), highest.astype(np.float32)
         )
 
 

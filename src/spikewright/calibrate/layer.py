@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -23,12 +23,22 @@ class LayerStatistics:
     `shape` is that of the layer without batch axis, `axis` the one its channels lie on (None for a
     single number). `values` has, channel by channel, the input currents where the layer is a ReLU
     (`rectifies`), whose outputs follow from them, and the outputs of any other layer.
+
+    `least` is what values of each channel have to exceed to be more than rounding errors, where
+    that was looked at, and `rounded` whether there were smaller ones, which are 0 in `values`.
     """
 
     shape: Shape
     axis: int | None
     rectifies: bool
     values: Histogram
+    least: NDArray | None = field(default=None, compare=False)
+    rounded: bool = field(default=False, compare=False)
+
+    def above(self, least: NDArray) -> LayerStatistics:
+        """The same with 0 in the place of values that are smaller than this, channel by channel."""
+        kept = self.values.without(least)
+        return replace(self, values=kept, least=least, rounded=kept is not self.values)
 
     @cached_property
     def sent(self) -> Histogram:

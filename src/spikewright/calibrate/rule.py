@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright.calibrate.case import READOUTS, Case, Choice, Setting
 from spikewright.calibrate.layer import LayerStatistics, Per
+from spikewright.calibrate.rounding import BOUND
 from spikewright.errors import ConversionError, Refusal
 
 _registry: dict[str, type[ScaleRule]] = {}
@@ -65,9 +66,7 @@ class LayerRule(ScaleRule):
 
     def choose(self, case: Case) -> dict[str, Choice]:
         """See `ScaleRule.choose`."""
-        if case.statistics is None:
-            raise TypeError(f"{self!r} needs statistics")
-        layers, refusals, found = case.statistics.layers, [], {}
+        layers, refusals, found = case.layers, [], {}
         for name, setting in case.settings.items():
             try:
                 found[name] = self._choice(layers[name], self.threshold(layers[name], setting))
@@ -82,12 +81,8 @@ class LayerRule(ScaleRule):
         scale = 1.0 / (filled * self.period)
         text = (
             f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
-            f"scale {shown(scale)}"
+            f"scale {shown(scale)}{said_of_silence(layer, silent)}"
         )
-        if layer.is_silent:
-            text += "; it sends nothing on the calibration data, so that this is a guess"
-        elif silent:
-            text += f"; {silent} of {len(thresholds)} channels send nothing on the data"
         return Choice(layer.spread(scale), text, layer.is_silent)
 
 
@@ -95,14 +90,34 @@ def fill_silent(layer: LayerStatistics, thresholds: NDArray) -> tuple[NDArray, i
     """Thresholds above 0 everywhere, and how many were not.
 
     Silent channels get the layer's largest threshold, at which they spike least; a silent layer the
-    largest magnitude of its currents, and where there is none 1.
+    largest magnitude of its currents, or of what its rounding errors are errors of, and where there
+    is neither 1. No spike means less than a rounding error.
     """
     known = np.isfinite(thresholds) & (thresholds > 0)
-    if np.all(known):
-        return thresholds, 0
+    other = float(thresholds[known].max()) if np.any(known) else _guess(layer)
+    filled = np.where(known, thresholds, other)
+    if layer.least is not None:
+        filled = np.maximum(filled, layer.least if len(filled) > 1 else layer.least.min())
+    return filled, int((~known).sum())
+
+
+def _guess(layer: LayerStatistics) -> float:
+    """The threshold of a silent layer."""
     ends = max(abs(float(layer.values.lowest.min())), abs(float(layer.values.highest.max())))
-    other = float(thresholds[known].max()) if np.any(known) else (ends or 1.0)
-    return np.where(known, thresholds, other), int((~known).sum())
+    terms = 0.0 if layer.least is None else float(layer.least.max()) / BOUND
+    return ends or terms or 1.0
+
+
+def said_of_silence(layer: LayerStatistics, silent: int) -> str:
+    """What a trace says of a layer with so many silent channels; nothing where none is."""
+    if layer.is_silent:
+        what = "nothing but rounding errors" if layer.rounded else "nothing"
+        return f"; it sends {what} on the calibration data, so that this is a guess"
+    said = f"; {silent} of {layer.values.channels} channels send nothing on the data"
+    if layer.rounded and layer.least is not None:
+        rounded = f"; values below {shown(layer.least)} are rounding errors and count as 0"
+        return said + rounded if silent else rounded
+    return said if silent else ""
 
 
 def brief(item: Any) -> str:

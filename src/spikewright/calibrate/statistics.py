@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from numpy.typing import NDArray
 
 from spikewright.calibrate.examples import Examples
 from spikewright.calibrate.histogram import Histogram
@@ -20,13 +22,14 @@ class Statistics:
     `fingerprint` tells the model that the layers belong to, `samples` how many samples there were.
     The same samples give the same statistics bit for bit, in whatever order, in batches of whatever
     size, collected here or in parts that are joined. A file holds the examples too: at most sixteen
-    samples as they are.
+    samples as they are. `rounding` keeps what `above_rounding` measured on them.
     """
 
     layers: Mapping[str, LayerStatistics]
     samples: int
     fingerprint: str
     examples: Examples
+    rounding: dict[str, NDArray] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def join(cls, parts: Sequence[Statistics]) -> Statistics:

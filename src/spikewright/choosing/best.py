@@ -14,6 +14,7 @@ from spikewright.choosing.comparing import Compared, Comparison, by_candidate
 from spikewright.conversion import Conversion, refuse
 from spikewright.conversion.speaking import silently
 from spikewright.conversion.stepping import refuse_sequences
+from spikewright.errors import listed
 from spikewright.frontends import example_for
 from spikewright.graph.layers import Activation
 from spikewright.measure import EveryStep
@@ -56,6 +57,9 @@ class BestRule:
         """One line a candidate, under its best readout, the chosen one first."""
         lines = ["loss       other answers  spikes     samples  candidate"]
         for item in by_candidate((self.best, *self.compared)):
+            if item.failed:
+                lines.append(f"failed: {item.candidate.name}: {item.failed.splitlines()[0]}")
+                continue
             other = "-" if item.disagreement is None else f"{item.disagreement:.2%}"
             name = f"{item.candidate.name}, readout {item.readout}"
             lines.append(
@@ -105,8 +109,8 @@ def best_rule(
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
     tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
-        kept, dropped = _preliminary(comparison, tried, tolerance, advance)
-        found = _rows(comparison, kept, advance)
+        found, dropped = _compared(comparison, tried, tolerance, advance)
+        _require_one(found or dropped)
         if candidates is None:
             first = found[0].candidate
             numbers = comparison.numbers(first)
@@ -132,21 +136,26 @@ def _rectifies(conversion: Conversion) -> bool:
     return any(isinstance(layer, Activation) and layer.function == "relu" for layer in layers)
 
 
-def _preliminary(
+def _compared(
     comparison: Comparison,
     tried: Sequence[Candidate],
     tolerance: float | None,
     advance: Callable[[int], None],
-) -> tuple[list[Candidate], list[Compared]]:
-    """The candidates to compare on all samples, and rows of the others.
+) -> tuple[list[Compared], list[Compared]]:
+    """Rows of the candidates that are compared on all samples, and rows of the others.
 
-    All of them where there are few candidates or samples, or where the cheapest are looked for.
+    All of them are where there are few candidates or samples, or where the cheapest are looked for;
+    else those that come out best on the first samples.
     """
     if not comparison.many or len(tried) <= _KEPT or tolerance is not None:
-        return list(tried), []
-    rows = _rows(comparison, tried, advance, all_samples=False)
-    kept = [row.candidate for row in by_candidate(rows)[:_KEPT]]
-    return kept, [row for row in rows if not any(row.candidate is c for c in kept)]
+        return _rows(comparison, tried, advance), []
+    first = _rows(comparison, tried, advance, all_samples=False)
+    found: list[Compared] = []
+    for candidate in [row.candidate for row in by_candidate(first) if not row.failed]:
+        if len({id(row.candidate) for row in found if not row.failed}) < _KEPT:
+            found += _rows(comparison, [candidate], advance)
+    left = [row for row in first if not any(row.candidate is other.candidate for other in found)]
+    return _sorted(found), left
 
 
 def _rows(
@@ -165,6 +174,16 @@ def _rows(
 
 def _sorted(rows: Sequence[Compared]) -> list[Compared]:
     return sorted(rows, key=lambda row: row.loss)
+
+
+def _require_one(rows: Sequence[Compared]) -> None:
+    """Raise `ConversionError` with every reason where all candidates failed."""
+    if all(row.failed for row in rows):
+        reasons: dict[str, list[str]] = {}
+        for row in rows:
+            reasons.setdefault(row.failed, []).append(row.candidate.name)
+        lines = [f"{listed(names)}: {reason}" for reason, names in reasons.items()]
+        raise refuse("candidates", "\n  - ".join(["none of them can be run:", *lines]))
 
 
 def _chosen(rows: Sequence[Compared], tolerance: float | None) -> Compared:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from spikewright.choosing.candidates import Candidate
 from spikewright.choosing.loss import loss
 from spikewright.conversion import Conversion, refuse
+from spikewright.conversion.making import looks_at_data
+from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
@@ -28,6 +30,7 @@ class Compared:
 
     `loss` is that of `choosing.loss`, summed over outputs; `disagreement` the share of samples
     whose answer is not the source's (None where outputs tell no classes apart), `spikes` a sample.
+    Of a candidate that could not be converted or run `failed` says why, and its loss is infinite.
     """
 
     candidate: Candidate
@@ -36,6 +39,7 @@ class Compared:
     disagreement: float | None
     spikes: float
     samples: int
+    failed: str = ""
 
 
 class Comparison:
@@ -77,11 +81,18 @@ class Comparison:
         return {name: values[:, 0] for name, values in raw.items()}
 
     def rows(self, candidate: Candidate, all_samples: bool = True) -> list[Compared]:
-        """A candidate under each of its readouts, on all samples or on the first few."""
+        """A candidate under each of its readouts, on all samples or on the first few.
+
+        One row with the reason where it cannot be converted or run.
+        """
         x = self._compared if all_samples else _first(self._compared)
-        run = self.conversion(candidate).run(x, steps=self._steps, **self._run)
-        spikes = float(sum(counts.mean() for counts in run.spike_counts().values()))
         samples = len(next(iter(x.values())))
+        try:
+            run = self.conversion(candidate).run(x, steps=self._steps, **self._run)
+        except SpikewrightError as error:
+            readout, why = candidate.readouts[0], str(error)
+            return [Compared(candidate, readout, np.inf, None, np.nan, samples, why)]
+        spikes = float(sum(counts.mean() for counts in run.spike_counts().values()))
         return [
             Compared(candidate, readout, *self._loss(run.raw, readout), spikes, samples)
             for readout in candidate.readouts
@@ -91,8 +102,10 @@ class Comparison:
         """A candidate's network: rules and corrections are worked out the first time alone."""
         if id(candidate) in self._numbers:
             return self._base.again(**self._numbers[id(candidate)])
-        arguments = dict(candidate.arguments)
-        made = self._base.again(**{"calibration": self._fitted, **arguments})
+        changes = {"calibration": None, **candidate.arguments}
+        if changes["calibration"] is None and looks_at_data({**self._base.arguments, **changes}):
+            changes["calibration"] = self._fitted
+        made = self._base.again(**changes)
         self._numbers[id(candidate)] = made.resolved
         return made
 

@@ -149,6 +149,8 @@ def tune(
     show(_table(choice))
     say(f"{choice}\n")
     counts = ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items())
+    for reason, count in choice.failures.items():
+        say(f"{count} x failed: {reason}")
     say(f"Searched on {choice.searched_on} samples; trials: {counts}. To make the network again:\n")
     click.echo(_lines(choice))
 

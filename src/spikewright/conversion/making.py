@@ -176,7 +176,7 @@ def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: G
     They need it more than once, so that is before anything reads it.
     """
     data, corrects = arguments["calibration"], _corrects(arguments)
-    if data is not None and not (corrects or has_rule(arguments["scale_firing_rates"])):
+    if data is not None and not looks_at_data(arguments):
         raise refuse(
             "calibration",
             "nothing that was asked for needs data",
@@ -208,6 +208,11 @@ def _check_corrections(arguments: Mapping[str, Any]) -> None:
             if isinstance(item, BiasCorrection | VoltageCorrection) and misplaced:
                 own = f"{name}=sw.{kind.__name__}(steps)"
                 raise refuse(name, f"its correction is one for all layers: {own}")
+
+
+def looks_at_data(arguments: Mapping[str, Any]) -> bool:
+    """Whether something in these arguments takes calibration data, by itself or in a dict."""
+    return _corrects(arguments) or has_rule(arguments["scale_firing_rates"])
 
 
 def _corrects(arguments: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from spikewright.errors import TuningError
+from spikewright.errors import SpikewrightError, TuningError
 from spikewright.search.measured import Point
 from spikewright.search.study import Trial
 
@@ -101,17 +101,25 @@ def check(
     true one with probability at most 1 - confidence, whatever is chosen afterwards (Wiens &
     Dmitrienko, J. Biopharm. Stat. 15, 929-942, 2005). The first has half of it, so that a list
     whose settings all hold is tested at no less than half the level; after one that fails the
-    others still have a chance, which fixed-sequence testing would deny them.
+    others still have a chance, which fixed-sequence testing would deny them. A setting that cannot
+    be run on these samples is not certified, and left out. Raises `TuningError` where none can be.
     """
     total, others = 1 - confidence, max(1, len(candidates) - 1)
-    found, handed = [], 0.0
+    found, handed, reasons = [], 0.0, list[str]()
     for number, candidate in enumerate(candidates):
         own = total if len(candidates) == 1 else total / 2 / (others if number else 1)
         level = own + handed
-        point = measure(candidate)
+        try:
+            point = measure(candidate)
+        except SpikewrightError as error:
+            reasons.append(str(error))
+            handed = 0.0
+            continue
         certified = point.paired.p_value(max_drop) <= level
         handed = level if certified else 0.0
         found.append(Checked(candidate, point, certified))
+    if not found:
+        raise TuningError(f"no setting can be run on the held-back samples: {'; '.join(reasons)}")
     return found
 
 

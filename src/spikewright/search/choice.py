@@ -54,7 +54,8 @@ class Choice:
     "readout" for `predict` (`conversion` and `run` split them). `drop`, `interval` and `certified`
     are about the held-back samples, of which there were `held_back`; `limit` is what was asked for.
     `runners_up` are other settings that were checked, the cheapest first. `reproduce` is the call
-    that makes the network again. `trials` counts those of the study by state.
+    that makes the network again. `trials` counts those of the study by state, and `failures` those
+    that could not be converted or run by the reason.
     """
 
     chosen: Alternative
@@ -68,7 +69,7 @@ class Choice:
     reproduce: str
     trials: Mapping[str, int]
     study: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -156,6 +157,7 @@ class Choice:
             "verdict": self.verdict,
             "reproduce": self.reproduce,
             "trials": dict(self.trials),
+            "failures": dict(self.failures),
             "study": self.study,
             "runners up": [
                 {

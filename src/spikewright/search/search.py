@@ -238,9 +238,9 @@ class Search:
         counts = self.study.counts()
         if counts.get("FAIL", 0) < _HOPELESS or set(counts) - {"FAIL", "WAITING"}:
             return
-        reasons = [t.user_attrs.get("error") for t in self.study.trials]
-        reason = next((text for text in reversed(reasons) if text), "no reason was noted")
-        raise TuningError(f"no setting of the space can be tried. The last one failed: {reason}")
+        found = self.study.failures() or {"no reason was noted": counts["FAIL"]}
+        reasons = "\n  - ".join(f"{count} x {reason}" for reason, count in found.items())
+        raise TuningError(f"no setting of the space can be tried:\n  - {reasons}")
 
 
 def _best_of_lengths(trials: Sequence[Trial], aim: Aim) -> list[tuple[Trial, Point]]:

@@ -8,6 +8,7 @@ import re
 import socket
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,6 +95,11 @@ class Study:
         for frozen in self._all:
             counts[frozen.state.name] = counts.get(frozen.state.name, 0) + 1
         return counts
+
+    def failures(self) -> dict[str, int]:
+        """How many trials failed for each reason."""
+        reasons = (frozen.user_attrs.get("error") for frozen in self._all)
+        return dict(Counter(reason for reason in reasons if reason))
 
     def revive(self) -> int:
         """Fail trials whose worker has died, and let their settings be tried again.

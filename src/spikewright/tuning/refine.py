@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.errors import SpikewrightError
 from spikewright.search.measured import Point
 from spikewright.search.space import Plain, Values
 from spikewright.tuning.objective import Objective, Samples
@@ -92,7 +93,10 @@ class Refinement:
             for channels in parts:
                 for octaves in (-size, size):
                     move = Move(layer, channels, octaves, 0.0, 0.0)
-                    found = self._measure(values, _moved(scales, [move]), point, some)
+                    try:
+                        found = self._measure(values, _moved(scales, [move]), point, some)
+                    except SpikewrightError:  # what cannot be run saves nothing
+                        continue
                     saved = math.log(max(found[0], 1e-300) / max(cost, 1e-300))
                     moves.append(move._replace(saved=saved, risked=found[1] - risk))
         return moves

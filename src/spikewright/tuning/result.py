@@ -51,6 +51,7 @@ def result(
         call(model, converting),
         study.counts(),
         None if question.study is None else shown(question.study),
+        study.failures(),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from spikewright._optional import require
 from spikewright._progress import progress_bar
 from spikewright.calibrate import fingerprint
+from spikewright.calibrate.rounding import above_rounding
 from spikewright.conversion import Conversion
 from spikewright.conversion.speaking import silently
 from spikewright.frontends import example_for
@@ -135,7 +136,7 @@ def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allo
         graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
     )
     weights = sensitivities(graph, layers, outputs, some, budget)
-    return Allocation(statistics.layers, weights)
+    return Allocation(above_rounding(statistics, graph), weights)
 
 
 def _aims(request: Request, samples: int, sure: float | None) -> list[Aim]:

@@ -19,6 +19,7 @@ from spikewright.calibrate.rule import (
     fill_silent,
     refuse,
     register,
+    said_of_silence,
     shown,
 )
 from spikewright.calibrate.rules.minimum_error import coding_error, expected_spikes
@@ -75,11 +76,8 @@ class EnergyBudget(ScaleRule):
 
     def choose(self, case: Case) -> dict[str, Choice]:
         """See the class."""
-        if case.statistics is None:
-            raise TypeError(f"{self!r} needs statistics")
-        layers = {name: case.statistics.layers[name] for name in case.settings}
-        examples = case.statistics.examples.values
-        found = sensitivities(case.graph, list(layers), examples, case.outputs)
+        layers = case.layers
+        found = sensitivities(case.graph, list(layers), case.examples, case.outputs)
         floor = 1e-9 * max(found.values(), default=0.0) or 1.0
         items = {
             name: _Item(
@@ -104,10 +102,8 @@ class EnergyBudget(ScaleRule):
         text = (
             f"{self}: {item.cost(float(filled[0])):.4g} {unit} a sample for a sensitivity of "
             f"{item.weight:.3g}: a spike every {self.dt * 1000:g} ms means {shown(filled)}, "
-            f"scale {shown(scale)}"
+            f"scale {shown(scale)}{said_of_silence(item.layer, silent)}"
         )
-        if silent:
-            text += "; it sends nothing on the calibration data, so that this is a guess"
         return Choice(scale.reshape(()), text, bool(silent))
 
 
