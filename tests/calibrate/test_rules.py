@@ -13,11 +13,12 @@ from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statisti
 import models
 import spikewright as sw
 from spikewright.calibrate import Case, Setting, Statistics
+from spikewright.calibrate.coding import coding_error, expected_spikes
 from spikewright.calibrate.histogram import RESOLUTION, Histogram
 from spikewright.calibrate.layer import LayerStatistics
 from spikewright.calibrate.rules import RULES
 from spikewright.calibrate.rules.from_weights import evaluate, random_inputs
-from spikewright.calibrate.rules.minimum_error import best_threshold, coding_error, expected_spikes
+from spikewright.calibrate.rules.minimum_error import best_threshold
 from spikewright.calibrate.rules.threshold_iteration import fixed_point
 from spikewright.calibrate.sensitivity import fan_out, sensitivities
 from spikewright.errors import ConversionError
@@ -155,17 +156,23 @@ def test_minimum_error_is_the_minimum(start, cap, steps) -> None:
         assert error(found[channel], a) <= 1.02 * min(tried)
 
 
+@pytest.mark.parametrize("kind", [sw.IntegrateAndFire, sw.SignedIntegrateAndFire])
 @pytest.mark.parametrize("start", ["half", "zero"])
-def test_coding_error_is_what_neurons_do(start) -> None:
-    """Neurons with a cap at constant current, run, against the values that they stand for."""
+def test_coding_error_is_what_neurons_do(start, kind) -> None:
+    """Neurons with a cap at constant current, run, against the values that they stand for.
+
+    Values below zero are floored too: from a start of zero the smallest of them is a spike.
+    """
     rng = np.random.default_rng(8)
-    a = np.maximum(rng.normal(size=(1, 400)), 0)
+    a = rng.normal(size=(1, 400))
+    if kind is sw.IntegrateAndFire:
+        a = np.maximum(a, 0)
     theta, steps, cap = 0.7, 6, 2
     with sw.Network() as network:
         source = sw.Node(a[0])
         neurons = sw.Ensemble(
             400,
-            neuron_type=sw.IntegrateAndFire(max_spikes_per_step=cap),
+            neuron_type=kind(max_spikes_per_step=cap),
             gain=1.0,
             bias=0.0,
             rate_scale=1 / (theta * 0.001),
@@ -173,13 +180,17 @@ def test_coding_error_is_what_neurons_do(start) -> None:
         )
         sw.Connection(source, neurons.neurons, synapse=None)
         probe = sw.Probe(neurons.neurons)
+        counts = sw.Probe(neurons.neurons, "spike_count")
     with sw.Simulator(network, progress=False) as simulator:
         simulator.run_steps(steps)
         sent = simulator.data[probe].mean(axis=0)
+        spikes = np.abs(simulator.data[counts].sum(axis=0)).mean()
 
     offset = {"half": 0.5, "zero": 0.0}[start]
     told = coding_error(Histogram.of(a), np.array([theta]), steps, cap, offset)
     assert told == pytest.approx(((sent - a[0]) ** 2).mean(), rel=0.01)
+    expected = expected_spikes(Histogram.of(a), np.array([theta]), steps, cap, offset)
+    assert expected == pytest.approx(spikes, rel=0.01)
 
 
 def test_threshold_iteration_is_the_papers_fixed_point() -> None:
@@ -254,6 +265,19 @@ def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
     best = min(error for error, spikes in splits if spikes <= budget)
     assert sum(c[1] for c in chosen) == pytest.approx(budget, rel=0.02)
     assert sum(c[0] for c in chosen) <= 1.05 * best
+
+
+def test_no_layer_falls_silent_for_the_others() -> None:
+    """However small a budget is: what says nothing leaves those behind it nothing to say."""
+    of = case(MLP, X, Setting(cap=None, start=0.0))
+    spending = sw.EnergyBudget(8, spikes=0.5).spending(of)
+    found = spending.split()
+
+    assert sum(found.expected.values()) == pytest.approx(0.5, rel=0.05)
+    assert all(cost > 0.01 for cost in found.expected.values())
+    dear = spending.split({"act2": 8.0})
+    assert dear.expected["act1"] + 8 * dear.expected["act2"] == pytest.approx(0.5, rel=0.05)
+    assert dear.expected["act2"] < found.expected["act2"]
 
 
 def test_an_energy_budget_beyond_use_is_not_spent() -> None:

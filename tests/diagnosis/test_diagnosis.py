@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright import demo
-from spikewright.conversion.diagnosis import PARTS, Diagnosis
-from spikewright.errors import SimulationError
+from spikewright.conversion.diagnosis import PARTS, Diagnosis, remedies
+from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Affine, Input, MaxPool, Reshape
 from spikewright.measure import accuracy
@@ -238,6 +238,54 @@ def test_a_budget_is_spread_anew(data: tuple[NDArray, NDArray]) -> None:
     for proposal in spread:
         assert proposal.measured is not None
         assert proposal.measured.price == pytest.approx(proposal.price, rel=0.2, abs=5)
+
+
+def test_a_budget_of_joules_stays_one(data: tuple[NDArray, NDArray]) -> None:
+    """At the price of an addition that was given for it; its proposals are kept like it."""
+    rule = sw.EnergyBudget(16, joules=1e-10, joules_per_addition=3e-14)
+    conversion = sw.convert(
+        demo.MODEL, spiking=True, scale_firing_rates=rule, calibration=data[0][:100]
+    )
+    again = conversion.diagnose(data[0][:100], data[1][:100], 16, verify=True, progress=False)
+    spread = [p for p in again.proposals if "EnergyBudget" in p.text]
+
+    assert spread
+    assert all("J a sample" in p.text for p in spread)
+    for proposal in spread:
+        made = conversion.again(**proposal.arguments)
+        found = made.evaluate(data[0][:100], None, 16, progress=False).records
+        (record,) = select(
+            found, "energy part", part="synapses", table="45nm-fp32", network="spiking"
+        )
+        joules = record.value / 0.9e-12 * 3e-14
+        assert joules == pytest.approx(float(proposal.text.split()[1]), rel=0.05)
+
+
+def test_a_change_that_fails_is_told_and_left_out(
+    data: tuple[NDArray, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be made, and one that cannot be run; the others are proposed."""
+    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1.0)
+    x, y = data[0][:40], data[1][:40]
+    monkeypatch.setattr(
+        remedies.EnergyBudget,
+        "spending",
+        lambda *a: _raise(ConversionError([Refusal("it", "argument", "no")])),
+    )
+    fast = remedies.Remedy("rates", "fire fast", 64, {"scale_firing_rates": 1e15})
+    monkeypatch.setattr(remedies, "_synapses", lambda case: iter([fast]))
+    found = conversion.diagnose(x, y, 64, verify=True, progress=False)
+
+    assert found.proposals
+    assert sum("EnergyBudget" in what for what in found.failures) == 3
+    assert "lower its firing-rate scale" in found.failures["fire fast"]
+    assert not {p.text for p in found.proposals} & set(found.failures)
+    assert "Not tried: fire fast: " in str(found)
+    assert found.as_dict()["failures"] == dict(found.failures)
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def test_what_cannot_be_diagnosed_is_refused(

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, sw.ScaleRule] = {
     "minimum-error": sw.MinimumError(64, spikes_per_step=1),
     "local-threshold-balancing": sw.LocalThresholdBalancing(),
     "threshold-iteration": sw.ThresholdIteration(64, spikes_per_step=1),
-    "energy-budget": sw.EnergyBudget(64, spikes=500.0),
+    "energy-budget": sw.EnergyBudget(64, spikes=700.0),
     "from-weights": sw.FromWeights(-2, 2),
 }
 X = samples(40)
@@ -140,6 +140,37 @@ def test_a_rule_knows_what_lies_behind_a_percentile() -> None:
     values = np.abs(evaluate(graph_of(cell_of("tanh")), {"x": X})["all"])
     threshold = 1 / (float(np.max(ensemble.rate_scale)) * 0.001)
     assert threshold == pytest.approx(np.percentile(values, 90.0), rel=0.02 + RESOLUTION)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+def test_a_budget_is_that_of_one_step(kind: str) -> None:
+    """Of sequences of whatever length: what a step of them sends, on average, is the budget."""
+    short, long = X[:20, : TIME - 2], X[20:]
+    rule = sw.EnergyBudget(64, spikes=400.0)
+    expected = converted(
+        kind,
+        spiking=True,
+        scale_firing_rates=rule,
+        calibration=converted(kind).calibrate([short, long], progress=False),
+    )
+    found = converted(kind, spiking=True, scale_firing_rates=rule, calibration=[short, long])
+
+    def sent(conversion: sw.Conversion) -> float:
+        total = sum(
+            float(counts.sum())
+            for x in (short, long)
+            for counts in conversion.run(x, progress=False).spike_counts().values()
+        )
+        return total / (short.shape[0] * short.shape[1] + long.shape[0] * long.shape[1])
+
+    def said(conversion: sw.Conversion) -> list[str]:
+        return [e.text for e in conversion.trace if e.stage == "calibrate"]
+
+    assert sent(found) == pytest.approx(400.0, rel=0.05)
+    if kind == "lstm":  # of several layers, behind the first of which input comes unevenly
+        assert sent(expected) > 400.0 * 1.06
+    assert all("measured on 40 samples" in text for text in said(found))
+    assert all("expected and not measured" in text for text in said(expected))
 
 
 def test_mistakes_say_what_to_do() -> None:

@@ -43,10 +43,19 @@ def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iter
         raise refusal("it holds no samples", "Give some hundred of them, batch axis first")
 
 
-def gather(data: Any, graph: Graph) -> Batch:
-    """All samples in one batch of float64; raises as `batches` does."""
-    parts = list(batches(data, graph))
-    return {name: np.concatenate([_float64(part[name]) for part in parts]) for name in parts[0]}
+def gather(data: Any, graph: Graph, sequences: Sequences | None = None) -> list[Batch]:
+    """All samples in one batch of float64, of sequences in one for each length.
+
+    Raises as `batches` does.
+    """
+    parts: dict[Any, list[Batch]] = {}
+    for batch in batches(data, graph, sequences):
+        shapes = tuple(array.shape[1:] for array in batch.values())
+        parts.setdefault(shapes, []).append(batch)
+    return [
+        {name: np.concatenate([_float64(batch[name]) for batch in some]) for name in some[0]}
+        for some in parts.values()
+    ]
 
 
 def samples(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:

@@ -25,7 +25,8 @@ class LayerStatistics:
     (`rectifies`), whose outputs follow from them, and the outputs of any other layer.
 
     `least` is what values of each channel have to exceed to be more than rounding errors, where
-    that was looked at, and `rounded` whether there were smaller ones, which are 0 in `values`.
+    that was looked at: smaller ones are 0 in `values`. `rounded` says whether some channel has no
+    others.
     """
 
     shape: Shape
@@ -37,8 +38,9 @@ class LayerStatistics:
 
     def above(self, least: NDArray) -> LayerStatistics:
         """The same with 0 in the place of values that are smaller than this, channel by channel."""
-        kept = self.values.without(least)
-        return replace(self, values=kept, least=least, rounded=kept is not self.values)
+        made = replace(self, values=self.values.without(least), least=least)
+        lost = (made.magnitudes.highest == 0) & (self.magnitudes.highest > 0)
+        return replace(made, rounded=bool(np.any(lost)))
 
     @cached_property
     def sent(self) -> Histogram:
@@ -57,6 +59,14 @@ class LayerStatistics:
     @cached_property
     def _values_together(self) -> Histogram:
         return self.values.together()
+
+    @cached_property
+    def _sent_together(self) -> Histogram:
+        return self.sent.together()
+
+    def sends(self, per: Per) -> Histogram:
+        """What it sends with its sign, of the layer or of each channel."""
+        return self._sent_together if per == "layer" else self.sent
 
     def magnitude(self, per: Per) -> Histogram:
         """Magnitudes of what it sends, of the layer or of each channel."""

@@ -105,7 +105,7 @@ def best_rule(
         example = example_for(model, example_input, x)
         base = convert(model, example_input=example, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "best_rule")
-    samples = gather(x, base.canonical)
+    (samples,) = gather(x, base.canonical)
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
     tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:

@@ -15,6 +15,7 @@ from spikewright.executors import Executor
 from spikewright.graph import Graph, Sequences
 
 _SHARD = 64  # samples that are collected at once
+_MEASURED = 256  # samples that a network is run on to see what it sends
 
 
 class Calibration:
@@ -26,7 +27,7 @@ class Calibration:
 
     def __init__(self) -> None:
         self._statistics: list[tuple[Any, str, Statistics]] = []
-        self._samples: list[tuple[Any, Batch]] = []
+        self._samples: list[tuple[Any, list[Batch]]] = []
 
     def statistics(
         self, data: Any, graph: Graph, names: Sequence[str], sequences: Sequences | None = None
@@ -37,7 +38,7 @@ class Calibration:
         `FileNotFoundError` and `DamagedFileError` for files.
         """
         mark = fingerprint(graph)
-        if isinstance(data, Statistics | str | Path):
+        if is_statistics(data):
             found = data if isinstance(data, Statistics) else Statistics.load(data)
             found.check(mark)
             return found
@@ -54,24 +55,52 @@ class Calibration:
         Raises `ConversionError` where the data is not at hand: none, statistics of it, or an
         iterator that was read before.
         """
-        if data is None or isinstance(data, Statistics | str | Path):
+        if data is None or is_statistics(data):
             given = "none was given" if data is None else "statistics of it were"
             raise refusal(
                 f"a correction runs the network on data, and {given}",
                 "Give some hundred samples: calibration=x",
             )
+        (found,) = self._kept(data, graph)
+        return found
+
+    def some(self, data: Any, graph: Graph, sequences: Sequences | None = None) -> list[Batch]:
+        """Samples to measure on: all, or some that are spread evenly, those of a length together.
+
+        Of statistics the few examples that they hold, but none of sequences. Raises as `samples`.
+        """
+        if is_statistics(data):
+            statistics = self.statistics(data, graph, ())
+            return [] if sequences else [dict(statistics.examples.values)]
+        found = self._kept(data, graph, sequences)
+        share = min(1.0, _MEASURED / sum(map(count, found)))
+        return [_spread(batch, max(1, round(share * count(batch)))) for batch in found]
+
+    def _kept(self, data: Any, graph: Graph, sequences: Sequences | None = None) -> list[Batch]:
+        """The data in memory: one batch, or of sequences one for each length."""
         for known, samples in self._samples:
             if known is data:
                 return samples
         if isinstance(data, Iterator) and any(known is data for known, *_ in self._statistics):
             raise refusal("this iterator was read before, and it can be read once", "Give a list")
-        samples = gather(data, graph)
-        self._samples.append((data, samples))
-        return samples
+        found = gather(data, graph, sequences)
+        self._samples.append((data, found))
+        return found
 
     def _gathered(self, data: Any) -> Any:
         """The samples where they are kept already, else the data."""
         return next((samples for known, samples in self._samples if known is data), data)
+
+
+def is_statistics(data: Any) -> bool:
+    """Whether calibration data is statistics of it, or a file of them."""
+    return isinstance(data, Statistics | str | Path)
+
+
+def _spread(batch: Batch, most: int) -> Batch:
+    """At most so many samples, as far apart as can be."""
+    places = np.linspace(0, count(batch) - 1, min(most, count(batch))).round().astype(int)
+    return {name: array[places] for name, array in batch.items()}
 
 
 def collect_sharded(

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, Literal
 
 from spikewright.calibrate import Statistics
-from spikewright.conversion.calibration import Calibration
+from spikewright.conversion.budgets import with_budgets_kept
+from spikewright.conversion.calibration import Calibration, is_statistics
 from spikewright.conversion.conversion import Conversion, refuse
 from spikewright.conversion.correction import (
     BiasCorrection,
@@ -17,7 +18,14 @@ from spikewright.conversion.correction import (
     correct_bias,
     correct_voltages,
 )
-from spikewright.conversion.scales import choose_scales, has_rule, need_data
+from spikewright.conversion.meter import Samples
+from spikewright.conversion.scales import (
+    Chosen,
+    choose_scales,
+    has_budget,
+    has_rule,
+    need_data,
+)
 from spikewright.conversion.storage import Parts
 from spikewright.conversion.trace import Trace
 from spikewright.errors import ConversionError, listed
@@ -77,21 +85,47 @@ def convert_source(
         stepping = Stepping(found.carried, found.inputs, found.outputs, found.values, int(step))
     canonical = canonicalise(graph, trace, arguments["max_pool"])
     options = replace(_options(**arguments), stepping=stepping)
-    _check_data(arguments, calibration, canonical)
+    _check_data(arguments, calibration, canonical, stepping)
     known = partial(_statistics, arguments, calibration, canonical, stepping)
-    scales = choose_scales(options, canonical, graph, known, trace)
-    lowered = lower(canonical, replace(options, scale_firing_rates=scales))
-    _tell(trace, lowered)
+    chosen = choose_scales(options, canonical, graph, known)
     again = partial(_again, source, form_of(arguments), reading, calibration)
-    conversion = Conversion(lowered, source.graph, canonical, trace, source, arguments, again)
-    corrected = _correct(conversion, calibration)
+
+    def made(chosen: Chosen) -> Conversion:
+        lowered = lower(canonical, replace(options, scale_firing_rates=chosen.scales))
+        return Conversion(lowered, source.graph, canonical, Trace(), source, arguments, again)
+
+    correct = partial(_correct, calibration=calibration) if _changes(arguments) else None
+    measured_on = _samples_of_budgets(arguments, calibration, canonical, stepping, chosen)
+    if measured_on is not None:
+        conversion, chosen, corrected = with_budgets_kept(chosen, made, measured_on, correct)
+    else:
+        conversion = made(chosen)
+        corrected = {} if correct is None else correct(conversion)
+    chosen.tell(trace)
+    _tell(trace, conversion.lowered)
+    conversion.trace = trace.followed_by(conversion.trace)
     conversion.resolved = {
         **arguments,
-        "scale_firing_rates": scales,
+        "scale_firing_rates": chosen.scales,
         **corrected,
         "calibration": None,
     }
     return conversion
+
+
+def _samples_of_budgets(
+    arguments: Mapping[str, Any],
+    calibration: Calibration,
+    graph: Graph,
+    stepping: Stepping | None,
+    chosen: Chosen,
+) -> Samples | None:
+    """What budgets are measured on; None where there is none to keep, or no way to run it."""
+    data = arguments["calibration"]
+    if not chosen.budgets or arguments["spiking"] is False:
+        return None
+    batches = calibration.some(data, graph, stepping)
+    return Samples(batches, is_statistics(data)) if batches else None
 
 
 def _tell(trace: Trace, lowered: Lowered) -> None:
@@ -170,10 +204,15 @@ def form_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: Graph) -> None:
+def _check_data(
+    arguments: Mapping[str, Any],
+    calibration: Calibration,
+    graph: Graph,
+    stepping: Stepping | None,
+) -> None:
     """Raise where there is data that nothing needs; gather what corrections run on.
 
-    They need it more than once, so that is before anything reads it.
+    They need it more than once, so that is before anything reads it; budgets are measured on it.
     """
     data, corrects = arguments["calibration"], _corrects(arguments)
     if data is not None and not looks_at_data(arguments):
@@ -184,6 +223,8 @@ def _check_data(arguments: Mapping[str, Any], calibration: Calibration, graph: G
         )
     if corrects:
         calibration.samples(data, graph)
+    elif data is not None and has_budget(arguments["scale_firing_rates"]):
+        calibration.some(data, graph, stepping)
 
 
 def _check_corrections_of_sequences(arguments: Mapping[str, Any]) -> None:
@@ -213,6 +254,11 @@ def _check_corrections(arguments: Mapping[str, Any]) -> None:
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
     """Whether something in these arguments takes calibration data, by itself or in a dict."""
     return _corrects(arguments) or has_rule(arguments["scale_firing_rates"])
+
+
+def _changes(arguments: Mapping[str, Any]) -> bool:
+    """Whether something is done to the network after its scales are chosen."""
+    return _corrects(arguments) or arguments["bias_correction"] is not None
 
 
 def _corrects(arguments: Mapping[str, Any]) -> bool:

@@ -34,7 +34,7 @@ def run_of(
 ) -> Run:
     """See `Conversion.run`; `x` is by input name."""
     check_run(dt, seed, precision, batch_size, threads)
-    fed = _feeds(runner.lowered, x, encoder, steps, dt, seed)
+    fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers)
     chosen = runner.engine(engine, program, threads)
@@ -68,10 +68,10 @@ def run_of(
     )
 
 
-def _feeds(
+def feeds_for(
     lowered: Lowered, x: Mapping[str, Any], encoder: Any, steps: int | None, dt: float, seed: int
 ) -> Feeds:
-    """What a run feeds to the inputs."""
+    """What a run feeds to the inputs; the steps of sequences follow from them."""
     if lowered.stepping is None:
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
     return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright.calibrate import Case, Choice, ScaleRule, Setting, Statistics
 from spikewright.calibrate.rule import brief
+from spikewright.calibrate.rules import EnergyBudget
+from spikewright.calibrate.spending import Spending
 from spikewright.conversion.trace import Trace
 from spikewright.errors import ConversionError, Refusal, listed
 from spikewright.graph import Graph
@@ -28,21 +30,69 @@ def has_rule(value: Any) -> bool:
     return any(isinstance(item, ScaleRule) for item in items)
 
 
+def has_budget(value: Any) -> bool:
+    """Whether scales are left somewhere to a rule whose budget is to be kept."""
+    items = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(item, EnergyBudget) for item in items)
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """A rule that spends a budget, what it was asked, and among which layers it is split."""
+
+    rule: EnergyBudget
+    case: Case
+    spending: Spending
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Firing-rate scales as they were given, with numbers in the place of rules.
+
+    `choices` are those of rules, by layer; `budgets` are to be kept by what the network sends.
+    """
+
+    given: Any
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    budgets: Sequence[Budget] = ()
+
+    @property
+    def scales(self) -> Any:
+        """The scales, as `convert` takes them."""
+        if not self.choices:
+            return self.given
+        return {
+            name: _number(self.choices[name]) if name in self.choices else value
+            for name, value in self.given.items()
+        }
+
+    def corrected(self, choices: Mapping[str, Choice]) -> Chosen:
+        """The same with other choices for some layers."""
+        return replace(self, choices={**self.choices, **choices})
+
+    def tell(self, trace: Trace) -> None:
+        """Leave a trace of every choice; say aloud where a rule has doubts."""
+        doubts: dict[str, list[str]] = {}
+        for name, choice in self.choices.items():
+            trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
+            if choice.doubtful:
+                doubts.setdefault(brief(self.given[name]), []).append(name)
+        for rule, names in doubts.items():
+            text = self.choices[names[0]].text
+            trace.say("calibrate", f"{rule} has doubts about {listed(names)}: {text}")
+
+
 def choose_scales(
-    options: Options,
-    graph: Graph,
-    read: Graph,
-    statistics: Callable[[], Statistics],
-    trace: Trace,
-) -> Any:
-    """`options.scale_firing_rates` with numbers in the place of rules, and a trace of each choice.
+    options: Options, graph: Graph, read: Graph, statistics: Callable[[], Statistics]
+) -> Chosen:
+    """What rules in `options.scale_firing_rates` choose.
 
     `graph` is the one that is lowered, `read` the model as it was read; `statistics` is asked only
     where a rule needs data. Raises `ConversionError` for layers that a rule has no answer for.
     """
     value = options.scale_firing_rates
     if not has_rule(value):
-        return value
+        return Chosen(value)
     roles = Roles(graph, options.stepping)
     wanted = per_layer(
         value, roles.populations, roles.names(), "scale_firing_rates", lambda item: item
@@ -51,19 +101,19 @@ def choose_scales(
     outputs = tuple(
         graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
     )
-    chosen: dict[str, Any] = {name: item for name, item in wanted.items() if not _is_rule(item)}
+    choices: dict[str, Choice] = {}
+    budgets: list[Budget] = []
     for rule in _different(wanted):
         mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
-        known = statistics() if rule.needs_data else None
-        choices = rule.choose(Case(graph, read, mine, outputs, known))
-        for name, choice in choices.items():
-            trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
-            chosen[name] = _number(choice)
-        doubtful = {name: choice for name, choice in choices.items() if choice.doubtful}
-        if doubtful:
-            text = next(iter(doubtful.values())).text
-            trace.say("calibrate", f"{brief(rule)} has doubts about {listed([*doubtful])}: {text}")
-    return {name: chosen[name] for name in wanted}
+        case = Case(graph, read, mine, outputs, statistics() if rule.needs_data else None)
+        if isinstance(rule, EnergyBudget):
+            budget = Budget(rule, case, rule.spending(case))
+            budgets.append(budget)
+            choices |= rule.choices(case, budget.spending, budget.spending.split())
+        else:
+            choices |= rule.choose(case)
+    ordered = {name: choices[name] for name in wanted if name in choices}
+    return Chosen(wanted, ordered, budgets)
 
 
 def _is_rule(item: Any) -> bool:

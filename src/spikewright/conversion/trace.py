@@ -38,6 +38,10 @@ class Trace:
         if entry not in self.entries:
             self.entries.append(entry)
 
+    def followed_by(self, other: Trace) -> Trace:
+        """Its entries, and then those of another."""
+        return Trace([*self.entries, *other.entries], self._said | other._said)
+
     def say(self, stage: str, sentence: str) -> None:
         """Say a sentence, the first of its stage alone."""
         if stage not in self._said and say(sentence):

@@ -134,7 +134,7 @@ class Allocation:
         if rule == "one scale":
             return np.ones(layer.values.channels)
         if rule == "minimum error":
-            found = best_threshold(layer.magnitudes, _LEVELS, 1, start)
+            found = best_threshold(layer.sent, _LEVELS, 1, start)
         else:
             found = percentile_of(layer, 99.9, "layer" if rule == "percentile" else "channel")
         filled = np.where(found > 0, found, found.max() if found.max() > 0 else 1.0)
@@ -143,14 +143,14 @@ class Allocation:
     def _make_curves(self, name: str, coding: Coding) -> Curves:
         """Spikes and errors at every candidate, from the layer's histogram."""
         layer = self.layers[name]
-        values, size = layer.magnitudes, channel_size(layer.shape, layer.axis)
-        top = float(values.highest.max()) or 1.0
+        values, size = layer.sent, channel_size(layer.shape, layer.axis)
+        top = float(layer.magnitudes.highest.max()) or 1.0
         octaves = np.arange((_OCTAVES + _ABOVE) * _PER_OCTAVE) / _PER_OCTAVE - _ABOVE
         units = top * 2.0**-octaves
         spikes, errors = np.zeros((2, values.channels, len(units)))
         for i, unit in enumerate(units):
             sent = np.floor(values.means / unit + coding.start + _EARLY)
-            sent = np.clip(sent, 0, coding.most)
-            spikes[:, i] = values.expectation(sent) * size
+            sent = np.clip(sent, -coding.most, coding.most)
+            spikes[:, i] = values.expectation(np.abs(sent)) * size
             errors[:, i] = values.squared_error(sent * unit)
         return Curves(units, spikes, errors)

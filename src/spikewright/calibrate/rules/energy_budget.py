@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spikewright.calibrate.case import Case, Choice, Setting
-from spikewright.calibrate.layer import LayerStatistics
+from spikewright.calibrate.case import Case, Choice
 from spikewright.calibrate.rule import (
     ScaleRule,
     check_above,
@@ -22,15 +17,11 @@ from spikewright.calibrate.rule import (
     said_of_silence,
     shown,
 )
-from spikewright.calibrate.rules.minimum_error import coding_error, expected_spikes
 from spikewright.calibrate.sensitivity import fan_out, sensitivities
+from spikewright.calibrate.spending import Item, Spending, Spent, Split
 
 HOROWITZ_ADD = 0.9e-12
 """Joules of a 32-bit floating-point addition in 45 nm (Horowitz 2014, ISSCC)."""
-
-_POINTS = 300  # thresholds of a layer that are compared
-_SMALLEST = 1.0 / 128  # of the largest value, under a cap
-_HALVINGS = 60
 
 
 @register("energy-budget")
@@ -44,16 +35,22 @@ class EnergyBudget(ScaleRule):
     rounding and, under a cap, cutting off. A layer's spikes cost their expected number (times the
     weights that each meets and the energy of an addition, where `joules` is given). Lagrange: each
     layer minimises error + lambda cost, lambda such that the budget is spent. Where rounding is all
-    that happens, that is theta = (lambda A T^3 / w')^(1/3) for values that sum to A.
+    that happens, that is theta = (lambda A T^3 / w')^(1/3) for values that sum to A. No layer gets
+    a theta at which nine tenths of its power are lost: where that is too dear all grow alike.
+
+    A conversion runs the network on the calibration data (at most 256 samples; of statistics their
+    examples) in the `steps` of the rule, takes the spikes of each layer to be as much dearer as
+    they turn out to be, splits anew, and moves all theta by what is left. What cannot be kept is
+    refused with the least possible.
 
     `spikes` a sample or `joules` a sample in `steps` steps of `dt` seconds. Joules count additions,
     at `joules_per_addition` (0.9 pJ: 32-bit floating point in 45 nm; Horowitz 2014, ISSCC), and
     neither neuron updates nor memory nor what an analog first layer multiplies. What would only
     make errors larger, beyond the best thresholds under a cap, is not spent.
 
-    Law: the budget is what is spent in the mean over the data, and no other split of it has a
-    clearly smaller expected error. Derived here; sensitivities as in mixed-precision quantisation
-    (Dong et al. 2019, HAWQ, arXiv 1905.03696).
+    Law: what is sent on the data is the budget, within 5 %, and no other split that is expected to
+    cost as much has a clearly smaller expected error. Derived here; sensitivities as in
+    mixed-precision quantisation (Dong et al. 2019, HAWQ, arXiv 1905.03696).
     """
 
     steps: int
@@ -71,118 +68,66 @@ class EnergyBudget(ScaleRule):
         check_above(self, **{name: budget})
 
     @property
-    def _budget(self) -> float:
+    def budget(self) -> float:
+        """What there is to spend on a sample."""
         return next(float(b) for b in (self.spikes, self.joules) if b is not None)
 
     def choose(self, case: Case) -> dict[str, Choice]:
-        """See the class."""
-        layers = case.layers
+        """See the class; what spikes cost is what they are expected to."""
+        spending = self.spending(case)
+        return self.choices(case, spending, spending.split())
+
+    def spending(self, case: Case) -> Spending:
+        """The layers of `case` that send something, and what there is to spend on them."""
+        layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
         found = sensitivities(case.graph, list(layers), case.examples, case.outputs)
         floor = 1e-9 * max(found.values(), default=0.0) or 1.0
         items = {
-            name: _Item(
+            name: Item(
                 layer, case.settings[name], self.steps, max(found[name], floor),
-                self._price(case, name),
+                self.price(case, name),
             )
             for name, layer in layers.items()
         }  # fmt: skip
-        spent = _spend({n: i for n, i in items.items() if not i.layer.is_silent}, self._budget)
-        return {name: self._choice(item, spent.get(name, 0.0)) for name, item in items.items()}
+        return Spending(items, self.budget)
 
-    def _price(self, case: Case, name: str) -> float:
+    def choices(
+        self, case: Case, spending: Spending, split: Split, spent: Spent | None = None
+    ) -> dict[str, Choice]:
+        """The scales of a split, and what to say of each: what was `spent`, if it was measured."""
+        found = {}
+        for name, layer in case.layers.items():
+            filled, silent = fill_silent(layer, np.array([split.thresholds.get(name, 0.0)]))
+            scale = 1.0 / (filled * self.dt)
+            text = f"{self}: "
+            if name in spending.items:
+                cost = self._said(name, split, spent)
+                text += f"{cost}, for a sensitivity of {spending.items[name].weight:.3g}: "
+            text += (
+                f"a spike every {self.dt * 1000:g} ms means {shown(filled)}, scale {shown(scale)}"
+                f"{said_of_silence(layer, silent)}"
+            )
+            if spent is not None and spent.remark:
+                text += f"; {spent.remark}"
+            doubtful = bool(silent or (spent is not None and spent.remark))
+            found[name] = Choice(scale.reshape(()), text, doubtful)
+        return found
+
+    def _said(self, name: str, split: Split, spent: Spent | None) -> str:
+        """What a layer costs, in words."""
+        if spent is None:
+            return f"{split.expected[name]:.4g} {self.unit} a sample, expected and not measured"
+        how = "estimated" if spent.estimated else "measured"
+        of = f"{spent.total:.4g} {self.unit} a sample, {how} on {spent.samples} samples"
+        return f"{spent.by_layer.get(name, 0.0):.4g} of {of}"
+
+    @property
+    def unit(self) -> str:
+        """What the budget is counted in."""
+        return "spikes" if self.joules is None else "J"
+
+    def price(self, case: Case, name: str) -> float:
         """What one spike of a layer costs, in the unit of the budget."""
         if self.joules is None:
             return 1.0
         return max(fan_out(case.graph, name), 1e-9) * self.joules_per_addition
-
-    def _choice(self, item: _Item, theta: float) -> Choice:
-        filled, silent = fill_silent(item.layer, np.array([theta]))
-        scale = 1.0 / (filled * self.dt)
-        unit = "spikes" if self.joules is None else "J"
-        text = (
-            f"{self}: {item.cost(float(filled[0])):.4g} {unit} a sample for a sensitivity of "
-            f"{item.weight:.3g}: a spike every {self.dt * 1000:g} ms means {shown(filled)}, "
-            f"scale {shown(scale)}{said_of_silence(item.layer, silent)}"
-        )
-        return Choice(scale.reshape(()), text, bool(silent))
-
-
-class _Curve(NamedTuple):
-    """Thresholds of a layer, what each makes the outputs err, and what its spikes cost."""
-
-    thresholds: NDArray
-    errors: NDArray
-    costs: NDArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Item:
-    """A layer in the budget: what its errors do (`weight`) and what a spike costs (`price`)."""
-
-    layer: LayerStatistics
-    setting: Setting
-    steps: int
-    weight: float
-    price: float
-
-    @cached_property
-    def neurons(self) -> int:
-        """How many neurons the layer has."""
-        return int(np.prod(self.layer.shape, dtype=int))
-
-    def cost(self, theta: float) -> float:
-        """Of the layer's spikes, a sample."""
-        values, setting = self.layer.magnitude("layer"), self.setting
-        counts = expected_spikes(values, np.array([theta]), self.steps, setting.cap, setting.start)
-        return float(counts[0]) * self.neurons * self.price
-
-    def error(self, theta: float) -> float:
-        """Of the outputs: sensitivities are those of the values that are not zero."""
-        values, setting = self.layer.magnitude("layer"), self.setting
-        squared = coding_error(values, np.array([theta]), self.steps, setting.cap, setting.start)
-        active = 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
-        return self.weight * float(squared[0]) / active
-
-    def curve(self, budget: float) -> _Curve:
-        """From the threshold that alone spends the budget to one at which nothing spikes."""
-        largest = float(self.layer.magnitude("layer").highest[0])
-        low = self.layer.per_sample * self.steps * self.price / (2 * budget)
-        if self.setting.cap is not None:
-            low = max(low, largest * _SMALLEST / self.setting.cap)
-        high = 4 * self.steps * largest
-        thresholds = np.geomspace(high, min(low, high / 2), _POINTS)
-        errors = np.array([self.error(theta) for theta in thresholds])
-        return _Curve(thresholds, errors, np.array([self.cost(theta) for theta in thresholds]))
-
-
-def _spend(items: Mapping[str, _Item], budget: float) -> dict[str, float]:
-    """Thresholds that spend the budget, or the best ones where those cost less."""
-    curves = {name: item.curve(budget) for name, item in items.items()}
-
-    def best(multiplier: float) -> dict[str, int]:
-        return {n: int(np.argmin(c.errors + multiplier * c.costs)) for n, c in curves.items()}
-
-    def cost(places: Mapping[str, int]) -> float:
-        return sum(float(curves[name].costs[place]) for name, place in places.items())
-
-    def thresholds(places: Mapping[str, int], factor: float = 1.0) -> dict[str, float]:
-        return {n: factor * float(curves[n].thresholds[place]) for n, place in places.items()}
-
-    if not items or cost(best(0.0)) <= budget:
-        return thresholds(best(0.0))
-    low, high = -300.0, 300.0
-    for _ in range(2 * _HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if cost(best(np.exp(middle))) > budget else (low, middle)
-    places = best(np.exp(high))
-
-    def spent(factor: float) -> float:
-        return sum(items[n].cost(theta) for n, theta in thresholds(places, factor).items())
-
-    inner, outer = 0.5, 1.0  # what the grid left over is spent by all layers together
-    while spent(inner) < budget and inner > 1e-6:
-        inner, outer = inner / 2, inner
-    for _ in range(_HALVINGS):
-        middle = (inner + outer) / 2
-        inner, outer = (middle, outer) if spent(middle) > budget else (inner, middle)
-    return thresholds(places, outer)

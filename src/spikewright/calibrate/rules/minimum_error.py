@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.calibrate.case import Readout, Setting
+from spikewright.calibrate.coding import coding_error
 from spikewright.calibrate.histogram import Histogram
 from spikewright.calibrate.layer import LayerStatistics, Per
 from spikewright.calibrate.rule import (
@@ -23,13 +24,12 @@ from spikewright.calibrate.rule import (
 
 _SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
 _COARSE, _FINE, _ROUNDS = 81, 17, 2
-_EARLY = 2.0**-16  # spikes by which a neuron may fire early
 
 
 @register("minimum-error")
 @dataclass(frozen=True)
 class MinimumError(LayerRule):
-    """theta = argmin E[(theta / T clip(floor(a T / theta + v0), 0, c T) - a)^2] over the data.
+    """theta = argmin E[(theta / T clip(floor(a T / theta + v0), -c T, c T) - a)^2] over the data.
 
     What one neuron sends in T = `steps` steps of `dt` seconds, if its input arrives evenly, against
     the value a that it stands for, per layer or `per="channel"`: a large theta rounds, a small one
@@ -71,12 +71,12 @@ class MinimumError(LayerRule):
         usable: float = cap
         if self.share < 1:  # whole spikes, at least one
             usable = max(1.0, np.floor(self.share * cap * window)) / window
-        return best_threshold(layer.magnitude(self.per), window, usable, setting.start)
+        return best_threshold(layer.sends(self.per), window, usable, setting.start)
 
 
 def best_threshold(values: Histogram, steps: float, cap: float, start: float | None) -> NDArray:
     """The thresholds `(channels,)` of smallest `coding_error`; 0 for channels of zeros alone."""
-    largest = np.maximum(values.highest, 0).astype(float) / cap
+    largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / cap
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
     span = -np.log(_SMALLEST) / 2
     for points in (_COARSE, *[_FINE] * _ROUNDS):
@@ -88,38 +88,3 @@ def best_threshold(values: Histogram, steps: float, cap: float, start: float | N
         where = where + shifts[np.argmin(errors, axis=0)]
         span = 2 * span / (points - 1)
     return largest * np.exp(where)
-
-
-def coding_error(
-    values: Histogram, thresholds: NDArray, steps: float, cap: float | None, start: float | None
-) -> NDArray:
-    """`E[(sent - a)^2]` of each channel, for one threshold a channel.
-
-    `sent` is what a neuron sends in `steps` steps at a constant input `a`, per step: multiples of
-    theta / steps, at most `cap` theta. `start` in spikes; None: drawn uniformly.
-    """
-    unit, arrived = _arrived(values, thresholds, steps)
-    most = np.inf if cap is None else cap * steps
-    if start is not None:
-        return values.squared_error(unit * np.clip(np.floor(arrived + start + _EARLY), 0, most))
-    below = np.floor(arrived)
-    share = arrived - below  # how often the uniform start makes it one spike more
-    low, high = (np.minimum(below + extra, most) * unit for extra in (0, 1))
-    squared = (1 - share) * (values.means - low) ** 2 + share * (values.means - high) ** 2
-    return values.expectation(squared + values.spreads)
-
-
-def expected_spikes(
-    values: Histogram, thresholds: NDArray, steps: float, cap: int | None, start: float | None
-) -> NDArray:
-    """The mean number of spikes of each channel's neurons; arguments as for `coding_error`."""
-    _, arrived = _arrived(values, thresholds, steps)
-    most = np.inf if cap is None else cap * steps
-    counts = arrived if start is None else np.floor(arrived + start + _EARLY)
-    return values.expectation(np.clip(counts, 0, most))
-
-
-def _arrived(values: Histogram, thresholds: NDArray, steps: float) -> tuple[NDArray, NDArray]:
-    """What a spike adds to the mean, and how many of them arrive, for every bin."""
-    unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / steps
-    return unit, values.means / unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from spikewright.conversion.diagnosis.judges import (
 from spikewright.conversion.diagnosis.loss import Loss, Tally
 from spikewright.conversion.diagnosis.proposals import Effect, Proposal, predict, ranked
 from spikewright.conversion.diagnosis.records import as_dict, records
-from spikewright.conversion.diagnosis.remedies import Case, remedies
+from spikewright.conversion.diagnosis.remedies import Case, Remedy, remedies
 from spikewright.conversion.diagnosis.samples import Samples
 from spikewright.conversion.diagnosis.sites import Plan
 from spikewright.conversion.diagnosis.survey import LayerLoss, survey
@@ -28,7 +28,7 @@ from spikewright.conversion.diagnosis.text import text
 from spikewright.conversion.inputs import batch_of
 from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.speaking import silently
-from spikewright.errors import SimulationError
+from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
@@ -47,7 +47,8 @@ class Diagnosis:
     `score` how right the outputs are beside the source's, None where nothing says what is right.
     `layers` are the places that may lose something, the one that costs most first; `proposals` are
     changes, the best first, and `advice` says why there are none. `spikes` are per sample, over
-    `samples` samples and runs of `steps` steps of `dt` seconds.
+    `samples` samples and runs of `steps` steps of `dt` seconds. `failures` says of changes that
+    could not be made or run why.
     """
 
     loss: Loss
@@ -60,6 +61,7 @@ class Diagnosis:
     samples: int
     steps: int
     dt: float
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -143,12 +145,11 @@ def diagnose(
     found = trial.outcome(source, run)
     advice = _nothing_to_propose(conversion, found)
     proposals: Sequence[Proposal] = ()
+    case = Case(conversion, samples, layers, found.spikes)
     if not advice:
-        proposals = _proposals(
-            Case(conversion, samples, layers, found.spikes), trial, found, progress
-        )
+        proposals = _proposals(case, trial, found, progress)
         if verify:
-            proposals = _verified(conversion, proposals, trial, source, found, progress)
+            proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
     return Diagnosis(
         found.tally.loss,
@@ -161,6 +162,7 @@ def diagnose(
         len(samples),
         steps,
         dt,
+        case.failures,
     )
 
 
@@ -221,37 +223,54 @@ def _require_something(plan: Plan) -> None:
 
 def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
     """Every remedy with what it promises."""
-    wanted = remedies(case)
-    samples, before = case.samples, case.samples.plan
-    plans = [
-        Plan.of(
-            case.conversion.again(**r.arguments), r.steps, before.dt, trial.settings["seed"], before
-        )
-        for r in wanted
-    ]
+    samples = case.samples
+    planned = [(remedy, _planned(case, trial, remedy)) for remedy in remedies(case)]
+    able = [(remedy, plan) for remedy, plan in planned if plan is not None]
     with progress_bar(len(samples.slices), progress, "proposals") as advance:
+        plans = [plan for _, plan in able]
         effects = predict(samples, trial.judge, found.spikes, plans, advance)
     return [
-        Proposal(r.kind, r.text, r.arguments, r.steps, e.gain, e.price)
-        for r, e in zip(wanted, effects, strict=True)
+        Proposal(r.kind, r.text, r.arguments, r.steps, e.gain, _price(r, e, found))
+        for (r, _), e in zip(able, effects, strict=True)
     ]
+
+
+def _planned(case: Case, trial: Trial, remedy: Remedy) -> Plan | None:
+    """The plan of a remedy; None, and noted, where it cannot be converted."""
+    before = case.samples.plan
+    try:
+        made = case.conversion.again(**remedy.arguments)
+        return Plan.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
+    except SpikewrightError as error:
+        case.failures[remedy.text] = str(error)
+        return None
+
+
+def _price(remedy: Remedy, predicted: Effect, now: Outcome) -> float:
+    """Spikes that it costs more: as measured where they were, else as predicted."""
+    return predicted.price if remedy.spikes is None else remedy.spikes - now.spikes
 
 
 def _verified(
-    conversion: Conversion,
+    case: Case,
     proposals: Sequence[Proposal],
     trial: Trial,
     source: Outputs,
     before: Outcome,
     progress: bool,
 ) -> list[Proposal]:
-    """The proposals, each of them run."""
+    """The proposals, each of them run; what cannot be is noted and left out."""
     found = []
     with progress_bar(len(proposals), progress, "proposals run") as advance:
         for proposal in proposals:
-            run = trial.run(conversion.again(**proposal.arguments), proposal.steps)
-            after = trial.outcome(source, run)
-            gain = before.tally.loss.value - after.tally.loss.value
-            found.append(replace(proposal, measured=Effect(gain, after.spikes - before.spikes)))
+            try:
+                made = case.conversion.again(**proposal.arguments)
+                after = trial.outcome(source, trial.run(made, proposal.steps))
+            except SpikewrightError as error:
+                case.failures[proposal.text] = str(error)
+            else:
+                gain = before.tally.loss.value - after.tally.loss.value
+                effect = Effect(gain, after.spikes - before.spikes)
+                found.append(replace(proposal, measured=effect))
             advance(1)
     return found

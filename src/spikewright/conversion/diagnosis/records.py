@@ -80,6 +80,7 @@ def as_dict(found: Diagnosis) -> dict[str, Any]:
         "layers": [layer.name for layer in found.layers],
         "proposals": [_proposal(proposal) for proposal in found.proposals],
         "advice": found.advice,
+        "failures": dict(found.failures),
         "records": [record.as_dict() for record in records(found)],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.calibrate import ScaleRule, Statistics
+from spikewright.calibrate import ScaleRule
 from spikewright.calibrate.rules import EnergyBudget, MinimumError
 from spikewright.conversion.diagnosis.cells import Cells
 from spikewright.conversion.diagnosis.levels import level_with_others
 from spikewright.conversion.diagnosis.samples import Samples
 from spikewright.conversion.diagnosis.survey import LayerLoss
+from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 if TYPE_CHECKING:
@@ -33,23 +34,29 @@ Scale = float | NDArray
 class Remedy:
     """A change: `arguments` for `Conversion.again`, and a run of `steps` steps.
 
-    Those of one `kind` change the same thing, more or less of it.
+    Those of one `kind` change the same thing, more or less of it. `spikes` a sample are known where
+    they were measured already.
     """
 
     kind: str
     text: str
     steps: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    spikes: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What has been found: the conversion, its run, layers the worst first, spikes a sample."""
+    """What has been found: the conversion, its run, layers the worst first, spikes a sample.
+
+    `failures` collects why changes could not be tried, by what they are.
+    """
 
     conversion: Conversion
     samples: Samples
     layers: Sequence[LayerLoss]
     spikes: float
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -86,15 +93,29 @@ class Case:
         return {name: float(s) if s.ndim == 0 else s for name, s in scales.items()}
 
     @cached_property
-    def _statistics(self) -> Statistics:
-        return self.conversion.calibrate(dict(self.samples.inputs), progress=False)
+    def _data(self) -> dict[str, NDArray]:
+        return dict(self.samples.inputs)  # one object, whose statistics are collected once
 
-    def chosen(self, rule: ScaleRule | Mapping[str, Any]) -> dict[str, Scale]:
-        """The scales that a rule chooses on the samples, for all layers or some of them."""
-        changes = {"scale_firing_rates": rule, "calibration": self._statistics}
-        made = self.conversion.again(**{**self.settled, **changes})
+    def chosen(self, what: str, rule: ScaleRule | Mapping[str, Any]) -> dict[str, Scale] | None:
+        """The scales that a rule chooses on the samples, for all layers or some of them.
+
+        None where it cannot, which is noted as a failure of `what`.
+        """
+        changes = {"scale_firing_rates": rule, "calibration": self._data}
+        try:
+            made = self.conversion.again(**{**self.settled, **changes})
+        except SpikewrightError as error:
+            self.failures[what] = str(error)
+            return None
         scales: dict[str, Scale] = made.resolved["scale_firing_rates"]
         return scales
+
+    @property
+    def budget(self) -> EnergyBudget | None:
+        """The rule that chose the scales, where it was one with a budget."""
+        given = self.argument("scale_firing_rates")
+        items = given.values() if isinstance(given, Mapping) else [given]
+        return next((item for item in items if isinstance(item, EnergyBudget)), None)
 
     @property
     def settled(self) -> dict[str, Any]:
@@ -131,8 +152,10 @@ def _scales_of_worst(case: Case) -> Iterator[Remedy]:
                     yield _moved(case, layer.name, case.scales[layer.name] * (factor / less))
         else:
             rule = MinimumError(case.steps, case.samples.plan.dt, per="layer")
-            scales = case.chosen({**case.scales, layer.name: rule})
-            yield _moved(case, layer.name, scales[layer.name])
+            what = f"the scale of least error for {layer.name} (MinimumError)"
+            scales = case.chosen(what, {**case.scales, layer.name: rule})
+            if scales is not None:
+                yield _moved(case, layer.name, scales[layer.name])
 
 
 def _moved(case: Case, name: str, scale: Scale) -> Remedy:
@@ -206,17 +229,35 @@ def _rules(case: Case) -> Iterator[Remedy]:
     capped = {cells.cap is not None for cells in able.values()}
     if set(able) != set(case.scales) or len(capped) != 1:
         return
-    rules: dict[str, ScaleRule] = {}
     if capped == {True}:
-        rules["scales of least error for each channel (MinimumError)"] = MinimumError(steps, dt)
-    elif case.spikes > 0:
-        for times in (1, *_TIMES):
+        text = "scales of least error for each channel (MinimumError)"
+        rules: Iterable[tuple[str, ScaleRule, float | None]] = [
+            (text, MinimumError(steps, dt), None)
+        ]
+    else:
+        rules = _budgets(case)
+    for text, rule, spikes in rules:
+        scales = case.chosen(text, rule)
+        if scales is not None:
+            yield Remedy("rule", text, steps, {"scale_firing_rates": scales}, spikes)
+
+
+def _budgets(case: Case) -> Iterator[tuple[str, ScaleRule, float | None]]:
+    """What to spend, by which rule, and the spikes that it comes to where those are the budget.
+
+    A budget in joules stays one, at the price of an addition that was given for it.
+    """
+    steps, dt, rule = case.steps, case.samples.plan.dt, case.budget
+    for times in (1, *_TIMES):
+        if rule is not None and rule.joules is not None:
+            joules = times * rule.joules
+            text = f"spend {joules:.3g} J a sample where they do most (EnergyBudget)"
+            yield text, replace(rule, steps=steps, dt=dt, joules=joules), None
+        elif case.spikes > 0:
             budget = times * case.spikes
             spikes = f"{budget:,.0f}" if budget > 99.5 else f"{budget:.3g}"
             text = f"spend {spikes} spikes a sample where they do most (EnergyBudget)"
-            rules[text] = EnergyBudget(steps, spikes=budget, dt=dt)
-    for text, rule in rules.items():
-        yield Remedy("rule", text, steps, {"scale_firing_rates": case.chosen(rule)})
+            yield text, EnergyBudget(steps, spikes=budget, dt=dt), budget
 
 
 def _one_number(scales: Mapping[str, Scale]) -> Scale | Mapping[str, Scale]:

@@ -25,6 +25,7 @@ def text(found: Diagnosis) -> str:
         paragraphs.append(_table(*_without_empty(_PROPOSAL, rows)))
     else:
         paragraphs.append(found.advice)
+    paragraphs += [f"Not tried: {what}: {reason}" for what, reason in found.failures.items()]
     return "\n\n".join(paragraphs)
 
 
