@@ -115,6 +115,16 @@ def _models() -> dict[str, tuple[Any, tuple[int, ...]]]:
             ).view(-1, 2, 3, 3),
             (3, 4),
         ),
+        "two batches in one": (
+            lambda m, x: torch.mul(*m.norm(m.wide(torch.cat([x, x * 2]))).chunk(2)), (4, 6, 6),
+        ),
+        "three batches, some cut off": (
+            lambda m, x: (
+                (y := F.max_pool2d(m.conv(torch.cat([x, 2 * x, 3 * x])), 2))[: x.size(0)]
+                + y[x.size(0) :][x.size(0) :] + y.split(x.size(0))[1]
+            ),
+            (4, 6, 6),
+        ),
         "recurrence unrolled": (
             lambda m, x: torch.stack(_unrolled(m.cell, x), dim=1), (3, 4),
         ),
@@ -171,7 +181,11 @@ class _Parts(Of):
         norm = nn.BatchNorm2d(4)
         norm.running_mean.normal_()
         super().__init__(
-            function, conv=nn.Conv2d(4, 2, 3, padding=1), norm=norm, cell=nn.Linear(4, 4)
+            function,
+            conv=nn.Conv2d(4, 2, 3, padding=1),
+            norm=norm,
+            cell=nn.Linear(4, 4),
+            wide=nn.Conv2d(4, 4, 3),
         )
 
 

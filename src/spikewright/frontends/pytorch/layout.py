@@ -39,6 +39,11 @@ class Layout:
         """Whether that axis counts something else too."""
         return self.outer or self.inner
 
+    @property
+    def one_beside(self) -> bool:
+        """Whether that axis counts samples and the value's first own axis, and nothing else."""
+        return self.merged and not (self.outer and self.inner) and self.before == self.outer
+
     def rank(self, own: int) -> int:
         """Number of axes in the program of a value with `own` axes of its own."""
         return own + 1 - self.outer - self.inner
@@ -68,6 +73,9 @@ class Layout:
 
 BATCH_FIRST = Layout()
 """The layout of almost every value: samples first, and apart."""
+
+JOINED = Layout(1, outer=True)
+"""Several batches one after the other, as `torch.cat([x, y])` makes them."""
 
 
 def of_groups(groups: Sequence[Sequence[int]]) -> Layout:

@@ -40,7 +40,7 @@ def _convolution(call: Call) -> Value:
 def _convolve(call: Call, layer: Convolution) -> Value:
     """A convolution; over images that are merged with the batch, one more axis without extent."""
     x = call.value("input")
-    if not x.layout.inner or x.layout.outer or x.layout.before:
+    if not x.layout.one_beside:
         return call.add(layer, call.sample("input"))
     if layer.weight.ndim > 4:  # there is no convolution over one more axis
         return _in_groups(call, x, layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value, to_array
+from spikewright.frontends.pytorch.layout import BATCH_FIRST, JOINED
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import (
     Activation,
@@ -235,6 +237,8 @@ def extremum(call: Call, layer: type[Layer], x: Any, y: Any, part: str = "") -> 
 def _concatenate(call: Call) -> Value:
     first = _first(call)
     dim = call["dim"] % first.rank
+    if dim == first.layout.axis and all(_alike(item, first) for item in call["tensors"]):
+        return _joined(call, call["tensors"])
     axis = call.axis(first, dim)
     parts = []
     for index, item in enumerate(call["tensors"]):
@@ -242,6 +246,21 @@ def _concatenate(call: Call) -> Value:
             continue
         parts.append(_beside(call, item, first, axis, str(index)))
     return call.add(Concatenate(axis), *parts)
+
+
+def _alike(item: Any, first: Value) -> bool:
+    """Whether this is a value of the first one's shape, samples first and apart."""
+    return isinstance(item, Value) and item.layout == BATCH_FIRST and item.shape == first.shape
+
+
+def _joined(call: Call, values: Sequence[Value]) -> Value:
+    """Several batches one after the other: side by side along an axis of their own."""
+    parts = [
+        call.add(Reshape((1, *x.known_shape)), call.finite(x), part=str(i))
+        for i, x in enumerate(values)
+    ]
+    made = call.add(Concatenate(0), *parts)
+    return Value(made.name, made.shape, JOINED)
 
 
 @reads("aten.stack.default")

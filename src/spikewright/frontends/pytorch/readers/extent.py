@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value
-from spikewright.frontends.pytorch.layout import BATCH
+from spikewright.frontends.pytorch.layout import BATCH, BATCH_FIRST, JOINED
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import (
@@ -93,9 +93,24 @@ def _slice(call: Call) -> Value:
     dim, first = call["dim"] % x.rank, call.get("start") in (0, None)
     if dim == x.layout.axis and first and is_whole_batch(call, x):
         return call.add(Identity(), x)
+    if dim == x.layout.axis and x.layout == JOINED:
+        return _batches(call, x, call.get("start"), sizes_of(call.results)[0])
     axis, step = call.axis(x, dim), call.get("step", 1)
     start = first_index(call["start"], x.known_shape[axis])
     return cut(call, x, axis, start, call.results.shape[dim], step=step)
+
+
+def _batches(call: Call, x: Value, start: Any, size: Any, part: str = "") -> Value:
+    """Some of several batches that lie one after the other, from a size or a number of rows."""
+    at_front = start is None or (isinstance(start, int) and start == 0)
+    first = 0 if at_front else call.batch.factor(start)
+    count = call.batch.factor(size)
+    if not count or not (at_front or first):
+        raise Cannot("it cuts through the samples of a batch", MIXES)
+    shape = (count, *x.known_shape[1:]) if count > 1 else x.known_shape[1:]
+    chosen = cut(call, x, 0, first, count, part=f"{part}/cut" if part else "cut")
+    made = call.add(Reshape(shape), chosen, part=part)
+    return Value(made.name, shape, JOINED if count > 1 else BATCH_FIRST)
 
 
 def is_whole_batch(call: Call, x: Value) -> bool:
@@ -161,9 +176,12 @@ def _one(call: Call, x: Value, axis: int, index: int, part: str = "") -> Value:
 )  # fmt: skip
 def _split(call: Call) -> tuple[Value, ...]:
     x = call.value("self")
-    axis = call.axis(x, call["dim"])
-    sizes = [result.shape[call["dim"]] for result in call.results]
+    sizes = [sizes_of(result)[call["dim"]] for result in call.results]
     starts = [0, *accumulate(sizes)]
+    if call["dim"] % x.rank == x.layout.axis and x.layout == JOINED:
+        both = enumerate(zip(starts, sizes, strict=False))
+        return tuple(_batches(call, x, start, size, str(i)) for i, (start, size) in both)
+    axis = call.axis(x, call["dim"])
     return tuple(
         cut(call, x, axis, start, size, part=str(index))
         for index, (start, size) in enumerate(zip(starts, sizes, strict=False))

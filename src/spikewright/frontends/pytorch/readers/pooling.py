@@ -64,7 +64,7 @@ def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
 
 def _pooled(call: Call, layer: MaxPool | AveragePool, x: Value) -> Value:
     """Pooling; images that are merged with the batch have one more axis, not pooled."""
-    if not x.layout.inner or x.layout.outer or x.layout.before or len(layer.size) > 2:
+    if not x.layout.one_beside or len(layer.size) > 2:
         return call.add(layer, call.first(x))
     order = (1, 0, *range(2, len(x.known_shape)))
     wider: dict[str, Any] = {
