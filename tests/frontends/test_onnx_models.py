@@ -46,7 +46,7 @@ def test_example_input_gives_open_extents() -> None:
         assert agrees(proto, example).graph.shapes["x"] == (3, 4, 5)
     with pytest.raises(ReadError, match=r"input 'x'.*axes \[2, 3\].*example_input"):
         read(proto)
-    with pytest.raises(ReadError, match=r"'x' is \[None, 3, None, None\].*\(1, 4, 4, 4\)"):
+    with pytest.raises(ReadError, match=r"'x' is \['n', 3, 'height', 'width'\].*\(1, 4, 4, 4\)"):
         read(proto, random(1, 4, 4, 4))
 
 

@@ -348,7 +348,7 @@ def test_a_shape_that_depends_on_the_batch_where_it_must_not() -> None:
 @pytest.mark.parametrize(
     ("shape", "element", "message"),
     [
-        ([], TensorProto.FLOAT, "is a scalar; it needs a batch axis"),
+        ([], TensorProto.FLOAT, "has no axes, so it is the same for all samples"),
         (["n", 3], TensorProto.INT64, "holds INT64 values"),
         (["n", 3], TensorProto.UINT8, "holds UINT8 values"),
     ],

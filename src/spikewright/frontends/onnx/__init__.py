@@ -15,7 +15,7 @@ from spikewright.frontends.onnx.cutting import cut
 from spikewright.frontends.onnx.dequantising import dequantise
 from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
-from spikewright.frontends.onnx.inputs import example_shapes, input_names, inputs_of
+from spikewright.frontends.onnx.inputs import examples_of, inputs_of
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import READERS, reads
 from spikewright.frontends.onnx.values import Unreadable
@@ -30,10 +30,11 @@ del _quantised, _readers
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
     """Read an ONNX `ModelProto`, or a path to one (external data beside it included).
 
-    Axis 0 of every input is the batch, whether its size is free or fixed in the file. Inside the
-    model it may move, or merge with another axis; an output has it first again. `example_input`
-    (an array, a tuple of arrays or `{name: array}`, batch axis first) is needed only where the
-    model leaves other axes open. Graph nodes are named as the ONNX nodes are, or as their first
+    Axis 0 of every input is the batch, whether its size is free or fixed in the file, unless the
+    name that all inputs share is that of another axis. Inside the model it may move, or merge with
+    another axis; an output has it first again. `example_input` (an array, a tuple of arrays or
+    `{name: array}`, batch axis first) is needed only where the model leaves other axes open, and
+    for inputs without axes, which become constants. Graph nodes are named as the ONNX nodes are, or as their first
     output where they have no name; layouts are channels-first. `outputs` names outputs, nodes or
     values of the model that become its outputs; nodes and inputs that they do not need are cut.
 
@@ -48,7 +49,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     """
     proto, place = load(model)
     left_out = dequantise(proto, place)
-    examples = example_shapes(example_input, input_names(proto), place)
+    examples = examples_of(proto, example_input, place)
     kept = cut(proto, outputs)
     inputs = inputs_of(proto, examples, place)
     walk = Walk(proto, opset_of(proto), inputs, place, kept, left_out.origins)

@@ -63,7 +63,8 @@ class Evaluator:
         for name, value in feed.items():
             piece = value[start : start + size]
             missing = size - len(piece)
-            part[name] = np.concatenate([piece, np.repeat(piece[-1:], missing, 0)])
+            whole = np.concatenate([piece, np.repeat(piece[-1:], missing, 0)])
+            part[name] = self._inputs.layouts[name].batch_back(whole)
         if self._runtime is None:
             model = self._observed() if self._inside else self._proto
             self._runtime = Runtime(model, optimised=not self._inside)

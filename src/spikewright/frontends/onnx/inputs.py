@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright._structure import Structure
 from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name
+from spikewright.frontends.onnx.layout import Layout
 from spikewright.graph.layers import Shape
 
 FREE = (2, 61)
@@ -21,9 +23,10 @@ FREE = (2, 61)
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """Unbatched shape by input name, and the batch size that the file fixes, or None."""
+    """Unbatched shape by input name, where its batch is, and the batch size that the file fixes."""
 
     shapes: Mapping[str, Shape]
+    layouts: Mapping[str, Layout]
     fixed_batch: int | None
 
     @property
@@ -38,70 +41,122 @@ def input_names(proto: Any) -> list[str]:
     return [value.name for value in proto.graph.input if value.name not in weights]
 
 
-def inputs_of(proto: Any, examples: Mapping[str, Shape], place: str) -> ModelInputs:
+def examples_of(proto: Any, example: Any, place: str) -> dict[str, NDArray]:
+    """Examples by input name; inputs without axes become constants, with their values."""
+    names = input_names(proto)
+    given = named_examples(example, Structure({name: (name,) for name in names}), f"{place}: ")
+    arrays = {name: np.asarray(value) for name, value in given.items()}
+    graph, to_dtype = proto.graph, require("onnx").helper.tensor_dtype_to_np_dtype
+    for index in reversed(range(len(graph.input))):
+        value, tensor = graph.input[index], graph.input[index].type.tensor_type
+        if value.name in arrays and tensor.HasField("shape") and not tensor.shape.dim:
+            number = arrays.pop(value.name).astype(to_dtype(tensor.elem_type)).reshape(())
+            graph.initializer.append(require("onnx").numpy_helper.from_array(number, value.name))
+            del graph.input[index]
+    for name, array in arrays.items():
+        if not array.shape or min(array.shape) < 1:
+            raise ReadError(
+                f"{place}: example_input {name!r} has shape {array.shape}; it must have a batch "
+                "axis and hold something."
+            )
+    return arrays
+
+
+def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelInputs:
     """Read the inputs that are no initialisers; raises `ReadError` where a shape stays unknown."""
     names = set(input_names(proto))
     values = [value for value in proto.graph.input if value.name in names]
     if not values:
         raise ReadError(f"{place}: has no input that is not a weight, so it computes a constant.")
+    declared = {value.name: _declared(value, examples.get(value.name), place) for value in values}
+    layouts = _layouts(declared)
     shapes: dict[str, Shape] = {}
     fixed: dict[str, int] = {}
-    for value in values:
-        full = _full_shape(value, examples.get(value.name), place)
-        where = f"{place}: input {value.name!r}"
-        if not full:
-            raise ReadError(f"{where} is a scalar; it needs a batch axis. Export it with one.")
-        unknown = [axis for axis, extent in enumerate(full) if axis and extent is None]
+    for name, full in declared.items():
+        batch, *rest = _batch_first(full, layouts[name])
+        where = f"{place}: input {name!r}"
+        known = _extents(rest, examples.get(name), where, full)
+        unknown = [axis for axis, extent in enumerate(known, 1) if not isinstance(extent, int)]
         if unknown:
             raise ReadError(
                 f"{where}: the extent of axes {unknown} is not fixed in the model. "
                 "Give example_input, whose shape then holds."
             )
-        shapes[value.name] = tuple(int(extent) for extent in full[1:] if extent is not None)
-        if full[0] is not None:
-            fixed[value.name] = full[0]
+        shapes[name] = tuple(extent for extent in known if isinstance(extent, int))
+        if isinstance(batch, int):
+            fixed[name] = batch
     if len(set(fixed.values())) > 1:
         raise ReadError(
             f"{place}: its inputs have different first axes, {fixed}; the first axis of every "
             "input must be the batch. Export it so, with one batch size or a dynamic one."
         )
-    return ModelInputs(shapes, next(iter(fixed.values()), None))
+    return ModelInputs(shapes, layouts, next(iter(fixed.values()), None))
 
 
-def example_shapes(example: Any, names: list[str], place: str) -> dict[str, Shape]:
-    """Full shape of each example of these inputs; raises `ReadError` where they do not fit."""
-    structure = Structure({name: (name,) for name in names})
-    given = named_examples(example, structure, f"{place}: ")
-    shapes = {name: tuple(np.shape(value)) for name, value in given.items()}
-    for name, shape in shapes.items():
-        if not shape or min(shape) < 1:
-            raise ReadError(
-                f"{place}: example_input {name!r} has shape {shape}; it must have a batch axis and "
-                "hold something."
-            )
-    return shapes
-
-
-def _full_shape(value: Any, example: Shape | None, place: str) -> list[int | None]:
-    """Extents with the batch axis first, None where free; the model's word before the example's."""
+def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str]:
+    """Extents as the model has them: numbers, names, and nothing where they have neither."""
     where = f"{place}: input {value.name!r}"
+    tensor = value.type.tensor_type
+    if value.type.HasField("tensor_type") and tensor.HasField("shape") and not tensor.shape.dim:
+        raise ReadError(
+            f"{where} has no axes, so it is the same for all samples. Give its value: "
+            f"example_input={{{value.name!r}: ...}}, with the other inputs."
+        )
     _check_type(value.type, where)
-    if not value.type.tensor_type.HasField("shape"):
+    if not tensor.HasField("shape"):
         if example is None:
             raise ReadError(f"{where} has no shape in the model. Give example_input.")
-        return [None, *example[1:]]
-    declared = [
-        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
-        for d in value.type.tensor_type.shape.dim
-    ]
+        return ["", *example.shape[1:]]
+    return [d.dim_value if d.dim_value > 0 else str(d.dim_param) for d in tensor.shape.dim]
+
+
+def _layouts(declared: Mapping[str, list[int | str]]) -> dict[str, Layout]:
+    """Where each input has the batch: first, unless the names of its axes say otherwise.
+
+    The batch axis has the name that all inputs share, or is the one open axis of an input whose
+    first is fixed where others' is not. A batch of one may lie anywhere: nothing can be mixed.
+    """
+    firsts = [full[0] for full in declared.values()]
+    names = [name for name in next(iter(declared.values())) if isinstance(name, str) and name]
+    shared = [name for name in names if all(name in full for full in declared.values())]
+    named = shared[0] if shared else None
+    lone = all(isinstance(first, int) for first in firsts) and 1 in firsts
+    layouts = {}
+    for name, full in declared.items():
+        axis: int | None = 0
+        if named is not None:
+            axis = full.index(named)
+        elif lone and full[0] != 1:
+            axis = full.index(1) if 1 in full else None
+        elif isinstance(full[0], int) and not all(isinstance(first, int) for first in firsts):
+            opened = [k for k, extent in enumerate(full) if isinstance(extent, str)]
+            axis = opened[0] if len(opened) == 1 else 0
+        layouts[name] = Layout(axis)
+    return layouts
+
+
+def _batch_first(full: list[int | str], layout: Layout) -> list[int | str]:
+    if layout.axis is None:
+        return [1, *full]
+    return [full[layout.axis], *full[: layout.axis], *full[layout.axis + 1 :]]
+
+
+def _extents(
+    declared: list[int | str], example: NDArray | None, where: str, full: list[int | str]
+) -> list[int | str]:
+    """Extents beside the batch, those of an example where the model leaves them open."""
     if example is None:
         return declared
-    fits = len(example) == len(declared) and all(
-        extent in (None, given) for extent, given in zip(declared[1:], example[1:], strict=True)
+    given = example.shape[1:]
+    fits = len(given) == len(declared) and all(
+        isinstance(extent, str) or extent == n for extent, n in zip(declared, given, strict=True)
     )
     if not fits:
-        raise ReadError(f"{where} is {declared} in the model, example_input has shape {example}.")
-    return [*declared[:1], *example[1:]]
+        shown = [extent if isinstance(extent, int) else extent or None for extent in full]
+        raise ReadError(
+            f"{where} is {shown} in the model, example_input has shape {example.shape}."
+        )
+    return list(given)
 
 
 def _check_type(declared: Any, where: str) -> None:

@@ -70,8 +70,9 @@ class Walk:
         """The graph; raises `UnsupportedLayerError` that lists all that cannot be read."""
         self._constants(self.proto.graph)
         for name, shape in self.inputs.shapes.items():
-            self.values[name] = Signal(self.builder.input(name, shape))
-            self.tensors[name] = Tensor(name, BATCH_FIRST)
+            layout = self.inputs.layouts[name]
+            self.values[name] = Signal(self.builder.input(name, shape), layout)
+            self.tensors[name] = Tensor(name, layout)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
         return self.builder.build(
