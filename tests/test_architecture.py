@@ -24,7 +24,7 @@ FRAMEWORKS = {
 
 # What each unit (a package or a file beside them) may import. Imports point down this table.
 BASE = {
-    "errors", "_arrays", "_optional", "_windows", "_storage", "_progress", "_equations",
+    "errors", "_arrays", "_optional", "_windows", "_writing", "_storage", "_progress", "_equations",
     "_registries", "_structure", "_keywords", "_hdf5", "_texts",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_hdf5": {"errors", "_optional"},
     "_equations": {"_windows"},
     "_optional": {"errors"},
-    "_storage": {"errors"},
+    "_writing": set(),
+    "_storage": {"errors", "_writing"},
     "_progress": {"errors", "_optional"},
     "graph": BASE,
     "network": BASE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,76 +167,6 @@ def test_fields_of_another_type_are_named(changes: dict, message: str) -> None:
     """A value that its annotation forbids is a `TypeError` naming class and field."""
     with pytest.raises(TypeError, match=message):
         _storage.check_types(Thing(**changes))
-
-
-# --- writing ----------------------------------------------------------------------------------
-
-
-def test_writing_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
-    """After two writes there is one file, the second, with the permissions of a new file."""
-    target = tmp_path / "file"
-    _storage.replace_file(target, b"first")
-    _storage.replace_file(target, b"second")
-    (tmp_path / "other").touch()
-
-    assert target.read_bytes() == b"second"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other"]
-    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
-
-
-@pytest.mark.parametrize("failing", ["replace", "chmod"])
-def test_a_failure_leaves_the_old_file_and_no_other(
-    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Interrupted at any step: the target is what it was, the temporary file is gone."""
-
-    def fail(*args: Any) -> None:
-        raise KeyboardInterrupt
-
-    _storage.replace_file(tmp_path / "file", b"old")
-    monkeypatch.setattr(Path, failing, fail)
-    with pytest.raises(KeyboardInterrupt):
-        _storage.replace_file(tmp_path / "file", b"new")
-
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert (tmp_path / "file").read_bytes() == b"old"
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half of the bytes written and then an error: nothing half-written is left."""
-
-    class Full:
-        def __init__(self, handle: int, mode: str) -> None:
-            self.file = open(handle, mode)  # noqa: SIM115
-
-        def __enter__(self) -> Full:
-            return self
-
-        def __exit__(self, *args: object) -> None:
-            self.file.close()
-
-        def write(self, content: bytes) -> None:
-            self.file.write(content[: len(content) // 2])
-            raise OSError(28, "No space left on device")
-
-    _storage.replace_file(tmp_path / "file", b"old")
-    monkeypatch.setattr(_storage.os, "fdopen", Full)
-    with pytest.raises(OSError, match="No space left"):
-        _storage.replace_file(tmp_path / "file", b"new")
-
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert (tmp_path / "file").read_bytes() == b"old"
-
-
-def test_a_target_that_cannot_be_replaced_leaves_nothing(tmp_path: Path) -> None:
-    """A folder in the way is an error of the system; no temporary file stays beside it."""
-    (tmp_path / "file").mkdir()
-    with pytest.raises(OSError, match="file"):
-        _storage.write(tmp_path / "file", "thing", {}, {})
-
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 # --- reading ----------------------------------------------------------------------------------

@@ -2,15 +2,12 @@
 
 The manifest is the file's metadata entry `spikewright`. Only classes that a registry names can be
 rebuilt, from plain fields, so loading runs no code from the file; a checksum over manifest and
-arrays finds damage that would otherwise read as other numbers. Writing goes to a temporary file
-beside the target that replaces it at the end: nothing half-written is ever left behind.
+arrays finds damage that would otherwise read as other numbers. Files are written in one step.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zlib
 from collections import abc
 from collections.abc import Mapping
@@ -23,6 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._writing import replace_file
 from spikewright.errors import DamagedFileError
 
 FORMAT = 1
@@ -180,27 +178,6 @@ def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
         "content": content,
     }
     return save(dict(arrays), metadata={"spikewright": json.dumps(document)})
-
-
-def replace_file(path: str | Path, content: bytes) -> None:
-    """Put `content` at `path` in one step, or leave what was there.
-
-    Raises `FileNotFoundError` where its folder does not exist.
-    """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: its folder does not exist")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:

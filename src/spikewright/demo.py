@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._optional import require
+from spikewright._writing import make_folder
 from spikewright.calibrate.rules import MinimumError
 from spikewright.conversion import Conversion, Sample, watch
 from spikewright.conversion.diagnosis import Diagnosis
@@ -223,8 +224,7 @@ def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Pat
     Makes the folder where it is missing; returns the four paths. Raises `MissingExtraError` without
     matplotlib.
     """
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
+    place = make_folder(folder)
     curve = figures.sweep_info(demonstration.sweep.records)
     return [
         *figures.save(figures.draw_sweep(curve), curve, place / "accuracy_and_spikes.png"),
@@ -240,8 +240,7 @@ def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
     Makes the folder where it is missing. Raises `FileExistsError` where a file of that name is no
     report.
     """
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
+    place = make_folder(folder)
     chosen = demonstration.chosen
     return write_html(
         place / "report.html",

@@ -55,12 +55,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 MESSAGES = [
     (
         ("run", MODEL, "--data", "empty.npz", "--steps", "3"),
-        "Error: the input holds no samples: give at least one, batch axis first\n",
+        "Error: empty.npz: 'x' is empty, of shape (0, 1, 8, 8)\n",
     ),
     (
         ("run", MODEL, "--data", "words.npz", "--steps", "3"),
-        "Error: y of output 'digit' must hold 4 numbers or arrays of numbers, one a sample, got "
-        "shape (4,) of <U1\n",
+        "Error: words.npz: 'y' holds <U1, which are no real numbers. Give floats, whole numbers or "
+        "truth values\n",
     ),
     (
         ("run", MODEL, "--data", "good.npz", "--steps", "3", "--seed", "-1"),
@@ -100,8 +100,7 @@ MESSAGES = [
     ),
     (
         ("run", MODEL, "--data", "few.npz", "--steps", "3"),
-        "Error: y of output 'digit' must hold 4 numbers or arrays of numbers, one a sample, got "
-        "shape (2,) of int64\n",
+        "Error: few.npz: holds different numbers of samples: 4 of x, 2 of y\n",
     ),
     (
         ("run", MODEL, "--data", "good.npz", "--steps", "3", "--engine", "gpu"),

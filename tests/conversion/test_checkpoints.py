@@ -272,7 +272,7 @@ def test_nothing_of_an_unfinished_write_is_left(tmp_path: Path, monkeypatch: Any
             raise OSError(28, "No space left on device")
         return real(*arguments)
 
-    monkeypatch.setattr("spikewright._storage.os.fdopen", full)
+    monkeypatch.setattr("spikewright._writing.os.fdopen", full)
     with pytest.raises(OSError, match="No space left"):
         evaluate(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"evaluation.json", *SHARDS[:2]}

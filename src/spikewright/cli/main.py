@@ -17,6 +17,7 @@ from spikewright.cli.diagnose import diagnose
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
+from spikewright.cli.printing import nothing_lost
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
@@ -36,6 +37,11 @@ class UserError(click.ClickException):
 
 class Commands(click.Group):
     """A group whose commands end in a sentence, never in a traceback, for a user's mistakes."""
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run the program; it does not end well where output was lost."""
+        with nothing_lost():
+            return super().main(*args, **settings)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep what the program was called with: reports say how to do it again.
@@ -62,8 +68,6 @@ class Commands(click.Group):
             command = "spikewright" if error.ctx is None else error.ctx.command_path
             message = error.format_message().rstrip(".")
             raise UserError(f"{message}. See: {command} --help") from error
-        except BrokenPipeError:
-            raise  # the reader of our output has left; click ends quietly
         except OSError as error:
             raise UserError(_describe(error)) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,20 +24,18 @@ class Samples:
 def load_samples(path: Path, limit: int | None = None) -> Samples:
     """Read a data file, the first `limit` samples of it; runs no code from it.
 
-    Raises `FileNotFoundError`, `DamagedFileError` for what is no `.npz` of numbers, and
-    `SimulationError` where it holds no input.
+    Raises `FileNotFoundError`, `DamagedFileError` for what is no `.npz` of real numbers, and
+    `SimulationError` where it holds no input, no samples, or another number of y than of x.
     """
     arrays = _arrays(path)
-    y = arrays.pop("y", None)
-    if not arrays:
+    if set(arrays) <= {"y"}:
         raise SimulationError(
             f"{path}: holds no array x of inputs. Write one with np.savez({path.name!r}, x=x, y=y)"
         )
-    scalar = [name for name, array in arrays.items() if array.ndim == 0]
-    if scalar or (y is not None and y.ndim == 0):
-        raise SimulationError(f"{path}: {(scalar or ['y'])[0]!r} has no batch axis")
-    x = {name: array[:limit] for name, array in arrays.items()}
-    return Samples(x["x"] if set(x) == {"x"} else x, None if y is None else y[:limit])
+    _check_lengths(path, arrays)
+    cut = {name: array[:limit] for name, array in arrays.items()}
+    y = cut.pop("y", None)
+    return Samples(cut["x"] if set(cut) == {"x"} else cut, y)
 
 
 def _arrays(path: Path) -> dict[str, NDArray]:
@@ -46,6 +44,26 @@ def _arrays(path: Path) -> dict[str, NDArray]:
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, NpzFile):
                 raise ValueError("it holds a single array")
-            return {name: file[name] for name in file.files}
-        except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+            arrays = {name: file[name] for name in file.files}
+        except Exception as error:  # whatever the parsers of archives, headers and data raise
             raise DamagedFileError(f"{path}: is no .npz file of numbers ({error})") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise DamagedFileError(
+                f"{path}: {name!r} holds {array.dtype}, which are no real numbers. Give floats, "
+                "whole numbers or truth values"
+            )
+    return arrays
+
+
+def _check_lengths(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """Raise `SimulationError` unless all have as many samples, at least one."""
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise SimulationError(f"{path}: {name!r} has no batch axis")
+        if array.size == 0:
+            raise SimulationError(f"{path}: {name!r} is empty, of shape {array.shape}")
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{n} of {name}" for name, n in lengths.items())
+        raise SimulationError(f"{path}: holds different numbers of samples: {told}")

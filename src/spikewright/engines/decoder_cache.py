@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright._writing import make_folder
 from spikewright.errors import BuildError, DamagedFileError
 from spikewright.network.shapes import is_number
 from spikewright.network.solvers import Solution
@@ -186,7 +187,7 @@ class DecoderCache:
         room = solution.decoders.nbytes
         if room > _LARGEST * self.size_limit:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         _storage.write(self._path(key), _WHAT, content, encoder.arrays)
         self._written += self._path(key).stat().st_size
         self._bound()

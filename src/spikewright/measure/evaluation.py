@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._storage import replace_file
+from spikewright._writing import replace_file
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.measure.readout import EveryStep, readout_name
 from spikewright.measure.tally import Key

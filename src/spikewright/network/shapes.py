@@ -71,6 +71,9 @@ def as_real(value: Any) -> NDArray:
     given = np.asarray(value)
     if np.iscomplexobj(given):
         raise TypeError("its values are complex")
+    mixed = given.flat if given.dtype.kind == "O" else ()
+    if given.dtype.kind in "SUmM" or any(isinstance(item, str | bytes) for item in mixed):
+        raise TypeError(f"its values are {given.dtype}, which are no numbers")
     return np.asarray(given, np.float64)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright._writing import make_folder, replace_file
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.measure.tally import Key, Tally
 
@@ -37,9 +38,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, about: Mapping[str, Any]) -> None:
-        self._folder = Path(folder)
+        self._folder = make_folder(folder)
         self._about = json.loads(json.dumps({"format": FORMAT, **about}))
-        self._folder.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in self._folder.iterdir())
         self._check_names(names)
         if _ABOUT in names:
@@ -50,7 +50,7 @@ class Checkpoint:
             )
         else:
             content = json.dumps(self._about, indent=1).encode()
-            _storage.replace_file(self._folder / _ABOUT, content)
+            replace_file(self._folder / _ABOUT, content)
 
     def _check_names(self, names: list[str]) -> None:
         """Left-overs of a write that was cut short are known by their names."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spikewright._optional import require
+from spikewright._writing import check_place, replace_file
 
 Cell = str | float | int
 Row = Sequence[Cell]
@@ -51,14 +52,18 @@ def _harmless(row: Row) -> list[Cell]:
 def save(figure: Any, info: Info, path: Path) -> tuple[Path, Path]:
     """Write the picture to `path` (`.png`, `.svg`), its data beside it as CSV; returns both paths.
 
-    In an SVG texts stay texts, and it is the same file every time.
+    In an SVG texts stay texts, and it is the same file every time. Raises `OSError` where either
+    cannot be written, and then writes neither.
     """
     matplotlib = require("matplotlib")
+    data, picture = check_place(path.with_suffix(".csv")), io.BytesIO()
+    check_place(path)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikewright"}):
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=150, metadata=metadata)
-    data = path.with_suffix(".csv")
-    data.write_text(csv_text(info.rows()), encoding="utf-8", newline="")
+        kind = path.suffix.lower().removeprefix(".") or "png"
+        figure.savefig(picture, dpi=150, metadata=metadata, format=kind)
+    replace_file(path, picture.getvalue())
+    replace_file(data, csv_text(info.rows()).encode())
     return path, data
 
 

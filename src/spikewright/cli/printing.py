@@ -1,0 +1,78 @@
+"""Standard output that loses nothing without a word."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+
+class OutputLost(click.ClickException):
+    """Standard output takes no more: what was printed is not all there."""
+
+    exit_code = 2
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"standard output cannot be written to ({reason}), so output is lost")
+
+
+@contextmanager
+def nothing_lost() -> Iterator[None]:
+    """Inside, what cannot be printed is an `OutputLost`; where nothing can be, the program ends."""
+    stream = sys.stdout
+    if stream is None:  # closed before the program began: files that it opens would get its number
+        OutputLost("it is closed").show()
+        sys.exit(OutputLost.exit_code)
+    sys.stdout = _Checked(stream)
+    try:
+        yield
+    finally:
+        sys.stdout = stream
+
+
+class _Checked:
+    """A stream whose failures are `OutputLost`, once and for all.
+
+    Others may try what a stream takes, and think nothing of an error.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._lost: OutputLost | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._checked():
+            written: int = self._stream.write(text)
+            return written
+
+    def flush(self) -> None:
+        with self._checked():
+            self._stream.flush()
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            yield
+        except OSError as error:
+            self._lost = OutputLost(error.strerror or str(error))
+            self._drop()
+            raise self._lost from error
+
+    def _drop(self) -> None:
+        """Let what is left go nowhere, so that the interpreter does not stumble over it at exit."""
+        try:
+            number = self._stream.fileno()
+        except (AttributeError, OSError):
+            return  # no file of the system's
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)

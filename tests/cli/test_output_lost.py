@@ -1,0 +1,111 @@
+"""Output that cannot be written: a sentence and an exit code, for every command."""
+
+from __future__ import annotations
+
+import errno
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikewright import demo
+from spikewright.cli import main
+
+MODEL = str(demo.MODEL)
+SENTENCE = "standard output cannot be written to"
+RUN = ("--steps", "2")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "demo": ("--limit", "20", "--steps", "4"),
+    "explain": (),
+    "inspect": (MODEL,),
+    "calibrate": (MODEL, "--data", "data.npz", "-o", "statistics"),
+    "convert": (MODEL,),
+    "run": (MODEL, "--data", "data.npz", *RUN),
+    "evaluate": (MODEL, "--data", "data.npz", *RUN),
+    "sweep": (MODEL, "--data", "data.npz", *RUN, "--scale", "5"),
+    "diagnose": (MODEL, "--data", "data.npz", *RUN),
+    "tune": (MODEL, "--data", "data.npz", "--trials", "1", "--max-drop", "0.9"),
+}
+
+
+class Broken(io.StringIO):
+    """A stream that takes some characters, and then no more."""
+
+    def __init__(self, room: int, number: int) -> None:
+        super().__init__()
+        self.room, self.number = room, number
+
+    def write(self, text: str) -> int:
+        if self.tell() + len(text) > self.room:
+            raise OSError(self.number, "No more")
+        return super().write(text)
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory, with a data file in it."""
+    monkeypatch.chdir(tmp_path)
+    x, y = demo.held_out(60)
+    np.savez("data.npz", x=x, y=y)
+
+
+def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+    """Run a command whose output cannot be written: it ends with 2 and the sentence."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 2
+    assert f"Error: {SENTENCE} (No more), so output is lost\n" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("option", [(), ("--json",)])
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_says_that_its_output_is_lost(
+    command: str,
+    option: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At once, or after some of it; whether the reader has left or the disk is full."""
+    monkeypatch.setattr(sys, "stdout", Broken(40, errno.EPIPE if option else errno.ENOSPC))
+    lost(capsys, command, *COMMANDS[command], *option)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EBADF])
+def test_help_is_output_too(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the program, of each command, and the version."""
+    for arguments in ((), ("--help",), ("--version",), *((name, "-h") for name in main.commands)):
+        monkeypatch.setattr(sys, "stdout", Broken(0, number))
+        if arguments:
+            lost(capsys, *arguments)
+
+
+@pytest.mark.parametrize("where", [">&-", "> /dev/full", "| head -c 0"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_in_a_process_of_its_own(where: str) -> None:
+    """No traceback, and nothing of the interpreter's at its end."""
+    program = f"{sys.executable} -c 'from spikewright.cli import main; main()'"
+    line = f"{program} explain --json {where}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {SENTENCE} (")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_nothing_is_said_where_all_is_printed() -> None:
+    """A reader that reads."""
+    program = f"{sys.executable} -c 'from spikewright.cli import main; main()'"
+    line = f"{program} explain --json | cat > /dev/null; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
