@@ -55,7 +55,7 @@ def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples
         point = points[steps, "mean"]
 
         assert point.costs["spikes"] == pytest.approx(spikes)
-        assert point.paired.drop == pytest.approx(samples.right.mean() - right.mean())
+        assert point.paired.drop == pytest.approx(samples.scores.mean() - right.mean())
 
 
 def test_one_point_alone_is_the_same(objective: Objective, samples: Samples) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from spikewright.records import Record
+from spikewright.records import Record, Worth
 from spikewright.search.paired import Interval
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
+
+
+ACCURACY = Worth("accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,10 @@ class Choice:
 
     `arguments` need no data: they are arguments of `sw.convert`, "steps" and "dt" for `run` and
     "readout" for `predict` (`conversion` and `run` split them). `drop`, `interval` and `certified`
-    are about the held-back samples, of which there were `held_back`; `limit` is what was asked for.
-    `runners_up` are other settings that were checked, the cheapest first. `reproduce` is the call
-    that makes the network again. `trials` counts those of the study by state, and `failures` those
-    that could not be converted or run by the reason.
+    are about the held-back samples, of which there were `held_back`; `limit` is what was asked for,
+    `worth` what answers were judged by. `runners_up` are other settings that were checked, the
+    cheapest first. `reproduce` is the call that makes the network again. `trials` counts those of
+    the study by state, and `failures` those that could not be converted or run by the reason.
     """
 
     chosen: Alternative
@@ -70,6 +73,8 @@ class Choice:
     trials: Mapping[str, int]
     study: str | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
+    worth: Worth = ACCURACY
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -118,7 +123,7 @@ class Choice:
         return self.chosen.energy
 
     def __str__(self) -> str:
-        loss = f"{100 * self.drop:.2f} points"
+        loss = self._amount(self.drop, 2)
         steps = "1 step" if self.chosen.steps == 1 else f"{self.chosen.steps} steps"
         what = f"{steps}, {self.spikes:.4g} spikes a sample"
         if self.energy is not None:
@@ -128,17 +133,24 @@ class Choice:
     @property
     def verdict(self) -> str:
         """What the held-back samples say, in a sentence."""
-        limit, sure = f"{100 * self.limit:g} points", f"{100 * self.confidence:g} %"
+        limit, sure = self._amount(self.limit), f"{100 * self.confidence:g} %"
         if self.certified:
             return f"On {self.held_back} held-back samples that is at most {limit}, with {sure}."
-        high = 100 * self.interval[1]
-        text = f"On {self.held_back} held-back samples the loss may be up to {high:.2f} points"
+        high = self._amount(self.interval[1], 2)
+        text = f"On {self.held_back} held-back samples the loss may be up to {high}"
         if self.drop > self.limit:
             return f"No setting found holds {limit}; this is the nearest. {text}, with {sure}."
         return (
             f"{text}, with {sure}: not certified. About {self.needed} held-back samples would "
             f"certify {limit}."
         )
+
+    def _amount(self, lost: float, digits: int | None = None) -> str:
+        """What is lost in words: points of accuracy, or so much of a metric."""
+        if not self.worth.fraction:
+            return f"{lost:.4g} of {self.worth.name}"
+        points = f"{100 * lost:g}" if digits is None else f"{100 * lost:.{digits}f}"
+        return f"{points} points"
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as plain data, ready for JSON."""
@@ -148,6 +160,7 @@ class Choice:
             "interval": list(self.interval),
             "certified": self.certified,
             "needed": self.needed,
+            "measure": self.worth.name,
             "limit": self.limit,
             "confidence": self.confidence,
             "minimised": self.minimised,

@@ -34,9 +34,12 @@ class Aim:
     ratio: float = 1.0
 
     @classmethod
-    def of(cls, limit: float, max_drop: float, n: int) -> Aim:
-        """Aim at a limit where `max_drop` is asked for, as measured on `n` samples."""
-        return cls(limit, max(max_drop, 2.0 / n))
+    def of(cls, limit: float, max_drop: float, n: int, size: float = 1.0) -> Aim:
+        """Aim at a limit where `max_drop` is asked for, as measured on `n` samples.
+
+        `size` is what one sample can lose: of right answers one.
+        """
+        return cls(limit, max(max_drop, 2.0 * size / n))
 
     def informed(self, points: Iterable[Point]) -> Aim:
         """The same aim, with the ratio of drop and risk that points near the limit have."""
@@ -73,19 +76,19 @@ class Aim:
         return math.log(max(cost, 1e-300)) + (_ABOVE if distance > 0 else _BELOW) * distance
 
 
-def certifiable(n: int, max_drop: float, confidence: float) -> float | None:
+def certifiable(n: int, max_drop: float, confidence: float, size: float = 1.0) -> float | None:
     """The largest drop that `n` held-back samples will probably show to be at most `max_drop`.
 
-    Supposing that two samples are gained where five are lost. None where that is less than a
-    quarter of `max_drop`: so few samples certify hardly anything.
+    Supposing that two samples are gained where five are lost, `size` by each of them. None where
+    that is less than a quarter of `max_drop`: so few samples certify hardly anything.
     """
 
     def certifies(lost: int) -> bool:
-        return Paired(n, lost, 2 * lost // 5).p_value(max_drop) <= 1 - confidence
+        return Paired(n, lost, 2 * lost // 5).p_value(max_drop / size) <= 1 - confidence
 
     low, high = 0, n // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if certifies(middle) else (low, middle)
-    drop = (low - 2 * low // 5) / n
+    drop = size * (low - 2 * low // 5) / n
     return drop if drop > 0 and drop >= _LEAST * max_drop else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from spikewright.errors import TuningError
 from spikewright.search.paired import Paired
+from spikewright.search.scores import PairedScores
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Point:
 
     steps: int
     readout: str
-    paired: Paired
+    paired: Paired | PairedScores
     cost: float
     costs: Mapping[str, float]
     risk: float = 0.0
@@ -39,7 +40,7 @@ class Point:
     def of(cls, entry: Mapping[str, Any]) -> Point:
         """A point from plain data; raises `TuningError` for what is none."""
         try:
-            paired = Paired(**{name: int(count) for name, count in entry["paired"].items()})
+            paired = _paired(entry["paired"])
             costs = {str(name): float(value) for name, value in entry["costs"].items()}
             steps, readout = int(entry["steps"]), str(entry["readout"])
             return cls(steps, readout, paired, float(entry["cost"]), costs, float(entry["risk"]))
@@ -48,6 +49,14 @@ class Point:
                 f"the study holds a measurement that cannot be read ({type(error).__name__}: "
                 f"{error}). Begin a new study"
             ) from error
+
+
+def _paired(entry: Mapping[str, Any]) -> Paired | PairedScores:
+    """What was lost, from plain data."""
+    if "lost" in entry:
+        return Paired(**{name: int(count) for name, count in entry.items()})
+    sums = {name: float(value) for name, value in entry.items() if name != "n"}
+    return PairedScores(int(entry["n"]), **sums)
 
 
 def joined(parts: Sequence[Sequence[Point]]) -> list[Point]:

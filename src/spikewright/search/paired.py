@@ -46,6 +46,8 @@ class Paired:
         return cls(len(before), int(np.sum(before & ~after)), int(np.sum(~before & after)))
 
     def __add__(self, other: Paired) -> Paired:
+        if not isinstance(other, Paired):
+            return NotImplemented
         return Paired(self.n + other.n, self.lost + other.lost, self.gained + other.gained)
 
     @property
@@ -70,6 +72,10 @@ class Paired:
     def interval(self, confidence: float = 0.95) -> Interval:
         """`lower` and `upper`: each of them holds with this confidence."""
         return self.lower(confidence), self.upper(confidence)
+
+    def needed(self, drop: float, confidence: float = 0.95) -> int | None:
+        """About how many samples would show a drop of at most `drop`; see `needed`."""
+        return needed(self, drop, confidence)
 
     def p_value(self, drop: float) -> float:
         """How probable counts as favourable as these are, if the true drop is `drop` (or more).

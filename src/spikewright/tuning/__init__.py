@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ def tune(
     y: Any,
     *,
     max_drop: float = 0.005,
+    metric: Callable[[Any, Any], Any] | None = None,
     minimise: Minimise = "spikes",
     timeout: float = 300.0,
     trials: int | None = None,
@@ -50,7 +51,8 @@ def tune(
     `docs/tuning.md`). At most `searched` samples are searched on; those that are held back,
     `validation`, a fraction or `(x, y)`, decide what is chosen: the cheapest setting that they show
     to lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
-    whose estimate holds it.
+    whose estimate holds it. `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy:
+    then `max_drop` is in its unit, and y what it takes.
 
     Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better
     turns up. `study` keeps it: a path (SQLite) or an Optuna URL, from which a second call with the
@@ -81,5 +83,6 @@ def tune(
         max_pool=max_pool,
         outputs=outputs,
         progress=progress,
+        metric=metric,
     )
     return search(model, x, y, request, example_input)

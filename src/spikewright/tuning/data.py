@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
+from spikewright.conversion.outputs import outputs_of
 from spikewright.errors import SimulationError, TuningError
+from spikewright.measure.metric import given_for
 from spikewright.measure.truth import labels_of
-from spikewright.tuning.measuring import Running, output_of, run
+from spikewright.tuning.measuring import Running, run
 from spikewright.tuning.objective import Samples
 
 FEWEST = 20
@@ -24,41 +26,44 @@ MOST_HELD_BACK = 10_000
 
 
 def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: str) -> Samples:
-    """Inputs and labels, and what the source model makes of them.
+    """Inputs and labels, or what a metric takes, and what the source model makes of them.
 
     Raises `TuningError` where labels are missing, no class labels, or of another number than the
-    inputs, and where there is more than one output.
+    inputs, and where there is more than one output to be judged by them.
     """
-    if y is None:
-        raise TuningError(
-            f"{what} has no labels: what is lost in accuracy cannot be measured without. Give y, "
-            "the class of each sample (in a data file, the array y)"
-        )
-    if len(conversion.outputs) != 1:
-        raise TuningError(
-            f"the model has outputs {list(conversion.outputs)}; a search needs one, with classes"
-        )
     arrays = conversion.as_inputs(x)
     count = len(next(iter(arrays.values())))
-    labels = _labels(conversion, y, count, what)
-    if count < FEWEST:
-        raise TuningError(f"{what} holds {count} samples; a search needs at least {FEWEST}")
-    right, margins = _of_source(conversion, arrays, labels, running)
-    return Samples(arrays, labels, right, margins)
-
-
-def _labels(conversion: Conversion, y: Any, count: int, what: str) -> NDArray:
-    """The class of each sample; raises `TuningError` for anything else."""
-    _, output = output_of(conversion)
-    if not output.classes:
-        raise TuningError(
-            f"output {output.name!r} of shape {output.shape} tells no classes apart, so that there "
-            "is no accuracy to keep"
-        )
     try:
-        return labels_of(y, output, count)
+        given = _labels(conversion, y, count) if running.metric is None else given_for(y, count)
     except SimulationError as error:
         raise TuningError(f"{what}: {error}") from error
+    if count < FEWEST:
+        raise TuningError(f"{what} holds {count} samples; a search needs at least {FEWEST}")
+    rate = conversion.again(spiking=False, scale_firing_rates=1.0)
+    found = run(rate, arrays, given, [1], ["mean"], replace(running, table=None))
+    return Samples(arrays, given, found.scores[1, "mean"], found.margins.get((1, "mean")))
+
+
+def _labels(conversion: Conversion, y: Any, count: int) -> NDArray:
+    """The class of each sample; raises `SimulationError` for anything else."""
+    if y is None:
+        raise SimulationError(
+            "there are no labels: what is lost in accuracy cannot be measured without. Give y, "
+            "the class of each sample (in a data file, the array y), or metric=f(outputs, y)"
+        )
+    outputs = outputs_of(conversion.lowered)
+    if len(outputs) != 1:
+        raise SimulationError(
+            f"the model has outputs {list(outputs)}; a search needs one, with classes, or "
+            "metric=f(outputs, y)"
+        )
+    (output,) = outputs.values()
+    if not output.classes:
+        raise SimulationError(
+            f"output {output.name!r} of shape {output.shape} tells no classes apart, so that there "
+            "is no accuracy to keep: give metric=f(outputs, y)"
+        )
+    return labels_of(y, output, count)
 
 
 def divided(
@@ -80,19 +85,11 @@ def divided(
     return given[order[:searched]], held
 
 
-def _of_source(
-    conversion: Conversion, x: Mapping[str, NDArray], y: NDArray, running: Running
-) -> tuple[NDArray, NDArray]:
-    """Which samples the source model answers rightly, and by how much the right class leads."""
-    rate = conversion.again(spiking=False, scale_firing_rates=1.0)
-    found = run(rate, x, y, [1], ["mean"], replace(running, table=None))
-    return found.right[1, "mean"], found.margins[1, "mean"]
-
-
 def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple[Samples, Samples]:
     """Samples searched on, at most `searched`, and those held back; both in random order.
 
-    Every class is split alike. Raises `TuningError` for a fraction that leaves either too few.
+    Every class is split alike; what a metric takes is split by chance. Raises `TuningError` for a
+    fraction that leaves either too few.
     """
     if not 0 < held_back < 1:
         raise TuningError(
@@ -101,8 +98,9 @@ def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple
     rng = np.random.default_rng([2, seed])
     order = rng.permutation(len(samples))
     rank = np.empty(len(samples))  # how far down its own class each sample is, from 0 to 1
-    for label in np.unique(samples.y):
-        mine = order[samples.y[order] == label]
+    labels = samples.y if samples.margins is not None else np.zeros(len(samples))
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
         rank[mine] = (np.arange(len(mine)) + rng.random()) / len(mine)
     by_rank = order[np.argsort(rank[order], kind="stable")]
     count = round(held_back * len(samples))
@@ -123,5 +121,7 @@ def digest(*parts: Samples) -> str:
         for name, array in part.x.items():
             found.update(name.encode() + str(array.shape).encode())
             found.update(np.ascontiguousarray(array).tobytes())
-        found.update(part.y.tobytes())
+        named = part.y if isinstance(part.y, Mapping) else {"": part.y}
+        for name, array in named.items():
+            found.update(name.encode() + (b"" if array is None else array.tobytes()))
     return found.hexdigest()[:16]

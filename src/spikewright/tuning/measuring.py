@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
 from spikewright.conversion.encoding import feeds_of
+from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.runner import Job, Runner
 from spikewright.engines import Precision, Totals
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import energy
+from spikewright.measure.metric import Metric
 from spikewright.measure.operations import Counter
 from spikewright.measure.truth import Output
 from spikewright.network import Node
@@ -21,7 +24,11 @@ from spikewright.network import Node
 
 @dataclass(frozen=True)
 class Running:
-    """How networks are run; `table` names the cost table that energy is counted by, if it is."""
+    """How networks are run, and their outputs judged.
+
+    `table` names the cost table that energy is counted by, if it is; `metric` stands in for
+    accuracy.
+    """
 
     dt: float = 0.001
     engine: str = "auto"
@@ -29,32 +36,35 @@ class Running:
     threads: int | None = None
     seed: int = 0
     table: str | None = None
+    metric: Metric | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What a run gave, `(samples,)` each and by where it was read: (steps, readout).
 
-    `margins` say by how much the right class leads; `right` whether it does. `costs` are means a
-    sample by name, by the number of steps.
+    `scores` say how right each answer is: of labels one or zero. `margins` say by how much the
+    right class leads; there are none under a metric. `costs` are means a sample by name, by the
+    number of steps.
     """
 
+    scores: Mapping[tuple[int, EveryStep], NDArray]
     margins: Mapping[tuple[int, EveryStep], NDArray]
-    right: Mapping[tuple[int, EveryStep], NDArray]
     costs: Mapping[int, Mapping[str, float]]
 
 
 def run(
     conversion: Conversion,
     x: Mapping[str, NDArray],
-    y: NDArray,
+    y: Any,
     at: Sequence[int],
     readouts: Sequence[EveryStep],
     running: Running,
 ) -> Outcome:
     """Run up to the last of the steps `at`, and look at all of them.
 
-    Raises as `Conversion.run` does.
+    `y` are labels `(samples,)`, or what the metric of `running` takes. Raises as `Conversion.run`
+    does.
     """
     lowered, steps = conversion.lowered, max(at)
     runner = Runner(lowered)
@@ -62,30 +72,48 @@ def run(
     engine = runner.engine(running.engine, program, running.threads)
     fed = feeds_of(x, lowered.inputs, None, steps, running.dt, running.seed)
     job = Job(program, engine, fed.values, fed.batch, steps)
-    costs = _Costs(conversion, running.table)
-    name, output = output_of(conversion)
+    costs, outputs = _Costs(conversion, running.table), outputs_of(lowered)
+    scores: dict[tuple[int, EveryStep], list[NDArray]] = {}
     margins: dict[tuple[int, EveryStep], list[NDArray]] = {}
-    right: dict[tuple[int, EveryStep], list[NDArray]] = {}
     for part in runner.parts(job, runner.batch_size(), costs.count, at):
-        labels = y[part.samples]
+        given = part_of(y, part.samples)
         for readout in readouts:
-            values = output.at_every_step(part.raw[name], readout, running.dt)
+            values = {
+                name: output.at_every_step(part.raw[name], readout, running.dt)
+                for name, output in outputs.items()
+            }
             for t in at:
-                read = values[:, t - 1]
-                margins.setdefault((t, readout), []).append(margins_of(read, labels))
-                right.setdefault((t, readout), []).append(output.decided(read) == labels)
-    return Outcome(
-        {where: np.concatenate(parts) for where, parts in margins.items()},
-        {where: np.concatenate(parts) for where, parts in right.items()},
-        costs.means(fed.batch, at),
-    )
+                read = {name: value[:, t - 1] for name, value in values.items()}
+                found = _judged(read, given, outputs, running.metric)
+                for kept, rows in zip((scores, margins), found, strict=False):
+                    kept.setdefault((t, readout), []).append(rows)
+    return Outcome(_joined(scores), _joined(margins), costs.means(fed.batch, at))
 
 
-def output_of(conversion: Conversion) -> tuple[str, Output]:
-    """The one output of a network."""
-    ((name, node),) = conversion.graph.outputs.items()
-    activation = conversion.lowered.readouts.get(name)
-    return name, Output(name, conversion.graph.shapes[node], activation)
+def _judged(
+    read: Mapping[str, NDArray],
+    given: Any,
+    outputs: Mapping[str, Output],
+    metric: Metric | None,
+) -> list[NDArray]:
+    """Scores of values that were read out, and margins where there are labels."""
+    if metric is not None:
+        return [metric(read, given)]
+    ((name, output),) = outputs.items()
+    return [output.decided(read[name]) == given, margins_of(read[name], given)]
+
+
+def _joined(
+    parts: Mapping[tuple[int, EveryStep], list[NDArray]],
+) -> dict[tuple[int, EveryStep], NDArray]:
+    return {where: np.concatenate(rows) for where, rows in parts.items()}
+
+
+def part_of(y: Any, part: slice | NDArray) -> Any:
+    """What was given of some samples: of an array, of arrays by name, or None."""
+    if isinstance(y, Mapping):
+        return {name: array[part] for name, array in y.items()}
+    return None if y is None else y[part]
 
 
 def margins_of(values: NDArray, labels: NDArray) -> NDArray:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,9 @@ from spikewright.conversion import Conversion
 from spikewright.measure import After, EveryStep
 from spikewright.search.choice import Minimise
 from spikewright.search.measured import Point
-from spikewright.search.paired import Paired
+from spikewright.search.scores import paired_of
 from spikewright.search.space import Choices, Plain, Space
-from spikewright.tuning.measuring import Outcome, Running, run
+from spikewright.tuning.measuring import Outcome, Running, part_of, run
 from spikewright.tuning.reproduce import text
 from spikewright.tuning.settings import Translation, read_at
 
@@ -25,26 +26,35 @@ _LATE = (2, 4, 8)  # steps that late readouts leave out
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs `{name: array}`, labels, and what the source model makes of them.
+    """Inputs `{name: array}`, labels or what a metric takes, and what the source makes of them.
 
-    `right` says which it answers rightly, `margins` by how much the right class leads.
+    `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
+    right class leads, None under a metric.
     """
 
     x: Mapping[str, NDArray]
-    y: NDArray
-    right: NDArray
-    margins: NDArray
+    y: Any
+    scores: NDArray
+    margins: NDArray | None
 
     def __len__(self) -> int:
-        return len(self.y)
+        return len(self.scores)
 
     def __getitem__(self, part: slice | NDArray) -> Samples:
         x = {name: array[part] for name, array in self.x.items()}
-        return Samples(x, self.y[part], self.right[part], self.margins[part])
+        margins = None if self.margins is None else self.margins[part]
+        return Samples(x, part_of(self.y, part), self.scores[part], margins)
+
+    @cached_property
+    def size(self) -> float:
+        """What one sample can lose: the range of scores, of right answers one."""
+        return float(np.ptp(self.scores)) or 1.0 if self.margins is None else 1.0
 
     @cached_property
     def unit(self) -> float:
         """A small margin: a quarter of that which three in four right answers exceed."""
+        if self.margins is None:
+            return 1.0
         leads = self.margins[self.margins > 0]
         return float(np.percentile(leads, 25)) / 4 if len(leads) else 1.0
 
@@ -139,8 +149,9 @@ class Objective:
         self, found: Outcome, samples: Samples, steps: int, name: str, readout: EveryStep
     ) -> Point:
         costs = found.costs[steps]
-        paired = Paired.of(samples.right, found.right[steps, readout])
-        risk = self.risk(samples, found.margins[steps, readout])
+        paired = paired_of(samples.scores, found.scores[steps, readout])
+        margins = found.margins.get((steps, readout))
+        risk = paired.drop if margins is None else self.risk(samples, margins)
         return Point(steps, name, paired, self._cost(costs, steps), costs, risk)
 
     def risk(self, samples: Samples, margins: NDArray) -> float:
@@ -150,9 +161,10 @@ class Objective:
         can be told apart by few samples. Outputs that are larger or smaller as a whole decide alike
         and risk nothing: margins are taken relative to their median.
         """
-        before, now = (float(np.median(np.abs(m))) for m in (samples.margins, margins))
+        own = np.zeros(1) if samples.margins is None else samples.margins
+        before, now = (float(np.median(np.abs(m))) for m in (own, margins))
         unit = self.unit * (now / before if before > 0 and now > 0 else 1.0)
-        return float(np.mean(_soft(margins / unit) - _soft(samples.margins / self.unit)))
+        return float(np.mean(_soft(margins / unit) - _soft(own / self.unit)))
 
     def _cost(self, costs: Mapping[str, float], steps: int) -> float:
         """What is minimised; of latency the steps, and among equal ones the spikes."""

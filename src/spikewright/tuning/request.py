@@ -11,7 +11,9 @@ from typing import Any
 from spikewright.conversion.making import MaxPoolPolicy
 from spikewright.engines import Precision
 from spikewright.errors import TuningError
-from spikewright.search.choice import MINIMISED, Minimise
+from spikewright.measure.metric import Metric
+from spikewright.records import Worth
+from spikewright.search.choice import ACCURACY, MINIMISED, Minimise
 from spikewright.tuning.measuring import Running
 
 
@@ -40,9 +42,13 @@ class Request:
     max_pool: MaxPoolPolicy
     outputs: Sequence[str] | None
     progress: bool
+    metric: Any = None
 
     def __post_init__(self) -> None:
-        if not (_is_number(self.max_drop) and 0 <= self.max_drop < 1):
+        object.__setattr__(self, "metric", Metric.of(self.metric))
+        if not (_is_number(self.max_drop) and self.max_drop >= 0):
+            raise TuningError(f"max_drop is a number from 0, got {self.max_drop!r}")
+        if self.metric is None and self.max_drop >= 1:
             raise TuningError(
                 "max_drop is the accuracy that may be lost, a fraction from 0 and below 1 (0.005 "
                 f"is half a point), got {self.max_drop!r}"
@@ -61,7 +67,15 @@ class Request:
     def running(self) -> Running:
         """How networks are run."""
         table = self.energy_table if self.minimise == "energy" else None
-        return Running(self.dt, self.engine, self.precision, self.threads, self.seed, table)
+        given = (self.dt, self.engine, self.precision, self.threads, self.seed)
+        return Running(*given, table, self.metric)
+
+    @property
+    def worth(self) -> Worth:
+        """What answers are judged by."""
+        if self.metric is None:
+            return ACCURACY
+        return Worth(self.metric.name, fraction=False)
 
 
 def _is_number(value: Any) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spikewright.records import Record
+from spikewright.records import SCORE, Record
 from spikewright.search.certify import Checked, choose
 from spikewright.search.choice import Alternative, Choice
 from spikewright.search.measured import Point, front
-from spikewright.search.paired import needed
 from spikewright.search.study import Study, shown
 from spikewright.tuning.objective import Objective
 from spikewright.tuning.reproduce import call
@@ -52,6 +51,7 @@ def result(
         study.counts(),
         None if question.study is None else shown(question.study),
         study.failures(),
+        question.worth,
     )
 
 
@@ -69,7 +69,7 @@ def _alternative(question: Request, objective: Objective, item: Checked) -> Alte
         paired.interval(question.confidence),
         item.certified,
         item.point.costs,
-        needed(paired, question.max_drop, question.confidence),
+        paired.needed(question.max_drop, question.confidence),
     )
 
 
@@ -116,7 +116,9 @@ def _of_point(
     }
     n = point.paired.n
     interval = point.paired.interval(question.confidence) if role is not None else None
-    found = [Record("accuracy drop", point.paired.drop, "fraction", n, interval, how)]
+    worth = question.worth
+    unit = "fraction" if worth.fraction else SCORE
+    found = [Record(f"{worth.name} drop", point.paired.drop, unit, n, interval, how)]
     for name, value in point.costs.items():
         told = (
             {**how, "table": objective.running.table, "network": "spiking"}

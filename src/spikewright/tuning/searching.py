@@ -65,7 +65,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     objective = Objective(
         conversion, translation, space, request.minimise, request.running, mine.unit
     )
-    sure = certifiable(len(held), request.max_drop, request.confidence)
+    sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
     facts = _facts(request, conversion, space, digest(mine, held))
     study = open_study(request.study, facts, request.seed, hopeless_pruner())
     reserve = partial(_checking, objective, study, held, request.timeout)
@@ -75,7 +75,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         space,
         lambda values, part: objective(values, mine[part]),
         len(mine),
-        _aims(request, len(mine), sure),
+        _aims(request, mine, sure),
         starts(space),
         translation.shortened,
         Refinement(objective, mine, _REFINING * request.timeout).proposals,
@@ -119,6 +119,11 @@ def _facts(
         "data": data,
         "minimise": request.minimise + table,
         "max_drop": request.max_drop,
+        **(
+            {}
+            if request.metric is None
+            else {"metric": f"{request.worth.name} {request.metric.key}"}
+        ),
         "dt": request.dt,
         "precision": request.precision,
         "seed": request.seed,
@@ -139,14 +144,14 @@ def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allo
     return Allocation(above_rounding(statistics, graph), weights)
 
 
-def _aims(request: Request, samples: int, sure: float | None) -> list[Aim]:
+def _aims(request: Request, samples: Samples, sure: float | None) -> list[Aim]:
     """What to aim at: the limit itself, and the drop that held-back samples will certify.
 
     Where they can certify none, half the limit: what is chosen loses more on samples that it was
     not chosen on.
     """
     limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
-    return [Aim.of(limit, request.max_drop, samples) for limit in limits]
+    return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
 
 
 def _checking(objective: Objective, study: Study, held: Samples, timeout: float) -> float:
