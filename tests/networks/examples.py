@@ -16,6 +16,7 @@ EXAMPLES: dict[str, Callable[[], sw.Network]] = {
     "CircularConvolution": lambda: sw.networks.CircularConvolution(8, 5, invert_a=True),
     "Integrator": lambda: sw.networks.Integrator(0.1, 30, 2),
     "Oscillator": lambda: sw.networks.Oscillator(0.1, 5.0, 30),
+    "IndependentAccumulator": lambda: sw.networks.IndependentAccumulator(3, 20, 0.3, 0.005),
     "InputGatedMemory": lambda: sw.networks.InputGatedMemory(10, 2),
     "BasalGanglia": lambda: sw.networks.BasalGanglia(2, 20, input_bias=0.1),
     "Thalamus": lambda: sw.networks.Thalamus(3, 20),

@@ -166,7 +166,7 @@ def test_actions_are_a_utility_and_effects() -> None:
         ("dot(a, B)", "an action reads"),
         ("a --> b --> c = D", "an action reads"),
         (7, "an action reads"),
-        ("a --> ", "an effect reads 'module = expression', got ''"),
+        ("a --> ,", "an effect reads 'module = expression', got ''"),
         ("a --> b", "an effect reads .* got 'b'"),
         ("a --> b = c = d", "an effect reads"),
         ("a --> B = c", "'B' is not the name of a module"),

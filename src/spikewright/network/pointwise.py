@@ -56,8 +56,27 @@ class Above(Pointwise):
     threshold: float
 
     def __post_init__(self) -> None:
-        if not is_number(self.threshold):
-            raise NetworkError(f"Above.threshold must be a finite number, got {self.threshold!r}")
+        _check(self, self.threshold)
 
     def __call__(self, x: NDArray) -> NDArray:
         return np.maximum(x - self.threshold, 0.0)
+
+
+@register
+@dataclass(frozen=True)
+class Step(Pointwise):
+    """1 where values are above `threshold`, 0 elsewhere."""
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        _check(self, self.threshold)
+
+    def __call__(self, x: NDArray) -> NDArray:
+        return np.where(x > self.threshold, 1.0, 0.0)
+
+
+def _check(function: Pointwise, threshold: float) -> None:
+    if not is_number(threshold):
+        name = type(function).__name__
+        raise NetworkError(f"{name}.threshold must be a finite number, got {threshold!r}")

@@ -4,6 +4,7 @@ from spikewright.networks.associative_memory import AssociativeMemory
 from spikewright.networks.basal_ganglia import BasalGanglia
 from spikewright.networks.circular_convolution import CircularConvolution
 from spikewright.networks.ensemble_array import EnsembleArray
+from spikewright.networks.independent_accumulator import IndependentAccumulator
 from spikewright.networks.input_gated_memory import InputGatedMemory
 from spikewright.networks.integrator import Integrator
 from spikewright.networks.oscillator import Oscillator
@@ -16,6 +17,7 @@ __all__ = [
     "BasalGanglia",
     "CircularConvolution",
     "EnsembleArray",
+    "IndependentAccumulator",
     "InputGatedMemory",
     "Integrator",
     "Oscillator",

@@ -7,12 +7,27 @@ action selection those of the semantic pointer architecture (Eliasmith 2013).
 from spikewright.semantic.cortical import Cortical
 from spikewright.semantic.model import Model
 from spikewright.semantic.module import Module
-from spikewright.semantic.modules import Bind, Cleanup, Compare, Input, Memory, State
+from spikewright.semantic.modules import (
+    Accumulators,
+    Bind,
+    Cleanup,
+    Compare,
+    Input,
+    Memory,
+    Product,
+    Scalar,
+    State,
+    Superposition,
+    Transcode,
+    WinnerTakeAll,
+)
+from spikewright.semantic.operators import dot, reinterpret, sym, translate
 from spikewright.semantic.pointer import SemanticPointer
-from spikewright.semantic.selection import ActionSelection
+from spikewright.semantic.selection import ActionSelection, ifmax
 from spikewright.semantic.vocabulary import Vocabulary
 
 __all__ = [
+    "Accumulators",
     "ActionSelection",
     "Bind",
     "Cleanup",
@@ -22,7 +37,17 @@ __all__ = [
     "Memory",
     "Model",
     "Module",
+    "Product",
+    "Scalar",
     "SemanticPointer",
     "State",
+    "Superposition",
+    "Transcode",
     "Vocabulary",
+    "WinnerTakeAll",
+    "dot",
+    "ifmax",
+    "reinterpret",
+    "sym",
+    "translate",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spikewright.errors import NetworkError
 from spikewright.semantic.expression import Expression, Reference, read
@@ -11,9 +11,9 @@ _ARROW = "-->"
 
 
 class Effect(NamedTuple):
-    """`target = value`: what is sent where."""
+    """`target = value`: what is sent where, a `Reference` or a node."""
 
-    target: Reference
+    target: Any
     value: Expression
     text: str
 
@@ -31,7 +31,10 @@ def read_action(text: str) -> Action:
     if not isinstance(text, str) or text.count(_ARROW) != 1:
         raise NetworkError(f"an action reads 'utility --> module = expression, ...', got {text!r}")
     utility, effects = text.split(_ARROW)
-    return Action(read(utility), read_effects(effects), text.strip())
+    does = (
+        read_effects(effects) if effects.strip() else ()
+    )  # one that does nothing, if it is chosen
+    return Action(read(utility), does, text.strip())
 
 
 def read_effects(text: str) -> tuple[Effect, ...]:

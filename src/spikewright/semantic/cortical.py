@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from spikewright.errors import NetworkError
-from spikewright.network import Connection, Network, Node
+from spikewright.network import Network
 from spikewright.networks.checks import count
-from spikewright.semantic.actions import Effect, read_effects
-from spikewright.semantic.mixtures import Mixer, Mixture
-from spikewright.semantic.model import Model, model_being_filled
-from spikewright.semantic.module import End
+from spikewright.semantic.actions import read_effects
+from spikewright.semantic.connecting import N_NEURONS, SYNAPSE, connect
+from spikewright.semantic.model import model_being_filled
 
 
 class Cortical(Network):
@@ -27,8 +24,8 @@ class Cortical(Network):
     def __init__(
         self,
         *effects: str,
-        synapse: Any = 0.01,
-        n_neurons: int = 200,
+        synapse: Any = SYNAPSE,
+        n_neurons: int = N_NEURONS,
         label: str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -41,27 +38,4 @@ class Cortical(Network):
         n = count(n_neurons, f"{self!r}: n_neurons")
         with self:
             for effect in read:
-                end, value = resolve(model, effect, n)
-                for node, matrix in value.terms:
-                    Connection(node, end.node, synapse, transform=matrix)
-                if value.constant.any():
-                    constant = Node(value.constant, label=f"constant of {effect.text!r}")
-                    Connection(constant, end.node, synapse)
-
-
-def resolve(model: Model, effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
-    """Where an effect leads, and what it sends there.
-
-    Raises `NetworkError` quoting the effect where a number leads to a pointer's place or the other
-    way round; the number 0 is nothing, in both.
-    """
-    end = model.module(effect.target.module).find_input(effect.target.end)
-    value = Mixer(model, n_neurons, repr(effect.text)).mixture(effect.value, end.vocabulary)
-    if (value.vocabulary is None) != (end.vocabulary is None):
-        if end.vocabulary is not None and not value.terms and not value.constant.any():
-            return end, Mixture(np.zeros(end.node.size_in), (), end.vocabulary)
-        kinds = ("a number", "pointers") if value.vocabulary is None else ("a pointer", "numbers")
-        raise NetworkError(
-            f"{effect.text!r} sends {kinds[0]}, and {effect.target} takes {kinds[1]}"
-        )
-    return end, value
+                connect(model.module, effect, n, synapse)

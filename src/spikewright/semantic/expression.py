@@ -4,8 +4,10 @@
 
     expression  ::= sum | product | "-" expression | "~" expression | "(" expression ")"
                   | number | NAME | module | module.end | dot(expression, expression)
+                  | expression.unitary() | expression.normalized()
 
-Python's parser makes the tree, of which everything that is not listed here is refused.
+Python's parser makes the tree, of which everything that is not listed here is refused. Operators
+on modules make the same expressions, of the modules themselves, and some that no text says.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
 
@@ -36,13 +41,14 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a module sends: the module's name, and that of one of its ends, if given."""
+    """What a module sends: the module or its name, and the name of one of its ends, if given."""
 
-    module: str
+    module: Any
     end: str | None = None
 
     def __str__(self) -> str:
-        return self.module if self.end is None else f"{self.module}.{self.end}"
+        name = self.module if isinstance(self.module, str) else self.module.name
+        return name if self.end is None else f"{name}.{self.end}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,67 @@ class Dot:
     right: Expression
 
 
-Expression = Number | Symbol | Reference | Sum | Product | Inverse | Dot
+@dataclass(frozen=True)
+class Made:
+    """`inner.unitary()` or `inner.normalized()`: a pointer made of one that does not change."""
+
+    inner: Expression
+    method: str
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """A pointer by its values, `(d,)`."""
+
+    v: NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """`inner` in another vocabulary: by the names that both have, or, `same`, the same values."""
+
+    inner: Expression
+    vocabulary: Any
+    same: bool
+
+
+Expression = Number | Symbol | Reference | Sum | Product | Inverse | Dot | Made | Vector | Moved
+METHODS = ("unitary", "normalized")
+
+
+def said(expression: Expression) -> str:
+    """An expression as a text says it."""
+    match expression:
+        case Number(value):
+            return repr(value).removesuffix(".0")
+        case Symbol(name):
+            return name
+        case Reference():
+            return str(expression)
+        case Sum(left, Product(Number(-1.0), right)):
+            return f"{said(left)} - {_factor(right, Sum)}"
+        case Sum(left, right):
+            return f"{said(left)} + {_factor(right, Sum)}"
+        case Product(Number(-1.0), right):
+            return f"-{_factor(right)}"
+        case Product(left, right):
+            return f"{_factor(left, Sum)} * {_factor(right)}"
+        case Inverse(inner):
+            return f"~{_factor(inner)}"
+        case Dot(left, right):
+            return f"dot({said(left)}, {said(right)})"
+        case Made(inner, method):
+            return f"{_factor(inner)}.{method}()"
+        case Vector(v):
+            return f"<pointer of {len(v)} values>"
+        case Moved(inner, vocabulary, same):
+            return f"{'reinterpret' if same else 'translate'}({said(inner)}, {vocabulary!r})"
+
+
+def _factor(expression: Expression, *kinds: type) -> str:
+    """The same in brackets where it is of `kinds` (none: a sum or a product)."""
+    text = said(expression)
+    return f"({text})" if isinstance(expression, kinds or (Sum, Product)) else text
 
 
 def read(text: str) -> Expression:
@@ -109,7 +175,7 @@ class _Reader:
         """The error of something that is no part of expressions."""
         return NetworkError(
             f"{_quoted(self.text)}: {what}. Expressions are made of names, numbers, + - * / ~, "
-            f"brackets and dot(a, b).{advice}"
+            f"brackets, dot(a, b), .unitary() and .normalized().{advice}"
         )
 
     def expression(self, node: ast.expr, depth: int) -> Expression:
@@ -131,6 +197,10 @@ class _Reader:
             case ast.Call(func=ast.Name(id="dot"), args=[left, right], keywords=[]):
                 first = self.expression(left, depth + 1)
                 return Dot(first, self.expression(right, depth + 1))
+            case ast.Call(func=ast.Attribute(value=inner, attr=method), args=[], keywords=[]) if (
+                method in METHODS
+            ):
+                return Made(self.expression(inner, depth + 1), method)
         raise self.refuse(f"{type(node).__name__} is no part of one")
 
     def name(self, name: str) -> Symbol | Reference:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,17 @@ from spikewright.semantic.expression import (
     Dot,
     Expression,
     Inverse,
+    Made,
+    Moved,
     Number,
     Product,
     Reference,
     Sum,
     Symbol,
+    Vector,
+    said,
 )
-from spikewright.semantic.model import Model
-from spikewright.semantic.pointer import SemanticPointer, involution
+from spikewright.semantic.pointer import SemanticPointer, applied, involution
 from spikewright.semantic.vocabulary import Vocabulary
 
 
@@ -61,12 +65,13 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Mixer:
-    """Evaluates expressions in a model; products of what changes become networks of neurons.
+    """Evaluates expressions; products of what changes become networks of neurons.
 
-    `n_neurons` are for each product of two values. `quote` says where an expression is from.
+    `find` gives the module of a name, `n_neurons` are for each product of two values, and `quote`
+    says where an expression is from.
     """
 
-    model: Model
+    find: Callable[[str], Any]
     n_neurons: int
     quote: str
 
@@ -88,12 +93,21 @@ class Mixer:
             case Inverse(inner):
                 found = self.pointer(inner, vocabulary, "~")
                 return found.mapped(np.eye(len(found.constant))[involution(len(found.constant))])
+            case Vector(v):
+                return self.vector(v, vocabulary)
+            case Made(inner, method):
+                return self.made(self.pointer(inner, vocabulary, f".{method}()"), method)
+            case Moved():
+                return self.moved(expression)
             case Sum(left, right):
                 return self.sum(self.mixture(left, vocabulary), self.mixture(right, vocabulary))
             case Product(left, right):
                 return self.times(self.mixture(left, vocabulary), self.mixture(right, vocabulary))
             case Dot(left, right):
-                shared = self.vocabulary_of(expression)
+                shared = self.vocabulary_of(expression, inside=True)
+                shared = vocabulary if shared is None else shared
+                if shared is None:
+                    raise self.refuse("dot needs a module, whose vocabulary its pointers are of")
                 return self.dot(
                     self.pointer(left, shared, "dot"), self.pointer(right, shared, "dot")
                 )
@@ -105,9 +119,41 @@ class Mixer:
             raise self.refuse(f"{what} is of pointers, not of numbers")
         return found
 
+    def module(self, reference: Reference) -> Any:
+        """The module that a reference names, or is of."""
+        named = isinstance(reference.module, str)
+        return self.find(reference.module) if named else reference.module
+
+    def vector(self, v: NDArray, vocabulary: Vocabulary | None) -> Mixture:
+        """A pointer by its values, of whatever vocabulary is wanted."""
+        if vocabulary is None or len(v) != vocabulary.dimensions:
+            wanted = "a number" if vocabulary is None else f"one of {vocabulary!r}"
+            raise self.refuse(f"{wanted} is needed, and a pointer of {len(v)} values is given")
+        return Mixture(np.array(v), (), vocabulary)
+
+    def made(self, pointer: Mixture, method: str) -> Mixture:
+        """What a method makes of a pointer that does not change."""
+        if pointer.terms:
+            raise self.refuse(f".{method}() is of pointers that do not change, it is not linear")
+        return replace(pointer, constant=applied(SemanticPointer(pointer.constant), method).v)
+
+    def moved(self, moved: Moved) -> Mixture:
+        """Pointers of one vocabulary in another."""
+        inner, own, other = moved.inner, self.vocabulary_of(moved.inner), moved.vocabulary
+        found = self.pointer(inner, own, said(moved)) if own is not None else None
+        if found is None or own is None:
+            raise self.refuse(f"{said(moved)} needs a module, whose vocabulary it comes from")
+        if not moved.same:
+            return replace(found.mapped(own.transform_to(other)), vocabulary=other)
+        if own.dimensions != other.dimensions:
+            raise self.refuse(
+                f"{said(moved)}: pointers have {own.dimensions} values, there {other.dimensions}"
+            )
+        return replace(found, vocabulary=other)
+
     def sent(self, reference: Reference, vocabulary: Vocabulary | None) -> Mixture:
         """What a module sends."""
-        node, own = self.model.module(reference.module).find_output(reference.end)
+        node, own = self.module(reference).find_output(reference.end)
         if own is not None and own is not vocabulary:
             raise self.refuse(
                 f"{reference} has pointers of {own!r}, where "
@@ -116,13 +162,25 @@ class Mixer:
         size = node.size_out
         return Mixture(np.zeros(size), (Term(node, np.eye(size)),), own)
 
-    def vocabulary_of(self, dot: Dot) -> Vocabulary:
-        """The vocabulary of the modules in a dot product."""
-        found = [self.model.module(r.module).find_output(r.end).vocabulary for r in references(dot)]
-        known = [v for v in found if v is not None]
-        if not known:
-            raise self.refuse("dot needs a module, whose vocabulary says what its pointers are")
-        return known[0]
+    def vocabulary_of(self, expression: Expression, inside: bool = False) -> Vocabulary | None:
+        """The vocabulary of an expression; None where no module says, and of numbers.
+
+        With `inside` that of pointers of which a number is made counts too.
+        """
+        found: Vocabulary | None = None
+        match expression:
+            case Reference():
+                found = self.module(expression).find_output(expression.end).vocabulary
+            case Moved():
+                found = expression.vocabulary
+            case Inverse(inner) | Made(inner):
+                found = self.vocabulary_of(inner, inside)
+            case Dot() if not inside:
+                pass
+            case Sum(left, right) | Product(left, right) | Dot(left, right):
+                found = self.vocabulary_of(left, inside)
+                found = self.vocabulary_of(right, inside) if found is None else found
+        return found
 
     def sum(self, left: Mixture, right: Mixture) -> Mixture:
         """Two pointers or two numbers, added."""
@@ -138,12 +196,10 @@ class Mixer:
         if left.vocabulary is None and not left.terms:
             return right.scaled(float(left.constant[0]))
         if right.terms and left.terms:
-            if left.vocabulary is None or right.vocabulary is None:
-                raise self.refuse(
-                    "a number that changes cannot scale what changes; put a sw.networks.Product "
-                    "between them"
-                )
-            return self.bound(left, right)
+            if left.vocabulary is not None and right.vocabulary is not None:
+                return self.bound(left, right)
+            number, other = (left, right) if left.vocabulary is None else (right, left)
+            return self.multiplied(number, other)
         if left.terms:
             left, right = right, left
         if right.vocabulary is None:  # a constant pointer, as long as a number says
@@ -157,6 +213,15 @@ class Mixer:
         left.connect(network.input_a)
         right.connect(network.input_b)
         return Mixture(np.zeros(d), (Term(network.output, np.eye(d)),), left.vocabulary)
+
+    def multiplied(self, number: Mixture, other: Mixture) -> Mixture:
+        """A changing number times what changes: a product of every value."""
+        d = len(other.constant)
+        unit = min(1.0, 3.0 / d**0.5)  # values of a pointer are that large, as in `Compare`
+        network = ProductNetwork(self.n_neurons, d, label=f"product of {self.quote}")
+        number.mapped(np.ones((d, 1))).connect(network.input_a)
+        other.scaled(1.0 / unit).connect(network.input_b)
+        return Mixture(np.zeros(d), (Term(network.output, unit * np.eye(d)),), other.vocabulary)
 
     def dot(self, left: Mixture, right: Mixture) -> Mixture:
         """A number: linear where one side is constant, else a product of every value."""
@@ -173,15 +238,3 @@ class Mixer:
         row = left.constant[None, :]
         mapped = right.mapped(row)
         return Mixture(mapped.constant, mapped.terms, None)
-
-
-def references(expression: Expression) -> list[Reference]:
-    """All modules that an expression names."""
-    match expression:
-        case Reference():
-            return [expression]
-        case Inverse(inner):
-            return references(inner)
-        case Sum(left, right) | Product(left, right) | Dot(left, right):
-            return references(left) + references(right)
-    return []

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from spikewright.errors import NetworkError
-from spikewright.network import Network, Node
+from spikewright.network import Network
+from spikewright.semantic.ends import End
+from spikewright.semantic.expression import Reference
+from spikewright.semantic.operators import Operand
 from spikewright.semantic.vocabulary import Vocabulary
 
 
-class End(NamedTuple):
-    """Where something goes in or comes out, and its vocabulary; None: it is a number."""
-
-    node: Node
-    vocabulary: Vocabulary | None
-
-
-class Module(Network):
+class Module(Network, Operand):
     """A network with named ends; where it has one input or output it is simply the module's.
 
     Subclasses fill `inputs` and `outputs`. Expressions name a module by its label in the `Model`
-    around it, and an end of several as `module.end`.
+    around it, and an end of several as `module.end`; operators take the module itself.
     """
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
         super().__init__(label, seed)
         self.inputs: dict[str, End] = {}
         self.outputs: dict[str, End] = {}
+
+    @property
+    def expression(self) -> Reference:
+        """What it sends."""
+        return Reference(self)
 
     @property
     def name(self) -> str:

@@ -70,9 +70,13 @@ class SemanticPointer:
         return other.v
 
     def __add__(self, other: SemanticPointer) -> SemanticPointer:
+        if _operates(other):
+            return NotImplemented
         return SemanticPointer(self.v + self._other(other))
 
     def __sub__(self, other: SemanticPointer) -> SemanticPointer:
+        if _operates(other):
+            return NotImplemented
         return SemanticPointer(self.v - self._other(other))
 
     def __neg__(self) -> SemanticPointer:
@@ -82,6 +86,8 @@ class SemanticPointer:
         return SemanticPointer(self.v[involution(len(self))])
 
     def __mul__(self, other: SemanticPointer | float) -> SemanticPointer:
+        if _operates(other):
+            return NotImplemented
         if is_number(other):
             return SemanticPointer(self.v * float(other))  # type: ignore[arg-type]
         b = self._other(other)
@@ -131,6 +137,16 @@ class SemanticPointer:
         return self.v[(n[:, None] - n[None, :]) % len(self)]
 
 
+def _operates(other: Any) -> bool:
+    """Whether something, a module, has operators that take pointers."""
+    return hasattr(other, "expression")
+
+
 def involution(dimensions: int) -> NDArray:
     """Which value of a vector stands where in its involution."""
     return -np.arange(dimensions) % dimensions
+
+
+def applied(pointer: SemanticPointer, method: str) -> SemanticPointer:
+    """What a method of a pointer without arguments gives: "unitary" or "normalized"."""
+    return pointer.unitary() if method == "unitary" else pointer.normalized()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,27 @@ from spikewright.networks import (
     ThresholdingEnsembles,
 )
 from spikewright.networks.checks import count
-from spikewright.semantic.actions import Action, read_action
-from spikewright.semantic.cortical import resolve
+from spikewright.semantic.actions import Action, Effect, read_action
+from spikewright.semantic.connecting import kept, resolve, unnamed
+from spikewright.semantic.ends import End
+from spikewright.semantic.expression import said
 from spikewright.semantic.mixtures import Mixer, Mixture
 from spikewright.semantic.model import model_being_filled
-from spikewright.semantic.module import End
 from spikewright.semantic.modules import State
+from spikewright.semantic.operators import operand
 
 _INHIBITION = -10.0  # times the gain
 _GABA = 0.008  # seconds
+_saying: list[ActionSelection] = []  # whose actions are being said, the innermost last
 
 
 class ActionSelection(Network):
     """Of all actions, does what the one of the largest utility says, at every moment.
 
     An action reads `"utility --> effects"`, as in `"dot(state, A) --> state = B"` or
-    `"0.4 --> speech = 0"`. The utility is a number of numbers, modules that send one, and
+    `"0.4 --> speech = 0"`; `"0.4 -->"` does nothing. Without actions it is a context,
+    `with ActionSelection():`, in which `ifmax(utility, effects)` says them with operators. The
+    utility is a number of numbers, modules that send one, and
     `dot(a, b)` of pointers and modules; `ganglia` compare utilities, and `thalamus` sends the
     chosen effects. Constant pointers go straight to their target; what modules send goes through a
     gate that all other choices close, a `State` of `n_neurons_per_channel` a dimension. `synapse`
@@ -49,18 +55,45 @@ class ActionSelection(Network):
         label: str | None = None,
         seed: int | None = None,
     ) -> None:
-        self._model = model_being_filled("ActionSelection")
+        self._find = model_being_filled("ActionSelection").module if actions else unnamed
         read = [read_action(text) for text in actions]
-        if not read:
-            raise NetworkError("ActionSelection needs actions, such as 'dot(a, B) --> c = D'")
         super().__init__(label, seed)
-        self.actions = tuple(action.text for action in read)
+        self.actions: tuple[str, ...] = ()
         self._synapse = synapse
         self._channel = count(n_neurons_per_channel, f"{self!r}: n_neurons_per_channel")
         self._product = count(n_neurons_per_product, f"{self!r}: n_neurons_per_product")
+        self._said: list[Action] = []
+        if read:
+            self._build(read)
+
+    def __enter__(self) -> ActionSelection:
+        if self.actions:
+            super().__enter__()
+            return self
+        _saying.append(self)
+        self._keeping = kept()
+        self._keeping.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.actions:
+            super().__exit__(*error)
+            return
+        self._keeping.__exit__(None, None, None)
+        _saying.remove(self)
+        if error[:1] == (None,):
+            self._build(self._said)
+
+    def _build(self, read: Sequence[Action]) -> None:
+        if not read:
+            raise NetworkError(
+                f"{self!r} needs actions: ifmax(...) inside, or texts, 'dot(a, B) --> c = D'"
+            )
+        self.actions = tuple(action.text for action in read)
+        name = self.label or "actions"
         with self:
-            self.ganglia = BasalGanglia(len(read), label=f"ganglia of {label or 'actions'}")
-            self.thalamus = Thalamus(len(read), label=f"thalamus of {label or 'actions'}")
+            self.ganglia = BasalGanglia(len(read), label=f"ganglia of {name}")
+            self.thalamus = Thalamus(len(read), label=f"thalamus of {name}")
             Connection(self.ganglia.output, self.thalamus.input, _GABA)
             for i, action in enumerate(read):
                 self._weigh(i, action)
@@ -68,7 +101,7 @@ class ActionSelection(Network):
 
     def _weigh(self, i: int, action: Action) -> None:
         """The utility of an action, into the basal ganglia."""
-        mixer = Mixer(self._model, self._product, repr(action.text))
+        mixer = Mixer(self._find, self._product, repr(action.text))
         value = mixer.mixture(action.utility, None)
         for node, row in value.terms:
             Connection(node, self.ganglia.input[i], self._synapse, transform=row)
@@ -79,7 +112,7 @@ class ActionSelection(Network):
         """What an action does, out of the thalamus."""
         gate: Ensemble | None = None
         for effect in action.effects:
-            end, value = resolve(self._model, effect, self._product)
+            end, value = resolve(self._find, effect, self._product)
             chosen = self.thalamus.output[i]
             if value.constant.any():
                 column = value.constant[:, None]
@@ -112,3 +145,21 @@ class ActionSelection(Network):
             return EnsembleArray(self._channel, 1, label="channel")
         state = State(end.vocabulary, self._channel, label="channel")
         return state.state_ensembles
+
+
+def ifmax(utility: Any, *effects: Effect) -> Action:
+    """An action of the `ActionSelection` around: if its utility is the largest, do the effects.
+
+    `ifmax(dot(state, sym.A), sym.B >> state)`; without effects it does nothing. Raises
+    `NetworkError` outside `with ActionSelection():`, where effects are connected at once.
+    """
+    if not _saying:
+        raise NetworkError("ifmax says an action inside `with sw.semantic.ActionSelection():`")
+    wrong = [effect for effect in effects if not isinstance(effect, Effect)]
+    if wrong:
+        raise NetworkError(f"an effect reads `value >> module`, got {wrong[0]!r}")
+    value = operand(utility, "a utility")
+    text = f"{said(value)} --> {', '.join(effect.text for effect in effects)}".rstrip()
+    action = Action(value, tuple(effects), text)
+    _saying[-1]._said.append(action)
+    return action

@@ -17,14 +17,18 @@ from spikewright.semantic.expression import (
     Dot,
     Expression,
     Inverse,
+    Made,
+    Moved,
     Number,
     Product,
     Reference,
     Sum,
     Symbol,
+    Vector,
     read,
+    said,
 )
-from spikewright.semantic.pointer import SemanticPointer
+from spikewright.semantic.pointer import SemanticPointer, applied
 
 _TRIES = 100
 
@@ -126,16 +130,35 @@ class Vocabulary:
         self._pointers[name] = made
 
     def populate(self, names: str | Iterable[str]) -> None:
-        """Add several: `"A; B; C = A * B"`, or a list of names."""
+        """Add several: `"A; B; C = A * B.unitary(); D.unitary()"`, or a list of such.
+
+        A name with a method is a random pointer of which that is made.
+        """
         parts = names.split(";") if isinstance(names, str) else list(names)
         self._names(parts, "what is added")
         for part in parts:
-            name, equals, text = part.partition("=")
-            self.add(name.strip(), text.strip() if equals else None)
+            name, equals, text = map(str.strip, part.partition("="))
+            if equals or name.isidentifier():
+                self.add(name, text if equals else None)
+            else:
+                self._add_made(name)
 
-    def _drawn(self, name: str) -> SemanticPointer:
+    def _add_made(self, text: str) -> None:
+        """A new pointer by a text such as `"D.unitary()"`."""
+        methods, inner = [], read(text)
+        while isinstance(inner, Made):
+            methods.append(inner.method)
+            inner = inner.inner
+        if not (methods and isinstance(inner, Symbol)):
+            raise NetworkError(f"{self!r}: what is added is a name, 'NAME = ...', got {text!r}")
+        pointer = self._drawn(inner.name, "unitary" in methods)
+        for method in reversed(methods):
+            pointer = applied(pointer, method)
+        self.add(inner.name, pointer)
+
+    def _drawn(self, name: str, unitary: bool = False) -> SemanticPointer:
         """A random pointer unlike all others, or the least similar of many."""
-        unitary = self.unitary if isinstance(self.unitary, bool) else name in self.unitary
+        unitary |= self.unitary if isinstance(self.unitary, bool) else name in self.unitary
         others = self.vectors
         lengths = np.linalg.norm(others, axis=1)
         best, smallest = None, np.inf
@@ -187,6 +210,12 @@ class Vocabulary:
                 )
             case Inverse(inner):
                 return ~self._pointer(self.evaluate(inner))
+            case Made(inner, method):
+                return applied(self._pointer(self.evaluate(inner)), method)
+            case Vector(v):
+                return SemanticPointer(v)
+            case Moved():
+                raise NetworkError(f"{said(expression)} is of what modules send")
             case Dot(left, right):
                 return self._pointer(self.evaluate(left)).dot(self._pointer(self.evaluate(right)))
             case Product(left, right):

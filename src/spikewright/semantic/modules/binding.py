@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright.networks import CircularConvolution
-from spikewright.semantic.module import End, Module, as_vocabulary
+from spikewright.semantic.ends import End
+from spikewright.semantic.module import Module, as_vocabulary
 from spikewright.semantic.vocabulary import Vocabulary
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from spikewright.network import Connection, Node
 from spikewright.networks import Product, dot_product_transform
 from spikewright.networks.checks import above_zero
-from spikewright.semantic.module import End, Module, as_vocabulary
+from spikewright.semantic.ends import End
+from spikewright.semantic.module import Module, as_vocabulary
 from spikewright.semantic.vocabulary import Vocabulary
 
 # Values of random pointers of length 1 are 1 / sqrt(d) in quadratic mean; three times that is rare.

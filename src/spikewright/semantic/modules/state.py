@@ -9,7 +9,8 @@ from spikewright.errors import NetworkError
 from spikewright.network import Connection
 from spikewright.networks import EnsembleArray
 from spikewright.networks.checks import count, number
-from spikewright.semantic.module import End, Module, as_vocabulary
+from spikewright.semantic.ends import End
+from spikewright.semantic.module import Module, as_vocabulary
 from spikewright.semantic.vocabulary import Vocabulary
 
 _LARGEST_PART = 16

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
 from spikewright.network import Node
-from spikewright.semantic.module import End, Module, as_vocabulary
+from spikewright.semantic.ends import End
+from spikewright.semantic.module import Module, as_vocabulary
 from spikewright.semantic.vocabulary import Vocabulary
 
 
