@@ -194,6 +194,22 @@ class TestActions:
             sim.run_steps(600)
         return known.dot(sim.data[probe])
 
+    def test_actions_lead_to_ends_of_modules(self) -> None:
+        """One of several inputs, by its node, takes pointers of its vocabulary there too."""
+        known = letters(32, seed=3)
+        with sw.Network(seed=0) as net:
+            bind, out = semantic.Bind(known, 60), semantic.State(known, 30)
+            cue = semantic.Input(known, "A")
+            with semantic.ActionSelection():
+                ifmax(dot(cue, sym.A), sym.B >> bind.a, cue >> bind.b)
+                ifmax(0.2)
+            bind * ~sym.A >> out
+            probe = sw.Probe(out.output, synapse=0.03)
+        with sw.Simulator(net) as sim:
+            sim.run_steps(400)
+        found = SemanticPointer(sim.data[probe][300:].mean(axis=0))
+        assert found.compare(known["B"] * known["A"] * ~known["A"]) > 0.8
+
     @pytest.mark.parametrize("operators", [False, True])
     def test_one_that_does_nothing(self, operators: bool) -> None:
         """While it is chosen nothing is sent; another in its place sends what it says."""
@@ -226,6 +242,12 @@ class TestActions:
                 semantic.ActionSelection(),
             ):
                 ifmax(0.5, 3)  # type: ignore[arg-type]
+            with (
+                pytest.raises(NetworkError, match=r"'input >> state' belongs to no action; put it"),
+                semantic.ActionSelection(),
+            ):
+                ifmax(0.5)
+                x >> out
             with pytest.raises(ZeroDivisionError), semantic.ActionSelection():
                 _ = 1 / 0
             x >> out
@@ -262,6 +284,10 @@ def test_what_means_nothing_is_refused(ask: Any, message: str) -> None:
         ask(semantic.Input(known, "A"), semantic.State(known, 5))
     with pytest.raises(AttributeError, match="begins with a capital letter"):
         _ = sym.a
+    with sw.Network():
+        x, node = semantic.Input(known, "A"), sw.Node(size_in=D)
+    with pytest.raises(NetworkError, match="no network to put a new Connection into"):
+        x >> node
 
 
 def test_references_are_named_by_their_modules() -> None:

@@ -134,6 +134,11 @@ class Network(Checked):
         return sum(ensemble.n_neurons for ensemble in self.all_ensembles)
 
 
+def being_filled() -> tuple[Network, ...]:
+    """The networks being filled, the innermost last."""
+    return tuple(_contexts())
+
+
 def container(what: str) -> Network:
     """The innermost network being filled; raises `NetworkError` outside any."""
     if not _contexts():

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spikewright.errors import NetworkError
 from spikewright.network import Connection, Node
-from spikewright.network.network import container
-from spikewright.semantic.actions import Effect
+from spikewright.network.network import being_filled
+from spikewright.semantic.actions import Action, Effect
 from spikewright.semantic.ends import End
 from spikewright.semantic.expression import Reference, Symbol
 from spikewright.semantic.mixtures import Mixer, Mixture
 
 SYNAPSE = 0.01
 N_NEURONS = 200
-_kept = threading.local()
+_thread = threading.local()
 
 
 def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
@@ -47,11 +46,11 @@ def _end(mixer: Mixer, effect: Effect) -> End:
     if isinstance(target, Reference):
         found: End = mixer.module(target).find_input(target.end)
         return found
-    around = container("an effect")
-    for network in (around, *around.all_networks):
-        for end in getattr(network, "inputs", {}).values():
-            if end.node is target:
-                return End(*end)
+    for outermost in being_filled()[:1]:
+        for network in (outermost, *outermost.all_networks):
+            for end in getattr(network, "inputs", {}).values():
+                if end.node is target:
+                    return End(*end)
     vocabulary = mixer.vocabulary_of(effect.value)
     if isinstance(effect.value, Symbol) or target.size_in == 0:
         raise NetworkError(f"{effect.text!r}: {target!r} is no input of a module")
@@ -68,19 +67,32 @@ def connect(find: Callable[[str], Any], effect: Effect, n_neurons: int, synapse:
         Connection(constant, end.node, synapse)
 
 
-@contextmanager
-def kept() -> Iterator[None]:
-    """Inside, effects that operators make are not connected: they belong to actions."""
-    _kept.depth = getattr(_kept, "depth", 0) + 1
-    try:
-        yield
-    finally:
-        _kept.depth -= 1
+class Said(NamedTuple):
+    """What has been said of actions: their effects, and the actions themselves."""
+
+    effects: list[Effect]
+    actions: list[Action]
+
+    @property
+    def idle(self) -> list[Effect]:
+        """Effects that belong to no action."""
+        used = [effect for action in self.actions for effect in action.effects]
+        return [effect for effect in self.effects if not any(effect is one for one in used)]
+
+
+def saying() -> list[Said]:
+    """What is being said of actions in this thread, the innermost last; empty outside."""
+    if not hasattr(_thread, "saying"):
+        _thread.saying = []
+    said: list[Said] = _thread.saying
+    return said
 
 
 def done(effect: Effect) -> Effect:
-    """An effect, connected unless it belongs to an action."""
-    if not getattr(_kept, "depth", 0):
+    """An effect, connected unless it belongs to an action that is being said."""
+    if saying():
+        saying()[-1].effects.append(effect)
+    else:
         connect(unnamed, effect, N_NEURONS, SYNAPSE)
     return effect
 

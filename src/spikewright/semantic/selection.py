@@ -17,7 +17,7 @@ from spikewright.networks import (
 )
 from spikewright.networks.checks import count
 from spikewright.semantic.actions import Action, Effect, read_action
-from spikewright.semantic.connecting import kept, resolve, unnamed
+from spikewright.semantic.connecting import Said, resolve, saying, unnamed
 from spikewright.semantic.ends import End
 from spikewright.semantic.expression import said
 from spikewright.semantic.mixtures import Mixer, Mixture
@@ -27,7 +27,6 @@ from spikewright.semantic.operators import operand
 
 _INHIBITION = -10.0  # times the gain
 _GABA = 0.008  # seconds
-_saying: list[ActionSelection] = []  # whose actions are being said, the innermost last
 
 
 class ActionSelection(Network):
@@ -62,27 +61,29 @@ class ActionSelection(Network):
         self._synapse = synapse
         self._channel = count(n_neurons_per_channel, f"{self!r}: n_neurons_per_channel")
         self._product = count(n_neurons_per_product, f"{self!r}: n_neurons_per_product")
-        self._said: list[Action] = []
         if read:
             self._build(read)
 
     def __enter__(self) -> ActionSelection:
         if self.actions:
             super().__enter__()
-            return self
-        _saying.append(self)
-        self._keeping = kept()
-        self._keeping.__enter__()
+        else:
+            saying().append(Said([], []))
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.actions:
             super().__exit__(*error)
             return
-        self._keeping.__exit__(None, None, None)
-        _saying.remove(self)
-        if error[:1] == (None,):
-            self._build(self._said)
+        said = saying().pop()
+        if error[:1] != (None,):
+            return
+        if said.idle:
+            raise NetworkError(
+                f"{self!r}: {said.idle[0].text!r} belongs to no action; put it into ifmax(...), or "
+                "out of the context to send it always"
+            )
+        self._build(said.actions)
 
     def _build(self, read: Sequence[Action]) -> None:
         if not read:
@@ -153,7 +154,7 @@ def ifmax(utility: Any, *effects: Effect) -> Action:
     `ifmax(dot(state, sym.A), sym.B >> state)`; without effects it does nothing. Raises
     `NetworkError` outside `with ActionSelection():`, where effects are connected at once.
     """
-    if not _saying:
+    if not saying():
         raise NetworkError("ifmax says an action inside `with sw.semantic.ActionSelection():`")
     wrong = [effect for effect in effects if not isinstance(effect, Effect)]
     if wrong:
@@ -161,5 +162,5 @@ def ifmax(utility: Any, *effects: Effect) -> Action:
     value = operand(utility, "a utility")
     text = f"{said(value)} --> {', '.join(effect.text for effect in effects)}".rstrip()
     action = Action(value, tuple(effects), text)
-    _saying[-1]._said.append(action)
+    saying()[-1].actions.append(action)
     return action
