@@ -74,7 +74,6 @@ class Choice:
     study: str | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     worth: Worth = ACCURACY
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
