@@ -6,6 +6,7 @@ import ast
 import graphlib
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,13 @@ OWN = [found for found in ALL if found.module.split(".")[0] == PACKAGE]
 
 def _owner(found: Import) -> str:
     return _name(ROOT / found.file)
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """The folders of tests are no packages, so their files are known by their names alone."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_there_is_something_to_check() -> None:

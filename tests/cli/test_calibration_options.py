@@ -98,6 +98,7 @@ def test_statistics_are_collected_once_for_many_rules(data, tmp_path) -> None:
 def test_statistics_are_of_the_form_of_recurrent_layers_that_was_asked_for(tmp_path) -> None:
     """Side by side every step of a sequence has layers of its own."""
     model = tmp_path / "recurrent.keras"
+    keras.utils.set_random_seed(0)
     x = keras.Input((6, 3))
     keras.Model(x, keras.layers.GRU(4)(x)).save(model)
     np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(5, 6, 3)))

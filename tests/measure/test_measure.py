@@ -256,7 +256,7 @@ def test_the_interval_is_wilsons():
 def test_labels_must_fit():
     """A label too few, targets in their place, or several outputs, is an error."""
     run = run_of(np.zeros((3, 2, 4)))
-    with pytest.raises(SimulationError, match="must hold 3 numbers"):
+    with pytest.raises(SimulationError, match="must hold 3 labels or targets"):
         measure.accuracy(run, [0, 1])
     with pytest.raises(SimulationError, match="class labels are needed"):
         measure.accuracy(run, np.full((3, 4), 0.25))

@@ -158,7 +158,7 @@ def test_a_delayed_readout_has_its_name() -> None:
 @pytest.mark.parametrize(
     ("y", "output", "message"),
     [
-        (np.zeros(3, int), CLASSES, "40 numbers"),
+        (np.zeros(3, int), CLASSES, "40 labels or targets"),
         (np.full(40, 4), CLASSES, "between 0 and 3"),
         (np.full(40, -1), CLASSES, "between 0 and 3"),
         (np.full(40, 0.5), CLASSES, "neither labels nor targets"),

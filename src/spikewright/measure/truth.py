@@ -78,8 +78,8 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
     values = np.asarray(readable(given))
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:
         raise SimulationError(
-            f"y of output {output.name!r} must hold {samples} numbers or arrays of numbers, one a "
-            f"sample, got shape {values.shape} of {values.dtype}"
+            f"y of output {output.name!r} must hold {samples} labels or targets, a number or an "
+            f"array of numbers for each sample, got shape {values.shape} of {values.dtype}"
         )
     labels = _labels(values, output)
     if labels is not None:
