@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pytorch_helpers import Of, check, check_values, randomised, samples
 from torch import nn
@@ -138,7 +138,7 @@ class _Juggling(nn.Module):
         self.steps = steps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values = [x * 2, x + 1]
+        values, constant = [x * 2, x + 1], torch.linspace(-1, 1, 4)
         for what, first, second in self.steps:
             a, b = values[first % len(values)], values[second % len(values)]
             if what == "relu_":
@@ -153,6 +153,12 @@ class _Juggling(nn.Module):
                 a.view(-1, 4).add_(1 if a is b else b.float().view(-1, 4))
             elif what == "row":
                 a[:, 1].sub_(1)
+            elif what == "weighed":
+                values.append(a * constant)
+            elif what == "written":
+                constant[first % 3 : first % 3 + 2].add_(0.5)
+            elif what == "written over":
+                constant.view(2, 2)[second % 2] = 2.0
             elif what == "view":
                 values.append(a.view(a.size(0), 2, 2).flatten(1))
             else:
@@ -160,20 +166,34 @@ class _Juggling(nn.Module):
         return torch.stack(values, 1).sum(1) + values[-1]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(
             st.sampled_from(
-                ["relu_", "dropped", "handed on", "mul_", "add_", "row", "view", "sum"]
+                [
+                    "relu_",
+                    "dropped",
+                    "handed on",
+                    "mul_",
+                    "add_",
+                    "row",
+                    "view",
+                    "sum",
+                    "weighed",
+                    "written",
+                    "written over",
+                ]
             ),
             st.integers(0, 5),
             st.integers(0, 5),
         ),
         min_size=1,
-        max_size=6,
+        max_size=7,
     )
 )
+@example([("weighed", 0, 0), ("written", 1, 1), ("weighed", 0, 0), ("written over", 0, 1)])
+@example([("written over", 0, 0), ("weighed", 1, 0), ("add_", 2, 0), ("written", 0, 0)])
 def test_any_sequence_of_changes_in_place(steps: Any) -> None:
     """Whatever shares memory with what, the graph computes what the module itself computes.
 

@@ -13,7 +13,7 @@ from pytorch_helpers import Of, check_values
 
 from spikewright.frontends.pytorch import READERS
 from spikewright.frontends.pytorch.exporting import export
-from spikewright.frontends.pytorch.folding import BY_SHAPE
+from spikewright.frontends.pytorch.program import BY_SHAPE
 from spikewright.frontends.pytorch.reading import read_program
 
 

@@ -38,16 +38,6 @@ _FOLDABLE = frozenset(
     triu_indices.default vdot.default vstack.default zero.default zeros.default zeros_like.default
     """.split()  # noqa: SIM905
 )
-BY_SHAPE = {
-    f"aten.{name}": operand
-    for operand, names in {
-        "self": "zeros_like.default ones_like.default full_like.default zero.default fill.Scalar "
-        "fill.Tensor new_zeros.default new_ones.default new_full.default",
-        "other": "expand_as.default view_as.default reshape_as.default type_as.default to.other",
-    }.items()
-    for name in names.split()
-}
-"""Operators that look at one of their operands, named here, only for its shape and type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +63,11 @@ class Shaped:
         return torch.zeros((), dtype=self.like.dtype, device=self.like.device).expand(sizes)
 
 
-def operand_by_shape(target: Any) -> int | None:
-    """The position of the operand of which an operator only looks at the shape, if it has one."""
-    name = BY_SHAPE.get(str(target))
-    if name is None:
-        return None
-    return [argument.name for argument in target._schema.arguments].index(name)
-
-
 def is_foldable(target: Any, args: Sequence[Any] = ()) -> bool:
     """Whether an operator may be run on constants: it is pure, deterministic, and known."""
     if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
         return False
-    if torch.Tag.nondeterministic_seeded in target.tags and not _is_settled(target, args):
+    if torch.Tag.nondeterministic_seeded in target.tags and not is_settled(target, args):
         return False
     name = str(target)
     elementwise = target.namespace == "aten" and torch.Tag.pointwise in target.tags
@@ -93,7 +75,7 @@ def is_foldable(target: Any, args: Sequence[Any] = ()) -> bool:
     return elementwise or read or name in _FOLDABLE
 
 
-def _is_settled(target: Any, args: Sequence[Any]) -> bool:
+def is_settled(target: Any, args: Sequence[Any]) -> bool:
     """Whether these arguments leave nothing to chance in an operator that may draw numbers."""
     given = {p.name: p.default_value for p in target._schema.arguments if p.has_default_value()}
     given.update(zip((p.name for p in target._schema.arguments), args, strict=False))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from spikewright.errors import Refusal, UnsupportedLayerError
+from spikewright.frontends.pytorch.aliasing import changes, is_in_place
 from spikewright.frontends.pytorch.folding import is_foldable
 from spikewright.frontends.pytorch.naming import owner, place_of_function
 from spikewright.frontends.pytorch.program import Program, full_name, is_check, is_size, take_apart
@@ -17,25 +18,12 @@ from spikewright.frontends.pytorch.running import results, sample_inputs
 
 _BLOCKS = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
 _STORE = "aten.copy.default"  # how a program writes into its buffers
-_COMPOSITE = "CompositeImplicitAutograd"
-# Composite operators may hand on their operand, without saying so; these never do.
-_FRESH = frozenset(
-    f"aten.{name}"
-    for name in (
-        "linear.default", "matmul.default", "batch_norm.default", "relu6.default",
-        *(f"conv{rank}d.{kind}" for rank in (1, 2, 3) for kind in ("default", "padding")),
-        *(f"max_pool{rank}d.default" for rank in (1, 2, 3)),
-        *(f"adaptive_avg_pool{rank}d.default" for rank in (1, 2, 3)),
-    )
-)  # fmt: skip
-# These do without being called composite.
-_SHARING = frozenset(("aten.pixel_shuffle.default", "aten.channel_shuffle.default"))
 
 
 def functional_name(target: Any) -> str:
     """Full name of an operator, or of its ordinary form where it works in place."""
     name = full_name(target)
-    if _is_in_place(target):
+    if is_in_place(target):
         namespace, packet, overload = name.split(".")
         return f"{namespace}.{packet.removesuffix('_')}.{overload}"
     return name
@@ -43,7 +31,7 @@ def functional_name(target: Any) -> str:
 
 def ordinary(target: Any) -> Any:
     """An operator, or its ordinary form where it works in place and has one."""
-    if not _is_in_place(target):
+    if not is_in_place(target):
         return target
     namespace, packet, overload = functional_name(target).split(".")
     found = getattr(getattr(torch.ops, namespace), packet, None)
@@ -63,10 +51,11 @@ def without_side_effects(exported: Any, whole: bool = True) -> Program:
     Raises `UnsupportedLayerError` naming the in-place operators when they differ.
     """
     calls = [node for node in exported.graph.nodes if node.op == "call_function"]
-    entangled = _entangled(exported)
+    seen = changes(exported)
+    entangled = seen.entangled
     blocks = any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in calls)
     if not entangled and not blocks:
-        return take_apart(exported)
+        return take_apart(exported, effects=seen.effects)
     if whole and not all(_is_known(node) for node in calls):
         return take_apart(exported, has_side_effects=True)
     before = take_apart(exported, has_side_effects=True)
@@ -109,60 +98,6 @@ def _same_results(before: Program, after: Program) -> bool:
         for one, two in zip(results(before, inputs), results(after, inputs), strict=True)
         if isinstance(one, torch.Tensor) and one.numel()
     )
-
-
-def _is_in_place(target: Any) -> bool:
-    return isinstance(target, torch._ops.OpOverload) and bool(target._schema.is_mutable)
-
-
-def _entangled(exported: Any) -> list[Any]:
-    """The in-place operators that change a value which something else may see afterwards."""
-    inputs = exported.graph_signature.user_inputs
-    position = {node: index for index, node in enumerate(exported.graph.nodes)}
-    plain: set[Any] = set()
-    entangled = []
-    for node in position:
-        if node.op != "call_function" or not _is_in_place(node.target):
-            continue
-        changed = node.args[0]
-        source = owner(changed)
-        if source.op == "placeholder":
-            own = source.name in inputs
-        else:
-            own = source in plain or not _may_hand_on(source)
-        if own and _changes_only(node, changed, position):
-            plain.add(node)
-        else:
-            entangled.append(node)
-    return entangled
-
-
-def _changes_only(node: Any, changed: Any, position: dict[Any, int]) -> bool:
-    """Whether an operator changes its first operand alone, which nothing sees afterwards."""
-    written = [
-        index
-        for index, argument in enumerate(node.target._schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    ]
-    return written == [0] and all(
-        user is node or (position[user] < position[node] and not _may_hand_on(user))
-        for user in changed.users
-    )
-
-
-def _may_hand_on(node: Any) -> bool:
-    """Whether the result of a node may share its memory with an operand."""
-    if is_size(node):
-        return False
-    target = owner(node).target
-    if not isinstance(target, torch._ops.OpOverload):
-        return True
-    if any(result.alias_info is not None for result in target._schema.returns):
-        return True
-    if str(target) in _SHARING:
-        return True
-    composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), _COMPOSITE)
-    return bool(composite) and str(target) not in _FRESH
 
 
 def unknown_inside(node: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,6 +13,17 @@ from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
 from spikewright.graph import unique_name
+
+BY_SHAPE = {
+    f"aten.{name}": operand
+    for operand, names in {
+        "self": "zeros_like.default ones_like.default full_like.default zero.default fill.Scalar "
+        "fill.Tensor new_zeros.default new_ones.default new_full.default",
+        "other": "expand_as.default view_as.default reshape_as.default type_as.default to.other",
+    }.items()
+    for name in names.split()
+}
+"""Operators that look at one of their operands, named here, only for its shape and type."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,8 @@ class Program:
     `inputs` and `constants` (parameters, buffers, arguments without axes) are by placeholder,
     `outputs` by name. `live` are the nodes that the outputs need, in order; `dependent` are those
     of them that depend on the inputs. `state` names the buffers, by placeholder, that a run of the
-    program changes. A program that still `has_side_effects` can be looked through, but not read.
+    program changes; `effects` are as for `take_apart`. A program that still `has_side_effects` can
+    be looked through, but not read.
     """
 
     exported: Any
@@ -109,6 +122,7 @@ class Program:
     dependent: dict[Any, None]
     state: dict[Any, str]
     has_side_effects: bool
+    effects: Mapping[Any, frozenset[Any]]
 
     @property
     def precision(self) -> Any:
@@ -127,8 +141,14 @@ class Program:
         return {node: names[node.name] for node in self.constants if node.name in names}
 
 
-def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
+def take_apart(
+    exported: Any,
+    has_side_effects: bool = False,
+    effects: Mapping[Any, frozenset[Any]] = MappingProxyType({}),
+) -> Program:
     """Take a `torch.export.ExportedProgram` apart; with side effects, every operator is live.
+
+    `effects` are operators that change constants in place, each with what shares their memory.
 
     Raises `ReadError` when its inputs have no batch axis, or another axis of free size.
     """
@@ -154,7 +174,8 @@ def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
     if not inputs:
         raise ReadError("the program has no tensor as its input")
     outputs = _outputs(exported)
-    live = needed(exported.graph, exported.graph.nodes if has_side_effects else outputs.values())
+    ends = exported.graph.nodes if has_side_effects else outputs.values()
+    live = needed(exported.graph, ends, effects)
     return Program(
         exported,
         inputs,
@@ -162,15 +183,16 @@ def take_apart(exported: Any, has_side_effects: bool = False) -> Program:
         constants,
         outputs,
         live,
-        _dependent(live, inputs),
+        dependent(live, inputs),
         {node: target for node, target in state.items() if node in live},
         has_side_effects,
+        {node: shared for node, shared in effects.items() if node in live},
     )
 
 
 def cut(program: Program, outputs: dict[str, Any]) -> Program:
     """The program with these nodes for outputs, by name, and nothing that they do not need."""
-    live = needed(program.exported.graph, outputs.values())
+    live = needed(program.exported.graph, outputs.values(), program.effects)
     return replace(
         program,
         inputs={node: shape for node, shape in program.inputs.items() if node in live},
@@ -243,22 +265,39 @@ def _output_name(path: Any, count: int) -> str:
     return "_".join(map(str, steps))
 
 
-def needed(graph: Any, outputs: Iterable[Any]) -> dict[Any, None]:
-    """The nodes that outputs depend on, in order."""
+def needed(
+    graph: Any, outputs: Iterable[Any], effects: Mapping[Any, frozenset[Any]]
+) -> dict[Any, None]:
+    """The nodes that outputs depend on, in order; `effects` are as for `take_apart`."""
     needed = {node for node in outputs if isinstance(node, torch.fx.Node)}
     for node in reversed(graph.nodes):
-        if node in needed:
-            needed.update(node.all_input_nodes)
+        if node in needed or not needed.isdisjoint(effects.get(node, ())):
+            needed.update((node, *node.all_input_nodes))
     return {node: None for node in graph.nodes if node in needed}
 
 
-def _dependent(live: Iterable[Any], inputs: Iterable[Any]) -> dict[Any, None]:
+def operand_by_shape(target: Any) -> int | None:
+    """The position of the operand of which an operator only looks at the shape, if it has one."""
+    name = BY_SHAPE.get(str(target))
+    if name is None:
+        return None
+    return [argument.name for argument in target._schema.arguments].index(name)
+
+
+def _looked_at(node: Any) -> set[Any]:
+    """The nodes whose values, and not their shapes alone, an operator looks at."""
+    position = operand_by_shape(node.target)
+    args = [argument for index, argument in enumerate(node.args) if index != position]
+    return {
+        one for one in pytree.tree_leaves((args, node.kwargs)) if isinstance(one, torch.fx.Node)
+    }
+
+
+def dependent(live: Iterable[Any], inputs: Iterable[Any]) -> dict[Any, None]:
     """Nodes that compute tensors from the inputs (sizes are not among them)."""
     found = set(inputs)
     for node in live:
-        if node.op != "call_function" or found.isdisjoint(node.all_input_nodes):
-            continue
-        if not is_size(node):
+        if node.op == "call_function" and not is_size(node) and found & _looked_at(node):
             found.add(node)
     return {node: None for node in live if node in found and node.op != "placeholder"}
 

@@ -16,14 +16,13 @@ from spikewright.errors import Refusal
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.arguments import input_places
-from spikewright.frontends.pytorch.call import Call, Cannot, Lost, Value, pretty
+from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, pretty
 from spikewright.frontends.pytorch.folding import (
     Shaped,
     Varying,
     fold,
     for_samples,
     is_foldable,
-    operand_by_shape,
 )
 from spikewright.frontends.pytorch.functional import (
     functional_name,
@@ -39,6 +38,7 @@ from spikewright.frontends.pytorch.program import (
     full_name,
     is_check,
     is_size,
+    operand_by_shape,
     settled,
     sizes_of,
 )
@@ -188,6 +188,10 @@ class _Walk:
             return unknown
         target = ordinary(node.target)
         try:
+            if node in self.program.effects and is_foldable(target):
+                if _find(Varying, [*args, *kwargs.values()]):
+                    raise Cannot("it writes the size of the batch into a constant", MIXES)
+                return fold(node.target, args, kwargs, self.program.batch)
             if is_foldable(target, args):
                 return fold(target, args, kwargs, self.program.batch)
             reason, options = why_not(full_name(node.target))
