@@ -124,6 +124,72 @@ def test_constants_of_a_batch_that_is_bounded() -> None:
     check_values(read(program), batch=7)
 
 
+def _windows(m: Any, x: torch.Tensor) -> torch.Tensor:
+    """A mask of windows, numbered slice by slice, as in Swin transformers."""
+    numbers = x.new_zeros(3)
+    for number, part in enumerate((slice(0, -2), slice(-2, -1), slice(-1, None))):
+        numbers[part] = number
+    return x * numbers[:, None] + x
+
+
+def _before_and_after(m: Any, x: torch.Tensor) -> torch.Tensor:
+    weights = torch.linspace(-1, 1, 4)
+    first, pairs = x * weights, weights.view(2, 2)
+    pairs[1].add_(0.5)
+    second = first * weights
+    weights.mul_(2)
+    return torch.cat([first, second, x * pairs.flatten()], 1)
+
+
+def _also_a_sample(m: Any, x: torch.Tensor) -> torch.Tensor:
+    rows = torch.zeros(m.count(x), 3, 4)
+    rows[:, 0] = 1.5
+    rows[:, 1] = x[:, 1]
+    return rows + x
+
+
+def _a_weight(m: Any, x: torch.Tensor) -> torch.Tensor:
+    m.positions.weight[0].add_(1)
+    return x + m.positions.weight[0]
+
+
+@pytest.mark.parametrize("batch", list(COUNTS))
+@pytest.mark.parametrize(
+    ("forward", "alone"),
+    [(_windows, True), (_before_and_after, True), (_also_a_sample, False)],
+)
+def test_constants_that_are_changed_in_place(
+    forward: Any, alone: bool, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of constants alone is done where it stands, and the program is not retraced.
+
+    What has been read of a constant before is what it was then; samples are followed as ever.
+    """
+    retraced = []
+    decompose = torch.export.ExportedProgram.run_decompositions
+
+    def noted(program: Any, *table: Any) -> Any:
+        retraced.append(program)
+        return decompose(program, *table)
+
+    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", noted)
+    model = _Tables(forward, batch)
+    graph = check(model, (3, 4))
+    assert bool(retraced) != alone
+    x = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(2))
+    found = evaluate(graph, {"inputs_0": x.numpy()})["output"]
+    np.testing.assert_allclose(found, model(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_are_changed_in_place_are_refused() -> None:
+    """They are what the module holds: a second call gives another result."""
+    model = _Tables(_a_weight, "free")
+    before = model.positions.weight.clone()
+    with pytest.raises(UnsupportedLayerError):
+        read(model, torch.randn(4, 3, 4))
+    assert torch.equal(model.positions.weight, before)
+
+
 _STEPS: dict[str, Callable[[torch.Tensor, Any], torch.Tensor]] = {
     "expand": lambda c, n: c.expand(n, 3, 4) if c.shape[0] == 1 else c,
     "ones": lambda c, n: c + torch.ones(n, 1, 1),

@@ -110,9 +110,9 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             lambda m, x: x * torch.linalg.det(W), row, "applied to constants",
         ),
         "random constant": (lambda m, x: x + torch.rand(4), row, "applied to constants"),
-        "constant operand": (
-            lambda m, x: torch.select_scatter(torch.ones(2, 4), x[:, 0], 1, 0), row,
-            "is a constant",
+        "written into rows that differ": (
+            lambda m, x: torch.select_scatter(torch.arange(8.0).view(2, 4), x[:, 0], 1, 0), row,
+            "samples cannot be mixed",
         ),
         "new leading axis": (lambda m, x: x + torch.ones(3, 1, 4), row, "axis 1"),
         "missing channels": (lambda m, x: F.max_pool2d(x, 2), (4, 4), "rank 3"),

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call, Value
+from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.extent import cut, first_index, is_whole_batch
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Concatenate, Identity, Reshape, Take
+from spikewright.graph.layers import Concatenate, Identity, Take
 
 
 @reads("aten.slice_scatter.default")
@@ -43,14 +44,19 @@ def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
 
 @reads("aten.select_scatter.default")
 def _write_one(call: Call) -> Value:
-    x, new = call["self"], call["src"]
-    if not isinstance(x, Value) or not isinstance(new, Value):
-        raise Cannot("one of its operands is a constant", "Use torch.cat or torch.stack.")
-    axis, shape = call.axis(x, call["dim"]), x.known_shape
-    layer = Reshape((*shape[:axis], 1, *shape[axis + 1 :]))
-    column = call.add(layer, call.finite(new), part="column")
-    column = Value(column.name, column.shape, x.layout)
-    return _replace(call, x, column, axis, call["index"] % shape[axis])
+    dim = call["dim"] % call.results.dim()
+    x, new = _operands(call, call["self"], _as_slice(call, call["src"], dim))
+    axis = call.axis(x, dim)
+    return _replace(call, x, new, axis, call["index"] % x.known_shape[axis])
+
+
+def _as_slice(call: Call, new: Any, dim: int) -> Any:
+    """What is written, with the axis of extent one that it is written along."""
+    if not isinstance(new, Value):
+        return new.unsqueeze(dim)
+    sizes = list(sizes_of(call.results))
+    sizes[dim] = 1
+    return call.view(call.finite(new), sizes, part="column")
 
 
 def _interleaved(call: Call, x: Value, new: Value, axis: int, places: range) -> Value:
