@@ -102,7 +102,7 @@ def test_input_without_samples_or_with_complex_values_is_refused(x, message):
         conversion.verify(x)
 
 
-@pytest.mark.parametrize("rtol", [-1.0, np.nan, "a", None])
+@pytest.mark.parametrize("rtol", [-1.0, np.nan, "a", True])
 def test_a_tolerance_is_a_number(rtol):
     """verify(rtol=nan) would find a difference everywhere and blame the first layer."""
     with pytest.raises(SimulationError, match="rtol"):

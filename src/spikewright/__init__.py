@@ -20,6 +20,7 @@ _NAMES = {
     "conversion": "Conversion load",
     "conversion.correction": "BiasCorrection VoltageCorrection",
     "conversion.diagnosis": "Diagnosis",
+    "conversion.verified": "Verification",
     "curves": "decoded_function response_curves tuning_curves",
     "engines.decoder_cache": "DecoderCache",
     "frontends.nengo": "NengoNetwork from_nengo",

@@ -29,6 +29,7 @@ from spikewright.conversion.correction import (
     VoltageCorrection,
 )
 from spikewright.conversion.diagnosis import Diagnosis
+from spikewright.conversion.verified import Verification
 from spikewright.curves import (
     decoded_function,
     response_curves,
@@ -202,6 +203,7 @@ __all__ = [
     "ThresholdIteration",
     "Transform",
     "Triangle",
+    "Verification",
     "Voja",
     "VoltageCorrection",
     "Window",

@@ -147,7 +147,15 @@ class ConversionError(_ListsRefusals):
 
 
 class VerificationError(SpikewrightError):
-    """The converted network does not compute what its source computes."""
+    """The converted network does not compute what its source computes.
+
+    `verification` has every difference (`spikewright.Verification`), or is None where the source
+    could not be asked.
+    """
+
+    def __init__(self, message: str, verification: Any = None) -> None:
+        super().__init__(message)
+        self.verification = verification
 
 
 class NetworkError(SpikewrightError, ValueError):

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import spikewright as sw
 from spikewright import demo
 from spikewright.cli import main
+from spikewright.errors import VerificationError
 from spikewright.inspection import inspect
 from spikewright.measure import accuracy
 
@@ -166,6 +167,26 @@ def test_convert_prints_the_trace() -> None:
 
     assert text.startswith(str(conversion.trace))
     assert "768 neurons; the network is convergent" in text
+
+
+def test_convert_verifies_and_says_how_near_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line of what the library found, all of it as JSON; and nothing is saved if it differs."""
+    found = sw.convert(MODEL).verify()
+    assert f"Verified: {found}." in invoke("convert", MODEL, "--verify").stdout
+    plain = document("convert", MODEL, "--verify")["verification"]
+    assert len(plain["differences"]) == len(found.differences)
+    assert document("convert", MODEL)["verification"] is None
+
+    def wrong(*_: Any) -> Any:
+        raise VerificationError("layer 'fc' (Gemm) is the first that differs")
+
+    monkeypatch.setattr("spikewright.conversion.conversion.verify", wrong)
+    saved = tmp_path / "network"
+    result = CliRunner().invoke(main, ["convert", MODEL, "--verify", "-o", str(saved)])
+    assert result.exit_code == 2 and "first that differs" in result.output
+    assert not saved.exists()
 
 
 def test_convert_takes_a_value_for_each_layer() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from spikewright.frontends import Source
 from spikewright.frontends.keras import read
 from spikewright.frontends.keras.importing import import_keras
-from spikewright.graph import evaluate, evaluate_all
+from spikewright.graph import evaluate_all
+from spikewright.testing.frontends import check_call
 
 keras = import_keras()
 layers = keras.layers
@@ -46,16 +47,6 @@ def assert_close(found: Any, wanted: Any, what: str = "") -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * scale, err_msg=what)
 
 
-def call(model: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs of a whole model, by Keras's own call of it."""
-    given = list(inputs.values()) if len(inputs) > 1 else next(iter(inputs.values()))
-    result = model(given, training=False)
-    if isinstance(result, dict):
-        result = list(result.values())
-    outputs = result if isinstance(result, list | tuple) else [result]
-    return [keras.ops.convert_to_numpy(value) for value in outputs]
-
-
 def assert_agrees(model: Any, example_input: Any = None) -> Source:
     """Read a model; its graph computes what Keras computes, at every layer that can be seen."""
     source = read(model, example_input)
@@ -67,10 +58,7 @@ def assert_agrees(model: Any, example_input: Any = None) -> Source:
         assert_close(values[name], value, name)
     unseen = set(values) - set(observed)
     assert all("/" in name for name in unseen), f"layers that were not observed: {unseen}"
-    for found, wanted in zip(
-        evaluate(source.graph, inputs).values(), call(model, inputs), strict=True
-    ):
-        assert_close(found, wanted, "output")
+    check_call(source, inputs, TOLERANCE)
     return source
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from spikewright.frontends import Source
 from spikewright.frontends.pytorch import read
 from spikewright.graph import Graph, evaluate_all
+from spikewright.testing.frontends import check_call
 
 
 class Of(nn.Module):
@@ -56,6 +57,7 @@ def check_values(source: Source, tolerance: float = 1e-5, batch: int = 3) -> Non
         assert ours[name].shape == value.shape, name
         error, scale = np.abs(ours[name] - value).max(), np.abs(value).max()
         assert error <= tolerance * scale, f"{name}: {error} of {scale}"
+    check_call(source, inputs, tolerance)
 
 
 def check(model: nn.Module, *shapes: tuple[int, ...], batch: int = 2) -> Graph:

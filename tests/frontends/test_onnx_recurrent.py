@@ -159,6 +159,51 @@ def test_what_is_refused(kind: str, options: dict[str, Any], reason: str) -> Non
         read(recurrent(kind, **options))
 
 
+def time_on_axis_0(kind: str, states: dict[str, tuple[Any, ...]], steps: Any) -> onnx.ModelProto:
+    """One sequence `(steps, inputs)`, whose states are inputs, or zeros where there are none."""
+    n = GATES[kind] * UNITS
+    weights = {
+        "w": random(1, n, INPUTS, seed=1), "r": random(1, n, UNITS, seed=2), "one": np.array([1]),
+        "axes": np.array([1, 2]),
+    }  # fmt: skip
+    nodes = [
+        node("Unsqueeze", "x one", "turned"),
+        node(kind, " ".join(["turned w r - -", *states]), "y", "it", hidden_size=UNITS),
+        node("Squeeze", "y axes", "z"),
+    ]
+    return model(nodes, {"x": (steps, INPUTS), **states}, ["z"], weights)
+
+
+ONE = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}
+
+
+@every_kind
+@pytest.mark.parametrize("first", [1, "directions", None])
+def test_time_is_not_taken_for_the_batch(kind: str, first: Any) -> None:
+    """Where the first axis is time it is refused, whether a state is an input, of which the file
+    says that its first axis is one, or open, or none is.
+    """
+    states = {} if first is None else dict.fromkeys(ONE[kind], (first, 1, UNITS))
+    with pytest.raises(UnsupportedLayerError, match=r"'it' .*the batch is not axis 1"):
+        read(time_on_axis_0(kind, states, "t"))
+
+
+@every_kind
+def test_a_file_of_one_step_has_no_other_reading(kind: str) -> None:
+    """Where every input holds one thing, that is a sample: the file knows no other extent."""
+    agrees(time_on_axis_0(kind, dict.fromkeys(ONE[kind], (1, 1, UNITS)), 1), independent=False)
+
+
+def test_a_fixed_first_axis_says_nothing_of_an_open_one() -> None:
+    """A row for all samples beside samples: read where all samples may have one of their own."""
+    beside = {"x": ("n", 4), "row": (1, 4)}
+    agrees(model([node("Add", "x row", "y", "it")], beside, ["y"]), independent=False)
+    turned = [node("Transpose", "x", "t", perm=[1, 0]), node("Softmax", "t", "y", "it", axis=1),
+              node("Add", "y row", "z")]  # fmt: skip
+    with pytest.raises(UnsupportedLayerError, match=r"'it'.*axis 1 is the batch"):
+        read(model(turned, {"x": ("n", 4), "row": (1, 1)}, ["z"]))
+
+
 def test_a_sequence_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is named."""
     monkeypatch.setattr("spikewright.frontends.unrolling.MAX_STEPS", 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import spikewright as sw
-from spikewright.errors import UnsupportedLayerError
+from spikewright.errors import UnsupportedLayerError, VerificationError
 from spikewright.frontends.pytorch import read
 from spikewright.graph.layers import (
     Affine,
@@ -59,13 +59,35 @@ def test_sequence_first_without_a_transpose_is_refused() -> None:
         read(_encoder(), np.zeros((2, 5, 8)))
 
 
+@pytest.fixture
+def plain_attention() -> Iterator[None]:
+    """PyTorch's fused attention left out, which takes masks of numbers for truth values."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _masked(mask: torch.Tensor, told: bool | None = None) -> nn.Module:
+    model = Of(lambda m, x: m.e(x, mask=m.mask, is_causal=told), e=_encoder(batch_first=True))
+    model.register_buffer("mask", mask)
+    return model.eval()
+
+
+@pytest.mark.usefixtures("plain_attention")
 @pytest.mark.parametrize("mask", [CAUSAL, EARLIER, DISTANCE], ids=["causal", "bool", "float"])
 @pytest.mark.parametrize("told", [None, False])
 def test_masks_of_transformers(mask: torch.Tensor, told: bool | None) -> None:
     """A constant mask is part of the network, whether it is said to be causal or not."""
-    model = Of(lambda m, x: m.e(x, mask=m.mask, is_causal=told), e=_encoder(batch_first=True))
-    model.register_buffer("mask", mask)
-    check(model, (5, 8))
+    check(_masked(mask, told), (5, 8))
+
+
+def test_a_mask_that_fused_attention_takes_for_another_is_found_out() -> None:
+    """What PyTorch's own call gives is not what its layers do, and the error says where to look."""
+    x = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
+    conversion = sw.convert(_masked(DISTANCE), example_input=x)
+    with pytest.raises(VerificationError, match=r"'output'.*torch\.backends\.mha.*every layer"):
+        conversion.verify(x)
 
 
 def test_padding_that_is_the_same_for_all_samples() -> None:

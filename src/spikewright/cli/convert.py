@@ -12,6 +12,7 @@ from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import conversion_options, json_option, model_argument
 from spikewright.cli.output import emit
 from spikewright.conversion import Conversion
+from spikewright.conversion.verified import Verification
 
 
 @click.command()
@@ -20,32 +21,45 @@ from spikewright.conversion import Conversion
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the result here."
 )
+@click.option(
+    "--verify", is_flag=True, help="Compare the model's own values with the network's, first."
+)
 @json_option
-def convert(model: Path, choices: dict[str, Any], out: Path | None, as_json: bool) -> None:
+def convert(
+    model: Path, choices: dict[str, Any], out: Path | None, verify: bool, as_json: bool
+) -> None:
     """Convert MODEL to a network and print what was done, layer by layer.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. What is saved with
-    -o can be run with `spikewright run`, without the framework that MODEL came from.
+    -o can be run with `spikewright run`, without the framework that MODEL came from. With --verify
+    nothing is saved unless every output and layer agrees with the model's own, as far as rounding
+    allows.
     """
     conversion = open_conversion(model, choices)
+    verification = conversion.verify() if verify else None
     if out is not None:
         conversion.save(out)
     if as_json:
-        emit(_plain(conversion, out))
+        emit(_plain(conversion, verification, out))
         return
     click.echo(str(conversion.trace))
     neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
     click.echo(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
+    if verification is not None:
+        click.echo(f"Verified: {verification}.")
     if out is not None:
         click.echo(f"Saved as {out}")
 
 
-def _plain(conversion: Conversion, out: Path | None) -> dict[str, Any]:
+def _plain(
+    conversion: Conversion, verification: Verification | None, out: Path | None
+) -> dict[str, Any]:
     return {
         "neurons": conversion.network.n_neurons,
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),
         "guarantee": conversion.trace.guarantee,
         "trace": [asdict(entry) for entry in conversion.trace],
+        "verification": None if verification is None else verification.as_dict(),
         "saved": None if out is None else str(out),
     }

@@ -25,6 +25,7 @@ from spikewright.conversion.stepping import refuse_sequences
 from spikewright.conversion.storage import Parts, as_bytes, from_bytes, load_parts, save
 from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
+from spikewright.conversion.verified import Verification
 from spikewright.encoders import Encoder
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.errors import ConversionError, Refusal, SimulationError
@@ -366,15 +367,18 @@ class Conversion:
         known = {name: mean for name, mean in means.items() if name in layers}
         warn_of_few_spikes(self.trace, scales, known, steps, dt)
 
-    def verify(self, x: Any = None, rtol: float = 1e-4, seed: int = 0) -> dict[str, float]:
-        """Compare the source model with its unscaled rate network, layer by layer.
+    def verify(self, x: Any = None, rtol: float | None = None, seed: int = 0) -> Verification:
+        """Compare the source model with its unscaled rate network: outputs, then layer by layer.
 
-        `x` is input as for `run`, held constant, or None for seeded random input. Returns
-        `{layer: max|a - b| / max|a|}`; raises `VerificationError` naming the first layer of the
-        source that is above `rtol`, and `SimulationError` for input that is not finite numbers.
+        `x` is input as for `run`, held constant, or None for seeded random input. Outputs are those
+        of the framework's own call on all samples at once. An error is `max|a - b| / max|a|`. It
+        may be what rounding in the source's precision explains, which is measured for every layer,
+        or `rtol` where that is given. Print the result for a verdict, its `table` for all of it.
+        Raises `VerificationError` naming the first layer of the source that is above, or else the
+        output, and `SimulationError` for input that is not finite numbers.
         """
-        if not (is_number(rtol) and rtol >= 0):
-            raise SimulationError(f"rtol must be a number from 0, got {rtol!r}")
+        if rtol is not None and not (is_number(rtol) and rtol >= 0):
+            raise SimulationError(f"rtol must be None or a number from 0, got {rtol!r}")
         arrays = None if x is None else self.as_inputs(x)
         if arrays is not None:
             batch_of(arrays)

@@ -1,19 +1,23 @@
-"""Source model against its unscaled rate network, layer by layer."""
+"""Source model against its unscaled rate network: as it is called, and layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
+from spikewright.conversion.rounding import relative_error, rounding_bounds
 from spikewright.conversion.stepping import stepped
+from spikewright.conversion.verified import Difference, Verification
 from spikewright.engines import Execution
-from spikewright.errors import VerificationError
-from spikewright.graph import Graph, evaluate_all
+from spikewright.errors import SpikewrightError, VerificationError
+from spikewright.frontends import Source
+from spikewright.graph import Graph, evaluate, evaluate_all
 from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
@@ -22,37 +26,168 @@ if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
 
 
+READ, NETWORK = "the graph that was read", "the rate network"
+_MEASURED = 16  # samples whose rounding is measured, at most
+
+
 def verify(
-    conversion: Conversion, x: Mapping[str, NDArray] | None, rtol: float, seed: int
-) -> dict[str, float]:
+    conversion: Conversion, x: Mapping[str, NDArray] | None, rtol: float | None, seed: int
+) -> Verification:
     """See `Conversion.verify`.
 
-    Every layer that is observable in the source is compared twice: with the graph that was read,
-    then with the rate network where the layer's value exists there. A conversion loaded from a file
-    has no source model at hand; then the graph that was read is the source.
+    The graph that was read evaluates every sample alone, whatever the model does. So outputs are
+    compared with the model's own call on all samples at once, two at least: one that mixes them
+    gives something else. Every layer that is observable in the source is compared with the graph,
+    and the graph with the rate network wherever a value exists there.
     """
-    graph = conversion.graph
-    inputs = random_inputs(graph, seed) if x is None else x
+    graph, source = conversion.graph, conversion.source
+    inputs = _several(random_inputs(graph, seed) if x is None else x)
     read = evaluate_all(graph, inputs)
-    source = conversion.source.activations(inputs)
+    pairs = [*_outputs(source, inputs, read), *_layers(conversion, inputs, read)]
+    precisions = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
+    bounds = {precision: _bounds(graph, inputs, read, precision) for precision in precisions}
+    differences = [
+        Difference(
+            pair.output or pair.node,
+            "output"
+            if pair.output
+            else graph[pair.node].source_kind or graph[pair.node].layer.kind,
+            pair.compared,
+            pair.error,
+            bounds.get(pair.precision, {}).get(pair.node, 0.0) if rtol is None else rtol,
+            bool(pair.output),
+        )
+        for pair in pairs
+    ]
+    found = Verification(tuple(differences), _ran(source), len(next(iter(inputs.values()))))
+    _judge(found, conversion, inputs, rtol)
+    return found
+
+
+class _Pair(NamedTuple):
+    """How far a node's value is from another, one of them in this precision.
+
+    `output` names the output of the model's own call that it is, if it is one.
+    """
+
+    node: str
+    compared: str
+    error: float
+    precision: str
+    output: str = ""
+
+
+def _outputs(
+    source: Source, inputs: Mapping[str, NDArray], read: Mapping[str, NDArray]
+) -> Iterator[_Pair]:
+    """Outputs of the model as it is called, those that it has itself."""
+    precision = source.call_precision or source.precision
+    for output, value in called(source, inputs).items():
+        node = source.graph.outputs[output]
+        yield _Pair(node, READ, relative_error(value, read[node]), precision, output)
+
+
+def _layers(
+    conversion: Conversion, inputs: Mapping[str, NDArray], read: Mapping[str, NDArray]
+) -> Iterator[_Pair]:
+    """Every layer's value in the source, and in the network, beside that in the graph."""
+    inside = conversion.source.activations(inputs)
     network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
-    errors: dict[str, float] = {}
-    for node in graph:
-        if node.name not in source:
-            continue
-        found = [("the graph that was read", read[node.name])]
-        if node.name in network:
-            found.append(("the rate network", network[node.name]))
-        for where, value in found:
-            error = relative_error(source[node.name], value)
-            errors[node.name] = max(errors.get(node.name, 0.0), error)
-            if not error <= rtol:
-                kind = node.source_kind or node.layer.kind
-                raise VerificationError(
-                    f"layer {node.source or node.name!r} ({kind}) is the first that differs: "
-                    f"{where} is off by {error:.2g} of the largest value, above rtol={rtol:g}"
-                )
-    return errors
+    for name, value in read.items():
+        if name in inside:
+            error = relative_error(inside[name], value)
+            yield _Pair(name, READ, error, conversion.source.precision)
+        if name in network:
+            yield _Pair(name, NETWORK, relative_error(value, network[name]), "float32")
+
+
+def _bounds(
+    graph: Graph, inputs: Mapping[str, NDArray], read: Mapping[str, NDArray], precision: str
+) -> dict[str, float]:
+    """What rounding explains, measured on some of the samples."""
+    given, exact = ({n: v[:_MEASURED] for n, v in values.items()} for values in (inputs, read))
+    return rounding_bounds(graph, given, exact, precision)
+
+
+def _ran(source: Source) -> str:
+    """What computed the source's values, and in which precision."""
+    if source.call_precision:
+        return f"{source.ran()} in {source.call_precision}, its layers in {source.precision}"
+    return f"{source.ran()} in {source.precision}"
+
+
+def _several(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The inputs; beside one sample alone its values in another order, so that mixing shows."""
+    if len(next(iter(inputs.values()))) > 1:
+        return dict(inputs)
+    rng = np.random.default_rng(0)
+    return {
+        name: np.concatenate([value, rng.permuted(value.reshape(-1)).reshape(value.shape)])
+        for name, value in inputs.items()
+    }
+
+
+def _judge(
+    found: Verification,
+    conversion: Conversion,
+    inputs: Mapping[str, NDArray],
+    rtol: float | None,
+) -> None:
+    """Raise for the first layer that differs, or else for an output."""
+    wrong = [one for one in found.differences if not one.agrees]
+    layers = [one for one in wrong if not one.output]
+    if layers:
+        node = conversion.graph[layers[0].layer]
+        what = f"layer {node.source or node.name!r} ({layers[0].kind}) is the first that differs"
+        apart = [one.layer for one in wrong if one.output]
+        outputs = f"outputs {apart} differ too" if apart else "outputs agree"
+        more = f"; {outputs}" if found.outputs else ""
+        raise VerificationError(f"{what}: {_apart(layers[0], rtol)}{more}.", found)
+    if wrong:
+        raise VerificationError(
+            f"output {wrong[0].layer!r} of the model as it is called ({found.source}) differs, "
+            f"though every layer agrees: {_apart(wrong[0], rtol)}. "
+            f"{_why(wrong[0], conversion, inputs)}",
+            found,
+        )
+
+
+def _apart(one: Difference, rtol: float | None) -> str:
+    """How far something is off, and above what."""
+    if math.isnan(one.error):
+        return f"{one.compared}, or the source, holds NaN or infinity"
+    if math.isinf(one.error):
+        return f"{one.compared} has another shape, or infinity"
+    bound = (
+        f"{one.bound:.2g}, which is what rounding explains" if rtol is None else f"rtol={rtol:g}"
+    )
+    return f"{one.compared} is off by {one.error:.2g} of the largest value, above {bound}"
+
+
+def _why(wrong: Difference, conversion: Conversion, inputs: Mapping[str, NDArray]) -> str:
+    """Whether a sample alone gives what was read, so that the batch is what differs."""
+    alone = {name: value[:1] for name, value in inputs.items()}
+    error = relative_error(
+        called(conversion.source, alone)[wrong.layer],
+        evaluate(conversion.graph, alone)[wrong.layer],
+    )
+    if error <= wrong.bound:
+        return "A sample alone agrees: the model mixes samples, so axis 0 is not the batch."
+    return "A sample alone differs too."
+
+
+def called(source: Source, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The model's own call; whatever it raises becomes a `VerificationError`."""
+    try:
+        return source.call(inputs)
+    except SpikewrightError:
+        raise
+    except Exception as error:
+        samples = len(next(iter(inputs.values())))
+        raise VerificationError(
+            f"the model itself cannot be called on {samples} samples "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def random_inputs(graph: Graph, seed: int, batch: int = 2) -> dict[str, NDArray]:
@@ -64,18 +199,6 @@ def random_inputs(graph: Graph, seed: int, batch: int = 2) -> dict[str, NDArray]
         .astype(np.float64)
         for name in graph.inputs
     }
-
-
-def relative_error(source: NDArray, found: NDArray) -> float:
-    """`max|a - b| / max|a|`; infinite where shapes differ."""
-    a, b = np.asarray(source, np.float64), np.asarray(found, np.float64)
-    if a.shape != b.shape:
-        return float("inf")
-    if a.size == 0:
-        return 0.0
-    largest = np.abs(a).max()
-    difference = np.abs(a - b).max()
-    return float(difference / largest) if largest > 0 else float(difference)
 
 
 def network_values(

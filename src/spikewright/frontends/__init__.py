@@ -73,7 +73,8 @@ def read(
     kept = wanted_outputs(outputs)
     if isinstance(model, Graph):
         graph = model if kept is None else restricted(model, kept)
-        return Source(graph, "graph", partial(evaluate_all, graph), partial(evaluate, graph))
+        inside, call = partial(evaluate_all, graph), partial(evaluate, graph)
+        return Source(graph, "graph", inside, call, lambda: "the graph that was read", "float64")
     framework, weights = _framework_of(model), instead_of_weights(model)
     if isinstance(model, str | Path) and (framework or weights) and not Path(model).is_file():
         raise FileNotFoundError(f"{model}: no such file")

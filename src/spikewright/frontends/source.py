@@ -15,6 +15,8 @@ from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
 
 Values = Mapping[str, NDArray]
+COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
+"""The precisions that a source may compute in."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,20 @@ class Source:
     observable there (at least the outputs). `call` is the framework's own call of the whole model,
     as a user makes it, on a whole batch: `{output name: (batch, *shape)}` of those outputs that the
     model itself has, none where the graph lacks one of its inputs. It shares no walk and no layout
-    with the reader, so it tells when an axis was taken for the batch that is none. `verify`
-    compares with both. Where reading left something out, `notes` say what, and both leave it out.
+    with the reader, so it tells when an axis was taken for the batch that is none.
+
+    `verify` compares with both, and takes what rounding in their `precision` does for no
+    difference; that of `call` is `call_precision` where it is another. `ran` says what ran the
+    model. Where reading left something out, `notes` say what, and both leave it out.
     """
 
     graph: Graph
     framework: str
     activations: Callable[[Values], dict[str, NDArray]]
     call: Callable[[Values], dict[str, NDArray]]
+    ran: Callable[[], str]
+    precision: str = "float32"
+    call_precision: str = ""
     notes: tuple[Note, ...] = ()
 
 

@@ -14,7 +14,7 @@ from spikewright.frontends.keras.importing import import_keras
 from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
 from spikewright.frontends.keras.registry import Value
-from spikewright.frontends.keras.running import activations, call, to_numpy
+from spikewright.frontends.keras.running import activations, call, precision_of, ran, to_numpy
 from spikewright.frontends.keras.walking import (
     calls_as_keras,
     graph_of,
@@ -66,7 +66,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     graph = builder.build(found)
     run = partial(activations, keras_graph, tensors, names, reading.nodes, graph)
     own = list(_ends(keras_graph, reading, None))
-    return Source(graph, "keras", run, partial(call, model, keras_graph, names, own, graph))
+    ask = partial(call, model, keras_graph, names, own, graph)
+    return Source(graph, "keras", run, ask, ran, precision_of(model))
 
 
 class _End(NamedTuple):

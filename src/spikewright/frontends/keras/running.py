@@ -15,7 +15,7 @@ from spikewright.errors import GraphError
 from spikewright.frontends.keras.reading import accepts_training
 from spikewright.frontends.keras.registry import array
 from spikewright.frontends.keras.walking import Application, Walk, flatten
-from spikewright.frontends.source import Values
+from spikewright.frontends.source import COARSEST_FIRST, Values
 from spikewright.graph import Graph
 
 
@@ -100,6 +100,18 @@ def _given(
         arrays[name] = arrays[name].astype(dtype)
         tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))
     return arrays, tensors
+
+
+def ran() -> str:
+    """What runs a model."""
+    keras = require("keras")
+    return f"Keras {keras.__version__} on {keras.backend.backend()}"
+
+
+def precision_of(model: Any) -> str:
+    """The coarsest precision that a layer of a model computes in."""
+    found = {layer.compute_dtype for layer in model._flatten_layers()}
+    return next((name for name in COARSEST_FIRST if name in found), "float32")
 
 
 def to_numpy(value: Any) -> NDArray:

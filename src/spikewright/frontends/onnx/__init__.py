@@ -17,6 +17,7 @@ from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import examples_of, inputs_of
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.precision import half_of, widen
 from spikewright.frontends.onnx.registry import READERS, reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.onnx.walk import Walk
@@ -40,27 +41,38 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     need are cut.
 
     onnxruntime evaluates the model where it is installed and can, else ONNX's reference evaluator.
-    Half-precision numbers become single precision first, in the graph and there; the integers of a
-    quantised model become the real numbers that they stand for, without rounding, which the
-    source's notes say.
+    Half-precision numbers become single precision first, in the graph and in its activations, not
+    where the model is called. The integers of a quantised model become the real numbers that they
+    stand for, without rounding, which the source's notes say.
 
     Raises `UnsupportedLayerError` that lists every node that cannot be read, `DamagedFileError`,
     `ReadError` for an opset below 7 or an input that cannot be read, `GraphError` for parameters
     that are not finite, `FileNotFoundError`, or `MissingExtraError` without onnx.
     """
     proto, place = load(model)
+    own, half = proto, half_of(proto)
+    if half:
+        own = type(proto).FromString(proto.SerializeToString())
+        widen(proto)
     left_out = dequantise(proto, place)
     examples = examples_of(proto, example_input, place)
     kept = cut(proto, outputs)
+    if half and not left_out.notes:
+        cut(own, outputs)
+    else:
+        own, half = proto, ""
     inputs = inputs_of(proto, examples, place)
     walk = Walk(proto, opset_of(proto), inputs, place, kept, left_out.origins)
     graph = walk.run()
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     layers = {node.source for node in graph}
+    call = Evaluator(own, walk.returned, inputs)
     return Source(
         graph,
         "onnx",
         Evaluator(proto, tensors, inputs, inside=True),
-        Evaluator(proto, walk.returned, inputs),
-        tuple(note for note in left_out.notes if note.layer in layers),
+        call,
+        call.ran,
+        call_precision=half,
+        notes=tuple(note for note in left_out.notes if note.layer in layers),
     )

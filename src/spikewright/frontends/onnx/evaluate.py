@@ -38,6 +38,10 @@ class Evaluator:
         parts = [self._run(feed, start, size) for start in range(0, batch, size)]
         return {name: np.concatenate([p[name] for p in parts])[:batch] for name in self._tensors}
 
+    def ran(self) -> str:
+        """What runs the model."""
+        return "ONNX" if self._runtime is None else self._runtime.name
+
     def _feed(self, inputs: Values) -> dict[str, NDArray]:
         """The inputs in the model's data types; raises `ReadError` where they do not fit."""
         wanted = self._inputs.shapes

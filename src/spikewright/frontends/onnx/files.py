@@ -8,7 +8,6 @@ from typing import Any
 
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError, ReadError
-from spikewright.frontends.onnx.precision import widen
 
 OLDEST_OPSET = 7
 _LARGEST = 2**31 - 1  # protobuf's limit, hence that of ONNX's checker
@@ -41,7 +40,6 @@ def load(model: Any) -> tuple[Any, str]:
     _check(proto, place)
     if proto.functions:
         proto = require("onnx.inliner").inline_local_functions(proto)
-    widen(proto)
     return proto, place
 
 

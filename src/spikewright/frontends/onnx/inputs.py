@@ -23,16 +23,26 @@ FREE = (2, 61)
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """Unbatched shape by input name, where its batch is, and the batch size that the file fixes."""
+    """Unbatched shape by input name, where its batch is, and the batch size that the file fixes.
+
+    `open` says whether an input leaves its batch axis free, be that of others fixed.
+    """
 
     shapes: Mapping[str, Shape]
     layouts: Mapping[str, Layout]
     fixed_batch: int | None
+    open: bool
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """The batch sizes under which constants are computed."""
-        return FREE if self.fixed_batch is None else (self.fixed_batch,)
+        """The batch sizes under which the model is read.
+
+        A file of one sample may have it anywhere. One that fixes the first axis of a state to one,
+        where that of the sequence is open, says nothing of that kind: that axis may be time.
+        """
+        if self.fixed_batch is None or (self.fixed_batch == 1 and self.open):
+            return FREE
+        return (self.fixed_batch,)
 
 
 def input_names(proto: Any) -> list[str]:
@@ -90,7 +100,8 @@ def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelI
             f"{place}: its inputs have different first axes, {fixed}; the first axis of every "
             "input must be the batch. Export it so, with one batch size or a dynamic one."
         )
-    return ModelInputs(shapes, layouts, next(iter(fixed.values()), None))
+    one = next(iter(fixed.values()), None)
+    return ModelInputs(shapes, layouts, one, len(fixed) < len(shapes))
 
 
 def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str]:

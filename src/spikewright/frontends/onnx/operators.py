@@ -35,6 +35,7 @@ from spikewright._optional import require
 from spikewright.frontends.onnx.quantised import evaluated_dequantize, evaluated_quantize
 from spikewright.frontends.onnx.registry import EVALUATORS
 
+_OTHER_FLOATS = ("float64", "float16", "bfloat16")
 _RECURRENT = ("RNN", "LSTM", "GRU")
 _BY_ONNXRUNTIME = (
     "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "LpNormalization", "LRN",
@@ -72,12 +73,9 @@ def operators(opset: int) -> list[type]:
 def _run(node: Any, inputs: Sequence[NDArray | None], opset: int) -> tuple[NDArray, ...]:
     """One node by onnxruntime, which computes most operators in single precision only."""
     onnx, ort = require("onnx"), require("onnxruntime")
-    double = any(value is not None and value.dtype == np.float64 for value in inputs)
-    given = {
-        name: value.astype(np.float32) if value.dtype == np.float64 else value
-        for name, value in zip(node.input, inputs, strict=False)
-        if name and value is not None
-    }
+    values = {n: v for n, v in zip(node.input, inputs, strict=False) if n and v is not None}
+    others = {v.dtype for v in values.values() if v.dtype.name in _OTHER_FLOATS}
+    given = {n: v.astype(np.float32) if v.dtype in others else v for n, v in values.items()}
     to_type, declare = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
     graph = onnx.GraphProto(
         name="node",
@@ -90,7 +88,10 @@ def _run(node: Any, inputs: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     )
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     made = session.run(None, given)
-    return tuple(value.astype(np.float64) if double else value for value in made)
+    if not others:
+        return tuple(made)
+    (dtype,) = others
+    return tuple(value.astype(dtype) if value.dtype == np.float32 else value for value in made)
 
 
 def _run_batch_first(

@@ -1,4 +1,4 @@
-"""Half-precision models become single-precision ones, so that both sides of a check are exact."""
+"""Half-precision models become single-precision ones, so that layers can be compared exactly."""
 
 from __future__ import annotations
 
@@ -10,29 +10,43 @@ import numpy as np
 from spikewright._optional import require
 
 
+def half_of(proto: Any) -> str:
+    """The half precision that a model computes in, the coarser of several, "" for none."""
+    types = require("onnx").TensorProto
+    found = {tensor.data_type for tensor in _tensors(proto.graph)}
+    found |= {value.type.tensor_type.elem_type for value in _values(proto.graph)}
+    found |= {attribute.i for attribute in _casts(proto.graph)}
+    names = {types.BFLOAT16: "bfloat16", types.FLOAT16: "float16"}
+    return next((name for element, name in names.items() if element in found), "")
+
+
 def widen(proto: Any) -> None:
     """Turn FLOAT16 and BFLOAT16 into FLOAT throughout a model, in place."""
     types = require("onnx").TensorProto
     half = (types.FLOAT16, types.BFLOAT16)
-    for tensor in proto.graph.initializer:
-        _widen_tensor(tensor, half)
-    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+    for tensor in _tensors(proto.graph):
+        if tensor.data_type in half:
+            helper = require("onnx").numpy_helper
+            wide = helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(helper.from_array(wide, tensor.name))
+    for value in _values(proto.graph):
         if value.type.tensor_type.elem_type in half:
             value.type.tensor_type.elem_type = types.FLOAT
-    for attribute in _attributes(proto.graph):
-        if attribute.name in ("to", "dtype") and attribute.i in half:
+    for attribute in _casts(proto.graph):
+        if attribute.i in half:
             attribute.i = types.FLOAT
-        if attribute.HasField("t"):
-            _widen_tensor(attribute.t, half)
 
 
-def _attributes(graph: Any) -> Iterator[Any]:
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    yield from (one.t for node in graph.node for one in node.attribute if one.HasField("t"))
+
+
+def _values(graph: Any) -> Iterator[Any]:
+    yield from (*graph.input, *graph.output, *graph.value_info)
+
+
+def _casts(graph: Any) -> Iterator[Any]:
+    """Attributes that name a type."""
     for node in graph.node:
-        yield from node.attribute
-
-
-def _widen_tensor(tensor: Any, half: tuple[int, ...]) -> None:
-    if tensor.data_type in half:
-        helper = require("onnx").numpy_helper
-        wide = helper.to_array(tensor).astype(np.float32)
-        tensor.CopyFrom(helper.from_array(wide, tensor.name))
+        yield from (one for one in node.attribute if one.name in ("to", "dtype"))

@@ -32,6 +32,13 @@ class Runtime:
             except Exception as error:  # of types that its versions rename
                 self._why_not = f"cannot ({error})"
 
+    @property
+    def name(self) -> str:
+        """What does the work, and its version."""
+        if self._session is not None:
+            return f"onnxruntime {require('onnxruntime').__version__}"
+        return f"the reference evaluator of onnx {require('onnx').__version__}"
+
     def run(self, names: Sequence[str], feed: Mapping[str, NDArray]) -> list[NDArray]:
         """The values of these names; raises `ReadError` where nothing here can compute them."""
         if self._session is not None:

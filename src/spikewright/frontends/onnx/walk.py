@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from spikewright._optional import require
@@ -29,6 +30,12 @@ from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape
 
 _REMOVE = "Remove it from the model's outputs"
+_FINITE_AGAIN = frozenset(("Softmax", "Exp", "Sigmoid", "ReduceMax", "Max", "Relu", "Where"))
+"""Operators in which a minus infinity of what they read vanishes."""
+
+
+def _has_infinity(value: Value | None) -> bool:
+    return isinstance(value, Signal) and not value.comparable
 
 
 class Tensor(NamedTuple):
@@ -134,11 +141,15 @@ class Walk:
             results = ()
         except Blocked:
             results = ()
+        infinite = node.op_type not in _FINITE_AGAIN and any(map(_has_infinity, inputs))
         for index, name in enumerate(node.output):
             if not name:
                 continue
             if index < len(results):
-                self.values[name] = result = results[index]
+                result = results[index]
+                if infinite and isinstance(result, Signal):
+                    result = replace(result, comparable=False)
+                self.values[name] = result
                 if observed and isinstance(result, Signal) and result.comparable:
                     self.tensors.setdefault(result.name, Tensor(name, result.layout))
             elif results:

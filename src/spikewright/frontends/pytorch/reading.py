@@ -44,7 +44,7 @@ from spikewright.frontends.pytorch.program import (
 )
 from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
-from spikewright.frontends.pytorch.running import call, run
+from spikewright.frontends.pytorch.running import call, precision_of, ran, run
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph
 
@@ -71,7 +71,8 @@ def read_program(exported: Any, outputs: Sequence[str] | None = None, module: An
     def activations(inputs: Values) -> Any:
         return run(program, graph, observed, inputs)
 
-    return Source(graph, "pytorch", activations, partial(call, whole, module, graph))
+    ask = partial(call, whole, module, graph)
+    return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
 
 
 def _kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:

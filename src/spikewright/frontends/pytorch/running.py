@@ -16,6 +16,7 @@ from spikewright.frontends.pytorch.layout import Layout
 from spikewright.frontends.pytorch.modes import evaluation, tensors_alone
 from spikewright.frontends.pytorch.program import Program, by_name, returned
 from spikewright.frontends.pytorch.state import kept
+from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph
 
 
@@ -40,7 +41,7 @@ def run(
             found[name] = layout.batch_first(value, graph.shapes[name])
         return found
 
-    return _in_batches(program, inputs, program.batch.fixed, observe)
+    return _in_batches(program, inputs, observe)
 
 
 def call(
@@ -50,7 +51,7 @@ def call(
 
     They are those that the graph has too, none where it lacks an input. `module` is the live module
     that the program was traced from: it is called in evaluation mode, and left as it was. Without
-    one the whole program runs, in batches of its size where that is fixed. Raises as `run` does.
+    one the whole program runs. Raises as `run` does.
     """
     if len(graph.inputs) < len(program.inputs):
         return {}
@@ -66,18 +67,37 @@ def call(
         named = by_name(program.exported, leaves)
         return {name: to_array(value) for name, value in named.items() if name in graph.outputs}
 
-    return _in_batches(program, inputs, program.batch.fixed if module is None else None, ask)
+    return _in_batches(program, inputs, ask)
+
+
+_FAST = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer)
+
+
+def ran(module: Any) -> str:
+    """What runs a model; fused attention is said, as it gives other values under some masks."""
+    parts = () if module is None else module.modules()
+    fast = torch.backends.mha.get_fastpath_enabled() and any(isinstance(p, _FAST) for p in parts)
+    where = " with its fast path of attention (torch.backends.mha)" if fast else ""
+    return f"PyTorch {torch.__version__}{where}"
+
+
+def precision_of(program: Program) -> str:
+    """The coarsest precision of the numbers that a program computes."""
+    values = (node.meta.get("val") for node in (*program.inputs, *program.dependent))
+    found = {str(value.dtype) for value in values if isinstance(value, torch.Tensor)}
+    return next((name for name in COARSEST_FIRST if f"torch.{name}" in found), "float32")
 
 
 def _in_batches(
     program: Program,
     inputs: Mapping[str, ArrayLike],
-    fixed: int | None,
     ask: Callable[[Mapping[Any, NDArray]], dict[str, NDArray]],
 ) -> dict[str, NDArray]:
     """What is answered for all samples, asked for as many at a time as a fixed size demands."""
     given, samples = _checked(program, inputs)
-    size = fixed or max(samples, 1)
+    size = program.batch.fixed or max(samples, 1)
+    if size == samples:
+        return ask(given)
     parts: dict[str, list[NDArray]] = {}
     for start in range(0, max(samples, 1), size):
         chunk = {node: _rows(value, start, size) for node, value in given.items()}

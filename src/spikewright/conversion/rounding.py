@@ -1,0 +1,105 @@
+"""How far rounding alone may take a layer: measured, on random rounding of every value.
+
+A layer whose large terms cancel is far off in single precision, and its source is right all the
+same. So a graph is evaluated again with random errors in the place of rounding, of every value that
+is passed on, somewhat larger than a source makes them (Monte Carlo arithmetic, Parker 1997).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph.layers import Interpolate, Recurrence
+from spikewright.graph.layers.pooling import OverAxes
+from spikewright.graph.operations import multiply_accumulates
+
+UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""The largest relative error of rounding a number to the nearest, by precision."""
+
+_SMALLEST = {"float16": 2.0**-25}  # what rounding a number below 2^-14 may do
+_ROUNDINGS = 8  # that a source may do where this does one
+_RUNS = 3  # in one alone, a layer of few values might by chance be right
+
+
+def relative_error(source: NDArray, found: NDArray) -> float:
+    """`max|a - b| / max|a|`, the latter of finite values; equal infinities are nothing apart.
+
+    Infinite where shapes differ, NaN where one of them is.
+    """
+    a, b = np.asarray(source, np.float64), np.asarray(found, np.float64)
+    if a.shape != b.shape:
+        return math.inf
+    with np.errstate(invalid="ignore"):
+        apart = np.where(a == b, 0.0, np.abs(a - b)).max(initial=0.0)
+    largest = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+    return float(apart / largest) if largest > 0 else float(apart)
+
+
+def rounding_bounds(
+    graph: Graph, inputs: Mapping[str, NDArray], exact: Mapping[str, NDArray], precision: str
+) -> dict[str, float]:
+    """For every node the largest change under random rounding, as a part of its largest value.
+
+    `exact` are the values of all nodes for these inputs. A bound is infinite where a number may
+    become none.
+    """
+    sizes, smallest = _sizes(graph, precision), _SMALLEST.get(precision, 0.0)
+    bounds = dict.fromkeys(exact, 0.0)
+    for run in range(_RUNS):
+        rng = np.random.default_rng(run)
+
+        def rounded(name: str, value: NDArray, rng: np.random.Generator = rng) -> NDArray:
+            return _rounded(value, sizes[name], smallest, rng)
+
+        fed = {name: rounded(name, np.asarray(value)) for name, value in inputs.items()}
+        for name, value in evaluate_all(graph, fed, rounded).items():
+            change = relative_error(exact[name], value)
+            bounds[name] = max(bounds[name], math.inf if math.isnan(change) else change)
+    return bounds
+
+
+def _rounded(value: NDArray, size: float, smallest: float, rng: np.random.Generator) -> NDArray:
+    """A value with random errors of up to this size, relative to it; zeros stay zeros."""
+    error = rng.random(value.shape)
+    error *= 2
+    error -= 1
+    if smallest:
+        return value + error * (size * np.abs(value) + smallest * (value != 0))
+    error *= size
+    error += 1
+    error *= value
+    return error
+
+
+def _sizes(graph: Graph, precision: str) -> dict[str, float]:
+    """The largest relative error of each node's value: its own, and that of sums which it enters.
+
+    A sum of n terms, added one after the other, is rounded n times. That is like errors of its
+    terms that are sqrt(n) times as large. Half precisions are added up in single precision.
+    """
+    unit, unit_of_sums = UNITS[precision], min(UNITS[precision], UNITS["float32"])
+    terms = {node.name: _terms(graph, node) for node in graph}
+    longest = {name: max([1.0, *(terms[reader] for reader in readers)])
+               for name, readers in graph.consumers.items()}  # fmt: skip
+    return {name: _ROUNDINGS * (unit + unit_of_sums * math.sqrt(n)) for name, n in longest.items()}
+
+
+def _terms(graph: Graph, node: Node) -> float:
+    """How many terms are added up for a value of this node, or what amounts to it."""
+    layer, shapes = node.layer, [graph.shapes[name] for name in node.inputs]
+    if isinstance(layer, Recurrence):
+        return max((array.shape[-1] for array in layer.arrays().values() if array.ndim), default=1)
+    if isinstance(
+        layer, Interpolate
+    ):  # its weights are what is left of coordinates, 4 times rounded
+        return (4.0 * max(shapes[0])) ** 2
+    if isinstance(layer, OverAxes):
+        terms = math.prod(shapes[0])
+    else:
+        terms = multiply_accumulates(layer, *shapes)
+    return terms / max(1, math.prod(graph.shapes[node.name]))

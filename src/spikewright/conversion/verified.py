@@ -1,0 +1,111 @@
+"""What a verification found: a line to read, a table on demand, and `{layer: error}`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+
+class Difference(NamedTuple):
+    """How far a value of the source is from another, of its largest magnitude, and from which.
+
+    `bound` is how far rounding alone may take them apart. `output` says that `layer` names an
+    output of the model as it was called, not a layer.
+    """
+
+    layer: str
+    kind: str
+    compared: str
+    error: float
+    bound: float
+    output: bool = False
+
+    @property
+    def agrees(self) -> bool:
+        """Whether rounding explains it; NaN is explained by nothing."""
+        return self.error <= self.bound
+
+    @property
+    def severity(self) -> float:
+        """The error in units of its bound."""
+        if self.error == 0:
+            return 0.0
+        return self.error / self.bound if self.bound > 0 else math.inf
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Verification(Mapping[str, float]):
+    """Differences between a source and what was read of it: print it for the verdict.
+
+    It reads as `{layer: error}`, an error being the largest of `max|a - b| / max|a|`, where `a` is
+    the source's value. `table` has every difference beside its bound. `source` says what ran the
+    model, and in which precision; `samples` on how many samples.
+    """
+
+    differences: tuple[Difference, ...]
+    source: str
+    samples: int
+
+    @cached_property
+    def _layers(self) -> dict[str, float]:
+        errors: dict[str, float] = {}
+        for one in self.differences:
+            if not one.output:
+                errors[one.layer] = max(errors.get(one.layer, 0.0), one.error)
+        return errors
+
+    def __getitem__(self, layer: str) -> float:
+        return self._layers[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def outputs(self) -> dict[str, float]:
+        """`{output: error}` of the model as it was called, beside the graph that was read."""
+        return {one.layer: one.error for one in self.differences if one.output}
+
+    @property
+    def worst(self) -> Difference:
+        """The difference that is nearest to its bound, or farthest above it."""
+        return max(self.differences, key=lambda one: one.severity)
+
+    def __repr__(self) -> str:
+        worst = self.worst
+        return (
+            f"{len(self)} layers{self._and_outputs()} agree with {self.source} on {self.samples} "
+            f"samples; nearest to its bound is {worst.layer!r}, off by {worst.error:.2g} of its "
+            f"largest value where rounding explains {worst.bound:.2g}"
+        )
+
+    def _and_outputs(self) -> str:
+        count = len(self.outputs)
+        return f" and {count} output{'s' * (count != 1)}" if count else ""
+
+    @property
+    def table(self) -> str:
+        """Every difference, in the order of layers, as text."""
+        rows = [("layer", "kind", "compared with", "error", "bound")]
+        rows += [
+            (one.layer, one.kind, one.compared, f"{one.error:.2g}", f"{one.bound:.2g}")
+            for one in self.differences
+        ]
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verification as plain data, ready for JSON."""
+        return {
+            "source": self.source,
+            "samples": self.samples,
+            "differences": [one._asdict() for one in self.differences],
+        }
