@@ -44,21 +44,12 @@ def verify(
     inputs = _several(random_inputs(graph, seed) if x is None else x)
     read = evaluate_all(graph, inputs)
     pairs = [*_outputs(source, inputs, read), *_layers(conversion, inputs, read)]
-    precisions = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
-    bounds = {precision: _bounds(graph, inputs, read, precision) for precision in precisions}
-    differences = [
-        Difference(
-            pair.output or pair.node,
-            "output"
-            if pair.output
-            else graph[pair.node].source_kind or graph[pair.node].layer.kind,
-            pair.compared,
-            pair.error,
-            bounds.get(pair.precision, {}).get(pair.node, 0.0) if rtol is None else rtol,
-            bool(pair.output),
-        )
-        for pair in pairs
-    ]
+    rounded = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
+    bounds = {precision: _bounds(graph, inputs, read, precision) for precision in rounded}
+    differences = []
+    for pair in pairs:
+        explained = bounds.get(pair.precision, {}).get(pair.node, 0.0)
+        differences.append(_difference(pair, graph, explained if rtol is None else rtol))
     found = Verification(tuple(differences), _ran(source), len(next(iter(inputs.values()))))
     _judge(found, conversion, inputs, rtol)
     return found
@@ -75,6 +66,14 @@ class _Pair(NamedTuple):
     error: float
     precision: str
     output: str = ""
+
+
+def _difference(pair: _Pair, graph: Graph, bound: float) -> Difference:
+    if pair.output:
+        return Difference(pair.output, "output", pair.compared, pair.error, bound, output=True)
+    node = graph[pair.node]
+    kind = node.source_kind or node.layer.kind
+    return Difference(node.name, kind, pair.compared, pair.error, bound)
 
 
 def _outputs(
