@@ -10,6 +10,7 @@ from spikewright.frontends import Source
 from spikewright.frontends.keras import read
 from spikewright.frontends.keras.importing import import_keras
 from spikewright.graph import evaluate_all
+from spikewright.graph.lookups import random_inputs
 from spikewright.testing.frontends import check_call
 
 keras = import_keras()
@@ -35,9 +36,8 @@ def randomise(model: Any, seed: int = 0) -> Any:
 
 def inputs_of(source: Source, batch: int = 3, seed: int = 1) -> dict[str, np.ndarray]:
     """Random inputs for a source, by name."""
-    rng = np.random.default_rng(seed)
-    shapes = {name: source.graph.shapes[name] for name in source.graph.inputs}
-    return {n: rng.normal(size=(batch, *s)).astype(np.float32) for n, s in shapes.items()}
+    found = random_inputs(source.graph, seed, batch)
+    return {name: value.astype(np.float32) for name, value in found.items()}
 
 
 def assert_close(found: Any, wanted: Any, what: str = "") -> None:

@@ -253,3 +253,12 @@ case("TimeDistributed", T(L.Dropout(0.5)), (2, 4))
 case("TimeDistributed", T(T(L.Dense(3))), (2, 3, 4))
 case("TimeDistributed", T(inner), (3, 4, 4, 2))
 case("TimeDistributed", T(attending), (3, 4, 5))
+
+case("Embedding", L.Embedding(7, 3), (4,))
+case("Embedding", L.Embedding(5, 2), (2, 3))
+if hasattr(L, "ReversibleEmbedding"):  # Keras has it since 3.12
+    case("ReversibleEmbedding", L.ReversibleEmbedding(7, 3), (4,))
+    tied = L.ReversibleEmbedding(7, 3)
+    case("ReversibleEmbedding", lambda x: tied(tied(x), reverse=True), (4,))
+    apart = L.ReversibleEmbedding(7, 3, tie_weights=False, logit_soft_cap=2.0)
+    case("ReversibleEmbedding", lambda x: apart(apart(x), reverse=True), (4,))

@@ -206,3 +206,4 @@ case(
     lambda xs: ops.dot_product_attention(*xs, is_causal=True, scale=0.3),
     *[(4, 2, 3)] * 3,
 )
+case("ops.OneHot", lambda x: ops.one_hot(x, 5), (4,))

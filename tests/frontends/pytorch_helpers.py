@@ -12,6 +12,7 @@ from torch import nn
 from spikewright.frontends import Source
 from spikewright.frontends.pytorch import read
 from spikewright.graph import Graph, evaluate_all
+from spikewright.graph.lookups import random_inputs
 from spikewright.testing.frontends import check_call
 
 
@@ -41,11 +42,8 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
 
 def samples(graph: Graph, batch: int = 3, seed: int = 1) -> dict[str, np.ndarray]:
     """Random inputs of another batch size than any example's."""
-    random = np.random.default_rng(seed)
-    return {
-        name: random.normal(size=(batch, *graph[name].layer.shape)).astype(np.float32)
-        for name in graph.inputs
-    }
+    found = random_inputs(graph, seed, batch)
+    return {name: value.astype(np.float32) for name, value in found.items()}
 
 
 def check_values(source: Source, tolerance: float = 1e-5, batch: int = 3) -> None:

@@ -51,7 +51,6 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
         "argument 'mask'",
     ),
     (L.Lambda(lambda x: x * 2, name="odd"), "Lambda", (3,), "Python code"),
-    (L.Embedding(5, 2, name="odd"), "Embedding", (3,), "looks something up"),
     (L.CategoryEncoding(5, name="odd"), "CategoryEncoding", (3,), "looks something up"),
     (L.Masking(name="odd"), "Masking", (3, 2), "masks steps"),
     (L.CenterCrop(2, 2, name="odd"), "CenterCrop", (4, 4, 1), "crops or resizes"),

@@ -46,6 +46,7 @@ class _Case:
     """Arguments of an operator; `also_add` adds the input to the result.
 
     `every` result is looked at, not only the first; `then` brings the batch axis to the front.
+    Inputs may be `whole` numbers below 6.
     """
 
     args: tuple[Any, ...] = (X,)
@@ -54,6 +55,7 @@ class _Case:
     kwargs: dict[str, Any] = field(default_factory=dict)
     every: bool = False
     then: Callable[[Any], Any] = lambda result: result
+    whole: bool = False
 
     def run(self, target: str, x: torch.Tensor) -> Any:
         """The operator on these arguments; of values and indices, the values."""
@@ -313,6 +315,8 @@ CASES: dict[str, _Case] = {
     "aten.repeat_interleave.self_int": _with(2, 1),
     "aten.expand.default": _with([-1, 4, 5, 3], shape=(4, 1, 3)),
     "aten.repeat.default": _with([1, 2, 1, 3]),
+    "aten.embedding.default": _Case((_constant(6, 3), X), SEQUENCE, whole=True),
+    "aten.one_hot.default": _Case((X, 6), SEQUENCE, then=torch.Tensor.float, whole=True),
     "aten.reshape.default": _with([-1, 6, 32]),
     "aten.view.default": _with([-1, 192]),
     "aten._unsafe_view.default": _with([-1, 12, 16]),
@@ -369,7 +373,10 @@ def test_every_registered_operator_has_a_case() -> None:
 def test_reading_computes_what_pytorch_computes(target: str) -> None:
     """The operator stands in the traced program, and its reading gives the same values."""
     case = CASES[target]
-    example = torch.randn(2, *case.shape, generator=torch.Generator().manual_seed(6))
+    generator = torch.Generator().manual_seed(6)
+    example = torch.randn(2, *case.shape, generator=generator)
+    if case.whole:
+        example = torch.randint(6, (2, *case.shape), generator=generator)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = export(Of(lambda _, x: case.run(target, x)), example)

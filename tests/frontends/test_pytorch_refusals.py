@@ -295,10 +295,10 @@ def test_examples_with_different_batches() -> None:
         read(Of(lambda m, x, y: x + y), (np.zeros((2, 3)), np.zeros((3, 3))))
 
 
-def test_indices_are_refused_as_such() -> None:
-    """An embedding is read from an example of whole numbers, and refused by name."""
-    with pytest.raises(UnsupportedLayerError, match=r"layer 'words' \(Embedding: aten.embedding"):
-        read(Of(lambda m, x: m.words(x), words=nn.Embedding(5, 3)), np.zeros((2, 4), int))
+def test_computed_indices_are_refused_as_such() -> None:
+    """An embedding of what is rounded first is refused by the name of what rounds."""
+    with pytest.raises(UnsupportedLayerError, match=r"\(to: aten.to.dtype\): it rounds"):
+        read(Of(lambda m, x: m.words(x.long()), words=nn.Embedding(5, 3)), np.zeros((2, 4)))
 
 
 def test_scripted_modules_are_refused() -> None:

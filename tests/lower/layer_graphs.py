@@ -11,6 +11,7 @@ import spikewright as sw
 from spikewright._equations import CURVES
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Divide, Input, Layer, Reshape, Shape
+from spikewright.graph.lookups import random_inputs
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 
 STEPS = np.array([16, 32, 64, 128, 256, 512, 1024])
@@ -68,8 +69,7 @@ def graph_of(case: Case, behind_spikes: bool) -> Graph:
 
 def inputs_of(graph: Graph, positive: bool, batch: int = 4) -> dict[str, NDArray]:
     """Random inputs; a function that needs values above zero and reads them gets such."""
-    rng = np.random.default_rng(0)
-    x = {name: rng.normal(size=(batch, *graph.shapes[name])) for name in graph.inputs}
+    x = random_inputs(graph, 0, batch)
     above = positive and "cells0" not in graph
     return {name: np.abs(value) + 0.5 for name, value in x.items()} if above else x
 

@@ -86,6 +86,11 @@ class NumpyFunctions:
         return array
 
     @staticmethod
+    def rows(table: NDArray, numbers: NDArray) -> NDArray:
+        """Rows of a table by the nearest numbers that rows have."""
+        return table[np.clip(np.rint(numbers), 0, len(table) - 1).astype(np.int64)]
+
+    @staticmethod
     def max_pool(x: NDArray, windows: Windows, last: bool) -> NDArray:
         """Maximum over sliding windows of the trailing axes, `last` saying where channels are."""
         rank = len(windows.size) + 1

@@ -67,6 +67,7 @@ def stepped(
     given = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
     feeds: dict[Node, NDArray] = {}
     for name, value in given.items():
-        time = stepping.inputs[name]
-        feeds[inputs[name]] = value[:, None] if time is None else np.moveaxis(value, time + 1, 1)
+        time, node = stepping.inputs[name], inputs[name]
+        moved = value[:, None] if time is None else np.moveaxis(value, time + 1, 1)
+        feeds[node] = moved.reshape(*moved.shape[:2], *node.shape_out)
     return stepping.length(given), feeds

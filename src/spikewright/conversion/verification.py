@@ -18,6 +18,7 @@ from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
 from spikewright.graph import Graph, evaluate, evaluate_all
+from spikewright.graph.lookups import numbers_of_rows, random_inputs, random_rows
 from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
@@ -41,7 +42,7 @@ def verify(
     and the graph with the rate network wherever a value exists there.
     """
     graph, source = conversion.graph, conversion.source
-    inputs = _several(random_inputs(graph, seed) if x is None else x)
+    inputs = _several(graph, random_inputs(graph, seed) if x is None else x)
     read = evaluate_all(graph, inputs)
     pairs = [*_outputs(source, inputs, read), *_layers(conversion, inputs, read)]
     rounded = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
@@ -115,13 +116,23 @@ def _ran(source: Source) -> str:
     return f"{source.ran()} in {source.precision}"
 
 
-def _several(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """The inputs; beside one sample alone its values in another order, so that mixing shows."""
+def _several(graph: Graph, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The inputs; beside one sample alone another one, so that mixing shows.
+
+    It holds the values of the first in another order, or other rows where those are looked up.
+    """
     if len(next(iter(inputs.values()))) > 1:
         return dict(inputs)
-    rng = np.random.default_rng(0)
+    rng, rows = np.random.default_rng(0), numbers_of_rows(graph)
     return {
-        name: np.concatenate([value, rng.permuted(value.reshape(-1)).reshape(value.shape)])
+        name: np.concatenate(
+            [
+                value,
+                random_rows(rng, rows[name], value.shape)
+                if name in rows
+                else rng.permuted(value.reshape(-1)).reshape(value.shape),
+            ]
+        )
         for name, value in inputs.items()
     }
 
@@ -189,15 +200,6 @@ def called(source: Source, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         ) from error
 
 
-def random_inputs(graph: Graph, seed: int, batch: int = 2) -> dict[str, NDArray]:
-    """Seeded normal input for every input of a graph: no symmetry for an error to hide in."""
-    rng = np.random.default_rng(seed)
-    return {
-        name: rng.standard_normal((batch, *graph.shapes[name]))
-        .astype(np.float32)
-        .astype(np.float64)
-        for name in graph.inputs
-    }
 
 
 def network_values(
@@ -240,7 +242,8 @@ def _over_sequence(
     values = {}
     for name, time in stepping.values.items():
         if name in flat:
-            whole = flat[name].reshape(batch, steps, *flat[name].shape[1:])
+            shape = graph.shapes[name] if name in graph else flat[name].shape[1:]
+            whole = flat[name].reshape(batch, steps, *shape)
             values[name] = whole[:, -1] if time is None else np.moveaxis(whole, 1, time + 1)
     return values
 

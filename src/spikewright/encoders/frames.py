@@ -30,6 +30,8 @@ class Frames(Encoder):
             raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
+        if shape == (1,) and given.ndim == 2:
+            given = given[..., None]  # one value a frame
         if given.ndim < 2 or given.shape[2:] != shape or given.shape[1] == 0:
             raise SimulationError(
                 f"input {name!r} must be {pretty('batch, frames', shape)} for {self!r}, got shape "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,15 @@ def apply_callable(node: Node, x: NDArray, step: int, dt: float) -> NDArray:
         for b in range(batch):
             y[b, t] = call(node, (step + t + 1) * dt, np.array(x[b, t]))
     return y
+
+
+@contextmanager
+def applying(node: Node) -> Iterator[None]:
+    """Around a node function of present values: what it refuses names the node."""
+    try:
+        yield
+    except ValueError as error:
+        raise SimulationError(f"{node!r}: {error}") from None
 
 
 def call(node: Node, *arguments: Any) -> NDArray:

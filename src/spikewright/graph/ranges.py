@@ -22,6 +22,7 @@ from spikewright.graph.layers import (
     GlobalMaxPool,
     Identity,
     Layer,
+    Lookup,
     Maximum,
     MaxPool,
     Minimum,
@@ -81,6 +82,8 @@ def _range(node: Node, given: Sequence[Range]) -> Range:
     layer = node.layer
     if isinstance(layer, Constant):
         return Range(float(layer.value.min()), float(layer.value.max()))
+    if isinstance(layer, Lookup):
+        return Range(float(layer.table.min()), float(layer.table.max()))
     if isinstance(layer, Activation):
         if not layer.elementwise:
             return _OVER_AXIS[layer.function]

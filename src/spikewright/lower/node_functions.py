@@ -26,7 +26,7 @@ from spikewright.network import transforms as t
 
 _FUNCTIONS = (
     g.MaxPool, g.GlobalMaxPool, g.LayerNormalization, g.GroupNormalization, g.RMSNormalization,
-    g.UnitNormalization, g.Multiply, g.Divide, g.Maximum, g.Minimum, g.MatMul,
+    g.UnitNormalization, g.Multiply, g.Divide, g.Maximum, g.Minimum, g.MatMul, g.Lookup,
 )  # fmt: skip
 _HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
 _NOWHERE: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -91,8 +91,10 @@ class Plan(NamedTuple):
     shift: NDArray | None = None
 
 
-def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool) -> Plan:
+def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = False) -> Plan:
     """The function of a layer on inputs of these unbatched shapes.
+
+    What is `fed` is what the network's inputs give at every step, and is looked up at every step.
 
     Raises `TypeError` for a layer that is none.
     """
@@ -103,6 +105,8 @@ def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool) -> Plan:
     if isinstance(layer, g.Activation) and layer.function in OVER_AXIS:
         kinds = {"softmax": f.Softmax, "log_softmax": f.LogSoftmax}
         return Plan(kinds[layer.function](layer.axis(len(shapes[0])), accumulate))
+    if isinstance(layer, g.Lookup):
+        return _lookup(layer, shapes[0], accumulate, fed)
     if isinstance(layer, g.Multiply | g.Divide | g.Maximum | g.Minimum | g.MatMul):
         return Plan(_of_several(layer, shapes, accumulate))
     return _normalization(layer, shapes[0], accumulate)
@@ -122,6 +126,14 @@ def _of_several(
         g.Minimum: f.Minimum,
     }
     return kinds[type(layer)](shapes, accumulate)
+
+
+def _lookup(layer: g.Lookup, shape: Shape, accumulate: bool, fed: bool) -> Plan:
+    """Rows of a table; of a single number, which is an array of one value here."""
+    function = f.Lookup(layer.table, accumulate and not fed, whole=fed)
+    if shape:
+        return Plan(function)
+    return Plan(function, t.Reshape((1,)), (t.Reshape(layer.output_shape(shape)),))
 
 
 def _global_max(layer: g.GlobalMaxPool, shape: Shape, accumulate: bool) -> Plan:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Add, Layer, ParametricReLU
+from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
 from spikewright.lower.choices import NeuronChoice, per_layer
 from spikewright.lower.keys import chosen_keys
 from spikewright.lower.node_functions import is_function, sent_as_spikes
@@ -92,6 +92,22 @@ class Roles:
         )
 
     @cached_property
+    def fed(self) -> frozenset[str]:
+        """Names of the layers whose values the inputs give at every step: no neurons are between.
+
+        A row that such a value chooses is a value of this kind too.
+        """
+        states = () if self.stepping is None else self.stepping.read
+        found: set[str] = set()
+        for node in self.graph:
+            layer = node.layer
+            given = isinstance(layer, Input) and node.name not in states
+            moved = (layer.linear or isinstance(layer, Lookup)) and found.issuperset(node.inputs)
+            if given or (moved and not isinstance(layer, Input | Activation)):
+                found.add(node.name)
+        return frozenset(found)
+
+    @cached_property
     def populations(self) -> tuple[str, ...]:
         """Names of the layers that have neurons, in order: functions whose values spike too."""
         return tuple(
@@ -100,6 +116,7 @@ class Roles:
             if node.name in self.activations
             or (
                 node.name in self.functions
+                and not (isinstance(node.layer, Lookup) and node.name in self.fed)
                 and sent_as_spikes(self.graph, node.name, self.read_out, self.later)
             )
         )

@@ -209,7 +209,12 @@ class _Lowering:
     def function(self, node: Node, shape: Shape) -> Object:
         """A node with a function: of running means where the network spikes."""
         shapes = tuple(self.graph.shapes[name] for name in node.inputs)
-        planned = plan(node.layer, shapes, accumulate=self.options.neurons.is_spiking)
+        planned = plan(
+            node.layer,
+            shapes,
+            accumulate=self.options.neurons.is_spiking,
+            fed=node.name in self.roles.fed,
+        )
         spikes = node.name in self.roles.populations
         alone = not (spikes or planned.after or planned.shift is not None)
         label = node.name if alone else f"{node.name}.function"

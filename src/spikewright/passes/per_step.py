@@ -27,6 +27,7 @@ from spikewright.graph.layers import (
     Identity,
     Layer,
     LayerNormalization,
+    Lookup,
     Maximum,
     Minimum,
     Multiply,
@@ -209,7 +210,7 @@ def _broadcast(layer: Broadcast, shape: Shape, time: int) -> PerStep:
 
 
 _RULES: Mapping[type[Layer], Callable[[Any, Shape, int], PerStep]] = {
-    **dict.fromkeys((Identity, Add, Multiply, Maximum, Minimum), _same),
+    **dict.fromkeys((Identity, Add, Multiply, Maximum, Minimum, Lookup), _same),
     Affine: _affine,
     Activation: _activation,
     **dict.fromkeys((BatchNormalization,), _on_axis),

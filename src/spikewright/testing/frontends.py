@@ -26,6 +26,7 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.verification import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
+from spikewright.graph.lookups import random_inputs
 from spikewright.pipeline import convert
 
 STEPS = np.array([16, 32, 64, 128, 256, 512])
@@ -103,14 +104,10 @@ def check_call(source: Source, inputs: Mapping[str, NDArray], tolerance: float) 
 
 
 def _inputs(case: Case, source: Source, batch: int) -> dict[str, NDArray]:
-    rng = np.random.default_rng(batch)
     if case.inputs is not None:
-        return dict(case.inputs(batch, rng))
-    shapes = source.graph.shapes
-    return {
-        name: rng.standard_normal((batch, *shapes[name])).astype(np.float32)
-        for name in source.graph.inputs
-    }
+        return dict(case.inputs(batch, np.random.default_rng(batch)))
+    found = random_inputs(source.graph, batch, batch)
+    return {name: value.astype(np.float32) for name, value in found.items()}
 
 
 def _converted(case: Case, spiking: bool) -> tuple[Conversion, dict[str, NDArray]]:

@@ -14,6 +14,7 @@ from spikewright.network.node_functions import (
     Divide,
     LayerNormalization,
     LogSoftmax,
+    Lookup,
     MatMul,
     Maximum,
     MaxPool,
@@ -39,8 +40,14 @@ class FunctionExample(NamedTuple):
         return replace(self.function, accumulate=True)  # type: ignore[type-var]
 
     def values(self, batch: int, steps: int, seed: int = 0) -> NDArray:
-        """Random inputs `(batch, steps, *shape)` of both signs, whose means differ."""
+        """Random inputs `(batch, steps, *shape)` of both signs, whose means differ.
+
+        Where rows are looked up, numbers of rows.
+        """
         rng = np.random.default_rng(seed)
+        if isinstance(self.function, Lookup):
+            rows = rng.integers(0, len(self.function.table), (batch, steps, *self.shape))
+            return rows.astype(np.float64)
         mean = rng.normal(size=(batch, 1, *self.shape))
         return 2.0 * mean + rng.normal(size=(batch, steps, *self.shape))
 
@@ -49,6 +56,7 @@ def function_examples() -> list[FunctionExample]:
     """At least one example of every node function, none of them accumulating."""
     windows = Windows((3, 2), (2, 1), ((1, 1), (0, 1)))
     image, tokens = (2, 5, 4), (3, 5)
+    table = np.random.default_rng(7).normal(size=(6, 2, 3))
     return [
         FunctionExample("max-pool", MaxPool(windows), image),
         FunctionExample("max-pool-last", MaxPool(windows, True), (5, 4, 2)),
@@ -61,6 +69,8 @@ def function_examples() -> list[FunctionExample]:
         FunctionExample("layer-norm-axes", LayerNormalization((-3, -1), 1e-5), image),
         FunctionExample("rms-norm", RMSNormalization((-1,), 1e-3), tokens),
         FunctionExample("unit-norm", UnitNormalization((-2,), 0.0), tokens),
+        FunctionExample("lookup", Lookup(table), (4,)),
+        FunctionExample("lookup-numbers", Lookup(table[:, 0, 0]), (2, 2)),
         FunctionExample("multiply", Multiply(((2, 3), (2, 3))), (12,)),
         FunctionExample("multiply-broadcast", Multiply(((2, 1, 3), (4, 1), (3,))), (13,)),
         FunctionExample("divide", Divide(((2, 3), (3,))), (9,)),

@@ -36,6 +36,7 @@ from spikewright.graph.layers import (
     Interpolate,
     Layer,
     LayerNormalization,
+    Lookup,
     MatMul,
     Maximum,
     MaxPool,
@@ -281,6 +282,8 @@ def _transposed(rng: np.random.Generator) -> Iterator[LayerExample]:
 
 def _selection(rng: np.random.Generator) -> Iterator[LayerExample]:
     image = (IMAGE,)
+    yield LayerExample("lookup", Lookup(rng.normal(size=(5, 3))), ((4,),))
+    yield LayerExample("lookup-numbers", Lookup(rng.normal(size=6)), ((2, 3),))
     yield LayerExample("constant", Constant(rng.normal(size=(2, 3))), ())
     yield LayerExample("slice", Slice(((3, 2, -2), (0, 3, 3), (1, 5, 1))), image)
     yield LayerExample("slice-reversed", Slice.along(IMAGE, {1: slice(None, None, -1)}), image)

@@ -14,6 +14,7 @@ from spikewright.calibrate.rule import ScaleRule, check_whole, refuse, register
 from spikewright.calibrate.rules.percentile import Percentile
 from spikewright.graph import Graph
 from spikewright.graph.layers import BatchNormalization, Input
+from spikewright.graph.lookups import numbers_of_rows, random_rows
 
 
 @register("from-weights")
@@ -69,11 +70,17 @@ class FromWeights(ScaleRule):
 def random_inputs(
     graph: Graph, low: float, high: float, samples: int, seed: int
 ) -> dict[str, NDArray]:
-    """Samples for every input, each between an even level and uniform noise."""
-    rng = np.random.default_rng(seed)
+    """Samples for every input, each between an even level and uniform noise.
+
+    Where rows are looked up, numbers of rows.
+    """
+    rng, rows = np.random.default_rng(seed), numbers_of_rows(graph)
     found = {}
     for name in graph.inputs:
         shape = graph.shapes[name]
+        if name in rows:
+            found[name] = random_rows(rng, rows[name], (samples, *shape))
+            continue
         one = (samples, *(1,) * len(shape))
         share, level = rng.random(one), rng.random(one)
         found[name] = low + (high - low) * (

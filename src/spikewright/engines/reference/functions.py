@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._equations import NUMPY
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.program import Apply
-from spikewright.engines.sources import apply_callable
+from spikewright.engines.sources import apply_callable, applying
 from spikewright.network import Node, NodeFunction
 
 
@@ -19,7 +19,8 @@ def apply_kernel(op: Apply, dt: float, batch: int) -> Kernel:
     function = op.node.output
     if not isinstance(function, NodeFunction):
         return _Callable(op.node, dt)
-    return _Accumulated(op.node, function, batch) if function.accumulate else _Present(function)
+    kind = _Accumulated if function.accumulate else _Present
+    return kind(op.node, function, batch)
 
 
 class _Callable(Kernel):
@@ -36,11 +37,11 @@ class _Callable(Kernel):
 class _Present(Kernel):
     stateless = True
 
-    def __init__(self, function: NodeFunction) -> None:
-        self._function = function
+    def __init__(self, node: Node, function: NodeFunction, batch: int) -> None:
+        self._node, self._function = node, function
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        with np.errstate(all="ignore"):
+        with applying(self._node), np.errstate(all="ignore"):
             return [self._function.apply(NUMPY, inputs[0])]
 
 

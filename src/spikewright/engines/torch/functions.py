@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright._windows import Windows
 from spikewright.engines.base import Kernel
 from spikewright.engines.program import Apply, Generate, Program
-from spikewright.engines.sources import ProcessKernel, apply_callable
+from spikewright.engines.sources import ProcessKernel, apply_callable, applying
 from spikewright.engines.torch.device import Tensor, Tensors, full_products, numpy_of
 from spikewright.engines.torch.maps import max_pool
 from spikewright.network import NodeFunction
@@ -77,6 +77,10 @@ class Functions:
         with full_products(self._tensors.device):
             return torch.matmul(first, second)
 
+    def rows(self, table: Tensor, numbers: Tensor) -> Tensor:
+        """Rows of a table by the nearest numbers that rows have."""
+        return table[numbers.round().clamp(0, len(table) - 1).long()]
+
     def max_pool(self, x: Tensor, windows: Windows, last: bool) -> Tensor:
         """Maximum over sliding windows of `(batch, steps, *shape)`."""
         return max_pool(x, windows, last)
@@ -89,7 +93,7 @@ def apply_kernel(op: Apply, dt: float, batch: int, tensors: Tensors) -> Kernel:
         return CallableKernel(op, dt, batch, tensors)
     if function.accumulate:
         return AccumulatedKernel(op, function, batch, tensors)
-    return PresentKernel(function, tensors)
+    return PresentKernel(op, function, tensors)
 
 
 class PresentKernel(Kernel):
@@ -97,11 +101,12 @@ class PresentKernel(Kernel):
 
     stateless = True
 
-    def __init__(self, function: NodeFunction, tensors: Tensors) -> None:
-        self._function, self._xp = function, Functions(tensors)
+    def __init__(self, op: Apply, function: NodeFunction, tensors: Tensors) -> None:
+        self._node, self._function, self._xp = op.node, function, Functions(tensors)
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        return [self._function.apply(self._xp, inputs[0])]
+        with applying(self._node):
+            return [self._function.apply(self._xp, inputs[0])]
 
 
 class AccumulatedKernel(Kernel):

@@ -14,6 +14,7 @@ from spikewright.frontends.keras import (
     attention,  # noqa: F401
     convolutions,  # noqa: F401
     einsum,  # noqa: F401
+    lookups,  # noqa: F401
     merging,  # noqa: F401
     normalization,  # noqa: F401
     operations,  # noqa: F401

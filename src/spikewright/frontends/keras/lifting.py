@@ -33,6 +33,7 @@ from spikewright.graph.layers import (
     Interpolate,
     Layer,
     LayerNormalization,
+    Lookup,
     MatMul,
     Maximum,
     MaxPool,
@@ -112,7 +113,7 @@ def _broadcast(layer: Broadcast, steps: int, rank: int) -> Layer | None:
 
 _NONE = (0, 0)
 _RULES: Mapping[type[Layer], Rule] = {
-    **dict.fromkeys((Affine, Identity, ParametricReLU, ScaleShift), _same),
+    **dict.fromkeys((Affine, Identity, Lookup, ParametricReLU, ScaleShift), _same),
     **dict.fromkeys((Add, Divide, MatMul, Maximum, Minimum, Multiply), _same),
     **dict.fromkeys((BatchNormalization, Concatenate, Take), _on_axis),
     **dict.fromkeys((GlobalAveragePool, GlobalMaxPool, Sum, Interpolate), _on_axes),

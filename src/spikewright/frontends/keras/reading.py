@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright._optional import require
 from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.keras.reasons import TAILS
+from spikewright.frontends.keras.reasons import TAILS, why_masked
 from spikewright.frontends.keras.registry import (
     Call,
     Output,
@@ -31,6 +31,8 @@ class Reading(Walk[Value]):
     `nodes` maps (name of a call, number of its output) to the node that has that output.
     """
 
+    follows_masks = False
+
     def __init__(self, graph: Any, builder: GraphBuilder) -> None:
         super().__init__(graph)
         self.builder = builder
@@ -39,6 +41,8 @@ class Reading(Walk[Value]):
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
         self.builder.meet(call.source, kind_of(call.operation))
+        if self._is_masked(call):
+            return self._unknown(call)
         nodes: Sequence[str | None]
         try:
             nodes = self._read(call)
@@ -47,6 +51,10 @@ class Reading(Walk[Value]):
         except Unknown:
             nodes = [None] * len(call.outputs)
         return [self._value(call, index, node) for index, node in enumerate(nodes)]
+
+    def inside(self, call: Application[Value], graph: Any) -> Sequence[Value]:
+        """The outputs of a nested model; they are unknown if it is refused, or masked."""
+        return self._unknown(call) if self._is_masked(call) else super().inside(call, graph)
 
     def enter(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The inputs of a nested model, once it is clear that it runs as it would on its own."""
@@ -72,11 +80,22 @@ class Reading(Walk[Value]):
             named.append(self._value(call, index, node))
         return named
 
+    def _is_masked(self, call: Application[Value]) -> bool:
+        """Whether a call takes account of masks; refuses the layers that they come from, once."""
+        around = call.source.rpartition("/")[0]
+        for origin in call.masked_by:
+            name = f"{around}/{origin.name}" if around else origin.name
+            self.builder.refuse(name, kind_of(origin), *why_masked(kind_of(origin)))
+        return bool(call.masked_by)
+
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Remember why; the outputs are unknown."""
         kind = kind_of(call.operation)
         cut = self._read_by(call) if kind in TAILS else None
         self.builder.refuse(call.source, kind, why.reason, why.options, cut=cut)
+        return self._unknown(call)
+
+    def _unknown(self, call: Application[Value]) -> Sequence[Value]:
         return [self._value(call, index, None) for index in range(len(call.outputs))]
 
     def _read_by(self, call: Application[Value]) -> dict[str, str]:

@@ -21,12 +21,19 @@ _TENSORFLOW: Reason = (
     "Rebuild the model with a Keras layer in its place",
 )
 _LOOKUP: Reason = (
-    "it looks something up by whole numbers or text, and a network is given real numbers",
+    "it looks something up by text, or counts what it finds, and a network is given numbers",
     "Cut the model behind it, keras.Model(layer.output, model.output), and feed what it makes",
 )
 _MASK: Reason = (
-    "it masks steps of a sequence, and which ones depends on the data",
-    "Leave it out and feed sequences of one length",
+    "it masks steps of a sequence for all layers behind it, and which ones depends on the data",
+    "Build the model without it, load the weights into it, and feed sequences of one length: cut "
+    "and padded as you like, since padding then counts as data",
+)
+_MASK_ZERO: Reason = (
+    "it masks the steps whose number is 0 (mask_zero) for layers behind it, and which ones depends "
+    "on the data",
+    "Build the model with mask_zero=False, load the weights into it, and feed sequences of one "
+    "length: cut and padded as you like, since padding then counts as data",
 )
 _CHOICE: Reason = (
     "it chooses by comparing computed values, and its result is no continuous function of them",
@@ -66,8 +73,6 @@ _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
     (
         _LOOKUP,
         (
-            "Embedding",
-            "ReversibleEmbedding",
             "CategoryEncoding",
             "Discretization",
             "Hashing",
@@ -75,7 +80,6 @@ _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
             "IntegerLookup",
             "StringLookup",
             "TextVectorization",
-            "ops.OneHot",
             "ops.MultiHot",
         ),
     ),
@@ -116,6 +120,11 @@ _REASONS: Mapping[str, Reason] = {kind: reason for reason, kinds in _GROUPS for 
 
 TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
 """What models end in to answer with positions: `outputs` cuts it."""
+
+
+def why_masked(kind: str) -> Reason:
+    """Reason and options for a layer of this kind whose mask other layers take account of."""
+    return _MASK_ZERO if "Embedding" in kind else _MASK
 
 
 def why_not(kind: str) -> Reason:

@@ -23,6 +23,7 @@ from spikewright.frontends.keras.registry import (
 from spikewright.frontends.keras.shapes import filled_shape
 from spikewright.graph.layers import (
     Concatenate,
+    Lookup,
     Pad,
     Permute,
     Reshape,
@@ -129,10 +130,15 @@ def _sliced(call: Call, chosen: dict[int, slice], shape: Shape) -> Value:
 
 @reads("ops.Take")
 def take(call: Call) -> Value:
-    """Constant positions along an axis."""
-    indices = call.arguments["indices"]
+    """Constant positions along an axis, or rows of a constant table by number."""
+    indices, table = call.arguments["indices"], call.arguments["x"]
     if isinstance(indices, Value):
-        raise Unreadable("it chooses by computed positions", "Use constant positions")
+        if isinstance(table, Value) or call.layer.axis != 0:
+            raise Unreadable(
+                "it chooses by computed positions",
+                "Use constant positions, or choose rows of a constant table, axis=0",
+            )
+        return call.value(Lookup(array(table)), indices)
     if call.layer.axis is None:
         raise Unreadable("it chooses from the flat batch", "Name the axis to choose along")
     axis = unbatched_axis(call.layer.axis, len(call.shape))

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from spikewright._optional import require
 from spikewright._structure import Place, leaves
+from spikewright.frontends.keras.masks import mask_tensors, masks_taken, origin_of
 from spikewright.frontends.keras.registry import Unreadable
 from spikewright.graph import unique_name
 
@@ -58,7 +59,8 @@ class Application(Generic[V]):
     """One call of an operation: `args` and `kwargs` with a `V` in the place of every tensor.
 
     `source` is the operation's path in the model, `name` the same made unique for this call;
-    `outputs` are Keras's symbolic tensors.
+    `outputs` are Keras's symbolic tensors. `masked_by` are the layers whose masks it takes account
+    of; where a walk does not follow masks, None stands for them.
     """
 
     operation: Any
@@ -67,6 +69,7 @@ class Application(Generic[V]):
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     outputs: tuple[Any, ...]
+    masked_by: tuple[Any, ...] = ()
 
 
 class Walk(ABC, Generic[V]):
@@ -75,6 +78,9 @@ class Walk(ABC, Generic[V]):
     The second call of a shared layer is named `<layer>_1`, and so on; a name that another layer of
     the model has is never given away.
     """
+
+    follows_masks = True
+    """Whether what is computed for masks alone is walked too."""
 
     def __init__(self, graph: Any) -> None:
         self._reserved = set(paths(graph))
@@ -107,11 +113,13 @@ class Walk(ABC, Generic[V]):
         ends: Sequence[Any] | None = None,
     ) -> list[V]:
         """The values of the graph's outputs, or of other tensors of it; only what they need."""
-        known: dict[int, V] = dict(zip(map(id, graph.inputs), inputs, strict=True))
+        known: dict[int, Any] = dict(zip(map(id, graph.inputs), inputs, strict=True))
         calls = self._named(graph, name) if name else self.calls
         names = {id(node): call for call, node in calls.items()}
         ends = graph.outputs if ends is None else ends
-        for node in needed_nodes(graph, ends):
+        for node in needed_nodes(graph, ends, self.follows_masks):
+            if not self.follows_masks:
+                known.update(dict.fromkeys(mask_tensors(node)))
             call: Application[V] = Application(
                 node.operation,
                 names[id(node)],
@@ -119,13 +127,15 @@ class Walk(ABC, Generic[V]):
                 tuple(_filled(list(node.arguments.args), known)),
                 _filled(dict(node.arguments.kwargs), known),
                 tuple(node.outputs),
+                _masked_by(graph, node),
             )
             inner = graph_of(node.operation)
-            outputs = self.apply(call) if inner is None else self._inside(call, inner)
+            outputs = self.apply(call) if inner is None else self.inside(call, inner)
             known.update(zip(map(id, node.outputs), outputs, strict=True))
         return [known[id(tensor)] for tensor in ends]
 
-    def _inside(self, call: Application[V], graph: Any) -> Sequence[V]:
+    def inside(self, call: Application[V], graph: Any) -> Sequence[V]:
+        """The outputs of a nested model."""
         try:
             inputs = self.enter(call, graph)
         except Unreadable as why:
@@ -151,19 +161,41 @@ def _nodes(graph: Any) -> list[Any]:
     return [node for depth in depths for node in by_depth[depth] if not node.is_input]
 
 
-def needed_nodes(graph: Any, ends: Sequence[Any]) -> list[Any]:
-    """Those of the graph's calls that some of its tensors depend on, in the same order."""
-    needed = needed_tensors(graph, ends)
+def needed_nodes(graph: Any, ends: Sequence[Any], masks: bool = True) -> list[Any]:
+    """Those of the graph's calls that some of its tensors depend on, in the same order.
+
+    Without `masks` what is computed for masks alone is left out.
+    """
+    needed = needed_tensors(graph, ends, masks)
     return [node for node in _nodes(graph) if needed & {id(tensor) for tensor in node.outputs}]
 
 
-def needed_tensors(graph: Any, ends: Sequence[Any]) -> set[int]:
-    """The identities of the tensors that some tensors depend on, themselves among them."""
+def needed_tensors(graph: Any, ends: Sequence[Any], masks: bool = True) -> set[int]:
+    """The identities of the tensors that some tensors depend on, themselves among them.
+
+    Without `masks` those are left out that are masks alone, and what they depend on.
+    """
     needed = {id(tensor) for tensor in ends}
     for node in reversed(_nodes(graph)):
         if needed & {id(tensor) for tensor in node.outputs}:
-            needed |= {id(tensor) for tensor in node.input_tensors}
+            given = {id(tensor) for tensor in node.input_tensors}
+            needed |= given if masks else given - mask_tensors(node)
     return needed
+
+
+def _masked_by(graph: Any, node: Any) -> tuple[Any, ...]:
+    """The layers whose masks a call takes account of."""
+    inner, nodes = graph_of(node.operation), _nodes(graph)
+    inside = [] if inner is None else list(_leaves(inner))
+    masks = masks_taken(node, inside)
+    return tuple({origin_of(nodes, needed_tensors(graph, [mask])): None for mask in masks})
+
+
+def _leaves(graph: Any) -> Iterator[Any]:
+    """The layers and operations of a model, those of nested models in their place."""
+    for operation in graph.operations:
+        inner = graph_of(operation)
+        yield from [operation] if inner is None else _leaves(inner)
 
 
 def paths(graph: Any, prefix: str = "") -> Iterator[str]:

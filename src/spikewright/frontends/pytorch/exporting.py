@@ -34,16 +34,30 @@ def trace(module: Any, example_input: Any, extra: int = 0) -> Traced:
             f"a {type(module).__name__} is read by tracing it, which needs an example input with a "
             f"batch axis: {USAGE}."
         )
-    failures = []
+    failures, doubtful = list[Failure](), None
     with evaluation(module), _plain_attention(), tensors_alone(module), torch.no_grad():
         for call in calls_of(module, example_input):
             for given in variants(module, call, extra):
                 traced = _traced(module, given)
-                if isinstance(traced, Traced):
+                if isinstance(traced, Failure):
+                    failures.append(traced)
+                elif call.whole and not given.whole and _makes_whole(traced.program):
+                    doubtful = doubtful or traced
+                else:
                     return traced
-                failures.append(traced)
+    if doubtful is not None:
+        return doubtful
     furthest = max(failures, key=lambda failure: len(failure.done))
     raise failed(module, furthest) from furthest.error
+
+
+def _makes_whole(program: Any) -> bool:
+    """Whether an operator makes whole numbers of an input, which then is to hold such itself."""
+    inputs = {
+        node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs
+    }
+    made = [user.meta.get("val") for node in inputs for user in node.users]
+    return any(isinstance(v, torch.Tensor) and not v.is_floating_point() for v in made)
 
 
 def _traced(module: Any, given: Arguments) -> Traced | Failure:

@@ -52,7 +52,7 @@ _WHY_NOT: dict[str, tuple[str, str]] = {
          "Keep values in tensors with a batch axis."),
     ),
     **dict.fromkeys(
-        ("embedding", "index_put", "scatter", "grid_sampler", "grid_sampler_2d"),
+        ("index_put", "scatter", "grid_sampler", "grid_sampler_2d"),
         ("it looks values up by index, which is not a function of firing rates",
          "Give the model the looked-up values as its input."),
     ),

@@ -4,6 +4,7 @@ from spikewright.graph.layers.activation import ACTIVATIONS, Activation, Paramet
 from spikewright.graph.layers.affine import Affine, BatchNormalization, Convolution, ScaleShift
 from spikewright.graph.layers.arithmetic import Divide, MatMul, Maximum, Minimum, Multiply
 from spikewright.graph.layers.base import LAYERS, Layer, Shape, register
+from spikewright.graph.layers.lookup import Lookup
 from spikewright.graph.layers.merge import Add, Concatenate
 from spikewright.graph.layers.normalization import (
     GroupNormalization,
@@ -55,6 +56,7 @@ __all__ = [
     "Interpolate",
     "Layer",
     "LayerNormalization",
+    "Lookup",
     "MatMul",
     "MaxPool",
     "Maximum",

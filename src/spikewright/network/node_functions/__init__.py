@@ -1,6 +1,7 @@
 """The functions of nodes that files and engines know: those that the converter needs."""
 
 from spikewright.network.node_functions.arithmetic import Divide, MatMul, Maximum, Minimum, Multiply
+from spikewright.network.node_functions.lookup import Lookup
 from spikewright.network.node_functions.normalising import (
     LayerNormalization,
     LogSoftmax,
@@ -14,6 +15,7 @@ __all__ = [
     "Divide",
     "LayerNormalization",
     "LogSoftmax",
+    "Lookup",
     "MatMul",
     "MaxPool",
     "Maximum",

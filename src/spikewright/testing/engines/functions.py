@@ -40,7 +40,7 @@ class FunctionTests(Suite):
         values = example.values(2, steps)
         found = self._run(example.accumulating(), values, precision)
         t = np.arange(1, steps + 1).reshape(1, -1, *(1,) * (values.ndim - 2))
-        means = example.function.apply(NUMPY, np.cumsum(values, axis=1) / t)
+        means = example.accumulating().apply(NUMPY, np.cumsum(values, axis=1) / t)
         expected = means * t.reshape(1, -1, *(1,) * (means.ndim - 2))
         reach = 256 * EPSILON[precision] * max(1.0, float(np.abs(expected).max()) ** 2)
         sent = np.cumsum(found.astype(np.float64), axis=1)

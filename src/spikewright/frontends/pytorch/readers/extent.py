@@ -12,6 +12,7 @@ import torch
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value
 from spikewright.frontends.pytorch.layout import BATCH, BATCH_FIRST, JOINED
 from spikewright.frontends.pytorch.program import sizes_of
+from spikewright.frontends.pytorch.readers.lookup import rows_of_constant
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import (
     Broadcast,
@@ -306,13 +307,22 @@ def _whole(call: Call, indices: Any) -> np.ndarray:
 
 @reads("aten.index_select.default")
 def _index_select(call: Call) -> Value:
+    if isinstance(call["self"], torch.Tensor) and call["dim"] == 0:
+        return rows_of_constant(call, call.value("index"))
     x = call.value("self")
     return call.add(Take(_whole(call, call["index"]), call.axis(x, call["dim"])), x)
 
 
 @reads("aten.index.Tensor")
 def _index(call: Call) -> Value:
-    """Indexing by constants: along one axis it takes entries, along several it is looked up."""
+    """Indexing by constants: along one axis it takes entries, along several it is looked up.
+
+    A constant is indexed by numbers: they look its rows up.
+    """
+    if isinstance(call["self"], torch.Tensor):
+        first, *others = call["indices"]
+        if isinstance(first, Value) and not any(index is not None for index in others):
+            return rows_of_constant(call, call.finite(first))
     x = call.value("self")
     given = list(call["indices"]) + [None] * (x.rank - len(call["indices"]))
     used = [dim for dim, index in enumerate(given) if index is not None]

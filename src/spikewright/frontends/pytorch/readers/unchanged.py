@@ -32,12 +32,17 @@ def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
     return (value, None) if "native" in call.target else value
 
 
+_INTEGERS = (torch.int32, torch.int64)
+
+
 @reads(
     "aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other",
     "aten._to_copy.default", "aten.type_as.default",
 )  # fmt: skip
 def _convert(call: Call) -> Value:
     to = call.results.dtype
+    if call.dtype in _INTEGERS and to in _INTEGERS:
+        return call.add(Identity(), call.value("self"))
     if not to.is_floating_point:
         raise Cannot(*WHOLE)
     if to not in (torch.float32, torch.float64, call.dtype, call.precision):

@@ -1,0 +1,46 @@
+"""Rows of tables by number: embeddings of tokens, and what is like them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.graph.layers import Activation, Affine, Layer, Lookup, ScaleShift
+
+
+@reads("Embedding")
+def embedding(call: Call) -> Value:
+    """The row of each number."""
+    return call.value(Lookup(array(call.layer.embeddings)))
+
+
+@reads("ReversibleEmbedding", arguments=("reverse",))
+def reversible_embedding(call: Call) -> Value:
+    """The row of each number, or (in reverse) the products of a value with all rows."""
+    layer = call.layer
+    if not call.arguments.get("reverse"):
+        return call.value(Lookup(array(layer.embeddings)))
+    weight = layer.embeddings if layer.tie_weights else layer.reverse_embeddings
+    rows = array(weight) if layer.tie_weights else array(weight).T
+    cap = layer.logit_soft_cap
+    steps: list[tuple[str, Layer]] = [("", Affine(rows))]
+    if cap is not None:
+        steps = [
+            ("logits", Affine(rows)),
+            ("scaled", ScaleShift(np.array(1.0 / cap))),
+            ("bounded", Activation("tanh")),
+            ("", ScaleShift(np.array(float(cap)))),
+        ]
+    (value,) = call.inputs
+    for part, step in steps:
+        value = call.value(step, value, part=part)
+    return value
+
+
+@reads("ops.OneHot")
+def one_hot(call: Call) -> Value:
+    """The row of a unit matrix."""
+    layer = call.layer
+    if layer.axis not in (-1, len(call.shape) + 1):
+        raise Unreadable(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
+    return call.value(Lookup(np.eye(layer.num_classes)))

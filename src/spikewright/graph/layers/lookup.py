@@ -1,0 +1,35 @@
+"""Rows of a table by number: embeddings of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._equations import NUMPY
+from spikewright.graph.layers.base import Layer, Shape, register, require
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Lookup(Layer):
+    """`y[..., :] = table[x[...]]`, the rows of `table` whose numbers the input holds.
+
+    Of a number that no row has, the nearest one that there is. Rows may have any rank; their axes
+    come behind the input's.
+    """
+
+    table: NDArray
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            self.table.ndim >= 1 and self.table.size > 0,
+            f"Lookup: a table of shape {self.table.shape} has no rows",
+        )
+        return (*shape, *self.table.shape[1:])
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        found: NDArray = NUMPY.rows(np.asarray(self.table, np.float64), values[0])
+        return found

@@ -1,0 +1,62 @@
+"""Rows of a table by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.functions import Array, NodeFunction, register
+from spikewright.network.shapes import Shape
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Lookup(NodeFunction):
+    """Rows of `table`, whose axes come behind the input's, by the numbers that the input holds.
+
+    By the nearest numbers that rows have: means are seldom whole. Where the input is to be `whole`,
+    a run raises `SimulationError` for a number that no row has.
+    """
+
+    table: NDArray
+    accumulate: bool = False
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            table = np.array(self.table, np.float64)
+        except (TypeError, ValueError):
+            raise NetworkError(f"Lookup.table must be numbers, got {self.table!r}") from None
+        if table.ndim < 1 or not table.size or not np.all(np.isfinite(table)):
+            raise NetworkError(
+                f"Lookup.table must have rows of finite numbers, got one of shape {table.shape}"
+            )
+        table.setflags(write=False)
+        object.__setattr__(self, "table", table)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lookup) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple:
+        return self.table.shape, self.table.tobytes(), self.accumulate, self.whole
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (*shape, *self.table.shape[1:])
+
+    def apply(self, xp: Any, x: Array) -> Array:
+        rows = len(self.table)
+        if self.whole:
+            known = (xp.floor(x) == x) & (x >= 0) & (x < rows)
+            if not bool(known.all()):
+                wrong = float(x[~known].reshape(-1)[0])
+                raise ValueError(
+                    f"rows are looked up by whole numbers from 0 to {rows - 1}, got {wrong:g}"
+                )
+        return xp.rows(xp.constant(self.table), x)

@@ -1,0 +1,182 @@
+"""Embeddings of token numbers: rows that are looked up, exactly, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spikewright as sw
+from spikewright.errors import SimulationError, UnsupportedLayerError
+from spikewright.graph import evaluate, load, save
+from spikewright.graph.layers import Lookup
+from spikewright.graph.lookups import numbers_of_rows
+
+L, ops = keras.layers, keras.ops
+ROWS, STEPS = 11, 6
+IDS = np.random.default_rng(0).integers(0, ROWS, (4, STEPS))
+TABLE = np.random.default_rng(1).normal(size=(ROWS, 3)).astype(np.float32)
+
+
+def keras_model() -> Any:
+    """Tokens and their positions, embedded; whole numbers as the model's input."""
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((STEPS,), dtype="int32", name="ids")
+    words = L.Embedding(ROWS, 3, name="words")(ids)
+    places = L.Embedding(STEPS, 3, name="places")(ops.arange(STEPS))
+    y = L.Dense(5, activation="relu", name="hidden")(words + places)
+    return keras.Model(ids, L.Dense(2, name="out")(L.Flatten()(y)))
+
+
+class Module(nn.Module):
+    """The same in PyTorch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.places = nn.Embedding(ROWS, 3), nn.Embedding(STEPS, 3)
+        self.hidden, self.out = nn.Linear(3, 5), nn.Linear(5 * STEPS, 2)
+
+    def forward(self, ids: Any) -> Any:
+        """Tokens and positions."""
+        y = self.words(ids) + self.places(torch.arange(ids.shape[1]))
+        return self.out(torch.relu(self.hidden(y)).flatten(1))
+
+
+MODELS: dict[str, Callable[[], Any]] = {"keras": keras_model, "pytorch": Module}
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def spiking(request: pytest.FixtureRequest) -> sw.Conversion:
+    """Each model as a spiking network."""
+    model = MODELS[request.param]()
+    return sw.convert(model, spiking=True, scale_firing_rates=500.0, example_input=IDS)
+
+
+def test_token_numbers_go_in_and_rows_come_out(spiking: sw.Conversion) -> None:
+    """The source agrees on given and on random numbers, and the guarantee of the rows is exact."""
+    assert max(spiking.verify(IDS).values()) < 1e-6
+    assert max(spiking.verify().values()) < 1e-6  # random inputs are numbers of rows
+    (rows,) = numbers_of_rows(spiking.graph).values()
+    assert rows == ROWS
+    status = {e.layer: e.status for e in spiking.trace if e.stage == "lower"}
+    assert status["words"] == "exact"
+    assert spiking.trace.guarantee == "convergent"
+    assert "words" not in spiking.populations()
+
+
+@pytest.mark.parametrize("engine", ["native", "reference", "torch"])
+def test_rows_are_right_at_every_step(spiking: sw.Conversion, engine: str) -> None:
+    """The error of the output falls with the steps, and engines agree."""
+    (truth,) = evaluate(spiking.graph, {next(iter(spiking.graph.inputs)): IDS}).values()
+    run = spiking.run(IDS, steps=200, engine=engine, progress=False)
+    means = run.predict_at_every_step("mean")
+    early, late = (np.abs(means[:, t - 1] - truth).max() for t in (5, 200))
+    assert late < 0.02 * np.abs(truth).max() < early or late < early / 10
+
+
+def test_a_number_that_no_row_has_is_an_error(spiking: sw.Conversion) -> None:
+    """Not the nearest row, and not a crash: the node, the value and what there is."""
+    for wrong in (IDS + 0.5, IDS + ROWS, IDS - ROWS, IDS * 1000):
+        with pytest.raises(SimulationError, match=r"words.*whole numbers from 0 to 10, got"):
+            spiking.run(wrong, steps=3, progress=False)
+
+
+def test_files_hold_tables(spiking: sw.Conversion, tmp_path: Path) -> None:
+    """Of graphs and of conversions."""
+    save(spiking.graph, path := tmp_path / "graph")
+    read, layer = load(path)["words"].layer, spiking.graph["words"].layer
+    assert isinstance(read, Lookup)
+    assert isinstance(layer, Lookup)
+    np.testing.assert_array_equal(read.table, layer.table)
+    spiking.save(tmp_path / "network")
+    found = sw.load(tmp_path / "network").run(IDS, steps=9, progress=False).predict()
+    np.testing.assert_array_equal(found, spiking.run(IDS, steps=9, progress=False).predict())
+
+
+def test_a_table_may_be_indexed_in_any_way() -> None:
+    """By an operation of Keras, by PyTorch's indexing; one-hot vectors are rows too."""
+    ids = keras.Input((STEPS,), dtype="int32")
+    taken = ops.take(TABLE, ids, axis=0), ops.one_hot(ids, ROWS)
+    conversion = sw.convert(keras.Model(ids, list(taken)))
+    assert max(conversion.verify(IDS).values()) == 0.0
+
+    class Indexing(nn.Module):
+        def forward(self, ids: Any) -> Any:
+            table = torch.from_numpy(TABLE)
+            rows = table[ids.long()], torch.index_select(table, 0, ids[:, 1].int())
+            return *rows, nn.functional.one_hot(ids, ROWS).float()
+
+    conversion = sw.convert(Indexing(), example_input=IDS)
+    assert max(conversion.verify(IDS).values()) == 0.0
+    assert len(conversion.outputs) == 3
+
+
+def test_a_sequence_of_tokens_runs_along_time() -> None:
+    """One token after the other, into the same recurrent neurons."""
+    ids = keras.Input((STEPS,), dtype="int32", name="ids")
+    y = L.SimpleRNN(3, activation="relu")(L.Embedding(ROWS, 4, name="words")(ids))
+    model = keras.Model(ids, L.Dense(2)(y))
+    conversion = sw.convert(model, sequence_step=64, spiking=True, scale_firing_rates=1e5)
+    assert max(conversion.verify(IDS).values()) < 1e-5
+    assert max(conversion.verify().values()) < 1e-5
+    truth = model.predict(IDS, verbose=0)
+    found = conversion.run(IDS, progress=False).predict("last")
+    assert np.abs(found - truth).max() < 0.1 * np.abs(truth).max()
+
+
+def test_statistics_and_rules_look_at_rows_of_random_numbers() -> None:
+    """A rule without data draws numbers of rows; one with data reads them."""
+    model = keras_model()
+    known = sw.convert(model).calibrate(IDS, progress=False)
+    drawn = sw.convert(model, spiking=True, scale_firing_rates=sw.FromWeights())
+    seen = sw.convert(model, spiking=True, scale_firing_rates=sw.TargetRate(100), calibration=known)
+    for conversion in (drawn, seen):
+        assert conversion.run(IDS, steps=5, progress=False).populations["hidden"].totals.sum() > 0
+
+
+MASKING: dict[str, tuple[Any, tuple[int, ...], str]] = {
+    "embedding": (
+        lambda: L.Embedding(ROWS, 3, mask_zero=True, name="odd"),
+        (STEPS,),
+        "mask_zero=False, load the weights",
+    ),
+    "masking": (lambda: L.Masking(name="odd"), (STEPS, 3), "without it, load the weights"),
+}
+BEHIND: dict[str, Callable[[Any], Any]] = {
+    "recurrent": lambda y: L.GlobalAveragePooling1D()(L.LSTM(3, return_sequences=True)(y)),
+    "around": lambda y: L.Flatten()(
+        L.TimeDistributed(L.Dense(2))(L.Bidirectional(L.GRU(3, return_sequences=True))(y))
+    ),
+    "attention": lambda y: L.Flatten()(L.MultiHeadAttention(2, 2)(y, y)),
+    "joined": lambda y: L.LSTM(3)(L.Concatenate(axis=-1)([y, L.Dropout(0.5)(y)])),
+    "nested": lambda y: keras.Sequential([keras.Input((STEPS, 3)), L.LSTM(3)])(y),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("masking", MASKING)
+def test_a_mask_is_one_refusal_that_says_what_to_do(masking: str, behind: str) -> None:
+    """Of the layer that it comes from: what computes it and what takes it add nothing."""
+    make, shape, way_out = MASKING[masking]
+    x = keras.Input(shape)
+    with pytest.raises(UnsupportedLayerError) as info:
+        sw.convert(keras.Model(x, L.Dense(2)(BEHIND[behind](make()(x)))))
+    (refusal,) = info.value.refusals
+    assert refusal.layer == "odd"
+    assert "which ones depends on the data" in refusal.reason
+    assert way_out in refusal.options
+
+
+def test_a_mask_that_no_layer_takes_changes_nothing() -> None:
+    """Numbers of 0 are rows like others to layers that know no masks."""
+    ids = keras.Input((STEPS,))
+    y = L.Flatten()(L.Embedding(ROWS, 3, mask_zero=True)(ids))
+    conversion = sw.convert(keras.Model(ids, L.Dense(2)(y)))
+    assert max(conversion.verify(IDS * (IDS > 4)).values()) < 1e-6
