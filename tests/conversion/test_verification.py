@@ -17,12 +17,12 @@ from torch import nn
 import models
 import spikewright as sw
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
-from spikewright.conversion.verification import random_inputs
 from spikewright.conversion.verified import Difference
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read
 from spikewright.graph import Graph, Node, evaluate_all
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph.layers import Activation, Affine, Input, Lookup, Reshape
+from spikewright.graph.lookups import random_inputs
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
 SINGLE = UNITS["float32"]
@@ -159,6 +159,8 @@ def test_every_layer_is_found_where_it_is_wrong(example: LayerExample) -> None:
     conversion = sw.convert(graph_of(example))
     conversion.source = replace(conversion.source, precision="float32")
     inputs = {f"x{i}": np.abs(v) + 0.5 for i, v in enumerate(example_inputs(example.shapes))}
+    if isinstance(example.layer, Lookup):
+        inputs = random_inputs(conversion.graph, 0)
     exact = evaluate_all(conversion.graph, inputs)
     bound = rounding_bounds(conversion.graph, inputs, exact, "float32")["layer"]
 
@@ -178,6 +180,18 @@ def test_bounds_follow_the_precision() -> None:
         sizes = [bounds[p][name] for p in ("float64", "float32", "float16", "bfloat16")]
         assert sizes == sorted(sizes)
         assert 0.1 < sizes[1] / sizes[0] * 2.0**-29 < 10
+
+
+def test_numbers_of_rows_are_not_rounded() -> None:
+    """They are whole in every precision, and another row is no rounding error."""
+    table = Lookup(np.random.default_rng(0).normal(size=(5000, 3)))
+    moved, rows = Node("moved", Reshape((2, 2)), ("x",)), Node("rows", table, ("moved",))
+    graph = Graph((Node("x", Input((4,))), moved, rows), {"y": "rows"})
+    inputs = random_inputs(graph, 0)
+
+    bounds = rounding_bounds(graph, inputs, evaluate_all(graph, inputs), "bfloat16")
+
+    assert bounds["moved"] == bounds["x"] == 0.0 < bounds["rows"] < 0.1
 
 
 def test_infinities_that_are_equal_are_nothing_apart() -> None:

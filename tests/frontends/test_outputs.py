@@ -20,10 +20,10 @@ from torch import nn
 
 import spikewright as sw
 from spikewright.cli import main
-from spikewright.conversion.verification import random_inputs
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
+from spikewright.graph.lookups import random_inputs
 from spikewright.inspection import inspect
 from spikewright.tuning.reproduce import call
 

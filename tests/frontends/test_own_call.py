@@ -19,9 +19,9 @@ from keras_helpers import keras
 from onnx_helpers import model, node, random
 from torch import nn
 
-from spikewright.conversion.verification import random_inputs
 from spikewright.errors import ReadError
 from spikewright.frontends import read
+from spikewright.graph.lookups import random_inputs
 from spikewright.testing.frontends import check_call
 
 Draw = np.random.Generator

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Interpolate, Recurrence
 from spikewright.graph.layers.pooling import OverAxes
+from spikewright.graph.lookups import nodes_of_numbers
 from spikewright.graph.operations import multiply_accumulates
 
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -49,12 +50,13 @@ def rounding_bounds(
     become none.
     """
     sizes, smallest = _sizes(graph, precision), _SMALLEST.get(precision, 0.0)
+    numbers = nodes_of_numbers(graph)  # of rows, which are whole and stay so
     bounds = dict.fromkeys(exact, 0.0)
     for run in range(_RUNS):
         rng = np.random.default_rng(run)
 
         def rounded(name: str, value: NDArray, rng: np.random.Generator = rng) -> NDArray:
-            return _rounded(value, sizes[name], smallest, rng)
+            return value if name in numbers else _rounded(value, sizes[name], smallest, rng)
 
         fed = {name: rounded(name, np.asarray(value)) for name, value in inputs.items()}
         for name, value in evaluate_all(graph, fed, rounded).items():

@@ -200,8 +200,6 @@ def called(source: Source, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         ) from error
 
 
-
-
 def network_values(
     graph: Graph, inputs: Mapping[str, NDArray], stepping: Stepping | None = None
 ) -> dict[str, NDArray]:

@@ -25,11 +25,19 @@ _MOVES = (Broadcast, Concatenate, Crop, Identity, Permute, Reshape, Slice, Take,
 
 def numbers_of_rows(graph: Graph) -> dict[str, int]:
     """How many rows the smallest table has that an input's values are looked up in, by input."""
+    rows = nodes_of_numbers(graph)
+    return {name: rows[name] for name in graph.inputs if name in rows}
+
+
+def nodes_of_numbers(graph: Graph) -> dict[str, int]:
+    """The same for every node whose values are numbers of rows, inputs moved about among them."""
     found: dict[str, int] = {}
-    for node in graph:
+    for node in reversed([*graph]):
+        rows = found.get(node.name) if isinstance(node.layer, _MOVES) else None
         if isinstance(node.layer, Lookup):
-            for name in _origins(graph, node.inputs[0]):
-                rows = len(node.layer.table)
+            rows = len(node.layer.table)
+        if rows is not None:
+            for name in node.inputs:
                 found[name] = min(rows, found.get(name, rows))
     return found
 
@@ -52,13 +60,3 @@ def random_inputs(graph: Graph, seed: int, batch: int = 2) -> dict[str, NDArray]
 def random_rows(rng: np.random.Generator, rows: int, shape: tuple[int, ...]) -> NDArray:
     """Numbers of rows, float64."""
     return rng.integers(0, rows, shape).astype(np.float64)
-
-
-def _origins(graph: Graph, name: str) -> set[str]:
-    """The inputs whose values a node's are, moved about."""
-    node = graph[name]
-    if isinstance(node.layer, Input):
-        return {name}
-    if not isinstance(node.layer, _MOVES):
-        return set()
-    return {origin for one in node.inputs for origin in _origins(graph, one)}

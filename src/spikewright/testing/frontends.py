@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
-from spikewright.conversion.verification import relative_error
+from spikewright.conversion.rounding import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
