@@ -11,7 +11,6 @@ from spikewright.graph.layers import (
     Concatenate,
     Crop,
     Identity,
-    Input,
     Lookup,
     Permute,
     Reshape,
