@@ -206,7 +206,7 @@ def spikes_a_step(rule: ScaleRule, setting: Setting, wanted: int | None) -> int:
             "spikes_per_step",
             "nothing bounds the spikes of these neurons, and without a bound the smaller the "
             "threshold the smaller the error",
-            "Give max_spikes_per_step=1 to sw.convert, or spikes_per_step=1 to the rule, which "
-            "then makes room for as many spikes a step",
+            "Give spikes_per_step=1 to the rule, which then makes room for one spike a step on any "
+            "neurons, or max_spikes_per_step=1 to sw.convert, which caps them",
         )
     return setting.cap

@@ -20,7 +20,7 @@ from spikewright.calibrate.rule import (
     spikes_a_step,
 )
 
-_ITERATIONS, _CLOSE = 1000, 1e-9
+_ITERATIONS, _CLOSE, _AHEAD = 500, 1e-6, 30.0
 
 
 @register("threshold-iteration")
@@ -66,19 +66,45 @@ class ThresholdIteration(LayerRule):
 
 
 def fixed_point(mean: NDArray, deviation: NDArray, levels: int, signed: bool) -> NDArray:
-    """The unit theta / T at which `unit = E[a n] / E[n^2]`, for normal values of each channel."""
+    """The unit theta / T at which `unit = E[a n] / E[n^2]`, for normal values of each channel.
+
+    Two iterations and a step towards where they lead, in the manner of Steffensen's method, take a
+    tenth of the rounds that iterating alone does; channels that have arrived are left alone.
+    """
     unit = (np.abs(mean) + 3 * deviation) / levels
+    left = np.arange(len(unit))
     for _ in range(_ITERATIONS):
-        sums = [_moments(mean, deviation, unit, levels)]
-        if signed:
-            sums.append(_moments(-mean, deviation, unit, levels))
-        product, square = (sum(parts) for parts in zip(*sums, strict=True))
-        with np.errstate(all="ignore"):
-            better = np.where(square > 0, product / square, unit)
-        if np.all(np.abs(better - unit) <= _CLOSE * unit):
+        some = mean[left], deviation[left], levels, signed
+        once = _iterated(unit[left], *some)
+        twice = _iterated(once, *some)
+        unit[left] = _limit(unit[left], once, twice)
+        left = left[np.abs(twice - once) > _CLOSE * once]
+        if not len(left):
             break
-        unit = better
     return unit
+
+
+def _limit(first: NDArray, second: NDArray, third: NDArray) -> NDArray:
+    """Where three values of an iteration lead if distances shrink alike, as far as that is near.
+
+    Some steps ahead: beyond may lie another fixed point, of a larger error.
+    """
+    step, before = third - second, second - first
+    with np.errstate(all="ignore"):
+        ahead = step / (before - step)  # distances left, of the size of the last step
+    return third + step * np.clip(np.where(before * step > 0, ahead, 0.0), 0.0, _AHEAD)
+
+
+def _iterated(
+    unit: NDArray, mean: NDArray, deviation: NDArray, levels: int, signed: bool
+) -> NDArray:
+    """`E[a n] / E[n^2]`, the unit itself where nothing is sent."""
+    sums = [_moments(mean, deviation, unit, levels)]
+    if signed:
+        sums.append(_moments(-mean, deviation, unit, levels))
+    product, square = (sum(parts) for parts in zip(*sums, strict=True))
+    with np.errstate(all="ignore"):
+        return np.asarray(np.where(square > 0, product / square, unit))
 
 
 def _moments(
