@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -178,17 +179,18 @@ def _layer_by_layer(
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
     source = source_means(conversion, samples, rule.dt)
 
-    def measured() -> Gaps:
-        sent = sent_means(conversion, samples, rule.steps, rule.dt)
+    def measured(last: str | None = None) -> Gaps:
+        sent = sent_means(conversion, samples, rule.steps, rule.dt, last)
         return {name: averaged(name, source[name] - mean) for name, mean in sent.items()}
 
     gaps = measured()
     before = _sizes(gaps)
+    following = dict(pairwise([*populations, None]))
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
         for _ in range(rule.rounds):
             for name, ensemble in populations.items():
                 shift(name, ensemble, gaps[name])
-                gaps = measured()
+                gaps = measured(following[name])
                 advance(1)
     after = _sizes(gaps)
     for name in populations:
@@ -213,14 +215,19 @@ def source_means(conversion: Conversion, samples: Batch, dt: float) -> Gaps:
     return {name: total / count(samples) for name, total in sums.items()}
 
 
-def sent_means(conversion: Conversion, samples: Batch, steps: int, dt: float) -> Gaps:
+def sent_means(
+    conversion: Conversion, samples: Batch, steps: int, dt: float, last: str | None = None
+) -> Gaps:
     """The mean of what every neuron sends over `steps` steps and all samples, by layer.
 
-    In the unit of the source's values; spikes below zero take away.
+    In the unit of the source's values; spikes below zero take away. Up to the layer `last` alone
+    the network is run, where it is given.
     """
     runner = Runner(conversion.lowered)
     fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
     program = runner.program(dt, 0, "float32")
+    if last is not None:
+        program = program.up_to(conversion.populations()[last])
     job = Job(program, runner.engine("auto", program), fed.values, fed.batch, steps)
 
     def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Gaps:

@@ -155,7 +155,7 @@ class Runner:
                 last = stop == job.steps
                 found.append(execution.run(stop - done, given, progress, last=last))
                 totals = execution.summed()
-                by_name = {name: totals[e] for name, e in populations.items()}
+                by_name = {name: totals[e] for name, e in populations.items() if e in totals}
                 counted[stop] = count(stop, by_name, fed)
                 done = stop
             kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]

@@ -288,6 +288,18 @@ class Program:
         """All operators in order."""
         return tuple(op for component in self.components for op in component.operators)
 
+    def up_to(self, ensemble: Ensemble) -> Program:
+        """The part of it that runs up to a population, which sends there what it sends in the whole.
+
+        Nothing is recorded.
+        """
+        places = [
+            place
+            for place, component in enumerate(self.components)
+            if any(ensemble in op.populations for op in component.operators)
+        ]
+        return replace(self, components=self.components[: max(places) + 1], recordings=())
+
     @cached_property
     def sources(self) -> frozenset[Node]:
         """Nodes that take no input: those with a constant output may be fed."""
