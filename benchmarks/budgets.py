@@ -42,7 +42,7 @@ _TRAINED, _EPOCHS, _BATCH = 12_000, 2, 100
 
 
 def residual() -> nn.Module:
-    """Two blocks with shortcuts and batch normalisation, a mean over what is left of the image."""
+    """Two blocks with shortcuts and batch normalisation, a mean over the image."""
     return nn.Sequential(
         _conv(1, 16, 2),
         nn.ReLU(),

@@ -366,3 +366,16 @@ def test_means_are_of_what_is_sent(spiking) -> None:
 
     told = sent_means(found, {"x": X[:5]}, 6, 0.001)["act2"]
     assert told == pytest.approx(np.mean(means, axis=0), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize(("graph", "x"), [(MLP, X), (RESIDUAL, IMAGES)], ids=["mlp", "residual"])
+def test_a_network_up_to_a_layer_sends_there_what_the_whole_one_does(graph, x) -> None:
+    """Layers behind it change nothing, so that corrections need not run them."""
+    found = convert(graph, spiking=True, scale_firing_rates=300.0)
+    samples = {found.canonical.inputs[0]: x}
+    whole = sent_means(found, samples, 6, 0.001)
+    names = list(found.populations())
+    for count, name in enumerate(names, 1):
+        part = sent_means(found, samples, 6, 0.001, last=name)
+        assert list(part) == names[:count]
+        assert all(np.array_equal(part[one], whole[one]) for one in part)
