@@ -289,7 +289,7 @@ class Program:
         return tuple(op for component in self.components for op in component.operators)
 
     def up_to(self, ensemble: Ensemble) -> Program:
-        """The part of it that runs up to a population, which sends there what it sends in the whole.
+        """The part of it that runs up to a population, which sends what it does in the whole.
 
         Nothing is recorded.
         """
