@@ -156,9 +156,13 @@ def test_any_structure_comes_apart_as_it_was_put_together(tree: Any) -> None:
 
 
 def test_first_samples() -> None:
-    """Two samples of every array; nothing of what may come in batches."""
+    """Two samples of every array, settings as they are; nothing of what may come in batches."""
     found = first_samples({"a": A, "more": [B, B]})
     assert found["a"].shape == (2, 3) and [b.shape for b in found["more"]] == [(2, 2)] * 2
     assert first_samples((A, B))[1].shape == (2, 2)
+    mapping, alone, option = first_samples(({"a": [A]}, B, None))
+    assert (mapping["a"][0].shape, alone.shape, option) == ((2, 3), (2, 2), None)
+    assert first_samples([A, None])[0].shape == (2, 3)
     assert first_samples([(A, Y), (A, Y)]) is None
+    assert first_samples([[1.0, 2.0]]) is None and first_samples("x") is None
     assert first_samples(iter([A])) is None

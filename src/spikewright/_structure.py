@@ -144,15 +144,26 @@ def leaves(structure: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def first_samples(x: Any) -> Any:
-    """The first two samples of arrays in any structure; None of what may come in batches."""
+    """The first two samples of arrays in any structure, and settings as they are.
+
+    None of what may come in batches: of a list of containers, and of what is no container.
+    """
+    batches = isinstance(x, list) and not any(is_array(item) for item in x)
+    if batches or not isinstance(x, Mapping | list | tuple) and not is_array(x):
+        return None
+    return _cut(x)
+
+
+def _cut(x: Any) -> Any:
+    """The first two samples of every array."""
     if is_array(x):
         return x[:2]
     if isinstance(x, Mapping):
-        found = {key: first_samples(value) for key, value in x.items()}
-        return None if any(value is None for value in found.values()) else found
-    if isinstance(x, list | tuple) and x and all(is_array(item) for item in x):
-        return type(x)(map(first_samples, x)) if type(x) in (list, tuple) else None
-    return None
+        return {key: _cut(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        parts = map(_cut, x)
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    return x
 
 
 def _inside(x: Any, by_position: bool) -> Mapping[Any, Any]:

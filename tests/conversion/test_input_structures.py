@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,6 +21,11 @@ A = RNG.standard_normal((48, 3)).astype(np.float32)
 B = RNG.standard_normal((48, 2)).astype(np.float32)
 Y = RNG.integers(0, 4, 48)
 RUN = {"steps": 4, "progress": False}
+
+
+class _Pair(NamedTuple):
+    image: Any
+    text: Any
 
 
 class _Torch(nn.Module):
@@ -90,6 +95,13 @@ FORMS: dict[str, tuple[Callable[[], Any], Callable[[Any, Any], Any]]] = {
         lambda: _Nested(lambda d: (d["image"], d["text"])),
         lambda a, b: {"batch": {"text": b, "image": a}},
     ),
+    "torch, a list in a tuple": (
+        lambda: _Nested(lambda both: tuple(both)), lambda a, b: ([a, b],),
+    ),
+    "torch, a dict in a tuple": (
+        lambda: _Starred(lambda d, b: (d["image"], b)), lambda a, b: ({"image": a}, b),
+    ),
+    "torch, a named tuple": (lambda: _Nested(lambda p: (p.image, p.text)), _Pair),
     "keras, list": (lambda: _keras(lambda a, b: [a, b]), lambda a, b: [a, b]),
     "keras, tuple": (lambda: _keras(lambda a, b: (a, b)), lambda a, b: (a, b)),
     "keras, dict": (lambda: _keras(lambda a, b: {"u": a, "v": b}), lambda a, b: {"v": b, "u": a}),
@@ -153,7 +165,7 @@ def test_saved_conversions_keep_the_structure(form: str, tmp_path: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["torch, tuple", "torch, one dict", "torch, one list"])
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("torch")])
 def test_searches_take_their_example_from_the_data(form: str) -> None:
     """`best_rule`, `sweep` and `tune` of a module and data trace it with the first of x."""
     make, wrap = FORMS[form]
