@@ -372,6 +372,22 @@ def test_models_are_compared_in_their_own_precision(dtype: Any) -> None:
         spoiled(conversion, "conv2", 1.3).verify(IMAGES)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e-5, 3e-6, 1e-6])
+def test_halves_below_their_normal_range(scale: float) -> None:
+    """Next to nothing of such a value is left in the source: rounding explains it."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.Hardswish(), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 4))
+    with torch.no_grad():
+        model[0].weight.mul_(scale)
+        model[0].bias.mul_(scale)
+    x = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(1)).half()
+    found = sw.convert(model.half(), example_input=x).verify(x)
+    assert max(d.error / d.bound for d in found.differences if d.bound) < 0.5
+    lost = max(d.error for d in found.differences if d.layer == "1")
+    assert lost > (1e-4 if scale > 1e-4 else 1e-3)
+
+
 def test_overflow_in_the_source_is_said() -> None:
     """A half ends at 65504: beyond it is no rounding but infinity."""
     model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).half()

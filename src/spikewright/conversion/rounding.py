@@ -49,7 +49,7 @@ def rounding_bounds(
     `exact` are the values of all nodes for these inputs. A bound is infinite where a number may
     become none.
     """
-    sizes, smallest = _sizes(graph, precision), _SMALLEST.get(precision, 0.0)
+    sizes, smallest = _sizes(graph, precision), _ROUNDINGS * _SMALLEST.get(precision, 0.0)
     numbers = nodes_of_numbers(graph)  # of rows, which are whole and stay so
     bounds = dict.fromkeys(exact, 0.0)
     for run in range(_RUNS):
