@@ -148,10 +148,9 @@ def first_samples(x: Any) -> Any:
 
     None of what may come in batches: of a list of containers, and of what is no container.
     """
-    batches = isinstance(x, list) and not any(is_array(item) for item in x)
-    if batches or not isinstance(x, Mapping | list | tuple) and not is_array(x):
-        return None
-    return _cut(x)
+    batches = isinstance(x, list) and not any(map(is_array, x))
+    known = is_array(x) or isinstance(x, Mapping | list | tuple)
+    return _cut(x) if known and not batches else None
 
 
 def _cut(x: Any) -> Any:
