@@ -26,7 +26,7 @@ FRAMEWORKS = {
 # What each unit (a package or a file beside them) may import. Imports point down this table.
 BASE = {
     "errors", "_arrays", "_optional", "_windows", "_writing", "_storage", "_progress", "_equations",
-    "_registries", "_structure", "_keywords", "_hdf5", "_texts",
+    "_registries", "_schema", "_structure", "_keywords", "_hdf5", "_texts",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_equations": {"_windows"},
     "_optional": {"errors"},
     "_writing": set(),
+    "_schema": set(),
     "_storage": {"errors", "_writing"},
     "_progress": {"errors", "_optional"},
     "graph": BASE,

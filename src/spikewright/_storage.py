@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import abc
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,63 +89,6 @@ class Decoder:
 def _storable(dtype: np.dtype) -> bool:
     """Whether arrays of this type are numbers of at most 64 bits."""
     return dtype.kind in "biuf" and dtype.itemsize <= 8
-
-
-def check_types(value: Any) -> None:
-    """Raise `TypeError` naming the first field of a dataclass that is not of its annotated type.
-
-    Files can put anything anywhere; this is what keeps a number out of a field for text.
-    """
-    kind: type = type(value)
-    for name, hint in _hints(kind).items():
-        if not _fits(getattr(value, name), hint):
-            found = type(getattr(value, name)).__name__
-            raise TypeError(
-                f"{kind.__name__}.{name} cannot hold a value of type {found}, it takes "
-                f"{_described(hint)}"
-            )
-
-
-def _described(hint: Any) -> str:
-    """An annotated type in words: `an array or None`."""
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(map(_described, get_args(hint)))
-    if get_origin(hint) is np.ndarray:
-        return "an array"
-    if hint is NoneType:
-        return "None"
-    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint)
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {f.name: hints[f.name] for f in fields(kind)}
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type; an int also serves as a float."""
-    if hint is Any:
-        return True
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, option) for option in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if arguments[-1] is Ellipsis:
-            return all(_fits(item, arguments[0]) for item in value)
-        return len(value) == len(arguments) and all(map(_fits, value, arguments))
-    if origin is abc.Mapping:
-        return isinstance(value, Mapping) and all(
-            _fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items()
-        )
-    if hint in (int, float):
-        kinds = int if hint is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    return isinstance(value, NoneType if hint is None else origin or hint)
 
 
 def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:

@@ -11,6 +11,7 @@ from spikewright.errors import TuningError
 from spikewright.search.goal import Aim, certifiable
 from spikewright.search.measured import Point, front, joined
 from spikewright.search.paired import Paired
+from spikewright.search.scores import PairedScores
 from spikewright.search.study import written
 
 
@@ -51,9 +52,27 @@ def test_points_come_back_from_json() -> None:
     assert [Point.of(entry) for entry in json.loads(written(points))] == points
 
 
-@pytest.mark.parametrize("entry", [{}, {"paired": 3}, {"paired": {"n": 0, "lost": 0, "gained": 0}}])
+WHOLE = point(3.0, 1).as_dict()
+SUMS = {"n": 5, "total": 1.0, "squares": 1.0, "low": 0.0, "high": 1.0}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({k: v for k, v in WHOLE.items() if k != gone} for gone in WHOLE),
+        *({**WHOLE, name: wrong} for name in WHOLE for wrong in (None, [], float("nan"))),
+        *({**WHOLE, "steps": wrong} for wrong in (0, 1.5, "4", True)),
+        *({**WHOLE, "costs": wrong} for wrong in ({"spikes": None}, {"spikes": float("inf")})),
+        *({**WHOLE, "paired": {"n": n, "lost": 1, "gained": 0}} for n in (0, 1.5, None)),
+        *({**WHOLE, "paired": {**SUMS, name: float("nan")}} for name in SUMS),
+        {**WHOLE, "paired": {"n": 3, "lost": 4, "gained": 0}},
+        {**WHOLE, "something": 3},
+    ],
+)
 def test_what_is_no_point_is_refused(entry: dict) -> None:
-    """A damaged study is not taken for a measurement."""
+    """A damaged study is not taken for a measurement; whole ones are, of either kind."""
+    assert Point.of(WHOLE).as_dict() == WHOLE
+    assert Point.of({**WHOLE, "paired": SUMS}).paired == PairedScores(**SUMS)
     with pytest.raises(TuningError):
         Point.of(entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from spikewright.search.measured import Point
 from spikewright.search.paired import Paired
 from spikewright.search.search import Limits, Search, hopeless_pruner
 from spikewright.search.space import Choices, Range, Values
-from spikewright.search.study import Study, open_study, shown
+from spikewright.search.study import Study, open_study, shown, written
 
 SPACE = {
     "kind": Choices(("plain", "good")),
@@ -251,3 +252,31 @@ def test_a_search_that_gets_nowhere_ends() -> None:
     searching(study, constant).run(limits(10_000, seconds=50))
 
     assert searching(study).done < 300
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"values": "{"},
+        {"values": "[" * 100_000},
+        {"values": '{"level": [1.0]}'},
+        {"values": '{"level": NaN}'},
+        {"values": "[]"},
+        {"points": "3"},
+        {"points": "[{}]"},
+        {"points": None},
+    ],
+)
+def test_a_trial_that_cannot_be_read_is_named(changes: dict[str, Any]) -> None:
+    """A study goes on from what it holds, so it is looked through; whole trials are taken."""
+    optuna = pytest.importorskip("optuna")
+    whole = {"values": json.dumps(ASKED), "points": written(measure(ASKED, slice(0, N)))}
+    for attributes in (whole, whole | changes):
+        study = open_study(None, FACTS, 0)
+        study.inner.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=attributes))
+        study.refresh()
+        if attributes == whole:
+            assert [trial.values for trial in study.finished()] == [ASKED]
+        else:
+            with pytest.raises(TuningError, match=r"trial 0 of the study was not|cannot be read"):
+                study.finished()

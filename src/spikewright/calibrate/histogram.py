@@ -74,6 +74,13 @@ class Histogram:
         """A histogram of no values."""
         return cls.of(np.zeros((channels, 0)))
 
+    @staticmethod
+    def holds(counts: Integers, first: Integers, second: Integers) -> bool:
+        """Whether these can be how many values bins hold, and the sums of their remainders."""
+        most = np.minimum(counts, _MOST)
+        bounded = np.all(first <= most * _REMAINDER) and np.all(second <= first * _REMAINDER)
+        return bool(np.all(first >= 0) and np.all(second >= first) and bounded)
+
     @classmethod
     def join(cls, parts: Sequence[Histogram]) -> Histogram:
         """All values of several histograms of the same channels: exact, in any order.

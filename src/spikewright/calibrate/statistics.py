@@ -52,9 +52,9 @@ class Statistics:
         examples = Examples.join(part.examples for part in parts)
         return cls(layers, sum(part.samples for part in parts), first.fingerprint, examples)
 
-    def check(self, fingerprint: str) -> None:
-        """Raise `ConversionError` where these are statistics of another model than this."""
-        if self.fingerprint != fingerprint:
+    def check(self, fingerprint: str, names: Sequence[str] = ()) -> None:
+        """Raise `ConversionError` unless these are statistics of this model, of these layers."""
+        if self.fingerprint != fingerprint or not {*names} <= {*self.layers}:
             raise ConversionError(
                 [
                     Refusal(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright._schema import Natural, Positive, check, check_types
 from spikewright.calibrate.channels import channels_of
-from spikewright.calibrate.examples import Examples
+from spikewright.calibrate.examples import KEPT, Examples
 from spikewright.calibrate.histogram import Histogram
 from spikewright.calibrate.layer import LayerStatistics
 from spikewright.errors import DamagedFileError
@@ -19,6 +20,27 @@ if TYPE_CHECKING:
     from spikewright.calibrate.statistics import Statistics
 
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+class _Layer(TypedDict):
+    """Plain data of a layer's statistics."""
+
+    shape: list[Positive]
+    axis: Natural | None
+    rectifies: bool
+    values: dict[str, Any]
+
+
+class _File(TypedDict):
+    """Plain data of statistics."""
+
+    layers: dict[str, _Layer]
+    samples: Positive
+    fingerprint: str
+    keys: list[str]
+    examples: dict[str, Any]
+
+
 _COLUMNS = ("code", "counts", "first", "second")
 _ENDS = ("lowest", "highest")
 
@@ -54,28 +76,36 @@ def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, 
     content, arrays = _storage.read(path, "statistics")
     decoder = _storage.Decoder(arrays, {})
     try:
+        check(content, _File)
         layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
-        values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
-        keys = tuple(content["keys"])
-        if any(len(value) != len(keys) for value in values.values()):
-            raise ValueError("examples and their keys differ in number")
-        samples, fingerprint = content["samples"], content["fingerprint"]
-        if not (isinstance(samples, int) and isinstance(fingerprint, str)):
-            raise TypeError("samples or fingerprint are of the wrong type")
+        examples = _examples(content, decoder)
     except _DAMAGE as error:
         raise DamagedFileError(
             f"{path}: its manifest does not describe statistics ({type(error).__name__}: {error})."
         ) from error
-    return layers, samples, fingerprint, Examples(keys, values)
+    return layers, content["samples"], content["fingerprint"], examples
+
+
+def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
+    keys = tuple(content["keys"])
+    values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
+    for name, value in values.items():
+        if value.dtype != np.float64 or len(value) != len(keys) or not np.all(np.isfinite(value)):
+            raise ValueError(f"examples of {name!r} are not {len(keys)} samples of finite numbers")
+    if not values or not 0 < len(keys) <= min(KEPT, content["samples"]):
+        raise ValueError(f"{len(keys)} examples of {content['samples']} samples cannot be")
+    if list(keys) != sorted(set(keys)):
+        raise ValueError("the keys of examples are out of order")
+    return Examples(keys, values)
 
 
 def _layer(entry: Any, decoder: _storage.Decoder) -> LayerStatistics:
-    shape, axis = tuple(int(n) for n in entry["shape"]), entry["axis"]
+    shape, axis = tuple(entry["shape"]), entry["axis"]
     columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
     channels = channels_of(shape, axis)
     _check(columns, channels)
     made = LayerStatistics(shape, axis, entry["rectifies"], Histogram(channels, **columns))
-    _storage.check_types(made)
+    check_types(made)
     return made
 
 
@@ -85,10 +115,16 @@ def _check(columns: dict[str, NDArray], channels: int) -> None:
     kinds = {columns[name].dtype for name in _COLUMNS} | {np.dtype(np.int64)}
     if len(sizes) > 1 or len(kinds) > 1 or columns["code"].ndim != 1:
         raise ValueError("a histogram's columns differ")
-    if any(columns[name].shape != (channels,) for name in _ENDS):
-        raise ValueError("a histogram's ends do not fit its channels")
-    code = columns["code"]
-    if np.any(np.diff(code) <= 0) or np.any(columns["counts"] < 1):
+    code, counts, first, second = (columns[name] for name in _COLUMNS)
+    if np.any(np.diff(code) <= 0) or np.any(counts < 1):
         raise ValueError("a histogram's bins are out of order or empty")
     if len(code) and not 0 <= code[0] <= code[-1] < channels << 17:
         raise ValueError("a histogram's bins lie in no channel")
+    if not Histogram.holds(counts, first, second):
+        raise ValueError("a histogram's sums are not those of remainders")
+    lowest, highest = (columns[name] for name in _ENDS)
+    for ends in (lowest, highest):
+        if ends.shape != (channels,) or ends.dtype != np.float32 or not np.all(np.isfinite(ends)):
+            raise ValueError("a histogram's ends are not a finite number for each channel")
+    if np.any(lowest > highest):
+        raise ValueError("a histogram ends before it begins")

@@ -40,7 +40,7 @@ class Calibration:
         mark = fingerprint(graph)
         if is_statistics(data):
             found = data if isinstance(data, Statistics) else Statistics.load(data)
-            found.check(mark)
+            found.check(mark, names)
             return found
         for known, its_mark, statistics in self._statistics:
             if known is data and its_mark == mark:

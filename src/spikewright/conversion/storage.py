@@ -6,30 +6,56 @@ and `verify` compares with that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired, TypedDict
 
 from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright._schema import Natural, Positive, check, check_types, row
 from spikewright.conversion.kept import arguments_from_data, arguments_to_data
-from spikewright.conversion.trace import Entry, Trace
+from spikewright.conversion.trace import Entry, Status, Trace
 from spikewright.errors import DamagedFileError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
-from spikewright.graph.layers import Activation
+from spikewright.graph.layers import Activation, Shape
 from spikewright.lower import Lowered, Stepping
-from spikewright.network import Ensemble, Node
+from spikewright.network import Ensemble, Network, Node
 from spikewright.network import storage as network_storage
-from spikewright.network.shapes import is_whole
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion
 
 WHAT = "conversion"
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+class _Steps(TypedDict):
+    """Plain data of a `Stepping`."""
+
+    steps: Positive
+    carried: list[Annotated[list[Any], row(str, str, Any)]]
+    inputs: dict[str, Natural | None]
+    outputs: dict[str, Natural | None]
+    values: dict[str, Natural | None]
+
+
+class _File(TypedDict):
+    """Plain data of a conversion: objects of the network go by their numbers."""
+
+    network: Any
+    layers: dict[str, Natural]
+    exact_values: list[str]
+    inputs: dict[str, Natural]
+    outputs: dict[str, Natural]
+    readouts: dict[str, Any]
+    graph: Any
+    stepping: NotRequired[_Steps | None]
+    canonical: Any
+    trace: list[Annotated[list[Any], row(str, str, str, Status)]]
+    arguments: NotRequired[Any]
 
 
 class Parts(NamedTuple):
@@ -102,13 +128,8 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
     content = whole.get("stepping")
     if content is None:
         return None
-    if not (is_whole(content["steps"]) and content["steps"] >= 1):
-        raise TypeError("the steps of a sequence's step are a whole number from 1")
     if any(set(content[name]) != set(whole[name]) for name in ("inputs", "outputs")):
         raise TypeError("the axes of time are not those of the inputs and outputs")
-    axes_of = [axis for name in ("inputs", "outputs", "values") for axis in content[name].values()]
-    if not all(axis is None or (is_whole(axis) and axis >= 0) for axis in axes_of):
-        raise TypeError("an axis of time is None or a whole number from 0")
     carried = tuple(
         Carried(read, made, decoder.decode(value)) for read, made, value in content["carried"]
     )
@@ -120,30 +141,12 @@ def load_parts(path: str | Path) -> Parts:
     """What `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, WHAT)
     try:
+        check(content, _File)
         network, objects = network_storage.from_manifest(content["network"], arrays, path)
         graph = graph_storage.from_manifest(content["graph"], arrays, path)
         canonical = graph_storage.from_manifest(content["canonical"], arrays, path)
-        decoder = _storage.Decoder(arrays, {"Activation": Activation})
-
-        def items(name: str, kinds: tuple[type, ...] = (Ensemble, Node)) -> dict[str, Any]:
-            found = {key: objects[place] for key, place in content[name].items()}
-            if not all(isinstance(item, kinds) for item in found.values()):
-                raise TypeError(f"an entry of {name} is of the wrong kind")
-            return found
-
-        readouts = {name: decoder.decode(entry) for name, entry in content["readouts"].items()}
-        for activation in readouts.values():
-            _storage.check_types(activation)
-        lowered = Lowered(
-            network,
-            items("layers"),
-            frozenset(content["exact_values"]),
-            items("inputs", (Node,)),
-            items("outputs"),
-            readouts,
-            (),
-            _read_stepping(content, decoder),
-        )
+        lowered = _lowered(content, network, objects, arrays)
+        _check_together(lowered, graph, canonical)
         trace = Trace([Entry(*entry) for entry in content["trace"]])
         arguments = arguments_from_data(content.get("arguments"), arrays)
     except _DAMAGE as error:
@@ -154,3 +157,65 @@ def load_parts(path: str | Path) -> Parts:
             f"({type(error).__name__}: {error})."
         ) from error
     return Parts(lowered, graph, canonical, trace, arguments)
+
+
+def _lowered(
+    content: Any, network: Network, objects: Sequence[Any], arrays: Mapping[str, NDArray]
+) -> Lowered:
+    """The network with the names of what is in it."""
+    decoder = _storage.Decoder(arrays, {"Activation": Activation})
+
+    def items(name: str, kinds: tuple[type, ...] = (Ensemble, Node)) -> dict[str, Any]:
+        found = {key: objects[place] for key, place in content[name].items()}
+        if not all(isinstance(item, kinds) for item in found.values()):
+            raise TypeError(f"an entry of {name} is of the wrong kind")
+        return found
+
+    readouts = {name: decoder.decode(entry) for name, entry in content["readouts"].items()}
+    for activation in readouts.values():
+        check_types(activation)
+    return Lowered(
+        network,
+        items("layers"),
+        frozenset(content["exact_values"]),
+        items("inputs", (Node,)),
+        items("outputs"),
+        readouts,
+        (),
+        _read_stepping(content, decoder),
+    )
+
+
+def _check_together(lowered: Lowered, graph: Graph, canonical: Graph) -> None:
+    """Raise `ValueError` where the network and its graphs are not of the same things."""
+    states = lowered.stepping.carried if lowered.stepping else ()
+    wanted = _inputs_of_a_step(graph, lowered.stepping)
+    inputs = {
+        "network": {name: node.shape_out for name, node in lowered.inputs.items()},
+        "canonical graph": {
+            name: canonical.shapes[name]
+            for name in set(canonical.inputs) - {state.read for state in states}
+        },
+    }
+    for what, found in inputs.items():
+        if found != wanted:
+            raise ValueError(f"its {what} takes {found}, its graph {wanted}")
+    outputs = {
+        "network": set(lowered.outputs),
+        "canonical graph": set(canonical.outputs) - {state.made for state in states},
+    }
+    for what, names in outputs.items():
+        if names != set(graph.outputs):
+            raise ValueError(f"its {what} gives {sorted(names)}, its graph {sorted(graph.outputs)}")
+    stray = {*lowered.exact_values} - {*lowered.layers} | {*lowered.readouts} - {*lowered.outputs}
+    if stray:
+        raise ValueError(f"it says something of {sorted(stray)}, which are not in it")
+
+
+def _inputs_of_a_step(graph: Graph, stepping: Stepping | None) -> dict[str, Shape]:
+    """The shapes of what is fed at once: of a sequence, one step."""
+    axes = stepping.inputs if stepping else {}
+    return {
+        name: tuple(n for axis, n in enumerate(graph.shapes[name]) if axis != axes.get(name))
+        for name in graph.inputs
+    }

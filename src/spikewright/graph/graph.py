@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,9 @@ import numpy as np
 from spikewright._structure import Structure
 from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
+from spikewright.graph.layers.base import require
+
+_MOST = 2**48  # values of a sample: what machines can address
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +110,11 @@ class Graph:
         shapes: dict[str, Shape] = {}
         for node in self.nodes:
             try:
-                shapes[node.name] = node.layer.output_shape(*(shapes[n] for n in node.inputs))
+                shape = node.layer.output_shape(*(shapes[n] for n in node.inputs))
+                require(math.prod(shape) <= _MOST, f"no array can be of shape {shape}")
             except GraphError as error:
                 raise GraphError(f"layer {node.name!r}: {error}") from None
+            shapes[node.name] = shape
         return shapes
 
     @cached_property

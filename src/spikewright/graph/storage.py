@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright._schema import check_types
 from spikewright.errors import DamagedFileError
 from spikewright.graph.graph import Graph, Node
 from spikewright.graph.layers import LAYERS, Recurrence
@@ -33,7 +34,7 @@ def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -
         for node in nodes:
             if not isinstance(node, Node):
                 raise TypeError("an entry is not a node")
-            _storage.check_types(node)
+            check_types(node)
             _check(node.layer)
         return Graph(nodes, _names(content["outputs"]), _names(content["aliases"]))
     except (
@@ -46,11 +47,11 @@ def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -
 
 def _check(layer: Any) -> None:
     """Raise `TypeError` for a field of a layer, or of a cell's parts, that is not of its type."""
-    _storage.check_types(layer)
+    check_types(layer)
     if isinstance(layer, Recurrence):
-        _storage.check_types(layer.cell)
+        check_types(layer.cell)
         for part in layer.cell.parts:
-            _storage.check_types(part)
+            check_types(part)
             _check(part.layer)
 
 

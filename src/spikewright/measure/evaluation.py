@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._writing import replace_file
-from spikewright.errors import DamagedFileError, SimulationError
+from spikewright.errors import SimulationError
+from spikewright.measure import storage
 from spikewright.measure.readout import EveryStep, readout_name
 from spikewright.measure.tally import Key
 from spikewright.records import SCORE, Record, select
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,32 +87,10 @@ class Evaluation:
 
     def save(self, path: str | Path) -> None:
         """Write settings and records as JSON, atomically."""
-        document = {"spikewright": "evaluation", "format": FORMAT, **self.as_dict()}
-        replace_file(path, json.dumps(document, indent=1, allow_nan=False).encode())
+        storage.save(self.settings, self.records, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
         """Read settings and records; raises `FileNotFoundError` or `DamagedFileError`."""
-        text = Path(path).read_bytes()
-        try:
-            document = json.loads(text)
-            kind, version = document["spikewright"], document["format"]
-            if (kind, version) != ("evaluation", FORMAT):
-                raise ValueError(f"it holds {kind!r} of format {version!r}")
-            settings, records = document["settings"], document["records"]
-            if not {"samples", "steps", "dt", "readouts"} <= set(settings):
-                raise ValueError("its settings are incomplete")
-            return cls(tuple(_record(entry) for entry in records), settings)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise DamagedFileError(
-                f"{path}: no evaluation that can be read ({type(error).__name__}: {error})."
-            ) from error
-
-
-def _record(entry: Mapping[str, Any]) -> Record:
-    interval = entry["interval"]
-    low_high = None if interval is None else (float(interval[0]), float(interval[1]))
-    how, name, unit = entry["how"], entry["name"], entry["unit"]
-    if not (isinstance(how, dict) and isinstance(name, str) and isinstance(unit, str)):
-        raise TypeError("a record has a name, a unit and settings")
-    return Record(name, float(entry["value"]), unit, int(entry["n"]), low_high, how)
+        settings, records = storage.load(path)
+        return cls(records, settings)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
+from spikewright._schema import Finite, Natural, Positive, check
 from spikewright.errors import TuningError
 from spikewright.search.paired import Paired
 from spikewright.search.scores import PairedScores
@@ -40,23 +41,42 @@ class Point:
     def of(cls, entry: Mapping[str, Any]) -> Point:
         """A point from plain data; raises `TuningError` for what is none."""
         try:
-            paired = _paired(entry["paired"])
-            costs = {str(name): float(value) for name, value in entry["costs"].items()}
-            steps, readout = int(entry["steps"]), str(entry["readout"])
-            return cls(steps, readout, paired, float(entry["cost"]), costs, float(entry["risk"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            check(entry, _Entry)
+            kind = Paired if "lost" in entry["paired"] else PairedScores
+            return cls(**{**entry, "paired": kind(**entry["paired"])})
+        except TypeError as error:
             raise TuningError(
-                f"the study holds a measurement that cannot be read ({type(error).__name__}: "
-                f"{error}). Begin a new study"
+                f"the study holds a measurement that cannot be read ({error}). Begin a new study"
             ) from error
 
 
-def _paired(entry: Mapping[str, Any]) -> Paired | PairedScores:
-    """What was lost, from plain data."""
-    if "lost" in entry:
-        return Paired(**{name: int(count) for name, count in entry.items()})
-    sums = {name: float(value) for name, value in entry.items() if name != "n"}
-    return PairedScores(int(entry["n"]), **sums)
+class _Counts(TypedDict):
+    """Plain data of `Paired`."""
+
+    n: Positive
+    lost: Natural
+    gained: Natural
+
+
+class _Sums(TypedDict):
+    """Plain data of `PairedScores`."""
+
+    n: Positive
+    total: Finite
+    squares: Finite
+    low: Finite
+    high: Finite
+
+
+class _Entry(TypedDict):
+    """Plain data of a point."""
+
+    steps: Positive
+    readout: str
+    paired: _Counts | _Sums
+    cost: Finite
+    costs: dict[str, Finite]
+    risk: Finite
 
 
 def joined(parts: Sequence[Sequence[Point]]) -> list[Point]:

@@ -26,7 +26,7 @@ from spikewright.search.space import (
     is_fixed,
     suggest,
 )
-from spikewright.search.study import Study, Trial, note, quiet, worker_name, written
+from spikewright.search.study import Study, Trial, note, quiet, values_of, worker_name, written
 
 Measure = Callable[[Values, slice], Sequence[Point]]
 """The objective: values of parameters, and which of the samples to measure them on."""
@@ -211,8 +211,8 @@ class Search:
     def _try(self, trial: Any) -> float:
         """Measure one setting on more and more samples; returns its merit."""
         note(trial, worker=worker_name())
-        given = trial.user_attrs.get("values")
-        values = suggest(self.space, trial) if given is None else json.loads(given)
+        kept = "values" in trial.user_attrs
+        values = values_of(trial) if kept else suggest(self.space, trial)
         key = self.identify(values)
         if "key" not in trial.user_attrs:
             note(trial, origin="free", asked=asked(self.space, values), key=key)

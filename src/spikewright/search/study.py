@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._optional import require
+from spikewright._schema import Finite, check
 from spikewright.errors import TuningError
 from spikewright.search.measured import Point, front
 from spikewright.search.space import Values
@@ -289,17 +290,31 @@ def _check_facts(study: Any, facts: Mapping[str, Any]) -> None:
 
 
 def _trial(frozen: Any) -> Trial:
-    attributes = frozen.user_attrs
+    values, origin = values_of(frozen), str(frozen.user_attrs.get("origin", ""))
+    with _own(frozen):
+        points = json.loads(frozen.user_attrs["points"])
+        check(points, list[Any])
+    return Trial(frozen.number, values, origin, tuple(map(Point.of, points)))
+
+
+def values_of(trial: Any) -> Values:
+    """The values that one of Optuna's trials keeps; raises `TuningError` for what is none."""
+    with _own(trial):
+        values: Values = json.loads(trial.user_attrs["values"])
+        check(values, dict[str, bool | Finite | str | None])
+    return values
+
+
+@contextmanager
+def _own(trial: Any) -> Iterator[None]:
+    """What cannot be read of a trial somebody else wrote."""
     try:
-        values, points = json.loads(attributes["values"]), json.loads(attributes["points"])
-    except (KeyError, TypeError, ValueError) as error:
+        yield
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise TuningError(
-            f"trial {frozen.number} of the study was not written by this program ({error!r}). "
+            f"trial {trial.number} of the study was not written by this program ({error!r}). "
             "Begin a new study"
         ) from error
-    return Trial(
-        frozen.number, values, str(attributes.get("origin", "")), tuple(map(Point.of, points))
-    )
 
 
 def note(trial: Any, **attributes: Any) -> None:

@@ -12,12 +12,13 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import _storage
+from spikewright._schema import check, row
 from spikewright._writing import make_folder, replace_file
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.measure.tally import Key, Tally
@@ -28,6 +29,16 @@ _WHAT = "evaluation shard"
 _SHARD = re.compile(r"shard-\d{6,}\.safetensors")
 _UNFINISHED = re.compile(r"\.(shard-\d{6,}\.safetensors|evaluation\.json)\..*")
 _DAMAGE = (DamagedFileError, LookupError, TypeError, ValueError)
+
+_Entries = list[Annotated[list[Any], row(list[str], str)]]
+
+
+class _File(TypedDict):
+    """Plain data of a shard's results: arrays by their keys."""
+
+    key: str
+    samples: _Entries
+    sums: _Entries
 
 
 class Checkpoint:
@@ -52,6 +63,9 @@ class Checkpoint:
             content = json.dumps(self._about, indent=1).encode()
             replace_file(self._folder / _ABOUT, content)
 
+    def __str__(self) -> str:
+        return str(self._folder)
+
     def _check_names(self, names: list[str]) -> None:
         """Left-overs of a write that was cut short are known by their names."""
         known = (_SHARD, _UNFINISHED, re.compile(re.escape(_ABOUT)))
@@ -66,7 +80,7 @@ class Checkpoint:
         try:
             found = json.loads(path.read_bytes())
             differing = [k for k in {**found, **self._about} if found.get(k) != self._about.get(k)]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise DamagedFileError(f"{path}: is damaged ({error}); use another folder") from error
         if differing:
             first = sorted(differing)[0]
@@ -79,8 +93,8 @@ class Checkpoint:
     def _path(self, index: int) -> Path:
         return self._folder / f"shard-{index:06d}.safetensors"
 
-    def load(self, index: int, key: str) -> Tally | None:
-        """What was counted of a shard, or None where that is still to be done.
+    def load(self, index: int, key: str, samples: int) -> Tally | None:
+        """What was counted of the samples of a shard, or None where that is still to be done.
 
         Of a damaged file a warning says that the shard is done again. Raises `SimulationError` for
         a file that was made of other data.
@@ -90,8 +104,11 @@ class Checkpoint:
             return None
         try:
             content, arrays = _storage.read(path, _WHAT)
-            tally = Tally(_read(content["samples"], arrays), _read(content["sums"], arrays))
+            check(content, _File)
             found = content["key"]
+            tally = Tally(_read(content["samples"], arrays), _read(content["sums"], arrays))
+            if any(value.shape[:1] != (samples,) for value in tally.samples.values()):
+                raise ValueError(f"its rows are not those of {samples} samples")
         except _DAMAGE as error:
             _warn(f"{path}: is damaged, so its samples are evaluated again ({error})")
             return None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ from spikewright.conversion.evaluation.work import (
 from spikewright.conversion.outputs import outputs_of
 from spikewright.conversion.runner import Runner
 from spikewright.encoders import Encoder
-from spikewright.errors import SimulationError
+from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.executors import Executor
 from spikewright.lower import Lowered
 from spikewright.measure import Evaluation
@@ -126,22 +127,27 @@ class Evaluating:
         known = {} if sources is None else sources
         gathered = _Gathered()
 
+        def take(index: int, tally: Tally) -> None:
+            with _from(store):
+                advance(gathered.add(index, tally))
+
         def missing() -> Iterator[Task]:
             for shard in shards:
                 key = "" if store is None else shard_key(shard, self.key)
-                found = None if store is None else store.load(shard.index, key)
+                found = None if store is None else store.load(shard.index, key, len(shard))
                 if found is None:
                     yield Task(key, shard, known.get(shard.index), sources is not None)
                 else:
-                    advance(gathered.add(shard.index, found))
+                    take(shard.index, found)
 
         for done in executor.completed(do, shared, missing()):
             if store is not None:
                 store.save(done.shard, done.key, done.tally)
             if done.source is not None:
                 known[done.shard] = done.source
-            advance(gathered.add(done.shard, done.tally))
-        return self._evaluation(gathered.whole())
+            take(done.shard, done.tally)
+        with _from(store):
+            return self._evaluation(gathered.whole())
 
     def _evaluation(self, tally: Tally) -> Evaluation:
         given, outputs = self.settings, tuple(self.runner.lowered.outputs)
@@ -155,6 +161,20 @@ class Evaluating:
         found = {"samples": len(tally), **given.as_dict()}
         totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
         return Evaluation(tuple(records), found, tally.samples, totals)
+
+
+@contextmanager
+def _from(store: Checkpoint | None) -> Iterator[None]:
+    """What kept results make impossible is the fault of the folder that they are in."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        if store is None:
+            raise
+        raise DamagedFileError(
+            f"{store}: holds results that make no evaluation ({type(error).__name__}: {error}); "
+            "use another folder"
+        ) from error
 
 
 class _Gathered:

@@ -53,7 +53,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     own, half = proto, half_of(proto)
     if half:
         own = type(proto).FromString(proto.SerializeToString())
-        widen(proto)
+        widen(proto, place)
     left_out = dequantise(proto, place)
     examples = examples_of(proto, example_input, place)
     kept = cut(proto, outputs)

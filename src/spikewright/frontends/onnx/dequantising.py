@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._optional import require
-from spikewright.errors import ReadError
+from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.quantised import dequantize, limits, zero_of
+from spikewright.frontends.onnx.tensors import array_of
 from spikewright.frontends.onnx.walk import captured
 from spikewright.frontends.source import Note
 from spikewright.graph import unique_name
@@ -92,8 +93,9 @@ class Dequantiser:
     def _step(self, node: Any) -> None:
         if all(name in self._constants for name in (*node.input, *captured(node)) if name):
             self._constants.update(node.output)
-            if node.op_type == "Constant" and node.attribute[0].HasField("t"):
-                self._tensors[node.output[0]] = node.attribute[0].t
+            if node.op_type == "Constant":
+                tensors = (a.t for a in node.attribute if a.HasField("t"))
+                self._tensors.update((node.output[0], tensor) for tensor in tensors)
             self._nodes.append(node)
         elif (node.domain, node.op_type) in HANDLERS:
             HANDLERS[node.domain, node.op_type](self, node)
@@ -163,10 +165,9 @@ class Dequantiser:
         if name not in self._tensors:
             raise Unquantised
         try:
-            found: NDArray = require("onnx").numpy_helper.to_array(self._tensors[name])
-        except Exception as error:  # reading will say what is wrong with the initialiser
+            return array_of(self._tensors[name], self.place)
+        except DamagedFileError as error:  # reading will say so
             raise Unquantised from error
-        return found
 
     def code(self, scale: str, zero: str) -> Code:
         """The code of a scale and a zero by name, one number each."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spikewright._optional import require
+from spikewright.frontends.onnx.tensors import array_of
 
 
 def half_of(proto: Any) -> str:
@@ -20,15 +21,17 @@ def half_of(proto: Any) -> str:
     return next((name for element, name in names.items() if element in found), "")
 
 
-def widen(proto: Any) -> None:
-    """Turn FLOAT16 and BFLOAT16 into FLOAT throughout a model, in place."""
+def widen(proto: Any, place: str) -> None:
+    """Turn FLOAT16 and BFLOAT16 into FLOAT throughout a model, in place.
+
+    Raises `DamagedFileError` for a tensor whose data does not fit its shape.
+    """
     types = require("onnx").TensorProto
     half = (types.FLOAT16, types.BFLOAT16)
     for tensor in _tensors(proto.graph):
         if tensor.data_type in half:
-            helper = require("onnx").numpy_helper
-            wide = helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(helper.from_array(wide, tensor.name))
+            wide = array_of(tensor, place).astype(np.float32)
+            tensor.CopyFrom(require("onnx").numpy_helper.from_array(wide, tensor.name))
     for value in _values(proto.graph):
         if value.type.tensor_type.elem_type in half:
             value.type.tensor_type.elem_type = types.FLOAT

@@ -63,6 +63,7 @@ def _session(proto: Any, optimised: bool) -> Any:
     ort = require("onnxruntime")
     options = ort.SessionOptions()
     options.log_severity_level = 4  # it raises what it logs
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # else it rounds activations
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     named = _named(proto, "Split", "BatchNormalization")  # onnxruntime 1.32 crashes without

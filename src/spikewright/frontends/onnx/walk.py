@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from spikewright._optional import require
-from spikewright.errors import DamagedFileError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.control import Flow
@@ -16,6 +15,7 @@ from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
 from spikewright.frontends.onnx.node import OnnxNode, Origin
 from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
+from spikewright.frontends.onnx.tensors import array_of
 from spikewright.frontends.onnx.values import (
     Blocked,
     Constant,
@@ -88,15 +88,8 @@ class Walk:
 
     def _constants(self, graph: Any) -> None:
         """Note the initialisers of a graph."""
-        to_array = require("onnx").numpy_helper.to_array
         for tensor in graph.initializer:
-            try:
-                array = to_array(tensor)
-            except Exception as error:  # whatever NumPy says about bytes that do not fit
-                raise DamagedFileError(
-                    f"{self.place}: the initialiser {tensor.name!r} cannot be decoded ({error}). "
-                    "Export the model again."
-                ) from error
+            array = array_of(tensor, self.place)
             self.values[tensor.name] = Constant((array,) * len(self.inputs.batches))
         for sparse in graph.sparse_initializer:
             why = "its weights are a sparse initialiser; store them dense"

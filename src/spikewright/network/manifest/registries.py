@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from spikewright import _storage
+from spikewright._schema import check_types
 from spikewright._windows import Windows
 from spikewright.network.connection import Connection
 from spikewright.network.distributions import DISTRIBUTIONS
@@ -36,7 +36,7 @@ def check(value: Any, registry: Mapping[str, type]) -> None:
         raise TypeError(f"{kind.__name__} is not registered, so that a file could not name it")
     if not is_dataclass(value):
         raise TypeError(f"{kind.__name__} is not a dataclass, so that its fields are not known")
-    _storage.check_types(value)
+    check_types(value)
     for entry in fields(value):
         for item in _described(getattr(value, entry.name)):
             check(item, registry)

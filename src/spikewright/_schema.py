@@ -1,0 +1,204 @@
+"""What values are to be, declared as types: this is what keeps a number out of a field for text.
+
+`check_types` looks at the fields of a dataclass, `check` at plain data from a file. Types may be
+plain ones, unions, literals, arrays, tuples, lists and mappings of such, `TypedDict`s, and any of
+these with a condition: `Annotated[int, Where(...)]`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import abc
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+import numpy as np
+
+_MISSING = object()
+_LARGEST = sys.float_info.max
+_SHOWN = 40  # characters of a value that an error shows
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition that values of a type meet, and such a value in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+Natural = Annotated[int, Where(lambda n: 0 <= n < 2**63, "a whole number from 0")]
+Positive = Annotated[int, Where(lambda n: 1 <= n < 2**63, "a whole number from 1")]
+Finite = Annotated[float, Where(lambda x: abs(x) <= _LARGEST, "a finite number")]
+AboveZero = Annotated[float, Where(lambda x: 0 < x <= _LARGEST, "a number above 0")]
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is what JSON can hold: no number in it is infinite or none."""
+    if isinstance(value, dict | list):
+        return all(map(is_plain, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or abs(value) <= _LARGEST
+
+
+def row(*kinds: Any) -> Where:
+    """The condition of a list that holds one value of each of these types."""
+
+    def holds(value: Any) -> bool:
+        return len(value) == len(kinds) and not any(map(_misfit, value, kinds))
+
+    return Where(holds, f"a list of {', '.join(map(_described, kinds))}")
+
+
+class _Misfit(NamedTuple):
+    """A value that is not as declared, and where it stands."""
+
+    place: str
+    hint: Any
+    value: Any
+
+
+def check(value: Any, hint: Any) -> None:
+    """Raise `TypeError` naming the first place in plain data that is not as declared."""
+    wrong = _misfit(value, hint)
+    if wrong is None:
+        return
+    place = wrong.place.removeprefix(".") or "it"
+    if wrong.value is _MISSING:
+        raise TypeError(f"{place} is missing")
+    shown = repr(wrong.value)
+    short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    raise TypeError(f"{place} holds {short}, where it takes {_described(wrong.hint)}")
+
+
+def check_types(value: Any) -> None:
+    """Raise `TypeError` naming the first field of a dataclass that is not of its annotated type."""
+    kind: type = type(value)
+    for name, hint in _hints(kind).items():
+        if _misfit(getattr(value, name), hint) is not None:
+            found = type(getattr(value, name)).__name__
+            raise TypeError(
+                f"{kind.__name__}.{name} cannot hold a value of type {found}, it takes "
+                f"{_described(hint)}"
+            )
+
+
+def _described(hint: Any) -> str:
+    """A type in words: `an array or None`."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_described, get_args(hint)))
+    if origin is Annotated:
+        return str(hint.__metadata__[0].words)
+    if origin is np.ndarray:
+        return "an array"
+    if hint in (None, NoneType):
+        return "None"
+    if origin is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return hint.__name__ if isinstance(hint, type) and origin is None else str(hint)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    names = hints if is_typeddict(kind) else [f.name for f in fields(kind)]
+    return {name: hints[name] for name in names}
+
+
+def _misfit(value: Any, hint: Any, place: str = "") -> _Misfit | None:
+    """The first place where a value is not as declared; an int also serves as a float."""
+    if hint is Any:
+        return None
+    if is_typeddict(hint):
+        return _in_record(value, hint, place)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _in_union(value, hint, place)
+    if origin is Annotated:
+        return _in_annotated(value, hint, place)
+    if origin is not None and origin not in (Literal, np.ndarray):
+        return _in_container(value, hint, place)
+    if origin is Literal:
+        fits = any(type(value) is type(option) and value == option for option in arguments)
+    elif hint is int:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif hint is float:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        fits = isinstance(value, float) or (whole and abs(value) <= _LARGEST)
+    else:
+        fits = isinstance(value, NoneType if hint is None else origin or hint)
+    return None if fits else _Misfit(place, hint, value)
+
+
+def _first(parts: Iterable[tuple[str, Any, Any]]) -> _Misfit | None:
+    """The first misfit among parts: place, value and type of each."""
+    found = (_misfit(value, hint, place) for place, value, hint in parts)
+    return next((misfit for misfit in found if misfit is not None), None)
+
+
+def _in_union(value: Any, hint: Any, place: str) -> _Misfit | None:
+    """Where there is one thing that it could be beside None, what is wrong within that."""
+    options = get_args(hint)
+    if any(_misfit(value, option) is None for option in options):
+        return None
+    others = [option for option in options if option is not NoneType]
+    return _misfit(value, others[0], place) if len(others) == 1 else _Misfit(place, hint, value)
+
+
+def _in_annotated(value: Any, hint: Any, place: str) -> _Misfit | None:
+    within = _misfit(value, get_args(hint)[0], place)
+    if within is not None:
+        return _Misfit(place, hint, value) if within.place == place else within
+    broken = not all(where.holds(value) for where in hint.__metadata__)
+    return _Misfit(place, hint, value) if broken else None
+
+
+def _in_record(value: Any, hint: Any, place: str) -> _Misfit | None:
+    """Entries that a `TypedDict` does not know are nobody's business."""
+    if not isinstance(value, dict):
+        return _Misfit(place, dict, value)
+    for name, kind in _hints(hint).items():
+        needed = name in hint.__required_keys__ and get_origin(kind) is not NotRequired
+        if name not in value and needed:
+            return _Misfit(f"{place}.{name}", kind, _MISSING)
+        if name in value:
+            inner = get_args(kind)[0] if get_origin(kind) is NotRequired else kind
+            wrong = _misfit(value[name], inner, f"{place}.{name}")
+            if wrong is not None:
+                return wrong
+    return None
+
+
+def _in_container(value: Any, hint: Any, place: str) -> _Misfit | None:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if not isinstance(value, origin):
+        return _Misfit(place, hint, value)
+    if origin in (dict, abc.Mapping):
+        keys = ((f"{place}, a key,", key, arguments[0]) for key in value)
+        return _first(keys) or _first((f"{place}.{k}", v, arguments[1]) for k, v in value.items())
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        if len(value) != len(arguments):
+            return _Misfit(place, hint, value)
+        return _first(_numbered(value, arguments, place))
+    return _first(_numbered(value, (arguments[0],) * len(value), place))
+
+
+def _numbered(
+    value: Iterable[Any], hints: Iterable[Any], place: str
+) -> Iterator[tuple[str, Any, Any]]:
+    for i, (item, hint) in enumerate(zip(value, hints, strict=True)):
+        yield f"{place}[{i}]", item, hint
