@@ -14,10 +14,12 @@ import torch
 import torchvision
 from pytorch_helpers import Of, check_values
 from torch import nn
+from torch.nn import functional as F
 
 import spikewright as sw
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
+from spikewright.graph import evaluate
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 SEQUENCE = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
@@ -231,13 +233,116 @@ def test_weights_without_a_model(tmp_path: Path) -> None:
         sw.convert(tmp_path / "none.pth")
 
 
+class _Tokens(Of):
+    """A table of rows beside its function."""
+
+    def __init__(self, function: Any) -> None:
+        torch.manual_seed(0)
+        super().__init__(function, words=nn.Embedding(6, 4), last=nn.Linear(4, 3))
+
+
+IDS = torch.randint(6, (3, 5), generator=torch.Generator().manual_seed(2))
+BY_NUMBER = {
+    "an embedding": lambda m, ids: m.words(ids),
+    "a table by index": lambda m, ids: m.words.weight[ids],
+    "a table by index_select": lambda m, ids: m.words.weight.index_select(
+        0, ids.flatten()
+    ).unflatten(0, ids.shape),
+    "one-hot": lambda m, ids: F.one_hot(ids, 6).float() @ m.words.weight,
+}
+
+
+@pytest.mark.parametrize("name", list(BY_NUMBER))
+def test_whole_numbers_that_look_rows_up(name: str) -> None:
+    """Inputs of whole numbers stay such where the module itself takes nothing else."""
+    model = _Tokens(lambda m, ids: m.last(torch.relu(BY_NUMBER[name](m, ids)).mean(1)))
+    conversion = sw.convert(model, example_input=IDS)
+    conversion.verify(IDS)
+    found = conversion.run(IDS, steps=1, progress=False).predict()
+    np.testing.assert_allclose(found, model(IDS).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_whole_numbers_that_are_values_are_numbers() -> None:
+    """Pixels from 0 to 255 are values like any others: nothing wraps, nothing is whole."""
+    pixels = torch.randint(256, (3, 4), dtype=torch.uint8)
+    source = read(Of(lambda m, x: 3 * x + 0.5), pixels)
+    check_values(source)
+
+
+CHOSEN = {
+    "gather": lambda m, x, index: torch.relu(m.last(x)).gather(1, index),
+    "index": lambda m, x, index: torch.relu(m.last(x))[:, index],
+    "of each sample": lambda m, x, index: torch.relu(m.last(x))[torch.arange(len(x)), index[:, 0]],
+}
+
+
+@pytest.mark.parametrize("name", list(CHOSEN))
+def test_indices_that_are_inputs_say_what_to_do(name: str) -> None:
+    """Neither side of it is lost: it is read with constant indices, and cut before them."""
+    model, index = _Tokens(CHOSEN[name]), IDS % 3
+    with pytest.raises(UnsupportedLayerError, match=r"constants of a module around.*outputs="):
+        read(model, (X, index))
+    graph = read(model, (X, index), outputs=["relu"]).graph
+    assert list(graph.inputs) == ["inputs_0"]
+    found = evaluate(graph, {"inputs_0": X.numpy()})["relu"]
+    np.testing.assert_allclose(found, model.last(X).relu().detach().numpy(), rtol=1e-5, atol=1e-6)
+    if name == "index":
+        check_values(read(_Tokens(lambda m, x: CHOSEN[name](m, x, index[0])), X))
+
+
+def test_bags_of_embeddings_say_what_to_do() -> None:
+    """And what is said is the same."""
+    bag = nn.EmbeddingBag(6, 4, mode="sum")
+    with pytest.raises(UnsupportedLayerError, match=r"nn.Embedding, and .sum\(1\)"):
+        read(bag, IDS)
+    table = nn.Embedding.from_pretrained(bag.weight)
+    model = Of(lambda m, ids: m.table(ids).sum(1), table=table)
+    sw.convert(model, example_input=IDS).verify(IDS)
+    torch.testing.assert_close(model(IDS), bag(IDS))
+
+
+def test_numbers_of_rows_that_are_not_whole() -> None:
+    """The module takes none: the example is to be whole."""
+    with pytest.raises(ReadError, match=r"inside 'words' \(Embedding\).*x\.long\(\)"):
+        read(_Tokens(BY_NUMBER["an embedding"]), IDS.float())
+
+
+def test_arguments_that_are_needed_all_the_same() -> None:
+    """A default of None that forward cannot do without is named."""
+
+    class Needing(_Optional):
+        def forward(self, image: Any = None, text: Any = None) -> Any:
+            return self.image(image) + self.text(text)
+
+    with pytest.raises(ReadError, match=r"called without text: .* arguments by name"):
+        read(Needing(), X)
+    check_values(read(Needing(), {"image": X, "text": X[:, :2]}))
+
+
+def _quantised(kind: str) -> nn.Module:
+    """A network made by one of PyTorch's quantisers, or on the way."""
+    stubs = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+    model = nn.Sequential(stubs[0], nn.Linear(4, 3), stubs[1]).eval()
+    if kind == "dynamic":
+        return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    if kind == "stubs":
+        return model
+    model.qconfig = torch.ao.quantization.get_default_qconfig("x86")
+    watched = torch.ao.quantization.prepare(model)
+    watched(X)
+    return watched if kind == "watched" else torch.ao.quantization.convert(watched)
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_quantised_modules_are_refused_in_a_sentence() -> None:
-    """Packed weights are named with their layer, and the float model is asked for."""
-    model = nn.Sequential(nn.ReLU(), nn.Linear(4, 3))
-    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
-    with pytest.raises(ReadError, match=r"quantised layers, '1' \(Linear\).*float model"):
-        read(quantised, X)
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [("dynamic", r"'1' \(Linear\)"), ("static", "Quantize"), ("watched", "HistogramObserver")],
+)
+def test_quantised_modules_are_refused_in_a_sentence(kind: str, named: str) -> None:
+    """What is of a quantiser is named, and the float model is asked for; stubs are none."""
+    with pytest.raises(ReadError, match=rf"quantised layers, .*{named}.*float model"):
+        read(_quantised(kind), X)
+    check_values(read(_quantised("stubs"), X))
 
 
 def test_detection_models_point_at_their_networks(capfd: pytest.CaptureFixture[str]) -> None:

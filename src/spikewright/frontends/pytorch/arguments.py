@@ -54,6 +54,13 @@ class Arguments:
             lambda leaf: {0: size} if isinstance(leaf, torch.Tensor) else None, dict(bound)
         )
 
+    def absent(self, module: Any) -> list[str]:
+        """The arguments of forward that are left out, or None."""
+        signature = inspect.signature(module.forward)
+        bound = signature.bind(*self.args, **self.kwargs).arguments
+        named = (p for p in signature.parameters.values() if p.default is None)
+        return [p.name for p in named if bound.get(p.name) is None]
+
     def __str__(self) -> str:
         shapes = [str(tuple(tensor.shape)) for tensor in self.tensors]
         return ", ".join(shapes)

@@ -38,10 +38,11 @@ def trace(module: Any, example_input: Any, extra: int = 0) -> Traced:
     with evaluation(module), _plain_attention(), tensors_alone(module), torch.no_grad():
         for call in calls_of(module, example_input):
             for given in variants(module, call, extra):
-                traced = _traced(module, given)
+                made_float = call.whole and not given.whole
+                traced = _traced(module, given, called=made_float)
                 if isinstance(traced, Failure):
                     failures.append(traced)
-                elif call.whole and not given.whole and _makes_whole(traced.program):
+                elif made_float and _makes_whole(traced.program):
                     doubtful = doubtful or traced
                 else:
                     return traced
@@ -60,8 +61,15 @@ def _makes_whole(program: Any) -> bool:
     return any(isinstance(v, torch.Tensor) and not v.is_floating_point() for v in made)
 
 
-def _traced(module: Any, given: Arguments) -> Traced | Failure:
-    """The program, of a free batch or else of this one, or why there is none of a free one."""
+def _traced(module: Any, given: Arguments, called: bool = False) -> Traced | Failure:
+    """The program, of a free batch or else of this one, or why there is none of a free one.
+
+    Half the time would do for a program of one size alone. But only two of them, one for a sample
+    more, could show that no size of the batch is among the constants.
+
+    The module is `called` too, where tracing may take what a call does not, such as numbers of
+    rows that are not whole.
+    """
     failure = None
     for dynamic in (given.free_batch(module), None):
         with _progress() as done:
@@ -69,6 +77,8 @@ def _traced(module: Any, given: Arguments) -> Traced | Failure:
                 program = torch.export.export(
                     module, given.args, dict(given.kwargs), dynamic_shapes=dynamic, strict=False
                 )
+                if called:
+                    module(*given.args, **given.kwargs)
                 return Traced(program, given)
             except Exception as error:
                 failure = failure or Failure(given, error, done)

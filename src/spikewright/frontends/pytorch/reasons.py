@@ -24,7 +24,8 @@ _CHOICE = (
 )
 WHOLE = (
     "it makes whole numbers or truth values of what the input is, which jump where it changes",
-    "Where the input is a mask, leave it out, or make it a constant of a module around this one.",
+    "Where the input is a mask, leave it out, or make it a constant of a module around this one. "
+    "Numbers of rows are to be whole in the example too.",
 )
 _FUSED = (
     "it is an operator that PyTorch fuses for speed",
@@ -55,6 +56,11 @@ _WHY_NOT: dict[str, tuple[str, str]] = {
         ("index_put", "scatter", "grid_sampler", "grid_sampler_2d"),
         ("it looks values up by index, which is not a function of firing rates",
          "Give the model the looked-up values as its input."),
+    ),
+    **dict.fromkeys(
+        ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"),
+        ("it lays the bags of all samples in one row",
+         "Use nn.Embedding, and .sum(1), .mean(1) or .amax(1) of what it gives."),
     ),
 }  # fmt: skip
 

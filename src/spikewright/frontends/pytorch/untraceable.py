@@ -12,8 +12,15 @@ import torch
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import Arguments
 
-_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+_QUANTISED = (
+    "torch.ao.nn.quantized",
+    "torch.ao.nn.intrinsic.quantized",
+    "torch.ao.quantization.fake_quantize",
+    "torch.ao.quantization.observer",
+    "torch.nn.quantized",
+)
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+_TABLES = (torch.nn.Embedding, torch.nn.EmbeddingBag)
 
 
 def refuse_kind(module: Any) -> None:
@@ -30,13 +37,14 @@ def refuse_kind(module: Any) -> None:
     quantised = _quantised(module)
     if quantised:
         raise ReadError(
-            f"the {type(module).__name__} has quantised layers, {quantised}, whose weights are "
-            "packed whole numbers. Give the float model that it was made from."
+            f"the {type(module).__name__} has quantised layers, {quantised}, whose values are "
+            "packed as whole numbers, or watched to become such. Give the float model that it was "
+            "made from."
         )
 
 
 def _quantised(module: Any) -> str:
-    """The first part whose weights are quantised, with its class, or an empty text."""
+    """The first part that is of a quantiser, with its class, or an empty text."""
     for path, part in module.named_modules():
         kinds = [type(weight) for weight in part.parameters(recurse=False)]
         kinds = [kind for kind in kinds if kind not in _PLAIN and hasattr(kind, "dequantize")]
@@ -63,13 +71,23 @@ def failed(module: Any, failure: Failure) -> ReadError:
     inside = ""
     if place:
         inside = f", inside {place!r} ({type(module.get_submodule(place)).__name__})"
-    names = " or ".join(f"model.{name} ({kind})" for name, kind in _parts(module, place, failure))
-    hint = f" Give a part of it that is a network alone, such as {names}." if names else ""
     return ReadError(
         f"torch.export cannot trace this {type(module).__name__}{inside}: "
         f"{_reason(failure.error)}. The example input was {failure.call}, its first axis taken as "
-        f"the batch; forward must not branch on values.{hint}"
+        f"the batch; forward must not branch on values.{_hint(module, place, failure)}"
     )
+
+
+def _hint(module: Any, place: str, failure: Failure) -> str:
+    """What to give instead: other inputs, or a part of the module."""
+    if isinstance(module.get_submodule(place), _TABLES) and not failure.call.whole:
+        return " Give it the numbers of rows as whole numbers: example_input=x.long()."
+    absent = failure.call.absent(module)
+    if absent and "NoneType" in str(failure.error):
+        needed = " or ".join(absent[:4])
+        return f" It was called without {needed}: example_input may hold arguments by name."
+    names = " or ".join(f"model.{name} ({kind})" for name, kind in _parts(module, place, failure))
+    return f" Give a part of it that is a network alone, such as {names}." if names else ""
 
 
 def _place(module: Any, error: Exception) -> str:

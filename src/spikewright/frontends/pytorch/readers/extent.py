@@ -301,7 +301,11 @@ def _flip(call: Call) -> Value:
 
 def _whole(call: Call, indices: Any) -> np.ndarray:
     if not isinstance(indices, torch.Tensor):
-        raise Cannot("its indices depend on the input", "Use fixed indices.")
+        raise Cannot(
+            "its indices depend on the input",
+            "Make them constants of a module around this one, or keep what comes before it: "
+            "outputs=[...].",
+        )
     return np.asarray(indices.detach().cpu().numpy(), np.int64)
 
 
@@ -326,6 +330,8 @@ def _index(call: Call) -> Value:
     x = call.value("self")
     given = list(call["indices"]) + [None] * (x.rank - len(call["indices"]))
     used = [dim for dim, index in enumerate(given) if index is not None]
+    for computed in (index for index in given if isinstance(index, Value)):
+        _whole(call, computed)
     for dim in used:
         call.axis(x, dim)
     if len(used) == 1 and isinstance(given[used[0]], torch.Tensor) and (
