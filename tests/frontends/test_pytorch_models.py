@@ -172,18 +172,15 @@ _JUGGLED = (
 )  # fmt: skip
 
 
-@settings(max_examples=10, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(_JUGGLED),
-            st.integers(0, 5),
-            st.integers(0, 5),
-        ),
-        min_size=1,
-        max_size=7,
-    )
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(_JUGGLED), st.integers(0, 5), st.integers(0, 5)),
+    min_size=1,
+    max_size=7,
 )
+
+
+@settings(max_examples=10, deadline=None)
+@given(_STEPS)
 @example([("weighed", 0, 0), ("written", 1, 1), ("weighed", 0, 0), ("written over", 0, 1)])
 @example([("written over", 0, 0), ("weighed", 1, 0), ("add_", 2, 0), ("written", 0, 0)])
 def test_any_sequence_of_changes_in_place(steps: Any) -> None:
@@ -191,6 +188,18 @@ def test_any_sequence_of_changes_in_place(steps: Any) -> None:
 
     Or it is refused, where PyTorch's own exported program does not.
     """
+    _check_juggling(steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(_STEPS)
+def test_many_sequences_of_changes_in_place(steps: Any) -> None:
+    """The same of as many as there is time for."""
+    _check_juggling(steps)
+
+
+def _check_juggling(steps: Any) -> None:
     model = _Juggling(steps).eval()
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     try:
