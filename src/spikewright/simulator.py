@@ -167,8 +167,9 @@ class Simulator:
         """What a run of `steps` steps needs beside the network, in bytes; print it for a table.
 
         An upper bound for a simulator that has not run yet, what is fed to it held constant:
-        state, signals of a block of steps, work inside operators, recordings. `run_steps` raises
-        `SimulationError` by it. Raises the same for a number of steps that no run can have.
+        weights as the engine holds them, state, signals of a block of steps, work inside operators,
+        recordings. `run_steps` raises `SimulationError` by it. Raises the same for a number of
+        steps that no run can have.
         """
         _check_steps(steps)
         return engines.Setting.of(self.program, self._engine, self.batch_size or 1).whole(steps)

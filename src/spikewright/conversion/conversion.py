@@ -340,10 +340,10 @@ class Conversion:
     ) -> Memory:
         """What such a run of `batch` samples needs, in bytes; print it for a table.
 
-        An upper bound beside the network, its weights and the input, which is held constant: state
-        and work of the samples that run side by side, outputs, layers in `record` and spike counts
-        of all. `run` raises `SimulationError` by it. Raises as `run` does for settings that no run
-        can have.
+        An upper bound beside the network and the input, which is held constant: weights as the
+        engine holds them, state and work of the samples that run side by side, outputs, layers in
+        `record` and spike counts of all. Nothing is built for it. `run` raises `SimulationError` by
+        it. Raises as `run` does for settings that no run can have.
         """
         check_run(dt, 0, precision, batch_size, threads)
         for name, number in (("batch", batch), ("steps", steps)):

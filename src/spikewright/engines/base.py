@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.grid import GRIDS
 from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import (
     Apply,
@@ -279,9 +280,34 @@ class Engine(ABC):
             size += 3 * 8 * max(PATCH_VALUES, taps * (inputs + once))
         return size
 
+    def held(self, op: Operator, program: Program) -> Held:
+        """What an operator's weights take up in this engine's own form."""
+        if not isinstance(op, Linear):
+            return Held({}, 0)
+        values = number_of_weights(op)
+        limbs = GRIDS[program.precision].weight_limbs
+        return Held({op.label: 8 * limbs * values}, 6 * 8 * values)
+
+    def holds(self, op: Operator) -> bool:
+        """Whether they are there already."""
+        return False
+
     def device_room(self) -> int | None:
         """Bytes left where the arrays are, or None where that is the machine's memory."""
         return None
+
+
+class Held(NamedTuple):
+    """Weights in an engine's own form: bytes by label, and what making them takes up beside."""
+
+    kept: Mapping[str, int]
+    making: int
+
+
+def number_of_weights(op: Operator) -> int:
+    """Numbers that an operator of a program holds."""
+    owner = op.transform if isinstance(op, Linear) else op
+    return sum(value.size for value in vars(owner).values() if isinstance(value, np.ndarray))
 
 
 class NeuronKernel(Kernel):

@@ -15,6 +15,7 @@ A limb of `b` bits is an integer of magnitude `2^(b-1)` at most, times a power o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,8 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 
 MAX_FAN_IN = 2**16
 """The longest sum that is exact; beyond it, exact sums of pieces are added in order."""
+
+_AT_ONCE = 2**20  # weights that are put on the grid together
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,33 @@ def integer_weights(weight: NDArray) -> tuple[NDArray, NDArray]:
     Integers are of magnitude `2**24` at most, steps are powers of two.
     """
     bits = GRIDS["float32"].weight_bits
-    axes = tuple(range(1, weight.ndim))
-    step = _step(np.abs(weight).max(axis=axes, keepdims=True, initial=0.0), bits)
-    return np.rint(weight / step).astype(np.int32), step.reshape(-1)
+    integers, steps = np.empty(weight.shape, np.int32), np.empty(len(weight))
+    for some in _channels(weight):
+        part = weight[some]
+        axes = tuple(range(1, weight.ndim))
+        step = _step(np.abs(part).max(axis=axes, keepdims=True, initial=0.0), bits)
+        integers[some], steps[some] = np.rint(part / step), step.reshape(-1)
+    return integers, steps
 
 
 def on_grid(weight: NDArray, precision: Precision) -> NDArray:
     """Weights `(out, ...)` rounded to what this precision holds, float64."""
-    parts = weight_limbs(weight, GRIDS[precision])
-    return np.asarray(sum(parts[1:], start=parts[0]))
+    held = np.empty(weight.shape)
+    for some in _channels(weight):
+        parts = weight_limbs(weight[some], GRIDS[precision])
+        held[some] = sum(parts[1:], start=parts[0])
+    return held
+
+
+def grid_bytes(weights: int) -> int:
+    """What putting so many weights on a grid takes beside them."""
+    return 40 * min(weights, _AT_ONCE)
+
+
+def _channels(weight: NDArray) -> Iterator[slice]:
+    """A few channels at a time, which have grids of their own: so what is made stays small."""
+    some = max(1, _AT_ONCE * len(weight) // max(1, weight.size))
+    return (slice(i, i + some) for i in range(0, len(weight), some))
 
 
 def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:

@@ -16,6 +16,7 @@ _GIB = 2**30
 _NAMED = 3  # parts that an error names
 _LATELY = 0.1  # seconds
 _ADVICE = {
+    "weights": "convert a smaller network, or in a process that holds less",
     "state": "run fewer samples at once (batch_size=)",
     "signals": "run fewer samples at once (batch_size=)",
     "work": "run fewer samples at once (batch_size=) or on fewer threads (threads=)",
@@ -27,9 +28,9 @@ _ADVICE = {
 class MemoryPart(NamedTuple):
     """A part of what a run needs: its kind, whose it is, bytes, and how they come about.
 
-    Kinds: "state" (lasts from block to block), "signals" (between operators, for a block of steps),
-    "work" (inside an operator), "recording" (what probes keep), "totals" (spikes per neuron, as
-    they are returned).
+    Kinds: "weights" (of the program and in the engine's own form), "state" (lasts from block to
+    block), "signals" (between operators, for a block of steps), "work" (inside an operator),
+    "recording" (what probes keep), "totals" (spikes per neuron, as they are returned).
     """
 
     kind: str
@@ -40,7 +41,7 @@ class MemoryPart(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory(Sequence[MemoryPart]):
-    """What a run needs beyond the network and its weights; printed, a table.
+    """What a run needs beyond the network; printed, a table.
 
     Parts that are in use at different times are all counted, so that the sum is an upper bound.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spikewright.engines.base import Engine
+from spikewright.engines.base import Engine, number_of_weights
 from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.program import (
     Apply,
@@ -24,11 +24,17 @@ from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble
 from spikewright.network.functions import NodeFunction
 
+_COMPILING = 10  # bytes a number of the largest operator, beside the numbers that are kept
+
 
 @dataclass(frozen=True)
 class Setting:
-    """A program as an engine prepared it, and how many samples run, of which `chunk` at once."""
+    """A program as an engine prepared it, and how many samples run, of which `chunk` at once.
 
+    `given` is the program before.
+    """
+
+    given: Program
     program: Program
     engine: Engine
     batch: int
@@ -49,7 +55,7 @@ class Setting:
         size = chunk or engine.chunk_samples(plan, batch)
         if any(_calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
-        return cls(plan, engine, batch, min(size, batch), frozenset(tally))
+        return cls(program, plan, engine, batch, min(size, batch), frozenset(tally))
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -68,8 +74,28 @@ class Setting:
         """What a run from the start needs, its inputs held constant."""
         constants = self._constants()
         block = block or self.block_steps(constants)
-        parts = (self.state(), self.running(0, steps, block, constants))
+        parts = (self.weights(), self.state(), self.running(0, steps, block, constants))
         return Memory(tuple(part for memory in parts for part in memory))
+
+    def weights(self) -> Memory:
+        """Weights as the program holds them, and in the engine's own form."""
+        numbers = [number_of_weights(op) for op in self.given.operators]
+        size = 8 * sum(numbers)
+        program = MemoryPart("weights", "the program", size, f"8 B x {sum(numbers)} numbers")
+        return Memory((program, *self._held(self.program.operators, max(numbers, default=0))))
+
+    def missing(self) -> Memory:
+        """Of the engine's weights those that it does not hold yet."""
+        return self._held([op for op in self.program.operators if not self.engine.holds(op)])
+
+    def _held(self, operators: Sequence[Operator], compiled: int = 0) -> Memory:
+        """The engine's form of weights; it, and the program's, are made layer by layer."""
+        found = [self.engine.held(op, self.program) for op in operators]
+        how = f"in the {self.engine.name} engine's form"
+        kept = [MemoryPart("weights", n, b, how) for one in found for n, b in one.kept.items()]
+        making = max([_COMPILING * compiled, *(one.making for one in found)])
+        parts = (*kept, MemoryPart("weights", "making them", making, "of the largest layer"))
+        return Memory(tuple(part for part in parts if part.bytes))
 
     def state(self) -> Memory:
         """What lasts from block to block."""

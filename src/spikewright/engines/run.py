@@ -44,7 +44,8 @@ class Execution:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
         self._setting = Setting.of(program, engine, batch, frozenset(tally), chunk)
-        self._fit(self._setting.state(), f"{batch} samples")
+        begun = Memory((*self._setting.state(), *self._setting.missing()))
+        self._fit(begun, f"{batch} samples")
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
         self._stages = _stages(self._plan)
@@ -182,7 +183,7 @@ class Execution:
             left = lately_available
         if room is None:
             return [(memory, left(), "")]
-        device, machine = ("state", "signals", "work"), ("recording", "totals")
+        device, machine = ("weights", "state", "signals", "work"), ("recording", "totals")
         return [
             (memory.only(*device), room, " and its device"),
             (memory.only(*machine), left(), ""),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
 from spikewright.engines.native import _kernels
+from spikewright.engines.native.built import Built
+from spikewright.engines.native.filling import Filling
 from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import Unit, add_together, groups
 from spikewright.engines.native.integrators import integrators
@@ -47,7 +48,6 @@ from spikewright.network.transforms import (
     Place,
     Reshape,
     Scale,
-    Shape,
     Slice,
     Sparse,
     SumPool,
@@ -55,30 +55,6 @@ from spikewright.network.transforms import (
 )
 
 _EVENT_BYTES = 16  # of a list of events, an input and step
-
-
-@dataclass(frozen=True, eq=False)
-class Built:
-    """A region's kernels. `exports` are (signal, counts or not, shape); populations in order, each
-    in pieces that lie one after the other.
-
-    `kept` is state by operator, `totals` are sums of outputs of populations that are not among
-    `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
-    use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
-    state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
-    the operator's turn (True), or at a step's end.
-    """
-
-    region: Any
-    inputs: tuple[tuple[int, bool], ...]
-    exports: tuple[tuple[int, bool, Shape], ...]
-    populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
-    kept: dict[Operator, Kept]
-    totals: dict[Neurons, Kept]
-    step_bytes: int
-    buffer_bytes: int
-    state_bytes: dict[str, int]
-    calls: tuple[tuple[Operator, bool], ...]
 
 
 def _kept_bytes(kept: Kept) -> int:
@@ -109,6 +85,7 @@ class Builder:
         self.totals: dict[Neurons, Kept] = {}
         self.last: list[Callable[[], None]] = []  # what a step of a loop ends with
         self.calls: list[tuple[Operator, bool]] = []
+        self.fillings: list[Filling] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()
@@ -138,6 +115,7 @@ class Builder:
         for owner, kept in (*self.kept.items(), *self.totals.items()):
             self.state_bytes[owner.label] += _kept_bytes(kept)
         return Built(
+            self.op.label,
             self.kernels,
             tuple(self.inputs),
             tuple(exports),
@@ -149,6 +127,7 @@ class Builder:
             + _EVENT_BYTES * max(self.buffer_bytes, default=0),
             dict(self.state_bytes),
             tuple(self.calls),
+            tuple(self.fillings),
         )
 
     def _add(self, group: Sequence[Unit]) -> None:

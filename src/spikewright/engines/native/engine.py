@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine, Kernel
+from spikewright.engines.base import Array, Engine, Held, Kernel
 from spikewright.engines.native import _kernels
-from spikewright.engines.native.building import Built, build
+from spikewright.engines.native.building import build
+from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel, work_bytes
@@ -61,6 +63,7 @@ class NativeEngine(Engine):
         self._reference = ReferenceEngine()
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
+        self._holding: WeakSet[Operator] = WeakSet()  # weights in the kernels' form
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
         self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
@@ -76,7 +79,7 @@ class NativeEngine(Engine):
         if op in self._shared:
             return self._shared[op]
         if isinstance(op, Region):
-            built = self._build(op, program)
+            built = self._filled(op, program)
             if op.stateless:
                 self._shared[op] = LinearKernel(op, built, program, self.isa, self.threads)
                 return self._shared[op]
@@ -92,6 +95,14 @@ class NativeEngine(Engine):
         if op not in self._built:
             self._built[op] = build(op, program)
         return self._built[op]
+
+    def _filled(self, op: Region, program: Program) -> Built:
+        """A region that is to run: with its weights."""
+        built = self._build(op, program)
+        if op not in self._holding:
+            built.fill()
+            self._holding.add(op)
+        return built
 
     def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
         return self._reference.source(op, program, fed, first)
@@ -128,6 +139,19 @@ class NativeEngine(Engine):
             for label, size in self._reference.state_bytes(foreign, program, tally).items():
                 found[label] = found.get(label, 0) + size
         return found
+
+    def held(self, op: Operator, program: Program) -> Held:
+        if not isinstance(op, Region):
+            return super().held(op, program)
+        built = self._build(op, program)
+        others = [self._reference.held(foreign, program) for foreign in op.foreign]
+        kept = Counter(built.weight_bytes)
+        for other in others:
+            kept.update(other.kept)
+        return Held(kept, max([built.making_bytes, *(other.making for other in others)]))
+
+    def holds(self, op: Operator) -> bool:
+        return op in self._holding or op in self._shared
 
     def work_bytes(
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _MOST_REPEATS = 15  # see kMostRepeats in cpp/plan.hpp
 _NO_BUDGET = 2**40
 _MOST_SUM = 2**31 - 1
+_COLUMNS = 64  # that are looked at together: what is sorted of them stays small
 _WIDE_ROWS = 3072  # rows up to which 64 lanes of weights fit three quarters of a second-level cache
 
 
@@ -23,22 +24,34 @@ def lane_widths(channels: int, rows: int) -> list[int]:
     return widths
 
 
-def budgets(rows: NDArray) -> list[int]:
+def budgets(rows: NDArray, both: bool = False) -> list[int]:
     """How many events have sums within 32 bits: for counts of any size, then for 1, 2, ...
 
     Sums wrap and are right at the end, so what counts is the largest sum of so many entries of a
-    column, each taken as often as an input may be listed.
+    column, each taken as often as an input may be listed. With `both` events add or subtract them.
     """
-    largest = int(np.abs(rows).max(initial=0))
+    largest = max(int(rows.max(initial=0)), -int(rows.min(initial=0)))
     limited = _MOST_SUM // largest if largest else _NO_BUDGET
-    signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1).astype(np.int64)
-    if int(signed.sum(axis=0).max(initial=0)) * _MOST_REPEATS <= _MOST_SUM:
-        return [limited] + [_NO_BUDGET] * _MOST_REPEATS
-    columns = np.sort(signed.astype(np.int32).T, axis=1)[:, ::-1]
+    pieces = (rows[:, i : i + _COLUMNS] for i in range(0, rows.shape[1], _COLUMNS))
+    parts = [_of_columns(np.abs(piece) if both else piece) for piece in pieces]
+    return [limited, *map(min, zip(*parts, strict=True))]
+
+
+def budget_bytes(rows: int, columns: int) -> int:
+    """What finding the budgets of such weights takes at a time."""
+    return 40 * rows * min(columns, _COLUMNS)
+
+
+def _of_columns(rows: NDArray) -> list[int]:
+    """For counts of 1, 2, ... how many events some columns' sums bear."""
+    signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1)
+    if int(signed.sum(axis=0, dtype=np.int64).max(initial=0)) * _MOST_REPEATS <= _MOST_SUM:
+        return [_NO_BUDGET] * _MOST_REPEATS
+    columns = np.sort(signed.T, axis=1)[:, ::-1]
     sums = np.cumsum(columns, axis=1, dtype=np.int64)
     longest = int((sums <= _MOST_SUM).sum(axis=1).max(initial=0)) + 1
     columns, sums = columns[:, :longest], sums[:, :longest]
-    return [limited] + [_budget(columns, sums, n) for n in range(1, _MOST_REPEATS + 1)]
+    return [_budget(columns, sums, n) for n in range(1, _MOST_REPEATS + 1)]
 
 
 def _budget(columns: NDArray, sums: NDArray, repeats: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 
 from spikewright._windows import split_shape
 from spikewright.engines.grid import integer_weights
+from spikewright.engines.native.filling import Filling, Weights
 from spikewright.engines.native.integrators import integrators
-from spikewright.engines.native.lanes import budgets, depthwise_budgets, lane_widths
 from spikewright.engines.native.orders import (
     Order,
     as_index,
@@ -72,10 +74,10 @@ class _Ends:
         how: str,
         sources: list[int],
         geometry: list[int],
-        weights: list[NDArray],
+        weights: Sequence[Weights],
         fan_in: int,
     ) -> None:
-        """A kernel for every piece: where it reads, and its weights `(out, taps, channels)`.
+        """A kernel for every piece: where it reads, and its weights.
 
         `fan_in` is how many inputs an output has, as the reference counts them.
         """
@@ -91,46 +93,23 @@ class _Ends:
             populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         joined = None if self.shortcut is None else self.shortcut.source(b, order)
-        for i, kernel in enumerate(weights):
-            integers, steps = integer_weights(kernel)
-            rows = _rows(how, integers)
-            limits = _limits(how, integers)
-            b.kernels.layer(
+        for i, made in enumerate(weights):
+            number = b.kernels.layer(
                 sources[i],
                 target if self.pieces == 1 else b.kernels.view(target, i * size, size, False),
                 populations[i],
                 how,
                 geometry,
-                rows,
-                lane_widths(rows.shape[1], len(rows)),
-                np.ascontiguousarray(steps * op.factor),
-                limits,
                 gain is not None,
                 gains[i],
                 biases[i],
             )
+            b.fillings.append(Filling(op.label, number, how, geometry, made, op.factor))
             if self.shortcut is not None and joined is not None:
                 b.kernels.join(joined, self.shortcut.factor(b, order, self.pixels))
             if op.inputs[0] not in b.op.counts:
                 add_analog(b, fan_in)
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
-
-
-def _rows(how: str, integers: NDArray) -> NDArray:
-    """Weights `(out, taps, channels)` as rows of `(out,)`."""
-    out = len(integers)
-    rows = np.ascontiguousarray(np.moveaxis(integers, 0, -1))
-    if how == "signed":  # of what is above zero, then of what is below
-        rows = np.concatenate([rows, -rows], axis=1)
-    return np.ascontiguousarray(rows.reshape(-1, out))
-
-
-def _limits(how: str, integers: NDArray) -> list[int]:
-    """How many events have sums within 32 bits; a signed one may add or subtract its weight."""
-    rows = _rows("events", integers)
-    if how == "depthwise":
-        return depthwise_budgets(rows)
-    return budgets(np.abs(rows) if how == "signed" else rows)
 
 
 def _ends(b: Builder, op: Linear, how: str, order: Order, pixels: int, pieces: int = 1) -> _Ends:
@@ -160,17 +139,20 @@ def _add_dense(b: Builder, op: Linear, transform: Dense) -> None:
     shape = b.program.shapes[signal]
     out, inner = transform.matrix.shape
     pixels = int(np.prod(shape[:-1]))
-    matrix = transform.matrix
+    order: Order = None
     if len(shape) == 1:
-        stored = b.held(signal)
-        source = stored.buffer
-        matrix = matrix if stored.order is None else matrix[:, stored.order]
+        source, order = b.held(signal).buffer, b.held(signal).order
     else:
         source = b.held_in(signal, None)
+
+    def weights() -> tuple[NDArray, NDArray]:
+        integers, steps = integer_weights(transform.matrix)
+        return (integers if order is None else integers[:, order])[:, None], steps
+
     geometry = [1, pixels, inner, 1, pixels, out, 1, 1, 1, 1, 0, 0, 1, 1]
     how = _how(b, signal)
     ends = _ends(b, op, how, None, pixels)
-    ends.add(how, [source], _doubled(how, geometry), [matrix[:, None]], inner)
+    ends.add(how, [source], _doubled(how, geometry), [weights], inner)
 
 
 def _geometry(
@@ -186,9 +168,9 @@ def _geometry(
     ]  # fmt: skip
 
 
-def _taps(kernel: NDArray) -> NDArray:
-    """`(out, taps, channels)` of `(out, channels, *size)`."""
-    return np.moveaxis(kernel, 1, -1).reshape(len(kernel), -1, kernel.shape[1])
+def _integer_taps(kernel: NDArray) -> tuple[NDArray, NDArray]:
+    """Integers `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
+    return integer_weights(np.moveaxis(kernel, 1, -1).reshape(len(kernel), -1, kernel.shape[1]))
 
 
 def _add_convolution(b: Builder, op: Linear, transform: Convolution) -> None:
@@ -201,8 +183,8 @@ def _add_convolution(b: Builder, op: Linear, transform: Convolution) -> None:
     how = _how(b, signal)
     order = channels_last_order(out_shape, last)
     ends = _ends(b, op, how, order, int(np.prod(extent)))
-    kernels = [_taps(transform.kernel)]
-    ends.add(how, [source], _doubled(how, geometry), kernels, kernels[0][0].size)
+    weights = partial(_integer_taps, transform.kernel)
+    ends.add(how, [source], _doubled(how, geometry), [weights], transform.kernel[0].size)
 
 
 def _add_depthwise(b: Builder, op: Linear, transform: Convolution) -> None:
@@ -224,8 +206,8 @@ def _add_depthwise(b: Builder, op: Linear, transform: Convolution) -> None:
     geometry = _geometry(transform, shape, out_shape, out, out)
     out_order = channels_last_order(out_shape, last)
     ends = _ends(b, op, "depthwise", out_order, int(np.prod(extent)))
-    kernels = [_taps(transform.kernel)]
-    ends.add("depthwise", [source], geometry, kernels, kernels[0][0].size)
+    weights = partial(_integer_taps, transform.kernel)
+    ends.add("depthwise", [source], geometry, [weights], transform.kernel[0].size)
 
 
 def _add_grouped(b: Builder, op: Linear, transform: Convolution) -> None:
@@ -248,9 +230,15 @@ def _add_grouped(b: Builder, op: Linear, transform: Convolution) -> None:
     geometry = _geometry(transform, shape, out_shape, merged * inner, merged * outer)
     order = grouped_order(out_shape, last, pieces)
     ends = _ends(b, op, how, order, int(np.prod(extent)), pieces)
-    kernels = _taps(transform.kernel).reshape(pieces, merged, outer, -1, inner)
-    weights = np.zeros((pieces, merged, outer, kernels.shape[3], merged, inner), kernels.dtype)
-    for i in range(merged):
-        weights[:, i, :, :, i] = kernels[:, i]
-    joined = weights.reshape(pieces, merged * outer, -1, merged * inner)
-    ends.add(how, sources, _doubled(how, geometry), list(joined), kernels.shape[3] * inner)
+    kernels = transform.kernel.reshape(pieces, merged, outer, inner, -1)
+    weights = [partial(_merged, kernel) for kernel in kernels]
+    ends.add(how, sources, _doubled(how, geometry), weights, transform.kernel[0].size)
+
+
+def _merged(kernel: NDArray) -> tuple[NDArray, NDArray]:
+    """Integers of groups `(groups, out, channels, taps)` that are computed as one layer."""
+    groups, outer, inner, taps = kernel.shape
+    whole = np.zeros((groups, outer, taps, groups, inner), kernel.dtype)
+    for i in range(groups):
+        whole[i, :, :, i] = kernel[i].swapaxes(1, 2)
+    return integer_weights(whole.reshape(groups * outer, taps, groups * inner))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel, diverged
 from spikewright.engines.native import _kernels
-from spikewright.engines.native.building import Built
+from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Foreign
 from spikewright.engines.native.orders import Order, as_index, positions
 from spikewright.engines.native.parts import Kept, unpacked

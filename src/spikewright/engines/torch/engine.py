@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine, Kernel
+from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -131,6 +131,15 @@ class TorchEngine(Engine):
 
     def value_bytes(self, program: Program) -> int:
         return 8 if program.precision == "float64" else 4
+
+    def held(self, op: Operator, program: Program) -> Held:
+        found = super().held(op, program)
+        values = number_of_weights(op) if found.kept else 0
+        kept = {label: self.value_bytes(program) * values for label in found.kept}
+        return Held(kept, found.making)
+
+    def holds(self, op: Operator) -> bool:
+        return op in self._linear
 
     def device_room(self) -> int | None:
         if self.device.type != "cuda":

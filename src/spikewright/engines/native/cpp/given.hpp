@@ -86,6 +86,7 @@ inline void set_weights(Layer& l, std::size_t rows, const Integers& weights,
     require(weights.ndim() == 2 && weights.shape(0) == rows && weights.shape(1) == out,
             "weights are (rows, out)");
     std::size_t channel = 0, offset = 0;
+    l.lanes.clear();
     for (std::size_t width : widths) {
         require(width == 16 || width == 32 || width == 64, "lanes are 16, 32 or 64 wide");
         l.lanes.push_back({channel, width, offset});
@@ -101,12 +102,9 @@ inline void set_weights(Layer& l, std::size_t rows, const Integers& weights,
                     weights.data()[r * out + block.channel + c];
 }
 
-// From sums to currents: the weights' step times the factor, then gain and bias.
-inline void set_currents(Layer& l, const Doubles& scale, bool has_gain, const Doubles& gain,
-                         const Doubles& bias) {
+// From sums to currents, after the weights' unit.
+inline void set_gain(Layer& l, bool has_gain, const Doubles& gain, const Doubles& bias) {
     const std::size_t out = std::size_t(l.out_channels), padded = rounded_up(out, 64);
-    require(scale.size() == out, "a scale has one number per output channel");
-    l.scale = parameter_row(scale, padded);
     l.has_gain = has_gain;
     l.gain = parameter(gain, l.pixels(), out, padded, 0.0);
     l.bias = parameter(bias, l.pixels(), out, padded, 0.0);

@@ -196,6 +196,8 @@ NB_MODULE(_kernels, m) {
         .def("view", &Region::view)
         .def("population", &Region::population)
         .def("layer", &Region::layer)
+        .def("fill", &Region::fill)
+        .def("bytes", &Region::bytes)
         .def("fire", &Region::fire)
         .def("pool", &Region::pool)
         .def("take", &Region::take)

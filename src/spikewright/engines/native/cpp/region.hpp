@@ -57,31 +57,61 @@ class Region {
     }
 
     // `how` is "events" (of counts), "signed" (of counts of either sign, or mostly: channels are in `geometry` and
-    // `weights` twice, for what is above zero and below) or "depthwise" (`weights` are `(taps, out)`).
-    void layer(int input, int output, int population, const std::string& how,
-               const std::vector<std::int64_t>& geometry, const Integers& weights,
-               const std::vector<std::size_t>& widths, const Doubles& scale,
-               const std::vector<std::int64_t>& budgets, bool has_gain, const Doubles& gain,
-               const Doubles& bias) {
+    // weights twice, for what is above zero and below) or "depthwise" (weights are `(taps, out)`). Its weights
+    // come later: returns the number to give them to.
+    int layer(int input, int output, int population, const std::string& how,
+              const std::vector<std::int64_t>& geometry, bool has_gain, const Doubles& gain,
+              const Doubles& bias) {
         auto l = layer_of(geometry);
         const bool depthwise = how == "depthwise", whole = how == "signed";
-        const std::size_t taps = std::size_t(l->kernel_height * l->kernel_width);
-        set_weights(*l, depthwise ? taps : l->rows(), weights, widths);
-        set_currents(*l, scale, has_gain, gain, bias);
+        set_gain(*l, has_gain, gain, bias);
         const std::int64_t channels = whole ? l->channels / 2 : l->channels;
         require(size_of(input) >= std::size_t(l->height * l->width * channels) &&
                     size_of(output) == l->pixels() * std::size_t(l->out_channels),
                 "a layer's buffers have its sizes");
         require(!depthwise || l->channels == l->out_channels, "depthwise layers keep channels");
-        require(budgets.size() == kMostRepeats + 1, "budgets");
-        for (std::size_t i = 0; i <= kMostRepeats; ++i) {
-            require(budgets[i] >= 127 || depthwise, "a budget holds the largest count");
-            l->budgets[i] = budgets[i];
-        }
         Instruction op{depthwise ? Action::depthwise : whole ? Action::signed_layer : Action::layer};
         op.input = input, op.output = output, op.population = population;
         op.layer = std::move(l);
         plan.instructions.push_back(std::move(op));
+        return int(plan.instructions.size()) - 1;
+    }
+
+    // Gives a layer its weights, as integers, and what a unit of them is worth.
+    void fill(int number, const Integers& weights, const std::vector<std::size_t>& widths,
+              const Doubles& scale, const std::vector<std::int64_t>& budgets) {
+        Instruction& op = plan.instructions.at(std::size_t(number));
+        require(bool(op.layer), "a layer is filled");
+        Layer& l = *op.layer;
+        const bool depthwise = op.action == Action::depthwise;
+        set_weights(l, depthwise ? std::size_t(l.kernel_height * l.kernel_width) : l.rows(), weights,
+                    widths);
+        require(scale.size() == std::size_t(l.out_channels), "a scale has one number per output channel");
+        l.scale = parameter_row(scale, rounded_up(std::size_t(l.out_channels), 64));
+        require(budgets.size() == kMostRepeats + 1, "budgets");
+        for (std::size_t i = 0; i <= kMostRepeats; ++i) {
+            require(budgets[i] >= 127 || depthwise, "a budget holds the largest count");
+            l.budgets[i] = budgets[i];
+        }
+    }
+
+    // What populations, layers and indices take up beside weights.
+    std::size_t bytes() const {
+        std::size_t values = 0, indices = 0;
+        for (const Population& p : plan.populations) {
+            for (const Parameter* one : {&p.threshold, &p.inverse, &p.least[0], &p.least[1], &p.least[2],
+                                         &p.lowest, &p.holds[0], &p.holds[1]})
+                values += one->values.size();
+            values += p.start.size();
+        }
+        for (const Instruction& op : plan.instructions) {
+            indices += op.index.size();
+            for (const Operand& term : op.operands) indices += term.index.size();
+            if (!op.layer) continue;
+            for (const Parameter* one : {&op.layer->gain, &op.layer->bias, &op.layer->joined})
+                values += one->values.size();
+        }
+        return values * sizeof(double) + indices * sizeof(std::int32_t);
     }
 
     // To the sums of the layer added last `source` is added, before gain and bias: values, or counts

@@ -1,0 +1,62 @@
+"""What a region was built into, and what it takes up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright.engines.native.filling import Filling
+from spikewright.engines.native.orders import Order
+from spikewright.engines.native.parts import Kept
+from spikewright.engines.program import Neurons, Operator
+from spikewright.network.transforms import Shape
+
+_PARAMETERS = 96  # bytes a neuron, in use while a population is described
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A region's kernels. `exports` are (signal, counts or not, shape); populations in order, each
+    in pieces that lie one after the other.
+
+    `kept` is state by operator, `totals` are sums of outputs of populations that are not among
+    `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
+    use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
+    state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
+    the operator's turn (True), or at a step's end. `fillings` are the weights of layers, which are
+    made when they are to run: sizes are known without.
+    """
+
+    label: str
+    region: Any
+    inputs: tuple[tuple[int, bool], ...]
+    exports: tuple[tuple[int, bool, Shape], ...]
+    populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
+    kept: dict[Operator, Kept]
+    totals: dict[Neurons, Kept]
+    step_bytes: int
+    buffer_bytes: int
+    state_bytes: dict[str, int]
+    calls: tuple[tuple[Operator, bool], ...]
+    fillings: tuple[Filling, ...]
+
+    @property
+    def weight_bytes(self) -> dict[str, int]:
+        """What weights and neurons' parameters take up in the kernels' own form, by operator."""
+        orders = sum(order.nbytes for _, order, _ in self.populations if order is not None)
+        found = Counter({f"parameters of {self.label}": self.region.bytes() + orders})
+        for one in self.fillings:
+            found[one.label] += one.bytes
+        return dict(found)
+
+    @property
+    def making_bytes(self) -> int:
+        """The most that is in use beside them while they are made."""
+        neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
+        return max((one.making for one in self.fillings), default=0) + _PARAMETERS * neurons
+
+    def fill(self) -> None:
+        """Make all weights."""
+        for one in self.fillings:
+            one.fill(self.region)

@@ -1,0 +1,77 @@
+"""Weights of layers in the kernels' form: how large they are, known at once, and made late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.grid import grid_bytes
+from spikewright.engines.native._kernels import Region
+from spikewright.engines.native.lanes import (
+    budget_bytes,
+    budgets,
+    depthwise_budgets,
+    lane_widths,
+)
+
+Weights = Callable[[], tuple[NDArray, NDArray]]
+"""Makes a layer's weights: integers `(out, taps, channels)`, and each output's unit `(out,)`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """A layer's weights, to be made and handed over when it is to run."""
+
+    label: str
+    number: int
+    how: str
+    geometry: list[int]
+    weights: Weights
+    factor: float
+
+    @property
+    def _rows(self) -> int:
+        taps = self.geometry[6] * self.geometry[7]
+        return taps if self.how == "depthwise" else taps * self.geometry[2]
+
+    @property
+    def bytes(self) -> int:
+        """What the kernels hold: outputs are padded to whole vectors."""
+        return 4 * self._rows * sum(lane_widths(self.geometry[5], self._rows))
+
+    @property
+    def making(self) -> int:
+        """What is in use beside that while they are made: integers twice, and their limits."""
+        out = self.geometry[5]
+        integers = 8 * self._rows * out + grid_bytes(self._rows * out)
+        return integers + budget_bytes(self._rows, out)
+
+    def fill(self, kernels: Region) -> None:
+        """Make the weights and hand them over."""
+        integers, steps = self.weights()
+        limits = _limits(self.how, integers)
+        rows = _rows(self.how, integers)
+        del integers
+        widths = lane_widths(rows.shape[1], len(rows))
+        scale = np.ascontiguousarray(steps * self.factor)
+        kernels.fill(self.number, rows, widths, scale, limits)
+
+
+def _rows(how: str, integers: NDArray) -> NDArray:
+    """Weights `(out, taps, channels)` as rows of `(out,)`."""
+    out = len(integers)
+    rows = np.moveaxis(integers, 0, -1)
+    if how == "signed":  # of what is above zero, then of what is below
+        rows = np.concatenate([rows, -rows], axis=1)
+    return np.ascontiguousarray(rows.reshape(-1, out))
+
+
+def _limits(how: str, integers: NDArray) -> list[int]:
+    """How many events have sums within 32 bits; a signed one may add or subtract its weight."""
+    rows = integers.reshape(len(integers), -1).T
+    if how == "depthwise":
+        return depthwise_budgets(rows)
+    return budgets(rows, both=how == "signed")

@@ -1,0 +1,191 @@
+"""Memory of weights: part of the bound, made once and late, and never to answer a question."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.memory import peak_mib
+
+import models
+import spikewright as sw
+from spikewright import engines
+from spikewright.engines import grid, memory
+from spikewright.errors import SimulationError
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Affine, Convolution, Input, Reshape
+
+ROOT = Path(__file__).parents[2]
+MIB = 2**20
+
+
+def wide(side: int = 32, units: int = 1500) -> Graph:
+    """A convolution whose neurons a wide layer reads: most of it is weights."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(8, 3, 3, 3))
+    size = 8 * side * side
+    nodes = [
+        Node("x", Input((3, side, side))),
+        Node("conv", Convolution(kernel, np.zeros(8), (1, 1), ((1, 1), (1, 1)), (1, 1)), ("x",)),
+        Node("relu1", Activation("relu"), ("conv",)),
+        Node("flat", Reshape((size,)), ("relu1",)),
+        Node("fc", Affine(rng.normal(size=(units, size)) / side), ("flat",)),
+        Node("relu2", Activation("relu"), ("fc",)),
+        Node("out", Affine(rng.normal(size=(10, units))), ("relu2",)),
+    ]
+    return Graph(tuple(nodes), {"y": "out"})
+
+
+def fed(conversion: sw.Conversion, batch: int = 1) -> np.ndarray:
+    """Input for a conversion with one input."""
+    (node,) = conversion.inputs.values()
+    return np.random.default_rng(1).normal(size=(batch, *node.shape_out))
+
+
+class Counted:
+    """How often kernels were asked for, and weights put into a form of an engine's own."""
+
+    def __init__(self, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kernels = self.weights = 0
+        kind = type(engines.get(engine, sw.Simulator(sw.Network()).program))
+        self._watch(kind, "kernel", "kernels", monkeypatch)
+        if engine == "native":
+            from spikewright.engines.native.filling import Filling
+
+            self._watch(Filling, "fill", "weights", monkeypatch)
+        if engine == "torch":
+            from spikewright.engines.torch import engine as torch_engine
+
+            self._watch(torch_engine, "linear_map", "weights", monkeypatch)
+
+    def _watch(self, owner: Any, name: str, count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole: Callable[..., Any] = getattr(owner, name)
+
+        def counting(*arguments: Any, **named: Any) -> Any:
+            setattr(self, count, getattr(self, count) + 1)
+            return whole(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, counting)
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_questions_build_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither `memory`, nor a run that does not fit; a run that does makes all weights once."""
+    conversion = sw.convert(models.residual(), spiking=True, scale_firing_rates=50.0)
+    x = fed(conversion)
+    counted = Counted(engine, monkeypatch)
+    needed = conversion.memory(1, 3, engine=engine)
+    with monkeypatch.context() as patch:
+        patch.setenv(memory.LIMIT_VARIABLE, str(1000 / 2**30))
+        with pytest.raises(SimulationError, match="are available"):
+            conversion.run(x, 3, engine=engine, progress=False)
+    assert (counted.kernels, counted.weights) == (0, 0)
+
+    first = conversion.run(x, 3, engine=engine, progress=False)
+    made = counted.weights
+    again = conversion.run(x, 3, engine=engine, progress=False)
+    assert conversion.memory(1, 3, engine=engine) == needed
+    assert counted.kernels > 0 and counted.weights == made
+    assert engine == "reference" or made >= 3, "two convolutions and a matrix"
+    np.testing.assert_array_equal(first.output, again.output)
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_weights_count_in_their_own_form(engine: str) -> None:
+    """The bound grows with them: in the program, in the engine's form and while they are made."""
+    small, large = (sw.convert(wide(8, units), spiking=True) for units in (64, 256))
+    parts = [c.memory(1, 3, engine=engine).only("weights") for c in (small, large)]
+    more = (256 - 64) * (8 * 64 + 10)  # weights
+    item = {"native": 4, "torch": 4, "reference": 8}[engine]
+    grown = parts[1].bytes - parts[0].bytes
+    assert grown > (8 + item) * more
+    named = [part for part in parts[1] if "fc" in part.of or "relu2" in part.of]
+    assert max(part.bytes for part in named) >= item * 256 * 8 * 64
+
+
+def test_an_engine_that_holds_weights_asks_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there already need not fit once more."""
+    conversion = sw.convert(wide(16, 1000), spiking=True)
+    x = fed(conversion)
+    conversion.run(x, 3, progress=False)
+    needed = conversion.memory(1, 3)
+    without = needed.bytes - needed.only("weights").bytes
+    assert without < needed.bytes / 2
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, str(without / 2**30))
+    conversion.run(x, 3, progress=False)
+
+
+@pytest.mark.skipif("native" not in engines.available(), reason="native kernels are not built")
+@pytest.mark.parametrize("both", [False, True])
+def test_budgets_are_those_of_the_worst_column(both: bool) -> None:
+    """Found some columns at a time, the same as for each alone; some columns never overflow."""
+    from spikewright.engines.native.lanes import budgets
+
+    rng = np.random.default_rng(2)
+    spread = np.concatenate([np.full(70, 2**24), 2.0 ** rng.uniform(4, 24, 80)])
+    rows = np.rint(rng.uniform(-1, 1, (400, 150)) * spread).astype(np.int32)
+    alone = [budgets(rows[:, [i]], both) for i in range(rows.shape[1])]
+
+    assert budgets(rows, both) == [min(found) for found in zip(*alone, strict=True)]
+    assert max(alone)[-1] > 2**39 > min(alone)[-1]
+    assert budgets(rows, True) == budgets(np.abs(rows))
+
+
+@pytest.mark.parametrize("precision", grid.PRECISIONS)
+def test_grids_do_not_depend_on_how_many_channels_are_done_at_once(
+    precision: grid.Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each channel has its own."""
+    weight = (
+        np.random.default_rng(3).normal(size=(7, 4, 3)) * 2.0 ** np.arange(-3, 4)[:, None, None]
+    )
+    whole, (integers, steps) = grid.on_grid(weight, precision), grid.integer_weights(weight)
+    monkeypatch.setattr(grid, "_AT_ONCE", 30)
+    assert len(list(grid._channels(weight))) == 4
+    np.testing.assert_array_equal(grid.on_grid(weight, precision), whole)
+    np.testing.assert_array_equal(grid.integer_weights(weight)[0], integers)
+    np.testing.assert_array_equal(grid.integer_weights(weight)[1], steps)
+    if precision == "float32":
+        np.testing.assert_array_equal(integers * steps[:, None, None], whole)
+
+
+def measured(engine: str) -> tuple[float, float]:
+    """Growth of a process's peak from before the question to after the run, and the answer."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, __file__, engine],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    growth, bound = done.stdout.split()
+    return float(growth), float(bound)
+
+
+def child(engine: str) -> None:
+    """A process of its own: a small run, so that everything is loaded, then that to measure."""
+    small = sw.convert(wide(8, 8), spiking=True)
+    small.run(fed(small), 3, engine=engine, progress=False)
+    conversion = sw.convert(wide(), spiking=True)
+    x = fed(conversion)
+    before = peak_mib()
+    bound = conversion.memory(1, 3, engine=engine)
+    conversion.run(x, 3, engine=engine, progress=False)
+    sys.stdout.write(f"{peak_mib() - before} {bound.bytes / MIB}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", engines.available())
+def test_compiling_building_and_running_take_no_more_than_the_bound(engine: str) -> None:
+    """From before the question on, weights included, and the bound is no wild guess."""
+    growth, bound = measured(engine)
+    assert growth > 50, "too little to say anything"
+    assert growth < bound + 32 * (engine == "torch") and bound < 4 * growth + 64
+
+
+if __name__ == "__main__":
+    child(sys.argv[1])
