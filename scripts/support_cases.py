@@ -82,6 +82,7 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
     from onnx_helpers import single
     from test_onnx_backend_nodes import cases, prepared
     from test_onnx_operators import CASES
+    from test_onnx_whole_numbers import LOOKED_UP, MORE, whole
 
     from spikewright.frontends.onnx import read
 
@@ -102,6 +103,11 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
             models.append(_of_truths(operator))
         if operator in ("IsInf", "IsNaN"):
             models = [_of_a_guard(operator)]
+        models += [
+            whole(*nodes, **MORE)
+            for nodes in LOOKED_UP.values()
+            if any(node.op_type == operator for node in nodes)
+        ]
         for proto in models:
             try:
                 graph = read(proto).graph

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -15,8 +16,8 @@ from torch import nn
 import spikewright as sw
 from spikewright.errors import SimulationError, UnsupportedLayerError
 from spikewright.graph import evaluate, load, save
-from spikewright.graph.layers import Lookup
-from spikewright.graph.lookups import numbers_of_rows
+from spikewright.graph.layers import Input, Lookup
+from spikewright.graph.lookups import random_inputs, whole_inputs
 
 L, ops = keras.layers, keras.ops
 ROWS, STEPS = 11, 6
@@ -63,7 +64,7 @@ def test_token_numbers_go_in_and_rows_come_out(spiking: sw.Conversion) -> None:
     """The source agrees on given and on random numbers, and the guarantee of the rows is exact."""
     assert max(spiking.verify(IDS).values()) < 1e-6
     assert max(spiking.verify().values()) < 1e-6  # random inputs are numbers of rows
-    (rows,) = numbers_of_rows(spiking.graph).values()
+    (rows,) = whole_inputs(spiking.graph).values()
     assert rows == ROWS
     status = {e.layer: e.status for e in spiking.trace if e.stage == "lower"}
     assert status["words"] == "exact"
@@ -118,8 +119,54 @@ def test_a_table_may_be_indexed_in_any_way() -> None:
     assert len(conversion.outputs) == 3
 
 
+def keras_counting() -> Any:
+    """Numbers of rows that are computed of an input of whole numbers."""
+    ids = keras.Input((STEPS,), dtype="int32", name="ids")
+    return keras.Model(ids, L.Embedding(ROWS + 3, 2)(ids + 3))
+
+
+class Counting(nn.Module):
+    """The same in PyTorch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(ROWS + 3, 2)
+
+    def forward(self, ids: Any) -> Any:
+        """Rows, three further on."""
+        return self.rows(ids + 3)
+
+
+def onnx_counting() -> Any:
+    """The same in ONNX."""
+    make, array = onnx.helper, onnx.numpy_helper.from_array
+    nodes = [make.make_node("Add", ["ids", "three"], ["n"]), make.make_node("Gather", "tn", "y")]
+    ids = make.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["batch", STEPS])
+    y = make.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", STEPS, 2])
+    table = np.random.default_rng(0).normal(size=(ROWS + 3, 2)).astype(np.float32)
+    weights = [array(np.array(3), "three"), array(table, "t")]
+    graph = make.make_graph(nodes, "counting", [ids], [y], weights)
+    return make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10)
+
+
+@pytest.mark.parametrize("make", [keras_counting, Counting, onnx_counting])
+def test_inputs_of_whole_numbers_hold_them(make: Callable[[], Any], tmp_path: Path) -> None:
+    """Whatever is computed of them before rows are looked up: an input says so, also in files."""
+    conversion = sw.convert(make(), example_input=IDS)
+    (name,) = conversion.graph.inputs
+    assert conversion.verify()
+    assert max(conversion.verify(IDS).values()) < 1e-6
+    for seed in range(3):
+        (value,) = random_inputs(conversion.graph, seed).values()
+        assert np.array_equal(np.unique(value), [0, 1])
+    save(conversion.graph, tmp_path / "graph")
+    layer = load(tmp_path / "graph")[name].layer
+    assert isinstance(layer, Input) and layer.whole
+
+
 def test_a_sequence_of_tokens_runs_along_time() -> None:
     """One token after the other, into the same recurrent neurons."""
+    keras.utils.set_random_seed(0)
     ids = keras.Input((STEPS,), dtype="int32", name="ids")
     y = L.SimpleRNN(3, activation="relu")(L.Embedding(ROWS, 4, name="words")(ids))
     model = keras.Model(ids, L.Dense(2)(y))

@@ -55,7 +55,8 @@ FIRST_OUTPUT = {
 NOT_REAL = "no input holds real numbers"
 
 WITHOUT_CASE = {
-    "Trilu": "its cases hold whole numbers",
+    **dict.fromkeys(("Equal", "Trilu"), "their cases hold whole numbers"),
+    "OneHot": "its cases count rows by real numbers",
     **dict.fromkeys(("And", "Or", "Not"), "their cases are given truth values"),
     **dict.fromkeys(("IsInf", "IsNaN"), "their cases are given what is no number"),
 }
@@ -86,6 +87,7 @@ EXCLUDED = {
     "test_isnan*": "what no real number is",
     "test_scatter_elements_with_[dr]*": "values put onto others",
     "test_scatternd_*": "values put onto others",
+    "test_onehot_*": "rows counted by real numbers",
     "test_*_equal*_expanded": "whether two values of the data are equal",
 }
 """Cases that may be refused, by the pattern of their names, and why."""

@@ -77,11 +77,11 @@ def test_a_mask_of_minus_infinity(low: float) -> None:
 
 
 def test_truth_values_are_no_numbers() -> None:
-    """Whatever else reads a truth value is refused."""
-    nodes = [node("Not", "b", "c"), node("Identity", "c", "d", "same"),
+    """What reads a truth value, and neither moves it nor computes others of it, is refused."""
+    nodes = [node("Not", "b", "c"), node("Concat", "c c", "d", "joined", axis=1),
              node("Cast", "d", "y", to=TensorProto.FLOAT)]  # fmt: skip
     nodes = [node("Greater", "x t", "b"), *nodes]
-    with pytest.raises(UnsupportedLayerError, match=r"'same'.*truth values"):
+    with pytest.raises(UnsupportedLayerError, match=r"'joined'.*truth values"):
         read(model(nodes, {"x": ["n", 3]}, ["y"], {"t": T}))
     with pytest.raises(UnsupportedLayerError, match="truth values"):
         proto = model(nodes[:1], {"x": ["n", 3]}, ["b"], {"t": T})

@@ -551,6 +551,7 @@ def test_every_registered_operator_has_a_case() -> None:
     """A reader without a test would be a claim without evidence."""
     elsewhere = {
         "Attention",
+        *("Equal", "OneHot"),
         "Greater",
         "Less",
         "GreaterOrEqual",

@@ -349,12 +349,12 @@ def test_a_shape_that_depends_on_the_batch_where_it_must_not() -> None:
     ("shape", "element", "message"),
     [
         ([], TensorProto.FLOAT, "has no axes, so it is the same for all samples"),
-        (["n", 3], TensorProto.INT64, "holds INT64 values"),
-        (["n", 3], TensorProto.UINT8, "holds UINT8 values"),
+        (["n", 3], TensorProto.BOOL, "holds BOOL values; real and whole numbers can be read"),
+        (["n", 3], TensorProto.STRING, "holds STRING values"),
     ],
 )
 def test_inputs_that_cannot_be_read(shape: list[Any], element: int, message: str) -> None:
-    """Scalars and integers are no signals."""
+    """Scalars, truth values and texts are no signals."""
     proto = model(
         [helper.make_node("Identity", ["x"], ["y"])], {"x": shape}, ["y"], element=element
     )

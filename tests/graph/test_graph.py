@@ -112,7 +112,7 @@ def test_the_text_form() -> None:
     """One line a node, arrays as their shapes, fields that are None left out, outputs last."""
     assert to_text(_diamond()) == "\n".join(
         [
-            "image: [2,5,5] = Input(shape=(2, 5, 5))",
+            "image: [2,5,5] = Input(shape=(2, 5, 5), whole=False)",
             "conv: [4,3,3] = Convolution(weight=[4,2,3,3], bias=[4], stride=(2, 2), "
             "padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1, channels_last=False) <- image",
             "relu: [4,3,3] = Activation(function='relu', parameters={}) <- conv",

@@ -55,7 +55,7 @@ def test_a_residual_network_becomes_convolutions_sums_and_activations() -> None:
     bn = "stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1, channels_last=False)"
     one = bn.replace("(1, 1), (1, 1)", "(0, 0), (0, 0)")
     assert to_text(done).splitlines() == [
-        "x: [3,6,6] = Input(shape=(3, 6, 6))",
+        "x: [3,6,6] = Input(shape=(3, 6, 6), whole=False)",
         f"bn1: [4,6,6] = Convolution(weight=[4,3,3,3], bias=[4], {bn} <- x",
         "relu1: [4,6,6] = Activation(function='relu', parameters={}) <- bn1",
         f"bn2: [4,6,6] = Convolution(weight=[4,4,3,3], bias=[4], {bn} <- relu1",

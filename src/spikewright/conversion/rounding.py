@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Interpolate, Recurrence
 from spikewright.graph.layers.pooling import OverAxes
-from spikewright.graph.lookups import nodes_of_numbers
+from spikewright.graph.lookups import whole_nodes
 from spikewright.graph.operations import multiply_accumulates
 
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -50,7 +50,7 @@ def rounding_bounds(
     become none.
     """
     sizes, smallest = _sizes(graph, precision), _ROUNDINGS * _SMALLEST.get(precision, 0.0)
-    numbers = nodes_of_numbers(graph)  # of rows, which are whole and stay so
+    numbers = whole_nodes(graph)  # which stay whole
     bounds = dict.fromkeys(exact, 0.0)
     for run in range(_RUNS):
         rng = np.random.default_rng(run)

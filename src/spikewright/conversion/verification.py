@@ -18,7 +18,7 @@ from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
 from spikewright.graph import Graph, evaluate, evaluate_all
-from spikewright.graph.lookups import numbers_of_rows, random_inputs, random_rows
+from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
@@ -119,17 +119,17 @@ def _ran(source: Source) -> str:
 def _several(graph: Graph, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """The inputs; beside one sample alone another one, so that mixing shows.
 
-    It holds the values of the first in another order, or other rows where those are looked up.
+    It holds the values of the first in another order, or other numbers where they are whole.
     """
     if len(next(iter(inputs.values()))) > 1:
         return dict(inputs)
-    rng, rows = np.random.default_rng(0), numbers_of_rows(graph)
+    rng, bounds = np.random.default_rng(0), whole_inputs(graph)
     return {
         name: np.concatenate(
             [
                 value,
-                random_rows(rng, rows[name], value.shape)
-                if name in rows
+                random_rows(rng, bounds[name], value.shape)
+                if name in bounds
                 else rng.permuted(value.reshape(-1)).reshape(value.shape),
             ]
         )

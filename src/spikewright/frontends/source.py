@@ -90,13 +90,16 @@ class GraphBuilder:
         """Note that this layer of the source is looked at, whether or not it can be read."""
         self.met.setdefault(layer, kind)
 
-    def input(self, wanted: str, shape: Sequence[int], place: Place | None = None) -> str:
+    def input(
+        self, wanted: str, shape: Sequence[int], place: Place | None = None, whole: bool = False
+    ) -> str:
         """Add an input of this unbatched shape; returns its name.
 
-        `place` is the way to it through what the source's own call takes, if not its name. Raises
-        `UnsupportedLayerError` for an extent below 1.
+        `place` is the way to it through what the source's own call takes, if not its name; where
+        it is `whole` that takes whole numbers alone. Raises `UnsupportedLayerError` for an extent
+        below 1.
         """
-        layer = Input(tuple(int(n) for n in shape), None if place == (wanted,) else place)
+        layer = Input(tuple(int(n) for n in shape), None if place == (wanted,) else place, whole)
         name = self.add(wanted, layer, source=wanted)
         if name is None:
             raise UnsupportedLayerError(self.refusals, self.nodes, self.met)

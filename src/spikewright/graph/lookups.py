@@ -1,4 +1,4 @@
-"""Inputs that are whole numbers, because rows of a table are looked up by them."""
+"""Inputs that are whole numbers: because rows of a table are looked up by them, or declared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from spikewright.graph.layers import (
     Concatenate,
     Crop,
     Identity,
+    Input,
     Lookup,
     Permute,
     Reshape,
@@ -19,22 +20,28 @@ from spikewright.graph.layers import (
     Tile,
 )
 
+_FEW = 2  # that many numbers where no table says how many there are: those of masks
 _MOVES = (Broadcast, Concatenate, Crop, Identity, Permute, Reshape, Slice, Take, Tile)
 
 
-def numbers_of_rows(graph: Graph) -> dict[str, int]:
-    """How many rows the smallest table has that an input's values are looked up in, by input."""
-    rows = nodes_of_numbers(graph)
-    return {name: rows[name] for name in graph.inputs if name in rows}
+def whole_inputs(graph: Graph) -> dict[str, int]:
+    """The bound below which whole numbers are drawn for inputs that are to hold them, by input.
+
+    How many rows the smallest table has that they are looked up in; a few where there is none.
+    """
+    bounds = whole_nodes(graph)
+    return {name: bounds[name] for name in graph.inputs if name in bounds}
 
 
-def nodes_of_numbers(graph: Graph) -> dict[str, int]:
-    """The same for every node whose values are numbers of rows, inputs moved about among them."""
+def whole_nodes(graph: Graph) -> dict[str, int]:
+    """The same for every node that holds whole numbers, inputs moved about among them."""
     found: dict[str, int] = {}
     for node in reversed([*graph]):
         rows = found.get(node.name) if isinstance(node.layer, _MOVES) else None
         if isinstance(node.layer, Lookup):
             rows = len(node.layer.table)
+        if isinstance(node.layer, Input) and node.layer.whole:
+            found.setdefault(node.name, _FEW)
         if rows is not None:
             for name in node.inputs:
                 found[name] = min(rows, found.get(name, rows))
@@ -44,14 +51,14 @@ def nodes_of_numbers(graph: Graph) -> dict[str, int]:
 def random_inputs(graph: Graph, seed: int, batch: int = 2) -> dict[str, NDArray]:
     """Seeded normal input for every input of a graph: no symmetry for an error to hide in.
 
-    Of single precision, in float64; where rows are looked up, numbers of rows.
+    Of single precision, in float64; whole numbers where inputs are to be whole.
     """
-    rng, rows = np.random.default_rng(seed), numbers_of_rows(graph)
+    rng, bounds = np.random.default_rng(seed), whole_inputs(graph)
     found = {}
     for name in graph.inputs:
         shape = (batch, *graph.shapes[name])
-        normal = name not in rows
-        value = rng.standard_normal(shape) if normal else random_rows(rng, rows[name], shape)
+        normal = name not in bounds
+        value = rng.standard_normal(shape) if normal else random_rows(rng, bounds[name], shape)
         found[name] = value.astype(np.float32).astype(np.float64)
     return found
 

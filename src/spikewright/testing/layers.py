@@ -199,6 +199,7 @@ def _pooling(rng: np.random.Generator) -> Iterator[LayerExample]:
 def _shape(rng: np.random.Generator) -> Iterator[LayerExample]:
     image = (IMAGE,)
     yield LayerExample("input", Input(IMAGE), ())
+    yield LayerExample("input-whole", Input((4,), whole=True), ())
     yield LayerExample("identity", Identity(), image)
     yield LayerExample("reshape-flat", Reshape((168,)), image)
     yield LayerExample("reshape", Reshape((6, 4, 7)), image)

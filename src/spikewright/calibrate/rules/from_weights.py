@@ -14,7 +14,7 @@ from spikewright.calibrate.rule import ScaleRule, check_whole, refuse, register
 from spikewright.calibrate.rules.percentile import Percentile
 from spikewright.graph import Graph
 from spikewright.graph.layers import BatchNormalization, Input
-from spikewright.graph.lookups import numbers_of_rows, random_rows
+from spikewright.graph.lookups import random_rows, whole_inputs
 
 
 @register("from-weights")
@@ -72,14 +72,14 @@ def random_inputs(
 ) -> dict[str, NDArray]:
     """Samples for every input, each between an even level and uniform noise.
 
-    Where rows are looked up, numbers of rows.
+    Whole numbers where inputs are to be whole.
     """
-    rng, rows = np.random.default_rng(seed), numbers_of_rows(graph)
+    rng, bounds = np.random.default_rng(seed), whole_inputs(graph)
     found = {}
     for name in graph.inputs:
         shape = graph.shapes[name]
-        if name in rows:
-            found[name] = random_rows(rng, rows[name], (samples, *shape))
+        if name in bounds:
+            found[name] = random_rows(rng, bounds[name], (samples, *shape))
             continue
         one = (samples, *(1,) * len(shape))
         share, level = rng.random(one), rng.random(one)

@@ -141,7 +141,9 @@ def _inputs(
             )
             values.append(Value(None, stand_in_shape(tensor)))
         else:
-            node = builder.input(name, [int(n) for n in shape if n is not None], places[name])
+            known = [int(n) for n in shape if n is not None]
+            whole = "int" in tensor.dtype
+            node = builder.input(name, known, places[name], whole)
             values.append(Value(node, builder.shapes[node]))
     return values
 

@@ -17,7 +17,7 @@ from spikewright.frontends.keras.registry import array
 from spikewright.frontends.keras.walking import Application, Walk, flatten
 from spikewright.frontends.source import COARSEST_FIRST, Values
 from spikewright.graph import Graph
-from spikewright.graph.lookups import numbers_of_rows
+from spikewright.graph.lookups import whole_inputs
 
 
 class Running(Walk[Any]):
@@ -92,13 +92,13 @@ def _given(
 ) -> tuple[dict[str, NDArray], list[Any]]:
     """The inputs as arrays by name, and as tensors in Keras's order; None for one that is cut."""
     arrays = _checked(graph, [name for name in names if name in graph], inputs)
-    rows = numbers_of_rows(graph)
+    whole = whole_inputs(graph)
     tensors: list[Any] = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
         if name not in graph:
             tensors.append(None)
             continue
-        exact = tensor.dtype == "float64" or name in rows
+        exact = tensor.dtype == "float64" or name in whole
         dtype = tensor.dtype if exact else "float32"
         arrays[name] = arrays[name].astype(dtype)
         tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))

@@ -35,10 +35,10 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     name that all inputs share is that of another axis. Inside the model it may move, or merge with
     another axis; an output has it first again. `example_input` (an array, a tuple of arrays or
     `{name: array}`, batch axis first) is needed only where the model leaves other axes open, and
-    for inputs without axes, which become constants. Graph nodes are named as the ONNX nodes are, or
-    as their first output where they have no name; layouts are channels-first. `outputs` names
-    outputs, nodes or values of the model that become its outputs; nodes and inputs that they do not
-    need are cut.
+    for inputs without axes, which become constants. Inputs of whole numbers are fed as they are.
+    Graph nodes are named as the ONNX nodes are, or as their first output where they have no name;
+    layouts are channels-first. `outputs` names outputs, nodes or values of the model that become
+    its outputs; nodes and inputs that they do not need are cut.
 
     onnxruntime evaluates the model where it is installed and can, else ONNX's reference evaluator.
     Half-precision numbers become single precision first, in the graph and in its activations, not

@@ -18,7 +18,7 @@ from spikewright.frontends.onnx.values import Blocked, Constant, Missing, Signal
 if TYPE_CHECKING:
     from spikewright.frontends.onnx.walk import Walk
 
-_MOST = 2**14  # nodes that a loop may become: a model file must not exhaust the memory
+MOST_NODES = 2**14  # nodes that a loop may become: a model file must not exhaust the memory
 
 
 class Flow:
@@ -83,9 +83,9 @@ class Flow:
         return [int(n) for n in self.attributes.get(name) or [0] * length]
 
     def _bound(self, trips: int, nodes: int) -> None:
-        if trips * max(nodes, 1) > _MOST:
+        if trips * max(nodes, 1) > MOST_NODES:
             raise Unreadable(
-                f"it runs {nodes} nodes {trips} times, and {_MOST} nodes in all are the limit",
+                f"it runs {nodes} nodes {trips} times, and {MOST_NODES} nodes in all are the limit",
                 "Export the model with fewer steps, or with a recurrent operator",
             )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from spikewright.frontends.onnx.inputs import input_names
-from spikewright.frontends.onnx.walk import captured, labels_of, needed_nodes
+from spikewright.frontends.onnx.needed import captured, labels_of, needed_nodes
 from spikewright.frontends.outputs import pick
 
 

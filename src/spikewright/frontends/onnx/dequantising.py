@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright.errors import DamagedFileError, ReadError
+from spikewright.frontends.onnx.needed import captured
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.quantised import dequantize, limits, zero_of
 from spikewright.frontends.onnx.tensors import array_of
-from spikewright.frontends.onnx.walk import captured
+from spikewright.frontends.onnx.whole import integer_types
 from spikewright.frontends.source import Note
 from spikewright.graph import unique_name
 
@@ -70,6 +71,11 @@ class Dequantiser:
         self._ranges: dict[str, tuple[float, float]] = {}
         self._tensors = {tensor.name: tensor for tensor in self.graph.initializer}
         self._constants = set(self._tensors)
+        self._whole = {
+            value.name
+            for value in self.graph.input
+            if value.type.tensor_type.elem_type in integer_types()
+        }
         self._taken = {name for node in self.graph.node for name in (*node.input, *node.output)}
         self._nodes: list[Any] = []
         self._label, self._kind = "", ""
@@ -120,6 +126,10 @@ class Dequantiser:
         self.keep(node)
         for name in filter(None, node.output):
             self.codes[name] = self.codes[node.input[0]]
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a tensor is one of integers, of the model's input or in their place."""
+        return name in self.codes or name in self._whole
 
     def _restored(self, node: Any) -> None:
         """A node that needs integers gets them: rounding them will be refused."""
@@ -187,7 +197,7 @@ class Dequantiser:
 
     def real(self, name: str, scale: str, zero: str, axis: int = 1) -> str:
         """The tensor of what integers stand for; constants may have scales along `axis`."""
-        if name in self.codes:
+        if name in self.codes or name in self._whole:
             return self.recoded(name, self.code(scale, zero))
         if name in self._constants and name not in self._tensors:
             return self._computed(name, scale, zero, axis)
@@ -208,6 +218,11 @@ class Dequantiser:
 
     def recoded(self, name: str, code: Code) -> str:
         """What the integers of a tensor stand for under another code than they were made with."""
+        if name in self._whole:  # an input: its integers, as real numbers, stand for themselves
+            plain = self.fresh(f"{name}:real")
+            types = require("onnx").TensorProto
+            name = self.emit("Cast", [name], plain, part="real", to=types.FLOAT)
+            self.codes[name] = PLAIN
         own = self.codes[name]
         if own == code:
             return name

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright.errors import ReadError
+from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
+from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.runtime import Runtime
-from spikewright.frontends.onnx.walk import Tensor, needed_nodes
+from spikewright.frontends.onnx.walk import Tensor
+from spikewright.frontends.onnx.whole import integer_types
 from spikewright.frontends.source import Values
 
 
@@ -47,9 +50,8 @@ class Evaluator:
         wanted = self._inputs.shapes
         if set(inputs) != set(wanted):
             raise ReadError(f"the model's inputs are {list(wanted)}, got {list(inputs)}.")
-        to_dtype = require("onnx").helper.tensor_dtype_to_np_dtype
         types = {v.name: v.type.tensor_type.elem_type for v in self._proto.graph.input}
-        feed = {name: np.asarray(inputs[name], to_dtype(types[name])) for name in wanted}
+        feed = {name: _typed(name, inputs[name], types[name]) for name in wanted}
         for name, value in feed.items():
             if value.shape[1:] != wanted[name] or value.ndim == 0 or len(value) == 0:
                 raise ReadError(
@@ -94,3 +96,14 @@ class Evaluator:
         return onnx.ModelProto(
             ir_version=self._proto.ir_version, opset_import=self._proto.opset_import, graph=graph
         )
+
+
+def _typed(name: str, value: NDArray, kind: int) -> NDArray:
+    """An input in its element type; raises `ReadError` for numbers that a whole one cannot hold."""
+    dtype = require("onnx").helper.tensor_dtype_to_np_dtype(kind)
+    with np.errstate(invalid="ignore"):  # said below
+        typed: NDArray = np.asarray(value).astype(dtype)
+    if kind in integer_types() and not np.array_equal(typed, value):
+        wrong = np.asarray(value)[typed != value].flat[0]
+        raise ReadError(f"input {name!r} takes whole numbers ({type_name(kind)}), got {wrong:g}.")
+    return typed

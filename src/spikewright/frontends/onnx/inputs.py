@@ -15,6 +15,7 @@ from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.layout import Layout
+from spikewright.frontends.onnx.whole import integer_types
 from spikewright.graph.layers import Shape
 
 FREE = (2, 61)
@@ -26,12 +27,14 @@ class ModelInputs:
     """Unbatched shape by input name, where its batch is, and the batch size that the file fixes.
 
     `open` says whether an input leaves its batch axis free, be that of others fixed.
+    `whole` has the element types of those that hold whole numbers.
     """
 
     shapes: Mapping[str, Shape]
     layouts: Mapping[str, Layout]
     fixed_batch: int | None
     open: bool
+    whole: Mapping[str, int]
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -100,8 +103,10 @@ def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelI
             f"{place}: its inputs have different first axes, {fixed}; the first axis of every "
             "input must be the batch. Export it so, with one batch size or a dynamic one."
         )
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    whole = {name: kind for name, kind in types.items() if kind in integer_types()}
     one = next(iter(fixed.values()), None)
-    return ModelInputs(shapes, layouts, one, len(fixed) < len(shapes))
+    return ModelInputs(shapes, layouts, one, len(fixed) < len(shapes), whole)
 
 
 def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str]:
@@ -176,8 +181,8 @@ def _check_type(declared: Any, where: str) -> None:
     if kind != "tensor_type":
         raise ReadError(f"{where} is a {kind}; only tensors can be read.")
     element = declared.tensor_type.elem_type
-    if element not in (types.FLOAT, types.DOUBLE):
+    if element not in (types.FLOAT, types.DOUBLE, *integer_types()):
         raise ReadError(
-            f"{where} holds {type_name(element)} values; only floating-point inputs can "
-            "be read. Cut the model after its Cast, or export it with a floating-point input."
+            f"{where} holds {type_name(element)} values; real and whole numbers can be read. "
+            "Export the model with an input of real numbers, behind what makes them."
         )

@@ -124,7 +124,7 @@ def _quantize_linear(model: Dequantiser, node: Any) -> None:
 @_handles("DequantizeLinear", domain=_MICROSOFT)
 def _dequantize_linear(model: Dequantiser, node: Any) -> None:
     x, scale, zero = _inputs(node)[:3]
-    if x not in model.codes:
+    if not model.is_whole(x):
         raise Unquantised
     model.emit("Identity", [model.recoded(x, code := model.code(scale, zero))], node.output[0])
     model.grids[node.output[0]] = code

@@ -29,12 +29,14 @@ class Signal:
     """A value that depends on the data: the graph node of this name.
 
     `layout` says where its ONNX value has the batch. One that is not `comparable` differs from the
-    ONNX value by design: an infinity that a mask adds is a large finite number here.
+    ONNX value by design: an infinity that a mask adds is a large finite number here. `whole` is the
+    element type of whole numbers, on which some operators do otherwise than on real ones, else 0.
     """
 
     name: str
     layout: Layout = BATCH_FIRST
     comparable: bool = True
+    whole: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant,
 from spikewright.frontends.onnx.control import Flow
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
+from spikewright.frontends.onnx.needed import labels_of, needed_nodes
 from spikewright.frontends.onnx.node import OnnxNode, Origin
 from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
@@ -22,9 +23,11 @@ from spikewright.frontends.onnx.values import (
     Label,
     Missing,
     Signal,
+    Truth,
     Unreadable,
     Value,
 )
+from spikewright.frontends.onnx.whole import MOVES, whole_type
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape
@@ -78,7 +81,9 @@ class Walk:
         self._constants(self.proto.graph)
         for name, shape in self.inputs.shapes.items():
             layout = self.inputs.layouts[name]
-            self.values[name] = Signal(self.builder.input(name, shape), layout)
+            whole = self.inputs.whole.get(name, 0)
+            made = self.builder.input(name, shape, whole=whole > 0)
+            self.values[name] = Signal(made, layout, whole=whole)
             self.tensors[name] = Tensor(name, layout)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
@@ -173,14 +178,8 @@ class Walk:
         attributes = _attributes(node)
         if standard and node.op_type in ("If", "Loop", "Scan"):
             return Flow(self, node, label, inputs).run()
-        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
-            sample, layout = self.builder.shapes[inputs[0].name], inputs[0].layout
-            shapes = [layout.full(sample, batch) for batch in self.inputs.batches]
-            return [
-                size_constant(shapes)
-                if node.op_type == "Size"
-                else shape_constant(shapes, attributes)
-            ]
+        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal | Truth):
+            return [self._extents(node.op_type, inputs[0], attributes)]
         if standard and node.op_type in FOLDABLE:
             if all(value is None or isinstance(value, Constant) for value in inputs):
                 known = [value if isinstance(value, Constant) else None for value in inputs]
@@ -190,6 +189,9 @@ class Walk:
         reader = READERS.get((node.domain, node.op_type))
         if reader is None:
             raise Unreadable(*reason_for(node.domain, node.op_type))
+        if standard and node.op_type in MOVES and isinstance(inputs[0], Truth):
+            return self._moved(node, label, origin, inputs[0], inputs[1:])
+        whole = whole_type(node.op_type, inputs, attributes) if standard else 0
         view = OnnxNode(
             kind=node.op_type,
             label=label,
@@ -205,10 +207,29 @@ class Walk:
         with calling(reader, label, node.op_type, Unreadable, Blocked):
             made = reader(view)
         results = made if isinstance(made, list | tuple) else [made]
-        return [self._result(result) for result in results]
+        return [self._result(result, whole) for result in results]
 
-    def _result(self, made: Any) -> Value:
-        """What a reader returned as a value; raises `Unreadable` where it is none."""
+    def _extents(
+        self, operator: str, value: Signal | Truth, attributes: dict[str, Any]
+    ) -> Constant:
+        """The shape of a value, or its size, for every batch size."""
+        sample = self.builder.shapes[value.name]
+        shapes = [value.layout.full(sample, batch) for batch in self.inputs.batches]
+        return size_constant(shapes) if operator == "Size" else shape_constant(shapes, attributes)
+
+    def _moved(
+        self, node: Any, label: str, origin: Origin, truth: Truth, others: tuple[Value | None, ...]
+    ) -> list[Value]:
+        """Truth values moved about, as the ones and zeros that they are."""
+        numbers = Signal(truth.name, truth.layout)
+        made = self.read(node, label, origin, (numbers, *others))
+        return [Truth(name=v.name, layout=v.layout) if isinstance(v, Signal) else v for v in made]
+
+    def _result(self, made: Any, whole: int) -> Value:
+        """What a reader returned as a value, of this `whole` type.
+
+        Raises `Unreadable` where it is none.
+        """
         value = Signal(made) if isinstance(made, str) else made
         if isinstance(value, Signal) and value.name not in self.builder.shapes:
             value = None
@@ -217,7 +238,7 @@ class Walk:
                 f"its reader returns {shown(made)}, which is no value of the graph",
                 "Return what node.add gives, or a list of that, one for each output",
             )
-        return value
+        return replace(value, whole=whole) if isinstance(value, Signal) else value
 
     def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
         """The values of a subgraph's outputs; nothing inside of it can be observed."""
@@ -234,38 +255,3 @@ def _attributes(node: Any) -> dict[str, Any]:
     get = require("onnx").helper.get_attribute_value
     values = {attribute.name: get(attribute) for attribute in node.attribute}
     return {n: v.decode(errors="replace") if isinstance(v, bytes) else v for n, v in values.items()}
-
-
-def needed_nodes(graph: Any) -> list[Any]:
-    """The nodes that the model's outputs depend on, in order."""
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-            needed.update(captured(node))
-            needed.discard("")  # an input that is not given
-    return kept[::-1]
-
-
-def captured(node: Any) -> set[str]:
-    """Names that the node's subgraphs read from outside."""
-    names: set[str] = set()
-    for attribute in node.attribute:
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            names.update(value.name for value in graph.output)
-            for inner in graph.node:
-                names.update(inner.input, captured(inner))
-    return names
-
-
-def labels_of(nodes: Sequence[Any], inputs: Iterable[str]) -> list[str]:
-    """A unique name per ONNX node: its own, or its first output's."""
-    taken: dict[str, object] = dict.fromkeys(inputs)
-    labels = []
-    for node in nodes:
-        wanted = node.name or next(name for name in node.output if name)
-        labels.append(unique_name(wanted, taken))
-        taken[labels[-1]] = None
-    return labels

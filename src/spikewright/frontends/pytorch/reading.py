@@ -108,7 +108,9 @@ class _Walk:
         self.precision = self.program.precision
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
-            name = self.builder.input(node.name, shape, self.arguments[node.name])
+            dtype = node.meta["val"].dtype
+            whole = not (dtype.is_floating_point or dtype == torch.bool)
+            name = self.builder.input(node.name, shape, self.arguments[node.name], whole)
             self._keep(node, Value(name, shape))
         for node in self.program.live:
             if node.op == "call_function" and not is_check(node):

@@ -18,11 +18,13 @@ from spikewright.graph.layers.base import Layer, Shape, register, require
 class Input(Layer):
     """Where data enters, `(batch, *shape)`.
 
-    `place` is the way to it through what the source's own call takes, where that is not its name.
+    `place` is the way to it through what the source's own call takes, where that is not its name;
+    one that is `whole` takes whole numbers alone there.
     """
 
     shape: Shape
     place: Place | None = None
+    whole: bool = False
     arity = 0
 
     def output_shape(self, *shapes: Shape) -> Shape:

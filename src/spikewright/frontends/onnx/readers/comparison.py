@@ -20,8 +20,9 @@ from spikewright.frontends.onnx.readers.arithmetic import (
     operands,
     spread,
 )
+from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Truth, View
+from spikewright.frontends.onnx.values import Signal, Truth, Unreadable, View
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -46,7 +47,9 @@ def compare(node: OnnxNode) -> Truth:
     given = operands(node)
     strict = not node.kind.endswith("OrEqual")  # a >= b where not b > a
     first = 0 if node.kind in ("Greater", "LessOrEqual") else 1
-    step = node.add(STEP, _difference(node, given, first), part="" if strict else "other")
+    margin = 0.5 if _are_whole(node) else 1.0  # between whole numbers, so that none lies on it
+    difference = _difference(node, given, first, margin)
+    step = node.add(STEP, difference, part="" if strict else "other")
     name = step if strict else node.add(_NOT, step)
     threshold = given.constants.get(1)
     if node.kind == "Greater" and threshold is not None and threshold.size == 1:
@@ -55,13 +58,33 @@ def compare(node: OnnxNode) -> Truth:
     return Truth(name=name, layout=given.layout)
 
 
-def _difference(node: OnnxNode, given: Operands, first: int) -> str:
-    """Input `first` minus the other, plus one."""
-    shape, shift, names = given.shape, np.array(1.0), []
+@reads("Equal")
+def equal(node: OnnxNode) -> Truth:
+    """Which whole numbers are the same; of real ones that would jump."""
+    if not _are_whole(node):
+        raise Unreadable(*reason_for("", "Equal"))
+    given = operands(node)
+    steps = [
+        ("distance", Activation("abs")),
+        ("distance and half", ScaleShift(shift=np.array(0.5))),
+        ("unequal", STEP),
+        ("", _NOT),
+    ]
+    return Truth(name=node.chain(_difference(node, given, 0, 0.0), steps), layout=given.layout)
+
+
+def _are_whole(node: OnnxNode) -> bool:
+    """Whether the signals that a node reads, where they are known, hold whole numbers."""
+    return all(value.whole for value in node.inputs if isinstance(value, Signal))
+
+
+def _difference(node: OnnxNode, given: Operands, first: int, margin: float) -> str:
+    """Input `first` minus the other, plus a margin."""
+    shape, shift, names = given.shape, np.array(margin), []
     for index in (0, 1):
         sign = 1.0 if index == first else -1.0
         if index in given.constants:
-            shift = 1.0 + sign * np.asarray(given.constants[index], np.float64)
+            shift = margin + sign * np.asarray(given.constants[index], np.float64)
             continue
         name = spread(node, given.signals[index], shape, f"repeated {index}")
         if sign < 0:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.layout import UNBATCHED, Layout
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.lookup import values_of_a_row
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable, same
 from spikewright.graph.layers import Concatenate, Reshape, Take
@@ -137,7 +138,9 @@ def _within(data: NDArray, indices: NDArray, axis: int) -> NDArray:
 
 @reads("GatherElements")
 def gather_elements(node: OnnxNode) -> Signal:
-    """A value for each constant position along an axis."""
+    """A value for each constant position along an axis, or of a constant for each whole number."""
+    if node.is_constant(0) and not node.is_constant(1):
+        return values_of_a_row(node, int(node.attributes.get("axis", 0)))
     indices, axis = _indices(node), node.view(0).full_axis(int(node.attributes.get("axis", 0)))
 
     def run(world: int, arrays: list[NDArray]) -> NDArray:

@@ -7,6 +7,7 @@ import numpy as np
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.activation import elementwise
+from spikewright.frontends.onnx.readers.lookup import rows_of_a_table
 from spikewright.frontends.onnx.readers.positions import by_position
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View, same
@@ -118,8 +119,13 @@ def split(node: OnnxNode) -> list[Signal | Constant]:
 
 @reads("Gather")
 def gather(node: OnnxNode) -> Signal:
-    """Entries of an axis by constant indices, whose axes take that one's place."""
+    """Entries of an axis by constant indices, whose axes take that one's place.
+
+    Or entries of a constant by whole numbers, as embeddings of tokens are.
+    """
     full = int(node.attributes.get("axis", 0))
+    if node.is_constant(0) and not node.is_constant(1):
+        return rows_of_a_table(node, full)
     node.integer_worlds(1)  # raises where the indices are none
     whole = node.view(0)
     if _takes_all_samples(node, whole, full):

@@ -15,6 +15,7 @@ from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.readers.comparison import nonzero
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable
+from spikewright.frontends.onnx.whole import integer_types
 from spikewright.graph.layers import Identity, Permute, Reshape, Shape
 
 _KEEP_BATCH = "Reshape and transpose so that the samples of a batch stay on one axis"
@@ -190,18 +191,21 @@ def dropout(node: OnnxNode) -> Signal:
 
 @reads("Cast")
 def cast(node: OnnxNode) -> Signal | Truth:
-    """Nothing, between floating-point types; a truth value is one or zero, and zero is false."""
+    """Nothing, between types of real or of whole numbers; truth is one or zero, zero is false."""
     value = node.inputs[0]
     if isinstance(value, Truth):
         if node.attributes["to"] == require("onnx").TensorProto.BOOL:
             return Truth(name=node.add(Identity(), value.name), layout=value.layout)
-        _require_floating(node, int(node.attributes["to"]))
+        if node.attributes["to"] not in integer_types():
+            _require_floating(node, int(node.attributes["to"]))
         return Signal(node.add(Identity(), value.name), value.layout)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
     if node.attributes["to"] == require("onnx").TensorProto.BOOL:
         return nonzero(node)
-    _require_floating(node, int(node.attributes["to"]))
+    whole = isinstance(value, Signal) and value.whole > 0
+    if not (whole and node.attributes["to"] in integer_types()):
+        _require_floating(node, int(node.attributes["to"]))
     return elementwise(node, Identity())
 
 

@@ -1,0 +1,97 @@
+"""Whole numbers: inputs, and what is made of them until they are cast, compared or looked up by.
+
+Only operators that do the same to whole numbers as to real ones may stand on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spikewright._optional import require
+from spikewright.frontends.onnx.files import type_name
+from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable, Value
+
+_MOVING = """
+    Expand Flatten Gather GatherElements GatherND Identity Reshape Slice Split Squeeze Tile
+    Transpose Unsqueeze
+"""
+MOVES = frozenset(_MOVING.split())
+"""Operators that move the values of their first input about, of whatever type."""
+
+
+def integer_types() -> tuple[int, ...]:
+    """The element types of whole numbers."""
+    types = require("onnx").TensorProto
+    return (
+        types.INT8, types.INT16, types.INT32, types.INT64,
+        types.UINT8, types.UINT16, types.UINT32, types.UINT64,
+    )  # fmt: skip
+
+
+_CHOICES = "Clip Concat Max Min Pad ReduceMax ReduceMin ScatterElements ScatterND Where"
+_CHOOSING = MOVES | frozenset(_CHOICES.split())
+_SUMS = "Abs Add CumSum Mul Neg ReduceSum Sub Sum"
+_COUNTING = frozenset(_SUMS.split())
+_ANSWERS = "Equal Greater GreaterOrEqual Less LessOrEqual OneHot"
+_ANSWERING = frozenset(_ANSWERS.split())
+
+
+def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mapping[str, Any]) -> int:
+    """The element type of the whole numbers that a standard operator makes, 0 of real ones.
+
+    Raises `Unreadable` where it makes something else of whole numbers than of real ones.
+    """
+    kinds = [value.whole for value in inputs if isinstance(value, Signal) and value.whole]
+    if operator == "Cast":
+        known = kinds or isinstance(inputs[0], Truth)
+        return _cast_type(kinds, int(attributes["to"])) if known else 0
+    if not kinds:
+        return 0
+    if operator in ("Gather", "GatherElements") and isinstance(inputs[0], Constant):
+        return _element_type(inputs[0])
+    if operator in _CHOOSING:
+        return kinds[0]
+    if operator in _COUNTING:
+        return _counted(kinds[0])
+    if operator in _ANSWERING:
+        return 0
+    raise Unreadable(
+        "it reads whole numbers, and makes something else of them than of real ones",
+        "Look rows of a table up by them, or export the model behind what is made of them and "
+        "feed that, as inputs_embeds of a language model",
+    )
+
+
+def _cast_type(kinds: Sequence[int], to: int) -> int:
+    """What a cast of whole numbers, or of truth values, makes."""
+    if to not in integer_types():
+        return 0
+    if kinds and not (_is_wide(to) or to == kinds[0]):
+        raise Unreadable(
+            f"numbers that {type_name(to)} does not hold become others",
+            "Cast to INT64, or leave the cast out",
+        )
+    return to
+
+
+def _counted(kind: int) -> int:
+    """The type of what is counted in another one, which must not run over."""
+    if not _is_wide(kind):
+        raise Unreadable(
+            f"it counts in {type_name(kind)}, where numbers too large or below zero become others",
+            "Cast to INT64 before",
+        )
+    return kind
+
+
+def _is_wide(kind: int) -> bool:
+    """Whether all numbers that count something lie within a type."""
+    types = require("onnx").TensorProto
+    return kind in (types.INT32, types.INT64)
+
+
+def _element_type(constant: Constant) -> int:
+    """The element type of a constant of whole numbers, 0 for one of real ones."""
+    kind = int(require("onnx").helper.np_dtype_to_tensor_dtype(constant.worlds[0].dtype))
+    return kind if kind in integer_types() else 0
