@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from calibrating import MLP, RESIDUAL, population_names, statistics_of
@@ -12,6 +14,7 @@ import models
 from spikewright.calibrate.channels import channel_axis
 from spikewright.calibrate.collect import collect
 from spikewright.calibrate.examples import KEPT
+from spikewright.calibrate.histogram import Histogram
 from spikewright.calibrate.statistics import Statistics
 from spikewright.errors import ConversionError, DamagedFileError
 from spikewright.graph import Graph, Node, evaluate_all
@@ -160,6 +163,19 @@ def test_statistics_of_another_model_are_told_apart() -> None:
 
     with pytest.raises(ConversionError, match="another model"):
         Statistics.join([EXPECTED, statistics_of(other, X)])
+
+
+def test_more_values_than_can_be_counted_are_refused() -> None:
+    """Of a bin whose sums would not fit: the layer is named, and the parts stay as they are."""
+    layer = next(iter(EXPECTED.layers.values()))
+    bins = [np.array([n], np.int64) for n in (1 << 16, 3 << 30, 1, 1)]
+    ends = np.zeros(layer.values.channels, np.float32)
+    values = Histogram(layer.values.channels, *bins, ends, ends)
+    many = replace(EXPECTED, layers={"busy": replace(layer, values=values)})
+
+    assert Statistics.join([many]).layers["busy"].values.counts.sum() == 3 << 30
+    with pytest.raises(ConversionError, match="layer 'busy' has more than 4294967296 values"):
+        Statistics.join([many, many])
 
 
 @pytest.mark.parametrize(("last", "axis"), [(False, 0), (True, 2)])

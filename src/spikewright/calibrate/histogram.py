@@ -77,9 +77,10 @@ class Histogram:
     @staticmethod
     def holds(counts: Integers, first: Integers, second: Integers) -> bool:
         """Whether these can be how many values bins hold, and the sums of their remainders."""
+        fit = not _too_many(counts, first)
         most = np.minimum(counts, _MOST)
         bounded = np.all(first <= most * _REMAINDER) and np.all(second <= first * _REMAINDER)
-        return bool(np.all(first >= 0) and np.all(second >= first) and bounded)
+        return bool(fit and np.all(first >= 0) and np.all(second >= first) and bounded)
 
     @classmethod
     def join(cls, parts: Sequence[Histogram]) -> Histogram:
@@ -315,12 +316,17 @@ def _added(parts: Iterable[Bins]) -> Bins:
     return _runs(*(column[order] for column in joined))
 
 
+def _too_many(counts: Integers, first: Integers) -> bool:
+    """Whether some bins hold more values than their sums can."""
+    return bool(np.any((counts > _MOST) & (first > 0)))
+
+
 def _runs(code: Integers, *columns: Integers) -> Bins:
     """Entries of one code after the other as one, their columns added up."""
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     if not len(starts):
         return Bins(code, *columns)
     added = [np.add.reduceat(column, starts) for column in columns]
-    if np.any((added[0] > _MOST) & (added[1] > 0)):
+    if _too_many(added[0], added[1]):
         raise ValueError(f"more than {_MOST} values in one bin: collect fewer samples")
     return Bins(code[starts], *added)

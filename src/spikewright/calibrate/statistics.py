@@ -8,11 +8,11 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
+from spikewright.calibrate.batches import refusal
 from spikewright.calibrate.examples import Examples
 from spikewright.calibrate.histogram import Histogram
 from spikewright.calibrate.layer import LayerStatistics
 from spikewright.calibrate.storage import load_parts, save
-from spikewright.errors import ConversionError, Refusal
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,13 @@ class Statistics:
     def join(cls, parts: Sequence[Statistics]) -> Statistics:
         """The statistics of all samples, from those of parts of them; exact, in any order.
 
-        Raises `ConversionError` where they are not of one model.
+        Raises `ConversionError` where they are not of one model, or of more than can be counted.
         """
         first = parts[0]
         for part in parts:
-            part.check(first.fingerprint)
+            part.check(first.fingerprint, [*first.layers])
         layers = {
-            name: LayerStatistics(
-                layer.shape,
-                layer.axis,
-                layer.rectifies,
-                Histogram.join([part.layers[name].values for part in parts]),
-            )
-            for name, layer in first.layers.items()
+            name: _joined(name, [part.layers[name] for part in parts]) for name in first.layers
         }
         examples = Examples.join(part.examples for part in parts)
         return cls(layers, sum(part.samples for part in parts), first.fingerprint, examples)
@@ -55,16 +49,10 @@ class Statistics:
     def check(self, fingerprint: str, names: Sequence[str] = ()) -> None:
         """Raise `ConversionError` unless these are statistics of this model, of these layers."""
         if self.fingerprint != fingerprint or not {*names} <= {*self.layers}:
-            raise ConversionError(
-                [
-                    Refusal(
-                        "calibration",
-                        "argument",
-                        f"these are statistics of another model (or of other weights, or under "
-                        f"another max_pool), with layers {', '.join(self.layers)}",
-                        "Collect them anew: sw.convert(model).calibrate(x)",
-                    )
-                ]
+            raise refusal(
+                f"these are statistics of another model (or of other weights, or under another "
+                f"max_pool), with layers {', '.join(self.layers)}",
+                "Collect them anew: sw.convert(model).calibrate(x)",
             )
 
     def __repr__(self) -> str:
@@ -78,3 +66,12 @@ class Statistics:
     def load(cls, path: str | Path) -> Statistics:
         """Read what `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
         return cls(*load_parts(path))
+
+
+def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
+    try:
+        values = Histogram.join([part.values for part in parts])
+    except ValueError as error:
+        raise refusal(f"layer {name!r} has {error}") from None
+    first = parts[0]
+    return LayerStatistics(first.shape, first.axis, first.rectifies, values)
