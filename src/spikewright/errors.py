@@ -49,6 +49,7 @@ class Refusal:
 
     Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument"; of a call
     that cannot be made, its name and "method"; of what a model keeps, its name and "attribute".
+    `keeping` are outputs without which the layer is not needed.
     """
 
     layer: str
@@ -56,6 +57,13 @@ class Refusal:
     reason: str
     options: str = ""
     location: str = ""
+    keeping: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str:
+        """What would help, all of it."""
+        cut = f"outputs={list(self.keeping)} cuts it" if self.keeping else ""
+        return ". ".join(filter(None, [self.options.rstrip("."), cut])) if cut else self.options
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r} ({self.kind})"
@@ -68,7 +76,7 @@ class Refusal:
         text = f"{where}: {self.reason}"
         if location:
             text += f" [at {location}]"
-        sentences = [text, self.options] if self.options else [text]
+        sentences = [text, self.advice] if self.advice else [text]
         return " ".join(s if s.endswith((".", "?", "!")) else f"{s}." for s in sentences)
 
 
@@ -83,7 +91,7 @@ def _by_reason(refusals: Sequence[Refusal]) -> Iterator[str]:
     """One line for each reason: layers of one kind that are refused alike are named together."""
     groups: dict[tuple[str, str, str], list[Refusal]] = {}
     for refusal in refusals:
-        groups.setdefault((refusal.kind, refusal.reason, refusal.options), []).append(refusal)
+        groups.setdefault((refusal.kind, refusal.reason, refusal.advice), []).append(refusal)
     for first, *others in groups.values():
         if not others:
             yield str(first)

@@ -145,7 +145,7 @@ def _unread(name: str, kind: str, status: Status, why: str) -> LayerReport:
 def _reasons(refusals: Iterable[Refusal]) -> str:
     return "; ".join(
         f"{refusal.reason}{f' [at {refusal.location}]' if refusal.location else ''}"
-        + (f". {refusal.options}" if refusal.options else "")
+        + (f". {refusal.advice}" if refusal.advice else "")
         for refusal in refusals
     )
 

@@ -317,12 +317,11 @@ class Halved(keras.layers.Layer):
 
 
 def test_a_user_can_register_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A layer of one's own is refused until it has a reader, and then read like any other."""
+    """A layer of one's own is read as code until it has a reader, which then reads it."""
     monkeypatch.setattr(registry, "_readers", own := dict(READERS))
     x = keras.Input((4,), name="x")
     model = randomise(keras.Model(x, L.Dense(3)(Halved(name="half")(x))))
-    with pytest.raises(UnsupportedLayerError, match=r"'half' \(Halved\): Halved has no reader"):
-        read(model)
+    traced = assert_agrees(model).graph
 
     @reads("Halved")
     def halved(call: Call) -> str | None:
@@ -331,5 +330,6 @@ def test_a_user_can_register_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Halved" in own and "Halved" not in READERS
     graph = assert_agrees(model).graph
     assert graph["half"].source_kind == "Halved"
+    assert isinstance(traced["half"].layer, ScaleShift) and traced["half"] is not graph["half"]
     with pytest.raises(ValueError, match="Halved can be read already"):
         reads("Halved")(halved)

@@ -174,10 +174,7 @@ class GraphBuilder:
         kept: dict[str, str] = {}
         for name, node in chain(known.items(), *(cut.items() for cut in self._cuts.values())):
             kept.setdefault(node, name)
-        hint = f"outputs={list(kept.values())} cuts it"
         return [
-            replace(refusal, options=". ".join(filter(None, [refusal.options.rstrip("."), hint])))
-            if kept and refusal in self._cuts
-            else refusal
+            replace(refusal, keeping=tuple(kept.values())) if refusal in self._cuts else refusal
             for refusal in self.refusals
         ]

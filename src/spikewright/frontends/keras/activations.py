@@ -14,6 +14,7 @@ import numpy as np
 from spikewright._optional import require
 from spikewright.frontends.keras.registry import (
     Call,
+    OwnCode,
     Unreadable,
     Value,
     array,
@@ -269,7 +270,9 @@ def of_function(function: Any, shape: Shape) -> Steps:
         if kind in _KINDS:
             return NAMED[_KINDS[kind]](shape, **_attributes(function))
     found = getattr(function, "__name__", None) or getattr(function, "name", repr(function))
-    raise Unreadable(f"its activation {found!r} is unknown", f"{OPTIONS}, by name")
+    ours = str(getattr(function, "__module__", "")).split(".")[0] == "keras"
+    refusal = Unreadable if ours or of_keras(function) else OwnCode
+    raise refusal(f"its activation {found!r} is unknown", f"{OPTIONS}, by name")
 
 
 def _parameters(function: Any, given: Mapping[str, Any]) -> dict[str, Any]:

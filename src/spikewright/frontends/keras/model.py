@@ -15,8 +15,8 @@ from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.running import activations, call, precision_of, ran, to_numpy
+from spikewright.frontends.keras.subclassed import is_code, read_model
 from spikewright.frontends.keras.walking import (
-    calls_as_keras,
     graph_of,
     input_names,
     input_places,
@@ -33,7 +33,8 @@ from spikewright.graph.layers import Shape
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
     """Read a Keras 3 model, or the `.keras`, `.h5` or `.hdf5` file of one.
 
-    Sequential and Functional models are read, nested ones included. `example_input` (an array, a
+    Sequential and Functional models are read, nested ones included, and on the torch backend live
+    models that are Python code. `example_input` (an array, a
     sequence of arrays or `{input name: array}`, batch axis first) gives extents that the model
     leaves open; the batch size stays free. Inputs and outputs have the names of their layers, or
     their keys where the model has dicts of them. `outputs` names outputs or layers that become the
@@ -48,6 +49,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
         if not Path(model).is_file():
             raise FileNotFoundError(f"{model}: no such file")
         model = load(Path(model))
+    if is_code(model):
+        return read_model(model, example_input, outputs)
     keras_graph = _graph(keras, model)
     names = input_names(keras_graph)
     builder = GraphBuilder()
@@ -101,12 +104,9 @@ def _graph(keras: Any, model: Any) -> Any:
         reason, options = "it is a layer, not a model", "Wrap it: keras.Sequential([Input, layer])"
     elif graph_of(model) is not None:
         return graph_of(model)
-    elif isinstance(model, keras.Sequential) and calls_as_keras(model):
+    else:
         reason = "it has not been built, so that it has neither weights nor an input shape"
         options = "Start it with keras.Input(shape), or call model.build((None, *shape)), and train"
-    else:
-        reason = "it is subclassed: what it computes is Python code in its call(), not layers"
-        options = "Write it as a Functional model, keras.Model(inputs, outputs), or export ONNX"
     raise UnsupportedLayerError([Refusal(model.name, type(model).__name__, reason, options)])
 
 

@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spikewright._optional import require
 from spikewright.frontends.calling import calling, shown
+from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.reasons import TAILS, why_masked
 from spikewright.frontends.keras.registry import (
     Call,
     Output,
+    OwnCode,
+    Reader,
     Unknown,
     Unreadable,
     Value,
@@ -153,20 +155,30 @@ def read_call(
     builder: GraphBuilder,
 ) -> Sequence[Output]:
     """Read one call of a layer or operation: its outputs, in order; raises `Unreadable`."""
-    reader = reader_of(operation)
     given = dict(kwargs)
     if given.pop("training", None) and accepts_training(operation) and not _trains(operation):
         raise _in_training()
     bound = inspect.signature(operation.call).bind(*args, **given)
     values = tuple(v for v in flatten(bound.arguments) if isinstance(v, Value))
     call = Call(operation, name, source, kind_of(operation), values, bound.arguments, builder)
+    try:
+        return _read_with(reader_of(operation), call)
+    except OwnCode as why:
+        return read_code(call, why)
+
+
+def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
+    """What a reader makes of a call."""
+    builder = call.builder
     if built_in(reader) and not call.kind.startswith("ops."):
         _only_inputs(call, understood_by(reader))
     refused = len(builder.refusals)
-    with calling(reader, source, call.kind, Unreadable, Unknown):
+    with calling(reader, call.source, call.kind, Unreadable, Unknown):
         found = reader(call)
     outputs = [found] if found is None or isinstance(found, str | Value) else found
-    known = all(value.node is not None for value in values) and len(builder.refusals) == refused
+    known = (
+        all(value.node is not None for value in call.inputs) and len(builder.refusals) == refused
+    )
     _check_outputs(outputs, builder, known)
     return list(outputs)
 
@@ -197,11 +209,6 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
                 "Use a model with one of each",
             )
         return Reading(graph, builder).through(graph, [value], f"{name}/", f"{source}/")[0]
-    if is_model(layer):
-        raise Unreadable(
-            f"the model {layer.name!r} inside it is subclassed: what it computes is Python code",
-            "Write it as a Functional model",
-        )
     (found,) = read_call(layer, name, source, (value,), {}, builder)
     if isinstance(found, Value):
         return found
@@ -212,11 +219,6 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
 
 def _is_known(value: Any) -> bool:
     return isinstance(value, Value) and value.node is not None
-
-
-def is_model(layer: Any) -> bool:
-    """Whether a layer is a model, of whatever kind."""
-    return isinstance(layer, require("keras").Model)
 
 
 def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:

@@ -11,10 +11,18 @@ _RECURRENT: Reason = (
     "are written out step by step",
     "Use one of those, or read the feed-forward part of the model",
 )
+_TRACE = (
+    "Give the live model on that backend (set KERAS_BACKEND=torch before Keras is imported), "
+    "replace it by layers, or register a reader for its class with "
+    "spikewright.frontends.keras.reads"
+)
 _CODE: Reason = (
-    "it runs Python code, which cannot be read",
-    "Replace it by layers, or by a Layer subclass with a reader registered with "
-    "spikewright.frontends.keras.reads",
+    "it runs Python code, which is read of live models on Keras's torch backend alone",
+    _TRACE,
+)
+_FOREIGN: Reason = (
+    "it runs code of another framework, or a function for every sample, which cannot be read",
+    "Replace it by layers",
 )
 _TENSORFLOW: Reason = (
     "it applies a TensorFlow function to a tensor, as Keras 2 could",
@@ -56,8 +64,12 @@ _SPARSEMAX: Reason = (
     "Use softmax",
 )
 
+CODE = frozenset({"Lambda", "TorchModuleWrapper"})
+"""Layers of Keras that are Python code, or modules of PyTorch."""
+
 _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
-    (_CODE, ("Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer", "ops.Map")),
+    (_CODE, tuple(CODE)),
+    (_FOREIGN, ("JaxLayer", "FlaxLayer", "TFSMLayer", "ops.Map")),
     (
         _RECURRENT,
         (
@@ -120,6 +132,11 @@ _REASONS: Mapping[str, Reason] = {kind: reason for reason, kinds in _GROUPS for 
 
 TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
 """What models end in to answer with positions: `outputs` cuts it."""
+
+
+def why_not_code(name: str) -> Reason:
+    """Reason and options for code of a user's own, on a backend that lets nobody trace it."""
+    return f"it runs {name}, Python code, which is read on Keras's torch backend alone", _TRACE
 
 
 def why_masked(kind: str) -> Reason:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.keras.activations import of_function
 from spikewright.frontends.keras.registry import (
     Call,
+    OwnCode,
     Unknown,
     Unreadable,
     Value,
@@ -169,7 +170,7 @@ def _cell(cell: Any) -> Cell:
     make = _KINDS.get(type(cell).__name__) if of_keras(cell) else None
     if make is None:
         name = f"{type(cell).__module__}.{type(cell).__name__}"
-        raise Unreadable(f"its cell {name} is code of its own", _CELLS)
+        raise OwnCode(f"its cell {name} is code of its own", _CELLS)
     return make(cell)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._optional import require
 from spikewright.errors import GraphError
-from spikewright.frontends.keras.reasons import why_not
+from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
 from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import Layer, Shape
 
@@ -26,6 +26,13 @@ class Unreadable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.options = options
+
+
+class OwnCode(Unreadable):
+    """Raised for what has no reader because it is Python code, which its backend may let us trace.
+
+    `reason` and `options` are for a backend that does not.
+    """
 
 
 class Unknown(Exception):
@@ -178,14 +185,11 @@ def reader_of(operation: Any) -> Reader:
     """The reader of a Keras layer or operation; raises `Unreadable` if there is none."""
     kind = kind_of(operation)
     reader = _of_classes.get(type(operation)) or _readers.get(kind)
+    own = not of_keras(operation)
+    if own and (reader is None or built_in(reader)):
+        raise OwnCode(*why_not_code(f"{type(operation).__module__}.{type(operation).__name__}"))
     if reader is None:
-        raise Unreadable(*why_not(kind))
-    if built_in(reader) and not of_keras(operation):
-        raise Unreadable(
-            f"it has the name of a Keras class and is one of {type(operation).__module__}",
-            "Give it a name of its own and register a reader for it with "
-            "spikewright.frontends.keras.reads",
-        )
+        raise (OwnCode if kind in CODE else Unreadable)(*why_not(kind))
     return reader
 
 

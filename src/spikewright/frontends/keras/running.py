@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from spikewright._arrays import readable
 from spikewright._optional import require
 from spikewright.errors import GraphError
-from spikewright.frontends.keras.reading import accepts_training
 from spikewright.frontends.keras.registry import array
-from spikewright.frontends.keras.walking import Application, Walk, flatten
+from spikewright.frontends.keras.walking import Application, Walk
 from spikewright.frontends.source import COARSEST_FIRST, Values
 from spikewright.graph import Graph
 from spikewright.graph.lookups import whole_inputs
@@ -31,9 +30,10 @@ class Running(Walk[Any]):
     def apply(self, call: Application[Any]) -> Sequence[Any]:
         """Call a layer or operation as inference does."""
         kwargs = dict(call.kwargs)
-        if isinstance(call.operation, require("keras").Layer) and accepts_training(call.operation):
-            kwargs["training"] = False
-        return self.leave(call, flatten(call.operation(*call.args, **kwargs)))
+        if isinstance(call.operation, require("keras").Layer):
+            kwargs["training"] = False  # for what is inside too, whether or not it takes it itself
+        made = call.operation(*call.args, **kwargs)
+        return self.leave(call, require("keras").tree.flatten(made))
 
     def leave(self, call: Application[Any], outputs: Sequence[Any]) -> Sequence[Any]:
         """Keep what is wanted of the outputs of a layer or a nested model."""
@@ -91,7 +91,7 @@ def _given(
     keras_graph: Any, names: Sequence[str], graph: Graph, inputs: Values
 ) -> tuple[dict[str, NDArray], list[Any]]:
     """The inputs as arrays by name, and as tensors in Keras's order; None for one that is cut."""
-    arrays = _checked(graph, [name for name in names if name in graph], inputs)
+    arrays = checked(graph, [name for name in names if name in graph], inputs)
     whole = whole_inputs(graph)
     tensors: list[Any] = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
@@ -122,7 +122,8 @@ def to_numpy(value: Any) -> NDArray:
     return np.asarray(readable(value))
 
 
-def _checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDArray]:
+def checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDArray]:
+    """The inputs of these names as arrays; raises `GraphError` where they misfit."""
     missing, unknown = sorted(set(names) - set(inputs)), sorted(set(inputs) - set(names))
     if missing or unknown:
         raise GraphError(f"inputs are {list(names)}; missing {missing}, unknown {unknown}")

@@ -42,8 +42,9 @@ _PARTS = (
 """Modules of Keras whose objects a layer's description may hold."""
 
 _OWN_CODE = (
-    "Load the model yourself and give the live model; a layer of your own needs a reader, "
-    "registered with spikewright.frontends.keras.reads"
+    "Load the model yourself and give the live model, whose code is read on Keras's torch backend; "
+    "elsewhere a layer of your own needs a reader, registered with "
+    "spikewright.frontends.keras.reads"
 )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from spikewright.graph import unique_name
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
-_HERE = str(Path(__file__).parent)
-_INSIDE_TORCH = re.compile(r"[\\/](?:site|dist)-packages[\\/]torch[\\/]")
+_HERE = str(Path(__file__).parents[1])  # the front ends
+_INSIDE_FRAMEWORK = re.compile(r"[\\/](?:site|dist)-packages[\\/](?:torch|keras)[\\/]")
+_WEIGHTS_OF_KERAS = "._torch_params."  # what holds the weights of a layer, and is never called
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ def owner(node: Any) -> Any:
 
 
 def location(node: Any) -> str:
-    """`file:line` of the innermost frame that is not PyTorch's own, or an empty text."""
+    """`file:line` of the innermost frame that is not a framework's own, or an empty text."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
     while any(path.startswith(_HERE) for path, _ in frames):
-        frames = frames[1:]  # who called this front end, and how, does not matter
-    users = [(path, line) for path, line in frames if not _INSIDE_TORCH.search(path)]
+        frames = frames[1:]  # who called a front end, and how, does not matter
+    users = [(path, line) for path, line in frames if not _INSIDE_FRAMEWORK.search(path)]
     return ":".join(users[-1]) if users else ""
 
 
@@ -107,7 +108,8 @@ def place_all(
 def _lender(node: Any, stack: Sequence[_Module], weights: Mapping[Any, str]) -> str:
     """Path of the submodule whose weights an operator uses in the code of the module around it."""
     around = f"{stack[-1].path}." if stack and stack[-1].path else ""
-    paths = [weights[one].rpartition(".")[0] for one in node.all_input_nodes if one in weights]
+    used = [weights[one] for one in node.all_input_nodes if one in weights]
+    paths = [name.rpartition(".")[0] for name in used if _WEIGHTS_OF_KERAS not in name]
     inside = [path for path in paths if path and path.startswith(around)]
     return inside[0] if inside else ""
 

@@ -44,6 +44,7 @@ from spikewright.frontends.pytorch.program import (
 )
 from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
+from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph
@@ -57,6 +58,8 @@ def read_program(exported: Any, outputs: Sequence[str] | None = None, module: An
     `module` is the live module that it was traced from, if there is one: inputs are where its
     forward method takes them.
     """
+    if module is not None:
+        plain_rows(exported)
     whole = program = without_side_effects(exported, whole=outputs is None)
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)

@@ -73,7 +73,7 @@ def _put_back(now: dict[str, Any], own: dict[str, tuple[Any, Any]], name: str) -
         del now[name]
         return
     now[name] = value
-    if content is not None:
+    if content is not None and not _same(value, content):
         content = copy(content)  # the snapshot stays
         value.clear()
         value.extend(content) if hasattr(value, "extend") else value.update(content)

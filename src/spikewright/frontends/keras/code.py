@@ -1,0 +1,73 @@
+"""Layers of a model that are Python code: a Lambda, a class with a call of its own, a function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from spikewright._optional import require
+from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.frontends.keras.registry import Call, OwnCode, Unknown, Unreadable, Value
+from spikewright.frontends.keras.tracing import (
+    READER,
+    Code,
+    Graft,
+    called,
+    can_trace,
+    samples_of,
+    way_to,
+)
+from spikewright.frontends.keras.walking import flatten, map_structure
+from spikewright.graph.layers import Identity
+
+
+def read_code(call: Call, why: OwnCode) -> list[Value]:
+    """The outputs of a layer that no reader reads, `why` not: read from the operators of its code.
+
+    Raises `why` on backends other than torch, `Unreadable` where the code cannot be traced, and
+    `Unknown` where operators of it are refused.
+    """
+    if not can_trace(call.layer):
+        raise why
+    tensors = [leaf for leaf in flatten(dict(call.arguments)) if isinstance(leaf, Value)]
+
+    def made(given: Sequence[Any]) -> list[Any]:
+        return list(require("keras").tree.flatten(called(call.layer, _filled(call, iter(given)))))
+
+    code = Code(call.layer, made)
+    graft = Graft(call.builder, code, call.name, call.source)
+    try:
+        source = code.read([samples_of(value.shape) for value in tensors])
+    except UnsupportedLayerError as error:
+        graft.refuse(error)
+        raise Unknown from None
+    except ReadError as error:
+        if any(value.node is None and 1 in value.shape for value in tensors):
+            raise Unknown from None  # the shape may be a stand-in, which the code need not take
+        reason = f"it runs Python code, and {error}"
+        raise Unreadable(reason, f"Replace it by layers, or {READER}") from error
+    graph = source.graph
+    inputs = {name: tensors[int(way_to(graph[name])[0])].node for name in graph.inputs}
+    nodes = graft.add(graph, inputs)
+    ends = [nodes[end] for end in graph.outputs.values()]
+    shapes = [graph.shapes[end] for end in graph.outputs.values()]
+    own = _named(call, ends)
+    return [Value(node, shape) for node, shape in zip(own, shapes, strict=True)]
+
+
+def _filled(call: Call, tensors: Iterator[Any]) -> dict[str, Any]:
+    """The call's arguments, with tensors in the place of values."""
+    arguments: dict[str, Any] = map_structure(
+        lambda leaf: next(tensors) if isinstance(leaf, Value) else leaf, dict(call.arguments)
+    )
+    return arguments
+
+
+def _named(call: Call, ends: Sequence[str | None]) -> Iterator[str | None]:
+    """The nodes of the outputs under the layer's own name."""
+    for index, end in enumerate(ends):
+        name = f"{call.name}_{index}" if index else call.name
+        if end == name:
+            yield end
+        else:
+            yield call.builder.add(name, Identity(), end, source=call.source, kind=call.kind)

@@ -1,0 +1,198 @@
+"""Python code in layers, read from the operators that it runs: on Keras's torch backend.
+
+There every layer is a module of PyTorch too, so PyTorch's readers can read it; what is inside keeps
+the names that it has in Keras.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._optional import require
+from spikewright._structure import Place
+from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.frontends import read
+from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.graph import Node
+from spikewright.graph.layers import Input, Shape
+
+READER = "register a reader for the layer with spikewright.frontends.keras.reads"
+"""What always helps."""
+
+_GIVEN = "given"  # the one argument of a module that is traced
+_LAYER = "layer"
+
+
+def can_trace(operation: Any) -> bool:
+    """Whether this is a layer, on the backend where layers are modules of PyTorch."""
+    keras = require("keras")
+    return keras.backend.backend() == "torch" and isinstance(operation, keras.Layer)
+
+
+def samples_of(shape: Shape) -> NDArray:
+    """Two samples to trace with; whole numbers are tried as real ones first."""
+    return np.zeros((2, *shape), np.int64)
+
+
+class Code:
+    """A layer as a module of PyTorch that calls `function` with what it is given.
+
+    `names` are those of Keras, below the layer and empty for itself, by the paths of modules; `own`
+    is the layer's.
+    """
+
+    def __init__(self, layer: Any, function: Callable[[Any], Any]) -> None:
+        self.module, self.own = _module(layer, function), layer.name
+        known = {id(part): name for name, part in _parts(layer)}
+        self.names = {
+            path: known[id(module)]
+            for path, module in self.module.named_modules(remove_duplicate=False)
+            if id(module) in known
+        }
+
+    def read(self, given: Any, outputs: Sequence[str] | None = None) -> Source:
+        """What PyTorch's readers make of it; raises as any reading does."""
+        try:
+            with _plain_errors():
+                return read(self.module, {_GIVEN: given}, outputs=outputs)
+        except UnsupportedLayerError:
+            raise
+        except ReadError as error:
+            raise ReadError(self._renamed(str(error))) from error
+
+    def _renamed(self, text: str) -> str:
+        """A sentence about modules as one about layers."""
+        return re.sub(r"'([\w.]+)'", lambda path: repr(self.shown(path[1]) or self.own), text)
+
+    def shown(self, path: str) -> str:
+        """The name in Keras of a module, or of an operator in a module's own code."""
+        steps = path.split(".")
+        for count in range(len(steps), 0, -1):
+            found = self.names.get(".".join(steps[:count]))
+            if found is not None:
+                return "/".join(filter(None, [found, *steps[count:]]))
+        return path
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Errors in layers as they are, without the paragraphs that Keras puts around them."""
+    config = require("keras").config
+    filtered = config.is_traceback_filtering_enabled()
+    config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        if filtered:
+            config.enable_traceback_filtering()
+
+
+def called(layer: Any, arguments: Mapping[str, Any]) -> Any:
+    """What a layer makes at inference of the arguments of its call; tensors go by position."""
+    signature = inspect.signature(layer.call)
+    bound = signature.bind_partial()
+    bound.arguments.update(arguments)
+    tensors = list(takewhile(_is_of_tensors, bound.args))
+    others = dict(zip(signature.parameters, bound.args, strict=False))
+    named = {name: others[name] for name in list(others)[len(tensors) :]}
+    return layer(*tensors, **{**named, **bound.kwargs, "training": False})
+
+
+def _is_of_tensors(argument: Any) -> bool:
+    leaves = flatten(argument)
+    return bool(leaves) and all(map(require("torch").is_tensor, leaves))
+
+
+def way_to(node: Node) -> Place:
+    """The way to an input through what was given to the code."""
+    assert isinstance(node.layer, Input)
+    return (node.layer.place or (node.name,))[1:]
+
+
+def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
+    """A module around the layer; it holds too what Keras holds in lists, which PyTorch overlooks.
+
+    Its children are no networks of their own that a user could be told to give.
+    """
+    torch = require("torch")
+
+    class Traced(torch.nn.Module):  # type: ignore[name-defined]
+        def forward(self, given: Any) -> Any:
+            with require("keras").StatelessScope() as scope:
+                made = function(given)
+            changed = [v.path for v in layer.variables if scope.get_current_value(v) is not None]
+            if changed:
+                raise ValueError(f"it changes {', '.join(changed)} from call to call")
+            return made
+
+        def named_children(self) -> Iterator[tuple[str, Any]]:
+            return iter(())
+
+    Traced.__name__ = type(layer).__name__  # what errors call it
+    module = Traced()
+    module.add_module(_LAYER, layer)
+    held = set(map(id, layer.modules()))
+    for index, (_, part) in enumerate(_parts(layer)):
+        if id(part) not in held:
+            module.add_module(str(index), part)
+    return module
+
+
+def _parts(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The layer and all layers inside it, with their names below it."""
+    yield name, layer
+    for part in layer._flatten_layers(include_self=False, recursive=False):
+        yield from _parts(part, f"{name}/{part.name}".lstrip("/"))
+
+
+@dataclass(frozen=True)
+class Graft:
+    """Adds what PyTorch's readers made of a layer's code to a graph.
+
+    `name` and `source` are those of the layer, empty where it is the whole model.
+    """
+
+    builder: GraphBuilder
+    code: Code
+    name: str = ""
+    source: str = ""
+
+    def add(self, nodes: Iterable[Node], inputs: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Add nodes behind others: the builder's names of all, None for those that are unknown."""
+        known = dict(inputs)
+        for node in nodes:
+            if node.name not in known and not isinstance(node.layer, Input):
+                own = self.code.shown(node.source)
+                known[node.name] = self.builder.add(
+                    _below(self.name, own) + node.name.removeprefix(node.source),
+                    node.layer,
+                    *(known.get(name) for name in node.inputs),
+                    source=_below(self.source, own),
+                    kind=node.source_kind,
+                )
+        return known
+
+    def refuse(self, error: UnsupportedLayerError) -> None:
+        """Refuse what PyTorch's readers refuse, for their reasons."""
+        for layer, kind in error.met.items():
+            self.builder.meet(_below(self.source, self.code.shown(layer)), kind)
+        for refusal in error.refusals:
+            path, _, operator = refusal.layer.partition("/")
+            own = _below(self.code.shown(path), operator)
+            options = f"{refusal.options.rstrip('.')}. Or {READER}".lstrip(". ")
+            layer = _below(self.source, own)
+            self.builder.refuse(layer, refusal.kind, refusal.reason, options, refusal.location)
+
+
+def _below(name: str, rest: str) -> str:
+    return "/".join(filter(None, [name, rest]))
