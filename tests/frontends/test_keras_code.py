@@ -159,6 +159,44 @@ def test_rows_are_looked_up_in_code() -> None:
     assert "Lookup" in {node.layer.kind for node in assert_agrees(model).graph}
 
 
+def test_a_model_in_code_takes_token_numbers() -> None:
+    """Beside real numbers an example tells which is which."""
+
+    class Reader(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = Rows(name="rows")
+
+        def call(self, inputs: Any) -> Any:
+            return self.rows(inputs["tokens"], inputs["factor"])
+
+    model = Reader()
+    x = {"tokens": np.zeros((2, 5), np.int32), "factor": np.ones((2, 5, 4), np.float32)}
+    model(x)
+    with pytest.raises(
+        UnsupportedLayerError, match=r"which ones is not known. Give an example_inp"
+    ):
+        read(model)
+    source = assert_agrees(randomise(model), x)
+    assert source.graph["tokens"].layer.whole and not source.graph["factor"].layer.whole
+
+
+def test_a_model_in_code_of_tokens_alone_needs_no_example() -> None:
+    """Its code shows that they are whole numbers."""
+
+    class Words(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = L.Embedding(7, 4, name="table")
+
+        def call(self, tokens: Any) -> Any:
+            return ops.mean(self.table(tokens), axis=1)
+
+    model = Words()
+    model(np.zeros((2, 5), np.int32))
+    assert assert_agrees(randomise(model)).graph["tokens"].layer.whole
+
+
 def test_nothing_is_left_in_the_model() -> None:
     """Reading calls the layers; their modes, their weights and their calls stay what they were."""
     model = functional(Block(name="odd"), (6, 5, 4))

@@ -26,6 +26,7 @@ from spikewright.frontends.keras.walking import calls_as_keras, map_structure
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input
+from spikewright.graph.lookups import whole_inputs
 
 _EXAMPLE = "Give an example_input, what the model is called with, arrays (batch, *shape)"
 
@@ -52,6 +53,8 @@ def read_model(model: Any, example_input: Any, outputs: Sequence[str] | None) ->
         graft.refuse(error)
         graft.add(error.read, _add_inputs(builder, error.read, alone))
         raise UnsupportedLayerError(builder.refusals, builder.nodes, builder.met) from None
+    if example_input is None and 1 < len(source.graph.inputs) and whole_inputs(source.graph):
+        raise _refused(model, "some of its inputs are whole numbers, and which ones is not known")
     inputs = _add_inputs(builder, source.graph, alone)
     nodes = graft.add(source.graph, inputs)
     graph = builder.build({code.shown(n): nodes[end] for n, end in source.graph.outputs.items()})
@@ -151,17 +154,17 @@ def _add_inputs(builder: GraphBuilder, nodes: Iterable[Node], alone: bool) -> di
 
     Those of a single argument are known by its keys, if it is a dict, and taken in its structure.
     """
-    inputs = [node for node in nodes if isinstance(node.layer, Input)]
-    flat = alone and all(len(way_to(node)) <= 2 for node in inputs)
+    inputs = [(node, node.layer) for node in nodes if isinstance(node.layer, Input)]
+    flat = alone and all(len(way_to(node)) <= 2 for node, _ in inputs)
     names = {}
-    for node in inputs:
+    for node, layer in inputs:
         argument, *rest = way_to(node)
         keys = all(isinstance(step, str) for step in rest)
         steps = rest if alone and rest and keys else [argument, *rest]
         place = tuple(rest) if alone else (argument, *rest)
-        shape = node.layer.output_shape()
         wanted = "_".join(map(str, steps))
-        names[node.name] = builder.input(wanted, shape, None if flat else place)
+        own = builder.input(wanted, layer.shape, None if flat else place, layer.whole)
+        names[node.name] = own
     return names
 
 
