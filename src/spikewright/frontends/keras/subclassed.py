@@ -53,7 +53,7 @@ def read_model(model: Any, example_input: Any, outputs: Sequence[str] | None) ->
         graft.refuse(error)
         graft.add(error.read, _add_inputs(builder, error.read, alone))
         raise UnsupportedLayerError(builder.refusals, builder.nodes, builder.met) from None
-    if example_input is None and 1 < len(source.graph.inputs) and whole_inputs(source.graph):
+    if example_input is None and len(source.graph.inputs) > 1 and whole_inputs(source.graph):
         raise _refused(model, "some of its inputs are whole numbers, and which ones is not known")
     inputs = _add_inputs(builder, source.graph, alone)
     nodes = graft.add(source.graph, inputs)
