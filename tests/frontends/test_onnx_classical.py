@@ -19,6 +19,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -114,6 +115,7 @@ CLASSIFIERS = [
     (OneVsRestClassifier(LogisticRegression()), THREE_CLASSES),
     (MLPClassifier(hidden_layer_sizes=(8, 6), max_iter=40, random_state=0), THREE_CLASSES),
     (MLPClassifier(activation="tanh", max_iter=40, random_state=0), TWO_CLASSES),
+    (GaussianNB(), THREE_CLASSES),
     (make_pipeline(StandardScaler(), LogisticRegression()), THREE_CLASSES),
     (make_pipeline(MinMaxScaler(), PCA(2), LogisticRegression()), THREE_CLASSES),
     (make_pipeline(Normalizer("l2"), LogisticRegression()), THREE_CLASSES),
@@ -141,6 +143,19 @@ def test_a_classifier_without_its_label(estimator: Any, y: NDArray, zipmap: bool
     first = scores[names[0]]
     chosen = first.argmax(axis=1) if first.shape[-1] > 1 else (first[:, 0] > 0).astype(int)
     assert (chosen == estimator.predict(X)).mean() > 0.99
+
+
+@pytest.mark.parametrize("between", [[], [PCA(3)]], ids=["alone", "components"])
+def test_features_of_different_units_are_verified(between: list[Any]) -> None:
+    """A scaler brings them onto one scale, in the network too: the data of most tables."""
+    units = np.geomspace(1e-2, 1e4, 4)
+    estimator = make_pipeline(StandardScaler(), *between, LogisticRegression())
+    x = (X * units).astype(np.float32)
+    proto = to_onnx(estimator.fit(x, THREE_CLASSES), x[:1], options={"zipmap": False})
+    conversion = sw.convert(proto, outputs=["probabilities"])
+    assert conversion.verify(x)
+    found = conversion.run(x, steps=1, progress=False).predict()
+    np.testing.assert_allclose(found, estimator.predict_proba(x), atol=1e-6)
 
 
 @pytest.mark.parametrize(

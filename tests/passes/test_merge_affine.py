@@ -7,8 +7,17 @@ import pytest
 from numpy.typing import NDArray
 from pass_graphs import apply, chain, kinds
 
-from spikewright.graph.layers import Activation, Add, Affine, Convolution, Layer, ScaleShift
-from spikewright.passes import MergeAffine
+import spikewright as sw
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Affine,
+    BatchNormalization,
+    Convolution,
+    Layer,
+    ScaleShift,
+)
+from spikewright.passes import FoldBatchNorm, MergeAffine, Pass
 
 RNG = np.random.default_rng(8)
 IMAGE = (4, 5, 6)
@@ -93,7 +102,7 @@ BEFORE: dict[str, tuple[Layer, Layer]] = {
     "convolution": (CHANNELS, conv()),
     "grouped convolution without bias": (CHANNELS, conv(bias=False, groups=2)),
     "scale before padding": (ScaleShift(some(4, 1, 1)), conv(pad=1)),
-    "affine": (ScaleShift(some(6), some(6)), Affine(some(3, 6), some(3))),
+    "affine": (ScaleShift(RNG.uniform(0.5, 2.0, 6), some(6)), Affine(some(3, 6), some(3))),
     "scalar": (ScaleShift(some(), some()), Affine(some(3, 6))),
 }
 
@@ -106,6 +115,30 @@ def test_rule_3_merges_a_scale_into_the_weights_after(case: str) -> None:
 
     assert kinds(result.graph) == {"w": layer.kind}
     assert dict(result.graph.aliases) == {"s": "w"}
+
+
+@pytest.mark.parametrize("pass_", [MergeAffine(), FoldBatchNorm()])
+@pytest.mark.parametrize("spread", [10.0, 1e5])
+def test_inputs_of_different_units_are_scaled_before_weights(pass_: Pass, spread: float) -> None:
+    """Weights are held relative to the largest of a channel: those of features in large units would
+    be a few bits in a network, and what it computes off by more than rounding explains.
+    """
+    units = np.geomspace(1.0, spread, 6)
+    normalising: dict[str, Layer] = {
+        "merge affine": ScaleShift(1 / units, np.ones(6)),
+        "fold batch norm": BatchNormalization(np.ones(6), some(6), some(6), units**2, 1e-3, -1),
+    }
+    layer = normalising[pass_.name]
+    graph = chain((6,), ("s", layer), ("w", Affine(some(3, 6), some(3))))
+    result = apply(pass_, graph).graph
+
+    kept = {"s": "ScaleShift", "w": "Affine"}
+    assert kinds(result) == ({"w": "Affine"} if spread < 16 else kept)
+    x = np.random.default_rng(0).normal(size=(4, 6)) * units
+    assert sw.convert(graph).verify({"x": x})
+
+    behind = chain((6,), ("r", relu), ("s", layer), ("w", Affine(some(3, 6), some(3))))
+    assert kinds(apply(pass_, behind).graph) == {"r": "Activation", "w": "Affine"}
 
 
 def test_rule_3_merges_into_every_reader() -> None:

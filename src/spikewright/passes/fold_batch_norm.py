@@ -20,7 +20,8 @@ class FoldBatchNorm(Pass):
        normalisation in. The node is named after the normalisation, whose value it has.
     2. Every layer after it is `Affine` or `Convolution` with its channels on the same axis, and
        nothing else sees the normalised value: their weights and biases take it in. A shift cannot
-       pass zero padding; where one would have to, rule 3 applies to the whole.
+       pass zero padding; where one would have to, rule 3 applies to the whole. So it does where
+       an input's features are of different units: their scales lie more than 16 times apart.
     3. It becomes a `ScaleShift` of the same values.
 
     Exact, in float64: outputs stay within 1e-9 of the largest magnitude along the way.

@@ -22,7 +22,8 @@ class MergeAffine(Pass):
     2. `ScaleShift` per output channel after an `Affine`, `Convolution` or `ConvolutionTranspose`
        that it reads alone: into its weights.
     3. `ScaleShift` per input channel before `Affine` and `Convolution` alone: into their weights,
-       unless a shift would have to pass zero padding.
+       unless a shift would have to pass zero padding, or an input's features are of different
+       units: their scales lie more than 16 times apart.
     4. `Affine` after an `Affine` that it reads alone: their product, unless that has more weights
        than the two.
 
