@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,13 @@ _LOADERS = {
 }
 
 
+ADDED = MappingProxyType({"added": True})
+"""Metadata of a field that files of earlier versions lack: its default is not written.
+
+So that a graph without it has the fingerprint that it had.
+"""
+
+
 class Encoder:
     """Turns registered dataclasses into plain data, collecting their arrays aside."""
 
@@ -41,7 +49,7 @@ class Encoder:
         if isinstance(value, np.generic):
             return value.item()
         if is_dataclass(value) and not isinstance(value, type):
-            entries = {f.name: self.encode(getattr(value, f.name)) for f in fields(value) if f.init}
+            entries = {f.name: self.encode(getattr(value, f.name)) for f in _written(value)}
             if "type" in entries:
                 raise TypeError(f"{type(value).__name__}: a field named 'type' cannot be saved")
             return {"type": type(value).__name__, **entries}
@@ -63,6 +71,15 @@ class Encoder:
         name = f"a{len(self.arrays)}"
         self.arrays[name] = native
         return name
+
+
+def _written(value: Any) -> list[Field[Any]]:
+    """The fields of a dataclass that its entry has."""
+    return [
+        f
+        for f in fields(value)
+        if f.init and not (f.metadata == ADDED and getattr(value, f.name) == f.default)
+    ]
 
 
 class Decoder:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._storage import ADDED
 from spikewright._structure import Place
 from spikewright._windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
@@ -23,8 +24,8 @@ class Input(Layer):
     """
 
     shape: Shape
-    place: Place | None = None
-    whole: bool = False
+    place: Place | None = field(default=None, metadata=ADDED)
+    whole: bool = field(default=False, metadata=ADDED)
     arity = 0
 
     def output_shape(self, *shapes: Shape) -> Shape:

@@ -1,0 +1,75 @@
+"""Files of earlier versions are loaded by later ones, and give what they gave.
+
+`saved/` holds them, with what they gave; `saved/make.py` made them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spikewright as sw
+from saved.make import SPACE, X, Y, model
+
+SAVED = Path(__file__).with_name("saved")
+GAVE = np.load(SAVED / "gave.npz")
+
+
+def test_something_was_sent() -> None:
+    """What they gave is not nothing."""
+    assert np.count_nonzero(GAVE["spikes"]) > 100
+    assert np.count_nonzero(GAVE["output"]) > 100
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_a_conversion_spikes_alike(engine: str) -> None:
+    """Output by output."""
+    loaded = sw.load(SAVED / "conversion.safetensors")
+
+    assert np.array_equal(loaded.run(X, 60, engine=engine, progress=False).output, GAVE["output"])
+
+
+def test_a_network_spikes_and_learns_alike() -> None:
+    """A network with a learning rule, spike by spike."""
+    network = sw.network.load(SAVED / "network.safetensors")
+    (probe,) = network.all_probes
+    with sw.Simulator(network, seed=1, progress=False) as simulator:
+        simulator.run_steps(60)
+        assert np.array_equal(simulator.data[probe], GAVE["spikes"])
+
+
+def test_statistics_are_those_of_the_model() -> None:
+    """A rule chooses from them what it chooses from the data."""
+    rule = sw.Percentile(99.0, 1000.0)
+    found = [
+        sw.convert(
+            model(), spiking=True, scale_firing_rates=rule, calibration=given, example_input=X[:1]
+        ).resolved["scale_firing_rates"]
+        for given in (X, SAVED / "statistics.safetensors")
+    ]
+    assert found[0] == found[1]
+
+
+def test_an_evaluation_is_what_is_measured_today() -> None:
+    """Record by record."""
+    loaded = sw.Evaluation.load(SAVED / "evaluation.json")
+    conversion = sw.load(SAVED / "conversion.safetensors")
+    again = conversion.evaluate(X, Y, steps=60, progress=False)
+
+    assert loaded.accuracy().value == again.accuracy().value
+    assert [record.value for record in loaded.records] == [
+        record.value for record in again.records if record.name in {r.name for r in loaded.records}
+    ]
+
+
+def test_a_study_goes_on(tmp_path: Path) -> None:
+    """With its trials, and one more."""
+    study = Path(shutil.copy(SAVED / "study.db", tmp_path))
+    found = sw.tune(
+        model(), X, Y, max_drop=0.5, space=SPACE, study=study, trials=3, progress=False,
+        example_input=X[:1],
+    )  # fmt: skip
+    assert found
