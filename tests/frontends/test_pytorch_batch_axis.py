@@ -13,6 +13,7 @@ from pytorch_helpers import Of, check, check_values
 from torch import nn
 from torch.nn import functional as F
 
+from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
 from spikewright.frontends.pytorch.layout import BATCH, Layout, fits, of_groups, regroup
 from spikewright.frontends.pytorch.program import Batch
@@ -24,6 +25,7 @@ def _constant(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 W, ROW, STEPS = _constant(4, 5), _constant(1, 4), _constant(3, 1, 4)
+ORDER = torch.tensor([[4, 0], [2, 2], [1, 3], [0, 4]])
 KERNEL = _constant(2, 2, 3, 3, 3)
 IMAGES = (3, 4, 6, 6)
 
@@ -49,6 +51,16 @@ def _models() -> dict[str, tuple[Any, tuple[int, ...]]]:
             (6, 4),
         ),
         "mean over time": (lambda m, x: x.transpose(0, 1).mean(0, keepdim=True)[0], (3, 4)),
+        "one of each row of heads": (
+            lambda m, x: x.flatten(0, 1).gather(-1, ORDER.expand(3 * len(x), 4, 2))
+            .view(-1, 3, 4, 2),
+            (3, 4, 5),
+        ),
+        "one of each row of heads behind": (
+            lambda m, x: x.permute(1, 0, 2, 3).flatten(0, 1)
+            .gather(-1, ORDER.expand(3 * len(x), 4, 2)).view(3, -1, 4, 2).transpose(0, 1),
+            (3, 4, 5),
+        ),
         "largest over time": (lambda m, x: x.permute(2, 0, 1).amax(0), (3, 4)),
         "stacked in front": (lambda m, x: torch.stack([x, x * 2]).sum(0), (3, 4)),
         "joined in time": (
@@ -207,6 +219,16 @@ def test_programs_of_a_fixed_batch_are_read_too(name: str) -> None:
     found = evaluate(source.graph, {source.graph.inputs[0]: x.numpy()})["output"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     check_values(source, batch=2)
+
+
+def test_heads_that_choose_differently_are_refused() -> None:
+    """Rows of one axis are samples and heads: of both, or of neither, are the indices the same."""
+
+    def function(m: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(0, 1).gather(1, torch.arange(3).repeat(len(x))[:, None])
+
+    with pytest.raises(UnsupportedLayerError, match="its indices differ"):
+        read(Of(function), np.zeros((2, 3, 4), np.float32))
 
 
 @settings(max_examples=60, deadline=None)

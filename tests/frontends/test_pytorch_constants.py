@@ -60,6 +60,9 @@ FOLDED: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "like another": lambda m, x: x + m.positions(torch.zeros_like(x[..., 0]).long()),
     "expanded to a value": lambda m, x: x * ROW.expand_as(x).sigmoid() + ROW.type_as(x),
     "positions counted": lambda m, x: x + m.positions(torch.ones(m.count(x), 3).cumsum(1).long()),
+    "ends of documents": lambda m, x: (
+        x + m.positions((m.ids[:, :3].expand(m.count(x), -1).diff() != 1).cumsum(1)[:, :1])
+    ),
     "rows summed": lambda m, x: x + ROW.expand(m.count(x), 3, 4).mean(0),
     "rows sorted": lambda m, x: x + ROW.expand(m.count(x), 3, 4).sort(0).values.flip(0).roll(1, 0),
     "rows multiplied": lambda m, x: (

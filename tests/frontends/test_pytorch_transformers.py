@@ -21,6 +21,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
              "bos_token_id": 0, "eos_token_id": 0},
     "Llama": GROUPED,
     "Albert": {**SMALL, "embedding_size": 16},
+    "DebertaV2": {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "vocab_size": 50},
     "Electra": {**SMALL, "embedding_size": 32},
     "GPTNeoX": SMALL,

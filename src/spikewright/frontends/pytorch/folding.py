@@ -28,8 +28,9 @@ _FOLDABLE = frozenset(
     _weight_norm.default _weight_norm_interface.default all.default all.dim any.default any.dim
     arange.default arange.start arange.start_step argmax.default argmin.default argsort.default
     broadcast_tensors.default bucketize.Tensor column_stack.default complex.default cumprod.default
-    diag.default diag_embed.default dot.default dstack.default embedding.default eye.default eye.m
-    fill.Scalar fill.Tensor full.default full_like.default hstack.default index_fill.int_Scalar
+    diag.default diag_embed.default diff.default dot.default dstack.default embedding.default
+    eye.default eye.m fill.Scalar fill.Tensor full.default full_like.default hstack.default
+    index_fill.int_Scalar
     index_put.default lift_fresh.default linalg_norm.default linspace.default logspace.default
     meshgrid.default meshgrid.indexing new_full.default new_ones.default new_zeros.default
     norm.Scalar norm_except_dim.default one_hot.default ones.default ones_like.default outer.default
