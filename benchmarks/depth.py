@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from benchmarks.families import Member, torch_network
+from benchmarks.families.member import Member, image
+from benchmarks.families.of_torchvision import network as initial
 from spikewright import engines
 from spikewright.graph import evaluate_all
 
@@ -41,15 +42,47 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "resnet18": Setting("resnet18", Member("ResNet", 32)),
-    "mobilenet_v2": Setting("mobilenet_v2", Member("MobileNet V2", 32)),
-    "densenet121": Setting("densenet121", Member("DenseNet", 32)),
-    "efficientnet_b0": Setting("efficientnet_b0", Member("EfficientNet", 32)),
-    "convnext_tiny": Setting("convnext_tiny", Member("ConvNeXt", 32)),
-    "vit_b_16": Setting("vit_b_16", Member("VisionTransformer", 32, {"image_size": 32})),
-    "resnet18-64": Setting("resnet18", Member("ResNet", 64), 2048, 0.07),
-    "vgg11_bn-64": Setting("vgg11_bn", Member("VGG", 64), 2048, 0.03),
+    "resnet18": Setting("resnet18", image("ResNet", 32)),
+    "mobilenet_v2": Setting("mobilenet_v2", image("MobileNet V2", 32)),
+    "densenet121": Setting("densenet121", image("DenseNet", 32)),
+    "efficientnet_b0": Setting("efficientnet_b0", image("EfficientNet", 32)),
+    "convnext_tiny": Setting("convnext_tiny", image("ConvNeXt", 32)),
+    "vit_b_16": Setting("vit_b_16", image("ViT", 32, image_size=32)),
+    "resnet18-64": Setting("resnet18", image("ResNet", 64), 2048, 0.07),
+    "vgg11_bn-64": Setting("vgg11_bn", image("VGG", 64), 2048, 0.03),
 }
+
+
+def network(setting: Setting) -> Any:
+    """A network in evaluation mode, with the statistics of random input."""
+    import torch
+
+    model = initial(setting.name, setting.member)
+    alive(model)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = None  # a cumulative average: exactly the batch's statistics
+    if norms:
+        side = max(setting.member.shape[-1], 64)
+        model.train()
+        with torch.no_grad():
+            model(torch.randn(8, 3, side, side))
+    return model.eval()
+
+
+def alive(model: Any) -> None:
+    """Give weights that torchvision starts at zero, or next to it, values as training would.
+
+    Layer scales (1e-6 in ConvNeXt) and a classifier of zeros would hide all that comes before.
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("layer_scale"):
+                parameter.uniform_(0.1, 0.5)
+            elif parameter.ndim > 1 and not parameter.any():
+                parameter.normal_(std=parameter[0].numel() ** -0.5)
 
 
 def scale_for(conversion: sw.Conversion, x: NDArray, rate: float) -> float:
@@ -80,9 +113,7 @@ def measured(setting: Setting, steps: int, batch: int) -> dict[str, Any]:
     import torch
 
     begin = time.perf_counter()
-    side = setting.member.size
-    x = np.random.default_rng(0).standard_normal((batch, 3, side, side), np.float32)
-    model = torch_network(setting.name, setting.member)
+    x, model = setting.member.samples(batch), network(setting)
     with torch.no_grad():
         source = model(torch.from_numpy(x)).numpy()
     conversion = sw.convert(model, spiking=True, example_input=x)
@@ -141,7 +172,7 @@ def main() -> None:
         steps = setting.steps if how.steps is None else min(how.steps, setting.steps)
         found = measured(setting, steps, how.batch)
         print(
-            f"{name}: {setting.member.size} x {setting.member.size}, {found['neurons']:,} neurons, "
+            f"{name}: {' x '.join(map(str, setting.member.shape))}, {found['neurons']:,} neurons, "
             f"scale {found['scale']:.3g}, rate {found['rate']:.1%}, {found['engine']} engine, "
             f"{found['guarantee']}"
         )

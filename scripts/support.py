@@ -37,7 +37,8 @@ TARGET = Path(__file__).parents[1] / "docs" / "support.md"
 HEAD = """# What can be converted
 
 Written by `scripts/support.py` from the registries of readers, the test cases of the front ends,
-and what lowering makes of them. `spikewright inspect MODEL` says the same of a model.
+and what lowering makes of them. `spikewright inspect MODEL` says the same of a model;
+[families of networks](families.md) lists published ones.
 
 As a rate network everything that is read is exact: it computes what the source does. As a spiking
 one a layer is

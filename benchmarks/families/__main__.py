@@ -1,0 +1,81 @@
+"""Measure whole families of published networks, and write the document of them.
+
+    python -m benchmarks.families [--only 'timm/*' '*.onnx' ...] [--document docs/families.md]
+
+Each network, and its export beside it, in a process of its own. Results are kept until `--again`,
+so that a comparison which was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from benchmarks.families.apart import apart
+from benchmarks.families.measuring import CONVERTED, measured
+from benchmarks.families.origins import keys
+from benchmarks.families.page import page
+from benchmarks.results import Results
+from benchmarks.timing import versions
+from benchmarks.workloads import CACHE
+
+SECTION = "families"
+USED = (
+    "spikewright", "numpy", "torch", "torchvision", "timm", "transformers", "keras", "onnx",
+    "onnxruntime", "onnxscript",
+)  # fmt: skip
+ENVIRONMENT = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}  # unless they say otherwise
+
+
+def chosen(patterns: Sequence[str]) -> list[str]:
+    """The keys that one of the patterns says."""
+    return [key for key in keys() if any(fnmatch(key, pattern) for pattern in patterns)]
+
+
+def is_done(row: Mapping[str, Any] | None, again: str) -> bool:
+    """Whether what was measured before is enough."""
+    return row is not None and again != "all" and not (again and row["outcome"] != CONVERTED)
+
+
+def lines(key: str, row: Mapping[str, Any]) -> Iterator[str]:
+    """What is printed of a network."""
+    said = [f"{name} {row[name]:.2g}" for name in ("error", "bound", "seconds") if name in row]
+    yield "  ".join([key, row["outcome"], *said])
+    if "why" in row:
+        yield f"    {row['why']}"
+
+
+def main() -> None:
+    """Run from the command line."""
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("--only", nargs="+", default=["*"], help="patterns such as 'timm/*' or '*.onnx'")
+    p.add_argument("--again", choices=["all", "failed"], default="", help="measure these anew")
+    p.add_argument("--document", type=Path, help="write all that was measured here")
+    p.add_argument("--cache", type=Path, default=CACHE)
+    p.add_argument("--jobs", type=int, default=2, help="so many networks at a time")
+    how = p.parse_args()
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    results, wanted = Results.here(how.cache), chosen(how.only)
+    if not wanted:
+        p.error(f"no network is called {' or '.join(how.only)}")
+    todo = [key for key in wanted if not is_done(results.section(SECTION).get(key), how.again)]
+    with ThreadPoolExecutor(how.jobs) as pool:
+        running = {pool.submit(apart, measured, key): key for key in todo}
+        for number, future in enumerate(as_completed(running), start=1):
+            key, row = running[future], future.result()
+            results.put(SECTION, key, row)
+            print(f"[{number}/{len(todo)}] " + "\n".join(lines(key, row)), flush=True)
+    if how.document:
+        kept = results.section(SECTION)
+        rows = {key: kept[key] for key in keys() if key in kept}
+        how.document.write_text(page(rows, versions(USED)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

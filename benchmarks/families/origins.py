@@ -1,0 +1,26 @@
+"""All networks, by the place that they are from."""
+
+from __future__ import annotations
+
+from benchmarks.families import of_keras, of_timm, of_torchvision, of_transformers
+from benchmarks.families.member import Member, Origin
+
+ORIGINS: dict[str, Origin] = {
+    "keras": of_keras.ORIGIN,
+    "torchvision": of_torchvision.ORIGIN,
+    "timm": of_timm.ORIGIN,
+    "transformers": of_transformers.ORIGIN,
+}
+ONNX = ".onnx"
+
+
+def keys() -> list[str]:
+    """What can be measured: `torchvision/resnet18`, and `torchvision/resnet18.onnx` beside it."""
+    names = (f"{place}/{name}" for place, origin in ORIGINS.items() for name in origin.members)
+    return [name + form for name in names for form in ("", ONNX)]
+
+
+def found(key: str) -> tuple[Origin, str, Member]:
+    """The place, the name and the entry of what a key says."""
+    place, name = key.removesuffix(ONNX).split("/", 1)
+    return ORIGINS[place], name, ORIGINS[place].members[name]

@@ -1,0 +1,119 @@
+"""The document: a table for each place that networks are from, and why some are not converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from benchmarks.families.apart import FAILED
+from benchmarks.families.measuring import CONVERTED, DIFFERS, NOT_EXPORTED, REFUSED
+from benchmarks.families.origins import ONNX, ORIGINS
+from benchmarks.results import markdown_table
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Row]
+
+HEAD = """# Families of networks
+
+Written by `python -m benchmarks.families --document docs/families.md`; do not edit. Which published
+networks can be converted: one of each family, random weights on a small input or in a small
+configuration, each as it is and as the ONNX file that its framework exports (PyTorch's exporter
+with `dynamo=True`, Keras's `model.export`).
+
+Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
+its outputs as the framework computes them, then every layer. Statistics of batch normalisation are
+those of random input, and weights that would begin at one number, such as scales of layers, are
+random, so that nothing hides what comes before it.
+
+* **error of bound**: of its outputs, relative to the largest value, and what rounding explains of
+  that; every layer is within such a bound of its own;
+* **verdict**: what the spiking network guarantees, the weakest of its layers
+  ([what can be converted](support.md)), or why there is none;
+* **seconds**: of one core, for making, exporting, converting and verifying it.
+"""
+COLUMNS = [
+    "network", "family", "input", "layers", "parameters", "verdict", "error of bound", "seconds",
+    "its ONNX file", "error of bound", "seconds",
+]  # fmt: skip
+VERDICTS = ("verdict", "its ONNX file")
+REASONS = {
+    REFUSED: "Refused",
+    DIFFERS: "Converted, and not verified",
+    FAILED: "Failed",
+    NOT_EXPORTED: "Not exported, which the framework cannot do",
+}
+
+
+def page(rows: Rows, used: Mapping[str, str]) -> str:
+    """All of it; networks that were not measured are left out."""
+    versions = ", ".join(f"{name} {version}" for name, version in used.items())
+    parts = [HEAD, _count(rows), *(_section(place, rows) for place in ORIGINS)]
+    return "\n".join([*parts, *_reasons(rows), f"With {versions}.", ""])
+
+
+def _count(rows: Rows) -> str:
+    """How many are converted, of those that there are, and how long that took."""
+    done, exported = _converted(rows.values()), list(_exported(rows.values()))
+    seconds = sum(row.get("seconds", 0) for row in rows.values())
+    return (
+        f"**{_said(rows)} are converted and verified**, {done / max(len(exported), 1):.1%} of "
+        f"them.\n{len(rows) - len(exported)} networks cannot be exported. Reasons are below the "
+        f"tables. All of it took {seconds / 60:.0f} minutes of one core.\n"
+    )
+
+
+def _said(rows: Rows) -> str:
+    """The count of networks and of files that are converted."""
+    own = [row for key, row in rows.items() if not key.endswith(ONNX)]
+    files = list(_exported(row for key, row in rows.items() if key.endswith(ONNX)))
+    return (
+        f"{_converted(own)} of {len(own)} networks and {_converted(files)} of {len(files)} ONNX "
+        "files"
+    )
+
+
+def _exported(rows: Iterable[Row]) -> Iterator[Row]:
+    return (row for row in rows if row["outcome"] != NOT_EXPORTED)
+
+
+def _converted(rows: Iterable[Row]) -> int:
+    return sum(row["outcome"] == CONVERTED for row in rows)
+
+
+def _section(place: str, rows: Rows) -> str:
+    origin, here = ORIGINS[place], {k: row for k, row in rows.items() if k.startswith(f"{place}/")}
+    names = [name for name in origin.members if f"{place}/{name}" in here]
+    table = markdown_table(COLUMNS, [cells(f"{place}/{name}", here) for name in names])
+    return f"## {origin.title}\n\n{_said(here)}.\n\n{table}\n" if names else ""
+
+
+def cells(key: str, rows: Rows) -> list[str]:
+    """A row as text; what does not exist is a dash."""
+    place, name = key.split("/", 1)
+    row, exported = rows[key], rows.get(key + ONNX, {})
+    parameters = row.get("parameters")
+    return [
+        name,
+        ORIGINS[place].members[name].family,
+        row.get("input", "-"),
+        str(row.get("layers", "-")),
+        "-" if parameters is None else f"{parameters:,}",
+        *_outcome(row),
+        *_outcome(exported),
+    ]
+
+
+def _outcome(row: Row) -> list[str]:
+    """Guarantee, error and seconds."""
+    if row.get("outcome") != CONVERTED:
+        return [row.get("outcome", "-"), "-", "-"]
+    error = f"{row['error']:.0e} of {row['bound']:.0e}"
+    return [row["guarantee"], error, f"{row['seconds']:.0f}"]
+
+
+def _reasons(rows: Rows) -> Iterator[str]:
+    """Why what is not converted is not, by what became of it."""
+    for outcome, title in REASONS.items():
+        lines = [f"* {key}: {row['why']}" for key, row in rows.items() if row["outcome"] == outcome]
+        if lines:
+            yield "\n".join([f"## {title}\n", *lines, ""])

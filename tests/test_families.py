@@ -1,0 +1,281 @@
+"""Families of networks: who is a member, what is done with one, and what the page says of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torchvision
+from benchmarks.families import apart, measuring, of_keras, of_torchvision, page
+from benchmarks.families.__main__ import chosen, is_done
+from benchmarks.families.exporting import torch_file
+from benchmarks.families.member import Member, Origin
+from benchmarks.families.origins import ONNX, ORIGINS, found, keys
+from benchmarks.families.warming import alive, warm_module
+from torch import nn
+
+from pages import Page
+from spikewright.conversion.verified import Difference, Verification
+from spikewright.frontends.keras.importing import import_keras
+
+keras = import_keras()
+
+GUARANTEES = {"exact", "convergent", "approximated"}
+LEAST = {"keras": 10, "torchvision": 20, "timm": 12, "transformers": 10}
+
+
+def test_every_classification_family_of_torchvision_has_a_member() -> None:
+    """A file of torchvision's models without a member would be a family left out."""
+    names = torchvision.models.list_models(module=torchvision.models)
+    modules = {torchvision.models.get_model_builder(name).__module__ for name in names}
+    members = [getattr(torchvision.models, name).__module__ for name in of_torchvision.CLASSIFIERS]
+
+    assert set(members) == modules
+
+
+def test_every_family_of_keras_applications_has_a_member() -> None:
+    """Likewise; VGG19 is of VGG16's family."""
+    public = vars(keras.applications)
+    modules = {name: item.__module__ for name, item in public.items() if inspect.isfunction(item)}
+    members = {modules[name] for name in of_keras.MEMBERS}
+
+    assert members == set(modules.values()) - {modules["VGG19"]}
+
+
+@pytest.mark.parametrize("place", ORIGINS)
+def test_a_place_has_many_families(place: str) -> None:
+    """No family stands twice in the table of one place."""
+    families = [member.family for member in ORIGINS[place].members.values()]
+
+    assert len(families) >= LEAST[place]
+    assert len(set(families)) == len(families)
+
+
+def _rows() -> Iterator[list[str]]:
+    """The cells of every row of the page's tables."""
+    for line in Page("families.md").text.splitlines():
+        if line.startswith("| ") and not line.startswith("| network"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _verdicts() -> dict[str, str]:
+    """What the page says became of every key."""
+    at = [k for k, column in enumerate(page.COLUMNS) if column in page.VERDICTS]
+    keyed = zip((key for key in keys() if not key.endswith(ONNX)), _rows(), strict=True)
+    return {
+        key + form: row[k] for key, row in keyed for form, k in zip(("", ONNX), at, strict=True)
+    }
+
+
+def test_the_page_has_every_member_and_no_other() -> None:
+    """In the order of the tables, with its family and its input."""
+    members = [(n, m) for origin in ORIGINS.values() for n, m in origin.members.items()]
+    expected = [[name, m.family, " x ".join(map(str, m.shape))] for name, m in members]
+
+    assert [row[:3] for row in _rows()] == expected
+
+
+def test_the_page_has_a_verdict_for_everything_and_a_reason_for_what_is_not_converted() -> None:
+    """A guarantee, or below the tables a reason under the title of what became of it."""
+    text = Page("families.md").text
+    for key, verdict in _verdicts().items():
+        if verdict not in GUARANTEES:
+            part = text.split(f"## {page.REASONS[verdict]}\n")[1].split("\n## ")[0]
+            assert re.search(rf"^\* {re.escape(key)}: .*\w", part, re.MULTILINE), key
+    assert not {apart.FAILED, measuring.DIFFERS} & set(_verdicts().values())
+
+
+def test_the_page_counts_what_its_tables_say() -> None:
+    """At least 95 % of networks and files are converted and verified."""
+    verdicts = {key: v for key, v in _verdicts().items() if v != measuring.NOT_EXPORTED}
+    own = [v in GUARANTEES for key, v in verdicts.items() if not key.endswith(ONNX)]
+    files = [v in GUARANTEES for key, v in verdicts.items() if key.endswith(ONNX)]
+
+    said = f"**{sum(own)} of {len(own)} networks and {sum(files)} of {len(files)} ONNX files are"
+    assert said in Page("families.md").text
+    assert sum(own + files) >= 0.95 * len(own + files)
+
+
+def test_what_is_refused_is_named_below_the_table() -> None:
+    """Its row says refused, figures that do not exist are dashes."""
+    done = {
+        "input": "3 x 32 x 32", "layers": 69, "parameters": 11_699_112, "seconds": 4.2,
+        "error": 1.3e-6, "bound": 2e-5, "guarantee": "convergent", "outcome": "converted",
+    }  # fmt: skip
+    refused = {"input": "32 x 32 x 3", "outcome": "refused", "why": "layer 'a' (Sparse): no"}
+    rows = {
+        "torchvision/resnet18": done,
+        "torchvision/resnet18.onnx": refused,
+        "keras/NASNetMobile": refused,
+    }
+    text = page.page(rows, {"torch": "2"})
+
+    assert (
+        "| resnet18 | ResNet | 3 x 32 x 32 | 69 | 11,699,112 | convergent | 1e-06 of 2e-05 | 4 "
+        "| refused | - | - |"
+    ) in text
+    assert "| NASNetMobile | NASNet | 32 x 32 x 3 | - | - | refused | - | - | - | - | - |" in text
+    assert "**1 of 2 networks and 0 of 1 ONNX files are converted and verified**" in text
+    assert "* keras/NASNetMobile: layer 'a' (Sparse): no" in text
+
+
+def test_where_an_error_was_on_this_machine_is_nowhere_told() -> None:
+    """The first line of what is behind it, with paths from the framework on."""
+    error = RuntimeError("outer")
+    error.__cause__ = ValueError("a node [at /a/b/site-packages/keras/src/nn.py:3]\nmore")
+
+    assert apart.sentence(error) == "ValueError: a node [at keras/src/nn.py:3]"
+
+
+def test_agreement_within_a_wide_bound_is_no_success() -> None:
+    """Where rounding explains more than a hundredth of the outputs, nothing has been verified."""
+    wide, narrow = (
+        Verification((Difference("y", "output", "the graph", 1e-3, bound, output=True),), "", 2)
+        for bound in (0.02, 0.005)
+    )
+
+    assert measuring._verdict(wide)["outcome"] == measuring.DIFFERS
+    assert "2%" in measuring._verdict(wide)["why"]
+    assert measuring._verdict(narrow)["outcome"] == measuring.CONVERTED
+
+
+def test_keys_say_place_name_and_form() -> None:
+    """Every member twice: as it is, and exported."""
+    assert found("torchvision/resnet18.onnx")[1:] == found("torchvision/resnet18")[1:]
+    assert len(keys()) == len(set(keys())) == 2 * sum(len(o.members) for o in ORIGINS.values())
+    assert chosen(["torchvision/resnet1*"]) == ["torchvision/resnet18", "torchvision/resnet18.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("row", "again", "done"),
+    [
+        (None, "", False),
+        ("converted", "", True), ("converted", "failed", True), ("converted", "all", False),
+        ("refused", "", True), ("refused", "failed", False), ("refused", "all", False),
+    ],
+)  # fmt: skip
+def test_a_rerun_goes_on_where_the_last_one_ended(row: str | None, again: str, done: bool) -> None:
+    """What has a row is measured again where that is asked for."""
+    assert is_done(row and {"outcome": row}, again) is done
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-6])
+@pytest.mark.parametrize("shape", [(50,), (20, 30)])
+def test_weights_that_begin_at_one_number_become_random(
+    value: float, shape: tuple[int, ...]
+) -> None:
+    """Of a size at which what they act on still shows; others stay as they are."""
+    rng = np.random.default_rng(0)
+    random = rng.normal(size=shape).astype(np.float32)
+    made = alive(np.full(shape, value, np.float32), rng)
+
+    assert made.dtype == np.float32
+    assert made.std() > 0
+    assert 0.01 < np.abs(made).mean() < 2
+    assert alive(random, rng) is random
+
+
+def test_statistics_of_a_module_are_those_of_its_input() -> None:
+    """Behind the norm samples have mean nothing and variance one, up to its scale and offset."""
+    member = Member("", (5,))
+    module = warm_module(nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7)), member)
+    norm = module[1]
+
+    assert not module.training
+    assert (norm.running_mean != 0).all()
+    assert (norm.running_var != 1).all()
+    assert norm.weight.std() > 0
+
+
+class _Sorts(nn.Module):
+    """What cannot be read."""
+
+    def forward(self, x: Any) -> Any:
+        return x.sort(dim=1).values
+
+
+class _MixesSamples(nn.Module):
+    """What is not what it seems to be."""
+
+    def forward(self, x: Any) -> Any:
+        return x - x.mean(dim=0)
+
+
+def _origin(make: Callable[[], nn.Module], export: Callable[..., Any]) -> Origin:
+    return Origin("", {"n": Member("", (5,))}, lambda name, member: make(), warm_module, export)
+
+
+def _no_export(*given: Any) -> Any:
+    raise RuntimeError("no such operator\nwith a traceback")
+
+
+def _relu() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 7), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("make", "form", "outcome", "why"),
+    [
+        (_relu, "", "converted", ""),
+        (_relu, ONNX, "not exported", "RuntimeError: no such operator"),
+        (_Sorts, "", "refused", "sort"),
+        (_MixesSamples, "", "refused", ""),
+    ],
+)
+def test_every_outcome_is_told_from_the_others(
+    make: Callable[[], nn.Module],
+    form: str,
+    outcome: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only what agrees with its source is converted; all else has its reason."""
+    monkeypatch.setitem(ORIGINS, "here", _origin(make, _no_export))
+    row = measuring.measured(f"here/n{form}")
+
+    assert row["outcome"] == outcome
+    assert row.get("why", "").startswith(why) or why in row["why"].splitlines()[0]
+    assert ("why" in row) == (outcome != "converted")
+    assert (row.get("error", 1.0) <= row.get("bound", 0.0)) == (outcome == "converted")
+
+
+class _SaysHowMany(nn.Module):
+    """A program for one size of the batch, and no other."""
+
+    def forward(self, x: Any) -> Any:
+        return torch.relu(x) / (2 if x.shape[0] == 2 else 1)
+
+
+@pytest.mark.slow
+def test_what_cannot_have_an_open_batch_is_exported_for_one_sample(tmp_path: Path) -> None:
+    """Any number where the exporter can: of the same function, with the number written into it."""
+    batches = []
+    for module in (nn.ReLU(), _SaysHowMany()):
+        path = torch_file(module.eval(), Member("", (5,)), tmp_path)
+        dims = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
+        batches.append(dims[0].dim_value or dims[0].dim_param)
+
+    assert isinstance(batches[0], str)
+    assert batches[1] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["torchvision/squeezenet1_1", "timm/starnet_s050", "transformers/BertModel", "keras/MobileNet"],
+)
+@pytest.mark.parametrize("form", ["", ONNX])
+def test_members_are_converted_and_verified(name: str, form: str) -> None:
+    """A small one of each place, as the page has it."""
+    row = apart.apart(measuring.measured, name + form)
+
+    assert (row["outcome"], row.get("why", "")) == ("converted", "")
+    assert row["guarantee"] == _verdicts()[name + form]
+    assert row["error"] <= row["bound"]
