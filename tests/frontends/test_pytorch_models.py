@@ -414,10 +414,12 @@ class _Stateful(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(()))
         self.drop, self.bn = nn.Dropout(0.5), nn.BatchNorm1d(3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.seen += 1
+        self.last = self.last + self.seen
         return self.bn(self.drop(x))
 
 

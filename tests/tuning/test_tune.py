@@ -191,7 +191,7 @@ def test_bipolar_neurons_can_be_asked_for() -> None:
         ({"space": {"max_spikes_per_step": 0}}, "max_spikes_per_step"),
         ({"space": {"synapse": -1.0}}, "synapse"),
         ({"y": None}, "no labels"),
-        ({"y": np.zeros(7)}, "must hold 120 numbers"),
+        ({"y": np.zeros(7)}, "must hold 120 labels or targets"),
         ({"y": np.full(120, 0.5)}, "class labels are whole numbers"),
         ({"y": np.full((120, 10), 0.1)}, "class labels are needed"),
         ({"y": np.full(120, 11)}, "between 0 and 9"),

@@ -22,12 +22,13 @@ _ABSENT = object()
 
 @contextmanager
 def kept(module: Any) -> Iterator[list[str]]:
-    """Attributes that forward sets in the module and its parts are as they were afterwards.
+    """Attributes and buffers that forward sets in the module are as they were afterwards.
 
     Yields a list of those that it has set when it returns. Layers of PyTorch are left out: what
     they set is theirs.
     """
     before = [(path, part, _snapshot(part)) for path, part in module.named_modules()]
+    buffers = [(part, _buffers(part)) for _, part, _ in before]
     changed: list[str] = []
 
     def note(*call: Any) -> None:
@@ -48,6 +49,8 @@ def kept(module: Any) -> Iterator[list[str]]:
             for name in dict.fromkeys([*part.__dict__, *own]):
                 if name not in _PYTORCHS:
                     _put_back(part.__dict__, own, name)
+        for part, held in buffers:
+            _refill(part, held)
 
 
 def _snapshot(part: Any) -> dict[str, tuple[Any, Any]]:
@@ -57,6 +60,24 @@ def _snapshot(part: Any) -> dict[str, tuple[Any, Any]]:
         for name, value in part.__dict__.items()
         if name not in _PYTORCHS
     }
+
+
+def _buffers(part: Any) -> dict[str, tuple[Any, int, Any]]:
+    """A module's buffers: each with its version, and with what it holds."""
+    return {
+        name: (tensor, tensor._version, tensor.clone())
+        for name, tensor in part._buffers.items()
+        if tensor is not None
+    }
+
+
+def _refill(part: Any, held: dict[str, tuple[Any, int, Any]]) -> None:
+    """Put buffers back, with what they held where something was written into them."""
+    for name, (tensor, version, content) in held.items():
+        part._buffers[name] = tensor
+        if tensor._version != version:
+            with torch.no_grad():
+                tensor.copy_(content)
 
 
 def _is_changed(now: dict[str, Any], own: dict[str, tuple[Any, Any]], name: str) -> bool:
