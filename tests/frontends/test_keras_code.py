@@ -343,6 +343,14 @@ class Counts(L.Layer):
         return x * self.calls
 
 
+class Rounded(Rows):
+    """Rows times rounded factors."""
+
+    def call(self, tokens: Any, factor: Any) -> Any:
+        """Which are whole, though they came as real numbers."""
+        return super().call(tokens, ops.cast(ops.cast(factor, "int32"), "float32"))
+
+
 REFUSED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "branch": (Branches(name="odd"), "odd", "Python code, and torch.export cannot trace.*values"),
     "operator": (L.Lambda(ops.sort, name="odd"), "odd", "jumps"),
@@ -360,6 +368,13 @@ def test_code_that_cannot_be_read_is_refused(name: str) -> None:
         read(functional(layer, (3,)))
     assert any(refusal.layer.startswith(where) for refusal in caught.value.refusals)
     assert "register a reader" in str(caught.value)
+
+
+def test_real_numbers_are_not_taken_for_whole_ones() -> None:
+    """Beside token numbers: what Keras knows of an input's type is kept."""
+    tokens, factor = keras.Input((5,), dtype="int32", name="t"), keras.Input((5, 4), name="f")
+    with pytest.raises(UnsupportedLayerError, match="'odd/to"):
+        read(keras.Model([tokens, factor], Rounded(name="odd")(tokens, factor)))
 
 
 def test_refusals_of_code_are_listed_with_all_others() -> None:

@@ -37,7 +37,7 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
     code = Code(call.layer, made)
     graft = Graft(call.builder, code, call.name, call.source)
     try:
-        source = code.read([samples_of(value.shape) for value in tensors])
+        source = code.read([samples_of(value.shape, value.whole) for value in tensors])
     except UnsupportedLayerError as error:
         graft.refuse(error)
         raise Unknown from None

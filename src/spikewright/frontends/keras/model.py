@@ -144,7 +144,7 @@ def _inputs(
             known = [int(n) for n in shape if n is not None]
             whole = "int" in tensor.dtype
             node = builder.input(name, known, places[name], whole)
-            values.append(Value(node, builder.shapes[node]))
+            values.append(Value(node, builder.shapes[node], whole))
     return values
 
 

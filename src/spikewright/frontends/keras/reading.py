@@ -107,10 +107,12 @@ class Reading(Walk[Value]):
         return {name: node for name, node in first if node in read}
 
     def _value(self, call: Application[Value], index: int, node: str | None) -> Value:
+        tensor = call.outputs[index]
+        whole = "int" in tensor.dtype
         if node is None:
-            return Value(None, stand_in_shape(call.outputs[index]))
+            return Value(None, stand_in_shape(tensor), whole)
         self.nodes[call.name, index] = node
-        return Value(node, self.builder.shapes[node])
+        return Value(node, self.builder.shapes[node], whole)
 
     def _read(self, application: Application[Value]) -> Sequence[str | None]:
         operation = application.operation

@@ -43,11 +43,12 @@ class Unknown(Exception):
 class Value:
     """A tensor while a model is read: the node that has it, None if unknown, and its shape.
 
-    The shape leaves the batch axis out.
+    The shape leaves the batch axis out. Where it is `whole` Keras has whole numbers there.
     """
 
     node: str | None
     shape: Shape
+    whole: bool = False
 
 
 @dataclass(frozen=True)

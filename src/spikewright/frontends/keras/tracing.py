@@ -39,9 +39,9 @@ def can_trace(operation: Any) -> bool:
     return keras.backend.backend() == "torch" and isinstance(operation, keras.Layer)
 
 
-def samples_of(shape: Shape) -> NDArray:
-    """Two samples to trace with; whole numbers are tried as real ones first."""
-    return np.zeros((2, *shape), np.int64)
+def samples_of(shape: Shape, whole: bool = True) -> NDArray:
+    """Two samples to trace with; numbers that may be `whole` are tried as real ones first."""
+    return np.zeros((2, *shape), np.int64 if whole else np.float32)
 
 
 class Code:

@@ -21,7 +21,7 @@ def time_distributed(call: Call) -> Value:
     builder = LiftedBuilder(outer=call.builder, steps=steps)
     if value.node is not None:
         builder.begin(value.node, tuple(rest))
-    inner = read_layer(call, call.layer.layer, Value(value.node, tuple(rest)), builder)
+    inner = read_layer(call, call.layer.layer, Value(value.node, tuple(rest), value.whole), builder)
     return call.value(Identity(), Value(inner.node, (steps, *inner.shape)))
 
 
