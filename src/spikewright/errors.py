@@ -49,7 +49,8 @@ class Refusal:
 
     Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument"; of a call
     that cannot be made, its name and "method"; of what a model keeps, its name and "attribute".
-    `keeping` are outputs without which the layer is not needed.
+    `keeping` are outputs without which the layer is not needed; `callable` ones are run as they are
+    by `fallback="python"`.
     """
 
     layer: str
@@ -58,12 +59,14 @@ class Refusal:
     options: str = ""
     location: str = ""
     keeping: tuple[str, ...] = ()
+    callable: bool = False
 
     @property
     def advice(self) -> str:
         """What would help, all of it."""
-        cut = f"outputs={list(self.keeping)} cuts it" if self.keeping else ""
-        return ". ".join(filter(None, [self.options.rstrip("."), cut])) if cut else self.options
+        more = [f"outputs={list(self.keeping)} cuts it"] if self.keeping else []
+        more += ['fallback="python" runs it as it is'] if self.callable else []
+        return ". ".join(filter(None, [self.options.rstrip("."), *more])) if more else self.options
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r} ({self.kind})"

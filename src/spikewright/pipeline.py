@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from spikewright._keywords import spelled
 from spikewright.conversion import Conversion
@@ -30,6 +30,7 @@ def convert(
     bias_correction: Any = None,
     sequence_step: int | None = None,
     outputs: Sequence[str] | None = None,
+    fallback: Literal["python"] | None = None,
 ) -> Conversion:
     """Turn a trained model into a network.
 
@@ -56,6 +57,9 @@ def convert(
       neurons: the layer becomes recurrent connections, and time is that of the sequence.
     * `outputs`: None for the model's own, or the names of outputs, layers (as `spikewright inspect`
       lists them) or ONNX values to keep as outputs; what leads only elsewhere is cut, unseen.
+    * `fallback`: None, where a layer that cannot be read is refused, or "python": it is a node that
+      calls the layer itself, in its framework, at every step. Nothing is known of such a node but
+      what it makes, and no file holds it; the trace names it.
 
     Raises `ReadError` when the model cannot be read or has no such output, `ConversionError`
     listing every layer or argument that cannot be honoured.
@@ -71,6 +75,7 @@ def convert(
         "bias_correction": bias_correction,
         "sequence_step": sequence_step,
         "outputs": wanted_outputs(outputs),
+        "fallback": fallback,
     }
     check_arguments(arguments)
     reading = partial(read, model, example_input)

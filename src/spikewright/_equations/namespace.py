@@ -91,6 +91,11 @@ class NumpyFunctions:
         return table[np.clip(np.rint(numbers), 0, len(table) - 1).astype(np.int64)]
 
     @staticmethod
+    def called(function: Callable[..., NDArray], *arrays: NDArray) -> NDArray:
+        """What a function of NumPy's arrays makes of arrays."""
+        return function(*arrays)
+
+    @staticmethod
     def max_pool(x: NDArray, windows: Windows, last: bool) -> NDArray:
         """Maximum over sliding windows of the trailing axes, `last` saying where channels are."""
         rank = len(windows.size) + 1

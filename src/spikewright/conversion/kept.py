@@ -51,6 +51,7 @@ class Arguments:
     bias_correction: Numbers | Mapping[str, Numbers] | None
     sequence_step: int | None
     outputs: tuple[str, ...] | None
+    fallback: Literal["python"] | None = None
 
 
 _KINDS = {"Arguments": Arguments, "NeuronClass": NeuronClass, **TYPES, **SYNAPSES}

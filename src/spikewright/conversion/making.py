@@ -191,6 +191,8 @@ def _read_saved(source: Source, form: Mapping[str, Any], **wanted: Any) -> Sourc
     if wanted["keep_recurrence"] != form["keep_recurrence"]:
         reason = "the file holds the recurrent layers in the other form"
         raise refuse("sequence_step", reason, "Convert the model")
+    if wanted["outputs"] == form["outputs"]:
+        return source  # it is read, whatever would become of what cannot be
     if wanted["outputs"] is None:
         raise refuse("outputs", "the file holds none but those that were kept", "Convert the model")
     return replace(read(source.graph, outputs=wanted["outputs"]), notes=source.notes)
@@ -201,6 +203,7 @@ def form_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "keep_recurrence": arguments.get("sequence_step") is not None,
         "outputs": wanted_outputs(arguments.get("outputs")),
+        "fallback": arguments.get("fallback"),
     }
 
 
@@ -299,9 +302,12 @@ def _check(
     max_spikes_per_step: int | None,
     sequence_step: int | None = None,
     synapse: Any = None,
+    fallback: Any = None,
     **others: Any,
 ) -> None:
     """Raise for arguments that no model could be converted with."""
+    if fallback not in (None, "python"):
+        raise refuse("fallback", f'it is None or "python", got {fallback!r}')
     _check_sequence(sequence_step, synapse)
     NeuronChoice(spiking, _cap(spiking, max_spikes_per_step))
 

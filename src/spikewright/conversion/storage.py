@@ -17,7 +17,7 @@ from spikewright import _storage
 from spikewright._schema import Natural, Positive, check, check_types, row
 from spikewright.conversion.kept import arguments_from_data, arguments_to_data
 from spikewright.conversion.trace import Entry, Status, Trace
-from spikewright.errors import DamagedFileError
+from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
@@ -88,6 +88,9 @@ def from_bytes(content: bytes) -> Parts:
 
 def as_data(conversion: Conversion) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """A conversion as plain data and arrays; raises as `Conversion.save` does."""
+    refusal = graph_storage.why_no_file(conversion.graph)
+    if refusal is not None:
+        raise NetworkError(refusal)
     encoder = _storage.Encoder()
     network, objects = network_storage.to_manifest(conversion.network, encoder)
     index = {id(item): i for i, item in enumerate(objects)}

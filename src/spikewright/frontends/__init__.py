@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from spikewright._structure import first_samples
 from spikewright.errors import ReadError
+from spikewright.frontends.fallback import calling_what_is_not_read
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.frontends.unrolling import keeping_recurrence
@@ -50,12 +51,28 @@ def example_for(model: Any, example_input: Any, x: Any) -> Any:
     return first_samples(x) if example_input is None and traced else example_input
 
 
+def _check_fallback(model: Any, framework: str) -> None:
+    """Raise `ReadError` where nothing of the source could be called: files run no code."""
+    if isinstance(model, str | Path):
+        raise ReadError(
+            f'{model}: fallback="python" calls layers of a live model, and a file runs no code. '
+            "Load the model yourself, and give it."
+        )
+    if framework == "onnx":
+        raise ReadError(
+            'fallback="python" calls layers of Keras and PyTorch, and an operator of ONNX is data. '
+            "Register a reader for it with spikewright.frontends.onnx.reads, or give the model "
+            "that was exported."
+        )
+
+
 def read(
     model: Any,
     example_input: Any = None,
     *,
     outputs: Sequence[str] | None = None,
     keep_recurrence: bool = False,
+    fallback: str | None = None,
 ) -> Source:
     """Read a source model.
 
@@ -65,7 +82,8 @@ def read(
     for PyTorch modules. `outputs` names outputs, layers or tensors of the model that are its
     outputs from now on; layers and inputs that lead only elsewhere are cut, and not looked at. With
     `keep_recurrence` a recurrent layer is a `Recurrence` of its cell, else every step of its
-    sequence is layers of its own.
+    sequence is layers of its own. With `fallback="python"` a layer of a live Keras or PyTorch model
+    that cannot be read is a `PythonCall`.
 
     Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`), also for unknown
     names, `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
@@ -87,6 +105,11 @@ def read(
             f"an ONNX ModelProto, or a path ending in {', '.join(_BY_SUFFIX)}."
         )
     front_end = import_module(f"spikewright.frontends.{framework}")
-    with keeping_recurrence() if keep_recurrence else nullcontext():
+    with ExitStack() as forms:
+        if keep_recurrence:
+            forms.enter_context(keeping_recurrence())
+        if fallback is not None:
+            _check_fallback(model, framework)
+            forms.enter_context(calling_what_is_not_read())
         source: Source = front_end.read(model, example_input, kept)
     return source

@@ -140,14 +140,17 @@ class GraphBuilder:
         options: str = "",
         location: str = "",
         cut: Mapping[str, str] | None = None,
+        callable: bool = False,
     ) -> None:
         """Remember why a layer cannot be read; `build` raises for all of them together.
+
+        One that is `callable` could be run as it is, see `frontends/fallback.py`.
 
         Of a tail, such as an argmax, `cut` is what it reads, nodes by the names under which
         `outputs` knows them: with these, and what else can be read, for outputs it is cut off.
         """
         self.meet(layer, kind)
-        refusal = Refusal(layer, kind, reason, options, location)
+        refusal = Refusal(layer, kind, reason, options, location, callable=callable)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
             if cut is not None:

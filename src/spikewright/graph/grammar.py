@@ -3,7 +3,7 @@
 ==============  ================================================================================
 stage           grammar
 ==============  ================================================================================
-IMPORTED        every registered layer: what a frontend may produce
+IMPORTED        every registered layer, and PythonCall: what a frontend may produce
 IDENTITY_FREE   imported, and neither Identity nor the activation `linear`
 CANONICAL       identity-free, and no BatchNormalization: what the standard passes leave
 SPIKING_READY   canonical, which is all that lowering to a network asks for
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from spikewright.errors import GraphError
 from spikewright.graph.graph import Graph, Node
-from spikewright.graph.layers import LAYERS, Activation, BatchNormalization, Identity
+from spikewright.graph.layers import LAYERS, Activation, BatchNormalization, Identity, PythonCall
 
 Rule = Callable[[Graph, Node], str | None]
 
@@ -49,7 +49,7 @@ class Stage:
 
 
 def _registered(graph: Graph, node: Node) -> str | None:
-    if LAYERS.get(node.layer.kind) is type(node.layer):
+    if LAYERS.get(node.layer.kind) is type(node.layer) or isinstance(node.layer, PythonCall):
         return None
     return "its kind is not registered"
 

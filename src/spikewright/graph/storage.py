@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,44 @@ from numpy.typing import NDArray
 
 from spikewright import _storage
 from spikewright._schema import check_types
-from spikewright.errors import DamagedFileError
+from spikewright.errors import DamagedFileError, GraphError, listed
 from spikewright.graph.graph import Graph, Node
-from spikewright.graph.layers import LAYERS, Recurrence
+from spikewright.graph.layers import LAYERS, PythonCall, Recurrence
 from spikewright.graph.layers.recurrence import Cell, Part
 
 _CELLS = {"Recurrence": Recurrence, "Cell": Cell, "Part": Part}
 
 
 def to_manifest(graph: Graph, encoder: _storage.Encoder) -> dict[str, Any]:
-    """Plain data for a graph; its arrays are collected in the encoder."""
+    """Plain data for a graph; its arrays are collected in the encoder.
+
+    Raises `GraphError` naming the layers that are Python code.
+    """
+    refusal = why_no_file(graph)
+    if refusal is not None:
+        raise GraphError(refusal)
+    return described(graph, graph.nodes, encoder)
+
+
+def described(graph: Graph, nodes: Iterable[Node], encoder: _storage.Encoder) -> dict[str, Any]:
+    """Plain data for a graph that has these nodes."""
     return {
-        "nodes": [encoder.encode(node) for node in graph.nodes],
+        "nodes": [encoder.encode(node) for node in nodes],
         "outputs": dict(graph.outputs),
         "aliases": dict(graph.aliases),
     }
+
+
+def why_no_file(graph: Graph) -> str | None:
+    """What to say where layers of a graph are Python code, which no file holds; None if none is."""
+    calling = [repr(node.name) for node in graph if isinstance(node.layer, PythonCall)]
+    if not calling:
+        return None
+    many = "layers" if len(calling) > 1 else "layer"
+    return (
+        f'{many} {listed(calling)} (fallback="python"): a file is data, and Python code of the '
+        "source is none. Keep the source model, and convert it again."
+    )
 
 
 def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -> Graph:
@@ -62,7 +86,7 @@ def _names(value: Any) -> dict[str, str]:
 
 
 def save(graph: Graph, path: str | Path) -> None:
-    """Write the graph to one file, atomically."""
+    """Write the graph to one file, atomically; raises `GraphError` for layers of Python code."""
     encoder = _storage.Encoder()
     manifest = to_manifest(graph, encoder)
     _storage.write(path, "graph", manifest, encoder.arrays)

@@ -27,6 +27,7 @@ from spikewright.network import transforms as t
 _FUNCTIONS = (
     g.MaxPool, g.GlobalMaxPool, g.LayerNormalization, g.GroupNormalization, g.RMSNormalization,
     g.UnitNormalization, g.Multiply, g.Divide, g.Maximum, g.Minimum, g.MatMul, g.Lookup,
+    g.PythonCall,
 )  # fmt: skip
 _HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
 _NOWHERE: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -107,6 +108,8 @@ def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = 
         return Plan(kinds[layer.function](layer.axis(len(shapes[0])), accumulate))
     if isinstance(layer, g.Lookup):
         return _lookup(layer, shapes[0], accumulate, fed)
+    if isinstance(layer, g.PythonCall):
+        return Plan(f.PythonCall(layer.function, shapes, layer.made, layer.called, accumulate))
     if isinstance(layer, g.Multiply | g.Divide | g.Maximum | g.Minimum | g.MatMul):
         return Plan(_of_several(layer, shapes, accumulate))
     return _normalization(layer, shapes[0], accumulate)

@@ -20,7 +20,7 @@ from spikewright.network.neurons import (
     NeuronType,
     SpikingRectifiedLinear,
 )
-from spikewright.network.node_functions import MaxPool, ReduceMax
+from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
 
 Status = Literal["exact", "convergent", "approximated"]
@@ -135,12 +135,23 @@ def linear_note(name: str, part_of: str | None = None) -> LayerNote:
 
 def function_note(name: str, function: NodeFunction) -> LayerNote:
     """What a layer became whose value is that of a node's function alone."""
+    if isinstance(function, PythonCall):
+        return _python_note(name, function)
     if not function.accumulate:
         what = "maximum of its inputs" if isinstance(function, MaxPool | ReduceMax) else "computed"
         return LayerNote(name, f"{what} at every step", "exact", f"{what} at every step")
     largest = isinstance(function, MaxPool | ReduceMax)
     why = "mean is the maximum of the inputs' means" if largest else _OF_MEANS
     return LayerNote(name, _sent(function), "convergent", why)
+
+
+def _python_note(name: str, function: PythonCall) -> LayerNote:
+    """Of Python code nothing is known but what it makes, and no file holds it."""
+    what = f"Python code of the source: calls {function.called}"
+    if not function.accumulate:
+        return LayerNote(name, f"{what} at every step; no file holds it", "exact", what)
+    text = f"{what} with the running means, so its mean is f of them where f is continuous"
+    return LayerNote(name, f"{text}; no file holds it", "approximated", what)
 
 
 def behind_function(function: NodeFunction) -> str:

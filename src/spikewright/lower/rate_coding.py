@@ -36,6 +36,7 @@ from spikewright.lower.stepping import Stepping
 from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
+from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Chain, Place, Reshape, Transform
 
@@ -229,6 +230,8 @@ class _Lowering:
         bias = 0.0 if planned.shift is None else planned.shift
         ensemble = self.choices.ensemble(self.graph, node.name, bias)
         Connection(computed, ensemble.neurons, synapse=None, transform=after)
+        if isinstance(planned.function, PythonCall):
+            self.notes.append(function_note(node.name, planned.function))
         behind = behind_function(planned.function)
         self.notes.append(self.population_note(node, ensemble, self.ranges[node.name], behind))
         return ensemble

@@ -19,6 +19,8 @@ from spikewright.network.manifest.reading import Reader
 from spikewright.network.manifest.registries import Object
 from spikewright.network.manifest.writing import Writer
 from spikewright.network.network import Network, detached
+from spikewright.network.node import Node
+from spikewright.network.node_functions import PythonCall
 from spikewright.network.pointwise import Pointwise
 
 _DAMAGE = (
@@ -85,8 +87,12 @@ def _calls_python(connection: Connection) -> bool:
     return callable(connection.function) and not isinstance(connection.function, Pointwise)
 
 
+def _runs_python(node: Node) -> bool:
+    return callable(node.output) or isinstance(node.output, PythonCall)
+
+
 def _refuse_functions(network: Network) -> None:
-    calling: list[Object] = [n for n in network.all_nodes if callable(n.output)]
+    calling: list[Object] = [n for n in network.all_nodes if _runs_python(n)]
     calling += [c for c in network.all_connections if _calls_python(c)]
     if calling:
         names = ", ".join(map(repr, calling))

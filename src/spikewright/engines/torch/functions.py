@@ -81,6 +81,11 @@ class Functions:
         """Rows of a table by the nearest numbers that rows have."""
         return table[numbers.round().clamp(0, len(table) - 1).long()]
 
+    def called(self, function: Callable[..., NDArray], *arrays: Tensor) -> Tensor:
+        """What a function of NumPy's arrays makes of tensors, on the processor."""
+        made = function(*(numpy_of(array).astype(np.float64) for array in arrays))
+        return torch.as_tensor(made, dtype=self._tensors.dtype, device=self._tensors.device)
+
     def max_pool(self, x: Tensor, windows: Windows, last: bool) -> Tensor:
         """Maximum over sliding windows of `(batch, steps, *shape)`."""
         return max_pool(x, windows, last)

@@ -200,6 +200,7 @@ class LiftedBuilder(GraphBuilder):
         options: str = "",
         location: str = "",
         cut: Mapping[str, str] | None = None,
+        callable: bool = False,
     ) -> None:
         """Remember a refusal, in the outer builder; what is in here cannot be kept alone."""
         self.outer.refuse(layer, kind, reason, options, location)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikewright.frontends.calling import calling, shown
+from spikewright.frontends.fallback import CannotCall, is_asked_for
+from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.reasons import TAILS, why_masked
 from spikewright.frontends.keras.registry import (
@@ -91,11 +93,27 @@ class Reading(Walk[Value]):
         return bool(call.masked_by)
 
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
-        """Remember why; the outputs are unknown."""
-        kind = kind_of(call.operation)
+        """Call the layer where that is asked for, else remember why: the outputs are unknown."""
+        kind, reason = kind_of(call.operation), why.reason
+        if is_asked_for() and all(map(_is_known, values_of(call))):
+            try:
+                return self._called(call, kind)
+            except CannotCall as other:
+                reason = f"{reason}, and {other}"
         cut = self._read_by(call) if kind in TAILS else None
-        self.builder.refuse(call.source, kind, why.reason, why.options, cut=cut)
+        self.builder.refuse(call.source, kind, reason, why.options, cut=cut, callable=True)
         return self._unknown(call)
+
+    def _called(self, call: Application[Value], kind: str) -> Sequence[Value]:
+        """The outputs of a layer that is called as it is; raises `CannotCall`."""
+        found = []
+        inputs = [value.node for value in values_of(call)]
+        for index in range(len(call.outputs)):
+            name = f"{call.name}_{index}" if index else call.name
+            layer = calling_layer(call, index, kind)
+            node = self.builder.add(name, layer, *inputs, source=call.source, kind=kind)
+            found.append(self._value(call, index, node))
+        return found
 
     def _unknown(self, call: Application[Value]) -> Sequence[Value]:
         return [self._value(call, index, None) for index in range(len(call.outputs))]

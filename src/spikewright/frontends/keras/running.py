@@ -29,11 +29,7 @@ class Running(Walk[Any]):
 
     def apply(self, call: Application[Any]) -> Sequence[Any]:
         """Call a layer or operation as inference does."""
-        kwargs = dict(call.kwargs)
-        if isinstance(call.operation, require("keras").Layer):
-            kwargs["training"] = False  # for what is inside too, whether or not it takes it itself
-        made = call.operation(*call.args, **kwargs)
-        return self.leave(call, require("keras").tree.flatten(made))
+        return self.leave(call, run_operation(call.operation, call.args, call.kwargs))
 
     def leave(self, call: Application[Any], outputs: Sequence[Any]) -> Sequence[Any]:
         """Keep what is wanted of the outputs of a layer or a nested model."""
@@ -42,6 +38,15 @@ class Running(Walk[Any]):
             if node is not None:
                 self.values[node] = array(value)
         return outputs
+
+
+def run_operation(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The outputs of a layer or operation at inference, in Keras's order."""
+    keras = require("keras")
+    given = dict(kwargs)
+    if isinstance(operation, keras.Layer):
+        given["training"] = False  # for what is inside too, whether or not it takes it itself
+    return list(keras.tree.flatten(operation(*args, **given)))
 
 
 def activations(
@@ -60,7 +65,7 @@ def activations(
     """
     arrays, tensors = _given(keras_graph, names, graph, inputs)
     running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
-    with _without_gradients():
+    with without_gradients():
         running.through(keras_graph, tensors, ends=ends)
     return {**arrays, **running.values}
 
@@ -81,7 +86,7 @@ def call(
     if any(tensor is None for tensor in tensors):
         return {}  # it cannot be called without
     tree = require("keras").tree
-    with _without_gradients():
+    with without_gradients():
         made = model(tree.pack_sequence_as(keras_graph._inputs_struct, tensors), training=False)
     found = zip(outputs, tree.flatten(made), strict=True)
     return {name: array(value) for name, value in found if name in graph.outputs}
@@ -138,7 +143,8 @@ def checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDA
 
 
 @contextmanager
-def _without_gradients() -> Iterator[None]:
+def without_gradients() -> Iterator[None]:
+    """Where nothing is recorded that could be differentiated."""
     if require("keras").backend.backend() != "torch":
         yield  # only PyTorch records gradients unasked
         return

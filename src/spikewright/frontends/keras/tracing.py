@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
@@ -24,7 +24,7 @@ from spikewright.frontends import read
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Node
-from spikewright.graph.layers import Input, Shape
+from spikewright.graph.layers import Input, PythonCall, Shape
 
 READER = "register a reader for the layer with spikewright.frontends.keras.reads"
 """What always helps."""
@@ -68,9 +68,9 @@ class Code:
         except UnsupportedLayerError:
             raise
         except ReadError as error:
-            raise ReadError(self._renamed(str(error))) from error
+            raise ReadError(self.renamed(str(error))) from error
 
-    def _renamed(self, text: str) -> str:
+    def renamed(self, text: str) -> str:
         """A sentence about modules as one about layers."""
         return re.sub(r"'([\w.]+)'", lambda path: repr(self.shown(path[1]) or self.own), text)
 
@@ -172,10 +172,12 @@ class Graft:
         known = dict(inputs)
         for node in nodes:
             if node.name not in known and not isinstance(node.layer, Input):
-                own = self.code.shown(node.source)
+                own, layer = self.code.shown(node.source), node.layer
+                if isinstance(layer, PythonCall):
+                    layer = replace(layer, called=self.code.renamed(layer.called))
                 known[node.name] = self.builder.add(
                     _below(self.name, own) + node.name.removeprefix(node.source),
-                    node.layer,
+                    layer,
                     *(known.get(name) for name in node.inputs),
                     source=_below(self.source, own),
                     kind=node.source_kind,
@@ -191,7 +193,14 @@ class Graft:
             own = _below(self.code.shown(path), operator)
             options = f"{refusal.options.rstrip('.')}. Or {READER}".lstrip(". ")
             layer = _below(self.source, own)
-            self.builder.refuse(layer, refusal.kind, refusal.reason, options, refusal.location)
+            self.builder.refuse(
+                layer,
+                refusal.kind,
+                refusal.reason,
+                options,
+                refusal.location,
+                callable=refusal.callable,
+            )
 
 
 def _below(name: str, rest: str) -> str:

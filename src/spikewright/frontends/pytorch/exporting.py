@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import USAGE, Arguments, calls_of, variants
 from spikewright.frontends.pytorch.modes import evaluation, tensors_alone
+from spikewright.frontends.pytorch.opaque import as_operators
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 
@@ -23,11 +24,11 @@ class Traced(NamedTuple):
     call: Arguments
 
 
-def trace(module: Any, example_input: Any, extra: int = 0) -> Traced:
+def trace(module: Any, example_input: Any, extra: int = 0, opaque: Sequence[Any] = ()) -> Traced:
     """Trace a module in evaluation mode, with the size of the batch axis free where it can be.
 
-    The first sample is given `extra` times more. Raises `ReadError` when there is no usable example
-    input or `torch.export` cannot trace it.
+    The first sample is given `extra` times more; `opaque` parts are called by an operator each.
+    Raises `ReadError` when there is no usable example input or `torch.export` cannot trace it.
     """
     if example_input is None:
         raise ReadError(
@@ -39,7 +40,7 @@ def trace(module: Any, example_input: Any, extra: int = 0) -> Traced:
         for call in calls_of(module, example_input):
             for given in variants(module, call, extra):
                 made_float = call.whole and not given.whole
-                traced = _traced(module, given, called=made_float)
+                traced = _traced(module, given, made_float, opaque)
                 if isinstance(traced, Failure):
                     failures.append(traced)
                 elif made_float and _makes_whole(traced.program):
@@ -61,7 +62,9 @@ def _makes_whole(program: Any) -> bool:
     return any(isinstance(v, torch.Tensor) and not v.is_floating_point() for v in made)
 
 
-def _traced(module: Any, given: Arguments, called: bool = False) -> Traced | Failure:
+def _traced(
+    module: Any, given: Arguments, called: bool = False, opaque: Sequence[Any] = ()
+) -> Traced | Failure:
     """The program, of a free batch or else of this one, or why there is none of a free one.
 
     Half the time would do for a program of one size alone. But only two of them, one for a sample
@@ -74,9 +77,10 @@ def _traced(module: Any, given: Arguments, called: bool = False) -> Traced | Fai
     for dynamic in (given.free_batch(module), None):
         with _progress() as done:
             try:
-                program = torch.export.export(
-                    module, given.args, dict(given.kwargs), dynamic_shapes=dynamic, strict=False
-                )
+                with as_operators(module, opaque, given):
+                    program = torch.export.export(
+                        module, given.args, dict(given.kwargs), dynamic_shapes=dynamic, strict=False
+                    )
                 if called:
                     module(*given.args, **given.kwargs)
                 return Traced(program, given)

@@ -9,27 +9,44 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.call import MIXES, alike
+from spikewright.frontends.pytorch.calling import OperatorCall
 from spikewright.frontends.pytorch.exporting import trace
 from spikewright.frontends.pytorch.program import take_apart
 from spikewright.frontends.pytorch.reading import read_program
 from spikewright.frontends.pytorch.state import kept, refuse_memory
-from spikewright.frontends.pytorch.untraceable import refuse_kind
+from spikewright.frontends.pytorch.untraceable import refuse_kind, untraceable_part
 from spikewright.frontends.source import Source
 from spikewright.graph import Graph
 
 
 def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None = None) -> Source:
-    """Read a module.
+    """Read a module; parts that cannot be traced are called where that is asked for."""
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wrapped
+    refuse_kind(module)
+    opaque: list[Any] = []
+    while True:
+        try:
+            return _read(module, example_input, outputs, opaque)
+        except ReadError as error:
+            part = untraceable_part(module, error) if is_asked_for() else None
+            if part is None or any(part is known for known in opaque):
+                raise
+            opaque.append(part)
+
+
+def _read(
+    module: Any, example_input: Any, outputs: Sequence[str] | None, opaque: Sequence[Any]
+) -> Source:
+    """Read a module that can be traced where parts of it are `opaque`.
 
     Where its program is for one size of the batch only (`len(x)` is such a size), it is exported
     for one sample more and must give the same graph. A module that is made for that size alone, as
     `x.view(2, -1)` is, cannot be asked.
     """
-    module = getattr(module, "_orig_mod", module)  # what torch.compile wrapped
-    refuse_kind(module)
     with kept(module) as changed:
-        exported, call = trace(module, example_input)
+        exported, call = trace(module, example_input, opaque=opaque)
     if changed:
         refuse_memory(module, changed, call)
     source = read_program(exported, outputs, module)
@@ -38,7 +55,7 @@ def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None =
         return source
     try:
         with kept(module):
-            larger = trace(module, example_input, extra=1).program
+            larger = trace(module, example_input, extra=1, opaque=opaque).program
         other = read_program(larger, outputs, module).graph
     except ReadError:
         return source
@@ -64,9 +81,14 @@ def _first_difference(graph: Graph, other: Graph) -> str | None:
 
 
 def _same(first: Any, second: Any) -> bool:
-    """Whether two nodes, or two parts of them, hold the same; arrays up to their rounding."""
+    """Whether two nodes, or two parts of them, hold the same; arrays up to their rounding.
+
+    What they call is alike where it is of one kind: it has been tried on any number of samples.
+    """
     if type(first) is not type(second):
         return False
+    if isinstance(first, OperatorCall):
+        return bool(first.target == second.target)
     if isinstance(first, np.ndarray):
         return first.shape == second.shape and alike(first, second)
     if is_dataclass(first):

@@ -46,6 +46,12 @@ def base_name(node: Any) -> str:
     return packet.strip("_") or name
 
 
+def in_words(node: Any, place: Place) -> str:
+    """What is called at a place, in words: an operator, or a module of the user's."""
+    kind = place.kind if "spikewright." in str(owner(node).target) else base_name(owner(node))
+    return f"{kind} {place.name!r} of PyTorch"
+
+
 def owner(node: Any) -> Any:
     """The operator whose result a node is: for `getitem` what it picks from, else the node."""
     while node.target is operator.getitem:

@@ -14,9 +14,11 @@ from torch.utils import _pytree as pytree
 from spikewright._structure import Place as Way
 from spikewright.errors import Refusal
 from spikewright.frontends.calling import calling, shown
+from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.arguments import input_places
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, pretty
+from spikewright.frontends.pytorch.calling import Operand, operator_call
 from spikewright.frontends.pytorch.folding import (
     Shaped,
     Varying,
@@ -31,7 +33,13 @@ from spikewright.frontends.pytorch.functional import (
     without_side_effects,
 )
 from spikewright.frontends.pytorch.layout import Layout, fits
-from spikewright.frontends.pytorch.naming import Place, owner, place_all, place_of_function
+from spikewright.frontends.pytorch.naming import (
+    Place,
+    in_words,
+    owner,
+    place_all,
+    place_of_function,
+)
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -60,12 +68,13 @@ def read_program(exported: Any, outputs: Sequence[str] | None = None, module: An
     """
     if module is not None:
         plain_rows(exported)
-    whole = program = without_side_effects(exported, whole=outputs is None)
+    strict = outputs is None and not is_asked_for()
+    whole = program = without_side_effects(exported, whole=strict)
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
         program = cut(program, _kept(program, places, outputs))
-    walk = _Walk(program, places, input_places(exported, module))
+    walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     observed = {
         node: (name, layout) for name, (node, layout) in walk.observed.items() if name in graph
@@ -101,6 +110,7 @@ class _Walk:
     program: Program
     places: Mapping[Any, Place]
     arguments: Mapping[str, Way]
+    live: bool
     builder: GraphBuilder = field(default_factory=GraphBuilder)
     values: dict[Any, Any] = field(default_factory=dict)
     observed: dict[str, tuple[Any, Layout]] = field(default_factory=dict)
@@ -156,12 +166,56 @@ class _Walk:
         except Lost:
             pass  # what is missing was refused where it got lost
         except Cannot as why:
+            try:
+                if self.live and is_asked_for():
+                    return self._called(node, place)
+            except Lost:
+                return self._lost(node.meta.get("val"))
+            except CannotCall as other:
+                why = Cannot(f"{why.reason}, and {other}", why.options)
             cut = self._read_by(node) if is_tail(full_name(node.target)) else None
-            self._refuse(_refusal(node, place, why), cut)
+            self._refuse(_refusal(node, place, why), cut, self.live)
         return self._lost(node.meta.get("val"))
 
-    def _refuse(self, why: Refusal, cut: Mapping[str, str] | None = None) -> None:
-        self.builder.refuse(why.layer, why.kind, why.reason, why.options, why.location, cut)
+    def _refuse(
+        self, why: Refusal, cut: Mapping[str, str] | None = None, callable: bool = False
+    ) -> None:
+        self.builder.refuse(
+            why.layer, why.kind, why.reason, why.options, why.location, cut, callable
+        )
+
+    def _called(self, node: Any, place: Place) -> Any:
+        """What a node makes by calling its operator, or that of which it is one result."""
+        operator_node, results = owner(node), node.meta["val"]
+        given = (list(operator_node.args), dict(operator_node.kwargs))
+        operator_and_operands = (operator_node.target, *torch.fx.map_arg(given, self._operand))
+        names = [self.values[one].name for one in _dependent(operator_node, self.values)]
+        several = isinstance(operator_node.meta["val"], list | tuple)
+
+        def result(made: Any, index: int | None) -> Value:
+            layer, layout = operator_call(
+                operator_and_operands, self.program.batch, made, index, in_words(node, place)
+            )
+            name = f"{place.name}_{index}" if index else place.name
+            own = self.builder.add(name, layer, *names, source=place.source, kind=place.kind)
+            return Value(own, layer.made, layout)
+
+        if several and operator_node is node:
+            return tuple(result(made, index) for index, made in enumerate(results))
+        return result(results, node.args[1] if several else None)
+
+    def _operand(self, node: Any) -> Any:
+        """What an operator is called with in the place of a node; raises `CannotCall` or `Lost`."""
+        value, meta = self._resolve(node), node.meta.get("val")
+        if isinstance(value, _Unknown | Varying):
+            raise CannotCall("it needs a constant that depends on more than the model")
+        if not isinstance(value, Value):
+            return value
+        if value.name is None:
+            raise Lost
+        if value.masked is not None:
+            raise CannotCall("it reads values that are minus infinity")
+        return Operand(value.known_shape, value.layout, meta.dtype, meta.device)
 
     def _read_by(self, node: Any) -> dict[str, str]:
         """The values that a node reads and layers make, by the names of the layers."""
@@ -293,6 +347,13 @@ class _Walk:
         whole = bool(sizes) and self.program.batch.factor(sizes[0]) == 1
         fixed = all(isinstance(size, int) for size in sizes[1:])
         return Value(None, sizes[1:] if whole and fixed else None)
+
+
+def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
+    """The nodes that an operator is called with and that depend on the inputs, in order."""
+    leaves = pytree.tree_leaves((list(node.args), dict(node.kwargs)))
+    nodes = [leaf for leaf in leaves if isinstance(leaf, torch.fx.Node)]
+    return [one for one in nodes if isinstance(values.get(one), Value)]
 
 
 def _why_no_output(value: Any) -> tuple[str, str] | None:

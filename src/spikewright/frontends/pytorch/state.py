@@ -16,7 +16,10 @@ from spikewright.frontends.pytorch.arguments import Arguments
 from spikewright.frontends.pytorch.modes import evaluation
 from spikewright.frontends.pytorch.reasons import STATE
 
-_PYTORCHS = ("_parameters", "_buffers", "_modules", "_forward_hooks", "training")
+_PYTORCHS = (
+    "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "training",
+    "forward",  # what stands for it while a module is traced
+)  # fmt: skip
 _ABSENT = object()
 
 

@@ -71,11 +71,20 @@ def failed(module: Any, failure: Failure) -> ReadError:
     inside = ""
     if place:
         inside = f", inside {place!r} ({type(module.get_submodule(place)).__name__})"
+    instead = ' fallback="python" calls that part as it is.' if place else ""
     return ReadError(
         f"torch.export cannot trace this {type(module).__name__}{inside}: "
         f"{_reason(failure.error)}. The example input was {failure.call}, its first axis taken as "
         f"the batch; forward must not branch on values.{_hint(module, place, failure)}"
+        f"{instead}"
     )
+
+
+def untraceable_part(module: Any, error: ReadError) -> Any | None:
+    """The part in whose code tracing failed, from what `failed` made of it; None if it is all."""
+    cause = error.__cause__
+    place = _place(module, cause) if isinstance(cause, Exception) else ""
+    return module.get_submodule(place) if place else None
 
 
 def _hint(module: Any, place: str, failure: Failure) -> str:

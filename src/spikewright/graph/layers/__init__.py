@@ -19,6 +19,7 @@ from spikewright.graph.layers.pooling import (
     GlobalMaxPool,
     MaxPool,
 )
+from spikewright.graph.layers.python_call import PythonCall
 from spikewright.graph.layers.recurrence import Recurrence
 from spikewright.graph.layers.resampling import ConvolutionTranspose, Interpolate, Sum
 from spikewright.graph.layers.selection import Broadcast, Constant, Pad, Slice, Take, Tile
@@ -65,6 +66,7 @@ __all__ = [
     "Pad",
     "ParametricReLU",
     "Permute",
+    "PythonCall",
     "RMSNormalization",
     "Recurrence",
     "Reshape",

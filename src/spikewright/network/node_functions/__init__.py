@@ -10,6 +10,7 @@ from spikewright.network.node_functions.normalising import (
     UnitNormalization,
 )
 from spikewright.network.node_functions.pooling import MaxPool, ReduceMax
+from spikewright.network.node_functions.python_call import PythonCall
 
 __all__ = [
     "Divide",
@@ -21,6 +22,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "PythonCall",
     "RMSNormalization",
     "ReduceMax",
     "Softmax",

@@ -1,0 +1,69 @@
+"""What cannot be read becomes a call of the source's own code, where that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.graph.layers import PythonCall, Shape
+
+_ASKED: ContextVar[bool] = ContextVar("what cannot be read is called", default=False)
+_SAMPLES = 3
+
+
+class CannotCall(Exception):
+    """Why the source's own code cannot be called in the place of a layer."""
+
+
+@contextmanager
+def calling_what_is_not_read() -> Iterator[None]:
+    """Where layers that cannot be read become a `PythonCall` each."""
+    token = _ASKED.set(True)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
+
+def is_asked_for() -> bool:
+    """Whether what cannot be read is to be called."""
+    return _ASKED.get()
+
+
+def python_call(
+    function: Callable[..., NDArray], shapes: Sequence[Shape], whole: Sequence[bool], called: str
+) -> PythonCall:
+    """The layer that calls a function, which is tried on random samples; `whole` inputs get ones.
+
+    Raises `CannotCall` where it fails, makes something else of a sample when others are beside it,
+    or something else the next time.
+    """
+    rng = np.random.default_rng(0)
+    given = [
+        np.ones((_SAMPLES, *shape)) if ones else rng.normal(size=(_SAMPLES, *shape))
+        for shape, ones in zip(shapes, whole, strict=True)
+    ]
+    try:
+        together, again = function(*given), function(*given)
+        apart = [function(*(x[i : i + 1] for x in given)) for i in range(_SAMPLES)]
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise CannotCall(f"its own call fails ({type(error).__name__}: {text})") from error
+    if together.shape[:1] != (_SAMPLES,):
+        raise CannotCall(f"{_SAMPLES} samples make {together.shape}, so samples do not stay apart")
+    if not _alike(together, again):
+        raise CannotCall("its own call gives something else the next time")
+    if not _alike(together, np.concatenate(apart)):
+        raise CannotCall("what its own call makes of a sample depends on the samples beside it")
+    mark = hashlib.sha256(np.ascontiguousarray(together, np.float32).tobytes()).hexdigest()
+    return PythonCall(function, tuple(map(tuple, shapes)), together.shape[1:], called, mark)
+
+
+def _alike(one: NDArray, other: NDArray) -> bool:
+    scale = float(np.abs(one[np.isfinite(one)]).max(initial=0.0))
+    return one.shape == other.shape and np.allclose(one, other, 1e-4, 1e-5 * scale, equal_nan=True)

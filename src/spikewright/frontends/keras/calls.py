@@ -1,0 +1,42 @@
+"""Layers of Keras that are called as they are, because they cannot be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewright._optional import require
+from spikewright.frontends.fallback import python_call
+from spikewright.frontends.keras.registry import Value, array
+from spikewright.frontends.keras.running import run_operation, without_gradients
+from spikewright.frontends.keras.walking import Application, flatten, map_structure
+from spikewright.graph.layers import PythonCall
+
+
+def values_of(call: Application[Value]) -> list[Value]:
+    """What a layer is called with that depends on the inputs, in order."""
+    return [leaf for leaf in flatten([call.args, dict(call.kwargs)]) if isinstance(leaf, Value)]
+
+
+def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall:
+    """The layer that calls a layer or operation for one of its outputs; raises `CannotCall`."""
+    values = values_of(call)
+    dtypes = ["int32" if value.whole else _dtype(call.operation) for value in values]
+
+    def function(*arrays: NDArray) -> NDArray:
+        convert = require("keras").ops.convert_to_tensor
+        given = iter(convert(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True))
+        args, kwargs = map_structure(
+            lambda leaf: next(given) if isinstance(leaf, Value) else leaf,
+            [list(call.args), dict(call.kwargs)],
+        )
+        with without_gradients():
+            return array(run_operation(call.operation, args, kwargs)[index])
+
+    shapes, whole = [value.shape for value in values], [value.whole for value in values]
+    return python_call(function, shapes, whole, f"{kind} {call.source!r} of Keras")
+
+
+def _dtype(operation: Any) -> str:
+    return str(getattr(operation, "compute_dtype", None) or require("keras").config.floatx())

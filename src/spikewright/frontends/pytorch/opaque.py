@@ -1,0 +1,109 @@
+"""Modules that cannot be traced, as one operator each, which calls the module."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from typing import Any, NamedTuple
+from weakref import finalize, ref
+
+import torch
+from torch.utils import _pytree as pytree
+
+from spikewright.frontends.pytorch.arguments import Arguments
+from spikewright.frontends.pytorch.modes import evaluation
+
+_TENSOR = object()
+
+
+class _Results(NamedTuple):
+    """What a call makes: an unbatched shape and a type for each tensor, and their structure."""
+
+    kinds: Sequence[tuple[tuple[int, ...], Any]]
+    structure: Any
+
+
+class _Call(NamedTuple):
+    """A call of a module: what it is called with, `_TENSOR` for each tensor, and what it makes."""
+
+    module: Any
+    arguments: Sequence[Any]
+    structure: Any
+    results: _Results
+
+
+_calls: dict[int, _Call] = {}
+_keys = count()
+
+
+@torch.library.custom_op("spikewright::module", mutates_args=())
+def _module(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
+    """What a module makes of tensors in a call that was traced."""
+    call, given = _calls[key], iter(tensors)
+    part = call.module()
+    leaves = [next(given) if leaf is _TENSOR else leaf for leaf in call.arguments]
+    args, kwargs = pytree.tree_unflatten(leaves, call.structure)
+    with evaluation(part), torch.no_grad():
+        made = type(part).forward(part, *args, **kwargs)  # its own may stand for it just now
+    return [leaf.clone() for leaf in pytree.tree_leaves(made)]
+
+
+@_module.register_fake
+def _(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
+    samples = tensors[0].shape[0]
+    kinds = _calls[key].results.kinds
+    return [tensors[0].new_empty((samples, *shape), dtype=dtype) for shape, dtype in kinds]
+
+
+@contextmanager
+def as_operators(module: Any, parts: Sequence[Any], example: Arguments) -> Iterator[None]:
+    """Where calls of these parts of a module are traced as operators that call them.
+
+    What they make is known from a call of the module with the example.
+    """
+    if not parts:
+        yield
+        return
+    made = {part: _watched(module, part, example) for part in parts}
+    turns: Counter[Any] = Counter()
+    anew = module.register_forward_pre_hook(lambda *call: turns.clear())
+    for part in parts:
+        part.forward = _operator(part, made[part], turns)
+    try:
+        yield
+    finally:
+        anew.remove()
+        for part in parts:
+            del part.forward
+
+
+def _watched(module: Any, part: Any, example: Arguments) -> list[_Results]:
+    """What a part makes at each of its calls in one of the module."""
+    found: list[_Results] = []
+
+    def note(part: Any, args: Any, output: Any) -> None:
+        leaves, structure = pytree.tree_flatten(output)
+        found.append(_Results([(tuple(x.shape[1:]), x.dtype) for x in leaves], structure))
+
+    with ExitStack() as watching:
+        watching.callback(part.register_forward_hook(note).remove)
+        module(*example.args, **example.kwargs)
+    return found
+
+
+def _operator(part: Any, made: Sequence[_Results], turns: Counter[Any]) -> Any:
+    """What stands for a part's forward method while it is traced."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = pytree.tree_flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        others = [_TENSOR if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        results, key = made[turns[part]], next(_keys)
+        turns[part] += 1
+        _calls[key] = _Call(ref(part), others, structure, results)
+        finalize(part, _calls.pop, key, None)
+        return pytree.tree_unflatten(_module(tensors, key), results.structure)
+
+    return forward
