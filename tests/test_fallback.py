@@ -131,6 +131,9 @@ class Case:
 CASES = {
     "keras code": Case(lambda: _functional(Flipped(name="odd")), {"odd"}),
     "keras operator in code": Case(lambda: _functional(L.Lambda(ops.sort, name="odd")), {"odd"}),
+    "keras numbers of another kind inside": Case(
+        lambda: _functional(L.Lambda(lambda x: torch.fft.fft(x, dim=1).real, name="odd")), {"odd"}
+    ),
     "keras operation": Case(lambda: _functional(ops.sort), {"sort"}),
     "keras several outputs": Case(lambda: _functional(_half), {"top_k", "top_k_1"}),
     "keras model in code": Case(_tower, {"odd"}),
@@ -266,6 +269,17 @@ def test_what_cannot_be_called_is_refused(name: str) -> None:
     make, reason = REFUSED[name]
     with pytest.raises(UnsupportedLayerError, match=reason):
         _convert(make(), fallback="python")
+
+
+@pytest.mark.parametrize("fallback", [None, "python"])
+def test_masks_are_one_refusal_still(fallback: Any) -> None:
+    """A layer that is called would lose its mask, so that is offered to none that has one."""
+    x = keras.Input((4, 3))
+    model = keras.Model(x, L.GRU(2)(L.Masking(name="mask")(x)))
+    with pytest.raises(UnsupportedLayerError) as caught:
+        sw.convert(model, fallback=fallback)
+    (refusal,) = caught.value.refusals
+    assert refusal.layer == "mask" and not refusal.callable
 
 
 def test_a_call_that_fails_says_how() -> None:

@@ -8,5 +8,7 @@ FROM_ELSEWHERE = {
     "inference_only": "Every conversion is for inference alone: leave it out.",
     "max_to_avg_pool": "max_pool='average' averages in place of max pooling.",
     "split_shared_weights": "A layer that is called twice becomes two: leave it out.",
+    "allow_fallback": "fallback='python' calls what cannot be read as it is.",
+    "temporal_model": "sequence_step= makes time that of the sequence.",
 }
 """Keywords of NengoDL's `Converter`, and what means them here."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from spikewright._optional import require
 from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.registry import Call, OwnCode, Unknown, Unreadable, Value
 from spikewright.frontends.keras.tracing import (
     READER,
@@ -39,6 +40,8 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
     try:
         source = code.read([samples_of(value.shape, value.whole) for value in tensors])
     except UnsupportedLayerError as error:
+        if is_asked_for():  # where no operator of it can be called, the layer itself may be
+            raise Unreadable("; ".join(refusal.reason for refusal in error.refusals)) from error
         graft.refuse(error)
         raise Unknown from None
     except ReadError as error:

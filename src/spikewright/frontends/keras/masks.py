@@ -10,7 +10,7 @@ from typing import Any
 def mask_tensors(node: Any) -> set[int]:
     """The identities of the tensors that a call is given as masks of its other inputs."""
     given = {id(tensor) for tensor in node.input_tensors}
-    return given & {id(mask) for mask in _masks(node.input_tensors)}
+    return given & {id(mask) for mask in masks_of(node.input_tensors)}
 
 
 def masks_taken(node: Any, layers_inside: Sequence[Any]) -> list[Any]:
@@ -19,7 +19,7 @@ def masks_taken(node: Any, layers_inside: Sequence[Any]) -> list[Any]:
     `layers_inside` are those of the model that is called, if it is one.
     """
     knows = any(map(_knows_masks, layers_inside or [node.operation]))
-    return _masks(node.input_tensors) if knows else []
+    return masks_of(node.input_tensors) if knows else []
 
 
 def origin_of(nodes: Sequence[Any], ancestors: set[int]) -> Any:
@@ -27,11 +27,12 @@ def origin_of(nodes: Sequence[Any], ancestors: set[int]) -> Any:
     return next(
         node.operation
         for node in nodes
-        if any(id(mask) in ancestors for mask in _masks(node.outputs))
+        if any(id(mask) in ancestors for mask in masks_of(node.outputs))
     )
 
 
-def _masks(tensors: Sequence[Any]) -> list[Any]:
+def masks_of(tensors: Sequence[Any]) -> list[Any]:
+    """The masks that Keras hands on with tensors."""
     found = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
     return [mask for mask in found if mask is not None]
 

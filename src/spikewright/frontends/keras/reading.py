@@ -10,6 +10,7 @@ from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
+from spikewright.frontends.keras.masks import masks_of
 from spikewright.frontends.keras.reasons import TAILS, why_masked
 from spikewright.frontends.keras.registry import (
     Call,
@@ -95,13 +96,14 @@ class Reading(Walk[Value]):
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Call the layer where that is asked for, else remember why: the outputs are unknown."""
         kind, reason = kind_of(call.operation), why.reason
-        if is_asked_for() and all(map(_is_known, values_of(call))):
+        runs_alone = not masks_of(call.outputs)  # those would be lost
+        if runs_alone and is_asked_for() and all(map(_is_known, values_of(call))):
             try:
                 return self._called(call, kind)
             except CannotCall as other:
                 reason = f"{reason}, and {other}"
         cut = self._read_by(call) if kind in TAILS else None
-        self.builder.refuse(call.source, kind, reason, why.options, cut=cut, callable=True)
+        self.builder.refuse(call.source, kind, reason, why.options, cut=cut, callable=runs_alone)
         return self._unknown(call)
 
     def _called(self, call: Application[Value], kind: str) -> Sequence[Value]:

@@ -50,8 +50,8 @@ def read_model(model: Any, example_input: Any, outputs: Sequence[str] | None) ->
     try:
         source = code.read(arguments, None if outputs is None else _meant(code, outputs))
     except UnsupportedLayerError as error:
-        graft.refuse(error)
         graft.add(error.read, _add_inputs(builder, error.read, alone))
+        graft.refuse(error)
         raise UnsupportedLayerError(builder.refusals, builder.nodes, builder.met) from None
     if example_input is None and len(source.graph.inputs) > 1 and whole_inputs(source.graph):
         raise _refused(model, "some of its inputs are whole numbers, and which ones is not known")

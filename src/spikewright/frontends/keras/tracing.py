@@ -186,7 +186,10 @@ class Graft:
 
     def refuse(self, error: UnsupportedLayerError) -> None:
         """Refuse what PyTorch's readers refuse, for their reasons."""
+        inputs = {node.name for node in error.read if isinstance(node.layer, Input)}
         for layer, kind in error.met.items():
+            if layer in inputs:
+                continue
             self.builder.meet(_below(self.source, self.code.shown(layer)), kind)
         for refusal in error.refusals:
             path, _, operator = refusal.layer.partition("/")
