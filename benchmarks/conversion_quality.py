@@ -31,7 +31,7 @@ import spikewright as sw
 from benchmarks import quality_page
 from benchmarks.quality_rows import Row, Setting, Table
 from benchmarks.sources import LEAST, Source, add_arguments, source
-from spikewright.conversion.evaluation.packing import packed
+from spikewright.evaluation.packing import packed
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import paired_interval
 from spikewright.measure.scores import readout_name

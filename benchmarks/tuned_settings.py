@@ -29,7 +29,7 @@ import numpy as np
 
 import spikewright as sw
 from spikewright import demo
-from spikewright.tuning.settings import STEPS
+from spikewright.choosing.tuning.settings import STEPS
 
 SCALES = np.geomspace(1, 300, 20)
 DROPS = (0.0075, 0.025)

@@ -20,9 +20,9 @@ HEAD = """# Command line
 Written by `scripts/cli_reference.py` from the commands themselves.
 
 Each command is a thin shell of a library call: `spikewright.demo.run`,
-`spikewright.explain.worked_example`, `spikewright.inspection.inspect`, `Conversion.calibrate`,
-`spikewright.convert`, `Conversion.run`, `Conversion.evaluate`, `spikewright.sweep`,
-`Conversion.diagnose` and `spikewright.tune`.
+`spikewright.showing.explain.worked_example`, `spikewright.showing.inspection.inspect`,
+`Conversion.calibrate`, `spikewright.convert`, `Conversion.run`, `Conversion.evaluate`,
+`spikewright.sweep`, `Conversion.diagnose` and `spikewright.tune`.
 """
 
 

@@ -155,6 +155,7 @@ def topics() -> dict[str, dict[str, Any]]:
             **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
         },
         "Pictures": {**of(["plot"]), **_module("sw.plot", plot)},
+        "The demonstration": of(["demo"]),
         "Reports": {
             **_module("spikewright.report", report),
             "spikewright.conversion.watch": watch,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from scripts.support_cases import Reading, of_keras, of_onnx, of_pytorch
 
-from spikewright._equations import CURVES
+from spikewright._base.equations import CURVES
 from spikewright.frontends.keras import READERS as KERAS
 from spikewright.frontends.keras.reasons import _REASONS as KERAS_REASONS
 from spikewright.frontends.keras.registry import built_in
@@ -30,7 +30,7 @@ from spikewright.frontends.pytorch import READERS as PYTORCH
 from spikewright.frontends.pytorch.reasons import _WHY_NOT as PYTORCH_REASONS
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, Layer, Reshape, Shape
-from spikewright.inspection import LayerReport, inspect
+from spikewright.showing.inspection import LayerReport, inspect
 from spikewright.testing.layers import CURVE_PARAMETERS, layer_examples
 
 TARGET = Path(__file__).parents[1] / "docs" / "support.md"

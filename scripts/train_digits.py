@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import nn
 
-from spikewright.demo import MODEL, digits
+from spikewright.showing.demo import MODEL, digits
 
 SEED = 0
 EPOCHS = 40

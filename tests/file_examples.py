@@ -17,7 +17,7 @@ from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import cases, graph_of
 from network import test_distributions, test_processes, test_solvers
-from spikewright import _storage
+from spikewright._base import storage as _storage
 from spikewright.conversion import storage as conversions
 from spikewright.graph import Graph, Node
 from spikewright.graph import storage as graphs

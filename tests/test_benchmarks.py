@@ -472,6 +472,7 @@ def test_each_axis_changes_its_own_quantity_and_names_the_others(quick: bool) ->
         assert len({setting.described(axis.varies) for _, setting in settings}) == 1
 
 
+@pytest.mark.slow
 def test_scaling_measures_every_engine_and_draws_it(cache: Path, tmp_path: Path) -> None:
     """One record per engine and point, a figure, a CSV with every point, and slopes."""
     few = scaling.Setting(width=16, batch=2, steps=10)

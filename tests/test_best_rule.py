@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from spikewright.calibrate.rules import MinimumError
-from spikewright.choosing.candidates import first_candidates
-from spikewright.choosing.loss import loss
+from spikewright.choosing.compare.candidates import first_candidates
+from spikewright.choosing.compare.loss import loss
+from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 
@@ -166,7 +166,7 @@ def test_many_samples_are_kept_for_the_few_that_may_win(
     rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All candidates are compared on the first samples, three of them and corrections on all."""
-    monkeypatch.setattr("spikewright.choosing.comparing.FEW", 8)
+    monkeypatch.setattr("spikewright.choosing.compare.comparing.FEW", 8)
     found = sw.best_rule(rate, inputs(60), 8, progress=False)
     names = [row.candidate.name for row in found.compared if row.samples == 30]
     others = [row.candidate.name for row in found.compared if row.samples == 8]
@@ -215,7 +215,7 @@ def test_where_all_candidates_fail_every_reason_is_told(
     rate: sw.Conversion, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alike ones once, with the names of all; on few samples and on many."""
-    monkeypatch.setattr("spikewright.choosing.comparing.FEW", few)
+    monkeypatch.setattr("spikewright.choosing.compare.comparing.FEW", few)
     fast = {"spiking": True, "scale_firing_rates": 1e15}
     tried = [sw.Candidate(f"uncappable {i}", UNABLE) for i in range(4)]
     with pytest.raises(ConversionError, match="none of them can be run") as caught:

@@ -11,9 +11,8 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.calibrate import collect
-from spikewright.conversion import calibration
-from spikewright.conversion.correction import (
+from spikewright.choosing import calibration, collect
+from spikewright.choosing.correction import (
     BiasCorrection,
     VoltageCorrection,
     sent_means,

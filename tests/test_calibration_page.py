@@ -8,9 +8,9 @@ import re
 import pytest
 
 from pages import Page
-from spikewright.calibrate.histogram import RESOLUTION
-from spikewright.calibrate.rules import RULES
-from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.rules import RULES
+from spikewright.choosing.statistics.histogram import RESOLUTION
 
 PAGE = Page("calibration.md")
 

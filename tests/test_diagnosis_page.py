@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pages import Page
-from spikewright.conversion.diagnosis import PARTS
+from spikewright.diagnosis import PARTS
 
 PAGE = Page("diagnosis.md")
 

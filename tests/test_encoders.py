@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.encoders import Constant, Encoder, Events, Frames, Poisson, Regular
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Affine, Input
+from spikewright.running.encoders import Constant, Encoder, Events, Frames, Poisson, Regular
 
 DT = 0.001
 STEPS = np.array([16, 32, 64, 128, 256, 512, 1024, 2048])
@@ -296,6 +296,6 @@ def test_long_runs_are_encoded_a_few_samples_at_a_time(monkeypatch: pytest.Monke
         return original(self, samples, *rest)
 
     monkeypatch.setattr(Poisson, "encode", spy)
-    monkeypatch.setattr("spikewright.conversion.runner._ENCODED", 2 * 8 * 12 * 32)
+    monkeypatch.setattr("spikewright.running.runner._ENCODED", 2 * 8 * 12 * 32)
     np.testing.assert_array_equal(_run(Poisson()).output, whole)
     assert sizes == [2, 2, 2]

@@ -11,8 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from spikewright import _optional, errors
-from spikewright._optional import require
+from spikewright import errors
+from spikewright._base import optional as _optional
+from spikewright._base.optional import require
 from spikewright.errors import (
     ConversionError,
     ConversionWarning,

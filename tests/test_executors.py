@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from spikewright import _optional, executors
+from spikewright import executors
+from spikewright._base import optional as _optional
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.executors.local import Local
 from spikewright.executors.pool import Pool

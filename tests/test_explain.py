@@ -7,7 +7,7 @@ import pytest
 
 from spikewright import engines
 from spikewright.errors import NetworkError
-from spikewright.explain import worked_example
+from spikewright.showing.explain import worked_example
 
 STEADY = ["1/2"] * 12
 ROWS: dict[float | None, list[tuple[str, list[str]]]] = {

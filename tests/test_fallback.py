@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import slow_but
 from spikewright.errors import (
     ConversionError,
     GraphError,
@@ -161,7 +162,7 @@ def _answers(model: Any) -> NDArray:
     return np.asarray(made.detach())
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=slow_but(("keras code", "torch operator", "torch calls"), CASES))
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     """Every case, on the backend that it is about; Keras counts its names from the start."""
     keras.utils.clear_session()

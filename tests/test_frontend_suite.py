@@ -19,7 +19,7 @@ from spikewright.frontends.keras import Call, Value
 from spikewright.frontends.keras.importing import import_keras
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, ScaleShift
-from spikewright.inspection import inspect
+from spikewright.showing.inspection import inspect
 from spikewright.testing.frontends import Case, FrontendSuite
 
 PAGE = Path(__file__).parents[1] / "docs" / "own_layers.md"

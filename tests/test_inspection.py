@@ -32,7 +32,7 @@ from spikewright.graph.layers import (
     Shape,
 )
 from spikewright.graph.operations import multiply_accumulates
-from spikewright.inspection import inspect
+from spikewright.showing.inspection import inspect
 from spikewright.testing.layers import LayerExample, layer_examples
 
 rng = np.random.default_rng(7)

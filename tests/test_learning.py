@@ -10,7 +10,7 @@ import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright._storage import read, write
+from spikewright._base.storage import read, write
 from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 
 FORMS = ("decoders", "full", "neurons", "part", "encoders", "shaped")

@@ -16,11 +16,11 @@ import torch
 from click.testing import CliRunner
 
 import spikewright as sw
+from spikewright.choosing.tuning.reproduce import text
 from spikewright.cli.main import main
 from spikewright.cli.options import _neurons
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
-from spikewright.tuning.reproduce import text
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
@@ -127,6 +127,7 @@ def test_a_name_that_is_a_layers_and_an_activations_is_an_error() -> None:
 def test_functions_in_code_have_no_name_but_what_they_do(framework: str) -> None:
     """`relu` means all of them, though the first is called that; the second has a name."""
     if framework == "keras":
+        keras.utils.clear_session()  # it counts the names of operations from there
         x = keras.Input((5,), name="x")
         y = keras.ops.relu(L.Dense(3)(keras.ops.relu(L.Dense(4, name="first")(x))))
         model = keras.Model(x, L.Dense(2)(y))

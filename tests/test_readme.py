@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from spikewright.cli import main
-from spikewright.explain import worked_example
+from spikewright.showing.explain import worked_example
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

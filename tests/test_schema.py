@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright._schema import (
+from spikewright._base.schema import (
     AboveZero,
     Finite,
     Natural,

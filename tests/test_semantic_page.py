@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pages import Page
-from spikewright.semantic import modules
+from spikewright.modelling.semantic import modules
 
 PAGE = Page("semantic.md")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from spikewright import _storage
+from spikewright._base import storage as _storage
 from spikewright.errors import DamagedFileError
 
 

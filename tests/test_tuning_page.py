@@ -6,9 +6,9 @@ import re
 
 import spikewright as sw
 from pages import Page
-from spikewright.demo import MODEL
-from spikewright.tuning.allocation import RULES
-from spikewright.tuning.settings import space_of
+from spikewright.choosing.tuning.allocation import RULES
+from spikewright.choosing.tuning.settings import space_of
+from spikewright.showing.demo import MODEL
 
 PAGE = Page("tuning.md")
 

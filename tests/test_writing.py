@@ -15,10 +15,11 @@ import pytest
 import models
 import spikewright as sw
 from report.pages import evaluated
-from spikewright import _storage, demo, graph, network
-from spikewright._writing import make_folder, replace_file
-from spikewright.conversion.evaluation.checkpoint import Checkpoint
+from spikewright import demo, graph, network
+from spikewright._base import storage as _storage
+from spikewright._base.writing import make_folder, replace_file
 from spikewright.engines.decoder_cache import DecoderCache
+from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.measure import Evaluation
 from spikewright.network.solvers import Solution
 from spikewright.report import figures, write_html
@@ -103,7 +104,7 @@ def test_a_full_disk_changes_nothing(
     path = tmp_path / "file"
     WRITERS[writer](path)
     old = path.read_bytes()
-    monkeypatch.setattr("spikewright._writing.os.fdopen", Full)
+    monkeypatch.setattr("spikewright._base.writing.os.fdopen", Full)
 
     assert refusal(WRITERS[writer], path) == f"{path}: cannot be written (No space left)"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
@@ -237,5 +238,5 @@ def test_one_file_writes_all_others() -> None:
     root = Path(sw.__file__).parent
     found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if _writes(path)}
 
-    assert found == {"_writing.py", *ELSEWHERE}
+    assert found == {"_base/writing.py", *ELSEWHERE}
     assert _storage.replace_file is replace_file

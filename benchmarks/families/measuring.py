@@ -45,7 +45,7 @@ def _converted(model: Any, member: Member, with_example: bool) -> Row:
     """A model of any front end, made spiking and compared with its source."""
     import spikewright as sw
     from spikewright.errors import SpikewrightError, VerificationError
-    from spikewright.inspection import inspect
+    from spikewright.showing.inspection import inspect
 
     example = member.samples(2) if with_example else None
     if example is not None and member.argument:

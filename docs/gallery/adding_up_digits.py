@@ -7,8 +7,8 @@ node that says which is largest, and that number goes into an integrator of spik
 import numpy as np
 
 import spikewright as sw
-from spikewright.demo import MODEL, held_out
 from spikewright.report import figures
+from spikewright.showing.demo import MODEL, held_out
 
 tau, seconds = 0.1, 0.25
 images, labels = held_out()

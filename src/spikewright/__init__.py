@@ -7,25 +7,27 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from spikewright._base.moved import Moved
+
 __version__ = "0.1.0"
 
 _NAMES = {
-    "_windows": "Windows",
-    "calibrate": "ScaleRule Statistics",
-    "calibrate.rules": """
+    "_base.windows": "Windows",
+    "choosing": "ScaleRule Statistics",
+    "choosing.rules": """
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError Percentile TargetRate
         ThresholdIteration
     """,
-    "choosing": "BestRule Candidate best_rule",
+    "choosing.compare": "BestRule Candidate best_rule",
     "conversion": "Conversion load",
-    "conversion.correction": "BiasCorrection VoltageCorrection",
-    "conversion.diagnosis": "Diagnosis",
+    "choosing.correction": "BiasCorrection VoltageCorrection",
+    "diagnosis": "Diagnosis",
     "conversion.verified": "Verification",
-    "curves": "decoded_function response_curves tuning_curves",
+    "modelling.curves": "decoded_function response_curves tuning_curves",
     "engines.decoder_cache": "DecoderCache",
-    "frontends.nengo": "NengoNetwork from_nengo",
+    "modelling.nengo_reader": "NengoNetwork from_nengo",
     "measure": "After Evaluation Run Window",
-    "nengo_simulator": "NengoSimulator",
+    "modelling.nengo_simulator": "NengoSimulator",
     "network": """
         Config Connection Default Ensemble MaxPool Network Node Probe distributions processes
         solvers
@@ -43,23 +45,43 @@ _NAMES = {
         AxisMap Convolution Dense Permute Place Reshape Scale Slice Sparse SumPool Take
         Transform
     """,
-    "pipeline": "convert",
-    "search.choice": "Choice",
+    "conversion.pipeline": "convert",
+    "choosing.search.choice": "Choice",
     "simulator": "Simulator full_weights",
-    "sweeping": "Sweep sweep",
-    "tuning": "tune",
+    "evaluation.sweeping": "Sweep sweep",
+    "choosing.tuning": "tune",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""
 
 _MODULES = {
-    "encoders": "encoders",
-    "engines": "engines",
-    "networks": "networks",
-    "plot": "plot",
-    "semantic": "semantic",
+    "demo": "showing.demo",
+    "encoders": "running.encoders",
     "energy": "measure.energy",
+    "engines": "engines",
+    "networks": "modelling.networks",
+    "plot": "showing.plot",
+    "semantic": "modelling.semantic",
 }
 """Public names that are modules."""
+
+_MOVED = {
+    "calibrate": "choosing",
+    "calibrate.rules": "choosing.rules",
+    "curves": "modelling.curves",
+    "demo": "showing.demo",
+    "encoders": "running.encoders",
+    "explain": "showing.explain",
+    "frontends.nengo": "modelling.nengo_reader",
+    "inspection": "showing.inspection",
+    "networks": "modelling.networks",
+    "plot": "showing.plot",
+    "semantic": "modelling.semantic",
+    "sweeping": "evaluation.sweeping",
+    "tuning": "choosing.tuning",
+}
+"""Modules that were documented by another name."""
+
+Moved(__name__, _MOVED).install()
 
 _PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

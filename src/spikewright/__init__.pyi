@@ -1,15 +1,18 @@
 """What `spikewright` offers, for type checkers and editors; `__init__.py` imports it on demand."""
 
-from spikewright import (
-    encoders,
-    engines,
-    networks,
-    plot,
-    semantic,
+from spikewright import engines
+from spikewright._base.windows import Windows
+from spikewright.choosing import ScaleRule, Statistics
+from spikewright.choosing.compare import (
+    BestRule,
+    Candidate,
+    best_rule,
 )
-from spikewright._windows import Windows
-from spikewright.calibrate import ScaleRule, Statistics
-from spikewright.calibrate.rules import (
+from spikewright.choosing.correction import (
+    BiasCorrection,
+    VoltageCorrection,
+)
+from spikewright.choosing.rules import (
     EnergyBudget,
     FromWeights,
     LocalThresholdBalancing,
@@ -18,25 +21,14 @@ from spikewright.calibrate.rules import (
     TargetRate,
     ThresholdIteration,
 )
-from spikewright.choosing import (
-    BestRule,
-    Candidate,
-    best_rule,
-)
+from spikewright.choosing.search.choice import Choice
+from spikewright.choosing.tuning import tune
 from spikewright.conversion import Conversion, load
-from spikewright.conversion.correction import (
-    BiasCorrection,
-    VoltageCorrection,
-)
-from spikewright.conversion.diagnosis import Diagnosis
+from spikewright.conversion.pipeline import convert
 from spikewright.conversion.verified import Verification
-from spikewright.curves import (
-    decoded_function,
-    response_curves,
-    tuning_curves,
-)
+from spikewright.diagnosis import Diagnosis
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.frontends.nengo import NengoNetwork, from_nengo
+from spikewright.evaluation.sweeping import Sweep, sweep
 from spikewright.measure import (
     After,
     Evaluation,
@@ -44,7 +36,14 @@ from spikewright.measure import (
     Window,
     energy,
 )
-from spikewright.nengo_simulator import NengoSimulator
+from spikewright.modelling import networks, semantic
+from spikewright.modelling.curves import (
+    decoded_function,
+    response_curves,
+    tuning_curves,
+)
+from spikewright.modelling.nengo_reader import NengoNetwork, from_nengo
+from spikewright.modelling.nengo_simulator import NengoSimulator
 from spikewright.network import (
     Config,
     Connection,
@@ -116,11 +115,9 @@ from spikewright.network.transforms import (
     Take,
     Transform,
 )
-from spikewright.pipeline import convert
-from spikewright.search.choice import Choice
+from spikewright.running import encoders
+from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
-from spikewright.sweeping import Sweep, sweep
-from spikewright.tuning import tune
 
 __version__: str
 __all__ = [
@@ -212,6 +209,7 @@ __all__ = [
     "best_rule",
     "convert",
     "decoded_function",
+    "demo",
     "distributions",
     "encoders",
     "energy",

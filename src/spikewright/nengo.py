@@ -4,6 +4,6 @@
 that has `backend.Simulator(model)` takes this module for `backend`.
 """
 
-from spikewright.nengo_simulator import NengoSimulator as Simulator
+from spikewright.modelling.nengo_simulator import NengoSimulator as Simulator
 
 __all__ = ["Simulator"]

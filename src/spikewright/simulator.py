@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright import engines
-from spikewright._keywords import spelled
-from spikewright._progress import progress_bar as progress
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.keywords import spelled
+from spikewright._base.progress import progress_bar as progress
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines import built as _built
 from spikewright.engines.built import (
@@ -23,7 +24,7 @@ from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
-from spikewright.network.shapes import as_real, as_seed, is_number, is_whole
+from spikewright.network.shapes import as_real, as_seed
 
 _NENGOS = {
     "model": "A Simulator builds its network itself; for what Nengo has built there is "

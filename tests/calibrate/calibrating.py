@@ -8,8 +8,8 @@ import numpy as np
 
 import models
 import spikewright as sw
-from spikewright.calibrate.collect import collect
-from spikewright.calibrate.statistics import Statistics
+from spikewright.choosing.statistics.collect import collect
+from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.graph import Graph
 
 MLP = models.mlp(seed=3)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikewright.calibrate.histogram import RESOLUTION, Collector, Histogram
+from spikewright.choosing.statistics.histogram import RESOLUTION, Collector, Histogram
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 TABLES = hnp.arrays(np.float32, st.tuples(st.just(2), st.integers(1, 40)), elements=FLOATS)

@@ -11,7 +11,7 @@ from calibrating import ALL
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.calibrate import ScaleRule
+from spikewright.choosing import ScaleRule
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input

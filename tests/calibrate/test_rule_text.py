@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import spikewright as sw
-from spikewright.calibrate.rules import RULES, parse
-from spikewright.calibrate.rules.text import split
+from spikewright.choosing.rules import RULES, parse
+from spikewright.choosing.rules.text import split
 from spikewright.errors import ConversionError
 
 

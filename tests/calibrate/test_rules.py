@@ -12,15 +12,15 @@ from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statisti
 
 import models
 import spikewright as sw
-from spikewright.calibrate import Case, Setting, Statistics
-from spikewright.calibrate.coding import coding_error, expected_spikes
-from spikewright.calibrate.histogram import RESOLUTION, Histogram
-from spikewright.calibrate.layer import LayerStatistics
-from spikewright.calibrate.rules import RULES
-from spikewright.calibrate.rules.from_weights import evaluate, random_inputs
-from spikewright.calibrate.rules.minimum_error import best_threshold
-from spikewright.calibrate.rules.threshold_iteration import fixed_point
-from spikewright.calibrate.sensitivity import fan_out, sensitivities
+from spikewright.choosing import Case, Setting, Statistics
+from spikewright.choosing.rules import RULES
+from spikewright.choosing.rules.coding import coding_error, expected_spikes
+from spikewright.choosing.rules.from_weights import evaluate, random_inputs
+from spikewright.choosing.rules.minimum_error import best_threshold
+from spikewright.choosing.rules.threshold_iteration import fixed_point
+from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
+from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Input

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
-from spikewright.calibrate.channels import channel_axis
-from spikewright.calibrate.collect import collect
-from spikewright.calibrate.examples import KEPT
-from spikewright.calibrate.histogram import Histogram
-from spikewright.calibrate.statistics import Statistics
+from spikewright.choosing.statistics.channels import channel_axis
+from spikewright.choosing.statistics.collect import collect
+from spikewright.choosing.statistics.examples import KEPT
+from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.errors import ConversionError, DamagedFileError
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Add, Affine, Convolution, Input, Reshape

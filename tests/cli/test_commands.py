@@ -14,8 +14,8 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.errors import VerificationError
-from spikewright.inspection import inspect
 from spikewright.measure import accuracy
+from spikewright.showing.inspection import inspect
 
 MODEL = str(demo.MODEL)
 COMMANDS = {

@@ -63,9 +63,15 @@ def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
     assert f"Error: {SENTENCE} (No more), so output is lost\n" in capsys.readouterr().err
 
 
+COMMANDS = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "demo" else name
+    for name in sorted(main.commands)
+]
+
+
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("option", [(), ("--json",)])
-@pytest.mark.parametrize("command", sorted(main.commands))
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_says_that_its_output_is_lost(
     command: str,
     option: tuple[str, ...],

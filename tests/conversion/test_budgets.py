@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright import demo
-from spikewright.calibrate import ScaleRule
-from spikewright.calibrate.rules import RULES
-from spikewright.conversion import budgets as keeping
-from spikewright.conversion.meter import Meter
+from spikewright.choosing import ScaleRule
+from spikewright.choosing import budgets as keeping
+from spikewright.choosing.meter import Meter
+from spikewright.choosing.rules import RULES
 from spikewright.errors import ConversionError, ConversionWarning
 from spikewright.records import select
 

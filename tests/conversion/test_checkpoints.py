@@ -16,9 +16,9 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.conversion.evaluation import sharded
-from spikewright.conversion.evaluation.work import Work
 from spikewright.errors import DamagedFileError, NetworkError, SimulationError
+from spikewright.evaluation import sharded
+from spikewright.evaluation.work import Work
 
 GRAPH = models.mlp()
 X = models.inputs(GRAPH, 30, seed=1)
@@ -216,8 +216,8 @@ import sys, time
 sys.path.insert(0, {tests!r})
 import numpy as np
 import models, spikewright as sw
-from spikewright.conversion.evaluation import sharded
-from spikewright.conversion.evaluation.work import Work
+from spikewright.evaluation import sharded
+from spikewright.evaluation.work import Work
 sharded._MOST = 4
 original = Work.__call__
 def slow(self, shard, *more):
@@ -272,7 +272,7 @@ def test_nothing_of_an_unfinished_write_is_left(tmp_path: Path, monkeypatch: Any
             raise OSError(28, "No space left on device")
         return real(*arguments)
 
-    monkeypatch.setattr("spikewright._writing.os.fdopen", full)
+    monkeypatch.setattr("spikewright._base.writing.os.fdopen", full)
     with pytest.raises(OSError, match="No space left"):
         evaluate(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"evaluation.json", *SHARDS[:2]}

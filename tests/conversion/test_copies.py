@@ -18,7 +18,9 @@ import spikewright as sw
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import Case, cases, graph_of, inputs_of
-from spikewright import _storage, demo
+from slowly import slow_but
+from spikewright import demo
+from spikewright._base import storage as _storage
 from spikewright.conversion import Conversion, storage
 from spikewright.conversion.making import convert_source
 from spikewright.errors import ConversionError, DamagedFileError, NetworkError, ReadError
@@ -110,6 +112,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "max_pool": ["average"],
     "max_spikes_per_step": [1],
     "outputs": [["act2"], ["output", "act1"]],
+    "fallback": ["python"],
     "calibration": [],
     "sequence_step": [],
 }
@@ -156,7 +159,7 @@ def test_every_layer_goes_through(case: Case, tmp_path: Path) -> None:
         assert bits(first, way(first.conversion, tmp_path)) == before
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", slow_but(["file", "deep copy"], WAYS))
 @pytest.mark.parametrize("kind", ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"])
 @pytest.mark.parametrize("step", [None, 4])
 def test_recurrent_networks_go_through(

@@ -14,8 +14,8 @@ import torch
 import models
 import spikewright as sw
 from spikewright import encoders, measure
-from spikewright.conversion.evaluation import sharded
 from spikewright.errors import DamagedFileError, SimulationError
+from spikewright.evaluation import sharded
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import Evaluation

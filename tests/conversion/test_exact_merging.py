@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
-from spikewright.conversion.evaluation import sharded
 from spikewright.errors import SimulationError
+from spikewright.evaluation import sharded
 from spikewright.executors import Executor, Function
 
 GRAPH = models.mlp()

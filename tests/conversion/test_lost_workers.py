@@ -11,7 +11,7 @@ from benchmarks.evaluation import with_a_worker_killed
 
 import spikewright as sw
 from spikewright import demo
-from spikewright.conversion.evaluation import sharded
+from spikewright.evaluation import sharded
 from spikewright.executors import Function
 from spikewright.executors.ray import Ray
 

@@ -13,8 +13,8 @@ import torch
 
 import models
 import spikewright as sw
-from spikewright.conversion.evaluation import sharded
 from spikewright.errors import SimulationError
+from spikewright.evaluation import sharded
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import mean_interval

@@ -7,7 +7,7 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.calibrate import collect
+from spikewright.choosing import collect
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate
 from spikewright.measure.twin import quantised_twin

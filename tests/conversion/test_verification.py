@@ -16,6 +16,7 @@ from torch import nn
 
 import models
 import spikewright as sw
+from spikewright.conversion.making import convert_source
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
 from spikewright.conversion.verified import Difference
 from spikewright.errors import VerificationError
@@ -226,9 +227,7 @@ def misread(source: Source, name: str, change: Callable[[Any], Any]) -> sw.Conve
     graph = source.graph
     nodes = tuple(replace(n, layer=change(n.layer)) if n.name == name else n for n in graph)
     wrong = Graph(nodes, graph.outputs, graph.aliases)
-    return sw.pipeline.convert_source(
-        replace(source, graph=wrong), dict(sw.convert(models.mlp()).arguments)
-    )
+    return convert_source(replace(source, graph=wrong), dict(sw.convert(models.mlp()).arguments))
 
 
 def one_weight(layer: Any) -> Any:

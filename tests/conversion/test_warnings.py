@@ -11,8 +11,8 @@ import pytest
 
 import spikewright as sw
 from models import mlp
-from spikewright.conversion.speaking import silently
 from spikewright.errors import ConversionWarning
+from spikewright.lower.speaking import silently
 
 X = np.random.default_rng(3).normal(size=(48, 6))
 

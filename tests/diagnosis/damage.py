@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.conversion.diagnosis.samples import Batch, Samples
-from spikewright.conversion.diagnosis.sites import Plan
-from spikewright.demo import digits
+from spikewright.diagnosis.samples import Batch, Samples
+from spikewright.diagnosis.sites import Plan
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Reshape
+from spikewright.showing.demo import digits
 
 Parts = dict[str, dict[str, NDArray]]
 

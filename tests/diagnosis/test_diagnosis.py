@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright import demo
-from spikewright.conversion.diagnosis import PARTS, Diagnosis, remedies
+from spikewright.diagnosis import PARTS, Diagnosis, remedies
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Affine, Input, MaxPool, Reshape

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
-from spikewright.conversion.diagnosis import samples as samples_module
-from spikewright.conversion.diagnosis.cells import passed
-from spikewright.conversion.diagnosis.means import alone, outputs_of, present
-from spikewright.conversion.diagnosis.parts import PARTS, shares
-from spikewright.conversion.diagnosis.samples import Samples
+from spikewright.diagnosis import samples as samples_module
+from spikewright.diagnosis.cells import passed
+from spikewright.diagnosis.means import alone, outputs_of, present
+from spikewright.diagnosis.parts import PARTS, shares
+from spikewright.diagnosis.samples import Samples
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 

@@ -61,7 +61,7 @@ def check(
 
 
 @pytest.mark.parametrize(("layer", "reader", "name"), SPOILED)
-@pytest.mark.parametrize("scale", [5.0, 10.0])
+@pytest.mark.parametrize("scale", [pytest.param(5.0, marks=pytest.mark.slow), 10.0])
 def test_small_values_under_one_global_scale(
     layer: str, reader: str, name: str, scale: float, data: tuple[NDArray, NDArray]
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.network import MaxPool, Neurons
 from spikewright.network.neurons import (

@@ -7,7 +7,7 @@ import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines.factors import with_heights
 from spikewright.engines.matrices import matrix_of
 from spikewright.network.transforms import (

@@ -16,9 +16,9 @@ from benchmarks.memory import peak_mib
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.demo import MODEL
 from spikewright.engines import memory, run
 from spikewright.errors import SimulationError
+from spikewright.showing.demo import MODEL
 
 MIB = 2**20
 
@@ -125,7 +125,7 @@ def child(network: str, engine: str, batch: int, steps: list[int]) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("engine", ["reference", "native"])
+@pytest.mark.parametrize("engine", [pytest.param("reference", marks=pytest.mark.slow), "native"])
 def test_a_run_takes_no_more_than_its_bound(network: str, engine: str) -> None:
     """Measured growth of the process is below the bound, and the bound is no wild guess."""
     if engine not in engines.available():

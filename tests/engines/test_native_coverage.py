@@ -37,7 +37,7 @@ from spikewright.testing.engines import transform_examples
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel

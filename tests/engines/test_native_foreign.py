@@ -565,7 +565,7 @@ class TestWhatIsLeft:
 
 def test_max_pools_have_kernels_of_their_own() -> None:
     """A function with a native kernel is not called."""
-    from spikewright._windows import Windows
+    from spikewright._base.windows import Windows
 
     pool = MaxPool(Windows((1,), (1,), ((0, 0),), (1,)), True)
     (region,) = regions(through(lambda: sw.Node(pool, size_in=(SIZE, 1)), Lowpass(0.01)).program())

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Neurons, Operator, Sum
@@ -71,7 +72,7 @@ def run(
     return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
-@pytest.mark.parametrize("dimensions", [1, 3])
+@pytest.mark.parametrize("dimensions", slow_but([3], [1, 3]))
 @pytest.mark.parametrize("loops", [False, True])
 @pytest.mark.parametrize("kind", TYPES)
 def test_ensembles_side_by_side_are_the_references(kind: str, loops: bool, dimensions: int) -> None:
@@ -89,6 +90,7 @@ def test_ensembles_side_by_side_are_the_references(kind: str, loops: bool, dimen
                     np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_leaky_ensembles_agree_with_the_reference() -> None:
     """As far as two libraries' logarithms do: decoded values over a tenth of a second."""
     for kind in (
@@ -159,7 +161,12 @@ def test_groups_are_handed_over_where_counts_outgrow_bytes(
     assert slow_starts
 
 
-@pytest.mark.parametrize("kind", ["LIF", "AdaptiveLIF", "AdaptiveLIFRate", "Izhikevich"])
+@pytest.mark.parametrize(
+    "kind", [
+        "LIF", "AdaptiveLIF", "AdaptiveLIFRate",
+        pytest.param("Izhikevich", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_any_state_is_recorded(kind: str) -> None:
     """Voltage, refractory time, adaptation, recovery: the reference's, and natively so."""
     neuron_type = getattr(sw, kind)()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import engines
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines import Execution, Precision, compile_network
 from spikewright.engines.program import Linear, Operator, object_key, uniform_draws
 from spikewright.engines.reference import ReferenceEngine

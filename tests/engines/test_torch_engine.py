@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines import Engine, Execution, Precision, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine

@@ -13,8 +13,8 @@ import pytest
 from keras_damage import READING, USE, changed, dense_file
 
 from hostile import verdicts
-from spikewright import _hdf5
-from spikewright._optional import require
+from spikewright._base import hdf5 as _hdf5
+from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
 from spikewright.frontends.keras import read
 
@@ -39,7 +39,7 @@ def tiny(place: int = 0, byte: int = 0x89) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("inside", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize(
     ("place", "byte", "reason"), [(2096, 152, "did not end within"), (857, 54, "not a readable")]
 )

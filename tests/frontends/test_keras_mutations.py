@@ -140,7 +140,7 @@ def test_no_byte_of_an_hdf5_file_escapes(tmp_path: Path) -> None:
         path = tmp_path / f"byte_{count}{'.h5' if count % 2 else '.keras'}"
         path.write_bytes(content if count % 2 else archive.read_bytes())
         made.append(path if count % 2 else changed(path, {"model.weights.h5": bytes(content)}))
-    quick = f"{READING}from spikewright import _hdf5\n_hdf5.SECONDS = 6.0"
+    quick = f"{READING}from spikewright._base import hdf5 as _hdf5\n_hdf5.SECONDS = 6.0"
     found = verdicts(quick, USE, made)
     assert len(found) == len(made)
     assert not [told for told in found if not told.good]

@@ -234,7 +234,7 @@ class Segmenter(nn.Module):
         )
 
 
-@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("dynamo", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize(
     ("make", "shape"),
     [(vision_transformer, (3, 16, 16)), (encoder, (5, 8)), (Segmenter, (3, 8, 8))],

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from onnx_helpers import model, node, random
 
 from spikewright.cli import main
-from spikewright.inspection import inspect
+from spikewright.showing.inspection import inspect
 
 
 def body(name: str, inputs: list[str], outputs: list[str], nodes: list[Any]) -> Any:

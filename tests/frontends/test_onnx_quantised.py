@@ -26,7 +26,7 @@ from spikewright.errors import ConversionWarning, ReadError, UnsupportedLayerErr
 from spikewright.frontends.onnx import read
 from spikewright.frontends.onnx.dequantising import HANDLERS
 from spikewright.graph import evaluate
-from spikewright.inspection import inspect
+from spikewright.showing.inspection import inspect
 
 MS = "com.microsoft"
 X, Y = (np.float32(0.05), np.uint8(120)), (np.float32(0.04), np.uint8(90))

@@ -240,7 +240,13 @@ class Tagger(nn.Module):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("kind", "dynamo"), [(nn.RNN, False), (nn.LSTM, False), (nn.GRU, False), (nn.LSTM, True)]
+    ("kind", "dynamo"),
+    [
+        (nn.RNN, False),
+        (nn.LSTM, False),
+        (nn.GRU, False),
+        pytest.param(nn.LSTM, True, marks=pytest.mark.slow),
+    ],
 )
 def test_what_pytorch_exports(kind: Any, dynamo: bool) -> None:
     """Two layers in both directions: read, exact as a rate network, and its spikes converge."""

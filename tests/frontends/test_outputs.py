@@ -19,13 +19,13 @@ from onnx_helpers import model, node, random
 from torch import nn
 
 import spikewright as sw
+from spikewright.choosing.tuning.reproduce import call
 from spikewright.cli import main
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
-from spikewright.inspection import inspect
-from spikewright.tuning.reproduce import call
+from spikewright.showing.inspection import inspect
 
 
 def keras_model(tail: bool) -> Any:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import spikewright as sw
+from slowly import slow_but
 from spikewright.errors import UnsupportedLayerError, VerificationError
 from spikewright.frontends.pytorch import read
 from spikewright.graph.layers import (
@@ -39,7 +40,7 @@ def _encoder(layers: int = 1, **options: Any) -> nn.Module:
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("norm_first", [False, True])
-@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("batch_first", slow_but([True], [False, True]))
 def test_transformer_encoders(batch_first: bool, norm_first: bool, activation: str) -> None:
     """Encoders of every order are read, without PyTorch's fused operator."""
     encoder = _encoder(2, batch_first=batch_first, norm_first=norm_first, activation=activation)
@@ -124,7 +125,7 @@ _HEADS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", list(_HEADS))
-@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("batch_first", slow_but([True], [False, True]))
 def test_multi_head_attention(name: str, batch_first: bool) -> None:
     """Every option of the module, with the batch axis first or second."""
     if name == "mask for each head" and batch_first is False:

@@ -345,6 +345,7 @@ def test_quantised_modules_are_refused_in_a_sentence(kind: str, named: str) -> N
     check_values(read(_quantised("stubs"), X))
 
 
+@pytest.mark.slow
 def test_detection_models_point_at_their_networks(capfd: pytest.CaptureFixture[str]) -> None:
     """The part is named in which the network ends, and the part that can be converted; it can."""
     detection = torchvision.models.detection

@@ -10,6 +10,7 @@ from pytorch_networks import NETWORKS, network
 from torch import nn
 
 import spikewright as sw
+from slowly import slow_but
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
@@ -22,7 +23,7 @@ def test_reading_computes_what_the_network_computes(name: str) -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize("name", slow_but(list(NETWORKS)[:3], NETWORKS))
 def test_spiking_form_converges(name: str) -> None:
     """The rate network equals the source; the spiking one's error falls with the steps."""
     model = network(name)

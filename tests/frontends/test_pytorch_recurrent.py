@@ -134,7 +134,9 @@ class Tagger(nn.Module):
         return result
 
 
-@every_kind
+@pytest.mark.parametrize(
+    "kind", [k if k in ("rnn", "lstm") else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+)
 def test_a_recurrent_model_converts_verifies_and_converges(kind: str) -> None:
     """Exact as a rate network; as spikes the error halves as the steps double."""
     torch.manual_seed(0)

@@ -35,7 +35,13 @@ def _network(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
     return calibrated(model, *shape) if has_statistics else model.eval(), shape
 
 
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "squeezenet1_1",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", "mobilenet_v3_small")),
+    ],
+)
 def test_small_networks(name: str) -> None:
     """Every layer of the module is a node of that name, and has its value."""
     model, shape = _network(name)

@@ -9,8 +9,8 @@ import pytest
 from recurrent import INPUTS, TIME, UNITS, cell_of, error, graph_of, samples
 
 import spikewright as sw
-from spikewright.calibrate.histogram import RESOLUTION, Histogram
-from spikewright.calibrate.rules import RULES
+from spikewright.choosing.rules import RULES
+from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
 from spikewright.errors import ConversionError
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import keeping_recurrence, unroll

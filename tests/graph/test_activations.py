@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from spikewright._equations import CURVES, NUMPY, curve
+from spikewright._base.equations import CURVES, NUMPY, curve
 from spikewright.errors import GraphError
 from spikewright.graph.layers import ACTIVATIONS, Activation, ParametricReLU
 from spikewright.testing.layers import CURVE_PARAMETERS

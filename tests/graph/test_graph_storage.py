@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikewright import _storage
+from spikewright._base import storage as _storage
 from spikewright.errors import DamagedFileError
 from spikewright.graph import Graph, Node, evaluate, load, save, to_text
 from spikewright.graph.layers import Activation, Affine, Constant, Input, Take

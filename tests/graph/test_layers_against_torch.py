@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikewright._windows import (
+from spikewright._base.windows import (
     Windows,
     channels_last,
     join_shape,

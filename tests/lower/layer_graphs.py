@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright._equations import CURVES
+from spikewright._base.equations import CURVES
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Divide, Input, Layer, Reshape, Shape
 from spikewright.graph.lookups import random_inputs

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright._equations import CURVES
+from spikewright._base.equations import CURVES
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU

@@ -52,6 +52,7 @@ def test_on_constant_input(case: Case) -> None:
         assert slope(errors) < -0.8, errors
 
 
+@pytest.mark.slow
 @every_case
 def test_behind_spikes(case: Case) -> None:
     """In a chain behind neurons the error of the mean falls with slope -1, whatever the layer."""

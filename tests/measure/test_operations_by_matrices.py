@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Concatenate, Input, MaxPool, Reshape
 from spikewright.measure.operations import Counter

@@ -19,8 +19,8 @@ import pytest
 
 import spikewright as sw
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.nengo_simulator.sampling import kept_steps
-from spikewright.nengo_simulator.sharing import share_state
+from spikewright.modelling.nengo_simulator.sampling import kept_steps
+from spikewright.modelling.nengo_simulator.sharing import share_state
 
 
 class Noise:

@@ -11,9 +11,9 @@ import pytest
 
 import spikewright as sw
 from spikewright.errors import BuildError, ReadError
-from spikewright.frontends.nengo import learning, reads_rule
-from spikewright.frontends.nengo.kinds import is_a, kind, own_kind
-from spikewright.frontends.nengo.seeds import seeds_of
+from spikewright.modelling.nengo_reader import learning, reads_rule
+from spikewright.modelling.nengo_reader.kinds import is_a, kind, own_kind
+from spikewright.modelling.nengo_reader.seeds import seeds_of
 from spikewright.network.transforms import Chain
 
 
@@ -483,7 +483,9 @@ def test_a_users_rule_is_what_the_user_says() -> None:
         found = sw.from_nengo(model)
         return found.of[made].learning_rules[0].learning_rule_type
 
-    with pytest.raises(ReadError, match=r"rule Theirs cannot be run.*nengo.reads_rule, or use"):
+    with pytest.raises(
+        ReadError, match=r"rule Theirs cannot be run.*nengo_reader.reads_rule, or use"
+    ):
         read(Theirs())
     reads_rule(Theirs)(lambda theirs: sw.PES(theirs.learning_rate))
     assert read(Theirs()) == sw.PES(3e-4)

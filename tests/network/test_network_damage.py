@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright import _storage
-from spikewright._windows import Windows
+from spikewright._base import storage as _storage
+from spikewright._base.windows import Windows
 from spikewright.errors import DamagedFileError
 from spikewright.network import load, save, storage
 

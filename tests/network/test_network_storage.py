@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright import _storage
-from spikewright._windows import Windows
+from spikewright._base import storage as _storage
+from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
 from spikewright.network import load, save, storage
 from spikewright.network.synapses import Synapse

@@ -11,7 +11,7 @@ import pytest
 from driving import drive, spike_steps
 
 import spikewright as sw
-from spikewright._equations import CURVES
+from spikewright._base.equations import CURVES
 from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, TOLERANCE, register

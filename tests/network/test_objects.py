@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import spikewright as sw
 from spikewright import engines
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
 from spikewright.network import Neurons, input_shape, output_shape
 from spikewright.network.neurons import NUMPY_RATES

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network.transforms import (
     TRANSFORMS,

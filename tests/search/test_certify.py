@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikewright.choosing.search.certify import Candidate, Checked, check, choose, short_list
+from spikewright.choosing.search.measured import Point
+from spikewright.choosing.search.paired import Paired
+from spikewright.choosing.search.study import Trial
 from spikewright.errors import SimulationError, TuningError
-from spikewright.search.certify import Candidate, Checked, check, choose, short_list
-from spikewright.search.measured import Point
-from spikewright.search.paired import Paired
-from spikewright.search.study import Trial
 
 
 def point(cost: float, lost: int, n: int = 1000) -> Point:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikewright.choosing.search.goal import Aim, certifiable
+from spikewright.choosing.search.measured import Point, front, joined
+from spikewright.choosing.search.paired import Paired
+from spikewright.choosing.search.scores import PairedScores
+from spikewright.choosing.search.study import written
 from spikewright.errors import TuningError
-from spikewright.search.goal import Aim, certifiable
-from spikewright.search.measured import Point, front, joined
-from spikewright.search.paired import Paired
-from spikewright.search.scores import PairedScores
-from spikewright.search.study import written
 
 
 def point(cost: float, lost: int, n: int = 100, steps: int = 1, risk: float = 0.0) -> Point:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikewright.choosing.search.paired import Paired, _restricted, needed
 from spikewright.errors import TuningError
-from spikewright.search.paired import Paired, _restricted, needed
 
 
 def test_counts_come_from_what_was_right() -> None:

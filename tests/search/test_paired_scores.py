@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spikewright.choosing.search.goal import Aim, certifiable
+from spikewright.choosing.search.measured import Point, joined
+from spikewright.choosing.search.paired import Paired
+from spikewright.choosing.search.scores import PairedScores, _student_tail, paired_of
 from spikewright.errors import TuningError
-from spikewright.search.goal import Aim, certifiable
-from spikewright.search.measured import Point, joined
-from spikewright.search.paired import Paired
-from spikewright.search.scores import PairedScores, _student_tail, paired_of
 
 SCORES = st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2), min_size=2, max_size=40)
 

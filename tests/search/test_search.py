@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from spikewright.choosing.search.goal import Aim
+from spikewright.choosing.search.measured import Point
+from spikewright.choosing.search.paired import Paired
+from spikewright.choosing.search.search import Limits, Search, hopeless_pruner
+from spikewright.choosing.search.space import Choices, Range, Values
+from spikewright.choosing.search.study import Study, open_study, shown, written
 from spikewright.errors import SimulationError, TuningError
-from spikewright.search.goal import Aim
-from spikewright.search.measured import Point
-from spikewright.search.paired import Paired
-from spikewright.search.search import Limits, Search, hopeless_pruner
-from spikewright.search.space import Choices, Range, Values
-from spikewright.search.study import Study, open_study, shown, written
 
 SPACE = {
     "kind": Choices(("plain", "good")),
@@ -134,7 +134,7 @@ def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import os; from spikewright.search.study import worker_name; print(worker_name())",
+            "from spikewright.choosing.search.study import worker_name; print(worker_name())",
         ],
         capture_output=True,
         text=True,
@@ -170,7 +170,7 @@ def test_a_trial_whose_worker_died_before_it_said_its_name_is_tried_again(
     """At first it may be another worker's; naming comes first, so after a while it is lost."""
     again = with_a_nameless_trial(tmp_path / "study.db")
     assert again.revive() == 0
-    monkeypatch.setattr("spikewright.search.study._UNNAMED", 0.0)
+    monkeypatch.setattr("spikewright.choosing.search.study._UNNAMED", 0.0)
     assert again.revive() == 1
     assert again.counts() == {"FAIL": 1, "WAITING": 1}
 
@@ -180,7 +180,7 @@ def test_a_search_that_ends_soon_leaves_no_trial_of_a_dead_worker_behind(
 ) -> None:
     """Killed before it said its name, and the next search is over before that is known."""
     again = with_a_nameless_trial(tmp_path / "study.db")
-    monkeypatch.setattr("spikewright.search.study._UNNAMED", 2.0)
+    monkeypatch.setattr("spikewright.choosing.search.study._UNNAMED", 2.0)
     searching(again).run(limits(1))
 
     assert again.counts() == {"COMPLETE": 1, "FAIL": 1, "WAITING": 1}

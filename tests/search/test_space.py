@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from spikewright.choosing.search.space import Choices, Range, asked, begin, restricted, suggest
 from spikewright.errors import TuningError
-from spikewright.search.space import Choices, Range, asked, begin, restricted, suggest
 
 SPACE = {"cap": Choices((None, 1)), "level": Range(-4.0, 4.0, 0.0), "rule": Choices(("a", "b"))}
 

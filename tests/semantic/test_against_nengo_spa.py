@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import semantic
-from spikewright.semantic import Vocabulary
+from spikewright.modelling.semantic import Vocabulary
 
 D, NAMES = 64, "A; B; C; D"
 

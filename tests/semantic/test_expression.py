@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.errors import NetworkError
-from spikewright.semantic import SemanticPointer, Vocabulary
-from spikewright.semantic.actions import read_action, read_effects
-from spikewright.semantic.expression import Number, Product, Reference, Sum, Symbol, read
+from spikewright.modelling.semantic import SemanticPointer, Vocabulary
+from spikewright.modelling.semantic.actions import read_action, read_effects
+from spikewright.modelling.semantic.expression import Number, Product, Reference, Sum, Symbol, read
 
 
 def vocabulary() -> Vocabulary:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import semantic
 from spikewright.errors import NetworkError, SimulationError
-from spikewright.semantic import SemanticPointer, Vocabulary
+from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 
 EXACT: dict[str, Any] = {"neuron_type": sw.Direct()}
 

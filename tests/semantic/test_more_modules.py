@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import semantic
 from spikewright.errors import NetworkError, SimulationError
-from spikewright.semantic import SemanticPointer, Vocabulary
+from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 
 
 def letters(d: int = 32, names: str = "A; B; C; D", **options: Any) -> Vocabulary:

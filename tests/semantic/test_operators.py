@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import semantic
 from spikewright.errors import NetworkError
-from spikewright.semantic import SemanticPointer, Vocabulary, dot, ifmax, sym
-from spikewright.semantic.expression import Number, Reference, read, said
+from spikewright.modelling.semantic import SemanticPointer, Vocabulary, dot, ifmax, sym
+from spikewright.modelling.semantic.expression import Number, Reference, read, said
 
 D = 8
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.errors import NetworkError
-from spikewright.semantic import SemanticPointer
+from spikewright.modelling.semantic import SemanticPointer
 
 DIMENSIONS = st.integers(1, 33)
 SEEDS = st.integers(0, 999)

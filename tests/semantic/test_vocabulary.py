@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright.errors import NetworkError
-from spikewright.semantic import SemanticPointer, Vocabulary
+from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 
 
 def letters(d: int = 64, names: str = "A; B; C", **options: Any) -> Vocabulary:

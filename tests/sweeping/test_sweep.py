@@ -16,10 +16,10 @@ import torch
 import models
 import spikewright as sw
 from spikewright import demo, frontends
-from spikewright.conversion.evaluation import sharded
-from spikewright.conversion.evaluation.source import SourceNetwork
-from spikewright.conversion.evaluation.work import Work
 from spikewright.errors import MissingExtraError, SimulationError
+from spikewright.evaluation import sharded
+from spikewright.evaluation.source import SourceNetwork
+from spikewright.evaluation.work import Work
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import Record, select
@@ -176,7 +176,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     spy(Work, "__call__", "shards")
     spy(SourceNetwork, "outputs", "source")
     spy(frontends, "read", "read")
-    monkeypatch.setattr("spikewright.pipeline.read", frontends.read)
+    monkeypatch.setattr("spikewright.conversion.pipeline.read", frontends.read)
     return found
 
 
@@ -423,7 +423,7 @@ def test_what_is_missing_on_the_machine_ends_the_sweep(monkeypatch: pytest.Monke
     def missing(*arguments: Any) -> Any:
         raise MissingExtraError("no torch here")
 
-    monkeypatch.setattr("spikewright.conversion.runner.engines.get", missing)
+    monkeypatch.setattr("spikewright.running.runner.engines.get", missing)
     with pytest.raises(MissingExtraError):
         swept()
 
@@ -500,7 +500,7 @@ def test_progress_is_that_of_all_settings(monkeypatch: pytest.MonkeyPatch) -> No
         seen.update(total=total, what=what)
         yield lambda done: seen.update(done=seen["done"] + done)
 
-    monkeypatch.setattr("spikewright.sweeping.measuring.progress_bar", bar)
+    monkeypatch.setattr("spikewright.evaluation.sweeping.measuring.progress_bar", bar)
     swept(scales=[20, sw.MinimumError(8), 100])
 
     assert seen == {"done": 180, "total": 180, "what": "samples x settings"}

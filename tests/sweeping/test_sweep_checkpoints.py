@@ -14,9 +14,9 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.conversion.evaluation import sharded
-from spikewright.conversion.evaluation.work import Work
 from spikewright.errors import SimulationError
+from spikewright.evaluation import sharded
+from spikewright.evaluation.work import Work
 
 GRAPH = models.mlp()
 X = models.inputs(GRAPH, 14, seed=1)
@@ -131,8 +131,8 @@ import sys, time
 sys.path.insert(0, {tests!r})
 import numpy as np
 import models, spikewright as sw
-from spikewright.conversion.evaluation import sharded
-from spikewright.conversion.evaluation.work import Work
+from spikewright.evaluation import sharded
+from spikewright.evaluation.work import Work
 sharded._MOST = 4
 original = Work.__call__
 def slow(self, shard, *more):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikewright.calibrate import collect
+from spikewright.choosing import collect
+from spikewright.choosing.tuning.allocation import RULES, Allocation, Coding
+from spikewright.choosing.tuning.channels import sensitivities
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
-from spikewright.tuning.allocation import RULES, Allocation, Coding
-from spikewright.tuning.channels import sensitivities
 
 UNCAPPED = Coding(4, None, 0.5)
 

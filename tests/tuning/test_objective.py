@@ -7,15 +7,15 @@ import pytest
 from sklearn.datasets import load_digits
 
 import spikewright as sw
-from spikewright.demo import MODEL
-from spikewright.search.space import begin, restricted
-from spikewright.tuning.data import samples_of, split
-from spikewright.tuning.measuring import Running, margins_of
-from spikewright.tuning.objective import Objective, Samples
-from spikewright.tuning.refine import Refinement
-from spikewright.tuning.searching import _allocation
-from spikewright.tuning.settings import Translation, space_of
-from spikewright.tuning.starts import level_of, starts, sweep
+from spikewright.choosing.search.space import begin, restricted
+from spikewright.choosing.tuning.data import samples_of, split
+from spikewright.choosing.tuning.measuring import Running, margins_of
+from spikewright.choosing.tuning.objective import Objective, Samples
+from spikewright.choosing.tuning.refine import Refinement
+from spikewright.choosing.tuning.searching import _allocation
+from spikewright.choosing.tuning.settings import Translation, space_of
+from spikewright.choosing.tuning.starts import level_of, starts, sweep
+from spikewright.showing.demo import MODEL
 
 VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
 

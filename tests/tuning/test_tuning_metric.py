@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.demo import MODEL, digits
+from spikewright.choosing.search.paired import Paired
+from spikewright.choosing.search.scores import PairedScores
 from spikewright.errors import SimulationError, TuningError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import select
-from spikewright.search.paired import Paired
-from spikewright.search.scores import PairedScores
+from spikewright.showing.demo import MODEL, digits
 
 (X, Y), HELD = digits()
 X, Y = X[:200], Y[:200]

@@ -1,7 +1,19 @@
-"""`spikewright.best_rule`: rule, neurons, correction and readout for a number of steps."""
+"""Calibration: what a model's layers do on data, and the firing-rate scales that follow from it."""
 
-from spikewright.choosing.best import BestRule, best_rule
-from spikewright.choosing.candidates import Candidate
-from spikewright.choosing.comparing import Compared
+from spikewright.choosing.rules.case import Case, Choice, Setting
+from spikewright.choosing.rules.rule import ScaleRule
+from spikewright.choosing.statistics.collect import collect
+from spikewright.choosing.statistics.fingerprint import fingerprint
+from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.statistics import Statistics
 
-__all__ = ["BestRule", "Candidate", "Compared", "best_rule"]
+__all__ = [
+    "Case",
+    "Choice",
+    "LayerStatistics",
+    "ScaleRule",
+    "Setting",
+    "Statistics",
+    "collect",
+    "fingerprint",
+]

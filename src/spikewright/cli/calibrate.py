@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from spikewright.calibrate import Statistics
+from spikewright.choosing import Statistics
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import (
     address_option,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from spikewright import demo as library
 from spikewright.cli.options import (
     dt_option,
     engine_option,
@@ -16,6 +15,7 @@ from spikewright.cli.options import (
 )
 from spikewright.cli.output import emit, say, show
 from spikewright.report.sweeps import scale_table
+from spikewright.showing import demo as library
 
 
 @click.command()

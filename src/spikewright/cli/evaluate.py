@@ -28,12 +28,12 @@ from spikewright.cli.options import (
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.encoders import Encoder
 from spikewright.engines import Precision
 from spikewright.measure import Evaluation, neuron_rates
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
 from spikewright.report.tables import energy_table, layer_table, number
+from spikewright.running.encoders import Encoder
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`spikewright explain`: see `spikewright.explain`."""
+"""`spikewright explain`: see `spikewright.showing.explain`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from spikewright.cli.options import engine_option, json_option, precision_option
 from spikewright.cli.output import emit, pipes
 from spikewright.engines import Precision
-from spikewright.explain import DT, STEPS, WorkedExample, worked_example
+from spikewright.showing.explain import DT, STEPS, WorkedExample, worked_example
 
 _MEAN = 10  # steps over which the mean is shown: one second
 

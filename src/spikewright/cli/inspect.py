@@ -1,4 +1,4 @@
-"""`spikewright inspect`: see `spikewright.inspection`."""
+"""`spikewright inspect`: see `spikewright.showing.inspection`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from spikewright.cli.options import (
     outputs_option,
 )
 from spikewright.cli.output import emit, say, show
-from spikewright.inspection import Inspection
-from spikewright.inspection import inspect as library
 from spikewright.report.tables import Column, Table
+from spikewright.showing.inspection import Inspection
+from spikewright.showing.inspection import inspect as library
 
 
 @click.command()

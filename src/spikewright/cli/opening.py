@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.weights import instead_of_weights
-from spikewright.pipeline import convert
 
 
 def is_model(path: Path) -> bool:

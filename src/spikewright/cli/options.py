@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
-from spikewright._texts import parsed, split_at
-from spikewright.calibrate.rules import RULES, ScaleRule, parse
-from spikewright.calibrate.rules.text import is_rule, split
+from spikewright._base.texts import parsed, split_at
+from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.rules import RULES, ScaleRule, parse
+from spikewright.choosing.rules.text import is_rule, split
 from spikewright.cli.samples import load_samples
-from spikewright.conversion.correction import BiasCorrection, VoltageCorrection
-from spikewright.encoders import Constant, Encoder, Frames, Poisson, Regular
 from spikewright.engines import PRECISIONS
 from spikewright.errors import NetworkError, SimulationError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
+from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,15 +13,15 @@ from typing import Any
 import click
 from numpy.typing import NDArray
 
+from spikewright.choosing.tuning.reproduce import call, text
 from spikewright.cli.opening import is_model
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
-from spikewright.conversion.outputs import outputs_of
 from spikewright.measure.truth import Truth, truth_of
 from spikewright.records import Record
 from spikewright.report import check_target, write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.tuning.reproduce import call, text
+from spikewright.running.outputs import outputs_of
 
 ARGUMENTS = "spikewright.arguments"
 """Where the program keeps what it was called with, in the context's `meta`."""

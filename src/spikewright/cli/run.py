@@ -23,11 +23,11 @@ from spikewright.cli.options import (
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.encoders import Encoder
 from spikewright.engines import Precision
 from spikewright.measure import accuracy, activity, neuron_rates
 from spikewright.records import Record, select
 from spikewright.report.tables import accuracy_table, layer_table, number
+from spikewright.running.encoders import Encoder
 
 
 @click.command()

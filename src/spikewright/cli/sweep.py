@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from spikewright.calibrate.rules.text import is_rule
+from spikewright.choosing.rules.text import is_rule
+from spikewright.choosing.search.choice import MINIMISED
 from spikewright.cli.options import (
     address_option,
     batch_size_option,
@@ -32,16 +33,15 @@ from spikewright.cli.options import (
 from spikewright.cli.output import emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
+from spikewright.conversion.pipeline import convert
+from spikewright.evaluation.sweeping import SCALES, STEPS, Sweep
+from spikewright.evaluation.sweeping import sweep as library
 from spikewright.measure import neuron_rates
-from spikewright.pipeline import convert
 from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
-from spikewright.search.choice import MINIMISED
-from spikewright.sweeping import SCALES, STEPS, Sweep
-from spikewright.sweeping import sweep as library
 
 _OWN = ("spiking", "scale_firing_rates", "synapse", "sequence_step")
 

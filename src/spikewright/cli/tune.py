@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from spikewright.choosing.search.choice import MINIMISED, Choice
+from spikewright.choosing.tuning import tune as library
+from spikewright.choosing.tuning.reproduce import run_line
 from spikewright.cli.options import (
     data_option,
     dt_option,
@@ -26,14 +29,11 @@ from spikewright.cli.options import (
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
+from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
 from spikewright.measure import neuron_rates
-from spikewright.pipeline import convert
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, joules, number
-from spikewright.search.choice import MINIMISED, Choice
-from spikewright.tuning import tune as library
-from spikewright.tuning.reproduce import run_line
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""

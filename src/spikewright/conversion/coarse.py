@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spikewright.conversion.scales import has_rule
-from spikewright.conversion.trace import Trace
+from spikewright.choosing.scales import has_rule
 from spikewright.errors import listed
+from spikewright.lower.trace import Trace
 
 _COARSE = 1.0  # spikes a neuron and run, below which the trace says so
 _LOST = 0.25  # below which it is said aloud, where nobody chose the scales by data

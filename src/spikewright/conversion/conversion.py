@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from spikewright import executors
-from spikewright._keywords import meant, spelled
-from spikewright.calibrate import Statistics
+from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.keywords import meant, spelled
+from spikewright.choosing import Statistics
+from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.arguments import FROM_ELSEWHERE
-from spikewright.conversion.calibration import collect_sharded
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.encoding import encoders_for, lists_of
-from spikewright.conversion.inputs import as_arrays, as_named, batch_of
-from spikewright.conversion.recording import layers_of
-from spikewright.conversion.runner import Job, Runner, check_run
-from spikewright.conversion.running import run_of
-from spikewright.conversion.stepping import refuse_sequences
 from spikewright.conversion.storage import Parts, as_bytes, from_bytes, load_parts, save
-from spikewright.conversion.trace import Trace
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
-from spikewright.encoders import Encoder
 from spikewright.engines import Memory, Plan, Precision
-from spikewright.errors import ConversionError, Refusal, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.frontends import Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
+from spikewright.lower.trace import Trace
 from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.network import Ensemble, Network, Node
-from spikewright.network.shapes import is_number, is_whole
 from spikewright.records import select
+from spikewright.running.encoders import Encoder
+from spikewright.running.encoding import encoders_for, lists_of
+from spikewright.running.inputs import as_arrays, as_named, batch_of
+from spikewright.running.recording import layers_of
+from spikewright.running.run import run_of
+from spikewright.running.runner import Job, Runner, check_run
+from spikewright.running.stepping import refuse_sequences
 
 if TYPE_CHECKING:
-    from spikewright.conversion.diagnosis import Diagnosis
+    from spikewright.diagnosis import Diagnosis
 
 
 @dataclass(eq=False, repr=False)
@@ -237,7 +237,7 @@ class Conversion:
         that does not fit, for settings that no evaluation can have and for a folder that holds
         anything else.
         """
-        from spikewright.conversion.evaluation import checked, evaluate  # late: quick to import
+        from spikewright.evaluation import checked, evaluate  # late: quick to import
 
         refuse_sequences(self.lowered.stepping, "evaluate")
         settings = checked(
@@ -291,7 +291,7 @@ class Conversion:
         as `run` does, and `SimulationError` where y does not fit and where the network has nothing
         to diagnose.
         """
-        from spikewright.conversion.diagnosis import diagnose  # late: quick to import
+        from spikewright.diagnosis import diagnose  # late: quick to import
 
         refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
@@ -425,8 +425,3 @@ def _made(parts: Parts) -> Conversion:
     from spikewright.conversion.making import saved
 
     return saved(parts)
-
-
-def refuse(what: str, reason: str, options: str = "") -> ConversionError:
-    """An error about one argument of `convert`."""
-    return ConversionError([Refusal(what, "argument", reason, options)])

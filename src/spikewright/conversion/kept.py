@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import _storage
+from spikewright._base import storage as _storage
 from spikewright.errors import NetworkError
 from spikewright.lower import NeuronChoice
 from spikewright.network.manifest.registries import TYPES, check

@@ -7,27 +7,27 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from spikewright.calibrate import Statistics
-from spikewright.conversion.budgets import with_budgets_kept
-from spikewright.conversion.calibration import Calibration, is_statistics
-from spikewright.conversion.conversion import Conversion, refuse
-from spikewright.conversion.correction import (
+from spikewright._base.arguments import is_whole, refuse
+from spikewright.choosing import Statistics
+from spikewright.choosing.budgets import with_budgets_kept
+from spikewright.choosing.calibration import Calibration, is_statistics
+from spikewright.choosing.correction import (
     BiasCorrection,
     VoltageCorrection,
     add_bias,
     correct_bias,
     correct_voltages,
 )
-from spikewright.conversion.meter import Samples
-from spikewright.conversion.scales import (
+from spikewright.choosing.meter import Samples
+from spikewright.choosing.scales import (
     Chosen,
     choose_scales,
     has_budget,
     has_rule,
     need_data,
 )
+from spikewright.conversion.conversion import Conversion
 from spikewright.conversion.storage import Parts
-from spikewright.conversion.trace import Trace
 from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Source, read
 from spikewright.frontends.outputs import wanted_outputs
@@ -44,7 +44,7 @@ from spikewright.lower import (
     without_form,
 )
 from spikewright.lower.populations import Roles
-from spikewright.network.shapes import is_whole
+from spikewright.lower.trace import Trace
 from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import STANDARD

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.conversion.runner import Runner, check_run
-from spikewright.conversion.running import run_of
-from spikewright.conversion.stepping import refuse_sequences
+from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import read_out_at_every_step
-from spikewright.network.shapes import is_whole
+from spikewright.running.run import run_of
+from spikewright.running.runner import Runner, check_run
+from spikewright.running.stepping import refuse_sequences
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired, Typed
 
 from numpy.typing import NDArray
 
-from spikewright import _storage
-from spikewright._schema import Natural, Positive, check, check_types, row
+from spikewright._base import storage as _storage
+from spikewright._base.schema import Natural, Positive, check, check_types, row
 from spikewright.conversion.kept import arguments_from_data, arguments_to_data
-from spikewright.conversion.trace import Entry, Status, Trace
 from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
 from spikewright.lower import Lowered, Stepping
+from spikewright.lower.trace import Entry, Status, Trace
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network import storage as network_storage
 

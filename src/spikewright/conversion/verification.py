@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.conversion.rounding import relative_error, rounding_bounds
-from spikewright.conversion.stepping import stepped
 from spikewright.conversion.verified import Difference, Verification
 from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
@@ -22,6 +21,7 @@ from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
+from spikewright.running.stepping import stepped
 
 if TYPE_CHECKING:
     from spikewright.conversion.conversion import Conversion

@@ -1,7 +1,7 @@
 """Decoders kept: what a solver found once is not solved again, in this process or a later one.
 
 An entry is found by its content: everything that decoders follow from, the code that solves them
-included. Entries are files of their own (see `spikewright._storage`: arrays and plain data with a
+included. Entries are files of their own (`_base/storage.py`: arrays and plain data with a
 checksum, never pickle), written in one step, so several processes may use one folder; a damaged one
 is dropped with a warning. The least recently used go where there are too many.
 """
@@ -23,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import _storage
-from spikewright._writing import make_folder
+from spikewright._base import storage as _storage
+from spikewright._base.arguments import is_number
+from spikewright._base.writing import make_folder
 from spikewright.errors import BuildError, DamagedFileError
-from spikewright.network.shapes import is_number
 from spikewright.network.solvers import Solution
 
 MODE, FOLDER, SIZE = (

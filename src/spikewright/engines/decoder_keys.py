@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import _storage
+from spikewright._base import storage as _storage
 from spikewright.network.solvers import NoSolver, Solver
 
 WORTH = 1e7
@@ -24,7 +24,7 @@ About 120 neurons in one dimension: below, writing a file costs what solving doe
 """
 
 _OWN = "spikewright."
-_CODE = ("_equations", "network/neurons", "network/solvers", "engines")
+_CODE = ("_base/equations", "network/neurons", "network/solvers", "engines")
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 

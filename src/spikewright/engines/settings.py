@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from spikewright._base.arguments import is_number, is_whole
 from spikewright.engines.grid import PRECISIONS
 from spikewright.errors import SpikewrightError
-from spikewright.network.shapes import is_number, is_whole
 
 
 def check_settings(

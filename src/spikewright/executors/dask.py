@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import SimulationError
 from spikewright.executors.base import Executor, Function
 

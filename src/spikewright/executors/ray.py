@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.executors.base import Executor, Function
 
 _AHEAD = 2  # tasks a processor of the cluster, so that none waits for the next

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from spikewright._structure import first_samples
+from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError
 from spikewright.frontends.fallback import calling_what_is_not_read
 from spikewright.frontends.outputs import restricted, wanted_outputs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spikewright._arrays import is_array
-from spikewright._structure import Structure
+from spikewright._base.arrays import is_array
+from spikewright._base.structure import Structure
 from spikewright.errors import ReadError
 
 

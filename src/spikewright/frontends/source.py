@@ -8,8 +8,8 @@ from itertools import chain
 
 from numpy.typing import NDArray
 
-from spikewright._schema import check_types
-from spikewright._structure import Place
+from spikewright._base.schema import check_types
+from spikewright._base.structure import Place
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape

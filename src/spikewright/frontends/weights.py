@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spikewright._arrays import is_array
+from spikewright._base.arrays import is_array
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pkl", ".pickle")
 """What the paths of files end in that hold weights, or pickles; none is opened."""

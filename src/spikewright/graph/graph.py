@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from spikewright._structure import Structure
+from spikewright._base.structure import Structure
 from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
 from spikewright.graph.layers.base import require

@@ -1,4 +1,4 @@
-"""Graphs in files (see `spikewright._storage` for the format and its guarantees)."""
+"""Graphs in files (see `spikewright._base.storage` for the format and its guarantees)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright import _storage
-from spikewright._schema import check_types
+from spikewright._base import storage as _storage
+from spikewright._base.schema import check_types
 from spikewright.errors import DamagedFileError, GraphError, listed
 from spikewright.graph.graph import Graph, Node
 from spikewright.graph.layers import LAYERS, PythonCall, Recurrence

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright._keywords import meant
+from spikewright._base.keywords import meant
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph.layers import Activation, Layer
 from spikewright.lower.choices import rate_type

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, join_shape, split_shape
+from spikewright._base.windows import Windows, join_shape, split_shape
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     Affine,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, split_shape
+from spikewright._base.windows import Windows, split_shape
 from spikewright.graph import Graph
 from spikewright.graph import layers as g
 from spikewright.graph.layers import Layer, Shape

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikewright._equations import CURVES
+from spikewright._base.equations import CURVES
 from spikewright.graph.layers import Activation, Layer
 from spikewright.graph.ranges import Range
 from spikewright.lower.agreement import Parting, parting

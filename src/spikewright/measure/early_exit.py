@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY, softmax
+from spikewright._base.equations import NUMPY, softmax
 from spikewright.measure.truth import Output
 
 

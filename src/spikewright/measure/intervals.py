@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
-from spikewright.network.shapes import is_number
 
 Interval = tuple[float, float]
 

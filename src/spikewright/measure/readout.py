@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
-from spikewright.network.shapes import is_number
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from spikewright._schema import AboveZero, Finite, Natural, Positive, Where, check, is_plain, row
-from spikewright._writing import replace_file
+from spikewright._base.schema import (
+    AboveZero,
+    Finite,
+    Natural,
+    Positive,
+    Where,
+    check,
+    is_plain,
+    row,
+)
+from spikewright._base.writing import replace_file
 from spikewright.errors import DamagedFileError
 from spikewright.records import Record, select
 

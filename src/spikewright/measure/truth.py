@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._arrays import readable
+from spikewright._base.arrays import readable
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation, Shape
 from spikewright.measure.readout import EveryStep, read_out_at_every_step

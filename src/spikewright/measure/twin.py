@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph
 from spikewright.graph.interpreter import evaluate_all
 from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose, Layer
-from spikewright.network.shapes import is_whole
 
 _OUTPUT_AXES: Mapping[type[Layer], int] = {Affine: 0, Convolution: 0, ConvolutionTranspose: 1}
 

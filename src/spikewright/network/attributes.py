@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NoReturn, TypeVar
 
-from spikewright._keywords import meant
+from spikewright._base.keywords import meant
 from spikewright.errors import UnknownAttributeError
 
 

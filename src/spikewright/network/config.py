@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from spikewright._keywords import meant, spelled
+from spikewright._base.keywords import meant, spelled
 from spikewright.errors import NetworkError, UnknownAttributeError
 from spikewright.network.attributes import Checked
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._keywords import meant
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.keywords import meant
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
@@ -17,14 +18,7 @@ from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
 from spikewright.network.processes import Process
-from spikewright.network.shapes import (
-    Shape,
-    as_period,
-    as_seed,
-    as_shape,
-    is_number,
-    is_whole,
-)
+from spikewright.network.shapes import Shape, as_period, as_seed, as_shape
 from spikewright.network.view import ObjView
 
 Drawn = NDArray | Distribution

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from spikewright._registries import enter
+from spikewright._base.arguments import is_number
+from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape, as_shape, is_number
+from spikewright.network.shapes import Shape, as_shape
 
 Array = Any  # an array of whatever library the engine computes with
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikewright._windows import Windows
+from spikewright._base.arguments import is_whole
+from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import is_whole
 
 
 def whole_numbers(what: str, values: Any, least: int) -> tuple[int, ...]:

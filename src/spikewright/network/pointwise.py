@@ -13,10 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._registries import enter
+from spikewright._base.arguments import is_number
+from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
-from spikewright.network.shapes import is_number
 
 _registry: dict[str, type[Pointwise]] = {}
 POINTWISE = MappingProxyType(_registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable, handed_down
@@ -12,7 +13,7 @@ from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
 from spikewright.network.node import Node
-from spikewright.network.shapes import Shape, is_number
+from spikewright.network.shapes import Shape
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView

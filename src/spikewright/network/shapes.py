@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 
 Shape = tuple[int, ...]
@@ -47,23 +48,6 @@ def as_period(value: Any, what: str) -> int | None:
             f"{what}: restart_every is None or a whole number of steps from 1, got {value!r}"
         )
     return int(value)
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is an integer (and no truth value)."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite real number (and no truth value)."""
-    real = isinstance(value, int | float | np.integer | np.floating)
-    return real and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def is_real_number(value: Any) -> bool:
-    """Whether a value is a real number, infinite ones too (and no truth value)."""
-    real = isinstance(value, int | float | np.integer | np.floating)
-    return real and not isinstance(value, bool) and not np.isnan(value)
 
 
 def as_real(value: Any) -> NDArray:

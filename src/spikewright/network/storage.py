@@ -1,4 +1,4 @@
-"""Networks in files (see `spikewright._storage` for the format and its guarantees).
+"""Networks in files (see `spikewright._base.storage` for the format and its guarantees).
 
 A firing-rate scale is saved as a field of its own, beside unscaled parameters. Python functions are
 refused: a file is data.
@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright import _storage
+from spikewright._base import storage as _storage
 from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.network.connection import Connection
 from spikewright.network.manifest.reading import Reader

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
-from spikewright.network.shapes import as_real, is_number, is_whole
+from spikewright.network.shapes import as_real
 
 Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
 _METHODS = ("zoh", "bilinear", "euler", "backward_diff")

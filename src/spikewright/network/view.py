@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
-from spikewright.network.shapes import Shape, is_whole
+from spikewright.network.shapes import Shape
 from spikewright.network.transforms import Chain, Place, Reshape, Slice, Sparse, Transform
 
 

@@ -23,11 +23,11 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
 from spikewright.conversion.rounding import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
-from spikewright.pipeline import convert
 
 STEPS = np.array([16, 32, 64, 128, 256, 512])
 SCALE = 200.0

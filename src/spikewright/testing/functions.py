@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.network.functions import NodeFunction
 from spikewright.network.node_functions import (
     Divide,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import CURVES
+from spikewright._base.equations import CURVES
 from spikewright.graph.layers import (
     ACTIVATIONS,
     Activation,

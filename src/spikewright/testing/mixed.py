@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, Probe
 from spikewright.network.neurons import (
     LIF,

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import CURVES
-from spikewright._windows import Windows
+from spikewright._base.equations import CURVES
+from spikewright._base.windows import Windows
 from spikewright.network.neurons import (
     LIF,
     AdaptiveLIF,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import split_shape
+from spikewright._base.windows import split_shape
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.filling import Filling

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import split_shape
+from spikewright._base.windows import split_shape
 from spikewright.engines.grid import integer_weights
 from spikewright.engines.native.filling import Filling, Weights
 from spikewright.engines.native.integrators import integrators

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, split_shape
+from spikewright._base.windows import Windows, split_shape
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.joint import joined, joint_buffer
 from spikewright.engines.native.orders import Order, as_index, channels_last_order, plane

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from spikewright._windows import split_shape
+from spikewright._base.windows import split_shape
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NumpyFunctions
+from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
 from spikewright.engines.program import (
     Apply,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY
+from spikewright._base.equations import NUMPY
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.program import Apply
 from spikewright.engines.sources import apply_callable, applying

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY
+from spikewright._base.equations import NUMPY
 from spikewright.engines.base import Array, LearningKernel, diverged
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, input_limbs, limbs
 from spikewright.engines.program import Learned

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, channels_last, restore_channels
+from spikewright._base.windows import Windows, channels_last, restore_channels
 from spikewright.engines.base import PATCH_VALUES, Array, Kernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, input_limbs, weight_limbs
 from spikewright.engines.program import Linear

@@ -1,6 +1,6 @@
 """The torch engine: dense, batched, on a CPU or a GPU."""
 
-from spikewright._optional import require as _require
+from spikewright._base.optional import require as _require
 
 _require("torch")
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines.base import Kernel
 from spikewright.engines.program import Apply, Generate, Program
 from spikewright.engines.sources import ProcessKernel, apply_callable, applying

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines.torch.device import Tensor, Tensors, full_products
 from spikewright.errors import BuildError
 from spikewright.network.transforms import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import (
     Call,
     OwnCode,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.registry import (
     Call,

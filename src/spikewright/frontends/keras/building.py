@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 
 _UNSTORED = 1_000_000
 """Numbers that a model may declare beyond those that its file holds."""

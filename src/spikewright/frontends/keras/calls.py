@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.fallback import python_call
 from spikewright.frontends.keras.registry import Value, array
 from spikewright.frontends.keras.running import run_operation, without_gradients

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.registry import Call, OwnCode, Unknown, Unreadable, Value

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
-from spikewright._windows import Pairs, split_shape
+from spikewright._base.optional import require
+from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.affine import bias_of, kernel_of
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import MissingExtraError, ReadError
 
 BACKENDS = ("torch", "jax", "tensorflow")

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spikewright._hdf5 import look_through
-from spikewright._optional import require
+from spikewright._base.hdf5 import look_through
+from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
 from spikewright.frontends.keras.building import built, from_archive, from_hdf5
 from spikewright.frontends.keras.legacy import repaired

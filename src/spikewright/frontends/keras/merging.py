@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.keras.arithmetic import aligned, negated, total
 from spikewright.frontends.keras.einsum import contract
 from spikewright.frontends.keras.registry import (

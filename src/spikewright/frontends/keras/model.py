@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikewright._structure import Structure
+from spikewright._base.structure import Structure
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.keras.importing import import_keras

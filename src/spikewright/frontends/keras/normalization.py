@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.keras.arithmetic import product, scaled
 from spikewright.frontends.keras.reductions import variance
 from spikewright.frontends.keras.registry import (

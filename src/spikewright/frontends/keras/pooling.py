@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from spikewright._optional import require
-from spikewright._windows import Pairs
+from spikewright._base.optional import require
+from spikewright._base.windows import Pairs
 from spikewright.frontends.keras.convolutions import (
     explicit_padding,
     is_channels_last,

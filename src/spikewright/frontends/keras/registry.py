@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
 from spikewright.frontends.source import GraphBuilder, shape_made

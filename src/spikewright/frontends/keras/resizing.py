@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.keras.convolutions import is_channels_last, per_axis
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.graph.layers import Interpolate, UpsampleNearest

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._arrays import readable
-from spikewright._optional import require
+from spikewright._base.arrays import readable
+from spikewright._base.optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.registry import array
 from spikewright.frontends.keras.walking import Application, Walk

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.activations import NAMED, OPTIONS
 from spikewright.frontends.keras.reasons import why_not

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikewright._optional import require
-from spikewright._windows import Pairs
+from spikewright._base.optional import require
+from spikewright._base.windows import Pairs
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,

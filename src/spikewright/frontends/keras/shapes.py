@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from spikewright._windows import Pairs
+from spikewright._base.windows import Pairs
 from spikewright.frontends.keras.convolutions import is_channels_last
 from spikewright.frontends.keras.registry import Call, Value, reads
 from spikewright.graph.layers import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.reasons import why_not_code
 from spikewright.frontends.keras.running import checked, ran

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
-from spikewright._structure import Place
+from spikewright._base.optional import require
+from spikewright._base.structure import Place
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.frontends.keras.walking import flatten

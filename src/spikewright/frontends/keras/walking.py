@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from spikewright._optional import require
-from spikewright._structure import Place, leaves
+from spikewright._base.optional import require
+from spikewright._base.structure import Place, leaves
 from spikewright.frontends.keras.masks import mask_tensors, masks_taken, origin_of
 from spikewright.frontends.keras.registry import Unreadable
 from spikewright.graph import unique_name

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.operators import operators
 from spikewright.frontends.onnx.values import Constant, Unreadable
 from spikewright.graph.layers import Shape

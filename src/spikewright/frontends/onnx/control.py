@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.values import Blocked, Constant, Missing, Signal, Unreadable, Value
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.needed import captured
 from spikewright.frontends.onnx.node import Origin

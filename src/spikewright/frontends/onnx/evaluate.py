@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import ReadError
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs

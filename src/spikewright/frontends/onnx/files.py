@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
 
 OLDEST_OPSET = 7

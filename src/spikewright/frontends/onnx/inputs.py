@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
-from spikewright._structure import Structure
+from spikewright._base.optional import require
+from spikewright._base.structure import Structure
 from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.quantised import evaluated_dequantize, evaluated_quantize
 from spikewright.frontends.onnx.registry import EVALUATORS
 

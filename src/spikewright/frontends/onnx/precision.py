@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.tensors import array_of
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.dequantising import (
     HANDLERS,
     PLAIN,

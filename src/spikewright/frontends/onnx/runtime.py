@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import ReadError, SpikewrightError
 from spikewright.frontends.onnx.files import opset_of
 from spikewright.frontends.onnx.operators import operators

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
 
 

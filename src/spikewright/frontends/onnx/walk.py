@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.control import Flow

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable, Value
 

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spikewright._optional import require as _require
+from spikewright._base.optional import require as _require
 
 _require("torch")
 

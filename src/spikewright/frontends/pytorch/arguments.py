@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from spikewright._arrays import readable
-from spikewright._structure import Place
+from spikewright._base.arrays import readable
+from spikewright._base.structure import Place
 from spikewright.errors import ReadError
 
 USAGE = "read(model, example_input=x[:2]), x being (batch, *shape)"

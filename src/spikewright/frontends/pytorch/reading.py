@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils import _pytree as pytree
 
-from spikewright._structure import Place as Way
+from spikewright._base.structure import Place as Way
 from spikewright.errors import Refusal
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for

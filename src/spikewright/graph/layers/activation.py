@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import _equations as equations
-from spikewright._equations import CURVES, NUMPY
+from spikewright._base import equations
+from spikewright._base.equations import CURVES, NUMPY
 from spikewright.graph.layers.base import (
     Layer,
     Shape,

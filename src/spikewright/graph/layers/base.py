@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._registries import enter
+from spikewright._base.registries import enter
 from spikewright.errors import GraphError
 
 Shape = tuple[int, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright._windows import Windows, split_shape
+from spikewright._base.windows import Windows, split_shape
 from spikewright.graph.layers.base import Shape, require
 
 

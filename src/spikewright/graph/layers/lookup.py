@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY
+from spikewright._base.equations import NUMPY
 from spikewright.graph.layers.base import Layer, Shape, register, require
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from spikewright import _equations as equations
-from spikewright._equations import NUMPY
+from spikewright._base import equations
+from spikewright._base.equations import NUMPY
 from spikewright.graph.layers.base import (
     Layer,
     Shape,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import (
+from spikewright._base.windows import (
     Pairs,
     Windows,
     channels_last,

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Pairs, channels_last, join_shape, restore_channels, split_shape
+from spikewright._base.windows import (
+    Pairs,
+    channels_last,
+    join_shape,
+    restore_channels,
+    split_shape,
+)
 from spikewright.graph.layers.base import (
     Layer,
     Shape,

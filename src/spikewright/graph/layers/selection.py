@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Pairs
+from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
 
 

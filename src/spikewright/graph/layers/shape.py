@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._storage import ADDED
-from spikewright._structure import Place
-from spikewright._windows import Pairs
+from spikewright._base.storage import ADDED
+from spikewright._base.structure import Place
+from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
 
 

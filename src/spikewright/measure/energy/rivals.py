@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.measure.energy.published import CMOS_45NM_FP32, PICO
 from spikewright.measure.energy.tables import CostTable, cost_table
 from spikewright.measure.operations import SourceOperations
-from spikewright.network.shapes import is_whole
 from spikewright.records import Record
 
 WEIGHT_BITS = 8

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import SimulationError
-from spikewright.network.shapes import is_number, is_whole
 
 _registry: dict[str, CostTable] = {}
 TABLES: Mapping[str, CostTable] = MappingProxyType(_registry)

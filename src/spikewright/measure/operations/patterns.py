@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows, channels_last, restore_channels, split_shape
+from spikewright._base.windows import Windows, channels_last, restore_channels, split_shape
 from spikewright.errors import NetworkError
 from spikewright.network.transforms import (
     AxisMap,

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY
+from spikewright._base.equations import NUMPY
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.measure.operations.links import Item, Link, Links, Partial

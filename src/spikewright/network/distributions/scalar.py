@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.distributions.base import (
     Distribution,
@@ -15,7 +16,6 @@ from spikewright.network.distributions.base import (
     register,
     require,
 )
-from spikewright.network.shapes import is_whole
 
 
 def _frozen(owner: object, name: str, value: ArrayLike) -> NDArray:

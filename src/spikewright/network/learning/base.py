@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._registries import enter
+from spikewright._base.arguments import is_number
+from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
-from spikewright.network.shapes import is_number
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
 
 Array = Any  # an array of whatever library the engine computes with

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.config import Default
 from spikewright.network.learning.base import (
@@ -18,7 +19,6 @@ from spikewright.network.learning.base import (
     outer,
     register,
 )
-from spikewright.network.shapes import is_number
 from spikewright.network.synapses import Synapse
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.learning.rule import LearningRule
-from spikewright.network.shapes import is_whole
 
 if TYPE_CHECKING:
     from spikewright.network.connection import Connection

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import _storage
-from spikewright._windows import Windows
+from spikewright._base import storage as _storage
+from spikewright._base.arguments import is_whole
+from spikewright._base.windows import Windows
 from spikewright.network.connection import Connection
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble
@@ -34,7 +35,6 @@ from spikewright.network.node import Node
 from spikewright.network.pointwise import POINTWISE, Pointwise
 from spikewright.network.probe import Probe
 from spikewright.network.processes import Process
-from spikewright.network.shapes import is_whole
 from spikewright.network.solvers import SOLVERS, LstsqL2, Solver
 from spikewright.network.synapses import SYNAPSES, Synapse
 from spikewright.network.transforms import TRANSFORMS, Transform

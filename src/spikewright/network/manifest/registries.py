@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from spikewright._schema import check_types
-from spikewright._windows import Windows
+from spikewright._base.schema import check_types
+from spikewright._base.windows import Windows
 from spikewright.network.connection import Connection
 from spikewright.network.distributions import DISTRIBUTIONS
 from spikewright.network.ensemble import Ensemble

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spikewright import _storage
+from spikewright._base import storage as _storage
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, End
 from spikewright.network.distributions import Distribution
@@ -31,7 +32,6 @@ from spikewright.network.node import Node
 from spikewright.network.pointwise import POINTWISE, Pointwise
 from spikewright.network.probe import Probe
 from spikewright.network.processes import Process
-from spikewright.network.shapes import is_whole
 from spikewright.network.solvers import SOLVERS
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS

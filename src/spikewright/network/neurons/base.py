@@ -22,12 +22,12 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY
-from spikewright._registries import enter
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.equations import NUMPY
+from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.integrator import integrate
-from spikewright.network.shapes import is_number, is_whole
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]

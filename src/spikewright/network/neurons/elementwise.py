@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._equations import CURVES, Curve
+from spikewright._base.arguments import is_real_number
+from spikewright._base.equations import CURVES, Curve
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     Array,
@@ -20,7 +21,6 @@ from spikewright.network.neurons.base import (
     no_gain_bias,
     register,
 )
-from spikewright.network.shapes import is_real_number
 
 Parameters = tuple[tuple[str, float], ...]
 

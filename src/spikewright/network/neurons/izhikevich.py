@@ -9,6 +9,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.base import (
@@ -22,7 +23,6 @@ from spikewright.network.neurons.base import (
     register,
     settled_rates,
 )
-from spikewright.network.shapes import is_number
 
 _PEAK, _LEAST_CURRENT = 30.0, -30.0
 _MILLISECONDS = 1000.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     Array,
@@ -22,7 +23,6 @@ from spikewright.network.neurons.base import (
     check_positive,
     register,
 )
-from spikewright.network.shapes import is_number
 
 _TINY = 1e-200  # keeps a division finite
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     Array,
@@ -21,7 +22,6 @@ from spikewright.network.neurons.base import (
     either_sign,
     register,
 )
-from spikewright.network.shapes import is_number
 
 
 class LinearResponse(NeuronType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright import _equations as equations
+from spikewright._base import equations
 from spikewright.network.functions import (
     Array,
     NodeFunction,

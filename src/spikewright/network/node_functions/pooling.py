@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright._windows import Windows, join_shape, split_shape
+from spikewright._base.windows import Windows, join_shape, split_shape
 from spikewright.errors import NetworkError
 from spikewright.network.functions import (
     Array,

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._registries import enter
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
-from spikewright.network.shapes import Shape, as_real, as_shape, as_value, is_number, is_whole
+from spikewright.network.shapes import Shape, as_real, as_shape, as_value
 
 Step = Callable[..., Any]
 State = dict[str, NDArray]

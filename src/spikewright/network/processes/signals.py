@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.arguments import is_number
+from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
     Process,
@@ -19,7 +20,7 @@ from spikewright.network.processes.base import (
     check_no_input,
     register,
 )
-from spikewright.network.shapes import Shape, as_seed, is_number
+from spikewright.network.shapes import Shape, as_seed
 
 _EARLY = 1e-7  # of a step or presentation by which a change may come early: rounding of times
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._optional import require
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.optional import require
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import is_number, is_whole
 from spikewright.network.solvers.base import (
     Solution,
     Solver,

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._registries import enter
+from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.shapes import Shape

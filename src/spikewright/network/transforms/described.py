@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.network.distributions import Distribution, Uniform
 from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape, is_whole
+from spikewright.network.shapes import Shape
 from spikewright.network.transforms.base import Transform, require
 
 Init = ArrayLike | Distribution

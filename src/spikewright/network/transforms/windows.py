@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._windows import Pairs, Windows, join_shape, split_shape
+from spikewright._base.arguments import is_whole
+from spikewright._base.windows import Pairs, Windows, join_shape, split_shape
 from spikewright.network.geometry import check_windows, whole_numbers
-from spikewright.network.shapes import Shape, is_whole
+from spikewright.network.shapes import Shape
 from spikewright.network.transforms.base import Transform, freeze_array, register, require
 from spikewright.network.transforms.described import Described, Filters, Init
 from spikewright.network.transforms.layout import Chain, Reshape

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
-from spikewright._optional import require
-from spikewright._writing import check_place, replace_file
+from spikewright._base.optional import require
+from spikewright._base.writing import check_place, replace_file
 
 Cell = str | float | int
 Row = Sequence[Cell]

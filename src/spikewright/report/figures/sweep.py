@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures.base import BLACK, PALETTE, Row, clean, new_figure
 from spikewright.report.figures.over_time import with_interval

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from spikewright._writing import replace_file
+from spikewright._base.writing import replace_file
 from spikewright.records import Record
 from spikewright.report.figures import RasterInfo
 from spikewright.report.page.contents import Contents, Traced

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spikewright._writing import check_place
+from spikewright._base.writing import check_place
 
 GENERATOR = "Spikewright report"
 _HEAD = 2048  # bytes of a page that say what it is

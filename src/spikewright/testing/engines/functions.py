@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright._equations import NUMPY
+from spikewright._base.equations import NUMPY
 from spikewright.engines import Precision
 from spikewright.network import Connection, Network, Node, NodeFunction, Probe
 from spikewright.testing.engines.base import EPSILON, Suite, both, each

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines import Execution, Precision
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, MaxPool, Network, Node, Probe

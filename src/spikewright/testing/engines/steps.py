@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.engines import Precision
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright._windows import Windows
+from spikewright._base.windows import Windows
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.windows import windows_of
 from spikewright.frontends.onnx.registry import reads

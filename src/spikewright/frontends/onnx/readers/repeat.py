@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._windows import Pairs
+from spikewright._base.windows import Pairs
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.activation import elementwise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from spikewright._optional import require
+from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.layout import Layout, find_layout
 from spikewright.frontends.onnx.node import OnnxNode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spikewright._windows import Pairs, Windows
+from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.values import Unreadable
 

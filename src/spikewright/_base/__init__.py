@@ -1,0 +1,1 @@
+"""What every part of the line uses: files, arrays, words, optional packages."""

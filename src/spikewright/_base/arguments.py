@@ -1,0 +1,31 @@
+"""Arguments as users give them: which are numbers, and how one is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spikewright.errors import ConversionError, Refusal
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer (and no truth value)."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite real number (and no truth value)."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def is_real_number(value: Any) -> bool:
+    """Whether a value is a real number, infinite ones too (and no truth value)."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool) and not np.isnan(value)
+
+
+def refuse(what: str, reason: str, options: str = "") -> ConversionError:
+    """An error about one argument, of `convert` or of a rule."""
+    return ConversionError([Refusal(what, "argument", reason, options)])

@@ -1,0 +1,190 @@
+"""Files are data: a JSON manifest and named arrays in one safetensors file, never pickle.
+
+The manifest is the file's metadata entry `spikewright`. Only classes that a registry names can be
+rebuilt, from plain fields, so loading runs no code from the file; a checksum over manifest and
+arrays finds damage that would otherwise read as other numbers. Files are written in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.writing import replace_file
+from spikewright.errors import DamagedFileError
+
+FORMAT = 1
+_LOADERS = {
+    "conversion": " Read it with spikewright.load.",
+    "network": " Read it with spikewright.network.load.",
+    "graph": " Read it with spikewright.graph.load.",
+}
+
+
+ADDED = MappingProxyType({"added": True})
+"""Metadata of a field that files of earlier versions lack: its default is not written.
+
+So that a graph without it has the fingerprint that it had.
+"""
+
+
+class Encoder:
+    """Turns registered dataclasses into plain data, collecting their arrays aside."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, NDArray] = {}
+
+    def encode(self, value: Any) -> Any:
+        """Plain data for `value`: arrays become references, dataclasses `{"type": ..., fields}`."""
+        if isinstance(value, np.ndarray):
+            return {"array": self._keep(value)}
+        if isinstance(value, np.generic):
+            return value.item()
+        if is_dataclass(value) and not isinstance(value, type):
+            entries = {f.name: self.encode(getattr(value, f.name)) for f in _written(value)}
+            if "type" in entries:
+                raise TypeError(f"{type(value).__name__}: a field named 'type' cannot be saved")
+            return {"type": type(value).__name__, **entries}
+        if isinstance(value, tuple | list):
+            return [self.encode(item) for item in value]
+        if isinstance(value, Mapping):
+            return {"map": {str(key): self.encode(item) for key, item in value.items()}}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
+
+    def _keep(self, value: NDArray) -> str:
+        """Collect a copy in native byte order and C order; returns the name it goes by."""
+        if not _storable(value.dtype):
+            raise TypeError(
+                f"an array of {value.dtype} cannot be saved; numbers of at most 64 bits can"
+            )
+        native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
+        name = f"a{len(self.arrays)}"
+        self.arrays[name] = native
+        return name
+
+
+def _written(value: Any) -> list[Field[Any]]:
+    """The fields of a dataclass that its entry has."""
+    return [
+        f
+        for f in fields(value)
+        if f.init and not (f.metadata == ADDED and getattr(value, f.name) == f.default)
+    ]
+
+
+class Decoder:
+    """Rebuilds what `Encoder` wrote, from the classes of `registry` alone."""
+
+    def __init__(self, arrays: Mapping[str, NDArray], registry: Mapping[str, type]) -> None:
+        self._arrays = arrays
+        self._registry = registry
+
+    def decode(self, value: Any) -> Any:
+        """The object that `value` describes; lists come back as tuples."""
+        if isinstance(value, list):
+            return tuple(self.decode(item) for item in value)
+        if not isinstance(value, dict):
+            return value
+        if "type" in value:  # first: a dataclass may have fields named "array" and "map"
+            entries = {key: self.decode(item) for key, item in value.items() if key != "type"}
+            return self._registry[value["type"]](**entries)
+        if "array" in value:
+            return self._arrays[value["array"]]
+        return {key: self.decode(item) for key, item in value["map"].items()}
+
+
+def _storable(dtype: np.dtype) -> bool:
+    """Whether arrays of this type are numbers of at most 64 bits."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:
+    """CRC-32 of the manifest and of every array's name, type, shape and bytes."""
+    crc = zlib.crc32(json.dumps(content).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+    return crc
+
+
+def write(path: str | Path, what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> None:
+    """Write atomically; `what` ("graph", "network", ...) is checked when the file is read."""
+    replace_file(path, packed(what, manifest, arrays))
+
+
+def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
+    """The bytes of such a file."""
+    from safetensors.numpy import save
+
+    content = json.loads(json.dumps(manifest))  # as a reader will see it: keys are text
+    document = {
+        "format": FORMAT,
+        "what": what,
+        "crc32": _checksum(content, arrays),
+        "content": content,
+    }
+    return save(dict(arrays), metadata={"spikewright": json.dumps(document)})
+
+
+def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
+    """Read `(manifest, arrays)`.
+
+    Raises `FileNotFoundError`, or `DamagedFileError` naming what is wrong with the file.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    text, arrays = _open(source)
+    try:
+        document = json.loads(text)
+        version, found, content = document["format"], document["what"], document["content"]
+        intact = document.get("crc32") == _checksum(content, arrays)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedFileError(
+            f"{source}: its manifest is not Spikewright's ({type(error).__name__}: {error})."
+        ) from error
+    if version != FORMAT:
+        raise DamagedFileError(
+            f"{source}: written in format {version!r}, this version reads format {FORMAT}."
+        )
+    if found != what:
+        raise DamagedFileError(
+            f"{source}: holds a {found!r}, a {what!r} was expected.{_LOADERS.get(str(found), '')}"
+        )
+    if not intact:
+        raise DamagedFileError(
+            f"{source}: its content does not match its checksum, so it was damaged after it was "
+            f"written. Copy or save it again."
+        )
+    return content, arrays
+
+
+def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
+    """The manifest's text and the arrays of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(source, framework="np") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError, ImportError) as error:
+        raise DamagedFileError(
+            f"{source}: not a readable Spikewright file ({error}). Save it again."
+        ) from error
+    if "spikewright" not in metadata:
+        raise DamagedFileError(f"{source}: a safetensors file without Spikewright's manifest.")
+    foreign = [str(array.dtype) for array in arrays.values() if not _storable(array.dtype)]
+    if foreign:
+        raise DamagedFileError(f"{source}: holds arrays of {foreign[0]}, which none is saved as.")
+    return metadata["spikewright"], arrays

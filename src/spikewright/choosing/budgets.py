@@ -1,0 +1,215 @@
+"""Budgets are kept: what a network sends is measured, and scales are corrected until it fits.
+
+A rule runs no network, so `EnergyBudget` counts on input that arrives evenly. Behind other layers
+it does not, and neurons there send more, many times more where spikes are few. So the network is
+run on the calibration data, the spikes of each layer are taken to be as much dearer than expected
+as they turned out to be, and the budget is split anew; at last all thresholds move alike by what is
+left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from spikewright._base.progress import progress_bar
+from spikewright.choosing import Choice
+from spikewright.choosing.meter import Meter, Samples
+from spikewright.choosing.rules.spending import Spent, Split
+from spikewright.choosing.scales import Budget, Chosen
+from spikewright.errors import ConversionError, Refusal
+from spikewright.running.converted import Converted
+
+CLOSE = 0.02
+"""How near to a budget it is kept, as a share of it, on the samples that it is measured on."""
+
+KEPT = 0.05
+"""What may be missing, or too much, before a budget counts as not kept."""
+
+_ATTEMPTS = 4  # at a budget together with corrections
+_SPLITS = 4  # times that a budget is split anew
+_RUNS = 16  # with all thresholds moved
+_FARTHER = (0.0, 4.0)  # how much farther those of the last layer move than those of the first
+_DEARER = 64.0  # times as dear as expected, or as cheap, at most
+_STEP = math.log(8.0)  # by which all thresholds move at once, at most
+_APART = 1e-4  # of factors between which there is nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A budget, how it is split, and what was spent; of a `share` of it where that was aimed at."""
+
+    budget: Budget
+    split: Split
+    spent: Spent
+    share: float = 1.0
+
+    @property
+    def aim(self) -> float:
+        """What is to be spent."""
+        return self.budget.spending.budget * self.share
+
+    @property
+    def off(self) -> float:
+        """By how much that is missed, as a share of it; by nothing where the best costs less."""
+        off = self.spent.total / self.aim - 1.0
+        return abs(off) if self.split.spends_all or off > 0 else 0.0
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """The scales."""
+        spent = self.spent._replace(remark=self._remark)
+        return self.budget.rule.choices(self.budget.case, self.budget.spending, self.split, spent)
+
+    @property
+    def _remark(self) -> str:
+        if self.off > KEPT:
+            return "no scales that were tried come nearer to the budget"
+        if self.spent.total < (1 - KEPT) * self.aim:
+            return "more spikes would only make errors larger under the cap"
+        return ""
+
+
+Made = TypeVar("Made", bound=Converted)
+
+
+def with_budgets_kept(
+    chosen: Chosen,
+    made: Callable[[Chosen], Made],
+    samples: Samples,
+    correct: Callable[[Made], dict[str, Any]] | None,
+) -> tuple[Made, Chosen, dict[str, Any]]:
+    """A network that keeps its budgets, the scales for that, and what its corrections came to.
+
+    Corrections change what is sent: then a share of the budget is aimed at, until all of it is
+    spent with them. Raises `ConversionError` where the least that its layers can spend is more.
+    """
+    conversion, corrected = made(chosen), dict[str, Any]()
+    shares = [1.0] * len(chosen.budgets)
+    for _ in range(_ATTEMPTS):
+        found = _all_kept(chosen.budgets, Meter(made(chosen).lowered, samples), shares)
+        chosen = _corrected(chosen, found)
+        conversion = made(chosen)
+        if correct is None:
+            break
+        corrected = correct(conversion)
+        meter = Meter(conversion.lowered, samples)
+        found = [replace(one, spent=meter.spent(one.budget), share=1.0) for one in found]
+        chosen = _corrected(chosen, found)
+        if all(one.off <= CLOSE for one in found):
+            break
+        shares = [
+            s * one.aim / max(one.spent.total, 1e-3 * one.aim)
+            for s, one in zip(shares, found, strict=True)
+        ]
+    return conversion, chosen, corrected
+
+
+def _corrected(chosen: Chosen, found: Sequence[Kept]) -> Chosen:
+    """The choices with those of budgets as they are kept."""
+    return chosen.corrected({n: choice for one in found for n, choice in one.choices.items()})
+
+
+def _all_kept(budgets: Sequence[Budget], meter: Meter, shares: Sequence[float]) -> list[Kept]:
+    """A share of every budget, spent on the samples of a meter."""
+    with progress_bar(None, True, "runs to keep the budget") as advance:
+        return [
+            _Keeping(budget, share, meter, advance).kept()
+            for budget, share in zip(budgets, shares, strict=True)
+        ]
+
+
+@dataclass(eq=False)
+class _Keeping:
+    """The search for the scales that spend a share of one budget."""
+
+    budget: Budget
+    share: float
+    meter: Meter
+    advance: Callable[[int], None]
+
+    def kept(self) -> Kept:
+        """What spends it; raises `ConversionError` where even the least that can be is more."""
+        found = min(self._splits(), key=lambda one: one.off)
+        if found.off > CLOSE:
+            found = min(self._moves(found), key=lambda one: one.off)
+        self.meter.take(self.budget, found.split)
+        return found
+
+    def _moves(self, found: Kept) -> list[Kept]:
+        """What moving all thresholds comes to: alike, or where that spares too little the later
+        ones farther than those before them."""
+        tried: list[Kept] = []
+        for farther in _FARTHER:
+            tried += self._moved(found, farther)
+            least = min(one.spent.total for one in tried)
+            if least <= (1 + KEPT) * found.aim:
+                return tried
+        raise self._too_little(least)
+
+    def _tried(self, split: Split) -> Kept:
+        self.meter.take(self.budget, split)
+        self.advance(1)
+        return Kept(self.budget, split, self.meter.spent(self.budget), self.share)
+
+    def _splits(self) -> Iterator[Kept]:
+        """The split as expected, and again at what spikes turned out to cost, until it fits."""
+        dearer: dict[str, float] = {}
+        for _ in range(_SPLITS):
+            found = self._tried(self.budget.spending.split(dearer, self.share))
+            yield found
+            if found.off <= CLOSE:
+                return
+            for name, cost in found.spent.by_layer.items():
+                expected = found.split.expected.get(name, 0.0)
+                if cost > 0 and expected > 0:
+                    times = float(np.clip(cost / expected, 1 / _DEARER, _DEARER))
+                    dearer[name] = math.sqrt(times * dearer.get(name, times))
+
+    def _moved(self, found: Kept, farther: float) -> Iterator[Kept]:
+        """Thresholds divided by a factor, the first layer's by its 1 + `farther`th root.
+
+        Those of layers in between by something between.
+        """
+        yield found
+        split, place = found.split, 0.0
+        powers = np.linspace(1.0 / (1.0 + farther), 1.0, len(split.thresholds))
+        seen: dict[bool, tuple[float, float]] = {}
+        for turn in range(_RUNS):
+            off = math.log(max(found.spent.total / found.aim, math.exp(-_STEP)))
+            seen[off > 0] = place, off
+            if len(seen) == 2 and abs(seen[True][0] - seen[False][0]) < _APART:
+                return
+            place = _next_place(seen, turn)
+            factors = dict(zip(split.thresholds, np.exp(place * powers), strict=True))
+            found = self._tried(self.budget.spending.divided(split, factors))
+            yield found
+            if found.off <= CLOSE:
+                return
+
+    def _too_little(self, least: float) -> ConversionError:
+        rule = self.budget.rule
+        reason = (
+            f"{rule}: {rule.budget:.4g} {rule.unit} a sample are less than these neurons need: the "
+            f"least possible is {least / self.share:.4g}"
+        )
+        options = "Give at least that, fewer steps, or neurons that start from half a spike or less"
+        return ConversionError([Refusal("scale_firing_rates", "argument", reason, options)])
+
+
+def _next_place(seen: Mapping[bool, tuple[float, float]], turn: int) -> float:
+    """The logarithm of a factor to try, from the last ones with too much (True) and too little.
+
+    They come with the logarithm of what was spent over what is to be: a line through both says
+    where it is 0, and halving helps where it is no line.
+    """
+    if len(seen) < 2:
+        ((place, off),) = seen.values()
+        return place - float(np.clip(off, -_STEP, _STEP))
+    (low, below), (high, above) = seen[False], seen[True]
+    part = below / (below - above) if turn % 3 < 2 else 0.5
+    return low + float(np.clip(part, 0.1, 0.9)) * (high - low)

@@ -1,0 +1,195 @@
+"""The best of several ways to convert for a number of steps, by calibration data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.keywords import spelled
+from spikewright._base.progress import progress_bar
+from spikewright.choosing.compare.candidates import Candidate, corrected, first_candidates
+from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
+from spikewright.choosing.statistics.batches import gather
+from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
+from spikewright.errors import listed
+from spikewright.frontends import example_for
+from spikewright.graph.layers import Activation
+from spikewright.lower.speaking import silently
+from spikewright.measure import EveryStep
+from spikewright.running.stepping import refuse_sequences
+
+_KEPT = 3  # candidates that are compared on all samples, after all were on few
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BestRule:
+    """What was chosen: `best`, of all that was `compared` (the least loss first).
+
+    Candidates that fell behind on the first samples come after those compared on all. `conversion`
+    is the network, as it was compared. `arguments` need no data: they are arguments of
+    `sw.convert`, and "steps", "dt" and "readout".
+    """
+
+    best: Compared
+    compared: tuple[Compared, ...]
+    conversion: Conversion
+    steps: int
+    dt: float
+
+    @property
+    def readout(self) -> EveryStep:
+        """How outputs are read."""
+        return self.best.readout
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `sw.convert`, and "steps", "dt" and "readout"."""
+        run = {"steps": self.steps, "dt": self.dt, "readout": self.readout}
+        return {**self.conversion.resolved, **run}
+
+    def __repr__(self) -> str:
+        return f"<BestRule {self.best.candidate.name}, readout {self.readout}, {self.steps} steps>"
+
+    def __str__(self) -> str:
+        """One line a candidate, under its best readout, the chosen one first."""
+        lines = ["loss       other answers  spikes     samples  candidate"]
+        for item in by_candidate((self.best, *self.compared)):
+            if item.failed:
+                lines.append(f"failed: {item.candidate.name}: {item.failed.splitlines()[0]}")
+                continue
+            other = "-" if item.disagreement is None else f"{item.disagreement:.2%}"
+            name = f"{item.candidate.name}, readout {item.readout}"
+            lines.append(
+                f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.samples:<7d}  {name}"
+            )
+        return "\n".join(lines)
+
+
+@silently()
+@spelled()
+def best_rule(
+    model: Any,
+    x: Any,
+    steps: int,
+    dt: float = 0.001,
+    *,
+    max_spikes_per_step: int | None = 1,
+    tolerance: float | None = None,
+    candidates: Sequence[Candidate] | None = None,
+    example_input: Any = None,
+    outputs: Sequence[str] | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
+) -> BestRule:
+    """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
+
+    `model` is what `convert` takes, or a `Conversion`; `x` is calibration data, some hundred
+    samples, as `convert` takes it, and so are `example_input` (of a PyTorch module the first of
+    `x`, unless it comes in batches) and `outputs`. Labels are not needed: every candidate is
+    calibrated on one half of the samples, and its outputs are compared with the source's on the
+    other. The one with the least loss is chosen (`Compared` says of what), or with a `tolerance`
+    the cheapest that gives another answer than the source on at most that share of samples.
+
+    Without `candidates`, the rules of the field are tried with neurons that take spikes back and
+    with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), first on few
+    samples, and the best of them with corrections. Raises as `convert` does, and `ConversionError`
+    for arguments that it cannot use.
+    """
+    _check(steps, dt, tolerance)
+    base = model
+    if not isinstance(model, Conversion):
+        example = example_for(model, example_input, x)
+        base = convert(model, example_input=example, outputs=outputs)
+    refuse_sequences(base.lowered.stepping, "best_rule")
+    (samples,) = gather(x, base.canonical)
+    comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
+    tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))
+    with progress_bar(None, progress, "candidates") as advance:
+        found, dropped = _compared(comparison, tried, tolerance, advance)
+        _require_one(found or dropped)
+        if candidates is None:
+            first = found[0].candidate
+            numbers = comparison.numbers(first)
+            more = corrected(first, numbers, comparison.few, steps, dt)
+            found = _sorted([*found, *_rows(comparison, more, advance)])
+    best = _chosen(found, tolerance)
+    made = comparison.conversion(best.candidate)
+    return BestRule(best, (*found, *dropped), made, steps, dt)
+
+
+def _check(steps: int, dt: float, tolerance: float | None) -> None:
+    if not (is_whole(steps) and steps >= 1):
+        raise refuse("steps", f"it is a whole number from 1, got {steps!r}")
+    if not (is_number(dt) and dt > 0):
+        raise refuse("dt", f"it is seconds above 0, got {dt!r}")
+    if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance <= 1):
+        raise refuse("tolerance", f"it is None or a share of samples, got {tolerance!r}")
+
+
+def _rectifies(conversion: Conversion) -> bool:
+    """Whether any layer with neurons is a ReLU."""
+    layers = (conversion.canonical[name].layer for name in conversion.populations())
+    return any(isinstance(layer, Activation) and layer.function == "relu" for layer in layers)
+
+
+def _compared(
+    comparison: Comparison,
+    tried: Sequence[Candidate],
+    tolerance: float | None,
+    advance: Callable[[int], None],
+) -> tuple[list[Compared], list[Compared]]:
+    """Rows of the candidates that are compared on all samples, and rows of the others.
+
+    All of them are where there are few candidates or samples, or where the cheapest are looked for;
+    else those that come out best on the first samples.
+    """
+    if not comparison.many or len(tried) <= _KEPT or tolerance is not None:
+        return _rows(comparison, tried, advance), []
+    first = _rows(comparison, tried, advance, all_samples=False)
+    found: list[Compared] = []
+    for candidate in [row.candidate for row in by_candidate(first) if not row.failed]:
+        if len({id(row.candidate) for row in found if not row.failed}) < _KEPT:
+            found += _rows(comparison, [candidate], advance)
+    left = [row for row in first if not any(row.candidate is other.candidate for other in found)]
+    return _sorted(found), left
+
+
+def _rows(
+    comparison: Comparison,
+    candidates: Sequence[Candidate],
+    advance: Callable[[int], None],
+    all_samples: bool = True,
+) -> list[Compared]:
+    """All rows of candidates, the least loss first."""
+    found: list[Compared] = []
+    for candidate in candidates:
+        found += comparison.rows(candidate, all_samples)
+        advance(1)
+    return _sorted(found)
+
+
+def _sorted(rows: Sequence[Compared]) -> list[Compared]:
+    return sorted(rows, key=lambda row: row.loss)
+
+
+def _require_one(rows: Sequence[Compared]) -> None:
+    """Raise `ConversionError` with every reason where all candidates failed."""
+    if all(row.failed for row in rows):
+        reasons: dict[str, list[str]] = {}
+        for row in rows:
+            reasons.setdefault(row.failed, []).append(row.candidate.name)
+        lines = [f"{listed(names)}: {reason}" for reason, names in reasons.items()]
+        raise refuse("candidates", "\n  - ".join(["none of them can be run:", *lines]))
+
+
+def _chosen(rows: Sequence[Compared], tolerance: float | None) -> Compared:
+    """The least loss, or the cheapest within the tolerance where there is one."""
+    if tolerance is not None:
+        within = [r for r in rows if r.disagreement is not None and r.disagreement <= tolerance]
+        if within:
+            return min(within, key=lambda row: (row.spikes, row.loss))
+    return rows[0]

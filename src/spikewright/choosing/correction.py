@@ -1,0 +1,252 @@
+"""Corrections of what is wrong on average: biases and initial voltages, measured by running.
+
+On the same samples the source's mean value of each neuron is compared with the mean that its
+spiking form sends in a number of steps, and the difference is given back. Layer by layer: what a
+correction changes behind it is measured before the next, so that no gap is corrected twice (All
+layers at once, in as many runs, corrects less.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.progress import progress_bar
+from spikewright.choosing.calibration import count, parts
+from spikewright.choosing.rules.rule import brief
+from spikewright.choosing.statistics.batches import Batch
+from spikewright.choosing.statistics.channels import channel_axis
+from spikewright.engines import Totals
+from spikewright.errors import ConversionError, NetworkError, Refusal
+from spikewright.graph import evaluate_all
+from spikewright.lower.choices import per_layer
+from spikewright.lower.populations import Roles
+from spikewright.lower.trace import Status
+from spikewright.network import Ensemble
+from spikewright.running.converted import Converted
+from spikewright.running.encoding import feeds_of
+from spikewright.running.runner import Job, Runner
+
+_VALUES = 8_000_000  # values of the source that are held at once
+
+Per = Literal["channel", "neuron"]
+Gaps = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class _Correction:
+    """What both corrections take: the steps to correct for, and how often to measure again."""
+
+    steps: int
+    dt: float = 0.001
+    rounds: int = 1
+
+    _argument: ClassVar[str]
+    _promise: ClassVar[Status]
+
+    def __post_init__(self) -> None:
+        for name, value in (("steps", self.steps), ("rounds", self.rounds)):
+            if not (is_whole(value) and value >= 1):
+                raise self._refusal(name, f"it must be a whole number from 1, got {value!r}")
+        if not (is_number(self.dt) and self.dt > 0):
+            raise self._refusal("dt", f"it must be a number above 0, got {self.dt!r}")
+
+    def _refusal(self, name: str, reason: str) -> Exception:
+        return refuse(f"{type(self).__name__}.{name}", reason)
+
+
+@dataclass(frozen=True)
+class BiasCorrection(_Correction):
+    """b_c <- b_c + mean over samples and positions of (source value - spiking mean), per channel.
+
+    Measured over `steps` steps of `dt` seconds, `rounds` times; `per="neuron"` gives every neuron a
+    bias of its own. It removes what rounding, cutting off and arrival order do on average to every
+    channel, for runs of about that many steps: with ever more steps the network no longer tends to
+    the source, but to it with these biases.
+
+    Law: the mean gap of each layer is smaller afterwards; a network without gaps is left alone.
+    Source: "light" calibration of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).
+    """
+
+    per: Per = "channel"
+
+    _argument = "bias_correction"
+    _promise = "approximated"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.per not in get_args(Per):
+            raise self._refusal("per", f'it is "channel" or "neuron", got {self.per!r}')
+
+
+@dataclass(frozen=True)
+class VoltageCorrection(_Correction):
+    """v0 <- v0 + T (mean source value - spiking mean) / theta, in spikes, per neuron.
+
+    Measured over T = `steps` steps of `dt` seconds, `rounds` times, from `start` ("half" or
+    "zero"). What a neuron lacks on average it has at the beginning; it fades as 1 / T, so that the
+    network still tends to the source. Saturated neurons gain nothing by it.
+
+    Law and source: as `BiasCorrection` (its "potential correction").
+    """
+
+    start: Literal["half", "zero"] = "half"
+
+    _argument = "initial_voltage"
+    _promise = "convergent"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start not in ("half", "zero"):
+            raise self._refusal("start", f'it is "half" or "zero", got {self.start!r}')
+
+
+def add_bias(conversion: Converted, value: Any) -> Gaps:
+    """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
+
+    Raises `ConversionError` for layers that are unknown or left out, and for what does not fit.
+    """
+    roles = Roles(conversion.canonical)
+    populations = conversion.populations()
+    added = per_layer(value, roles.populations, roles.names(), "bias_correction", _as_numbers)
+    refusals = []
+    for name, amount in added.items():
+        ensemble = populations[name]
+        try:
+            ensemble.bias = ensemble.bias + amount
+        except (NetworkError, ValueError) as error:
+            refusals.append(Refusal(name, "value of bias_correction", str(error)))
+    if refusals:
+        raise ConversionError(refusals)
+    return added
+
+
+def _as_numbers(value: Any) -> NDArray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise NetworkError(f"{value!r} is not a number or an array")
+    return array.astype(np.float64)
+
+
+def correct_bias(conversion: Converted, rule: BiasCorrection, samples: Batch) -> Gaps:
+    """Correct the biases of every spiking population; returns what was added, by layer."""
+    added: Gaps = {}
+    bases = {name: e.bias for name, e in conversion.populations().items()}
+
+    def averaged(name: str, gap: NDArray) -> NDArray:
+        axis = channel_axis(conversion.canonical, name)
+        if rule.per == "neuron" or axis is None:
+            return gap
+        return gap.mean(axis=tuple(i for i in range(gap.ndim) if i != axis), keepdims=True)
+
+    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+        added[name] = added.get(name, 0.0) + gap
+        ensemble.bias = bases[name] + added[name]
+
+    _layer_by_layer(conversion, rule, samples, averaged, shift)
+    return added
+
+
+def correct_voltages(conversion: Converted, rule: VoltageCorrection, samples: Batch) -> Gaps:
+    """Correct the initial voltages of every spiking population; returns them, by layer."""
+    first = {"half": 0.5, "zero": 0.0}[rule.start]
+    voltages = {n: np.full(e.shape, first) for n, e in conversion.populations().items()}
+
+    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+        voltages[name] = voltages[name] + rule.steps * gap * ensemble.rate_scale * rule.dt
+        ensemble.initial_voltage = voltages[name]
+
+    _layer_by_layer(conversion, rule, samples, lambda name, gap: gap, shift)
+    return voltages
+
+
+def _layer_by_layer(
+    conversion: Converted,
+    rule: _Correction,
+    samples: Batch,
+    averaged: Callable[[str, NDArray], NDArray],
+    shift: Callable[[str, Ensemble, NDArray], None],
+) -> None:
+    """Measure a layer's gap and shift it by that, one after the other; leave a trace of both."""
+    populations = conversion.populations()
+    if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
+        raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
+    source = source_means(conversion, samples, rule.dt)
+
+    def measured(last: str | None = None) -> Gaps:
+        sent = sent_means(conversion, samples, rule.steps, rule.dt, last)
+        return {name: averaged(name, source[name] - mean) for name, mean in sent.items()}
+
+    gaps = measured()
+    before = _sizes(gaps)
+    following = dict(pairwise([*populations, None]))
+    with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
+        for _ in range(rule.rounds):
+            for name, ensemble in populations.items():
+                shift(name, ensemble, gaps[name])
+                gaps = measured(following[name])
+                advance(1)
+    after = _sizes(gaps)
+    for name in populations:
+        conversion.trace.add(
+            "correct",
+            name,
+            f"{brief(rule)}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples",
+            rule._promise,
+        )
+
+
+def source_means(conversion: Converted, samples: Batch, dt: float) -> Gaps:
+    """The source's mean value of every neuron over the samples, each as far as it can be sent."""
+    graph, populations = conversion.canonical, conversion.populations()
+    most = {name: _most(ensemble, dt) for name, ensemble in populations.items()}
+    widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
+    sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
+    for part in parts(samples, max(1, _VALUES // widest)):
+        values = evaluate_all(graph, part)
+        for name, largest in most.items():
+            sums[name] = sums[name] + np.clip(values[name], -largest, largest).sum(axis=0)
+    return {name: total / count(samples) for name, total in sums.items()}
+
+
+def sent_means(
+    conversion: Converted, samples: Batch, steps: int, dt: float, last: str | None = None
+) -> Gaps:
+    """The mean of what every neuron sends over `steps` steps and all samples, by layer.
+
+    In the unit of the source's values; spikes below zero take away. Up to the layer `last` alone
+    the network is run, where it is given.
+    """
+    runner = Runner(conversion.lowered)
+    fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
+    program = runner.program(dt, 0, "float32")
+    if last is not None:
+        program = program.up_to(conversion.populations()[last])
+    job = Job(program, runner.engine("auto", program), fed.values, fed.batch, steps)
+
+    def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Gaps:
+        sent = runner.counted(totals)
+        return {name: p.means(steps, dt).sum(axis=0) for name, p in sent.items()}
+
+    sums: dict[str, Any] = {}
+    for part in runner.parts(job, runner.batch_size(), summed):
+        for name, total in part.counted[steps].items():
+            sums[name] = sums.get(name, 0.0) + total
+    return {name: total / fed.batch for name, total in sums.items()}
+
+
+def _most(ensemble: Ensemble, dt: float) -> NDArray:
+    """The largest mean value that each neuron can send."""
+    cap = ensemble.neuron_type.most_spikes
+    height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
+    return np.full(ensemble.shape, np.inf) if cap is None else cap * height
+
+
+def _sizes(gaps: Mapping[str, NDArray]) -> dict[str, float]:
+    return {name: float(np.abs(gap).mean()) for name, gap in gaps.items()}

@@ -1,0 +1,87 @@
+"""What a rule is asked: which layers, under which settings, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from numpy.typing import NDArray
+
+from spikewright.choosing.rules.rounding import above_rounding
+from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.graph import Graph
+
+Readout = Literal["mean", "last"]
+READOUTS: tuple[Readout, ...] = ("mean", "last")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a rule may know of one layer's neurons.
+
+    `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
+    first step in spikes (0.5 makes flooring rounding), or None where it is drawn uniformly from
+    [0, 1). `averages` says over how many steps of dt seconds the layer's synapse averages.
+    """
+
+    cap: int | None = None
+    start: float | None = 0.5
+    averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
+
+    def window(self, steps: int, dt: float, readout: Readout) -> float:
+        """Over how many of `steps` steps what is read out averages.
+
+        All of them where the mean is read out; where the last value is, as many as the synapse
+        averages over.
+        """
+        return float(steps) if readout == "mean" else min(float(steps), self.averages(dt))
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The layers that a rule is to choose scales for, `settings`, and all that it may look at.
+
+    `graph` is the one that is lowered, `read` the model as it was read, batch normalisations and
+    all; `outputs` names the nodes whose values are read out. `statistics` is None without data.
+    """
+
+    graph: Graph
+    read: Graph
+    settings: Mapping[str, Setting]
+    outputs: tuple[str, ...]
+    statistics: Statistics | None = None
+
+    @cached_property
+    def layers(self) -> dict[str, LayerStatistics]:
+        """What is known of each of these layers; smaller values than rounding errors are 0 there.
+
+        Raises `TypeError` where there is no data.
+        """
+        found = above_rounding(self._known, self.graph)
+        return {name: found[name] for name in self.settings}
+
+    @property
+    def examples(self) -> Mapping[str, NDArray]:
+        """A few samples, `{input name: (samples, *shape)}`; raises `TypeError` without data."""
+        return self._known.examples.values
+
+    @property
+    def _known(self) -> Statistics:
+        if self.statistics is None:
+            raise TypeError("a rule that looks at data needs statistics")
+        return self.statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The firing-rate scale of one layer, a number or an array that broadcasts to its shape.
+
+    `text` says how it came about; `doubtful` that there is something that a user should look at.
+    """
+
+    scale: NDArray
+    text: str
+    doubtful: bool = False

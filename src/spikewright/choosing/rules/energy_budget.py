@@ -1,0 +1,133 @@
+"""A budget of spikes, or of energy, spent where it helps most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikewright.choosing.rules.case import Case, Choice
+from spikewright.choosing.rules.rule import (
+    ScaleRule,
+    check_above,
+    check_whole,
+    fill_silent,
+    refused,
+    register,
+    said_of_silence,
+    shown,
+)
+from spikewright.choosing.rules.spending import Item, Spending, Spent, Split
+from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
+
+HOROWITZ_ADD = 0.9e-12
+"""Joules of a 32-bit floating-point addition in 45 nm (Horowitz 2014, ISSCC)."""
+
+
+@register("energy-budget")
+@dataclass(frozen=True)
+class EnergyBudget(ScaleRule):
+    """One theta a layer, minimising the expected error of the outputs for a budget a sample.
+
+    Errors of different neurons are taken to be independent and small, so the outputs err by the sum
+    over layers of w E[(sent - a)^2], with w the outputs' squared change per variance of the layer's
+    values, as measured on examples of the calibration data, and the error of `MinimumError`:
+    rounding and, under a cap, cutting off. A layer's spikes cost their expected number (times the
+    weights that each meets and the energy of an addition, where `joules` is given). Lagrange: each
+    layer minimises error + lambda cost, lambda such that the budget is spent. Where rounding is all
+    that happens, that is theta = (lambda A T^3 / w')^(1/3) for values that sum to A. No layer gets
+    a theta at which nine tenths of its power are lost: where that is too dear all grow alike.
+
+    A conversion runs the network on the calibration data (at most 256 samples; of statistics their
+    examples) in the `steps` of the rule, takes the spikes of each layer to be as much dearer as
+    they turn out to be, splits anew, and moves all theta by what is left. What cannot be kept is
+    refused with the least possible.
+
+    `spikes` a sample or `joules` a sample in `steps` steps of `dt` seconds. Joules count additions,
+    at `joules_per_addition` (0.9 pJ: 32-bit floating point in 45 nm; Horowitz 2014, ISSCC), and
+    neither neuron updates nor memory nor what an analog first layer multiplies. What would only
+    make errors larger, beyond the best thresholds under a cap, is not spent.
+
+    Law: what is sent on the data is the budget, within 5 %, and no other split that is expected to
+    cost as much has a clearly smaller expected error. Derived here; sensitivities as in
+    mixed-precision quantisation (Dong et al. 2019, HAWQ, arXiv 1905.03696).
+    """
+
+    steps: int
+    spikes: float | None = None
+    joules: float | None = None
+    dt: float = 0.001
+    joules_per_addition: float = HOROWITZ_ADD
+
+    def __post_init__(self) -> None:
+        check_whole(self, steps=self.steps)
+        check_above(self, dt=self.dt, joules_per_addition=self.joules_per_addition)
+        if (self.spikes is None) == (self.joules is None):
+            raise refused(self, "spikes", "give a budget of spikes or of joules, one of them")
+        name, budget = ("spikes", self.spikes) if self.joules is None else ("joules", self.joules)
+        check_above(self, **{name: budget})
+
+    @property
+    def budget(self) -> float:
+        """What there is to spend on a sample."""
+        return next(float(b) for b in (self.spikes, self.joules) if b is not None)
+
+    def choose(self, case: Case) -> dict[str, Choice]:
+        """See the class; what spikes cost is what they are expected to."""
+        spending = self.spending(case)
+        return self.choices(case, spending, spending.split())
+
+    def spending(self, case: Case) -> Spending:
+        """The layers of `case` that send something, and what there is to spend on them."""
+        layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
+        found = sensitivities(case.graph, list(layers), case.examples, case.outputs)
+        floor = 1e-9 * max(found.values(), default=0.0) or 1.0
+        items = {
+            name: Item(
+                layer, case.settings[name], self.steps, max(found[name], floor),
+                self.price(case, name),
+            )
+            for name, layer in layers.items()
+        }  # fmt: skip
+        return Spending(items, self.budget)
+
+    def choices(
+        self, case: Case, spending: Spending, split: Split, spent: Spent | None = None
+    ) -> dict[str, Choice]:
+        """The scales of a split, and what to say of each: what was `spent`, if it was measured."""
+        found = {}
+        for name, layer in case.layers.items():
+            filled, silent = fill_silent(layer, np.array([split.thresholds.get(name, 0.0)]))
+            scale = 1.0 / (filled * self.dt)
+            text = f"{self}: "
+            if name in spending.items:
+                cost = self._said(name, split, spent)
+                text += f"{cost}, for a sensitivity of {spending.items[name].weight:.3g}: "
+            text += (
+                f"a spike every {self.dt * 1000:g} ms means {shown(filled)}, scale {shown(scale)}"
+                f"{said_of_silence(layer, silent)}"
+            )
+            if spent is not None and spent.remark:
+                text += f"; {spent.remark}"
+            doubtful = bool(silent or (spent is not None and spent.remark))
+            found[name] = Choice(scale.reshape(()), text, doubtful)
+        return found
+
+    def _said(self, name: str, split: Split, spent: Spent | None) -> str:
+        """What a layer costs, in words."""
+        if spent is None:
+            return f"{split.expected[name]:.4g} {self.unit} a sample, expected and not measured"
+        how = "estimated" if spent.estimated else "measured"
+        of = f"{spent.total:.4g} {self.unit} a sample, {how} on {spent.samples} samples"
+        return f"{spent.by_layer.get(name, 0.0):.4g} of {of}"
+
+    @property
+    def unit(self) -> str:
+        """What the budget is counted in."""
+        return "spikes" if self.joules is None else "J"
+
+    def price(self, case: Case, name: str) -> float:
+        """What one spike of a layer costs, in the unit of the budget."""
+        if self.joules is None:
+            return 1.0
+        return max(fan_out(case.graph, name), 1e-9) * self.joules_per_addition

@@ -1,0 +1,90 @@
+"""The threshold at which what spikes can say is closest to the layer's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.rules.case import Readout, Setting
+from spikewright.choosing.rules.coding import coding_error
+from spikewright.choosing.rules.rule import (
+    LayerRule,
+    check_above,
+    check_per,
+    check_readout,
+    check_whole,
+    refused,
+    register,
+    spikes_a_step,
+)
+from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.choosing.statistics.layer import LayerStatistics, Per
+
+_SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
+_COARSE, _FINE, _ROUNDS = 81, 17, 2
+
+
+@register("minimum-error")
+@dataclass(frozen=True)
+class MinimumError(LayerRule):
+    """theta = argmin E[(theta / T clip(floor(a T / theta + v0), -c T, c T) - a)^2] over the data.
+
+    What one neuron sends in T = `steps` steps of `dt` seconds, if its input arrives evenly, against
+    the value a that it stands for, per layer or `per="channel"`: a large theta rounds, a small one
+    cuts off. v0 is the start that `sw.convert` is given ("half" rounds, "zero" floors, "uniform"
+    is averaged over), c the cap on spikes a step; `spikes_per_step` makes room for that many where
+    there is no cap (or a larger one). With `readout="last"` T is the number of steps that the
+    layer's synapse averages over.
+
+    `share` is that of the steps in which a neuron is counted on to spike: at 0.8 values up to 0.8 c
+    theta fit, and the other steps are there to catch up in. Deep networks with a cap want this:
+    what reaches a neuron there comes unevenly, and one that would have to spike in every step falls
+    behind for good.
+
+    Law: no threshold has a smaller error on the calibration data (to the histogram's resolution).
+    Source: the MMSE threshold of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).
+    """
+
+    steps: int
+    dt: float = 0.001
+    per: Per = "channel"
+    spikes_per_step: int | None = None
+    readout: Readout = "mean"
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_whole(self, steps=self.steps)
+        check_above(self, dt=self.dt, share=self.share)
+        if self.share > 1:
+            raise refused(self, "share", f"it is at most 1, all steps, got {self.share!r}")
+        check_per(self, self.per)
+        check_readout(self, self.readout)
+        if self.spikes_per_step is not None:
+            check_whole(self, spikes_per_step=self.spikes_per_step)
+
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """See the class; candidates are searched from coarse to fine."""
+        cap = spikes_a_step(self, setting, self.spikes_per_step)
+        window = setting.window(self.steps, self.dt, self.readout)
+        usable: float = cap
+        if self.share < 1:  # whole spikes, at least one
+            usable = max(1.0, np.floor(self.share * cap * window)) / window
+        return best_threshold(layer.sends(self.per), window, usable, setting.start)
+
+
+def best_threshold(values: Histogram, steps: float, cap: float, start: float | None) -> NDArray:
+    """The thresholds `(channels,)` of smallest `coding_error`; 0 for channels of zeros alone."""
+    largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / cap
+    where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
+    span = -np.log(_SMALLEST) / 2
+    for points in (_COARSE, *[_FINE] * _ROUNDS):
+        shifts = np.linspace(span, -span, points)
+        errors = [
+            coding_error(values, largest * np.exp(where + shift), steps, cap, start)
+            for shift in shifts
+        ]
+        where = where + shifts[np.argmin(errors, axis=0)]
+        span = 2 * span / (points - 1)
+    return largest * np.exp(where)

@@ -1,0 +1,51 @@
+"""One spike a step means a percentile of the layer's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.rules.case import Setting
+from spikewright.choosing.rules.rule import (
+    LayerRule,
+    check_above,
+    check_per,
+    check_percentile,
+    register,
+)
+from spikewright.choosing.statistics.layer import LayerStatistics, Per
+
+
+@register("percentile")
+@dataclass(frozen=True)
+class Percentile(LayerRule):
+    """theta = the `percentile` of the magnitudes that a layer (or each channel) sends.
+
+    At most `100 - percentile` % of the values are cut off by one-spike neurons, and outliers do not
+    make all others coarse; 100 is Diehl's largest value. Steps of `dt` seconds.
+
+    Law: theta(c x) = c theta(x). Source: Rueckauer et al. 2017, Front. Neurosci. 11:682, eq. 11;
+    Diehl et al. 2015, IJCNN (largest value).
+    """
+
+    percentile: float = 99.9
+    dt: float = 0.001
+    per: Per = "layer"
+
+    def __post_init__(self) -> None:
+        check_percentile(self, self.percentile)
+        check_above(self, dt=self.dt)
+        check_per(self, self.per)
+
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """See the class."""
+        return percentile_of(layer, self.percentile, self.per)
+
+
+def percentile_of(layer: LayerStatistics, percentile: float, per: Per) -> NDArray:
+    """A percentile of the magnitudes; the largest where so many are zero that it is zero."""
+    magnitudes = layer.magnitude(per)
+    found = magnitudes.percentile(percentile)
+    return np.where(found > 0, found, magnitudes.highest.astype(float))

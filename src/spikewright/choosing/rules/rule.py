@@ -1,0 +1,207 @@
+"""What a scale rule is, and the registry that names every one of them.
+
+A firing-rate scale s and a threshold theta say the same: theta = 1 / (s dt) is the value that one
+spike a step means. Neurons of a layer with at most c spikes a step send values in [0, c theta], in
+T steps as multiples of theta / T.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright.choosing.rules.case import READOUTS, Case, Choice, Setting
+from spikewright.choosing.rules.rounding import BOUND
+from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.errors import ConversionError, Refusal
+
+_registry: dict[str, type[ScaleRule]] = {}
+RULES = MappingProxyType(_registry)
+"""Every registered rule, by the name that the command line knows it by (read only)."""
+
+R = TypeVar("R", bound="type[ScaleRule]")
+
+
+class ScaleRule(ABC):
+    """Chooses firing-rate scales; `scale_firing_rates=` takes one.
+
+    Rules are frozen dataclasses: rules that are equal choose together.
+    """
+
+    needs_data: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        """The rule with those of its arguments that are not the default."""
+        return brief(self)
+
+    @abstractmethod
+    def choose(self, case: Case) -> dict[str, Choice]:
+        """The scale of every layer of `case.settings`.
+
+        Raises `ConversionError` for layers that it has no answer for.
+        """
+
+
+class LayerRule(ScaleRule):
+    """A rule that looks at one layer at a time, or at one channel."""
+
+    per: Per
+
+    @abstractmethod
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """Thresholds `(channels,)`, one alone for the layer; 0 where nothing is known.
+
+        Raises `ConversionError` where the neurons leave the question open.
+        """
+
+    @property
+    def period(self) -> float:
+        """Seconds in which a neuron whose value is the threshold spikes once."""
+        return float(self.dt)  # type: ignore[attr-defined]
+
+    def choose(self, case: Case) -> dict[str, Choice]:
+        """See `ScaleRule.choose`."""
+        layers, refusals, found = case.layers, [], {}
+        for name, setting in case.settings.items():
+            try:
+                found[name] = self._choice(layers[name], self.threshold(layers[name], setting))
+            except ConversionError as error:
+                refusals += [Refusal(name, str(self), r.reason, r.options) for r in error.refusals]
+        if refusals:
+            raise ConversionError(refusals)
+        return found
+
+    def _choice(self, layer: LayerStatistics, thresholds: NDArray) -> Choice:
+        filled, silent = fill_silent(layer, thresholds)
+        scale = 1.0 / (filled * self.period)
+        text = (
+            f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
+            f"scale {shown(scale)}{said_of_silence(layer, silent)}"
+        )
+        return Choice(layer.spread(scale), text, layer.is_silent)
+
+
+def fill_silent(layer: LayerStatistics, thresholds: NDArray) -> tuple[NDArray, int]:
+    """Thresholds above 0 everywhere, and how many were not.
+
+    Silent channels get the layer's largest threshold, at which they spike least; a silent layer the
+    largest magnitude of its currents, or of what its rounding errors are errors of, and where there
+    is neither 1. No spike means less than a rounding error.
+    """
+    known = np.isfinite(thresholds) & (thresholds > 0)
+    other = float(thresholds[known].max()) if np.any(known) else _guess(layer)
+    filled = np.where(known, thresholds, other)
+    if layer.least is not None:
+        filled = np.maximum(filled, layer.least if len(filled) > 1 else layer.least.min())
+    return filled, int((~known).sum())
+
+
+def _guess(layer: LayerStatistics) -> float:
+    """The threshold of a silent layer."""
+    ends = max(abs(float(layer.values.lowest.min())), abs(float(layer.values.highest.max())))
+    terms = 0.0 if layer.least is None else float(layer.least.max()) / BOUND
+    return ends or terms or 1.0
+
+
+def said_of_silence(layer: LayerStatistics, silent: int) -> str:
+    """What a trace says of a layer with so many silent channels; nothing where none is."""
+    if layer.is_silent:
+        what = "nothing but rounding errors" if layer.rounded else "nothing"
+        return f"; it sends {what} on the calibration data, so that this is a guess"
+    said = f"; {silent} of {layer.values.channels} channels send nothing on the data"
+    if layer.rounded and layer.least is not None:
+        rounded = f"; values below {shown(layer.least)} are rounding errors and count as 0"
+        return said + rounded if silent else rounded
+    return said if silent else ""
+
+
+def brief(item: Any) -> str:
+    """A dataclass as one would write it: arguments that are the default are left out."""
+    given = [(f, getattr(item, f.name)) for f in fields(item)]
+    told = [
+        f"{f.name}={value}"
+        for f, value in given
+        if f.default is MISSING or value != f.default
+        if f.default_factory is MISSING or value != f.default_factory()
+    ]
+    return f"{type(item).__name__}({', '.join(told)})"
+
+
+def shown(values: NDArray) -> str:
+    """A number, or the range of several."""
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
+
+
+def register(name: str) -> Any:
+    """Class decorator: make a rule known to the command line, tests and documentation."""
+
+    def add(cls: R) -> R:
+        if name in _registry:
+            raise ValueError(f"a rule named {name!r} is registered already")
+        _registry[name] = cls
+        return cls
+
+    return add
+
+
+def refused(rule: ScaleRule, field: str, reason: str, options: str = "") -> ConversionError:
+    """An error about one argument of a rule."""
+    return refuse(f"{type(rule).__name__}.{field}", reason, options)
+
+
+def check_above(rule: ScaleRule, **values: Any) -> None:
+    """Raise `ConversionError` unless every value is a finite number above 0."""
+    for name, value in values.items():
+        if not (is_number(value) and value > 0):
+            raise refused(rule, name, f"it must be a number above 0, got {value!r}")
+
+
+def check_whole(rule: ScaleRule, **values: Any) -> None:
+    """Raise `ConversionError` unless every value is a whole number from 1."""
+    for name, value in values.items():
+        if not (is_whole(value) and value >= 1):
+            raise refused(rule, name, f"it must be a whole number from 1, got {value!r}")
+
+
+def check_percentile(rule: ScaleRule, value: Any) -> None:
+    """Raise `ConversionError` unless this is a number above 0 and at most 100."""
+    if not (is_number(value) and 0 < value <= 100):
+        raise refused(rule, "percentile", f"it must be above 0 and at most 100, got {value!r}")
+
+
+def check_per(rule: ScaleRule, value: Any) -> None:
+    """Raise `ConversionError` unless this is "layer" or "channel"."""
+    if value not in get_args(Per):
+        raise refused(rule, "per", f'it is "layer" or "channel", got {value!r}')
+
+
+def check_readout(rule: ScaleRule, value: Any) -> None:
+    """Raise `ConversionError` unless this is "mean" or "last"."""
+    if value not in READOUTS:
+        raise refused(rule, "readout", f'it is "mean" or "last", got {value!r}')
+
+
+def spikes_a_step(rule: ScaleRule, setting: Setting, wanted: int | None) -> int:
+    """The most spikes a step that a rule counts on: the neurons' cap, or what the user wants.
+
+    Raises `ConversionError` where neither bounds them.
+    """
+    if wanted is not None:
+        return wanted if setting.cap is None else min(wanted, setting.cap)
+    if setting.cap is None:
+        raise refused(
+            rule,
+            "spikes_per_step",
+            "nothing bounds the spikes of these neurons, and without a bound the smaller the "
+            "threshold the smaller the error",
+            "Give spikes_per_step=1 to the rule, which then makes room for one spike a step on any "
+            "neurons, or max_spikes_per_step=1 to sw.convert, which caps them",
+        )
+    return setting.cap

@@ -1,0 +1,137 @@
+"""The choice: which setting holds what was asked for, on samples that the search never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spikewright.choosing.search.measured import Point
+from spikewright.choosing.search.study import Trial
+from spikewright.errors import SpikewrightError, TuningError
+
+LISTED = 8
+"""Settings that are checked where certificates decide: the fewer, the more power each has."""
+
+MANY = 48
+"""Settings that are checked where estimates decide."""
+
+_CHEAPEST = 0.75  # of these, where estimates decide
+_HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A setting, as the search saw it."""
+
+    trial: Trial
+    point: Point
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A setting on the held-back samples; `certified` if they show that it holds the limit."""
+
+    candidate: Candidate
+    point: Point
+    certified: bool
+
+
+def short_list(
+    trials: Sequence[Trial],
+    max_drop: float,
+    expected: Callable[[Point], float] = lambda point: point.paired.drop,
+    most: int = LISTED,
+    every_length: bool = False,
+) -> list[Candidate]:
+    """Settings to be checked, the most accurate first and the cheapest last.
+
+    Those that no other beats in both cost and the drop that is `expected`, and whose drop may lie
+    within the limit; with `every_length` no other of as many steps. Of many those whose places are
+    spread evenly, with `every_length` so many of the others and the cheapest: which of these hold
+    cannot be told beforehand. Raises `TuningError` where nothing was measured.
+    """
+    everything = [Candidate(trial, point) for trial in trials for point in trial.points]
+    if not everything:
+        raise TuningError(
+            "no setting was measured on all samples before the search ended. Give it more time "
+            "(timeout), or fewer samples"
+        )
+    by_length: dict[int, list[Candidate]] = {}
+    for candidate in everything:
+        by_length.setdefault(candidate.point.steps if every_length else 0, []).append(candidate)
+    best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
+    hopeful = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
+    held = sorted(
+        hopeful or [min(best, key=lambda c: expected(c.point))],
+        key=lambda c: (-c.point.cost, expected(c.point)),
+    )
+    cheapest = round(_CHEAPEST * most) if every_length else 0
+    split = max(0, len(held) - cheapest)
+    return [*_spread(held[:split], most - cheapest), *held[split:]]
+
+
+def _spread(candidates: list[Candidate], most: int) -> list[Candidate]:
+    """At most so many, whose places are spread evenly; the ends are among them."""
+    if len(candidates) <= most:
+        return candidates
+    places = {round(i * (len(candidates) - 1) / (most - 1)) for i in range(most)}
+    return [candidates[i] for i in sorted(places)]
+
+
+def _front(candidates: Sequence[Candidate], expected: Callable[[Point], float]) -> list[Candidate]:
+    """Those that no other beats in both cost and the drop that is expected, the cheapest first."""
+    best: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.point.cost, expected(c.point))):
+        if not best or expected(candidate.point) < expected(best[-1].point):
+            best.append(candidate)
+    return best
+
+
+def check(
+    candidates: Sequence[Candidate],
+    measure: Callable[[Candidate], Point],
+    max_drop: float,
+    confidence: float,
+) -> list[Checked]:
+    """Measure every candidate on the held-back samples, and certify down the list.
+
+    The candidates, and their order, were fixed before the held-back samples were looked at. Each
+    hypothesis "this one loses more than `max_drop`" is tested in turn at a level of its own, and
+    one that is rejected hands its level on to the next: the fallback procedure, which rejects a
+    true one with probability at most 1 - confidence, whatever is chosen afterwards (Wiens &
+    Dmitrienko, J. Biopharm. Stat. 15, 929-942, 2005). The first has half of it, so that a list
+    whose settings all hold is tested at no less than half the level; after one that fails the
+    others still have a chance, which fixed-sequence testing would deny them. A setting that cannot
+    be run on these samples is not certified, and left out. Raises `TuningError` where none can be.
+    """
+    total, others = 1 - confidence, max(1, len(candidates) - 1)
+    found, handed, reasons = [], 0.0, list[str]()
+    for number, candidate in enumerate(candidates):
+        own = total if len(candidates) == 1 else total / 2 / (others if number else 1)
+        level = own + handed
+        try:
+            point = measure(candidate)
+        except SpikewrightError as error:
+            reasons.append(str(error))
+            handed = 0.0
+            continue
+        certified = point.paired.p_value(max_drop) <= level
+        handed = level if certified else 0.0
+        found.append(Checked(candidate, point, certified))
+    if not found:
+        raise TuningError(f"no setting can be run on the held-back samples: {'; '.join(reasons)}")
+    return found
+
+
+def choose(checked: Sequence[Checked], max_drop: float, certifying: bool = True) -> Checked:
+    """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest.
+
+    Samples that are too few certify by luck alone, and settings that cost many times as much:
+    where it was known beforehand that they are (not `certifying`), the estimate decides.
+    """
+    certified = [item for item in checked if item.certified and certifying]
+    holding = [item for item in checked if item.point.paired.drop <= max_drop]
+    for items in (certified, holding):
+        if items:
+            return min(items, key=lambda item: item.point.cost)
+    return min(checked, key=lambda item: (item.point.paired.drop, item.point.cost))

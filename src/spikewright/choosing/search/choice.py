@@ -1,0 +1,197 @@
+"""What a search chose, what the alternatives cost, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from spikewright.choosing.search.paired import Interval
+from spikewright.records import Record, Worth
+
+Minimise = Literal["spikes", "energy", "latency"]
+MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
+
+
+ACCURACY = Worth("accuracy")
+
+
+@dataclass(frozen=True, eq=False)
+class Alternative:
+    """One setting on the held-back samples.
+
+    `drop` is the accuracy that it loses against the source, a fraction, and `interval` what the
+    true loss does not fall below and does not exceed, each with the confidence asked for. `costs`
+    are means a sample by name. `needed` is about how many held-back samples would certify it, None
+    where its estimate does not hold the limit.
+    """
+
+    arguments: Mapping[str, Any]
+    drop: float
+    interval: Interval
+    certified: bool
+    costs: Mapping[str, float]
+    needed: int | None
+
+    @property
+    def steps(self) -> int:
+        """Time steps of a sample."""
+        return int(self.arguments["steps"])
+
+    @property
+    def spikes(self) -> float:
+        """Spikes a sample."""
+        return self.costs["spikes"]
+
+    @property
+    def energy(self) -> float | None:
+        """Joules a sample, where energy was minimised."""
+        return self.costs.get("energy")
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The setting that a search chose.
+
+    `arguments` need no data: they are arguments of `sw.convert`, "steps" and "dt" for `run` and
+    "readout" for `predict` (`conversion` and `run` split them). `drop`, `interval` and `certified`
+    are about the held-back samples, of which there were `held_back`; `limit` is what was asked for,
+    `worth` what answers were judged by. `runners_up` are other settings that were checked, the
+    cheapest first. `reproduce` is the call that makes the network again. `trials` counts those of
+    the study by state, and `failures` those that could not be converted or run by the reason.
+    """
+
+    chosen: Alternative
+    runners_up: tuple[Alternative, ...]
+    limit: float
+    confidence: float
+    minimised: str
+    held_back: int
+    searched_on: int
+    records: tuple[Record, ...]
+    reproduce: str
+    trials: Mapping[str, int]
+    study: str | None = None
+    failures: Mapping[str, int] = field(default_factory=dict)
+    worth: Worth = ACCURACY
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Arguments of `sw.convert`, and "steps", "dt" and "readout"."""
+        return self.chosen.arguments
+
+    @property
+    def conversion(self) -> dict[str, Any]:
+        """The arguments of `sw.convert` alone."""
+        apart = ("steps", "dt", "readout")
+        return {name: value for name, value in self.arguments.items() if name not in apart}
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The arguments of `run` alone."""
+        return {name: self.arguments[name] for name in ("steps", "dt")}
+
+    @property
+    def drop(self) -> float:
+        """The accuracy that is lost on the held-back samples, a fraction."""
+        return self.chosen.drop
+
+    @property
+    def interval(self) -> Interval:
+        """Bounds of the true loss, each of which holds with the confidence asked for."""
+        return self.chosen.interval
+
+    @property
+    def certified(self) -> bool:
+        """Whether the held-back samples show that the true loss is at most `limit`."""
+        return self.chosen.certified
+
+    @property
+    def needed(self) -> int | None:
+        """About how many held-back samples would certify the choice; None if its estimate fails."""
+        return self.chosen.needed
+
+    @property
+    def spikes(self) -> float:
+        """Spikes a sample."""
+        return self.chosen.spikes
+
+    @property
+    def energy(self) -> float | None:
+        """Joules a sample, where energy was minimised."""
+        return self.chosen.energy
+
+    def __str__(self) -> str:
+        loss = self._amount(self.drop, 2)
+        steps = "1 step" if self.chosen.steps == 1 else f"{self.chosen.steps} steps"
+        what = f"{steps}, {self.spikes:.4g} spikes a sample"
+        if self.energy is not None:
+            what += f", {self.energy:.3g} J"
+        return f"{what}; it loses {loss}. {self.verdict}"
+
+    @property
+    def verdict(self) -> str:
+        """What the held-back samples say, in a sentence."""
+        limit, sure = self._amount(self.limit), f"{100 * self.confidence:g} %"
+        if self.certified:
+            return f"On {self.held_back} held-back samples that is at most {limit}, with {sure}."
+        high = self._amount(self.interval[1], 2)
+        text = f"On {self.held_back} held-back samples the loss may be up to {high}"
+        if self.drop > self.limit:
+            return f"No setting found holds {limit}; this is the nearest. {text}, with {sure}."
+        return (
+            f"{text}, with {sure}: not certified. About {self.needed} held-back samples would "
+            f"certify {limit}."
+        )
+
+    def _amount(self, lost: float, digits: int | None = None) -> str:
+        """What is lost in words: points of accuracy, or so much of a metric."""
+        if not self.worth.fraction:
+            return f"{lost:.4g} of {self.worth.name}"
+        points = f"{100 * lost:g}" if digits is None else f"{100 * lost:.{digits}f}"
+        return f"{points} points"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choice as plain data, ready for JSON."""
+        return {
+            "arguments": plain(self.arguments),
+            "drop": self.drop,
+            "interval": list(self.interval),
+            "certified": self.certified,
+            "needed": self.needed,
+            "measure": self.worth.name,
+            "limit": self.limit,
+            "confidence": self.confidence,
+            "minimised": self.minimised,
+            "costs": dict(self.chosen.costs),
+            "held back": self.held_back,
+            "searched on": self.searched_on,
+            "verdict": self.verdict,
+            "reproduce": self.reproduce,
+            "trials": dict(self.trials),
+            "failures": dict(self.failures),
+            "study": self.study,
+            "runners up": [
+                {
+                    "arguments": plain(other.arguments),
+                    "drop": other.drop,
+                    "interval": list(other.interval),
+                    "certified": other.certified,
+                    "needed": other.needed,
+                    "costs": dict(other.costs),
+                }
+                for other in self.runners_up
+            ],
+            "records": [record.as_dict() for record in self.records],
+        }
+
+
+def plain(value: Any) -> Any:
+    """Plain data for JSON: arrays as lists, objects as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -1,0 +1,167 @@
+"""What a user gives as data, one sample at a time: all inputs at once, or batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arrays import is_array, readable
+from spikewright._base.structure import Structure
+from spikewright.errors import ConversionError, Refusal
+from spikewright.graph import Graph, Sequences
+
+Batch = dict[str, NDArray]
+Shape = tuple[int | None, ...]
+"""Of a sample; None is a length that may be any."""
+
+
+def refusal(reason: str, options: str = "") -> ConversionError:
+    """An error about the argument `calibration`."""
+    return ConversionError([Refusal("calibration", "argument", reason, options)])
+
+
+def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:
+    """The data as checked batches, `{input name: (batch, *shape)}`.
+
+    `data` is an array `(batch, *shape)`, of several inputs `{name: array}` or what the source's own
+    call takes, or an iterable of these, or of `(x, y)` pairs, of which y is not looked at. Raises
+    `ConversionError` for what is none of them, for shapes that fit no input, for values that are
+    not finite, and for no samples. Of a graph of one step of `sequences` samples are whole
+    sequences, those of a batch of a length.
+    """
+    shapes = _shapes(graph, sequences)
+    structure = _structure(graph, sequences)
+    count = 0
+    for place, batch in _parts(data, structure):
+        made = _checked(batch, shapes, place)
+        count += len(next(iter(made.values())))
+        yield made
+    if count == 0:
+        raise refusal("it holds no samples", "Give some hundred of them, batch axis first")
+
+
+def gather(data: Any, graph: Graph, sequences: Sequences | None = None) -> list[Batch]:
+    """All samples in one batch of float64, of sequences in one for each length.
+
+    Raises as `batches` does.
+    """
+    parts: dict[Any, list[Batch]] = {}
+    for batch in batches(data, graph, sequences):
+        shapes = tuple(array.shape[1:] for array in batch.values())
+        parts.setdefault(shapes, []).append(batch)
+    return [
+        {name: np.concatenate([_float64(batch[name]) for batch in some]) for name in some[0]}
+        for some in parts.values()
+    ]
+
+
+def samples(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:
+    """One sample after the other, each a float64 batch of one; raises as `batches` does."""
+    for batch in batches(data, graph, sequences):
+        for i in range(len(next(iter(batch.values())))):
+            yield {name: _float64(array[i : i + 1]) for name, array in batch.items()}
+
+
+def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Shape]:
+    """The shape of a sample of every input."""
+    if sequences is not None:
+        return sequences.shapes(graph)
+    return {name: graph.shapes[name] for name in graph.inputs}
+
+
+def _structure(graph: Graph, sequences: Sequences | None) -> Structure:
+    """How all inputs of the source may be given at once."""
+    shapes = _shapes(graph, sequences)
+    places = {name: graph.structure.places[name] for name in shapes}
+    return Structure(places, {name: len(shape) for name, shape in shapes.items()})
+
+
+def _float64(array: NDArray) -> NDArray:
+    return array.astype(np.float64) + 0.0  # there is one zero
+
+
+def count_of(data: Any, graph: Graph, sequences: Sequences | None = None) -> int | None:
+    """How many samples there are, where that can be told without reading them."""
+    found = _structure(graph, sequences).find(data) or {}
+    first: Any = next(iter(found.values()), None)
+    return len(first) if is_array(first) and first.shape else None
+
+
+def _parts(data: Any, structure: Structure) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is to be read as one batch each, by input name, and how to call it."""
+    whole = structure.find(data)
+    if whole is not None or isinstance(data, Mapping):
+        yield "", _named(data, structure, "")
+        return
+    if isinstance(data, tuple):
+        raise refusal(
+            "a tuple may mean a pair (x, y) or two batches",
+            "Give x alone, or batches in a list",
+        )
+    if not isinstance(data, Iterable) or isinstance(data, str | bytes):
+        raise refusal(
+            f"{type(data).__name__} is not data",
+            "Give an array with a batch axis, {input name: array}, or an iterable of either",
+        )
+    for index, item in enumerate(data):
+        place = f"batch {index}: "
+        found = structure.split(item)
+        if found is None and isinstance(item, list | tuple):
+            what = f"it holds {len(item)} things, not the inputs, or the inputs and y"
+            raise refusal(f"{place}{what}", "Give arrays")
+        yield place, _named(item, structure, place) if found is None else found[0]
+
+
+def _named(batch: Any, structure: Structure, place: str) -> dict[str, Any]:
+    """What a batch holds by input name; raises `ConversionError` where it is not all inputs."""
+    try:
+        return structure.named(batch)
+    except ValueError as error:
+        raise refusal(f"{place}{error}") from None
+
+
+def _checked(batch: Mapping[str, Any], shapes: Mapping[str, Shape], place: str) -> Batch:
+    """One batch by input name; raises `ConversionError` where it does not fit the inputs."""
+    made = {name: _array(name, batch[name], shape, place) for name, shape in shapes.items()}
+    sizes = {name: len(array) for name, array in made.items()}
+    if len(set(sizes.values())) > 1:
+        raise refusal(f"{place}inputs have different batch sizes: {sizes}")
+    lengths = {n: made[n].shape[1 + s.index(None)] for n, s in shapes.items() if None in s}
+    if len(set(lengths.values())) > 1:
+        raise refusal(f"{place}sequences have different lengths: {lengths} steps")
+    return made
+
+
+def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
+    value = readable(value)
+    what = f"{place}input {name!r}"
+    if not (is_array(value) or isinstance(value, Sized)):
+        raise refusal(f"{what} is {value!r}, which is no array")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise refusal(f"{what} is no array of numbers: {error}") from None
+    if array.dtype.kind not in "buif":
+        raise refusal(f"{what} holds {array.dtype}, which are no real numbers")
+    if not _fits(array.shape, shape):
+        sizes = ", ".join("time" if size is None else str(size) for size in shape)
+        over_time = array.ndim > 1 and array.shape[2:] == shape
+        raise refusal(
+            f"{what} must be (batch, {sizes}), got shape {array.shape}",
+            "Calibrate on values, without an axis of time" if over_time else "",
+        )
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise refusal(f"{what}: {bad} of {array.size} values are NaN or infinite")
+    return array
+
+
+def _fits(found: tuple[int, ...], shape: Shape) -> bool:
+    """Whether an array `(batch, *shape)` has this shape, with some steps where time is."""
+    return len(found) == 1 + len(shape) and all(
+        size == wanted if wanted is not None else size > 0
+        for size, wanted in zip(found[1:], shape, strict=True)
+    )

@@ -1,0 +1,100 @@
+"""Statistics from data: every sample is evaluated alone, so that its batch cannot matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewright._base.progress import progress_bar
+from spikewright.choosing.statistics.batches import Batch, count_of, refusal, samples
+from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
+from spikewright.choosing.statistics.examples import KEPT, Examples
+from spikewright.choosing.statistics.fingerprint import fingerprint
+from spikewright.choosing.statistics.histogram import Collector
+from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.graph import Graph, Sequences, evaluate_all
+from spikewright.graph.layers import Activation
+
+Values = Mapping[str, NDArray]
+
+
+def collect(
+    graph: Graph,
+    names: Sequence[str],
+    data: Any,
+    progress: bool = True,
+    sequences: Sequences | None = None,
+) -> Statistics:
+    """Statistics of the layers `names` of a graph on data (see `batches.py`).
+
+    Of a graph of one step of `sequences` they are of all steps, with the states that the source has
+    there; layers that only lead to the end of a sequence are looked at there. Raises
+    `ConversionError` for data that does not fit, and for values that are no finite numbers.
+    """
+    count = 0
+    expected = count_of(data, graph, sequences)
+    with progress_bar(expected, progress, "calibration samples") as advance:
+
+        def evaluated() -> Iterable[tuple[Batch, Values]]:
+            nonlocal count
+            for sample in samples(data, graph, sequences):
+                if sequences is None:
+                    yield sample, evaluate_all(graph, sample)
+                else:
+                    yield from sequences.evaluate(graph, sample)
+                count += 1
+                advance(1)
+
+        return replace(collect_values(graph, names, evaluated()), samples=count)
+
+
+def collect_values(
+    graph: Graph, names: Sequence[str], evaluated: Iterable[tuple[Batch, Values]]
+) -> Statistics:
+    """Statistics of layers from inputs `(batch, *shape)` and the values that they cause.
+
+    A layer is looked at where there is a value of what it reads. Raises `ConversionError` for
+    values that are no finite numbers.
+    """
+    layers = [_Layer(graph, name) for name in names]
+    examples: list[Examples] = []
+    count = 0
+    for inputs, values in evaluated:
+        for layer in layers:
+            if layer.read in values:
+                layer.add(values[layer.read])
+        size = len(next(iter(inputs.values())))
+        for i in range(size):
+            examples.append(Examples.of({name: v[i : i + 1] for name, v in inputs.items()}))
+        if len(examples) > 4 * KEPT:
+            examples = [Examples.join(examples)]
+        count += size
+    found = {layer.name: layer.result() for layer in layers}
+    return Statistics(found, count, fingerprint(graph), Examples.join(examples))
+
+
+class _Layer:
+    """One layer's values while they are collected."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        node = graph[name]
+        self.name = name
+        self.rectifies = isinstance(node.layer, Activation) and node.layer.function == "relu"
+        self.read = node.inputs[0] if self.rectifies else name
+        self.shape, self.axis = graph.shapes[name], channel_axis(graph, name)
+        self._collector = Collector(channels_of(self.shape, self.axis))
+
+    def add(self, value: NDArray) -> None:
+        """Take the layer's values `(batch, *shape)`."""
+        try:
+            self._collector.add(by_channel(value, self.axis))
+        except ValueError as error:
+            raise refusal(f"on this data layer {self.name!r} computes {error}") from None
+
+    def result(self) -> LayerStatistics:
+        """What was collected."""
+        return LayerStatistics(self.shape, self.axis, self.rectifies, self._collector.result())

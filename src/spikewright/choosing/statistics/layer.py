@@ -1,0 +1,92 @@
+"""What calibration knows of one layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.statistics.channels import channel_size, spread
+from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.graph.layers import Shape
+
+Per = Literal["layer", "channel"]
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """The values of one layer with neurons.
+
+    `shape` is that of the layer without batch axis, `axis` the one its channels lie on (None for a
+    single number). `values` has, channel by channel, the input currents where the layer is a ReLU
+    (`rectifies`), whose outputs follow from them, and the outputs of any other layer.
+
+    `least` is what values of each channel have to exceed to be more than rounding errors, where
+    that was looked at: smaller ones are 0 in `values`. `rounded` says whether some channel has no
+    others.
+    """
+
+    shape: Shape
+    axis: int | None
+    rectifies: bool
+    values: Histogram
+    least: NDArray | None = field(default=None, compare=False)
+    rounded: bool = field(default=False, compare=False)
+
+    def above(self, least: NDArray) -> LayerStatistics:
+        """The same with 0 in the place of values that are smaller than this, channel by channel."""
+        made = replace(self, values=self.values.without(least), least=least)
+        lost = (made.magnitudes.highest == 0) & (self.magnitudes.highest > 0)
+        return replace(made, rounded=bool(np.any(lost)))
+
+    @cached_property
+    def sent(self) -> Histogram:
+        """What the layer sends, channel by channel."""
+        return self.values.rectified() if self.rectifies else self.values
+
+    @cached_property
+    def magnitudes(self) -> Histogram:
+        """The magnitudes of what it sends, channel by channel: what its spikes have to carry."""
+        return self.sent.magnitudes()
+
+    @cached_property
+    def _magnitudes_together(self) -> Histogram:
+        return self.magnitudes.together()
+
+    @cached_property
+    def _values_together(self) -> Histogram:
+        return self.values.together()
+
+    @cached_property
+    def _sent_together(self) -> Histogram:
+        return self.sent.together()
+
+    def sends(self, per: Per) -> Histogram:
+        """What it sends with its sign, of the layer or of each channel."""
+        return self._sent_together if per == "layer" else self.sent
+
+    def magnitude(self, per: Per) -> Histogram:
+        """Magnitudes of what it sends, of the layer or of each channel."""
+        return self._magnitudes_together if per == "layer" else self.magnitudes
+
+    def value(self, per: Per) -> Histogram:
+        """`values`, of the layer or of each channel."""
+        return self._values_together if per == "layer" else self.values
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it sends nothing but zeros."""
+        return float(self.magnitudes.highest.max()) == 0.0
+
+    @property
+    def per_sample(self) -> float:
+        """The mean over samples of the summed magnitudes of all its neurons."""
+        per_channel = np.where(self.magnitudes.total > 0, self.magnitudes.mean, 0.0)
+        return float(per_channel.sum() * channel_size(self.shape, self.axis))
+
+    def spread(self, values: NDArray) -> NDArray:
+        """One number a channel (or one alone) as what broadcasts to the layer's shape."""
+        return spread(values, self.shape, self.axis)

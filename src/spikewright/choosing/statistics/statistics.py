@@ -1,0 +1,77 @@
+"""What calibration knows of a model: the values that its layers take on data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from spikewright.choosing.statistics.batches import refusal
+from spikewright.choosing.statistics.examples import Examples
+from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.storage import load_parts, save
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What calibration data showed: `layers` by name, and a few `examples` of the samples.
+
+    `fingerprint` tells the model that the layers belong to, `samples` how many samples there were.
+    The same samples give the same statistics bit for bit, in whatever order, in batches of whatever
+    size, collected here or in parts that are joined. A file holds the examples too: at most sixteen
+    samples as they are. `rounding` keeps what `above_rounding` measured on them.
+    """
+
+    layers: Mapping[str, LayerStatistics]
+    samples: int
+    fingerprint: str
+    examples: Examples
+    rounding: dict[str, NDArray] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def join(cls, parts: Sequence[Statistics]) -> Statistics:
+        """The statistics of all samples, from those of parts of them; exact, in any order.
+
+        Raises `ConversionError` where they are not of one model, or of more than can be counted.
+        """
+        first = parts[0]
+        for part in parts:
+            part.check(first.fingerprint, [*first.layers])
+        layers = {
+            name: _joined(name, [part.layers[name] for part in parts]) for name in first.layers
+        }
+        examples = Examples.join(part.examples for part in parts)
+        return cls(layers, sum(part.samples for part in parts), first.fingerprint, examples)
+
+    def check(self, fingerprint: str, names: Sequence[str] = ()) -> None:
+        """Raise `ConversionError` unless these are statistics of this model, of these layers."""
+        if self.fingerprint != fingerprint or not {*names} <= {*self.layers}:
+            raise refusal(
+                f"these are statistics of another model (or of other weights, or under another "
+                f"max_pool), with layers {', '.join(self.layers)}",
+                "Collect them anew: sw.convert(model).calibrate(x)",
+            )
+
+    def __repr__(self) -> str:
+        return f"<Statistics of {len(self.layers)} layers, {self.samples} samples>"
+
+    def save(self, path: str | Path) -> None:
+        """Write to one file, atomically."""
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Statistics:
+        """Read what `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
+        return cls(*load_parts(path))
+
+
+def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
+    try:
+        values = Histogram.join([part.values for part in parts])
+    except ValueError as error:
+        raise refusal(f"layer {name!r} has {error}") from None
+    first = parts[0]
+    return LayerStatistics(first.shape, first.axis, first.rectifies, values)

@@ -1,0 +1,88 @@
+"""`spikewright.tune`: the search over conversions of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spikewright._base.keywords import spelled
+from spikewright.choosing.search.choice import Choice, Minimise
+from spikewright.conversion.making import MaxPoolPolicy
+from spikewright.engines import Precision
+
+__all__ = ["tune"]
+
+
+@spelled()
+def tune(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    max_drop: float = 0.005,
+    metric: Callable[[Any, Any], Any] | None = None,
+    minimise: Minimise = "spikes",
+    timeout: float = 300.0,
+    trials: int | None = None,
+    confidence: float = 0.95,
+    validation: float | tuple[Any, Any] = 0.5,
+    searched: int = 2000,
+    space: Mapping[str, Any] | None = None,
+    study: str | Path | None = None,
+    seed: int = 0,
+    dt: float = 0.001,
+    energy_table: str = "45nm-fp32",
+    engine: str = "auto",
+    precision: Precision = "float32",
+    threads: int | None = None,
+    example_input: Any = None,
+    max_pool: MaxPoolPolicy = "gate",
+    outputs: Sequence[str] | None = None,
+    progress: bool = True,
+) -> Choice:
+    """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
+
+    `model` is what `convert` takes; `x` inputs and `y` class labels, as `evaluate` takes them. A
+    PyTorch module without `example_input` is traced with the first of `x`. Cost is spikes a sample,
+    energy a sample under the cost table `energy_table`, or latency: steps, then spikes. Searched
+    are firing-rate scales (in all, by layer, and over the channels of a layer by a rule), caps,
+    neurons, start, synapse, steps and readout; `space` restricts any of them (see
+    `docs/tuning.md`). At most `searched` samples are searched on; those that are held back,
+    `validation`, a fraction or `(x, y)`, decide what is chosen: the cheapest setting that they show
+    to lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
+    whose estimate holds it. `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy:
+    then `max_drop` is in its unit, and y what it takes.
+
+    Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better
+    turns up. `study` keeps it: a path (SQLite) or an Optuna URL, from which a second call with the
+    same arguments goes on, and on which several may work at once. Raises `TuningError` for samples
+    or settings that no search can have and for a study of something else, `MissingExtraError`
+    without Optuna, and as `convert` does.
+    """
+    # late: a search needs much that nothing else does, and importing the package is to be quick
+    from spikewright.choosing.tuning.request import Request
+    from spikewright.choosing.tuning.searching import search
+
+    request = Request(
+        max_drop=max_drop,
+        minimise=minimise,
+        timeout=timeout,
+        trials=trials,
+        confidence=confidence,
+        validation=validation,
+        searched=searched,
+        space=space or {},
+        study=study,
+        seed=seed,
+        dt=dt,
+        energy_table=energy_table,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        max_pool=max_pool,
+        outputs=outputs,
+        progress=progress,
+        metric=metric,
+    )
+    return search(model, x, y, request, example_input)

@@ -1,0 +1,179 @@
+"""The objective of the search: values of parameters in, what they lose and cost out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.search.choice import Minimise
+from spikewright.choosing.search.measured import Point
+from spikewright.choosing.search.scores import paired_of
+from spikewright.choosing.search.space import Choices, Plain, Space
+from spikewright.choosing.tuning.measuring import Outcome, Running, part_of, run
+from spikewright.choosing.tuning.reproduce import text
+from spikewright.choosing.tuning.settings import Translation, read_at
+from spikewright.conversion import Conversion
+from spikewright.measure import After, EveryStep
+
+_LATE = (2, 4, 8)  # steps that late readouts leave out
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs `{name: array}`, labels or what a metric takes, and what the source makes of them.
+
+    `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
+    right class leads, None under a metric.
+    """
+
+    x: Mapping[str, NDArray]
+    y: Any
+    scores: NDArray
+    margins: NDArray | None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, part: slice | NDArray) -> Samples:
+        x = {name: array[part] for name, array in self.x.items()}
+        margins = None if self.margins is None else self.margins[part]
+        return Samples(x, part_of(self.y, part), self.scores[part], margins)
+
+    @cached_property
+    def size(self) -> float:
+        """What one sample can lose: the range of scores, of right answers one."""
+        return float(np.ptp(self.scores)) or 1.0 if self.margins is None else 1.0
+
+    @cached_property
+    def unit(self) -> float:
+        """A small margin: a quarter of that which three in four right answers exceed."""
+        if self.margins is None:
+            return 1.0
+        leads = self.margins[self.margins > 0]
+        return float(np.percentile(leads, 25)) / 4 if len(leads) else 1.0
+
+
+@dataclass(eq=False)
+class Objective:
+    """Converts, runs and measures.
+
+    `minimise` names the cost. `unit` is the margin that risks are measured in. `pace` says how many
+    seconds a step of a sample took lately.
+    """
+
+    conversion: Conversion
+    translation: Translation
+    space: Space
+    minimise: Minimise
+    running: Running
+    unit: float
+    pace: float = field(default=0.0, init=False)
+    _converted: tuple[str, Conversion] | None = field(default=None, init=False)
+    _texts: dict[tuple, str] = field(default_factory=dict, init=False)
+
+    def seconds(self, steps: int, samples: int) -> float:
+        """About how long so many samples take, 0 before any was run."""
+        return self.pace * steps * samples
+
+    def identify(self, values: Mapping[str, Plain]) -> str:
+        """The same text for values that make the same network and run."""
+        key = tuple(sorted(values.items()))
+        if key not in self._texts:
+            self._texts[key] = f"{values['steps']} {text(self.translation.arguments(values))}"
+        return self._texts[key]
+
+    def convert(self, values: Mapping[str, Plain]) -> Conversion:
+        """The network under these values; the last one is kept."""
+        key = self.identify(values)
+        if self._converted is None or self._converted[0] != key:
+            changes = self.translation.arguments(values)
+            self._converted = key, self.conversion.again(**changes)
+        return self._converted[1]
+
+    def __call__(self, values: Mapping[str, Plain], samples: Samples) -> list[Point]:
+        """Measure on samples, at every number of steps and under every readout."""
+        at = read_at(self._choices("steps"), int(values["steps"] or 1))
+        return self._points(values, samples, at, self._readouts(at))
+
+    def at(self, values: Mapping[str, Plain], where: Point, samples: Samples) -> Point:
+        """Measure one number of steps and readout alone."""
+        readouts = {where.readout: self.readout(where.readout)}
+        (point,) = self._points(values, samples, [where.steps], readouts)
+        return point
+
+    def readout(self, name: str) -> EveryStep:
+        """A readout from its name in a point."""
+        if name in ("mean", "last"):
+            return name  # type: ignore[return-value]
+        return After(float(name.removeprefix("after ")) * self.running.dt)
+
+    def _choices(self, name: str) -> Sequence[Plain]:
+        parameter = self.space[name]
+        return parameter.values if isinstance(parameter, Choices) else ()
+
+    def _readouts(self, at: Sequence[int]) -> dict[str, EveryStep]:
+        wanted = self._choices("readout")
+        names = [str(name) for name in wanted if name != "late"]
+        if "late" in wanted:
+            names += [f"after {left}" for left in _LATE if left < at[-1]]
+        if at[-1] == 1 or not names:
+            names = names[:1] or ["mean"]  # of a single step they are all the same
+        return {name: self.readout(name) for name in names}
+
+    def _points(
+        self,
+        values: Mapping[str, Plain],
+        samples: Samples,
+        at: Sequence[int],
+        readouts: Mapping[str, EveryStep],
+    ) -> list[Point]:
+        conversion = self.convert(values)
+        begun = time.monotonic()
+        found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
+        taken = (time.monotonic() - begun) / (len(samples) * at[-1])
+        self.pace = taken if self.pace == 0.0 else 0.9 * self.pace + 0.1 * taken
+        return [
+            self._point(found, samples, t, name, readout)
+            for t in at
+            for name, readout in readouts.items()
+            if not isinstance(readout, After) or readout.steps(self.running.dt) < t
+        ]
+
+    def _point(
+        self, found: Outcome, samples: Samples, steps: int, name: str, readout: EveryStep
+    ) -> Point:
+        costs = found.costs[steps]
+        paired = paired_of(samples.scores, found.scores[steps, readout])
+        margins = found.margins.get((steps, readout))
+        risk = paired.drop if margins is None else self.risk(samples, margins)
+        return Point(steps, name, paired, self._cost(costs, steps), costs, risk)
+
+    def risk(self, samples: Samples, margins: NDArray) -> float:
+        """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.
+
+        It goes up where answers become less sure, before any of them is wrong, so that settings
+        can be told apart by few samples. Outputs that are larger or smaller as a whole decide alike
+        and risk nothing: margins are taken relative to their median.
+        """
+        own = np.zeros(1) if samples.margins is None else samples.margins
+        before, now = (float(np.median(np.abs(m))) for m in (own, margins))
+        unit = self.unit * (now / before if before > 0 and now > 0 else 1.0)
+        return float(np.mean(_soft(margins / unit) - _soft(own / self.unit)))
+
+    def _cost(self, costs: Mapping[str, float], steps: int) -> float:
+        """What is minimised; of latency the steps, and among equal ones the spikes."""
+        if self.minimise != "latency":
+            return costs[self.minimise]
+        spikes = costs["spikes"]
+        return steps + spikes / (spikes + self.translation.allocation.neurons)
+
+
+def _soft(leads: NDArray) -> NDArray:
+    found: NDArray = 1.0 / (1.0 + np.exp(np.clip(leads, -50, 50)))
+    return found

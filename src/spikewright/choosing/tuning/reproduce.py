@@ -1,0 +1,81 @@
+"""A conversion as the call that makes it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arrays import is_array
+from spikewright.frontends import example_for
+from spikewright.measure import After
+from spikewright.network.neurons import NeuronType
+from spikewright.network.synapses import Synapse
+
+_DEFAULTS = {
+    "spiking": False, "scale_firing_rates": 1.0, "synapse": None, "initial_voltage": "half",
+    "calibration": None, "max_pool": "gate", "max_spikes_per_step": None, "bias_correction": None,
+}  # fmt: skip
+
+
+def source_text(model: Any, example_input: Any, x: Any) -> str:
+    """What `sw.convert` is given to read: a path as it is, anything else by name.
+
+    With its example input, the first of the data `x` where a module has no other.
+    """
+    named = repr(str(model)) if isinstance(model, str | Path) else "model"
+    if example_for(model, example_input, x) is None:
+        return named
+    first = example_input is None and is_array(x)
+    return f"{named}, example_input={'x[:2]' if first else 'example_input'}"
+
+
+def call(model: str, arguments: Mapping[str, Any]) -> str:
+    """`sw.convert(...)` with those arguments that differ from the defaults."""
+    given = [
+        f"{name}={text(value)}"
+        for name, value in arguments.items()
+        if not (name in _DEFAULTS and _same(value, _DEFAULTS[name])) and value is not None
+    ]
+    return f"sw.convert({', '.join([model, *given])})"
+
+
+def run_line(steps: int, dt: float, readout: Any) -> str:
+    """The line that runs what a call made, `conversion`, on `x`, and reads it out."""
+    return f"conversion.run(x, steps={steps}, dt={text(dt)}).predict({text(readout)})"
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and bool(value == default)
+
+
+def text(value: Any) -> str:
+    """A value as Python, with NumPy as `np` and the package as `sw`; evaluated, the same value."""
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{text(name)}: {text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, type) and issubclass(value, NeuronType):
+        return f"sw.{value.__name__}"
+    if isinstance(value, NeuronType | Synapse | After):
+        return f"sw.{value!r}"
+    if isinstance(value, float):
+        return f"{value!r}"
+    return repr(value)
+
+
+def _array(value: NDArray) -> str:
+    numbers = ", ".join(_number(float(v)) for v in value.reshape(-1))
+    whole = not set(numbers) & set(".e")
+    kind = ", float" if whole and value.dtype.kind == "f" else ""
+    shape = "" if value.ndim == 1 else f".reshape{value.shape}"
+    return f"np.array([{numbers}]{kind}){shape}"
+
+
+def _number(value: float) -> str:
+    """The shortest text of a number that gives the same one again."""
+    short = f"{value:g}"
+    return short if float(short) == value and short != "-0" else f"{value!r}"

@@ -1,0 +1,83 @@
+"""What a search is asked for, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikewright._base.arguments import is_number, is_whole
+from spikewright.choosing.search.choice import ACCURACY, MINIMISED, Minimise
+from spikewright.choosing.tuning.measuring import Running
+from spikewright.conversion.making import MaxPoolPolicy
+from spikewright.engines import Precision
+from spikewright.errors import TuningError
+from spikewright.measure.metric import Metric
+from spikewright.records import Worth
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `tune`, but the model and the data.
+
+    Raises `TuningError` for what no search can do.
+    """
+
+    max_drop: float
+    minimise: Minimise
+    timeout: float
+    trials: int | None
+    confidence: float
+    validation: Any
+    searched: int
+    space: Mapping[str, Any]
+    study: str | Path | None
+    seed: int
+    dt: float
+    energy_table: str
+    engine: str
+    precision: Precision
+    threads: int | None
+    max_pool: MaxPoolPolicy
+    outputs: Sequence[str] | None
+    progress: bool
+    metric: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", Metric.of(self.metric))
+        if not (is_number(self.max_drop) and self.max_drop >= 0):
+            raise TuningError(f"max_drop is a number from 0, got {self.max_drop!r}")
+        if self.metric is None and self.max_drop >= 1:
+            raise TuningError(
+                "max_drop is the accuracy that may be lost, a fraction from 0 and below 1 (0.005 "
+                f"is half a point), got {self.max_drop!r}"
+            )
+        if self.minimise not in MINIMISED:
+            raise TuningError(f"minimise is one of {', '.join(MINIMISED)}, got {self.minimise!r}")
+        if not (is_number(self.timeout) and self.timeout > 0):
+            raise TuningError(f"timeout is a number of seconds above 0, got {self.timeout!r}")
+        if not (is_number(self.confidence) and 0 < self.confidence < 0.999):
+            raise TuningError(f"confidence lies above 0 and below 0.999, got {self.confidence!r}")
+        if self.trials is not None:
+            _check_whole("trials", self.trials)
+        _check_whole("searched", self.searched)
+
+    @property
+    def running(self) -> Running:
+        """How networks are run."""
+        table = self.energy_table if self.minimise == "energy" else None
+        given = (self.dt, self.engine, self.precision, self.threads, self.seed)
+        return Running(*given, table, self.metric)
+
+    @property
+    def worth(self) -> Worth:
+        """What answers are judged by."""
+        if self.metric is None:
+            return ACCURACY
+        return Worth(self.metric.name, fraction=False)
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if not (is_whole(value) and value >= 1):
+        raise TuningError(f"{name} is a whole number from 1, got {value!r}")

@@ -1,0 +1,129 @@
+"""What was found, as a `Choice`: arguments that need no data, prices, records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spikewright.choosing.search.certify import Checked, choose
+from spikewright.choosing.search.choice import Alternative, Choice
+from spikewright.choosing.search.measured import Point, front
+from spikewright.choosing.search.study import Study, shown
+from spikewright.choosing.tuning.objective import Objective
+from spikewright.choosing.tuning.reproduce import call
+from spikewright.choosing.tuning.request import Request
+from spikewright.records import SCORE, Record
+
+_UNITS = {"spikes": "spikes", "energy": "J"}
+_NAMES = {"spikes": "spikes per sample", "energy": "energy"}
+
+
+def result(
+    question: Request,
+    objective: Objective,
+    study: Study,
+    checked: Sequence[Checked],
+    model: str,
+    samples: tuple[int, int],
+    certifying: bool,
+) -> Choice:
+    """The choice among settings that were checked on held-back samples.
+
+    `model` is the model as text; `samples` says how many were searched on and held back,
+    `certifying` whether the latter can certify anything to speak of.
+    """
+    chosen = choose(checked, question.max_drop, certifying)
+    others = sorted(
+        (item for item in checked if item is not chosen), key=lambda item: item.point.cost
+    )
+    best = _alternative(question, objective, chosen)
+    converting = {k: v for k, v in best.arguments.items() if k not in ("steps", "dt", "readout")}
+    return Choice(
+        best,
+        tuple(_alternative(question, objective, other) for other in others),
+        question.max_drop,
+        question.confidence,
+        question.minimise,
+        samples[1],
+        samples[0],
+        tuple(_records(question, objective, study, checked, chosen)),
+        call(model, converting),
+        study.counts(),
+        None if question.study is None else shown(question.study),
+        study.failures(),
+        question.worth,
+    )
+
+
+def _alternative(question: Request, objective: Objective, item: Checked) -> Alternative:
+    conversion = objective.convert(_values(item))
+    paired = item.point.paired
+    return Alternative(
+        {
+            **conversion.resolved,
+            "steps": item.point.steps,
+            "dt": objective.running.dt,
+            "readout": objective.readout(item.point.readout),
+        },
+        paired.drop,
+        paired.interval(question.confidence),
+        item.certified,
+        item.point.costs,
+        paired.needed(question.max_drop, question.confidence),
+    )
+
+
+def _values(item: Checked) -> dict[str, Any]:
+    return item.candidate.trial.values
+
+
+def _records(
+    question: Request,
+    objective: Objective,
+    study: Study,
+    checked: Sequence[Checked],
+    chosen: Checked,
+) -> list[Record]:
+    """What every setting on the front of the search, and every checked one, loses and costs."""
+    records: list[Record] = []
+    trials = study.finished()
+    by_point = {id(point): trial for trial in trials for point in trial.points}
+    for point in front(point for trial in trials for point in trial.points):
+        trial = by_point[id(point)]
+        records += _of_point(question, objective, point, "searched", trial.number, None)
+    for item in checked:
+        how = "chosen" if item is chosen else "runner up"
+        number = item.candidate.trial.number
+        records += _of_point(question, objective, item.point, "held back", number, how)
+    return records
+
+
+def _of_point(
+    question: Request,
+    objective: Objective,
+    point: Point,
+    samples: str,
+    trial: int,
+    role: str | None,
+) -> list[Record]:
+    how: Mapping[str, Any] = {
+        "steps": point.steps,
+        "dt": objective.running.dt,
+        "readout": point.readout,
+        "samples": samples,
+        "trial": trial,
+        **({} if role is None else {"role": role}),
+    }
+    n = point.paired.n
+    interval = point.paired.interval(question.confidence) if role is not None else None
+    worth = question.worth
+    unit = "fraction" if worth.fraction else SCORE
+    found = [Record(f"{worth.name} drop", point.paired.drop, unit, n, interval, how)]
+    for name, value in point.costs.items():
+        told = (
+            {**how, "table": objective.running.table, "network": "spiking"}
+            if name == "energy"
+            else how
+        )
+        found.append(Record(_NAMES[name], value, _UNITS[name], n, None, told))
+    return found

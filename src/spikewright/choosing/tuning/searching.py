@@ -1,0 +1,197 @@
+"""Search for the cheapest setting that loses little enough."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from spikewright._base.optional import require
+from spikewright._base.progress import progress_bar
+from spikewright.choosing import fingerprint
+from spikewright.choosing.rules.rounding import above_rounding
+from spikewright.choosing.search.certify import LISTED, MANY, Candidate, check, short_list
+from spikewright.choosing.search.choice import Choice
+from spikewright.choosing.search.goal import Aim, certifiable
+from spikewright.choosing.search.measured import Point
+from spikewright.choosing.search.search import Limits, Search, hopeless_pruner
+from spikewright.choosing.search.space import Parameter, Values, restricted
+from spikewright.choosing.search.study import Study, open_study
+from spikewright.choosing.tuning.allocation import Allocation
+from spikewright.choosing.tuning.channels import sensitivities
+from spikewright.choosing.tuning.data import digest, divided
+from spikewright.choosing.tuning.objective import Objective, Samples
+from spikewright.choosing.tuning.refine import Refinement
+from spikewright.choosing.tuning.reproduce import source_text
+from spikewright.choosing.tuning.request import Request
+from spikewright.choosing.tuning.result import result
+from spikewright.choosing.tuning.settings import Translation, check_values, space_of
+from spikewright.choosing.tuning.starts import level_of, starts, sweep
+from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
+from spikewright.frontends import example_for
+from spikewright.lower.populations import Roles
+from spikewright.lower.speaking import silently
+
+_CALIBRATED = 256  # samples whose values the rules look at
+_WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
+_REFINING = 0.06  # of the time for one look at all channels
+_CHECKING = 0.4  # of the time at most for what is held back
+_TRIAL = 0.05  # of the time at most for one trial
+_SWEPT = 0.01  # of the time at most for one of a plain sweep
+
+
+@silently()
+def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
+    """Search as requested; see `spikewright.tune`."""
+    require("optuna")
+    limits_from = time.monotonic()
+    conversion = convert(
+        model,
+        spiking=True,
+        example_input=example_for(model, example_input, x),
+        max_pool=request.max_pool,
+        outputs=request.outputs,
+    )
+    space = restricted(space_of(conversion), request.space)
+    check_values(space)
+    mine, held = divided(conversion, (x, y), request.validation, request.searched, request.running)
+    allocation = _allocation(conversion, mine, _WORK * request.timeout)
+    translation = Translation(allocation, request.dt)
+    objective = Objective(
+        conversion, translation, space, request.minimise, request.running, mine.unit
+    )
+    sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
+    facts = _facts(request, conversion, space, digest(mine, held))
+    study = open_study(request.study, facts, request.seed, hopeless_pruner())
+    reserve = partial(_checking, objective, study, held, request.timeout)
+    limits = Limits(limits_from + request.timeout, reserve, request.trials)
+    trying = Search(
+        study,
+        space,
+        lambda values, part: objective(values, mine[part]),
+        len(mine),
+        _aims(request, mine, sure),
+        starts(space),
+        translation.shortened,
+        Refinement(objective, mine, _REFINING * request.timeout).proposals,
+        lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
+        partial(_affordable, objective, len(mine), request.timeout),
+        partial(_swept, objective, len(mine), request.timeout),
+    )
+    with _bar(limits, request.timeout, request.progress) as advance:
+        trying.run(limits, advance)
+    settled = sure is not None  # else estimates decide, and every cheap setting has a chance
+    checked = check(
+        short_list(
+            study.finished(),
+            request.max_drop,
+            trying.expected(),
+            LISTED if settled else MANY,
+            every_length=not settled,
+        ),
+        partial(_held_back, objective, held),
+        request.max_drop,
+        request.confidence,
+    )
+    return result(
+        request,
+        objective,
+        study,
+        checked,
+        source_text(model, example_input, x),
+        (len(mine), len(held)),
+        certifying=sure is not None,
+    )
+
+
+def _facts(
+    request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
+) -> dict[str, Any]:
+    """What the trials of a study hold for."""
+    table = f", {request.energy_table}" if request.minimise == "energy" else ""
+    return {
+        "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}",
+        "data": data,
+        "minimise": request.minimise + table,
+        "max_drop": request.max_drop,
+        **(
+            {}
+            if request.metric is None
+            else {"metric": f"{request.worth.name} {request.metric.key}"}
+        ),
+        "dt": request.dt,
+        "precision": request.precision,
+        "seed": request.seed,
+        "space": {name: repr(parameter) for name, parameter in space.items()},
+    }
+
+
+def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allocation:
+    """What the rules know: values of the layers on some samples, and what errors there do."""
+    graph, layers = conversion.canonical, tuple(conversion.populations())
+    some = samples[slice(_CALIBRATED)].x
+    statistics = conversion.calibrate(some, progress=False)
+    roles = Roles(graph)
+    outputs = tuple(
+        graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
+    )
+    weights = sensitivities(graph, layers, outputs, some, budget)
+    return Allocation(above_rounding(statistics, graph), weights)
+
+
+def _aims(request: Request, samples: Samples, sure: float | None) -> list[Aim]:
+    """What to aim at: the limit itself, and the drop that held-back samples will certify.
+
+    Where they can certify none, half the limit: what is chosen loses more on samples that it was
+    not chosen on.
+    """
+    limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
+    return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
+
+
+def _checking(objective: Objective, study: Study, held: Samples, timeout: float) -> float:
+    """How long it will take to look at what is held back, in seconds."""
+    trials = study.finished()
+    steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
+    expected = (LISTED + 1) * objective.seconds(int(steps or 1), len(held))
+    return min(_CHECKING * timeout, expected)
+
+
+def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
+    """Whether one trial takes no more than its share of the time."""
+    return objective.seconds(int(values["steps"] or 1), samples) <= _TRIAL * timeout
+
+
+def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:
+    """What a plain sweep would try near a point, as far as it takes little time."""
+    level = level_of(point.costs["spikes"], objective.translation.allocation.neurons)
+    for values in sweep(objective.space, level):
+        if objective.seconds(int(values["steps"] or 1), samples) <= _SWEPT * timeout:
+            yield values
+
+
+def _held_back(objective: Objective, held: Samples, candidate: Candidate) -> Point:
+    return objective.at(candidate.trial.values, candidate.point, held)
+
+
+@contextmanager
+def _bar(limits: Limits, timeout: float, show: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of trials where their number is given, else of seconds."""
+    if limits.trials is not None:
+        with progress_bar(limits.trials, show, "trials") as advance:
+            yield advance
+        return
+    shown = [time.monotonic()]
+    with progress_bar(math.ceil(timeout), show, "seconds of search") as advance:
+
+        def tick(done: int) -> None:
+            seconds = int(time.monotonic() - shown[0])
+            shown[0] += seconds
+            advance(seconds)
+
+        yield tick

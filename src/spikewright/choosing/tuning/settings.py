@@ -1,0 +1,171 @@
+"""Which parameters a network's conversion has, and the arguments that their values stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, Values
+from spikewright.choosing.tuning.allocation import RULES, Allocation, Coding
+from spikewright.conversion import Conversion
+from spikewright.errors import TuningError
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
+
+STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+READOUTS = ("mean", "last", "late")
+SCALES = "scales"
+"""Under this name a refined setting has the scales of all channels, as JSON."""
+
+_DIGITS = 4  # of a scale, so that it can be written down
+_OFFSET = "offset "
+
+
+def space_of(conversion: Conversion) -> dict[str, Parameter]:
+    """Everything that may be searched for this network.
+
+    "level" is the logarithm to base 2 of the spikes that a neuron is to send for a sample,
+    "offset LAYER" a layer's own share. "steps" and "readout" are read off each run.
+    """
+    types = [ensemble.neuron_type for ensemble in conversion.populations().values()]
+    integrate = all(isinstance(neuron_type, IntegrateAndFire) for neuron_type in types)
+    space: dict[str, Parameter] = {
+        "steps": Choices(STEPS),
+        "readout": Choices(READOUTS),
+        "rule": Choices(RULES),
+        "max_spikes_per_step": Choices((None, 1)),
+        "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
+        "initial_voltage": Choices(("half", "zero")),
+        "synapse": Choices((None, 0.002, 0.005)),
+        "level": Range(-10.0, 8.0, -1.0),
+    }
+    if len(types) > 1:
+        layers = conversion.populations()
+        space |= {_OFFSET + name: Range(-4.0, 4.0, 0.0) for name in layers}
+    return space
+
+
+def check_values(space: Mapping[str, Parameter]) -> None:
+    """Raise `TuningError` for choices that no conversion takes."""
+    for name, known in (
+        ("readout", READOUTS),
+        ("rule", RULES),
+        ("neuron", ("default", "bipolar")),
+        ("initial_voltage", ("half", "zero")),
+    ):
+        for value in _choices(space, name):
+            if value not in known:
+                raise TuningError(f"space: {name!r} is one of {', '.join(known)}, got {value!r}")
+    for value in _choices(space, "steps"):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
+    for value in _choices(space, "max_spikes_per_step"):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if value is not None and not whole:
+            raise TuningError(
+                f"space: 'max_spikes_per_step' is None or a whole number from 1, got {value!r}"
+            )
+    for value in _choices(space, "synapse"):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if value is not None and not number:
+            raise TuningError(f"space: 'synapse' is None or seconds above 0, got {value!r}")
+
+
+def _choices(space: Mapping[str, Parameter], name: str) -> tuple[Plain, ...]:
+    parameter = space[name]
+    return parameter.values if isinstance(parameter, Choices) else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """From values of parameters to arguments of `convert`."""
+
+    allocation: Allocation
+    dt: float
+
+    def arguments(self, values: Mapping[str, Plain]) -> dict[str, Any]:
+        """Arguments of `convert`: scales as numbers, of few digits."""
+        cap, start = values["max_spikes_per_step"], values["initial_voltage"]
+        coding = Coding(
+            _whole(values["steps"]), None if cap is None else _whole(cap),
+            0.5 if start == "half" else 0.0,
+        )  # fmt: skip
+        layers = self.allocation.layers
+        if values.get(SCALES) is not None:
+            return self._refined(values)
+        offsets = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
+        spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
+        found = self.allocation.thresholds(str(values["rule"]), spikes, offsets, coding)
+        scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
+        return self._with(scales, values)
+
+    def refined(self, values: Mapping[str, Plain], scales: Mapping[str, NDArray]) -> Values:
+        """Values that stand for these scales `(channels,)` of each layer, all else the same."""
+        neutral = {name: 0.0 for name in values if name == "level" or name.startswith(_OFFSET)}
+        written = {name: _rounded(scale).tolist() for name, scale in scales.items()}
+        return {**values, **neutral, SCALES: json.dumps(written)}
+
+    def shortened(self, values: Values, steps: int) -> Values:
+        """Values of the same network in fewer steps: its scales, written down."""
+        if steps == values["steps"]:
+            return values
+        return {**self.refined(values, self.scales(values)), "steps": steps}
+
+    def scales(self, values: Mapping[str, Plain]) -> dict[str, NDArray]:
+        """The scales `(channels,)` of each layer."""
+        found = self.arguments(values)["scale_firing_rates"]
+        return {
+            name: np.broadcast_to(np.reshape(found[name], -1), (layer.values.channels,))
+            for name, layer in self.allocation.layers.items()
+        }
+
+    def _refined(self, values: Mapping[str, Plain]) -> dict[str, Any]:
+        """Scales that are written down; level and offsets are powers of two that multiply them."""
+        level = float(values["level"] or 0.0)
+        scales = {
+            name: np.array(scale) * 2.0 ** (level + float(values.get(_OFFSET + name) or 0.0))
+            for name, scale in json.loads(str(values[SCALES])).items()
+        }
+        return self._with(scales, values)
+
+    def _with(self, scales: Mapping[str, NDArray], values: Mapping[str, Plain]) -> dict[str, Any]:
+        layers = self.allocation.layers
+        return {
+            "scale_firing_rates": {
+                name: _plain(layers[name].spread(_rounded(scale))) for name, scale in scales.items()
+            },
+            "synapse": values["synapse"],
+            "initial_voltage": values["initial_voltage"],
+            **_neurons(values["neuron"], values["max_spikes_per_step"]),
+        }
+
+
+def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:
+    most = None if cap is None else _whole(cap)
+    spiking = {RectifiedLinear: BipolarIntegrateAndFire()} if neuron == "bipolar" else True
+    return {"spiking": spiking, "max_spikes_per_step": most}
+
+
+def _whole(value: Plain) -> int:
+    return int(value)  # type: ignore[arg-type]
+
+
+def _rounded(values: NDArray) -> NDArray:
+    """Rounded to a few significant digits."""
+    return np.array([float(f"{value:.{_DIGITS}g}") for value in values.reshape(-1)])
+
+
+def _plain(scale: NDArray) -> float | NDArray:
+    """One number where all are the same."""
+    if np.all(scale == scale.reshape(-1)[0]):
+        return float(scale.reshape(-1)[0])
+    return scale
+
+
+def read_at(steps: Sequence[Plain], most: int) -> list[int]:
+    """The numbers of steps at which a run of `most` steps is read."""
+    return sorted({_whole(step) for step in steps if _whole(step) <= most} | {most})

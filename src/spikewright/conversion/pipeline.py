@@ -1,0 +1,83 @@
+"""The whole line, from a trained model to a network: the one place that knows it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+from spikewright._base.keywords import spelled
+from spikewright.conversion import Conversion
+from spikewright.conversion.arguments import FROM_ELSEWHERE
+from spikewright.conversion.making import MaxPoolPolicy, check_arguments, convert_source, form_of
+from spikewright.frontends import read
+from spikewright.frontends.outputs import wanted_outputs
+from spikewright.lower import Spiking
+
+
+@spelled(FROM_ELSEWHERE)
+def convert(
+    model: Any,
+    *,
+    spiking: Spiking = False,
+    scale_firing_rates: Any = 1.0,
+    synapse: Any = None,
+    initial_voltage: Any = "half",
+    calibration: Any = None,
+    example_input: Any = None,
+    max_pool: MaxPoolPolicy = "gate",
+    max_spikes_per_step: int | None = None,
+    bias_correction: Any = None,
+    sequence_step: int | None = None,
+    outputs: Sequence[str] | None = None,
+    fallback: Literal["python"] | None = None,
+) -> Conversion:
+    """Turn a trained model into a network.
+
+    `model` is a Keras 3 model, a `torch.nn.Module` (with `example_input`, batch axis first), an
+    ONNX `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file.
+
+    * `spiking`: False for the rate network, which computes exactly what the model does; True for
+      its spiking form; `{layer, activation or neuron type: neuron type}` chooses the form. A
+      layer's name wins over its activation.
+    * `scale_firing_rates`: a number, a rule such as `sw.MinimumError(steps=8)`, or
+      `{layer: number, array or rule}` for every layer with neurons.
+    * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on what leaves neurons.
+    * `initial_voltage`: "zero", "half", "uniform", an array in spikes, or `{layer: ...}`; or
+      `sw.VoltageCorrection(steps)`, measured on the calibration data.
+    * `calibration`: data for rules and corrections, an array `(batch, *shape)`, `{name: array}` or
+      an iterable of batches or of (x, y) pairs; for rules also what `Conversion.calibrate`
+      returned, or a file of it.
+    * `bias_correction`: None, `sw.BiasCorrection(steps)`, or what to add, `{layer: array}`.
+    * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
+    * `max_spikes_per_step`: the most spikes, of either sign, that a neuron may send in one step (1:
+      one-spike hardware), whatever its type; what is left over waits for the next. Or None.
+    * `sequence_step`: None, where every step of a recurrent layer's sequence has neurons of its
+      own, or the number of simulation steps that each takes, one after the other, in the same
+      neurons: the layer becomes recurrent connections, and time is that of the sequence.
+    * `outputs`: None for the model's own, or the names of outputs, layers (as `spikewright inspect`
+      lists them) or ONNX values to keep as outputs; what leads only elsewhere is cut, unseen.
+    * `fallback`: None, where a layer that cannot be read is refused, or "python": it is a node that
+      calls the layer itself, in its framework, at every step. Nothing is known of such a node but
+      what it makes, and no file holds it; the trace names it.
+
+    Raises `ReadError` when the model cannot be read or has no such output, `ConversionError`
+    listing every layer or argument that cannot be honoured.
+    """
+    arguments = {
+        "spiking": spiking,
+        "scale_firing_rates": scale_firing_rates,
+        "synapse": synapse,
+        "initial_voltage": initial_voltage,
+        "calibration": calibration,
+        "max_pool": max_pool,
+        "max_spikes_per_step": max_spikes_per_step,
+        "bias_correction": bias_correction,
+        "sequence_step": sequence_step,
+        "outputs": wanted_outputs(outputs),
+        "fallback": fallback,
+    }
+    check_arguments(arguments)
+    reading = partial(read, model, example_input)
+    source = reading(**form_of(arguments))
+    return convert_source(source, arguments, reading)

@@ -1,0 +1,19 @@
+"""Where accuracy went, layer by layer and part by part, and what to change."""
+
+from spikewright.diagnosis.diagnosis import Diagnosis, diagnose
+from spikewright.diagnosis.loss import Loss, Score
+from spikewright.diagnosis.parts import PARTS, Part
+from spikewright.diagnosis.proposals import Effect, Proposal
+from spikewright.diagnosis.survey import LayerLoss
+
+__all__ = [
+    "PARTS",
+    "Diagnosis",
+    "Effect",
+    "LayerLoss",
+    "Loss",
+    "Part",
+    "Proposal",
+    "Score",
+    "diagnose",
+]

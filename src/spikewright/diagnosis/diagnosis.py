@@ -1,0 +1,276 @@
+"""Where accuracy went: what each layer lost, of what, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_whole
+from spikewright._base.progress import progress_bar
+from spikewright.diagnosis.judges import (
+    Judge,
+    OfLabels,
+    OfMetric,
+    OfTargets,
+    Outputs,
+    Score,
+)
+from spikewright.diagnosis.loss import Loss, Tally
+from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
+from spikewright.diagnosis.records import as_dict, records
+from spikewright.diagnosis.remedies import Case, Remedy, remedies
+from spikewright.diagnosis.samples import Samples
+from spikewright.diagnosis.sites import Plan
+from spikewright.diagnosis.survey import LayerLoss, survey
+from spikewright.diagnosis.text import text
+from spikewright.errors import SimulationError, SpikewrightError
+from spikewright.lower.speaking import silently
+from spikewright.measure import Run
+from spikewright.measure.metric import Metric, given_for
+from spikewright.measure.truth import truth_of
+from spikewright.records import Record
+from spikewright.running.inputs import batch_of
+from spikewright.running.outputs import outputs_of
+
+if TYPE_CHECKING:
+    from spikewright.conversion.conversion import Conversion
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis:
+    """What a network lost against its source, and what to change; `print` it for tables.
+
+    `loss` is that of the output, `interval` the 95 % interval of a drop in accuracy or a metric,
+    `score` how right the outputs are beside the source's, None where nothing says what is right.
+    `layers` are the places that may lose something, the one that costs most first; `proposals` are
+    changes, the best first, and `advice` says why there are none. `spikes` are per sample, over
+    `samples` samples and runs of `steps` steps of `dt` seconds. `failures` says of changes that
+    could not be made or run why.
+    """
+
+    loss: Loss
+    interval: tuple[float, float] | None
+    score: Score | None
+    layers: tuple[LayerLoss, ...]
+    proposals: tuple[Proposal, ...]
+    advice: str
+    spikes: float
+    samples: int
+    steps: int
+    dt: float
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All of it as records: of the network, of every layer (`how["layer"]`), of proposals.
+
+        "gap" has a record for each `how["part"]`, which add up to that of the "whole".
+        """
+        return records(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The diagnosis as plain data, ready for JSON: arrays as lists, neurons in words."""
+        return as_dict(self)
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __repr__(self) -> str:
+        worst = self.layers[0].name
+        return f"<Diagnosis: {worst!r} loses most, {len(self.proposals)} proposals>"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to: its loss, and its spikes per sample."""
+
+    tally: Tally
+    spikes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The samples to run, how to judge their outputs, and how to run."""
+
+    inputs: Mapping[str, NDArray]
+    judge: Judge | None
+    dt: float
+    settings: Mapping[str, Any]
+
+    def run(self, conversion: Conversion, steps: int) -> Run:
+        """Run a conversion on the samples."""
+        return conversion.run(dict(self.inputs), steps, self.dt, progress=False, **self.settings)
+
+    def outcome(self, source: Outputs, run: Run) -> Outcome:
+        """The loss of a run's mean outputs, and its spikes."""
+        found = run.predict("mean")
+        outputs = found if isinstance(found, dict) else {next(iter(source)): found}
+        tally = Tally(self.judge)
+        tally.add(slice(None), source, outputs)
+        return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
+
+
+@silently()
+def diagnose(
+    conversion: Conversion,
+    x: Any,
+    y: Any,
+    steps: Any,
+    dt: float,
+    *,
+    verify: bool,
+    metric: Any,
+    seed: int,
+    engine: str,
+    batch_size: int | None,
+    threads: int | None,
+    progress: bool,
+) -> Diagnosis:
+    """See `Conversion.diagnose`."""
+    if not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
+    inputs = _held(conversion, x)
+    settings = {"seed": seed, "engine": engine, "batch_size": batch_size, "threads": threads}
+    judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs))
+    trial = Trial(inputs, judge, dt, settings)
+    plan = Plan.of(conversion, steps, dt, seed)
+    _require_something(plan)
+    run = trial.run(conversion, steps)
+    samples = Samples(plan, inputs, run)
+    with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
+        layers, source = survey(samples, trial.judge, advance)
+    found = trial.outcome(source, run)
+    advice = _nothing_to_propose(conversion, found)
+    proposals: Sequence[Proposal] = ()
+    case = Case(conversion, samples, layers, found.spikes)
+    if not advice:
+        proposals = _proposals(case, trial, found, progress)
+        if verify:
+            proposals = _verified(case, proposals, trial, source, found, progress)
+        proposals = ranked(proposals, found.tally.loss)
+    return Diagnosis(
+        found.tally.loss,
+        found.tally.interval,
+        found.tally.score,
+        layers,
+        tuple(proposals),
+        advice or ("" if proposals else "No change that was tried would bring anything."),
+        found.spikes,
+        len(samples),
+        steps,
+        dt,
+        case.failures,
+    )
+
+
+def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
+    """Why there is nothing to propose; empty where there may be something."""
+    if found.tally.loss.value <= 0:
+        return "Nothing was lost, so there is nothing to win back."
+    if not conversion.arguments:
+        return (
+            "It was loaded from a file from before files held arguments: convert the model to see "
+            "what to change."
+        )
+    return ""
+
+
+def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
+    """Inputs that are held constant; raises `SimulationError` for others."""
+    inputs = conversion.as_inputs(x)
+    for name, node in conversion.inputs.items():
+        if inputs[name].shape[1:] != node.shape_out:
+            shape = ", ".join(["batch", *map(str, node.shape_out)])
+            raise SimulationError(
+                f"input {name!r} must be ({shape}) to be diagnosed, held constant, as the source "
+                f"takes it; got shape {inputs[name].shape}"
+            )
+    return inputs
+
+
+def _judge(conversion: Conversion, y: Any, metric: Metric | None, samples: int) -> Judge | None:
+    """What says how right outputs are; raises `SimulationError` where y does not fit."""
+    outputs = outputs_of(conversion.lowered)
+    if metric is not None:
+        return OfMetric(metric, given_for(y, samples))
+    if y is None:
+        return None
+    named = y if isinstance(y, Mapping) else dict.fromkeys(outputs, y)
+    if len(named) != 1 or not set(named) <= set(outputs):
+        got = f"names {list(y)}" if isinstance(y, Mapping) else "an array"
+        raise SimulationError(
+            f"the network has outputs {list(outputs)}, and y is for one of them, {{name: array}}; "
+            f"got {got}. Leave y out to judge by how far the outputs are from the source's"
+        )
+    ((name, given),) = named.items()
+    truth = truth_of(given, outputs[name], samples)
+    kind = OfLabels if truth.kind == "labels" else OfTargets
+    return kind(outputs[name], truth)
+
+
+def _require_something(plan: Plan) -> None:
+    """Raise `SimulationError` for a network that computes what its source does."""
+    cells = [site.cells for site in plan.sites.values()]
+    if not any(found is None or found.neuron_type.spiking for found in cells):
+        raise SimulationError(
+            "nothing to diagnose: no layer spikes and none was changed, so the network computes "
+            "what its source does. Convert with spiking=True"
+        )
+
+
+def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
+    """Every remedy with what it promises."""
+    samples = case.samples
+    planned = [(remedy, _planned(case, trial, remedy)) for remedy in remedies(case)]
+    able = [(remedy, plan) for remedy, plan in planned if plan is not None]
+    with progress_bar(len(samples.slices), progress, "proposals") as advance:
+        plans = [plan for _, plan in able]
+        effects = predict(samples, trial.judge, found.spikes, plans, advance)
+    return [
+        Proposal(r.kind, r.text, r.arguments, r.steps, e.gain, _price(r, e, found))
+        for (r, _), e in zip(able, effects, strict=True)
+    ]
+
+
+def _planned(case: Case, trial: Trial, remedy: Remedy) -> Plan | None:
+    """The plan of a remedy; None, and noted, where it cannot be converted."""
+    before = case.samples.plan
+    try:
+        made = case.conversion.again(**remedy.arguments)
+        return Plan.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
+    except SpikewrightError as error:
+        case.failures[remedy.text] = str(error)
+        return None
+
+
+def _price(remedy: Remedy, predicted: Effect, now: Outcome) -> float:
+    """Spikes that it costs more: as measured where they were, else as predicted."""
+    return predicted.price if remedy.spikes is None else remedy.spikes - now.spikes
+
+
+def _verified(
+    case: Case,
+    proposals: Sequence[Proposal],
+    trial: Trial,
+    source: Outputs,
+    before: Outcome,
+    progress: bool,
+) -> list[Proposal]:
+    """The proposals, each of them run; what cannot be is noted and left out."""
+    found = []
+    with progress_bar(len(proposals), progress, "proposals run") as advance:
+        for proposal in proposals:
+            try:
+                made = case.conversion.again(**proposal.arguments)
+                after = trial.outcome(source, trial.run(made, proposal.steps))
+            except SpikewrightError as error:
+                case.failures[proposal.text] = str(error)
+            else:
+                gain = before.tally.loss.value - after.tally.loss.value
+                effect = Effect(gain, after.spikes - before.spikes)
+                found.append(replace(proposal, measured=effect))
+            advance(1)
+    return found

@@ -1,0 +1,76 @@
+"""What outputs have lost against the source's, over all samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.diagnosis.judges import Judge, Outputs, Score
+from spikewright.measure.intervals import Interval
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What an output has lost.
+
+    `drop` is how much worse its score is: the fall in accuracy (a fraction) or of a metric, of
+    targets the rise in relative error, None where nothing says what is right; `change` is how far
+    the output's values are from the source's, root mean square over root mean square (of several
+    outputs, the root mean square of theirs).
+    """
+
+    drop: float | None
+    change: float
+
+    @property
+    def value(self) -> float:
+        """The drop where it is known, else the change."""
+        return self.change if self.drop is None else self.drop
+
+
+class Tally:
+    """Adds up the loss of outputs, batch by batch."""
+
+    def __init__(self, judge: Judge | None) -> None:
+        self._judge = judge
+        self._off: dict[str, NDArray] = {}  # squares of the change, and of the source's values
+        self._amounts: list[tuple[NDArray, NDArray]] = []  # of the source's outputs, and of these
+
+    def add(self, samples: slice, source: Outputs, found: Outputs) -> None:
+        """Take the outputs `(batch, *out)` of some samples, beside the source's."""
+        for name, value in found.items():
+            squares = np.array([_square(value - source[name]), _square(source[name])])
+            self._off[name] = self._off.get(name, 0.0) + squares
+        judge = self._judge
+        if judge is not None:
+            self._amounts.append((judge.amounts(samples, source), judge.amounts(samples, found)))
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the drop, None where there is none."""
+        return None if self._judge is None else self._judge.interval(*self._whole)
+
+    @property
+    def score(self) -> Score | None:
+        """How right the outputs were, None where nothing says what is right."""
+        return None if self._judge is None else self._judge.score(*self._whole)
+
+    @property
+    def _whole(self) -> tuple[NDArray, NDArray]:
+        source, found = zip(*self._amounts, strict=True)
+        return np.concatenate(source), np.concatenate(found)
+
+    @property
+    def loss(self) -> Loss:
+        """What was lost over all samples so far."""
+        squares = self._off.values()
+        changes = [off / whole if whole > 0 else float(off > 0) for off, whole in squares]
+        score = self.score
+        return Loss(None if score is None else score.drop, float(np.sqrt(np.mean(changes))))
+
+
+def _square(values: NDArray) -> float:
+    flat = np.ravel(values)
+    return float(np.dot(flat, flat))

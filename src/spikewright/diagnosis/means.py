@@ -1,0 +1,73 @@
+"""Means through a network: the source's layers, some of them as the spiking network has them.
+
+Linear layers act on time means as on values, and so do the functions of running means; what is left
+is what each population makes of its mean current. So the mean of every value of a spiking run
+follows from the means that its populations sent, and conversely a network in which only some layers
+spike, or spike otherwise, can be followed without running it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.diagnosis.sites import Plan, Site
+
+Values = Mapping[str, NDArray]
+Send = Callable[[Site, tuple[NDArray, ...]], NDArray]
+"""What the readers of a layer get on average, for the means `(batch, *shape)` that arrive at it."""
+
+
+def follow(plan: Plan, source: Values, send: Send, where: Container[str]) -> dict[str, NDArray]:
+    """The mean of every layer's value, as its readers get it, `{name: (batch, *shape)}`.
+
+    Sites in `where` do as `send` says, all other layers as the source; `source` are its values,
+    which hold wherever nothing upstream has changed.
+    """
+    values = dict(source)
+    changed: set[str] = set()
+    for node in plan.graph:
+        site = plan.sites.get(node.name) if node.name in where else None
+        if site is None and changed.isdisjoint(node.inputs):
+            continue
+        inputs = tuple(values[name] for name in node.inputs)
+        values[node.name] = node.layer.evaluate(*inputs) if site is None else send(site, inputs)
+        changed.add(node.name)
+    return values
+
+
+def present(plan: Plan, source: Values, disorder: Values) -> dict[str, NDArray]:
+    """The means of the network that a plan describes; `disorder` is lost to arrival order."""
+
+    def send(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
+        return site.reaches(*arriving, disorder=disorder.get(site.name, 0.0))
+
+    return follow(plan, source, send, plan.sites)
+
+
+def alone(
+    plan: Plan, source: Values, disorder: Values, name: str, factor: float = 1.0
+) -> dict[str, NDArray]:
+    """The means where one site alone is as the network has it, and all else as the source.
+
+    Its neurons' rates are multiplied by `factor`. What its spikes, by the order in which they
+    arrive, do to the populations behind it is theirs to lose, and its doing.
+    """
+    site = plan.sites[name].scaled(factor)
+    shares = {other: of[name] for other, of in plan.blamed.items() if name in of}
+
+    def send(found: Site, arriving: tuple[NDArray, ...]) -> NDArray:
+        lost = disorder.get(found.name, 0.0) * (shares.get(found.name, 0.0) / factor)
+        if found.name == name:
+            return site.reaches(*arriving, disorder=lost)
+        lowest = -np.inf if found.cells is None else found.cells.lowest
+        return np.maximum(found.exact.evaluate(*arriving) - lost, lowest)
+
+    return follow(plan, source, send, {name, *shares})
+
+
+def outputs_of(plan: Plan, values: Values) -> dict[str, NDArray]:
+    """The values of the outputs, by output name."""
+    return {output: values[name] for output, name in plan.graph.outputs.items()}

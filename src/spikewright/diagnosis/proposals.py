@@ -1,0 +1,136 @@
+"""What remedies promise, and what they bring: predicted from means, measured by running them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.diagnosis.judges import Judge
+from spikewright.diagnosis.loss import Loss, Tally
+from spikewright.diagnosis.means import outputs_of, present
+from spikewright.diagnosis.samples import Batch, Samples
+from spikewright.diagnosis.sites import Plan
+
+_ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
+_LEAST = 1e-9  # a gain
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change brings: how much less is lost, and how many spikes a sample it costs more."""
+
+    gain: float
+    price: float
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
+
+    Those of one `kind` change the same thing, more or less of it. `predicted` follows the means
+    through the network as it would be; `measured` is what a run on the same samples gave, None
+    before it has been run. Gains are in accuracy (a fraction), or without labels in the relative
+    change of the output; prices in spikes a sample.
+    """
+
+    kind: str
+    text: str
+    arguments: Mapping[str, Any]
+    steps: int
+    predicted: float
+    price: float
+    measured: Effect | None = None
+
+    @property
+    def effect(self) -> Effect:
+        """What is known: measured, or else predicted."""
+        return self.measured or Effect(self.predicted, self.price)
+
+
+def predict(
+    samples: Samples,
+    judge: Judge | None,
+    spikes: float,
+    plans: Sequence[Plan],
+    advance: Callable[[int], None],
+) -> list[Effect]:
+    """What each plan would bring on the samples of a run that had `spikes` a sample."""
+    present_plan, accounts = samples.plan, [_Forecast(judge) for _ in range(len(plans) + 1)]
+    for batch in samples:
+        for plan, account in zip((present_plan, *plans), accounts, strict=True):
+            account.add(batch, present_plan, plan)
+        advance(1)
+    now, *then = accounts
+    # a net count leaves out spikes that were taken back
+    a_spike = spikes / now.spikes if min(spikes, now.spikes) > 0 else 1.0 / len(samples)
+    return [
+        Effect(
+            now.tally.loss.value - found.tally.loss.value,
+            (found.spikes - now.spikes) * a_spike,
+        )
+        for found in then
+    ]
+
+
+class _Forecast:
+    """Adds up outputs and spikes of a plan, batch by batch."""
+
+    def __init__(self, judge: Judge | None) -> None:
+        self.tally, self.spikes = Tally(judge), 0.0
+
+    def add(self, batch: Batch, before: Plan, plan: Plan) -> None:
+        values = present(plan, batch.source, carried_over(batch.disorder, before, plan))
+        source = outputs_of(plan, batch.source)
+        self.tally.add(batch.samples, source, outputs_of(plan, values))
+        self.spikes += sum(site.spikes(values[name]) for name, site in plan.sites.items())
+
+
+def carried_over(disorder: Mapping[str, NDArray], before: Plan, after: Plan) -> dict[str, NDArray]:
+    """What arrival order would cost in another plan.
+
+    None where the neurons take spikes back. Else what it costs falls with the number of steps, and
+    with the height of the spikes that arrive.
+    """
+    found = {}
+    for name, lost in disorder.items():
+        old = before.sites[name].cells
+        new = after.sites[name].cells if name in after.sites else None
+        if old is None or new is None or (new.takes_back and not old.takes_back):
+            continue
+        heights = [
+            share * _height(after, sender) / _height(before, sender)
+            for sender, share in before.blamed[name].items()
+            if sender != name
+        ]
+        relative = sum(heights) if heights else 1.0
+        found[name] = lost * (relative * before.steps / after.steps)
+    return found
+
+
+def _height(plan: Plan, name: str) -> float:
+    cells = plan.sites[name].cells
+    return 1.0 if cells is None else cells.mean_height
+
+
+def ranked(proposals: Sequence[Proposal], lost: Loss) -> tuple[Proposal, ...]:
+    """Those that bring something, the largest gain first, of equal gains the cheapest.
+
+    One is left out where another of its kind brings as much for no more spikes and no more steps.
+    """
+    unit = max(lost.value / _ALIKE, _LEAST)
+
+    def rank(proposal: Proposal) -> tuple[float, float, int]:
+        effect = proposal.effect
+        return -float(np.round(effect.gain / unit)), effect.price, proposal.steps
+
+    found: list[Proposal] = []
+    for proposal in sorted((p for p in proposals if p.effect.gain >= unit), key=rank):
+        places = [(rank(other), rank(proposal)) for other in found if other.kind == proposal.kind]
+        if not any(all(map(operator.le, better, place)) for better, place in places):
+            found.append(proposal)
+    return tuple(found)

@@ -1,0 +1,88 @@
+"""The samples of a diagnosis: what source and network make of them, and the parts of the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from numpy.typing import NDArray
+
+from spikewright.diagnosis.means import follow
+from spikewright.diagnosis.parts import Part, split
+from spikewright.diagnosis.sites import Plan, Site
+from spikewright.graph import evaluate_all
+from spikewright.measure import Run
+
+_VALUES = 4_000_000  # values of all layers that are looked at at once
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some samples.
+
+    `source` holds the source's value of every layer, `(batch, *shape)`; `parts` of every site's gap
+    and `disorder`, of every population, what of it is due to the order of arrival.
+    """
+
+    samples: slice
+    source: Mapping[str, NDArray]
+    parts: Mapping[str, Mapping[Part, NDArray]]
+
+    @property
+    def disorder(self) -> dict[str, NDArray]:
+        """What each site lost to arrival order."""
+        return {name: parts["arrival order"] for name, parts in self.parts.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """All samples of a run, to be gone through in batches.
+
+    `inputs` are `{name: array}`.
+    """
+
+    plan: Plan
+    inputs: Mapping[str, NDArray]
+    run: Run
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def slices(self) -> list[slice]:
+        """The batches, as large as memory lets them be."""
+        values = sum(prod(shape) for shape in self.plan.graph.shapes.values())
+        size = max(1, _VALUES // max(1, values))
+        return [slice(i, min(i + size, len(self))) for i in range(0, len(self), size)]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Every batch; all but the first are worked out anew each time, for want of memory."""
+        yield self.first
+        for samples in self.slices[1:]:
+            yield self._batch(samples)
+
+    @cached_property
+    def first(self) -> Batch:
+        """The first batch: all samples, where they are few."""
+        return self._batch(self.slices[0])
+
+    def _batch(self, samples: slice) -> Batch:
+        plan = self.plan
+        source = evaluate_all(plan.graph, {n: x[samples] for n, x in self.inputs.items()})
+        parts: dict[str, Mapping[Part, NDArray]] = {}
+
+        def measured(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
+            sent = self._sent(site, arriving, samples)
+            parts[site.name] = split(site, source[site.name], arriving, sent)
+            return site.passed_on(sent)
+
+        follow(plan, source, measured, plan.sites)
+        return Batch(samples, source, parts)
+
+    def _sent(self, site: Site, arriving: tuple[NDArray, ...], samples: slice) -> NDArray:
+        """The mean that a site sent in the run: counted, or of a layer without neurons computed."""
+        if site.cells is None:
+            return site.present.evaluate(*arriving)
+        return self.run.populations[site.name].of(samples).means(self.plan.steps, self.plan.dt)

@@ -1,0 +1,154 @@
+"""Where a spiking network may lose something: its populations, and layers that a policy changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.diagnosis.cells import Cells, cells_of
+from spikewright.engines.parameters import build_parameters, keyed_ensembles
+from spikewright.graph import Graph
+from spikewright.graph.layers import Layer
+from spikewright.lower import Options, lower
+from spikewright.lower.node_functions import is_function
+from spikewright.network import Ensemble
+from spikewright.passes import run as run_passes
+
+if TYPE_CHECKING:
+    from spikewright.conversion.conversion import Conversion
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One such place.
+
+    `exact` is the layer as the source has it, `present` as the network has it; `cells` are its
+    neurons, None for a layer without, and `offset` is what was added to their current.
+    """
+
+    name: str
+    exact: Layer
+    present: Layer
+    cells: Cells | None
+    offset: NDArray | None = None
+
+    def scaled(self, factor: float) -> Site:
+        """The same place with firing rates multiplied by `factor`."""
+        return self if self.cells is None else replace(self, cells=self.cells.scaled(factor))
+
+    def current(self, *arriving: NDArray) -> NDArray:
+        """The mean current of its neurons, for the means that arrive at the layer."""
+        if is_function(self.exact):  # a node computes it, neurons behind it pass it on
+            value = self.present.evaluate(*arriving)
+        else:
+            (value,) = arriving
+        return value if self.offset is None else value + self.offset
+
+    def passed_on(self, sent: NDArray) -> NDArray:
+        """What reaches the layer's readers of the mean value that it sent."""
+        return sent if self.cells is None or self.cells.passed == 1.0 else sent * self.cells.passed
+
+    def reaches(self, *arriving: NDArray, disorder: NDArray | float = 0.0) -> NDArray:
+        """What its readers get for the means that arrive, less what is lost to arrival order."""
+        if self.cells is None:
+            return self.present.evaluate(*arriving)
+        sent = self.cells.steady(self.current(*arriving)) - disorder
+        return self.passed_on(np.maximum(sent, self.cells.lowest))
+
+    def spikes(self, value: NDArray) -> float:
+        """How many spikes it takes for its readers to get these mean values."""
+        if self.cells is None or self.cells.passed == 0:
+            return 0.0
+        return float(self.cells.spikes(value).sum()) / self.cells.passed
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A conversion in a run of `steps` steps of `dt` seconds, as far as means go.
+
+    `graph` computes what the source does, layer by layer under the names of the network, `biases`
+    are those of its neurons; `sites` are in its order.
+    """
+
+    graph: Graph
+    biases: Mapping[str, NDArray]
+    sites: Mapping[str, Site]
+    steps: int
+    dt: float
+
+    @classmethod
+    def of(
+        cls, conversion: Conversion, steps: int, dt: float, seed: int, like: Plan | None = None
+    ) -> Plan:
+        """The plan of a conversion; random starts are those of a run with this seed.
+
+        `like` is the plan of another conversion of the same model.
+        """
+        graph = run_passes(conversion.graph)[0] if like is None else like.graph
+        biases = _biases(conversion.canonical) if like is None else like.biases
+        connections = conversion.network.all_connections
+        keys = dict(keyed_ensembles(conversion.network, seed))
+        populations = conversion.populations()
+        sites = {}
+        for node in graph:
+            name, present = node.name, conversion.canonical[node.name].layer
+            if name in populations:
+                ensemble = populations[name]
+                start = build_parameters(ensemble, keys[ensemble]).parameters.initial_voltage
+                cells = cells_of(ensemble, start, steps, dt, connections)
+                offset = np.asarray(ensemble.bias) - biases[name]
+                added = offset if np.any(offset) else None
+                sites[name] = Site(name, node.layer, present, cells, added)
+            elif type(present) is not type(node.layer):
+                sites[name] = Site(name, node.layer, present, None)
+        return cls(graph, biases, sites, steps, dt)
+
+    @cached_property
+    def senders(self) -> Mapping[str, Sequence[str]]:
+        """For every site the populations whose spikes reach it without passing another."""
+        found: dict[str, tuple[str, ...]] = {}
+        behind: dict[str, tuple[str, ...]] = {}
+        for node in self.graph:
+            reached = tuple(dict.fromkeys(n for name in node.inputs for n in behind[name]))
+            site = self.sites.get(node.name)
+            if site is not None:
+                found[node.name] = reached
+            is_population = site is not None and site.cells is not None
+            behind[node.name] = (node.name,) if is_population else reached
+        return found
+
+    @cached_property
+    def blamed(self) -> Mapping[str, Mapping[str, float]]:
+        """For every site the sites that its loss to arrival order is due to, with their shares.
+
+        Uneven arrival is the doing of the populations whose spikes arrive; of several, larger
+        spikes do more, in proportion to the squares of their heights. It is a site's own where
+        nothing but constant input arrives, or where its neurons draw their spikes at random.
+        """
+        return {name: self._blamed(name, site) for name, site in self.sites.items()}
+
+    def _blamed(self, name: str, site: Site) -> dict[str, float]:
+        if site.cells is None:
+            return {}
+        heights = {
+            sender: cells.mean_height
+            for sender in self.senders[name]
+            if (cells := self.sites[sender].cells) is not None and cells.neuron_type.spiking
+        }
+        if not heights or not site.cells.integrates:
+            return {name: 1.0}
+        total = sum(height**2 for height in heights.values())
+        return {sender: height**2 / total for sender, height in heights.items()}
+
+
+def _biases(graph: Graph) -> dict[str, NDArray]:
+    """The bias of every layer with neurons, before anything was added to it."""
+    layers = lower(graph, Options()).layers
+    return {
+        name: np.asarray(item.bias) for name, item in layers.items() if isinstance(item, Ensemble)
+    }

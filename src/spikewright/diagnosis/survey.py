@@ -1,0 +1,109 @@
+"""What each layer loses, and of what: gone through once over all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.diagnosis.judges import Judge
+from spikewright.diagnosis.loss import Loss, Tally
+from spikewright.diagnosis.means import alone, outputs_of
+from spikewright.diagnosis.parts import PARTS, Part, shares
+from spikewright.diagnosis.samples import Batch, Samples
+from spikewright.diagnosis.sites import Site
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """What one layer loses.
+
+    `loss` is what the output loses where this layer alone is as in the network and all others are
+    the source's. `gap` is the root mean square of source less mean over that of the source, and
+    `parts` what each part adds to it; they sum to it. `dead` is the share of neurons that are
+    active in the source, for some sample, and never spike; `saturated` that of (sample, neuron)
+    pairs that sent all that the cap allows, None without a cap; `unresolved` that of the source's
+    values other than 0 that are smaller than one spike. `spikes` are per sample. Layers without
+    spiking neurons have None for what they lack.
+    """
+
+    name: str
+    loss: Loss
+    gap: float
+    parts: Mapping[Part, float]
+    dead: float | None
+    saturated: float | None
+    unresolved: float | None
+    spikes: float | None
+
+
+class _Account:
+    """Adds up one layer, batch by batch."""
+
+    def __init__(self, site: Site, samples: Samples, judge: Judge | None) -> None:
+        self.site, self.samples = site, samples
+        self.tally = Tally(judge)
+        self.whole = self.gap = 0.0
+        self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
+        self.active: NDArray | bool = False
+        self.values = self.small = 0
+
+    def add(self, batch: Batch) -> None:
+        plan, name = self.samples.plan, self.site.name
+        found = outputs_of(plan, alone(plan, batch.source, batch.disorder, name))
+        self.tally.add(batch.samples, outputs_of(plan, batch.source), found)
+        value = batch.source[name]
+        gap, parts = shares(batch.parts[name])
+        self.whole += float(np.vdot(value, value))
+        self.gap += gap
+        for part, amount in parts.items():
+            self.parts[part] += amount
+        if self.site.cells is not None:
+            used = value != 0
+            self.active = self.active | used.any(axis=0)
+            self.values += int(used.sum())
+            self.small += int(np.sum(used & (np.abs(value) < self.site.cells.unit)))
+
+    @property
+    def result(self) -> LayerLoss:
+        gap = float(np.sqrt(self.gap / self.whole)) if self.whole else float(self.gap > 0)
+        to_gap = gap / self.gap if self.gap else 0.0
+        parts = {name: amount * to_gap for name, amount in self.parts.items()}
+        return LayerLoss(self.site.name, self.tally.loss, gap, parts, *self._activity())
+
+    def _activity(self) -> tuple[float | None, ...]:
+        cells, name = self.site.cells, self.site.name
+        if cells is None or not cells.neuron_type.spiking:
+            return None, None, None, None
+        run = self.samples.run
+        silent = ~run.populations[name].totals.any(axis=0)
+        saturated = None if cells.cap is None else run.saturated_fractions()[name]
+        return (
+            float(np.mean(self.active & silent)),
+            saturated,
+            self.small / self.values if self.values else 0.0,
+            float(run.spike_counts()[name].mean()),
+        )
+
+
+def survey(
+    samples: Samples, judge: Judge | None, advance: Callable[[int], None]
+) -> tuple[tuple[LayerLoss, ...], dict[str, NDArray]]:
+    """Every site's loss, the largest first, and the source's outputs for all samples.
+
+    `advance` is told of each site and batch.
+    """
+    plan = samples.plan
+    accounts = [_Account(site, samples, judge) for site in plan.sites.values()]
+    outputs: dict[str, list[NDArray]] = {name: [] for name in plan.graph.outputs}
+    for batch in samples:
+        for name, value in outputs_of(plan, batch.source).items():
+            outputs[name].append(value)
+        for account in accounts:
+            account.add(batch)
+            advance(1)
+    found = [account.result for account in accounts]
+    found.sort(key=lambda layer: (layer.loss.value, layer.loss.change), reverse=True)
+    return tuple(found), {name: np.concatenate(parts) for name, parts in outputs.items()}

@@ -1,0 +1,139 @@
+"""A diagnosis in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from spikewright.diagnosis.parts import PARTS
+from spikewright.diagnosis.proposals import Proposal
+from spikewright.diagnosis.survey import LayerLoss
+
+if TYPE_CHECKING:
+    from spikewright.diagnosis.diagnosis import Diagnosis
+
+_NOTHING = ("", "0.0 %", "0.0 points", "0")
+Row = list[str]
+
+
+def text(found: Diagnosis) -> str:
+    """A sentence, a row for each layer and one for each proposal."""
+    layers = [_layer(layer, found) for layer in found.layers]
+    paragraphs = [summary(found), _table(*_without_empty(_LAYER, layers))]
+    if found.proposals:
+        rows = [_proposal(proposal, found) for proposal in found.proposals]
+        paragraphs.append(_table(*_without_empty(_PROPOSAL, rows)))
+    else:
+        paragraphs.append(found.advice)
+    paragraphs += [f"Not tried: {what}: {reason}" for what, reason in found.failures.items()]
+    return "\n\n".join(paragraphs)
+
+
+def summary(found: Diagnosis) -> str:
+    """What was lost."""
+    score = found.score
+    if score is None:
+        lost = f"The output is {_percent(found.loss.change)} away from the source's"
+    elif score.name == "accuracy" and score.worth.fraction:
+        lost = (
+            f"{_percent(score.found)} accuracy, the source {_percent(score.source)}: "
+            f"{_points(score.drop)} lost"
+        )
+    elif not score.worth.fraction:
+        lost = (
+            f"{score.name} {_number(score.found)}, the source's {_number(score.source)}: "
+            f"{_number(score.drop)} lost"
+        )
+    else:
+        lost = f"Relative error {_percent(score.found)}, the source's {_percent(score.source)}"
+    return (
+        f"{lost}, over {found.samples} samples, {found.steps} steps of {found.dt * 1000:g} ms and "
+        f"{_number(found.spikes)} spikes a sample."
+    )
+
+
+_LAYER = [
+    "layer",
+    "alone costs",
+    "alone changes",
+    "gap",
+    *PARTS,
+    "dead",
+    "saturated",
+    "below a spike",
+    "spikes",
+]
+
+
+def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
+    return [
+        layer.name,
+        _shown(found)(layer.loss.drop),
+        _percent(layer.loss.change),
+        _percent(layer.gap),
+        *(_percent(layer.parts[part]) for part in PARTS),
+        _percent(layer.dead),
+        _percent(layer.saturated),
+        _percent(layer.unresolved),
+        _number(layer.spikes),
+    ]
+
+
+_PROPOSAL = ["change", "gain", "more spikes", "gain, run", "more spikes, run"]
+
+
+def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
+    show = _shown(found)
+    run = proposal.measured
+    return [
+        proposal.text,
+        show(proposal.predicted),
+        _number(proposal.price),
+        show(None if run is None else run.gain),
+        _number(None if run is None else run.price),
+    ]
+
+
+def _shown(found: Diagnosis) -> Callable[[float | None], str]:
+    """How what is lost is shown: points of a score, a metric as it counts, or a change."""
+    if found.score is None:
+        return _percent
+    return _points if found.score.worth.fraction else _number
+
+
+def _without_empty(headings: Sequence[str], rows: list[Row]) -> tuple[Row, list[Row]]:
+    """Without the columns in which nothing stands: parts that are nowhere, what is not known."""
+    columns = range(len(headings))
+    kept = [i for i in columns if any(row[i] not in _NOTHING for row in rows)]
+    return [headings[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _table(headings: Row, rows: Iterable[Row]) -> str:
+    """Columns aligned, the first to the left and numbers to the right."""
+    lines = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{_rounded(100 * value)} %"
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{_rounded(100 * value)} points"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 99.5 else f"{value:.3g}"
+
+
+def _rounded(value: float) -> str:
+    """One decimal, without a minus before 0.0."""
+    shown = f"{value:.1f}"
+    return "0.0" if shown == "-0.0" else shown

@@ -1,0 +1,153 @@
+"""Finished shards in a folder, so that an evaluation goes on where it was stopped.
+
+`evaluation.json` says whose results the folder holds, `shard-<number>.safetensors` are the results.
+A folder that holds anything else is not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base import storage as _storage
+from spikewright._base.schema import check, row
+from spikewright._base.writing import make_folder, replace_file
+from spikewright.errors import DamagedFileError, SimulationError
+from spikewright.measure.tally import Key, Tally
+
+FORMAT = 1
+_ABOUT = "evaluation.json"
+_WHAT = "evaluation shard"
+_SHARD = re.compile(r"shard-\d{6,}\.safetensors")
+_UNFINISHED = re.compile(r"\.(shard-\d{6,}\.safetensors|evaluation\.json)\..*")
+_DAMAGE = (DamagedFileError, LookupError, TypeError, ValueError)
+
+_Entries = list[Annotated[list[Any], row(list[str], str)]]
+
+
+class _File(TypedDict):
+    """Plain data of a shard's results: arrays by their keys."""
+
+    key: str
+    samples: _Entries
+    sums: _Entries
+
+
+class Checkpoint:
+    """The results of one evaluation in a folder, which is made where there is none.
+
+    `about` is plain data: all that results depend on but the data. Raises `SimulationError` naming
+    what the folder holds that is not this evaluation's.
+    """
+
+    def __init__(self, folder: str | Path, about: Mapping[str, Any]) -> None:
+        self._folder = make_folder(folder)
+        self._about = json.loads(json.dumps({"format": FORMAT, **about}))
+        names = sorted(path.name for path in self._folder.iterdir())
+        self._check_names(names)
+        if _ABOUT in names:
+            self._check_about()
+        elif any(map(_SHARD.fullmatch, names)):
+            raise SimulationError(
+                f"{self._folder}: holds shards and no {_ABOUT}: use another folder"
+            )
+        else:
+            content = json.dumps(self._about, indent=1).encode()
+            replace_file(self._folder / _ABOUT, content)
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def _check_names(self, names: list[str]) -> None:
+        """Left-overs of a write that was cut short are known by their names."""
+        known = (_SHARD, _UNFINISHED, re.compile(re.escape(_ABOUT)))
+        other = [name for name in names if not any(kind.fullmatch(name) for kind in known)]
+        if other:
+            raise SimulationError(
+                f"{self._folder}: holds {other[0]!r}, which is no evaluation's: use an empty folder"
+            )
+
+    def _check_about(self) -> None:
+        path = self._folder / _ABOUT
+        try:
+            found = json.loads(path.read_bytes())
+            differing = [k for k in {**found, **self._about} if found.get(k) != self._about.get(k)]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DamagedFileError(f"{path}: is damaged ({error}); use another folder") from error
+        if differing:
+            first = sorted(differing)[0]
+            raise SimulationError(
+                f"{self._folder}: holds another evaluation, which differs in "
+                f"{', '.join(sorted(differing))} (there {first} is {found.get(first)!r}, here "
+                f"{self._about.get(first)!r}): use another folder"
+            )
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"shard-{index:06d}.safetensors"
+
+    def load(self, index: int, key: str, samples: int) -> Tally | None:
+        """What was counted of the samples of a shard, or None where that is still to be done.
+
+        Of a damaged file a warning says that the shard is done again. Raises `SimulationError` for
+        a file that was made of other data.
+        """
+        path = self._path(index)
+        if not path.is_file():
+            return None
+        try:
+            content, arrays = _storage.read(path, _WHAT)
+            check(content, _File)
+            found = content["key"]
+            tally = Tally(_read(content["samples"], arrays), _read(content["sums"], arrays))
+            if any(value.shape[:1] != (samples,) for value in tally.samples.values()):
+                raise ValueError(f"its rows are not those of {samples} samples")
+        except _DAMAGE as error:
+            _warn(f"{path}: is damaged, so its samples are evaluated again ({error})")
+            return None
+        if found != key:
+            raise SimulationError(f"{path}: was made of other data: use another folder")
+        return tally
+
+    def save(self, index: int, key: str, tally: Tally) -> None:
+        """Store what was counted of a shard, whole or not at all."""
+        arrays: dict[str, NDArray] = {}
+
+        def kept(rows: Mapping[Key, NDArray]) -> list[list[Any]]:
+            entries = []
+            for name, value in rows.items():
+                place = f"a{len(arrays)}"
+                arrays[place] = np.ascontiguousarray(_narrow(value))
+                entries.append([list(name), place])
+            return entries
+
+        manifest = {"key": key, "samples": kept(tally.samples), "sums": kept(tally.sums)}
+        _storage.write(self._path(index), _WHAT, manifest, arrays)
+
+
+def _read(entries: Any, arrays: Mapping[str, NDArray]) -> dict[Key, NDArray]:
+    return {tuple(name): arrays[place] for name, place in entries}
+
+
+def _narrow(values: NDArray) -> NDArray:
+    """Whole numbers in no more bytes than they need."""
+    if values.dtype.kind != "i" or values.size == 0 or values.min() < 0:
+        return values
+    return values.astype(np.min_scalar_type(int(values.max())))
+
+
+def _warn(message: str) -> None:
+    """Warn where the user's code called the library."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        "spikewright"
+    ):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

@@ -1,0 +1,36 @@
+"""A conversion as bytes, and what tells it from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from spikewright._base import storage as _storage
+from spikewright.conversion.storage import WHAT, as_data
+from spikewright.evaluation.data import Shard, add_array
+
+if TYPE_CHECKING:
+    from spikewright.conversion.conversion import Conversion
+
+
+_HISTORY = ("trace", "arguments")
+"""How a conversion came about and what was said of it: nothing that it computes follows from it."""
+
+
+def packed(conversion: Conversion) -> tuple[bytes, str]:
+    """The bytes of the file that holds a conversion, and the fingerprint of what it computes.
+
+    Raises `NetworkError` naming what a file cannot hold.
+    """
+    manifest, arrays = as_data(conversion)
+    told = {name: part for name, part in manifest.items() if name not in _HISTORY}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(arrays):
+        add_array(digest, name, arrays[name])
+    return _storage.packed(WHAT, manifest, arrays), digest.hexdigest()
+
+
+def shard_key(shard: Shard, evaluation: str) -> str:
+    """What tells a shard's result from every other: its data, and what the evaluation is."""
+    return hashlib.sha256(f"{evaluation} {shard.index} {shard.digest}".encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""What an evaluation is a function of, beside the conversion and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spikewright._base.arguments import is_number, is_whole
+from spikewright.engines import Precision
+from spikewright.errors import SimulationError
+from spikewright.evaluation.twin import Thresholds, digest_of, thresholds_of
+from spikewright.measure import After, EveryStep
+from spikewright.measure.metric import Metric
+from spikewright.measure.readout import readout_name
+from spikewright.running.encoders import Encoder
+from spikewright.running.runner import check_run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of an evaluation, checked; `batch_size` and `threads` change no result."""
+
+    steps: int
+    dt: float = 0.001
+    readouts: tuple[EveryStep, ...] = ("mean", "last")
+    at: tuple[int, ...] = ()
+    seed: int = 0
+    engine: str = "auto"
+    precision: Precision = "float32"
+    batch_size: int | None = None
+    threads: int | None = None
+    encoder: Encoder | Mapping[str, Encoder] | None = None
+    thresholds: tuple[float, ...] = ()
+    source: bool = True
+    operations: bool = True
+    twin: Thresholds | None = None
+    metric: Metric | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What results depend on, as plain data."""
+        return {
+            "steps": self.steps,
+            "dt": self.dt,
+            "readouts": [readout_name(readout) for readout in self.readouts],
+            "at": list(self.at),
+            "seed": self.seed,
+            "engine": self.engine,
+            "precision": self.precision,
+            "encoder": None if self.encoder is None else repr(self.encoder),
+            "thresholds": list(self.thresholds),
+            "source": self.source,
+            "operations": self.operations,
+            "twin": digest_of(self.twin),
+            "metric": None if self.metric is None else self.metric.name,
+        }
+
+
+def checked(
+    steps: Any,
+    at: Any,
+    readouts: Any,
+    thresholds: Any,
+    twin: Any,
+    metric: Any = None,
+    **others: Any,
+) -> Settings:
+    """Settings as a user gave them.
+
+    Raises `SimulationError` for steps, readouts, thresholds and metrics that no evaluation can
+    have, and for settings that no run can have.
+    """
+    check_run(*(others[n] for n in ("dt", "seed", "precision", "batch_size", "threads")))
+    if not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
+    for name in ("source", "operations"):
+        if not isinstance(others[name], bool):
+            raise SimulationError(f"{name} is True or False, got {others[name]!r}")
+    return Settings(
+        steps=int(steps),
+        at=_stops(at, int(steps)),
+        readouts=_readouts(readouts),
+        thresholds=_thresholds(thresholds),
+        twin=thresholds_of(twin, int(steps)),
+        metric=Metric.of(metric),
+        **others,
+    )
+
+
+def _stops(at: Any, steps: int) -> tuple[int, ...]:
+    """The steps at which spikes are recorded, in order, with the last."""
+    stops = [] if at is None else _several(at, "at")
+    if not all(is_whole(stop) and 1 <= stop <= steps for stop in stops):
+        raise SimulationError(f"at holds numbers of steps from 1 to {steps}, got {at!r}")
+    return tuple(sorted({*map(int, stops), steps}))
+
+
+def _readouts(readouts: Any) -> tuple[EveryStep, ...]:
+    found = [readouts] if isinstance(readouts, str | After) else _several(readouts, "readouts")
+    known = [r in ("last", "mean") if isinstance(r, str) else isinstance(r, After) for r in found]
+    if not found or not all(known):
+        raise SimulationError(
+            f'readouts are some of "mean", "last" and After(seconds), got {readouts!r}'
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _thresholds(thresholds: Any) -> tuple[float, ...]:
+    found = [thresholds] if is_number(thresholds) else _several(thresholds, "thresholds")
+    if not all(is_number(value) and 0 < value <= 1 for value in found):
+        raise SimulationError(
+            f"thresholds of early exit are confidences above 0 and up to 1, got {thresholds!r}"
+        )
+    return tuple(map(float, found))
+
+
+def _several(given: Any, what: str) -> Sequence[Any]:
+    try:
+        return list(given)
+    except TypeError:
+        raise SimulationError(f"{what} must be a sequence, got {given!r}") from None

@@ -1,0 +1,236 @@
+"""`Conversion.evaluate`: shards in, one evaluation out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from spikewright._base.progress import progress_bar
+from spikewright.errors import DamagedFileError, SimulationError
+from spikewright.evaluation.checkpoint import Checkpoint
+from spikewright.evaluation.data import Reader, Shard
+from spikewright.evaluation.packing import packed, shard_key
+from spikewright.evaluation.settings import Settings
+from spikewright.evaluation.work import (
+    Outputs,
+    Packed,
+    Task,
+    Work,
+    do,
+    operations_of,
+)
+from spikewright.executors import Executor
+from spikewright.lower import Lowered
+from spikewright.measure import Evaluation
+from spikewright.measure.activity import activity_records
+from spikewright.measure.metric import Metric
+from spikewright.measure.score_records import score_records
+from spikewright.measure.tally import Key, Tally, added, appended
+from spikewright.measure.truth import Output
+from spikewright.running.encoders import Encoder
+from spikewright.running.encoding import encoders_for, lists_of
+from spikewright.running.outputs import outputs_of
+from spikewright.running.runner import Runner
+
+if TYPE_CHECKING:
+    from spikewright.conversion.conversion import Conversion
+
+_MOST = 256  # samples of a shard
+_FEWEST = 32  # as long as their outputs fit
+_VALUES = 4_000_000  # output values of a shard, over all steps
+_UPDATES = 2_000_000_000  # neurons times steps times samples of a shard: some seconds of work
+
+_INPUTS = 16_000_000  # input values of a shard
+
+
+def evaluate(
+    conversion: Conversion,
+    runner: Runner,
+    x: Any,
+    y: Any,
+    settings: Settings,
+    checkpoint: str | Path | None,
+    executor: Executor,
+    progress: bool,
+) -> Evaluation:
+    """See `Conversion.evaluate`."""
+    reader = reader_of(conversion, settings, executor)
+    size = shard_size(runner.lowered, settings)
+    work = Evaluating(conversion, runner, settings, size)
+    store = None if checkpoint is None else Checkpoint(checkpoint, work.about)
+    with progress_bar(reader.length(x, y), progress, "samples") as advance:
+        return work.over(reader.shards(x, y, size), store, executor, advance)
+
+
+def reader_of(conversion: Conversion, settings: Settings, executor: Executor) -> Reader:
+    """What reads a user's data; raises `SimulationError` for settings that do not fit it."""
+    outputs = outputs_of(conversion.lowered)
+    _check_thresholds(settings, outputs)
+    encoders = encoders_for(settings.encoder, conversion.inputs)
+    if executor.remote:
+        _refuse_foreign(encoders, settings.metric)
+    structure = replace(conversion.graph.structure, lists=lists_of(encoders))
+    return Reader(structure, outputs, settings.metric is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluating:
+    """An evaluation to be done: of which conversion, under which settings, in shards of a size."""
+
+    conversion: Conversion
+    runner: Runner
+    settings: Settings
+    size: int
+
+    @cached_property
+    def _packed(self) -> tuple[bytes, str]:
+        return packed(self.conversion)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """All that results depend on but the data, as plain data."""
+        about = {"conversion": self._packed[1], "shard": self.size, **self.settings.as_dict()}
+        if self.settings.metric is not None:
+            about["what the metric does"] = self.settings.metric.key
+        return about
+
+    @cached_property
+    def key(self) -> str:
+        """What tells it from every other."""
+        return hashlib.sha256(json.dumps(self.about).encode()).hexdigest()
+
+    def over(
+        self,
+        shards: Iterable[Shard],
+        store: Checkpoint | None,
+        executor: Executor,
+        advance: Callable[[int], None],
+        sources: dict[int, Outputs] | None = None,
+    ) -> Evaluation:
+        """Do it; `advance` takes how many samples are done.
+
+        Finished shards are kept in `store`. `sources` are the source model's outputs by shard,
+        where they are known already; those that are not are put there.
+        """
+        shared: Work | Packed = Work(self.runner, self.conversion.graph, self.settings)
+        if executor.remote:
+            shared = Packed(self.key, self._packed[0], self.settings)
+        known = {} if sources is None else sources
+        gathered = _Gathered()
+
+        def take(index: int, tally: Tally) -> None:
+            with _from(store):
+                advance(gathered.add(index, tally))
+
+        def missing() -> Iterator[Task]:
+            for shard in shards:
+                key = "" if store is None else shard_key(shard, self.key)
+                found = None if store is None else store.load(shard.index, key, len(shard))
+                if found is None:
+                    yield Task(key, shard, known.get(shard.index), sources is not None)
+                else:
+                    take(shard.index, found)
+
+        for done in executor.completed(do, shared, missing()):
+            if store is not None:
+                store.save(done.shard, done.key, done.tally)
+            if done.source is not None:
+                known[done.shard] = done.source
+            take(done.shard, done.tally)
+        with _from(store):
+            return self._evaluation(gathered.whole())
+
+    def _evaluation(self, tally: Tally) -> Evaluation:
+        given, outputs = self.settings, tuple(self.runner.lowered.outputs)
+        metric = None if given.metric is None else given.metric.name
+        records = score_records(tally, outputs, given.steps, given.dt, given.thresholds, metric)
+        records += activity_records(tally, given.at, given.dt)
+        if given.operations:
+            counter = operations_of(self.runner, given)
+            graph = self.conversion.graph
+            records += counter.records(tally.sums, len(tally), given.at, given.dt, graph)
+        found = {"samples": len(tally), **given.as_dict()}
+        totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
+        return Evaluation(tuple(records), found, tally.samples, totals)
+
+
+@contextmanager
+def _from(store: Checkpoint | None) -> Iterator[None]:
+    """What kept results make impossible is the fault of the folder that they are in."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        if store is None:
+            raise
+        raise DamagedFileError(
+            f"{store}: holds results that make no evaluation ({type(error).__name__}: {error}); "
+            "use another folder"
+        ) from error
+
+
+class _Gathered:
+    """Results of shards, in whatever order they come."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Tally] = {}
+        self._sums: dict[Key, NDArray] = {}
+
+    def add(self, index: int, tally: Tally) -> int:
+        """Take a shard's result; returns its number of samples."""
+        self._rows[index] = Tally(tally.samples, {})
+        self._sums = added([self._sums, tally.sums])
+        return len(tally)
+
+    def whole(self) -> Tally:
+        """All of them as one."""
+        rows = appended([self._rows[index] for index in sorted(self._rows)])
+        return Tally(rows.samples, self._sums)
+
+
+def shard_size(lowered: Lowered, settings: Settings) -> int:
+    """How many samples a shard has: it follows from the network and the steps alone."""
+    outputs = outputs_of(lowered)
+    values = settings.steps * sum(math.prod(output.shape) for output in outputs.values())
+    inputs = sum(math.prod(node.shape_out) for node in lowered.inputs.values())
+    updates = settings.steps * max(1, lowered.network.n_neurons)
+    fitting = min(_VALUES // max(1, values), _INPUTS // max(1, inputs))
+    return max(1, min(fitting, _MOST, max(_FEWEST, _UPDATES // updates)))
+
+
+def _check_thresholds(settings: Settings, outputs: Mapping[str, Output]) -> None:
+    if not settings.thresholds:
+        return
+    shapes = {name: output.shape for name, output in outputs.items()}
+    if not any(output.classes for output in outputs.values()):
+        raise SimulationError(
+            f"thresholds of early exit need an output that tells classes apart, got shapes {shapes}"
+        )
+    if settings.metric is not None and len(outputs) > 1:
+        raise SimulationError(
+            "thresholds of early exit and a metric need one output: which of several says when a "
+            f"sample is done? Got shapes {shapes}"
+        )
+
+
+def _refuse_foreign(encoders: Mapping[str, Encoder], metric: Metric | None) -> None:
+    """Workers elsewhere run no code of a user's."""
+    for name, encoder in encoders.items():
+        if not type(encoder).__module__.startswith("spikewright."):
+            raise SimulationError(
+                f"the encoder of input {name!r} is of a class of one's own, "
+                f'{type(encoder).__name__}, which no worker elsewhere has: use executor="local"'
+            )
+    if metric is not None:
+        raise SimulationError(
+            f"metric {metric.name!r} is a function of one's own, which no worker elsewhere has: "
+            'use executor="local"'
+        )

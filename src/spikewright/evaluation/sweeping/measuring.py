@@ -1,0 +1,138 @@
+"""Every setting of a sweep, measured: what does not depend on the setting is computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spikewright._base.progress import progress_bar
+from spikewright.conversion import Conversion
+from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
+from spikewright.evaluation.checkpoint import Checkpoint
+from spikewright.evaluation.data import Shard
+from spikewright.evaluation.settings import Settings
+from spikewright.evaluation.sharded import Evaluating, reader_of, shard_size
+from spikewright.evaluation.sweeping.settings import Setting
+from spikewright.evaluation.work import Outputs
+from spikewright.executors import Executor
+from spikewright.measure import Evaluation
+from spikewright.running.runner import Runner
+
+_FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A setting, and what was found: an evaluation, or the reason why there is none.
+
+    The evaluation holds its records alone, as one that was loaded from a file: what is kept of each
+    sample and neuron would add up over many settings. `resolved` are the arguments of `sw.convert`,
+    with numbers in the place of rules.
+    """
+
+    setting: Setting
+    evaluation: Evaluation | None
+    reason: str = ""
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Measuring:
+    """How the settings of a sweep of one model are measured."""
+
+    base: Conversion
+    settings: Settings
+    executor: Executor
+    checkpoint: Path | None = None
+
+    def all(self, settings: Sequence[Setting], x: Any, y: Any, progress: bool) -> list[Tried]:
+        """Measure each setting on the data; one that fails is found with its reason.
+
+        Raises `SimulationError` for data that does not fit, and where every setting failed.
+        """
+        if self.checkpoint is not None:
+            _check_folder(self.checkpoint)
+        reader = reader_of(self.base, self.settings, self.executor)
+        size = shard_size(self.base.lowered, self.settings)
+        shards = list(reader.shards(x, y, size))
+        samples = sum(map(len, shards))
+        known: dict[int, Outputs] = {}
+        found = []
+        with progress_bar(samples * len(settings), progress, "samples x settings") as advance:
+            for setting in settings:
+                count = _Count(advance)
+                found.append(self._one(setting, shards, size, known, count))
+                advance(samples - count.done)
+        _require_one(found)
+        return found
+
+    def _one(
+        self,
+        setting: Setting,
+        shards: Sequence[Shard],
+        size: int,
+        known: dict[int, Outputs],
+        advance: Callable[[int], None],
+    ) -> Tried:
+        try:
+            conversion = self.base.again(**setting.arguments)
+        except SpikewrightError as error:
+            return Tried(setting, None, _reason(error))
+        work = Evaluating(conversion, Runner(conversion.lowered), self.settings, size)
+        store = self._store(work, shards)
+        try:
+            found = work.over(shards, store, self.executor, advance, known)
+        except SpikewrightError as error:
+            return Tried(setting, None, _reason(error))
+        evaluation = Evaluation(found.records, found.settings)
+        return Tried(setting, evaluation, "", conversion.resolved)
+
+    def _store(self, work: Evaluating, shards: Sequence[Shard]) -> Checkpoint | None:
+        """Where the results of one setting are kept: a folder named after all they depend on."""
+        if self.checkpoint is None:
+            return None
+        digests = " ".join([work.key, *(shard.digest for shard in shards)])
+        name = hashlib.sha256(digests.encode()).hexdigest()[:16]
+        return Checkpoint(self.checkpoint / name, work.about)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `SimulationError` where a folder holds anything but settings of sweeps."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    other = [name for name in names if not _FOLDER.fullmatch(name)]
+    if other:
+        raise SimulationError(
+            f"{folder}: holds {other[0]!r}, which is no sweep's: use an empty folder"
+        )
+
+
+def _reason(error: SpikewrightError) -> str:
+    """Why a setting failed; what is missing on this machine is missing for all, and raised."""
+    if isinstance(error, MissingExtraError):
+        raise error
+    return str(error)
+
+
+class _Count:
+    """Counts what is done, and tells it on."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._advance, self.done = advance, 0
+
+    def __call__(self, done: int) -> None:
+        self.done += done
+        self._advance(done)
+
+
+def _require_one(found: Sequence[Tried]) -> None:
+    """Raise `SimulationError` where every setting failed."""
+    if any(tried.evaluation is not None for tried in found):
+        return
+    reasons = dict.fromkeys(tried.reason for tried in found)
+    raise SimulationError(
+        f"no setting could be measured, of {len(found)} that were tried: {'; '.join(reasons)}"
+    )

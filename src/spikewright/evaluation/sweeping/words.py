@@ -1,0 +1,94 @@
+"""The conclusion of a sweep, in sentences."""
+
+from __future__ import annotations
+
+from spikewright.choosing.search.choice import Minimise
+from spikewright.evaluation.sweeping.readings import Judged, Reading
+from spikewright.measure.readout import readout_name
+from spikewright.report.tables import joules, number, shown
+
+_PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
+
+
+def found_one(reading: Reading, within: float, minimise: Minimise) -> str:
+    """The cheapest setting that is near enough: what it is worth, what it loses and costs."""
+    return (
+        f"The cheapest setting {_PRICE[minimise]} within {_distance(within, reading)} of the source"
+        f"{_of_source(reading)} is {_named(reading)}: {_worth(reading)}{_lost(reading)}, for "
+        f"{_costs(reading)} a sample."
+    )
+
+
+def found_nothing(reading: Reading, within: float) -> str:
+    """That no setting is near enough, and which comes nearest."""
+    return (
+        f"No setting here comes within {_distance(within, reading)} of the source"
+        f"{_of_source(reading)}. Nearest is {_named(reading)}, with {_worth(reading)}. More steps "
+        "or a larger scale may bring it nearer."
+    )
+
+
+def _named(reading: Reading) -> str:
+    """A setting, its steps and its readout."""
+    steps = "1 step" if reading.steps == 1 else f"{reading.steps} steps"
+    readout = readout_name(reading.readout)
+    return f"{reading.tried.setting.name}, {steps} of {1000 * reading.dt:g} ms, {readout} readout"
+
+
+def _distance(within: float, reading: Reading) -> str:
+    """What may be lost, in the unit of what is lost."""
+    if not reading.judged[0].worth.fraction:
+        return f"{within:g}"
+    return f"{100 * within:g} point{'s' * (within != 0.01)}"
+
+
+def _of_source(reading: Reading) -> str:
+    """What the source is worth, in brackets."""
+    told = [
+        f"{_output(part)}{part.worth.name} {shown(part.worth)(part.source.value)}"
+        for part in reading.judged
+        if part.source is not None
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _worth(reading: Reading) -> str:
+    """What the outputs are worth, with their intervals."""
+    return ", ".join(f"{_output(part)}{_value(part)}" for part in reading.judged)
+
+
+def _value(part: Judged) -> str:
+    show = shown(part.worth)
+    text = f"{part.worth.name} {show(part.value.value)}"
+    if part.value.interval is None:
+        return text
+    low, high = map(show, part.value.interval)
+    return f"{text} ({low} to {high})"
+
+
+def _lost(reading: Reading) -> str:
+    """What is lost, or gained, on the same samples, of one output."""
+    drop = reading.judged[0].drop
+    if drop is None or drop.interval is None or len(reading.judged) > 1:
+        return ""
+    gained = drop.value < 0
+    ends = (-end for end in reversed(drop.interval)) if gained else drop.interval
+    low, high = (_amount(end, reading.judged[0]) for end in ends)
+    unit = " points" if reading.judged[0].worth.fraction else ""
+    amount = _amount(abs(drop.value), reading.judged[0])
+    return f", {amount}{unit} {'gained' if gained else 'lost'} ({low} to {high})"
+
+
+def _amount(value: float, part: Judged) -> str:
+    return f"{100 * value:.1f}" if part.worth.fraction else number(value)
+
+
+def _costs(reading: Reading) -> str:
+    told = [] if reading.spikes is None else [f"{number(reading.spikes)} spikes"]
+    told += [] if reading.energy is None else [joules(reading.energy)]
+    return " and ".join(told) or "no spikes"
+
+
+def _output(part: Judged) -> str:
+    name = part.value.how.get("output")
+    return "" if name is None else f"{name} "

@@ -1,0 +1,194 @@
+"""The work on a shard: run it, and count.
+
+A worker elsewhere gets the conversion as the bytes of a saved file: data, never code.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from numpy.typing import NDArray
+
+from spikewright.conversion.storage import from_bytes
+from spikewright.engines import Totals
+from spikewright.engines.memory import available
+from spikewright.evaluation.data import Shard
+from spikewright.evaluation.operations import OperationCounter
+from spikewright.evaluation.settings import Settings
+from spikewright.evaluation.source import SourceNetwork
+from spikewright.evaluation.twin import TwinNetwork
+from spikewright.graph import Graph
+from spikewright.measure.activity import count
+from spikewright.measure.metric import metric_scores
+from spikewright.measure.scores import scores, scores_of_model
+from spikewright.measure.tally import Key, Tally, appended, side_by_side
+from spikewright.measure.truth import Output, Truth
+from spikewright.network import Node
+from spikewright.running.encoding import Feeds, encoders_for, feeds_of
+from spikewright.running.outputs import outputs_of
+from spikewright.running.runner import Job, Part, Runner, Whole
+
+Outputs = Mapping[str, NDArray]
+
+
+def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
+    """What counts the operations of a network; raises as `OperationCounter` does."""
+    lowered = runner.lowered
+    encoders = encoders_for(settings.encoder, lowered.inputs)
+    program = runner.program(settings.dt, settings.seed, settings.precision)
+    return OperationCounter(lowered, runner.counting(), encoders, settings.dt, program)
+
+
+class Work:
+    """Evaluates shards of a lowered network, which came from `graph`."""
+
+    def __init__(self, runner: Runner, graph: Graph, settings: Settings) -> None:
+        self._runner, self._graph, self.settings = runner, graph, settings
+        self._outputs = outputs_of(runner.lowered)
+        self._source: SourceNetwork | None = None
+        self._twin: TwinNetwork | None = None
+        self._operations = operations_of(runner, settings) if settings.operations else None
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(
+        self, shard: Shard, threads: int | None = None, source: Outputs | None = None
+    ) -> Tally:
+        """What was counted of a shard; raises what `Conversion.run` raises.
+
+        `source` are the source model's outputs, where they are known. One shard at a time: an
+        engine uses all threads that it is given.
+        """
+        with self._one_at_a_time:
+            return self._counted(shard, self.settings.threads or threads, source)
+
+    def source(self, shard: Shard, threads: int | None = None) -> Outputs:
+        """The source model's outputs `{name: (samples, *shape)}` for a shard."""
+        with self._one_at_a_time:
+            return self._source_outputs(self._fed(shard), self.settings.threads or threads)
+
+    def _fed(self, shard: Shard) -> Feeds:
+        given, inputs = self.settings, self._runner.lowered.inputs
+        return feeds_of(shard.x, inputs, given.encoder, given.steps, given.dt, given.seed)
+
+    def _counted(self, shard: Shard, threads: int | None, source: Outputs | None) -> Tally:
+        given, fed = self.settings, self._fed(shard)
+        whole, counted = Whole(fed.batch), []
+        for part in self._run(fed, threads):
+            whole.add(part.samples, part.raw)
+            counted.append(side_by_side(list(part.counted.values())))
+        raw, activity = whole.arrays, appended(counted)
+        source = self._source_outputs(fed, threads) if source is None else source
+        twin = self._twin_outputs(fed)
+        truths = shard.y if given.metric is None else {}
+        rows: dict[Key, NDArray] = {}
+        for name, output in self._outputs.items():
+            rows |= self._scores(output, raw[name], source.get(name), truths.get(name))
+            if name in twin:
+                rows |= scores_of_model("twin", output, twin[name], truths.get(name))
+        if given.metric is not None:
+            models = {"source": source, "twin": twin}
+            rows |= metric_scores(
+                given.metric, self._outputs, raw, models, shard.y,
+                given.readouts, given.dt, given.thresholds,
+            )  # fmt: skip
+        return Tally({**rows, **activity.samples}, activity.sums)
+
+    def _run(self, fed: Feeds, threads: int | None) -> Iterator[Part[Tally]]:
+        given, runner = self.settings, self._runner
+        program = runner.program(given.dt, given.seed, given.precision)
+        engine = runner.engine(given.engine, program, threads)
+        job = Job(program, engine, fed.values, fed.batch, given.steps)
+        size = given.batch_size or runner.batch_size(fed.sample_bytes())
+        runner.memory(job, size, keep_totals=False).only("recording", "totals").require(
+            available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
+        )
+
+        def counted(step: int, totals: dict[str, Totals], fed: dict[Node, NDArray]) -> Tally:
+            tally = count(runner.counted(totals), step)
+            if self._operations is None:
+                return tally
+            sent = {name: total.sent for name, total in totals.items()}
+            return Tally(tally.samples, {**tally.sums, **self._operations.count(step, sent, fed)})
+
+        return runner.parts(job, size, counted, given.at)
+
+    def _source_outputs(self, fed: Feeds, threads: int | None) -> Outputs:
+        if not self.settings.source:
+            return {}
+        if self._source is None:
+            self._source = SourceNetwork(self._graph, self.settings.precision, threads)
+        names = {node: name for name, node in self._runner.lowered.inputs.items()}
+        return self._source.outputs(fed, names)
+
+    def _twin_outputs(self, fed: Feeds) -> Outputs:
+        given = self.settings
+        if given.twin is None:
+            return {}
+        if self._twin is None:
+            self._twin = TwinNetwork(self._graph, given.twin, given.steps)
+        names = {node: name for name, node in self._runner.lowered.inputs.items()}
+        return self._twin.outputs(fed, names)
+
+    def _scores(
+        self, output: Output, raw: NDArray, source: NDArray | None, truth: Truth | None
+    ) -> dict[Key, NDArray]:
+        given = self.settings
+        thresholds = given.thresholds if output.classes else ()
+        return scores(output, raw, source, truth, given.readouts, given.dt, thresholds)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A conversion as the bytes of a saved file, and settings: what workers elsewhere are given.
+
+    `key` says which it is, so that a worker opens it once.
+    """
+
+    key: str
+    content: bytes = field(compare=False, repr=False)
+    settings: Settings = field(compare=False)
+
+
+class Task(NamedTuple):
+    """A shard to be done, and the key that its result is stored under.
+
+    `source` are the source model's outputs, where they are known; `keep` asks for them.
+    """
+
+    key: str
+    shard: Shard
+    source: Outputs | None = None
+    keep: bool = False
+
+
+class Done(NamedTuple):
+    """A shard's result, and the source model's outputs where they were asked for."""
+
+    key: str
+    shard: int
+    tally: Tally
+    source: Outputs | None = None
+
+
+_opening = threading.Lock()
+
+
+def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
+    """Do a task, here or on a worker elsewhere."""
+    with _opening:
+        work = _opened(shared) if isinstance(shared, Packed) else shared
+    source = task.source
+    if source is None and task.keep:
+        source = work.source(task.shard, threads)
+    tally = work(task.shard, threads, source)
+    return Done(task.key, task.shard.index, tally, source if task.keep else None)
+
+
+@lru_cache(maxsize=1)
+def _opened(packed: Packed) -> Work:
+    parts = from_bytes(packed.content)
+    return Work(Runner(parts.lowered), parts.graph, packed.settings)

@@ -1,0 +1,76 @@
+"""What a conversion did, layer by layer: for people, and for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from spikewright.lower.speaking import say
+
+Status = Literal["exact", "convergent", "approximated", "warning"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that was done: by which stage, to which layer, and what that guarantees.
+
+    "exact" leaves every value as it was; "convergent" spiking forms tend to the source's values as
+    scale times steps grows; "approximated" ones were asked for and do not.
+    """
+
+    stage: str
+    layer: str
+    text: str
+    status: Status
+
+
+@dataclass
+class Trace:
+    """All entries in order; `print(trace)` shows them as a table."""
+
+    entries: list[Entry] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def add(self, stage: str, layer: str, text: str, status: Status) -> None:
+        """Append an entry, once."""
+        entry = Entry(stage, layer, text, status)
+        if entry not in self.entries:
+            self.entries.append(entry)
+
+    def followed_by(self, other: Trace) -> Trace:
+        """Its entries, and then those of another."""
+        return Trace([*self.entries, *other.entries], self._said | other._said)
+
+    def say(self, stage: str, sentence: str) -> None:
+        """Say a sentence, the first of its stage alone."""
+        if stage not in self._said and say(sentence):
+            self._said.add(stage)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def warnings(self) -> list[Entry]:
+        """Entries that a user should look at: warnings and approximations."""
+        return [e for e in self.entries if e.status in ("warning", "approximated")]
+
+    @property
+    def guarantee(self) -> Status:
+        """The weakest guarantee of all layers, which is the network's."""
+        found = {e.status for e in self.entries}
+        weakest: tuple[Status, ...] = ("approximated", "convergent")
+        return next((status for status in weakest if status in found), "exact")
+
+    def __str__(self) -> str:
+        rows = [("stage", "layer", "status", "what"), *(
+            (e.stage, e.layer, e.status, e.text) for e in self.entries
+        )]  # fmt: skip
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        return "\n".join(
+            "  ".join([*(cell.ljust(w) for cell, w in zip(row[:3], widths, strict=True)), row[3]])
+            for row in rows
+        )

@@ -1,0 +1,1 @@
+"""Networks made by hand: ready-made parts, semantic pointers, Nengo's models."""

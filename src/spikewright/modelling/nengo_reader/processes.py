@@ -1,0 +1,91 @@
+"""Processes: run as they are, with the random numbers that Nengo would give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spikewright.modelling.nengo_reader.kinds import own_kind
+from spikewright.modelling.nengo_reader.seeds import draw_seed
+from spikewright.network.processes import PresentInput, Process, Step
+
+
+class Called(Process):
+    """A process as Nengo runs one: its `make_state` and `make_step`, with a `RandomState`.
+
+    `seed` is what the generator begins with, unless the process has one of its own.
+    """
+
+    def __init__(self, theirs: Any, seed: int) -> None:
+        super().__init__(int(theirs.default_size_in), int(theirs.default_size_out), seed=seed)
+        self.theirs = theirs
+
+    def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Step:
+        """The step function; what it returns is copied, as it may be one array at every step."""
+        theirs = self.theirs
+        own = getattr(theirs, "seed", None)
+        drawn = np.random.RandomState(self.seed if own is None else own)
+        kept = theirs.make_state(shape_in, shape_out, dt)
+        function = theirs.make_step(shape_in, shape_out, dt, drawn, kept)
+        return lambda *arguments: np.array(function(*arguments), np.float64)
+
+    def __repr__(self) -> str:
+        return f"Called({self.theirs!r})"
+
+
+def process_of(theirs: Any, seed: int) -> Process:
+    """The process; `seed` is for what it draws."""
+    if own_kind(theirs) == "PresentInput":
+        inputs = np.asarray(theirs.inputs, np.float64)
+        return PresentInput(inputs.reshape(len(inputs), -1), float(theirs.presentation_time))
+    return Called(theirs, seed)
+
+
+class Drawing:
+    """Which process draws which of a simulator's seeds: nodes' first, then noise in currents.
+
+    Where Nengo's simulator has been built, the order of its steps decides. A process with a seed of
+    its own draws none; one that needs none draws it all the same.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[_Drawer] = []
+        self._noise: list[_Drawer] = []
+        self._order: list[Any] = []
+
+    def add(self, theirs: Any, ours: Process, is_noise: bool) -> None:
+        """Take part, after those that do already."""
+        if _draws(theirs):
+            (self._noise if is_noise else self._nodes).append(_Drawer(theirs, ours))
+
+    def follow(self, steps: Iterable[Any]) -> None:
+        """Draw in the order of these operators, those of filters included."""
+        self._order = [step.process for step in steps if hasattr(step, "process")]
+
+    def seed(self, seed: int) -> None:
+        """Give everyone the seed that is theirs."""
+        rng = np.random.RandomState(seed)
+        waiting = [*self._nodes, *self._noise]
+        for theirs in filter(_draws, self._order):
+            drawn = draw_seed(rng)
+            found = next((drawer for drawer in waiting if drawer.theirs is theirs), None)
+            if found is not None:
+                found.take(drawn)
+                waiting.remove(found)
+        for drawer in waiting:
+            drawer.take(draw_seed(rng))
+
+
+class _Drawer(NamedTuple):
+    theirs: Any
+    ours: Process
+
+    def take(self, seed: int) -> None:
+        if isinstance(self.ours, Called):
+            self.ours.seed = seed
+
+
+def _draws(theirs: Any) -> bool:
+    return getattr(theirs, "seed", None) is None

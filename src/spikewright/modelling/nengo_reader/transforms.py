@@ -1,0 +1,135 @@
+"""Transforms: Nengo's, sampled as it samples them, as maps between flat vectors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.modelling.nengo_reader.kinds import own_kind
+from spikewright.modelling.nengo_reader.refusals import refused
+from spikewright.network.transforms import Chain, Convolution, Dense, Reshape, Scale, Sparse
+from spikewright.network.transforms import Transform as OurTransform
+
+
+class Sampled(NamedTuple):
+    """A transform and its weights as `sim.data[connection].weights` shows them (None: none)."""
+
+    transform: OurTransform | None
+    weights: Any
+
+
+def transform_of(connection: Any, rng: np.random.RandomState, given: Any = None) -> Sampled:
+    """A connection's transform, what is random in it drawn from `rng`, or with weights as `given`.
+
+    Raises `ReadError` naming the connection for a transform that is not Nengo's.
+    """
+    theirs = connection.transform
+    kind = own_kind(theirs)
+    if theirs is None or kind == "NoTransform":
+        return Sampled(None, None)
+    if kind not in _READERS:
+        raise refused(
+            connection,
+            f"transform {type(theirs).__name__}",
+            "what it computes is not known",
+            "use one of " + ", ".join(["NoTransform", *_READERS]),
+        )
+    weights = theirs.sample(rng=rng) if given is None else given
+    return Sampled(_READERS[kind](theirs, weights), weights)
+
+
+def _dense(theirs: Any, weights: Any) -> OurTransform:
+    array = np.array(weights, np.float64)
+    return Dense(array) if array.ndim == 2 else Scale(array)
+
+
+def _sparse(theirs: Any, weights: Any) -> OurTransform:
+    if hasattr(weights, "tocoo"):
+        entries = weights.tocoo()
+        rows, columns, values = entries.row, entries.col, entries.data
+    else:
+        rows, columns = np.asarray(weights.indices).reshape(-1, 2).T
+        values = np.broadcast_to(weights.data, rows.shape)
+    out, size = theirs.shape
+    return Sparse(rows, columns, np.array(values, np.float64), (int(out),), int(size))
+
+
+def _shape(theirs: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in theirs.shape)
+
+
+def _pads(theirs: Any, large: NDArray, small: NDArray) -> list[tuple[int, int]]:
+    """Zeros before and after each axis of the larger side, as they make the smaller one."""
+    if theirs.padding == "valid":
+        return [(0, 0)] * len(large)
+    size, stride = np.array(theirs.kernel_size), np.array(theirs.strides)
+    total = np.maximum((small - 1) * stride + size - large, 0)
+    return [(int(n // 2), int(n - n // 2)) for n in total]
+
+
+def _spatial(theirs: Any, shape: Any) -> NDArray:
+    axes = _shape(shape)
+    return np.array(axes[:-1] if theirs.channels_last else axes[1:])
+
+
+def _convolution(theirs: Any, weights: Any) -> OurTransform:
+    """A map of images: `(*size, in / groups, out)` kernels are `(out, in / groups, *size)` here."""
+    kernel = np.moveaxis(np.array(weights, np.float64), (-1, -2), (0, 1))
+    extents = (_spatial(theirs, shape) for shape in (theirs.input_shape, theirs.output_shape))
+    convolution = Convolution(
+        kernel,
+        stride=tuple(int(n) for n in theirs.strides),
+        padding=tuple(_pads(theirs, *extents)),
+        groups=int(getattr(theirs, "groups", 1)),
+        channels_last=bool(theirs.channels_last),
+    )
+    shape = _shape(theirs.input_shape)
+    made = convolution.output_shape(shape)
+    return Chain((Reshape(shape), convolution, Reshape((math.prod(made),))))
+
+
+def _transposed(theirs: Any, weights: Any) -> OurTransform:
+    """The transpose of a convolution: every input value adds a kernel to the output."""
+    kernel = np.array(weights, np.float64)
+    groups = int(getattr(theirs, "groups", 1))
+    small, large = _spatial(theirs, theirs.input_shape), _spatial(theirs, theirs.output_shape)
+    before = np.array([pair[0] for pair in _pads(theirs, large, small)])
+    channels, filters = kernel.shape[-2] * groups, kernel.shape[-1]
+    reads = _numbers(theirs, small, channels)
+    writes = _numbers(theirs, large, filters)
+    rows, columns, values = [], [], []
+    for at in itertools.product(*map(range, kernel.shape[:-2])):
+        places = zip(small, theirs.strides, at, before, strict=True)
+        axes = [np.arange(n) * stride + k - b for n, stride, k, b in places]
+        kept = [(a >= 0) & (a < n) for a, n in zip(axes, large, strict=True)]
+        read = reads[np.ix_(*kept)]
+        write = writes[np.ix_(*(a[k] for a, k in zip(axes, kept, strict=True)))]
+        for f, c in itertools.product(range(filters), range(kernel.shape[-2])):
+            channel = (f * groups // filters) * kernel.shape[-2] + c
+            rows.append(write[..., f].ravel())
+            columns.append(read[..., channel].ravel())
+            values.append(np.full(read[..., channel].size, kernel[(*at, c, f)]))
+    return Sparse(
+        np.concatenate(rows), np.concatenate(columns), np.concatenate(values),
+        (writes.size,), reads.size,
+    )  # fmt: skip
+
+
+def _numbers(theirs: Any, spatial: NDArray, channels: int) -> NDArray:
+    """Where each value of an image lies in the flat vector, channels on the last axis."""
+    count = int(np.prod(spatial)) * channels
+    if theirs.channels_last:
+        return np.arange(count).reshape(*spatial, channels)
+    return np.moveaxis(np.arange(count).reshape(channels, *spatial), 0, -1)
+
+
+_READERS: dict[str, Any] = {
+    "Dense": _dense,
+    "Sparse": _sparse,
+    "Convolution": _convolution,
+    "ConvolutionTranspose": _transposed,
+}

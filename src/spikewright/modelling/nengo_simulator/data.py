@@ -1,0 +1,107 @@
+"""`simulator.data`: recordings and built parameters, by the objects of the user's own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.modelling.nengo_reader import NengoNetwork
+from spikewright.modelling.nengo_reader.kinds import own_kind
+from spikewright.network import Connection
+from spikewright.simulator import Simulator
+
+
+class BuiltEnsemble(NamedTuple):
+    """`data[ensemble]`: `eval_points` (radius applied) and `encoders` are `(m, d)` and `(n, d)`.
+
+    The others have one value a neuron, `scaled_encoders` one for each dimension too; without
+    neurons (Direct) `gain` and `bias` are None.
+    """
+
+    eval_points: NDArray
+    encoders: NDArray
+    intercepts: NDArray
+    max_rates: NDArray
+    scaled_encoders: NDArray
+    gain: NDArray | None
+    bias: NDArray | None
+
+
+class BuiltConnection(NamedTuple):
+    """`data[connection]`; what a connection does not have is None.
+
+    `weights` are `transform . decoders`, `(values, neurons)`, or the transform's; with
+    `solver.weights` those between neurons. They are what the run begins with.
+    """
+
+    eval_points: NDArray | None
+    solver_info: dict[str, Any] | None
+    weights: Any
+    transform: Any
+
+
+class NengoData(Mapping[Any, Any]):
+    """Recordings and built parameters, by the objects of the user's own model.
+
+    `recorded` gives what a probe has recorded, or None for what is no probe. Nodes and networks
+    have no parameters: None.
+    """
+
+    def __init__(
+        self, network: NengoNetwork, simulator: Simulator, recorded: Callable[[Any], NDArray | None]
+    ) -> None:
+        self._network, self._simulator, self._recorded = network, simulator, recorded
+        self._built: dict[Any, Any] = {}
+
+    def __getitem__(self, key: Any) -> Any:
+        ours = self._network.of[key]
+        samples = self._recorded(key)
+        if samples is not None:
+            return frozen(samples)
+        if key not in self._built:
+            self._built[key] = self._parameters(key, ours)
+        return self._built[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._network.of)
+
+    def __len__(self) -> int:
+        return len(self._network.of)
+
+    def _parameters(self, theirs: Any, ours: Any) -> BuiltEnsemble | BuiltConnection | None:
+        if theirs in self._network.drawn:
+            return self._ensemble(theirs, ours)
+        return self._connection(theirs, ours) if isinstance(ours, Connection) else None
+
+    def _ensemble(self, theirs: Any, ours: Any) -> BuiltEnsemble:
+        made = self._network.drawn[theirs]
+        turned = ours in self._simulator.program.turned
+        encoders = self._simulator.data[ours].encoders if turned else made.encoders
+        gain = 1.0 if made.gain is None else made.gain[:, None]
+        parts = (
+            made.eval_points, encoders, made.intercepts, made.max_rates,
+            encoders * gain / theirs.radius, made.gain, made.bias,
+        )  # fmt: skip
+        return BuiltEnsemble(*map(frozen, parts))
+
+    def _connection(self, theirs: Any, ours: Connection) -> BuiltConnection:
+        if not ours.decodes:
+            weights = ours.learned.get("weights", self._network.sampled[theirs].weights)
+            return BuiltConnection(None, None, frozen(weights), theirs.transform)
+        found = self._simulator.data[ours]
+        if own_kind(theirs.solver) == "NoSolver":
+            return BuiltConnection(None, {}, frozen(found.weights), theirs.transform)
+        points, weights = frozen(found.eval_points), frozen(found.weights)
+        return BuiltConnection(points, found.solver_info, weights, theirs.transform)
+
+
+def frozen(values: Any) -> Any:
+    """The same numbers, not to be changed."""
+    if not isinstance(values, np.ndarray):
+        return values
+    view = values.view()
+    view.setflags(write=False)
+    return view

@@ -1,0 +1,191 @@
+"""Vectors found again by how similar they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.modelling.networks.checks import above_zero, count, vectors
+from spikewright.modelling.networks.ensemble_array import EnsembleArray
+from spikewright.modelling.networks.presets import ThresholdingEnsembles
+from spikewright.network import Connection, Ensemble, Network, Node
+
+_INHIBITION = -10.0  # times the gain
+
+
+class AssociativeMemory(Network):
+    """Input vectors, each with an output vector that it brings up.
+
+    One small ensemble for each pair: it is driven by the dot product of `input` with its input
+    vector, times `input_scales`, and silent below `threshold`; what it represents, its utility,
+    brings its output vector to `output` (None: the input vectors, so that the memory cleans up).
+    `input_vectors` are `(pairs, d)`, `output_vectors` `(pairs, d_out)`; `input_scales` and
+    `threshold` one number or one for each pair. `inhibitable` adds a node `inhibit`, 1 at which
+    silences the memory.
+
+    Further inputs, outputs and properties are added by methods. `utilities` is the node of all
+    utilities, `activations` what brings up the outputs. Raises `NetworkError` naming the memory.
+    """
+
+    def __init__(
+        self,
+        input_vectors: ArrayLike,
+        output_vectors: ArrayLike | None = None,
+        n_neurons: int = 50,
+        threshold: ArrayLike = 0.3,
+        input_scales: ArrayLike = 1.0,
+        inhibitable: bool = False,
+        label: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(label, seed)
+        given = vectors(input_vectors, f"{self!r}: input_vectors")
+        self.n_items = len(given)
+        n = count(n_neurons, f"{self!r}: n_neurons")
+        thresholds = self._one_each("threshold", threshold)
+        self._name = "memory" if label is None else label
+        with self:
+            self.ensembles_of_items = _thresholding(n, thresholds, self._name)
+            self.utilities = self.ensembles_of_items.output
+            self.activations = Node(size_in=self.n_items, label=f"activations of {self._name}")
+            self._direct: Connection | None = Connection(self.utilities, self.activations, None)
+            if inhibitable:
+                self.inhibit = Node(size_in=1, label=f"inhibit of {self._name}")
+                for ensemble in self.ensembles_of_items.ea_ensembles:
+                    weights = np.full((n, 1), _INHIBITION)
+                    Connection(self.inhibit, ensemble.neurons, None, transform=weights)
+        self.default: Ensemble | None = None
+        self.input = self.add_input_mapping("input", given, input_scales)
+        self.output = self.add_output_mapping(
+            "output", given if output_vectors is None else output_vectors
+        )
+
+    def _one_each(self, name: str, value: ArrayLike) -> NDArray:
+        """Finite numbers, one for each pair."""
+        try:
+            each = np.broadcast_to(np.asarray(value, np.float64), (self.n_items,))
+        except (TypeError, ValueError):
+            raise NetworkError(
+                f"{self!r}: {name} must be one number, or one for each of {self.n_items} pairs, "
+                f"got {value!r}"
+            ) from None
+        if not np.all(np.isfinite(each)):
+            raise NetworkError(f"{self!r}: {name} holds NaN or infinity")
+        return each
+
+    def _pairs(self, name: str, value: ArrayLike) -> NDArray:
+        """Vectors, one for each pair."""
+        found = vectors(value, f"{self!r}: {name}")
+        if len(found) != self.n_items:
+            raise NetworkError(
+                f"{self!r}: {name} must be one for each of {self.n_items} pairs, got {len(found)}"
+            )
+        return found
+
+    def _add(self, name: str, size: int) -> Node:
+        """A new node as an attribute."""
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise NetworkError(f"{self!r}: the name of a mapping is an identifier, got {name!r}")
+        if hasattr(self, name):
+            raise NetworkError(f"{self!r} has an attribute {name!r} already; choose another name")
+        with self:
+            node = Node(size_in=size, label=f"{name} of {self._name}")
+        setattr(self, name, node)
+        return node
+
+    def add_input_mapping(
+        self, name: str, input_vectors: ArrayLike, input_scales: ArrayLike = 1.0
+    ) -> Node:
+        """A further input, `self.<name>`, with input vectors of its own, `(pairs, d)`."""
+        given = self._pairs("input_vectors", input_vectors)
+        scaled = given * self._one_each("input_scales", input_scales)[:, None]
+        node = self._add(name, given.shape[1])
+        with self:
+            Connection(node, self.ensembles_of_items.input, None, transform=scaled)
+        return node
+
+    def add_output_mapping(self, name: str, output_vectors: ArrayLike) -> Node:
+        """A further output, `self.<name>`, with output vectors of its own, `(pairs, d)`."""
+        given = self._pairs("output_vectors", output_vectors)
+        node = self._add(name, given.shape[1])
+        with self:
+            Connection(self.activations, node, None, transform=given.T)
+        return node
+
+    def add_threshold_to_outputs(self, n_neurons: int = 50, inhibit_scale: float = 10.0) -> None:
+        """Make activations 1 for every pair above its threshold, however far, and 0 for others.
+
+        Two arrays, each driven by a bias of 1: utilities silence the first, which silences the
+        second. `inhibit_scale` is how strongly: utilities count from `1 / inhibit_scale`.
+        """
+        n = count(n_neurons, f"{self!r}: n_neurons")
+        scale = above_zero(inhibit_scale, f"{self!r}: inhibit_scale")
+        if self._direct is None:
+            raise NetworkError(f"{self!r}: its outputs have a threshold already")
+        self.connections.remove(self._direct)
+        self._direct = None
+        half = np.full(self.n_items, 0.5)
+        with self:
+            silent = _thresholding(n, half, f"silence of {self._name}")
+            loud = _thresholding(n, half, f"threshold of {self._name}")
+            bias = Node(np.ones(self.n_items), label=f"bias of {self._name}")
+            for array in (silent, loud):
+                Connection(bias, array.input, None)
+            Connection(self.utilities, silent.input, 0.005, transform=-scale)
+            Connection(silent.output, loud.input, 0.005, transform=-scale)
+            Connection(loud.output, self.activations, None)
+        self.thresholded_utilities = loud.output
+
+    def add_wta_network(self, inhibit_scale: float = 1.5, inhibit_synapse: Any = 0.005) -> None:
+        """Let pairs inhibit each other, so that the most similar one wins."""
+        scale = above_zero(inhibit_scale, f"{self!r}: inhibit_scale")
+        if inhibit_synapse is None:
+            raise NetworkError(f"{self!r}: inhibit_synapse must be a synapse: it closes a loop")
+        others = scale * (np.eye(self.n_items) - 1.0)
+        array = self.ensembles_of_items
+        with self:
+            Connection(array.output, array.input, inhibit_synapse, transform=others)
+
+    def add_default_output_vector(
+        self,
+        output_vector: ArrayLike,
+        output_name: str = "output",
+        n_neurons: int = 50,
+        min_activation_value: float = 0.5,
+    ) -> None:
+        """A vector that comes up where nothing else does.
+
+        It is there while the activations add up to less than about `min_activation_value`.
+        """
+        n = count(n_neurons, f"{self!r}: n_neurons")
+        least = above_zero(min_activation_value, f"{self!r}: min_activation_value")
+        node = getattr(self, output_name, None)
+        if not isinstance(node, Node) or self.default is not None:
+            reason = "has a default already" if self.default else f"has no output {output_name!r}"
+            raise NetworkError(f"{self!r} {reason}")
+        vector = vectors(np.atleast_2d(np.asarray(output_vector)), f"{self!r}: output_vector")
+        if vector.shape != (1, node.size_in):
+            raise NetworkError(
+                f"{self!r}: output_vector must be {node.size_in} values, got {vector.size}"
+            )
+        with self:
+            with ThresholdingEnsembles(0.5):
+                self.default = Ensemble(n, 1, label=f"default of {self._name}")
+            bias = Node([1.0], label=f"bias of default of {self._name}")
+            Connection(bias, self.default, None)
+            inhibit = np.full((1, self.n_items), -1.0 / least)
+            Connection(self.activations, self.default, 0.005, transform=inhibit)
+            Connection(self.default, node, None, transform=vector.T)
+
+
+def _thresholding(n: int, thresholds: NDArray, label: str) -> EnsembleArray:
+    """An array with a threshold for each ensemble."""
+    with ThresholdingEnsembles(float(thresholds[0])):
+        array = EnsembleArray(n, len(thresholds), label=label)
+    for ensemble, threshold in zip(array.ea_ensembles, thresholds, strict=True):
+        own = ThresholdingEnsembles(float(threshold))[Ensemble]
+        ensemble.intercepts, ensemble.eval_points = own.intercepts, own.eval_points
+    return array

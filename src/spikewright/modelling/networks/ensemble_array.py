@@ -1,0 +1,145 @@
+"""Many small ensembles side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spikewright.errors import NetworkError
+from spikewright.modelling.networks.checks import count
+from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network.shapes import as_value
+
+Function = Callable[..., ArrayLike]
+
+
+class EnsembleArray(Network):
+    """`n_ensembles` ensembles of `n_neurons` each, which share out a long vector.
+
+    A vector of `n_ensembles * ens_dimensions` values goes in at `input`, `ens_dimensions` of them
+    to each of `ea_ensembles`, and what these represent comes out at `output`, put together again.
+    So cost grows with the length of the vector, and not with its square; what is lost are functions
+    of values in different ensembles. `ens_kwargs` are further arguments of every `Ensemble`.
+
+    `add_output` adds outputs that decode a function, `add_neuron_input` and `add_neuron_output`
+    nodes with a value for each neuron. Raises `NetworkError` naming the array.
+    """
+
+    input: Node
+    output: Node
+
+    def __init__(
+        self,
+        n_neurons: int,
+        n_ensembles: int,
+        ens_dimensions: int = 1,
+        label: str | None = None,
+        seed: int | None = None,
+        **ens_kwargs: Any,
+    ) -> None:
+        super().__init__(label, seed)
+        self.n_neurons_per_ensemble = count(n_neurons, f"{self!r}: n_neurons")
+        self.n_ensembles = count(n_ensembles, f"{self!r}: n_ensembles")
+        self.dimensions_per_ensemble = count(ens_dimensions, f"{self!r}: ens_dimensions")
+        self.neuron_input: Node | None = None
+        self.neuron_output: Node | None = None
+        self.ea_ensembles: list[Ensemble] = []
+        name = "array" if label is None else label
+        with self:
+            self.input = Node(size_in=self.dimensions, label=f"input of {name}")
+            for i in range(self.n_ensembles):
+                ensemble = Ensemble(
+                    self.n_neurons_per_ensemble,
+                    self.dimensions_per_ensemble,
+                    label=f"{name}[{i}]",
+                    **ens_kwargs,
+                )
+                self.ea_ensembles.append(ensemble)
+                part = self.input[self._part(i, self.dimensions_per_ensemble)]
+                Connection(part, ensemble, synapse=None)
+        self.output = self.add_output("output", None)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vector that all ensembles represent together."""
+        return self.n_ensembles * self.dimensions_per_ensemble
+
+    @staticmethod
+    def _part(i: int, size: int) -> slice:
+        return slice(i * size, (i + 1) * size)
+
+    def add_output(
+        self,
+        name: str,
+        function: Function | Sequence[Function] | None,
+        synapse: Any = None,
+        **conn_kwargs: Any,
+    ) -> Node:
+        """A new node, `self.<name>`, of `function` of what each ensemble represents.
+
+        One function for all, or one for each ensemble, whose values stand one after the other.
+        `conn_kwargs` are further arguments of the `Connection` from each ensemble. Raises
+        `NetworkError` for a name that is taken, or a number of functions other than of ensembles.
+        """
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise NetworkError(f"{self!r}: the name of an output is an identifier, got {name!r}")
+        if hasattr(self, name):
+            raise NetworkError(f"{self!r} has an attribute {name!r} already; choose another name")
+        functions = self._functions(function)
+        sizes = [self._size(f) for f in functions]
+        with self:
+            node = Node(size_in=sum(sizes), label=f"{name} of {self.label or 'array'}")
+            start = 0
+            for ensemble, f, size in zip(self.ea_ensembles, functions, sizes, strict=True):
+                part = node[start : start + size]
+                Connection(ensemble, part, synapse, function=f, **conn_kwargs)
+                start += size
+        setattr(self, name, node)
+        return node
+
+    def _functions(self, function: Any) -> list[Function | None]:
+        if function is None or callable(function):
+            return [function] * self.n_ensembles
+        functions = list(function) if isinstance(function, Sequence) else []
+        if len(functions) != self.n_ensembles or not all(map(callable, functions)):
+            raise NetworkError(
+                f"{self!r}: function must be a callable, or a list of one for each of "
+                f"{self.n_ensembles} ensembles, got {function!r}"
+            )
+        return functions
+
+    def _size(self, function: Function | None) -> int:
+        """How many values a function gives."""
+        if function is None:
+            return self.dimensions_per_ensemble
+        try:
+            return as_value(function(np.zeros(self.dimensions_per_ensemble))).size
+        except Exception as error:
+            raise NetworkError(
+                f"{self!r}: the function of an output failed at 0 ({type(error).__name__}: {error})"
+            ) from error
+
+    def add_neuron_input(self) -> Node:
+        """A node whose values go straight to the neurons, times their gains: `neuron_input`."""
+        if self.neuron_input is None:
+            n = self.n_neurons_per_ensemble
+            with self:
+                node = Node(size_in=n * self.n_ensembles, label=f"neuron input of {self!r}")
+                for i, ensemble in enumerate(self.ea_ensembles):
+                    Connection(node[self._part(i, n)], ensemble.neurons, synapse=None)
+            self.neuron_input = node
+        return self.neuron_input
+
+    def add_neuron_output(self) -> Node:
+        """A node of what every neuron sends: `neuron_output`."""
+        if self.neuron_output is None:
+            n = self.n_neurons_per_ensemble
+            with self:
+                node = Node(size_in=n * self.n_ensembles, label=f"neuron output of {self!r}")
+                for i, ensemble in enumerate(self.ea_ensembles):
+                    Connection(ensemble.neurons, node[self._part(i, n)], synapse=None)
+            self.neuron_output = node
+        return self.neuron_output

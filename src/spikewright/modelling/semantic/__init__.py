@@ -1,0 +1,53 @@
+"""Semantic pointers: symbols as vectors, and models of modules that hold, bind and choose them.
+
+The algebra is that of holographic reduced representations (Plate 1995), the modules and their
+action selection those of the semantic pointer architecture (Eliasmith 2013).
+"""
+
+from spikewright.modelling.semantic.cortical import Cortical
+from spikewright.modelling.semantic.model import Model
+from spikewright.modelling.semantic.module import Module
+from spikewright.modelling.semantic.modules import (
+    Accumulators,
+    Bind,
+    Cleanup,
+    Compare,
+    Input,
+    Memory,
+    Product,
+    Scalar,
+    State,
+    Superposition,
+    Transcode,
+    WinnerTakeAll,
+)
+from spikewright.modelling.semantic.operators import dot, reinterpret, sym, translate
+from spikewright.modelling.semantic.pointer import SemanticPointer
+from spikewright.modelling.semantic.selection import ActionSelection, ifmax
+from spikewright.modelling.semantic.vocabulary import Vocabulary
+
+__all__ = [
+    "Accumulators",
+    "ActionSelection",
+    "Bind",
+    "Cleanup",
+    "Compare",
+    "Cortical",
+    "Input",
+    "Memory",
+    "Model",
+    "Module",
+    "Product",
+    "Scalar",
+    "SemanticPointer",
+    "State",
+    "Superposition",
+    "Transcode",
+    "Vocabulary",
+    "WinnerTakeAll",
+    "dot",
+    "ifmax",
+    "reinterpret",
+    "sym",
+    "translate",
+]

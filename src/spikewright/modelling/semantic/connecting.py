@@ -1,0 +1,102 @@
+"""How effects become connections: what is constant or linear as weights, products as neurons."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spikewright.errors import NetworkError
+from spikewright.modelling.semantic.actions import Action, Effect
+from spikewright.modelling.semantic.ends import End
+from spikewright.modelling.semantic.expression import Reference, Symbol
+from spikewright.modelling.semantic.mixtures import Mixer, Mixture
+from spikewright.network import Connection, Node
+from spikewright.network.network import being_filled
+
+SYNAPSE = 0.01
+N_NEURONS = 200
+_thread = threading.local()
+
+
+def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
+    """Where an effect leads, and what it sends there; `find` gives modules by name.
+
+    Raises `NetworkError` quoting the effect where a number leads to a pointer's place or the other
+    way round; the number 0 is nothing, in both.
+    """
+    mixer = Mixer(find, n_neurons, repr(effect.text))
+    end = _end(mixer, effect)
+    value = mixer.mixture(effect.value, end.vocabulary)
+    if (value.vocabulary is None) != (end.vocabulary is None):
+        if end.vocabulary is not None and not value.terms and not value.constant.any():
+            return end, Mixture(np.zeros(end.node.size_in), (), end.vocabulary)
+        kinds = ("a number", "pointers") if value.vocabulary is None else ("a pointer", "numbers")
+        raise NetworkError(
+            f"{effect.text!r} sends {kinds[0]}, and {effect.target} takes {kinds[1]}"
+        )
+    return end, value
+
+
+def _end(mixer: Mixer, effect: Effect) -> End:
+    """Where an effect leads: an end of a module, or a node that takes what it sends."""
+    target = effect.target
+    if isinstance(target, Reference):
+        found: End = mixer.module(target).find_input(target.end)
+        return found
+    for outermost in being_filled()[:1]:
+        for network in (outermost, *outermost.all_networks):
+            for end in getattr(network, "inputs", {}).values():
+                if end.node is target:
+                    return End(*end)
+    vocabulary = mixer.vocabulary_of(effect.value)
+    if isinstance(effect.value, Symbol) or target.size_in == 0:
+        raise NetworkError(f"{effect.text!r}: {target!r} is no input of a module")
+    return End(target, vocabulary)
+
+
+def connect(find: Callable[[str], Any], effect: Effect, n_neurons: int, synapse: Any) -> None:
+    """Send what an effect says, from now on, in the network that is being filled."""
+    end, value = resolve(find, effect, n_neurons)
+    for node, matrix in value.terms:
+        Connection(node, end.node, synapse, transform=matrix)
+    if value.constant.any():
+        constant = Node(value.constant, label=f"constant of {effect.text!r}")
+        Connection(constant, end.node, synapse)
+
+
+class Said(NamedTuple):
+    """What has been said of actions: their effects, and the actions themselves."""
+
+    effects: list[Effect]
+    actions: list[Action]
+
+    @property
+    def idle(self) -> list[Effect]:
+        """Effects that belong to no action."""
+        used = [effect for action in self.actions for effect in action.effects]
+        return [effect for effect in self.effects if not any(effect is one for one in used)]
+
+
+def saying() -> list[Said]:
+    """What is being said of actions in this thread, the innermost last; empty outside."""
+    if not hasattr(_thread, "saying"):
+        _thread.saying = []
+    said: list[Said] = _thread.saying
+    return said
+
+
+def done(effect: Effect) -> Effect:
+    """An effect, connected unless it belongs to an action that is being said."""
+    if saying():
+        saying()[-1].effects.append(effect)
+    else:
+        connect(unnamed, effect, N_NEURONS, SYNAPSE)
+    return effect
+
+
+def unnamed(name: str) -> Any:
+    """The modules of names where only operators speak of modules."""
+    raise NetworkError(f"the name {name!r} means nothing here: operators take modules themselves")

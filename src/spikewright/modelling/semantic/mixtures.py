@@ -1,0 +1,240 @@
+"""What expressions of modules amount to: constants, and linear maps of what modules send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.modelling.networks import CircularConvolution, dot_product_transform
+from spikewright.modelling.networks import Product as ProductNetwork
+from spikewright.modelling.semantic.expression import (
+    Dot,
+    Expression,
+    Inverse,
+    Made,
+    Moved,
+    Number,
+    Product,
+    Reference,
+    Sum,
+    Symbol,
+    Vector,
+    said,
+)
+from spikewright.modelling.semantic.pointer import SemanticPointer, applied, involution
+from spikewright.modelling.semantic.vocabulary import Vocabulary
+from spikewright.network import Connection, Node
+
+
+class Term(NamedTuple):
+    """`matrix @ node`, `(size, size of node)`."""
+
+    node: Node
+    matrix: NDArray
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """`constant + sum of terms`; a pointer of `vocabulary`, or, where that is None, one number."""
+
+    constant: NDArray
+    terms: tuple[Term, ...]
+    vocabulary: Vocabulary | None
+
+    def mapped(self, matrix: NDArray) -> Mixture:
+        """The same behind a linear map."""
+        terms = tuple(Term(node, matrix @ part) for node, part in self.terms)
+        return Mixture(matrix @ self.constant, terms, self.vocabulary)
+
+    def scaled(self, factor: float) -> Mixture:
+        """The same, `factor` times."""
+        return self.mapped(factor * np.eye(len(self.constant)))
+
+    def connect(self, end: Node) -> None:
+        """Send all of it into a node, without delay."""
+        for node, matrix in self.terms:
+            Connection(node, end, None, transform=matrix)
+        if self.constant.any():
+            Connection(Node(self.constant), end, None)
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """Evaluates expressions; products of what changes become networks of neurons.
+
+    `find` gives the module of a name, `n_neurons` are for each product of two values, and `quote`
+    says where an expression is from.
+    """
+
+    find: Callable[[str], Any]
+    n_neurons: int
+    quote: str
+
+    def refuse(self, what: str) -> NetworkError:
+        """The error of an expression that means nothing."""
+        return NetworkError(f"{self.quote}: {what}")
+
+    def mixture(self, expression: Expression, vocabulary: Vocabulary | None) -> Mixture:
+        """The value of an expression whose pointers are of `vocabulary`."""
+        match expression:
+            case Number(value):
+                return Mixture(np.array([value]), (), None)
+            case Symbol(name):
+                if vocabulary is None:
+                    raise self.refuse(f"a number is needed, and {name} is a pointer")
+                return Mixture(vocabulary[name].v, (), vocabulary)
+            case Reference():
+                return self.sent(expression, vocabulary)
+            case Inverse(inner):
+                found = self.pointer(inner, vocabulary, "~")
+                return found.mapped(np.eye(len(found.constant))[involution(len(found.constant))])
+            case Vector(v):
+                return self.vector(v, vocabulary)
+            case Made(inner, method):
+                return self.made(self.pointer(inner, vocabulary, f".{method}()"), method)
+            case Moved():
+                return self.moved(expression)
+            case Sum(left, right):
+                return self.sum(self.mixture(left, vocabulary), self.mixture(right, vocabulary))
+            case Product(left, right):
+                return self.times(self.mixture(left, vocabulary), self.mixture(right, vocabulary))
+            case Dot(left, right):
+                shared = self.vocabulary_of(expression, inside=True)
+                shared = vocabulary if shared is None else shared
+                if shared is None:
+                    raise self.refuse("dot needs a module, whose vocabulary its pointers are of")
+                return self.dot(
+                    self.pointer(left, shared, "dot"), self.pointer(right, shared, "dot")
+                )
+
+    def pointer(self, expression: Expression, vocabulary: Vocabulary | None, what: str) -> Mixture:
+        """The value of an expression that has to be a pointer."""
+        found = self.mixture(expression, vocabulary)
+        if found.vocabulary is None:
+            raise self.refuse(f"{what} is of pointers, not of numbers")
+        return found
+
+    def module(self, reference: Reference) -> Any:
+        """The module that a reference names, or is of."""
+        named = isinstance(reference.module, str)
+        return self.find(reference.module) if named else reference.module
+
+    def vector(self, v: NDArray, vocabulary: Vocabulary | None) -> Mixture:
+        """A pointer by its values, of whatever vocabulary is wanted."""
+        if vocabulary is None or len(v) != vocabulary.dimensions:
+            wanted = "a number" if vocabulary is None else f"one of {vocabulary!r}"
+            raise self.refuse(f"{wanted} is needed, and a pointer of {len(v)} values is given")
+        return Mixture(np.array(v), (), vocabulary)
+
+    def made(self, pointer: Mixture, method: str) -> Mixture:
+        """What a method makes of a pointer that does not change."""
+        if pointer.terms:
+            raise self.refuse(f".{method}() is of pointers that do not change, it is not linear")
+        return replace(pointer, constant=applied(SemanticPointer(pointer.constant), method).v)
+
+    def moved(self, moved: Moved) -> Mixture:
+        """Pointers of one vocabulary in another."""
+        inner, own, other = moved.inner, self.vocabulary_of(moved.inner), moved.vocabulary
+        found = self.pointer(inner, own, said(moved)) if own is not None else None
+        if found is None or own is None:
+            raise self.refuse(f"{said(moved)} needs a module, whose vocabulary it comes from")
+        if not moved.same:
+            return replace(found.mapped(own.transform_to(other)), vocabulary=other)
+        if own.dimensions != other.dimensions:
+            raise self.refuse(
+                f"{said(moved)}: pointers have {own.dimensions} values, there {other.dimensions}"
+            )
+        return replace(found, vocabulary=other)
+
+    def sent(self, reference: Reference, vocabulary: Vocabulary | None) -> Mixture:
+        """What a module sends."""
+        node, own = self.module(reference).find_output(reference.end)
+        if own is not None and own is not vocabulary:
+            raise self.refuse(
+                f"{reference} has pointers of {own!r}, where "
+                + ("a number is needed" if vocabulary is None else f"those of {vocabulary!r} are")
+            )
+        size = node.size_out
+        return Mixture(np.zeros(size), (Term(node, np.eye(size)),), own)
+
+    def vocabulary_of(self, expression: Expression, inside: bool = False) -> Vocabulary | None:
+        """The vocabulary of an expression; None where no module says, and of numbers.
+
+        With `inside` that of pointers of which a number is made counts too.
+        """
+        found: Vocabulary | None = None
+        match expression:
+            case Reference():
+                found = self.module(expression).find_output(expression.end).vocabulary
+            case Moved():
+                found = expression.vocabulary
+            case Inverse(inner) | Made(inner):
+                found = self.vocabulary_of(inner, inside)
+            case Dot() if not inside:
+                pass
+            case Sum(left, right) | Product(left, right) | Dot(left, right):
+                found = self.vocabulary_of(left, inside)
+                found = self.vocabulary_of(right, inside) if found is None else found
+        return found
+
+    def sum(self, left: Mixture, right: Mixture) -> Mixture:
+        """Two pointers or two numbers, added."""
+        if (left.vocabulary is None) != (right.vocabulary is None):
+            raise self.refuse("a pointer and a number cannot be added")
+        total = left.constant + right.constant
+        return Mixture(total, left.terms + right.terms, left.vocabulary)
+
+    def times(self, left: Mixture, right: Mixture) -> Mixture:
+        """A number times something, or two pointers, bound."""
+        if right.vocabulary is None and not right.terms:
+            left, right = right, left
+        if left.vocabulary is None and not left.terms:
+            return right.scaled(float(left.constant[0]))
+        if right.terms and left.terms:
+            if left.vocabulary is not None and right.vocabulary is not None:
+                return self.bound(left, right)
+            number, other = (left, right) if left.vocabulary is None else (right, left)
+            return self.multiplied(number, other)
+        if left.terms:
+            left, right = right, left
+        if right.vocabulary is None:  # a constant pointer, as long as a number says
+            return replace(right.mapped(left.constant[:, None]), vocabulary=left.vocabulary)
+        return right.mapped(SemanticPointer(left.constant).binding_matrix())
+
+    def bound(self, left: Mixture, right: Mixture) -> Mixture:
+        """Two changing pointers: a circular convolution."""
+        d = len(left.constant)
+        network = CircularConvolution(self.n_neurons, d, label=f"binding of {self.quote}")
+        left.connect(network.input_a)
+        right.connect(network.input_b)
+        return Mixture(np.zeros(d), (Term(network.output, np.eye(d)),), left.vocabulary)
+
+    def multiplied(self, number: Mixture, other: Mixture) -> Mixture:
+        """A changing number times what changes: a product of every value."""
+        d = len(other.constant)
+        unit = min(1.0, 3.0 / d**0.5)  # values of a pointer are that large, as in `Compare`
+        network = ProductNetwork(self.n_neurons, d, label=f"product of {self.quote}")
+        number.mapped(np.ones((d, 1))).connect(network.input_a)
+        other.scaled(1.0 / unit).connect(network.input_b)
+        return Mixture(np.zeros(d), (Term(network.output, unit * np.eye(d)),), other.vocabulary)
+
+    def dot(self, left: Mixture, right: Mixture) -> Mixture:
+        """A number: linear where one side is constant, else a product of every value."""
+        if left.terms and right.terms:
+            d = len(left.constant)
+            largest = min(1.0, 3.0 / d**0.5)  # as in `Compare`
+            network = ProductNetwork(self.n_neurons, d, largest, label=f"dot of {self.quote}")
+            left.connect(network.input_a)
+            right.connect(network.input_b)
+            term = Term(network.output, dot_product_transform(d))
+            return Mixture(np.zeros(1), (term,), None)
+        if left.terms:
+            left, right = right, left
+        row = left.constant[None, :]
+        mapped = right.mapped(row)
+        return Mixture(mapped.constant, mapped.terms, None)

@@ -1,0 +1,26 @@
+"""What a conversion is to those who measure and correct it, and do not know how it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from spikewright.graph import Graph
+from spikewright.lower import Lowered
+from spikewright.lower.trace import Trace
+from spikewright.network import Ensemble, Node
+
+
+class Converted(Protocol):
+    """A network that was made from a graph, as `Conversion` is one."""
+
+    lowered: Lowered
+    canonical: Graph
+    trace: Trace
+
+    @property
+    def inputs(self) -> Mapping[str, Node]:
+        """Where values go in, by name."""
+
+    def populations(self) -> dict[str, Ensemble]:
+        """The ensemble of every layer that sends spikes, in order."""

@@ -1,0 +1,23 @@
+"""Input encoders: how a value reaches a network over time, one file each.
+
+`conversion.run(x, steps, encoder=...)` takes one for all inputs, or `{input name: encoder}`:
+
+==================  =============================================  ===============================
+encoder             a value x over T seconds                       error of its mean
+==================  =============================================  ===============================
+`Constant()`        held as a constant current: the default        none
+`Regular(rate)`     spikes at equal distances                      at most 1 / (2 rate T)
+`Poisson(rate)`     spikes at random                               sqrt(|x| / (rate T)) on average
+`Frames(hold)`      `(batch, frames, *shape)`, each held           none
+`Events(...)`       events (time, index, value) of a sensor        none: the sum of the values
+==================  =============================================  ===============================
+"""
+
+from spikewright.running.encoders.base import Encoder
+from spikewright.running.encoders.constant import Constant
+from spikewright.running.encoders.events import Events
+from spikewright.running.encoders.frames import Frames
+from spikewright.running.encoders.poisson import Poisson
+from spikewright.running.encoders.regular import Regular
+
+__all__ = ["Constant", "Encoder", "Events", "Frames", "Poisson", "Regular"]

@@ -1,0 +1,126 @@
+"""Events as neuromorphic sensors give them: (time, index, value)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.running.encoders.base import Encoder, Shape, check_rate
+
+_MOST_STEPS = 10_000_000  # that events alone make a run last
+_TOLERANCE = 1e-6  # of a step: a time that is a multiple of dt belongs to the step it begins
+
+
+@dataclass(frozen=True)
+class Events(Encoder):
+    """Samples are lists of events, rows `(time, index, value)`; each is a pulse in its step.
+
+    `x` is a sequence of arrays `(events, 2 + k)`, one a sample, of any length, in any order:
+    columns are the time, the index (`k` = 1: into the flattened input, else one column an axis of
+    the input, as x and y of a camera) and the value, such as a polarity of 1 or -1. `time_unit` is
+    the unit of times in seconds, 1e-6 for the microseconds of most sensors; an event at time t is
+    in the step that lasts from `n dt` to `(n + 1) dt`. Events of one step and place add up.
+
+    A value v is a pulse of height `v / (rate dt)`: events of value 1 that come `rate` times a
+    second are an input of 1 on average. Without a `rate` the mean over the whole run is the sum of
+    all events, the frame that networks for event data are often trained on. A run that is given no
+    number of steps ends with the last event. Raises `SimulationError` for events before the start,
+    behind the end or outside the input.
+    """
+
+    time_unit: float = 1.0
+    rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None:
+            check_rate(self, self.rate)
+        unit = self.time_unit
+        number = isinstance(unit, int | float | np.integer | np.floating)
+        if not number or isinstance(unit, bool) or not 0 < unit < np.inf:
+            raise SimulationError(f"Events: time_unit is a number of seconds above 0, got {unit!r}")
+
+    @property
+    def takes_arrays(self) -> bool:
+        return False
+
+    def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
+        try:
+            rows = [np.asarray(sample, np.float64) for sample in given]
+        except (TypeError, ValueError) as error:
+            raise SimulationError(
+                f"input {name!r} must be a sequence of arrays of events for {self!r}: {error}"
+            ) from None
+        for number, sample in enumerate(rows):
+            _check(sample, shape, f"input {name!r}, sample {number}")
+        return rows
+
+    def needed(self, samples: Sequence[Any], dt: float) -> int | None:
+        steps = 1 + max(
+            (self._steps(sample, dt).max() for sample in samples if len(sample)), default=0
+        )
+        if steps > _MOST_STEPS:
+            raise SimulationError(
+                f"the last event would be in step {steps:.3g} of {dt:g} s; with {self!r} times are "
+                f"in units of {self.time_unit:g} s: give time_unit=1e-6 for microseconds, or steps"
+            )
+        return int(steps)
+
+    def _steps(self, sample: NDArray, dt: float) -> NDArray:
+        """The number of the step, from 0, that each event is in: a whole number."""
+        return np.floor(sample[:, 0] * (self.time_unit / dt) + _TOLERANCE)
+
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        frames = np.zeros((len(samples), steps, math.prod(shape)))
+        for sample, frame in zip(samples, frames, strict=True):
+            step = self._steps(sample, dt)
+            if len(sample) and step.max() >= steps:
+                raise SimulationError(
+                    f"an event at {sample[:, 0].max() * self.time_unit:g} s comes after the run's "
+                    f"{steps} steps of {dt:g} s; give more steps, or cut the events off"
+                )
+            np.add.at(frame, (step.astype(np.int64), _places(sample, shape)), sample[:, -1])
+        factor = steps if self.rate is None else 1.0 / (self.rate * dt)
+        return frames.reshape(len(samples), steps, *shape) * factor
+
+
+def _places(sample: NDArray, shape: Shape) -> NDArray:
+    """The place of every event in the flattened input."""
+    index = sample[:, 1:-1].astype(np.int64)
+    if index.shape[1] == 0:
+        return np.zeros(len(sample), np.int64)
+    if index.shape[1] == 1:
+        return index[:, 0]
+    return np.asarray(np.ravel_multi_index(tuple(index.T), shape), np.int64)
+
+
+def _check(sample: NDArray, shape: Shape, where: str) -> None:
+    """Raise `SimulationError` naming the first event that is none, and what is wrong with it."""
+    widths = sorted({3, 2 + len(shape)})
+    if sample.ndim != 2 or sample.shape[1] not in widths:
+        wanted = " or ".join(f"(events, {width})" for width in widths)
+        raise SimulationError(
+            f"{where}: events are rows (time, index, value) of an array {wanted}, got shape "
+            f"{sample.shape}"
+        )
+    single = sample.shape[1] == 3
+    extents = np.array([math.prod(shape)] if single else shape)
+    index = sample[:, 1:-1]
+    with np.errstate(invalid="ignore"):
+        outside = ((index < 0) | (index >= extents) | (index != np.floor(index))).any(axis=1)
+    for bad, why in (
+        (~np.isfinite(sample).all(axis=1), "is not made of finite numbers"),
+        (sample[:, 0] < 0, "comes before the start"),
+        (outside, f"is not inside an input of shape {shape}"),
+    ):
+        if bad.any():
+            number = int(np.flatnonzero(bad)[0])
+            row = ", ".join(f"{value:g}" for value in sample[number])
+            raise SimulationError(f"{where}: event {number}, ({row}), {why}")

@@ -1,0 +1,56 @@
+"""A few frames, each held for some steps: video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.running.encoders.base import Encoder, Shape, pretty
+
+
+@dataclass(frozen=True)
+class Frames(Encoder):
+    """Samples are `(frames, *shape)`, and every frame is held for `hold` steps.
+
+    A run that is given no number of steps lasts as long as the frames do; a longer one holds the
+    last frame, a shorter one is refused. With `hold=1` it is what a run makes of
+    `(batch, steps, *shape)` without an encoder.
+    """
+
+    hold: int = 1
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.hold, int | np.integer) and not isinstance(self.hold, bool)
+        if not whole or self.hold < 1:
+            raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
+
+    def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
+        if shape == (1,) and given.ndim == 2:
+            given = given[..., None]  # one value a frame
+        if given.ndim < 2 or given.shape[2:] != shape or given.shape[1] == 0:
+            raise SimulationError(
+                f"input {name!r} must be {pretty('batch, frames', shape)} for {self!r}, got shape "
+                f"{given.shape}"
+            )
+        result: Sequence[Any] = given
+        return result
+
+    def needed(self, samples: Sequence[Any], dt: float) -> int | None:
+        return len(samples[0]) * self.hold
+
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        frames = np.asarray(samples, np.float64)
+        count = frames.shape[1]
+        if steps < count * self.hold:
+            raise SimulationError(
+                f"{count} frames held for {self.hold} steps each take {count * self.hold} steps, "
+                f"the run has {steps}"
+            )
+        return frames[:, np.minimum(np.arange(steps) // self.hold, count - 1)]

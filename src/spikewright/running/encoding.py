@@ -1,0 +1,114 @@
+"""What a run feeds to its inputs: values as they are, or encoded a part of the batch at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.network import Node
+from spikewright.network.transforms import Shape
+from spikewright.running.encoders import Encoder
+from spikewright.running.inputs import as_array, as_feeds, batch_of, check_steps
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An input that is encoded when it is asked for, some samples at a time."""
+
+    encoder: Encoder
+    samples: Sequence[Any]
+    shape: Shape
+    steps: int
+    dt: float
+    key: tuple[int, ...]
+
+    def __getitem__(self, part: slice) -> NDArray:
+        """Some samples, `(samples, steps or 1, *shape)`."""
+        return self.encoder.encode(self.samples[part], self.shape, self.steps, self.dt, self.key)
+
+    @property
+    def plain(self) -> bool:
+        """Whether samples are values of the input's shape, each of which is encoded."""
+        samples = self.samples
+        return isinstance(samples, np.ndarray) and samples.shape[1:] == self.shape
+
+    @property
+    def sample_bytes(self) -> int:
+        """What one sample takes up when it is encoded."""
+        return 8 * self.steps * math.prod(self.shape)
+
+
+class Feeds(NamedTuple):
+    """What the inputs give: by node, what slices of samples `(batch, steps or 1, *shape)` are."""
+
+    values: dict[Node, NDArray | Encoded]
+    batch: int
+    steps: int
+
+    def sample_bytes(self) -> int:
+        """What one sample takes up in all inputs that are encoded."""
+        return sum(v.sample_bytes for v in self.values.values() if isinstance(v, Encoded))
+
+
+def feeds_of(
+    x: Mapping[str, Any],
+    inputs: Mapping[str, Node],
+    encoder: Any,
+    steps: int | None,
+    dt: float,
+    seed: int,
+) -> Feeds:
+    """What a run feeds to its inputs; without `steps` it lasts as long as its longest input does.
+
+    `x` is what was given, by input name. `encoder` is None, an encoder, or `{input name: encoder}`.
+    Raises `SimulationError` for names of encoders that are no input's, samples that do not fit
+    their input, encoder or run, and where nothing says how many steps to run.
+    """
+    check_steps(steps)
+    encoders = encoders_for(encoder, inputs)
+    given: dict[str, Any] = {}
+    for name, value in x.items():
+        chosen = encoders.get(name)
+        given[name] = value if chosen and not chosen.takes_arrays else as_array(name, value)
+        if chosen:
+            given[name] = chosen.samples(given[name], name, inputs[name].shape_out)
+    batch = batch_of(given)
+    if steps is None:
+        lasting = (chosen.needed(given[name], dt) for name, chosen in encoders.items())
+        steps = max((n for n in lasting if n is not None), default=None)
+    plain = {name: node for name, node in inputs.items() if name not in encoders}
+    fed, steps = as_feeds(given, plain, steps)
+    values: dict[Node, NDArray | Encoded] = dict(fed)
+    for index, (name, node) in enumerate(inputs.items()):
+        if name in encoders:
+            key = (seed, index)
+            values[node] = Encoded(encoders[name], given[name], node.shape_out, steps, dt, key)
+    return Feeds(values, batch, steps)
+
+
+def lists_of(encoders: Mapping[str, Encoder]) -> frozenset[str]:
+    """The inputs whose samples come as a list, of events, rather than as an array."""
+    return frozenset(name for name, found in encoders.items() if not found.takes_arrays)
+
+
+def encoders_for(encoder: Any, inputs: Mapping[str, Node]) -> dict[str, Encoder]:
+    """The encoder of every input that has one; raises `SimulationError` for what is no encoder."""
+    if encoder is None:
+        return {}
+    given = encoder if isinstance(encoder, Mapping) else dict.fromkeys(inputs, encoder)
+    unknown = [name for name in given if name not in inputs]
+    if unknown:
+        raise SimulationError(f"encoder names {unknown}; the inputs are {list(inputs)}")
+    for name, found in given.items():
+        if not isinstance(found, Encoder):
+            raise SimulationError(
+                f"the encoder of input {name!r} must be one of spikewright.encoders, such as "
+                f"Poisson(rate=1000.0), got {found!r}"
+            )
+    return dict(given)

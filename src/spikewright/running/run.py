@@ -1,0 +1,77 @@
+"""One run of a lowered network: everything that its outputs and neurons gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spikewright._base.progress import progress_bar
+from spikewright.engines import Precision
+from spikewright.engines.memory import available
+from spikewright.lower import Lowered
+from spikewright.measure import Run
+from spikewright.running.encoders import Encoder
+from spikewright.running.encoding import Feeds, feeds_of
+from spikewright.running.recording import layers_of
+from spikewright.running.runner import Job, Runner, check_run, collected
+from spikewright.running.stepping import sequence_feeds
+
+
+def run_of(
+    runner: Runner,
+    x: Mapping[str, Any],
+    steps: int | None,
+    dt: float,
+    seed: int,
+    *,
+    engine: str = "auto",
+    precision: Precision = "float32",
+    batch_size: int | None = None,
+    progress: bool = False,
+    threads: int | None = None,
+    encoder: Encoder | Mapping[str, Encoder] | None = None,
+    record: Sequence[str] = (),
+) -> Run:
+    """See `Conversion.run`; `x` is by input name."""
+    check_run(dt, seed, precision, batch_size, threads)
+    fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
+    layers = tuple(layers_of(runner.lowered, record))
+    program = runner.program(dt, seed, precision, layers)
+    chosen = runner.engine(engine, program, threads)
+    job = Job(program, chosen, fed.values, fed.batch, fed.steps)
+    size = batch_size or runner.batch_size(fed.sample_bytes())
+    runner.memory(job, size).only("recording", "totals").require(
+        available(), f"a run of {fed.batch} samples and {fed.steps} steps"
+    )
+    with progress_bar(fed.batch * fed.steps, progress, "samples x steps") as advance:
+        parts = runner.parts(job, size, lambda step, totals, fed: totals, advance=advance)
+        found = collected(parts, fed.batch, layers)
+    about = {
+        "batch": fed.batch,
+        "seed": seed,
+        "engine": chosen.name,
+        "guarantee": chosen.bound,
+        "precision": precision,
+        **({} if encoder is None else {"encoder": repr(encoder)}),
+    }
+    stepping = runner.lowered.stepping
+    return Run(
+        found.raw,
+        runner.lowered.readouts,
+        runner.counted(found.totals),
+        dt,
+        fed.steps,
+        about,
+        None if stepping is None else stepping.steps,
+        {} if stepping is None else stepping.outputs,
+        found.recorded,
+    )
+
+
+def feeds_for(
+    lowered: Lowered, x: Mapping[str, Any], encoder: Any, steps: int | None, dt: float, seed: int
+) -> Feeds:
+    """What a run feeds to the inputs; the steps of sequences follow from them."""
+    if lowered.stepping is None:
+        return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
+    return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)

@@ -1,0 +1,237 @@
+"""Runs of a lowered network: the one way from inputs to outputs and spikes, some samples at a time.
+
+`Conversion.run` keeps everything, `Conversion.evaluate` what it measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright import engines
+from spikewright._base.arguments import is_whole
+from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError
+from spikewright.lower import Lowered
+from spikewright.measure import Population
+from spikewright.network import Ensemble, Node
+from spikewright.running.changes import fingerprint
+from spikewright.running.encoding import Encoded
+from spikewright.running.recording import layers_of, probes_of
+
+_BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
+_ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
+
+Counted = TypeVar("Counted")
+
+
+class Job(NamedTuple):
+    """What is to be run: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
+
+    program: Program
+    engine: Engine
+    feeds: Mapping[Node, NDArray | Encoded]
+    batch: int
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Generic[Counted]):
+    """Some samples of a run.
+
+    `raw` are outputs at every step `(samples, steps, *out)` before the activations on them,
+    `recorded` hidden layers, in order, and `counted` what was made of the spike counts, by the step
+    at which it was.
+    """
+
+    samples: slice
+    raw: dict[str, NDArray]
+    recorded: list[NDArray]
+    counted: dict[int, Counted]
+
+
+class Runner:
+    """Runs a lowered network. Programs and engines are kept until the network is changed."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self._programs: dict[tuple, Program] = {}
+        self._engines: dict[tuple[str, int | None], Engine] = {}
+
+    def populations(self) -> dict[str, Ensemble]:
+        """The layers that have neurons, by name, in order."""
+        exact = self.lowered.exact_values
+        items = self.lowered.layers.items()
+        return {n: o for n, o in items if n in exact and isinstance(o, Ensemble)}
+
+    def counting(self) -> dict[str, Ensemble]:
+        """All populations whose spikes are counted: the layers, then those made by hand.
+
+        These go by their labels, or places, with a number where a name is taken: names that a saved
+        network has too.
+        """
+        found = self.populations()
+        known = set(found.values())
+        for place, ensemble in enumerate(self.lowered.network.all_ensembles):
+            if not (ensemble in known or ensemble.is_direct):
+                name = ensemble.label or f"ensemble {place + 1}"
+                found[name if name not in found else f"{name} ({place + 1})"] = ensemble
+        return found
+
+    def counted(self, totals: Mapping[str, Totals]) -> dict[str, Population]:
+        """What neurons sent, by layer, with what is needed to read it."""
+        return {name: _population(total) for name, total in totals.items()}
+
+    def program(
+        self, dt: float, seed: int, precision: Precision, record: tuple[str, ...] = ()
+    ) -> Program:
+        """The compiled program; what the layers in `record` send is recorded behind the outputs."""
+        key = (dt, seed, precision, record, fingerprint(self.lowered.network))
+        if key not in self._programs:
+            outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
+            probes = [*probes_of(outputs), *probes_of(layers)]
+            program = engines.compile_network(self.lowered.network, dt, seed, precision, probes)
+            self._programs.clear()
+            self._programs[key] = program
+        return self._programs[key]
+
+    def engine(self, name: str, program: Program, threads: int | None = None) -> Engine:
+        """The engine: it holds weights in its own form."""
+        key = (name, threads)
+        if key not in self._engines:
+            self._engines[key] = engines.get(name, program, threads)
+        return self._engines[key]
+
+    def batch_size(self, encoded: int = 0) -> int:
+        """Samples to run side by side; `encoded` are bytes of encoded input a sample."""
+        widest = max(1, self.lowered.network.n_neurons)
+        most = min(_BATCH_VALUES // widest, _ENCODED // max(1, encoded))
+        return int(np.clip(most, 1, 256))
+
+    def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:
+        """What a job needs, run `size` samples at a time, whose totals are kept or not.
+
+        What is kept of all samples is there once, and that of a part while it is added.
+        """
+        tally = frozenset(self.counting().values())
+        count = min(size, job.batch)
+        needed = engines.Setting.of(job.program, job.engine, count, tally).whole(job.steps)
+        if job.batch <= size:
+            return needed
+        of_all = engines.Setting.of(job.program, job.engine, job.batch, tally, count)
+        kept = of_all.kept(job.steps)
+        return Memory((*needed, *(kept if keep_totals else kept.only("recording"))))
+
+    def parts(
+        self,
+        job: Job,
+        size: int,
+        count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
+        at: Collection[int] = (),
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[Part[Counted]]:
+        """Run `size` samples at a time; `advance` takes samples times steps that were done.
+
+        `count(step, {population: totals}, fed)` makes what is wanted of the spikes of each neuron
+        up to the steps in `at`, and up to the last; `fed` is what the samples are fed.
+        """
+        populations = self.counting()
+        stops = sorted({*at, job.steps})
+        for start in range(0, job.batch, size):
+            n = min(size, job.batch - start)
+            fed = {node: value[start : start + size] for node, value in job.feeds.items()}
+            execution = Execution(job.program, job.engine, n, populations.values())
+            found: list[list[NDArray]] = []
+            counted: dict[int, Counted] = {}
+            done = 0
+            for stop in stops:
+                given = {node: _between(value, done, stop) for node, value in fed.items()}
+                progress = _times(advance, n)
+                last = stop == job.steps
+                found.append(execution.run(stop - done, given, progress, last=last))
+                totals = execution.summed()
+                by_name = {name: totals[e] for name, e in populations.items() if e in totals}
+                counted[stop] = count(stop, by_name, fed)
+                done = stop
+            kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
+            outputs = dict(zip(self.lowered.outputs, kept, strict=False))
+            yield Part(slice(start, start + n), outputs, kept[len(outputs) :], counted)
+
+
+class Whole:
+    """Arrays `{name: (batch, ...)}` that are filled in part by part, so that they exist once."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self.arrays: dict[str, NDArray] = {}
+
+    def add(self, samples: slice, arrays: Mapping[str, NDArray]) -> None:
+        """Fill in some samples; all of them at once stay where they are."""
+        for name, array in arrays.items():
+            if len(array) == self._batch:
+                self.arrays[name] = array
+                continue
+            if name not in self.arrays:
+                self.arrays[name] = np.empty((self._batch, *array.shape[1:]), array.dtype)
+            self.arrays[name][samples] = array
+
+
+class Collected(NamedTuple):
+    """Of all samples: outputs, recorded layers, and what neurons sent up to the last step."""
+
+    raw: dict[str, NDArray]
+    recorded: dict[str, NDArray]
+    totals: dict[str, Totals]
+
+
+def collected(
+    parts: Iterable[Part[dict[str, Totals]]], batch: int, record: Sequence[str] = ()
+) -> Collected:
+    """All parts as one; `record` names the layers that were recorded."""
+    raw, layers, totals = Whole(batch), Whole(batch), dict[str, Totals]()
+    for part in parts:
+        raw.add(part.samples, part.raw)
+        layers.add(part.samples, dict(zip(record, part.recorded, strict=True)))
+        steps = max(part.counted)
+        for name, found in part.counted[steps].items():
+            if len(found.sent) == batch:
+                totals[name] = found
+                continue
+            if name not in totals:
+                totals[name] = Totals.empty(found.ensemble, batch, steps)
+            totals[name].put(part.samples, found.sent, found.net)
+    return Collected(raw.arrays, layers.arrays, totals)
+
+
+def check_run(
+    dt: Any, seed: Any, precision: Any, batch_size: Any = None, threads: Any = None
+) -> None:
+    """Raise `SimulationError` for settings that no run can have."""
+    check_settings(dt, precision, batch_size, SimulationError, threads)
+    if not (is_whole(seed) and seed >= 0):
+        raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
+
+
+def _between(fed: NDArray, start: int, stop: int) -> NDArray:
+    """What is fed in the steps from `start` to `stop`, where it changes."""
+    return fed if fed.shape[1] == 1 else fed[:, start:stop]
+
+
+def _times(advance: Callable[[int], None], samples: int) -> Callable[[int], None]:
+    """Progress of some samples in steps, told in samples times steps."""
+    return lambda steps: advance(samples * steps)
+
+
+def _joined_in_time(pieces: tuple[NDArray, ...]) -> NDArray:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+
+
+def _population(totals: Totals) -> Population:
+    kind = totals.ensemble.neuron_type
+    scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
+    return Population(totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude)

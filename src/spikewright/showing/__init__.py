@@ -1,0 +1,1 @@
+"""What shows how things are: the demonstration, one neuron explained, files, plots."""

@@ -1,0 +1,303 @@
+"""The demonstration: a trained network that ships here, at several firing-rate scales.
+
+The network was trained by `scripts/train_digits.py` on scikit-learn's handwritten digits and comes
+as ONNX; what it never saw is what the demonstration classifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.optional import require
+from spikewright._base.writing import make_folder
+from spikewright.choosing.rules import MinimumError
+from spikewright.conversion import Conversion, Sample, watch
+from spikewright.conversion.pipeline import convert
+from spikewright.diagnosis import Diagnosis
+from spikewright.errors import MissingExtraError, SimulationError
+from spikewright.evaluation.sweeping import Reading, Sweep, sweep
+from spikewright.measure import (
+    Evaluation,
+    accuracy,
+    neuron_rates,
+)
+from spikewright.records import Record
+from spikewright.report import figures, write_html
+from spikewright.report.over_time import powers_of_two
+
+MODEL = Path(__file__).with_name("assets") / "digits.onnx"
+"""The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""
+
+SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
+STEPS = 64
+SAMPLE_SCALE = 5.0
+"""The scale at which one digit's spikes are shown."""
+
+RULE_STEPS = (1, 2, 4, 8, 16)
+"""Steps that a rule may choose thresholds for: the fewest at which enough is right are chosen."""
+
+ALLOWED = 0.005
+"""Accuracy, a fraction, that the chosen setting may lose on the digits to train on."""
+
+ENERGY_TABLE = "45nm-int8"
+"""The cost table under which settings are compared."""
+
+_HELD_OUT = 360  # of 1797 digits
+_SPLIT_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What a rule chose from the digits to train on, measured on those held out."""
+
+    rule: MinimumError
+    conversion: Conversion
+    sweep: Sweep
+    evaluation: Evaluation
+    diagnosis: Diagnosis
+    sample: figures.RasterInfo
+
+    @property
+    def reading(self) -> Reading:
+        """What it is worth after the steps that the rule is for, under the mean readout."""
+        where = self.rule.steps, "mean"
+        return next(r for r in self.sweep.readings if (r.steps, r.readout) == where)
+
+    @property
+    def conclusion(self) -> str:
+        """What it gives for how much, in words."""
+        accuracy, steps = self.reading.judged[0].value, self.rule.steps
+        return (
+            f"One scale a layer, chosen from the digits to train on by {self.rule} with at most "
+            f"one spike a step, gives {100 * accuracy.value:.1f} % after {steps} "
+            f"step{'s' * (steps != 1)}, for {self.reading.spikes:.0f} spikes an image."
+        )
+
+    @property
+    def call(self) -> str:
+        """The lines that make it again."""
+        return (
+            "import spikewright as sw\n"
+            "from spikewright import demo\n"
+            "\n"
+            "(x, y), _ = demo.digits()\n"
+            "sw.convert(\n    demo.MODEL,\n    spiking=True,\n    max_spikes_per_step=1,\n"
+            f"    scale_firing_rates=sw.{_shown(self.rule)},\n    calibration=x,\n)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Demonstration:
+    """What a demonstration measured.
+
+    `sweep` has every scale, `sample` is one digit's run and `agreement` the largest relative
+    difference, over layers, between the source model and its rate network; `chosen` is a setting
+    that a rule chose.
+    """
+
+    sweep: Sweep
+    sample: figures.RasterInfo
+    agreement: float
+    chosen: Chosen
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Those of the sweep, and those of the chosen setting."""
+        source = [r for r in self.chosen.sweep.records if "scale" not in r.how]
+        own = [r for r in self.chosen.sweep.records if r not in source]
+        return (*self.sweep.records, *own)
+
+    @property
+    def conclusion(self) -> str:
+        """What the numbers show, in words."""
+        return f"{self.sweep.conclusion} {self.chosen.conclusion}"
+
+
+def digits() -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
+    """`(images, labels)` to train on, then those held out, split by a fixed permutation.
+
+    Images are `(n, 1, 8, 8)` float32, raw pixels of 0 to 16. Raises `MissingExtraError` without
+    scikit-learn.
+    """
+    data = require("sklearn.datasets").load_digits()
+    images = data.images.astype(np.float32)[:, None]
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(images))
+    held, rest = order[:_HELD_OUT], order[_HELD_OUT:]
+    return (images[rest], data.target[rest]), (images[held], data.target[held])
+
+
+def held_out(limit: int | None = None) -> tuple[NDArray, NDArray]:
+    """Images `(n, 1, 8, 8)` and labels `(n,)` that the shipped network was not trained on."""
+    if limit is not None and limit < 1:
+        raise SimulationError(f"a demonstration needs at least one image, got limit={limit!r}")
+    x, y = digits()[1]
+    return x[:limit], y[:limit]
+
+
+def run(
+    scales: Sequence[float] = SCALES,
+    steps: int = STEPS,
+    dt: float = 0.001,
+    limit: int | None = None,
+    seed: int = 0,
+    engine: str = "auto",
+    progress: bool = True,
+) -> Demonstration:
+    """Convert the shipped network at each scale, and by a rule; measure it on the held-out digits.
+
+    Every scale runs for `steps` steps of `dt` seconds on the first `limit` images (default: all),
+    in `sw.sweep`.
+    Raises `MissingExtraError` where the `demo` extra is not installed.
+    """
+    _require_extras()
+    x, y = held_out(limit)
+    rate = convert(MODEL)
+    agreement = max(rate.verify(x).values())
+    settings: dict[str, Any] = {"seed": seed, "engine": engine}
+    swept = {"dt": dt, "energy_table": ENERGY_TABLE, "progress": progress, **settings}
+    found = sweep(MODEL, x, y, scales=list(scales), steps=steps, **swept)
+    rule, chosen = choose(rate, steps, dt, seed, engine)
+    of_rule = sweep(
+        MODEL, x, y, scales=rule, steps=powers_of_two(rule.steps), max_spikes_per_step=1,
+        calibration=chosen.arguments["calibration"], **swept,
+    )  # fmt: skip
+    shown = rate.again(spiking=True, scale_firing_rates=SAMPLE_SCALE)
+    sample = _raster(
+        watch(shown, x[:1], steps, dt, **settings),
+        {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
+    )
+    return Demonstration(
+        found, sample, agreement, _examined(rule, chosen, of_rule, (x, y), dt, settings)
+    )
+
+
+def _examined(
+    rule: MinimumError,
+    found: Conversion,
+    swept: Sweep,
+    held: tuple[NDArray, NDArray],
+    dt: float,
+    settings: dict[str, Any],
+) -> Chosen:
+    """The chosen network, measured neuron by neuron, diagnosed, and watched for one digit."""
+    x, y = held
+    run = {"progress": False, **settings}
+    evaluation = found.evaluate(x, y, rule.steps, dt, at=powers_of_two(rule.steps), **run)
+    diagnosis = found.diagnose(x, y, rule.steps, dt, **run)
+    sample = _raster(watch(found, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])})
+    return Chosen(rule, found, swept, evaluation, diagnosis, sample)
+
+
+def choose(
+    rate: Conversion, steps: int, dt: float = 0.001, seed: int = 0, engine: str = "auto"
+) -> tuple[MinimumError, Conversion]:
+    """The fewest of `RULE_STEPS` that lose at most `ALLOWED` on the digits to train on.
+
+    For each of them, up to `steps` of `dt` seconds, `MinimumError` sets one scale a layer, from the
+    same digits, for neurons that send at most one spike a step; the most steps where none is
+    enough. Digits held out are not looked at.
+    """
+    (x, y), _ = digits()
+    seen = rate.calibrate(x, progress=False)
+    source = accuracy(rate.run(x, steps=1, progress=False), y).value
+    for count in (n for n in RULE_STEPS if n <= steps):
+        rule = MinimumError(steps=count, dt=dt, per="layer")
+        found = rate.again(
+            spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=seen
+        )
+        measured = found.run(x, count, dt, seed, engine=engine, progress=False)
+        if accuracy(measured, y, "mean").value >= source - ALLOWED:
+            break
+    return rule, found
+
+
+def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Path]:
+    """Draw accuracy and spikes against scale, and the sample's raster; each as PNG beside its CSV.
+
+    Makes the folder where it is missing; returns the four paths. Raises `MissingExtraError` without
+    matplotlib.
+    """
+    place = make_folder(folder)
+    curve = figures.sweep_info(demonstration.sweep.records)
+    return [
+        *figures.save(figures.draw_sweep(curve), curve, place / "accuracy_and_spikes.png"),
+        *figures.save(
+            figures.draw_raster(demonstration.sample), demonstration.sample, place / "raster.png"
+        ),
+    ]
+
+
+def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
+    """Write `report.html`, a page about the chosen setting beside the hand-set scales.
+
+    Makes the folder where it is missing. Raises `FileExistsError` where a file of that name is no
+    report.
+    """
+    place = make_folder(folder)
+    chosen = demonstration.chosen
+    return write_html(
+        place / "report.html",
+        chosen.evaluation.records,
+        title="Handwritten digits, in spikes",
+        trace=chosen.conversion.trace,
+        diagnosis=chosen.diagnosis.records,
+        sweep=_unmarked(demonstration.sweep.records),
+        search=_settings(demonstration),
+        rates=neuron_rates(chosen.evaluation),
+        raster=chosen.sample,
+        reproduce=["spikewright demo", chosen.call],
+        facts={"model": MODEL.name, "rule": _shown(chosen.rule), **chosen.evaluation.settings},
+    )
+
+
+def _settings(demonstration: Demonstration) -> list[Record]:
+    """What every setting is worth and costs; the rule's is the chosen one."""
+    name = f"by rule, {demonstration.chosen.rule.steps} steps"
+    reading = demonstration.chosen.reading
+    own = [
+        replace(r, how={**r.how, "setting": name, "chosen": True})
+        for r in (reading.judged[0].value, *reading.costs)
+    ]
+    return [*_unmarked(demonstration.sweep.trade_off), *own]
+
+
+def _unmarked(records: Iterable[Record]) -> list[Record]:
+    """Records of scales, the best of which is not what the page is about."""
+    return [replace(r, how={k: v for k, v in r.how.items() if k != "chosen"}) for r in records]
+
+
+def _require_extras() -> None:
+    """One sentence for all that is missing, before anything is computed."""
+    missing = [name for name in ("onnx", "sklearn", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"the demonstration needs {', '.join(missing)}, which {'are' if missing[1:] else 'is'} "
+            "not installed. Install with: pip install 'spikewright[demo]'"
+        )
+
+
+def _shown(rule: MinimumError) -> str:
+    """The rule, without what is its default."""
+    dt = "" if rule.dt == MinimumError.dt else f", dt={rule.dt:g}"
+    return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"
+
+
+def _raster(sample: Sample, settings: dict[str, Any]) -> figures.RasterInfo:
+    """One image's spikes in every layer, and the output as it builds up beside the source's."""
+    ((name, answers),) = sample.answers.items()
+    return figures.raster_info(
+        sample.counts,
+        answers,
+        sample.source[name],
+        sample.dt,
+        settings,
+        sample.activations,
+        sample.means,
+    )

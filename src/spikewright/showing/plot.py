@@ -1,0 +1,95 @@
+"""Pictures in one call each: one sample's spikes, a sweep, firing rates.
+
+Each returns the `matplotlib` axes of its first panel; `axes.figure` is the whole picture, which a
+notebook shows, and `axes.figure.savefig("picture.png")` keeps. They need the extra `report`. Their
+data, and what draws it: `spikewright.report.figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arrays import is_array
+from spikewright.conversion import Conversion, watch
+from spikewright.errors import SimulationError
+from spikewright.evaluation.sweeping import Sweep
+from spikewright.measure import Evaluation, Run, neuron_rates
+from spikewright.records import Record
+from spikewright.report import figures
+from spikewright.report.figures.base import on_screen
+
+__all__ = ["raster", "rates", "sweep"]
+
+
+def raster(
+    conversion: Conversion,
+    x: Any,
+    steps: int = 32,
+    dt: float = 0.001,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+) -> Any:
+    """One sample, spike by spike: a panel a layer, and the output as it tends to the source's.
+
+    `x` is the sample `(*shape)`, or `(1, *shape)`; with several inputs `{name: array}`. It runs for
+    `steps` steps of `dt` seconds. Raises `SimulationError` for anything else, and where nothing
+    spikes, and `MissingExtraError` without matplotlib.
+    """
+    found = watch(conversion, _one(conversion, x), steps, dt, seed=seed, engine=engine)
+    _require(found.counts, "no layer of the network spikes: convert with spiking=True")
+    name, answers = next(iter(found.answers.items()))
+    info = figures.raster_info(
+        found.counts, answers, found.source[name], dt, {"output": name},
+        found.activations, found.means,
+    )  # fmt: skip
+    return _drawn(figures.draw_raster, info)
+
+
+def sweep(found: Sweep | Iterable[Record]) -> Any:
+    """What a sweep found: worth and spikes against the firing-rate scale, the choice marked.
+
+    `found` is what `sw.sweep` returned, or its records. Raises `MissingExtraError` without
+    matplotlib, and `ValueError` for records that are no sweep's.
+    """
+    records = found.records if isinstance(found, Sweep) else found
+    return _drawn(figures.draw_sweep, figures.sweep_info(records))
+
+
+def rates(measured: Run | Evaluation) -> Any:
+    """How the firing rates of each layer's neurons are spread, of a run or an evaluation.
+
+    Raises `SimulationError` where no layer spikes, and for an evaluation that was loaded from a
+    file, which holds its records alone; `MissingExtraError` without matplotlib.
+    """
+    found = neuron_rates(measured)
+    _require(found, "no layer spikes, or the evaluation was loaded from a file")
+    return _drawn(figures.draw_rates, figures.rates_info(found))
+
+
+def _drawn(draw: Callable[[Any], Any], info: Any) -> Any:
+    """The first axes of a figure that is shown."""
+    with on_screen():
+        return draw(info).axes[0]
+
+
+def _require(found: Mapping[str, NDArray], reason: str) -> None:
+    if not found:
+        raise SimulationError(f"there is nothing to draw: {reason}")
+
+
+def _one(conversion: Conversion, x: Any) -> Any:
+    """A sample with its batch axis, which may be left out."""
+    if isinstance(x, Mapping):
+        return {name: _batched(conversion, name, value) for name, value in x.items()}
+    return _batched(conversion, next(iter(conversion.inputs)), x)
+
+
+def _batched(conversion: Conversion, name: str, value: Any) -> Any:
+    array = value if is_array(value) else np.asarray(value)
+    node = conversion.inputs.get(name)
+    return array[None] if node is not None and tuple(array.shape) == node.shape_out else array
