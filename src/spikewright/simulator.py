@@ -34,7 +34,7 @@ _NENGOS = {
 
 
 class SimulationData(Mapping[Any, Any]):
-    """What a simulator knows of each object.
+    """Recordings and built parameters of a simulator, by object.
 
     `data[probe]` is `(steps, *shape)`, with a batch `(batch, steps, *shape)`; `data[ensemble]` has
     `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes), the firing-rate
@@ -161,11 +161,11 @@ class Simulator:
 
     @property
     def plan(self) -> Plan:
-        """What runs how: operator, kernel and why; print it for a table."""
+        """The operators, the kernel that runs each and the reason; print it for a table."""
         return self._engine.explain(self.program)
 
     def memory(self, steps: int) -> Memory:
-        """What a run of `steps` steps needs beside the network, in bytes; print it for a table.
+        """Memory of a run of `steps` steps beside the network, in bytes; print it for a table.
 
         An upper bound for a simulator that has not run yet, what is fed to it held constant:
         weights as the engine holds them, state, signals of a block of steps, work inside operators,
@@ -294,7 +294,7 @@ class Simulator:
             raise SimulationError("the simulator is closed; its recordings can still be read")
 
     def _feed(self, node: Node, value: ArrayLike, steps: int) -> NDArray:
-        """What is fed to a node as `(batch, steps or 1, *shape)`."""
+        """Values that replace a node's output, `(batch, steps or 1, *shape)`."""
         if node not in self.network.all_nodes or not isinstance(node.output, np.ndarray):
             raise SimulationError(
                 f"{node!r} cannot be fed: only nodes of the network with a constant output can"

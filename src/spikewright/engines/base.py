@@ -1,4 +1,4 @@
-"""What an engine is: kernels for operators, over an array library of its own."""
+"""The base of engines: kernels for operators, over an array library of the engine's own."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Kernel(ABC):
 
     @property
     def ahead(self) -> int:
-        """How many of the coming steps a loop may run at once as far as this is concerned."""
+        """The largest number of coming steps that this kernel lets a loop run at once."""
         return ANY
 
     def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        """What is known of the outputs before a step's end, from the operator's `prompt` inputs.
+        """Outputs that follow from the operator's `prompt` inputs, before a step's end.
 
         Of the next `steps` steps after step number `step`, at most `ahead`.
         """
@@ -99,7 +99,7 @@ class DelayedKernel(Kernel):
 
     @property
     def ahead(self) -> int:
-        """How many of the coming steps have an output that is known already."""
+        """The number of coming steps whose output is known already."""
         return 1
 
     @abstractmethod
@@ -186,11 +186,11 @@ class Engine(ABC):
         return program
 
     def explain(self, program: Program) -> Plan:
-        """Which kernel runs each operator, and why."""
+        """The kernel that runs each operator, and the reason."""
         return Plan(self.name, tuple(PlanRow(op.label, self.name, "") for op in program.operators))
 
     def working(self) -> AbstractContextManager[None]:
-        """What surrounds a run, e.g. a number of threads that is put back afterwards."""
+        """A context around a run, e.g. a number of threads that is put back afterwards."""
         return nullcontext()
 
     @abstractmethod
@@ -217,12 +217,12 @@ class Engine(ABC):
         """The array as NumPy's."""
 
     def chunk_samples(self, program: Program, batch: int) -> int:
-        """How many samples of a batch to work on at once; all of them unless an engine chooses."""
+        """The number of samples to work on at once; all of them unless an engine chooses."""
         return batch
 
     @abstractmethod
     def block_steps(self, program: Program, batch: int) -> int:
-        """How many steps of `batch` samples to work on at once.
+        """The number of steps of `batch` samples to work on at once.
 
         `program` holds the operators whose output changes from step to step.
         The working set should stay in memory, or in a cache.
@@ -281,7 +281,7 @@ class Engine(ABC):
         return size
 
     def held(self, op: Operator, program: Program) -> Held:
-        """What an operator's weights take up in this engine's own form."""
+        """Memory of an operator's weights in this engine's own form."""
         if not isinstance(op, Linear):
             return Held({}, 0)
         values = number_of_weights(op)

@@ -1,4 +1,4 @@
-"""What a simulator shows of objects as they were built."""
+"""Objects as they were built, as a simulator shows them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EnsembleParameters:
 
     @property
     def gain(self) -> NDArray:
-        """What a neuron's input is multiplied by, scaled."""
+        """The factor of a neuron's input, the firing-rate scale applied."""
         return self._built("gain")
 
     @property
@@ -52,7 +52,7 @@ class EnsembleParameters:
 
     @property
     def amplitude(self) -> NDArray:
-        """What a spike's or a rate's height is made of, divided by the scale."""
+        """The factor of a spike's or a rate's height, divided by the firing-rate scale."""
         return self._built("amplitude")
 
     @property
@@ -128,14 +128,14 @@ class ConnectionParameters:
 
 
 def ensemble_parameters(program: Program, ensemble: Ensemble) -> EnsembleParameters:
-    """What a program knows of an ensemble."""
+    """The built parameters of an ensemble of a program."""
     represented = program.representations[ensemble]
     parameters, turned = program.parameters.get(ensemble), program.turned.get(ensemble)
     return EnsembleParameters(ensemble, parameters, represented, turned)
 
 
 def connection_parameters(program: Program, connection: Connection) -> ConnectionParameters:
-    """What a program knows of a connection."""
+    """The built parameters of a connection of a program."""
     post = connection.post_obj
     into = program.representations[post] if isinstance(post, Ensemble) else None
     decoded = program.decodings.get(connection)

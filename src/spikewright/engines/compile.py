@@ -228,7 +228,7 @@ class _Compiler:
         self.signals.arriving[receiver].append(sent)
 
     def _missing(self, connection: Connection, item: Receiver) -> str:
-        """What to say of a connection to something that is not here."""
+        """The message for a connection to an object that the network does not hold."""
         if isinstance(item, LearningRule) and item not in item.connection.learning_rules:
             return (
                 f"{connection!r}: {item!r} is none of its learning rules any more; remove the "
@@ -238,7 +238,7 @@ class _Compiler:
         return f"{connection!r}: {item!r} is not in {self.network!r}; add the network that holds it"
 
     def plain(self, connection: Connection) -> Scaled:
-        """What a connection delivers that maps values as they are, or an exact function of them."""
+        """The output of a connection that maps values, or an exact function of them."""
         synapse, pre = connection.synapse, connection.pre_obj
         sent, chain, shape_in = self._sent(connection)
         if connection.function is not None or isinstance(pre, Ensemble):
@@ -274,7 +274,7 @@ class _Compiler:
         return self.signals.value(pre), chain, shape
 
     def receive(self, item: Receiver) -> None:
-        """What arrives at an object: a sum, with gain and bias at neurons."""
+        """The input of an object: a sum, with gain and bias at neurons."""
         signals, gain, bias = self.signals, None, None
         arriving, label = signals.arriving[item], f"input of {item!r}"
         if isinstance(item, Ensemble):
@@ -307,7 +307,7 @@ class _Compiler:
         self.draft.operators.append(Sum(label, values, output, gain, bias))
 
     def encode(self, ensemble: Ensemble) -> None:
-        """What an ensemble represents, on its way to the neurons."""
+        """The input of an ensemble's neurons from the vector it represents."""
         signal = self.signals.input_of[ensemble]
         encoded = self.learners.encoded(ensemble, signal)
         if encoded is None:
@@ -330,7 +330,7 @@ class _Compiler:
         return any(p.obj is ensemble and p.attr == "input" for p in self.probes)
 
     def compute(self, node: Node) -> None:
-        """What a node makes of its input."""
+        """The output of a node with an input."""
         signals = self.signals
         output = signals.output_of[node]
         if isinstance(node.output, Process):
@@ -345,7 +345,7 @@ class _Compiler:
             self.draft.operators.append(Apply(f"{node!r}", inputs, output, node, _restart(node)))
 
     def recordings(self) -> tuple[Recording, ...]:
-        """What the probes record."""
+        """Recordings of the probes."""
         probed = Probed(
             self.network,
             self.signals,

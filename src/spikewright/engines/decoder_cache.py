@@ -233,7 +233,7 @@ class DecoderCache:
 def _solution(
     content: Any, arrays: dict[str, NDArray], path: Path, shape: tuple[int, int]
 ) -> Solution:
-    """What `_write` wrote; raises `DamagedFileError` where it is anything else."""
+    """The solution in a file of `_write`; raises `DamagedFileError` for any other content."""
     try:
         decoder = _storage.Decoder(arrays, {})
         decoders, info = decoder.decode(content["decoders"]), decoder.decode(content["info"])
@@ -287,7 +287,7 @@ def _touch(path: Path) -> None:
 
 
 def default_folder() -> Path:
-    """Where decoders are kept: below `SPIKEWRIGHT_CACHE_DIR`, else the user's cache folder."""
+    """The folder of decoders: below `SPIKEWRIGHT_CACHE_DIR`, else the user's cache folder."""
     chosen = os.environ.get(FOLDER)
     if chosen:
         return Path(chosen) / "decoders"

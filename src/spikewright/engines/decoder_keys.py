@@ -1,4 +1,4 @@
-"""What decoders follow from, as a key: equal keys have equal decoders, bit for bit."""
+"""Keys of decoders, made of all that they depend on: equal keys, equal bits."""
 
 from __future__ import annotations
 

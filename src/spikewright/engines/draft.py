@@ -102,7 +102,7 @@ class Draft:
 
 
 def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
-    """What a mean over windows passes on in the first one, of the signal's shape."""
+    """The output of a mean over windows in its first window, of the signal's shape."""
     values = np.array(synapse.initial or (0.0,))
     if len(values) not in (1, np.prod(shape)):
         raise BuildError(

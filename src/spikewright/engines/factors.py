@@ -40,7 +40,7 @@ class Scaled(NamedTuple):
 
 
 def carries(transform: Transform) -> float | None:
-    """What a transform multiplies a count's factor by if it only moves and adds values, or None."""
+    """The factor of a transform that only moves and adds values; None for all others."""
     if isinstance(transform, Reshape | Permute | Slice | Place | Take):
         return 1.0
     if isinstance(transform, SumPool) and transform.factor.ndim == 0 and transform.factor != 0:
@@ -56,7 +56,7 @@ def plain(transform: Transform) -> Transform:
 def with_heights(
     chain: tuple[Transform, ...], heights: NDArray, shape: Shape
 ) -> tuple[Transform, ...] | None:
-    """What maps counts of spikes as `chain` maps their values: its first weights times `heights`.
+    """A chain for counts that does what `chain` does to values: first weights times `heights`.
 
     `heights` broadcast to `shape`, that of the signal. None where the chain does not begin with
     weights, or where these are shared by neurons that differ in height.

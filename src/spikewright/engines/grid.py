@@ -109,7 +109,7 @@ def on_grid(weight: NDArray, precision: Precision) -> NDArray:
 
 
 def grid_bytes(weights: int) -> int:
-    """What putting so many weights on a grid takes beside them."""
+    """Temporary memory for putting this number of weights on a grid, in bytes."""
     return 40 * min(weights, _AT_ONCE)
 
 

@@ -1,4 +1,4 @@
-"""How learning rules become operators: weights that change, and what their rules read."""
+"""Learning rules as operators: weights that change, and the signals that rules read."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Learners:
         return "weights" in connection.learned or bool(_rules(connection, False))
 
     def weighted(self, connection: Connection, decoded: Decoded | None) -> Scaled:
-        """What a connection with learned weights delivers, its filter behind them."""
+        """The output of a connection with learned weights, filtered behind them."""
         pre, label = connection.pre_obj, f"{connection!r}"
         neurons = pre.neurons if isinstance(pre, Ensemble) else pre
         if not isinstance(neurons, NeuronsView):
@@ -119,7 +119,7 @@ class Learners:
         return _Weights(flat, self._held(connection, matrix), after, None)
 
     def _held(self, connection: Connection, built: NDArray, unit: NDArray | None = None) -> NDArray:
-        """What weights begin as: as built, or as learned before."""
+        """Initial weights: as built, or as learned before."""
         return _in_units(connection, "weights", built, unit)
 
     def _learn(self, connection: Connection, weights: _Weights, sent: Scaled) -> int:
@@ -158,7 +158,7 @@ class Learners:
     # Encoders of ensembles.
 
     def encoded(self, ensemble: Ensemble, signal: int) -> Scaled | None:
-        """What reaches neurons through encoders that are learned, or were; None: they are not."""
+        """Input of neurons through learned encoders; None: the ensemble's are not learned."""
         turning = self._turning.get(ensemble)
         if turning is None:
             return None
@@ -188,7 +188,7 @@ class Learners:
         }
 
     def turned(self, ensemble: Ensemble) -> NDArray:
-        """What a represented vector is multiplied by, `(n, d)`, as learned before if it was."""
+        """`encoders / radius`, `(n, d)`, as built or as learned before."""
         matrix = self.represented[ensemble].input_weights
         radius = np.array([[ensemble.radius]])
         for connection in self._turning.get(ensemble, ()):
@@ -287,7 +287,7 @@ def _rules(connection: Connection, encoders: bool) -> list[LearningRule]:
 def _in_units(
     connection: Connection, name: str, built: NDArray, unit: NDArray | None = None
 ) -> NDArray:
-    """What was learned before, divided by `unit`; as built where nothing was."""
+    """The learned array divided by `unit`; `built` where nothing was learned."""
     held = connection.learned.get(name)
     if held is None:
         return built

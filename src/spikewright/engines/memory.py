@@ -41,7 +41,7 @@ class MemoryPart(NamedTuple):
 
 @dataclass(frozen=True)
 class Memory(Sequence[MemoryPart]):
-    """What a run needs beyond the network; printed, a table.
+    """Memory that a run needs beyond the network, by part; printed, a table.
 
     Parts that are in use at different times are all counted, so that the sum is an upper bound.
     """
@@ -152,7 +152,7 @@ def _of_machine() -> int | None:
 def _of_groups(
     membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> Iterator[int]:
-    """What each control group that this process is in, and those around it, have left."""
+    """Bytes left in each control group of this process, and in those around it."""
     for line in _text(membership).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")

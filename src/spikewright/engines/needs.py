@@ -1,4 +1,4 @@
-"""What a run of a program needs: state, signals, work, recordings, in bytes."""
+"""Memory that a run of a program needs: state, signals, work, recordings, in bytes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Setting:
         return self.engine.block_steps(replace(self.program, components=changing), self.chunk)
 
     def whole(self, steps: int, block: int | None = None) -> Memory:
-        """What a run from the start needs, its inputs held constant."""
+        """Memory of a run from the start, its inputs held constant."""
         constants = self._constants()
         block = block or self.block_steps(constants)
         parts = (self.weights(), self.state(), self.running(0, steps, block, constants))
@@ -98,7 +98,7 @@ class Setting:
         return Memory(tuple(part for part in parts if part.bytes))
 
     def state(self) -> Memory:
-        """What lasts from block to block."""
+        """State, which lasts from block to block."""
         parts = []
         for op in self.program.operators:
             if isinstance(op, Source):
@@ -110,7 +110,7 @@ class Setting:
         return Memory(tuple(part for part in parts if part.bytes))
 
     def kept(self, steps: int) -> Memory:
-        """What is kept of a run from the start: recordings and totals."""
+        """Results that a run from the start keeps: recordings and totals."""
         return Memory((*self._recordings(0, steps), self._totals(steps)))
 
     def _totals(self, steps: int) -> MemoryPart:
@@ -121,7 +121,7 @@ class Setting:
         return MemoryPart("totals", "spikes", size * self.batch + 16 * largest * self.chunk, how)
 
     def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> Memory:
-        """What `steps` steps after step `first` need beside the state."""
+        """Memory of `steps` steps after step `first`, beside the state."""
         block = min(block, steps)
         totals = self._totals(first + steps)
         parts = [self._signals(block, constants), *self._recordings(first, steps), totals]
@@ -204,7 +204,7 @@ def last_readers(program: Program) -> Mapping[int, Component]:
 
 
 def kept_steps(recording: Recording, first: int, steps: int) -> int:
-    """How many of `steps` steps after step `first` a probe keeps: every n-th of the simulation."""
+    """The number of `steps` steps after step `first` that a probe keeps: every n-th one."""
     return (first + steps) // recording.every - first // recording.every
 
 

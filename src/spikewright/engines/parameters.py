@@ -20,7 +20,7 @@ _STATE = 100  # the first stream of an ensemble's generator that its state is dr
 
 
 def gain_scale(ensemble: Ensemble) -> NDArray:
-    """What a firing-rate scale multiplies gain and bias by."""
+    """The factor of gain and bias that a firing-rate scale gives."""
     acts = ensemble.neuron_type.scaling in ("gain", "skewed")
     return ensemble.rate_scale if acts else np.array(1.0)
 
@@ -119,7 +119,7 @@ def _values(
 
 
 def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray]:
-    """What of an ensemble's state, the voltage apart, it says how to begin, `(*shape)` each.
+    """Initial state that an ensemble sets, the voltage apart, by name, `(*shape)` each.
 
     Raises `NetworkError` for a share of a spike where spikes are counted.
     """

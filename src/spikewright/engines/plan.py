@@ -1,4 +1,4 @@
-"""What runs how: an engine's account of a program, operator by operator."""
+"""A program by operators, with the kernel that runs each and the reason."""
 
 from __future__ import annotations
 

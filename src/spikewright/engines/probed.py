@@ -1,4 +1,4 @@
-"""What probes record: which signal, times which factor."""
+"""Recordings of probes: a signal and its factor each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Probed:
         self._decoder_key = decoder_key
 
     def recording(self, probe: Probe) -> Recording:
-        """What a probe records, filtered, and how often."""
+        """The recording of a probe: signal, factor, filter and period."""
         signal, factor = self._part(probe, *self._whole(probe))
         every = 1
         if probe.sample_every is not None:
@@ -81,7 +81,7 @@ class Probed:
             raise BuildError(f"{probe!r}: its target is not in {self.network!r}")
 
     def of_node(self, probe: Probe, node: Node) -> Found:
-        """What a node sends, or what arrives at it."""
+        """The output of a node, or its input."""
         self._known(probe, node, self.signals.output_of)
         if probe.attr == "input" and node not in self.signals.input_of:
             raise BuildError(f"{probe!r}: {node!r} takes no input")
@@ -90,7 +90,7 @@ class Probed:
         return of[node], self.signals.factors.get(node, 1.0) if heights is None else heights
 
     def of_neurons(self, probe: Probe, neurons: NeuronsView) -> Found:
-        """What a population sends, its current, or its state."""
+        """The output of a population, its current, or its state."""
         self._known(probe, neurons, self.populations)
         operator = self.populations[neurons]
         kind, attr = operator.neuron_type, probe.attr
@@ -105,7 +105,7 @@ class Probed:
         return self.signals.output_of[neurons], heights if attr == "output" else 1.0
 
     def of_ensemble(self, probe: Probe, ensemble: Ensemble) -> Found:
-        """What an ensemble represents, decoded or as it arrives, or its encoders."""
+        """The value of an ensemble, decoded or as it arrives, or its encoders."""
         self._known(probe, ensemble, self.signals.arriving)
         if probe.attr == "scaled_encoders":
             return self._encoders(ensemble)
@@ -129,7 +129,7 @@ class Probed:
         return self.draft.constant(values, f"scaled encoders of {ensemble!r}"), 1.0
 
     def of_connection(self, probe: Probe, connection: Connection) -> Found:
-        """What a connection delivers, what it is given, or its weights."""
+        """The output of a connection, its input, or its weights."""
         self._known(probe, connection, self.signals.delivered)
         if probe.attr == "weights":
             return self._weights(connection)
@@ -149,7 +149,7 @@ class Probed:
         return self._placed(probe, connection.pre, signal), factor
 
     def _at_the_end(self, probe: Probe, signal: int) -> int:
-        """What the synapse behind a signal makes at a step's end, which it passes on in the next.
+        """The synapse's output at the end of the step, which connections deliver in the next.
 
         Its filter and the maps behind it are made once more, without the delay; a mean over windows
         stays what it is.
@@ -188,7 +188,7 @@ class Probed:
         return self.draft.constant(built.weights, f"weights of {connection!r}"), 1.0
 
     def of_rule(self, probe: Probe, rule: LearningRule) -> Found:
-        """What a learning rule reads or makes."""
+        """A signal that a learning rule reads or makes."""
         post = rule.connection.post_obj
         if probe.attr == "scaled_encoders" and isinstance(post, Ensemble):
             self._known(probe, rule.connection, self.signals.delivered)

@@ -162,7 +162,7 @@ class Neurons(Operator):
 
     @property
     def initial_state(self) -> dict[str, Any]:
-        """What the neurons keep beside their voltage, as it is before the first step."""
+        """State variables of the neurons, without the voltage, before the first step."""
         return {**self.neuron_type.initial_state(), **self.begins}
 
     @property
@@ -237,7 +237,7 @@ class Component:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What a probe records: a signal times a factor, every `every` steps."""
+    """A recording of a probe: a signal times a factor, every `every` steps."""
 
     probe: Probe
     signal: int

@@ -1,4 +1,4 @@
-"""What populations represent, and decoders: drawn, solved, and nothing else (semantics 4.2, 4.3).
+"""Encoders, evaluation points and decoders: drawn and solved (semantics 4.2, 4.3).
 
 A population of `n` neurons represents a vector `x` of `d` dimensions. Its neurons' input is
 `encoders . x / radius`, to which gain and bias apply; decoders are found at evaluation points.
@@ -157,7 +157,7 @@ class Representation:
 
     @property
     def activity_bytes(self) -> int:
-        """What is kept of them."""
+        """Bytes of the activities that are kept."""
         return 0 if self._activities is None else self._activities.nbytes
 
     def forget(self) -> None:
@@ -254,7 +254,7 @@ def _cache_key(
 
 
 def _wanted(connection: Connection, targets: NDArray, post: Representation | None) -> NDArray:
-    """What is solved for: the decoded values, or the input of every receiving neuron."""
+    """The solver's targets: the decoded values, or the input of every receiving neuron."""
     solver = connection.solver
     if not solver.weights or post is None or solver.compositional:
         return targets
@@ -273,7 +273,7 @@ def _full(connection: Connection, decoders: NDArray, post: Representation | None
 
 
 def _into(connection: Connection, post: Representation) -> NDArray:
-    """What decoded values are multiplied by on their way into neurons, gain left out."""
+    """The matrix from decoded values to the neurons' input, without gain."""
     return post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
 
 

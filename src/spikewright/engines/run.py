@@ -115,7 +115,7 @@ class Execution:
                 kernel.conclude()
 
     def totals(self) -> dict[Ensemble, NDArray]:
-        """What each neuron of the tallied populations sent since the start, `(batch, *shape)`.
+        """Outputs of each neuron of the tallied populations since the start, `(batch, *shape)`.
 
         Spikes of either sign; of rate types the sum over steps of the rate in Hz, without its sign.
         """
@@ -177,7 +177,7 @@ class Execution:
             part.require(room, f"a run of {what} on the {self.engine.name} engine{where}")
 
     def _rooms(self, memory: Memory) -> Sequence[tuple[Memory, int | None, str]]:
-        """What must fit into how many bytes: the machine's, and a device's where there is one."""
+        """Parts of memory and the bytes that hold them: of the machine, and of a device if any."""
         room, left = self.engine.device_room(), available
         if memory.bytes < _SMALL:
             left = lately_available
@@ -317,7 +317,7 @@ def _parts(setting: Setting) -> list[_Part]:
 def _read(
     sources: Mapping[Source, Kernel], constant: bool, done: int, count: int
 ) -> dict[int, Array]:
-    """What constant or changing sources give; `done` counts the steps of this run."""
+    """Values of constant or changing sources; `done` counts the steps of this run."""
     return {
         op.output: kernel.run([], done, count)[0]
         for op, kernel in sources.items()
@@ -341,7 +341,7 @@ class _Recorder:
             self.arrays.append(_allocate((batch, count, *shape), dtype, recording))
 
     def _count(self, recording: Recording, steps: int) -> int:
-        """How many of the first `steps` steps of this run are kept."""
+        """The number of kept steps among the first `steps` steps of this run."""
         return kept_steps(recording, self._first, steps)
 
     def _kept(self, recording: Recording, start: int, count: int) -> NDArray:

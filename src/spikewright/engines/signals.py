@@ -1,4 +1,4 @@
-"""What every object of a network reads and sends: numbers of signals, while a program is made."""
+"""Signals that every object of a network reads and sends, while a program is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nodes without input, and Python callables, give: the same for every engine."""
+"""Values of nodes without input, and of Python callables: the same for every engine."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _function(node: Node) -> Callable[..., Any]:
 def checked(
     function: Callable[..., Any], label: str, what: str, shape: Shape, *arguments: Any
 ) -> NDArray:
-    """What a function of time (in seconds) returns, of the right shape and finite.
+    """Values of a function of time (in seconds), checked for their shape and finite.
 
     Raises `SimulationError` naming the object if it misbehaves.
     """

@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 
 
 def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
-    """What holds the totals of `steps` steps.
+    """The type of the totals of `steps` steps.
 
     The smallest signed integer for spikes that are capped, int32 for spikes that are not, float64
     for rates.
@@ -51,7 +51,7 @@ def total_bytes(ensemble: Ensemble, steps: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """What each neuron of a population sent since the start, `(batch, *shape)`.
+    """Outputs of each neuron of a population summed since the start, `(batch, *shape)`.
 
     `sent` are its spikes of either sign, each counted as one; `net` those above zero less those
     below, which is the same array where there are none below. Of rate neurons, sums over steps of

@@ -1,4 +1,4 @@
-"""How represented vectors become operators: encoders, decoders, functions of vectors.
+"""Represented vectors as operators: encoders, decoders, functions of vectors.
 
 A decoded connection stays two factors, decoders and then transform and encoders, unless one matrix
 is no larger.
@@ -28,7 +28,7 @@ _KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connection
 
 
 class Vectors:
-    """What ensembles represent and connections decode, added to a program in the making."""
+    """Adds represented vectors and decoded connections to a program in the making."""
 
     def __init__(self, draft: Draft, cache: DecoderCache | None = None) -> None:
         self.draft, self.cache = draft, cache
@@ -41,7 +41,7 @@ class Vectors:
         self.representations[ensemble] = Representation(ensemble, key, solved)
 
     def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
-        """What reaches an ensemble's neurons of the vector that it represents."""
+        """The input of an ensemble's neurons from the vector that it represents."""
         chain = encoding(ensemble, self.representations[ensemble].input_weights)
         shape, label = (ensemble.dimensions,), f"encoders of {ensemble!r}"
         return self.draft.map(Scaled(signal, 1.0), chain, shape, label)
@@ -67,7 +67,7 @@ class Vectors:
             del self._recent[oldest]
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
-        """What a connection makes of the spikes `sent`, its filter where values are fewest."""
+        """Values decoded from the spikes `sent`, filtered where values are fewest."""
         shape = _ensemble(connection.pre_obj).shape
         chain, synapse = decoding(connection, decoded), connection.synapse
         if synapse is None:

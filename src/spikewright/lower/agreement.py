@@ -33,7 +33,7 @@ class Parting:
 def parting(
     layer: Layer, neuron_type: NeuronType, reach: Range, scale: float = 1.0
 ) -> Parting | None:
-    """Where the response of neurons to a steady current parts from a layer's value.
+    """A steady current at which the response of neurons differs from a layer's value.
 
     None where they are the same for all currents in `reach`, and the layer has a value. Of a layer
     that is a node's function the current is the value itself. `scale` is the firing-rate scale.

@@ -1,4 +1,4 @@
-"""What a user chooses for each layer, resolved: one value a layer, nothing left open."""
+"""A user's choices, resolved to one value for every layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers have a form in a network, whatever the choices."""
+"""Layers that have a form in a network, whatever the choices."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> list[Refusa
 
 
 def _why(layer: Layer) -> tuple[str, str]:
-    """Why a layer has no form, and what to do."""
+    """The reason why a layer has no form, and the next move."""
     if isinstance(layer, Recurrence):
         return "it runs along a sequence", "Give sequence_step, in steps of the simulation"
     return (

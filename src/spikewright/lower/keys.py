@@ -1,4 +1,4 @@
-"""What the keys of `spiking` mean: layers by name, or all with an activation or neuron type."""
+"""Keys of `spiking`: layers by name, or all with an activation or neuron type."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chosen_keys(
 
 
 def _kinds(layer: Layer) -> list[Any]:
-    """What means a layer and all like it, most specific first."""
+    """The keys that mean a layer and all like it, most specific first."""
     rate = rate_type(layer)
     if isinstance(layer, Activation):
         name = layer.function
@@ -79,7 +79,7 @@ class _Key:
 
 
 def _apart(kind: Any) -> str:
-    """How to say that an activation is meant, and not the layer of its name."""
+    """The advice on naming an activation rather than the layer of the same name."""
     if not isinstance(kind, NeuronType):
         return "Give the layer another name"
     shown = repr(kind) if isinstance(kind, Elementwise) else type(kind).__name__

@@ -242,5 +242,5 @@ _MAPS: dict[type[Layer], Callable[[Any, Shape], Map]] = {
 
 
 def place_ranges(shape: Shape, axis: int, start: int) -> tuple[tuple[int, int, int], ...]:
-    """Where an input of `shape` lies in a concatenation along `axis`."""
+    """The ranges of an input of `shape` in a concatenation along `axis`."""
     return tuple((start, start + n, 1) if i == axis else (0, n, 1) for i, n in enumerate(shape))

@@ -1,4 +1,4 @@
-"""What each layer became, in words, and what that guarantees."""
+"""Notes on layers: the form that each took in the network, and its guarantee."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_MEANS = "mean is f of the inputs' means"
 
 @dataclass(frozen=True)
 class LayerNote:
-    """What one layer became, what that guarantees, and `why` in a few words.
+    """A note on one layer: its form, its guarantee, and `why` in a few words.
 
     `doubt` is a sentence for the user, where neurons chosen by hand do not compute the layer.
     """
@@ -49,7 +49,7 @@ def population_note(
     reach: Range,
     behind: str = "",
 ) -> LayerNote:
-    """What an activation became, or a function: `behind` says what the neurons stand behind.
+    """The note on the neurons of an activation, or of a function; `behind` describes their source.
 
     `synapse` is on what leaves the neurons; `reach` are the values that arrive at an activation, or
     that a function has.
@@ -82,14 +82,14 @@ def _start(ensemble: Ensemble) -> str:
 
 
 def _source(layer: Layer) -> str:
-    """What neurons stand for, in words."""
+    """The values that neurons stand for, in words."""
     if is_function(layer):
         return "the values behind them"
     return layer.function if isinstance(layer, Activation) else layer.kind
 
 
 def _rates(neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
-    """What rate neurons guarantee of a layer, and why."""
+    """The guarantee of rate neurons for a layer, and the reason."""
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if neuron_type.initial_state():
@@ -98,7 +98,7 @@ def _rates(neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]
 
 
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
-    """What a spiking type guarantees of an activation, or of a function's value, and why."""
+    """The guarantee of a spiking type for an activation or a function's value, and the reason."""
     back = "; takes spikes back" if isinstance(neuron_type, BipolarIntegrateAndFire) else ""
     if apart is not None:
         return "approximated", f"they answer {apart}"
@@ -116,7 +116,7 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
 
 
 def _why_not_the_mean(neuron_type: NeuronType) -> str:
-    """Why a type's mean is not its response to the mean current."""
+    """The reason why a type's mean is not its response to the mean current."""
     if neuron_type.stochastic:
         return "it holds on average alone"
     if isinstance(neuron_type, IntegrateAndFire):
@@ -127,14 +127,14 @@ def _why_not_the_mean(neuron_type: NeuronType) -> str:
 
 
 def linear_note(name: str, part_of: str | None = None) -> LayerNote:
-    """What a linear layer became: connections, straight into a population where one reads it."""
+    """The note on a linear layer: connections, straight into a population where one reads it."""
     where = "" if part_of is None else f", straight into {part_of}"
     why = "linear: acts on spikes as they are"
     return LayerNote(name, f"{why}{where}", "exact", why)
 
 
 def function_note(name: str, function: NodeFunction) -> LayerNote:
-    """What a layer became whose value is that of a node's function alone."""
+    """The note on a layer whose value is that of a node's function alone."""
     if isinstance(function, PythonCall):
         return _python_note(name, function)
     if not function.accumulate:
@@ -155,7 +155,7 @@ def _python_note(name: str, function: PythonCall) -> LayerNote:
 
 
 def behind_function(function: NodeFunction) -> str:
-    """What stands before a population that carries a function's value."""
+    """The words before a population that carries a function's value."""
     return f"{_sent(function)}; behind it " if function.accumulate else "computed at every step; "
 
 

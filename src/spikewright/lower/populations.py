@@ -1,4 +1,4 @@
-"""Which layers have neurons, which are applied to what is read out, and the choices for each."""
+"""Layers with neurons, layers applied to readouts, and the choices for each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Roles:
-    """What each layer of a graph becomes, whatever the choices."""
+    """The role of each layer of a graph, whatever the choices."""
 
     graph: Graph
     stepping: Stepping | None = None

@@ -122,7 +122,7 @@ class _Lowering:
         )
 
     def read_from(self) -> dict[str, Object]:
-        """What each output is read from; what leaves a population passes its synapse here too."""
+        """The source of each output; spikes of a population pass its synapse here too."""
         filtered: dict[str, NetworkNode] = {}
         outputs: dict[str, Object] = {}
         for output, last in self.graph.outputs.items():
@@ -152,7 +152,7 @@ class _Lowering:
             Connection(end, read, synapse=WindowMean(self.stepping.steps, initial))
 
     def became(self) -> dict[str, Object]:
-        """What every layer of the source became, or became a part of, in the graph's order."""
+        """The object that every layer of the source became (a part of), in the graph's order."""
         layers: dict[str, Object] = {}
         items: dict[str, Object] = {}
         for node in self.graph:
@@ -239,7 +239,7 @@ class _Lowering:
     def population_note(
         self, node: Node, ensemble: Ensemble, reach: Range, behind: str = ""
     ) -> LayerNote:
-        """What a node with neurons became; `reach` are the values that they stand for."""
+        """The note on a node with neurons; `reach` are the values that they stand for."""
         synapse = self.choices.synapses[node.name]
         return population_note(node.name, node.layer, ensemble, synapse, reach, behind)
 
@@ -295,7 +295,7 @@ class _Lowering:
         return junction
 
     def arriving(self, name: str) -> tuple[list[Source], NDArray | None]:
-        """What leads to a reader of the value `name`: existing objects, transforms, a constant."""
+        """Sources of a reader of the value `name`: existing objects, transforms, a constant."""
         if self.roles.absorbing(name) is None:
             return [(name, None)], None
         return self.expand(self.graph[name])

@@ -1,4 +1,4 @@
-"""What a conversion says while it works: through `warnings`, and to the logger `spikewright`."""
+"""Messages of a conversion: through `warnings`, and to the logger `spikewright`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def say(text: str) -> bool:
 
 
 def _outside() -> int:
-    """How many frames above `say` the first one lies that is not of this package."""
+    """The number of frames from `say` up to the first one outside this package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,4 @@
-"""What a conversion did, layer by layer: for people, and for the report."""
+"""The record of a conversion, layer by layer: for people, and for the report."""
 
 from __future__ import annotations
 

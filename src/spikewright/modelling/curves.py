@@ -1,4 +1,4 @@
-"""What populations answer to constant values, and what is decoded from that: before any run."""
+"""Responses of populations to constant values, and the values decoded from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLANE = 31
 def tuning_curves(
     simulator: Simulator, ensemble: Ensemble, points: ArrayLike | None = None
 ) -> tuple[NDArray, NDArray]:
-    """What every neuron of a built ensemble answers to represented vectors held constant.
+    """Outputs of every neuron of a built ensemble at represented vectors held constant.
 
     `points` are `(m, dimensions)`; left out, they lie evenly from `-radius` to `radius`, in one
     dimension or on a grid in two. Returns them and the neurons' outputs, `(m, neurons)`: rates in
@@ -39,7 +39,7 @@ def tuning_curves(
 def response_curves(
     simulator: Simulator, ensemble: Ensemble, inputs: ArrayLike | None = None
 ) -> tuple[NDArray, NDArray]:
-    """What every neuron answers along its own encoder: to `radius x input` in that direction.
+    """Outputs of every neuron along its own encoder, at `radius x input` in that direction.
 
     `inputs` are `(m,)`, evenly from -1 to 1 where they are left out. Returns them and the outputs
     `(m, neurons)` as `tuning_curves` does, and raises as it does.
@@ -54,7 +54,7 @@ def response_curves(
 def decoded_function(
     simulator: Simulator, connection: Connection, points: ArrayLike | None = None
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """What a connection decodes at points held constant, beside what it is to decode.
+    """Values that a connection decodes at points held constant, beside the wanted values.
 
     `points` are `(m, dimensions)`, left out those at which its decoders were solved. Returns
     `(points, wanted, decoded)`, the last two `(m, values)`, the connection's transform applied to

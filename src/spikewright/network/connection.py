@@ -139,7 +139,7 @@ class Connection(Checked):
 
     @property
     def learning_rule_type(self) -> Rules | None:
-        """How weights change: None, a rule, a list of rules or a dict of them."""
+        """The rules by which weights change: None, a rule, a list of rules or a dict of them."""
         return self._rule_type
 
     @learning_rule_type.setter
@@ -166,7 +166,7 @@ class Connection(Checked):
 
     @property
     def learned(self) -> dict[str, NDArray]:
-        """What learning found, to begin with: "weights" and "encoders", where there are any.
+        """Learned arrays that the next simulator starts from: "weights" and "encoders", if any.
 
         "weights" are in the form of `sim.data[connection].weights`, "encoders" in that of
         `sim.data[ensemble].encoders`, of the ensemble that receives; no firing-rate scale is in
@@ -180,7 +180,7 @@ class Connection(Checked):
 
     @property
     def error_size(self) -> int:
-        """How many values an error of this connection has: see `LearningRule.size_in`."""
+        """The number of values of an error of this connection: see `LearningRule.size_in`."""
         post = self.post_obj
         if isinstance(post, Neurons) and post.ensemble.represents:
             return post.ensemble.dimensions
@@ -217,7 +217,7 @@ class Connection(Checked):
         return pre._vectors("eval_points", value, None)
 
     def _concerning(self, function: Any, solver: Any, eval_points: Any) -> tuple[Any, Any, Any]:
-        """How to decode, without defaults of networks where nothing is decoded."""
+        """Options of decoding, without defaults of networks where nothing is decoded."""
         options = {"function": function, "solver": solver, "eval_points": eval_points}
         if not isinstance(self.pre_obj, Ensemble):
             options |= dict.fromkeys(options.keys() & self._from_defaults)

@@ -104,7 +104,7 @@ class Ensemble(Checked):
         container("Ensemble").ensembles.append(self)
 
     def _dimensions(self, value: Any) -> int:
-        """How many values are represented; 0 for None."""
+        """The number of represented values; 0 for None."""
         if value is None:
             return 0
         if not (is_whole(value) and value >= 1):
@@ -183,7 +183,7 @@ class Ensemble(Checked):
 
     @property
     def default_eval_points(self) -> int:
-        """How many evaluation points are drawn where their number is not given."""
+        """The number of evaluation points drawn where it is not given."""
         return max(int(np.clip(500 * self.dimensions, 750, 2500)), 2 * self.n_neurons)
 
     @property
@@ -222,7 +222,7 @@ class Ensemble(Checked):
 
     @property
     def gain(self) -> NDArray | None:
-        """What a neuron's input is multiplied by, unscaled; None: from rates and intercepts."""
+        """The factor of a neuron's input, unscaled; None: solved from rates and intercepts."""
         return self._gain
 
     @gain.setter
@@ -303,7 +303,7 @@ class Ensemble(Checked):
 
     @property
     def initial_state(self) -> dict[str, Drawn]:
-        """What of the neurons' state, the voltage apart, begins otherwise than usual, by name."""
+        """Initial values of the neurons' state by name, the voltage apart, where they are set."""
         return self._initial_state
 
     @initial_state.setter

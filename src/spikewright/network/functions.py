@@ -1,4 +1,4 @@
-"""What a node's function is: of its input at every step, or of its running means.
+"""Functions of nodes: of the input at every step, or of its running means.
 
 A node may also hold any Python callable; these are data, known to files and to engines.
 """

@@ -1,4 +1,4 @@
-"""What every object with sliding windows or indices requires of them."""
+"""Checks of sliding windows and of indices."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def container(what: str) -> Network:
 
 
 def entropy(number: int, seed: int | None = None) -> list[int] | None:
-    """What an object draws from when it is made: its `seed`, else its place in a seeded network.
+    """Entropy of an object when it is made: its `seed`, else its place in a seeded network.
 
     `number` is its number in the innermost network; None where no network has a seed.
     """

@@ -51,7 +51,7 @@ class Square(Pointwise):
 @register
 @dataclass(frozen=True)
 class Above(Pointwise):
-    """How far values are above `threshold`, 0 below it."""
+    """`max(x - threshold, 0)`."""
 
     threshold: float
 

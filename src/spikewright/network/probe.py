@@ -86,7 +86,7 @@ class Probe(Checked):
         return self.target.target if isinstance(self.target, ObjView) else self.target
 
     def _checked(self, attr: str | None) -> str:
-        """What is recorded; raises `NetworkError` where the target has none of that."""
+        """The checked attribute to record; raises `NetworkError` where the target lacks it."""
         whole = self.obj
         kind = next((kind for kind in PROBEABLE if isinstance(whole, kind)), None)
         if kind is None:

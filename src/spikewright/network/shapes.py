@@ -62,7 +62,7 @@ def as_real(value: Any) -> NDArray:
 
 
 def as_value(returned: Any) -> NDArray:
-    """What a node's function returned, as an array with at least one axis; None has no values.
+    """The result of a node's function as an array with at least one axis; None has no values.
 
     Raises `TypeError` or `ValueError` for what is not numbers.
     """

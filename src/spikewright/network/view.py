@@ -53,7 +53,7 @@ class ObjView(Checked):
         )
 
     def numbers(self, shape: Shape) -> NDArray:
-        """Which values of a flat array of `shape` the part consists of, in the part's shape."""
+        """Indices of the part's values in a flat array of `shape`, in the part's shape."""
         self._ranges(shape)  # what is out of range has one message
         return self._indices(shape)
 

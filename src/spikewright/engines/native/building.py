@@ -205,7 +205,7 @@ class Builder:
         return self.inputs.index((signal, counts))
 
     def held(self, signal: int) -> Stored:
-        """Where a signal is stored; what comes from elsewhere is brought in."""
+        """The place of a signal; one from outside the region is loaded into a buffer."""
         if signal not in self.stored:
             order = self.preferred.get(signal)
             counts = signal in self.op.counts
@@ -234,7 +234,7 @@ class Builder:
         return number
 
     def values(self, signal: int) -> Stored:
-        """Where a signal is stored as values."""
+        """The place of a signal as values."""
         stored = self.held(signal)
         if signal not in self.op.counts:
             return stored

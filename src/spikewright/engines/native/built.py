@@ -1,4 +1,4 @@
-"""What a region was built into, and what it takes up."""
+"""A region's kernels, and the memory that they take."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Built:
 
     @property
     def weight_bytes(self) -> dict[str, int]:
-        """What weights and neurons' parameters take up in the kernels' own form, by operator."""
+        """Bytes of weights and neurons' parameters in the kernels' own form, by operator."""
         orders = sum(order.nbytes for _, order, _ in self.populations if order is not None)
         found = Counter({f"parameters of {self.label}": self.region.bytes() + orders})
         for one in self.fillings:

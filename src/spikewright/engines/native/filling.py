@@ -39,12 +39,12 @@ class Filling:
 
     @property
     def bytes(self) -> int:
-        """What the kernels hold: outputs are padded to whole vectors."""
+        """Bytes that the kernels hold, outputs padded to whole vectors."""
         return 4 * self._rows * sum(lane_widths(self.geometry[5], self._rows))
 
     @property
     def making(self) -> int:
-        """What is in use beside that while they are made: integers twice, and their limits."""
+        """Temporary bytes while they are made: integers twice, and their limits."""
         out = self.geometry[5]
         integers = 8 * self._rows * out + grid_bytes(self._rows * out)
         return integers + budget_bytes(self._rows, out)
@@ -70,7 +70,7 @@ def _rows(how: str, integers: NDArray) -> NDArray:
 
 
 def _limits(how: str, integers: NDArray) -> list[int]:
-    """How many events have sums within 32 bits; a signed one may add or subtract its weight."""
+    """Numbers of events whose sums fit 32 bits; a signed one may add or subtract its weight."""
     rows = integers.reshape(len(integers), -1).T
     if how == "depthwise":
         return depthwise_budgets(rows)

@@ -41,7 +41,7 @@ def parts_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def foreign_bytes(op: Operator, program: Program, steps: int) -> int:
-    """What is laid out and kept of one sample in a run of `steps` steps."""
+    """Memory of one sample in a run of `steps` steps, in bytes: inputs and kept outputs."""
     read, made = (sum(int(np.prod(program.shapes[s])) for s in x) for x in (op.inputs, op.outputs))
     return 8 * (read + steps * made)
 
@@ -73,7 +73,7 @@ class Foreign(Kernel):
                 self._made[s] = np.empty((steps, self._batch, *self._shapes[s]))
 
     def call(self, first: bool) -> Call:
-        """What the loop calls in the operator's turn, or at a step's end."""
+        """The function that the loop calls in the operator's turn, or at a step's end."""
         inputs = self._op.prompt if first else self._op.inputs[len(self._op.prompt) :]
         outputs = self._early if first else self._late
         return (

@@ -1,4 +1,4 @@
-"""Which operators of a region run as one: those of one kind that do not wait for each other.
+"""Groups of operators that run as one: of one kind, and independent of each other.
 
 So hundreds of small ensembles cost what one large one costs. Operators are taken in the order of
 how many come before them, filters of a loop first.
@@ -94,7 +94,7 @@ def _units(b: Builder) -> list[Unit]:
 
 
 def _kind(b: Builder, unit: Unit) -> Hashable:
-    """What units have in common that run as one; None: this one runs by itself."""
+    """The properties that units which run as one share; None: this one runs by itself."""
     op = unit.operator
     if any(len(b.program.shapes[s]) != 1 for s in (*op.inputs, *op.outputs)) or unit.places:
         return None

@@ -25,7 +25,7 @@ def lane_widths(channels: int, rows: int) -> list[int]:
 
 
 def budgets(rows: NDArray, both: bool = False) -> list[int]:
-    """How many events have sums within 32 bits: for counts of any size, then for 1, 2, ...
+    """Numbers of events whose sums fit 32 bits: for counts of any size, then for 1, 2, ...
 
     Sums wrap and are right at the end, so what counts is the largest sum of so many entries of a
     column, each taken as often as an input may be listed. With `both` events add or subtract them.
@@ -38,7 +38,7 @@ def budgets(rows: NDArray, both: bool = False) -> list[int]:
 
 
 def budget_bytes(rows: int, columns: int) -> int:
-    """What finding the budgets of such weights takes at a time."""
+    """Temporary memory for finding the budgets of such weights, in bytes."""
     return 40 * rows * min(columns, _COLUMNS)
 
 

@@ -113,7 +113,7 @@ class _Ends:
 
 
 def _ends(b: Builder, op: Linear, how: str, order: Order, pixels: int, pieces: int = 1) -> _Ends:
-    """What a layer is fused with."""
+    """The operators that a layer is fused with."""
     total = b.alone(op.output, Sum)
     shortcut = b.shortcuts.get(total)
     joins = shortcut is not None and shortcut.layer is op

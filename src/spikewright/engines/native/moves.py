@@ -54,7 +54,7 @@ def add_move(b: Builder, op: Linear) -> None:
 
 
 def chosen_by(transform: Transform, shape: Shape) -> NDArray:
-    """Which element of the input each element of the output is."""
+    """The index of the input's element for each element of the output."""
     numbers = np.arange(int(np.prod(shape))).reshape(shape)
     if isinstance(transform, Slice):
         return numbers[_index(transform.ranges)].ravel()

@@ -16,7 +16,7 @@ Order = NDArray | None
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Where a signal of the region is, and in which order."""
+    """The buffer of a signal of the region, and the order of its elements there."""
 
     buffer: int
     order: Order
@@ -49,7 +49,7 @@ def same(a: Order, b: Order) -> bool:
 
 
 def positions(order: Order, size: int) -> NDArray:
-    """Where each element of a signal is stored."""
+    """The stored position of each element of a signal."""
     result = np.arange(size)
     if order is not None:
         result[order] = np.arange(size)
@@ -62,7 +62,7 @@ def as_index(index: Order) -> NDArray:
 
 
 def moved(transform: Permute, shape: Shape) -> NDArray:
-    """Which element of the input each element of the output is."""
+    """The index of the input's element for each element of the output."""
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(transform.axes).ravel()
 
 

@@ -31,7 +31,7 @@ MOST_COLUMNS, MOST_OUTPUTS = 32, 16
 
 @dataclass(frozen=True, eq=False)
 class Driving:
-    """What makes a population's current: encoders of a represented vector, then gain and bias."""
+    """The operators of a population's current: encoders, then gain and bias."""
 
     encoders: Linear
     sum: Sum
@@ -104,7 +104,7 @@ def add_cells(b: Builder, ops: Sequence[Neurons], driven: Sequence[Driving | Non
 
 
 class Run(NamedTuple):
-    """What drives `size` neurons: a buffer or, outside, an input, from where on.
+    """The input of `size` neurons from `start` on: a buffer or, if `outside`, an input.
 
     With `same` all of them read the vector that begins there.
     """
@@ -166,7 +166,7 @@ def _memories(
 
 
 def _stored(values: Sequence[Any], ops: Sequence[Neurons], order: Order) -> NDArray:
-    """What broadcasts to populations, one after the other, as stored."""
+    """Values that broadcast to populations, side by side, in the stored order."""
     flat = np.concatenate(
         [
             np.broadcast_to(value, op.ensemble.shape).ravel().astype(np.float64)
@@ -185,7 +185,7 @@ def _slopes(kind: Description, shape: Shape, order: Order) -> NDArray:
 
 
 def _add_encoders(b: Builder, driven: Sequence[Driving], sizes: Sequence[int]) -> None:
-    """What drives the populations just added."""
+    """Encoders, gain and bias of the populations that were just added."""
     weights = np.concatenate([one.weights for one in driven])
 
     def row(values: Sequence[NDArray | None], missing: float) -> NDArray:

@@ -1,4 +1,4 @@
-"""Which parts of a program run natively: regions of operators, between which counts stay bytes."""
+"""Regions: native parts of a program, between which counts of spikes stay bytes."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class _Cut:
         return True
 
     def _verdicts(self, component: Component) -> tuple[dict[Operator, Verdict], dict[int, Kind]]:
-        """What each operator is; in a loop filters come first, so that every input is known."""
+        """The verdict on each operator; in a loop filters come first, so inputs are known."""
         kinds = {**self.outside, **self.kinds}
         found = {}
         for op in component.operators:
@@ -139,7 +139,7 @@ class _Cut:
 
 
 def _kinds_of_reference(op: Operator) -> dict[int, Kind]:
-    """What an operator's outputs are where the reference engine's kernel makes them."""
+    """Kinds of an operator's outputs where the reference engine's kernel makes them."""
     kinds: dict[int, Kind] = dict.fromkeys(op.outputs, "values")
     if isinstance(op, Neurons) and op.neuron_type.spiking:
         kinds[op.output] = "whole"
@@ -176,7 +176,7 @@ def with_regions(program: Program) -> Program:
 
 
 def _components(parts: _Cut, program: Program) -> list[Component]:
-    """What a cut makes of its components, in order; regions of operators of `program`."""
+    """Components of a cut program, in order, with regions of operators of `program`."""
     kinds = {**parts.outside, **parts.kinds}
     counts, whole = (
         frozenset(s for s, kind in kinds.items() if kind in those)

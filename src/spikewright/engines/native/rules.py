@@ -60,7 +60,7 @@ def form_of(rule: LearningRuleType, dt: float, senders: int) -> Form:
 
 
 def why_not(op: Learned) -> str | None:
-    """Why learned weights have no native kernel; None: they have one."""
+    """The reason why learned weights have no native kernel; None: they have one."""
     for learning in op.rules:
         name = type(learning.rule).__name__
         if type(learning.rule) not in _FORMS:

@@ -273,7 +273,7 @@ def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tu
 
 
 def work_bytes(op: Region, built: Built, batch: int, steps: int, threads: int) -> int:
-    """What a run takes up while it lasts: buffers and the next state of every worker's group."""
+    """Temporary memory of a run: buffers and the next state of every worker's group, in bytes."""
     block, group, threads = shares(op, built, batch, steps, threads)
     workers = min(threads, -(-batch // group))
     return workers * group * (sum(built.state_bytes.values()) + block * built.buffer_bytes)

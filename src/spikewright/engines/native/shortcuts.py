@@ -34,11 +34,11 @@ class Shortcut:
         return (self.layer,) if self.scale is None else (self.layer, self.scale)
 
     def source(self, b: Builder, order: Order) -> int:
-        """Where the signal is, in the order in which the layer's output is stored."""
+        """The buffer of the signal, in the order of the layer's output."""
         return b.held_in(self.signal, order)
 
     def factor(self, b: Builder, order: Order, pixels: int) -> NDArray:
-        """What its counts are multiplied by, `(pixels or 1, channels)`."""
+        """The factor of its counts, `(pixels or 1, channels)`."""
         factor = 1.0 if self.scale is None else _single(self.scale)
         (rows,) = b.per_pixel(factor, self.total.output, order, pixels)
         return rows
@@ -80,7 +80,7 @@ def _sums_events(b: Builder, op: Linear) -> bool:
 
 
 def _scale_of(b: Builder, signal: int, total: Sum) -> Linear | None:
-    """What makes a signal of counts by a product that is rounded once, for this sum alone."""
+    """The scale that makes a signal of counts, if it rounds once and serves this sum alone."""
     op = b.maker_of.get(signal)
     if not isinstance(op, Linear) or not isinstance(op.transform, Scale):
         return None

@@ -1,4 +1,4 @@
-"""What runs natively, and why the rest does not."""
+"""Operators that run natively, and the reasons why others do not."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ MAX_ORDER = 8
 
 
 class Verdict(NamedTuple):
-    """What an operator gives where it runs natively, else None; `text` is kernel or reason."""
+    """The `kind` of a native operator's output, else None; `text` is kernel or reason."""
 
     kind: Kind | None
     text: str
@@ -153,7 +153,7 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
 
 
 def spikes(kind: NeuronType) -> Kind:
-    """What a population's output is."""
+    """The kind of a population's output."""
     if not kind.spiking:
         return "values"
     if not kind.negative:

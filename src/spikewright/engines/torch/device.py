@@ -1,4 +1,4 @@
-"""Where and in what type the torch engine computes, and torch's modes that it must not inherit."""
+"""The device and type of the torch engine, and torch's modes that it must not inherit."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Functions:
         return table[numbers.round().clamp(0, len(table) - 1).long()]
 
     def called(self, function: Callable[..., NDArray], *arrays: Tensor) -> Tensor:
-        """What a function of NumPy's arrays makes of tensors, on the processor."""
+        """A function of NumPy's arrays applied to tensors, on the processor."""
         made = function(*(numpy_of(array).astype(np.float64) for array in arrays))
         return torch.as_tensor(made, dtype=self._tensors.dtype, device=self._tensors.device)
 

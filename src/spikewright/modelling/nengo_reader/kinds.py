@@ -1,4 +1,4 @@
-"""What a user's object is, told by the names of its classes: Nengo itself is never imported."""
+"""The kind of a user's object, found by its class names: Nengo itself is never imported."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def whole(item: Any) -> Any:
 
 
 def name_of(item: Any) -> str:
-    """What messages call an object: its label, or its place in memory as Nengo writes it."""
+    """The name of an object in messages: its label, or its place in memory as Nengo writes it."""
     label = getattr(item, "label", None)
     return f"<{kind(item) or type(item).__name__} {label!r}>" if label else repr(item)

@@ -1,4 +1,4 @@
-"""What a simulator that was given has learned until now."""
+"""Weights and encoders that a given simulator has learned so far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spikewright.network import Connection
 
 
 def learned_by(built: Any, theirs: Any, ours: Connection) -> dict[str, NDArray]:
-    """What the rules of a connection found, as `Connection.learned` has it; nothing before a step.
+    """Learned arrays of a connection, in the form of `Connection.learned`; none before a step.
 
     Raises `ReadError` naming the connection where `built` was closed and what it learned is gone.
     """

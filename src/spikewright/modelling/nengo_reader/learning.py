@@ -84,7 +84,7 @@ def _rule(connection: Any, theirs: Any) -> LearningRuleType:
 
 
 def _read(connection: Any, theirs: Any, reader: Reader) -> LearningRuleType:
-    """What a user's function makes of a rule."""
+    """The rule that a user's function returns for a rule of the user's class."""
     ours = reader(theirs)
     if not isinstance(ours, LearningRuleType):
         raise refused(

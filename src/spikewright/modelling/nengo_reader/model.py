@@ -24,7 +24,7 @@ from spikewright.network.processes import Process
 
 
 class Objects(Mapping[Any, Any]):
-    """What each object of the model became, by the model's own object.
+    """The object that each object of the model was read as, by the model's own object.
 
     An ensemble's `.neurons` are the neurons, a connection's `.learning_rule` the rule. Raises
     `KeyError` for what the model does not hold.

@@ -87,7 +87,7 @@ class UserNeurons(NeuronType):
         return self._state
 
     def rates(self, xp: Any, current: NDArray) -> NDArray:
-        """What the type itself says: the output at constant currents `(points, n)`."""
+        """The type's own rates: the output at constant currents `(points, n)`."""
         n = current.shape[-1]
         found = self.theirs.rates(np.atleast_2d(current), np.ones(n), np.zeros(n))
         return np.asarray(found, np.float64).reshape(current.shape)
@@ -111,7 +111,7 @@ class UserNeurons(NeuronType):
         return output
 
     def _of_base(self, current: NDArray) -> NDArray:
-        """What a type that turns rates into spikes is given: the rates of its base type."""
+        """Input of a type that turns rates into spikes: the rates of its base type, in Hz."""
         n = current.shape[-1]
         return np.asarray(self.theirs.base_type.rates(current, np.ones(n), np.zeros(n)))
 

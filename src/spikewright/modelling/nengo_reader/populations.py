@@ -1,4 +1,4 @@
-"""What an ensemble is made of: drawn as Nengo draws it, or taken from what Nengo has built."""
+"""Parameters of an ensemble: drawn as Nengo draws them, or taken from a built simulator."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _is(dist: Any, low: float, high: float) -> bool:
 
 
 def default_points(ensemble: Any) -> int:
-    """How many evaluation points are drawn: as many as are asked for, or by size."""
+    """The number of evaluation points drawn: the number asked for, or one by size."""
     given = ensemble.n_eval_points
     if given is not None:
         return int(given)

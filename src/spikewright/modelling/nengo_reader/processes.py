@@ -44,7 +44,7 @@ def process_of(theirs: Any, seed: int) -> Process:
 
 
 class Drawing:
-    """Which process draws which of a simulator's seeds: nodes' first, then noise in currents.
+    """Assigns a simulator's seeds to processes: nodes' first, then noise in currents.
 
     Where Nengo's simulator has been built, the order of its steps decides. A process with a seed of
     its own draws none; one that needs none draws it all the same.

@@ -1,4 +1,4 @@
-"""Which seed each object of a model has: Nengo's rule, so that what is drawn is what it draws.
+"""The seed of each object of a model, by Nengo's rule, so that random draws are Nengo's.
 
 Every network draws one seed for each of its objects from `RandomState` of its own, connections
 first, then ensembles, networks, nodes and probes, each in the order in which they were made. An

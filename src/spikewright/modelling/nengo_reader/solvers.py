@@ -47,7 +47,7 @@ class Called(Solver):
         self._state = rng.get_state()
 
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
-        """What the solver itself returns."""
+        """The result of the user's solver."""
         again = np.random.RandomState()
         again.set_state(self._state)
         decoders, info = self.theirs(activities, targets, rng=again)

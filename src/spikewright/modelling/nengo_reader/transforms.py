@@ -120,7 +120,7 @@ def _transposed(theirs: Any, weights: Any) -> OurTransform:
 
 
 def _numbers(theirs: Any, spatial: NDArray, channels: int) -> NDArray:
-    """Where each value of an image lies in the flat vector, channels on the last axis."""
+    """The index of each value of an image in the flat vector, channels on the last axis."""
     count = int(np.prod(spatial)) * channels
     if theirs.channels_last:
         return np.arange(count).reshape(*spatial, channels)

@@ -13,7 +13,7 @@ _PARTS = 100  # into which a run is cut where somebody watches
 
 @dataclass
 class Progress:
-    """How far something is: `n_steps` of `max_steps` (None: of nobody knows how many).
+    """Progress of a task: `n_steps` done of `max_steps` (None: the number is unknown).
 
     `name_during` and `name_after` are what it is called; `success` is None until it has `finished`.
     Times are in seconds.

@@ -1,4 +1,4 @@
-"""Which of a run's steps a probe keeps, where its period is no whole number of steps."""
+"""Steps that a probe keeps where its period is not a whole number of steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def kept_steps(steps: NDArray, period: float) -> NDArray:
 
 
 class Sampling(NamedTuple):
-    """What a probe keeps of the steps that are recorded: all, or those of a period in steps."""
+    """The recorded steps that a probe keeps: all, or those of a period in steps."""
 
     period: float | None
 

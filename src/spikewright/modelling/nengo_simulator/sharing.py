@@ -59,7 +59,7 @@ def _reached(function: Any) -> Reached:
 
 
 def _identified(item: Any) -> Iterator[tuple[Any, bool]]:
-    """What an object is known by where it can change; of a function the variables it shares."""
+    """Keys of the state that an object may share, each with whether it may be changed."""
     if isinstance(item, types.FunctionType):
         code, writes = item.__code__, _written(item)
         for name, cell in zip(code.co_freevars, item.__closure__ or (), strict=True):
@@ -76,7 +76,7 @@ def _written(function: types.FunctionType) -> set[str]:
 
 
 def _inside(item: Any) -> Iterable[Any]:
-    """What an object refers to."""
+    """Objects that an object refers to."""
     if isinstance(item, types.FunctionType):
         names = item.__code__.co_names
         spaces = [item.__globals__[name] for name in names if name in item.__globals__]

@@ -99,7 +99,7 @@ class NengoSimulator:
 
     @property
     def model(self) -> BuiltModel:
-        """What was built, in so far as Nengo's users look at it."""
+        """The built model, with the attributes that Nengo's users read."""
         operators = tagged(self.simulator.program)
         return BuiltModel(self.network.model, self.dt, self.network.seeds, self.data, operators)
 
@@ -189,7 +189,7 @@ class NengoSimulator:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made from: the model, and how far it has run."""
+        """The state of a copy: the model, and the number of steps that it has run."""
         given = {"dt": self.dt, "seed": self.seed, "optimize": self.optimize}
         made = {"network": self.network.model, **given, **self._made_with}
         how_far = {"cleared": self._cleared, "steps": self.n_steps, "closed": self.closed}
@@ -220,7 +220,7 @@ class NengoSimulator:
             raise closed(f"cannot {what}: the simulator is closed; its recordings can be read")
 
     def _recorded(self, probe: Any) -> NDArray | None:
-        """What a probe has recorded since the last reset or `clear_probes`; None: no probe."""
+        """Recordings of a probe since the last reset or `clear_probes`; None: no probe."""
         if probe not in self._kept:
             return None
         samples = self.simulator.data[self.network.of[probe]]

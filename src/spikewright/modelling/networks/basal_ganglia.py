@@ -80,7 +80,7 @@ class BasalGanglia(Network):
             Connection(stn, self.gpe.input, transform=everywhere)
 
     def _inhibit(self) -> None:
-        """What holds back the pallidum, and the subthalamic nucleus, channel by channel."""
+        """Inhibition of the pallidum and of the subthalamic nucleus, channel by channel."""
         with self._gaba:
             direct = self.strD1.add_output("func_str", Above(_STRIATUM))
             indirect = self.strD2.add_output("func_str", Above(_STRIATUM))

@@ -1,4 +1,4 @@
-"""What ready-made networks ask of their arguments."""
+"""Checks of the arguments of ready-made networks."""
 
 from __future__ import annotations
 

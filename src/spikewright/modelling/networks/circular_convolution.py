@@ -61,7 +61,7 @@ _HEADROOM = 1.5
 
 
 class FourierProducts(NamedTuple):
-    """Which products make a convolution: `a` and `b` `(products, d)`, `output` `(d, products)`."""
+    """The products of a convolution: `a` and `b` `(products, d)`, `output` `(d, products)`."""
 
     a: NDArray
     b: NDArray

@@ -112,7 +112,7 @@ class EnsembleArray(Network):
         return functions
 
     def _size(self, function: Function | None) -> int:
-        """How many values a function gives."""
+        """The number of values of a function."""
         if function is None:
             return self.dimensions_per_ensemble
         try:

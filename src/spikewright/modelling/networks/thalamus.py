@@ -1,4 +1,4 @@
-"""What a choice lets through."""
+"""A relay that passes on the chosen channel and silences the others."""
 
 from __future__ import annotations
 

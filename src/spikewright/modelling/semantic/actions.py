@@ -19,7 +19,7 @@ class Effect(NamedTuple):
 
 
 class Action(NamedTuple):
-    """When (`utility`, a number) and what (`effects`)."""
+    """An action: its `utility`, a number, and its `effects`."""
 
     utility: Expression
     effects: tuple[Effect, ...]

@@ -1,4 +1,4 @@
-"""How effects become connections: what is constant or linear as weights, products as neurons."""
+"""Effects as connections: constant and linear parts are weights, products are neurons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _thread = threading.local()
 
 
 def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
-    """Where an effect leads, and what it sends there; `find` gives modules by name.
+    """The target of an effect and the value it sends there; `find` gives modules by name.
 
     Raises `NetworkError` quoting the effect where a number leads to a pointer's place or the other
     way round; the number 0 is nothing, in both.
@@ -41,7 +41,7 @@ def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple
 
 
 def _end(mixer: Mixer, effect: Effect) -> End:
-    """Where an effect leads: an end of a module, or a node that takes what it sends."""
+    """The target of an effect: an input of a module, or a node."""
     target = effect.target
     if isinstance(target, Reference):
         found: End = mixer.module(target).find_input(target.end)
@@ -68,7 +68,7 @@ def connect(find: Callable[[str], Any], effect: Effect, n_neurons: int, synapse:
 
 
 class Said(NamedTuple):
-    """What has been said of actions: their effects, and the actions themselves."""
+    """Effects and actions collected inside an `ActionSelection`."""
 
     effects: list[Effect]
     actions: list[Action]
@@ -81,7 +81,7 @@ class Said(NamedTuple):
 
 
 def saying() -> list[Said]:
-    """What is being said of actions in this thread, the innermost last; empty outside."""
+    """The open collections of this thread, the innermost last; empty outside any."""
     if not hasattr(_thread, "saying"):
         _thread.saying = []
     said: list[Said] = _thread.saying

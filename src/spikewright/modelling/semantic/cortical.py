@@ -1,4 +1,4 @@
-"""What is always sent from module to module."""
+"""Connections between modules that depend on no choice."""
 
 from __future__ import annotations
 

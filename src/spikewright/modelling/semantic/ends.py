@@ -1,4 +1,4 @@
-"""Where pointers and numbers go in and come out."""
+"""Inputs and outputs of modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spikewright.network import Node
 
 
 class End(NamedTuple):
-    """Where something goes in or comes out, and its vocabulary; None: it is a number."""
+    """An input or output of a module, and its vocabulary (None: it carries a number)."""
 
     node: Node
     vocabulary: Vocabulary | None

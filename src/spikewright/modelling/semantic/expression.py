@@ -41,7 +41,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a module sends: the module or its name, and the name of one of its ends, if given."""
+    """An output of a module: the module or its name, and the output's name if given."""
 
     module: Any
     end: str | None = None
@@ -179,7 +179,7 @@ class _Reader:
         )
 
     def expression(self, node: ast.expr, depth: int) -> Expression:
-        """What a part of the tree says."""
+        """The expression of a part of the tree."""
         if depth > _DEEPEST:
             raise self.refuse(f"it is nested more than {_DEEPEST} deep")
         match node:

@@ -1,4 +1,4 @@
-"""What expressions of modules amount to: constants, and linear maps of what modules send."""
+"""Values of expressions of modules: constants, and linear maps of modules' outputs."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Mixer:
         return Mixture(np.array(v), (), vocabulary)
 
     def made(self, pointer: Mixture, method: str) -> Mixture:
-        """What a method makes of a pointer that does not change."""
+        """A constant pointer after one of its methods."""
         if pointer.terms:
             raise self.refuse(f".{method}() is of pointers that do not change, it is not linear")
         return replace(pointer, constant=applied(SemanticPointer(pointer.constant), method).v)
@@ -152,7 +152,7 @@ class Mixer:
         return replace(found, vocabulary=other)
 
     def sent(self, reference: Reference, vocabulary: Vocabulary | None) -> Mixture:
-        """What a module sends."""
+        """The output of a module."""
         node, own = self.module(reference).find_output(reference.end)
         if own is not None and own is not vocabulary:
             raise self.refuse(

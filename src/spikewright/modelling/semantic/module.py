@@ -1,4 +1,4 @@
-"""What a module is: a network whose ends carry semantic pointers, or numbers."""
+"""The base of modules: networks whose inputs and outputs carry pointers or numbers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Module(Network, Operand):
 
     @property
     def expression(self) -> Reference:
-        """What it sends."""
+        """The module's output."""
         return Reference(self)
 
     @property
     def name(self) -> str:
-        """What labels of its parts call it: its own label, or its kind where it has none."""
+        """The name in the labels of its parts: its own label, or its class where it has none."""
         return type(self).__name__.lower() if self.label is None else self.label
 
     def rename(self, label: str) -> None:

@@ -37,7 +37,7 @@ class Operand:
 
     @property
     def expression(self) -> Expression:
-        """What it says."""
+        """The operand as an expression."""
         raise NotImplementedError
 
     def __add__(self, other: Any) -> Value:
@@ -83,7 +83,7 @@ class Operand:
 
 
 class Value(Operand):
-    """What operators make of modules."""
+    """The result of operators on modules."""
 
     def __init__(self, expression: Expression) -> None:
         self._expression = expression
@@ -127,7 +127,7 @@ def reinterpret(value: Any, vocabulary: Vocabulary) -> Value:
 
 
 def send(value: Any, target: Any) -> Effect:
-    """What `value >> target` does: the effect, connected unless an action is being written."""
+    """The effect of `value >> target`, connected at once outside an `ActionSelection`."""
     expression = operand(value, ">>")
     if isinstance(target, Operand) and isinstance(target.expression, Reference):
         into: Any = target.expression
@@ -140,7 +140,7 @@ def send(value: Any, target: Any) -> Effect:
 
 
 def operand(value: Any, operator: str) -> Expression:
-    """What a module, a pointer or a number says; raises `NetworkError` for anything else."""
+    """The expression of a module, pointer or number; raises `NetworkError` for anything else."""
     if isinstance(value, Operand):
         return value.expression
     if isinstance(value, SemanticPointer):

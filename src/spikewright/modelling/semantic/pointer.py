@@ -51,7 +51,7 @@ class SemanticPointer:
 
     @staticmethod
     def identity(dimensions: int) -> SemanticPointer:
-        """What binds to nothing new: `A * identity` is `A`."""
+        """The identity of binding: `A * identity` is `A`."""
         return SemanticPointer(np.eye(1, dimensions)[0])
 
     def __len__(self) -> int:
@@ -144,10 +144,10 @@ def _operates(other: Any) -> bool:
 
 
 def involution(dimensions: int) -> NDArray:
-    """Which value of a vector stands where in its involution."""
+    """Indices into a vector that give its involution."""
     return -np.arange(dimensions) % dimensions
 
 
 def applied(pointer: SemanticPointer, method: str) -> SemanticPointer:
-    """What a method of a pointer without arguments gives: "unitary" or "normalized"."""
+    """A pointer after a method without arguments: "unitary" or "normalized"."""
     return pointer.unitary() if method == "unitary" else pointer.normalized()

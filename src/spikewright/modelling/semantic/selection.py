@@ -110,7 +110,7 @@ class ActionSelection(Network):
             Connection(Node(value.constant), self.ganglia.input[i], None)
 
     def _act(self, i: int, action: Action) -> None:
-        """What an action does, out of the thalamus."""
+        """Connections of an action's effects, driven by its channel of the thalamus."""
         gate: Ensemble | None = None
         for effect in action.effects:
             end, value = resolve(self._find, effect, self._product)

@@ -269,7 +269,7 @@ class Vocabulary:
         threshold: float = 0.1,
         pairs: bool = False,
     ) -> str:
-        """What a vector is most like, as in `"0.92A + 0.31B"`: up to `terms` names.
+        """The pointers most similar to a vector, as `"0.92A + 0.31B"`: up to `terms` names.
 
         Only dot products from `threshold` on count; "0" where there are none. With `pairs` it is
         also compared with every two different pointers, bound.

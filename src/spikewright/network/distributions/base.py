@@ -1,4 +1,4 @@
-"""What a distribution is."""
+"""The base of distributions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DISTRIBUTIONS = MappingProxyType(_registry)
 
 
 class Distribution(ABC):
-    """What values are drawn from."""
+    """A distribution from which values are drawn."""
 
     @abstractmethod
     def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:

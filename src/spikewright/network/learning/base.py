@@ -1,4 +1,4 @@
-"""What a learning rule is: one equation, written once, that every engine interprets.
+"""The base of learning rules: one equation, written once, that every engine interprets.
 
 At the end of a step a rule gives `delta`, which is added to the weights before the next one. What
 it reads are signals of that step: activities of the neurons at either end, filtered *without* a
@@ -34,7 +34,7 @@ LEARNING_RULES = MappingProxyType(_registry)
 
 
 class Facts(NamedTuple):
-    """What a rule may know: the step in seconds, the number of senders, and of the receivers
+    """Facts for a rule: the step `dt` in seconds, the number of senders, and the receivers'
     `scale`, `(out, 1)`: of encoders `gain / radius`, else None.
     """
 
@@ -86,7 +86,7 @@ class LearningRuleType(ABC):
         state: dict[str, Array],
         facts: Facts,
     ) -> Array:
-        """What is added to `weights`, `(batch, out, in)`, for the next step.
+        """The change of `weights`, `(batch, out, in)`, for the next step.
 
         `signals` are the `filtered` activities, `(batch, in)` from "pre" and `(batch, out)` from
         "post", in Hz; an "error" `(batch, out)`, in the receivers' own terms (where they are

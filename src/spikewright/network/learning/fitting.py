@@ -1,4 +1,4 @@
-"""Which rule fits which connection, and where a connection has weights that can be learned."""
+"""The fit of rules to connections, and the place of the weights that they change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MatrixPlace(NamedTuple):
 
 
 def matrix_place(connection: Connection) -> MatrixPlace | None:
-    """Where a connection from neurons has its matrix; None where it is none, or not just one.
+    """The one matrix of a connection from neurons; None where it has none, or several.
 
     Before it values may be moved (and a part of `pre` taken), behind it reshaped (and placed).
     """

@@ -29,7 +29,7 @@ class LearningRule(Checked):
 
     @property
     def size_in(self) -> int:
-        """How many values connections to it deliver; 0 where there may be none.
+        """The number of values that a connection to it delivers; 0 where none may lead to it.
 
         An error has those of what the connection delivers; of one that ends at neurons, the
         dimensions of the ensemble that they belong to (one a neuron where that represents nothing).

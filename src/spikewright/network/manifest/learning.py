@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def rules_to_data(connection: Connection, plain: Callable[[Any], Any]) -> dict[str, Any]:
-    """What a file says of a connection's rules and of what it learned; nothing where it has none.
+    """Data of a connection's rules and of its learned arrays; empty where it has neither.
 
     `plain` makes data of a rule or an array. Raises `NetworkError` for names that are no text.
     """
@@ -36,7 +36,7 @@ def rules_to_data(connection: Connection, plain: Callable[[Any], Any]) -> dict[s
 
 
 def rules_from_data(entry: Any, make: Callable[[Any], Any]) -> Any:
-    """What `rules_to_data` wrote, as `learning_rule_type`; `make` gives a rule from its data."""
+    """`learning_rule_type` from the data of `rules_to_data`; `make` makes a rule of its data."""
     data = entry.get("rules")
     if data is None:
         return None

@@ -145,7 +145,7 @@ class Reader:
         return rule
 
     def _decoding(self, entry: Any) -> dict[str, Any]:
-        """How a connection decodes; a file from before there were decoders says nothing of it."""
+        """Options of a connection's decoding; files from before there were decoders have none."""
         if "solver" not in entry:
             return {}
         solver = self._typed(entry["solver"], SOLVERS, Solver)
@@ -189,7 +189,7 @@ class Reader:
         return _storage.Decoder(self._arrays, {}).decode(part)
 
     def _typed(self, value: Any, registry: Mapping[str, type], *kinds: type) -> Any:
-        """What a manifest describes, of one of `kinds` or None."""
+        """The object that a manifest describes, of one of `kinds`, or None."""
         found = _storage.Decoder(self._arrays, {**registry, "Windows": Windows}).decode(value)
         if found is not None and not isinstance(found, kinds):
             raise TypeError(f"a {type(found).__name__} is none of {[k.__name__ for k in kinds]}")

@@ -1,4 +1,4 @@
-"""What a file may name, and what is checked before it is made."""
+"""The registries that files refer to, and the check of the objects that they name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a neuron type is: one equation, written once, that every engine interprets.
+"""The base of neuron types: one equation, written once, that every engine interprets.
 
 Equations take their array functions from `xp`, a namespace that an engine supplies (NumPy itself,
 or a look-alike over another library), so that no engine writes an equation again. Besides
@@ -90,7 +90,7 @@ class ArrayNamespace(Protocol):
 
 @dataclass(frozen=True)
 class Clock:
-    """What a neuron may know about time.
+    """Time as a neuron type's equation sees it.
 
     `step` counts from 1, `dt` is in seconds, `threshold = 1 / (s dt)` (scalar or per neuron), and
     `uniform(i)` is the i-th array of this step's uniform draws, one per neuron, the same in every
@@ -172,7 +172,7 @@ class NeuronType(ABC):
         return (*self.state_names, *self.made_names, *counts)
 
     def voltage_unit(self, threshold: Array) -> Array:
-        """What the state `voltage` is measured in, per spike."""
+        """The unit of the state `voltage`: its size per spike."""
         return 1.0
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:

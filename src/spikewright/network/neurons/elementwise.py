@@ -67,7 +67,7 @@ class Elementwise(NeuronType):
 
     @property
     def guarded(self) -> bool:
-        """Where the function has a domain or is steep."""
+        """Whether the function has a domain or is steep."""
         return self.curve.domain != "all" or self.curve.steep
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:

@@ -17,7 +17,7 @@ from spikewright.network.shapes import Shape
 
 @dataclass(frozen=True, eq=False)
 class PythonCall(NodeFunction):
-    """What a function in Python makes of arrays of `shapes`, one after the other in a flat input.
+    """A Python function of arrays of `shapes`, which stand one after the other in a flat input.
 
     `function` takes an array `(samples, *shape)` for each and returns one `(samples, *made)`; all
     samples and steps of a block come at once, so it treats them apart and keeps nothing. `called`

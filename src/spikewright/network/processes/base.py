@@ -1,4 +1,4 @@
-"""What a process is."""
+"""The base of processes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Process(ABC):
     def apply(
         self, x: ArrayLike, d: int | None = None, dt: float | None = None, rng: Chance = None
     ) -> NDArray:
-        """What it makes of an input `(steps, size_in)`, `(steps, d)`; as `run_steps` else."""
+        """The output `(steps, d)` for an input `(steps, size_in)`; otherwise as `run_steps`."""
         try:
             values = as_real(x)
         except (TypeError, ValueError):
@@ -119,7 +119,7 @@ class Process(ABC):
         return values
 
     def _value(self, step: Step, shape: Shape, t: float, *x: NDArray) -> NDArray:
-        """What a step gives; raises `NetworkError` for what is no array of `shape`."""
+        """The checked value of a step; raises `NetworkError` unless it is an array of `shape`."""
         try:
             value = as_value(step(t, *x))
         except Exception as error:

@@ -25,7 +25,7 @@ def _standard() -> Distribution:
 
 
 class _Noise(Process):
-    """What all noise has: a distribution, and no input."""
+    """The base of noise: a distribution, and no input."""
 
     dist: Distribution
 

@@ -1,4 +1,4 @@
-"""What a transform is, and what all of them check."""
+"""The base of transforms, and the checks that all of them share."""
 
 from __future__ import annotations
 

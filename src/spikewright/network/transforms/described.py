@@ -113,7 +113,7 @@ def entries_of(
 
 @dataclass(frozen=True)
 class Filters:
-    """What `Convolution(n_filters, input_shape, ...)` says, in Nengo's words.
+    """The arguments of `Convolution(n_filters, input_shape, ...)`, in Nengo's terms.
 
     `input_shape` is `(*size, channels)`, or `(channels, *size)` without `channels_last`; `init` is
     a kernel `(*kernel_size, channels / groups, n_filters)` or what it is drawn from.

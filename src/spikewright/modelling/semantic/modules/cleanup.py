@@ -67,7 +67,7 @@ def pairs(
     mapping: Mapping[str, str] | None,
     output_vocabulary: Vocabulary | None,
 ) -> Pairs:
-    """What a memory is to know; raises `NetworkError` naming it where that is not said."""
+    """Keys and values of a memory; raises `NetworkError` naming it where they are not given."""
     own = as_vocabulary(vocabulary, f"{module!r}: vocabulary")
     other = own if output_vocabulary is None else output_vocabulary
     other = as_vocabulary(other, f"{module!r}: output_vocabulary")

@@ -1,4 +1,4 @@
-"""How similar two pointers are."""
+"""The similarity of two pointers."""
 
 from __future__ import annotations
 

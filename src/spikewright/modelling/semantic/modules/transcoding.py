@@ -18,7 +18,7 @@ from spikewright.network.shapes import as_value
 
 
 class Transcode(Module):
-    """What a Python function makes of a pointer, step by step, without neurons.
+    """Applies a Python function to a pointer at every step, without neurons.
 
     `function` is called as `f(t, pointer)`, or as `f(t)` without `input_vocabulary`; `t` is in
     seconds. With `output_vocabulary` it gives a pointer, its values, or an expression such as
