@@ -1,4 +1,4 @@
-"""What was measured: name, value, unit, sample count, interval, and how.
+"""Measured values: name, value, unit, sample count, interval, and how.
 
 Measuring produces records, reports and searches read them; nothing else passes between them.
 """
@@ -45,7 +45,7 @@ SCORE = "score"
 
 @dataclass(frozen=True)
 class Worth:
-    """What answers are judged by: its name, whether more is better, whether it is a fraction."""
+    """A measure of answers: its name, whether more is better, whether it is a fraction."""
 
     name: str
     rising: bool = True

@@ -2,9 +2,9 @@
 
 A rule runs no network, so `EnergyBudget` counts on input that arrives evenly. Behind other layers
 it does not, and neurons there send more, many times more where spikes are few. So the network is
-run on the calibration data, the spikes of each layer are taken to be as much dearer than expected
-as they turned out to be, and the budget is split anew; at last all thresholds move alike by what is
-left.
+run on the calibration data, and each layer's spikes get the price that was measured instead of the
+expected one. The budget is split again; at last all thresholds move alike to close the remaining
+distance.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Kept:
 
     @property
     def aim(self) -> float:
-        """What is to be spent."""
+        """The share of the budget that is to be spent."""
         return self.budget.spending.budget * self.share
 
     @property
@@ -133,7 +133,7 @@ class _Keeping:
     advance: Callable[[int], None]
 
     def kept(self) -> Kept:
-        """What spends it; raises `ConversionError` where even the least that can be is more."""
+        """The split that spends `aim`; raises `ConversionError` where the cheapest costs more."""
         found = min(self._splits(), key=lambda one: one.off)
         if found.off > CLOSE:
             found = min(self._moves(found), key=lambda one: one.off)
@@ -141,8 +141,7 @@ class _Keeping:
         return found
 
     def _moves(self, found: Kept) -> list[Kept]:
-        """What moving all thresholds comes to: alike, or where that spares too little the later
-        ones farther than those before them."""
+        """Splits with all thresholds moved alike; if that is too little, later ones move more."""
         tried: list[Kept] = []
         for farther in _FARTHER:
             tried += self._moved(found, farther)
@@ -204,8 +203,8 @@ class _Keeping:
 def _next_place(seen: Mapping[bool, tuple[float, float]], turn: int) -> float:
     """The logarithm of a factor to try, from the last ones with too much (True) and too little.
 
-    They come with the logarithm of what was spent over what is to be: a line through both says
-    where it is 0, and halving helps where it is no line.
+    They come with the logarithm of the spending over the aim. A line through both shows where it is
+    0, and halving helps where it is not a line.
     """
     if len(seen) < 2:
         ((place, off),) = seen.values()

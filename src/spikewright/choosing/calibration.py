@@ -19,10 +19,10 @@ _MEASURED = 256  # samples that a network is run on to see what it sends
 
 
 class Calibration:
-    """What `calibration=` was, for a source that may be converted many times.
+    """The value of `calibration=`, for a source that may be converted many times.
 
-    The statistics of the same object under the same graph are collected once. What can be read
-    only once, an iterator, is kept in memory where samples are needed too.
+    The statistics of the same object under the same graph are collected once. An iterator, which
+    can be read only once, is kept in memory where samples are needed too.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ def _shards(data: Any, graph: Graph, sequences: Sequences | None) -> Iterator[Ba
 
 
 def count(samples: Batch) -> int:
-    """How many samples there are."""
+    """The number of samples."""
     return len(next(iter(samples.values())))
 
 

@@ -1,9 +1,9 @@
-"""Corrections of what is wrong on average: biases and initial voltages, measured by running.
+"""Corrections of mean errors: biases and initial voltages, measured by running.
 
 On the same samples the source's mean value of each neuron is compared with the mean that its
-spiking form sends in a number of steps, and the difference is given back. Layer by layer: what a
-correction changes behind it is measured before the next, so that no gap is corrected twice (All
-layers at once, in as many runs, corrects less.)
+spiking form sends in a number of steps. The difference is added to the neuron. This is done layer
+by layer: the effect of a correction on later layers is measured before the next, so that no gap is
+corrected twice. (All layers at once, in as many runs, corrects less.)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Gaps = dict[str, NDArray]
 
 @dataclass(frozen=True)
 class _Correction:
-    """What both corrections take: the steps to correct for, and how often to measure again."""
+    """Parameters of both corrections: the steps to correct for, and the rounds of measuring."""
 
     steps: int
     dt: float = 0.001
@@ -203,7 +203,7 @@ def _layer_by_layer(
 
 
 def source_means(conversion: Converted, samples: Batch, dt: float) -> Gaps:
-    """The source's mean value of every neuron over the samples, each as far as it can be sent."""
+    """The source's mean value of every neuron over the samples, cut off at the most it can send."""
     graph, populations = conversion.canonical, conversion.populations()
     most = {name: _most(ensemble, dt) for name, ensemble in populations.items()}
     widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())

@@ -1,4 +1,4 @@
-"""What the layers of a network spend on samples: it is run, and its spikes are counted."""
+"""The spending of a network's layers on samples: it is run, and its spikes are counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spikewright.running.runner import Job, Runner
 
 
 class Samples(NamedTuple):
-    """What a network is run on; `few` where these are only some of the calibration data."""
+    """Batches that a network is run on; `few` where they are only some of the calibration data."""
 
     batches: Sequence[Batch]
     few: bool = False
@@ -42,7 +42,7 @@ class Meter:
             self._ensembles[name].rate_scale = 1.0 / (theta * budget.rule.dt)
 
     def spent(self, budget: Budget) -> Spent:
-        """What the layers of a budget that spike spend on a sample, or on a step of a sequence."""
+        """The spending of a budget's spiking layers on a sample, or on a step of a sequence."""
         rule = budget.rule
         totals, windows = self._totals(rule.steps, rule.dt)
         mine = {name: total for name, total in totals.items() if name in budget.case.settings}

@@ -85,7 +85,7 @@ class Chosen:
 def choose_scales(
     options: Options, graph: Graph, read: Graph, statistics: Callable[[], Statistics]
 ) -> Chosen:
-    """What rules in `options.scale_firing_rates` choose.
+    """The scales that rules in `options.scale_firing_rates` choose.
 
     `graph` is the one that is lowered, `read` the model as it was read; `statistics` is asked only
     where a rule needs data. Raises `ConversionError` for layers that a rule has no answer for.
@@ -139,7 +139,7 @@ def _number(choice: Choice) -> float | NDArray:
 
 
 def _settings(roles: Roles, options: Options) -> dict[str, Setting]:
-    """What rules may know of each layer's neurons."""
+    """The facts about each layer's neurons that rules may use."""
     choices = resolve(roles, options)
     return {
         name: Setting(

@@ -88,7 +88,7 @@ def calibrate(
 
 
 def statistics_table(statistics: Statistics) -> Table:
-    """The magnitudes of what each layer sends: what its spikes have to carry."""
+    """The magnitudes of the values that each layer sends, which its spikes have to carry."""
     rows: list[tuple[Value, ...]] = []
     for name, layer in statistics.layers.items():
         values = layer.magnitude("layer")

@@ -73,7 +73,7 @@ class Commands(click.Group):
 
 
 def _behind(error: SpikewrightError) -> str:
-    """What lies behind an error: its traceback, and what the framework of the model said."""
+    """The details of an error: its traceback, and the message of the model's framework."""
     trace = "".join(traceback.format_exception(error))
     return "\n".join([trace, error.details]) if isinstance(error, ReadError) else trace
 
@@ -81,7 +81,7 @@ def _behind(error: SpikewrightError) -> str:
 def _show(
     otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
 ) -> None:
-    """Print what a conversion says as one sentence; what others warn of as ever."""
+    """Print warnings of a conversion as one sentence, and other warnings as usual."""
     if issubclass(category, ConversionWarning):
         click.echo(f"warning: {message}", err=True)
     else:

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one JSON document for programs."""
+"""Output of commands: tables for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _console() -> Console:
 
 
 def warnings_of(conversion: Conversion) -> list[str]:
-    """What its trace warns of and what was approximated, a line a layer."""
+    """The warnings and approximations of its trace, a line a layer."""
     return [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
 
 

@@ -68,7 +68,7 @@ class _Checked:
             raise self._lost from error
 
     def _drop(self) -> None:
-        """Let what is left go nowhere, so that the interpreter does not stumble over it at exit."""
+        """Send the remaining output nowhere, so that flushing it at exit raises no error."""
         try:
             number = self._stream.fileno()
         except (AttributeError, OSError):

@@ -46,7 +46,7 @@ report_option = click.option(
 
 @dataclass(frozen=True)
 class Subject:
-    """What a page is about: a network, from which file, with which choices, on which samples."""
+    """The subject of a page: a network, its model and data files, its choices and its samples."""
 
     model: Path
     data: Path

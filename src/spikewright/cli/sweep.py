@@ -66,7 +66,7 @@ def _whole(text: str) -> int:
 
 
 def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Where a picture may be written: its data goes beside it, over nothing of anybody else's."""
+    """The checked path of a picture: its data goes beside it, and replaces no other file."""
     if path is None:
         return None
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):

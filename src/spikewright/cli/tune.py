@@ -156,7 +156,7 @@ def tune(
 
 
 def _lines(choice: Choice) -> str:
-    """What makes the network again, and reads it out."""
+    """The code that makes the network again and reads it out."""
     given = choice.arguments
     run = run_line(choice.chosen.steps, given["dt"], given["readout"])
     return f"conversion = {choice.reproduce}\n{run}"
@@ -172,7 +172,7 @@ class Shown:
 
 
 def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict[str, Any]) -> None:
-    """The page: what was searched, what was held back, and what the choice does over time."""
+    """The page: the search, the held-back check, and the choice's results over time."""
     conversion = convert(model, example_input=settings["example_input"], **choice.conversion)
     subject = Subject(model, shown.data, conversion, {}, shown.samples)
     run = {**choice.run, "seed": settings["seed"], "engine": settings["engine"]}
@@ -211,7 +211,7 @@ def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict
 
 
 def _table(choice: Choice) -> Table:
-    """What was checked on the held-back samples, the cheapest first; the choice is marked."""
+    """The settings checked on held-back samples, the cheapest first; the choice is marked."""
     checked = sorted(
         (choice.chosen, *choice.runners_up), key=lambda item: item.costs[_cost(choice)]
     )

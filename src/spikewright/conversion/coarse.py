@@ -1,4 +1,4 @@
-"""What is said where neurons hardly spike: values that so few spikes carry are coarse."""
+"""Warnings where neurons hardly spike: values that so few spikes carry are coarse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def warn_of_few_spikes(
     """Leave a warning for each layer whose neurons spike less than once on average.
 
     `means` are spikes a neuron in the whole run, by layer; `scales` is what `convert` was given.
-    Rules know what they do with few spikes: of what they chose only silence is said aloud.
+    Rules account for few spikes themselves: of their choices only silence gives a warning.
     """
     coarse = {name: mean for name, mean in means.items() if mean < _COARSE}
     for name, mean in coarse.items():

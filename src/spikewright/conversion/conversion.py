@@ -89,7 +89,7 @@ class Conversion:
 
     @property
     def outputs(self) -> Mapping[str, Ensemble | Node]:
-        """What each output is read from, by name."""
+        """The ensemble or node that each output is read from, by name."""
         return self.lowered.outputs
 
     def again(self, **changes: Any) -> Conversion:
@@ -113,13 +113,13 @@ class Conversion:
     def calibrate(
         self, x: Any, *, executor: Any = "local", address: str | None = None, progress: bool = True
     ) -> Statistics:
-        """What the layers do on calibration data: collect it once, use it for many rules.
+        """Statistics of the layers on calibration data: collected once, used for many rules.
 
         `x` is input as for `run`, `(batch, *shape)` held constant, or an iterable of batches or of
         (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it can be saved,
-        and does not depend on the order of samples, on batches or on where they were looked at:
-        `executor` and `address` as for `evaluate`. With `sequence_step` samples are sequences
-        `(batch, time, *shape)` of any length, and layers are looked at at every step. Raises
+        and does not depend on the order of samples, on batches or on the place of the work.
+        `executor` and `address` are those of `evaluate`. With `sequence_step` samples are sequences
+        `(batch, time, *shape)` of any length, and layers are recorded at every step. Raises
         `ConversionError` for data that does not fit.
         """
         names, chosen = list(self.populations()), executors.get(executor, address)
@@ -160,9 +160,9 @@ class Conversion:
         side (default: as memory suggests), on `threads` threads (default: the engine's choice);
         neither changes a result of an exact engine. `record` names layers whose values at every
         step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
-        or not finite, for settings that no run can have, for layers that there are not and, before
-        anything is computed, where memory does not suffice (see `memory`); `MissingExtraError` for
-        an engine that is not installed.
+        or not finite, for settings that no run can have, and for unknown layers. It is raised
+        before anything is computed where memory does not suffice (see `memory`). Raises
+        `MissingExtraError` for an engine that is not installed.
         """
         lists = lists_of(encoders_for(encoder, self.inputs))
         run = run_of(
@@ -215,15 +215,15 @@ class Conversion:
         `x` is input as for `run` and `y` what the outputs should be: class labels, whole numbers
         `(samples,)` or rows with a single one, or targets, floats `(samples, *out)`; of several
         outputs `{name: array}`, or a list of them in their order. Or `x` is an iterable of batches
-        `(x, y)`, such as a PyTorch `DataLoader`. Records are, with 95 % intervals: of labels
-        accuracy and the drop against the source on the same samples, of targets relative, mean
-        absolute and root mean square errors, in any case agreement with the source model
-        (`source=False` leaves it out), under each of `readouts` at every step; firing rates,
-        spikes, silent and saturated neurons, operations and energy (`operations=False` leaves these
-        two out) at the steps in `at` and the last; and for each confidence in `thresholds` what is
-        lost and gained by leaving early. `twin`, calibration statistics or `{layer: threshold}`,
-        adds the accuracy of the source's quantised twin, whose activations have `ceil(log2(steps +
-        1))` bits.
+        `(x, y)`, such as a PyTorch `DataLoader`. Records have 95 % intervals. Labels give accuracy
+        and the drop against the source on the same samples. Targets give relative, mean absolute
+        and root mean square errors. Both give agreement with the source model (`source=False`
+        leaves it out). All are under each of `readouts` at every step. Further records are firing
+        rates, spikes, silent and saturated neurons, operations and energy (`operations=False`
+        leaves these two out) at the steps in `at` and the last; and for each confidence in
+        `thresholds` the loss and gain of leaving early. `twin`, calibration statistics or `{layer:
+        threshold}`, adds the accuracy of the source's quantised twin, whose activations have
+        `ceil(log2(steps + 1))` bits.
 
         `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
         gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
@@ -280,16 +280,16 @@ class Conversion:
         threads: int | None = None,
         progress: bool = True,
     ) -> Diagnosis:
-        """Where accuracy went in a run of `steps` steps of `dt` seconds, and what to change.
+        """Losses of accuracy in a run of `steps` steps of `dt` seconds, and changes against them.
 
         `x` is input as for `run`, held constant, some hundred samples; `y` are labels or targets as
-        for `evaluate`, of one output, or what a `metric` takes, or None to judge by how far all
-        outputs are from the source's. The gap between every layer's values in the source and their
-        time means is split into parts; layers are ranked by what each alone does to the output;
-        changes to the arguments of `convert` are proposed with what they would bring and cost, and
-        with `verify` each of them is run on the same samples. Formulas: docs/diagnosis.md. Raises
-        as `run` does, and `SimulationError` where y does not fit and where the network has nothing
-        to diagnose.
+        for `evaluate`, of one output, or the truth that a `metric` takes. None judges by the
+        distance of all outputs from the source's. The gap between every layer's values in the
+        source and their time means is split into parts. Layers are ranked by the effect of each
+        alone on the output. Changes to the arguments of `convert` are proposed, with their
+        predicted gain and cost. With `verify` each of them is run on the same samples. Formulas:
+        docs/diagnosis.md. Raises as `run` does, and `SimulationError` where y does not fit and
+        where the network has nothing to diagnose.
         """
         from spikewright.diagnosis import diagnose  # late: quick to import
 
@@ -318,7 +318,7 @@ class Conversion:
         engine: str = "auto",
         precision: Precision = "float32",
     ) -> Plan:
-        """What runs how in such a run: operator, kernel and why; print it for a table.
+        """The plan of such a run: operators, kernels and reasons; print it for a table.
 
         Raises as `run` does for settings that no run can have.
         """
@@ -338,12 +338,13 @@ class Conversion:
         threads: int | None = None,
         record: Sequence[str] = (),
     ) -> Memory:
-        """What such a run of `batch` samples needs, in bytes; print it for a table.
+        """Memory that such a run of `batch` samples needs, in bytes; print it for a table.
 
         An upper bound beside the network and the input, which is held constant: weights as the
         engine holds them, state and work of the samples that run side by side, outputs, layers in
-        `record` and spike counts of all. Nothing is built for it. `run` raises `SimulationError` by
-        it. Raises as `run` does for settings that no run can have.
+        `record` and spike counts of all. Nothing is built for it. `run` compares it with the memory
+        at hand and raises `SimulationError`. Raises as `run` does for settings that no run can
+        have.
         """
         check_run(dt, 0, precision, batch_size, threads)
         for name, number in (("batch", batch), ("steps", steps)):
@@ -355,7 +356,7 @@ class Conversion:
         return self._runner.memory(job, batch_size or self._runner.batch_size())
 
     def as_inputs(self, x: Any) -> dict[str, NDArray]:
-        """What a user gave as `{input name: float64 array}`; tensors of any framework are taken.
+        """A user's input as `{input name: float64 array}`; tensors of any framework are taken.
 
         Raises `SimulationError` where names do not match the inputs, or values are not finite.
         """
@@ -416,7 +417,7 @@ class Conversion:
 
 
 def _from_bytes(content: bytes) -> Conversion:
-    """What a pickle holds."""
+    """The conversion in a pickle."""
     return _made(from_bytes(content))
 
 

@@ -75,7 +75,7 @@ def arguments_to_data(arguments: Mapping[str, Any], encoder: _storage.Encoder) -
 
 
 def arguments_from_data(content: Any, arrays: Mapping[str, NDArray]) -> dict[str, Any]:
-    """What `arguments_to_data` wrote, as `convert` takes it.
+    """The arguments that `arguments_to_data` wrote, as `convert` takes them.
 
     Empty for a file from before arguments were kept. Raises `TypeError` or another error of data
     that describe no arguments.

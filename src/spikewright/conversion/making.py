@@ -120,7 +120,7 @@ def _samples_of_budgets(
     stepping: Stepping | None,
     chosen: Chosen,
 ) -> Samples | None:
-    """What budgets are measured on; None where there is none to keep, or no way to run it."""
+    """The samples that budgets are measured on; None without budgets, or without samples to run."""
     data = arguments["calibration"]
     if not chosen.budgets or arguments["spiking"] is False:
         return None
@@ -129,7 +129,7 @@ def _samples_of_budgets(
 
 
 def _tell(trace: Trace, lowered: Lowered) -> None:
-    """What became of each layer; aloud where neurons do not compute what they stand for."""
+    """Trace the form of each layer; warn where neurons do not compute what they stand for."""
     doubts: dict[str, list[str]] = {}
     for note in lowered.notes:
         trace.add("lower", note.layer, note.text, note.status)
@@ -199,7 +199,7 @@ def _read_saved(source: Source, form: Mapping[str, Any], **wanted: Any) -> Sourc
 
 
 def form_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """How a model is read for these arguments, as arguments of `read`."""
+    """The arguments of `read` that these arguments of `convert` imply."""
     return {
         "keep_recurrence": arguments.get("sequence_step") is not None,
         "outputs": wanted_outputs(arguments.get("outputs")),
@@ -276,7 +276,7 @@ def _statistics(
     graph: Graph,
     stepping: Stepping | None,
 ) -> Statistics:
-    """What a rule looks at; raises `ConversionError` where there is no data."""
+    """The statistics that a rule reads; raises `ConversionError` where there is no data."""
     if arguments["calibration"] is None:
         raise need_data("a rule in scale_firing_rates")
     names = Roles(graph, stepping).populations

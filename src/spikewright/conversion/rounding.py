@@ -1,8 +1,9 @@
-"""How far rounding alone may take a layer: measured, on random rounding of every value.
+"""Bounds of the error that rounding alone explains: measured, on random rounding of every value.
 
-A layer whose large terms cancel is far off in single precision, and its source is right all the
-same. So a graph is evaluated again with random errors in the place of rounding, of every value that
-is passed on, somewhat larger than a source makes them (Monte Carlo arithmetic, Parker 1997).
+A layer whose large terms cancel has a large error in single precision, and its source is right all
+the same. So a graph is evaluated again, with a random error in every value that is passed on. The
+errors stand for rounding, and are somewhat larger than a source's (Monte Carlo arithmetic, Parker
+1997).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _sizes(graph: Graph, precision: str) -> dict[str, float]:
 
 
 def _terms(graph: Graph, node: Node) -> float:
-    """How many terms are added up for a value of this node, or what amounts to it."""
+    """The number of terms that are added up for a value of this node, or its equivalent."""
     layer, shapes = node.layer, [graph.shapes[name] for name in node.inputs]
     if isinstance(layer, Recurrence):
         return max((array.shape[-1] for array in layer.arrays().values() if array.ndim), default=1)

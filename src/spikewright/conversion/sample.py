@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a network did for one sample.
+    """The activity of a network on one sample.
 
-    `counts` are net spikes in every step `{layer: (steps, *shape)}`, `means` what each layer sent
-    on average and `activations` what the source's layer gives, `{layer: (*shape)}`. `answers` are
-    the outputs under the mean readout after each step, `{output: (steps, *out)}`, and `source`
-    those of the source, `{output: (*out)}`. `dt` is the length of a step in seconds.
+    `counts` are net spikes in every step `{layer: (steps, *shape)}`, `means` the mean value that
+    each layer sent and `activations` the source's values, `{layer: (*shape)}`. `answers` are the
+    outputs under the mean readout after each step, `{output: (steps, *out)}`, and `source` those of
+    the source, `{output: (*out)}`. `dt` is the length of a step in seconds.
     """
 
     counts: dict[str, NDArray]

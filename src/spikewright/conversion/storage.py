@@ -59,7 +59,7 @@ class _File(TypedDict):
 
 
 class Parts(NamedTuple):
-    """What a file of a conversion holds."""
+    """The contents of a file of a conversion."""
 
     lowered: Lowered
     graph: Graph
@@ -79,7 +79,7 @@ def as_bytes(conversion: Conversion) -> bytes:
 
 
 def from_bytes(content: bytes) -> Parts:
-    """What `as_bytes` made; raises `DamagedFileError`."""
+    """The contents of the bytes that `as_bytes` made; raises `DamagedFileError`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "conversion"
         path.write_bytes(content)
@@ -141,7 +141,7 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
 
 
 def load_parts(path: str | Path) -> Parts:
-    """What `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
+    """The contents of a file of `save`; raises `FileNotFoundError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, WHAT)
     try:
         check(content, _File)

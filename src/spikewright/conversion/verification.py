@@ -57,9 +57,9 @@ def verify(
 
 
 class _Pair(NamedTuple):
-    """How far a node's value is from another, one of them in this precision.
+    """The distance of a node's value from another, one of them in this precision.
 
-    `output` names the output of the model's own call that it is, if it is one.
+    `output` names the output of the model's own call, if the node is one.
     """
 
     node: str
@@ -104,13 +104,13 @@ def _layers(
 def _bounds(
     graph: Graph, inputs: Mapping[str, NDArray], read: Mapping[str, NDArray], precision: str
 ) -> dict[str, float]:
-    """What rounding explains, measured on some of the samples."""
+    """The errors that rounding explains, measured on some of the samples."""
     given, exact = ({n: v[:_MEASURED] for n, v in values.items()} for values in (inputs, read))
     return rounding_bounds(graph, given, exact, precision)
 
 
 def _ran(source: Source) -> str:
-    """What computed the source's values, and in which precision."""
+    """The computation of the source's values, and its precision, in words."""
     if source.call_precision:
         return f"{source.ran()} in {source.call_precision}, its layers in {source.precision}"
     return f"{source.ran()} in {source.precision}"
@@ -163,7 +163,7 @@ def _judge(
 
 
 def _apart(one: Difference, rtol: float | None) -> str:
-    """How far something is off, and above what."""
+    """The error of a difference, and the bound that it exceeds, in words."""
     if math.isnan(one.error):
         return f"{one.compared}, or the source, holds NaN or infinity"
     if math.isinf(one.error):

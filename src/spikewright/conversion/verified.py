@@ -1,4 +1,4 @@
-"""What a verification found: a line to read, a table on demand, and `{layer: error}`."""
+"""The result of a verification: a line to read, a table on demand, and `{layer: error}`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 
 class Difference(NamedTuple):
-    """How far a value of the source is from another, of its largest magnitude, and from which.
+    """The distance of a value of the source from another, relative to its largest magnitude.
 
-    `bound` is how far rounding alone may take them apart. `output` says that `layer` names an
-    output of the model as it was called, not a layer.
+    `compared` names the other value. `bound` is the distance that rounding alone explains. `output`
+    says that `layer` names an output of the model as it was called, not a layer.
     """
 
     layer: str

@@ -1,4 +1,4 @@
-"""Where accuracy went, layer by layer and part by part, and what to change."""
+"""Diagnosis of lost accuracy, layer by layer and part by part, and changes that win it back."""
 
 from spikewright.diagnosis.diagnosis import Diagnosis, diagnose
 from spikewright.diagnosis.loss import Loss, Score

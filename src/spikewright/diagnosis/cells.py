@@ -1,4 +1,4 @@
-"""A population as far as means go: what it sends, on average over a run, for a steady current."""
+"""The mean response of a population: the value that it sends over a run for a steady current."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Cells:
 
     @property
     def unit(self) -> NDArray:
-        """What one spike adds to the mean over the run: the resolution of what is sent."""
+        """The share of one spike in the mean over the run: the resolution of sent values."""
         return self.height / self.steps
 
     @property
@@ -65,7 +65,7 @@ class Cells:
 
     @property
     def integrates(self) -> bool:
-        """Whether what is sent follows from what arrived, but for the order."""
+        """Whether the sum that arrived determines the value sent, except for its order."""
         known = self.neuron_type
         return known.spiking and not known.stochastic and known.scaling in ("gain", "integrator")
 
@@ -79,7 +79,7 @@ class Cells:
         return replace(self, height=self.height / factor)
 
     def spikes(self, value: NDArray) -> NDArray:
-        """How many spikes a mean value takes; none for rate neurons."""
+        """The number of spikes that a mean value takes; none for rate neurons."""
         if not self.neuron_type.spiking:
             return np.zeros_like(value)
         return np.abs(value) / self.unit
@@ -117,7 +117,7 @@ class Cells:
         return np.maximum(np.floor(voltage + TOLERANCE), self.lowest)
 
     def _charge(self, current: NDArray, value: NDArray) -> NDArray:
-        """What is integrated over the run, in spikes; of rectifiers negative current counts too."""
+        """The charge of the run, in spikes; of rectifiers negative current counts too."""
         charge = value / self.unit
         if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
             return np.where(current < 0, current / self.height, charge)

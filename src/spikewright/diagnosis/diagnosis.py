@@ -1,4 +1,4 @@
-"""Where accuracy went: what each layer lost, of what, and what to change."""
+"""Diagnosis of lost accuracy: the loss of each layer, its parts, and the proposed changes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
-    """What a network lost against its source, and what to change; `print` it for tables.
+    """The losses of a network against its source, and changes against them; `print` shows tables.
 
-    `loss` is that of the output, `interval` the 95 % interval of a drop in accuracy or a metric,
-    `score` how right the outputs are beside the source's, None where nothing says what is right.
-    `layers` are the places that may lose something, the one that costs most first; `proposals` are
-    changes, the best first, and `advice` says why there are none. `spikes` are per sample, over
-    `samples` samples and runs of `steps` steps of `dt` seconds. `failures` says of changes that
-    could not be made or run why.
+    `loss` is that of the output, and `interval` the 95 % interval of a drop in accuracy or a
+    metric. `score` compares the correctness of the outputs with the source's; it is None without
+    truth. `layers` are the places that may lose something, the one that costs most first;
+    `proposals` are changes, the best first, and `advice` says why there are none. `spikes` are per
+    sample, over `samples` samples and runs of `steps` steps of `dt` seconds. `failures` gives the
+    reasons of changes that could not be made or run.
     """
 
     loss: Loss
@@ -85,7 +85,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run came to: its loss, and its spikes per sample."""
+    """The result of a run: its loss, and its spikes per sample."""
 
     tally: Tally
     spikes: float
@@ -167,7 +167,7 @@ def diagnose(
 
 
 def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
-    """Why there is nothing to propose; empty where there may be something."""
+    """The reason for proposing nothing; empty where there may be a proposal."""
     if found.tally.loss.value <= 0:
         return "Nothing was lost, so there is nothing to win back."
     if not conversion.arguments:
@@ -192,7 +192,7 @@ def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
 
 
 def _judge(conversion: Conversion, y: Any, metric: Metric | None, samples: int) -> Judge | None:
-    """What says how right outputs are; raises `SimulationError` where y does not fit."""
+    """The judge of the outputs, None without y; raises `SimulationError` where y does not fit."""
     outputs = outputs_of(conversion.lowered)
     if metric is not None:
         return OfMetric(metric, given_for(y, samples))

@@ -1,4 +1,4 @@
-"""What says how right outputs are: labels, targets, or a measure of one's own."""
+"""Judges of outputs: labels, targets, or a measure of one's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Outputs = Mapping[str, NDArray]
 
 @dataclass(frozen=True)
 class Score:
-    """How right the outputs are, and the source's: accuracy, relative error, or a metric."""
+    """The score of the outputs, and of the source's: accuracy, relative error, or a metric."""
 
     worth: Worth
     found: float
@@ -33,7 +33,7 @@ class Score:
 
     @property
     def drop(self) -> float:
-        """How much worse than the source."""
+        """The loss against the source; positive where the outputs are worse."""
         return self.worth.sign * (self.source - self.found)
 
 

@@ -1,4 +1,4 @@
-"""How far an uncapped layer's firing-rate scale should move, found on the first samples."""
+"""The factor by which an uncapped layer's firing-rate scale should move, on the first samples."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def level_with_others(samples: Samples, layers: Sequence[LayerLoss], layer: Laye
 
 
 def _change(samples: Samples, name: str, factor: float) -> float:
-    """How much the layer alone would change the output at rates multiplied by `factor`."""
+    """The change of the output by the layer alone at rates multiplied by `factor`."""
     plan, batch, tally = samples.plan, samples.first, Tally(None)
     found = alone(plan, batch.source, batch.disorder, name, factor)
     tally.add(batch.samples, outputs_of(plan, batch.source), outputs_of(plan, found))

@@ -1,4 +1,4 @@
-"""What outputs have lost against the source's, over all samples."""
+"""The loss of outputs against the source's, over all samples."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from spikewright.measure.intervals import Interval
 
 @dataclass(frozen=True)
 class Loss:
-    """What an output has lost.
+    """The loss of an output.
 
-    `drop` is how much worse its score is: the fall in accuracy (a fraction) or of a metric, of
-    targets the rise in relative error, None where nothing says what is right; `change` is how far
-    the output's values are from the source's, root mean square over root mean square (of several
-    outputs, the root mean square of theirs).
+    `drop` is the loss of its score: the fall in accuracy (a fraction) or of a metric, of targets
+    the rise in relative error; None without truth. `change` is the distance of the output's values
+    from the source's, root mean square over root mean square. Of several outputs it is the root
+    mean square of theirs.
     """
 
     drop: float | None
@@ -54,7 +54,7 @@ class Tally:
 
     @property
     def score(self) -> Score | None:
-        """How right the outputs were, None where nothing says what is right."""
+        """The score of the outputs, None without truth."""
         return None if self._judge is None else self._judge.score(*self._whole)
 
     @property
@@ -64,7 +64,7 @@ class Tally:
 
     @property
     def loss(self) -> Loss:
-        """What was lost over all samples so far."""
+        """The loss over all samples so far."""
         squares = self._off.values()
         changes = [off / whole if whole > 0 else float(off > 0) for off, whole in squares]
         score = self.score

@@ -1,9 +1,9 @@
 """Means through a network: the source's layers, some of them as the spiking network has them.
 
-Linear layers act on time means as on values, and so do the functions of running means; what is left
-is what each population makes of its mean current. So the mean of every value of a spiking run
-follows from the means that its populations sent, and conversely a network in which only some layers
-spike, or spike otherwise, can be followed without running it.
+Linear layers act on time means as on values, and so do the functions of running means; the only
+other part is the response of each population to its mean current. So the mean of every value of a
+spiking run follows from the means that its populations sent. Conversely, a network in which only
+some layers spike, or spike otherwise, is computed without running it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What remedies promise, and what they bring: predicted from means, measured by running them."""
+"""Proposals: effects of remedies, predicted from means and measured by running them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST = 1e-9  # a gain
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change brings: how much less is lost, and how many spikes a sample it costs more."""
+    """The effect of a change: the decrease of the loss, and the additional spikes a sample."""
 
     gain: float
     price: float
@@ -48,7 +48,7 @@ class Proposal:
 
     @property
     def effect(self) -> Effect:
-        """What is known: measured, or else predicted."""
+        """The measured effect, or else the predicted one."""
         return self.measured or Effect(self.predicted, self.price)
 
 
@@ -59,7 +59,7 @@ def predict(
     plans: Sequence[Plan],
     advance: Callable[[int], None],
 ) -> list[Effect]:
-    """What each plan would bring on the samples of a run that had `spikes` a sample."""
+    """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
     present_plan, accounts = samples.plan, [_Forecast(judge) for _ in range(len(plans) + 1)]
     for batch in samples:
         for plan, account in zip((present_plan, *plans), accounts, strict=True):
@@ -91,10 +91,10 @@ class _Forecast:
 
 
 def carried_over(disorder: Mapping[str, NDArray], before: Plan, after: Plan) -> dict[str, NDArray]:
-    """What arrival order would cost in another plan.
+    """The loss to arrival order in another plan.
 
-    None where the neurons take spikes back. Else what it costs falls with the number of steps, and
-    with the height of the spikes that arrive.
+    None where the neurons take spikes back. Else the loss falls with the number of steps, and with
+    the height of the arriving spikes.
     """
     found = {}
     for name, lost in disorder.items():

@@ -1,4 +1,4 @@
-"""What could be changed: arguments for `convert`, and steps, that answer what a diagnosis found."""
+"""Remedies: arguments for `convert`, and steps, against the losses that a diagnosis found."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Remedy:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What has been found: the conversion, its run, layers the worst first, spikes a sample.
+    """The findings: the conversion, its run, layers (the worst first), spikes a sample.
 
-    `failures` collects why changes could not be tried, by what they are.
+    `failures` collects the reasons of changes that could not be tried, by their text.
     """
 
     conversion: Conversion
@@ -82,7 +82,7 @@ class Case:
         )
 
     def argument(self, name: str) -> Any:
-        """What the conversion was made with."""
+        """The argument that the conversion was made with."""
         return self.conversion.arguments[name]
 
     @cached_property
@@ -243,7 +243,7 @@ def _rules(case: Case) -> Iterator[Remedy]:
 
 
 def _budgets(case: Case) -> Iterator[tuple[str, ScaleRule, float | None]]:
-    """What to spend, by which rule, and the spikes that it comes to where those are the budget.
+    """Budgets to try: a text, the rule, and the spikes where those are the budget.
 
     A budget in joules stays one, at the price of an addition that was given for it.
     """

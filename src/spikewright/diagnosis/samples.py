@@ -32,7 +32,7 @@ class Batch:
 
     @property
     def disorder(self) -> dict[str, NDArray]:
-        """What each site lost to arrival order."""
+        """The loss of each site to arrival order."""
         return {name: parts["arrival order"] for name, parts in self.parts.items()}
 
 

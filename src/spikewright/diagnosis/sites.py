@@ -1,4 +1,4 @@
-"""Where a spiking network may lose something: its populations, and layers that a policy changed."""
+"""Sites where a spiking network may lose accuracy: populations, and layers changed by policies."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ class Site:
         return value if self.offset is None else value + self.offset
 
     def passed_on(self, sent: NDArray) -> NDArray:
-        """What reaches the layer's readers of the mean value that it sent."""
+        """The value that reaches the layer's readers of the mean value that it sent."""
         return sent if self.cells is None or self.cells.passed == 1.0 else sent * self.cells.passed
 
     def reaches(self, *arriving: NDArray, disorder: NDArray | float = 0.0) -> NDArray:
-        """What its readers get for the means that arrive, less what is lost to arrival order."""
+        """The value that its readers get for arriving means, less the loss to arrival order."""
         if self.cells is None:
             return self.present.evaluate(*arriving)
         sent = self.cells.steady(self.current(*arriving)) - disorder
         return self.passed_on(np.maximum(sent, self.cells.lowest))
 
     def spikes(self, value: NDArray) -> float:
-        """How many spikes it takes for its readers to get these mean values."""
+        """The number of spikes after which its readers get these mean values."""
         if self.cells is None or self.cells.passed == 0:
             return 0.0
         return float(self.cells.spikes(value).sum()) / self.cells.passed
@@ -69,7 +69,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A conversion in a run of `steps` steps of `dt` seconds, as far as means go.
+    """The means of a conversion in a run of `steps` steps of `dt` seconds.
 
     `graph` computes what the source does, layer by layer under the names of the network, `biases`
     are those of its neurons; `sites` are in its order.

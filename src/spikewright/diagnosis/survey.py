@@ -1,4 +1,4 @@
-"""What each layer loses, and of what: gone through once over all samples."""
+"""A survey of the loss of each layer and its parts, in one pass over all samples."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from spikewright.diagnosis.sites import Site
 
 @dataclass(frozen=True)
 class LayerLoss:
-    """What one layer loses.
+    """The loss of one layer.
 
-    `loss` is what the output loses where this layer alone is as in the network and all others are
-    the source's. `gap` is the root mean square of source less mean over that of the source, and
-    `parts` what each part adds to it; they sum to it. `dead` is the share of neurons that are
+    `loss` is the loss of the output where this layer alone is as in the network and all others are
+    the source's. `gap` is the root mean square of source less mean over that of the source. `parts`
+    holds the share of each part in it; they sum to it. `dead` is the share of neurons that are
     active in the source, for some sample, and never spike; `saturated` that of (sample, neuron)
-    pairs that sent all that the cap allows, None without a cap; `unresolved` that of the source's
-    values other than 0 that are smaller than one spike. `spikes` are per sample. Layers without
-    spiking neurons have None for what they lack.
+    pairs that sent the most that the cap allows, None without a cap; `unresolved` that of the
+    source's values other than 0 that are smaller than one spike. `spikes` are per sample. Layers
+    without spiking neurons have None for these.
     """
 
     name: str

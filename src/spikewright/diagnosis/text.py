@@ -30,7 +30,7 @@ def text(found: Diagnosis) -> str:
 
 
 def summary(found: Diagnosis) -> str:
-    """What was lost."""
+    """The loss, in a sentence."""
     score = found.score
     if score is None:
         lost = f"The output is {_percent(found.loss.change)} away from the source's"
@@ -95,7 +95,7 @@ def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
 
 
 def _shown(found: Diagnosis) -> Callable[[float | None], str]:
-    """How what is lost is shown: points of a score, a metric as it counts, or a change."""
+    """The format of losses: points of a score, a metric as it counts, or a change."""
     if found.score is None:
         return _percent
     return _points if found.score.worth.fraction else _number

@@ -94,10 +94,10 @@ class Checkpoint:
         return self._folder / f"shard-{index:06d}.safetensors"
 
     def load(self, index: int, key: str, samples: int) -> Tally | None:
-        """What was counted of the samples of a shard, or None where that is still to be done.
+        """The counts of the samples of a shard, or None where they are still to be made.
 
-        Of a damaged file a warning says that the shard is done again. Raises `SimulationError` for
-        a file that was made of other data.
+        A damaged file gives a warning that the shard is done again. Raises `SimulationError` for a
+        file that was made of other data.
         """
         path = self._path(index)
         if not path.is_file():

@@ -41,7 +41,7 @@ class Shard:
 
     @cached_property
     def digest(self) -> str:
-        """What tells its data from other data."""
+        """The digest of its data."""
         digest = hashlib.sha256()
         for name in sorted(self.x):
             values = self.x[name]
@@ -72,7 +72,7 @@ class Reader:
     metric: bool = False
 
     def length(self, x: Any, y: Any) -> int | None:
-        """How many samples there are, or None where only reading tells."""
+        """The number of samples, or None where only reading tells."""
         first = next(iter((self.inputs.find(x) or {}).values()), None)
         return len(first) if isinstance(first, Sized) else None
 
@@ -124,7 +124,7 @@ class Reader:
         return arrays, {name: self._truth(name, value) for name, value in given.items()}
 
     def _of_outputs(self, y: Any) -> dict[str, Any]:
-        """What was given for outputs, by their names; with a metric under "" what has no name."""
+        """The truth given for outputs, by name; with a metric, truth without a name is under ""."""
         if self.metric:
             return dict(y) if isinstance(y, Mapping) else {"": y}
         names = list(self.outputs)

@@ -32,5 +32,5 @@ def packed(conversion: Conversion) -> tuple[bytes, str]:
 
 
 def shard_key(shard: Shard, evaluation: str) -> str:
-    """What tells a shard's result from every other: its data, and what the evaluation is."""
+    """The key of a shard's result, from its data and the key of the evaluation."""
     return hashlib.sha256(f"{evaluation} {shard.index} {shard.digest}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What an evaluation is a function of, beside the conversion and the data."""
+"""The settings that an evaluation depends on, beside the conversion and the data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Settings:
     metric: Metric | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What results depend on, as plain data."""
+        """The settings that results depend on, as plain data."""
         return {
             "steps": self.steps,
             "dt": self.dt,

@@ -72,7 +72,7 @@ def evaluate(
 
 
 def reader_of(conversion: Conversion, settings: Settings, executor: Executor) -> Reader:
-    """What reads a user's data; raises `SimulationError` for settings that do not fit it."""
+    """The reader of a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
     encoders = encoders_for(settings.encoder, conversion.inputs)
@@ -105,7 +105,7 @@ class Evaluating:
 
     @cached_property
     def key(self) -> str:
-        """What tells it from every other."""
+        """The key of the evaluation."""
         return hashlib.sha256(json.dumps(self.about).encode()).hexdigest()
 
     def over(
@@ -165,7 +165,7 @@ class Evaluating:
 
 @contextmanager
 def _from(store: Checkpoint | None) -> Iterator[None]:
-    """What kept results make impossible is the fault of the folder that they are in."""
+    """Turn errors of kept results into a `DamagedFileError` that names their folder."""
     try:
         yield
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -197,7 +197,7 @@ class _Gathered:
 
 
 def shard_size(lowered: Lowered, settings: Settings) -> int:
-    """How many samples a shard has: it follows from the network and the steps alone."""
+    """The number of samples of a shard: it follows from the network and the steps alone."""
     outputs = outputs_of(lowered)
     values = settings.steps * sum(math.prod(output.shape) for output in outputs.values())
     inputs = sum(math.prod(node.shape_out) for node in lowered.inputs.values())

@@ -48,7 +48,7 @@ class SourceNetwork:
 
 
 def held(fed: NDArray | Encoded) -> NDArray:
-    """What is fed as one step, `(samples, 1, *shape)`."""
+    """The input as one step, `(samples, 1, *shape)`: its mean over the steps."""
     if isinstance(fed, Encoded):
         if fed.plain:
             return np.asarray(fed.samples, np.float64)[:, None]

@@ -50,7 +50,7 @@ def _above_zero(thresholds: NDArray) -> NDArray:
 
 
 def digest_of(thresholds: Thresholds | None) -> str | None:
-    """What tells thresholds from others."""
+    """The digest of thresholds."""
     if thresholds is None:
         return None
     digest = hashlib.sha256()

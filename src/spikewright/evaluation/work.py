@@ -36,7 +36,7 @@ Outputs = Mapping[str, NDArray]
 
 
 def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
-    """What counts the operations of a network; raises as `OperationCounter` does."""
+    """The counter of a network's operations; raises as `OperationCounter` does."""
     lowered = runner.lowered
     encoders = encoders_for(settings.encoder, lowered.inputs)
     program = runner.program(settings.dt, settings.seed, settings.precision)
@@ -57,7 +57,7 @@ class Work:
     def __call__(
         self, shard: Shard, threads: int | None = None, source: Outputs | None = None
     ) -> Tally:
-        """What was counted of a shard; raises what `Conversion.run` raises.
+        """The counts of a shard; raises what `Conversion.run` raises.
 
         `source` are the source model's outputs, where they are known. One shard at a time: an
         engine uses all threads that it is given.

@@ -1,4 +1,4 @@
-"""What an executor is."""
+"""The base class of executors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run did: outputs over time, firing rates in Hz, spikes, accuracy."""
+"""Measures of a run: outputs over time, firing rates in Hz, spikes, accuracy."""
 
 from spikewright.measure.accuracy import accuracy, accuracy_over_time
 from spikewright.measure.activity import activity

@@ -56,7 +56,7 @@ def _output(run: Run) -> Output:
 
 
 def _hits(output: Output, values: Any, labels: ArrayLike) -> NDArray:
-    """Which answers are right, of values `(samples, *shape)` or `(samples, steps, *shape)`."""
+    """Right answers (booleans) of values `(samples, *shape)` or `(samples, steps, *shape)`."""
     truth = labels_of(labels, output, len(values))
     found = output.decided(values)
     return found == (truth if found.ndim == 1 else truth[:, None])

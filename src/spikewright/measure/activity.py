@@ -20,10 +20,10 @@ def activity(run: Run) -> list[Record]:
 
 
 def count(populations: Mapping[str, Population], steps: int) -> Tally:
-    """What was counted in the layers of some samples up to a step.
+    """Counts in the layers of some samples up to a step.
 
-    Of a spiking layer the spikes of each sample `(samples, 1)`, how many of its neurons are
-    saturated in each sample, and the spikes of each neuron `(1, *shape)`; of a rate layer each
+    Of a spiking layer: the spikes of each sample `(samples, 1)`, the number of its saturated
+    neurons in each sample, and the spikes of each neuron `(1, *shape)`. Of a rate layer: each
     sample's mean rate in Hz.
     """
     samples: dict[tuple[str, ...], NDArray] = {}

@@ -1,4 +1,4 @@
-"""What an evaluation of a conversion over a data set found."""
+"""The result of an evaluation of a conversion over a data set."""
 
 from __future__ import annotations
 

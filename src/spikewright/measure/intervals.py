@@ -104,7 +104,7 @@ def root_ratio_interval(top: NDArray, bottom: NDArray, confidence: float = 0.95)
 
 
 def _quantile(confidence: float) -> float:
-    """How many standard deviations a two-sided interval reaches."""
+    """The reach of a two-sided interval, in standard deviations."""
     if not (is_number(confidence) and 0 < confidence < 1):
         raise SimulationError(f"confidence must lie between 0 and 1, got {confidence!r}")
     from statistics import NormalDist  # late: it takes a while to import

@@ -60,7 +60,7 @@ class Metric:
 
     @property
     def key(self) -> str:
-        """What tells it from another function; what it reads of its surroundings is not seen."""
+        """The identity of the function; values that it reads from its surroundings are not seen."""
         function, given = self._parts
         code = getattr(function, "__code__", getattr(type(function).__call__, "__code__", None))
         content = None if code is None else _content(code)
@@ -142,9 +142,9 @@ def metric_scores(
 
 
 def given_for(y: Any, samples: int) -> Any:
-    """What a user gave of so many samples, as a metric takes it: an array, by name, or None.
+    """The truth of so many samples, as a metric takes it: an array, arrays by name, or None.
 
-    Raises `SimulationError` for what has not a row of numbers or words for each of them.
+    Raises `SimulationError` for arrays without a row of numbers or words for each of them.
     """
     named = y if isinstance(y, Mapping) else {} if y is None else {"": y}
     found = {name: np.asarray(readable(value)) for name, value in named.items()}
@@ -164,13 +164,13 @@ def place_of(outputs: Mapping[str, Any]) -> str:
 
 
 def given_of(truths: Mapping[str, Truth]) -> Any:
-    """What a user gave as y: an array, `{name: array}`, or None."""
+    """The truth as the user gave it: an array, `{name: array}`, or None."""
     found = {name: truth.values for name, truth in truths.items()}
     return found.get("", found) if found else None
 
 
 def _content(code: CodeType) -> list[Any]:
-    """What a function does, wherever it stands in its file."""
+    """The code of a function, independent of its place in the file."""
     return [code.co_code, code.co_names, *map(_constant, code.co_consts)]
 
 

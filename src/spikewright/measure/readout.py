@@ -38,8 +38,8 @@ class After:
 
     It leaves out the steps in which spikes were still on their way through the layers
     (`measure.readout_delay` says how many those are). Of a run, or up to a step, that ends before
-    `start` is over, it is the mean of what there is. Raises `SimulationError` for a start that is
-    no number, or below 0.
+    `start` is over, it is the mean of all steps so far. Raises `SimulationError` for a start that
+    is no number, or below 0.
     """
 
     start: float
@@ -49,7 +49,7 @@ class After:
             raise SimulationError(f"a readout starts at 0 s or later, got {self}")
 
     def steps(self, dt: float) -> int:
-        """How many steps of `dt` seconds it leaves out."""
+        """The number of steps of `dt` seconds that it leaves out."""
         return round(self.start / dt)
 
 
@@ -97,9 +97,10 @@ def _span(values: NDArray, readout: Readout, dt: float) -> slice:
 
 
 def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.001) -> NDArray:
-    """What the readout would give had the run ended at each step, `(batch, steps, *out)`.
+    """The readout of the run had it ended at each step, `(batch, steps, *out)`.
 
-    `dt`, in seconds, is what `After` counts in. Raises `SimulationError` for other readouts.
+    `dt` is the length of a step in seconds, which `After` needs. Raises `SimulationError` for other
+    readouts.
     """
     if readout == "last":
         return values
@@ -121,13 +122,13 @@ def readout_delay(
 ) -> float:
     """Seconds until spikes have come through all layers, for `After`: Bu et al. 2024, eq. 19.
 
-    The neuron of a layer that spikes first does so once `v0 + s t mean(relu(z))` reaches one spike,
-    and the next layer waits for it, so the delays `(1 - v0) / (s mean(relu(z)))` of the layers'
-    quickest neurons add up. With the threshold `theta = 1 / (s dt)` that is `(theta - v0 theta) /
-    max mean(relu(z))` steps, as published. For each layer, numbers or arrays that broadcast:
-    `scales` are firing-rate scales `s`, `starts` initial voltages in spikes, `means` time and
-    sample means of the positive part of each neuron's current. Raises `SimulationError` for a layer
-    in which no current is ever positive.
+    A layer's first spike comes once `v0 + s t mean(relu(z))` reaches one spike in its quickest
+    neuron. The next layer waits for it, so the delays `(1 - v0) / (s mean(relu(z)))` of those
+    neurons add up. With the threshold `theta = 1 / (s dt)` that is `(theta - v0 theta) / max
+    mean(relu(z))` steps, as published. For each layer, numbers or arrays that broadcast: `scales`
+    are firing-rate scales `s`, `starts` initial voltages in spikes, `means` time and sample means
+    of the positive part of each neuron's current. Raises `SimulationError` for a layer in which no
+    current is ever positive.
     """
     total = 0.0
     for number, (scale, start, mean) in enumerate(zip(scales, starts, means, strict=True)):

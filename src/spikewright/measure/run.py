@@ -18,15 +18,15 @@ Values = NDArray | dict[str, NDArray]
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """What a run counted in one layer.
+    """Counts of a run in one layer.
 
-    `totals` is `(batch, *shape)`: spikes of each neuron, of either sign, each counted as one, which
-    is what costs energy. `net` are those above zero less those below, which is what the layer's
-    values are made of; the same array where there are none below. Spikes are whole numbers in as
-    few bytes as surely hold them: take sums of them with NumPy's `sum`, which widens them. Of a
-    rate neuron both are sums over steps of its rate in Hz, without its sign and with it. `scale`
-    is the layer's firing-rate scale, `cap` the spikes that a neuron may send in a step, or None,
-    and `amplitude` that of the neuron type, which nothing of this is multiplied by.
+    `totals` is `(batch, *shape)`: spikes of each neuron, of either sign, each counted as one; these
+    cost energy. `net` are those above zero less those below, which make up the layer's values. It
+    is the same array where none are below. Spikes are whole numbers in as few bytes as surely hold
+    them: take sums of them with NumPy's `sum`, which widens them. Of a rate neuron both are sums
+    over steps of its rate in Hz, without its sign and with it. `scale` is the layer's firing-rate
+    scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
+    the neuron type; none of the counts is multiplied by it.
     """
 
     totals: NDArray
@@ -41,13 +41,13 @@ class Population:
             object.__setattr__(self, "net", self.totals)
 
     def of(self, samples: slice) -> Population:
-        """What it counted in some of the samples."""
+        """The counts in some of the samples."""
         totals = self.totals[samples]
         net = totals if self.net is self.totals else self.net[samples]
         return replace(self, totals=totals, net=net)
 
     def saturated(self, steps: int) -> NDArray:
-        """Which neurons sent all that they could, `(batch, *shape)`, spikes taken back left out."""
+        """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
         limit = (self.cap or 1) * steps
         above: NDArray = self.net >= limit
         return above if self.net is self.totals else above | (self.net <= -limit)
@@ -137,10 +137,10 @@ class Run:
         return value.reshape(len(value), -1, self.sequence_step or 1, *value.shape[2:])
 
     def predict_at_every_step(self, readout: EveryStep = "mean") -> Values:
-        """What `predict` would give had the run ended at each step, `(batch, steps, *out)`.
+        """The result of `predict` had the run ended at each step, `(batch, steps, *out)`.
 
-        `After` gives the mean of what there is until its start. Of a run of sequences it is what
-        each of their steps would give had that step ended there.
+        `After` gives the mean of all steps so far until its start. Of a run of sequences it is the
+        result of each of their steps had that step ended there.
         """
         result = {}
         for name, value in self.raw.items():

@@ -69,7 +69,7 @@ class _Found:
         return list(dict.fromkeys(key[2] for key in found))
 
     def model(self, which: str, how: Mapping[str, Any]) -> Iterator[Record]:
-        """What the answers of the source model, or of its quantised twin, are worth."""
+        """The scores of the source model, or of its quantised twin."""
         correct = self._of(f"{which} correct")
         if correct is not None:
             yield _share(f"{which} accuracy", correct, how)
@@ -108,7 +108,7 @@ class _Found:
             yield from _relative("relative difference", difference, self._of("squared source"), how)
 
     def early(self, how: Mapping[str, Any], thresholds: Sequence[float]) -> Iterator[Record]:
-        """What leaving early gives, by threshold."""
+        """Results of leaving early, by threshold."""
         steps = self._of("exit steps")
         if steps is None:
             return
@@ -130,14 +130,14 @@ class _Found:
 
 @dataclass(frozen=True)
 class Scored:
-    """How scores of a metric become records; where all are 0 or 1 they are shares, as accuracy."""
+    """Records of the scores of a metric; where all are 0 or 1 they are shares, as accuracy is."""
 
     name: str
     shares: bool
 
     @classmethod
     def of(cls, name: str, scores: Iterable[NDArray]) -> Scored:
-        """Of all scores that there are of a metric of this name."""
+        """Of all scores of a metric of this name."""
         return cls(name, all(np.all((found == 0) | (found == 1)) for found in scores))
 
     def mean(self, prefix: str, scores: NDArray, how: Mapping[str, Any]) -> Record:
@@ -147,7 +147,7 @@ class Scored:
         return Record(name, float(scores.mean()), SCORE, n, interval, how)
 
     def drop(self, source: NDArray, spiking: NDArray, how: Mapping[str, Any]) -> Record:
-        """How much lower they are than the source's, on the same samples."""
+        """The drop of the scores below the source's, on the same samples."""
         if self.shares:
             found = _drop(source == 1, spiking == 1, how)
             return replace(found, name=f"{self.name} drop", unit=SCORE)
@@ -161,7 +161,7 @@ def _share(name: str, hits: NDArray, how: Mapping[str, Any]) -> Record:
 
 
 def _drop(source: NDArray, spiking: NDArray, how: Mapping[str, Any]) -> Record:
-    """How much accuracy the spiking network loses, on the same samples."""
+    """The loss of accuracy of the spiking network, on the same samples."""
     n = len(source)
     both, first = int(np.sum(source & spiking)), int(np.sum(source & ~spiking))
     second = int(np.sum(~source & spiking))

@@ -1,4 +1,4 @@
-"""What each sample's outputs are worth at every step: right or wrong, and how far off.
+"""Scores of each sample's outputs at every step: right or wrong, and errors.
 
 Scores are rows of a `Tally`, one a sample; `score_records` makes records of them.
 """
@@ -93,7 +93,7 @@ def _early(
     dt: float,
     thresholds: Sequence[float],
 ) -> Rows:
-    """When samples are done, and what is then right of them."""
+    """The steps at which samples leave early, and whether their answers are right then."""
     steps = exit_steps(confidences(raw, output, dt), thresholds)
     decided = output.decided(output.at_every_step(raw, "mean", dt))
     left = np.take_along_axis(decided, steps - 1, axis=1)

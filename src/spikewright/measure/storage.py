@@ -26,7 +26,7 @@ _PLAIN = Where(is_plain, "plain data of finite numbers")
 
 
 class _Told(TypedDict, total=False):
-    """What records say of themselves."""
+    """Details of a record, as they stand in a file."""
 
     steps: Positive
     dt: AboveZero
@@ -100,7 +100,7 @@ def save(settings: Mapping[str, Any], records: Sequence[Record], path: str | Pat
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], tuple[Record, ...]]:
-    """What `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
+    """The contents of a file of `save`; raises `FileNotFoundError` or `DamagedFileError`."""
     text = Path(path).read_bytes()
     try:
         document = json.loads(text)

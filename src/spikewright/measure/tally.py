@@ -1,4 +1,4 @@
-"""What was counted over samples, so that parts of a data set add up to the whole exactly."""
+"""Counts over samples, such that parts of a data set add up to the whole exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tally:
 
     Parts of a data set are joined by appending rows in the order of the samples and adding whole
     numbers: no rounding, so the whole is the same however the data was cut and in whatever order
-    the parts were done. Keys say what is counted and of what: `("correct", output, readout)`,
+    the parts were done. Keys name the count and its object: `("correct", output, readout)`,
     `("spikes", layer)`.
     """
 
@@ -46,7 +46,7 @@ def added(sums: Iterable[Mapping[Key, NDArray]]) -> dict[Key, NDArray]:
 
 
 def side_by_side(parts: Sequence[Tally]) -> Tally:
-    """What was counted of the same samples at several steps: columns of rows, rows of sums."""
+    """Counts of the same samples at several steps, side by side: columns of rows, rows of sums."""
     if len(parts) == 1:
         return parts[0]
     sums = {key: np.concatenate([part.sums[key] for part in parts]) for key in parts[0].sums}

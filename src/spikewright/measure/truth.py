@@ -1,4 +1,4 @@
-"""What the outputs should have been: class labels, or values."""
+"""The truth about outputs: class labels, or target values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Output:
 
     @property
     def classes(self) -> int:
-        """How many classes its values tell apart: one value a class, or a sigmoid; else 0."""
+        """The number of classes of its values: one value a class, or a sigmoid; else 0."""
         if self.shape == (1,):
             return 2 if self._is("sigmoid") else 0
         return self.shape[0] if len(self.shape) == 1 else 0
@@ -68,12 +68,12 @@ class Truth:
 
 
 def truth_of(given: Any, output: Output, samples: int) -> Truth:
-    """What a user gave for an output as labels or targets.
+    """Labels or targets of an output, as a user gave them.
 
-    Class labels are whole numbers, one a sample, `(samples,)` or `(samples, 1)`, of any type (of
-    one sigmoid zeros and ones), or rows of zeros with a single one, as wide as the output tells
-    classes apart. Other real numbers of the output's shape are targets (one a sample will do for
-    one value). Raises `SimulationError` for what is neither.
+    Class labels are whole numbers, one a sample, `(samples,)` or `(samples, 1)`, of any type; of
+    one sigmoid they are zeros and ones. Rows of zeros with a single one are labels too, as wide as
+    the output has classes. Other real numbers of the output's shape are targets (one a sample will
+    do for one value). Raises `SimulationError` for arrays that are neither.
     """
     values = np.asarray(readable(given))
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:

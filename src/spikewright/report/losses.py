@@ -1,4 +1,4 @@
-"""A diagnosis as tables: what each layer lost, and what to change."""
+"""A diagnosis as tables: the loss of each layer, and the proposed changes."""
 
 from __future__ import annotations
 

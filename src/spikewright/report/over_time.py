@@ -27,8 +27,8 @@ def powers_of_two(steps: int) -> list[int]:
 def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str = "") -> Table:
     """One row a readout and step (and output, of several); intervals are 95 %.
 
-    Columns are the measures that there are: a metric, or accuracy, and what is lost of the
-    source's, agreement with the source, errors, difference from the source's values.
+    Columns are the measures at hand: a metric, or accuracy, and the loss against the source's,
+    agreement with the source, errors, difference from the source's values.
     """
     found = list(records)
     wanted = set(steps)

@@ -15,7 +15,7 @@ _MOST = 12  # settings beside each other
 
 
 class Key(NamedTuple):
-    """What tells a setting from others: numbers, or text."""
+    """The key of a setting: numbers, or text."""
 
     neurons: Any
     synapse: Any

@@ -53,7 +53,7 @@ def joules(value: float) -> str:
 
 
 def shown(worth: Worth) -> Callable[[float], str]:
-    """How a measure's values are shown: fractions as percent, others as numbers."""
+    """The format of a measure's values: fractions as percent, others as numbers."""
     return percent if worth.fraction else number
 
 

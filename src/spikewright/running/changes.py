@@ -1,4 +1,4 @@
-"""What of a network a user may have changed since it was compiled."""
+"""The parts of a network that a user may have changed since it was compiled."""
 
 from __future__ import annotations
 

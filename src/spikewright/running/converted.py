@@ -1,4 +1,4 @@
-"""What a conversion is to those who measure and correct it, and do not know how it is made."""
+"""The protocol of a conversion for code that measures and corrects it without making it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Converted(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Node]:
-        """Where values go in, by name."""
+        """The nodes that take the inputs, by name."""
 
     def populations(self) -> dict[str, Ensemble]:
         """The ensemble of every layer that sends spikes, in order."""

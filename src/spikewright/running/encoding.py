@@ -1,4 +1,4 @@
-"""What a run feeds to its inputs: values as they are, or encoded a part of the batch at a time."""
+"""The feeds of a run's inputs: values as they are, or encoded a part of the batch at a time."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class Encoded:
 
     @property
     def sample_bytes(self) -> int:
-        """What one sample takes up when it is encoded."""
+        """Memory of one encoded sample, in bytes."""
         return 8 * self.steps * math.prod(self.shape)
 
 
 class Feeds(NamedTuple):
-    """What the inputs give: by node, what slices of samples `(batch, steps or 1, *shape)` are."""
+    """The values of the inputs by node, `(batch, steps or 1, *shape)`, sliced by sample."""
 
     values: dict[Node, NDArray | Encoded]
     batch: int
     steps: int
 
     def sample_bytes(self) -> int:
-        """What one sample takes up in all inputs that are encoded."""
+        """Memory of one sample in all inputs that are encoded, in bytes."""
         return sum(v.sample_bytes for v in self.values.values() if isinstance(v, Encoded))
 
 
@@ -64,11 +64,11 @@ def feeds_of(
     dt: float,
     seed: int,
 ) -> Feeds:
-    """What a run feeds to its inputs; without `steps` it lasts as long as its longest input does.
+    """The feeds of a run's inputs; without `steps` a run lasts as long as its longest input.
 
-    `x` is what was given, by input name. `encoder` is None, an encoder, or `{input name: encoder}`.
-    Raises `SimulationError` for names of encoders that are no input's, samples that do not fit
-    their input, encoder or run, and where nothing says how many steps to run.
+    `x` holds the given inputs by name. `encoder` is None, an encoder, or `{input name: encoder}`.
+    Raises `SimulationError` for encoders of unknown inputs, samples that do not fit their input,
+    encoder or run, and where nothing gives the number of steps.
     """
     check_steps(steps)
     encoders = encoders_for(encoder, inputs)

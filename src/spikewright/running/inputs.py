@@ -1,4 +1,4 @@
-"""What a user gives to run: arrays by input name, of one batch size, and a number of steps."""
+"""Inputs of a run as users give them: arrays by input name, of one batch size, and steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spikewright.network.shapes import as_real
 
 
 def as_named(x: Any, structure: Structure) -> dict[str, Any]:
-    """What a user gave, by input name; raises `SimulationError` where it is not all inputs."""
+    """Input by input name; raises `SimulationError` where inputs are missing or unknown."""
     try:
         return structure.named(x)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a network gives: its outputs, as measures see them."""
+"""The outputs of a network, as measures see them."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def run_of(
 def feeds_for(
     lowered: Lowered, x: Mapping[str, Any], encoder: Any, steps: int | None, dt: float, seed: int
 ) -> Feeds:
-    """What a run feeds to the inputs; the steps of sequences follow from them."""
+    """The feeds of a run's inputs; the steps of sequences follow from them."""
     if lowered.stepping is None:
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
     return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)

@@ -31,7 +31,7 @@ Counted = TypeVar("Counted")
 
 
 class Job(NamedTuple):
-    """What is to be run: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
+    """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
 
     program: Program
     engine: Engine
@@ -84,7 +84,7 @@ class Runner:
         return found
 
     def counted(self, totals: Mapping[str, Totals]) -> dict[str, Population]:
-        """What neurons sent, by layer, with what is needed to read it."""
+        """The spike counts of neurons by layer, with the factors needed to read them."""
         return {name: _population(total) for name, total in totals.items()}
 
     def program(
@@ -114,9 +114,9 @@ class Runner:
         return int(np.clip(most, 1, 256))
 
     def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:
-        """What a job needs, run `size` samples at a time, whose totals are kept or not.
+        """Memory that a job needs, in bytes, run `size` samples at a time, with totals kept or not.
 
-        What is kept of all samples is there once, and that of a part while it is added.
+        Memory kept for all samples counts once, and that of a part while it is added.
         """
         tally = frozenset(self.counting().values())
         count = min(size, job.batch)
@@ -218,7 +218,7 @@ def check_run(
 
 
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:
-    """What is fed in the steps from `start` to `stop`, where it changes."""
+    """The values fed in the steps from `start` to `stop`; a constant stays one step."""
     return fed if fed.shape[1] == 1 else fed[:, start:stop]
 
 

@@ -1,4 +1,4 @@
-"""What a network is fed whose time is that of a sequence: every step of it held for some steps."""
+"""Feeds of a network whose time is that of a sequence: each of its steps is held for some steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sequence_feeds(
     dt: float,
     seed: int,
 ) -> Feeds:
-    """What a run feeds: sequences `(batch, time, *shape)` of any one length, step by step.
+    """The feeds of a run: sequences `(batch, time, *shape)` of any one length, step by step.
 
     Inputs without time are `(batch, *shape)`. Raises `SimulationError` for shapes that do not fit,
     sequences of several lengths, a number of steps that the sequences do not take, and an encoder.

@@ -1,1 +1,1 @@
-"""What tests of Spikewright and of its extensions share."""
+"""Shared parts of the tests of Spikewright and of its extensions."""

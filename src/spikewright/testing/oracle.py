@@ -150,7 +150,7 @@ _APPLY: dict[type[Transform], Callable[[Any, NDArray, NDArray], None]] = {
 
 
 def behind_synapse(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
-    """What a synapse passes on of `u`, `(steps, n)`."""
+    """The output of a synapse for `u`, `(steps, n)`."""
     if not isinstance(synapse, WindowMean):
         return filtered(synapse.discretise(dt), u)
     y = np.empty_like(u)
@@ -166,7 +166,7 @@ def in_step(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
 
 
 def filtered(discrete: DiscreteFilter, u: NDArray) -> NDArray:
-    """What a synapse passes on of `u`, `(steps, n)`, one step late: the first row is 0."""
+    """The output of a filter for `u`, `(steps, n)`, one step late: the first row is 0."""
     y = np.zeros_like(u)
     x = np.zeros((discrete.order, u.shape[1]))
     A, B, C = discrete.A, discrete.B[:, None], discrete.C

@@ -26,7 +26,7 @@ _KEPT = 3  # candidates that are compared on all samples, after all were on few
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BestRule:
-    """What was chosen: `best`, of all that was `compared` (the least loss first).
+    """The chosen rule: `best`, among all `compared` ones (least loss first).
 
     Candidates that fell behind on the first samples come after those compared on all. `conversion`
     is the network, as it was compared. `arguments` need no data: they are arguments of
@@ -41,7 +41,7 @@ class BestRule:
 
     @property
     def readout(self) -> EveryStep:
-        """How outputs are read."""
+        """The readout of the chosen rule."""
         return self.best.readout
 
     @property

@@ -44,7 +44,7 @@ class Compared:
 
 
 class Comparison:
-    """Samples in two halves, what the source says of the second, and what candidates do."""
+    """Samples in two halves, the source's answers on the second, and the candidates' outputs."""
 
     def __init__(self, base: Conversion, samples: Batch, steps: int, **run: Any) -> None:
         count = len(next(iter(samples.values())))

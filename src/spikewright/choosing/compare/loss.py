@@ -1,4 +1,4 @@
-"""How far a network's outputs are from its source's, as one number that few samples settle."""
+"""The distance of a network's outputs from its source's, as one number that few samples settle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule is asked: which layers, under which settings, and what is known of them."""
+"""The question to a rule: layers, the settings of their neurons, and their statistics."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ READOUTS: tuple[Readout, ...] = ("mean", "last")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a rule may know of one layer's neurons.
+    """Facts about one layer's neurons that a rule may use.
 
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
     first step in spikes (0.5 makes flooring rounding), or None where it is drawn uniformly from
-    [0, 1). `averages` says over how many steps of dt seconds the layer's synapse averages.
+    [0, 1). `averages` gives the number of steps of dt seconds over which the layer's synapse
+    averages.
     """
 
     cap: int | None = None
@@ -56,7 +57,7 @@ class Case:
 
     @cached_property
     def layers(self) -> dict[str, LayerStatistics]:
-        """What is known of each of these layers; smaller values than rounding errors are 0 there.
+        """The statistics of each of these layers, with 0 for values below rounding errors.
 
         Raises `TypeError` where there is no data.
         """
@@ -79,7 +80,7 @@ class Case:
 class Choice:
     """The firing-rate scale of one layer, a number or an array that broadcasts to its shape.
 
-    `text` says how it came about; `doubtful` that there is something that a user should look at.
+    `text` says how it was chosen; `doubtful` marks a choice that a user should look at.
     """
 
     scale: NDArray

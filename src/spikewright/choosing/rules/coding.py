@@ -1,4 +1,4 @@
-"""What a neuron sends for a value that arrives evenly: how far off it is, in how many spikes."""
+"""The code of a neuron for a value that arrives evenly: its error, and its number of spikes."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def _within(counts: NDArray, most: float) -> NDArray:
 
 
 def _arrived(values: Histogram, thresholds: NDArray, steps: float) -> tuple[NDArray, NDArray]:
-    """What a spike adds to the mean, and how many of them arrive, for every bin."""
+    """The share of a spike in the mean, and the number of spikes that arrive, for every bin."""
     unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / steps
     return unit, values.means / unit

@@ -30,23 +30,25 @@ class EnergyBudget(ScaleRule):
     """One theta a layer, minimising the expected error of the outputs for a budget a sample.
 
     Errors of different neurons are taken to be independent and small, so the outputs err by the sum
-    over layers of w E[(sent - a)^2], with w the outputs' squared change per variance of the layer's
-    values, as measured on examples of the calibration data, and the error of `MinimumError`:
-    rounding and, under a cap, cutting off. A layer's spikes cost their expected number (times the
-    weights that each meets and the energy of an addition, where `joules` is given). Lagrange: each
-    layer minimises error + lambda cost, lambda such that the budget is spent. Where rounding is all
-    that happens, that is theta = (lambda A T^3 / w')^(1/3) for values that sum to A. No layer gets
-    a theta at which nine tenths of its power are lost: where that is too dear all grow alike.
+    over layers of w E[(sent - a)^2]. The weight w is the outputs' squared change per variance of
+    the layer's values, as measured on examples of the calibration data. The error is that of
+    `MinimumError`: rounding and, under a cap, cutting off. A layer's spikes cost their expected
+    number (times the weights that each meets and the energy of an addition, where `joules` is
+    given). Lagrange: each layer minimises error + lambda cost, lambda such that the budget is
+    spent. Where rounding is the only error, that is theta = (lambda A T^3 / w')^(1/3) for values
+    that sum to A. No layer gets a theta at which nine tenths of its power are lost: where that is
+    too dear all grow alike.
 
     A conversion runs the network on the calibration data (at most 256 samples; of statistics their
-    examples) in the `steps` of the rule, takes the spikes of each layer to be as much dearer as
-    they turn out to be, splits anew, and moves all theta by what is left. What cannot be kept is
-    refused with the least possible.
+    examples) in the `steps` of the rule, and measures how many more spikes each layer sends than
+    expected. It corrects the price of the layer's spikes by that factor, splits again, and moves
+    all theta to close the remaining distance. A budget that cannot be kept is refused, and the
+    message names the least possible one.
 
     `spikes` a sample or `joules` a sample in `steps` steps of `dt` seconds. Joules count additions,
     at `joules_per_addition` (0.9 pJ: 32-bit floating point in 45 nm; Horowitz 2014, ISSCC), and
-    neither neuron updates nor memory nor what an analog first layer multiplies. What would only
-    make errors larger, beyond the best thresholds under a cap, is not spent.
+    neither neuron updates nor memory nor what an analog first layer multiplies. Under a cap the
+    budget is not spent beyond the best thresholds, where errors would only grow.
 
     Law: what is sent on the data is the budget, within 5 %, and no other split that is expected to
     cost as much has a clearly smaller expected error. Derived here; sensitivities as in
@@ -69,11 +71,11 @@ class EnergyBudget(ScaleRule):
 
     @property
     def budget(self) -> float:
-        """What there is to spend on a sample."""
+        """The budget of a sample, in spikes or joules."""
         return next(float(b) for b in (self.spikes, self.joules) if b is not None)
 
     def choose(self, case: Case) -> dict[str, Choice]:
-        """See the class; what spikes cost is what they are expected to."""
+        """See the class; the cost of spikes is the expected one."""
         spending = self.spending(case)
         return self.choices(case, spending, spending.split())
 
@@ -94,7 +96,7 @@ class EnergyBudget(ScaleRule):
     def choices(
         self, case: Case, spending: Spending, split: Split, spent: Spent | None = None
     ) -> dict[str, Choice]:
-        """The scales of a split, and what to say of each: what was `spent`, if it was measured."""
+        """The scales of a split and a text on each, with the amount `spent` if measured."""
         found = {}
         for name, layer in case.layers.items():
             filled, silent = fill_silent(layer, np.array([split.thresholds.get(name, 0.0)]))
@@ -114,7 +116,7 @@ class EnergyBudget(ScaleRule):
         return found
 
     def _said(self, name: str, split: Split, spent: Spent | None) -> str:
-        """What a layer costs, in words."""
+        """The cost of a layer, in words."""
         if spent is None:
             return f"{split.expected[name]:.4g} {self.unit} a sample, expected and not measured"
         how = "estimated" if spent.estimated else "measured"
@@ -123,11 +125,11 @@ class EnergyBudget(ScaleRule):
 
     @property
     def unit(self) -> str:
-        """What the budget is counted in."""
+        """The unit of the budget."""
         return "spikes" if self.joules is None else "J"
 
     def price(self, case: Case, name: str) -> float:
-        """What one spike of a layer costs, in the unit of the budget."""
+        """The price of one spike of a layer, in the unit of the budget."""
         if self.joules is None:
             return 1.0
         return max(fan_out(case.graph, name), 1e-9) * self.joules_per_addition

@@ -90,7 +90,7 @@ def random_inputs(
 
 
 def evaluate(graph: Graph, inputs: dict[str, NDArray]) -> Values:
-    """What the graph computes of a batch where batch normalisations normalise over that batch."""
+    """The values of the graph on a batch where batch normalisations normalise over that batch."""
     values: dict[str, NDArray] = {}
     batch = len(next(iter(inputs.values())))
     for node in graph:

@@ -1,9 +1,9 @@
-"""Which values are rounding errors: what sources that compute in float32 mean by zero.
+"""Values that are rounding errors: sources that compute in float32 give them in place of zero.
 
-Where terms that are equal but for their rounding are subtracted, what is left is no value that a
-model computes: in another order of sums it would be another. How large such errors are is measured
-by Monte Carlo arithmetic (Parker 1997, UCLA CSD-970002): every value is passed on a unit in the
-last place too high or too low, at random, and what becomes of the values behind it is looked at.
+The difference of two terms that are equal but for their rounding is not a value of the model:
+another order of sums would give another one. The size of such errors is measured by Monte Carlo
+arithmetic (Parker 1997, UCLA CSD-970002): every value is passed on a unit in the last place too
+high or too low, at random, and the change of the values behind it is measured.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def above_rounding(statistics: Statistics, graph: Graph) -> dict[str, LayerStati
 
 
 def _limits(statistics: Statistics, graph: Graph) -> dict[str, NDArray]:
-    """What values of each channel have to exceed, by layer, as measured on a few examples."""
+    """Limits that values of each channel have to exceed, by layer, measured on a few examples."""
     layers = statistics.layers.items()
     read = {name: graph[name].inputs[0] if layer.rectifies else name for name, layer in layers}
     inputs = {name: value[:_EXAMPLES] for name, value in statistics.examples.values.items()}

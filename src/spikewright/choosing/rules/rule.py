@@ -1,4 +1,4 @@
-"""What a scale rule is, and the registry that names every one of them.
+"""The base class of scale rules, and the registry that names every one of them.
 
 A firing-rate scale s and a threshold theta say the same: theta = 1 / (s dt) is the value that one
 spike a step means. Neurons of a layer with at most c spikes a step send values in [0, c theta], in
@@ -110,7 +110,7 @@ def _guess(layer: LayerStatistics) -> float:
 
 
 def said_of_silence(layer: LayerStatistics, silent: int) -> str:
-    """What a trace says of a layer with so many silent channels; nothing where none is."""
+    """The text of a trace on a layer with so many silent channels; empty where none is silent."""
     if layer.is_silent:
         what = "nothing but rounding errors" if layer.rounded else "nothing"
         return f"; it sends {what} on the calibration data, so that this is a guess"

@@ -26,7 +26,7 @@ AS_EXPECTED: Mapping[str, float] = MappingProxyType({})
 
 
 class _Curve(NamedTuple):
-    """Thresholds of a layer, what each makes the outputs err, and what its spikes cost."""
+    """Thresholds of a layer, the error of the outputs under each, and the cost of its spikes."""
 
     thresholds: NDArray
     errors: NDArray
@@ -35,7 +35,7 @@ class _Curve(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A layer in the budget: what its errors do (`weight`) and what a spike costs (`price`)."""
+    """A layer in the budget: the weight of its errors in the outputs, and the price of a spike."""
 
     layer: LayerStatistics
     setting: Setting
@@ -45,7 +45,7 @@ class Item:
 
     @cached_property
     def neurons(self) -> int:
-        """How many neurons the layer has."""
+        """The number of neurons of the layer."""
         return int(np.prod(self.layer.shape, dtype=int))
 
     @cached_property
@@ -101,7 +101,7 @@ class Split(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a run spent, `by_layer` and in all, on so many `samples`; `remark` is about both.
+    """The spending of a run, `by_layer` and in total, on `samples` samples; `remark` is about both.
 
     `estimated` where the samples are only a few of the calibration data.
     """
@@ -165,7 +165,7 @@ class Spending:
     def _adjusted(
         self, thresholds: Mapping[str, float], dearer: Mapping[str, float], budget: float
     ) -> Split:
-        """What thresholds of a grid leave over is spent by all layers together, or saved."""
+        """The split off the grid: all thresholds move alike until the budget is spent."""
 
         def spent(octaves: float) -> float:
             return sum(

@@ -85,9 +85,9 @@ def fixed_point(mean: NDArray, deviation: NDArray, levels: int, signed: bool) ->
 
 
 def _limit(first: NDArray, second: NDArray, third: NDArray) -> NDArray:
-    """Where three values of an iteration lead if distances shrink alike, as far as that is near.
+    """The limit of three values of an iteration if distances shrink alike, where it is near.
 
-    Some steps ahead: beyond may lie another fixed point, of a larger error.
+    It goes some steps ahead at most: beyond may lie another fixed point, of a larger error.
     """
     step, before = third - second, second - first
     with np.errstate(all="ignore"):

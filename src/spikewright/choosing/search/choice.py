@@ -1,4 +1,4 @@
-"""What a search chose, what the alternatives cost, and how sure that is."""
+"""The choice of a search, the costs of the alternatives, and the confidence in it."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Choice:
 
     @property
     def verdict(self) -> str:
-        """What the held-back samples say, in a sentence."""
+        """The result on the held-back samples, in a sentence."""
         limit, sure = self._amount(self.limit), f"{100 * self.confidence:g} %"
         if self.certified:
             return f"On {self.held_back} held-back samples that is at most {limit}, with {sure}."
@@ -145,7 +145,7 @@ class Choice:
         )
 
     def _amount(self, lost: float, digits: int | None = None) -> str:
-        """What is lost in words: points of accuracy, or so much of a metric."""
+        """A loss in words: points of accuracy, or an amount of a metric."""
         if not self.worth.fraction:
             return f"{lost:.4g} of {self.worth.name}"
         points = f"{100 * lost:g}" if digits is None else f"{100 * lost:.{digits}f}"

@@ -1,4 +1,4 @@
-"""What a search is after, as one number: how much better one point is than another."""
+"""The goal of a search as one number, which compares two points."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LEAST = 0.25  # of what may be lost: certificates for less are not worth their 
 class Aim:
     """The least cost among drops of at most `limit`.
 
-    `merit` is smaller for better points: the logarithm of the cost, plus the distance of the drop
-    from the limit in units of what may be lost, times 0.3 below it (drops fall about with the third
-    power of the spikes, so that a third of the cost is what a whole unit is worth) and times 1.5
-    above. Far above, and of what costs nothing because nothing spikes, the drop alone counts.
-    The drop is the mean of what was counted and of what the risk lets expect, so that luck with few
-    samples counts less; `ratio` is how much drop goes with a risk.
+    `merit` is smaller for better points. It is the logarithm of the cost, plus the distance of the
+    drop from the limit in units of the loss allowed, times 0.3 below the limit and 1.5 above. Drops
+    fall about with the third power of the spikes, so that a whole unit is worth a third of the
+    cost. Far above the limit, and where nothing spikes and nothing costs, the drop alone counts.
+    The drop is the mean of the counted one and the one that the risk lets expect, so that luck with
+    few samples counts less; `ratio` is how much drop goes with a risk.
     """
 
     limit: float
@@ -50,15 +50,15 @@ class Aim:
 
     @property
     def exchange(self) -> float:
-        """What a rise of the risk is worth, as a logarithm of the cost."""
+        """The worth of a rise of the risk, as a logarithm of the cost."""
         return max(self.ratio, _LEAST_RATIO) / self.unit
 
     def merit(self, point: Point) -> float:
-        """How good a point is; smaller is better."""
+        """The figure of merit of a point; smaller is better."""
         return self._merit(point.cost, self.expected(point))
 
     def hope(self, point: Point) -> float:
-        """How good a point that was measured on few samples may turn out to be."""
+        """The best `merit` that more samples may show of a point that was measured on few."""
         return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
 
     def best(self, points: Iterable[Point]) -> Point:

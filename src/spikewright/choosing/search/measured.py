@@ -1,4 +1,4 @@
-"""What one setting was found to do: what it loses and costs, at each number of steps."""
+"""The measured results of one setting: its loss and its cost, at each number of steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spikewright.errors import TuningError
 
 @dataclass(frozen=True)
 class Point:
-    """A setting read out after `steps` steps: what it loses, and what it costs a sample.
+    """A setting read out after `steps` steps: its loss, and its cost a sample.
 
     `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
     `risk` goes with the drop, and says more where few samples are lost: answers that become less

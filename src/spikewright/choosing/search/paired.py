@@ -1,4 +1,4 @@
-"""What is lost on the same samples, and what can be said about it of all samples.
+"""The loss on the same samples, and what it proves about all samples.
 
 Of n samples that both networks answered, `lost` were right before and are wrong now, `gained` the
 other way round; the drop in accuracy is the difference of the two shares.
@@ -78,13 +78,13 @@ class Paired:
         return needed(self, drop, confidence)
 
     def p_value(self, drop: float) -> float:
-        """How probable counts as favourable as these are, if the true drop is `drop` (or more).
+        """The probability of counts as favourable as these, if the true drop is `drop` (or more).
 
         The exact unconditional test: counts are ordered by Tango's score statistic (Statistics in
-        Medicine 17, 891-908, 1998), their probability is that of the trinomial distribution, and
-        what is not known, the share of gained samples, is the worst in a 99.9 % interval of it, for
-        which 0.001 is added (Berger & Boos, J. Am. Stat. Assoc. 89, 1012-1016, 1994). So a true
-        null hypothesis is rejected at level alpha with probability at most alpha, at any n.
+        Medicine 17, 891-908, 1998). Their probability is that of the trinomial distribution. The
+        unknown share of gained samples is taken as the worst in its 99.9 % interval, for which
+        0.001 is added (Berger & Boos, J. Am. Stat. Assoc. 89, 1012-1016, 1994). So a true null
+        hypothesis is rejected at level alpha with probability at most alpha, at any n.
         """
         return _p_value(self, drop)
 

@@ -1,6 +1,6 @@
-"""What is lost of scores in any range, on the same samples, and what that says of all samples.
+"""The loss of scores in any range, on the same samples, and what it proves about all samples.
 
-Where scores are right or wrong alone, `paired.Paired` knows more.
+For scores that are only right or wrong, `paired.Paired` has the exact test.
 """
 
 from __future__ import annotations
@@ -98,12 +98,12 @@ class PairedScores:
         return self.lower(confidence), self.upper(confidence)
 
     def p_value(self, drop: float) -> float:
-        """How probable sums as favourable as these are, if the true drop is `drop` (or more).
+        """The probability of sums as favourable as these, if the true drop is `drop` (or more).
 
         Student's paired test, one-sided, with the `error` above: as for proportions, two added
         samples make the approximation hold where few samples lose anything (Agresti & Min,
         Statistics in Medicine 24, 729-740, 2005). It is approximate: where few of some hundred
-        samples lose most of what is lost, it is too sure, up to about twice as often as said.
+        samples carry most of the loss, it rejects too often, up to about twice as often as stated.
         """
         if self.error == 0:
             return float(drop <= self.drop)
@@ -124,7 +124,7 @@ class PairedScores:
 
 
 def paired_of(before: NDArray, after: NDArray) -> Paired | PairedScores:
-    """What is lost from scores before to scores after: counts where all are right or wrong."""
+    """The loss from scores before to scores after: counts where all are right or wrong."""
     first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if all(np.all((scores == 0) | (scores == 1)) for scores in (first, second)):
         return Paired.of(first == 1, second == 1)

@@ -68,7 +68,7 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a search ends: `reserve()` seconds before `deadline`, or with `trials` in the study."""
+    """The end of a search: `reserve()` seconds before `deadline`, or with `trials` in the study."""
 
     deadline: float
     reserve: Callable[[], float]
@@ -138,7 +138,7 @@ class Search:
         return free >= _STALE and self.next(stepping=True) is None
 
     def next(self, stepping: bool = False) -> Proposal | None:
-        """What to try next; None leaves it to Optuna (never, where `stepping`)."""
+        """The next setting to try; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
         for values in self.starts:
             if self.affordable(values) and self.identify(values) not in known:
@@ -156,17 +156,17 @@ class Search:
         return None
 
     def _stepped(self, trials: Sequence[Trial], turn: int) -> Iterator[Proposal]:
-        """What is one step away from the best, whichever this turn is for."""
+        """Settings one step away from the best one of this turn."""
         for base in self._bases(trials, turn):
             yield from self.steps_from(*base)
 
     def _swept(self, trials: Sequence[Trial]) -> Iterator[Proposal]:
-        """What a plain sweep would try near the best."""
+        """The settings of a plain sweep near the best."""
         _, point = self._best(trials, self._informed(self.aims[0]))
         yield from (Proposal(values, "sweep") for values in self.sweep(point))
 
     def _bases(self, trials: Sequence[Trial], turn: int) -> Iterator[tuple[Aim, Trial, Point]]:
-        """Where to step from, by turns: for each aim the best, and the best of other run lengths.
+        """Trials to step from, by turns: for each aim the best, and the best of other run lengths.
 
         Of each aim the best comes every other time.
         """

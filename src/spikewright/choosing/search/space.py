@@ -1,4 +1,4 @@
-"""What may be searched: every parameter by name, with its choices or its range."""
+"""The search space: every parameter by name, with its choices or its range."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Plain = None | bool | int | float | str
 
 
 class Suggests(Protocol):
-    """What of an Optuna trial chooses values."""
+    """The methods of an Optuna trial that choose values."""
 
     def suggest_float(self, name: str, low: float, high: float) -> float:
         """A number of a range."""
@@ -40,7 +40,7 @@ class Choices:
 
     @property
     def first(self) -> Plain:
-        """Where the search begins."""
+        """The value that the search begins with."""
         return self.values[0]
 
 
@@ -62,7 +62,7 @@ class Range:
 
     @property
     def first(self) -> float:
-        """Where the search begins."""
+        """The value that the search begins with."""
         return self.start
 
     def clip(self, value: float) -> float:
@@ -122,7 +122,7 @@ def suggest(space: Space, trial: Suggests) -> Values:
 
 
 def begin(space: Space) -> Values:
-    """Where the search begins."""
+    """The values that the search begins with."""
     return {name: parameter.first for name, parameter in space.items()}
 
 

@@ -53,7 +53,7 @@ class Study:
     _all: list[Any] = field(default_factory=list, init=False)
 
     def refresh(self) -> None:
-        """Look again at what all workers have done; everything else here tells what was seen."""
+        """Read the trials of all workers again; everything else here shows those last read."""
         self._all = self.inner.get_trials(deepcopy=False)
 
     @property
@@ -91,14 +91,14 @@ class Study:
         )
 
     def counts(self) -> dict[str, int]:
-        """How many trials there are by state ("COMPLETE", "PRUNED", "FAIL", "RUNNING", ...)."""
+        """The number of trials by state ("COMPLETE", "PRUNED", "FAIL", "RUNNING", ...)."""
         counts: dict[str, int] = {}
         for frozen in self._all:
             counts[frozen.state.name] = counts.get(frozen.state.name, 0) + 1
         return counts
 
     def failures(self) -> dict[str, int]:
-        """How many trials failed for each reason."""
+        """The number of failed trials for each reason."""
         reasons = (frozen.user_attrs.get("error") for frozen in self._all)
         return dict(Counter(reason for reason in reasons if reason))
 
@@ -250,7 +250,7 @@ def _storage(where: str | Path | None) -> Any:
 
 
 def shown(storage: str | Path | None) -> str:
-    """Where a study is, without the password that a URL may hold."""
+    """The storage of a study, without the password that a URL may hold."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(storage))
 
 
@@ -307,7 +307,7 @@ def values_of(trial: Any) -> Values:
 
 @contextmanager
 def _own(trial: Any) -> Iterator[None]:
-    """What cannot be read of a trial somebody else wrote."""
+    """Raise `TuningError` for a trial that cannot be read because another program wrote it."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RecursionError) as error:

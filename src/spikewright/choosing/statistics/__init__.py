@@ -1,1 +1,1 @@
-"""What a model's layers do on data, layer by layer and channel by channel."""
+"""Statistics of a model's layers on data, layer by layer and channel by channel."""

@@ -1,4 +1,4 @@
-"""What a user gives as data, one sample at a time: all inputs at once, or batches of them."""
+"""Calibration data as users give it, sample by sample: all inputs at once, or batches of them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Shape]:
 
 
 def _structure(graph: Graph, sequences: Sequences | None) -> Structure:
-    """How all inputs of the source may be given at once."""
+    """The structures in which all inputs of the source may be given at once."""
     shapes = _shapes(graph, sequences)
     places = {name: graph.structure.places[name] for name in shapes}
     return Structure(places, {name: len(shape) for name, shape in shapes.items()})
@@ -84,14 +84,14 @@ def _float64(array: NDArray) -> NDArray:
 
 
 def count_of(data: Any, graph: Graph, sequences: Sequences | None = None) -> int | None:
-    """How many samples there are, where that can be told without reading them."""
+    """The number of samples, or None where only reading them tells."""
     found = _structure(graph, sequences).find(data) or {}
     first: Any = next(iter(found.values()), None)
     return len(first) if is_array(first) and first.shape else None
 
 
 def _parts(data: Any, structure: Structure) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What is to be read as one batch each, by input name, and how to call it."""
+    """The batches, each by input name, and a name for each."""
     whole = structure.find(data)
     if whole is not None or isinstance(data, Mapping):
         yield "", _named(data, structure, "")
@@ -116,7 +116,7 @@ def _parts(data: Any, structure: Structure) -> Iterator[tuple[str, dict[str, Any
 
 
 def _named(batch: Any, structure: Structure, place: str) -> dict[str, Any]:
-    """What a batch holds by input name; raises `ConversionError` where it is not all inputs."""
+    """A batch by input name; raises `ConversionError` where it does not hold all inputs."""
     try:
         return structure.named(batch)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Which axis of a layer's value its channels lie on."""
+"""The channel axis of a layer's value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def channel_axis(graph: Graph, name: str) -> int | None:
 
 
 def _before(graph: Graph, name: str) -> int | None:
-    """What the nearest of the layers that lead here says, itself included."""
+    """The channel axis by the nearest layer that leads here, itself included."""
     rank = len(graph.shapes[name])
     waiting, seen = [name], {name}
     while waiting:
@@ -49,7 +49,7 @@ def _before(graph: Graph, name: str) -> int | None:
 
 
 def _after(graph: Graph, name: str) -> int | None:
-    """What the nearest of the layers that read this value says."""
+    """The channel axis by the nearest layer that reads this value."""
     rank = len(graph.shapes[name])
     waiting, seen = [name], {name}
     while waiting:
@@ -82,7 +82,7 @@ def by_channel(value: NDArray, axis: int | None) -> NDArray:
 
 
 def channels_of(shape: Shape, axis: int | None) -> int:
-    """How many channels a value of this unbatched shape has."""
+    """The number of channels of a value of this unbatched shape."""
     return 1 if axis is None else shape[axis]
 
 
@@ -94,5 +94,5 @@ def spread(values: NDArray, shape: Shape, axis: int | None) -> NDArray:
 
 
 def channel_size(shape: Shape, axis: int | None) -> int:
-    """How many neurons a channel has."""
+    """The number of neurons of a channel."""
     return math.prod(shape) // max(1, channels_of(shape, axis))

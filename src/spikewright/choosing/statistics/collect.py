@@ -96,5 +96,5 @@ class _Layer:
             raise refusal(f"on this data layer {self.name!r} computes {error}") from None
 
     def result(self) -> LayerStatistics:
-        """What was collected."""
+        """The statistics of the layer, as collected."""
         return LayerStatistics(self.shape, self.axis, self.rectifies, self._collector.result())

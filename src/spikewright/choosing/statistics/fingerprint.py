@@ -26,7 +26,7 @@ def fingerprint(graph: Graph) -> str:
 
 
 def _told_apart(node: Node) -> Node:
-    """A node by what tells it from others: of an input its shape, of Python code what it makes."""
+    """The identity of a node: of an input its shape, of Python code what it makes."""
     layer = node.layer
     if isinstance(layer, Input):
         return replace(node, layer=Input(layer.shape))

@@ -1,11 +1,11 @@
 """Histograms whose bins are fixed whatever the data, so that merging them is adding integers.
 
 A value is rounded to float32; its sign, exponent and eight leading bits of its mantissa are its
-bin, the fifteen bits that are left are its remainder. A bin keeps three integers: how many values
-fell into it, the sum of their remainders and the sum of their squares. Integers add up exactly and
-in any order, so a histogram is the same whatever the batches were and whoever merged them; mean,
-variance and expected squared error lose nothing to the bins, and what depends on where in its bin a
-value lies (percentiles, cuts) is off by at most the bin's width, `RESOLUTION` of the value.
+bin, the other fifteen bits are its remainder. A bin keeps three integers: the number of values in
+it, the sum of their remainders and the sum of their squares. Integers add up exactly and in any
+order, so a histogram does not depend on batches or on the order of merging. Mean, variance and
+expected squared error lose nothing to the bins. Percentiles and cuts depend on the place of a value
+in its bin; their error is at most the bin's width, `RESOLUTION` of the value.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Histogram:
 
     @cached_property
     def _unit(self) -> NDArray:
-        """What a remainder of 1 means in each bin."""
+        """The value of a remainder of 1 in each bin."""
         exponent = _magnitude_bin(self.code) >> _LEADING
         return np.ldexp(1.0, np.maximum(exponent, 1) - 150)
 
@@ -157,7 +157,7 @@ class Histogram:
 
     @cached_property
     def total(self) -> Integers:
-        """How many values each channel has."""
+        """The number of values of each channel."""
         counts = np.zeros(self.channels, np.int64)
         np.add.at(counts, self.channel, self.counts)
         return counts

@@ -1,4 +1,4 @@
-"""What calibration knows of one layer."""
+"""Calibration statistics of one layer."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class LayerStatistics:
 
     @cached_property
     def sent(self) -> Histogram:
-        """What the layer sends, channel by channel."""
+        """The values that the layer sends, channel by channel."""
         return self.values.rectified() if self.rectifies else self.values
 
     @cached_property
     def magnitudes(self) -> Histogram:
-        """The magnitudes of what it sends, channel by channel: what its spikes have to carry."""
+        """The magnitudes of the values that it sends, channel by channel: its spikes carry them."""
         return self.sent.magnitudes()
 
     @cached_property
@@ -65,7 +65,7 @@ class LayerStatistics:
         return self.sent.together()
 
     def sends(self, per: Per) -> Histogram:
-        """What it sends with its sign, of the layer or of each channel."""
+        """The values that it sends, with their signs, of the layer or of each channel."""
         return self._sent_together if per == "layer" else self.sent
 
     def magnitude(self, per: Per) -> Histogram:

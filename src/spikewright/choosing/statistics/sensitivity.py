@@ -1,4 +1,4 @@
-"""How much an error in a layer's values moves the outputs, and how far its spikes reach."""
+"""The effect of an error in a layer's values on the outputs, and the fan-out of its spikes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sensitivities(
 
 
 def _behind(graph: Graph, name: str, outputs: Sequence[str]) -> Graph:
-    """What depends on a layer, on its own; all that it reads from elsewhere are inputs."""
+    """The part of a graph that depends on a layer; all values read from elsewhere are inputs."""
     behind = {name}
     for node in graph:
         if behind.intersection(node.inputs):
@@ -78,9 +78,10 @@ def _moved(
 
 
 def fan_out(graph: Graph, name: str) -> float:
-    """How many weights a spike of a layer meets, on average over its neurons.
+    """The number of weights that a spike of a layer meets, on average over its neurons.
 
-    Those of the next dense layers and convolutions, through sums, pooling and moves in between.
+    These are the weights of the next dense layers and convolutions, through sums, pooling and moves
+    in between.
     """
     waiting, seen, total = list(graph.consumers[name]), set[str](), 0.0
     while waiting:

@@ -1,4 +1,4 @@
-"""What calibration knows of a model: the values that its layers take on data."""
+"""Calibration statistics of a model: the values that its layers take on data."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from spikewright.choosing.statistics.storage import load_parts, save
 
 @dataclass(frozen=True)
 class Statistics:
-    """What calibration data showed: `layers` by name, and a few `examples` of the samples.
+    """Statistics of calibration data: `layers` by name, and a few `examples` of the samples.
 
     `fingerprint` tells the model that the layers belong to, `samples` how many samples there were.
     The same samples give the same statistics bit for bit, in whatever order, in batches of whatever
     size, collected here or in parts that are joined. A file holds the examples too: at most sixteen
-    samples as they are. `rounding` keeps what `above_rounding` measured on them.
+    samples as they are. `rounding` keeps the limits that `above_rounding` measured on them.
     """
 
     layers: Mapping[str, LayerStatistics]

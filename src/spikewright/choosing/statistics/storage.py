@@ -69,7 +69,7 @@ def save(statistics: Statistics, path: str | Path) -> None:
 
 
 def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, Examples]:
-    """What `save` wrote: layers, number of samples, fingerprint, examples.
+    """The contents of a file of `save`: layers, number of samples, fingerprint, examples.
 
     Raises `FileNotFoundError` or `DamagedFileError`.
     """

@@ -1,4 +1,4 @@
-"""Which thresholds a number of spikes is best spent on: where errors matter and spikes are few."""
+"""Allocation of a number of spikes to thresholds: where errors matter and spikes are few."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEVELS = 4  # of the threshold that a minimal error is found for
 
 @dataclass(frozen=True)
 class Coding:
-    """What a neuron can send: in `steps` steps at most `cap` spikes each, from `start` spikes."""
+    """A neuron's code: in `steps` steps at most `cap` spikes each, from `start` spikes."""
 
     steps: int
     cap: int | None
@@ -100,7 +100,7 @@ class Allocation:
     def _search(
         self, allocate: Callable[[float], tuple[dict[str, NDArray], float]], spikes: float
     ) -> tuple[dict[str, NDArray], float]:
-        """What `allocate` gives where it spends the budget, by bisection over a logarithm."""
+        """The result of `allocate` that spends the budget, by bisection over a logarithm."""
         low, high = -80.0, 80.0
         for _ in range(40):
             middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""How much errors in each channel of a layer move the outputs."""
+"""The effect of errors in each channel of a layer on the outputs."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _change(
 def _moved(
     graph: Graph, below: list[str], values: Values, name: str, value: NDArray
 ) -> dict[str, NDArray]:
-    """What depends on a layer, where it has another value; the layer itself included."""
+    """The values that depend on a layer where it has another value; its own is included."""
     found = {name: value}
     for other in below:
         node = graph[other]

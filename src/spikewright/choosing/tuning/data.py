@@ -26,7 +26,7 @@ MOST_HELD_BACK = 10_000
 
 
 def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: str) -> Samples:
-    """Inputs and labels, or what a metric takes, and what the source model makes of them.
+    """Inputs, labels or the truth that a metric takes, and the source model's outputs for them.
 
     Raises `TuningError` where labels are missing, no class labels, or of another number than the
     inputs, and where there is more than one output to be judged by them.

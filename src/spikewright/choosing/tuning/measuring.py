@@ -24,7 +24,7 @@ from spikewright.running.runner import Job, Runner
 
 @dataclass(frozen=True)
 class Running:
-    """How networks are run, and their outputs judged.
+    """Settings for running networks and judging their outputs.
 
     `table` names the cost table that energy is counted by, if it is; `metric` stands in for
     accuracy.
@@ -41,7 +41,7 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run gave, `(samples,)` each and by where it was read: (steps, readout).
+    """The results of a run, `(samples,)` each, by (steps, readout).
 
     `scores` say how right each answer is: of labels one or zero. `margins` say by how much the
     right class leads; there are none under a metric. `costs` are means a sample by name, by the
@@ -110,7 +110,7 @@ def _joined(
 
 
 def part_of(y: Any, part: slice | NDArray) -> Any:
-    """What was given of some samples: of an array, of arrays by name, or None."""
+    """The labels or truth of some samples: of an array, of arrays by name, or None."""
     if isinstance(y, Mapping):
         return {name: array[part] for name, array in y.items()}
     return None if y is None else y[part]

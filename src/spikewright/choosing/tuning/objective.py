@@ -26,7 +26,7 @@ _LATE = (2, 4, 8)  # steps that late readouts leave out
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs `{name: array}`, labels or what a metric takes, and what the source makes of them.
+    """Inputs `{name: array}`, labels or the truth that a metric takes, and the source's outputs.
 
     `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
     right class leads, None under a metric.
@@ -47,7 +47,7 @@ class Samples:
 
     @cached_property
     def size(self) -> float:
-        """What one sample can lose: the range of scores, of right answers one."""
+        """The largest loss of one sample: the range of scores; for right and wrong answers, one."""
         return float(np.ptp(self.scores)) or 1.0 if self.margins is None else 1.0
 
     @cached_property
@@ -167,7 +167,7 @@ class Objective:
         return float(np.mean(_soft(margins / unit) - _soft(own / self.unit)))
 
     def _cost(self, costs: Mapping[str, float], steps: int) -> float:
-        """What is minimised; of latency the steps, and among equal ones the spikes."""
+        """The cost that is minimised; for latency the steps, and among equal ones the spikes."""
         if self.minimise != "latency":
             return costs[self.minimise]
         spikes = costs["spikes"]

@@ -1,4 +1,4 @@
-"""Refinement: the channels of a good setting one by one, each as far as it pays."""
+"""Refinement: the channels of a good setting one by one, each moved while that pays."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Refinement:
     def _moves(
         self, values: Values, scales: Mapping[str, NDArray], point: Point, size: float
     ) -> list[Move]:
-        """What every move does, on some of the samples."""
+        """The effect of every move, on some of the samples."""
         pace = max(self.objective.seconds(point.steps, 1), 1e-9)
         affordable = self.seconds / (2 * pace)
         groups = _groups(scales, int(max(len(scales), affordable / _FEWEST)))

@@ -22,7 +22,7 @@ _DEFAULTS = {
 
 
 def source_text(model: Any, example_input: Any, x: Any) -> str:
-    """What `sw.convert` is given to read: a path as it is, anything else by name.
+    """The text of the model argument of `sw.convert`: a path as it is, anything else by name.
 
     With its example input, the first of the data `x` where a module has no other.
     """

@@ -1,4 +1,4 @@
-"""What a search is asked for, checked."""
+"""The request to a search, checked."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Request:
 
     @property
     def running(self) -> Running:
-        """How networks are run."""
+        """The settings for running networks."""
         table = self.energy_table if self.minimise == "energy" else None
         given = (self.dt, self.engine, self.precision, self.threads, self.seed)
         return Running(*given, table, self.metric)
 
     @property
     def worth(self) -> Worth:
-        """What answers are judged by."""
+        """The measure of answers."""
         if self.metric is None:
             return ACCURACY
         return Worth(self.metric.name, fraction=False)

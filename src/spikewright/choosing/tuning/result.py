@@ -1,4 +1,4 @@
-"""What was found, as a `Choice`: arguments that need no data, prices, records."""
+"""The result, as a `Choice`: arguments that need no data, prices, records."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _records(
     checked: Sequence[Checked],
     chosen: Checked,
 ) -> list[Record]:
-    """What every setting on the front of the search, and every checked one, loses and costs."""
+    """Loss and cost of every setting on the front of the search, and of every checked one."""
     records: list[Record] = []
     trials = study.finished()
     by_point = {id(point): trial for trial in trials for point in trial.points}

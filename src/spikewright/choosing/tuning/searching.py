@@ -112,7 +112,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
 def _facts(
     request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
 ) -> dict[str, Any]:
-    """What the trials of a study hold for."""
+    """The facts that the trials of a study hold for."""
     table = f", {request.energy_table}" if request.minimise == "energy" else ""
     return {
         "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}",
@@ -132,7 +132,7 @@ def _facts(
 
 
 def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allocation:
-    """What the rules know: values of the layers on some samples, and what errors there do."""
+    """The rules' data: values of the layers on some samples, and the effect of errors in them."""
     graph, layers = conversion.canonical, tuple(conversion.populations())
     some = samples[slice(_CALIBRATED)].x
     statistics = conversion.calibrate(some, progress=False)
@@ -145,17 +145,17 @@ def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allo
 
 
 def _aims(request: Request, samples: Samples, sure: float | None) -> list[Aim]:
-    """What to aim at: the limit itself, and the drop that held-back samples will certify.
+    """The aims: the limit itself, and the drop that held-back samples will certify.
 
-    Where they can certify none, half the limit: what is chosen loses more on samples that it was
-    not chosen on.
+    Where they can certify none, half the limit: a choice loses more on samples that it was not
+    chosen on.
     """
     limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
     return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
 
 
 def _checking(objective: Objective, study: Study, held: Samples, timeout: float) -> float:
-    """How long it will take to look at what is held back, in seconds."""
+    """The time that the check on held-back samples will take, in seconds."""
     trials = study.finished()
     steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
     expected = (LISTED + 1) * objective.seconds(int(steps or 1), len(held))
@@ -168,7 +168,7 @@ def _affordable(objective: Objective, samples: int, timeout: float, values: Valu
 
 
 def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:
-    """What a plain sweep would try near a point, as far as it takes little time."""
+    """The settings of a plain sweep near a point, those that take little time."""
     level = level_of(point.costs["spikes"], objective.translation.allocation.neurons)
     for values in sweep(objective.space, level):
         if objective.seconds(int(values["steps"] or 1), samples) <= _SWEPT * timeout:

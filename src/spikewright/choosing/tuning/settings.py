@@ -1,4 +1,4 @@
-"""Which parameters a network's conversion has, and the arguments that their values stand for."""
+"""The parameters of a network's conversion, and the arguments that their values stand for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the search begins, and what it is to beat: settings that rules suggest."""
+"""The starts of a search, and the settings it has to beat: those that rules suggest."""
 
 from __future__ import annotations
 

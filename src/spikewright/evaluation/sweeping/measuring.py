@@ -42,7 +42,7 @@ class Tried:
 
 @dataclass(frozen=True, eq=False)
 class Measuring:
-    """How the settings of a sweep of one model are measured."""
+    """The measurement of a sweep's settings on one model."""
 
     base: Conversion
     settings: Settings
@@ -92,7 +92,7 @@ class Measuring:
         return Tried(setting, evaluation, "", conversion.resolved)
 
     def _store(self, work: Evaluating, shards: Sequence[Shard]) -> Checkpoint | None:
-        """Where the results of one setting are kept: a folder named after all they depend on."""
+        """The folder of one setting's results, named after everything that they depend on."""
         if self.checkpoint is None:
             return None
         digests = " ".join([work.key, *(shard.digest for shard in shards)])
@@ -111,7 +111,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _reason(error: SpikewrightError) -> str:
-    """Why a setting failed; what is missing on this machine is missing for all, and raised."""
+    """The reason of a setting's failure; a missing extra, needed by all settings, is raised."""
     if isinstance(error, MissingExtraError):
         raise error
     return str(error)

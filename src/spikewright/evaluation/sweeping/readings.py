@@ -1,4 +1,4 @@
-"""Where a setting may be read: after so many steps, under a readout; what that loses and costs."""
+"""Readings of a setting: after a number of steps, under a readout, with their loss and cost."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _EQUAL = 1e-12  # losses that differ by less are the same: means are rounded
 
 
 class Judged(NamedTuple):
-    """What an output is worth: the measure, its value, and that of the source.
+    """The score of an output: the measure, its value, and that of the source.
 
-    `drop` is what is lost as a record, where it was measured on the same samples; `source` is None
-    where the source itself is what was compared with.
+    `drop` is the record of the loss, where it was measured on the same samples. `source` is None
+    where the score is relative to the source.
     """
 
     worth: Worth
@@ -30,7 +30,7 @@ class Judged(NamedTuple):
 
     @property
     def lost(self) -> float:
-        """How much worse than the source it is."""
+        """The loss against the source."""
         if self.drop is not None:
             return self.drop.value
         own = float(self.worth.rising) if self.source is None else self.source.value
@@ -54,7 +54,7 @@ class Reading:
 
     @property
     def lost(self) -> float:
-        """How much worse than the source it is, of several outputs the most."""
+        """The loss against the source, of several outputs the largest."""
         return max(part.lost for part in self.judged)
 
     @property
@@ -76,12 +76,12 @@ class Reading:
 
     @property
     def how(self) -> dict[str, Any]:
-        """What tells it from other readings, in records."""
+        """The details that tell it from other readings, in records."""
         read = {"steps": self.steps, "readout": readout_name(self.readout)}
         return {**self.tried.setting.how, **read}
 
     def price(self, minimise: Minimise) -> tuple[float, ...]:
-        """What is to be as small as possible, and what decides among equals."""
+        """The cost to minimise, and the values that decide among equals."""
         spikes, energy = (float("inf") if c is None else c for c in (self.spikes, self.energy))
         first = {"spikes": spikes, "energy": energy, "latency": float(self.steps)}[minimise]
         return (first, spikes, float(self.steps), self.lost)
@@ -92,7 +92,7 @@ class Reading:
 
 
 def readings_of(tried: Tried, readouts: Sequence[EveryStep], table: str) -> Iterator[Reading]:
-    """Where a setting that was measured may be read; energies are those under a cost table."""
+    """The readings of a setting that was measured; energies are those under a cost table."""
     if tried.evaluation is None:
         return
     found, given = tried.evaluation.records, tried.evaluation.settings
@@ -109,10 +109,9 @@ def readings_of(tried: Tried, readouts: Sequence[EveryStep], table: str) -> Iter
 
 
 def _measures(records: Sequence[Record]) -> dict[str | None, Worth]:
-    """What each output is judged by; a metric judges all of them together.
+    """The measure of each output; a metric judges all of them together.
 
-    Outputs of which nobody said what they should be are left out, but where that holds of all: then
-    the source says it.
+    Outputs without truth are left out; where none has truth, all are compared with the source.
     """
     known = worths(records)
     if not known[0].fraction:

@@ -1,4 +1,4 @@
-"""What a sweep found: records of every setting, the cheapest that is near the source, its call."""
+"""A sweep's result: records of every setting, the cheapest that is near the source, its call."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sweep:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What all settings have in common: samples, steps, seed, engine, as of an evaluation."""
+        """The common facts of all settings: samples, steps, seed, engine, as of an evaluation."""
         return self._first.settings
 
     @property
@@ -87,7 +87,7 @@ class Sweep:
 
     @property
     def _source(self) -> list[Record]:
-        """What the source is worth: the same beside every setting."""
+        """The scores of the source, which are the same beside every setting."""
         return [r for r in self._first.records if r.name.startswith("source ")]
 
     def _of_settings(self) -> Iterator[Record]:
@@ -101,7 +101,7 @@ class Sweep:
 
     @property
     def trade_off(self) -> tuple[Record, ...]:
-        """What each setting is worth and costs after each of the steps.
+        """The score and the cost of each setting after each of the steps.
 
         Of several readouts the one that loses least. The records name their setting in
         `how["setting"]`, as `report.write_html` takes them for `search`.

@@ -1,4 +1,4 @@
-"""What a sweep tries: every combination of scales, synapses and neurons, each with a name."""
+"""The settings of a sweep: every combination of scales, synapses and neurons, each with a name."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _part(value: Any) -> str:
 
 
 def _neurons_text(value: Any) -> str:
-    """What `spiking=` is given, in words."""
+    """The value of `spiking=`, in words."""
     if isinstance(value, bool):
         return "default" if value else "rate"
     return str(_text(value))

@@ -11,7 +11,7 @@ _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
 
 
 def found_one(reading: Reading, within: float, minimise: Minimise) -> str:
-    """The cheapest setting that is near enough: what it is worth, what it loses and costs."""
+    """The cheapest setting that is near enough: its score, its loss and its cost."""
     return (
         f"The cheapest setting {_PRICE[minimise]} within {_distance(within, reading)} of the source"
         f"{_of_source(reading)} is {_named(reading)}: {_worth(reading)}{_lost(reading)}, for "
@@ -36,14 +36,14 @@ def _named(reading: Reading) -> str:
 
 
 def _distance(within: float, reading: Reading) -> str:
-    """What may be lost, in the unit of what is lost."""
+    """The loss allowed, in the unit of losses."""
     if not reading.judged[0].worth.fraction:
         return f"{within:g}"
     return f"{100 * within:g} point{'s' * (within != 0.01)}"
 
 
 def _of_source(reading: Reading) -> str:
-    """What the source is worth, in brackets."""
+    """The scores of the source, in brackets."""
     told = [
         f"{_output(part)}{part.worth.name} {shown(part.worth)(part.source.value)}"
         for part in reading.judged
@@ -53,7 +53,7 @@ def _of_source(reading: Reading) -> str:
 
 
 def _worth(reading: Reading) -> str:
-    """What the outputs are worth, with their intervals."""
+    """The scores of the outputs, with their intervals."""
     return ", ".join(f"{_output(part)}{_value(part)}" for part in reading.judged)
 
 
@@ -67,7 +67,7 @@ def _value(part: Judged) -> str:
 
 
 def _lost(reading: Reading) -> str:
-    """What is lost, or gained, on the same samples, of one output."""
+    """The loss or gain of one output, on the same samples."""
     drop = reading.judged[0].drop
     if drop is None or drop.interval is None or len(reading.judged) > 1:
         return ""

@@ -65,8 +65,8 @@ def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spi
     """Joules of a run under a cost table, by its name or as an object.
 
     `bursts` says what several spikes of a neuron in one step are: "spikes", one accumulate each, or
-    "events", one multiply-accumulate. The analog input is computed once where it is held.
-    Raises `SimulationError` for a table or `bursts` that there is not.
+    "events", one multiply-accumulate. The analog input is computed once where it is held. Raises
+    `SimulationError` for an unknown table or unknown `bursts`.
     """
     costs = cost_table(table)
     if bursts not in ("spikes", "events"):

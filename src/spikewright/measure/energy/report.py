@@ -21,7 +21,7 @@ def energy_records(
 ) -> list[Record]:
     """Joules a sample under each table (default: all), in parts, and those of rivals beside it.
 
-    Raises `SimulationError` for a table that there is not.
+    Raises `SimulationError` for an unknown table.
     """
     found = []
     for table in TABLES.values() if tables is None else tables:

@@ -1,7 +1,7 @@
 """Fair rivals of a spiking network: its source at 32 and 8 bits, and its quantised twin.
 
-A spiking network of `steps` steps with at most one spike a step tells `steps + 1` values apart, and
-so does a network whose activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024,
+A spiking network of `steps` steps with at most one spike a step tells `steps + 1` values apart. So
+does a network whose activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024,
 arXiv:2409.08290).
 """
 

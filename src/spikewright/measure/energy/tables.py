@@ -16,16 +16,16 @@ TABLES: Mapping[str, CostTable] = MappingProxyType(_registry)
 
 @dataclass(frozen=True)
 class CostTable:
-    """What operations cost, in joules: one source's numbers, and what they take for granted.
+    """The costs of operations, in joules: one source's numbers, and the assumptions behind them.
 
     `accumulate` is the cost of a spike that meets a weight, `multiply_accumulate` of an analog
     value that does, `neuron_update` of a neuron (or a synaptic filter) in a step. Where a table
-    prices memory, `weight_byte` is the cost of a byte of a weight that is read, once an operation,
-    and `state_byte` that of a byte of a sum or of a neuron's state, which spikes and updates read
-    and write; weights and state have `number_bytes` each. `precision` names the arithmetic.
+    prices memory, `weight_byte` is the cost of a byte of a weight, which is read once an operation.
+    `state_byte` is that of a byte of a sum or of a neuron's state, which spikes and updates read
+    and write. Weights and state have `number_bytes` each. `precision` names the arithmetic.
     `citation` and `assumptions` are printed wherever the table is used.
 
-    Raises `SimulationError` for costs that are no numbers from 0, or a table that cites nothing.
+    Raises `SimulationError` for costs that are not numbers from 0, or a table without a citation.
     """
 
     name: str

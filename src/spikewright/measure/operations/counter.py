@@ -191,7 +191,7 @@ class Counter:
         ]
 
     def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Item, NDArray]:
-        """What was given of the populations that spike, and of inputs that do."""
+        """The given spike totals of populations and inputs that spike."""
         kinds = self._wiring.kinds
         needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
         missing = sorted(set(needed) - set(totals))
@@ -208,7 +208,7 @@ class Counter:
         }
 
     def _values(self, inputs: Mapping[str, ArrayLike]) -> dict[Node, NDArray]:
-        """What was given of the analog inputs."""
+        """The given values of the analog inputs."""
         unknown = sorted(set(inputs) - set(self._fed))
         if unknown:
             raise SimulationError(f"inputs are {list(self._fed)}, got {unknown}")

@@ -1,4 +1,4 @@
-"""What functions of nodes compute in one step."""
+"""The operations of node functions in one step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def function_operations(
 
 
 def not_counted(connections: Iterable[Connection]) -> tuple[str, ...]:
-    """What connections do beside weighing that has no count: functions and learning rules."""
+    """The work of connections that has no count: Python functions and learning rules."""
     others = []
     for connection in connections:
         if connection.function is not None and not connection.decodes:

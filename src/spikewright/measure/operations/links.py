@@ -1,4 +1,4 @@
-"""What leads where in a network: connections as chains of maps, decoders and encoders included.
+"""The links of a network: connections as chains of maps, decoders and encoders included.
 
 A connection from a population that represents a vector starts at its neurons, and its decoders are
 the first map; a vector that is represented is a place of its own, from which encoders lead on.
@@ -53,7 +53,7 @@ class Link:
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """The name of the link in messages."""
         return f"encoders of {self.pre!r}" if self.connection is None else f"{self.connection!r}"
 
     @property
@@ -71,7 +71,7 @@ class Link:
 
     @property
     def values(self) -> int:
-        """How many values its filter holds: those where they are fewest, or none."""
+        """The number of values in its filter, at the narrowest place of its chain; or none."""
         if not self.filtered:
             return 0
         sizes, shape = [prod(self.shape)], self.shape

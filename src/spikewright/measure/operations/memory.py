@@ -62,11 +62,11 @@ def _narrow(values: NDArray) -> NDArray:
 
 
 def state_bytes(links: Links, wiring: Wiring) -> int:
-    """What is kept from step to step, for one sample.
+    """Memory that is kept from step to step, for one sample, in bytes.
 
-    Voltages and other variables of neurons, the states of filters, running sums of functions and
-    what they have sent, and sums held at junctions that weights lead to and from, represented
-    vectors among them.
+    It holds voltages and other variables of neurons, the states of filters, running sums of
+    functions and the sums that they have sent. Sums at junctions that weights lead to and from
+    count too, represented vectors among them.
     """
     values = 0
     for ensemble in links.network.all_ensembles:

@@ -1,4 +1,4 @@
-"""What a run computed: operations of every layer, sample by sample, and their sums."""
+"""The operations of a run: those of every layer, sample by sample, and their sums."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Operations:
 
     @property
     def input(self) -> Input:
-        """How often the analog input is computed: once where it is held, else every step."""
+        """The frequency of computing the analog input: once where it is held, else every step."""
         return "once" if self.constant_input else "per step"
 
     def total(self) -> LayerOperations:
@@ -113,7 +113,7 @@ class Operations:
         return self._with({name: layer.summed() for name, layer in self.layers.items()}, self.n)
 
     def plus(self, other: Operations) -> Operations:
-        """What both counted of the same samples."""
+        """The sum of both, counted on the same samples."""
         layers = dict(self.layers)
         for name, layer in other.layers.items():
             layers[name] = layers[name].plus(layer) if name in layers else layer

@@ -1,4 +1,4 @@
-"""How many paths lead on from each value: transforms read backwards, by which entries they have.
+"""The number of paths from each value: transforms read backwards, entry by entry.
 
 Counts are float64 arrays of whole numbers, exact below 2^53.
 """

@@ -1,9 +1,9 @@
-"""Which values meet which weights: a network as places that hold values, and hops between them.
+"""The wiring of a network: places that hold values, and hops through weights between them.
 
-A *place* holds what arrives: a population, the vector that one represents, a function's input, or a
-junction that something other than spikes reaches. Spikes go through any other junction as they are
-(what is flattened, concatenated, pooled or added before it meets weights is a spike still), so a
-*hop* leads from where spikes or values are made, through junctions, to the next place, and has one
+A *place* holds arriving values: a population, the vector that one represents, a function's input,
+or a junction that something other than spikes reaches. Spikes go through any other junction as they
+are (flattened, concatenated, pooled or added before they meet weights, they are spikes still). So a
+*hop* leads from the maker of spikes or values, through junctions, to the next place, and has one
 weight for every path.
 """
 
@@ -110,7 +110,7 @@ class Wiring:
     # What each item sends.
 
     def _classify(self) -> None:
-        """Kinds in the order of the line; what is left lies in a loop and holds its values."""
+        """Kinds in the order of the line; remaining items lie in a loop and hold their values."""
         waiting = [item for item in self.items if not self._classified_at_once(item)]
         while waiting:
             ready = [i for i in waiting if all(s.pre in self.kinds for s in self.arriving[i])]
@@ -218,7 +218,7 @@ class Wiring:
         return found
 
     def binary(self) -> set[Item]:
-        """What sends at most one spike a step: one-spike neurons, and maxima of their spikes."""
+        """Senders of at most one spike a step: one-spike neurons, and maxima of their spikes."""
         found = {
             item
             for item, kind in self.kinds.items()
@@ -237,7 +237,7 @@ class Wiring:
         return set(one_each)
 
     def _origins(self, item: Item) -> set[Item]:
-        """What sends the spikes that arrive at an item."""
+        """The senders of the spikes that arrive at an item."""
         found: set[Item] = set()
         for segment in self.arriving[item]:
             relay = self.kinds[segment.pre] == "relay"
@@ -266,7 +266,7 @@ def _output_shape(chain: tuple[Transform, ...], shape: Shape) -> Shape:
 
 
 def _spike_height(neurons: Neurons) -> NDArray | None:
-    """What a spike is worth, but for a factor `1 / dt`; None where spikes have either sign."""
+    """The height of a spike without its factor `1 / dt`; None where spikes have either sign."""
     ensemble = neurons.ensemble
     kind = ensemble.neuron_type
     if not kind.spiking or kind.negative:

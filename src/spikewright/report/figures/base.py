@@ -1,4 +1,4 @@
-"""What figures share: data as rows and as CSV, colours, a picture saved beside its data."""
+"""Shared parts of figures: data as rows and as CSV, colours, a picture saved beside its data."""
 
 from __future__ import annotations
 

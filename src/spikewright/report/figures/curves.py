@@ -1,4 +1,4 @@
-"""What neurons answer to constant values: tuning curves, and responses along encoders."""
+"""Answers of neurons to constant values: tuning curves, and responses along encoders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the answers are worth at every step, with intervals, beside the source."""
+"""Scores of the answers at every step, with intervals, beside the source."""
 
 from __future__ import annotations
 

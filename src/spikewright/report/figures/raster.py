@@ -69,10 +69,10 @@ class RasterInfo:
     def thinned(
         self, layers: int = 12, neurons: int = 64, steps: int = 512, events: int = 12_000
     ) -> RasterInfo:
-        """What fits a page: so many layers, neurons of each and steps, and the ten largest outputs.
+        """The part that fits a page: so many layers, neurons, steps, and the ten largest outputs.
 
-        Layers and neurons are evenly spaced. Where they would have more than so many events, there
-        are fewer neurons, and then fewer steps.
+        Layers and neurons are evenly spaced. Where they would have more than `events` events,
+        neurons are left out first, then steps.
         """
         names = list(self.spikes)
         kept = [names[i] for i in _spaced(len(names), layers)]

@@ -1,4 +1,4 @@
-"""How the firing rates of a layer's neurons are spread."""
+"""The spread of the firing rates of a layer's neurons."""
 
 from __future__ import annotations
 

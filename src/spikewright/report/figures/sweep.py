@@ -1,4 +1,4 @@
-"""What answers are worth, and how many spikes they take, against the firing-rate scale."""
+"""Scores of answers, and the spikes they take, against the firing-rate scale."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Curve:
 class SweepInfo:
     """A sweep: `scales` in order, numbers or rules as text, and `curves` over them.
 
-    `worth` is what answers are judged by, `source` what the source is worth (None where it is what
-    was compared with); `dt` is the length of a step in seconds, `n` the number of samples, `output`
-    which of several outputs it is.
+    `worth` is the measure of answers, `source` the score of the source (None where scores are
+    relative to the source); `dt` is the length of a step in seconds, `n` the number of samples,
+    `output` which of several outputs it is.
     """
 
     scales: tuple[float | str, ...]
@@ -204,7 +204,7 @@ def draw_sweep(info: SweepInfo) -> Any:
 
 
 def _draw_worth(axes: Any, info: SweepInfo, steps: int) -> None:
-    """What the answers are worth, with intervals, beside the source."""
+    """Draw the scores of the answers, with intervals, beside the source."""
     unit = 100 if info.worth.fraction else 1
     if info.source is not None:
         value = shown(info.worth)(info.source)
@@ -273,12 +273,12 @@ def _label(curve: Curve) -> str:
 
 
 def _places(info: SweepInfo, at: Iterable[float]) -> list[float]:
-    """Where scales stand: numbers at their own place, rules side by side."""
+    """The places of scales on the axis: numbers at their own place, rules side by side."""
     return [float(info.scales[int(i)]) if info.numbers else float(i) for i in at]
 
 
 def _handles(panels: Iterable[Any]) -> dict[str, Any]:
-    """What the marks of all panels mean, each once."""
+    """The legend entries of all panels, each once."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

@@ -1,4 +1,4 @@
-"""What settings are worth against what they cost, and which of them nothing beats."""
+"""Scores of settings against their costs, and the settings that no other beats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikewright.report.figures.base import BLACK, BLUE, GREY, VERMILION, Row, c
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting: its name, what it is worth, what it costs a sample.
+    """A setting: its name, its score, its cost a sample.
 
     `front` says that no other is worth as much for less, `chosen` that it was chosen.
     """
@@ -26,11 +26,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class TradeOffInfo:
-    """Settings by cost; `worth` is what they are judged by, such as accuracy or its drop.
+    """Settings by cost; `worth` is their measure, such as accuracy or its drop.
 
-    `source` is what the source is worth, None where it is unknown, or a drop is judged. `cost`
-    names what was paid and `unit` says in what: "spikes per sample" in "spikes", "energy
-    under" a cost table in "J".
+    `source` is the score of the source, None where it is unknown, or a drop is judged. `cost` names
+    the cost and `unit` its unit: "spikes per sample" in "spikes", "energy under" a cost table in
+    "J".
     """
 
     worth: Worth
@@ -92,13 +92,13 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
 
 
 def _judged(records: list[Record]) -> list[Worth]:
-    """What settings may be judged by; of a search there are drops alone."""
+    """The measures of settings; a search has drops alone."""
     drops = (Worth(r.name, False, r.unit != SCORE) for r in records if r.name.endswith(" drop"))
     return [*worths(records), *dict.fromkeys(drops)]
 
 
 def _paid(records: list[Record], cost: str) -> list[Record]:
-    """What settings cost; energies of the spiking network under the first cost table there is."""
+    """The costs of settings; energies of the spiking network under the first cost table."""
     found = [r for r in select(records, cost) if "setting" in r.how]
     found = [r for r in found if r.how.get("network", "spiking") == "spiking"]
     return [r for r in found if r.how.get("table") == found[0].how.get("table")]

@@ -1,4 +1,4 @@
-"""What a page is made of: records and plain data."""
+"""The contents of a page: records and plain data."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from spikewright.report.page.markup import Child, Markup, el
 
 
 class Traced(Protocol):
-    """What a conversion did to one layer: an entry of its trace."""
+    """A step of a conversion on one layer: an entry of its trace."""
 
     @property
     def stage(self) -> str:
-        """By which stage."""
+        """The stage."""
 
     @property
     def layer(self) -> str:
-        """To which layer."""
+        """The name of the layer."""
 
     @property
     def text(self) -> str:
-        """What was done."""
+        """The change or the form, in words."""
 
     @property
     def status(self) -> str:
-        """What that guarantees: "exact", "convergent", "approximated", or "warning"."""
+        """The guarantee of the step: "exact", "convergent", "approximated", or "warning"."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What was measured, in one sentence."""
+"""The measured results, in one sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCORED = "{network} has a mean {name} of {value}, over {n} samples"
 
 
 def sentence(records: Iterable[Record]) -> str:
-    """How right the spiking network is after its last step, beside its source, and for how much."""
+    """The spiking network's score after its last step, beside its source's, and its cost."""
     parts = ("layer", "threshold", "change")  # of what is no run of the whole network
     found = [r for r in records if not any(part in r.how for part in parts)]
     steps = max((int(r.how["steps"]) for r in found if "steps" in r.how), default=None)
@@ -44,7 +44,7 @@ def _duration(records: list[Record], steps: int) -> str:
 
 
 def _worth(last: list[Record], found: list[Record]) -> str:
-    """What the answers are worth, in the words of the first measure that there is."""
+    """The score of the answers, in the words of the first measure at hand."""
     for worth in worths(last)[:1]:
         measured = _mean_first(select(last, worth.name))
         spiking = bool(select(last, "spikes per sample"))
@@ -76,7 +76,7 @@ def _interval(record: Record, worth: Worth) -> str:
 
 
 def _against(worth: Worth, record: Record, last: list[Record], found: list[Record]) -> str:
-    """What the source does, and what is lost of that."""
+    """The score of the source, and the loss against it."""
     source = select(found, f"source {worth.name}", output=record.how.get("output"))
     if not source:
         return ""

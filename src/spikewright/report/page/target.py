@@ -1,4 +1,4 @@
-"""Where a page is written: nothing but an older page of ours is ever replaced."""
+"""The file that a page is written to: only an older page of this package is ever replaced."""
 
 from __future__ import annotations
 

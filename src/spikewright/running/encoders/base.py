@@ -1,4 +1,4 @@
-"""What an encoder is: from the samples of a batch to what an input gives at every step."""
+"""The base class of encoders: from the samples of a batch to an input's values at every step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Encoder(ABC):
     """
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
-        """What the user gave for the input `name` of this shape, one entry a sample.
+        """The samples of the input `name` of this shape, one entry a sample.
 
         By default arrays `(batch, *shape)` of finite numbers, which `given` is already. Raises
         `SimulationError`.

@@ -5,9 +5,9 @@
     class TestMine(EngineSuite):
         engine = "mine"          # a name, or an `Engine`
 
-An `exact` engine is held to bit-identical results; of any other the suite asks that spikes are
-those of exact arithmetic wherever the arithmetic is exact (whole and dyadic numbers), that analog
-values agree to rounding, and that elsewhere a spike moves to a neighbouring step at most.
+An `exact` engine is held to bit-identical results; any other has three bounds. Spikes are those of
+exact arithmetic wherever the arithmetic is exact (whole and dyadic numbers). Analog values agree to
+rounding. Elsewhere a spike moves to a neighbouring step at most.
 """
 
 from spikewright.testing.engines.cuts import CutTests

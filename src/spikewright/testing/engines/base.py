@@ -1,4 +1,4 @@
-"""What every part of the suite does: compile and run a network on the engine that is tested."""
+"""The base of every part of the suite: compile and run a network on the engine under test."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _SENDERS, _RECEIVERS, _DT = 5, 4, 0.001
 
 
 class _Setting(NamedTuple):
-    """A network that learns: what is fed, what is learned, what is recorded."""
+    """A network that learns: its feeds, its learned weights, its recorded signals."""
 
     network: Network
     inputs: dict[Node, NDArray]
@@ -99,10 +99,10 @@ class LearningTests(Suite):
     @both
     @each(rule_examples())
     def test_learning_rule(self, example: RuleExample, precision: Precision) -> None:
-        """What a rule reads is filtered in the same step, and what it gives is its equation.
+        """Activities that a rule reads are filtered in the same step; its result is its equation.
 
-        The weights of a step are those of the one before and what was given then; they are applied
-        in that step.
+        The weights of a step are those of the step before plus the change made then; they are
+        applied in that step.
         """
         steps = 40
         setting = _setting(example.rule, example.rule.modifies, steps)
@@ -216,7 +216,7 @@ class LearningTests(Suite):
     @both
     @pytest.mark.parametrize("form", [list, dict])
     def test_several_rules_add_up(self, form: type, precision: Precision) -> None:
-        """What the rules of one connection give is added; each is given the weights they share."""
+        """The changes of all rules of one connection add up; each rule reads the shared weights."""
         steps = 30
         rules: Any = [BCM(1e-6, theta_synapse=Lowpass(0.05)), Oja(1e-4)]
         given = rules if form is list else dict(zip("ab", rules, strict=True))

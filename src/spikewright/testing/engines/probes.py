@@ -1,4 +1,4 @@
-"""Probes: what neurons keep, what connections are given and deliver, and parts of all of it."""
+"""Probes: states of neurons, inputs and results of connections, and parts of all of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KEEPING = [
 
 
 class ProbeTests(Suite):
-    """What probes record."""
+    """Recording by probes."""
 
     @both
     @each(_KEEPING)
@@ -115,7 +115,7 @@ class ProbeTests(Suite):
 
     @both
     def test_connections(self, precision: Precision) -> None:
-        """What a connection is given, its weights, and what it delivers at the end it leads to."""
+        """A connection's input, its weights, and the values it delivers at its end are recorded."""
         steps = 12
         rng = np.random.default_rng(2)
         values, matrix = rng.integers(-4, 9, (1, steps, 3)) / 2.0, rng.integers(-4, 5, (2, 2)) / 4.0

@@ -1,4 +1,4 @@
-"""What a time step does: the worked example, exact steps, delays, loops, charge."""
+"""A time step: the worked example, exact steps, delays, loops, charge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spikewright.testing.engines.base import EPSILON, Suite, both
 
 
 class StepTests(Suite):
-    """What a time step does."""
+    """The semantics of a time step."""
 
     @both
     @pytest.mark.parametrize(

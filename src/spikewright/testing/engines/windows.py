@@ -1,4 +1,4 @@
-"""What starts again after some steps, and loops that carry a mean from window to window."""
+"""Restarts after a number of steps, and loops that carry a mean from window to window."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class WindowTests(Suite):
 
     @both
     def test_draws_go_on(self, precision: Precision) -> None:
-        """What is drawn at random keeps nothing, and does not draw the same again."""
+        """Random neurons keep nothing over a restart, and do not draw the same numbers again."""
         values = np.full((1, 4 * _EVERY, 5), 0.7)
         found = []
         for every in (_EVERY, None):
@@ -84,7 +84,7 @@ class WindowTests(Suite):
 
     @both
     def test_a_loop_through_a_mean_over_windows(self, precision: Precision) -> None:
-        """What comes back is the mean of the window before: as a loop written by hand does."""
+        """The loop returns the mean of the window before, as a loop written by hand does."""
         rng = np.random.default_rng(3)
         inner, begun = rng.integers(-4, 5, (3, 3)) / 8.0, (0.5, -0.25, 1.0)
         values = rng.integers(-4, 9, (2, 2 * _EVERY + 3, 3)) / 4.0

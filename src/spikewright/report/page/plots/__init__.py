@@ -1,1 +1,1 @@
-"""One figure a file: its drawing, what its marks mean, and what there is to see, in words."""
+"""One figure a file: its drawing, its legend, and a description in words."""

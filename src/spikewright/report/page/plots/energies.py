@@ -35,12 +35,12 @@ def _style(index: int) -> tuple[str, int]:
 
 
 def keys(info: EnergiesInfo) -> Markup:
-    """What the marks mean."""
+    """The legend of the marks."""
     return legend([(mark_key(*_style(i)), name) for i, name in enumerate(info.networks)])
 
 
 def describe(info: EnergiesInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     tables = [
         f"{name}: " + ", ".join(f"{network} {joules(v)}" for network, v in costs.items())
         for name, costs in info.tables.items()

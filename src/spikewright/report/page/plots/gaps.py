@@ -58,12 +58,12 @@ def _classes(info: GapsInfo) -> dict[str, str]:
 
 
 def keys(info: GapsInfo) -> Markup:
-    """What the colours mean."""
+    """The legend of the colours."""
     return legend([(box_key(class_), part) for part, class_ in _classes(info).items()])
 
 
 def describe(info: GapsInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     layers = []
     for name, parts in list(info.parts.items())[:12]:
         told = ", ".join(f"{p} {percent(parts[p])}" for p in info.present if parts.get(p))

@@ -80,7 +80,7 @@ def _numbered(info: OverTimeInfo) -> Iterable[tuple[int, tuple[str, tuple]]]:
 
 
 def describe(info: OverTimeInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     show = percent if info.fraction else number
     n = max(line[-1][0] for line in info.lines.values())
     ends = "; ".join(

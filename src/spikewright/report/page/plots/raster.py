@@ -132,7 +132,7 @@ def _output(drawing: Drawing, info: RasterInfo, x: Scale, top: float) -> None:
 
 
 def keys(info: RasterInfo) -> Markup:
-    """What the marks mean."""
+    """The legend of the marks."""
     counts = np.concatenate([*(e[:, 2] for e in info.spikes.values()), np.zeros(0, int)])
     names = {"fill c0 soft": "a spike", "fill c0": "several in a step", "fill c1": "taken back"}
     entries = [
@@ -146,7 +146,7 @@ def keys(info: RasterInfo) -> Markup:
 
 
 def describe(info: RasterInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     layers = "; ".join(
         f"{name}: {int(np.abs(events[:, 2]).sum()):,} spikes of {len(info.shown(name)):,} neurons"
         for name, events in info.spikes.items()

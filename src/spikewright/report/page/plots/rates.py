@@ -1,4 +1,4 @@
-"""How firing rates are spread: a box for each layer, its median and mean."""
+"""The spread of firing rates: a box for each layer, its median and mean."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(info: RatesInfo, width: int) -> Drawing:
 
 
 def keys(info: RatesInfo) -> Markup:
-    """What the marks mean."""
+    """The legend of the marks."""
     return legend(
         [
             (box_key("fill c0 soft"), "half of the neurons"),
@@ -53,7 +53,7 @@ def _words(info: RatesInfo, name: str) -> str:
 
 
 def describe(info: RatesInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     shown = list(info.layers)[:12]
     more = "" if len(shown) == len(info.layers) else f"; and {len(info.layers) - 12} more layers"
     return "; ".join(f"{name}: {_words(info, name)}" for name in shown) + more + "."

@@ -63,7 +63,7 @@ def _styled(info: SweepInfo) -> Iterator[tuple[Curve, str]]:
 
 
 class _Places:
-    """Where scales stand: numbers at their own place on a logarithmic axis, rules side by side."""
+    """The places of scales: numbers at their own on a logarithmic axis, rules side by side."""
 
     def __init__(self, info: SweepInfo, right: float) -> None:
         self._values = [float(s) if info.numbers else float(i) for i, s in enumerate(info.scales)]
@@ -115,7 +115,7 @@ def _ticks(info: SweepInfo) -> Show:
 
 
 def keys(info: SweepInfo) -> Markup:
-    """What the lines and marks mean."""
+    """The legend of the lines and marks."""
     entries = [(line_key(f"line {style}"), _name(curve)) for curve, style in _styled(info)]
     if info.source is not None:
         value = shown(info.worth)(info.source)
@@ -139,7 +139,7 @@ def _title(info: SweepInfo, curve: Curve, point: Point) -> str:
 
 
 def describe(info: SweepInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     shown_curves = [curve for curve, _ in _styled(info)]
     lines = "; ".join(
         f"{_name(curve)}: "

@@ -89,7 +89,7 @@ def _range(info: TradeOffInfo) -> tuple[float, float]:
 
 
 def keys(info: TradeOffInfo) -> Markup:
-    """What the marks mean."""
+    """The legend of the marks."""
     worth = "accurate" if info.worth.name == "accuracy" else "good"
     entries = [(mark_key("mark c0"), f"no other is as {worth} for less")]
     if any(not s.front and not s.chosen for s in info.settings):
@@ -110,7 +110,7 @@ def _title(setting: Setting, info: TradeOffInfo) -> str:
 
 
 def describe(info: TradeOffInfo) -> str:
-    """What there is to see, in words."""
+    """A description of the figure, in words."""
     front = "; ".join(_title(setting, info) for setting in info.front[:12])
     chosen = "" if info.chosen is None else f" Chosen: {_title(info.chosen, info)}."
     return (

@@ -1,4 +1,4 @@
-"""What the answers are worth, over time and against what they cost."""
+"""Scores of the answers, over time and against their cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the neurons did: rates, and one sample spike by spike."""
+"""The activity of the neurons: rates, and one sample spike by spike."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def raster(contents: Contents) -> Markup | None:
 
 
 def _left_out(info: RasterInfo, whole: RasterInfo) -> list[str]:
-    """What of a sample is shown, where that is not all."""
+    """The parts of a sample that are shown, where that is not all."""
     told = []
     if len(info.spikes) < len(whole.spikes):
         told.append(f"{len(info.spikes)} of {len(whole.spikes)} layers, evenly spaced")

@@ -1,4 +1,4 @@
-"""Where accuracy went, and what to change."""
+"""The losses of accuracy by layer, and the changes that are proposed."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def energy(contents: Contents) -> Markup | None:
 
 
 def verdict(info: EnergiesInfo) -> str:
-    """How the spiking network compares with the cheapest of its rivals, table by table."""
+    """The spiking network's energy against the cheapest of its rivals, table by table."""
     told = []
     for table, costs in info.tables.items():
         rivals = {name: joules for name, joules in costs.items() if name != "spiking"}

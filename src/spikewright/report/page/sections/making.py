@@ -1,4 +1,4 @@
-"""How the network was made, and how to make it again."""
+"""The making of the network, and the code that makes it again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 2000  # entries of a trace that are listed
 
 
 def trace(contents: Contents) -> Markup | None:
-    """What became of each layer, and what that guarantees."""
+    """The form of each layer, and its guarantee."""
     entries = contents.trace
     if not entries:
         return None

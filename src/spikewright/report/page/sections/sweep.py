@@ -1,4 +1,4 @@
-"""What each firing-rate scale brings and costs."""
+"""The score and the cost of each firing-rate scale."""
 
 from __future__ import annotations
 
