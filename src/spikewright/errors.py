@@ -17,8 +17,8 @@
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
-Each message names the place, the cause, the value and the next move. `ConversionWarning` is what a
-conversion says that is no error: through `warnings`, once, and to the logger `spikewright`.
+Each message names the place, the cause, the value and the next move. A `ConversionWarning` reports
+anything else about a conversion: through `warnings`, once, and to the logger `spikewright`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class ReadError(SpikewrightError, ValueError):
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason why one layer cannot be used: where, what it is, why, and what would help.
+    """One reason why one layer cannot be used: where, what it is, why, and the next move.
 
-    Of an argument that cannot be honoured, `layer` is its name and `kind` is "argument"; of a call
-    that cannot be made, its name and "method"; of what a model keeps, its name and "attribute".
+    `layer` is also the name of an argument that cannot be honoured (`kind` "argument"), of a call
+    that cannot be made ("method"), or of state that a model keeps ("attribute").
     `keeping` are outputs without which the layer is not needed; `callable` ones are run as they are
     by `fallback="python"`.
     """
@@ -63,7 +63,7 @@ class Refusal:
 
     @property
     def advice(self) -> str:
-        """What would help, all of it."""
+        """All advice in one text: the options, `outputs=` and `fallback=`."""
         more = [f"outputs={list(self.keeping)} cuts it"] if self.keeping else []
         more += ['fallback="python" runs it as it is'] if self.callable else []
         return ". ".join(filter(None, [self.options.rstrip("."), *more])) if more else self.options
@@ -122,8 +122,8 @@ class _ListsRefusals(SpikewrightError, ValueError):
 class UnsupportedLayerError(_ListsRefusals, ReadError):
     """The source model holds layers that no reader understands; all of them are listed.
 
-    `met` has the kind of every layer that was looked at, by name and in order, and `read` the nodes
-    of the graph (`spikewright.graph.Node`) that were made of those that could be read.
+    `met` maps the name of every inspected layer to its kind, in order. `read` has the nodes of the
+    graph (`spikewright.graph.Node`) that were made of the readable ones.
     """
 
     _what = "cannot be read"
@@ -186,7 +186,7 @@ class SimulationError(SpikewrightError):
 
 
 class TuningError(SpikewrightError, ValueError):
-    """A search was asked for what it cannot do, or its study is not the one it is taken for."""
+    """A search was asked for the impossible, or was given the study of another search."""
 
 
 class MissingExtraError(SpikewrightError, ImportError):

@@ -1,1 +1,1 @@
-"""What every part of the line uses: files, arrays, words, optional packages."""
+"""Helpers of every part of the line: files, arrays, words, optional packages."""

@@ -1,7 +1,7 @@
 """HDF5 files looked through in a process of their own, with limits of time and memory.
 
 A damaged file can make HDF5 loop for ever, past any interruption, crash, or ask for memory without
-end. A process of its own can be ended. What it could read, whole, others can read after it.
+end. A process of its own can be ended. A file that it could read whole can be read afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DEEPEST = 64
 
 @dataclass(frozen=True)
 class Contents:
-    """What an HDF5 file holds: text attributes of its root, and how many numbers in all."""
+    """The contents of an HDF5 file: its root's text attributes, and the number of values."""
 
     attributes: dict[str, str]
     numbers: int
@@ -66,7 +66,7 @@ def look_through(path: Path, place: Path, attributes: Sequence[str] = ()) -> Con
 
 
 def main(path: str, *attributes: str) -> None:
-    """Print what `look_through` returns, in the process that it starts."""
+    """Print the result of `look_through`, in the process that it starts."""
     _limit_memory(_SMALL + _EXPANSION * Path(path).stat().st_size)
     with require("h5py").File(path, "r") as file:
         numbers = _read(file, _SMALL + _EXPANSION * Path(path).stat().st_size, 0)
@@ -76,7 +76,7 @@ def main(path: str, *attributes: str) -> None:
 
 
 def _read(group: Any, most: int, depth: int) -> int:
-    """Read a group, and what is in it; returns how many numbers its datasets hold."""
+    """Read a group and its members; returns the number of values in its datasets."""
     if depth > _DEEPEST:
         raise ValueError(f"groups lie more than {_DEEPEST} deep in each other")
     numbers = 0
@@ -107,7 +107,7 @@ def _read_attributes(item: Any) -> None:
 
 
 def _limit_memory(data: int) -> None:
-    """No more than what the file can hold, and what Python and HDF5 need, where that is known."""
+    """Limit memory to the file's largest contents and the needs of Python and HDF5, if known."""
     try:
         import resource
     except ImportError:

@@ -18,7 +18,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: the `TypeError` for an unknown keyword says which one was meant.
 
-    `hints` says of names that others give to an argument what means it here.
+    `hints` maps names from other libraries to a sentence that names the argument here.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -44,7 +44,7 @@ def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], C
 
 
 def meant(name: str, known: Iterable[str], hints: Mapping[str, str] = _NOTHING) -> str:
-    """What an unknown name means, or the known ones nearest to it, in a sentence; else nothing."""
+    """A sentence with the meaning of an unknown name, or the known name nearest to it; else ""."""
     known = list(known)
     near = [name] if name in hints else get_close_matches(name, [*known, *hints], 1)
     if near and near[0] in hints:

@@ -8,7 +8,7 @@ T = TypeVar("T", bound=type)
 
 
 def enter(registry: dict[str, Any], cls: T, kind: str) -> T:
-    """Enter a class under its name; `kind` says of what there is a registry, for the message.
+    """Enter a class under its name; `kind` names the registry's members in the message.
 
     Returns the class. Raises `ValueError` where the name is taken.
     """

@@ -1,4 +1,4 @@
-"""What values are to be, declared as types: this is what keeps a number out of a field for text.
+"""Checks of values against declared types: they keep a number out of a field for text.
 
 `check_types` looks at the fields of a dataclass, `check` at plain data from a file. Types may be
 plain ones, unions, literals, arrays, tuples, lists and mappings of such, `TypedDict`s, and any of
@@ -48,7 +48,7 @@ AboveZero = Annotated[float, Where(lambda x: 0 < x <= _LARGEST, "a number above 
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is what JSON can hold: no number in it is infinite or none."""
+    """Whether JSON can hold a value: all numbers in it are finite."""
     if isinstance(value, dict | list):
         return all(map(is_plain, value.values() if isinstance(value, dict) else value))
     return not isinstance(value, float) or abs(value) <= _LARGEST
@@ -151,7 +151,7 @@ def _first(parts: Iterable[tuple[str, Any, Any]]) -> _Misfit | None:
 
 
 def _in_union(value: Any, hint: Any, place: str) -> _Misfit | None:
-    """Where there is one thing that it could be beside None, what is wrong within that."""
+    """The misfit of a value in a union: within its only option beside None, or as a whole."""
     options = get_args(hint)
     if any(_misfit(value, option) is None for option in options):
         return None

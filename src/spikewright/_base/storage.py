@@ -83,7 +83,7 @@ def _written(value: Any) -> list[Field[Any]]:
 
 
 class Decoder:
-    """Rebuilds what `Encoder` wrote, from the classes of `registry` alone."""
+    """Rebuilds objects that `Encoder` wrote, from the classes of `registry` alone."""
 
     def __init__(self, arrays: Mapping[str, NDArray], registry: Mapping[str, type]) -> None:
         self._arrays = arrays
@@ -140,7 +140,7 @@ def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
 def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
     """Read `(manifest, arrays)`.
 
-    Raises `FileNotFoundError`, or `DamagedFileError` naming what is wrong with the file.
+    Raises `FileNotFoundError`, or `DamagedFileError` naming the fault of the file.
     """
     source = Path(path)
     if not source.is_file():

@@ -17,7 +17,7 @@ Named = dict[str, Any]
 
 @dataclass(frozen=True)
 class Structure:
-    """How the inputs of a model may be given: all by name, or as its own call takes them.
+    """The forms in which a model takes its inputs: all by name, or as its own call takes them.
 
     `places` are by input name, in the order of the call's arguments. `ranks` are numbers of axes of
     a sample, which tell `[x]` from a list of samples. `lists` are the inputs whose samples come as
@@ -29,10 +29,10 @@ class Structure:
     lists: frozenset[str] = frozenset()
 
     def named(self, x: Any) -> Named:
-        """What was given, by input name.
+        """The given arrays, by input name.
 
-        Takes an array for a single input, `{input name: array}`, and what the model's own call
-        takes: arguments in a list, a tuple or a dict, and nested ones. Raises `ValueError` for
+        Takes an array for a single input, `{input name: array}`, and the arguments of the model's
+        own call: in a list, a tuple or a dict, and nested ones. Raises `ValueError` for
         anything else.
         """
         found = self.find(x)
@@ -43,7 +43,7 @@ class Structure:
         return found
 
     def find(self, x: Any) -> Named | None:
-        """What was given, by input name, or None where `x` is not all of the inputs in arrays."""
+        """The given arrays, by input name; None where `x` does not give every input as arrays."""
         if isinstance(x, Mapping) and set(x) == set(self.places):
             return {name: x[name] for name in self.places}
         if len(self.places) == 1:
@@ -53,7 +53,7 @@ class Structure:
         return next(self._readings(x), None)
 
     def split(self, batch: Any) -> tuple[Named, Any] | None:
-        """The inputs of a batch and what is beside them: x alone, `(x, y)` or `(a, b, y)`.
+        """The inputs of a batch and its other members: x alone, `(x, y)` or `(a, b, y)`.
 
         None where it does not hold the inputs.
         """
@@ -146,7 +146,7 @@ def leaves(structure: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 def first_samples(x: Any) -> Any:
     """The first two samples of arrays in any structure, and settings as they are.
 
-    None of what may come in batches: of a list of containers, and of what is no container.
+    None for data that may come in batches: a list of containers, or no container at all.
     """
     batches = isinstance(x, list) and not any(map(is_array, x))
     known = is_array(x) or isinstance(x, Mapping | list | tuple)
@@ -166,7 +166,7 @@ def _cut(x: Any) -> Any:
 
 
 def _inside(x: Any, by_position: bool) -> Mapping[Any, Any]:
-    """What a container holds, by key or by position; nothing where it is none."""
+    """The members of a container, by key or by position; none for anything else."""
     if isinstance(x, Mapping):
         return x
     if not isinstance(x, list | tuple):

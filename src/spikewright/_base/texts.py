@@ -20,11 +20,11 @@ def parsed(
     what: str,
     others: Mapping[str, Callable[[str], Any] | None] = _NONE,
 ) -> T:
-    """The thing that `name:value,value,field=value` means, values in the order of its fields.
+    """The object for a text `name:value,value,field=value`, values in the order of its fields.
 
-    `what` the registry holds is said in errors; `others` makes values of fields with these types,
+    `what` names the registry's members in errors; `others` makes values of fields with these types,
     None leaves such a field out. Raises `ValueError` for unknown names and fields and for values
-    that do not fit, and what the thing itself refuses with.
+    that do not fit, and passes on the errors of the object itself.
     """
     name, _, arguments = text.partition(":")
     if name not in registry:

@@ -1,4 +1,4 @@
-"""Sliding windows over the spatial axes of an array: what convolution and pooling share.
+"""Sliding windows over the spatial axes of an array, for convolution and pooling.
 
 Arrays here are channels-last, `(batch, *spatial, channels)`; `channels_last` and back is a move of
 one axis. Window geometry is `(size, stride, padding, dilation)` per spatial axis, padding as
@@ -85,7 +85,7 @@ class Windows:
     def taps(self, x: NDArray, value: float = 0.0) -> Iterator[tuple[tuple[int, ...], NDArray]]:
         """Yield `(tap, view)` for every position of the window.
 
-        `view[b, *o, c]` is what window `o` sees at that tap; outside the input it is `value`.
+        `view[b, *o, c]` is the value of window `o` at that tap; outside the input it is `value`.
         """
         counts = self.output_extent(x.shape[1:-1])
         padded = self.pad(x, value)

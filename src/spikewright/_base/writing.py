@@ -1,7 +1,7 @@
 """Files that are written in one step: whole, or not at all.
 
-Writing goes to a temporary file beside the target that replaces it at the end. What cannot be
-written leaves everything as it was, and is an `OSError` that names the path that was given.
+Writing goes to a temporary file beside the target that replaces it at the end. A failure
+leaves everything as it was, and is an `OSError` that names the given path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LONGEST = 120  # bytes of a name that its temporary file repeats; systems allow
 
 
 def replace_file(path: str | Path, content: bytes) -> None:
-    """Put `content` at `path` in one step, or leave what was there; raises as `check_place`."""
+    """Put `content` at `path` in one step, or leave the old file; raises as `check_place`."""
     target = check_place(path)
     with _naming(target):
         _replace(target, content)
@@ -26,7 +26,7 @@ def check_place(path: str | Path) -> Path:
     """The path, if a file may be written there.
 
     Raises `FileNotFoundError` where its folder does not exist, `IsADirectoryError` for a folder,
-    and `OSError` for what is no file, such as a device, or cannot be one.
+    and `OSError` for a path that is no file, such as a device, or cannot be one.
     """
     target = Path(path)
     with _naming(target):

@@ -1,4 +1,4 @@
-"""Foreign model in, graph out: one file a framework, chosen by what the model is."""
+"""Foreign model in, graph out: one file a framework, chosen by the type of the model."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def read(
 
     `model` is a Keras 3 model, a `torch.nn.Module` or `torch.export.ExportedProgram`, an ONNX
     `ModelProto`, a `spikewright.graph.Graph`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2`
-    file. `example_input` (an array, batch axis first, or what the model's own call takes) is needed
-    for PyTorch modules. `outputs` names outputs, layers or tensors of the model that are its
+    file. `example_input` (an array, batch axis first, or the arguments of the model's own call) is
+    needed for PyTorch modules. `outputs` names outputs, layers or tensors of the model that are its
     outputs from now on; layers and inputs that lead only elsewhere are cut, and not looked at. With
     `keep_recurrence` a recurrent layer is a `Recurrence` of its cell, else every step of its
     sequence is layers of its own. With `fallback="python"` a layer of a live Keras or PyTorch model

@@ -1,4 +1,4 @@
-"""Calling a reader: what goes wrong in it, or with what it returns, names the layer."""
+"""Calls of readers: an error inside one, or with its result, names the layer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def calling(
 
 
 def shown(returned: Any) -> str:
-    """What a reader returned, in a few words."""
+    """The result of a reader, in a few words."""
     plain = returned is None or isinstance(returned, str)
     return repr(returned) if plain else f"a {type(returned).__name__}"
 

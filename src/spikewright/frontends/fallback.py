@@ -1,4 +1,4 @@
-"""What cannot be read becomes a call of the source's own code, where that is asked for."""
+"""Layers that cannot be read become calls of the source's own code, where that is asked for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SAMPLES = 3
 
 
 class CannotCall(Exception):
-    """Why the source's own code cannot be called in the place of a layer."""
+    """The source's own code cannot be called in place of a layer; the message says why."""
 
 
 @contextmanager
 def calling_what_is_not_read() -> Iterator[None]:
-    """Where layers that cannot be read become a `PythonCall` each."""
+    """A context in which layers that cannot be read become a `PythonCall` each."""
     token = _ASKED.set(True)
     try:
         yield
@@ -31,7 +31,7 @@ def calling_what_is_not_read() -> Iterator[None]:
 
 
 def is_asked_for() -> bool:
-    """Whether what cannot be read is to be called."""
+    """Whether layers that cannot be read are to be called."""
     return _ASKED.get()
 
 

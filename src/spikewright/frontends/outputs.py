@@ -1,4 +1,4 @@
-"""What of a model is kept: `outputs` names its outputs, its layers or its tensors."""
+"""The parts of a model that are kept: `outputs` names its outputs, layers or tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wanted_outputs(outputs: Any) -> list[str] | None:
 
 
 def pick(names: Sequence[str], known: Mapping[str, T]) -> dict[str, T]:
-    """What each name stands for; raises `ReadError` that names what is near an unknown one."""
+    """The values of these names; raises `ReadError` with the names near an unknown one."""
     found = {name: known[name] for name in names if name in known}
     for name in names:
         if name not in found:

@@ -1,4 +1,4 @@
-"""What every front end returns, and the builder they all use."""
+"""The result of every front end, and the builder that they share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
 
 @dataclass(frozen=True)
 class Note:
-    """What reading left out of a layer, so that the graph differs from the source by it."""
+    """An omission in reading a layer, by which the graph differs from the source."""
 
     layer: str
     text: str
@@ -31,16 +31,16 @@ class Note:
 class Source:
     """A source model, read.
 
-    `graph` computes what the model computes. `activations` runs the *source framework* on
+    `graph` computes the same as the model. `activations` runs the *source framework* on
     `{input name: (batch, *shape)}` and returns `{node name: value}` for every node whose value is
     observable there (at least the outputs). `call` is the framework's own call of the whole model,
     as a user makes it, on a whole batch: `{output name: (batch, *shape)}` of those outputs that the
     model itself has, none where the graph lacks one of its inputs. It shares no walk and no layout
-    with the reader, so it tells when an axis was taken for the batch that is none.
+    with the reader, so it shows when a wrong axis was taken for the batch.
 
-    `verify` compares with both, and takes what rounding in their `precision` does for no
-    difference; that of `call` is `call_precision` where it is another. `ran` says what ran the
-    model. Where reading left something out, `notes` say what, and both leave it out.
+    `verify` compares with both, and allows for rounding in their `precision`; that of `call` is
+    `call_precision` where it is another. `ran` names the program that ran the model. `notes` list
+    the omissions of reading, which both leave out too.
     """
 
     graph: Graph
@@ -54,10 +54,10 @@ class Source:
 
 
 def shape_made(layer: Layer, *shapes: Shape) -> Shape:
-    """Unbatched shape of what a layer makes of values of these shapes.
+    """Unbatched shape of a layer's output for inputs of these shapes.
 
-    Raises `GraphError` where they do not fit, and for what is no layer or has numbers where arrays
-    belong: readers may be anyone's.
+    Raises `GraphError` where they do not fit, and for an object that is no layer or has numbers
+    where arrays belong: readers may be anyone's.
     """
     if not isinstance(layer, Layer):
         raise GraphError(f"{layer!r} is no layer of spikewright.graph.layers")
@@ -95,9 +95,9 @@ class GraphBuilder:
     ) -> str:
         """Add an input of this unbatched shape; returns its name.
 
-        `place` is the way to it through what the source's own call takes, if not its name; where
-        it is `whole` that takes whole numbers alone. Raises `UnsupportedLayerError` for an extent
-        below 1.
+        `place` is the path to it in the arguments of the source's own call, if not its name. If it
+        is `whole`, the source takes only whole numbers there. Raises `UnsupportedLayerError` for an
+        extent below 1.
         """
         layer = Input(tuple(int(n) for n in shape), None if place == (wanted,) else place, whole)
         name = self.add(wanted, layer, source=wanted)
@@ -142,12 +142,12 @@ class GraphBuilder:
         cut: Mapping[str, str] | None = None,
         callable: bool = False,
     ) -> None:
-        """Remember why a layer cannot be read; `build` raises for all of them together.
+        """Remember a refusal of a layer; `build` raises for all of them together.
 
         One that is `callable` could be run as it is, see `frontends/fallback.py`.
 
-        Of a tail, such as an argmax, `cut` is what it reads, nodes by the names under which
-        `outputs` knows them: with these, and what else can be read, for outputs it is cut off.
+        For a tail, such as an argmax, `cut` lists the nodes that it reads, by their names for
+        `outputs`. With these and the other readable nodes as outputs, the tail is cut off.
         """
         self.meet(layer, kind)
         refusal = Refusal(layer, kind, reason, options, location, callable=callable)
@@ -157,7 +157,7 @@ class GraphBuilder:
                 self._cuts[refusal] = cut
 
     def build(self, outputs: Mapping[str, str | None]) -> Graph:
-        """The graph of what the outputs need.
+        """The graph of the nodes that the outputs need.
 
         Raises `UnsupportedLayerError` listing every refusal, or `GraphError` naming a layer whose
         parameters are not finite.

@@ -9,11 +9,11 @@ from typing import Any
 from spikewright._base.arrays import is_array
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pkl", ".pickle")
-"""What the paths of files end in that hold weights, or pickles; none is opened."""
+"""Suffixes of files that hold weights, or pickles; none is opened."""
 
 
 def instead_of_weights(model: Any) -> str | None:
-    """What to do with weights, as a sentence; None for anything else."""
+    """Advice for weights without a model, in sentences; None for anything else."""
     if isinstance(model, str | Path):
         path = Path(model)
         if path.suffix.lower() not in SUFFIXES:

@@ -1,6 +1,6 @@
 """The analog network: layers with weights and shapes, no time.
 
-Frontends produce a `Graph`, passes rewrite it, `evaluate` says what it computes.
+Frontends produce a `Graph`, passes rewrite it, `evaluate` computes its values.
 """
 
 from spikewright.graph.grammar import (

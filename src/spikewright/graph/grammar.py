@@ -1,11 +1,11 @@
-"""Which layers each stage of the line may hold.
+"""The layers that each stage of the line may hold.
 
 ==============  ================================================================================
 stage           grammar
 ==============  ================================================================================
-IMPORTED        every registered layer, and PythonCall: what a frontend may produce
+IMPORTED        every registered layer, and PythonCall: the layers that a frontend may produce
 IDENTITY_FREE   imported, and neither Identity nor the activation `linear`
-CANONICAL       identity-free, and no BatchNormalization: what the standard passes leave
+CANONICAL       identity-free, and no BatchNormalization: the result of the standard passes
 SPIKING_READY   canonical, which is all that lowering to a network asks for
 ==============  ================================================================================
 """
@@ -24,13 +24,13 @@ Rule = Callable[[Graph, Node], str | None]
 
 @dataclass(frozen=True)
 class Stage:
-    """A named grammar: rules that return what is wrong with a node, or None."""
+    """A named grammar: rules that return the fault of a node, or None."""
 
     name: str
     rules: tuple[Rule, ...]
 
     def problems(self, graph: Graph) -> list[tuple[Node, str]]:
-        """Every node that this stage does not allow, with what is wrong with it."""
+        """Every node that this stage does not allow, with its fault."""
         return [
             (node, problem)
             for node in graph

@@ -99,7 +99,7 @@ class Graph:
 
     @cached_property
     def structure(self) -> Structure:
-        """How all inputs may be given at once."""
+        """The forms in which all inputs may be given together."""
         layers = {name: self[name].layer for name in self.inputs}
         places = {n: layer.place or (n,) for n, layer in layers.items() if isinstance(layer, Input)}
         return Structure(places, {name: len(self.shapes[name]) for name in places})

@@ -1,4 +1,4 @@
-"""The float64 interpreter: what a graph computes, and the oracle of every frontend and pass."""
+"""The float64 interpreter: the values of a graph, and the oracle of every frontend and pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def evaluate_all(
 ) -> dict[str, NDArray]:
     """Value of every node, `{name: (batch, *shape)}`, for inputs `{name: (batch, *shape)}`.
 
-    `passed_on(name, value)` is what a node passes on in place of its value, e.g. rounded.
+    `passed_on(name, value)` returns the value that a node passes on in place of its own, e.g.
+    rounded.
     Raises `GraphError` when an input is missing, unknown or of the wrong shape.
     """
     unknown = sorted(set(inputs) - set(graph.inputs))

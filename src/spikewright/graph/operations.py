@@ -1,4 +1,4 @@
-"""How much a layer computes for one sample."""
+"""The multiply-accumulates of a layer for one sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def multiply_accumulates(layer: Layer, *shapes: Shape) -> int:
     ======================  ====================================================================
     Affine                  rows x outputs x inputs
     Convolution             output positions x out x in / groups x taps, padding included
-    ConvolutionTranspose    input positions x in x out / groups x taps, what is cropped included
+    ConvolutionTranspose    input positions x in x out / groups x taps, cropped positions included
     MatMul                  batch of matrices x rows x columns x inner extent
     Interpolate             along each axis in turn: lines x entries of its matrix that are not 0
     any other               0: elementwise products, sums, maxima and moves sum no products

@@ -1,4 +1,4 @@
-"""Between which bounds the values of each layer lie, as far as its kind alone says."""
+"""Bounds of the values of each layer that follow from its kind alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph of one step of a sequence, and what goes from each step to the next."""
+"""A graph of one step of a sequence, and the states carried from each step to the next."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from spikewright.graph.interpreter import evaluate_all
 
 Values = dict[str, NDArray]
 Step = tuple[Values, Values]
-"""What is read and what comes of it."""
+"""The values that the graph reads at a step, and those of its nodes, by name."""
 
 
 class Carried(NamedTuple):
-    """The input `read` has at one step of a sequence what the output `made` was at the last.
+    """A state: at each step the input `read` has the value of the output `made` at the last.
 
-    `initial` is its value at the first.
+    `initial` is its value at the first step.
     """
 
     read: str
@@ -31,11 +31,11 @@ class Carried(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """How a graph of one step goes along sequences.
+    """The use of a graph of one step along sequences.
 
-    `carried` are the states. `inputs` and `outputs` name those of the whole with the axis of time
-    that they have there, or None: an input without it is the same at every step, and an output
-    without it is that of the last step. `values` does so for all nodes whose values the whole has
+    `carried` are the states. `inputs` and `outputs` map the names of the whole sequence's to their
+    axis of time, or None: an input without it is the same at every step, and an output without it
+    is that of the last step. `values` does so for all nodes whose values the whole sequence has
     under the same name.
     """
 
@@ -70,10 +70,10 @@ class Sequences:
         return found
 
     def evaluate(self, graph: Graph, inputs: Mapping[str, NDArray]) -> Iterator[Step]:
-        """At each step what the graph reads, states and all, and the values that are of use there.
+        """At each step the values that the graph reads, states included, and the values of use.
 
-        `inputs` are those of the whole, `(batch, *shape)`. What only leads to the end of a sequence
-        has a value at its last step alone.
+        `inputs` are those of the whole sequence, `(batch, *shape)`. Nodes that only lead to the end
+        of a sequence have a value at its last step alone.
         """
         lasting = self._lasting(graph)
         batch = len(next(iter(inputs.values())))

@@ -39,7 +39,7 @@ def described(graph: Graph, nodes: Iterable[Node], encoder: _storage.Encoder) ->
 
 
 def why_no_file(graph: Graph) -> str | None:
-    """What to say where layers of a graph are Python code, which no file holds; None if none is."""
+    """A sentence that names layers of Python code, which no file holds; None if there are none."""
     calling = [repr(node.name) for node in graph if isinstance(node.layer, PythonCall)]
     if not calling:
         return None

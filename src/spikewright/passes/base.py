@@ -1,4 +1,4 @@
-"""What a pass is: a rewrite of a graph under a contract that its base class checks."""
+"""The base class of passes: rewrites of a graph under a contract, which it checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spikewright.graph import Graph, Node, Stage
 
 @dataclass(frozen=True)
 class Note:
-    """What a pass did to one layer, and whether the graph still computes the same values."""
+    """A change of one layer by a pass, and whether the graph still computes the same values."""
 
     layer: str
     text: str
@@ -48,7 +48,7 @@ class Pass(ABC):
 
     @abstractmethod
     def rewrite(self, graph: Graph) -> PassResult:
-        """The rewritten graph and what was done; the graph that is given must not be changed."""
+        """The rewritten graph and notes of the changes; the given graph must not be changed."""
 
     @final
     def __call__(self, graph: Graph, after: Sequence[str] = ()) -> PassResult:

@@ -74,7 +74,7 @@ class Draft:
         self._became[name] = into
 
     def collapse(self, name: str, layer: Layer, source: str, inner: Sequence[str]) -> None:
-        """Let a node compute what it computes from `source` in one layer.
+        """Replace the computation of a node from `source` by one layer.
 
         `inner` are the nodes between, which nothing else reads; they become part of the node.
         """
@@ -90,8 +90,8 @@ class Draft:
     def finish(self) -> Graph:
         """The graph as it is now.
 
-        Aliases of removed nodes lead to what is left of them; a source layer that no node is named
-        after leads to the last node that was read from it.
+        Aliases of removed nodes lead to the nodes that replaced them. A source layer without a
+        node of its name leads to the last node that was read from it.
         """
         aliases = {name: self._left_of(target) for name, target in self._graph.aliases.items()}
         aliases |= {name: self._left_of(target) for name, target in self._became.items()}

@@ -46,7 +46,7 @@ class DropIdentities(Pass):
     4. A sum, concatenation, product or extremum of one input; a scale and shift with neither.
 
     Readers of the removed layer read its input. An output stays an output under its name, even if
-    what is left of it is an input of the graph.
+    its value then is an input of the graph.
     """
 
     name = "drop identities"
@@ -66,7 +66,7 @@ class DropIdentities(Pass):
 
 
 def _why_identity(layer: Layer, shapes: tuple[Shape, ...]) -> str | None:
-    """Why a layer on inputs of these shapes changes nothing, or None if it may."""
+    """The reason why a layer on inputs of these shapes changes nothing, or None if it may."""
     match layer:
         case Identity():
             return "an identity"

@@ -52,7 +52,7 @@ def per_channel(layer: Layer, shape: Shape, axis: int) -> PerChannel | None:
 
 
 def _along(value: NDArray | None, default: float, shape: Shape, axis: int) -> NDArray | None:
-    """What broadcasts against `shape` as `(channels,)`, or None where it varies on other axes."""
+    """A value that broadcasts to `shape` as `(channels,)`; None if it varies on other axes."""
     wide = np.asarray(default if value is None else value, np.float64)
     wide = wide.reshape((1,) * (len(shape) - wide.ndim) + wide.shape)
     if any(n != 1 for i, n in enumerate(wide.shape) if i != axis):
@@ -80,7 +80,7 @@ def fold_after(layer: Weighted, outer: PerChannel) -> Weighted:
 
 
 def fold_before(layer: Affine | Convolution, inner: PerChannel) -> Affine | Convolution | None:
-    """The layer that makes of x what this layer makes of `inner` of x; None if there is none.
+    """The layer equal to this layer after `inner`, `x s + t`; None if there is none.
 
     `W' = W s`, `b' = b + W t`. A shift cannot pass zero padding: the padding would have to become
     the shifted zero.

@@ -47,7 +47,7 @@ class FuseActivations(Pass):
 
 
 def _recognised(draft: Draft, top: Node) -> tuple[str, list[str], Activation] | None:
-    """What a node computes an activation of, the layers between, and the activation; or None."""
+    """The input of an activation that ends at a node, the layers between, and it; or None."""
     if not isinstance(_below(draft, top).layer, Multiply):
         return None
     for source in _candidates(draft, top):
@@ -61,7 +61,7 @@ def _recognised(draft: Draft, top: Node) -> tuple[str, list[str], Activation] | 
 
 
 def _below(draft: Draft, node: Node) -> Node:
-    """The node itself, or what a scalar multiple is a multiple of."""
+    """The node itself, or for a scalar multiple the node that it multiplies."""
     return draft[node.inputs[0]] if _is_scalar(node.layer) else node
 
 
@@ -124,7 +124,7 @@ def _activation(draft: Draft, top: Node, source: str, inner: list[str]) -> Activ
 
 
 def _slopes(layer: Layer) -> set[float]:
-    """The factor of a scalar multiple: what `beta` may be."""
+    """The factor of a scalar multiple: the values that `beta` may have."""
     if isinstance(layer, ScaleShift) and layer.scale is not None:
         return {float(layer.scale.ravel()[0])}
     return set()

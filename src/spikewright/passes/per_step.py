@@ -1,4 +1,4 @@
-"""What a layer of a whole sequence does at one step: the same layer, without the axis of time.
+"""The form of a sequence's layer at one step: the same layer, without the axis of time.
 
 A layer that acts along time has no such form.
 """
@@ -55,7 +55,7 @@ class PerStep(NamedTuple):
 
 
 class AlongTimeError(Exception):
-    """Why a layer has no form at one step."""
+    """A layer has no form at one step; the message says why."""
 
 
 _MIXES = "what it makes of one step depends on others"
@@ -143,7 +143,7 @@ def _reduced(layer: Any, shape: Shape, time: int) -> PerStep:
 
 
 def _broadcast_without(value: NDArray, shape: Shape, time: int) -> NDArray:
-    """What broadcasts to `shape`, without the axis of time, along which it may not vary."""
+    """A value that broadcasts to `shape`, without the axis of time, along which it is constant."""
     axis = time - (len(shape) - value.ndim)
     if axis < 0:
         return value

@@ -1,9 +1,9 @@
-"""From a graph of whole sequences to the graph of one step, and what goes from step to step.
+"""The graph of one step of a graph of whole sequences, and the states between steps.
 
 A `Recurrence` becomes its cell, once; the states that it reads are inputs of the graph and the
-states that it makes are outputs. Layers of whole sequences become what they do at one step; what is
-read at the end of the sequence is computed at every step, and right at the last. Graphs and passes
-need not know: they see a graph without state.
+states that it makes are outputs. Layers of whole sequences take their form at one step.
+Values that are read at the end of the sequence are computed at every step, and right at the last.
+Graphs and passes need not know: they see a graph without state.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class OneStep(Sequences):
 
 @dataclass(frozen=True)
 class _Value:
-    """Where a value of the source's graph is found: a node, and the axis of time that it lacks.
+    """The place of a value of the source's graph: a node, and the axis of time that it lacks.
 
     Without that axis a value is the same at every step, or (`late`) right at the last one.
     """
@@ -253,7 +253,7 @@ class _Stepping:
     def _cell(
         self, node: Node, layer: Recurrence, read: Sequence[_Value], begun: Sequence[_Value]
     ) -> tuple[str, ...]:
-        """The parts of a cell, its states and what becomes of them; returns the new states."""
+        """Add the parts of a cell and its states; returns the new states."""
         cell = layer.cell
         place = node.name.removesuffix("recurrence")
         place = place if place.endswith("/") else f"{node.name}/"

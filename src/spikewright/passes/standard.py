@@ -39,7 +39,7 @@ class TraceLine:
 
 
 def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[TraceLine, ...]]:
-    """Apply the passes in order; returns the graph and what each of them did.
+    """Apply the passes in order; returns the graph and the changes of each.
 
     A pass that finds nothing to do leaves one line that says so. Raises `PassError` naming the
     pass that failed and those that ran before it.

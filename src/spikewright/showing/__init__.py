@@ -1,1 +1,1 @@
-"""What shows how things are: the demonstration, one neuron explained, files, plots."""
+"""Views of models and runs: the demonstration, one neuron explained, inspection, plots."""

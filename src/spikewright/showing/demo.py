@@ -1,7 +1,7 @@
 """The demonstration: a trained network that ships here, at several firing-rate scales.
 
 The network was trained by `scripts/train_digits.py` on scikit-learn's handwritten digits and comes
-as ONNX; what it never saw is what the demonstration classifies.
+as ONNX. The demonstration classifies the digits that were held out of its training.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SPLIT_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What a rule chose from the digits to train on, measured on those held out."""
+    """A setting that a rule chose from the training digits, measured on those held out."""
 
     rule: MinimumError
     conversion: Conversion
@@ -66,13 +66,13 @@ class Chosen:
 
     @property
     def reading(self) -> Reading:
-        """What it is worth after the steps that the rule is for, under the mean readout."""
+        """The reading after the steps that the rule is for, under the mean readout."""
         where = self.rule.steps, "mean"
         return next(r for r in self.sweep.readings if (r.steps, r.readout) == where)
 
     @property
     def conclusion(self) -> str:
-        """What it gives for how much, in words."""
+        """The accuracy of the setting and its spikes per image, in words."""
         accuracy, steps = self.reading.judged[0].value, self.rule.steps
         return (
             f"One scale a layer, chosen from the digits to train on by {self.rule} with at most "
@@ -95,7 +95,7 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Demonstration:
-    """What a demonstration measured.
+    """The measurements of a demonstration.
 
     `sweep` has every scale, `sample` is one digit's run and `agreement` the largest relative
     difference, over layers, between the source model and its rate network; `chosen` is a setting
@@ -109,14 +109,14 @@ class Demonstration:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Those of the sweep, and those of the chosen setting."""
+        """The records of the sweep, and those of the chosen setting."""
         source = [r for r in self.chosen.sweep.records if "scale" not in r.how]
         own = [r for r in self.chosen.sweep.records if r not in source]
         return (*self.sweep.records, *own)
 
     @property
     def conclusion(self) -> str:
-        """What the numbers show, in words."""
+        """The conclusions of the sweep and of the chosen setting, in words."""
         return f"{self.sweep.conclusion} {self.chosen.conclusion}"
 
 
@@ -258,7 +258,7 @@ def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
 
 
 def _settings(demonstration: Demonstration) -> list[Record]:
-    """What every setting is worth and costs; the rule's is the chosen one."""
+    """Accuracy and costs of every setting; the setting of the rule is marked as chosen."""
     name = f"by rule, {demonstration.chosen.rule.steps} steps"
     reading = demonstration.chosen.reading
     own = [
@@ -269,7 +269,7 @@ def _settings(demonstration: Demonstration) -> list[Record]:
 
 
 def _unmarked(records: Iterable[Record]) -> list[Record]:
-    """Records of scales, the best of which is not what the page is about."""
+    """The records without the mark of the best scale, which is not the subject of the page."""
     return [replace(r, how={k: v for k, v in r.how.items() if k != "chosen"}) for r in records]
 
 
@@ -284,7 +284,7 @@ def _require_extras() -> None:
 
 
 def _shown(rule: MinimumError) -> str:
-    """The rule, without what is its default."""
+    """The rule as text, without the fields that have their default."""
     dt = "" if rule.dt == MinimumError.dt else f", dt={rule.dt:g}"
     return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"
 

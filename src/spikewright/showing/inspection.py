@@ -1,4 +1,4 @@
-"""What a model holds and what each of its layers would become, before anything is converted.
+"""The layers of a model, and the form of each in a spiking network, before any conversion.
 
 A layer of the source is one row, whatever nodes of the graph it is read as.
 """
@@ -36,9 +36,9 @@ class LayerReport:
 
     `parameters` counts weights, biases and statistics, each once; `operations` the
     multiply-accumulates for one sample (`spikewright.graph.operations` has the formulas).
-    `becomes` says what it is in the spiking network, `status` what that guarantees and `why`. Of a
-    refused layer `why` is every reason, with what would help. None and "" stand for what cannot be
-    known while a layer is refused.
+    `becomes` is its form in the spiking network, `status` the guarantee of that form and `why` the
+    reason. For a refused layer `why` lists every reason, with the next move. Facts that cannot be
+    known while a layer is refused are None or "".
     """
 
     name: str
@@ -178,12 +178,12 @@ def _operations(graph: Graph, node: Node) -> int:
 
 
 def _joined(forms: Sequence[_Form]) -> tuple[str, Status]:
-    """What the parts of a layer become: those that are more than connections, if any are."""
+    """The forms of a layer's parts, connections only if there is nothing else; and the status."""
     totals: Counter[str] = Counter()
     for what, count in (part for form in forms for part in form.becomes):
         totals[what] += count
     found = [_counted(what, count) for what, count in totals.items() if count]
-    others = list(totals)[-1:]  # the last of what nothing is counted of
+    others = list(totals)[-1:]  # the last part without counted elements
     return ", ".join(found or others), _weakest(form.status for form in forms)
 
 
@@ -195,7 +195,7 @@ def _counted(what: str, count: int) -> str:
 
 
 def _why(forms: Sequence[_Form]) -> str:
-    """Why a layer's guarantee is that of its weakest parts."""
+    """The reasons for a layer's guarantee: those of its weakest parts."""
     status = _weakest(form.status for form in forms)
     return "; ".join(dict.fromkeys(f.why for f in forms if f.status == status and f.why))
 
@@ -221,12 +221,12 @@ def _parameters(source: str, nodes: Sequence[Node], counted: set[int]) -> int:
     return sum(array.size for arrays in places.values() for array in arrays)
 
 
-_Part = tuple[str, int]  # what, and how many; 0 of what is not counted
+_Part = tuple[str, int]  # a name and a number of elements; 0 where these are not counted
 
 
 @dataclass(frozen=True)
 class _Form:
-    """What a node becomes, what that guarantees, and why; empty where it cannot be known."""
+    """The form of a node in the network, its guarantee and the reason; empty where unknown."""
 
     becomes: tuple[_Part, ...]
     status: Status
@@ -234,7 +234,7 @@ class _Form:
 
 
 def _weakest(statuses: Iterable[Status]) -> Status:
-    """The weakest guarantee; what cannot be known comes before what is only approximated."""
+    """The weakest guarantee; an unknown one is weaker than an approximation."""
     found = set(statuses)
     return next((status for status in _ORDER if status in found), "exact")
 
@@ -244,7 +244,7 @@ def _forms_of(
 ) -> tuple[dict[str, _Form], tuple[Refusal, ...]]:
     """A form for every node, and the refusals of those that have none.
 
-    A refused node is replaced by an input, so that what stands behind it is seen too. Of a graph
+    A refused node is replaced by an input, so that the nodes behind it are seen too. In a graph
     that is not `whole` the readers of the last nodes are unknown. Raises `ConversionError` where
     not a layer but an argument is refused.
     """
@@ -283,7 +283,7 @@ def _without(graph: Graph, sources: set[str]) -> Graph:
 
 
 def _open(graph: Graph) -> list[str]:
-    """Nodes whose form depends on readers that are unknown: the last ones, and what leads there."""
+    """Nodes whose form depends on readers that are unknown: the last, and those that lead there."""
     found: set[str] = set()
     for node in reversed(graph.nodes):
         readers = graph.consumers[node.name]
@@ -324,7 +324,7 @@ def _lowered(graph: Graph, options: Options, max_pool: MaxPoolPolicy) -> dict[st
 def _form(
     becomes: tuple[_Part, ...], note: LayerNote | None, loss: str | None, alias: str | None
 ) -> _Form:
-    """The form of a node: of what lowering notes, of a loss in a pass, or of one that is gone."""
+    """The form of a node: from lowering's note, a loss in a pass, or the removal of the node."""
     if loss is not None:
         return _Form(becomes, "approximated", loss)
     if note is not None:
@@ -335,7 +335,7 @@ def _form(
 def _becomes(
     node: Node, canonical: Graph, lowered: Lowered, functions: Mapping[str, str]
 ) -> tuple[_Part, ...]:
-    """What a layer of the source is in the network, in a few words."""
+    """The parts of the network that a layer of the source becomes, in a few words."""
     for output, activation in lowered.readouts.items():
         if canonical.outputs[output] == node.name:
             return ((f"{activation.function} of what is read out", 0),)

@@ -2,7 +2,7 @@
 
 Each returns the `matplotlib` axes of its first panel; `axes.figure` is the whole picture, which a
 notebook shows, and `axes.figure.savefig("picture.png")` keeps. They need the extra `report`. Their
-data, and what draws it: `spikewright.report.figures`.
+data and drawing functions are in `spikewright.report.figures`.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ def raster(
 
 
 def sweep(found: Sweep | Iterable[Record]) -> Any:
-    """What a sweep found: worth and spikes against the firing-rate scale, the choice marked.
+    """Quality and spikes of a sweep against the firing-rate scale, with the choice marked.
 
     `found` is what `sw.sweep` returned, or its records. Raises `MissingExtraError` without
-    matplotlib, and `ValueError` for records that are no sweep's.
+    matplotlib, and `ValueError` for records that are not of a sweep.
     """
     records = found.records if isinstance(found, Sweep) else found
     return _drawn(figures.draw_sweep, figures.sweep_info(records))
 
 
 def rates(measured: Run | Evaluation) -> Any:
-    """How the firing rates of each layer's neurons are spread, of a run or an evaluation.
+    """The distribution of the firing rates of each layer's neurons, of a run or an evaluation.
 
     Raises `SimulationError` where no layer spikes, and for an evaluation that was loaded from a
     file, which holds its records alone; `MissingExtraError` without matplotlib.

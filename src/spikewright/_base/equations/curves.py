@@ -33,7 +33,7 @@ class Curve:
     jumps: bool = False
 
     def problem(self, parameters: Mapping[str, float]) -> str | None:
-        """What is wrong with a set of parameters, or None."""
+        """The fault of a set of parameters, or None."""
         unknown = sorted(set(parameters) - set(self.defaults))
         if unknown:
             return f"has no parameter {unknown}"

@@ -92,7 +92,7 @@ class NumpyFunctions:
 
     @staticmethod
     def called(function: Callable[..., NDArray], *arrays: NDArray) -> NDArray:
-        """What a function of NumPy's arrays makes of arrays."""
+        """The result of a function of NumPy arrays."""
         return function(*arrays)
 
     @staticmethod

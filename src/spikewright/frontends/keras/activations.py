@@ -276,7 +276,7 @@ def of_function(function: Any, shape: Shape) -> Steps:
 
 
 def _parameters(function: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a function is called with beside its tensor: Keras's defaults, and what is given."""
+    """The arguments of a function beside its tensor: Keras's defaults, and the given ones."""
     _, *rest = inspect.signature(function).parameters.values()
     lacking = [p.name for p in rest if p.default is p.empty and p.name not in given]
     if lacking:

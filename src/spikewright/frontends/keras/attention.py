@@ -43,7 +43,7 @@ def _softmax(call: Call, scores: Value, axes: tuple[int, ...], part: str) -> Val
 
 
 def _mask(call: Call, rows: int, columns: int, window: int | None) -> NDArray | None:
-    """What each query (a row) may look at (a column): True, or None for everything."""
+    """The mask `(queries, keys)`: True where a query may look; None where all is True."""
     allowed = np.ones((rows, columns), bool)
     if call.arguments.get("use_causal_mask"):
         allowed &= np.tril(allowed)
@@ -77,7 +77,7 @@ def _constant_mask(given: Any) -> NDArray:
 
 
 def _masked(call: Call, scores: Value, allowed: NDArray | None, axes: int) -> Value:
-    """Scores of what is masked made so small that they take no part."""
+    """Scores, those of masked keys so small that they take no part."""
     if allowed is None:
         return scores
     if axes != 1:

@@ -53,7 +53,7 @@ def _sized(make: Callable[[], Any], stored: int) -> Any:
 
 @contextmanager
 def _forgetting() -> Iterator[None]:
-    """Where an error is raised inside, the weights made inside are never allocated."""
+    """A context: after an error inside it, the weights made in it are never allocated."""
     state = require("keras.src.backend.common.global_state")
     waiting = list(state.get_global_attribute(_WAITING, []))
     try:
@@ -83,7 +83,7 @@ def from_hdf5(description: dict[str, Any]) -> Any:
 
 
 def _custom(description: dict[str, Any]) -> dict[str, Any]:
-    """Classes by name: Keras's own, and those of the user, as far as they are needed."""
+    """Classes by name: Keras's own, and those of the user that are needed."""
     registered = require("keras").saving.get_custom_objects()
     return {**_own_layers(description), **registered}
 

@@ -15,7 +15,7 @@ from spikewright.graph.layers import PythonCall
 
 
 def values_of(call: Application[Value]) -> list[Value]:
-    """What a layer is called with that depends on the inputs, in order."""
+    """The arguments of a layer's call that depend on the inputs, in order."""
     return [leaf for leaf in flatten([call.args, dict(call.kwargs)]) if isinstance(leaf, Value)]
 
 

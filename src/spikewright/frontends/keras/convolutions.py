@@ -124,7 +124,7 @@ def transposed_convolution(call: Call) -> Value:
 
 
 def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> ConvolutionTranspose:
-    """`kernel` is (*size, out, in); what Keras drops of the full output follows from its size."""
+    """`kernel` is (*size, out, in); its size says which values of the full output Keras drops."""
     layer, rank = call.layer, kernel.ndim - 2
     spatial_extent(call, rank)
     stride, dilation = per_axis(layer.strides, rank), per_axis(layer.dilation_rate, rank)
@@ -147,9 +147,9 @@ def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> Convolutio
 
 
 def _dropped(reach: int, stride: int, extra: int | None, same: bool) -> tuple[int, int]:
-    """How many values of the full output Keras drops before and after, negative where it adds.
+    """The numbers of values that Keras drops from the full output before and after.
 
-    `reach` is how far the taps of one input value go.
+    They are negative where it adds values. `reach` is the extent of the taps of one input value.
     """
     if not same:
         return 0, -(max(stride - reach, 0) if extra is None else extra)

@@ -1,4 +1,4 @@
-"""Sums of products over named axes: einsum, EinsumDense, and what is a case of them.
+"""Sums of products over named axes: einsum, EinsumDense, and their special cases.
 
 Axes are named by labels, any hashable values, and leave the batch out.
 """

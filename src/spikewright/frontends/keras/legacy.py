@@ -1,4 +1,4 @@
-"""What Keras 2 wrote into HDF5 files and Keras 3 does not accept, put right."""
+"""Keras 2's descriptions of models in HDF5 files, converted to those that Keras 3 accepts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ other names, shapes are those of the inputs."""
 def repaired(description: Any) -> Any:
     """A copy of a model's description that Keras 3 builds.
 
-    What differs: arguments that Keras 3 has not; dtype policies written as objects; layers of a
+    The differences: arguments that Keras 3 lacks; dtype policies written as objects; layers of a
     model nested in a Sequential one, written as in the later format but with the arguments of the
     earlier; layers in other layers, without their module; the count of a nested model's calls,
     which in Keras 2 begins after a call of its own; TensorFlow functions in the place of layers;
@@ -75,7 +75,7 @@ def repaired(description: Any) -> Any:
 
 
 def _rename(layer: dict[str, Any], config: dict[str, Any]) -> None:
-    """What Keras 3 has under another name, or mistakes for something else."""
+    """Change settings that Keras 3 names otherwise, or mistakes for something else."""
     if layer["class_name"] == "ThresholdedReLU" and "theta" in config:
         layer["class_name"] = "ReLU"
         config["threshold"] = config.pop("theta")
@@ -84,7 +84,7 @@ def _rename(layer: dict[str, Any], config: dict[str, Any]) -> None:
 
 
 def _layers(entry: Any) -> Iterator[dict[str, Any]]:
-    """A layer and all layers inside it, as far as they are described by a dict."""
+    """A layer and all layers inside it that a dict describes."""
     if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
         return
     yield entry

@@ -1,7 +1,7 @@
 """Layers applied to every step of a sequence: the same graph layers, with an axis of time in front.
 
-What a layer does along its own axes it does at every step, so most kinds have a form on the whole
-sequence at once: windows of one step, an axis more. The others are written out step by step.
+A layer acts along its own axes alike at every step, so most kinds have a form on the whole sequence
+at once: windows of one step, an axis more. The others are written out step by step.
 """
 
 from __future__ import annotations
@@ -133,9 +133,9 @@ _RULES: Mapping[type[Layer], Rule] = {
 
 
 def lifted(layer: Layer, steps: int, shapes: Sequence[Shape]) -> Layer | None:
-    """The layer that does at every step of a sequence what `layer` does on inputs of `shapes`.
+    """The layer on a sequence that equals `layer` on inputs of `shapes` at every step.
 
-    None where there is none; raises `GraphError` where the shapes do not fit.
+    None if no such layer exists; raises `GraphError` where the shapes do not fit.
     """
     layer.output_shape(*shapes)
     if isinstance(layer, Constant):
@@ -147,7 +147,7 @@ def lifted(layer: Layer, steps: int, shapes: Sequence[Shape]) -> Layer | None:
 
 @dataclass
 class LiftedBuilder(GraphBuilder):
-    """Builds what happens at one step, and adds to another builder what happens at all of them.
+    """Builds the layers of one step, and adds to another builder their form on all steps.
 
     `shapes` are those of one step.
     """
@@ -202,7 +202,7 @@ class LiftedBuilder(GraphBuilder):
         cut: Mapping[str, str] | None = None,
         callable: bool = False,
     ) -> None:
-        """Remember a refusal, in the outer builder; what is in here cannot be kept alone."""
+        """Remember a refusal in the outer builder; nodes in this one cannot be kept alone."""
         self.outer.refuse(layer, kind, reason, options, location)
 
 

@@ -31,7 +31,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What opening and parsing a file that is not what it should be raises."""
+"""Errors from opening and parsing a damaged file."""
 
 _WEIGHTS = "model.weights.h5"
 _MOST_EXPANSION = 100
@@ -40,9 +40,9 @@ _SMALL = 1 << 26
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds: the model's description, who wrote it, and where the weights are.
+    """The contents of a file: the model's description, its writer's version, the weights' path.
 
-    `numbers` is how many numbers the weights are at most.
+    `numbers` is an upper bound of the number of weights.
     """
 
     description: dict[str, Any]
@@ -60,7 +60,7 @@ def load(path: Path) -> Any:
     """The model of a `.keras` file, or of an `.h5` or `.hdf5` file with a whole model.
 
     Raises `DamagedFileError`, `UnsupportedLayerError` listing the layers that cannot be read (Keras
-    does not even build them), or `ReadError` for what Keras 2 wrote and Keras 3 cannot build.
+    does not even build them), or `ReadError` for a model of Keras 2 that Keras 3 cannot build.
     """
     if path.suffix not in (".keras", ".h5", ".hdf5"):
         raise ReadError(f"{path}: rename it to end in .keras, .h5 or .hdf5, as Keras expects")
@@ -90,7 +90,7 @@ def load(path: Path) -> Any:
 
 
 def _rebuilt(path: Path, stored: Stored, own_classes: bool) -> Any:
-    """The model, with its weights; Keras's own errors say what it could not do."""
+    """The model, with its weights; errors quote Keras's own."""
     try:
         make = from_archive if path.suffix == ".keras" else from_hdf5
         model = built(partial(make, stored.description), stored.numbers, own_classes)
@@ -108,7 +108,7 @@ def _rebuilt(path: Path, stored: Stored, own_classes: bool) -> Any:
 
 
 def _archive(path: Path, folder: Path) -> Stored:
-    """What a `.keras` archive holds; its weights are unpacked into a folder."""
+    """The contents of a `.keras` archive; its weights are unpacked into a folder."""
     if not zipfile.is_zipfile(path):
         hint = " It is an HDF5 file: rename it to end in .h5." if _is_hdf5(path) else ""
         raise DamagedFileError(f"{path}: not a zip archive, which a .keras file is.{hint}")
@@ -130,7 +130,7 @@ def _archive(path: Path, folder: Path) -> Stored:
 
 
 def _hdf5(path: Path) -> Stored:
-    """What an HDF5 file holds."""
+    """The contents of an HDF5 file."""
     if not _is_hdf5(path):
         raise DamagedFileError(
             f"{path}: not an HDF5 file, which a {path.suffix} file is. Save it again."

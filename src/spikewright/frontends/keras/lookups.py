@@ -1,4 +1,4 @@
-"""Rows of tables by number: embeddings of tokens, and what is like them."""
+"""Rows of tables by number: embeddings of tokens, and similar layers."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     sequence of arrays or `{input name: array}`, batch axis first) gives extents that the model
     leaves open; the batch size stays free. Inputs and outputs have the names of their layers, or
     their keys where the model has dicts of them. `outputs` names outputs or layers that become the
-    outputs; what they do not need is cut.
+    outputs; layers that these do not need are cut.
 
     Raises `UnsupportedLayerError` listing every layer that cannot be read, `GraphError` naming a
     layer whose weights are not finite, `DamagedFileError`, `FileNotFoundError`, `ReadError` for an
@@ -81,7 +81,7 @@ class _End(NamedTuple):
 
 
 def _ends(graph: Any, reading: Reading, names: Sequence[str] | None) -> dict[str, _End]:
-    """What becomes of the model's own outputs, or of outputs and layers of these names."""
+    """The outputs of the graph: the model's own, or its outputs and layers of these names."""
     own: dict[str, _End] = {}
     for name, tensor in zip(output_names(graph), graph.outputs, strict=True):
         own[unique_name(name, own)] = _End(tensor)

@@ -46,7 +46,7 @@ def max_pooling(call: Call) -> Value:
 
 @reads("AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "ops.AveragePool")
 def average_pooling(call: Call) -> Value:
-    """With `padding="same"` a window's mean is over what it covers of the input.
+    """With `padding="same"` a window's mean is over the input values that it covers.
 
     Keras on PyTorch averages repeated border values where padding is uneven, and such a model is
     read as it computes, with a warning, since the other backends differ.
@@ -78,9 +78,10 @@ LEFT_OUT, REPEATED = "left out", "repeated"
 
 @cache
 def uneven_means() -> str | None:
-    """What uneven padding counts as in Keras's mean over a window, asked of the backend itself.
+    """The meaning of uneven padding in Keras's mean over a window, from a run of the backend.
 
-    The others leave it out; PyTorch's repeated the border in Keras 3.15.
+    PyTorch's repeated the border in Keras 3.15; the others leave the padding out. None for any
+    other result.
     """
     ops = require("keras").ops
     ramp = ops.reshape(ops.convert_to_tensor([1.0, 2.0, 3.0, 4.0]), (1, 4, 1))

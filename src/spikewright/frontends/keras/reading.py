@@ -159,7 +159,7 @@ class Reading(Walk[Value]):
         return nodes
 
     def _own(self, call: Application[Value], value: Output) -> str | None:
-        """The node of what a reader returned; one of the layer's own where that is its input."""
+        """The node of a reader's result; the layer's own node where the result is its input."""
         node = value.node if isinstance(value, Value) else value
         given = [v.node for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
         if node not in given:
@@ -190,7 +190,7 @@ def read_call(
 
 
 def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
-    """What a reader makes of a call."""
+    """The outputs that a reader makes of a call."""
     builder = call.builder
     if built_in(reader) and not call.kind.startswith("ops."):
         _only_inputs(call, understood_by(reader))
@@ -255,7 +255,7 @@ def accepts_training(operation: Any) -> bool:
 
 
 def _trains(operation: Any) -> bool:
-    """Whether `training=True` is what the layer is called with unasked, as augmentation is."""
+    """Whether `training=True` is the default of the layer's call, as in augmentation."""
     return inspect.signature(operation.call).parameters["training"].default is True
 
 

@@ -1,4 +1,4 @@
-"""Why the layers without a reader have none, and what to use in their place."""
+"""Reasons why layers have no reader, and their alternatives."""
 
 from __future__ import annotations
 

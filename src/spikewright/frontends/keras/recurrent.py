@@ -39,7 +39,7 @@ _CELLS = "Use SimpleRNN, LSTM or GRU, or an RNN of their cells"
 
 
 class _Made(NamedTuple):
-    """What a recurrent layer makes: nodes of the outputs, first step first, and of last states."""
+    """The results of a recurrent layer: nodes of its outputs, in order, and of its last states."""
 
     outputs: Sequence[str]
     states: tuple[str, ...]

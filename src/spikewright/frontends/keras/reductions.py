@@ -81,7 +81,7 @@ def weighted_mean(call: Call) -> Value:
 
 
 def variance(call: Call, x: Value, over: tuple[int, ...], keepdims: bool, part: str = "") -> Value:
-    """The mean square of what differs from the mean."""
+    """The mean square of the deviations from the mean."""
     mean = call.value(GlobalAveragePool(over, True), x, part="mean")
     rest = widened(call, negated(call, mean), x.shape, "mean_everywhere")
     square = call.value(Activation("square"), total(call, x, rest, part="centred"), part="square")

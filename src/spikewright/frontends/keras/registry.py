@@ -1,4 +1,4 @@
-"""Which Keras classes can be read, and what a reader is given."""
+"""The registry of readers by Keras class, and the call that a reader is given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 class Unreadable(Exception):
-    """Raised by a reader: why this layer cannot be read, and what the user can do about it."""
+    """Raised by a reader: the reason why this layer cannot be read, and the user's options."""
 
     def __init__(self, reason: str, options: str = "") -> None:
         super().__init__(reason)
@@ -29,7 +29,7 @@ class Unreadable(Exception):
 
 
 class OwnCode(Unreadable):
-    """Raised for what has no reader because it is Python code, which its backend may let us trace.
+    """Raised for Python code, which has no reader, but which its backend may let us trace.
 
     `reason` and `options` are for a backend that does not.
     """

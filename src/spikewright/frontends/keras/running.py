@@ -1,4 +1,4 @@
-"""Running: a walk that calls every Keras layer on real tensors and keeps what it returns."""
+"""Running: a walk that calls every Keras layer on real tensors and keeps its results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Running(Walk[Any]):
         return self.leave(call, run_operation(call.operation, call.args, call.kwargs))
 
     def leave(self, call: Application[Any], outputs: Sequence[Any]) -> Sequence[Any]:
-        """Keep what is wanted of the outputs of a layer or a nested model."""
+        """Keep the wanted outputs of a layer or a nested model."""
         for index, value in enumerate(outputs):
             node = self._nodes.get((call.name, index))
             if node is not None:
@@ -111,7 +111,7 @@ def _given(
 
 
 def ran() -> str:
-    """What runs a model."""
+    """The framework that runs a model: Keras's version and backend."""
     keras = require("keras")
     return f"Keras {keras.__version__} on {keras.backend.backend()}"
 
@@ -144,7 +144,7 @@ def checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDA
 
 @contextmanager
 def without_gradients() -> Iterator[None]:
-    """Where nothing is recorded that could be differentiated."""
+    """A context in which no gradients are recorded."""
     if require("keras").backend.backend() != "torch":
         yield  # only PyTorch records gradients unasked
         return

@@ -1,4 +1,4 @@
-"""What a file's description of a model asks Keras to build, checked before Keras sees it.
+"""Checks of a file's description of a model, made before Keras sees it.
 
 Keras builds whatever classes and functions a file names. Here a file may name the layers that can
 be read, and the parts of Keras that hold no code of their own; anything else is refused by name.

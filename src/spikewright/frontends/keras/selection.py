@@ -245,7 +245,10 @@ def pad(call: Call) -> Value:
 
 
 def _border(shape: Shape, pads: Pairs, mode: str) -> Pad:
-    """What Keras makes of a mode here: PyTorch's symmetric border was another's edge in 3.15."""
+    """The layer of a mode, found by running Keras, as backends differ.
+
+    Keras 3.15 on PyTorch repeats the edge where others mirror it (`symmetric`).
+    """
     ops = require("keras").ops
     places = np.arange(math.prod(shape), dtype=np.float32).reshape(1, *shape)
     whole = ((0, 0), *pads)

@@ -32,7 +32,7 @@ _EXAMPLE = "Give an example_input, what the model is called with, arrays (batch,
 
 
 def is_code(model: Any) -> bool:
-    """Whether a model computes what its own Python code says, and is no graph of layers."""
+    """Whether a model is Python code of its own, and no graph of layers."""
     return isinstance(model, require("keras").Model) and not calls_as_keras(model)
 
 
@@ -97,7 +97,7 @@ def _check_built(model: Any) -> None:
 
 
 def _arguments(model: Any, example: Any) -> dict[str, Any]:
-    """What the model is called with to be traced, by the names of its call's arguments."""
+    """The arguments of the model's call for tracing, by name."""
     parameters = inspect.signature(model.call).parameters
     needed = [name for name, p in parameters.items() if p.default is p.empty]
     needed = needed or list(parameters)[:1]

@@ -1,7 +1,7 @@
 """Python code in layers, read from the operators that it runs: on Keras's torch backend.
 
-There every layer is a module of PyTorch too, so PyTorch's readers can read it; what is inside keeps
-the names that it has in Keras.
+There every layer is a module of PyTorch too, so PyTorch's readers can read it; layers inside keep
+their names in Keras.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def samples_of(shape: Shape, whole: bool = True) -> NDArray:
 
 
 class Code:
-    """A layer as a module of PyTorch that calls `function` with what it is given.
+    """A layer as a module of PyTorch that calls `function` with its own arguments.
 
     `names` are those of Keras, below the layer and empty for itself, by the paths of modules; `own`
     is the layer's.
@@ -61,7 +61,7 @@ class Code:
         }
 
     def read(self, given: Any, outputs: Sequence[str] | None = None) -> Source:
-        """What PyTorch's readers make of it; raises as any reading does."""
+        """The module as PyTorch's readers read it; raises as any reading does."""
         try:
             with _plain_errors():
                 return read(self.module, {_GIVEN: given}, outputs=outputs)
@@ -98,7 +98,7 @@ def _plain_errors() -> Iterator[None]:
 
 
 def called(layer: Any, arguments: Mapping[str, Any]) -> Any:
-    """What a layer makes at inference of the arguments of its call; tensors go by position."""
+    """The result of a layer's call at inference; tensors go by position."""
     signature = inspect.signature(layer.call)
     bound = signature.bind_partial()
     bound.arguments.update(arguments)
@@ -114,13 +114,13 @@ def _is_of_tensors(argument: Any) -> bool:
 
 
 def way_to(node: Node) -> Place:
-    """The way to an input through what was given to the code."""
+    """The path to an input in the arguments that were given to the code."""
     assert isinstance(node.layer, Input)
     return (node.layer.place or (node.name,))[1:]
 
 
 def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
-    """A module around the layer; it holds too what Keras holds in lists, which PyTorch overlooks.
+    """A module around the layer, with the layers that Keras keeps in lists, unseen by PyTorch.
 
     Its children are no networks of their own that a user could be told to give.
     """
@@ -157,7 +157,7 @@ def _parts(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class Graft:
-    """Adds what PyTorch's readers made of a layer's code to a graph.
+    """Adds the nodes that PyTorch's readers made of a layer's code to a graph.
 
     `name` and `source` are those of the layer, empty where it is the whole model.
     """
@@ -185,7 +185,7 @@ class Graft:
         return known
 
     def refuse(self, error: UnsupportedLayerError) -> None:
-        """Refuse what PyTorch's readers refuse, for their reasons."""
+        """Pass on the refusals of PyTorch's readers, with their reasons."""
         inputs = {node.name for node in error.read if isinstance(node.layer, Input)}
         for layer, kind in error.met.items():
             if layer in inputs:

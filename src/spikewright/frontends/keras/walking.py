@@ -97,7 +97,7 @@ class Walk(ABC, Generic[V]):
         return _arranged(graph, call)
 
     def leave(self, call: Application[V], outputs: Sequence[V]) -> Sequence[V]:
-        """The outputs of a nested model, given what its last layers made."""
+        """The outputs of a nested model, given the results of its last layers."""
         return outputs
 
     def refused(self, call: Application[V], why: Unreadable) -> Sequence[V]:
@@ -112,7 +112,7 @@ class Walk(ABC, Generic[V]):
         source: str = "",
         ends: Sequence[Any] | None = None,
     ) -> list[V]:
-        """The values of the graph's outputs, or of other tensors of it; only what they need."""
+        """The values of the graph's outputs, or of other tensors of it; computes nothing else."""
         known: dict[int, Any] = dict(zip(map(id, graph.inputs), inputs, strict=True))
         calls = self._named(graph, name) if name else self.calls
         names = {id(node): call for call, node in calls.items()}
@@ -164,7 +164,7 @@ def _nodes(graph: Any) -> list[Any]:
 def needed_nodes(graph: Any, ends: Sequence[Any], masks: bool = True) -> list[Any]:
     """Those of the graph's calls that some of its tensors depend on, in the same order.
 
-    Without `masks` what is computed for masks alone is left out.
+    Without `masks`, calls for masks alone are left out.
     """
     needed = needed_tensors(graph, ends, masks)
     return [node for node in _nodes(graph) if needed & {id(tensor) for tensor in node.outputs}]
@@ -230,7 +230,7 @@ def _filled(structure: Any, known: Mapping[int, Any]) -> Any:
 
 
 def _arranged(graph: Any, call: Application[V]) -> list[V]:
-    """What a nested model is called with, in the order of its inputs."""
+    """The arguments of a nested model's call, in the order of its inputs."""
     given = call.args[0] if call.args else call.kwargs.get("inputs")
     names = input_names(graph)
     if isinstance(given, dict) and set(given) == set(names):

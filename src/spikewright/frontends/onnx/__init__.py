@@ -45,9 +45,9 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     where the model is called. The integers of a quantised model become the real numbers that they
     stand for, without rounding, which the source's notes say.
 
-    Raises `UnsupportedLayerError` that lists every node that cannot be read, `DamagedFileError`,
-    `ReadError` for an opset below 7 or an input that cannot be read, `GraphError` for parameters
-    that are not finite, `FileNotFoundError`, or `MissingExtraError` without onnx.
+    Raises `UnsupportedLayerError` that lists every node that cannot be read, and `ReadError` for
+    an opset below 7 or an input that cannot be read. Raises `GraphError` for parameters that are
+    not finite, `DamagedFileError`, `FileNotFoundError`, or `MissingExtraError` without onnx.
     """
     proto, place = load(model)
     own, half = proto, half_of(proto)

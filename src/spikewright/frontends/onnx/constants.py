@@ -1,8 +1,8 @@
-"""Values that do not depend on the data: weights, and what small subgraphs compute from shapes.
+"""Values that do not depend on the data: weights, and results of small subgraphs on shapes.
 
 The batch size may be free, and still shape arithmetic runs over it (Shape, Gather, Concat, Reshape
 is how exporters write a flatten). So constants are computed once for each of two batch sizes, and a
-reader accepts what holds under both.
+reader accepts only values that hold under both.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _SETTINGS = 64  # values of inputs such as shapes, pads and axes, at most
 
 
 def shape_constant(shapes: Sequence[Shape], attributes: dict[str, Any]) -> Constant:
-    """What the operator Shape says about a value of these full shapes, one for each batch size."""
+    """The result of the operator Shape for these full shapes, one for each batch size."""
     window = slice(attributes.get("start"), attributes.get("end"))
     return Constant(tuple(np.array(shape, np.int64)[window] for shape in shapes))
 
 
 def size_constant(shapes: Sequence[Shape]) -> Constant:
-    """What the operator Size says about a value of these full shapes."""
+    """The result of the operator Size for these full shapes, one for each batch size."""
     return Constant(tuple(np.array(math.prod(shape), np.int64) for shape in shapes))
 
 
@@ -90,7 +90,7 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
 
 
 def _refuse_large(node: Any, arrays: Sequence[NDArray | None], opset: int) -> None:
-    """Refuse results that are much larger than what they are computed from."""
+    """Refuse results that are much larger than their operands."""
     given = [array for array in arrays if array is not None]
     operator = node.op_type
     if operator in ("ConstantOfShape", "Expand", "Tile") and given:
@@ -106,7 +106,7 @@ def _refuse_large(node: Any, arrays: Sequence[NDArray | None], opset: int) -> No
 
 
 def _inferred(node: Any, arrays: Sequence[NDArray | None], opset: int) -> int:
-    """How many values the standard's rules of shapes foresee, in the largest output."""
+    """The number of values in the largest output, by the standard's shape inference."""
     onnx = require("onnx")
     helper, to_type = onnx.helper, onnx.helper.np_dtype_to_tensor_dtype
     known = {name: array for name, array in zip(node.input, arrays, strict=True) if name}

@@ -38,7 +38,7 @@ class Flow:
         return self.walk.inside(self.attributes[taken], self.label, ())
 
     def _loop(self) -> list[Value]:
-        """As many runs of the body as constants say; what is scanned is put together."""
+        """As many runs of the body as constants say; scanned outputs are stacked."""
         most, going = self.inputs[0], self.inputs[1]
         carried = list(map(_given, self.inputs[2:]))
         trips = None if most is None else self._whole(most)
@@ -56,7 +56,7 @@ class Flow:
         return [*carried, *self._stacked(scanned, axes)]
 
     def _scan(self) -> list[Value]:
-        """A run of the body for every entry along an axis of what is scanned."""
+        """A run of the body for every entry along an axis of the scanned values."""
         body, sequences = self.attributes["body"], int(self.attributes["num_scan_inputs"])
         carried, scanned = list(map(_given, self.inputs[:-sequences])), self.inputs[-sequences:]
         axes = self._settings("scan_input_axes", sequences)
@@ -111,7 +111,7 @@ class Flow:
         return Constant((np.asarray(value),) * len(self.walk.inputs.batches))
 
     def _extent(self, value: Value | None, axis: int) -> int:
-        """How many entries there are along an axis that is not the batch's."""
+        """The number of entries along an axis that is not the batch's."""
         if isinstance(value, Constant):
             return int(self._known(self._constant_extent(value, axis), "how often it runs"))
         if not isinstance(value, Signal):
@@ -129,13 +129,13 @@ class Flow:
         return Constant(tuple(np.array(world.shape[axis]) for world in value.worlds))
 
     def _entry(self, value: Value | None, axis: int, place: int, label: str) -> Value:
-        """What is scanned, at one place."""
+        """The entry of a scanned value at one place."""
         return self._apply("Gather", label, (value, self._constant(np.int64(place))), axis=axis)
 
     def _stacked(
         self, rows: Sequence[Sequence[Value]], axes: Sequence[int], order: Sequence[int] = ()
     ) -> list[Value]:
-        """For every output, what the runs made of it, one after the other along a new axis."""
+        """For every output, its values in all runs, in order along a new axis."""
         if not rows:
             return [Missing("it never runs, so nothing was put together")] * len(axes)
         results = []

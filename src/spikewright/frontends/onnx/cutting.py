@@ -13,8 +13,8 @@ from spikewright.frontends.outputs import pick
 def cut(proto: Any, names: Sequence[str] | None) -> dict[str, str]:
     """The ONNX value of each output, by its name; nodes get the names that layers have.
 
-    With `names`, of outputs, nodes or values, what they do not need is removed from the model in
-    place, inputs among it.
+    With `names`, of outputs, nodes or values, everything that they do not need is removed from the
+    model in place, inputs included.
     """
     graph = proto.graph
     nodes = needed_nodes(graph)
@@ -46,7 +46,7 @@ def _keep(graph: Any, values: Collection[str]) -> None:
 
 
 def _leave(items: Any, kept: Callable[[Any], bool]) -> None:
-    """Remove what is not kept from a repeated field."""
+    """Remove the entries of a repeated field that are not kept."""
     for index in reversed(range(len(items))):
         if not kept(items[index]):
             del items[index]

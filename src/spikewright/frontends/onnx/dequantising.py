@@ -4,7 +4,7 @@ The integers of a quantised model stand for real numbers, `(integer - zero) scal
 are ordinary ones of these numbers, whose results are kept within the limits of the integers and
 rounded. So an operator on integers is written as the ordinary one on the numbers that they stand
 for, with the limits and without the rounding, which is noted. Weights are the numbers that their
-integers stand for, exactly. What results is a model of ordinary operators, for readers and
+integers stand for, exactly. The result is a model of ordinary operators, for readers and
 evaluators alike.
 """
 
@@ -28,7 +28,7 @@ from spikewright.graph import unique_name
 
 
 class Code(NamedTuple):
-    """Which numbers integers stand for: `(integer - zero) scale`."""
+    """The code of integers: each stands for the real number `(integer - zero) scale`."""
 
     scale: float
     zero: float
@@ -55,10 +55,10 @@ _SAME = frozenset(_SELECTING.split())
 
 
 class Dequantiser:
-    """Rewrites a model in place; `origins` and `notes` say of what, and what was left out.
+    """Rewrites a model in place; `origins` has the sources of nodes, `notes` the omissions.
 
-    `codes` has the tensors that were integers and now hold what these stand for; `grids` those
-    whose values are such numbers, on the way to the next rounding.
+    `codes` has the tensors that were integers and now hold the numbers that these stand for;
+    `grids` those whose values are such numbers, on the way to the next rounding.
     """
 
     def __init__(self, proto: Any, place: str) -> None:
@@ -116,7 +116,7 @@ class Dequantiser:
         self._note_range(node)
 
     def same(self, node: Any) -> None:
-        """An operator that makes no new values, of integers as of what they stand for."""
+        """An operator that makes no new values, of integers or of their numbers."""
         others = [name for name in node.input[1:] if name in self.codes]
         alike = node.op_type in _SAME and not others
         if node.op_type == "Concat":
@@ -148,7 +148,7 @@ class Dequantiser:
         self._nodes.append(node)
 
     def _declare(self) -> None:
-        """What were integers are real numbers now."""
+        """Declare the values that were integers as real numbers."""
         for value in (*self.graph.value_info, *self.graph.output):
             if value.name in self.codes:
                 value.type.tensor_type.elem_type = require("onnx").TensorProto.FLOAT
@@ -196,7 +196,7 @@ class Dequantiser:
         return outputs[0]
 
     def real(self, name: str, scale: str, zero: str, axis: int = 1) -> str:
-        """The tensor of what integers stand for; constants may have scales along `axis`."""
+        """The tensor of the numbers of integers; constants may have scales along `axis`."""
         if name in self.codes or name in self._whole:
             return self.recoded(name, self.code(scale, zero))
         if name in self._constants and name not in self._tensors:
@@ -209,7 +209,7 @@ class Dequantiser:
         return self.constant(value)
 
     def _computed(self, name: str, scale: str, zero: str, axis: int) -> str:
-        """What integers that other constants make stand for, computed when those are."""
+        """The numbers of integers that other constants make, computed along with these."""
         by_axis = {} if self.array(scale).size == 1 else {"axis": axis}
         real = self.fresh(f"{name}:real")
         self._constants.add(real)
@@ -217,7 +217,7 @@ class Dequantiser:
         return self.emit("DequantizeLinear", inputs, real, part=real, **by_axis)
 
     def recoded(self, name: str, code: Code) -> str:
-        """What the integers of a tensor stand for under another code than they were made with."""
+        """The numbers that a tensor's integers stand for under another code than its own."""
         if name in self._whole:  # an input: its integers, as real numbers, stand for themselves
             plain = self.fresh(f"{name}:real")
             types = require("onnx").TensorProto
@@ -233,7 +233,7 @@ class Dequantiser:
         return self.emit("Add", moved, self.fresh(f"{name}:moved"), part="moved")
 
     def rounded(self, value: str, output: str, scale: str, zero: str, **settings: Any) -> None:
-        """Make `output` of a tensor: what its rounded value stands for, without the rounding."""
+        """Make `output` of a tensor: the numbers of its rounded values, without the rounding."""
         kind = zero_of(np.zeros(()), self.array(zero) if zero else None, settings)
         try:
             code, bounds = self.code(scale, zero), limits(kind)
@@ -251,7 +251,7 @@ class Dequantiser:
         self.codes[output] = self.grids[output] = code
 
     def _limit(self, value: str, output: str, low: float, high: float, slack: float) -> None:
-        """Keep a tensor within limits, unless it is already, but for what rounding may do."""
+        """Keep a tensor within limits, unless it is within them already, up to rounding."""
         least, largest = self._ranges.get(value, (-np.inf, np.inf))
         if low - slack <= least and largest <= high + slack:
             self.emit("Identity", [value], output)
@@ -263,11 +263,11 @@ class Dequantiser:
         self._ranges[output] = max(low, least), min(high, largest)
 
     def note(self, text: str) -> None:
-        """Note what was left out of the present node."""
+        """Note an omission in the present node."""
         self.notes.append(Note(self._label, text))
 
     def _note_range(self, node: Any) -> None:
-        """Note what is known of the values of an ordinary node."""
+        """Note the known limits of an ordinary node's values."""
         first = node.input[0] if node.input else ""
         bounds = self._ranges.get(first)
         if node.op_type in ("Sigmoid", "Softmax"):

@@ -1,4 +1,4 @@
-"""The source model's own values: of its outputs, as a user has them, and of what lies between."""
+"""The source model's own values: of its outputs, as a user has them, and of values between."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Evaluator:
     """Callable `{input: (batch, *shape)} -> {name: value}` for any batch size.
 
     A model whose file fixes the batch size runs in slices of that size, the last one filled up.
-    `tensors` maps the names of what is returned to ONNX values: outputs of the model, called as it
+    `tensors` maps the names of results to ONNX values: outputs of the model, called as it
     is, or with `inside` values of any kind, of operators that run one by one.
     """
 
@@ -42,7 +42,7 @@ class Evaluator:
         return {name: np.concatenate([p[name] for p in parts])[:batch] for name in self._tensors}
 
     def ran(self) -> str:
-        """What runs the model."""
+        """The program that runs the model."""
         return "ONNX" if self._runtime is None else self._runtime.name
 
     def _feed(self, inputs: Values) -> dict[str, NDArray]:

@@ -16,7 +16,7 @@ _LARGEST = 2**31 - 1  # protobuf's limit, hence that of ONNX's checker
 def load(model: Any) -> tuple[Any, str]:
     """A checked copy of the model with its external data inside, and the place it came from.
 
-    Raises `FileNotFoundError`, `DamagedFileError` for what is no valid ONNX, `ReadError` for an
+    Raises `FileNotFoundError`, `DamagedFileError` for an invalid model, `ReadError` for an
     opset that is too old or too new.
     """
     onnx = require("onnx")

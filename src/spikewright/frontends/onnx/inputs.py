@@ -1,4 +1,4 @@
-"""What the model's inputs are: names, unbatched shapes, and whether the batch size is free."""
+"""The model's inputs: names, unbatched shapes, and whether the batch size is free."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str
 
 
 def _layouts(declared: Mapping[str, list[int | str]]) -> dict[str, Layout]:
-    """Where each input has the batch: first, unless the names of its axes say otherwise.
+    """The layout of each input: the batch is first, unless names of its axes say otherwise.
 
     The batch axis has the name that all inputs share, or is the one open axis of an input whose
     first is fixed where others' is not. A batch of one may lie anywhere: nothing can be mixed.

@@ -1,4 +1,4 @@
-"""Where the samples of a batch lie in an ONNX value.
+"""The place of a batch's samples in an ONNX value.
 
 A graph leaves the batch out; an ONNX operator counts axes with it. Exporters move it about: a
 transformer that works sequence-first has it on axis 1, attention merges it with the heads, a dense
@@ -44,7 +44,7 @@ class Layout:
         return (*sample[: self.axis], batch, *sample[self.axis :])
 
     def before(self, sample: Shape) -> int:
-        """How many values of a sample come before the batch, in row-major order."""
+        """The number of a sample's values before the batch axis, in row-major order."""
         return math.prod(sample[: self.axis or 0]) * self.outer
 
     def sample_axis(self, axis: int) -> int | None:
@@ -78,7 +78,7 @@ class Layout:
         return moved.reshape(batch, *before, self.outer * inner, *after)
 
     def batch_back(self, rows: NDArray) -> NDArray:
-        """The full value of `(batch, *sample)`: what `samples_first` undoes."""
+        """The full value of `(batch, *sample)`: the inverse of `samples_first`."""
         if self.axis is None:
             return rows[0]
         if not self.shared:
@@ -91,7 +91,7 @@ class Layout:
 
 
 BATCH_FIRST = Layout()
-"""The batch alone on axis 0: what every input has, and what most operators demand."""
+"""The batch alone on axis 0: the layout that most operators demand."""
 
 UNBATCHED = Layout(None)
 """One sample without a batch axis, in a file that fixes the batch size to one."""

@@ -1,4 +1,4 @@
-"""Which nodes of an ONNX graph are needed, and what they are called."""
+"""The nodes of an ONNX graph that its outputs need, and their names."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class OnnxNode:
     """An ONNX node and its surroundings.
 
     `batches` are the batch sizes under which constants are known: two where the batch axis is
-    free, so that what depends on it shows, one where the file fixes it. Shapes leave the batch
+    free, to show which constants depend on it, one where the file fixes it. Shapes leave the batch
     axis out unless they are called full.
 
     `signal` and `shape` give inputs with the batch on axis 0, and refuse others. A reader that
@@ -212,7 +212,7 @@ class OnnxNode:
     def per_sample(self, index: int, rank: int, layout: Layout = BATCH_FIRST) -> NDArray:
         """A constant operand of an elementwise operator, without its batch axis.
 
-        `rank` is the full rank of what it meets, `layout` where the batch is there. Raises
+        `rank` is the full rank of the other operand, `layout` the place of the batch in it. Raises
         `Unreadable` where samples of one batch would get different constants.
         """
         worlds = self.worlds(index)

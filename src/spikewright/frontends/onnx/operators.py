@@ -1,7 +1,7 @@
 """Operators for ONNX's reference evaluator where its own differ from the standard.
 
 ==================  ===============================================================================
-operator            what the evaluators of onnx 1.16 to 1.23 do
+operator            behaviour of the evaluators of onnx 1.16 to 1.23
 ==================  ===============================================================================
 ConvTranspose       with groups, splits neither weights nor bias
 MaxPool             SAME_LOWER rounds the number of windows down

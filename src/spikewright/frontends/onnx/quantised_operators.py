@@ -24,9 +24,9 @@ _BY_BATCH = (
 
 
 class _Operator(NamedTuple):
-    """An operator on integers: its ordinary form, and where its inputs are.
+    """An operator on integers: its ordinary form, and the places of its inputs.
 
-    Each of the `operands`, and the result's scale at `result`, is followed by what belongs to it:
+    Each of the `operands`, and the result's scale at `result`, is followed by its own
     scale and zero, or zero. `axes` are those along which constant operands have scales, `bias` is
     where integers of the product of the operands' scales are added.
     """
@@ -132,7 +132,7 @@ def _dequantize_linear(model: Dequantiser, node: Any) -> None:
 
 @_handles("Cast")
 def _cast(model: Dequantiser, node: Any) -> None:
-    """Integers as real numbers are what they stand for under the plain code."""
+    """Cast: integers as real numbers stand for themselves, the plain code."""
     x, output = node.input[0], node.output[0]
     if x not in model.codes:
         model.keep(node)
@@ -145,7 +145,7 @@ def _cast(model: Dequantiser, node: Any) -> None:
 
 @_handles("Pad")
 def _pad(model: Dequantiser, node: Any) -> None:
-    """What is put around are integers too, 0 unless another is given."""
+    """Pad: the values around are integers too, 0 unless another is given."""
     x, counts, value, axes = _inputs(node)[:4]
     code = model.codes.get(x)
     if code is None:

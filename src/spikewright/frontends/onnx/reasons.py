@@ -1,4 +1,4 @@
-"""Why an operator without a reader has none, and what to do instead."""
+"""Reasons why operators have no reader, and the alternatives."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _REASONS = {
 
 
 def reason_for(domain: str, operator: str) -> tuple[str, str]:
-    """Why there is no reading of this operator, and the options."""
+    """The reason why this operator has no reading, and the options."""
     if domain and operator not in _REASONS:
         return f"it belongs to the domain {domain!r}, which has no readers", _REGISTER
     return _REASONS.get(operator, ("this operator has no reading", _REGISTER))

@@ -1,4 +1,4 @@
-"""Which function reads which ONNX operator."""
+"""The registry of the functions that read ONNX operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs an ONNX model: onnxruntime where it is installed and can, else ONNX's own evaluator."""
+"""A runtime for ONNX models: onnxruntime where it is installed and can, else ONNX's evaluator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Runtime:
 
     @property
     def name(self) -> str:
-        """What does the work, and its version."""
+        """The name of the program that runs the model, and its version."""
         if self._session is not None:
             return f"onnxruntime {require('onnxruntime').__version__}"
         return f"the reference evaluator of onnx {require('onnx').__version__}"

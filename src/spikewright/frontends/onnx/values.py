@@ -1,4 +1,4 @@
-"""What an ONNX value is while a model is read: a signal, a constant, or missing."""
+"""The values of an ONNX model while it is read: signals, constants and missing ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikewright.graph.layers import Shape
 
 
 class Unreadable(Exception):
-    """Raised by a reader: why this node cannot be read, and what the user can do about it."""
+    """Raised by a reader: the reason why this node cannot be read, and the user's options."""
 
     def __init__(self, reason: str, options: str = "") -> None:
         super().__init__(reason)

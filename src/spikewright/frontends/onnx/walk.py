@@ -125,7 +125,7 @@ class Walk:
         return made, BATCH_FIRST
 
     def _step(self, node: Any, label: str, observed: bool = True) -> None:
-        """Read one node, and note what each of its outputs is."""
+        """Read one node, and note the value of each of its outputs."""
         origin = self.origins.get(label, Origin(label, node.op_type))
         self.builder.meet(*origin)
         inputs = tuple(self._value(name) for name in node.input)
@@ -226,9 +226,9 @@ class Walk:
         return [Truth(name=v.name, layout=v.layout) if isinstance(v, Signal) else v for v in made]
 
     def _result(self, made: Any, whole: int) -> Value:
-        """What a reader returned as a value, of this `whole` type.
+        """The value that a reader returned, of this `whole` type.
 
-        Raises `Unreadable` where it is none.
+        Raises `Unreadable` where it returned none of the graph.
         """
         value = Signal(made) if isinstance(made, str) else made
         if isinstance(value, Signal) and value.name not in self.builder.shapes:

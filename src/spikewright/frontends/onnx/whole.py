@@ -1,4 +1,4 @@
-"""Whole numbers: inputs, and what is made of them until they are cast, compared or looked up by.
+"""Whole numbers: inputs, and values made of them until they are cast, compared or looked up by.
 
 Only operators that do the same to whole numbers as to real ones may stand on the way.
 """
@@ -64,7 +64,7 @@ def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mappin
 
 
 def _cast_type(kinds: Sequence[int], to: int) -> int:
-    """What a cast of whole numbers, or of truth values, makes."""
+    """The `whole` type of a cast of whole numbers, or of truth values."""
     if to not in integer_types():
         return 0
     if kinds and not (_is_wide(to) or to == kinds[0]):
@@ -76,7 +76,7 @@ def _cast_type(kinds: Sequence[int], to: int) -> int:
 
 
 def _counted(kind: int) -> int:
-    """The type of what is counted in another one, which must not run over."""
+    """The type of a number that counts entries, which must not overflow."""
     if not _is_wide(kind):
         raise Unreadable(
             f"it counts in {type_name(kind)}, where numbers too large or below zero become others",

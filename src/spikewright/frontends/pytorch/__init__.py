@@ -1,7 +1,7 @@
 """PyTorch models in: live modules, `torch.export` programs and `.pt2` files.
 
-Every model is read from the operators of its exported program, so what a module computes is read,
-whatever its Python code looks like. One decorator and one function::
+Every model is read from the operators of its exported program, so a module is read whatever
+its Python code looks like. One decorator and one function::
 
     import torch
     from spikewright.frontends.pytorch import Call, Value, reads
@@ -21,9 +21,9 @@ whatever its Python code looks like. One decorator and one function::
         layer = Activation("clip", {"minimum": -limit, "maximum": limit})
         return call.add(layer, call.value("x"))
 
-reads an operator of your own, or one of PyTorch's that the library does not know: `call` holds the
+reads an operator of your own, or one of PyTorch's that the library does not know. `call` holds the
 operator's arguments by name, `call.value` those that depend on the input, `call.array` the
-constants, and `call.add` and `call.chain` add layers of the graph, whose batch axis comes first.
+constants. `call.add` and `call.chain` add layers of the graph, whose batch axis comes first.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
 
     `model` is a `torch.nn.Module`, a `torch.export.ExportedProgram`, or a path to a `.pt2` file. A
     module is traced in evaluation mode and left as it was; that needs `example_input`: an array or
-    tensor `(batch, *shape)`, or what forward takes, as a list, a tuple, a dict by the names of its
-    arguments, or any structure in them. The size of the batch axis stays free. Programs and files
-    bring their shapes along. `outputs` names outputs or layers that become the outputs; what they
-    do not need is cut.
+    tensor `(batch, *shape)`, or the arguments of forward, as a list, a tuple, a dict by their
+    names, or any structure in them. The size of the batch axis stays free. Programs and files
+    bring their shapes along. `outputs` names outputs or layers that become the outputs; layers
+    that these do not need are cut.
 
     The activations of the returned source come from running the program in PyTorch with the
     weights that the module has at that time.
 
-    Raises `ReadError` when there is no usable example input or the module cannot be traced,
-    `UnsupportedLayerError` listing every layer that cannot be read, `DamagedFileError` for a file
-    that is not what it should be, `GraphError` naming a layer whose weights are not finite.
+    Raises `ReadError` for a missing or unusable example input or a module that cannot be traced,
+    and `UnsupportedLayerError` listing every layer that cannot be read. Raises `DamagedFileError`
+    for a damaged file, and `GraphError` naming a layer whose weights are not finite.
     """
     with quiet():
         if isinstance(model, str | Path):

@@ -1,4 +1,4 @@
-"""Which values of a program share their memory, and which changes in place something else sees."""
+"""Values of a program that share their memory, and changes in place that other nodes see."""
 
 from __future__ import annotations
 

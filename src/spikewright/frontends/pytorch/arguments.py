@@ -1,4 +1,4 @@
-"""How a module is called: the example's arguments as tensors, and where inputs stand in them."""
+"""The arguments of a module's call: the example as tensors, and the places of inputs in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USAGE = "read(model, example_input=x[:2]), x being (batch, *shape)"
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a module is called with; tensors in any structure, and settings as they are.
+    """The arguments of a module's call: tensors in any structure, and settings as they are.
 
     `misfit` says why an example that is the only argument does not hold all arguments.
     """
@@ -67,7 +67,7 @@ class Arguments:
 
 
 def calls_of(module: Any, example: Any) -> list[Arguments]:
-    """The ways in which an example is what the module's forward takes, the likeliest first.
+    """The ways in which an example gives the arguments of forward, the likeliest first.
 
     A list, a tuple or a mapping holds the arguments, or is the only one. Raises `ReadError` where
     it fits in no way, and where its arrays have no batch axis in common.
@@ -98,7 +98,7 @@ def _ways(given: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
 
 
 def _tensors(value: Any, whole: bool = True) -> Any:
-    """Arrays as tensors, in containers that PyTorch knows; what is no array stays as it is."""
+    """Arrays as tensors, in containers that PyTorch knows; anything else stays as it is."""
     if isinstance(value, Mapping):
         return {key: _tensors(item, False) for key, item in value.items()}
     if isinstance(value, list | tuple) and not (whole and _is_number(value)):

@@ -100,12 +100,12 @@ def alike(first: NDArray, second: NDArray) -> bool:
 
 @dataclass
 class Call:
-    """One operator: its arguments by the names of its schema, and ways to add what it means.
+    """One operator: its arguments by the names of its schema, and ways to add its layers.
 
-    Arguments that depend on the input are `Value`s, parameters, buffers and what is computed from
-    them alone are tensors, sizes that depend on the batch are `torch.SymInt`s. `dtype` is that of
-    the first tensor, `precision` that of the program's inputs and parameters. `notes` is what
-    readings of one program tell each other.
+    Arguments that depend on the input are `Value`s. Parameters, buffers and values computed from
+    them alone are tensors. Sizes that depend on the batch are `torch.SymInt`s. `dtype` is that of
+    the first tensor, `precision` that of the program's inputs and parameters. `notes` holds
+    the messages between readings of one program.
     """
 
     target: str
@@ -181,7 +181,7 @@ class Call:
         return value.layout.own_axis(axis)
 
     def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
-        """Add a node; without `part` it gets the operator's own name and is what it returns."""
+        """Add a node; without `part` it gets the operator's own name and is its result."""
         layouts = {value.layout for value in values}
         if len(layouts) > 1:
             raise Cannot("the batch axis stands elsewhere in some of its operands", MIXES)

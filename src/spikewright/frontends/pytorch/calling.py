@@ -89,9 +89,9 @@ def operator_call(
 ) -> tuple[PythonCall, Layout]:
     """The layer that calls an operator for one of its results, `made`, and that result's layout.
 
-    `operator` is its target and what it is called with, `called` the same in words.
+    `operator` is its target and its arguments, `called` the same in words.
 
-    Raises `CannotCall` where it is no tensor with samples of its own.
+    Raises `CannotCall` where the result is no tensor with samples of its own.
     """
     if not isinstance(made, torch.Tensor):
         raise CannotCall("what it makes is no tensor")

@@ -1,4 +1,4 @@
-"""Sums of products over named axes: what matrix products, einsum and attention have in common."""
+"""Sums of products over named axes: the common form of matrix products, einsum and attention."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def _with_constant(
 def _scale(
     steps: _Steps, array: NDArray, labels: Labels, wanted: Labels, sizes: dict[Label, int]
 ) -> None:
-    """Multiply elementwise, repeating what the constant has more axes than."""
+    """Multiply elementwise; a value with fewer axes than the constant is repeated."""
     full = tuple(sizes.get(label, 1) for label in wanted)
     steps.order(tuple(label for label in wanted if label in steps.labels))
     steps.reshape([sizes[label] if label in steps.labels else 1 for label in wanted], wanted)

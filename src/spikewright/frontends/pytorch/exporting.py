@@ -18,7 +18,7 @@ from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 
 class Traced(NamedTuple):
-    """A module's program, and what the module was called with."""
+    """A module's program, and the arguments of the call that was traced."""
 
     program: Any
     call: Arguments
@@ -65,13 +65,13 @@ def _makes_whole(program: Any) -> bool:
 def _traced(
     module: Any, given: Arguments, called: bool = False, opaque: Sequence[Any] = ()
 ) -> Traced | Failure:
-    """The program, of a free batch or else of this one, or why there is none of a free one.
+    """The program, of a free batch or else of this one, or the reason against a free one.
 
     Half the time would do for a program of one size alone. But only two of them, one for a sample
     more, could show that no size of the batch is among the constants.
 
-    The module is `called` too, where tracing may take what a call does not, such as numbers of
-    rows that are not whole.
+    The module is `called` too, where tracing may accept inputs that a call does not, such as
+    numbers of rows that are not whole.
     """
     failure = None
     for dynamic in (given.free_batch(module), None):
@@ -111,7 +111,7 @@ def _plain_attention() -> Iterator[None]:
     """Attention and transformer layers as their own code, not as one fused operator.
 
     Transformers also look at the values of a mask, to find out whether it is a causal one; tracing
-    cannot, and what they compute does not depend on it.
+    cannot, and their results do not depend on it.
     """
     before = torch.backends.mha.get_fastpath_enabled()
     detect = getattr(transformer, "_detect_is_causal_mask", None)

@@ -1,10 +1,10 @@
 """`.pt2` files: read as data, so that nothing in them is executed.
 
 `torch.export.load` unpickles, evaluates expressions, imports modules and generates Python code from
-names, all from what the file says. So the file is not handed to it: its parts are checked against
-what `torch.export.save` writes (see `spikewright.frontends.pytorch.inspection`), and a new archive
-is made of those that are needed, without example inputs and compiled code. Pickles, which files of
-PyTorch before 2.8 hold their tensors in, must pass `torch.load(weights_only=True)`.
+names, all from the text of the file. So the file is not handed to it. Its parts are checked
+against the format of `torch.export.save` (see `spikewright.frontends.pytorch.inspection`). A new
+archive is made of those that are needed, without example inputs and compiled code. Pickles, which
+hold the tensors in files of PyTorch before 2.8, must pass `torch.load(weights_only=True)`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MARKS = ("archive_format", "archive_version", "byteorder", "version", ".data/ve
 
 
 def read_file(path: Path, outputs: Sequence[str] | None = None) -> Source:
-    """Read the program in a file; raises what `load` and `read_program` raise."""
+    """Read the program in a file; raises the errors of `load` and `read_program`."""
     exported = load(path)
     try:
         return read_program(exported, outputs)
@@ -110,7 +110,7 @@ class _Parts:
         return self._archive.read(info)
 
     def program(self, name: str) -> tuple[str, bytes]:
-        """The program in a member, checked and without what is not needed."""
+        """The program in a member, checked and without unneeded parts."""
         document = json.loads(self[name])
         self.version = str(document.get("torch_version", "unknown"))[:40]
         return name, json.dumps(clean_program(document)).encode()

@@ -43,9 +43,9 @@ _FOLDABLE = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Varying:
-    """A constant that the size of the batch is in, as in `torch.zeros(len(x), 3)`.
+    """A constant that depends on the size of the batch, as in `torch.zeros(len(x), 3)`.
 
-    `values` are what it is for the numbers of samples in `Batch.counts`.
+    `values` are its values for the numbers of samples in `Batch.counts`.
     """
 
     values: tuple[Any, ...]
@@ -77,7 +77,7 @@ def is_foldable(target: Any, args: Sequence[Any] = ()) -> bool:
 
 
 def is_settled(target: Any, args: Sequence[Any]) -> bool:
-    """Whether these arguments leave nothing to chance in an operator that may draw numbers."""
+    """Whether an operator that may draw random numbers draws none for these arguments."""
     given = {p.name: p.default_value for p in target._schema.arguments if p.has_default_value()}
     given.update(zip((p.name for p in target._schema.arguments), args, strict=False))
     running = [given.get(name) for name in ("train", "training") if name in given]
@@ -152,7 +152,7 @@ def for_samples(constant: Varying, counts: Sequence[int]) -> Any:
 
 
 def _parts(large: Any, shape: Sequence[int], few: int, many: int) -> Iterator[Any]:
-    """What belongs to the first `few` of `many` samples, where it can be cut to that shape."""
+    """The parts for the first `few` of `many` samples, where they can be cut to that shape."""
     if large.dim() != len(shape):
         return
     for batch_in_front in (True, False):

@@ -46,8 +46,8 @@ def without_side_effects(exported: Any, whole: bool = True) -> Program:
     `whole` is retraced only where all operators are known; otherwise it comes back as it is, with
     every operator counted as live, so that all the unknown ones are refused.
 
-    PyTorch takes some results for copies that share memory with their operand (dropout in
-    evaluation mode hands it on), so the two programs are run on the same input and compared.
+    PyTorch takes some results for copies that share memory with their operand, as in dropout in
+    evaluation mode. So the two programs are run on the same input and compared.
     Raises `UnsupportedLayerError` naming the in-place operators when they differ.
     """
     calls = [node for node in exported.graph.nodes if node.op == "call_function"]

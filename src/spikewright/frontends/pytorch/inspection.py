@@ -1,4 +1,4 @@
-"""What may stand in the JSON of a `.pt2` file.
+"""Checks of the JSON in a `.pt2` file.
 
 The document is checked field by field: a text is accepted only where it is known that PyTorch takes
 it for data, or where its form rules out that it is code. Fields that a program does not need
@@ -19,7 +19,7 @@ from spikewright.errors import ReadError
 
 
 class Suspicious(Exception):
-    """A part of a file is not what `torch.export.save` writes."""
+    """A part of a file differs from the format of `torch.export.save`."""
 
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|")
@@ -52,7 +52,7 @@ def clean_program(document: Any) -> dict[str, Any]:
 
 
 def clean_payloads(document: Any, prefix: str) -> dict[str, Any]:
-    """Where the tensors lie, by their names; raises `Suspicious` if one is a pickle."""
+    """The places of the tensors, by name; raises `Suspicious` if one is a pickle."""
     payloads = dict(document["config"])
     _check(payloads, "")
     for name, payload in payloads.items():
@@ -145,7 +145,7 @@ def _is_arithmetic(node: ast.AST) -> bool:
 
 
 def _structure(text: str, field: str) -> None:
-    """How arguments and results nest: only in Python's own containers, whose keys are texts."""
+    """Check that arguments and results nest in Python's own containers with plain keys."""
     if not text:
         return
     _, tree = json.loads(text)

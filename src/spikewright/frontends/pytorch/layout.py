@@ -1,4 +1,4 @@
-"""Where the batch axis of a program's tensor stands among the axes of the graph's value."""
+"""The place of a program's batch axis among the axes of the graph's value."""
 
 from __future__ import annotations
 

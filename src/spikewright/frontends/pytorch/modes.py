@@ -1,4 +1,4 @@
-"""How a module is for as long as it is traced or called: in evaluation mode, returning tensors."""
+"""The mode of a module while it is traced or called: evaluation, returning tensors."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _first_difference(graph: Graph, other: Graph) -> str | None:
 def _same(first: Any, second: Any) -> bool:
     """Whether two nodes, or two parts of them, hold the same; arrays up to their rounding.
 
-    What they call is alike where it is of one kind: it has been tried on any number of samples.
+    Called code is alike where it is of one kind: it has been tried on any number of samples.
     """
     if type(first) is not type(second):
         return False

@@ -20,9 +20,9 @@ _WEIGHTS_OF_KERAS = "._torch_params."  # what holds the weights of a layer, and 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an operator comes from.
+    """The origin of an operator.
 
-    `name` is what its node shall be called, `source` the layer that it belongs to, `kind` that
+    `name` is the name of its node, `source` the layer that it belongs to, `kind` that
     layer's class or the operator, `location` the user's `file:line`.
     """
 
@@ -47,13 +47,13 @@ def base_name(node: Any) -> str:
 
 
 def in_words(node: Any, place: Place) -> str:
-    """What is called at a place, in words: an operator, or a module of the user's."""
+    """The code called at a place, in words: an operator, or a module of the user's."""
     kind = place.kind if "spikewright." in str(owner(node).target) else base_name(owner(node))
     return f"{kind} {place.name!r} of PyTorch"
 
 
 def owner(node: Any) -> Any:
-    """The operator whose result a node is: for `getitem` what it picks from, else the node."""
+    """The operator whose result a node is: for `getitem` the node it picks from, else itself."""
     while node.target is operator.getitem:
         node = node.args[0]
     return node
@@ -74,7 +74,7 @@ def place_all(
     """The place of every operator among `nodes`, which are in the order of the program.
 
     The operator that makes the result of a module without submodules is named as the module;
-    what comes before it inside the module is `path/operator`; an operator that stands in the
+    operators before it inside the module are `path/operator`; an operator that stands in the
     code of a module with submodules is `path.operator`, a layer of its own. Where that code uses
     the weights of a submodule that it does not call, the operator is named as the submodule;
     `weights` holds the names of parameters by placeholder.

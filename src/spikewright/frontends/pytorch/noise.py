@@ -1,4 +1,4 @@
-"""What PyTorch says while it traces or loads: kept aside, and offered where it fails."""
+"""Messages of PyTorch while it traces or loads: kept aside, and shown where it fails."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _logged(stream: io.StringIO) -> Iterator[None]:
 
 
 def _handlers() -> list[Any]:
-    """What PyTorch's loggers write with."""
+    """The handlers by which PyTorch's loggers write to streams."""
     names = [name for name in logging.root.manager.loggerDict if name.startswith("torch")]
     found = [handler for name in names for handler in logging.getLogger(name).handlers]
     return [handler for handler in found if isinstance(handler, logging.StreamHandler)]

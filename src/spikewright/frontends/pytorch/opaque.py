@@ -19,14 +19,14 @@ _TENSOR = object()
 
 
 class _Results(NamedTuple):
-    """What a call makes: an unbatched shape and a type for each tensor, and their structure."""
+    """The results of a call: an unbatched shape and a type for each tensor, and their structure."""
 
     kinds: Sequence[tuple[tuple[int, ...], Any]]
     structure: Any
 
 
 class _Call(NamedTuple):
-    """A call of a module: what it is called with, `_TENSOR` for each tensor, and what it makes."""
+    """A call of a module: its arguments, `_TENSOR` for each tensor, and its results."""
 
     module: Any
     arguments: Sequence[Any]
@@ -40,7 +40,7 @@ _keys = count()
 
 @torch.library.custom_op("spikewright::module", mutates_args=())
 def _module(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
-    """What a module makes of tensors in a call that was traced."""
+    """The results of a module for the tensors of a traced call."""
     call, given = _calls[key], iter(tensors)
     part = call.module()
     leaves = [next(given) if leaf is _TENSOR else leaf for leaf in call.arguments]
@@ -59,9 +59,10 @@ def _(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
 
 @contextmanager
 def as_operators(module: Any, parts: Sequence[Any], example: Arguments) -> Iterator[None]:
-    """Where calls of these parts of a module are traced as operators that call them.
+    """A context in which calls of these parts of a module are traced as operators.
 
-    What they make is known from a call of the module with the example.
+    The operators call the parts. The shapes of their results come from a call of the module
+    with the example.
     """
     if not parts:
         yield
@@ -80,7 +81,7 @@ def as_operators(module: Any, parts: Sequence[Any], example: Arguments) -> Itera
 
 
 def _watched(module: Any, part: Any, example: Arguments) -> list[_Results]:
-    """What a part makes at each of its calls in one of the module."""
+    """The results of a part at each of its calls in one call of the module."""
     found: list[_Results] = []
 
     def note(part: Any, args: Any, output: Any) -> None:
@@ -94,7 +95,7 @@ def _watched(module: Any, part: Any, example: Arguments) -> list[_Results]:
 
 
 def _operator(part: Any, made: Sequence[_Results], turns: Counter[Any]) -> Any:
-    """What stands for a part's forward method while it is traced."""
+    """The replacement of a part's forward method while it is traced."""
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = pytree.tree_flatten((args, kwargs))

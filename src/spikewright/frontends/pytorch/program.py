@@ -50,7 +50,7 @@ class Batch:
         return tuple(int(self.at(size, case)) for case in range(len(self.tried)))
 
     def at(self, size: Any, case: int) -> Any:
-        """What a number made of sizes is for the samples of `counts[case]`.
+        """The value of a number made of sizes, for `counts[case]` samples.
 
         Raises `ValueError` where it depends on anything else.
         """
@@ -148,7 +148,8 @@ def take_apart(
 ) -> Program:
     """Take a `torch.export.ExportedProgram` apart; with side effects, every operator is live.
 
-    `effects` are operators that change constants in place, each with what shares their memory.
+    `effects` are operators that change constants in place, each with the values that share
+    their memory.
 
     Raises `ReadError` when its inputs have no batch axis, or another axis of free size.
     """
@@ -232,7 +233,7 @@ def _held(exported: Any, target: str) -> Any:
 
 
 def _outputs(exported: Any) -> dict[str, Any]:
-    """Nodes, or constants, that the program returns, by their names in what it returns."""
+    """Nodes, or constants, that the program returns, by their names in its result."""
     (output,) = [node for node in exported.graph.nodes if node.op == "output"]
     return by_name(exported, returned(exported, output.args[0]))
 
@@ -248,7 +249,7 @@ def returned(exported: Any, values: Iterable[Any]) -> list[Any]:
 
 
 def by_name(exported: Any, leaves: Sequence[Any]) -> dict[str, Any]:
-    """The leaves of what the model returns, by name; None is none of its outputs."""
+    """The leaves of a model's result, by name; a leaf of None is left out."""
     structure = pytree.tree_unflatten(list(range(len(leaves))), exported.call_spec.out_spec)
     named: dict[str, Any] = {}
     for path, position in pytree.tree_flatten_with_path(structure)[0]:

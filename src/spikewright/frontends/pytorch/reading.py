@@ -100,11 +100,11 @@ def _first_result(node: Any) -> Any:
 
 @dataclass
 class _Walk:
-    """What every node of the program stands for, found one node after another.
+    """The values of all nodes of the program, found one node after another.
 
-    `values` holds a `Value` for what depends on the inputs, a tensor or number for constants, and
-    tuples of them; `observed` says in which node of the program, and with which layout, a graph's
-    node can be observed.
+    `values` holds a `Value` for a node that depends on the inputs, a tensor or number for a
+    constant, and tuples of them. `observed` gives the node of the program in which a graph's node
+    can be observed, and the layout there.
     """
 
     program: Program
@@ -130,7 +130,7 @@ class _Walk:
                 self._keep(node, self._meaning(node))
 
     def graph(self) -> Graph:
-        """The graph of what the outputs need; raises for everything that was refused."""
+        """The graph of the nodes that the outputs need; raises for every refusal."""
         for target in self.program.state.values():
             self.builder.refuse(target, "buffer", *STATE)
         outputs: dict[str, str | None] = {}
@@ -149,7 +149,7 @@ class _Walk:
             self.observed.setdefault(value.name, (node, value.layout))
 
     def _meaning(self, node: Any) -> Any:
-        """What a node stands for; refusals are noted and leave a value without a name."""
+        """The value of a node; refusals are noted and leave a value without a name."""
         if is_size(node):
             size = node.meta["val"]
             return settled(size) if isinstance(size, torch.SymInt) else size
@@ -185,7 +185,7 @@ class _Walk:
         )
 
     def _called(self, node: Any, place: Place) -> Any:
-        """What a node makes by calling its operator, or that of which it is one result."""
+        """The value of a node as a call of its operator, of which it may be one of the results."""
         operator_node, results = owner(node), node.meta["val"]
         given = (list(operator_node.args), dict(operator_node.kwargs))
         operator_and_operands = (operator_node.target, *torch.fx.map_arg(given, self._operand))
@@ -205,7 +205,7 @@ class _Walk:
         return result(results, node.args[1] if several else None)
 
     def _operand(self, node: Any) -> Any:
-        """What an operator is called with in the place of a node; raises `CannotCall` or `Lost`."""
+        """The operand for a call of an operator on a node; raises `CannotCall` or `Lost`."""
         value, meta = self._resolve(node), node.meta.get("val")
         if isinstance(value, _Unknown | Varying):
             raise CannotCall("it needs a constant that depends on more than the model")
@@ -322,7 +322,7 @@ class _Walk:
         )
 
     def _check(self, value: Any, expected: Any) -> None:
-        """A reading must have the shape of what it reads: one that has not would be silent."""
+        """Check a reading's shape against the program's: another shape would go unnoticed."""
         if isinstance(value, torch.Tensor):
             return  # a constant
         if not isinstance(value, Value):
@@ -357,7 +357,7 @@ def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
 
 
 def _why_no_output(value: Any) -> tuple[str, str] | None:
-    """Why a value cannot be an output of the graph and what to do, or None where it can."""
+    """The reason why a value cannot be an output, and the next move; None where it can."""
     keep = "name the outputs to keep: outputs=[...]."
     if not isinstance(value, Value):
         return "this output does not depend on the input", keep.capitalize()

@@ -1,4 +1,4 @@
-"""Why some operators have no reading, and what to do instead."""
+"""Reasons why some operators have no reading, and the alternatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which operators have a reading."""
+"""The registry of the functions that read operators."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def reads(*targets: str, replace: bool = False) -> Callable[[R], R]:
 
     It takes a `Call` and returns the `Value` that the operator makes, or a tuple of them (None
     where an element has no reading) for operators with several results; it raises `Cannot` to
-    refuse. With `replace` it takes the place of the readings that there are; without it a name
-    that is taken raises `ValueError`.
+    refuse. With `replace` it takes the place of existing readings; without it a name that is
+    taken raises `ValueError`.
     """
 
     def register(function: R) -> R:

@@ -74,7 +74,7 @@ _FAST = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer)
 
 
 def ran(module: Any) -> str:
-    """What runs a model; fused attention is said, as it gives other values under some masks."""
+    """The framework that runs a model; names fused attention, which differs under some masks."""
     parts = () if module is None else module.modules()
     fast = torch.backends.mha.get_fastpath_enabled() and any(isinstance(p, _FAST) for p in parts)
     where = " with its fast path of attention (torch.backends.mha)" if fast else ""
@@ -93,7 +93,7 @@ def _in_batches(
     inputs: Mapping[str, ArrayLike],
     ask: Callable[[Mapping[Any, NDArray]], dict[str, NDArray]],
 ) -> dict[str, NDArray]:
-    """What is answered for all samples, asked for as many at a time as a fixed size demands."""
+    """The answers for all samples, asked for in batches of the size that the program fixes."""
     given, samples = _checked(program, inputs)
     size = program.batch.fixed or max(samples, 1)
     if size == samples:
@@ -135,7 +135,7 @@ def sample_inputs(program: Program) -> dict[Any, Any]:
 
 
 def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
-    """What a program returns, whatever it does to values in place on the way."""
+    """The results of a program, which may change values in place on the way."""
     module = program.exported.graph_module
     given = {node.name: value for node, value in inputs.items()}
     arguments = []

@@ -1,4 +1,4 @@
-"""What a forward pass leaves behind in its module: put back, or refused where it is read again."""
+"""State that a forward pass leaves in its module: undone, or refused where it is read again."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _ABSENT = object()
 def kept(module: Any) -> Iterator[list[str]]:
     """Attributes and buffers that forward sets in the module are as they were afterwards.
 
-    Yields a list of those that it has set when it returns. Layers of PyTorch are left out: what
-    they set is theirs.
+    Yields a list of those that it has set when it returns. Layers of PyTorch are left out: they
+    may set their own attributes.
     """
     before = [(path, part, _snapshot(part)) for path, part in module.named_modules()]
     buffers = [(part, _buffers(part)) for _, part, _ in before]
@@ -57,7 +57,7 @@ def kept(module: Any) -> Iterator[list[str]]:
 
 
 def _snapshot(part: Any) -> dict[str, tuple[Any, Any]]:
-    """A module's attributes, and of those that are containers what they hold."""
+    """A module's attributes, and the contents of those that are containers."""
     return {
         name: (value, copy(value) if _is_container(value) else None)
         for name, value in part.__dict__.items()
@@ -66,7 +66,7 @@ def _snapshot(part: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _buffers(part: Any) -> dict[str, tuple[Any, int, Any]]:
-    """A module's buffers: each with its version, and with what it holds."""
+    """A module's buffers: each with its version and its values."""
     return {
         name: (tensor, tensor._version, tensor.clone())
         for name, tensor in part._buffers.items()
@@ -75,7 +75,7 @@ def _buffers(part: Any) -> dict[str, tuple[Any, int, Any]]:
 
 
 def _refill(part: Any, held: dict[str, tuple[Any, int, Any]]) -> None:
-    """Put buffers back, with what they held where something was written into them."""
+    """Put buffers back, with their old values where something was written into them."""
     for name, (tensor, version, content) in held.items():
         part._buffers[name] = tensor
         if tensor._version != version:
@@ -115,7 +115,7 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def refuse_memory(module: Any, changed: list[str], call: Arguments) -> None:
-    """Raise `UnsupportedLayerError` if what forward sets in the module changes its next result.
+    """Raise `UnsupportedLayerError` if state that forward sets changes its next result.
 
     The module is called twice, on random numbers.
     """

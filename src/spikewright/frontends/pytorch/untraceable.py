@@ -1,4 +1,4 @@
-"""Modules that cannot be traced: why, where, and what to give instead."""
+"""Modules that cannot be traced: the reason, the place, and the alternatives."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Failure(NamedTuple):
 
 
 def failed(module: Any, failure: Failure) -> ReadError:
-    """What to say of a module that `torch.export` could not trace."""
+    """The error for a module that `torch.export` could not trace."""
     if failure.call.misfit:
         return ReadError(f"{failure.call.misfit} As its only argument: {_reason(failure.error)}.")
     place = _place(module, failure.error)
@@ -81,14 +81,14 @@ def failed(module: Any, failure: Failure) -> ReadError:
 
 
 def untraceable_part(module: Any, error: ReadError) -> Any | None:
-    """The part in whose code tracing failed, from what `failed` made of it; None if it is all."""
+    """The part in whose code tracing failed, from the error of `failed`; None for the whole."""
     cause = error.__cause__
     place = _place(module, cause) if isinstance(cause, Exception) else ""
     return module.get_submodule(place) if place else None
 
 
 def _hint(module: Any, place: str, failure: Failure) -> str:
-    """What to give instead: other inputs, or a part of the module."""
+    """The next move: other inputs, or a part of the module."""
     if isinstance(module.get_submodule(place), _TABLES) and not failure.call.whole:
         return " Give it the numbers of rows as whole numbers: example_input=x.long()."
     absent = failure.call.absent(module)
@@ -121,7 +121,7 @@ def _size(part: Any) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """The first lines of what PyTorch says, or what it means where it names a symbol of its own."""
+    """The first lines of PyTorch's message, or its meaning where it names an internal symbol."""
     kind, text = type(error).__name__, str(error)
     if "DataDependent" in kind:
         caused = re.search(r"Caused by: \((.*?)\)", text)

@@ -2,9 +2,9 @@
 
 A graph holds no state, so the loop over the sequence is written out: step `k` is layers of its own
 that share the weights and read the hidden state that step `k - 1` made. Everything follows from
-that. The rate network computes what the source does; in the spiking one every step of the source
-sees the whole of the network's time, its gates and products are convergent forms as anywhere else,
-and so the error of the readout falls as one over (scale x steps). The price is neurons: a sequence
+that. The rate network computes the same as the source. In the spiking one every step of the source
+sees the whole of the network's time, and gates and products are convergent forms as anywhere else.
+So the error of the readout falls as one over (scale x steps). The price is neurons: a sequence
 of `n` steps takes `n` times those of one.
 
 Where recurrence is kept, a cell is one `Recurrence` instead (see `keeping_recurrence`).
@@ -76,7 +76,7 @@ _KEPT: ContextVar[bool] = ContextVar("recurrence is kept", default=False)
 
 @contextmanager
 def keeping_recurrence() -> Iterator[None]:
-    """Where cells stay cells: `unroll` adds one `Recurrence` instead of every step."""
+    """A context in which `unroll` adds one `Recurrence` of a cell instead of every step."""
     token = _KEPT.set(True)
     try:
         yield
@@ -127,7 +127,7 @@ class StepsOf(Sequence[str]):
 
 
 def too_long(steps: int) -> str | None:
-    """Why a sequence of so many steps is not unrolled, or None if it is, or need not be."""
+    """The reason not to unroll so many steps; None if they are, or need not be, unrolled."""
     if steps <= MAX_STEPS or _KEPT.get():
         return None
     return (

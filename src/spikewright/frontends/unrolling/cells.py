@@ -1,4 +1,4 @@
-"""Recurrent cells: what happens at one step, as layers.
+"""Recurrent cells: the equations of one step, as layers.
 
 Equations: Elman 1990; LSTM: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
 2000 and the peepholes of Gers & Schmidhuber 2000; GRU: Cho et al. 2014.
@@ -19,7 +19,7 @@ from spikewright.graph.layers import Add, Affine, Layer, Multiply, ScaleShift, S
 
 
 class Adder(Protocol):
-    """How a front end adds a layer to its graph: it returns the node's name, or raises.
+    """A function that adds a layer to a front end's graph: returns the node's name, or raises.
 
     Without `part` the node has the name of the source's layer, otherwise it is a part of that.
     """
@@ -41,10 +41,10 @@ States = tuple[str | None, ...]
 
 
 class Cell(ABC):
-    """What happens at one step: new states of the old ones and the step's input.
+    """The equations of one step: new states from the old ones and the step's input.
 
-    `linears` are what the input is turned into, for all steps at once. `states` are how many values
-    go from step to step, the first of which is the output.
+    `linears` are maps of the input, applied to all steps at once. `states` is the number of values
+    that go from step to step; the first of them is the output.
     """
 
     states: ClassVar[int] = 1
@@ -221,7 +221,7 @@ class GRUCell(Cell):
         return (at.add("output", Add(), fresh, kept),)
 
     def _past(self, at: Step, reset: str, hidden: str | None) -> str | None:
-        """What the candidate sees of the state before, or None for nothing."""
+        """The state before as the candidate sees it, or None for nothing."""
         if not self.reset_after:
             chosen = at.product("chosen", reset, hidden)
             if chosen is None:

@@ -1,4 +1,4 @@
-"""What a layer is, and the registry that names every kind of it."""
+"""The base class of layers, and the registry of every kind of layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every layer with sliding windows requires of its geometry and of its input."""
+"""Requirements of layers with sliding windows on their geometry and their input."""
 
 from __future__ import annotations
 

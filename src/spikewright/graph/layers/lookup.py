@@ -16,8 +16,8 @@ from spikewright.graph.layers.base import Layer, Shape, register, require
 class Lookup(Layer):
     """`y[..., :] = table[x[...]]`, the rows of `table` whose numbers the input holds.
 
-    Of a number that no row has, the nearest one that there is. Rows may have any rank; their axes
-    come behind the input's.
+    A number outside the table means the nearest row. Rows may have any rank; their axes come
+    behind the input's.
     """
 
     table: NDArray

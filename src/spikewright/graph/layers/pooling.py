@@ -56,7 +56,7 @@ class AveragePool(Layer):
         return _pooled_shape("AveragePool", self.windows, shapes[0], self.channels_last)
 
     def divisors(self, spatial: tuple[int, ...]) -> NDArray:
-        """How many values each window's sum is divided by, `(*windows,)`."""
+        """The number of values by which each window's sum is divided, `(*windows,)`."""
         windows = self.windows
         ones = np.ones((1, *spatial, 1))
         if self.count_include_pad:

@@ -13,12 +13,12 @@ from spikewright.graph.layers.base import Layer, Shape, require
 
 @dataclass(frozen=True, eq=False)
 class PythonCall(Layer):
-    """What a function in Python makes of its inputs: all that is known of it, and in no file.
+    """A call of a Python function, of which only the results are known; no file holds it.
 
     `function` takes a float64 array `(batch, *shape)` for each of `shapes` and returns one
-    `(batch, *made)`. It keeps no sample from another and nothing from call to call. `called` says
-    in words what it calls, and `mark`, a hash of what it made of some samples, tells it from other
-    code. As no file can hold it, it is not registered.
+    `(batch, *made)`. Its samples do not influence each other, and it keeps no state between calls.
+    `called` names the called code in words. `mark`, a hash of its results for some samples,
+    distinguishes it from other code. As no file can hold it, it is not registered.
     """
 
     function: Any

@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What happens at one step: `parts` make new states of the step's inputs and the old states.
+    """The equations of one step: `parts` make new states of the step's inputs and old states.
 
     `inputs` and `states` are the names by which parts read those, `results` the parts that are the
     new states; `shapes` are the unbatched shapes of the states.

@@ -191,7 +191,7 @@ class ConvolutionTranspose(Layer):
         return restore_channels(y if self.bias is None else y + self.bias, self.channels_last)
 
     def _full_extent(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """What the taps cover, and the output's padding where it reaches beyond."""
+        """The extents that the taps cover, enlarged where the padded output reaches beyond."""
         return tuple(
             max(reach, before + extent)
             for reach, (before, _), extent in zip(

@@ -17,10 +17,10 @@ from spikewright.graph.layers.base import Layer, Shape, register, require
 @register
 @dataclass(frozen=True)
 class Input(Layer):
-    """Where data enters, `(batch, *shape)`.
+    """An input of the graph, `(batch, *shape)`.
 
-    `place` is the way to it through what the source's own call takes, where that is not its name;
-    one that is `whole` takes whole numbers alone there.
+    `place` is the path to it in the arguments of the source's own call, where that is not its name.
+    If it is `whole`, the source takes only whole numbers there.
     """
 
     shape: Shape

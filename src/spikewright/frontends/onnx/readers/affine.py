@@ -76,7 +76,7 @@ def convolution_transpose(node: OnnxNode) -> str:
 
 @reads("Col2Im")
 def blocks_to_image(node: OnnxNode) -> str:
-    """Blocks put where they were cut out, what overlaps added up: a transposed convolution.
+    """Blocks put back in place, overlaps added up: a transposed convolution.
 
     Its kernels are one at one place of a block, and zero elsewhere.
     """
@@ -121,7 +121,7 @@ def _wanted_extent(
 
 
 def _split(total: int, lower: bool) -> tuple[int, int]:
-    """What is dropped before and after, of a total that may be negative: then nothing."""
+    """The numbers of values to drop before and after; none where the total is negative."""
     small = max(total, 0) // 2
     large = max(total, 0) - small
     return (large, small) if lower else (small, large)

@@ -83,7 +83,7 @@ def _heads(node: OnnxNode, index: int, attribute: str) -> str:
 
 
 def _bias(node: OnnxNode, heads: int, rows: int, columns: int) -> tuple[NDArray | None, NDArray]:
-    """What is added to scores, or None, and which rows see something, `(..., rows, 1)`."""
+    """The bias of the scores, or None, and a mask `(..., rows, 1)` of rows that see a key."""
     bias = np.zeros((rows, columns))
     if node.has(3):
         mask = node.per_sample(3, 4)

@@ -1,4 +1,4 @@
-"""What scikit-learn's models are written with: linear models and scalers of ai.onnx.ml."""
+"""The operators of scikit-learn's models: linear models and scalers of ai.onnx.ml."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _numbers(node: OnnxNode, name: str) -> NDArray:
 
 
 def _linear(node: OnnxNode, weight: NDArray, shift: NDArray) -> Signal:
-    """`W x + b`, and what is done with it afterwards."""
+    """`W x + b`, and the operations that follow it."""
     view = node.view(0, -1)
     then = node.attributes.get("post_transform", "NONE")
     functions = {"NONE": "", "LOGISTIC": "sigmoid", "SOFTMAX": "softmax"}
@@ -144,7 +144,7 @@ def binarizer(node: OnnxNode) -> Signal:
 
 @reads("Imputer", domain=ML)
 def imputer(node: OnnxNode) -> Signal:
-    """Nothing, where it replaces what is no number."""
+    """Unchanged, where it replaces NaN alone."""
     if not np.isnan(float(node.attributes.get("replaced_value_float", 0.0))):
         raise Unreadable(
             "it replaces one number by another, a jump for the smallest difference",

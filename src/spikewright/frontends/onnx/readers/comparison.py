@@ -43,7 +43,7 @@ _NOT = ScaleShift(_MINUS, np.array(1.0))
 
 @reads("Greater", "Less", "GreaterOrEqual", "LessOrEqual")
 def compare(node: OnnxNode) -> Truth:
-    """Which of two values, one of them a signal at least, is the larger."""
+    """The truth values of an inequality of two values, at least one of them a signal."""
     given = operands(node)
     strict = not node.kind.endswith("OrEqual")  # a >= b where not b > a
     first = 0 if node.kind in ("Greater", "LessOrEqual") else 1
@@ -60,7 +60,7 @@ def compare(node: OnnxNode) -> Truth:
 
 @reads("Equal")
 def equal(node: OnnxNode) -> Truth:
-    """Which whole numbers are the same; of real ones that would jump."""
+    """The truth values of an equality of whole numbers; for real ones they would jump."""
     if not _are_whole(node):
         raise Unreadable(*reason_for("", "Equal"))
     given = operands(node)
@@ -95,7 +95,7 @@ def _difference(node: OnnxNode, given: Operands, first: int, margin: float) -> s
 
 
 def nonzero(node: OnnxNode) -> Truth:
-    """Where a signal is not zero."""
+    """The truth values of `x != 0` for a signal x."""
     view = node.view(0)
     steps = [("magnitude", Activation("abs")), ("difference", ScaleShift(shift=np.array(1.0)))]
     return Truth(name=node.chain(view.name, [*steps, ("", STEP)]), layout=view.layout)

@@ -1,4 +1,4 @@
-"""Guards against what is no number: IsNaN and IsInf, false of every real number."""
+"""Guards against values that are no number: IsNaN and IsInf, false of every real number."""
 
 from __future__ import annotations
 

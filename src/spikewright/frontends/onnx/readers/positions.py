@@ -1,7 +1,7 @@
 """Values put elsewhere by constant positions, wherever these count samples along with values.
 
-What an operator does to values it does to their positions. So it is run on numbers in their place,
-once for each batch size tried, and where these end up says what each sample's values are.
+An operator moves values and their positions alike. So it is run on the numbers of positions, once
+for each batch size tried, and their new places say where each sample's values go.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ _TIME = "Transpose the input so that axis 0 is time and axis 1 the batch, or set
 
 
 class _Weights(NamedTuple):
-    """What ONNX holds for one direction: `(n, inputs)`, `(n, units)`, `(2 n,)` and `(3 units,)`."""
+    """The weights of one direction: `(n, inputs)`, `(n, units)`, `(2 n,)` and `(3 units,)`."""
 
     given: NDArray
     fed_back: NDArray

@@ -33,7 +33,7 @@ _REDUCTIONS: dict[str, tuple[str, type[Layer], str]] = {
     "ReduceLogSum": ("", Sum, "log"),
     "ReduceLogSumExp": ("exp", Sum, "log"),
 }
-"""What is done before, how values are put together, and what is done after."""
+"""The operation before, the reduction, and the operation after."""
 
 
 @reads(*_REDUCTIONS)

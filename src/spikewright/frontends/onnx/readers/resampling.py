@@ -1,4 +1,4 @@
-"""The matrices of Resize: where each output value lies in the input, and what it is made of."""
+"""The matrices of Resize: the place of each output value in the input, and its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikewright.frontends.onnx.values import Unreadable
 
 @dataclass(frozen=True)
 class Convention:
-    """How coordinates are transformed, and how values are weighted."""
+    """The transform of coordinates, and the weighting of values."""
 
     mode: str
     transform: str = "half_pixel"

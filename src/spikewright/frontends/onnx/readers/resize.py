@@ -26,7 +26,7 @@ _LARGEST = 2**24  # entries of a matrix: a model file must not exhaust the memor
 
 @dataclass(frozen=True)
 class Target:
-    """What becomes of one axis: its new extent, the factor as stated, and the region read."""
+    """The target of one axis: its new extent, the factor as stated, and the region read."""
 
     extent: int
     factor: float
@@ -54,7 +54,7 @@ def resize(node: OnnxNode) -> Signal:
 
 
 def _convention(node: OnnxNode) -> Convention:
-    """How coordinates and weights are computed; before operator set 11 that was fixed."""
+    """The convention of coordinates and weights; fixed before operator set 11."""
     get = node.attributes.get
     mode = get("mode", "nearest")
     mode = {"bilinear": "linear"}.get(mode, mode)
@@ -74,7 +74,7 @@ def _convention(node: OnnxNode) -> Convention:
 
 
 def _targets(node: OnnxNode, view: View, world: int) -> dict[int, Target]:
-    """What becomes of each full axis that the node names, for a batch."""
+    """The target of each full axis that the node names, for one of the batch sizes."""
     full = view.full(node.batches[world])
     given = node.integers("axes")
     axes = view.every_axis() if given is None else tuple(view.full_axis(axis) for axis in given)
@@ -98,7 +98,7 @@ def _targets(node: OnnxNode, view: View, world: int) -> dict[int, Target]:
 
 
 def _regions(node: OnnxNode, axes: tuple[int, ...]) -> list[tuple[float, float]]:
-    """Start and end of what tf_crop_and_resize reads, from 0 to 1; everything otherwise."""
+    """Start and end of the region that tf_crop_and_resize reads, in 0 to 1; else all of it."""
     if node.attributes.get("coordinate_transformation_mode") != "tf_crop_and_resize":
         return [(0.0, 1.0)] * len(axes)
     roi = node.constant(1)

@@ -1,4 +1,4 @@
-"""Reshape and its kin, Transpose, DepthToSpace, and what changes nothing."""
+"""Reshape and its kin, Transpose, DepthToSpace, and operators that change nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def reshape(node: OnnxNode) -> Signal:
 
 
 def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
-    """The target with 0 (the input's extent) and -1 (what is left) filled in."""
+    """The target with 0 (the input's extent) and -1 (the remaining extent) filled in."""
     said = list(target)
     for axis, extent in enumerate(target):
         if extent == 0 and not keep_zero:

@@ -223,7 +223,7 @@ def _log_softmax(call: Call) -> Value:
 
 
 def softmax(call: Call, x: Value, dim: int, part: str = "") -> Value:
-    """Softmax along an axis of the program; what is minus infinity gets no share."""
+    """Softmax along an axis of the program; minus infinity gets no share."""
     axis = call.axis(x, dim)
     if x.masked is not None:
         hidden = np.broadcast_to(x.masked, x.known_shape)

@@ -115,7 +115,7 @@ def _diagonal(call: Call) -> Value:
 
 
 def _looked_up(call: Call, x: Value, choose: Any) -> Value:
-    """Any choice of values: what it does to their positions, for one sample, is looked up."""
+    """Any choice of values: its effect on their positions, for one sample, is looked up."""
     if x.merged:
         raise Cannot("the batch axis is merged with another one", MIXES)
     shape, axis = x.known_shape, x.layout.axis

@@ -121,7 +121,7 @@ def is_whole_batch(call: Call, x: Value) -> bool:
 
 
 def first_index(start: Any, extent: int) -> int:
-    """Where a slice starts, counted from the front of an axis."""
+    """The start of a slice, counted from the front of an axis."""
     if start is None:
         return 0
     if not isinstance(start, int):

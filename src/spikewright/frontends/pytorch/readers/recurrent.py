@@ -41,7 +41,7 @@ _TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
 
 
 class _Weights(NamedTuple):
-    """What PyTorch holds for one direction of one layer."""
+    """The weights of one direction of one layer."""
 
     given: NDArray
     fed_back: NDArray

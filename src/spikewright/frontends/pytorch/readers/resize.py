@@ -65,7 +65,7 @@ def _repeats(matrix: NDArray, factor: int) -> bool:
 def _matrix(
     name: str, before: int, after: int, scale: float | None, align: bool, dtype: Any
 ) -> NDArray:
-    """What an operator does along one axis, `(after, before)`: its values on unit vectors."""
+    """The matrix `(after, before)` of an operator along one axis: its values on unit vectors."""
     operators = torch.ops.aten
     nearest = "nearest" in name
     # Which value is nearest depends on the rounding of the precision that the model has.

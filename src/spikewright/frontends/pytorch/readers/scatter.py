@@ -1,4 +1,4 @@
-"""Values written into a part of another: what in-place changes of slices become."""
+"""Values written into a part of another: in-place changes of slices."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _write_one(call: Call) -> Value:
 
 
 def _as_slice(call: Call, new: Any, dim: int) -> Any:
-    """What is written, with the axis of extent one that it is written along."""
+    """The values to write, with an axis of extent one where they are written."""
     if not isinstance(new, Value):
         return new.unsqueeze(dim)
     sizes = list(sizes_of(call.results))
