@@ -41,9 +41,9 @@ HOW = """### How this was measured
   computes a small batch; its spikes and its outputs are compared with the reference engine in
   float64 (tables of agreement below). A contestant that differs by more than rounding computes
   another model: it is named, and not ranked. What rounding does is measured on the same network:
-  three times what the reference engine's own results move by when its neurons start 2^-15 of a
-  spike lower or higher (a spike that moves by a step moves others behind it, so in a deep network
-  the last bit decides more than one would think). Spikewright compares voltages with the
+  three times the change of the reference engine's own results when its neurons start 2^-15 of a
+  spike lower or higher. A spike that moves by a step moves spikes of later layers, so in a deep
+  network the last bit matters more than one would expect. Spikewright compares voltages with the
   threshold with a tolerance of 2^-16 of a spike, so that 10 times 0.1 makes one; peers compare
   rounded sums, so some of their spikes are a step late.
 * **Two neurons.** Most peers send at most one spike a step and keep the rest of their voltage;

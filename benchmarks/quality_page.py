@@ -81,9 +81,9 @@ Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are 
   negative current arrived is undone), with a fifth of the steps **spared** to catch up in
   (`MinimumError(steps, share=0.8)`), and with initial **voltages corrected**
   (`sw.VoltageCorrection`).
-* In the rows in bold `sw.best_rule` has chosen rule, neurons, correction and readout: it calibrates
-  every candidate on one half of those 1000 images, and takes the one whose outputs on the other
-  half are closest to the source's (the mean divergence of their softmax). Labels and test images
+* In the rows in bold `sw.best_rule` has chosen rule, neurons, correction and readout. It calibrates
+  every candidate on one half of those 1000 images. On the other half it takes the candidate whose
+  outputs are closest to the source's (the mean divergence of their softmax). Labels and test images
   play no part in the choice. Without a bound on spikes it takes the cheapest that gives another
   answer than the source on at most 0.5 %.
 * What the source computes in analog values stays analog at the input: the first layer's currents

@@ -9,6 +9,7 @@ line of its docstring.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -36,11 +37,11 @@ from spikewright.report import figures
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference
 
-Written by `scripts/reference.py` from the docstrings, of which these are the first sentences:
-`help(name)` shows the rest (shapes, units, what is raised, and where a formula is from). `sw` is
-`import spikewright as sw`. [The command line](cli.md) has a page of its own,
+Written by `scripts/reference.py` from the docstrings, of which these are the first sentences.
+`help(name)` shows the rest: shapes, units, what is raised, and the source of a formula. `sw` is
+`import spikewright as sw`. [The command line](cli.md) has a page of its own.
 [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform or an
-engine, and [architecture](architecture.md) where things are.
+engine. [Architecture](architecture.md) lists the files and explains the design.
 """
 CONVERSION = (
     "convert",
@@ -195,7 +196,9 @@ def first_line(item: Any) -> str:
     """The first sentence of a docstring, on one line."""
     target = item.__func__ if isinstance(item, classmethod) else item
     text = inspect.getdoc(target) or ""
-    return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".:") + "."
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    sentence = re.match(r"(?:`[^`]*`|.)*?(?=\. |$)", paragraph)  # no sentence ends within code
+    return (sentence[0] if sentence else "").rstrip(".:") + "."
 
 
 def reference() -> str:

@@ -96,12 +96,12 @@ FRONT_ENDS = (
         of_onnx,
         {name: reason for name, reason in ONNX_REASONS.items() if ("", name) not in QUANTISED},
         "Operators of the standard domain, from operator set 7 on; one whose inputs are constants "
-        "is computed while a model is read, whatever it is. Operators of quantised models "
-        f"({_ON_INTEGERS}, of the standard domain and of com.microsoft) are read as the ordinary "
-        "ones of the numbers that their "
-        "integers stand for, within the integers' limits: approximated by their rounding, which is "
-        "left out. Where their integers have no one scale and zero they are refused. If, Loop and "
-        "Scan are written out where constants decide what runs, and refused where the data do.",
+        "is computed while a model is read, whatever it is. Operators of quantised models are read "
+        "as the ordinary ones of the real numbers that their integers represent, within the "
+        "integers' limits. They are approximated: the rounding is left out. Where their integers "
+        "have no one scale and zero they are refused. These operators, of the standard domain and "
+        f"of com.microsoft, are: {_ON_INTEGERS}. If, Loop and Scan are written out where constants "
+        "decide what runs, and refused where the data do.",
     ),
 )
 
@@ -121,10 +121,13 @@ class Row:
 
     @property
     def made_of(self) -> str:
-        """What it is read as."""
+        """The layers that it is read as, then the functions of activations among them."""
         if self.guarantee == "refused":
             return "it works over all axes, the batch among them"
-        return ", ".join(sorted(self.layers, key=_order)) or "a constant"
+        names = sorted(self.layers, key=_order)
+        kinds = [name for name in names if not name[0].islower()]
+        curves = [name for name in names if name[0].islower()]
+        return "; ".join(", ".join(group) for group in (kinds, curves) if group) or "a constant"
 
 
 def rows(front_end: FrontEnd) -> dict[str, Row]:
@@ -245,7 +248,7 @@ def section(front_end: FrontEnd) -> str:
             reasons.setdefault(reason, []).append(name)
     lines += ["\nRefused, as is whatever is not named here:\n", "| operator | why |", "|---|---|"]
     lines += [
-        f"| {', '.join(sorted(names, key=_order))} | {reason} |"
+        f"| {', '.join(f'`{name}`' for name in sorted(names, key=_order))} | {reason} |"
         for reason, names in reasons.items()
     ]
     return "\n".join([*lines, ""])

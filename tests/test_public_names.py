@@ -68,3 +68,4 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
     line = first_line(NAMES[name])
     assert len(line) > 10
     assert not line.startswith(f"{name.rpartition('.')[2]}(")
+    assert line.count("`") % 2 == 0

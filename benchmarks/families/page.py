@@ -15,15 +15,15 @@ Rows = Mapping[str, Row]
 
 HEAD = """# Families of networks
 
-Written by `python -m benchmarks.families --document docs/families.md`; do not edit. Which published
-networks can be converted: one of each family, random weights on a small input or in a small
-configuration, each as it is and as the ONNX file that its framework exports (PyTorch's exporter
-with `dynamo=True`, Keras's `model.export`).
+Written by `python -m benchmarks.families --document docs/families.md`; do not edit. It lists
+published networks, one of each family, and whether they can be converted. They have random weights
+and a small input or a small configuration. Each is tried as it is, and as the ONNX file that its
+framework exports (PyTorch's exporter with `dynamo=True`, Keras's `model.export`).
 
 Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
 its outputs as the framework computes them, then every layer. Statistics of batch normalisation are
-those of random input, and weights that would begin at one number, such as scales of layers, are
-random, so that nothing hides what comes before it.
+those of random input. Weights that are all one number at first, such as scales of layers, are made
+random, so that no layer hides errors of earlier ones.
 
 * **error of bound**: of its outputs, relative to the largest value, and what rounding explains of
   that; every layer is within such a bound of its own;
@@ -112,8 +112,14 @@ def _outcome(row: Row) -> list[str]:
 
 
 def _reasons(rows: Rows) -> Iterator[str]:
-    """Why what is not converted is not, by what became of it."""
+    """The reasons against each network that is not converted, by outcome."""
     for outcome, title in REASONS.items():
-        lines = [f"* {key}: {row['why']}" for key, row in rows.items() if row["outcome"] == outcome]
+        lines = [f"* {key}: {_why(row)}" for key, row in rows.items() if row["outcome"] == outcome]
         if lines:
             yield "\n".join([f"## {title}\n", *lines, ""])
+
+
+def _why(row: Row) -> str:
+    """A network's reason; other libraries' errors are quoted as code."""
+    why: str = row["why"]
+    return "`" + why.replace("`", "'") + "`" if row["outcome"] in (FAILED, NOT_EXPORTED) else why
