@@ -289,6 +289,7 @@ def clients() -> Iterator[list[Client]]:
         yield running
 
 
+@pytest.mark.slow
 def test_all_that_is_installed_is_checked_and_timed(clients: list[Client], cache: Path) -> None:
     """Each contestant has a row with its agreement; L1 is the faster yardstick, ratio 1."""
     path = workloads.stored(CONV, 0.1, cache)

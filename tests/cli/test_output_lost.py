@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slowly import slow_but
 from spikewright import demo
 from spikewright.cli import main
 
@@ -63,15 +64,9 @@ def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
     assert f"Error: {SENTENCE} (No more), so output is lost\n" in capsys.readouterr().err
 
 
-COMMANDS = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "demo" else name
-    for name in sorted(main.commands)
-]
-
-
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("option", [(), ("--json",)])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", slow_but(sorted({*main.commands} - {"demo"}), main.commands))
 def test_every_command_says_that_its_output_is_lost(
     command: str,
     option: tuple[str, ...],

@@ -15,6 +15,7 @@ import torch
 
 import models
 import spikewright as sw
+from slowly import slow_but
 from spikewright import demo, frontends
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.evaluation import sharded
@@ -88,7 +89,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", slow_but(["labels", "targets", "scores", "after", "rules", "neurons", "rate"], CASES)
+)
 def test_it_equals_single_evaluations(case: str) -> None:
     """Digit for digit, every record of every setting, in every form of truth and of settings."""
     given = {**GIVEN, "x": X, "y": Y, **CASES[case]}
