@@ -22,5 +22,5 @@ def test_the_example_runs_and_prints_a_line_and_a_table() -> None:
 def test_the_formula_is_that_of_the_code() -> None:
     """The factor, and the unit of every precision."""
     assert f"    {rounding._ROUNDINGS} (u + v sqrt(n))" in PAGE.text
-    told = dict(re.findall(r"2\^-(\d+) for (\w+)", PAGE.text))
+    told = dict(re.findall(r"2\^-(\d+)\s+for\s+(\w+)", PAGE.text))
     assert {name: 2.0 ** -int(power) for power, name in told.items()} == rounding.UNITS
