@@ -1,4 +1,4 @@
-"""The simulator: a network, run."""
+"""The simulator, which runs a network."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SimulationData(Mapping[Any, Any]):
 
 
 class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):
-    """Weights that are being learned, as they are now.
+    """The present learned weights.
 
     `learned[connection]` are the connection's weights, in the form of `data[connection].weights`,
     `learned[ensemble]` its encoders, in that of `data[ensemble].encoders`, where a rule changes
@@ -97,15 +97,15 @@ class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):
 class Simulator:
     """Runs a network in steps of `dt` seconds.
 
-    With `batch_size` that many samples run side by side. `seed` fixes what the network leaves
-    random (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is "auto" or
-    one of `spikewright.engines.available()`; `precision` is "float32" (weights on a 24-bit grid per
-    channel) or "float64". `progress` shows a bar for runs that take long; `threads` bounds how many
-    work side by side (default: the engine's choice). `decoder_cache` is True, False, "read-only"
-    or a `DecoderCache`; None: what `SPIKEWRIGHT_DECODER_CACHE` says, else True. `block` is
-    how many steps are worked on at once (default: the engine's choice); it changes no result, but
-    with 1 functions of nodes are called in turn at every step, as they must be where one leaves
-    something for another.
+    With `batch_size` that many samples run side by side. `seed` fixes random values without a seed
+    of their own (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is
+    "auto" or one of `spikewright.engines.available()`; `precision` is "float32" (weights on a
+    24-bit grid per channel) or "float64". `progress` shows a bar for runs that take long; `threads`
+    bounds the number of threads (default: the engine's choice). `decoder_cache` is True, False,
+    "read-only" or a `DecoderCache`; None: the value of `SPIKEWRIGHT_DECODER_CACHE`, else True.
+    `block` is the number of steps worked on at once (default: the engine's choice). It changes no
+    result, but with 1 functions of nodes are called in turn at every step, which functions that
+    share state need.
 
     `progress_bar` means what `progress` does, as in Nengo.
 
@@ -169,8 +169,8 @@ class Simulator:
 
         An upper bound for a simulator that has not run yet, what is fed to it held constant:
         weights as the engine holds them, state, signals of a block of steps, work inside operators,
-        recordings. `run_steps` raises `SimulationError` by it. Raises the same for a number of
-        steps that no run can have.
+        recordings. `run_steps` raises `SimulationError` where it exceeds the available memory.
+        Raises `SimulationError` for an invalid number of steps.
         """
         _check_steps(steps)
         return engines.Setting.of(self.program, self._engine, self.batch_size or 1).whole(steps)
@@ -186,11 +186,11 @@ class Simulator:
         return LearnedWeights(self)
 
     def keep_learned(self, sample: int | None = None) -> None:
-        """Let the network begin with what was learned so far, in simulators made from now on.
+        """Make the present learned weights the initial ones of later simulators.
 
         Sets `Connection.learned`, which is saved with the network and also holds without rules
-        (`connection.learning_rule_type = None`). With a batch it is what one `sample` learned.
-        Raises `SimulationError` where none, or one that there is not, is named.
+        (`connection.learning_rule_type = None`). With a batch the weights are those of one
+        `sample`. Raises `SimulationError` where `sample` is missing or out of range.
         """
         if (sample is None) != (self.batch_size is None):
             raise SimulationError(
@@ -222,7 +222,7 @@ class Simulator:
         return numbers[numbers % every == 0] * self.dt
 
     def reset(self, seed: int | None = None) -> None:
-        """Back to before the first step; with a `seed`, random choices are drawn anew from it."""
+        """Return to before the first step; with a `seed`, random values are drawn anew from it."""
         self._check_open()
         if seed is not None:
             self.seed = _seed(seed, self.network)
@@ -269,10 +269,10 @@ class Simulator:
 
         `inputs` replaces the output of constant nodes during this run: `{node: shape}` held
         constant or `{node: (steps, *shape)}`, with the batch axis first where there is a batch.
-        `progress_bar` is whether one is shown, where it is not as the simulator says.
-        Raises `SimulationError` for inputs that do not fit or are not finite, and before anything
-        is computed where memory does not suffice (`memory` says what is needed); a run that failed
-        half-way leaves no state to go on from, so that only `reset` helps then.
+        `progress_bar` overrides the simulator's choice whether one is shown. Raises
+        `SimulationError` for inputs that do not fit or are not finite, and before anything is
+        computed where memory does not suffice (`memory` gives the need). After a run that failed
+        half-way the state is lost; call `reset`.
         """
         self._check_open()
         if self._broken:
@@ -342,12 +342,13 @@ class Simulator:
 
 
 def full_weights(simulator: Simulator, connection: Connection) -> NDArray:
-    """The whole matrix `gain . encoders / radius . transform . decoders`, `(receivers, senders)`.
+    """The whole matrix of a connection, `(receivers, senders)`.
 
-    What an input weight is made of: from neurons (their decoders) or values, through the transform,
-    along the receiving neurons' encoders, times their gain. Factors that a connection lacks are
-    left out: into a node there is no gain and no encoder, into `.neurons` no encoder, from a node
-    or from `.neurons` no decoder. It is made for this call; simulators keep the factors apart.
+    It is `gain . encoders / radius . transform . decoders`. The product leads from neurons (their
+    decoders) or values, through the transform, to the receiving neurons' encoders and gain. Factors
+    that a connection lacks are left out: into a node there is no gain and no encoder, into
+    `.neurons` no encoder, from a node or from `.neurons` no decoder. It is made for this call;
+    simulators keep the factors apart.
 
     `rate_scale` touches the gain alone, and with it every row of the result, and the height of
     spikes, `amplitude / (s dt)`, which is no part of it; encoders, transform and decoders are the
@@ -360,7 +361,7 @@ def full_weights(simulator: Simulator, connection: Connection) -> NDArray:
 
 
 def _keep(connection: Connection, owner: Connection | Ensemble, values: NDArray) -> None:
-    """Note what was learned on the connections whose rules learned it."""
+    """Store learned weights on the connections whose rules learned them."""
     if connection is owner:
         connection.learned = {**connection.learned, "weights": values}
     elif connection.post_obj is owner and any(

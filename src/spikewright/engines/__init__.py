@@ -1,4 +1,4 @@
-"""Engines: a program compiled from a network, and what runs it."""
+"""Engines: programs compiled from networks, and the engines that run them."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def available() -> tuple[str, ...]:
 def get(name: str, program: Program, threads: int | None = None) -> Engine:
     """The engine called `name`; "auto" is the native one.
 
-    Where that was not built, "auto" warns once, and is torch for large networks where that is
-    installed, else the reference. `threads` bounds how many work side by side (default: the
-    engine's choice). It never changes what an exact engine computes; the reference engine has one
-    of its own beside NumPy's.
+    Without the native extension "auto" warns once, and is torch for large networks if it is
+    installed, else the reference. `threads` bounds the number of threads (default: the engine's
+    choice). It never changes the result of an exact engine; the reference engine has one thread of
+    its own beside NumPy's.
 
     Raises `BuildError` for an unknown name, `MissingExtraError` for one that is not installed.
     """

@@ -75,11 +75,11 @@ class Kernel(ABC):
         raise TypeError(f"a {type(self).__name__} reads nothing at a step's end")
 
     def restart(self) -> None:
-        """Put the state back to what it was before the first step; totals stay."""
+        """Set the state back to that before the first step; totals stay."""
         raise TypeError(f"{type(self).__name__} does not start again")
 
     def conclude(self) -> None:
-        """Be told that the next run is the last one: nothing but totals is asked for after it."""
+        """Note that the next run is the last one: only totals are read after it."""
         return None
 
     def totals(self) -> Iterable[Sums]:
@@ -122,7 +122,7 @@ class DelayedKernel(Kernel):
 
 
 class LearningKernel(Kernel):
-    """A kernel whose output a step's inputs make, and that changes at the step's end.
+    """A kernel whose output depends on the step's inputs, and that changes at the step's end.
 
     In a loop its `respond` and `finish` are called, else `run`.
     """
@@ -133,7 +133,7 @@ class LearningKernel(Kernel):
 
     @abstractmethod
     def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """The outputs of one step but for the late ones, from the operator's `prompt` inputs."""
+        """The outputs of one step except the late ones, from the operator's `prompt` inputs."""
 
     @abstractmethod
     def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -158,19 +158,19 @@ class LearningKernel(Kernel):
 
 
 def diverged(op: Learned) -> SimulationError:
-    """The error of weights that grow out of all bounds."""
+    """The error of learned weights that are not finite."""
     rules = ", ".join(repr(learning.rule) for learning in op.rules)
     return SimulationError(
-        f"{op.label} are no longer finite: {rules} changes them faster than what comes of it can "
-        "be made up for; lower learning_rate"
+        f"{op.label} are no longer finite: {rules} makes them grow without bound; "
+        "lower learning_rate"
     )
 
 
 class Engine(ABC):
     """Makes kernels and arrays. Engines hold no run state.
 
-    `name` is how users ask for it; `exact` engines give bit-identical results whatever the batch,
-    its order and the time block; `bound` says in words what the others promise.
+    `name` is the name that users give; `exact` engines give bit-identical results for every batch,
+    order of samples and time block; `bound` states the guarantee of the others.
     """
 
     name: str
@@ -298,7 +298,7 @@ class Engine(ABC):
 
 
 class Held(NamedTuple):
-    """Weights in an engine's own form: bytes by label, and what making them takes up beside."""
+    """Weights in an engine's own form: bytes by label, and temporary bytes while they are made."""
 
     kept: Mapping[str, int]
     making: int
@@ -313,8 +313,8 @@ def number_of_weights(op: Operator) -> int:
 class NeuronKernel(Kernel):
     """A population's kernel.
 
-    `total` sums outputs per neuron since the start without their sign, `net` with it; that is None
-    where they have none.
+    `total` sums the magnitudes of outputs per neuron since the start. `net` sums the outputs, and
+    is None where none is negative.
     """
 
     total: Array | None = None
@@ -326,7 +326,7 @@ class NeuronKernel(Kernel):
 
 
 def _learned_values(op: Learned, dt: float) -> int:
-    """Numbers that learned weights keep: themselves, as they are applied, and the rules' state."""
+    """The number of values that learned weights keep: weights, applied weights, rules' state."""
     states = [learning.rule.initial_state(op.initial.shape[1], dt) for learning in op.rules]
     kept = sum(value.size for state in states for value in state.values())
     return 3 * op.initial.size + kept

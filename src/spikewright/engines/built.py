@@ -67,7 +67,7 @@ class EnsembleParameters:
 
     @property
     def intercepts(self) -> NDArray:
-        """The input at which a neuron begins to respond, which no scale moves."""
+        """The input at which a neuron begins to respond; a firing-rate scale does not change it."""
         self._built("gain")
         found = self._represented
         intercepts = self._ensemble.neuron_type.intercepts(found.gain, found.bias)
@@ -82,7 +82,7 @@ class EnsembleParameters:
 
     @property
     def scaled_encoders(self) -> NDArray:
-        """`encoders gain / radius`, `(neurons, dimensions)`; the gain has the scale in it."""
+        """`encoders gain / radius`, `(neurons, dimensions)`, with the scaled gain."""
         weights = self._represented.input_weights if self._turned is None else self._turned
         return weights if self._parameters is None else weights * self.gain.reshape(-1, 1)
 
@@ -146,7 +146,7 @@ def full_weights(program: Program, connection: Connection) -> NDArray:
     """`gain . encoders / radius . transform . decoders`, `(receivers, senders)`.
 
     Receivers are the neurons that a connection reaches, or a node's values; senders the neurons it
-    decodes, or what `pre` sends. Factors that there are none of are left out.
+    decodes, or what `pre` sends. Factors that the connection lacks are left out.
     """
     chain, post = connection.chain(), connection.post_obj
     decoded, held = program.decodings.get(connection), connection.learned.get("weights")
@@ -182,12 +182,12 @@ def learned_values(program: Program, owner: Connection | Ensemble, weights: NDAr
 
 
 def _without(weights: NDArray, gain: NDArray) -> NDArray:
-    """Weights divided by gains, where there are any."""
+    """Weights divided by gains, if any."""
     return np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
 
 
 def _placed(connection: Connection, held: NDArray) -> NDArray:
-    """Learned weights as a matrix from all that sends to all that receives."""
+    """Learned weights as a matrix from the whole sender to the whole receiver."""
     post, place = connection.post, matrix_place(connection)
     if connection.decodes or place is None:
         if not isinstance(post, ObjView):

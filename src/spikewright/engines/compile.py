@@ -103,7 +103,7 @@ class _Compiler:
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
     def program(self) -> Program:
-        """Compile objects, then connections between them, then what arrives, then probes."""
+        """Compile objects, then connections between them, then inputs of objects, then probes."""
         self._check_once()
         signals, connections = self.signals, self.network.all_connections
         driven = {connection.post_obj for connection in connections}
@@ -155,7 +155,7 @@ class _Compiler:
             raise BuildError(f"{twice[0]!r} is a part of {self.network!r} more than once")
 
     def _key_objects(self) -> None:
-        """Keys of random numbers, which an object's own seed fixes, else its place."""
+        """Keys of random numbers, from an object's own seed, else from its place."""
         self.keys.update(keyed_ensembles(self.network, self.seed))
         for net, base in seeded_networks(self.network, (self.seed,)):
             for index, connection in enumerate(net.connections):
@@ -207,7 +207,7 @@ class _Compiler:
         return {n: self.draft.signal(ensemble.shape, f"{n} of {ensemble!r}") for n in names}
 
     def connect(self, connection: Connection) -> None:
-        """Operators from the sending signal to what arrives at the receiver."""
+        """Operators from the sending signal to the receiver's input."""
         for item in (connection.pre_obj, connection.post_obj):
             if item not in self.signals.arriving:
                 raise BuildError(self._missing(connection, item))
@@ -258,7 +258,7 @@ class _Compiler:
     def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
         """The signal that a connection maps, the chain that maps it, and the signal's shape.
 
-        Counts of spikes rather than their values, where weights can take up heights that differ, or
+        The signal is counts of spikes, not values, where weights can absorb different heights, or
         maxima are taken of counts.
         """
         pre, chain, shape = connection.pre_obj, connection.chain(), output_shape(connection.pre_obj)
@@ -315,7 +315,7 @@ class _Compiler:
         self.signals.arriving[ensemble.neurons].append(encoded)
 
     def add_noise(self, item: NeuronsView, quiet: int) -> None:
-        """The current of a population with noise: a process beside what arrives."""
+        """The current of a population with noise: a process added to its input."""
         ensemble, label = item.ensemble, f"noise of {item.ensemble!r}"
         key = object_key(*self.keys[ensemble], _NOISE)
         noise = self.draft.signal(item.shape, label)
@@ -359,7 +359,7 @@ class _Compiler:
 
 
 def _stands_in(node: Node) -> bool:
-    """Whether a node's constant is there for what connections may bring."""
+    """Whether a node's constant is the default of an input."""
     return isinstance(node.output, np.ndarray) and node.shape_in != (0,)
 
 
@@ -369,7 +369,7 @@ def _passes_on(node: Node, driven: bool) -> bool:
 
 
 def _restart(item: Ensemble | Node) -> int | None:
-    """The period after which an object starts again, or None where it keeps nothing."""
+    """The period in steps after which an object starts again, or None where it has no state."""
     if isinstance(item, Node):
         function = item.output
         keeps = isinstance(function, NodeFunction) and function.accumulate

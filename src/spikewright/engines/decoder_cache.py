@@ -1,9 +1,9 @@
-"""Decoders kept: what a solver found once is not solved again, in this process or a later one.
+"""A cache of decoders: a solution is found once, for this process and later ones.
 
-An entry is found by its content: everything that decoders follow from, the code that solves them
-included. Entries are files of their own (`_base/storage.py`: arrays and plain data with a
-checksum, never pickle), written in one step, so several processes may use one folder; a damaged one
-is dropped with a warning. The least recently used go where there are too many.
+The key of an entry covers all that decoders depend on, the code that solves them included. Entries
+are files of their own (`_base/storage.py`: arrays and plain data with a checksum, never pickle),
+written in one step, so several processes may use one folder; a damaged one is dropped with a
+warning. Where there are too many, the least recently used are deleted.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class _Memory:
 class DecoderCache:
     """Keeps decoders in memory and in files of `folder` (default: the user's cache folder).
 
-    `size_limit` is in bytes: what is read least recently goes first. With several processes a
-    folder may outgrow it by what each writes before it looks again, a twentieth of the limit.
-    `read_only` reads files and writes none. A folder that cannot be written is one warning, and
-    decoders are then kept in memory alone.
+    `size_limit` is in bytes; the least recently read entries are deleted first. With several
+    processes a folder may exceed it by a twentieth of the limit for each, which a process writes
+    before it looks again. `read_only` reads files and writes none. A folder that cannot be written
+    is one warning, and decoders are then kept in memory alone.
 
     Raises `BuildError` for a limit that is not above 0.
     """
@@ -139,7 +139,7 @@ class DecoderCache:
         return found
 
     def find(self, key: str, shape: tuple[int, int]) -> Solution | None:
-        """Decoders of `shape` under a key, or None; `info["from"]` says where they were."""
+        """Decoders of `shape` under a key, or None; `info["from"]` names their place."""
         found = self._memory.find(key)
         if found is not None:
             return Solution(found.decoders, {**found.info, "from": "memory"})
@@ -193,7 +193,7 @@ class DecoderCache:
         self._bound()
 
     def _bound(self) -> None:
-        """Delete what was used least recently, where all together is above the limit."""
+        """Delete the least recently used entries where all together exceed the limit."""
         first = self._measured is None
         if not first and self._written < _LOOK_AGAIN * self.size_limit:
             return
@@ -209,7 +209,7 @@ class DecoderCache:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Delete what processes that died left half-written."""
+        """Delete half-written files of processes that died."""
         for path in self.folder.glob(f".*{_SUFFIX}.*"):
             stat = _stat(path)
             if stat is not None and time.time() - stat.st_mtime > _ABANDONED:
@@ -221,7 +221,7 @@ class DecoderCache:
         return [(path, s.st_size, s.st_mtime) for path, s in found if s is not None]
 
     def _give_up(self, error: OSError) -> None:
-        """Say once that nothing can be written; memory goes on."""
+        """Warn once that nothing can be written; entries are then kept in memory."""
         self._unusable = True
         warnings.warn(
             f"{self!r} cannot be written ({error}), so decoders are kept in memory alone; set "
@@ -248,7 +248,7 @@ def _solution(
 
 
 def _frozen(solution: Solution) -> Solution:
-    """A copy whose arrays cannot be written to: all who ask are given the same ones."""
+    """A copy with read-only arrays: all callers are given the same ones."""
 
     def kept(value: Any) -> Any:
         if isinstance(value, dict):
@@ -271,7 +271,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _delete(path: Path) -> None:
-    """Delete a file; where another process has, or holds it open, it is that one's business."""
+    """Delete a file; one that another process deleted or holds open is left to that process."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -279,7 +279,7 @@ def _delete(path: Path) -> None:
 
 
 def _touch(path: Path) -> None:
-    """Note that a file was used, where that can be noted."""
+    """Set the time of a file's last use, where the folder allows it."""
     try:
         os.utime(path)
     except OSError:
@@ -301,7 +301,7 @@ def default_folder() -> Path:
 
 
 def _home() -> Path:
-    """The user's folder; where there is none, a place where nothing can be written."""
+    """The user's folder; without one, a path that cannot be written."""
     try:
         return Path.home()
     except RuntimeError:
@@ -309,9 +309,9 @@ def _home() -> Path:
 
 
 def chosen_cache(choice: Choice | DecoderCache) -> DecoderCache | None:
-    """The cache that an argument asks for; None: what the environment says, by default "on".
+    """The cache that an argument means; None: as the environment says, by default "on".
 
-    Raises `BuildError` for any other choice, and for environment variables that say nothing.
+    Raises `BuildError` for any other choice, and for invalid environment variables.
     """
     if isinstance(choice, DecoderCache):
         return choice

@@ -31,7 +31,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 def worth_keeping(solver: Solver, points: int, neurons: int) -> bool:
     """Whether solving takes longer than looking up.
 
-    Solvers without a closed form always do, those that are given their result never.
+    That is so for all solvers without a closed form, and for none that is given its result.
     """
     if isinstance(solver, NoSolver):
         return False
@@ -39,7 +39,7 @@ def worth_keeping(solver: Solver, points: int, neurons: int) -> bool:
 
 
 def can_be_keyed(*objects: Any) -> bool:
-    """Whether their code is the package's own: a user's may change under the same name."""
+    """Whether their code is the package's own: a user's code may change under the same name."""
     return all(_is_own(item) for item in objects)
 
 
@@ -57,9 +57,9 @@ def decoder_key(
 ) -> str:
     """The name under which decoders are kept.
 
-    `arrays` are what activities are made of (points, encoders, gain, bias, scale) and the wanted
-    values, in a fixed order; `key` that of the solver's random numbers. The code that solves and
-    the libraries that it uses are ingredients too.
+    `arrays` are the points, encoders, gain, bias and scale of the activities, and the wanted
+    values, in a fixed order. `key` is that of the solver's random numbers. The solving code and the
+    versions of its libraries are part of the key too.
     """
     encoder = _storage.Encoder()
     told = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
@@ -77,7 +77,7 @@ def _named(encoder: _storage.Encoder, item: Any) -> Any:
 
 @cache
 def _code() -> str:
-    """A digest of the code that decoders come from, and versions of what it calls."""
+    """A digest of the code that makes decoders, and the versions of its libraries."""
     digest = blake2b(digest_size=20)
     root = Path(__file__).parents[1]
     for place in _CODE:

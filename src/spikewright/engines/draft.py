@@ -1,4 +1,4 @@
-"""A program in the making: numbered signals, and operators that maps and filters become."""
+"""A program in the making: numbered signals, and operators of maps and filters."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Draft:
         return signal
 
     def filtered(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
-        """Values behind a filter; their factor stays aside."""
+        """Values behind a filter; their factor stays separate."""
         return Scaled(self.filter(sent.signal, synapse, shape, label, sent.factor), sent.factor)
 
     def filter(
@@ -75,7 +75,7 @@ class Draft:
         return output
 
     def map(self, sent: Scaled, chain: tuple[Transform, ...], shape: Shape, label: str) -> Scaled:
-        """Add a chain of transforms; those that only move and add values leave the factor aside."""
+        """Add a chain of transforms; moves and sums of values do not apply the factor."""
         signal, factor = sent
         for transform in chain:
             shape = transform.output_shape(shape)
@@ -92,7 +92,7 @@ class Draft:
         return Scaled(signal, factor)
 
     def values(self, sent: Scaled, shape: Shape, label: str) -> int:
-        """The signal of the values themselves, where a factor stands beside them."""
+        """The signal of the values themselves, with a separate factor multiplied in."""
         if sent.factor == 1.0:
             return sent.signal
         output = self.signal(shape, label)

@@ -1,9 +1,9 @@
-"""Factors beside signals: counts of spikes stay counts where what follows only moves and adds them.
+"""Factors beside signals: counts of spikes stay counts in operators that only move and add.
 
 The height of a population's spikes, `amplitude / (s dt)`, and the means of pooling are factors of
-the operator that first has to know the values. Where neurons of one population differ in height,
-the first weights take the heights up. The largest of some values that have one factor is the
-largest of the counts times that factor, so maxima are taken of counts.
+the first operator that needs the values. Where neurons of one population differ in height, the
+first weights absorb the heights. The maximum of values with one factor is the maximum of their
+counts times that factor, so maxima are taken of counts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from spikewright.network.transforms import (
 
 
 class Scaled(NamedTuple):
-    """A signal and the factor that makes its values: counts of spikes keep theirs to the side."""
+    """A signal and the factor that makes its values, e.g. counts of spikes and their height."""
 
     signal: int
     factor: float
@@ -49,7 +49,7 @@ def carries(transform: Transform) -> float | None:
 
 
 def plain(transform: Transform) -> Transform:
-    """A transform that carries, without its own factor."""
+    """A transform that `carries` accepts, without its own factor."""
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
@@ -74,7 +74,7 @@ def with_heights(
 
 
 def _taken_up(transform: Transform, heights: NDArray) -> Transform | None:
-    """A transform of counts that is one of values of these heights, or None where there is none."""
+    """A transform that does to counts of these heights what this one does to values, or None."""
     if isinstance(transform, Sparse):
         return replace(transform, values=transform.values * heights.reshape(-1)[transform.columns])
     if isinstance(transform, Dense):
@@ -106,17 +106,17 @@ def _channels_scaled(transform: Convolution, factors: NDArray) -> Convolution:
 
 
 def takes_counts(node: Node) -> bool:
-    """Whether a node computes of counts what it does of their values, but for the factor."""
+    """Whether a node's function of counts is that of their values up to the factor."""
     return isinstance(node.output, NodeFunction) and node.output.homogeneous
 
 
 def pooled_heights(
     network: Network, heights: Mapping[NeuronsView, NDArray]
 ) -> dict[NeuronsView | Node, NDArray]:
-    """Heights of what maxima over windows send, by channel, where those of their inputs differ.
+    """Heights of the outputs of maxima over windows, by channel, where those of inputs differ.
 
-    They broadcast to what such a node takes and sends. Only maxima that one population alone
-    drives, directly, are among them.
+    They broadcast to the input and output of such a node. Only maxima that one population alone
+    drives, directly, have them.
     """
     arriving: dict[Node, list[Connection]] = {}
     for connection in network.all_connections:
@@ -152,9 +152,9 @@ def carried_factors(
 ) -> dict[Node, float]:
     """The factor of every junction all of whose inputs have the same one.
 
-    So what is pooled, reshaped, concatenated or added between populations of one spike height
-    stays a count of spikes. Junctions within loops have values. `heights` are those of spikes.
-    Among `junctions` may be nodes that take counts; of those the factor is positive.
+    So signals pooled, reshaped, concatenated or added between populations of one spike height stay
+    counts of spikes. Junctions within loops have values. `heights` are those of spikes. `junctions`
+    may contain nodes that take counts; their factor is positive.
     """
     arriving: dict[Node, list[Connection]] = {node: [] for node in junctions}
     for connection in network.all_connections:
@@ -181,7 +181,7 @@ def _factor_after(
     known: Mapping[Node, float],
     heights: Mapping[NeuronsView, NDArray],
 ) -> float:
-    """The factor of what a connection delivers."""
+    """The factor of a connection's output."""
     pre = connection.pre_obj
     if isinstance(pre, Ensemble) or connection.function is not None:
         factor = 1.0

@@ -9,7 +9,7 @@ operands alone, whatever the batch, the block or the library:
 * an input is split into limbs relative to the largest magnitude of its sample and step, narrow
   enough that `fan_in` products stay within 53 bits. Counts of spikes are one limb, exactly.
 
-A limb of `b` bits is an integer of magnitude `2^(b-1)` at most, times a power of two, so a sum of
+A limb of `b` bits is an integer of magnitude `2^(b-1)` at most, times a power of two. So a sum of
 `fan_in` products of limbs of `w` and `l` bits is at most `2^(w - 1 + l - 1) fan_in <= 2^53`.
 """
 
@@ -35,8 +35,8 @@ _AT_ONCE = 2**20  # weights that are put on the grid together
 class Grid:
     """Widths for one precision.
 
-    `weight_bits` of a weight's limb (sign included), how many limbs make a weight, and
-    `input_bits` of magnitude that the limbs of an analog input carry at least.
+    `weight_bits` of a weight's limb (sign included), the number of limbs of a weight, and
+    `input_bits`, the least bits of magnitude in the limbs of an analog input.
     """
 
     weight_bits: int
@@ -114,7 +114,7 @@ def grid_bytes(weights: int) -> int:
 
 
 def _channels(weight: NDArray) -> Iterator[slice]:
-    """A few channels at a time, which have grids of their own: so what is made stays small."""
+    """A few channels at a time, which have grids of their own, to bound temporary memory."""
     some = max(1, _AT_ONCE * len(weight) // max(1, weight.size))
     return (slice(i, i + some) for i in range(0, len(weight), some))
 
@@ -135,6 +135,6 @@ def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:
 
 
 def _are_counts(x: NDArray, bits: int) -> bool:
-    """Whether every value is an integer that fits one limb: then splitting changes nothing."""
+    """Whether every value is an integer that fits one limb, so that no split is needed."""
     limit = 2.0 ** (bits - 1)
     return bool(x.size == 0 or (np.abs(x).max() <= limit and np.array_equal(x, np.rint(x))))

@@ -22,9 +22,9 @@ from spikewright.network.transforms import Dense, Reshape, Shape, Transform, fla
 
 
 class _Weights(NamedTuple):
-    """A connection's weights, the maps around them, and what its neurons' are multiplied by.
+    """A connection's weights, the maps around them, and the unit of the learned matrix.
 
-    `matrix` is what is learned, `(out, in)`; `unit * matrix` is what users see and rules know.
+    `matrix` `(out, in)` is learned; users and rules see `unit * matrix`.
     """
 
     before: tuple[Transform, ...]
@@ -61,7 +61,7 @@ class Learners:
             self._declare(connection)
 
     def _declare(self, connection: Connection) -> None:
-        """Room for what other connections deliver to a connection's rules."""
+        """Signals for the inputs of a connection's rules."""
         for rule in connection.learning_rules:
             check_fit(connection, rule.learning_rule_type)
             if rule.size_in:
@@ -74,7 +74,7 @@ class Learners:
     # Weights of connections.
 
     def changes(self, connection: Connection) -> bool:
-        """Whether a connection has weights that are learned, or were."""
+        """Whether a connection has weights that are or were learned."""
         return "weights" in connection.learned or bool(_rules(connection, False))
 
     def weighted(self, connection: Connection, decoded: Decoded | None) -> Scaled:
@@ -136,7 +136,7 @@ class Learners:
         return self._add(connection, label, sent, weights.matrix, rules, weights.unit, "weights")
 
     def _error(self, connection: Connection, rule: LearningRule, weights: _Weights) -> int:
-        """A rule's error in the terms of those that receive: of neurons along their encoders."""
+        """A rule's error for the receivers; for neurons it is mapped by their encoders."""
         signal, post = self.signals.input_of[rule], connection.post_obj
         if isinstance(post, NeuronsView) and post.ensemble.represents:
             encoders = self._scaled_encoders(post.ensemble)

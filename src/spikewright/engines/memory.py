@@ -1,4 +1,4 @@
-"""Memory: what a run needs, part by part, what there is, and the error where that is too little."""
+"""Memory: the need of a run by part, the available bytes, and the error of too few."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _ADVICE = {
 
 
 class MemoryPart(NamedTuple):
-    """A part of what a run needs: its kind, whose it is, bytes, and how they come about.
+    """A part of the memory of a run: its kind, its owner, bytes, and their derivation.
 
-    Kinds: "weights" (of the program and in the engine's own form), "state" (lasts from block to
-    block), "signals" (between operators, for a block of steps), "work" (inside an operator),
-    "recording" (what probes keep), "totals" (spikes per neuron, as they are returned).
+    Kinds are "weights" (of the program and in the engine's own form), "state" (lasts from block to
+    block), and "signals" (between operators, for a block of steps). The others are "work" (inside
+    an operator), "recording" (of probes), and "totals" (returned spikes per neuron).
     """
 
     kind: str
@@ -80,7 +80,7 @@ class Memory(Sequence[MemoryPart]):
         )
 
     def require(self, room: int | None, what: str) -> None:
-        """Raise `SimulationError` where this is more than the bytes there are; None: not known."""
+        """Raise `SimulationError` where this exceeds the available bytes; None: not known."""
         if room is None or self.bytes <= room:
             return
         largest = sorted(self.parts, key=lambda part: -part.bytes)[:_NAMED]
@@ -104,8 +104,8 @@ def available() -> int | None:
     """Bytes that this process may still take, or None where the system does not say.
 
     The least of what the machine has left (swap included) and what its control groups allow; the
-    environment's SPIKEWRIGHT_MEMORY, in GiB, in place of both. Raises `SimulationError` where that
-    is no number above 0.
+    environment's SPIKEWRIGHT_MEMORY, in GiB, in place of both. Raises `SimulationError` unless that
+    is a number above 0.
     """
     given = os.environ.get(LIMIT_VARIABLE, "")
     if given:
@@ -115,7 +115,7 @@ def available() -> int | None:
 
 
 def lately_available() -> int | None:
-    """The same as it was a tenth of a second ago at most: looking takes longer than a small run."""
+    """`available()` of at most a tenth of a second ago: a reading takes longer than a small run."""
     global _seen
     if os.environ.get(LIMIT_VARIABLE):
         return available()

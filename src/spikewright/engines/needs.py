@@ -29,9 +29,9 @@ _COMPILING = 10  # bytes a number of the largest operator, beside the numbers th
 
 @dataclass(frozen=True)
 class Setting:
-    """A program as an engine prepared it, and how many samples run, of which `chunk` at once.
+    """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
-    `given` is the program before.
+    `given` is the program before preparation.
     """
 
     given: Program
@@ -85,7 +85,7 @@ class Setting:
         return Memory((program, *self._held(self.program.operators, max(numbers, default=0))))
 
     def missing(self) -> Memory:
-        """Of the engine's weights those that it does not hold yet."""
+        """Weights that the engine does not hold yet."""
         return self._held([op for op in self.program.operators if not self.engine.holds(op)])
 
     def _held(self, operators: Sequence[Operator], compiled: int = 0) -> Memory:
@@ -114,7 +114,7 @@ class Setting:
         return Memory((*self._recordings(0, steps), self._totals(steps)))
 
     def _totals(self, steps: int) -> MemoryPart:
-        """Totals as they are returned, and one population's sums as they come from the engine."""
+        """Returned totals, and one population's sums in the engine's form."""
         size = sum(total_bytes(ensemble, steps) for ensemble in self.tally)
         largest = max((ensemble.n_neurons for ensemble in self.tally), default=0)
         how = f"{size} B x {self.batch} samples, a layer of {self.chunk} as they are summed"
@@ -145,7 +145,7 @@ class Setting:
         return most
 
     def _signals(self, block: int, constants: Collection[int]) -> MemoryPart:
-        """The most that signals between operators take up at a time."""
+        """The largest memory of signals between operators at a time."""
         held = sum(self._bytes(s, self.batch, 1) for s in constants)
         readers = last_readers(self.program)
         alive: dict[int, int] = {}
@@ -184,7 +184,7 @@ class Setting:
         return frozenset(found)
 
     def _follows(self, op: Operator) -> bool:
-        """Whether an operator's output follows from its present input alone."""
+        """Whether an operator's output depends on its present input alone."""
         if isinstance(op, Source):
             return not callable(op.node.output)
         if isinstance(op, Neurons):

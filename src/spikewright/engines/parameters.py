@@ -28,9 +28,8 @@ def gain_scale(ensemble: Ensemble) -> NDArray:
 def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, tuple[int, int]]]:
     """Every ensemble with the key of its random numbers.
 
-    An ensemble's own seed fixes them; else they follow from the seed of its network (or of the
-    simulator) and its place in that network, so that a network with a seed behaves the same alone
-    and inside another.
+    An ensemble's own seed fixes them; else its network's seed (or the simulator's) and its place in
+    that network. So a network with a seed behaves the same alone and inside another.
     """
     for net, base in seeded_networks(network, (seed,)):
         for index, ensemble in enumerate(net.ensembles):
@@ -60,7 +59,7 @@ class Solved(NamedTuple):
 def build_parameters(ensemble: Ensemble, key: tuple[int, int]) -> Solved:
     """Solve an ensemble's gain and bias and apply its firing-rate scale.
 
-    Raises `NetworkError` naming the ensemble where no neuron can have what it asks for.
+    Raises `NetworkError` naming the ensemble for parameters that no neuron can have.
     """
     gain, bias = _gain_bias(ensemble, key)
     scale = ensemble.rate_scale
@@ -81,7 +80,7 @@ def build_parameters(ensemble: Ensemble, key: tuple[int, int]) -> Solved:
 
 
 def affine(ensemble: Ensemble, solved: Solved) -> tuple[NDArray | None, NDArray | None]:
-    """Gain and bias that act on what arrives (None where 1 and 0)."""
+    """Gain and bias that act on the input (None where 1 and 0)."""
     gain, bias = solved.gain, solved.bias
     if ensemble.neuron_type.scaling == "skewed":
         gain, bias = solved.parameters.gain, solved.parameters.bias

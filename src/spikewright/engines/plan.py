@@ -8,7 +8,7 @@ from typing import NamedTuple, overload
 
 
 class PlanRow(NamedTuple):
-    """An operator's label, the kernel that runs it, and why it is that one."""
+    """An operator's label, the kernel that runs it, and the reason."""
 
     operator: str
     kernel: str

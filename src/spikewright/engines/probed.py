@@ -152,7 +152,7 @@ class Probed:
         """The synapse's output at the end of the step, which connections deliver in the next.
 
         Its filter and the maps behind it are made once more, without the delay; a mean over windows
-        stays what it is.
+        is not changed.
         """
         producers = {s: op for op in self.draft.operators for s in op.outputs}
         op, maps = producers[signal], []

@@ -37,7 +37,7 @@ class Operator:
 
     @property
     def stateless(self) -> bool:
-        """Whether its output follows from its present input alone, whatever its node holds."""
+        """Whether its output depends on its present input alone, whatever its node holds."""
         return False
 
     @property
@@ -91,7 +91,7 @@ class Filter(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Smooth(Operator):
-    """A filter without delay: what it makes of a step's input it passes on in the same step."""
+    """A filter without delay: it passes on its output for a step's input in the same step."""
 
     filter: DiscreteFilter
 
@@ -147,8 +147,8 @@ class Generate(Operator):
 class Neurons(Operator):
     """A population's step; `states` are further outputs, the signals of its state by name.
 
-    After every `restart` steps (None: never) its state is as it was at the start. `begins` is what
-    of its state, the voltage apart, the ensemble has begin otherwise than its type.
+    After every `restart` steps (None: never) its state is as it was at the start. `begins` are
+    initial values of its state that the ensemble sets, the voltage apart.
     """
 
     ensemble: Ensemble
@@ -183,9 +183,9 @@ class Neurons(Operator):
 class Learning:
     """A rule at work on learned weights.
 
-    `signals` gives, by the name that the rule's equation uses, what it reads: each is one of the
+    `signals` are the signals that the rule reads, by the names in its equation: each is one of the
     operator's inputs. `recorded` are signals of the rule that a probe records, by name: "delta", or
-    one of the rule's state. `scale` is None or what the rule is told of the receivers, `(out, 1)`.
+    one of the rule's state. `scale` is None or the receivers' `gain / radius`, `(out, 1)`.
     """
 
     rule: LearningRuleType
@@ -199,11 +199,11 @@ class Learned(Operator):
     """`y = factor * (W x)` with weights that change; every sample of a batch has its own.
 
     `inputs[0]` is `x`, `(in,)`; the others are what the rules read. `W`, `(out, in)`, begins as
-    `initial` and is put on the program's grid at every step, as fixed weights are (`grid.limbs`,
-    a channel being a row), so that a rule that changes nothing changes no bit. It is held in
-    float64. At the end of a step every rule gives `delta`, for the weights `unit * W`, and
-    `W + (delta_1 + delta_2 + ...) / unit` is that of the next step; where `unit` is 0 (a neuron
-    without gain) `W` stays. `weights`, where it is not None, is a signal: the `W` of each step.
+    `initial` and is put on the program's grid at every step, as fixed weights are (`grid.limbs`, a
+    channel being a row). So a rule that changes nothing changes no bit. It is held in float64. At
+    the end of a step every rule gives `delta`, for the weights `unit * W`, and `W + (delta_1 +
+    delta_2 + ...) / unit` is that of the next step; where `unit` is 0 (a neuron without gain) `W`
+    stays. `weights`, where it is not None, is a signal: the `W` of each step.
     """
 
     initial: NDArray
@@ -218,7 +218,7 @@ class Learned(Operator):
 
     @property
     def late(self) -> tuple[int, ...]:
-        """Outputs that are known at the end of a step alone, and that probes alone may read."""
+        """Outputs that are known only at the end of a step, and that only probes may read."""
         return tuple(s for learning in self.rules for s in learning.recorded.values())
 
     @property
@@ -262,7 +262,7 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Everything an engine needs, and nothing about how.
+    """A compiled network, independent of the engine that runs it.
 
     `shapes` gives each signal's unbatched shape; `components` are in an order in which every
     signal exists before it is read. `learned` are the weights that change: a connection's, or an
@@ -289,7 +289,7 @@ class Program:
         return tuple(op for component in self.components for op in component.operators)
 
     def up_to(self, ensemble: Ensemble) -> Program:
-        """The part of it that runs up to a population, which sends what it does in the whole.
+        """The part of it that runs up to a population, whose output is that in the whole program.
 
         Nothing is recorded.
         """
@@ -314,7 +314,7 @@ class Program:
 
     @cached_property
     def period(self) -> int | None:
-        """After how many steps all state starts again, if that is the same for all of it.
+        """The number of steps after which all state starts again, if it is the same for all state.
 
         Means over windows, which carry from one to the next, do not count.
         """
@@ -323,7 +323,7 @@ class Program:
 
 
 def keeps(op: Operator) -> bool:
-    """Whether an operator keeps something from step to step, means over windows left out."""
+    """Whether an operator has state from step to step; means over windows do not count."""
     if isinstance(op, Neurons):
         return op.neuron_type.has_voltage or bool(op.neuron_type.initial_state())
     if isinstance(op, Apply):
@@ -347,6 +347,6 @@ def uniform_draws(key: tuple[int, int], step: int, index: int, shape: Shape) -> 
 
 
 def object_key(*entropy: Any) -> tuple[int, int]:
-    """A generator's key from a seed and what identifies an object."""
+    """A generator's key from a seed and the numbers that identify an object."""
     first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
     return int(first), int(second)

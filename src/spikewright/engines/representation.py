@@ -43,8 +43,8 @@ def generator(key: Key, stream: int = 0) -> np.random.Generator:
 class Representation:
     """A population as built: encoders, evaluation points, activities.
 
-    `gain` and `bias` are unscaled, `(n,)` each, and absent where there are no neurons. What is
-    drawn is drawn when it is asked for, and is the same whenever that is.
+    `gain` and `bias` are unscaled, `(n,)` each, and absent where there are no neurons. Random
+    values are drawn at first use, and do not depend on when that is.
     """
 
     def __init__(self, ensemble: Ensemble, key: Key, solved: Solved | None) -> None:
@@ -128,7 +128,7 @@ class Representation:
     def activities(self, points: NDArray) -> NDArray:
         """Outputs `(m, n)` at constant represented vectors `(m, d)`: rates, amplitude included.
 
-        Made some points at a time, so that what is on the way stays in a cache.
+        They are made some points at a time, so that temporary arrays stay in a cache.
         """
         found = np.empty((len(points), self.ensemble.n_neurons))
         weights, gain, bias = self.input_weights.T, self.gain, self.bias
@@ -161,7 +161,7 @@ class Representation:
         return 0 if self._activities is None else self._activities.nbytes
 
     def forget(self) -> None:
-        """Let go of activities, which are large."""
+        """Delete the kept activities, which are large."""
         self._activities = None
 
 
@@ -191,10 +191,10 @@ def decode(
     key: Key,
     cache: DecoderCache | None = None,
 ) -> Decoded:
-    """Solve a connection's decoders; `post` is what an ensemble at its other end represents.
+    """Solve a connection's decoders; `post` represents the ensemble that it leads to, if any.
 
-    Where that takes long, `cache` is asked first and told what was found. Raises `BuildError`
-    naming the connection where there are none.
+    Where that takes long, `cache` is read first and given the result. Raises `BuildError` naming
+    the connection where no decoders exist.
     """
     points, own = _points_of(connection, pre)
     started = time.perf_counter()
@@ -242,7 +242,7 @@ def _check_active(connection: Connection, pre: Representation, activities: NDArr
 def _cache_key(
     connection: Connection, pre: Representation, points: NDArray, targets: NDArray, key: Key
 ) -> str | None:
-    """The name of a connection's decoders in a cache, or None where looking does not pay."""
+    """The key of a connection's decoders in a cache, or None where a lookup is not faster."""
     solver, ensemble = connection.solver, pre.ensemble
     if not worth_keeping(solver, len(points), ensemble.n_neurons):
         return None
@@ -262,7 +262,7 @@ def _wanted(connection: Connection, targets: NDArray, post: Representation | Non
 
 
 def _full(connection: Connection, decoders: NDArray, post: Representation | None) -> NDArray | None:
-    """The matrix between neurons without gain, where the solver is to give that."""
+    """The matrix between neurons without gain, for solvers with `weights`."""
     solver = connection.solver
     if not solver.weights or post is None:
         return None

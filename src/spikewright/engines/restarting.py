@@ -12,7 +12,7 @@ from spikewright.engines.totals import Sums
 
 
 def period(op: Operator) -> int | None:
-    """After how many steps an operator's state starts again, or None for never."""
+    """The number of steps after which an operator's state starts again, or None for never."""
     found: int | None = getattr(op, "restart", None)
     return found
 

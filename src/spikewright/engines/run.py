@@ -64,9 +64,9 @@ class Execution:
         """Advance by `steps` steps; returns one array `(batch, samples, *shape)` per recording.
 
         `feeds` replaces the output of constant nodes by `(batch, steps or 1, *shape)`; `progress`
-        is called with the number of steps done after every block. After a `last` run there is none,
-        so no state is kept but totals. Raises `SimulationError` before anything is computed where
-        memory does not suffice.
+        is called with the number of steps done after every block. No run follows a `last` one, so
+        that only totals are kept. Raises `SimulationError` before anything is computed where memory
+        does not suffice.
         """
         for node in feeds or ():
             self.program.check_fed(node)
@@ -122,7 +122,7 @@ class Execution:
         return {ensemble: totals.sent for ensemble, totals in self.summed().items()}
 
     def summed(self) -> dict[Ensemble, Totals]:
-        """The same, and with the sign of each spike.
+        """The totals, and the sums with the sign of each spike.
 
         Raises `SimulationError` for numbers of spikes that cannot be counted.
         """
@@ -150,9 +150,9 @@ class Execution:
         return found
 
     def _fitting(self, steps: int, constants: Iterable[int]) -> int:
-        """Steps at a time: as many as suit the engine, or fewer where memory asks for it.
+        """Steps at a time: the engine's choice, or fewer where memory is short.
 
-        Raises `SimulationError` where it does not suffice for `steps` steps, one at a time.
+        Raises `SimulationError` where memory does not suffice for `steps` steps, one at a time.
         """
         known = frozenset(constants)
         if known not in self._blocks:
@@ -217,7 +217,7 @@ class Execution:
     ) -> None:
         """Step by step: filters emit first and absorb last, the rest runs in between.
 
-        Several steps at once where what all of them emit is known already.
+        It runs several steps at once where the outputs of all filters are known already.
         """
         kernels = {op: part.kernels[op] for op in component.operators}
         shapes = self.program.shapes

@@ -1,4 +1,4 @@
-"""The settings that every run has, checked in one place."""
+"""Checks of the settings that every run has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_settings(
     error: type[SpikewrightError],
     threads: Any = None,
 ) -> None:
-    """Raise `error` for a step, a precision, a batch size or threads that no run can have."""
+    """Raise `error` for an invalid step, precision, batch size or number of threads."""
     if not (is_number(dt) and dt > 0):
         raise error(f"dt must be above 0 s, got {dt!r}")
     if precision not in PRECISIONS:

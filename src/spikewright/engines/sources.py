@@ -50,7 +50,7 @@ def apply_callable(node: Node, x: NDArray, step: int, dt: float) -> NDArray:
 
 @contextmanager
 def applying(node: Node) -> Iterator[None]:
-    """Around a node function of present values: what it refuses names the node."""
+    """A context for a node function of present values: its errors name the node."""
     try:
         yield
     except ValueError as error:
@@ -58,7 +58,7 @@ def applying(node: Node) -> Iterator[None]:
 
 
 def call(node: Node, *arguments: Any) -> NDArray:
-    """One call of a node's function; raises `SimulationError` naming the node if it misbehaves."""
+    """One call of a node's function; raises `SimulationError` naming the node if it fails."""
     return checked(_function(node), f"{node!r}", "function", node.shape_out, *arguments)
 
 
@@ -73,7 +73,7 @@ def checked(
 ) -> NDArray:
     """Values of a function of time (in seconds), checked for their shape and finite.
 
-    Raises `SimulationError` naming the object if it misbehaves.
+    Raises `SimulationError` naming the object for other values.
     """
     try:
         returned = function(*arguments)
@@ -89,7 +89,7 @@ def called(
     shape: Shape,
     arguments: Sequence[tuple[Any, ...]],
 ) -> NDArray:
-    """The same for many calls in order, `(calls, *shape)`: looked at together, which is quick."""
+    """Checked values of many calls in order, `(calls, *shape)`; one check of all is quick."""
     returned = []
     for given in arguments:
         try:

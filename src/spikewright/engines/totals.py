@@ -1,4 +1,4 @@
-"""Totals: what every neuron of a run has sent, in numbers as small as surely hold it."""
+"""Totals: outputs of every neuron summed over a run, in the smallest safe type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = int(np.iinfo(np.int64).max)
 class Sums(NamedTuple):
     """A population's outputs summed since the start, `(batch, *shape)` arrays of an engine.
 
-    `sent` adds them up without their sign, `net` with it; one array where none is negative.
+    `sent` sums their magnitudes, `net` their values; both are one array where none is negative.
     """
 
     sent: Any
@@ -53,9 +53,9 @@ def total_bytes(ensemble: Ensemble, steps: int) -> int:
 class Totals:
     """Outputs of each neuron of a population summed since the start, `(batch, *shape)`.
 
-    `sent` are its spikes of either sign, each counted as one; `net` those above zero less those
-    below, which is the same array where there are none below. Of rate neurons, sums over steps of
-    the rate in Hz, without its sign and with it.
+    `sent` counts its spikes of either sign; `net` is the number of positive less that of negative
+    ones, the same array where none is negative. For rate neurons they are sums over steps of the
+    magnitude of the rate in Hz, and of the rate.
     """
 
     ensemble: Ensemble

@@ -37,7 +37,7 @@ class Vectors:
         self._recent: dict[Representation, int] = {}
 
     def represent(self, ensemble: Ensemble, key: tuple[int, int], solved: Solved | None) -> None:
-        """Say what an ensemble represents; nothing is drawn before it is needed."""
+        """Note that an ensemble represents a vector; nothing is drawn before it is needed."""
         self.representations[ensemble] = Representation(ensemble, key, solved)
 
     def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
@@ -58,7 +58,7 @@ class Vectors:
         return self.decodings[connection]
 
     def _keep(self, used: Representation) -> None:
-        """Let go of activities that were not used for long, where they are many."""
+        """Delete the least recently used activities where they take too much memory."""
         self._recent.pop(used, None)
         self._recent[used] = used.activity_bytes
         while len(self._recent) > 1 and sum(self._recent.values()) > _KEPT_BYTES:
@@ -94,7 +94,7 @@ class Vectors:
         return Scaled(output, 1.0)
 
     def forget(self) -> None:
-        """Let go of what only solving needed."""
+        """Delete arrays that only solving needs."""
         for representation in self.representations.values():
             representation.forget()
 
@@ -109,7 +109,7 @@ def _shaped(dense: Dense, shape: Shape) -> tuple[Transform, ...]:
 
 
 def decoding(connection: Connection, decoded: Decoded) -> tuple[Transform, ...]:
-    """Maps from the population's spikes to what the connection's transform is given, or makes.
+    """Maps from the population's spikes to the input or output of the connection's transform.
 
     The first transform is multiplied into the decoders where the result is no larger.
     """
@@ -136,7 +136,7 @@ def _ensemble(item: object) -> Ensemble:
 
 
 def smallest(chain: tuple[Transform, ...], shape: Shape) -> int:
-    """After how many maps of a chain there are the fewest values, the earliest such place."""
+    """The number of a chain's maps after which values are fewest, the earliest such place."""
     sizes = [math.prod(shape)]
     for transform in chain:
         shape = transform.output_shape(shape)

@@ -1,4 +1,4 @@
-"""Graph and choices in, network over time out: one coding scheme a file."""
+"""Lowering of a graph with choices to a network over time: one coding scheme a file."""
 
 from spikewright.lower.choices import NeuronChoice, Spiking
 from spikewright.lower.forms import without_form

@@ -1,4 +1,4 @@
-"""Whether neurons answer what a layer computes, and where they part."""
+"""Agreement of neurons with their layer, and a current at which they differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLAIN = (1.0, 2.0, 5.0, 10.0, 0.5, 0.1, 20.0, 50.0, 100.0, 1000.0)
 
 @dataclass(frozen=True)
 class Parting:
-    """A current at which neurons answer something else than the layer's value."""
+    """A current at which the output of neurons is not the layer's value."""
 
     current: float
     value: float
@@ -35,7 +35,7 @@ def parting(
 ) -> Parting | None:
     """A steady current at which the response of neurons differs from a layer's value.
 
-    None where they are the same for all currents in `reach`, and the layer has a value. Of a layer
+    None where they are equal for all currents in `reach` with a value of the layer. For a layer
     that is a node's function the current is the value itself. `scale` is the firing-rate scale.
     """
     points = reach.points()
@@ -72,7 +72,7 @@ def _value(function: Callable[[NDArray], NDArray], current: NDArray) -> NDArray:
 
 
 def _plainest(points: NDArray, where: NDArray) -> tuple[int, int]:
-    """The plainest of the currents that a sentence may name, and a neuron that has it."""
+    """The simplest of the currents for a message, and a neuron that has it."""
     for plain in _PLAIN:
         for current in (plain, -plain):
             near = np.flatnonzero(np.isclose(points, current, rtol=1e-9) & where.any(axis=1))

@@ -32,7 +32,7 @@ Spiking = bool | Mapping[Any, NeuronType | type[NeuronType]]
 
 
 def rate_type(layer: Layer) -> NeuronType:
-    """The rate neuron whose response is this activation; what carries a function's value as it is.
+    """The rate neuron with this activation as response, or for a function the identity.
 
     Raises `TypeError` for a layer that has no neurons.
     """
@@ -154,8 +154,8 @@ def per_layer(
     """One converted value for each of `layers`, from one for all or a `{layer name: value}`.
 
     `names` maps every name that a user may give to a layer. Raises `ConversionError` naming layers
-    that are unknown, left out, given twice with different values, or given what `convert` refuses
-    with a `NetworkError`.
+    that are unknown, left out, given twice with different values, or given a value that `convert`
+    refuses.
     """
     if not isinstance(value, Mapping):
         try:

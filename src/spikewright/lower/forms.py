@@ -22,14 +22,14 @@ _OTHERS = (Activation, Add, Concatenate, Constant, Input, ParametricReLU)
 
 
 def has_form(layer: Layer) -> bool:
-    """Whether lowering knows what becomes of a layer of this kind."""
+    """Whether lowering has a form for a layer of this kind."""
     return isinstance(layer, _OTHERS) or has_map(layer) or is_function(layer)
 
 
 def without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> list[Refusal]:
-    """A refusal for every layer that lowering does not know: of a class of someone's own.
+    """A refusal for every layer without a form: those of a user's own class.
 
-    Layers of the class `but` are let pass.
+    Layers of the class `but` are accepted.
     """
     return [
         refusal(node, _why(node.layer))

@@ -19,9 +19,9 @@ def chosen_keys(
 ) -> dict[str, Any]:
     """The key of `spiking` that means each of `layers`, those with neurons, where one does.
 
-    `named` says which of them a name of the source means; a name wins over an activation. Raises
-    `ConversionError` for keys that mean nothing, for two that mean one layer and different neurons,
-    and for a name that is a layer's and an activation's.
+    `named` maps a name of the source to those of its layers; a name wins over an activation. Raises
+    `ConversionError` for keys that match nothing, for two that give one layer different neurons,
+    and for a name of both a layer and an activation.
     """
     if not isinstance(spiking, Mapping):
         return {}
@@ -52,7 +52,7 @@ def _kinds(layer: Layer) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Key:
-    """A key, the layers that it names, and what means each layer and all like it."""
+    """A key, the layers of its name, and for each layer the keys of its kind."""
 
     key: Any
     named: frozenset[str]

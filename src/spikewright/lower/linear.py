@@ -79,7 +79,7 @@ def _channel_bias(layer: Convolution | ConvolutionTranspose) -> NDArray | None:
 
 
 def _convolution_transpose(layer: ConvolutionTranspose, shape: Shape) -> Map:
-    """The input spread out by its stride, and a convolution with the flipped kernel over it."""
+    """The input with zeros between by its stride, and a convolution with the flipped kernel."""
     inputs, outputs, *size = layer.weight.shape
     grouped = layer.weight.reshape(layer.groups, inputs // layer.groups, outputs, *size)
     kernel = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, grouped.ndim)))
@@ -132,7 +132,7 @@ def _average_pool(layer: AveragePool, shape: Shape) -> Map:
 
 
 def _whole(extent: Shape) -> Windows:
-    """One window over everything."""
+    """One window over all spatial axes."""
     rank = len(extent)
     return Windows(extent, extent, ((0, 0),) * rank, (1,) * rank)
 

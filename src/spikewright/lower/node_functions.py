@@ -1,8 +1,8 @@
-"""Layers whose values depend on more than one value: functions of nodes, and how they are sent.
+"""Layers as functions of nodes: their value depends on several values of the input.
 
 In a spiking network such a node computes its function of the running means of its inputs, and sends
-the increases. Behind weights they would be analog numbers to multiply, so that a signed population
-turns them into spikes, unless the value goes into another such function, or is only read out.
+the increases. Weights would multiply them as analog numbers. So a signed population turns them into
+spikes, unless the value goes into another such function, or is only read out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_function(layer: Layer) -> bool:
 
 
 def is_homogeneous(layer: Layer) -> bool:
-    """Whether `f(c x) = c f(x)`: increases of running sums, spikes where spikes came in."""
+    """Whether `f(c x) = c f(x)`, so that increases of running sums of spikes are spikes."""
     return isinstance(layer, _HOMOGENEOUS)
 
 
@@ -83,7 +83,7 @@ def sent_as_spikes(
 class Plan(NamedTuple):
     """A layer as a node's function.
 
-    `before` shapes its one input, `after` and `shift` make the layer's value of the function's.
+    `before` shapes its one input, `after` and `shift` map the function's value to the layer's.
     """
 
     function: NodeFunction
@@ -95,9 +95,9 @@ class Plan(NamedTuple):
 def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = False) -> Plan:
     """The function of a layer on inputs of these unbatched shapes.
 
-    What is `fed` is what the network's inputs give at every step, and is looked up at every step.
+    `fed` values are given by the network's inputs, and are looked up at every step.
 
-    Raises `TypeError` for a layer that is none.
+    Raises `TypeError` for a layer that is not such a function.
     """
     if isinstance(layer, g.MaxPool):
         return Plan(f.MaxPool(layer.windows, layer.channels_last, accumulate))
@@ -140,7 +140,7 @@ def _lookup(layer: g.Lookup, shape: Shape, accumulate: bool, fed: bool) -> Plan:
 
 
 def _global_max(layer: g.GlobalMaxPool, shape: Shape, accumulate: bool) -> Plan:
-    """One window over everything where the axes are the spatial ones: engines are fast at that."""
+    """One window over all spatial axes where the axes are these: engines are fast at that."""
     last = spatial_layout(layer.axes, len(shape))
     extent = () if last is None else split_shape(shape, last)[0]
     if last is None or not 1 <= len(extent) <= 3:

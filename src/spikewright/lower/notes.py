@@ -31,7 +31,7 @@ _OF_MEANS = "mean is f of the inputs' means"
 class LayerNote:
     """A note on one layer: its form, its guarantee, and `why` in a few words.
 
-    `doubt` is a sentence for the user, where neurons chosen by hand do not compute the layer.
+    `doubt` is a warning for the user, where neurons chosen by hand do not compute the layer.
     """
 
     layer: str
@@ -51,8 +51,8 @@ def population_note(
 ) -> LayerNote:
     """The note on the neurons of an activation, or of a function; `behind` describes their source.
 
-    `synapse` is on what leaves the neurons; `reach` are the values that arrive at an activation, or
-    that a function has.
+    `synapse` filters the neurons' output; `reach` is the range of the activation's input, or of the
+    function's value.
     """
     neuron_type, scale = ensemble.neuron_type, ensemble.rate_scale
     kind = _named(neuron_type)
@@ -146,7 +146,7 @@ def function_note(name: str, function: NodeFunction) -> LayerNote:
 
 
 def _python_note(name: str, function: PythonCall) -> LayerNote:
-    """Of Python code nothing is known but what it makes, and no file holds it."""
+    """The note on a layer that is Python code, which no file holds."""
     what = f"Python code of the source: calls {function.called}"
     if not function.accumulate:
         return LayerNote(name, f"{what} at every step; no file holds it", "exact", what)
@@ -171,7 +171,7 @@ def _sent(function: NodeFunction) -> str:
 
 
 def _named(neuron_type: NeuronType) -> str:
-    """A type's name, with the function or the type that it is made of where that says more."""
+    """A type's name, with its function or base type if it has one."""
     kind = type(neuron_type).__name__
     if isinstance(neuron_type, Elementwise):
         return f"{kind} {neuron_type.function}"

@@ -68,7 +68,7 @@ class Roles:
 
     @cached_property
     def read_out(self) -> frozenset[str]:
-        """Names of the layers that are applied to what is read out."""
+        """Names of the layers that are applied to readouts."""
         return frozenset(self.graph.outputs[output] for output in self.readouts)
 
     @cached_property
@@ -93,9 +93,9 @@ class Roles:
 
     @cached_property
     def fed(self) -> frozenset[str]:
-        """Names of the layers whose values the inputs give at every step: no neurons are between.
+        """Names of the layers whose values come from inputs at every step, without neurons between.
 
-        A row that such a value chooses is a value of this kind too.
+        A row of a table chosen by such a value is one too.
         """
         states = () if self.stepping is None else self.stepping.read
         found: set[str] = set()
@@ -152,10 +152,10 @@ class Roles:
         return names
 
     def named(self, name: str, names: Mapping[str, str]) -> frozenset[str]:
-        """The populations that a name means: several where a layer of the source became several.
+        """The populations of a name: several where a layer of the source became several.
 
-        `names` are those that mean one. A function in the source's code has no name but what it
-        does, `relu`, which means all that do it.
+        `names` are those of one population each. A function in the source's code has only the name
+        of its operation, `relu`, which means all layers with that operation.
         """
         nodes = [self.graph[p] for p in self.populations if self.graph[p].source == name]
         if any(_is_nameless(node) for node in nodes):
@@ -165,7 +165,7 @@ class Roles:
 
 
 def _is_nameless(node: Node) -> bool:
-    """Whether a node is of a function in the source's code that is called by what it does."""
+    """Whether a node is a function in the source's code, named by its operation."""
     function = node.source_kind.removeprefix("ops.")
     is_function = function != node.source_kind or function == node.source
     return is_function and function.lower() == node.source.replace("_", "")
@@ -238,7 +238,7 @@ def _types(
 
 
 def _try(roles: Roles, choices: Choices) -> None:
-    """Raise `ConversionError` for every population that its choices do not fit."""
+    """Raise `ConversionError` for all populations that do not accept their choices."""
     refusals = []
     for name in roles.populations:
         try:

@@ -50,8 +50,8 @@ class Lowered:
 
     `layers` maps names of source layers to the ensemble or node that they became (a part of);
     `exact_values` names those whose output is exactly that object's. `readouts` are the activations
-    to apply to what is read from an output. `stepping` is None, or what makes the network's time
-    that of a sequence.
+    to apply to what is read from an output. `stepping` is None, or the steps of simulation in a
+    step of a sequence.
     """
 
     network: Network
@@ -140,7 +140,7 @@ class _Lowering:
         return outputs
 
     def carry(self) -> None:
-        """Connections from one step of a sequence to the next: the mean of what was sent."""
+        """Connections from one step of a sequence to the next: the mean of the sent values."""
         if self.stepping is None:
             return
         for state in self.stepping.carried:
@@ -246,7 +246,7 @@ class _Lowering:
     def computing(
         self, node: Node, planned: Plan, shapes: tuple[Shape, ...], label: str
     ) -> NetworkNode:
-        """The node that computes, its inputs connected: several lie flat one after the other."""
+        """The computing node, its inputs connected; several are flattened, one after the other."""
         several = hasattr(planned.function, "shapes")
         if not several:
             shape_in = (

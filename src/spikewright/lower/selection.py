@@ -1,4 +1,4 @@
-"""Layers that choose, repeat and move values, as transforms that leave spikes spikes."""
+"""Layers that choose, repeat and move values, as transforms without weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spikewright.network import transforms as t
 
 
 def zero_pad(layer: ZeroPad, shape: Shape) -> t.Transform:
-    """The input in the midst of zeros."""
+    """The input surrounded by zeros."""
     ranges = tuple(
         (before, before + n, 1) for n, (before, _) in zip(shape, layer.pads, strict=True)
     )
@@ -57,7 +57,7 @@ def take(layer: Take, shape: Shape) -> t.Transform:
 
 
 def tile(layer: Tile, shape: Shape) -> t.Transform:
-    """The whole of every axis again and again."""
+    """Every axis repeated as a whole."""
     positions = (
         np.tile(np.arange(n), times) for n, times in zip(shape, layer.repeats, strict=True)
     )
@@ -73,7 +73,7 @@ def upsample(layer: UpsampleNearest, shape: Shape) -> t.Transform:
 
 
 def pad(layer: Pad, shape: Shape) -> t.Transform:
-    """Copies of the input's own values around it."""
+    """The input surrounded by copies of its own values."""
     return _along_axes(layer.indices(shape), shape)
 
 
@@ -88,7 +88,7 @@ def broadcast(layer: Broadcast, shape: Shape) -> t.Transform:
 
 
 def _along_axes(positions: Iterable[NDArray], shape: Shape) -> t.Transform:
-    """Positions along every axis in turn, axes that stay as they are left out."""
+    """Positions along every axis in turn; unchanged axes are skipped."""
     parts = [
         t.Take(chosen, axis)
         for axis, (chosen, n) in enumerate(zip(positions, shape, strict=True))

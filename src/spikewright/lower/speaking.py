@@ -19,7 +19,7 @@ _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 @contextmanager
 def silently() -> Iterator[None]:
-    """Nothing is said inside: there, conversions are candidates of a search."""
+    """A context without messages: conversions inside are candidates of a search."""
     token = _silent.set(True)
     try:
         yield

@@ -13,10 +13,10 @@ Status = Literal["exact", "convergent", "approximated", "warning"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that was done: by which stage, to which layer, and what that guarantees.
+    """One change: its stage, its layer, and its guarantee.
 
     "exact" leaves every value as it was; "convergent" spiking forms tend to the source's values as
-    scale times steps grows; "approximated" ones were asked for and do not.
+    scale times steps grows; "approximated" ones do not, and were requested.
     """
 
     stage: str

@@ -24,7 +24,7 @@ def tuning_curves(
 
     `points` are `(m, dimensions)`; left out, they lie evenly from `-radius` to `radius`, in one
     dimension or on a grid in two. Returns them and the neurons' outputs, `(m, neurons)`: rates in
-    Hz times the amplitude, as decoders weigh them, which no firing-rate scale changes.
+    Hz times the amplitude, the values that decoders weight, without firing-rate scale.
 
     Raises `BuildError` naming the ensemble where it represents no vector, has no neurons, or has
     more than two dimensions and no points are given.
@@ -58,8 +58,8 @@ def decoded_function(
 
     `points` are `(m, dimensions)`, left out those at which its decoders were solved. Returns
     `(points, wanted, decoded)`, the last two `(m, values)`, the connection's transform applied to
-    both. Raises `BuildError` where nothing is decoded, or an array of wanted values says nothing of
-    other points.
+    both. Raises `BuildError` where nothing is decoded, or where wanted values are an array, which
+    has none at other points.
     """
     decoded = simulator.program.decodings.get(connection)
     if decoded is None or not isinstance(connection.pre_obj, Ensemble):

@@ -1,4 +1,4 @@
-"""Networks over time, in the words that Nengo's users know. A description holds no run state."""
+"""Networks over time, in Nengo's terms. A description holds no run state."""
 
 from spikewright.network import (
     distributions,

@@ -1,4 +1,4 @@
-"""Attributes that an object does not have: setting one is an error that says which was meant."""
+"""Unknown attributes: setting one is an error that suggests the nearest known one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from spikewright.errors import UnknownAttributeError
 
 
 class Checked:
-    """A modelling object: once it is `_made`, only attributes that it has can be set.
+    """A modelling object: once it is `_made`, only existing attributes can be set.
 
-    Classes of a user's own are never `_made`: what they hold is theirs.
+    Instances of a user's own class are never `_made`: they take any attribute.
     """
 
     _made = False
@@ -28,7 +28,7 @@ def _has(owner: object, name: str) -> bool:
 
 
 def unknown(owner: object, name: str, label: str) -> UnknownAttributeError:
-    """The error of an attribute that there is not."""
+    """The error of an unknown attribute."""
     names = [n for n in {*dir(type(owner)), *vars(owner)} if not n.startswith("_")]
     kind = type(owner).__name__
     hint = meant(name, sorted(names)) or "A class of your own may have it."
@@ -39,7 +39,7 @@ T = TypeVar("T", bound=type)
 
 
 def fixed(cls: T) -> T:
-    """Class decorator for frozen dataclasses: the error of setting something says what to do."""
+    """Class decorator for frozen dataclasses: the error of setting a field names the next move."""
 
     def refuse(self: Any, name: str, value: Any) -> NoReturn:
         kind, names = type(self).__name__, [field.name for field in dataclasses.fields(self)]

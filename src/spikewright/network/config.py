@@ -1,4 +1,4 @@
-"""Defaults network by network: what constructors take where an argument is not given."""
+"""Defaults of each network: the values that constructors take for arguments not given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _parameters: dict[type, dict[str, Any]] = {}
 
 
 class _Default:
-    """Stands for "whatever the defaults say" where an argument has to be written."""
+    """Stands for the default in force where an argument has to be written."""
 
     def __repr__(self) -> str:
         return "Default"
@@ -35,8 +35,8 @@ Default = _Default()
 class Defaults:
     """The defaults that one network holds for one class, as attributes to set, read and delete.
 
-    What it does not hold reads as the class's own default. Raises `NetworkError` for a parameter
-    that the class does not have.
+    A parameter that it does not hold reads as the class's own default. Raises `NetworkError` for a
+    parameter that the class does not have.
     """
 
     _kind: type
@@ -93,8 +93,8 @@ class Config(Checked):
     Every network has one, `network.config`, in force inside `with network:`, networks made inside
     included: the innermost network that holds a default decides, and an argument that is given
     wins. A `Config` is also a context of its own, `with config:`. `kinds` are the classes it may
-    hold defaults for, all where none are given. Files do not hold defaults: they have done their
-    work when the objects are there.
+    hold defaults for, all where none are given. Files do not hold defaults, which matter only when
+    objects are made.
     """
 
     def __init__(self, *kinds: type) -> None:
@@ -152,7 +152,7 @@ def no_defaults() -> Iterator[None]:
 
 
 def handed_down(kind: type) -> dict[str, Any]:
-    """The defaults in force for a class, by parameter; inner networks have the last word."""
+    """The defaults in force for a class, by parameter; those of inner networks win."""
     values: dict[str, Any] = {}
     for config in _contexts():
         values.update(config._held(kind))
@@ -165,9 +165,9 @@ T = TypeVar("T", bound=type)
 def configurable(cls: T) -> T:
     """Class decorator: arguments that are not given, or `Default`, come from the defaults in force.
 
-    The object's `_from_defaults` names those that did, so that a default which says nothing about
-    this object is no mistake, where the same argument would be. The `TypeError` of an argument that
-    there is not says which was meant.
+    The object's `_from_defaults` names those arguments. So a default that does not apply to the
+    object is ignored, while the same argument given is an error. The `TypeError` of an unknown
+    argument suggests the nearest known one.
     """
     init = spelled()(cls.__init__)  # type: ignore[misc]
     parameters = list(inspect.signature(init).parameters.values())[1:]

@@ -39,11 +39,11 @@ class Connection(Checked):
     """A map from one object's output to another's input, filtered in time.
 
     `pre` and `post` are nodes, ensembles, an ensemble's `.neurons`, or parts of them. `transform`
-    is None (the values as they are), a number or vector (elementwise), a matrix, a distribution
-    that one is drawn from (by `seed`, else the network's and the connection's place), or a
-    `Transform`.
-    `synapse` is None (no filter and no delay), seconds (`Lowpass`) or a `Synapse`, which also
-    delays by one step; it defaults to `Lowpass(0.005)`. Both are attributes that may be changed.
+    is None (the values as they are), a number or vector (elementwise), a matrix, a `Transform`, or
+    a distribution that a matrix is drawn from. `seed` fixes that draw, else the network's seed and
+    the connection's place. `synapse` is None (no filter and no delay), seconds (`Lowpass`) or a
+    `Synapse`, which also delays by one step; it defaults to `Lowpass(0.005)`. Both are attributes
+    that may be changed.
 
     From an ensemble the value that it represents is decoded, or `function` of it: a callable of
     one vector, or an array of wanted values, one row for each of `eval_points`. `solver` finds the
@@ -51,9 +51,9 @@ class Connection(Checked):
     `scale_eval_points`. From a node `function` is applied exactly, at every step.
 
     `learning_rule_type` is a rule by which weights change while the network runs, a list of rules
-    whose changes add up, or a dict of them by name; `learning_rule` are the same as targets: `post`
-    may be one, and so is what it needs to know delivered. `learned` are weights to begin with
-    in place of those that are given or solved.
+    whose changes add up, or a dict of them by name; `learning_rule` are the same rules as targets:
+    a connection whose `post` is a rule delivers its error or learning signal. `learned` are initial
+    weights in place of those given or solved.
 
     Raises `NetworkError` where the shapes of function and transform do not fit `pre` and `post`, or
     a rule finds nothing to learn.
@@ -98,7 +98,7 @@ class Connection(Checked):
 
     @property
     def transform(self) -> Transform | None:
-        """The linear map; one that does not fit `pre` and `post` is an error."""
+        """The linear map; raises `NetworkError` for one that does not fit `pre` and `post`."""
         return self._transform
 
     @transform.setter
@@ -224,7 +224,7 @@ class Connection(Checked):
         return options["function"], options["solver"], options["eval_points"]
 
     def _check_decoding(self, function: Any, solver: Solver | None) -> None:
-        """Raise where an option says something about decoding that there is not."""
+        """Raise `NetworkError` for an option of decoding where nothing is decoded."""
         pre = self.pre_obj
         if isinstance(pre, Ensemble):
             return
@@ -280,7 +280,7 @@ class Connection(Checked):
     def targets(self, points: NDArray) -> NDArray:
         """Wanted values `(m, values)` at points `(m, dimensions)` of the whole ensemble.
 
-        Raises `NetworkError` where the function fails, or gives another size, NaN or infinity.
+        Raises `NetworkError` where the function fails, or returns another size, NaN or infinity.
         """
         if isinstance(self.function, np.ndarray):
             return self.function
@@ -305,7 +305,7 @@ class Connection(Checked):
         return values.reshape(len(part), -1)
 
     def _wrong(self, what: str, x: NDArray) -> NetworkError:
-        """The error of a function that gave something impossible at one point."""
+        """The error of a function with an invalid value at one point."""
         return NetworkError(
             f"{self!r}: its function gave {what} at x = {np.array2string(x, threshold=6)}, "
             f"expected finite numbers of shape {self.sent_shape}"

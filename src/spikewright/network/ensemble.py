@@ -34,25 +34,24 @@ class Ensemble(Checked):
     scalars or broadcast to the shape. Where they are not given they follow from `max_rates` (Hz)
     and `intercepts`, arrays, distributions or `(low, high)` ranges drawn from uniformly.
 
-    What connections to the ensemble itself deliver is a vector `x` of `dimensions`; the neurons'
-    input is `encoders . x / radius` (beside what reaches `.neurons`), and connections from it
-    decode functions of `x` (Eliasmith & Anderson 2003). `encoders` are `(neurons, dimensions)` or a
-    distribution, made to length 1 unless `normalize_encoders` is False. Decoders are found at
-    `eval_points`, `(points, dimensions)` or a distribution of which `n_eval_points` are drawn
-    (None: 500 a dimension, between 750 and 2500, two a neuron at least), for a radius of 1.
-    `noise` is a process added to every neuron's current. With `Direct()` there are no neurons. With
-    `dimensions=None`, as layers of converted networks have it, no vector is represented: what leads
-    to and from the ensemble, and probes of it, are those of its `.neurons`.
+    Connections to the ensemble itself deliver a vector `x` of `dimensions`; the neurons' input is
+    `encoders . x / radius` (plus the input of `.neurons`), and connections from it decode functions
+    of `x` (Eliasmith & Anderson 2003). `encoders` are `(neurons, dimensions)` or a distribution,
+    made to length 1 unless `normalize_encoders` is False. Decoders are found at `eval_points`,
+    `(points, dimensions)` or a distribution of which `n_eval_points` are drawn (None: 500 a
+    dimension, between 750 and 2500, two a neuron at least), for a radius of 1. `noise` is a process
+    added to every neuron's current. With `Direct()` there are no neurons. With `dimensions=None`,
+    as in layers of converted networks, no vector is represented: connections and probes of the
+    ensemble are those of its `.neurons`.
 
     `rate_scale` multiplies firing rates: effective gain and bias are `rate_scale` times the given
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
-    whose response is not linear it acts on the spiking instead; LIF refuses it.
-    `initial_voltage` is "zero", "half", "uniform" (seeded, one draw a neuron), an array or a
-    distribution, in spikes; `initial_state` says the same of all that the neuron type keeps, by
-    name: `{"voltage": 0, "refractory_time": Uniform(0, 0.002)}`. These are attributes that may be
-    changed, and so are `gain`, `bias` and `neuron_type`.
-    `restart_every` is None, or the number of steps after which all state is as it was at the start,
-    again and again; what is stateless or drawn at random does not notice.
+    whose response is not linear it acts on the spiking instead; LIF refuses it. `initial_voltage`
+    is "zero", "half", "uniform" (seeded, one draw a neuron), an array or a distribution, in spikes;
+    `initial_state` gives the same for all state variables of the neuron type, by name: `{"voltage":
+    0, "refractory_time": Uniform(0, 0.002)}`. These are attributes that may be changed, and so are
+    `gain`, `bias` and `neuron_type`. `restart_every` is None, or the period in steps after which
+    all state is set to its initial value; it does not affect stateless types and random draws.
 
     Raises `NetworkError` for values that are not finite numbers, one or one a neuron.
     """
@@ -135,7 +134,7 @@ class Ensemble(Checked):
         n_eval_points: int | None,
         noise: Process | None,
     ) -> None:
-        """Set what the represented vector is made of."""
+        """Set the parameters of the represented vector."""
         if not (is_number(radius) and radius > 0):
             raise NetworkError(f"{self!r}: radius must be above 0, got {radius!r}")
         self.radius = float(radius)
@@ -319,7 +318,7 @@ class Ensemble(Checked):
         }
 
     def _check_kept(self, neuron_type: NeuronType, state: Mapping[str, Any]) -> None:
-        """Raise `NetworkError` for a name of something that a neuron type does not keep."""
+        """Raise `NetworkError` for a name that is no state variable of the neuron type."""
         names = () if isinstance(neuron_type, Direct) else neuron_type.state_names
         for name in state:
             if name not in names:

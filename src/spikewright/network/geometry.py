@@ -21,7 +21,7 @@ def whole_numbers(what: str, values: Any, least: int) -> tuple[int, ...]:
 
 
 def check_windows(kind: str, windows: Windows) -> Windows:
-    """The same windows, their numbers checked: sizes, strides and dilations from 1, padding from 0.
+    """The windows, checked: sizes, strides and dilations from 1, padding from 0.
 
     Raises `NetworkError` naming `kind`.
     """

@@ -34,11 +34,11 @@ def _contexts() -> list[Network]:
 class Network(Checked):
     """A container of objects, filled inside `with network:`.
 
-    `seed` fixes every random choice that its objects leave open; `label` names it in messages.
-    A network made inside another one becomes part of it. `config` holds defaults for the objects
-    that are made inside it: `network.config[sw.Ensemble].radius = 2`. Objects, functions and lists
-    may be kept under names of their own, `network.stimulus = sw.Node(...)`; a number or a text
-    under a name that there is not is an error, as on every modelling object.
+    `seed` fixes every random choice that its objects leave open; `label` names it in messages. A
+    network made inside another one becomes part of it. `config` holds defaults for the objects that
+    are made inside it: `network.config[sw.Ensemble].radius = 2`. Objects, functions and lists may
+    be kept under names of their own, `network.stimulus = sw.Node(...)`; a number or a text under an
+    unknown name is an error, as on every modelling object.
     """
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
@@ -77,8 +77,8 @@ class Network(Checked):
     def copy(self) -> Network:
         """A network like this one, with objects of its own; part of the network being filled.
 
-        Connections of this network to objects outside it lead to copies of those, which are in no
-        network, so that a simulator refuses them.
+        Connections of this network to objects outside it lead to copies of those objects. The
+        copies are in no network, so that a simulator refuses them.
         """
         made = copy.deepcopy(self)
         if _contexts():
@@ -170,7 +170,7 @@ def entropy(number: int, seed: int | None = None) -> list[int] | None:
 
 @contextmanager
 def detached() -> Iterator[None]:
-    """Hide the networks being filled: what is made inside is a part of none and has no defaults."""
+    """Hide the networks being filled: new objects are in no network and have no defaults."""
     hidden = _contexts()[:]
     _contexts().clear()
     try:

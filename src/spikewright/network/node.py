@@ -27,9 +27,9 @@ class Node(Checked):
     a `NodeFunction`, a `Process`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the
     input of one sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one
     call at `t = 0` where it is not given. A function that returns None has an output of size 0. A
-    constant with a `size_in`, its own shape, stands in for what connections bring: where any lead
-    to it the node passes that on instead, as the input of a converted network does. A
-    `NodeFunction` of running means begins anew after every `restart_every` steps (None: never).
+    constant with a `size_in`, its own shape, is a default: where connections lead to the node it
+    passes on their sum instead, as the input of a converted network does. A `NodeFunction` of
+    running means begins anew after every `restart_every` steps (None: never).
     """
 
     def __init__(

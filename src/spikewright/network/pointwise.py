@@ -1,4 +1,4 @@
-"""Functions of represented values, one by one, as data: what files can hold of `function=`.
+"""Elementwise functions of represented values as data, so that files can hold `function=`.
 
 A connection may also hold any Python callable, or a NumPy ufunc, which files refuse.
 """

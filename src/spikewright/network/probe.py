@@ -1,4 +1,4 @@
-"""Probes: what is recorded."""
+"""Probes: recordings of signals."""
 
 from __future__ import annotations
 
@@ -40,13 +40,12 @@ class Probe(Checked):
     or a learning rule. `attr` of an ensemble is "decoded_output" (the vector that it represents,
     decoded by `solver`), "input" or "scaled_encoders"; of neurons "output" (spikes of height
     `amplitude / (s dt)`, or rates; "spikes" and "rates" mean the same), "input" (the current),
-    "spike_count", or what the neuron type keeps: "voltage" (in spikes), "refractory_time"
-    (seconds), "adaptation", "recovery" and so on, "rate_out" (Hz) of what makes spikes of rates;
-    of a connection "output" (what it delivers; behind a synapse, which delays, what it will deliver
-    in the next step), "input" (what it is given: of a decoded one the neurons' output) or
-    "weights"; of a rule one of its `probeable`. `obj` is the whole of `target`. A `synapse` filters
-    what is recorded and delays it by one step. Without `solver` the one is used that connections
-    made at this place would have.
+    "spike_count", or a state variable of the neuron type: "voltage" (in spikes), "refractory_time"
+    (seconds), "adaptation", "recovery" and so on, "rate_out" (Hz) of types that make spikes of
+    rates; of a connection "output" (behind a synapse, which delays, the value that it will deliver
+    in the next step), "input" (of a decoded one the neurons' output) or "weights"; of a rule one of
+    its `probeable`. `obj` is the whole of `target`. A `synapse` filters what is recorded and delays
+    it by one step. `solver` defaults to that of connections made at this place.
     """
 
     _from_defaults: frozenset[str] = frozenset()
@@ -114,7 +113,7 @@ class Probe(Checked):
         return chosen
 
     def _check_part(self, view: ObjView, attr: str) -> None:
-        """Raise `NetworkError` for a part that there is not."""
+        """Raise `NetworkError` for a part that the target does not have."""
         whole = view.target
         if isinstance(whole, Connection | LearningRule):
             raise NetworkError(f"a probe records all of {whole!r}, or a part of what it leads to")

@@ -32,8 +32,8 @@ _DAMAGE = (
 def save(network: Network, path: str | Path) -> None:
     """Write the network to one file, atomically.
 
-    Raises `NetworkError` naming what a file cannot hold, before anything is written: nodes with
-    Python functions, types that no registry knows, connections to objects outside the network.
+    Raises `NetworkError` naming objects that a file cannot hold, before anything is written: nodes
+    with Python functions, types that no registry knows, connections to objects outside the network.
     """
     encoder = _storage.Encoder()
     content, _ = to_manifest(network, encoder)

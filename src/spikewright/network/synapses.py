@@ -50,7 +50,7 @@ class DiscreteFilter:
         return np.asarray(np.tensordot(self.C, before, 1) + self.feedthrough * u)
 
     def steady(self, value: float) -> NDArray:
-        """The state `(order,)` that a constant input leads to whose output is `value`.
+        """The state `(order,)` of the constant input whose steady output is `value`.
 
         Raises `NetworkError` where no constant input does.
         """
@@ -85,8 +85,8 @@ class Synapse(ABC):
 
         Steps are of `dt` seconds. A step's input reaches that step's output: the delay of one step
         is a connection's. Before the first step the output is at rest at `y0`. With `filtfilt` the
-        result is filtered once more, backwards, so that it does not lag. Raises `NetworkError` for
-        what is not finite numbers, and for a rest that the filter does not have.
+        result is filtered once more, backwards, so that it does not lag. Raises `NetworkError`
+        unless `x` are finite numbers, and where no constant input keeps the output at `y0`.
         """
         values = _signal(x, axis)
         if not (is_number(dt) and dt > 0):
@@ -195,9 +195,9 @@ class Alpha(Synapse):
 
 @dataclass(frozen=True)
 class Triangle(Synapse):
-    """Weights the last `t` seconds by a line from the newest value down to none; they add up to 1.
+    """A mean of the last `t` seconds, its weights falling linearly from the newest value to 0.
 
-    `round(t / dt) + 1` taps in proportion `n, n - 1, ..., 1`.
+    `n = round(t / dt) + 1` taps in proportion `n, n - 1, ..., 1`, of sum 1.
     """
 
     t: float
@@ -218,8 +218,8 @@ class WindowMean(Synapse):
     """The mean of every `steps` steps, passed on in the `steps` steps after them.
 
     The windows follow each other from the first step on. In the first one it passes on `initial`,
-    the values in order, or zeros where it is empty. It is no filter with constant coefficients, so
-    that it holds for whole steps whatever their length in seconds.
+    the values in order, or zeros where it is empty. It has no constant coefficients: it counts
+    steps, whatever their length in seconds.
     """
 
     steps: int
@@ -237,7 +237,7 @@ class WindowMean(Synapse):
         object.__setattr__(self, "initial", tuple(map(float, given)))
 
     def discretise(self, dt: float) -> DiscreteFilter:
-        """Raises `NetworkError`: what it does depends on where in its window a step is."""
+        """Raises `NetworkError`: the mean depends on the position of a step in its window."""
         raise NetworkError(f"{self!r} is no filter with constant coefficients")
 
 

@@ -1,4 +1,4 @@
-"""Parts of objects: what `node[:3]` and `ensemble.neurons[::2]` are."""
+"""Parts of objects, such as `node[:3]` and `ensemble.neurons[::2]`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ObjView(Checked):
         return tuple(n for n, gone in zip(extents, single, strict=True) if not gone) or (1,)
 
     def _ranges(self, shape: Shape) -> tuple[tuple[int, int, int], ...] | None:
-        """Ranges per axis, where the key is made of slices with positive steps alone."""
+        """Ranges per axis, if the key has only slices with positive steps."""
         if len(self.key) > len(shape):
             return None  # an ellipsis, or one index too many: NumPy knows
         ranges = []

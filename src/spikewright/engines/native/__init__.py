@@ -1,5 +1,5 @@
 """The native engine: C++ kernels whose cost follows the spikes.
 
-`engine.NativeEngine` needs the extension `_kernels`, which is built on installing; this package can
-be imported without it, so that one can look whether it is there.
+`engine.NativeEngine` needs the extension `_kernels`, which is built on installing. This package can
+be imported without it, to find out whether the extension exists.
 """

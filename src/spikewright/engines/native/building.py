@@ -67,7 +67,7 @@ def build(region: Region, program: Program) -> Built:
 
 
 class Builder:
-    """Builds a region's kernels, operator by operator; `held` and `buffer` place signals."""
+    """Builds a region's kernels, operator by operator; `held` and `buffer` store signals."""
 
     def __init__(self, region: Region, program: Program) -> None:
         self.op, self.program = region, program
@@ -154,7 +154,7 @@ class Builder:
         return int(np.prod(self.program.shapes[signal]))
 
     def _preferred(self) -> dict[int, Order]:
-        """The order in which what reads a signal would have it, from the last operator back."""
+        """The order of a signal that its readers prefer, from the last operator back."""
         wanted: dict[int, Order] = {}
         for op in reversed(self.op.operators):
             below = wanted.get(op.output)
@@ -181,14 +181,14 @@ class Builder:
         return wanted
 
     def buffer(self, counts: bool, signal: int, order: Order) -> int:
-        """A new buffer, which holds `signal` from now on."""
+        """A new buffer, in which `signal` is stored from now on."""
         number: int = self.kernels.buffer(counts, self.size(signal))
         self.stored[signal] = Stored(number, order)
         self._note(self.size(signal) * (1 if counts else 8))
         return number
 
     def scratch(self, counts: bool, size: int) -> int:
-        """A new buffer for values on their way."""
+        """A new buffer for temporary values."""
         number: int = self.kernels.buffer(counts, size)
         self._note(size * (1 if counts else 8))
         return number
@@ -226,7 +226,7 @@ class Builder:
         return number
 
     def whole(self, buffer: int, signal: int) -> int:
-        """The buffer, or a copy where it is a part of another: only others have parts."""
+        """The buffer, or a copy where it is a part of another: a part has no parts itself."""
         if buffer not in self.roots:
             return buffer
         number = self.scratch(signal in self.op.counts, self.size(signal))
@@ -294,7 +294,7 @@ class Builder:
     def per_pixel(
         self, value: Any, signal: int, order: Order, pixels: int, pieces: int = 1
     ) -> list[NDArray]:
-        """`(pixels, channels)` a piece of what broadcasts to a signal; one row if all are alike."""
+        """`(pixels, channels)` for each piece of a broadcast array; one row if all are alike."""
         flat = np.broadcast_to(np.asarray(value, np.float64), self.program.shapes[signal]).ravel()
         parts = (flat if order is None else flat[order]).reshape(pieces, pixels, -1)
         return [np.ascontiguousarray(_one_row(rows)) for rows in parts]
@@ -356,7 +356,7 @@ class Builder:
         return np.ascontiguousarray((flat if order is None else flat[order])[None])
 
     def _neurons(self, op: Neurons) -> None:
-        """A population that is driven by currents."""
+        """A population whose input is currents."""
         (signal,) = op.inputs
         inside = signal in self.made or signal in self.op.counts
         order = self.preferred.get(op.output)

@@ -25,7 +25,7 @@ class Built:
     use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
     state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
     the operator's turn (True), or at a step's end. `fillings` are the weights of layers, which are
-    made when they are to run: sizes are known without.
+    made before the first run; their sizes are known earlier.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Built:
 
     @property
     def making_bytes(self) -> int:
-        """The most that is in use beside them while they are made."""
+        """The largest temporary memory while they are made, in bytes."""
         neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
         return max((one.making for one in self.fillings), default=0) + _PARAMETERS * neurons
 

@@ -1,4 +1,4 @@
-"""Neuron types as `cpp/cells.hpp` knows them."""
+"""Neuron types in the terms of `cpp/cells.hpp`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ from spikewright.network.neurons import (
 
 @dataclass(frozen=True)
 class Description:
-    """A type as the kernel sees it; `second` and `third` name its state beside the voltage.
+    """A type's parameters for the kernel; `second` and `third` name its state beside the voltage.
 
     `slopes` broadcast to the population's shape.
     """

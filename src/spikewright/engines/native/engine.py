@@ -38,10 +38,10 @@ def instruction_sets() -> tuple[str, ...]:
 class NativeEngine(Engine):
     """C++ kernels whose cost follows the spikes.
 
-    `threads` is how many work side by side (default: the environment's SPIKEWRIGHT_THREADS, else
-    one a processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is the
-    most capable that the processor has. Neither changes a result. Raises `BuildError` for what the
-    processor cannot run.
+    `threads` is the number of threads (default: the environment's SPIKEWRIGHT_THREADS, else one a
+    processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is the most
+    capable that the processor has. Neither changes a result. Raises `BuildError` for an instruction
+    set that the processor lacks.
     """
 
     name = "native"

@@ -1,4 +1,4 @@
-"""Weights of layers in the kernels' form: how large they are, known at once, and made late."""
+"""Weights of layers in the kernels' form, made late; their sizes are known at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Weights = Callable[[], tuple[NDArray, NDArray]]
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """A layer's weights, to be made and handed over when it is to run."""
+    """A layer's weights, which are made and handed over before its first run."""
 
     label: str
     number: int

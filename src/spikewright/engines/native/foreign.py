@@ -1,4 +1,4 @@
-"""Operators without a native kernel in a native loop: it calls the reference's at every step."""
+"""Operators without a native kernel in a native loop, which calls the reference's kernels."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def foreign_bytes(op: Operator, program: Program, steps: int) -> int:
 class Foreign(Kernel):
     """A kernel of the reference engine that a native loop calls.
 
-    What it gives in a run is kept: a run that begins again, as a count has outgrown a byte, is
-    given that first, so that nothing is computed twice.
+    Its outputs of a run are kept. A run that begins again, as a count exceeds a byte, reads them
+    first, so that nothing is computed twice.
     """
 
     def __init__(self, op: Operator, kernel: Kernel, program: Program, batch: int) -> None:

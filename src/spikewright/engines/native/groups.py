@@ -1,7 +1,7 @@
 """Groups of operators that run as one: of one kind, and independent of each other.
 
-So hundreds of small ensembles cost what one large one costs. Operators are taken in the order of
-how many come before them, filters of a loop first.
+So hundreds of small ensembles cost as much as one large one. Operators are sorted by the number of
+operators before them, filters of a loop first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """An operator, with those that vanish in it: what drives a population, parts of a sum."""
+    """An operator, with those fused into it: encoders of a population, parts of a sum."""
 
     operator: Operator
     inputs: tuple[int, ...]
@@ -42,7 +42,7 @@ class Unit:
 
     @property
     def vanishing(self) -> bool:
-        """Whether other operators vanish in it."""
+        """Whether other operators are fused into it."""
         return self.driving is not None or bool(self.places)
 
 
@@ -69,7 +69,7 @@ def groups(b: Builder) -> list[list[Unit]]:
 
 
 def _units(b: Builder) -> list[Unit]:
-    """Operators in order, fewer where some vanish in others."""
+    """Operators in order, fewer where some are fused into others."""
     driven: dict[Operator, Driving] = {}
     places: dict[Operator, tuple[Linear, ...]] = {}
     vanished: set[Operator] = set()
@@ -128,7 +128,7 @@ def _kind_of_neurons(op: Neurons, how: Driving | None) -> Hashable:
 
 
 def add_together(b: Builder, group: Sequence[Unit]) -> bool:
-    """Add units that run as one, or one of a kind that may; false where it is of no such kind."""
+    """Add units that run as one, or one of such a kind; False for a unit of another kind."""
     ops = [unit.operator for unit in group]
     filters = [op for op in ops if isinstance(op, Filter | Smooth)]
     populations = [op for op in ops if isinstance(op, Neurons) and not is_integrator(op)]

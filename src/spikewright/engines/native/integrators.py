@@ -1,4 +1,4 @@
-"""Populations of integrate-and-fire neurons: kernels know the voltages at which they spike."""
+"""Populations of integrate-and-fire neurons, with the least voltages at which they spike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals side by side in one buffer, so that what is done to each of them is done at once."""
+"""Signals side by side in one buffer, so that one operation serves all of them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def joint_buffer(b: Builder, counts: bool, signals: Sequence[int], order: Order 
 
 
 def part(b: Builder, buffer: int, at: int, size: int) -> int:
-    """A part of a buffer that is none itself, as a buffer."""
+    """A part of a whole buffer, as a buffer."""
     number: int = b.kernels.view(buffer, at, size, True)
     b.roots[number] = (buffer, at)
     return number
 
 
 def placed(b: Builder, signal: int) -> tuple[int, int]:
-    """The buffer that is no part of another in which a signal lies in its own order, and where."""
+    """The whole buffer that holds a signal in its own order, and the signal's start there."""
     number = b.held_in(signal, None)
     return b.roots.get(number, (number, 0))
 
@@ -90,7 +90,7 @@ def add_sums(b: Builder, ops: Sequence[Sum]) -> None:
 
 
 def add_choices(b: Builder, ops: Sequence[Linear], chosen: Sequence[NDArray]) -> None:
-    """Parts of one signal: which of its elements are those of each output."""
+    """Parts of one signal, by the indices of each output's elements."""
     (signal,) = ops[0].inputs
     stored = b.held(signal)
     where = positions(stored.order, b.size(signal))
@@ -99,7 +99,7 @@ def add_choices(b: Builder, ops: Sequence[Linear], chosen: Sequence[NDArray]) ->
 
 
 def scattered(b: Builder, op: Sum) -> list[Linear]:
-    """Those terms of a sum that are parts at their places and nobody else's; none: a plain sum."""
+    """Terms of a sum that are `Place`d parts with no other reader; none: a plain sum."""
     if op.gain is not None or op.bias is not None or len(op.inputs) < 2:
         return []
     signals = (*op.inputs, op.output)

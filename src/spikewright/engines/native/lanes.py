@@ -1,4 +1,4 @@
-"""Integer weights in blocks of lanes, and how long their sums fit 32 bits."""
+"""Integer weights in blocks of lanes, and the numbers of events whose sums fit 32 bits."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def lane_widths(channels: int, rows: int) -> list[int]:
 def budgets(rows: NDArray, both: bool = False) -> list[int]:
     """Numbers of events whose sums fit 32 bits: for counts of any size, then for 1, 2, ...
 
-    Sums wrap and are right at the end, so what counts is the largest sum of so many entries of a
-    column, each taken as often as an input may be listed. With `both` events add or subtract them.
+    Sums wrap and are right at the end. So the bound is the largest sum of that many entries of a
+    column, each taken as often as an input may be listed. With `both`, events add or subtract
+    entries.
     """
     largest = max(int(rows.max(initial=0)), -int(rows.min(initial=0)))
     limited = _MOST_SUM // largest if largest else _NO_BUDGET
@@ -43,7 +44,7 @@ def budget_bytes(rows: int, columns: int) -> int:
 
 
 def _of_columns(rows: NDArray) -> list[int]:
-    """For counts of 1, 2, ... how many events some columns' sums bear."""
+    """The numbers of events whose sums over some columns fit, for counts of 1, 2, ..."""
     signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1)
     if int(signed.sum(axis=0, dtype=np.int64).max(initial=0)) * _MOST_REPEATS <= _MOST_SUM:
         return [_NO_BUDGET] * _MOST_REPEATS
@@ -55,9 +56,9 @@ def _of_columns(rows: NDArray) -> list[int]:
 
 
 def _budget(columns: NDArray, sums: NDArray, repeats: int) -> int:
-    """The most events of which no column's largest entries, so often each, exceed the limit.
+    """The most events for which each column's largest entries, `repeats` times each, fit.
 
-    Columns lie in rows here, largest entries first, as far as their `sums` may fit.
+    Columns are stored as rows, largest entries first, up to the last `sums` that may fit.
     """
     whole = (sums <= _MOST_SUM // repeats).sum(axis=1)  # entries that fit all their times
     over = np.flatnonzero(whole < sums.shape[1])

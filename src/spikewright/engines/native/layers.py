@@ -1,4 +1,4 @@
-"""Layers of weights: matrix products and convolutions, with what alone reads them."""
+"""Layers of weights: matrix products and convolutions, with their only readers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MERGED_LANES = 32  # groups are merged up to so many outputs: fewer are padded 
 def add_layer(b: Builder, op: Linear) -> None:
     """A matrix product or convolution with the sum and the population that alone read it.
 
-    A sum that has a shortcut is made by its layer, with what else arrives there.
+    A sum with a shortcut is made by its layer, with its other terms.
     """
     if isinstance(op.transform, Dense):
         _add_dense(b, op, op.transform)
@@ -53,7 +53,7 @@ def add_layer(b: Builder, op: Linear) -> None:
 
 @dataclass(frozen=True)
 class _Ends:
-    """A layer with what it is fused with; `output` is stored in `order`, `pieces` of `pixels`."""
+    """A layer and its fused operators; `output` is stored in `order`, `pieces` of `pixels`."""
 
     b: Builder
     op: Linear
@@ -79,7 +79,7 @@ class _Ends:
     ) -> None:
         """A kernel for every piece: where it reads, and its weights.
 
-        `fan_in` is how many inputs an output has, as the reference counts them.
+        `fan_in` is the number of inputs of an output, as the reference counts them.
         """
         b, op, order = self.b, self.op, self.order
         target = b.buffer(self.neurons is not None, self.output, order)

@@ -11,9 +11,9 @@ from spikewright.network.neurons import TOLERANCE
 def least_voltage(threshold: NDArray, spikes: int) -> NDArray:
     """The least float64 `v` with `floor(v / threshold + TOLERANCE) >= spikes`, per neuron.
 
-    The left side is a rounded division and a rounded sum, each monotone in `v`, so there is one;
-    it is found by bisection over the float64 numbers between two that bracket it. With `spikes`
-    above 0 it is positive, else negative.
+    The left side is a rounded division and a rounded sum, each monotone in `v`, so that this
+    voltage exists; it is found by bisection over the float64 numbers between two that bracket it.
+    With `spikes` above 0 it is positive, else negative.
     """
     threshold = np.asarray(threshold, np.float64)
     sign = 1.0 if spikes > 0 else -1.0

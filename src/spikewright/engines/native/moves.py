@@ -1,4 +1,4 @@
-"""Transforms that move values: orders where nothing need be copied, else index moves."""
+"""Transforms that move values: as another order without a copy, else as index moves."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _add_choice(b: Builder, op: Linear, chosen: NDArray) -> None:
 
 
 def _add_place(b: Builder, op: Linear, transform: Place) -> None:
-    """The input at its places; into the buffer of a sum of such inputs where there is one."""
+    """The input at its places, in the buffer of the sum of such inputs if there is one."""
     (signal,) = op.inputs
     stored = b.held(signal)
     total = joined_by(b, op)
@@ -98,7 +98,7 @@ def _add_place(b: Builder, op: Linear, transform: Place) -> None:
 
 
 def joined_by(b: Builder, op: Operator) -> Sum | None:
-    """The sum that alone reads what is placed, if it does nothing but put such parts together."""
+    """The only reader of a placed input, if it is a sum that only joins such parts."""
     total: Sum | None = b.alone(op.output, Sum)
     if total is None or total.gain is not None or total.bias is not None:
         return None

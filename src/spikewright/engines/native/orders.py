@@ -57,7 +57,7 @@ def positions(order: Order, size: int) -> NDArray:
 
 
 def as_index(index: Order) -> NDArray:
-    """As the kernels take it: empty for None."""
+    """An order as the kernels take it: empty for None."""
     return np.empty(0, np.int32) if index is None else np.ascontiguousarray(index, np.int32)
 
 

@@ -1,4 +1,4 @@
-"""Populations of any type: what drives them, and their spikes read out."""
+"""Populations of any type: their inputs, and decoders of their spikes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Driving:
 
 
 def driving(b: Builder, op: Linear) -> tuple[Neurons, Driving] | None:
-    """The population that alone reads what these encoders make, and how it is driven, if so."""
+    """The only reader of these encoders, a population, and its driving operators, or None."""
     if not isinstance(op.transform, Dense) or op.factor != 1.0 or op.inputs[0] in b.op.counts:
         return None
     if len(b.program.shapes[op.inputs[0]]) != 1 or op.transform.matrix.shape[1] > MOST_COLUMNS:
@@ -119,7 +119,7 @@ class Run(NamedTuple):
 def _drives(
     b: Builder, ops: Sequence[Neurons], driven: Sequence[Driving | None]
 ) -> tuple[Order, list[Run]]:
-    """The order in which neurons are stored, and where what drives them is."""
+    """The order in which neurons are stored, and the places of their inputs."""
     runs = []
     order: Order = None
     for op, how in zip(ops, driven, strict=True):
@@ -205,7 +205,7 @@ def _add_encoders(b: Builder, driven: Sequence[Driving], sizes: Sequence[int]) -
 
 
 def reads_out(b: Builder, op: Linear) -> bool:
-    """Whether an operator decodes few values from counts, which nothing fires from at once."""
+    """Whether an operator decodes few values from counts, and feeds no neurons directly."""
     (signal,) = op.inputs
     if not isinstance(op.transform, Dense) or signal not in b.op.counts or signal in b.op.whole:
         return False

@@ -58,7 +58,7 @@ class Region(Operator):
 
 @dataclass
 class _Cut:
-    """A program as it is cut: what is native, and at which level."""
+    """A program that is being cut: its native operators and their levels."""
 
     program: Program
     kinds: dict[int, Kind] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class _Cut:
         self.levels.update(dict.fromkeys(made, level))
 
     def _by_windows(self, component: Component) -> bool:
-        """Cut what stands between the means of a loop, if it waits for nothing else.
+        """Cut the operators between the means of a loop, if they wait for nothing else.
 
         Its means are known when a window begins, so that the rest runs as if there were no loop.
         """
@@ -272,7 +272,7 @@ def _rows(
     how: str,
     called: str = "",
 ) -> list[PlanRow]:
-    """A component's operators; what runs natively does so as `how` says."""
+    """A component's operators; `how` describes the native ones."""
     rows = []
     for op in component.operators:
         found, by_itself = verdicts[op], verdict_alone(op, program)

@@ -1,4 +1,4 @@
-"""Learning rules as `cpp/learned.hpp` knows them."""
+"""Learning rules in the terms of `cpp/learned.hpp`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_RULES = 4
 
 @dataclass(frozen=True)
 class Form:
-    """A rule as the kernel knows it: its form and numbers, and its signals by the names it has."""
+    """A rule's parameters for the kernel: its form and numbers, and the names of its signals."""
 
     how: str
     first: float

@@ -1,4 +1,4 @@
-"""A region of one execution: its state, and what happens where counts outgrow a byte."""
+"""A region of one execution: its state, and its move to the reference engine."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class RegionKernel(Kernel):
     def _run_natively(
         self, given: dict[int, Array], step: int, steps: int
     ) -> tuple[list[Array], NDArray | None]:
-        """One block, and which samples came through it, as their counts fit a byte; None: all."""
+        """One block, and the samples whose counts fit a byte in it; None: all."""
         arrays = []
         for signal, counts in self._built.inputs:
             value = given[signal]
@@ -240,7 +240,7 @@ def _as_read(value: Array, kind: type) -> NDArray:
 
 
 class LinearKernel(Kernel):
-    """A matrix product or convolution of values that are given: mostly constants of a run."""
+    """A matrix product or convolution of values from outside: mostly constants of a run."""
 
     stateless = True
 

@@ -1,6 +1,6 @@
 """Sums of a layer and one more signal, as residual networks have them: one kernel adds both.
 
-So what a shortcut brings need not be made as values, nor the layer's own currents.
+So neither the shortcut's values nor the layer's own currents are stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Shortcut:
-    """A sum of what `layer` makes and `signal`: values, or counts times what `scale` holds."""
+    """The sum of the output of `layer` and `signal`: values, or counts times those of `scale`."""
 
     total: Sum
     layer: Linear
@@ -30,7 +30,7 @@ class Shortcut:
 
     @property
     def vanishing(self) -> tuple[Linear, ...]:
-        """Operators that are added in the sum's turn, when all it reads is there."""
+        """Operators that are added in the sum's turn, when all its inputs exist."""
         return (self.layer,) if self.scale is None else (self.layer, self.scale)
 
     def source(self, b: Builder, order: Order) -> int:

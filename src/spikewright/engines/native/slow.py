@@ -1,4 +1,4 @@
-"""A region on the reference engine: from the first block with a count that outgrows a byte."""
+"""A region on the reference engine, from the first block with a count that exceeds a byte."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SlowRegion:
             kernel.net = np.array(sums.net)
 
     def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
-        """Advance; `given` and what is returned are as of `Kernel.run`, by signal."""
+        """Advance; inputs `given` and outputs are as of `Kernel.run`, by signal."""
         parts: list[list[Array]] = []
         for start in range(0, steps, self._block):
             count = min(self._block, steps - start)
@@ -97,7 +97,7 @@ class Slow(NamedTuple):
     region: SlowRegion
 
     def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
-        """Advance; `given` is of the whole batch, what is returned of these samples."""
+        """Advance; `given` has the whole batch, the outputs these samples."""
         chosen = {s: v if v.shape[0] == 1 else v[self.samples] for s, v in given.items()}
         return self.region.run(chosen, step, steps)
 

@@ -116,7 +116,7 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
 
 
 def verdict_alone(op: Operator, program: Program) -> Verdict:
-    """The same for an operator that reads nothing native: sums over weights pay by themselves."""
+    """The verdict on an operator without native inputs: sums over weights pay by themselves."""
     if isinstance(op, Linear) and isinstance(op.transform, Dense | Convolution):
         return _linear(op, {op.inputs[0]: "values"}, program)
     return Verdict(None, "cheap by itself")

@@ -81,7 +81,7 @@ class ReferenceEngine(Engine):
 
 
 class _Source(Kernel):
-    """Run with the number of steps done in this *run*; `first` is where the run began."""
+    """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
     def __init__(self, op: Source, dt: float, fed: NDArray | None, first: int) -> None:
         self._node, self._dt, self._fed, self._first = op.node, dt, fed, first
@@ -123,7 +123,7 @@ class _Filter(DelayedKernel):
         self._output = np.zeros((batch, *shape))
 
     def start_from(self, output: NDArray, **states: NDArray) -> None:
-        """Take over from another engine: `state0`, `state1`, ... and what comes next."""
+        """Take over from another engine: `state0`, `state1`, ... and the next output."""
         self._state = [np.array(states[f"state{i}"]) for i in range(len(self._state))]
         self._output = np.array(output)
 
@@ -162,7 +162,7 @@ class _Filter(DelayedKernel):
 
 
 class _Smooth(Kernel):
-    """The same filter, what it makes of a step's input passed on in that step."""
+    """The same filter without delay: a step's output is passed on in that step."""
 
     def __init__(self, op: Smooth, batch: int, shape: tuple[int, ...]) -> None:
         self._filter, self._shape = _Filter(op, batch, shape), (batch, *shape)

@@ -46,7 +46,7 @@ class _Present(Kernel):
 
 
 class _Accumulated(Kernel):
-    """`t f(X_t / t)` less what has been sent, `X` the running sums; of the sums if homogeneous."""
+    """`t f(X_t / t)` less the earlier outputs, `X` the running sums; `f(X_t)` if homogeneous."""
 
     def __init__(self, node: Node, function: NodeFunction, batch: int) -> None:
         self._function = function
@@ -57,7 +57,7 @@ class _Accumulated(Kernel):
         self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
 
     def start_from(self, sums: NDArray, sent: NDArray) -> None:
-        """Take over from another engine: running sums, and what has been sent."""
+        """Take over from another engine: running sums, and the sum of earlier outputs."""
         self._sums, self._sent = np.array(sums), np.array(sent)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:

@@ -64,7 +64,7 @@ def numpy_of(tensor: Tensor) -> NDArray:
 def chosen_device(device: Any) -> Device:
     """The device that a user named, or the default: a CUDA device where there is one.
 
-    Raises `BuildError` for a device that torch does not know or that is not there.
+    Raises `BuildError` for a device that torch does not know or that does not exist.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -54,9 +54,9 @@ _DEVICE_VALUES = 50_000_000  # of a block where the device is no CPU: some 200 M
 class TorchEngine(Engine):
     """Dense and batched on a CPU or a GPU, in float32 or float64.
 
-    `device` is what `torch.device` takes; by default a CUDA device where there is one. `threads` is
-    PyTorch's number of threads during runs, put back afterwards (default: as it is). Raises
-    `BuildError` for a device that is not there.
+    `device` is an argument of `torch.device`; by default a CUDA device where there is one.
+    `threads` is PyTorch's number of threads during runs, put back afterwards (default: as it is).
+    Raises `BuildError` for a device that is not there.
     """
 
     name = "torch"

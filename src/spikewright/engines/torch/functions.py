@@ -78,7 +78,7 @@ class Functions:
             return torch.matmul(first, second)
 
     def rows(self, table: Tensor, numbers: Tensor) -> Tensor:
-        """Rows of a table by the nearest numbers that rows have."""
+        """Rows of a table by numbers, each rounded to the nearest row."""
         return table[numbers.round().clamp(0, len(table) - 1).long()]
 
     def called(self, function: Callable[..., NDArray], *arrays: Tensor) -> Tensor:
@@ -115,10 +115,9 @@ class PresentKernel(Kernel):
 
 
 class AccumulatedKernel(Kernel):
-    """`t f(X_t / t)` less what has been sent, a block of steps at once.
+    """`t f(X_t / t)` less the sum of earlier outputs, a block of steps at once.
 
-    The running sums `X`, and what is made of them, are kept in float64: their differences are
-    small.
+    The running sums `X` and the function's values are in float64: their differences are small.
     """
 
     def __init__(self, op: Apply, function: NodeFunction, batch: int, tensors: Tensors) -> None:

@@ -1,4 +1,4 @@
-"""A sum behind a matrix product or convolution becomes its bias: one pass less over currents."""
+"""A sum behind a matrix product or convolution becomes its bias, which saves a pass."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
 
 
 def _per_channel(value: NDArray | float, shape: Shape, axis: int) -> NDArray | None:
-    """`(channels,)` of what broadcasts to `shape`, or None where it differs within a channel."""
+    """`(channels,)` of an array for `shape`; None where it differs within a channel."""
     rows = np.moveaxis(np.broadcast_to(value, shape), axis, -1).reshape(-1, shape[axis])
     return (
         rows[0]

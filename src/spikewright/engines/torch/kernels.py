@@ -17,7 +17,7 @@ from spikewright.network.transforms import Shape
 
 
 class SourceKernel(Kernel):
-    """Run with the number of steps done in this *run*; `first` is where the run began."""
+    """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
     def __init__(
         self, op: Source, dt: float, fed: NDArray | None, first: int, tensors: Tensors

@@ -80,7 +80,7 @@ class LearnedKernel(LearningKernel):
 
 
 class SmoothKernel(Kernel):
-    """A filter that passes on what it makes of a step's input in that step."""
+    """A filter without delay: it passes on a step's output in that step."""
 
     def __init__(self, op: Smooth, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._filter = filter_kernel(op, batch, shape, tensors)

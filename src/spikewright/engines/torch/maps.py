@@ -170,7 +170,7 @@ def _sum_pool(transform: SumPool, factor: float, tensors: Tensors) -> Map:
 
 
 def _sum_of_taps(images: Tensor, windows: Windows) -> Tensor:
-    """Sum of what each window sees in `(n, channels, *spatial)`, padded so that they just fit."""
+    """Sum over each window of `(n, channels, *spatial)`, padded so that windows just fit."""
     total: Tensor = None
     for tap in np.ndindex(*windows.size):
         index = [slice(None)] * 2

@@ -21,7 +21,7 @@ class Namespace(Functions):
     """The array functions of neuron equations, over torch, with the integrator.
 
     `integrate` changes the array in `voltage` in place and writes counts into `counts`, where an
-    equation passes the former on unchanged; both belong to the population.
+    equation passes the voltage on unchanged; both belong to the population.
     """
 
     def __init__(self, tensors: Tensors) -> None:
@@ -141,7 +141,7 @@ class NeuronsKernel(NeuronKernel):
 
     @property
     def net(self) -> Tensor | None:  # type: ignore[override]
-        """The same with their sign, where they have one."""
+        """Outputs per neuron summed with their sign; None where none is negative."""
         return None if self._net_tally is None else self._net_tally.total()
 
     def _clock(self, step: int) -> Clock:

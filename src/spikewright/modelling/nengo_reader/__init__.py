@@ -1,4 +1,4 @@
-"""Nengo: a model in, a network out. Nengo is never imported: objects are told by their names."""
+"""Nengo: a model in, a network out. Nengo is never imported: class names tell the kinds."""
 
 from spikewright.modelling.nengo_reader.learning import reads_rule
 from spikewright.modelling.nengo_reader.model import NengoNetwork, from_nengo

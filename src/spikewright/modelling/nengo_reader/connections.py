@@ -1,4 +1,4 @@
-"""Connections: what is sent, how it is mapped and filtered, and what learns."""
+"""Connections: the sent values, their maps and filters, and learning rules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_connection(
 ) -> tuple[Connection, Sampled]:
     """The connection from `pre` to `post`, parts taken, and its transform as it was sampled.
 
-    With `built`, decoders and weights are those that Nengo has found, or learned since.
+    With `built`, decoders and weights are those that Nengo has solved, or learned since.
     """
     rng = np.random.RandomState(seed)
     source = theirs.pre_obj
@@ -76,7 +76,7 @@ def _points(theirs: Any, rng: np.random.RandomState) -> dict[str, Any]:
 
 
 def _flat(theirs: Any) -> Any:
-    """The function; where its values have several axes, as Nengo takes them: with one."""
+    """The function; values with several axes are flattened, as Nengo does."""
     function = theirs.function
     if not callable(function) or np.ndim(function(np.zeros(theirs.size_in))) < 2:
         return function
@@ -92,7 +92,7 @@ def _matrix(theirs: Any, transform: Transform | None) -> Transform | None:
 
 
 def _found(theirs: Any, transform: Transform | None, known: NDArray) -> Solver:
-    """Decoders of which transform (and encoders) make the weights that Nengo has."""
+    """Decoders that with transform (and encoders) give Nengo's weights."""
     if theirs.solver.weights and is_a(theirs.post_obj, "Ensemble"):
         return FoundWeights(known.T)
     if transform is None:
@@ -104,7 +104,7 @@ def _found(theirs: Any, transform: Transform | None, known: NDArray) -> Solver:
 
 
 def _filtered(theirs: Any, target: Any, seed: int) -> tuple[Any, Any]:
-    """The synapse and where it leads: a user's own is a node on the way, one step late."""
+    """The synapse and its target: a user's own synapse is a node between, one step late."""
     if not is_users(theirs.synapse):
         return synapse_of(theirs, theirs.synapse), target
     size = theirs.size_out

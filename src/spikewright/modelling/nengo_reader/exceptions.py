@@ -1,4 +1,4 @@
-"""Errors as Nengo's users catch them: also of its classes, where Nengo has been loaded."""
+"""Errors as Nengo's users catch them: also instances of its classes, if Nengo is loaded."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NAMES = {NetworkError: "BuildError", ReadError: "BuildError", BuildError: "Buil
 
 @contextmanager
 def as_nengos() -> Iterator[None]:
-    """Raise Spikewright's errors as ones that are of Nengo's class too.
+    """Raise Spikewright's errors as instances of Nengo's class too.
 
-    What a user's own function raised is passed on as it is.
+    Errors of a user's own function are passed on as they are.
     """
     try:
         yield
@@ -48,12 +48,12 @@ def nengos_warning() -> type[Warning]:
 
 
 def closed(message: str) -> Exception:
-    """The error for what a closed simulator cannot do."""
+    """The error of a closed simulator that is used."""
     return _both(SimulationError, "SimulatorClosed", message)
 
 
 def invalid(message: str, attribute: str, owner: Any) -> Exception:
-    """The error for an argument that cannot be."""
+    """The error for an invalid argument."""
     theirs = _theirs("ValidationError")
     if theirs is None:
         return SimulationError(message)
@@ -73,5 +73,5 @@ def _theirs(name: str) -> Any:
 
 @lru_cache
 def _class(ours: Any, theirs: Any) -> Any:
-    """A class that is both; of two bases Nengo's comes first, since it takes the arguments."""
+    """A class with both bases; Nengo's comes first, since it takes the arguments."""
     return type(theirs.__name__, (theirs, ours), {"__module__": theirs.__module__})

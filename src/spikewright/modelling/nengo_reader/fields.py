@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def same_fields(cls: type[T], theirs: Any, read: Callable[[Any], Any] = lambda v: v) -> T:
-    """An instance of the dataclass `cls` with what `theirs` has under the same names."""
+    """An instance of the dataclass `cls` with the values of `theirs` under the same names."""
     given = {
         field.name: read(getattr(theirs, field.name))
         for field in fields(cls)  # type: ignore[arg-type]

@@ -16,16 +16,16 @@ def _known(cls: type) -> bool:
 def kind(item: Any) -> str:
     """Name of the first class of Nengo's that `item` is an instance of; "" where there is none.
 
-    For what has structure (networks, ensembles, connections): a user's subclass is still one.
+    For objects with structure (networks, ensembles, connections): a user's subclass is one too.
     """
     return next((cls.__name__ for cls in type(item).__mro__ if _known(cls)), "")
 
 
 def own_kind(item: Any) -> str:
-    """Name of the class whose equation an object has; "" where a user's own class has another one.
+    """Name of the class that defines an object's equation; "" for an equation of a user's class.
 
-    For neuron types, synapses, solvers and the like: a subclass that defines no method, or only how
-    it is made and shown, computes what Nengo's class does.
+    For neuron types, synapses, solvers and the like: a subclass without methods, or only with those
+    of construction and display, computes the same as Nengo's class.
     """
     for cls in type(item).__mro__:
         if _known(cls):

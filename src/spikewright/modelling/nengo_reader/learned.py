@@ -15,7 +15,8 @@ from spikewright.network import Connection
 def learned_by(built: Any, theirs: Any, ours: Connection) -> dict[str, NDArray]:
     """Learned arrays of a connection, in the form of `Connection.learned`; none before a step.
 
-    Raises `ReadError` naming the connection where `built` was closed and what it learned is gone.
+    Raises `ReadError` naming the connection where `built` was closed and its learned arrays are
+    gone.
     """
     if built is None or not getattr(built, "n_steps", 0):
         return {}

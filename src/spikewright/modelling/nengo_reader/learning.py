@@ -1,4 +1,4 @@
-"""Learning rules: Nengo's by name, a user's own as the user says."""
+"""Learning rules: Nengo's by name, a user's own by a function of the user."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _readers: dict[type, Reader] = {}
 
 
 def reads_rule(theirs: type) -> Callable[[Reader], Reader]:
-    """Decorator: a function that gives the `LearningRuleType` that a rule of a user's class is.
+    """Decorator of a function that returns the `LearningRuleType` for a rule of a user's class.
 
-    `theirs` is the class, as Nengo's connections have it in `learning_rule_type`; its instances,
-    and those of its subclasses, are given to the function. The last one that was given for a class
-    holds. Raises `TypeError` for what is no class.
+    `theirs` is the class, as Nengo's connections have it in `learning_rule_type`; the function
+    takes its instances, and those of its subclasses. The last function given for a class holds.
+    Raises `TypeError` unless `theirs` is a class.
     """
     if not isinstance(theirs, type):
         raise TypeError(f"reads_rule takes the class of a learning rule, got {theirs!r}")

@@ -51,11 +51,11 @@ class Objects(Mapping[Any, Any]):
 
 
 class NengoNetwork(Network):
-    """A `Network` that was read from Nengo's; `of[object]` is what an object of it became.
+    """A `Network` read from Nengo's; `of[object]` is the object that one of the model became.
 
     `drawn[ensemble]` are an ensemble's parameters as arrays, `sampled[connection]` a connection's
-    transform, `seeds[object]` the seeds that were drawn from. `seed_processes` draws anew what
-    processes begin with.
+    transform, `seeds[object]` the seeds that were drawn from. `seed_processes` draws new initial
+    values of processes.
     """
 
     def __init__(self, model: Any, seeds: Seeds) -> None:
@@ -79,9 +79,9 @@ def from_nengo(model: Any, built: Any = None, *, seed: int | None = None) -> Nen
     stands in where the model has none. With `built`, a `nengo.Simulator` of this model, they are
     taken from it, decoders and initial voltages included. Nengo is not imported.
 
-    The result's `.of[object]` is what an object of the model became. Raises `ReadError` naming the
-    object for a user's own neuron type, synapse, transform or learning rule that gives no step to
-    call, and `BuildError` for parameters that no neuron can have.
+    The result's `.of[object]` is the object that one of the model became. Raises `ReadError` naming
+    the object for a user's own neuron type, synapse, transform or learning rule without a step to
+    call. Raises `BuildError` for parameters that no neuron can have.
     """
     if not is_a(model, "Network"):
         raise ReadError(f"from_nengo reads a nengo.Network, got {model!r}")
@@ -118,7 +118,7 @@ class _Reader:
         self.places: list[tuple[Any, Network]] = []
 
     def read(self, model: Any) -> None:
-        """Everything that has values first, so that connections find both of their ends."""
+        """Read objects with values first, so that connections find both of their ends."""
         self._walk(model, self.found)
         for theirs, ours in self.places:
             with ours:
@@ -171,7 +171,7 @@ class _Reader:
         return Node(output, size_in=size_in or None, size_out=size_out, label=theirs.label)
 
     def ensemble(self, theirs: Any) -> Ensemble:
-        """An ensemble, all that is drawn given as arrays."""
+        """An ensemble, its random parameters given as arrays."""
         made = population(theirs, self.seeds[theirs], self.built)
         self.found.drawn[theirs] = made
         kind = neuron_type_of(theirs, made)
@@ -195,7 +195,7 @@ class _Reader:
         )
 
     def connection(self, theirs: Any) -> None:
-        """A connection between what its ends became."""
+        """A connection between the objects that its ends became."""
         of = self.found.of
         ends: list[Any] = []
         for which in ("pre_obj", "post_obj"):

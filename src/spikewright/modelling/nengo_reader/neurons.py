@@ -65,9 +65,9 @@ def _known(theirs: Any) -> NeuronType:
 class UserNeurons(NeuronType):
     """A user's neuron type: its own `step(dt, J, output, **state)` and `rates(x, gain, bias)`.
 
-    Its output is taken as it is, height of spikes included, so that `spiking` is False whatever it
-    does. State is one value a neuron, and generators of random numbers; a type without any keeps an
-    array that it is not given, so that it is called at every step.
+    Its output is taken as it is, height of spikes included, so that `spiking` is always False.
+    State is one value a neuron, and generators of random numbers. A type without state gets an
+    unused array here, so that it is called at every step.
     """
 
     negative = True

@@ -52,7 +52,7 @@ def population(ensemble: Any, seed: int, built: Any = None) -> Population:
 
 
 def _warn_of_ignored(ensemble: Any) -> None:
-    """Warn of arguments that say nothing, as others say it already."""
+    """Warn of arguments that others override."""
     given, points = ensemble.n_eval_points, ensemble.eval_points
     if given is not None and not hasattr(points, "sample") and len(points) != given:
         warnings.warn(
@@ -167,7 +167,7 @@ def _taken(ensemble: Any, seed: int, built: Any) -> Population:
 
 
 def _built_state(ensemble: Any, built: Any) -> dict[str, Any]:
-    """The neurons' state as it is in a simulator that has not run yet, where that can be seen."""
+    """The neurons' state in a simulator that has not run yet, if it is readable."""
     signals = getattr(getattr(built, "model", None), "sig", {}).get(ensemble.neurons, {})
     made = _state(ensemble, 0)
     found = {}

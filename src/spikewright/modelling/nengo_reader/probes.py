@@ -1,4 +1,4 @@
-"""Probes: what is recorded, of which part of which object."""
+"""Probes: the recorded signal, object and part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAME = {"spikes": "output", "rates": "output"}
 
 
 def make_probe(theirs: Any, of: Mapping[Any, Any], seed: int) -> Probe:
-    """The probe of what the target became.
+    """The probe of the object that the target became.
 
     It records every step where `sample_every` is not given, or `sample_every` seconds. Raises
     `ReadError` naming the probe for a filter that is a user's own.

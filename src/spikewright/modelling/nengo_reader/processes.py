@@ -15,7 +15,7 @@ from spikewright.network.processes import PresentInput, Process, Step
 class Called(Process):
     """A process as Nengo runs one: its `make_state` and `make_step`, with a `RandomState`.
 
-    `seed` is what the generator begins with, unless the process has one of its own.
+    `seed` is the generator's seed, unless the process has one of its own.
     """
 
     def __init__(self, theirs: Any, seed: int) -> None:
@@ -36,7 +36,7 @@ class Called(Process):
 
 
 def process_of(theirs: Any, seed: int) -> Process:
-    """The process; `seed` is for what it draws."""
+    """The process; `seed` fixes its random numbers."""
     if own_kind(theirs) == "PresentInput":
         inputs = np.asarray(theirs.inputs, np.float64)
         return PresentInput(inputs.reshape(len(inputs), -1), float(theirs.presentation_time))
@@ -56,7 +56,7 @@ class Drawing:
         self._order: list[Any] = []
 
     def add(self, theirs: Any, ours: Process, is_noise: bool) -> None:
-        """Take part, after those that do already."""
+        """Add a process behind those added before."""
         if _draws(theirs):
             (self._noise if is_noise else self._nodes).append(_Drawer(theirs, ours))
 
@@ -65,7 +65,7 @@ class Drawing:
         self._order = [step.process for step in steps if hasattr(step, "process")]
 
     def seed(self, seed: int) -> None:
-        """Give everyone the seed that is theirs."""
+        """Give every process its seed."""
         rng = np.random.RandomState(seed)
         waiting = [*self._nodes, *self._noise]
         for theirs in filter(_draws, self._order):

@@ -1,4 +1,4 @@
-"""Errors of reading a model: they name the object, what it is, why, and the next move."""
+"""Errors of reading a model: they name the object, its kind, the reason and the next move."""
 
 from __future__ import annotations
 

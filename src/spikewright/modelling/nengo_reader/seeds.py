@@ -1,6 +1,6 @@
 """The seed of each object of a model, by Nengo's rule, so that random draws are Nengo's.
 
-Every network draws one seed for each of its objects from `RandomState` of its own, connections
+Every network draws one seed for each of its objects from its own `RandomState`. Connections come
 first, then ensembles, networks, nodes and probes, each in the order in which they were made. An
 object's own seed takes the place of the drawn one and moves no other.
 """
@@ -18,7 +18,7 @@ Seeds = dict[Any, int]
 
 
 def fresh_seed() -> int:
-    """A seed that nobody chose."""
+    """A random seed."""
     return int(np.random.SeedSequence().generate_state(1)[0] % MOST)
 
 
@@ -37,5 +37,5 @@ def seeds_of(model: Any, seed: int) -> Seeds:
 
 
 def draw_seed(rng: np.random.RandomState) -> int:
-    """The next seed for something that runs."""
+    """The next seed of a simulator's processes."""
     return int(rng.randint(MOST))

@@ -19,7 +19,7 @@ _NAMES = (
 
 
 def solver_of(theirs: Any, rng: np.random.RandomState) -> Solver:
-    """The solver; what draws at random, and what is a user's own, is called with `rng`."""
+    """The solver; random solvers, and a user's own, are called with `rng`."""
     return _known(theirs) if _is_known(theirs) else Called(theirs, rng)
 
 
@@ -34,7 +34,7 @@ def _known(theirs: Any) -> Solver:
 
 
 class Called(Solver):
-    """A solver as Nengo calls one: `solver(A, Y, rng=)` gives decoders and what it says of them.
+    """A solver as Nengo calls one: `solver(A, Y, rng=)` gives decoders and information on them.
 
     The generator's state is that of the first call at every call, so that a network that is
     compiled again is the same.
@@ -58,7 +58,7 @@ class Called(Solver):
 
 
 class FoundWeights(Solver):
-    """Weights between neurons, gain included, `(senders, receivers)`, as they were found before."""
+    """Given weights between neurons, gain included, `(senders, receivers)`."""
 
     weights = True
     compositional = False

@@ -23,7 +23,7 @@ class Sampled(NamedTuple):
 
 
 def transform_of(connection: Any, rng: np.random.RandomState, given: Any = None) -> Sampled:
-    """A connection's transform, what is random in it drawn from `rng`, or with weights as `given`.
+    """A connection's transform, with random weights drawn from `rng`, or with weights `given`.
 
     Raises `ReadError` naming the connection for a transform that is not Nengo's.
     """
@@ -63,7 +63,7 @@ def _shape(theirs: Any) -> tuple[int, ...]:
 
 
 def _pads(theirs: Any, large: NDArray, small: NDArray) -> list[tuple[int, int]]:
-    """Zeros before and after each axis of the larger side, as they make the smaller one."""
+    """Zeros before and after each axis of the larger side, for the size of the smaller one."""
     if theirs.padding == "valid":
         return [(0, 0)] * len(large)
     size, stride = np.array(theirs.kernel_size), np.array(theirs.strides)

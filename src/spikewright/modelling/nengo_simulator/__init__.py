@@ -1,4 +1,4 @@
-"""A simulator for Nengo's models, that Nengo's own users and its tests can be pointed at."""
+"""A simulator for Nengo's models, with the interface of Nengo's own."""
 
 from spikewright.modelling.nengo_simulator.data import BuiltConnection, BuiltEnsemble, NengoData
 from spikewright.modelling.nengo_simulator.simulator import NengoSimulator

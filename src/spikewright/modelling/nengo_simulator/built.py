@@ -1,4 +1,4 @@
-"""`simulator.model`: what was built, in so far as Nengo's users look at it."""
+"""`simulator.model`: the built model, with the attributes that Nengo's users read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spikewright.engines.program import Learned, Operator
 
 @dataclass(frozen=True)
 class TaggedOperator:
-    """One operator of the program; `tag` is what it is of.
+    """One operator of the program; `tag` names its origin.
 
     Where Nengo has a name for an operator as a part of a learning rule, that is its tag: the map
     of an error to the neurons that receive it is `PES:encode`.

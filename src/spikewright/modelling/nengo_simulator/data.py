@@ -31,10 +31,10 @@ class BuiltEnsemble(NamedTuple):
 
 
 class BuiltConnection(NamedTuple):
-    """`data[connection]`; what a connection does not have is None.
+    """`data[connection]`; values that a connection does not have are None.
 
     `weights` are `transform . decoders`, `(values, neurons)`, or the transform's; with
-    `solver.weights` those between neurons. They are what the run begins with.
+    `solver.weights` those between neurons. They are those before the first step.
     """
 
     eval_points: NDArray | None
@@ -46,8 +46,8 @@ class BuiltConnection(NamedTuple):
 class NengoData(Mapping[Any, Any]):
     """Recordings and built parameters, by the objects of the user's own model.
 
-    `recorded` gives what a probe has recorded, or None for what is no probe. Nodes and networks
-    have no parameters: None.
+    `recorded` gives the recordings of a probe, or None for other objects. Nodes and networks have
+    no parameters: None.
     """
 
     def __init__(

@@ -15,8 +15,8 @@ _PARTS = 100  # into which a run is cut where somebody watches
 class Progress:
     """Progress of a task: `n_steps` done of `max_steps` (None: the number is unknown).
 
-    `name_during` and `name_after` are what it is called; `success` is None until it has `finished`.
-    Times are in seconds.
+    `name_during` and `name_after` are its names; `success` is None until it has `finished`. Times
+    are in seconds.
     """
 
     name_during: str
@@ -30,7 +30,7 @@ class Progress:
 
     @property
     def progress(self) -> float:
-        """The share that is done."""
+        """The share that is done, 0 to 1."""
         if self.max_steps is None:
             return 1.0 if self.finished else 0.0
         return min(1.0, self.n_steps / self.max_steps) if self.max_steps else 1.0
@@ -40,7 +40,7 @@ class Progress:
         return (time.time() if self.time_end is None else self.time_end) - self.time_start
 
     def eta(self) -> float:
-        """Seconds that the rest will take at this pace; -1 while nothing can be said."""
+        """Seconds that the rest will take at this pace; -1 while unknown."""
         done = self.progress
         return self.elapsed_seconds() * (1.0 - done) / done if done > 0 else -1.0
 
@@ -50,13 +50,13 @@ class Progress:
 
 
 def watches(bar: Any) -> bool:
-    """Whether what was given as a progress bar is one, and not just whether there is to be one."""
+    """Whether an argument is a progress bar itself, not a choice whether to show one."""
     return callable(getattr(bar, "update", None))
 
 
 @contextmanager
 def shown(bar: Any, progress: Progress) -> Iterator[None]:
-    """Tell a bar of the beginning and the end of what is done inside."""
+    """A context that tells a bar of the beginning and the end of the work inside."""
     bar.update(progress)
     try:
         yield

@@ -32,7 +32,7 @@ class Sampling(NamedTuple):
         return cls(None if whole or period < 1 else period)
 
     def kept(self, samples: NDArray, first: int) -> NDArray:
-        """Of samples from every step after step `first` those that are kept."""
+        """The kept samples among those of every step after step `first`."""
         if self.period is None:
             return samples
         return samples[kept_steps(first + np.arange(1, len(samples) + 1), self.period)]

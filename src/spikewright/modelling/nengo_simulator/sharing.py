@@ -1,7 +1,7 @@
-"""Whether functions of nodes may leave something for each other.
+"""Whether functions of nodes may share state.
 
 Engines work on blocks of steps, so a node's function is called for many steps before the next
-node's is. That is wrong where one writes what the other reads behind the simulator's back, as two
+node's is. That is wrong where one writes state that the other reads without a connection, as two
 methods of one object do. Such models run step by step.
 """
 
@@ -27,7 +27,7 @@ Reached = dict[Any, bool]
 
 
 def share_state(model: Any) -> bool:
-    """Whether two nodes' functions reach the same thing, and one may change it."""
+    """Whether two nodes' functions reach the same object, and one may change it."""
     seen: Reached = {}
     for node in model.all_nodes:
         function = node.output
@@ -41,7 +41,7 @@ def share_state(model: Any) -> bool:
 
 
 def _reached(function: Any) -> Reached:
-    """All that a function refers to, nearest first, up to a depth and a number of objects."""
+    """Objects that a function refers to, nearest first, up to a depth and a number of objects."""
     found: Reached = {}
     met: set[int] = set()
     layer = [function]

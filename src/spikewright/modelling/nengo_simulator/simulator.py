@@ -1,4 +1,4 @@
-"""A simulator for Nengo's models: what Nengo's users know, on Spikewright's engines."""
+"""A simulator for Nengo's models: Nengo's interface, on Spikewright's engines."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _HINTS = {
 class NengoSimulator:
     """Runs a `nengo.Network` in steps of `dt` seconds, as `nengo.Simulator` does.
 
-    `seed` is for what is drawn at every run (default: the model's seed and one, as Nengo has it).
-    With `built`, a `nengo.Simulator` of the same model, all parameters and initial voltages are
-    taken from it, and what its rules have learned. `engine`, `precision` and `threads` are those of
-    `spikewright.Simulator`, which is `.simulator`; what the model was read as is `.network`.
+    `seed` fixes random draws of runs (default: the model's seed plus one, as in Nengo). With
+    `built`, a `nengo.Simulator` of the same model, all parameters, initial voltages and learned
+    weights are taken from it. `engine`, `precision` and `threads` are those of
+    `spikewright.Simulator`, which is `.simulator`; the network that was read is `.network`.
     `progress_bar` is whether one is shown for runs that take long, or an object with
-    `update(progress)` and `close()`, as Nengo's bars are; `optimize` is taken for the sake of
-    scripts that say it, and changes nothing.
+    `update(progress)` and `close()`, as Nengo's bars are; `optimize` is accepted for scripts that
+    give it, and changes nothing.
 
     Raises `BuildError` (also Nengo's, where it is loaded) when the model cannot be built.
     """
@@ -151,7 +151,7 @@ class NengoSimulator:
             self.simulator.run_steps(1)
 
     def reset(self, seed: int | None = None) -> None:
-        """Back to before the first step; `seed` is for what is drawn at every run."""
+        """Return to before the first step; `seed` fixes random draws of runs."""
         self._check_open("reset")
         if seed is not None:
             self.seed = int(seed)
@@ -196,7 +196,7 @@ class NengoSimulator:
         return {"made": made, **how_far}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Build the model again, and run it again to where it was."""
+        """Build the model again, and run it for the same number of steps."""
         self.__init__(**state["made"], progress_bar=False)  # type: ignore[misc]
         for steps in (state["cleared"], state["steps"] - state["cleared"]):
             self.clear_probes()
@@ -232,5 +232,5 @@ def _next(seed: int | None) -> int:
 
 
 def _inner(seed: int) -> int:
-    """The seed of a model that has none."""
+    """The seed of a model without one."""
     return int(np.random.RandomState(seed % 2**32).randint(np.iinfo(np.int32).max))

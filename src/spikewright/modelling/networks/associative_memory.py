@@ -1,4 +1,4 @@
-"""Vectors found again by how similar they are."""
+"""Recall of vectors by similarity."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _INHIBITION = -10.0  # times the gain
 
 
 class AssociativeMemory(Network):
-    """Input vectors, each with an output vector that it brings up.
+    """Recalls the output vector of each input vector that the input is similar to.
 
-    One small ensemble for each pair: it is driven by the dot product of `input` with its input
-    vector, times `input_scales`, and silent below `threshold`; what it represents, its utility,
-    brings its output vector to `output` (None: the input vectors, so that the memory cleans up).
-    `input_vectors` are `(pairs, d)`, `output_vectors` `(pairs, d_out)`; `input_scales` and
-    `threshold` one number or one for each pair. `inhibitable` adds a node `inhibit`, 1 at which
-    silences the memory.
+    One small ensemble for each pair: its input is the dot product of `input` with its input vector,
+    times `input_scales`, and it is silent below `threshold`. The value that it represents, its
+    utility, scales its output vector at `output` (None: the input vectors, so that the memory
+    cleans up). `input_vectors` are `(pairs, d)`, `output_vectors` `(pairs, d_out)`; `input_scales`
+    and `threshold` one number or one for each pair. `inhibitable` adds a node `inhibit`, where an
+    input of 1 silences the memory.
 
     Further inputs, outputs and properties are added by methods. `utilities` is the node of all
-    utilities, `activations` what brings up the outputs. Raises `NetworkError` naming the memory.
+    utilities, `activations` the node that scales the outputs. Raises `NetworkError` naming the
+    memory.
     """
 
     def __init__(
@@ -116,10 +117,10 @@ class AssociativeMemory(Network):
         return node
 
     def add_threshold_to_outputs(self, n_neurons: int = 50, inhibit_scale: float = 10.0) -> None:
-        """Make activations 1 for every pair above its threshold, however far, and 0 for others.
+        """Make activations 1 for every pair above its threshold, and 0 for all others.
 
         Two arrays, each driven by a bias of 1: utilities silence the first, which silences the
-        second. `inhibit_scale` is how strongly: utilities count from `1 / inhibit_scale`.
+        second. `inhibit_scale` is the strength: utilities count from `1 / inhibit_scale`.
         """
         n = count(n_neurons, f"{self!r}: n_neurons")
         scale = above_zero(inhibit_scale, f"{self!r}: inhibit_scale")
@@ -156,9 +157,9 @@ class AssociativeMemory(Network):
         n_neurons: int = 50,
         min_activation_value: float = 0.5,
     ) -> None:
-        """A vector that comes up where nothing else does.
+        """Add an output vector for inputs that recall no other.
 
-        It is there while the activations add up to less than about `min_activation_value`.
+        It is sent while the activations sum to less than about `min_activation_value`.
         """
         n = count(n_neurons, f"{self!r}: n_neurons")
         least = above_zero(min_activation_value, f"{self!r}: min_activation_value")

@@ -24,13 +24,13 @@ _AMPA, _GABA = 0.002, 0.008  # seconds
 class BasalGanglia(Network):
     """Of `dimensions` utilities at `input`, the largest leaves `output` at 0, others below.
 
-    Five nuclei, an `EnsembleArray` each: `strD1`, `strD2`, `stn`, `gpe` and `gpi`. What inhibits
-    leaves `gpi`, `output_weight` times; send it to a `Thalamus`, or to what is to be held back.
-    Utilities should lie between 0 and 1, and differ by 0.1 or so; `input_bias` is added to all.
-    Weights and thresholds are those of Gurney, Prescott & Redgrave (2001), neurons and time
+    Five nuclei, an `EnsembleArray` each: `strD1`, `strD2`, `stn`, `gpe` and `gpi`. The inhibition
+    is the output of `gpi`, times `output_weight`; send it to a `Thalamus`, or to other targets of
+    inhibition. Utilities should lie between 0 and 1, and differ by 0.1 or so; `input_bias` is added
+    to all. Weights and thresholds are those of Gurney, Prescott & Redgrave (2001), neurons and time
     constants those of Stewart, Choo & Eliasmith (2010). `ampa_config` and `gaba_config` hold
-    defaults for the connections that excite and that inhibit, such as another synapse or solver;
-    without them these are 2 ms and 8 ms.
+    defaults for the exciting and the inhibiting connections, such as another synapse or solver;
+    their synapses are 2 ms and 8 ms by default.
     """
 
     def __init__(

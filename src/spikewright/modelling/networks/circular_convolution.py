@@ -21,7 +21,7 @@ class CircularConvolution(Network):
     `2 dimensions - 2` products, one more where `dimensions` is odd. With `invert_a` or `invert_b`
     that input is replaced by its involution, `x[-n]`, so that the network unbinds: it correlates.
 
-    `n_neurons` is for each product; `input_magnitude` is the length that the inputs are made for.
+    `n_neurons` is for each product; `input_magnitude` is the expected length of the inputs.
     """
 
     def __init__(

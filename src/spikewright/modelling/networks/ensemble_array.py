@@ -21,8 +21,8 @@ class EnsembleArray(Network):
 
     A vector of `n_ensembles * ens_dimensions` values goes in at `input`, `ens_dimensions` of them
     to each of `ea_ensembles`, and what these represent comes out at `output`, put together again.
-    So cost grows with the length of the vector, and not with its square; what is lost are functions
-    of values in different ensembles. `ens_kwargs` are further arguments of every `Ensemble`.
+    So cost grows with the length of the vector, and not with its square; functions of values in
+    different ensembles cannot be decoded. `ens_kwargs` are further arguments of every `Ensemble`.
 
     `add_output` adds outputs that decode a function, `add_neuron_input` and `add_neuron_output`
     nodes with a value for each neuron. Raises `NetworkError` naming the array.

@@ -1,4 +1,4 @@
-"""A race between accumulators, of which the first to arrive wins."""
+"""A race between accumulators, of which the first above a threshold wins."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _REACH = 2.0  # of a sum that has won: it saturates above 1
 class IndependentAccumulator(Network):
     """Of `n_items` utilities, chooses the largest: `output` is 1 for it and 0 for all others.
 
-    Each utility from 0 to 1 is added up by itself, `1 / timescale` a second (behind a filter of
-    `synapse` seconds); the first sum above `threshold` wins: it is kept, and silences the others.
-    So utilities that are close together take longer, and are told apart all the same, and what is
-    chosen stays, whatever comes, until `reset` is 1. `n_neurons` are for each of two ensembles an
-    item. Gosmann, Voelker & Eliasmith (2017). Raises `NetworkError` naming the network.
+    Each utility from 0 to 1 is integrated by itself, `1 / timescale` a second (behind a filter of
+    `synapse` seconds). The first sum above `threshold` wins: it is held, and silences the others.
+    So close utilities take longer to separate, and the choice is held for all inputs until `reset`
+    is 1. `n_neurons` are for each of two ensembles an item. Gosmann, Voelker & Eliasmith (2017).
+    Raises `NetworkError` naming the network.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A memory that follows its input, or holds, as a gate says."""
+"""A memory that follows its input or holds its value, by a gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INHIBITION = -10.0
 
 
 class InputGatedMemory(Network):
-    """Holds a vector: `gate` 0 lets `output` follow `input`, `gate` 1 keeps what is there.
+    """Holds a vector: `gate` 0 lets `output` follow `input`, `gate` 1 holds it.
 
     The array `mem` integrates the difference between `input` and itself, which the array `diff`
     represents, `difference_gain` times; the gate silences `diff`, and `reset` 1 silences `mem`,

@@ -1,4 +1,4 @@
-"""A point that goes round in a circle."""
+"""A harmonic oscillator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spikewright.network import Connection, Ensemble, Network, Node
 
 
 class Oscillator(Network):
-    """Two values that turn: `d(x0)/dt = -w x1 + input0`, `d(x1)/dt = w x0 + input1`.
+    """A harmonic oscillator of two values: `d(x0)/dt = -w x1 + input0`, `d(x1)/dt = w x0 + input1`.
 
     `w` is `frequency`, in radians per second (a negative one turns the other way). The feedback,
     behind a lowpass filter of `recurrent_tau` seconds, is `[[1, -w tau], [w tau, 1]]`. It needs a

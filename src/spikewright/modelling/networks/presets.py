@@ -21,10 +21,10 @@ _COVERED = 0.9
 class ThresholdingEnsembles(Config):
     """Defaults for ensembles of one value that are silent below `threshold`.
 
-    All encoders are positive; intercepts begin at the threshold and thin out exponentially above
-    it, over `intercept_width` of the radius, so that the threshold is sharp; evaluation points lie
-    above it. Use it as `with ThresholdingEnsembles(0.3):`. Raises `NetworkError` unless the
-    threshold lies between `-radius` and `radius`.
+    All encoders are positive; intercepts begin at the threshold and are exponentially distributed
+    above it, over `intercept_width` of the radius, so that the threshold is sharp; evaluation
+    points lie above it. Use it as `with ThresholdingEnsembles(0.3):`. Raises `NetworkError` unless
+    the threshold lies between `-radius` and `radius`.
     """
 
     def __init__(

@@ -20,10 +20,9 @@ class Product(Network):
     """`output = input_a * input_b`, value by value, by quarter squares.
 
     `a b = (((a + b) / sqrt 2)^2 - ((a - b) / sqrt 2)^2) / 2`: two arrays of one-dimensional
-    ensembles square a sum and a difference, where neurons for every pair of values would each have
-    to represent two. `n_neurons` is for each of `dimensions` products, half of them in each array.
-    `input_magnitude` is what `|a|` and `|b|` are up to. `ens_kwargs` are further arguments of every
-    `Ensemble`.
+    ensembles square a sum and a difference, so that no ensemble represents two values. `n_neurons`
+    is for each of `dimensions` products, half of them in each array. `input_magnitude` is the
+    largest `|a|` and `|b|`. `ens_kwargs` are further arguments of every `Ensemble`.
     """
 
     def __init__(
@@ -55,5 +54,5 @@ class Product(Network):
 
 
 def dot_product_transform(dimensions: int, scale: float = 1.0) -> NDArray:
-    """`(1, dimensions)`: makes the dot product of what a `Product` gives, times `scale`."""
+    """`(1, dimensions)`: makes a `Product`'s output a dot product, times `scale`."""
     return np.full((1, dimensions), float(scale))

@@ -19,10 +19,9 @@ _HIGHEST = 0.9  # intercept: nearer to 1 gains are boundless
 class Thalamus(Network):
     """Behind a `BasalGanglia`: the channel that it does not inhibit is near 1 at `output`.
 
-    An array of `actions` is driven by a `bias` of 1; what arrives at `input` from the basal ganglia
-    silences all but the chosen one, and channels inhibit each other, `mutual_inhib` times, so that
-    a choice is sharp. Neurons fire above `threshold`, between 0 and 1 (Stewart, Choo & Eliasmith
-    2010).
+    An array of `actions` is driven by a `bias` of 1; the input from the basal ganglia silences all
+    but the chosen one, and channels inhibit each other, `mutual_inhib` times, for a sharp choice.
+    Neurons fire above `threshold`, between 0 and 1 (Stewart, Choo & Eliasmith 2010).
     """
 
     def __init__(

@@ -11,7 +11,7 @@ _ARROW = "-->"
 
 
 class Effect(NamedTuple):
-    """`target = value`: what is sent where, a `Reference` or a node."""
+    """`target = value`: the value is sent to the target, a `Reference` or a node."""
 
     target: Any
     value: Expression
@@ -27,7 +27,7 @@ class Action(NamedTuple):
 
 
 def read_action(text: str) -> Action:
-    """An action; raises `NetworkError` quoting what is not one."""
+    """An action from its text; raises `NetworkError` quoting a text that is not one."""
     if not isinstance(text, str) or text.count(_ARROW) != 1:
         raise NetworkError(f"an action reads 'utility --> module = expression, ...', got {text!r}")
     utility, effects = text.split(_ARROW)
@@ -38,7 +38,7 @@ def read_action(text: str) -> Action:
 
 
 def read_effects(text: str) -> tuple[Effect, ...]:
-    """Effects with commas between them; raises `NetworkError` quoting what is not one."""
+    """Effects separated by commas; raises `NetworkError` quoting a text that is not one."""
     if not isinstance(text, str):
         raise NetworkError(f"an effect reads 'module = expression', got {text!r}")
     return tuple(_effect(part.strip()) for part in _parts(text))

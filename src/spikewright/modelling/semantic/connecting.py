@@ -24,8 +24,8 @@ _thread = threading.local()
 def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
     """The target of an effect and the value it sends there; `find` gives modules by name.
 
-    Raises `NetworkError` quoting the effect where a number leads to a pointer's place or the other
-    way round; the number 0 is nothing, in both.
+    Raises `NetworkError` quoting the effect where a number leads to an input of pointers or a
+    pointer to one of numbers. The number 0 is the zero of both.
     """
     mixer = Mixer(find, n_neurons, repr(effect.text))
     end = _end(mixer, effect)
@@ -58,7 +58,7 @@ def _end(mixer: Mixer, effect: Effect) -> End:
 
 
 def connect(find: Callable[[str], Any], effect: Effect, n_neurons: int, synapse: Any) -> None:
-    """Send what an effect says, from now on, in the network that is being filled."""
+    """Connect an effect's value to its target, in the network that is being filled."""
     end, value = resolve(find, effect, n_neurons)
     for node, matrix in value.terms:
         Connection(node, end.node, synapse, transform=matrix)
@@ -89,7 +89,7 @@ def saying() -> list[Said]:
 
 
 def done(effect: Effect) -> Effect:
-    """An effect, connected unless it belongs to an action that is being said."""
+    """An effect, connected at once outside an `ActionSelection`, else collected."""
     if saying():
         saying()[-1].effects.append(effect)
     else:
@@ -98,5 +98,5 @@ def done(effect: Effect) -> Effect:
 
 
 def unnamed(name: str) -> Any:
-    """The modules of names where only operators speak of modules."""
+    """Raise `NetworkError` for a name: operators take modules themselves."""
     raise NetworkError(f"the name {name!r} means nothing here: operators take modules themselves")

@@ -15,10 +15,9 @@ from spikewright.network import Network
 class Cortical(Network):
     """Effects that do not depend on a choice: `Cortical("memory = 0.5 * vision * ~KEY")`.
 
-    Several stand one after the other, or with commas between them. What is constant or linear
-    becomes weights of connections, behind `synapse`; where two modules are bound, or their dot
-    product is taken, a network of `n_neurons` a product does it. Made inside `with model:`, of
-    modules that have names by then.
+    Several are given one after the other, or separated by commas. Constant and linear values become
+    weights of connections with `synapse`; a binding or dot product of two modules becomes a network
+    of `n_neurons` a product. Made inside `with model:`, of modules that have names by then.
     """
 
     def __init__(

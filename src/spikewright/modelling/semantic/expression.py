@@ -6,8 +6,8 @@
                   | number | NAME | module | module.end | dot(expression, expression)
                   | expression.unitary() | expression.normalized()
 
-Python's parser makes the tree, of which everything that is not listed here is refused. Operators
-on modules make the same expressions, of the modules themselves, and some that no text says.
+Python's parser makes the tree; everything that is not listed here is refused. Operators on modules
+make the same expressions, of the modules themselves, and some that no text can express.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Vector:
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """`inner` in another vocabulary: by the names that both have, or, `same`, the same values."""
+    """`inner` in another vocabulary: by the names that both have, or with `same` by its values."""
 
     inner: Expression
     vocabulary: Any
@@ -111,7 +111,7 @@ METHODS = ("unitary", "normalized")
 
 
 def said(expression: Expression) -> str:
-    """An expression as a text says it."""
+    """The text of an expression."""
     match expression:
         case Number(value):
             return repr(value).removesuffix(".0")
@@ -140,15 +140,15 @@ def said(expression: Expression) -> str:
 
 
 def _factor(expression: Expression, *kinds: type) -> str:
-    """The same in brackets where it is of `kinds` (none: a sum or a product)."""
+    """The text of a factor, in brackets if of `kinds` (none: a sum or a product)."""
     text = said(expression)
     return f"({text})" if isinstance(expression, kinds or (Sum, Product)) else text
 
 
 def read(text: str) -> Expression:
-    """The expression that a text says.
+    """The expression of a text.
 
-    Raises `NetworkError` quoting the text, and what in it is no part of expressions.
+    Raises `NetworkError` quoting the text, and the part that no expression allows.
     """
     if not isinstance(text, str):
         raise NetworkError(f"an expression is text, such as 'A * B + C', got {text!r}")
@@ -172,7 +172,7 @@ class _Reader:
         self.text = text
 
     def refuse(self, what: str, advice: str = "") -> NetworkError:
-        """The error of something that is no part of expressions."""
+        """The error of a part that no expression allows."""
         return NetworkError(
             f"{_quoted(self.text)}: {what}. Expressions are made of names, numbers, + - * / ~, "
             f"brackets, dot(a, b), .unitary() and .normalized().{advice}"
@@ -204,7 +204,7 @@ class _Reader:
         raise self.refuse(f"{type(node).__name__} is no part of one")
 
     def name(self, name: str) -> Symbol | Reference:
-        """A pointer or a module, as its first letter says."""
+        """A pointer (first letter a capital) or a module."""
         if not name.isascii() or name.startswith("_"):
             raise self.refuse(f"the name {name!r} does not begin with a letter a-z or A-Z")
         return Symbol(name) if name[0].isupper() else Reference(name)

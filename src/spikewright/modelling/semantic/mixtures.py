@@ -47,12 +47,12 @@ class Mixture:
     vocabulary: Vocabulary | None
 
     def mapped(self, matrix: NDArray) -> Mixture:
-        """The same behind a linear map."""
+        """The mixture behind a linear map."""
         terms = tuple(Term(node, matrix @ part) for node, part in self.terms)
         return Mixture(matrix @ self.constant, terms, self.vocabulary)
 
     def scaled(self, factor: float) -> Mixture:
-        """The same, `factor` times."""
+        """The mixture times `factor`."""
         return self.mapped(factor * np.eye(len(self.constant)))
 
     def connect(self, end: Node) -> None:
@@ -65,10 +65,10 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Mixer:
-    """Evaluates expressions; products of what changes become networks of neurons.
+    """Evaluates expressions; products of non-constant values become networks of neurons.
 
     `find` gives the module of a name, `n_neurons` are for each product of two values, and `quote`
-    says where an expression is from.
+    names the source of an expression.
     """
 
     find: Callable[[str], Any]
@@ -76,7 +76,7 @@ class Mixer:
     quote: str
 
     def refuse(self, what: str) -> NetworkError:
-        """The error of an expression that means nothing."""
+        """The error of an expression without meaning."""
         return NetworkError(f"{self.quote}: {what}")
 
     def mixture(self, expression: Expression, vocabulary: Vocabulary | None) -> Mixture:
@@ -125,7 +125,7 @@ class Mixer:
         return self.find(reference.module) if named else reference.module
 
     def vector(self, v: NDArray, vocabulary: Vocabulary | None) -> Mixture:
-        """A pointer by its values, of whatever vocabulary is wanted."""
+        """A pointer by its values, in any vocabulary of its size."""
         if vocabulary is None or len(v) != vocabulary.dimensions:
             wanted = "a number" if vocabulary is None else f"one of {vocabulary!r}"
             raise self.refuse(f"{wanted} is needed, and a pointer of {len(v)} values is given")
@@ -163,9 +163,9 @@ class Mixer:
         return Mixture(np.zeros(size), (Term(node, np.eye(size)),), own)
 
     def vocabulary_of(self, expression: Expression, inside: bool = False) -> Vocabulary | None:
-        """The vocabulary of an expression; None where no module says, and of numbers.
+        """The vocabulary of an expression; None for numbers, and where no module has one.
 
-        With `inside` that of pointers of which a number is made counts too.
+        With `inside` the vocabulary of pointers inside a dot product counts too.
         """
         found: Vocabulary | None = None
         match expression:
@@ -207,7 +207,7 @@ class Mixer:
         return right.mapped(SemanticPointer(left.constant).binding_matrix())
 
     def bound(self, left: Mixture, right: Mixture) -> Mixture:
-        """Two changing pointers: a circular convolution."""
+        """Two pointers, neither constant: a circular convolution."""
         d = len(left.constant)
         network = CircularConvolution(self.n_neurons, d, label=f"binding of {self.quote}")
         left.connect(network.input_a)
@@ -215,7 +215,7 @@ class Mixer:
         return Mixture(np.zeros(d), (Term(network.output, np.eye(d)),), left.vocabulary)
 
     def multiplied(self, number: Mixture, other: Mixture) -> Mixture:
-        """A changing number times what changes: a product of every value."""
+        """A number times something, neither constant: a product of every value."""
         d = len(other.constant)
         unit = min(1.0, 3.0 / d**0.5)  # values of a pointer are that large, as in `Compare`
         network = ProductNetwork(self.n_neurons, d, label=f"product of {self.quote}")

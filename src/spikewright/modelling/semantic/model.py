@@ -13,7 +13,7 @@ from spikewright.network.network import container
 class Model(Network):
     """A network whose modules get names: `model.memory = State(vocabulary)`.
 
-    Expressions of `ActionSelection` and `Cortical` name modules so. A module's name begins with a
+    Expressions of `ActionSelection` and `Cortical` use these names. A module's name begins with a
     small letter, as names of pointers begin with a capital one, and it must have been made inside
     `with model:`. Raises `NetworkError` for names that are taken.
     """
@@ -42,7 +42,7 @@ class Model(Network):
         self.modules[name] = module
 
     def module(self, name: str) -> Module:
-        """The module of a name; raises `NetworkError` naming those there are."""
+        """The module of a name; raises `NetworkError` with the known names."""
         if name not in self.modules:
             there = ", ".join(self.modules) or "none"
             raise NetworkError(f"{self!r} has no module {name!r}; there are: {there}")

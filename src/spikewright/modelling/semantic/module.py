@@ -14,7 +14,7 @@ from spikewright.network import Network
 
 
 class Module(Network, Operand):
-    """A network with named ends; where it has one input or output it is simply the module's.
+    """A network with named inputs and outputs; a single one needs no name.
 
     Subclasses fill `inputs` and `outputs`. Expressions name a module by its label in the `Model`
     around it, and an end of several as `module.end`; operators take the module itself.
@@ -36,7 +36,7 @@ class Module(Network, Operand):
         return type(self).__name__.lower() if self.label is None else self.label
 
     def rename(self, label: str) -> None:
-        """Give it a label, which stands in those of its parts too."""
+        """Set its label, also within the labels of its parts."""
         old = re.compile(rf"\b{re.escape(self.name)}\b")
         self.label = label
         parts: list[Any] = [*self.all_nodes, *self.all_ensembles, *self.all_connections]
@@ -45,7 +45,7 @@ class Module(Network, Operand):
                 part.label = old.sub(label, part.label)
 
     def find_input(self, name: str | None) -> End:
-        """The input of a name, or the only one; raises `NetworkError` naming those there are."""
+        """The input of a name, or the only one; raises `NetworkError` with the known names."""
         return self._find(self.inputs, name, "input")
 
     def find_output(self, name: str | None) -> End:

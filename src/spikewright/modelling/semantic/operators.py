@@ -1,4 +1,4 @@
-"""Operators on modules: `0.5 * vision * ~key >> memory` says what a text would."""
+"""Operators on modules: `0.5 * vision * ~key >> memory` is the effect of such a text."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from spikewright.network import Node
 
 
 class Operand:
-    """Something of which expressions are made: a module, or what is made of some.
+    """An operand of expressions: a module, or an expression of modules.
 
     `+`, `-`, `*` (binding, or scaling by a number), `/` by a number, `~` and `@` (the dot product)
     give further operands. `value >> target` sends it to a module, to one of its inputs (a node), or
-    to a node of that size; inside an `ActionSelection` it is what an action does.
+    to a node of that size; inside an `ActionSelection` it is an effect of an action.
     """
 
     @property

@@ -15,13 +15,13 @@ _ZERO = 1e-12  # spectra below it have no direction
 
 
 class SemanticPointer:
-    """A vector `v` of `d` values that stands for something, and what can be made of it.
+    """A vector `v` of `d` values that stands for a concept, and its algebra.
 
-    `A + B` is like both; `A * B` binds them by circular convolution, to something like neither;
-    `~B` is the involution of `B`, with which `A * B * ~B` is like `A` again, and is `A` exactly
-    where `B` is unitary. Numbers scale: `0.5 * A`, `A / 2`. Pointers do not change: everything
-    gives a new one. Raises `NetworkError` for what is not a vector of finite numbers, and for two
-    of different lengths.
+    `A + B` is similar to both. `A * B` binds them by circular convolution, and is similar to
+    neither. `~B` is the involution of `B`: `A * B * ~B` is similar to `A`, and equal to it where
+    `B` is unitary. Numbers scale: `0.5 * A`, `A / 2`. Pointers are immutable: every operation gives
+    a new one. Raises `NetworkError` unless `v` is a vector of finite numbers, and for two of
+    different lengths.
     """
 
     __slots__ = ("v",)
@@ -104,16 +104,16 @@ class SemanticPointer:
         return SemanticPointer(self.v / float(other))
 
     def length(self) -> float:
-        """Euclidean."""
+        """Euclidean length."""
         return float(np.linalg.norm(self.v))
 
     def normalized(self) -> SemanticPointer:
-        """The same direction, of length 1; nothing stays nothing."""
+        """The same direction, of length 1; zero stays zero."""
         length = self.length()
         return SemanticPointer(self.v / length) if length > 0 else self
 
     def unitary(self) -> SemanticPointer:
-        """The nearest one that binds without loss: all Fourier coefficients have magnitude 1."""
+        """The nearest unitary pointer: all its Fourier coefficients have magnitude 1."""
         spectrum = np.fft.rfft(self.v)
         size = np.abs(spectrum)
         turned = np.where(size > _ZERO, spectrum / np.maximum(size, _ZERO), 1.0)
@@ -124,7 +124,7 @@ class SemanticPointer:
         return float(self.v @ self._other(other))
 
     def compare(self, other: SemanticPointer) -> float:
-        """Cosine of the angle between the two, 0 where one is nothing."""
+        """Cosine of the angle between the two, 0 where one is zero."""
         lengths = self.length() * float(np.linalg.norm(self._other(other)))
         return self.dot(other) / lengths if lengths > 0 else 0.0
 
@@ -139,7 +139,7 @@ class SemanticPointer:
 
 
 def _operates(other: Any) -> bool:
-    """Whether something, a module, has operators that take pointers."""
+    """Whether something has operators that take pointers, as modules have."""
     return hasattr(other, "expression")
 
 

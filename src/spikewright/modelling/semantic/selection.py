@@ -30,17 +30,16 @@ _GABA = 0.008  # seconds
 
 
 class ActionSelection(Network):
-    """Of all actions, does what the one of the largest utility says, at every moment.
+    """Performs the effects of the action with the largest utility, at every moment.
 
-    An action reads `"utility --> effects"`, as in `"dot(state, A) --> state = B"` or
-    `"0.4 --> speech = 0"`; `"0.4 -->"` does nothing. Without actions it is a context,
-    `with ActionSelection():`, in which `ifmax(utility, effects)` says them with operators. The
-    utility is a number of numbers, modules that send one, and
-    `dot(a, b)` of pointers and modules; `ganglia` compare utilities, and `thalamus` sends the
-    chosen effects. Constant pointers go straight to their target; what modules send goes through a
-    gate that all other choices close, a `State` of `n_neurons_per_channel` a dimension. `synapse`
-    is that of connections into targets, `n_neurons_per_product` the neurons for each product where
-    two modules are bound or compared.
+    An action reads `"utility --> effects"`, as in `"dot(state, A) --> state = B"` or `"0.4 -->
+    speech = 0"`; `"0.4 -->"` does nothing. Without actions it is a context, `with
+    ActionSelection():`, in which `ifmax(utility, effects)` gives them with operators. The utility
+    is a number: an expression of numbers, modules that send one, and `dot(a, b)` of pointers and
+    modules. `ganglia` compare utilities, and `thalamus` sends the chosen effects. Constant pointers
+    go straight to their target. Outputs of modules go through a gate that all other choices close,
+    of `n_neurons_per_channel` a dimension. `synapse` is that of connections into targets,
+    `n_neurons_per_product` the neurons for each product where two modules are bound or compared.
 
     Stewart, Choo & Eliasmith (2010). Made inside `with model:`, of modules that have names by then.
     """
@@ -132,7 +131,7 @@ class ActionSelection(Network):
         return gate
 
     def _gated(self, gate: Ensemble, value: Mixture, end: End) -> None:
-        """Send what changes through neurons that the gate silences."""
+        """Send a non-constant value through neurons that the gate silences."""
         channel = self._channel_of(end)
         for node, matrix in value.terms:
             Connection(node, channel.input, None, transform=matrix)
@@ -149,7 +148,7 @@ class ActionSelection(Network):
 
 
 def ifmax(utility: Any, *effects: Effect) -> Action:
-    """An action of the `ActionSelection` around: if its utility is the largest, do the effects.
+    """Add an action to the surrounding `ActionSelection`: if its utility is largest, its effects.
 
     `ifmax(dot(state, sym.A), sym.B >> state)`; without effects it does nothing. Raises
     `NetworkError` outside `with ActionSelection():`, where effects are connected at once.

@@ -38,9 +38,9 @@ class Vocabulary:
     """Semantic pointers of `dimensions` values by name, `vocabulary["A"]`.
 
     `add` draws a random direction that is no more similar to the others (cosine, of either sign)
-    than `max_similarity`, or takes the pointer that it is given. Drawn ones are unitary where
-    `unitary` is True, or a collection that holds their names. With `strict=False` names that are
-    not there are added when an expression names them. `seed` fixes what is drawn.
+    than `max_similarity`, or takes a given pointer. Drawn ones are unitary where `unitary` is True,
+    or a collection with their names. With `strict=False` unknown names are added when an expression
+    uses them. `seed` fixes random draws.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Vocabulary:
         self._pointers: dict[str, SemanticPointer] = {}
 
     def _names(self, value: Any, what: str) -> frozenset[str]:
-        """Several names; one alone, which is a collection of letters, is a mistake."""
+        """Several names; raises `NetworkError` for one text, a collection of letters."""
         several = isinstance(value, Collection) and not isinstance(value, str | bytes)
         if not (several and all(isinstance(name, str) for name in value)):
             raise NetworkError(f"{self!r}: {what} is a list of names, got {value!r}")
@@ -109,7 +109,7 @@ class Vocabulary:
         return f"<Vocabulary {self.label!r}>" if self.label else f"<Vocabulary at {id(self):#x}>"
 
     def add(self, name: str, pointer: str | ArrayLike | SemanticPointer | None = None) -> None:
-        """Give a name to a new random pointer, to one that is given, or to what a text says.
+        """Add a name with a new random pointer, a given one, or the value of a text.
 
         Raises `NetworkError` for a name that is taken or does not begin with a capital letter, and
         for a vector of another length.
@@ -133,7 +133,7 @@ class Vocabulary:
     def populate(self, names: str | Iterable[str]) -> None:
         """Add several: `"A; B; C = A * B.unitary(); D.unitary()"`, or a list of such.
 
-        A name with a method is a random pointer of which that is made.
+        A name with a method is that method of a new random pointer.
         """
         parts = names.split(";") if isinstance(names, str) else list(names)
         self._names(parts, "what is added")
@@ -158,7 +158,7 @@ class Vocabulary:
         self.add(inner.name, pointer)
 
     def _drawn(self, name: str, unitary: bool = False) -> SemanticPointer:
-        """A random pointer unlike all others, or the least similar of many."""
+        """A random pointer dissimilar to all others, or the least similar of many."""
         unitary |= self.unitary if isinstance(self.unitary, bool) else name in self.unitary
         others = self.vectors
         lengths = np.linalg.norm(others, axis=1)
@@ -185,10 +185,10 @@ class Vocabulary:
         return best
 
     def parse(self, text: str) -> SemanticPointer:
-        """The pointer that an expression such as `"0.5 * (A + B) * ~C"` says; `"0"` is nothing.
+        """The value of an expression such as `"0.5 * (A + B) * ~C"`; `"0"` is the zero vector.
 
-        Raises `NetworkError` for names that are not there, and for anything that is no part of
-        expressions (see `spikewright.semantic.expression`): no text is ever run as Python.
+        Raises `NetworkError` for unknown names, and for any part that no expression allows (see
+        `spikewright.semantic.expression`): no text is ever run as Python.
         """
         value = self.evaluate(read(text))
         if isinstance(value, SemanticPointer):
@@ -253,7 +253,7 @@ class Vocabulary:
         return products
 
     def compare(self, vectors: ArrayLike | SemanticPointer) -> NDArray:
-        """Cosines of the angles between vectors and pointers, otherwise as `dot`; 0 of nothing."""
+        """Cosines of the angles between vectors and pointers, otherwise as `dot`; 0 for zero."""
         given = vectors.v if isinstance(vectors, SemanticPointer) else as_real(vectors)
         products = self.dot(given)
         lengths = np.linalg.norm(given, axis=-1, keepdims=True) * np.linalg.norm(
@@ -272,7 +272,7 @@ class Vocabulary:
         """The pointers most similar to a vector, as `"0.92A + 0.31B"`: up to `terms` names.
 
         Only dot products from `threshold` on count; "0" where there are none. With `pairs` it is
-        also compared with every two different pointers, bound.
+        also compared with the bindings of every two different pointers.
         """
         similar = self.dot(vector)
         if similar.ndim != 1:
@@ -288,7 +288,7 @@ class Vocabulary:
         return " + ".join(found) or "0"
 
     def create_subset(self, keys: Iterable[str]) -> Vocabulary:
-        """A vocabulary of some of the pointers, the very same."""
+        """A vocabulary of some of the pointers, unchanged."""
         subset = Vocabulary(
             self.dimensions, self.max_similarity, self.unitary, self.strict, self.seed
         )
@@ -297,7 +297,7 @@ class Vocabulary:
         return subset
 
     def transform_to(self, other: Vocabulary, keys: Iterable[str] | None = None) -> NDArray:
-        """`(d_other, d)`: takes each of `keys` (None: all that both have) to its namesake.
+        """`(d_other, d)`: maps each of `keys` (None: all common names) to the other's pointer.
 
         The sum of outer products, as for vectors that are nearly orthogonal (Eliasmith 2013).
         Raises `NetworkError` where they have no name in common.

@@ -1,4 +1,4 @@
-"""Distributions: what parameters of populations are drawn from."""
+"""Distributions, from which parameters of populations are drawn."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def as_points(
 ) -> NDArray:
     """`(n, d)` points, drawn, or those given; `n=None`: however many were given.
 
-    Raises `NetworkError` where what is given has another shape or is not finite.
+    Raises `NetworkError` for points of another shape and for values that are not finite.
     """
     if isinstance(given, Distribution):
         points: Any = given.sample(1 if n is None else n, d, rng)

@@ -75,7 +75,7 @@ class Gaussian(Distribution):
 @register
 @dataclass(frozen=True)
 class Exponential(Distribution):
-    """`shift` plus an exponential of mean `scale`, at most `high`, which takes what lies above."""
+    """`shift` plus an exponential of mean `scale`; values above `high` become `high`."""
 
     scale: float
     shift: float = 0.0
@@ -127,7 +127,7 @@ class Choice(Distribution):
 @register
 @dataclass(frozen=True, eq=False)
 class Samples(Distribution):
-    """These very values, `(n, d)` or `(n,)`, in their order."""
+    """The given values, `(n, d)` or `(n,)`, in their order."""
 
     samples: NDArray
 

@@ -99,7 +99,7 @@ class ScatteredHypersphere(Distribution):
 
 
 def _signs(n: int, rng: np.random.Generator) -> NDArray:
-    """As many of either sign as there can be, in a random order."""
+    """As many of either sign as possible, in a random order."""
     signs = np.ones((n, 1))
     signs[: n // 2 + (n % 2) * int(rng.integers(2))] = -1.0
     return rng.permutation(signs)

@@ -1,8 +1,8 @@
 """The base of learning rules: one equation, written once, that every engine interprets.
 
-At the end of a step a rule gives `delta`, which is added to the weights before the next one. What
-it reads are signals of that step: activities of the neurons at either end, filtered *without* a
-step of delay, and what connections to the rule deliver.
+At the end of a step a rule gives `delta`, which is added to the weights before the next one. It
+reads signals of that step: activities of the neurons at either end, filtered *without* a step of
+delay, and what connections to the rule deliver.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Facts(NamedTuple):
 class LearningRuleType(ABC):
     """A learning rule: frozen parameters and an equation.
 
-    `modifies` says what: "decoders" (what is read out of neurons, or any weights from neurons),
-    "weights" (those between neurons, both ends' activities known) or "encoders" (of the ensemble
-    that receives). `receives` names what connections to the rule deliver, if they may: an "error",
-    as large as what the connection delivers, or a "learning_signal", one value that begins at 1.
+    `modifies` names the array that it changes: "decoders" (or any weights from neurons), "weights"
+    (between neurons, from the activities of both ends) or "encoders" (of the receiving ensemble).
+    `receives` names the signal that connections to the rule deliver, if they may. An "error" has
+    the size of the connection's output; a "learning_signal" is one value that begins at 1.
     """
 
     modifies: ClassVar[Modified]
@@ -58,11 +58,11 @@ class LearningRuleType(ABC):
 
     @property
     def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
-        """The activities that the equation reads, by name: of which end, behind which filter."""
+        """The activities that the equation reads, by name: the end and the filter of each."""
         return {}
 
     def initial_state(self, senders: int, dt: float) -> Mapping[str, NDArray]:
-        """State of the rule's own before the first step, by name."""
+        """The rule's own state before the first step, by name."""
         return {}
 
     @property
@@ -89,10 +89,9 @@ class LearningRuleType(ABC):
         """The change of `weights`, `(batch, out, in)`, for the next step.
 
         `signals` are the `filtered` activities, `(batch, in)` from "pre" and `(batch, out)` from
-        "post", in Hz; an "error" `(batch, out)`, in the receivers' own terms (where they are
-        neurons: along their encoders), a "learning_signal" `(batch, 1)`, and for encoders the
-        "value" that the ensemble is given, all connections together, `(batch, in)`. `state` may be
-        changed in place.
+        "post", in Hz; an "error" `(batch, out)` (for neurons: mapped by their encoders); a
+        "learning_signal" `(batch, 1)`; for encoders the "value", the ensemble's input from all
+        connections, `(batch, in)`. `state` may be changed in place.
         """
 
 

@@ -25,13 +25,14 @@ _USUAL = Lowpass(1.0)  # what a receiver's activity usually is
 @register
 @dataclass(frozen=True)
 class BCM(LearningRuleType):
-    """Weights grow where receivers are above their usual activity.
+    """Weights grow where receivers are above their mean activity, `theta`, and else shrink.
 
     `dW = learning_rate dt a (a - theta) b^T`
 
-    `a` are the receivers' activities behind `post_synapse` (by default the `pre_synapse`), `b` the
-    senders' behind `pre_synapse`, `theta` the receivers' behind `theta_synapse`. Source:
-    Bienenstock, Cooper & Munro 1982.
+    `a` `(out,)` are the receivers' activities filtered by `post_synapse` (by default the
+    `pre_synapse`), `b` `(in,)` the senders' filtered by `pre_synapse`. `theta` `(out,)` are the
+    receivers' filtered by `theta_synapse`. All are in Hz, `dt` in seconds. Source: Bienenstock,
+    Cooper & Munro 1982.
     """
 
     learning_rate: float = 1e-9

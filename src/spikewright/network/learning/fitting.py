@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MatrixPlace(NamedTuple):
-    """A chain of transforms around its one matrix: what moves values to it, and what follows."""
+    """A chain of transforms around its one matrix: the moves before it, and the moves behind it."""
 
     before: tuple[Transform, ...]
     dense: Dense
@@ -33,7 +33,8 @@ class MatrixPlace(NamedTuple):
 def matrix_place(connection: Connection) -> MatrixPlace | None:
     """The one matrix of a connection from neurons; None where it has none, or several.
 
-    Before it values may be moved (and a part of `pre` taken), behind it reshaped (and placed).
+    The chain may move values (and take a part of `pre`) before it, and reshape and place them
+    behind.
     """
     pre, post = connection.pre, connection.post
     chain = flatten(connection.transform)

@@ -1,4 +1,4 @@
-"""Learning rules, and what was learned, as users give them to a connection."""
+"""Learning rules and learned arrays, as users give them to a connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _LEARNED = ("weights", "encoders")
 def rules_given(connection: Connection, value: Any) -> tuple[Any, tuple[LearningRule, ...]]:
     """`learning_rule_type` as it is kept, and the rules as targets, in order.
 
-    Raises `NetworkError` naming the connection for what is no rule, or finds nothing to learn.
+    Raises `NetworkError` naming the connection for anything but a rule, and for a rule without
+    weights to learn.
     """
     kept: Any = value
     if isinstance(value, Mapping):
@@ -50,7 +51,7 @@ def _by_key(rules: Any) -> dict[Any, Any]:
 
 
 def learned_given(connection: Connection, value: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
-    """Learned weights by name; raises `NetworkError` for other names, and what is no matrix."""
+    """Learned weights by name; raises `NetworkError` for other names and for non-matrices."""
     found = {}
     for name, values in value.items():
         if name not in _LEARNED:

@@ -25,10 +25,11 @@ from spikewright.network.synapses import Synapse
 @register
 @dataclass(frozen=True)
 class Oja(LearningRuleType):
-    """Hebbian growth that forgets: `dW = learning_rate dt (a b^T - beta a^2 W)`.
+    """Hebbian learning with decay: `dW = learning_rate dt (a b^T - beta a^2 W)`.
 
-    `a` are the receivers' activities behind `post_synapse` (by default the `pre_synapse`), `b` the
-    senders' behind `pre_synapse`; `beta` says how much is forgotten. Source: Oja 1982.
+    `a` `(out,)` are the receivers' activities filtered by `post_synapse` (by default the
+    `pre_synapse`), `b` `(in,)` the senders' filtered by `pre_synapse`. Both are in Hz, `dt` in
+    seconds; `beta` is the strength of the decay. Source: Oja 1982.
     """
 
     learning_rate: float = 1e-6

@@ -24,9 +24,10 @@ from spikewright.network.synapses import Synapse
 class PES(LearningRuleType):
     """Decoders follow an error down: `dW = -(learning_rate dt / n) e a^T`.
 
-    `a` are the senders' `n` activities behind `pre_synapse`, `e` is the error that connections to
-    the rule deliver: what came out, less what should have. Into neurons the error is taken along
-    their encoders, times gain over radius. Source: MacNeil & Eliasmith 2011.
+    `a` `(n,)` are the senders' activities in Hz, filtered by `pre_synapse`; `dt` is in seconds. `e`
+    `(values,)` is the error that connections to the rule deliver: the output less the wanted
+    output. For a connection into neurons the error is mapped by their encoders, times gain over
+    radius. Source: MacNeil & Eliasmith 2011.
     """
 
     learning_rate: float = 1e-4

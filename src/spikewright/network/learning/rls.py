@@ -25,13 +25,14 @@ from spikewright.network.synapses import Synapse
 @register
 @dataclass(frozen=True)
 class RLS(LearningRuleType):
-    """Decoders of the least squared error so far.
+    """Decoders with the least sum of squared errors so far.
 
     `P -= (P r)(P r)^T / (1 + r^T P r)`, then `dW = -e (P r)^T`
 
-    `r` are the senders' `n` activities behind `pre_synapse`, `e` the error; `P`, "inv_gamma", is
-    `(n, n)` and begins as `learning_rate dt / n` times the identity, and the delta is made with the
-    new `P`. Source: Sussillo & Abbott 2009 (FORCE learning).
+    `r` `(n,)` are the senders' activities in Hz, filtered by `pre_synapse`, `e` `(values,)` is the
+    error. `P`, the state "inv_gamma", is `(n, n)` and begins as `learning_rate dt / n` times the
+    identity, `dt` in seconds. `dW` uses the new `P`. Source: Sussillo & Abbott 2009 (FORCE
+    learning).
     """
 
     learning_rate: float = 1e-3

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LearningRule(Checked):
-    """One rule of one connection: what `connection.learning_rule` gives.
+    """One rule of one connection, as `connection.learning_rule` gives it.
 
     A connection to it delivers its error or learning signal, `size_in` values; a probe of it
     records one of `probeable`. `key` is its place where the connection has a list or a dict of
@@ -31,8 +31,8 @@ class LearningRule(Checked):
     def size_in(self) -> int:
         """The number of values that a connection to it delivers; 0 where none may lead to it.
 
-        An error has those of what the connection delivers; of one that ends at neurons, the
-        dimensions of the ensemble that they belong to (one a neuron where that represents nothing).
+        An error has the size of the connection's output. For a connection to neurons it has the
+        dimensions of their ensemble, or one value a neuron where that represents nothing.
         """
         receives = self.learning_rule_type.receives
         if receives is None:

@@ -21,12 +21,13 @@ from spikewright.network.synapses import Synapse
 @register
 @dataclass(frozen=True)
 class Voja(LearningRuleType):
-    """Encoders of active neurons turn to what arrives: `dE = learning_rate dt s a (g x^T - E)`.
+    """Encoders of active neurons turn to the input: `dE = learning_rate dt s a (g x^T - E)`.
 
-    `E` are the scaled encoders of the ensemble that receives, `g` its neurons' gain over the
-    radius, `a` their activities behind `post_synapse`, `x` the ensemble's input (what all
-    connections to it deliver, not this one alone), and `s` the learning signal: 1, and what
-    connections to the rule add. Source: Voelker, Crawford & Eliasmith 2014.
+    `E` `(neurons, d)` are the scaled encoders of the receiving ensemble, `g` `(neurons,)` its
+    neurons' gain over the radius. `a` `(neurons,)` are their activities in Hz, filtered by
+    `post_synapse`; `dt` is in seconds. `x` `(d,)` is the ensemble's input, the sum of all its
+    connections and not of this one alone. `s` is the learning signal: 1 plus the input of
+    connections to the rule. Source: Voelker, Crawford & Eliasmith 2014.
     """
 
     learning_rate: float = 1e-2

@@ -1,1 +1,1 @@
-"""Networks as plain data, which files hold: `writing`, `reading`, and what both know."""
+"""Networks as plain data, which files hold: `writing`, `reading`, and their registries."""

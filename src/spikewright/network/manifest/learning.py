@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def rules_to_data(connection: Connection, plain: Callable[[Any], Any]) -> dict[str, Any]:
     """Data of a connection's rules and of its learned arrays; empty where it has neither.
 
-    `plain` makes data of a rule or an array. Raises `NetworkError` for names that are no text.
+    `plain` makes data of a rule or an array. Raises `NetworkError` for names that are not text.
     """
     rules, given = connection.learning_rules, connection.learning_rule_type
     found: dict[str, Any] = {}

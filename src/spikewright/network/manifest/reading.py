@@ -66,7 +66,7 @@ class Reader:
         return root, self._objects
 
     def _connect(self, nets: list[tuple[Network, Any]]) -> None:
-        """All connections, those that lead to learning rules behind the ones that have them."""
+        """All connections; those to learning rules follow the connections that have the rules."""
         entries = [(net, entry) for net, content in nets for entry in content["connections"]]
         first = len(self._objects)
         self._objects += [None] * len(entries)  # type: ignore[list-item]
@@ -116,7 +116,7 @@ class Reader:
         )
 
     def _start(self, value: Any) -> Any:
-        """A word, or what `_drawn` reads."""
+        """A word, or a value that `_drawn` reads."""
         return value if isinstance(value, str) else self._drawn(value)
 
     def _drawn(self, value: Any) -> Any:

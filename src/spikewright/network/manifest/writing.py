@@ -120,7 +120,7 @@ class Writer:
         )
 
     def _learning(self, value: Any, owner: Object) -> Any:
-        """A learning rule, or an array of what was learned."""
+        """A learning rule, or a learned array."""
         known = isinstance(value, LearningRuleType)
         return self._typed(value, RULES, owner) if known else self._plain(value, owner)
 

@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons that tire."""
+"""Leaky integrate-and-fire neurons with adaptation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from spikewright.network.neurons.lif import (
 
 
 class _Adaptive(NeuronType):
-    """`n += (dt / tau_n) (inc_n y - n)`, taken from the current; rates leave it out."""
+    """`n += (dt / tau_n) (inc_n y - n)`, subtracted from the current; `rates` ignores it."""
 
     threshold_current = 1.0
     scaling: Scaling = "refused"
@@ -63,7 +63,11 @@ class _Adaptive(NeuronType):
 @register
 @dataclass(frozen=True)
 class AdaptiveLIFRate(_Adaptive):
-    """`LIFRate` of `J - n`, where `n` follows its own output with time constant `tau_n`."""
+    """`LIFRate` of `J - n`, where `n` follows its own output with time constant `tau_n`.
+
+    `n += (dt / tau_n) (inc_n y - n)` with the output `y` in Hz. `tau_n`, `tau_rc` and `tau_ref` are
+    in seconds, `inc_n` is the current per Hz of steady output. `rates` ignores `n`.
+    """
 
     tau_n: float = 1.0
     inc_n: float = 0.01
@@ -83,7 +87,12 @@ class AdaptiveLIFRate(_Adaptive):
 @register
 @dataclass(frozen=True)
 class AdaptiveLIF(_Adaptive):
-    """`LIF` of `J - n`, where every spike adds to `n`, which decays with time constant `tau_n`."""
+    """`LIF` of `J - n`, where every spike adds to `n`, which decays with time constant `tau_n`.
+
+    `n += (dt / tau_n) (inc_n y - n)`, where `y` is `amplitude / dt` at a spike and else 0. `tau_n`,
+    `tau_rc` and `tau_ref` are in seconds, `inc_n` is the current per Hz of steady output,
+    `min_voltage` in spikes. `rates` ignores `n`.
+    """
 
     tau_n: float = 1.0
     inc_n: float = 0.01

@@ -5,10 +5,10 @@ or a look-alike over another library), so that no engine writes an equation agai
 elementwise functions it offers one primitive, `xp.integrate`, the soft-reset integrator that all
 rate-coded spiking types share (see `Integrate`).
 
-Units: a current `J` is what reaches a neuron, gain and bias applied. Rates are in Hz. The
-integrator adds up `J` itself and compares it with a *threshold* `1 / (s dt)`, `s` being the
-firing-rate scale: multiplying every step by `s dt` would round at every step, and round
-`J = 1, dt = 0.1` to a spike one step late.
+Units: a current `J` is a neuron's input with gain and bias applied; it has no unit. Rates are in
+Hz. The integrator adds up `J` itself and compares it with a *threshold* `1 / (s dt)`, `s` being the
+firing-rate scale: multiplying every step by `s dt` would round at every step, and round `J = 1, dt
+= 0.1` to a spike one step late.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class ArrayNamespace(Protocol):
 class Clock:
     """Time as a neuron type's equation sees it.
 
-    `step` counts from 1, `dt` is in seconds, `threshold = 1 / (s dt)` (scalar or per neuron), and
-    `uniform(i)` is the i-th array of this step's uniform draws, one per neuron, the same in every
+    `step` counts from 1, `dt` is in seconds, `threshold = 1 / (s dt)` (scalar or per neuron).
+    `uniform(i)` is the i-th array of this step's uniform draws, one per neuron, equal in every
     engine and for every sample.
     """
 
@@ -109,8 +109,9 @@ class NeuronType(ABC):
     Class attributes: `spiking` types emit counts of spikes, the others a rate; `negative` says
     whether outputs may be below zero; `scaling` says what a firing-rate scale acts on: the gain
     (exact where `f(s J) = s f(J)`), the integrator behind a rate function (exact for any), the gain
-    all the same (skewed, where a user asked for that), or nothing (refused: the spiking is the
-    neuron's own dynamics).
+    although `f` is not linear (skewed, at the user's request), or nothing (refused: the neuron's
+    own dynamics make its spikes). `amplitude` multiplies the output, a rate in Hz or a spike's
+    height `amplitude / (s dt)`.
     """
 
     spiking: ClassVar[bool] = False
@@ -121,16 +122,16 @@ class NeuronType(ABC):
     scaling: Scaling = "integrator"
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0
-    """The current at which the response sets in, which is where intercepts are (None: searched)."""
+    """The current at which the response begins, where intercepts lie (None: searched)."""
     amplitude: float = 1.0
 
     @property
     def most_spikes(self) -> int | None:
-        """The most spikes of a neuron in one step, of either sign; None: nothing bounds it."""
+        """The largest number of spikes of a neuron in one step, of either sign; None: no bound."""
         return None
 
     def capped(self, most: int) -> NeuronType:
-        """The type with at most `most` spikes of either sign a step, itself where that holds.
+        """The type with at most `most` spikes of either sign a step, or itself if it sends no more.
 
         Raises `NetworkError` for a type that cannot be capped.
         """
@@ -157,17 +158,17 @@ class NeuronType(ABC):
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Names of what the type keeps from step to step, the voltage first."""
+        """Names of the state variables, the voltage first."""
         return (*(("voltage",) if self.has_voltage else ()), *self.initial_state())
 
     counted_names: ClassVar[tuple[str, ...]] = ()
-    """What of the state is a number of spikes."""
+    """State variables that are numbers of spikes."""
     made_names: ClassVar[tuple[str, ...]] = ()
-    """What a step leaves in the state beside that, for probes: it is made anew at every step."""
+    """Further arrays that a step leaves in the state for probes, made anew at every step."""
 
     @property
     def probeable(self) -> tuple[str, ...]:
-        """Names of what a probe may record beside output and input."""
+        """Names of the signals that a probe may record beside output and input."""
         counts = ("spike_count",) if self.spiking else ()
         return (*self.state_names, *self.made_names, *counts)
 
@@ -176,9 +177,9 @@ class NeuronType(ABC):
         return 1.0
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        """Rate in Hz at a constant current, without amplitude or scale.
+        """Rate in Hz at a constant current of any shape, without amplitude or scale.
 
-        A type that does not say is run: 1 ms to settle, then 1 s, in steps of 1 ms.
+        A type without its own formula is run: 1 ms to settle, then 1 s, in steps of 1 ms.
         """
         return settled_rates(self, np.asarray(current, np.float64))
 
@@ -186,18 +187,20 @@ class NeuronType(ABC):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         """Advance `state` (in place) by one step.
 
-        Returns counts of spikes (spiking types) or rates in Hz, without amplitude.
+        `current` and the arrays of `state` are `(batch, *shape)`. Returns counts of spikes (spiking
+        types) or rates in Hz, without amplitude, of the same shape.
         """
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        """Gain and bias for which the rate at `x = 1` is `max_rates`, and starts at `intercepts`.
+        """Gain and bias with rate `max_rates` (Hz) at `x = 1` and a response from `intercepts` on.
 
-        Raises `NetworkError` where no gain above zero does that.
+        All arrays have one value a neuron. Raises `NetworkError` where no gain above zero does
+        that.
         """
         return searched_gain_bias(self, max_rates, intercepts)
 
     def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
-        """The `x` at which the response sets in, for `J = gain x + bias`: `gain_bias` inverted."""
+        """The `x` at which the response begins, for `J = gain x + bias`: `gain_bias` inverted."""
         threshold = self.threshold_current
         if threshold is None:
             threshold = searched_threshold(self)
@@ -243,7 +246,7 @@ def settled_rates(neuron: NeuronType, current: NDArray) -> NDArray:
 
 
 def _sweep(neuron: NeuronType, wanted: float) -> tuple[NDArray, NDArray]:
-    """Currents and rates, from silence up to where the rate reaches what is wanted."""
+    """Currents and rates, from silence up to the wanted rate."""
     reach = _FIRST_REACH
     for _ in range(_DOUBLINGS):
         currents = np.linspace(-reach, reach, _SWEEP)
@@ -265,7 +268,7 @@ def _onset(currents: NDArray, rates: NDArray) -> tuple[float, int]:
 
 
 def searched_threshold(neuron: NeuronType) -> float:
-    """The current at which a neuron's response sets in, by a sweep over 101 currents."""
+    """The current at which a neuron's response begins, by a sweep over 101 currents."""
     return _onset(*_sweep(neuron, 0.0))[0]
 
 
@@ -287,7 +290,7 @@ def searched_gain_bias(
 
 
 def no_gain_bias(neuron: NeuronType) -> NoReturn:
-    """Raise `NetworkError`: there is no current at which the type's response sets in."""
+    """Raise `NetworkError`: the type's response has no current at which it begins."""
     raise NetworkError(
         f"{type(neuron).__name__} has no gain and bias formula: give gain= and bias="
     )

@@ -1,4 +1,4 @@
-"""The rectifier that may take spikes back, so that their number depends on no order of arrival."""
+"""A rectifier with negative spikes, whose total does not depend on the order of its input."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ from spikewright.network.neurons.rectified import LinearResponse
 class BipolarIntegrateAndFire(LinearResponse):
     """Integrates `J`, sends spikes and takes them back: `N(t) = max(0, floor(v0 + s dt sum J))`.
 
-    `N` is the number of spikes sent less those taken back. Every step wants
-    `k = floor(v / threshold)` more, where that leaves `N + k >= 0`, and at most
-    `max_spikes_per_step` of either sign where that is given; then `N` follows as fast as that
-    allows. So what was sent depends on the sum of the currents alone, and not on the order in which
-    they came: a spike that was sent early, before negative current arrived, is taken back. On
-    current that is never negative it is `IntegrateAndFire`, spike for spike. Spikes of either sign
-    cost energy. Known as bipolar integrate-and-fire with spike tracer (ST-BIF; You et al. 2024,
-    arXiv:2406.03470), and the negative spikes of SNM (Wang et al. 2022) and Fast-SNN (Hu et al.
-    2023).
+    `N` is the number of spikes sent less those taken back. A step sends `k = floor(v / threshold)`
+    spikes, as far as `N + k >= 0` and at most `max_spikes_per_step` of either sign where that is
+    given; the rest follows later. So `N` depends on the sum of the currents alone, and not on their
+    order: a spike sent before negative current arrived is taken back. On current that is never
+    negative it is `IntegrateAndFire`, spike for spike. Spikes of either sign cost energy. Known as
+    bipolar integrate-and-fire with spike tracer (ST-BIF; You et al. 2024, arXiv:2406.03470), and
+    the negative spikes of SNM (Wang et al. 2022) and Fast-SNN (Hu et al. 2023).
     """
 
     amplitude: float = 1.0

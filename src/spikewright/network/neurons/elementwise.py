@@ -31,7 +31,7 @@ class Elementwise(NeuronType):
     """`y = f(J)` for an elementwise function by name, such as `Elementwise("gelu")`.
 
     `parameters` are its `(name, value)` pairs; `Elementwise.of("elu", alpha=0.5)` writes them as
-    keywords. Raises `NetworkError` for a function or parameters that there are none of.
+    keywords. Raises `NetworkError` for an unknown function or unknown parameters.
     """
 
     function: str
@@ -62,7 +62,7 @@ class Elementwise(NeuronType):
 
     @property
     def negative(self) -> bool:  # type: ignore[override]
-        """As the function."""
+        """Whether the function has negative values."""
         return self.curve.negative
 
     @property

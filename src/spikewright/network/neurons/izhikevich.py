@@ -1,4 +1,4 @@
-"""Izhikevich's neuron, and no neurons at all."""
+"""Izhikevich's neuron, and the type of ensembles without neurons."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class Izhikevich(NeuronType):
     """Quadratic integrate-and-fire with recovery (Izhikevich 2003), voltages in mV, per ms.
 
     `v += 0.04 v^2 + 5 v + 140 - u + max(J, -30)`; at 30 mV it fires and `v = reset_voltage`; then
-    `u += tau_recovery (coupling v - u)`, and `reset_recovery` more where it fired. The voltage
-    starts at the ensemble's initial voltage in mV. Rates are measured: 1 s after 1 ms.
+    `u += tau_recovery (coupling v - u)`, and `reset_recovery` more where it fired. `tau_recovery`
+    is per ms. The voltage starts at the ensemble's initial voltage in mV. `rates` runs the neuron:
+    the mean of 1 s after 1 ms.
     """
 
     tau_recovery: float = 0.02

@@ -28,7 +28,7 @@ _TINY = 1e-200  # keeps a division finite
 
 
 def lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float) -> Array:
-    """Rate in Hz at a constant current."""
+    """Rate in Hz at a constant current; `tau_rc` and `tau_ref` are in seconds."""
     above = current > 1.0
     excess = xp.where(above, current - 1.0, 1.0)  # keeps the logarithm finite below threshold
     rates = 1.0 / (tau_ref + tau_rc * xp.log1p(1.0 / excess))
@@ -40,7 +40,7 @@ def lif_gain_bias(
 ) -> tuple[NDArray, NDArray]:
     """`gain = (X - 1) / (1 - c)`, `bias = 1 - c gain`, `X - 1 = 1 / expm1((1/M - tau_ref)/tau_rc)`.
 
-    `X` is the current at which the rate is `M`.
+    `X` is the current at which the rate is `M` (Hz), `c` the intercept; times are in seconds.
     """
     with np.errstate(all="ignore"):
         gain = 1.0 / np.expm1((1.0 / max_rates - tau_ref) / tau_rc) / (1.0 - intercepts)
@@ -84,7 +84,10 @@ def lif_step(
 @register
 @dataclass(frozen=True)
 class LIFRate(NeuronType):
-    """`y = 1 / (tau_ref + tau_rc ln(1 + 1/(J - 1)))` where `J > 1`, else 0."""
+    """`y = 1 / (tau_ref + tau_rc ln(1 + 1/(J - 1)))` where `J > 1`, else 0.
+
+    `y` is in Hz; `tau_rc` (the membrane) and `tau_ref` (refractory) are in seconds.
+    """
 
     threshold_current = 1.0
 
@@ -111,10 +114,12 @@ class LIFRate(NeuronType):
 class LIF(NeuronType):
     """Leaky integrate-and-fire, exact for a constant current within a step.
 
-    Threshold 1 (strict), reset to 0, then `tau_ref` seconds of silence counted from the crossing
-    inside the step; at most one spike a step. `min_voltage` is the voltage's lower bound. A
-    firing-rate scale is refused, since the response is curved and the spiking is the neuron's own;
-    `skewed_scaling=True` multiplies the gain all the same and so changes the output.
+    `tau_rc dv/dt = J - v`, `tau_rc` in seconds. The threshold is 1 (strict) and the reset is to 0;
+    then follow `tau_ref` seconds of silence, counted from the crossing inside the step. A neuron
+    fires at most once a step. `min_voltage` is the lower bound of the voltage, in spikes. A
+    firing-rate scale is refused, since the response is not linear and the neuron's own dynamics
+    make its spikes; `skewed_scaling=True` multiplies the gain nevertheless and so changes the
+    output.
     """
 
     tau_rc: float = 0.02

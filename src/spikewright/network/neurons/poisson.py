@@ -19,9 +19,9 @@ _LEAST = 2.0**-54  # keeps a division finite
 def poisson_counts(xp: ArrayNamespace, mean: Array, uniform: Callable[[int], Array]) -> Array:
     """A Poisson number for each mean, from the draws `uniform(0)`, `uniform(1)`, ... from 0 to 1.
 
-    Small means by inversion of the distribution, large ones by transformed rejection (PTRS,
-    Hörmann 1993, Insurance: Mathematics and Economics 12, 39-45). A number follows from its own
-    mean and draws alone. What is not finite stays so.
+    Small means by inversion of the distribution, large ones by transformed rejection (PTRS, Hörmann
+    1993, Insurance: Mathematics and Economics 12, 39-45). A number depends on its own mean and
+    draws alone. Means that are not finite are returned as they are.
     """
     finite = xp.isfinite(mean)
     large = finite & (mean > _LARGE)

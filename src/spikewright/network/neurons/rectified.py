@@ -33,7 +33,7 @@ class LinearResponse(NeuronType):
         return threshold
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        """`gain = M / (1 - c)`, `bias = -c gain`."""
+        """`gain = M / (1 - c)`, `bias = -c gain`; `M` in Hz, `c` the intercept."""
         with np.errstate(all="ignore"):
             gain = max_rates / (1.0 - intercepts)
         check_gain(self, gain, intercepts, "max rates must be above 0 and intercepts below 1")
@@ -43,7 +43,7 @@ class LinearResponse(NeuronType):
 @register
 @dataclass(frozen=True)
 class RectifiedLinear(LinearResponse):
-    """`y = max(0, J)`."""
+    """`y = max(0, J)`, in Hz."""
 
     amplitude: float = 1.0
 
@@ -60,10 +60,10 @@ class RectifiedLinear(LinearResponse):
 @register
 @dataclass(frozen=True)
 class SpikingRectifiedLinear(LinearResponse):
-    """Integrates `max(J, 0)`, several spikes a step, remainder kept.
+    """Integrates `max(J, 0)`: several spikes a step, the remainder stays in the voltage.
 
-    Negative current is thrown away at every step, so a neuron whose input is zero on average but
-    arrives in spikes fires; `IntegrateAndFire` does not.
+    Negative current is discarded at every step. So a neuron fires whose input arrives in spikes of
+    either sign and is zero on average; `IntegrateAndFire` does not.
     """
 
     amplitude: float = 1.0
@@ -85,10 +85,10 @@ class SpikingRectifiedLinear(LinearResponse):
 @register
 @dataclass(frozen=True)
 class IntegrateAndFire(LinearResponse):
-    """Integrates `J` with its sign, several spikes a step, remainder kept (Cao 2015, Han 2020).
+    """Integrates `J` with its sign: several spikes a step, remainder kept (Cao 2015, Han 2020).
 
-    The voltage may go below zero, down to `-voltage_floor` spikes where that is given. At most
-    `max_spikes_per_step` spikes leave in one step where that is given (1: one-spike hardware).
+    The voltage may be negative, down to `-voltage_floor` spikes where that is given. A neuron sends
+    at most `max_spikes_per_step` spikes a step where that is given (1: one-spike hardware).
     """
 
     amplitude: float = 1.0
@@ -98,7 +98,7 @@ class IntegrateAndFire(LinearResponse):
 
     @property
     def follows_mean(self) -> bool:  # type: ignore[override]
-        """Not where charge below a floor is lost."""
+        """True unless a floor of the voltage discards charge."""
         return self.voltage_floor is None
 
     def __post_init__(self) -> None:
@@ -132,10 +132,11 @@ class IntegrateAndFire(LinearResponse):
 @register
 @dataclass(frozen=True)
 class SignedIntegrateAndFire(LinearResponse):
-    """Integrates `J` and answers with spikes of either sign: `v += J; k = floor(v); v -= k`.
+    """Integrates `J` and sends spikes of either sign: `v += J; k = floor(v); v -= k`.
 
-    Its spikes sum to what arrived, to within one: it carries values that may be negative. At most
-    `max_spikes_per_step` of either sign leave in one step where that is given; the rest waits.
+    The sum of its spikes differs from the integral of its input by at most one, so it carries
+    negative values too. It sends at most `max_spikes_per_step` of either sign a step where that is
+    given; the rest stays in the voltage.
     """
 
     amplitude: float = 1.0
@@ -182,7 +183,7 @@ class _Leaky(LinearResponse):
 @register
 @dataclass(frozen=True)
 class LeakyReLU(_Leaky):
-    """`y = J` where `J >= 0`, else `negative_slope J`."""
+    """`y = J` where `J >= 0`, else `negative_slope J`, in Hz."""
 
     negative_slope: float = 0.3
     amplitude: float = 1.0

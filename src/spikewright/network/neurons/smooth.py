@@ -35,7 +35,10 @@ class _RateFunction(NeuronType):
 @register
 @dataclass(frozen=True)
 class Sigmoid(_RateFunction):
-    """`y = 1 / (tau_ref (1 + exp(-J)))`; `tau_ref=1` is the plain logistic function."""
+    """`y = 1 / (tau_ref (1 + exp(-J)))`; `tau_ref=1` is the plain logistic function.
+
+    `y` is in Hz, `tau_ref` in seconds.
+    """
 
     tau_ref: float = 0.0025
     amplitude: float = 1.0
@@ -47,7 +50,7 @@ class Sigmoid(_RateFunction):
         return (0.5 / self.tau_ref) * (1.0 + xp.tanh(0.5 * current))
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        """`gain = L / (1 - c)`, `bias = L - gain`, `L = -ln(1 / (M tau_ref) - 1)`."""
+        """`gain = L / (1 - c)`, `bias = L - gain`, `L = -ln(1 / (M tau_ref) - 1)`; `M` in Hz."""
         with np.errstate(all="ignore"):
             logit = -np.log(1.0 / (max_rates * self.tau_ref) - 1.0)
             gain = logit / (1.0 - intercepts)
@@ -59,7 +62,10 @@ class Sigmoid(_RateFunction):
 @register
 @dataclass(frozen=True)
 class Tanh(_RateFunction):
-    """`y = tanh(J) / tau_ref`; `tau_ref=1` is the plain function."""
+    """`y = tanh(J) / tau_ref`; `tau_ref=1` is the plain function.
+
+    `y` is in Hz, of either sign; `tau_ref` is in seconds.
+    """
 
     tau_ref: float = 0.0025
     amplitude: float = 1.0
@@ -72,7 +78,7 @@ class Tanh(_RateFunction):
         return (1.0 / self.tau_ref) * xp.tanh(current)
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        """`gain = atanh(M tau_ref) / (1 - c)`, `bias = -c gain`."""
+        """`gain = atanh(M tau_ref) / (1 - c)`, `bias = -c gain`; `M` in Hz."""
         with np.errstate(all="ignore"):
             gain = np.arctanh(max_rates * self.tau_ref) / (1.0 - intercepts)
         limits = f"between 0 and {1 / self.tau_ref:g} Hz"
@@ -83,7 +89,7 @@ class Tanh(_RateFunction):
 @register
 @dataclass(frozen=True)
 class Softplus(_RateFunction):
-    """`y = ln(1 + exp(J))`."""
+    """`y = ln(1 + exp(J))`, in Hz."""
 
     amplitude: float = 1.0
 
@@ -100,7 +106,7 @@ class Softplus(_RateFunction):
 @register
 @dataclass(frozen=True)
 class ClippedReLU(_RateFunction):
-    """`y = min(max(0, J), max_value)`; ReLU6 has `max_value=6`."""
+    """`y = min(max(0, J), max_value)`, in Hz; ReLU6 has `max_value=6`."""
 
     max_value: float = 6.0
     amplitude: float = 1.0
@@ -117,7 +123,8 @@ class ClippedReLU(_RateFunction):
 class SoftLIFRate(_RateFunction):
     """`LIFRate` with its corner rounded, `J - 1` replaced by `sigma ln(1 + exp((J - 1) / sigma))`.
 
-    Hunsberger & Eliasmith 2015 (arXiv:1510.08829). Gain and bias are those of `LIFRate`.
+    Hunsberger & Eliasmith 2015 (arXiv:1510.08829). `sigma` is a current, `tau_rc` and `tau_ref` are
+    in seconds. Gain and bias are those of `LIFRate`.
     """
 
     sigma: float = 1.0

@@ -67,8 +67,8 @@ def _check(owner: _Wrapper) -> None:
 class RegularSpiking(_Wrapper):
     """Integrates the base type's rate at the present current: `v += f(J) s dt; k = floor(v)`.
 
-    Its mean is `f` of a constant current; behind spikes it is the mean of `f`, which for a curved
-    `f` is not `f` of the mean (use `RunningMeanSpiking` there).
+    At a constant current its mean rate is `f(J)`, in Hz. At a current of spikes it is the mean of
+    `f(J)`, which for a nonlinear `f` is not `f` of the mean; use `RunningMeanSpiking` there.
     """
 
     base_type: NeuronType
@@ -96,11 +96,12 @@ class RegularSpiking(_Wrapper):
 class RunningMeanSpiking(_Wrapper):
     """A signed integrator fed with `t f(m_t) - (t-1) f(m_(t-1))`, `m_t` the running mean of `J`.
 
-    The increments sum to `t f(m_t)`, so the time mean tends to `f` of the mean current with an
-    error falling as 1/t, for any `f` and however the current arrives. Spikes may be negative: they
-    correct what was sent too early (expectation compensation, Huang et al. 2024, arXiv:2406.03470).
-    While `f` of the running mean is not finite, or a million spikes away, nothing is sent. At most
-    `max_spikes_per_step` of either sign leave in one step where that is given; the rest waits.
+    `t` counts steps. The increments sum to `t f(m_t)`, so the time mean tends to `f` of the mean
+    current with an error falling as 1/t, for any `f` and any order of arrival. Negative spikes
+    correct spikes that were sent too early (expectation compensation, Huang et al. 2024,
+    arXiv:2406.03470). It sends nothing while `f` of the running mean is not finite, or a million
+    spikes away. It sends at most `max_spikes_per_step` of either sign a step where that is given;
+    the rest follows later.
     """
 
     base_type: NeuronType
@@ -118,7 +119,7 @@ class RunningMeanSpiking(_Wrapper):
 
     @property
     def negative(self) -> bool:  # type: ignore[override]
-        """Corrections may be negative whatever the base type is."""
+        """True: corrections may be negative for every base type."""
         return True
 
     def voltage_unit(self, threshold: Array) -> Array:
@@ -143,7 +144,7 @@ class RunningMeanSpiking(_Wrapper):
 
 
 def _within_reach(xp: ArrayNamespace, target: Array, sent: Array, threshold: Array) -> Array:
-    """The target, or what has been sent where the target is too far away."""
+    """The target, or the number sent so far where the target is too far away."""
     with np.errstate(invalid="ignore"):
         near = xp.abs(target - sent) <= _MOST_AT_ONCE * threshold  # false for NaN
     return xp.where(near, target, sent)
@@ -163,7 +164,7 @@ class _Drawn(_Wrapper):
 @register
 @dataclass(frozen=True)
 class StochasticSpiking(_Drawn):
-    """The whole part of `|f(J)| s dt` spikes, one more with the probability of the fraction."""
+    """`floor(|f(J)| s dt)` spikes a step, and one more with the probability of the remainder."""
 
     base_type: NeuronType
     amplitude: float = 1.0

@@ -16,10 +16,10 @@ from spikewright.network.shapes import Shape
 @register
 @dataclass(frozen=True, eq=False)
 class Lookup(NodeFunction):
-    """Rows of `table`, whose axes come behind the input's, by the numbers that the input holds.
+    """Rows of `table` at the row numbers in the input; a row's axes follow the input's axes.
 
-    By the nearest numbers that rows have: means are seldom whole. Where the input is to be `whole`,
-    a run raises `SimulationError` for a number that no row has.
+    Numbers are rounded to the nearest row, since means are seldom whole. With `whole` a run raises
+    `SimulationError` for a number without a row.
     """
 
     table: NDArray

@@ -1,4 +1,4 @@
-"""Functions that set values against their neighbours: softmax and the normalisations."""
+"""Functions that normalise values over axes: softmax and the normalisations."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class MaxPool(NodeFunction):
     """Maximum over sliding windows.
 
     With `accumulate` it passes on `max_i X_i(t) - max_i X_i(t-1)`, `X` the running sums of its
-    inputs: what it has sent until `t` is the maximum of the sums, so its time mean is exactly the
+    inputs: its outputs until `t` sum to the maximum of the sums, so its time mean is exactly the
     maximum of its inputs' time means.
     """
 

@@ -1,4 +1,4 @@
-"""Python code as a function of nodes: no data, so that no file holds it."""
+"""Python code as a function of nodes, which no file holds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PythonCall(NodeFunction):
     """A Python function of arrays of `shapes`, which stand one after the other in a flat input.
 
     `function` takes an array `(samples, *shape)` for each and returns one `(samples, *made)`; all
-    samples and steps of a block come at once, so it treats them apart and keeps nothing. `called`
-    says in words what it calls.
+    samples and steps of a block come at once, so it must treat them independently and keep no
+    state. `called` describes the called code in words.
     """
 
     function: Callable[..., NDArray]

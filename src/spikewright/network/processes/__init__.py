@@ -1,4 +1,4 @@
-"""Processes: signals that are made step by step, with state and with chance."""
+"""Processes: signals that are made step by step, with state and random numbers."""
 
 from spikewright.network.processes.base import PROCESSES, Process, Step, register
 from spikewright.network.processes.noise import BrownNoise, FilteredNoise, WhiteNoise

@@ -30,9 +30,9 @@ class Process(ABC):
     """A signal made step by step: the output of a node, or noise in neurons' currents.
 
     A subclass gives `make_step`, and `make_state` where it keeps state; both are called once for a
-    run, and for every sample of a batch where the process has an input. Every sample sees the same
-    random numbers. With a `seed` these are the same in every node and simulator, and what `run`
-    gives; else each node has numbers of its own.
+    run, and for every sample of a batch where the process has an input. Every sample gets the same
+    random numbers. With a `seed` they are the same in every node, in every simulator and in `run`;
+    else each node has its own.
     """
 
     default_size_in: int = 0
@@ -57,7 +57,7 @@ class Process(ABC):
         """Raise `NetworkError` for an input or output that it cannot have."""
 
     def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> State:
-        """Arrays that the process keeps from step to step, as they are before the first."""
+        """The arrays of the process's state, as they are before the first step."""
         return {}
 
     @abstractmethod
@@ -84,8 +84,8 @@ class Process(ABC):
         """The first `steps` values `(steps, d)`, for a process without input.
 
         `d` and `dt` (seconds) are the process's defaults where they are not given, `rng` is a
-        generator or a seed (default: the process's seed, or 0). Raises `NetworkError` for what the
-        process cannot give, and where it gives something else.
+        generator or a seed (default: the process's seed, or 0). Raises `NetworkError` for a size
+        that the process cannot have, and for values of another shape.
         """
         if not (is_whole(steps) and steps >= 0):
             raise NetworkError(f"steps must be a whole number from 0, got {steps!r}")
@@ -149,7 +149,7 @@ def check_no_input(process: Process, shape_in: Shape) -> None:
 
 
 def check_gives(process: Process, size: int, shape_out: Shape, what: str) -> None:
-    """Raise `NetworkError` where a process gives another number of values than is wanted."""
+    """Raise `NetworkError` where a process gives another number of values than wanted."""
     if size != math.prod(shape_out):
         raise NetworkError(
             f"{type(process).__name__} gives {size} values a step, where the shape {shape_out} "

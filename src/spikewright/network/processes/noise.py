@@ -42,7 +42,7 @@ class _Noise(Process):
 @register
 @dataclass(frozen=True)
 class WhiteNoise(_Noise):
-    """Independent draws from `dist`; with `scale` divided by `sqrt(dt)`, so that power is fixed."""
+    """Independent draws from `dist`; with `scale` over `sqrt(dt)` (seconds): constant power."""
 
     dist: Distribution = field(default_factory=_standard)
     scale: bool = True
@@ -64,7 +64,10 @@ class WhiteNoise(_Noise):
 @register
 @dataclass(frozen=True)
 class FilteredNoise(_Noise):
-    """White noise behind a synapse."""
+    """White noise behind a synapse.
+
+    `dist` and `scale` are those of `WhiteNoise`.
+    """
 
     synapse: Synapse = field(default_factory=lambda: Lowpass(0.005))
     dist: Distribution = field(default_factory=_standard)
@@ -91,7 +94,7 @@ class FilteredNoise(_Noise):
 @register
 @dataclass(frozen=True)
 class BrownNoise(_Noise):
-    """White noise, integrated: its variance grows with time."""
+    """Integrated white noise: its variance grows as time in seconds times that of `dist`."""
 
     dist: Distribution = field(default_factory=_standard)
     _: KW_ONLY

@@ -1,4 +1,4 @@
-"""Solvers: weights with which activities of neurons add up to wanted values."""
+"""Solvers: weights that decode wanted values from activities of neurons."""
 
 from spikewright.network.solvers.base import SOLVERS, Solution, Solver, register, rmse
 from spikewright.network.solvers.least_squares import (

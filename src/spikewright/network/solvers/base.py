@@ -20,7 +20,7 @@ SOLVERS = MappingProxyType(_registry)
 
 
 class Solution(NamedTuple):
-    """Decoders `(n, outputs)`, and what the solver says of them (`rmses`: one an output)."""
+    """Decoders `(n, outputs)`, and the solver's information (`rmses`: one an output)."""
 
     decoders: NDArray
     info: dict[str, Any]
@@ -41,7 +41,7 @@ class Solver(ABC):
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
         """Decoders for activities `(m, n)` and targets `(m, outputs)`.
 
-        Raises `NetworkError` where there are none.
+        Raises `NetworkError` where no decoders exist.
         """
 
 

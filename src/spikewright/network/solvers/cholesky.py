@@ -14,7 +14,7 @@ SMALL = 128
 
 
 class _Kept(NamedTuple):
-    """The factor for one penalty of activities that are still alive, and are never written to."""
+    """The factor for one penalty of activities that are still in use and never written to."""
 
     activities: weakref.ref[NDArray]
     penalty: bytes
@@ -45,7 +45,7 @@ def _gram(activities: NDArray, penalty: NDArray) -> NDArray:
 
 
 def _factor(activities: NDArray, penalty: NDArray) -> NDArray:
-    """The lower factor; one that was found before for these very activities is used again."""
+    """The lower factor; that of the same activities is used again."""
     key, name = id(activities), penalty.tobytes()
     kept = _kept.get(key)
     if kept is not None and kept.activities() is activities and kept.penalty == name:

@@ -21,7 +21,7 @@ from spikewright.network.solvers.cholesky import normal_solution
 def regularised(activities: NDArray, targets: NDArray, sigma: NDArray | float) -> NDArray:
     """`(A'A + m sigma^2 I)^-1 A'Y`, `(n, outputs)`; `sigma` is one number or one a neuron.
 
-    With fewer points than neurons the same by way of `A (m sigma^2)^-1 A' + I`, `(m, m)`.
+    With fewer points than neurons it solves the equivalent `A (m sigma^2)^-1 A' + I`, `(m, m)`.
     """
     m, n = activities.shape
     penalty = m * np.broadcast_to(np.asarray(sigma, np.float64) ** 2, n)
@@ -68,7 +68,7 @@ class LstsqL2(Solver):
 @register
 @dataclass(frozen=True)
 class LstsqL2nz(Solver):
-    """The same, a neuron's penalty shrinking with the share of points where it is active."""
+    """`LstsqL2` with a penalty a neuron, smaller for neurons active at fewer points."""
 
     weights: bool = False
     reg: float = 0.1

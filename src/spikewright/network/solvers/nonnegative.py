@@ -46,7 +46,7 @@ class Nnls(Solver):
 @register
 @dataclass(frozen=True)
 class NnlsL2(Solver):
-    """The same on normal equations with the penalty of `LstsqL2`; targets below 0 count as 0."""
+    """`Nnls` on normal equations with the penalty of `LstsqL2`; targets below 0 count as 0."""
 
     weights: bool = False
     reg: float = 0.1
@@ -63,7 +63,7 @@ class NnlsL2(Solver):
 @register
 @dataclass(frozen=True)
 class NnlsL2nz(Solver):
-    """The same with the penalty of `LstsqL2nz`."""
+    """`NnlsL2` with the penalty of `LstsqL2nz`."""
 
     weights: bool = False
     reg: float = 0.1

@@ -34,7 +34,7 @@ class Transform(ABC):
         """Shape of the image of an input of `shape`; raises `NetworkError` if it does not fit."""
 
     def made(self, rng: np.random.Generator) -> Transform:
-        """The map as it is run, what is random in it drawn from `rng`; itself unless it says so."""
+        """The map as it is run, random weights drawn from `rng`; itself if it has none."""
         return self
 
     @property

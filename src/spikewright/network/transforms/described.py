@@ -1,4 +1,4 @@
-"""Transforms in Nengo's words: a shape, and what the weights are or are drawn from.
+"""Transforms in Nengo's terms: a shape, and weights or a distribution of them.
 
 A connection makes them when it is made itself, and draws from its seed.
 """
@@ -25,10 +25,10 @@ _USUAL = Uniform(-1.0, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Described(Transform):
-    """A map between flat vectors that is yet to be made of its weights.
+    """A map between flat vectors whose weights are not drawn yet.
 
-    `words` say what it is; `init` are the weights, or what `drawn` of them, `(n, d)`, are drawn
-    from; `make` makes the map of them.
+    `words` name it in messages. `init` are the weights, or their distribution, of which `(n, d)`
+    values are drawn: `drawn`. `make` makes the map of them.
     """
 
     words: str
@@ -56,7 +56,7 @@ class Described(Transform):
 
 
 def matrix_of(make: Callable[[NDArray], Transform], shape: Any, init: Init = 1.0) -> Described:
-    """`Dense((out, in), init)`: a number, the diagonal, the matrix, or what it is drawn from."""
+    """`Dense((out, in), init)`: `init` is a number, the diagonal, the matrix or a distribution."""
     out, inner = _matrix_shape("Dense", shape)
     words = f"Dense(({out}, {inner}), ...)"
     if isinstance(init, Distribution):
@@ -77,8 +77,8 @@ def entries_of(
 ) -> Described:
     """`Sparse((out, in), indices, init)`: entries at `(n, 2)` rows and columns.
 
-    `init` is a number, one value an entry, or what they are drawn from; without `indices` a matrix
-    of SciPy's.
+    `init` is a number, one value an entry, or a distribution; without `indices` a matrix of
+    SciPy's.
     """
     out, inner = _matrix_shape("Sparse", shape)
     if hasattr(init, "tocoo"):
@@ -116,7 +116,7 @@ class Filters:
     """The arguments of `Convolution(n_filters, input_shape, ...)`, in Nengo's terms.
 
     `input_shape` is `(*size, channels)`, or `(channels, *size)` without `channels_last`; `init` is
-    a kernel `(*kernel_size, channels / groups, n_filters)` or what it is drawn from.
+    a kernel `(*kernel_size, channels / groups, n_filters)` or a distribution.
     """
 
     n_filters: int
@@ -154,22 +154,22 @@ class Filters:
 
     @property
     def channels(self) -> int:
-        """Of the input."""
+        """Number of the input's channels."""
         return self.input_shape[-1 if self.channels_last else 0]
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Of the input, without its channels."""
+        """Size of the input, without its channels."""
         return self.input_shape[:-1] if self.channels_last else self.input_shape[1:]
 
     @property
     def kernel_shape(self) -> tuple[int, ...]:
-        """Of the kernel, as it is given."""
+        """Shape of the kernel as users give it."""
         return (*self.kernel_size, self.channels // self.groups, self.n_filters)
 
     @property
     def pads(self) -> tuple[tuple[int, int], ...]:
-        """Zeros before and after each axis; with "same" as many outputs as strides go into it."""
+        """Zeros before and after each axis; "same" gives an axis `ceil(size / stride)` outputs."""
         if self.padding == "valid":
             return ((0, 0),) * len(self.size)
         totals = (
@@ -203,7 +203,7 @@ def _matrix_shape(what: str, shape: Any) -> tuple[int, int]:
 
 
 def is_matrix_shape(value: Any) -> bool:
-    """Whether something is the shape of a matrix, and no matrix."""
+    """Whether something is the shape of a matrix, not a matrix."""
     return isinstance(value, tuple | list) and len(value) == 2 and all(map(is_whole, value))
 
 

@@ -1,4 +1,4 @@
-"""Transforms that move values without weighing them, and chains of transforms."""
+"""Transforms that move values without weights, and chains of transforms."""
 
 from __future__ import annotations
 

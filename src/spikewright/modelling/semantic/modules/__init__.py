@@ -1,4 +1,4 @@
-"""Modules: what models of semantic pointers are put together from, one a file."""
+"""Modules: the parts of models of semantic pointers, one a file."""
 
 from spikewright.modelling.semantic.modules.binding import Bind
 from spikewright.modelling.semantic.modules.choosing import Accumulators, WinnerTakeAll

@@ -1,4 +1,4 @@
-"""Two pointers, bound."""
+"""The binding of two pointers."""
 
 from __future__ import annotations
 

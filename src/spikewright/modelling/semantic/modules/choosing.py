@@ -1,4 +1,4 @@
-"""Of all pointers that an input is like, the one that it is most like."""
+"""The choice of the pointer that an input is most similar to."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from spikewright.network import Connection, Node
 
 
 class WinnerTakeAll(Cleanup):
-    """A `Cleanup` whose pointers inhibit each other: only that of the most similar one is left.
+    """A `Cleanup` whose pointers inhibit each other, so that only the most similar one remains.
 
-    `inhibit_scale` is how strongly, `inhibit_synapse` in seconds how fast. A winner stays until
-    another's similarity is larger than `inhibit_scale` times its own, and the threshold.
+    `inhibit_scale` is the strength of inhibition, `inhibit_synapse` its filter in seconds. A winner
+    stays until another's similarity is larger than `inhibit_scale` times its own, and the
+    threshold.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class WinnerTakeAll(Cleanup):
 
 
 class Accumulators(Module):
-    """Brings up, whole, the pointer that its input is most like, or what that maps to.
+    """Recalls at full length the pointer most similar to the input, or its mapped one.
 
-    Similarities are added up until the first sum arrives (`sw.networks.IndependentAccumulator`,
-    whose arguments are `accumulator_kwargs`), so that similar ones are told apart, in time. What is
-    chosen stays until the number `reset` is 1. `keys`, `mapping` and `output_vocabulary` are those
-    of `Cleanup`.
+    Similarities are integrated until the first sum exceeds a threshold
+    (`sw.networks.IndependentAccumulator`, whose arguments are `accumulator_kwargs`), so that close
+    ones are separated in time. The choice is held until the number `reset` is 1. `keys`, `mapping`
+    and `output_vocabulary` are those of `Cleanup`.
     """
 
     def __init__(
@@ -81,5 +82,5 @@ class Accumulators(Module):
         self.outputs["output"] = End(self.output, self.output_vocabulary)
 
     def find_input(self, name: str | None) -> End:
-        """The pointers' input where none is named."""
+        """The input of a name; without one, that of pointers."""
         return super().find_input("input" if name is None else name)

@@ -1,4 +1,4 @@
-"""The pointer of a vocabulary that another is like."""
+"""The pointers of a vocabulary that are similar to an input."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spikewright.modelling.semantic.vocabulary import Vocabulary
 
 
 class Cleanup(Module):
-    """Brings up the pointers that its input is like, from `threshold` on, or what they map to.
+    """Recalls the pointers with a similarity to the input from `threshold` on, or mapped ones.
 
     `keys` are the names it knows (None: all of `vocabulary` at present). With `mapping`, names or
     expressions of `vocabulary` to expressions of `output_vocabulary` (None: the same), it is a
-    hetero-associative memory. `sharp` makes what comes up whole, however similar the input is.
+    hetero-associative memory. `sharp` gives recalled pointers full length, whatever the similarity.
     Further arguments are those of `AssociativeMemory`; its other properties are at `memory`.
     """
 
@@ -52,7 +52,7 @@ class Cleanup(Module):
 
 
 class Pairs(NamedTuple):
-    """Pointers `(pairs, d)` of a vocabulary, and what each maps to, `(pairs, d_out)`."""
+    """Pointers `(pairs, d)` of a vocabulary, and their mapped pointers, `(pairs, d_out)`."""
 
     inputs: NDArray
     outputs: NDArray

@@ -18,8 +18,8 @@ _HEADROOM = 3.0
 class Compare(Module):
     """`output` is a number, the dot product of the inputs `a` and `b`.
 
-    `n_neurons` are for each dimension's product; `input_magnitude` is the length that the inputs
-    are made for, and further arguments go to the `Product`.
+    `n_neurons` are for each dimension's product; `input_magnitude` is the expected length of the
+    inputs, and further arguments go to the `Product`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Numbers: one that is represented, and the product of two."""
+"""Numbers: a represented one, and the product of two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikewright.modelling.semantic.module import Module
 
 
 class Scalar(Module):
-    """Represents a number, of `n_neurons`; `ens_kwargs` are further arguments of the `Ensemble`."""
+    """Represents a number by `n_neurons`; `ens_kwargs` are further arguments of the `Ensemble`."""
 
     def __init__(
         self, n_neurons: int = 50, label: str | None = None, seed: int | None = None,
@@ -30,8 +30,8 @@ class Scalar(Module):
 class Product(Module):
     """`output` is the product of two numbers, `a * b`.
 
-    `n_neurons` are for it, `input_magnitude` is how large the numbers may be; further arguments go
-    to the `sw.networks.Product`.
+    `n_neurons` are for the product, `input_magnitude` is the largest magnitude of the numbers;
+    further arguments go to the `sw.networks.Product`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A pointer that is represented, and remembered."""
+"""A pointer that is represented and remembered."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HEADROOM = 1.5
 class State(Module):
     """Represents a pointer: an ensemble for every `subdimensions` of its values.
 
-    `n_neurons` are for each dimension. `feedback` 1 remembers what it is shown, behind a lowpass
-    filter of `feedback_synapse` seconds; below 1 it forgets, at 0 it follows its input.
-    `subdimensions` (None: the largest divisor up to 16) divides the vocabulary's dimensions.
+    `n_neurons` are for each dimension. `feedback` 1 remembers the input, with a lowpass filter of
+    `feedback_synapse` seconds in the loop; below 1 the memory decays, at 0 the state follows its
+    input. `subdimensions` (None: the largest divisor up to 16) divides the vocabulary's dimensions.
     `ens_kwargs` are further arguments of every `Ensemble`.
     """
 

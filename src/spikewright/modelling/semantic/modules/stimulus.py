@@ -15,10 +15,10 @@ from spikewright.network import Node
 
 
 class Input(Module):
-    """Shows what an expression says, such as `"A * B"`, or a function of time `t -> expression`.
+    """Sends the value of an expression, as `"A * B"`, or of a function of time `t -> expression`.
 
-    `t` is in seconds, `"0"` shows nothing. An expression is read when it comes up first, so that an
-    unknown name in a function ends the run; at time 0 it is read at once.
+    `t` is in seconds, `"0"` is the zero vector. An expression is read at its first use, so that an
+    unknown name in a function ends the run; that of time 0 is read at once.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Input(Module):
 
 
 class _Shown:
-    """The vectors of what a function of time says, each expression read once."""
+    """The vectors of a function of time, each expression read once."""
 
     def __init__(self, vocabulary: Vocabulary, value: Callable[[float], str]) -> None:
         self.vocabulary, self.value = vocabulary, value

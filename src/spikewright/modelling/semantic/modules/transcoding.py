@@ -21,8 +21,8 @@ class Transcode(Module):
     """Applies a Python function to a pointer at every step, without neurons.
 
     `function` is called as `f(t, pointer)`, or as `f(t)` without `input_vocabulary`; `t` is in
-    seconds. With `output_vocabulary` it gives a pointer, its values, or an expression such as
-    `"A * B"`, which is read when it comes up first; without, a number.
+    seconds. With `output_vocabulary` it returns a pointer, its values, or an expression such as `"A
+    * B"`, which is read at its first use; without, a number.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Transcode(Module):
             self.inputs["input"] = End(self.input, known[0])
 
     def _called(self, t: float, *x: NDArray) -> NDArray:
-        """The values of what the function gives."""
+        """The values of the function's result."""
         made = self.function(t, *map(SemanticPointer, x))
         if isinstance(made, str) and self.output_vocabulary is not None:
             if made not in self._read:
