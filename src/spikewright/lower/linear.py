@@ -79,7 +79,7 @@ def _channel_bias(layer: Convolution | ConvolutionTranspose) -> NDArray | None:
 
 
 def _convolution_transpose(layer: ConvolutionTranspose, shape: Shape) -> Map:
-    """The input with zeros between by its stride, and a convolution with the flipped kernel."""
+    """The input dilated by its stride, and a convolution with the flipped kernel over it."""
     inputs, outputs, *size = layer.weight.shape
     grouped = layer.weight.reshape(layer.groups, inputs // layer.groups, outputs, *size)
     kernel = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, grouped.ndim)))

@@ -146,7 +146,7 @@ def function_note(name: str, function: NodeFunction) -> LayerNote:
 
 
 def _python_note(name: str, function: PythonCall) -> LayerNote:
-    """The note on a layer that is Python code, which no file holds."""
+    """The note on Python code: only its outputs are known, and no file holds it."""
     what = f"Python code of the source: calls {function.called}"
     if not function.accumulate:
         return LayerNote(name, f"{what} at every step; no file holds it", "exact", what)
