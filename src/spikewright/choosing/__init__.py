@@ -1,4 +1,4 @@
-"""Calibration: what a model's layers do on data, and the firing-rate scales that follow from it."""
+"""Calibration: statistics of a model's layers on data, and the scales that follow from them."""
 
 from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rule import ScaleRule

@@ -1,4 +1,4 @@
-"""Budgets are kept: what a network sends is measured, and scales are corrected until it fits.
+"""Budgets are kept: the spikes of a network are measured, and scales are corrected until they fit.
 
 A rule runs no network, so `EnergyBudget` counts on input that arrives evenly. Behind other layers
 it does not, and neurons there send more, many times more where spikes are few. So the network is
@@ -25,10 +25,10 @@ from spikewright.errors import ConversionError, Refusal
 from spikewright.running.converted import Converted
 
 CLOSE = 0.02
-"""How near to a budget it is kept, as a share of it, on the samples that it is measured on."""
+"""The distance to a budget, as a share of it, at which corrections end."""
 
 KEPT = 0.05
-"""What may be missing, or too much, before a budget counts as not kept."""
+"""The largest distance to a budget, as a share of it, at which it counts as kept."""
 
 _ATTEMPTS = 4  # at a budget together with corrections
 _SPLITS = 4  # times that a budget is split anew
@@ -41,7 +41,7 @@ _APART = 1e-4  # of factors between which there is nothing
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A budget, how it is split, and what was spent; of a `share` of it where that was aimed at."""
+    """A budget, its split, and its spending; of a `share` of it where that was aimed at."""
 
     budget: Budget
     split: Split
@@ -83,10 +83,10 @@ def with_budgets_kept(
     samples: Samples,
     correct: Callable[[Made], dict[str, Any]] | None,
 ) -> tuple[Made, Chosen, dict[str, Any]]:
-    """A network that keeps its budgets, the scales for that, and what its corrections came to.
+    """A network that keeps its budgets, the scales for that, and the results of its corrections.
 
-    Corrections change what is sent: then a share of the budget is aimed at, until all of it is
-    spent with them. Raises `ConversionError` where the least that its layers can spend is more.
+    Corrections change the number of spikes: then a share of the budget is aimed at, until all of it
+    is spent with them. Raises `ConversionError` where the least that its layers can spend is more.
     """
     conversion, corrected = made(chosen), dict[str, Any]()
     shares = [1.0] * len(chosen.budgets)
@@ -156,7 +156,7 @@ class _Keeping:
         return Kept(self.budget, split, self.meter.spent(self.budget), self.share)
 
     def _splits(self) -> Iterator[Kept]:
-        """The split as expected, and again at what spikes turned out to cost, until it fits."""
+        """Splits at the expected price of spikes, and then at the measured one, until one fits."""
         dearer: dict[str, float] = {}
         for _ in range(_SPLITS):
             found = self._tried(self.budget.spending.split(dearer, self.share))

@@ -1,4 +1,4 @@
-"""The calibration data of a source model, and what was made of it: collected once, kept."""
+"""The calibration data of a source model, and its statistics: collected once, kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Calibration:
         return found
 
     def samples(self, data: Any, graph: Graph) -> Batch:
-        """All samples, `{input name: (batch, *shape)}`, for what has to run the network.
+        """All samples, `{input name: (batch, *shape)}`, for code that has to run the network.
 
         Raises `ConversionError` where the data is not at hand: none, statistics of it, or an
         iterator that was read before.
@@ -113,7 +113,7 @@ def collect_sharded(
 ) -> Statistics:
     """Statistics of layers, some samples at a time wherever the executor does them.
 
-    What is collected where and in which order leaves no trace: joining is exact.
+    Place and order of collecting do not affect the result: joining is exact.
     """
     found: list[Statistics] = []
     expected = count_of(data, graph, sequences)

@@ -66,8 +66,8 @@ class BiasCorrection(_Correction):
     """b_c <- b_c + mean over samples and positions of (source value - spiking mean), per channel.
 
     Measured over `steps` steps of `dt` seconds, `rounds` times; `per="neuron"` gives every neuron a
-    bias of its own. It removes what rounding, cutting off and arrival order do on average to every
-    channel, for runs of about that many steps: with ever more steps the network no longer tends to
+    bias of its own. It removes the mean error of every channel by rounding, cutting off and arrival
+    order, for runs of about that many steps. With ever more steps the network no longer tends to
     the source, but to it with these biases.
 
     Law: the mean gap of each layer is smaller afterwards; a network without gaps is left alone.
@@ -90,7 +90,7 @@ class VoltageCorrection(_Correction):
     """v0 <- v0 + T (mean source value - spiking mean) / theta, in spikes, per neuron.
 
     Measured over T = `steps` steps of `dt` seconds, `rounds` times, from `start` ("half" or
-    "zero"). What a neuron lacks on average it has at the beginning; it fades as 1 / T, so that the
+    "zero"). A neuron begins with the mean that it lacks; the effect fades as 1 / T, so that the
     network still tends to the source. Saturated neurons gain nothing by it.
 
     Law and source: as `BiasCorrection` (its "potential correction").
@@ -110,7 +110,8 @@ class VoltageCorrection(_Correction):
 def add_bias(conversion: Converted, value: Any) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
-    Raises `ConversionError` for layers that are unknown or left out, and for what does not fit.
+    Raises `ConversionError` for layers that are unknown or left out, and for arrays that do not
+    fit.
     """
     roles = Roles(conversion.canonical)
     populations = conversion.populations()
@@ -135,7 +136,7 @@ def _as_numbers(value: Any) -> NDArray:
 
 
 def correct_bias(conversion: Converted, rule: BiasCorrection, samples: Batch) -> Gaps:
-    """Correct the biases of every spiking population; returns what was added, by layer."""
+    """Correct the biases of every spiking population; returns the additions, by layer."""
     added: Gaps = {}
     bases = {name: e.bias for name, e in conversion.populations().items()}
 
@@ -218,7 +219,7 @@ def source_means(conversion: Converted, samples: Batch, dt: float) -> Gaps:
 def sent_means(
     conversion: Converted, samples: Batch, steps: int, dt: float, last: str | None = None
 ) -> Gaps:
-    """The mean of what every neuron sends over `steps` steps and all samples, by layer.
+    """The mean that every neuron sends over `steps` steps and all samples, by layer.
 
     In the unit of the source's values; spikes below zero take away. Up to the layer `last` alone
     the network is run, where it is given.

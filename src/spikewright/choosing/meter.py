@@ -74,7 +74,7 @@ class Meter:
     ) -> dict[str, float]:
         """The energy of all additions that spikes cause, shared out by the weights that they meet.
 
-        What meets a maximum over a window goes on from there, so that only the sum is exact.
+        Spikes that pass a maximum over a window count behind it, so that only the sum is exact.
         """
         if self._counter is None:
             self._counter = Counter(self._lowered.network, self._ensembles, self._lowered.inputs)

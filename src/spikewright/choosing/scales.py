@@ -1,4 +1,4 @@
-"""Firing-rate scales from rules: which rule chooses for which layer, and what it may know."""
+"""Firing-rate scales from rules: the rule of each layer, and the facts that it may use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def has_budget(value: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """A rule that spends a budget, what it was asked, and among which layers it is split."""
+    """A rule that spends a budget, its question, and the layers that share the budget."""
 
     rule: EnergyBudget
     case: Case
@@ -49,7 +49,7 @@ class Budget:
 class Chosen:
     """Firing-rate scales as they were given, with numbers in the place of rules.
 
-    `choices` are those of rules, by layer; `budgets` are to be kept by what the network sends.
+    `choices` are those of rules, by layer; `budgets` limit the spikes that the network sends.
     """
 
     given: Any

@@ -66,10 +66,10 @@ def calibrate(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Collect what the layers of MODEL do on data: once, for many rules.
+    """Collect statistics of the layers of MODEL on data: once, for many rules.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
-    What is saved goes into --calibration of the other commands, for rules, not for corrections; it
+    The saved file goes into --calibration of the other commands, for rules, not for corrections; it
     fits networks of the same weights, pooling and form of recurrent layers. It is the same wherever
     the work is done.
     """

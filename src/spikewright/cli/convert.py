@@ -28,12 +28,11 @@ from spikewright.conversion.verified import Verification
 def convert(
     model: Path, choices: dict[str, Any], out: Path | None, verify: bool, as_json: bool
 ) -> None:
-    """Convert MODEL to a network and print what was done, layer by layer.
+    """Convert MODEL to a network and print every step of the conversion, layer by layer.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. What is saved with
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. A file saved with
     -o can be run with `spikewright run`, without the framework that MODEL came from. With --verify
-    nothing is saved unless every output and layer agrees with the model's own, as far as rounding
-    allows.
+    nothing is saved unless every output and layer agrees with the model's own within rounding.
     """
     conversion = open_conversion(model, choices)
     verification = conversion.verify() if verify else None

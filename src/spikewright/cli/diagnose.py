@@ -53,7 +53,7 @@ def diagnose(
     choices: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Say where the accuracy of MODEL went, layer by layer, and what to change.
+    """Print the losses of accuracy of MODEL, layer by layer, and changes against them.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, spiking unless the options say --rate, or a network
     that `spikewright convert -o` saved; either is converted as the options say. Some hundred

@@ -82,7 +82,7 @@ def evaluate(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Measure MODEL on a data set: accuracy at every step, what is lost, spikes, energy.
+    """Measure MODEL on a data set: accuracy at every step, its loss, spikes, energy.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved;
     either is converted as the options say. Results are the same wherever the work is done, and

@@ -26,7 +26,7 @@ _MEAN = 10  # steps over which the mean is shown: one second
 @precision_option
 @json_option
 def explain(scales: tuple[float, ...], engine: str, precision: Precision, as_json: bool) -> None:
-    """Show on two neurons what a firing-rate scale changes and what it leaves alone.
+    """Show on two neurons the effect of a firing-rate scale, and the values that stay the same.
 
     A constant input of 1 reaches A with weight 1, and A reaches B with weight 2.
     """

@@ -39,11 +39,11 @@ def inspect(
     outputs: list[str] | None,
     as_json: bool,
 ) -> None:
-    """List the layers of MODEL and what each becomes in a spiking network.
+    """List the layers of MODEL and the form of each in a spiking network.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
     network it has the source's value), convergent (its mean tends to it), approximated or refused;
-    the last line says what that makes of the whole. Exits with 2 where a layer is refused; every
+    the last line gives the guarantee of the whole. Exits with 2 where a layer is refused; every
     reason is listed.
     """
     found = library(

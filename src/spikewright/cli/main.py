@@ -1,4 +1,4 @@
-"""The program `spikewright`: its commands, and what it says when a user makes a mistake."""
+"""The program `spikewright`: its commands, and its messages when a user makes a mistake."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spikewright.errors import ConversionWarning, ReadError, SpikewrightError
 
 _DEBUG = "--debug"
 DEBUG = "spikewright.debug"
-"""Where a context keeps whether it was asked for."""
+"""The key in the context's `meta` that tells whether --debug was given."""
 
 
 class UserError(click.ClickException):
@@ -44,7 +44,7 @@ class Commands(click.Group):
             return super().main(*args, **settings)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what the program was called with: reports say how to do it again.
+        """Keep the arguments of the program: reports say how to do it again.
 
         `--debug` may stand anywhere, so that it can be put behind a command that went wrong.
         """
@@ -54,7 +54,7 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what a user can mend becomes a `UserError`."""
+        """Run the command; errors that a user can mend become a `UserError`."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", ConversionWarning)
@@ -89,7 +89,7 @@ def _show(
 
 
 def _describe(error: OSError) -> str:
-    """`file: reason` for what the operating system says, a message of our own as it is."""
+    """`file: reason` for errors of the operating system, a message of our own as it is."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}"
@@ -101,15 +101,15 @@ def _describe(error: OSError) -> str:
     _DEBUG,
     is_flag=True,
     expose_value=False,
-    help="Anywhere: after a mistake, also print what lies behind it: the traceback, and what the "
-    "model's framework said.",
+    help="Anywhere: after a mistake, also print its details: the traceback, and the message "
+    "of the model's framework.",
 )
 def main() -> None:
     """Turn a trained network into a spiking one, run it, and see what each choice costs.
 
     Begin with `spikewright demo`. Every command takes --json for one JSON document on standard
     output, and exits with 2 after a mistake that it explains on standard error; with --debug, put
-    anywhere, it also prints what lies behind the mistake.
+    anywhere, it also prints the details of the mistake.
     """
 
 

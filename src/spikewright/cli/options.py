@@ -30,7 +30,7 @@ model_argument = click.argument("model", type=click.Path(path_type=Path))
 
 
 def data_option(holds: str) -> Callable[[F], F]:
-    """The data that a command cannot do without, and what its file holds."""
+    """The data that a command needs, and the contents of its file."""
     return click.option(
         "--data",
         required=True,
@@ -64,7 +64,7 @@ executor_option = click.option(
     type=click.Choice(["local", "dask", "ray"]),
     default="local",
     show_default=True,
-    help="Where the work is done.",
+    help="Do the work in this process, on Dask or on Ray.",
 )
 address_option = click.option(
     "--address", help="Of the cluster's scheduler (default: workers on this machine)."
@@ -105,8 +105,8 @@ def per_layer(
 
     `split` tells a name, empty where there is none, from a value.
 
-    Raises `click.BadParameter` for a mixture, for a layer given twice, and for what `convert`
-    refuses with a ValueError.
+    Raises `click.BadParameter` for a mixture, for a layer given twice, and for values that
+    `convert` refuses with a ValueError.
     """
     named = [split(value) for value in values]
     if not values:
@@ -277,7 +277,7 @@ encoder_option = click.option(
     multiple=True,
     callback=_each(_encoder, "ENCODER"),
     metavar="ENCODER",
-    help="How values reach the network: constant (default), regular:HZ or poisson:HZ (spikes, of "
+    help="The encoder of inputs: constant (default), regular:HZ or poisson:HZ (spikes, of "
     "this rate for a value of 1), frames:STEPS (x is (batch, frames, *shape), each held); "
     "INPUT=ENCODER, repeated, for several inputs.",
 )
@@ -309,7 +309,7 @@ _CONVERSION = {
         "--calibration",
         type=click.Path(dir_okay=False, path_type=Path),
         callback=_data,
-        help="What rules and corrections look at: a .npz file with x, or saved statistics.",
+        help="Data for rules and corrections: a .npz file with x, or saved statistics.",
     ),
     "bias_correction": click.option(
         "--bias-correction",

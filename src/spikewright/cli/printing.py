@@ -12,7 +12,7 @@ import click
 
 
 class OutputLost(click.ClickException):
-    """Standard output takes no more: what was printed is not all there."""
+    """Standard output takes no more: some printed output is lost."""
 
     exit_code = 2
 
@@ -22,7 +22,7 @@ class OutputLost(click.ClickException):
 
 @contextmanager
 def nothing_lost() -> Iterator[None]:
-    """Inside, what cannot be printed is an `OutputLost`; where nothing can be, the program ends."""
+    """Output that cannot be printed raises `OutputLost`; a closed stdout ends the program."""
     stream = sys.stdout
     if stream is None:  # closed before the program began: files that it opens would get its number
         OutputLost("it is closed").show()
@@ -37,7 +37,7 @@ def nothing_lost() -> Iterator[None]:
 class _Checked:
     """A stream whose failures are `OutputLost`, once and for all.
 
-    Others may try what a stream takes, and think nothing of an error.
+    Other code may try whether a stream takes something, and ignore an error.
     """
 
     def __init__(self, stream: Any) -> None:

@@ -1,4 +1,4 @@
-"""`--report`: the page about what a command measured."""
+"""`--report`: the page about the results of a command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.running.outputs import outputs_of
 
 ARGUMENTS = "spikewright.arguments"
-"""Where the program keeps what it was called with, in the context's `meta`."""
+"""The key in the context's `meta` that holds the arguments of the program."""
 
 DIAGNOSED = 256
 """Samples that a report's diagnosis looks at, at most."""
@@ -115,7 +115,7 @@ def write_report(
     python: str | None = None,
     **parts: Any,
 ) -> None:
-    """Write the page; `parts` are those of `report.write_html`, beside what the subject tells.
+    """Write the page; `parts` are those of `report.write_html`, beside those of the subject.
 
     `python` makes the network again; None where the choices say how.
     """

@@ -24,8 +24,8 @@ class Samples:
 def load_samples(path: Path, limit: int | None = None) -> Samples:
     """Read a data file, the first `limit` samples of it; runs no code from it.
 
-    Raises `FileNotFoundError`, `DamagedFileError` for what is no `.npz` of real numbers, and
-    `SimulationError` where it holds no input, no samples, or another number of y than of x.
+    Raises `FileNotFoundError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
+    and `SimulationError` where it holds no input, no samples, or another number of y than of x.
     """
     arrays = _arrays(path)
     if set(arrays) <= {"y"}:

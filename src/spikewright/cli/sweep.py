@@ -111,14 +111,14 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
     type=click.FloatRange(min=0),
     default=0.01,
     show_default=True,
-    help="How much worse than the source the cheapest setting may be: 0.01 is a point.",
+    help="The largest loss of the cheapest setting against the source: 0.01 is a point.",
 )
 @click.option(
     "--minimise",
     type=click.Choice(MINIMISED),
     default="spikes",
     show_default=True,
-    help="What is cheap.",
+    help="The cost to minimise.",
 )
 @click.option(
     "--energy-table", default="45nm-fp32", show_default=True, help="The cost table of energies."
@@ -158,8 +158,8 @@ def sweep(
     """Measure MODEL at several firing-rate scales: accuracy, rates, spikes, energy, latency.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file. Every scale is run with every synapse, for the most
-    of the steps, and read after each of them; what fails is listed with its reason. Ends with the
-    cheapest setting near the source, and the call of sw.convert that makes it.
+    of the steps, and read after each of them; settings that fail are listed with their reason. Ends
+    with the cheapest setting near the source, and the call of sw.convert that makes it.
     """
     samples = load_samples(data, limit)
     scales = [in_steps_of(dt, scale) for scale in scales]

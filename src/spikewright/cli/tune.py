@@ -73,7 +73,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     type=click.Choice(MINIMISED),
     default="spikes",
     show_default=True,
-    help="What is to be as small as possible.",
+    help="The cost to minimise.",
 )
 @click.option(
     "--energy-table", default="45nm-fp32", show_default=True, help="Of --minimise energy."
@@ -128,8 +128,8 @@ def tune(
 ) -> None:
     """Search for the cheapest setting of MODEL that loses little accuracy.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the setting that was chosen, what others
-    cost, and the call of sw.convert that makes the network again.
+    MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the chosen setting, the costs of others, and
+    the call of sw.convert that makes the network again.
     """
     samples = load_samples(data, limit)
     held = None if validation is None else load_samples(validation)

@@ -18,7 +18,7 @@ def warn_of_few_spikes(
 ) -> None:
     """Leave a warning for each layer whose neurons spike less than once on average.
 
-    `means` are spikes a neuron in the whole run, by layer; `scales` is what `convert` was given.
+    `means` are spikes a neuron in the whole run, by layer; `scales` is the argument of `convert`.
     Rules account for few spikes themselves: of their choices only silence gives a warning.
     """
     coarse = {name: mean for name, mean in means.items() if mean < _COARSE}

@@ -46,13 +46,13 @@ class Conversion:
     """A source model as a network.
 
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
-    a source layer became (a part of); `inputs` and `outputs` are its ends; `trace` says what was
-    done. `graph` is the model as read, and `source` runs the model itself. `arguments` are those of
+    a source layer became (a part of); `inputs` and `outputs` are its ends; `trace` lists the steps.
+    `graph` is the model as read, and `source` runs the model itself. `arguments` are those of
     `convert` that it was made with, and `resolved` the same with numbers where they left the choice
     to rules and corrections: `sw.convert(model, **conversion.resolved)` needs no data.
 
-    Loaded from a file, a conversion has the graph for its source, and for `arguments` what was
-    `resolved`. Deep copies share the source and have a network of their own; pickles hold what
+    Loaded from a file, a conversion has the graph for its source, and the `resolved` values for
+    `arguments`. Deep copies share the source and have a network of their own; pickles hold what
     files hold, and no code.
     """
 
@@ -97,8 +97,8 @@ class Conversion:
 
         Takes the arguments of `convert` but `example_input`. Raises as `convert` does, and
         `ConversionError` for unknown arguments. A conversion that was loaded from a file is made
-        from the graph in it: what needs the model, another form of its recurrent layers or outputs
-        that were cut, is refused.
+        from the graph in it: arguments that need the model (another form of its recurrent layers,
+        or outputs that were cut) are refused.
         """
         if self._convert is None:
             reason = "its file is from before files held arguments"
@@ -212,7 +212,7 @@ class Conversion:
     ) -> Evaluation:
         """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
 
-        `x` is input as for `run` and `y` what the outputs should be: class labels, whole numbers
+        `x` is input as for `run` and `y` the truth about the outputs: class labels, whole numbers
         `(samples,)` or rows with a single one, or targets, floats `(samples, *out)`; of several
         outputs `{name: array}`, or a list of them in their order. Or `x` is an iterable of batches
         `(x, y)`, such as a PyTorch `DataLoader`. Records have 95 % intervals. Labels give accuracy
@@ -373,10 +373,10 @@ class Conversion:
 
         `x` is input as for `run`, held constant, or None for seeded random input. Outputs are those
         of the framework's own call on all samples at once. An error is `max|a - b| / max|a|`. It
-        may be what rounding in the source's precision explains, which is measured for every layer,
-        or `rtol` where that is given. Print the result for a verdict, its `table` for all of it.
-        Raises `VerificationError` naming the first layer of the source that is above, or else the
-        output, and `SimulationError` for input that is not finite numbers.
+        may be as large as rounding in the source's precision explains, which is measured for every
+        layer, or `rtol` where that is given. Print the result for a verdict, its `table` for all of
+        it. Raises `VerificationError` naming the first layer of the source that is above, or else
+        the output, and `SimulationError` for input that is not finite numbers.
         """
         if rtol is not None and not (is_number(rtol) and rtol >= 0):
             raise SimulationError(f"rtol must be None or a number from 0, got {rtol!r}")
@@ -388,7 +388,7 @@ class Conversion:
     def save(self, path: str | Path) -> None:
         """Write the conversion to one file, atomically; `spikewright.load` reads it.
 
-        Raises `NetworkError` naming what a file cannot hold, before anything is written.
+        Raises `NetworkError` naming the part that a file cannot hold, before anything is written.
         """
         save(self, path)
 

@@ -1,4 +1,4 @@
-"""The arguments of a conversion in its file: what it is converted with again."""
+"""The arguments of a conversion in its file: the arguments of another conversion."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Neurons = NeuronType | NeuronClass
 class Arguments:
     """Those of `convert` as a file holds them, with numbers in the place of rules and data.
 
-    `spiking` has pairs: what names neurons, and their type.
+    `spiking` has pairs: the names of neurons, and their type.
     """
 
     spiking: bool | tuple[tuple[str | Neurons, Neurons], ...]
@@ -60,7 +60,7 @@ _KINDS = {"Arguments": Arguments, "NeuronClass": NeuronClass, **TYPES, **SYNAPSE
 def arguments_to_data(arguments: Mapping[str, Any], encoder: _storage.Encoder) -> Any:
     """Plain data for arguments of `convert` in which no rule is left; None where there are none.
 
-    Raises `NetworkError` naming what a file cannot hold.
+    Raises `NetworkError` naming the part that a file cannot hold.
     """
     if not arguments:
         return None

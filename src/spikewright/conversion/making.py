@@ -69,8 +69,8 @@ def convert_source(
 ) -> Conversion:
     """Convert a model that has been read; `arguments` are all of `convert` but its input.
 
-    `reading` reads it in another form of its recurrent layers, or for other outputs;
-    `calibration` holds what was made of its calibration data so far.
+    `reading` reads it in another form of its recurrent layers, or for other outputs; `calibration`
+    holds the statistics of its calibration data so far.
     """
     check_arguments(arguments)
     calibration = calibration or Calibration()
@@ -159,7 +159,7 @@ def _again(
     calibration: Calibration,
     arguments: Mapping[str, Any],
 ) -> Conversion:
-    """Convert once more what was read in this form: read it in another if need be."""
+    """Convert the model that was read in this form once more: read it in another if need be."""
     wanted = form_of(arguments)
     if wanted != form:
         if reading is None:
@@ -213,7 +213,7 @@ def _check_data(
     graph: Graph,
     stepping: Stepping | None,
 ) -> None:
-    """Raise where there is data that nothing needs; gather what corrections run on.
+    """Raise where there is data that nothing needs; gather the samples that corrections run on.
 
     They need it more than once, so that is before anything reads it; budgets are measured on it.
     """
@@ -349,7 +349,7 @@ def _refuse_without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> Non
 
 
 def _check_sequence(step: int | None, synapse: Any) -> None:
-    """Raise unless a step of a sequence lasts some steps, in which what is sent arrives."""
+    """Raise unless a step of a sequence lasts some steps, in which values sent arrive."""
     if step is None:
         return
     if not (is_whole(step) and step >= 1):

@@ -37,29 +37,32 @@ def convert(
     `model` is a Keras 3 model, a `torch.nn.Module` (with `example_input`, batch axis first), an
     ONNX `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file.
 
-    * `spiking`: False for the rate network, which computes exactly what the model does; True for
+    * `spiking`: False for the rate network, which computes exactly the same as the model; True for
       its spiking form; `{layer, activation or neuron type: neuron type}` chooses the form. A
       layer's name wins over its activation.
     * `scale_firing_rates`: a number, a rule such as `sw.MinimumError(steps=8)`, or
       `{layer: number, array or rule}` for every layer with neurons.
-    * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on what leaves neurons.
+    * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on the values that leave
+      neurons.
     * `initial_voltage`: "zero", "half", "uniform", an array in spikes, or `{layer: ...}`; or
       `sw.VoltageCorrection(steps)`, measured on the calibration data.
     * `calibration`: data for rules and corrections, an array `(batch, *shape)`, `{name: array}` or
-      an iterable of batches or of (x, y) pairs; for rules also what `Conversion.calibrate`
-      returned, or a file of it.
-    * `bias_correction`: None, `sw.BiasCorrection(steps)`, or what to add, `{layer: array}`.
+      an iterable of batches or of (x, y) pairs; for rules also the result of
+      `Conversion.calibrate`, or a file of it.
+    * `bias_correction`: None, `sw.BiasCorrection(steps)`, or the values to add, `{layer: array}`.
     * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
     * `max_spikes_per_step`: the most spikes, of either sign, that a neuron may send in one step (1:
-      one-spike hardware), whatever its type; what is left over waits for the next. Or None.
+      one-spike hardware), whatever its type; the rest waits for the next. Or None.
     * `sequence_step`: None, where every step of a recurrent layer's sequence has neurons of its
-      own, or the number of simulation steps that each takes, one after the other, in the same
-      neurons: the layer becomes recurrent connections, and time is that of the sequence.
+      own, or a number of simulation steps. Then all steps of the sequence use the same neurons, one
+      after the other, for this number of simulation steps each: the layer becomes recurrent
+      connections, and time is that of the sequence.
     * `outputs`: None for the model's own, or the names of outputs, layers (as `spikewright inspect`
-      lists them) or ONNX values to keep as outputs; what leads only elsewhere is cut, unseen.
+      lists them) or ONNX values to keep as outputs; layers that lead only elsewhere are cut,
+      unseen.
     * `fallback`: None, where a layer that cannot be read is refused, or "python": it is a node that
-      calls the layer itself, in its framework, at every step. Nothing is known of such a node but
-      what it makes, and no file holds it; the trace names it.
+      calls the layer itself, in its framework, at every step. Only the values of such a node are
+      known, and no file holds it; the trace names it.
 
     Raises `ReadError` when the model cannot be read or has no such output, `ConversionError`
     listing every layer or argument that cannot be honoured.

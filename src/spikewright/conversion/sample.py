@@ -1,4 +1,4 @@
-"""One sample, step by step: every spike, beside what the source computes."""
+"""One sample, step by step: every spike, beside the source's values."""
 
 from __future__ import annotations
 

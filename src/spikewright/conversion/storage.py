@@ -165,7 +165,7 @@ def load_parts(path: str | Path) -> Parts:
 def _lowered(
     content: Any, network: Network, objects: Sequence[Any], arrays: Mapping[str, NDArray]
 ) -> Lowered:
-    """The network with the names of what is in it."""
+    """The network with the names of its objects."""
     decoder = _storage.Decoder(arrays, {"Activation": Activation})
 
     def items(name: str, kinds: tuple[type, ...] = (Ensemble, Node)) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _check_together(lowered: Lowered, graph: Graph, canonical: Graph) -> None:
 
 
 def _inputs_of_a_step(graph: Graph, stepping: Stepping | None) -> dict[str, Shape]:
-    """The shapes of what is fed at once: of a sequence, one step."""
+    """The shapes of the values fed at once: of a sequence, one step."""
     axes = stepping.inputs if stepping else {}
     return {
         name: tuple(n for axis, n in enumerate(graph.shapes[name]) if axis != axes.get(name))

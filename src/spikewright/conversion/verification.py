@@ -175,7 +175,7 @@ def _apart(one: Difference, rtol: float | None) -> str:
 
 
 def _why(wrong: Difference, conversion: Conversion, inputs: Mapping[str, NDArray]) -> str:
-    """Whether a sample alone gives what was read, so that the batch is what differs."""
+    """Whether a sample alone gives the graph's values, so that batching makes the difference."""
     alone = {name: value[:1] for name, value in inputs.items()}
     error = relative_error(
         called(conversion.source, alone)[wrong.layer],
@@ -249,7 +249,7 @@ def _over_sequence(
 def _readout_values(
     graph: Graph, lowered: Lowered, values: Mapping[str, NDArray]
 ) -> dict[str, NDArray]:
-    """Outputs with the activation that is applied to what is read out."""
+    """Outputs with the activation that is applied to the readout."""
     result = {}
     for output, activation in lowered.readouts.items():
         name = graph.outputs[output]

@@ -38,11 +38,11 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Verification(Mapping[str, float]):
-    """Differences between a source and what was read of it: print it for the verdict.
+    """Differences between a source and the graph that was read: print it for the verdict.
 
     It reads as `{layer: error}`, an error being the largest of `max|a - b| / max|a|`, where `a` is
-    the source's value. `table` has every difference beside its bound. `source` says what ran the
-    model, and in which precision; `samples` on how many samples.
+    the source's value. `table` has every difference beside its bound. `source` names the framework
+    that ran the model, and its precision; `samples` on how many samples.
     """
 
     differences: tuple[Difference, ...]

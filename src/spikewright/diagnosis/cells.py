@@ -30,10 +30,10 @@ _TAKE_BACK = (BipolarIntegrateAndFire, RunningMeanSpiking, SignedIntegrateAndFir
 class Cells:
     """Neurons of one layer in a run of `steps` steps.
 
-    `height` is the value of a spike in the step in which it is sent, `amplitude / (s dt)`, scalar
-    or an array that broadcasts to the layer, `start` the voltage before the first step, in spikes.
-    `passed` is the share of a steady value that the mean of what leaves through the synapse has
-    reached by the end.
+    `height` is the value of a spike in the step in which it is sent, `amplitude / (s dt)`, a scalar
+    or an array that broadcasts to the layer. `start` is the voltage before the first step, in
+    spikes. `passed` is the share of a steady value that the mean behind the synapse has reached by
+    the end.
     """
 
     neuron_type: NeuronType
@@ -90,7 +90,7 @@ class Cells:
         return np.asarray(rates * self.neuron_type.amplitude, np.float64)
 
     def clipped(self, value: NDArray) -> NDArray:
-        """A value within what the cap lets through."""
+        """A value clipped to the range that the cap allows."""
         if self.cap is None:
             return value
         most = self.cap * self.height
@@ -154,7 +154,7 @@ def _passed(ensemble: Ensemble, connections: Iterable[Connection], steps: int, d
 
 
 def passed(synapse: Synapse, steps: int, dt: float) -> float:
-    """Mean over a run of what a synapse makes of a steady 1, from the step after it begins."""
+    """Mean over a run of a synapse's output for a steady 1, from the step after it begins."""
     found = synapse.discretise(dt)
     state, total = np.zeros(found.order), 0.0
     through = found.feedthrough

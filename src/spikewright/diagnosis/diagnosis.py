@@ -212,7 +212,7 @@ def _judge(conversion: Conversion, y: Any, metric: Metric | None, samples: int) 
 
 
 def _require_something(plan: Plan) -> None:
-    """Raise `SimulationError` for a network that computes what its source does."""
+    """Raise `SimulationError` for a network that computes exactly the same as its source."""
     cells = [site.cells for site in plan.sites.values()]
     if not any(found is None or found.neuron_type.spiking for found in cells):
         raise SimulationError(
@@ -222,7 +222,7 @@ def _require_something(plan: Plan) -> None:
 
 
 def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
-    """Every remedy with what it promises."""
+    """Every remedy with its predicted effect."""
     samples = case.samples
     planned = [(remedy, _planned(case, trial, remedy)) for remedy in remedies(case)]
     able = [(remedy, plan) for remedy, plan in planned if plan is not None]
@@ -259,7 +259,7 @@ def _verified(
     before: Outcome,
     progress: bool,
 ) -> list[Proposal]:
-    """The proposals, each of them run; what cannot be is noted and left out."""
+    """The proposals, each of them run; remedies that cannot be run are noted and left out."""
     found = []
     with progress_bar(len(proposals), progress, "proposals run") as advance:
         for proposal in proposals:

@@ -70,7 +70,7 @@ class OfLabels(Judge):
 
 @dataclass(frozen=True, eq=False)
 class OfTargets(Judge):
-    """The squared distance from what the output should be."""
+    """The squared distance from the target."""
 
     output: Output
     truth: Truth
@@ -90,7 +90,7 @@ class OfTargets(Judge):
 
 @dataclass(frozen=True, eq=False)
 class OfMetric(Judge):
-    """The scores of a metric, of what was given of the samples."""
+    """The scores of a metric, for the given truth of the samples."""
 
     metric: Metric
     given: Any

@@ -17,7 +17,7 @@ from spikewright.diagnosis.sites import Plan, Site
 
 Values = Mapping[str, NDArray]
 Send = Callable[[Site, tuple[NDArray, ...]], NDArray]
-"""What the readers of a layer get on average, for the means `(batch, *shape)` that arrive at it."""
+"""The mean that the readers of a layer get, for the means `(batch, *shape)` that arrive at it."""
 
 
 def follow(plan: Plan, source: Values, send: Send, where: Container[str]) -> dict[str, NDArray]:
@@ -52,8 +52,8 @@ def alone(
 ) -> dict[str, NDArray]:
     """The means where one site alone is as the network has it, and all else as the source.
 
-    Its neurons' rates are multiplied by `factor`. What its spikes, by the order in which they
-    arrive, do to the populations behind it is theirs to lose, and its doing.
+    Its neurons' rates are multiplied by `factor`. The effect of its spikes' arrival order on later
+    populations is counted as a loss that this site causes.
     """
     site = plan.sites[name].scaled(factor)
     shares = {other: of[name] for other, of in plan.blamed.items() if name in of}

@@ -17,21 +17,20 @@ PARTS: tuple[Part, ...] = get_args(Part)
 def split(
     site: Site, value: NDArray, arriving: tuple[NDArray, ...], sent: NDArray
 ) -> dict[Part, NDArray]:
-    """The parts, `(batch, *shape)` each; their sum is `value` less what the layer's readers got.
+    """The parts, `(batch, *shape)` each; their sum is `value` less the value that readers got.
 
-    `value` is the source's, `arriving` the means of what reached the layer and `sent` the mean of
-    what it sent. With `f` the source's layer and `z` the mean current,
+    `value` is the source's, `arriving` the means that reached the layer and `sent` the mean that it
+    sent. With `f` the source's layer and `z` the mean current,
 
-    * inherited: `value - f(arriving)`, what earlier layers have lost,
-    * policy: `f(arriving) - g(z)`, what was changed on purpose: `g` is the rate function of the
-      neurons that were chosen, or the layer that was put in the place of `f`, and `z` holds what
-      was added to the bias,
-    * clipping: what of `g(z)` is more than the cap on spikes lets through,
-    * quantisation: the rest of it that whole spikes cannot express, from the voltage at the start
-      on, where the current arrives evenly,
-    * arrival order: what the neurons sent less because it did not (spikes sent too early are not
+    * inherited: `value - f(arriving)`, the loss of earlier layers,
+    * policy: `f(arriving) - g(z)`, changes made on purpose. `g` is the rate function of the chosen
+      neurons, or the layer that replaced `f`; `z` holds additions to the bias,
+    * clipping: the part of `g(z)` above the cap on spikes,
+    * quantisation: the part of the rest that whole spikes cannot express, from the voltage at the
+      start on, where the current arrives evenly,
+    * arrival order: the loss where the current arrived unevenly (spikes sent too early are not
       taken back, late ones do not come any more); the noise of neurons that draw at random,
-    * settling: what the synapse had not passed on by the end.
+    * settling: the part that the synapse had not passed on by the end.
     """
     exact = site.exact.evaluate(*arriving)
     cells = site.cells
@@ -52,7 +51,7 @@ def split(
 
 
 def shares(parts: Mapping[Part, NDArray]) -> tuple[float, dict[Part, float]]:
-    """The gap's sum of squares, and what each part contributes: `sum(part * gap)`.
+    """The gap's sum of squares, and the share of each part in it: `sum(part * gap)`.
 
     Contributions add up to the sum of squares exactly; one below zero makes up for others.
     """

@@ -33,9 +33,9 @@ class Proposal:
     """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
 
     Those of one `kind` change the same thing, more or less of it. `predicted` follows the means
-    through the network as it would be; `measured` is what a run on the same samples gave, None
-    before it has been run. Gains are in accuracy (a fraction), or without labels in the relative
-    change of the output; prices in spikes a sample.
+    through the network as it would be; `measured` is the effect in a run on the same samples, None
+    before that run. Gains are in accuracy (a fraction), or without labels in the relative change of
+    the output; prices in spikes a sample.
     """
 
     kind: str

@@ -96,7 +96,7 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Arguments as plain data: arrays as lists, what is no number in words."""
+    """Arguments as plain data: arrays as lists, other values in words."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -127,7 +127,7 @@ class Case:
 
 
 def remedies(case: Case) -> list[Remedy]:
-    """Every remedy that what was found calls for, in no order."""
+    """Every remedy against the losses found, in no order."""
     families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all, _rules)
     found = [remedy for family in families for remedy in family(case)]
     return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
@@ -224,7 +224,7 @@ def _of_all(case: Case) -> Iterator[Remedy]:
 
 
 def _rules(case: Case) -> Iterator[Remedy]:
-    """Scales chosen anew on these samples: of least error at a cap, else by what spikes do."""
+    """Scales chosen anew on these samples: of least error at a cap, else by effects of spikes."""
     able, steps, dt = case.cells(), case.steps, case.samples.plan.dt
     capped = {cells.cap is not None for cells in able.values()}
     if set(able) != set(case.scales) or len(capped) != 1:

@@ -1,4 +1,4 @@
-"""The samples of a diagnosis: what source and network make of them, and the parts of the gap."""
+"""The samples of a diagnosis: values of source and network for them, and the parts of the gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Batch:
     """Some samples.
 
     `source` holds the source's value of every layer, `(batch, *shape)`; `parts` of every site's gap
-    and `disorder`, of every population, what of it is due to the order of arrival.
+    and `disorder`, the part of every population's gap that is due to the order of arrival.
     """
 
     samples: slice

@@ -28,7 +28,7 @@ class Site:
     """One such place.
 
     `exact` is the layer as the source has it, `present` as the network has it; `cells` are its
-    neurons, None for a layer without, and `offset` is what was added to their current.
+    neurons, None for a layer without, and `offset` is the amount added to their current.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Site:
 class Plan:
     """The means of a conversion in a run of `steps` steps of `dt` seconds.
 
-    `graph` computes what the source does, layer by layer under the names of the network, `biases`
+    `graph` computes the source's values, layer by layer under the names of the network, `biases`
     are those of its neurons; `sites` are in its order.
     """
 

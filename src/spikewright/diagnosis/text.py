@@ -102,7 +102,7 @@ def _shown(found: Diagnosis) -> Callable[[float | None], str]:
 
 
 def _without_empty(headings: Sequence[str], rows: list[Row]) -> tuple[Row, list[Row]]:
-    """Without the columns in which nothing stands: parts that are nowhere, what is not known."""
+    """Without the columns in which nothing stands: parts that are nowhere, unknown values."""
     columns = range(len(headings))
     kept = [i for i in columns if any(row[i] not in _NOTHING for row in rows)]
     return [headings[i] for i in kept], [[row[i] for i in kept] for row in rows]

@@ -45,7 +45,7 @@ class Checkpoint:
     """The results of one evaluation in a folder, which is made where there is none.
 
     `about` is plain data: all that results depend on but the data. Raises `SimulationError` naming
-    what the folder holds that is not this evaluation's.
+    files of the folder that are not this evaluation's.
     """
 
     def __init__(self, folder: str | Path, about: Mapping[str, Any]) -> None:
@@ -117,7 +117,7 @@ class Checkpoint:
         return tally
 
     def save(self, index: int, key: str, tally: Tally) -> None:
-        """Store what was counted of a shard, whole or not at all."""
+        """Store the counts of a shard, whole or not at all."""
         arrays: dict[str, NDArray] = {}
 
         def kept(rows: Mapping[Key, NDArray]) -> list[list[Any]]:

@@ -30,7 +30,7 @@ _NUMBERS, _WORDS = "biuf", "US"  # kinds of NumPy's types
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Samples that are evaluated together: inputs, and what outputs should be where it is known."""
+    """Samples that are evaluated together: inputs, and the truth about outputs where known."""
 
     index: int
     x: Arrays
@@ -61,10 +61,10 @@ def add_array(digest: Any, name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads what a user gives: all inputs at once, or any iterable of batches `(x, y)`.
+    """Reads a user's data: all inputs at once, or any iterable of batches `(x, y)`.
 
-    Whether y holds labels or targets is decided for as much as is given at once: all of it, or a
-    batch. With a `metric` it is that which knows what y means: an array, or arrays by any names.
+    Whether y holds labels or targets is decided for the samples given at once: all of them, or a
+    batch. With a `metric` the metric decides: an array, or arrays by any names.
     """
 
     inputs: Structure
@@ -79,7 +79,7 @@ class Reader:
     def shards(self, x: Any, y: Any, size: int) -> Iterator[Shard]:
         """The data in shards of `size` samples, the last of which may be shorter.
 
-        Raises `SimulationError` for what cannot be read, and for no samples.
+        Raises `SimulationError` for data that cannot be read, and for no samples.
         """
         whole = y is not None or isinstance(x, Mapping) or self.inputs.find(x) is not None
         pieces = [self._piece(as_named(x, self.inputs), y)] if whole else self._batches(x)
@@ -180,7 +180,7 @@ def _cut(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
 
 
 def _alike(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Batches that hold something; raises `SimulationError` where they differ in what that is."""
+    """Batches that hold something; raises `SimulationError` where they differ in that."""
     first: list[str] = []
     for x, y in pieces:
         if len(next(iter(x.values()))) == 0:

@@ -54,7 +54,8 @@ class OperationCounter:
     ) -> dict[Key, NDArray]:
         """Sums of some samples up to a step, `(1,)` each.
 
-        `totals` are `{layer: (samples, *shape)}`, `fed` what the run gives to the inputs.
+        `totals` are `{layer: (samples, *shape)}`, `fed` the values that the run feeds to the
+        inputs.
         """
         spikes = {name: totals[name] for name in self._spiking}
         values: dict[str, NDArray] = {}

@@ -1,4 +1,4 @@
-"""A conversion as bytes, and what tells it from another."""
+"""A conversion as bytes, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 _HISTORY = ("trace", "arguments")
-"""How a conversion came about and what was said of it: nothing that it computes follows from it."""
+"""The history of a conversion; it does not affect what the conversion computes."""
 
 
 def packed(conversion: Conversion) -> tuple[bytes, str]:
-    """The bytes of the file that holds a conversion, and the fingerprint of what it computes.
+    """The bytes of the file that holds a conversion, and the fingerprint of its computation.
 
-    Raises `NetworkError` naming what a file cannot hold.
+    Raises `NetworkError` naming the part that a file cannot hold.
     """
     manifest, arrays = as_data(conversion)
     told = {name: part for name, part in manifest.items() if name not in _HISTORY}

@@ -30,7 +30,7 @@ class SourceNetwork:
         self._engine = self._runner.engine(name, self._program, threads)
 
     def outputs(self, feeds: Feeds, names: dict[Node, str]) -> dict[str, NDArray]:
-        """Values `{output: (samples, *shape)}` of what is fed to the inputs of these names.
+        """Values `{output: (samples, *shape)}` of the values fed to the inputs of these names.
 
         A source model knows no time: it answers the mean over the steps of an input that changes,
         and the values themselves that an encoder makes spikes of.

@@ -69,7 +69,7 @@ class TwinNetwork:
         self._twin = quantised_twin(canonical, thresholds, twin_bits(steps))
 
     def outputs(self, feeds: Feeds, names: Mapping[Node, str]) -> dict[str, NDArray]:
-        """Values `{output: (samples, *shape)}` of what is fed, as a source model is given it."""
+        """Values `{output: (samples, *shape)}` of the feeds, as a source model takes them."""
         return self._twin.evaluate(
             {names[node]: held(value)[:, 0] for node, value in feeds.values.items()}
         )

@@ -143,7 +143,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Packed:
-    """A conversion as the bytes of a saved file, and settings: what workers elsewhere are given.
+    """A conversion as the bytes of a saved file, and settings: the data for workers elsewhere.
 
     `key` says which it is, so that a worker opens it once.
     """

@@ -1,7 +1,7 @@
-"""Executors: where independent pieces of work are done, one file each.
+"""Executors: places where independent pieces of work are done, one file each.
 
 =====================  ====================================================  ======================
-executor               where                                                 `address`
+executor               place                                                 `address`
 =====================  ====================================================  ======================
 `"local"`              here, one piece after the other: the default          -
 `"dask"`               on the workers of a Dask cluster                      of its scheduler
@@ -11,7 +11,7 @@ a `futures.Executor`   in its threads or processes                           -
 an `Executor`          wherever your own class of it does them               -
 =====================  ====================================================  ======================
 
-Scheduling, and doing again what was lost with a worker, is theirs.
+They schedule, and repeat work that was lost with a worker.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Executor", "Function", "get"]
 def get(executor: Any, address: str | None = None) -> Executor:
     """The executor that a user names or gives.
 
-    Raises `SimulationError` for what is none, and for an address where none is needed, and
+    Raises `SimulationError` for other values, and for an address where none is needed, and
     `MissingExtraError` for one that is not installed.
     """
     if isinstance(executor, str) and executor in ("dask", "ray"):

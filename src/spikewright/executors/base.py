@@ -24,6 +24,6 @@ class Executor(ABC):
         """Results of `function(shared, task, threads)`, each as soon as it is there.
 
         `shared` goes to every worker once where the executor can do so; tasks are drawn as workers
-        become free, so that there may be any number of them. What a task raises is raised here, and
-        ends the work.
+        become free, so that there may be any number of them. An exception of a task is raised here,
+        and ends the work.
         """

@@ -19,8 +19,8 @@ _QUIET = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
 class Dask(Executor):
     """A Dask cluster by the address of its scheduler, or by a client of it.
 
-    Without either Dask starts workers on this machine. The scheduler keeps what tasks are made of
-    until they are done, so that a task whose worker is lost is done again by another.
+    Without either Dask starts workers on this machine. The scheduler keeps the data of tasks until
+    they are done, so that a task whose worker is lost is done again by another.
     """
 
     def __init__(self, address: str | None = None, client: Any = None) -> None:

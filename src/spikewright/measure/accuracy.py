@@ -17,8 +17,8 @@ from spikewright.records import Record
 def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
     """Accuracy of a run with one output, with its 95 % interval.
 
-    `labels` are class labels as `Conversion.evaluate` takes them. Raises `SimulationError` where
-    they and samples, or the outputs, do not fit.
+    `labels` are class labels, `(samples,)`, as `Conversion.evaluate` takes them. Raises
+    `SimulationError` where they and samples, or the outputs, do not fit.
     """
     output = _output(run)
     hits = _hits(output, run.predict(readout), labels)

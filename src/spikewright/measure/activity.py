@@ -15,7 +15,10 @@ from spikewright.records import Record
 
 
 def activity(run: Run) -> list[Record]:
-    """One record per layer and measure, then the spikes of the whole network."""
+    """One record per layer and measure, then the spikes of the whole network.
+
+    Rates are in Hz, spikes are numbers per sample, shares of neurons are fractions.
+    """
     return activity_records(count(run.populations, run.steps), [run.steps], run.dt)
 
 
@@ -47,7 +50,7 @@ def _of_samples(values: NDArray) -> NDArray:
 
 
 def activity_records(tally: Tally, at: Sequence[int], dt: float) -> list[Record]:
-    """Records of what `count` counted up to each of the steps in `at`."""
+    """Records of the counts of `count` up to each of the steps in `at`."""
     layers = [key[1] for key in tally.samples if key[0] in ("spikes", "rate")]
     records = []
     for index, steps in enumerate(at):

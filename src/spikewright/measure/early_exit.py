@@ -14,8 +14,9 @@ from spikewright.measure.truth import Output
 def confidences(raw: NDArray, output: Output, dt: float) -> NDArray:
     """The largest probability that the mean output gives any class at each step.
 
-    `raw` is `(samples, steps, *shape)`, the result `(samples, steps)`. Where the output is no
-    softmax or sigmoid itself, its mean is taken as logits and goes through a softmax.
+    `raw` is `(samples, steps, *shape)`, the result `(samples, steps)`; `dt` is the length of a step
+    in seconds. Where the output is no softmax or sigmoid itself, its mean is taken as logits and
+    goes through a softmax.
     """
     values = output.at_every_step(raw, "mean", dt)
     if output.shape == (1,):

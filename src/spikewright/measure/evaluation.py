@@ -18,7 +18,7 @@ from spikewright.records import SCORE, Record, select
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """Records of an evaluation, the settings that they hold for, and what they were made of.
+    """Records of an evaluation, the settings that they hold for, and their origin.
 
     `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`,
     scores of a metric `("score", output, readout)` and errors `(samples, steps)`, `("source

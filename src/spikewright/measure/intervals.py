@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 
 
 def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> Interval:
-    """The confidence interval of a proportion: the score interval (Wilson 1927)."""
+    """The confidence interval of the fraction `hits / n`: the score interval (Wilson 1927)."""
     p, z = hits / n, _quantile(confidence)
     z2 = z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -78,7 +78,7 @@ def _joined(a: float, b: float, phi: float) -> float:
 
 
 def mean_interval(values: NDArray, confidence: float = 0.95) -> Interval | None:
-    """The normal confidence interval of the mean of independent values; None of a single one."""
+    """The normal interval of the mean of independent values `(n,)`; None of a single one."""
     n = len(values)
     if n < 2:
         return None
@@ -91,7 +91,8 @@ def root_ratio_interval(top: NDArray, bottom: NDArray, confidence: float = 0.95)
     """The confidence interval of `sqrt(sum(top) / sum(bottom))`; None of a single pair.
 
     The ratio's standard error is that of the ratio estimator (Cochran, Sampling Techniques, 1977,
-    section 6.4); the root is taken of its normal interval, cut at 0. `sum(bottom)` is above 0.
+    section 6.4); the root is taken of its normal interval, cut at 0. Both arrays are `(n,)`;
+    `sum(bottom)` is above 0.
     """
     n = len(top)
     if n < 2:

@@ -1,4 +1,4 @@
-"""A measure of a user's own: what each sample's outputs are worth, more being better."""
+"""A measure of a user's own: the score of each sample's outputs, more being better."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Values = Mapping[str, NDArray]
 class Metric:
     """A function `f(outputs, y)` that gives one finite number a sample, more being better.
 
-    `outputs` are values `(samples, *shape)`, of several outputs `{name: array}`, and y is what was
-    given of these samples (None where nothing was).
+    `outputs` are values `(samples, *shape)`, of several outputs `{name: array}`, and y is the given
+    truth of these samples (None without any).
     """
 
     function: Callable[[Any, Any], Any]
@@ -38,7 +38,8 @@ class Metric:
     def of(cls, given: Any) -> Metric | None:
         """A metric as a user gives it.
 
-        Raises `SimulationError` for what cannot be called, and for the name of another measure.
+        Raises `SimulationError` for objects that cannot be called, and for the name of another
+        measure.
         """
         if given is None or isinstance(given, Metric):
             return given
@@ -69,7 +70,7 @@ class Metric:
 
     @property
     def _parts(self) -> tuple[Any, list[Any]]:
-        """The function behind `functools.partial`, and what that gives it."""
+        """The function behind `functools.partial`, and the arguments of that."""
         function, given = self.function, []
         while isinstance(function, functools.partial):
             given.append((function.args, sorted(function.keywords.items())))
@@ -118,9 +119,9 @@ def metric_scores(
 ) -> dict[Key, NDArray]:
     """Scores of all outputs together: rows of a `Tally`, under the one output's name, or "".
 
-    `raw` are outputs before their activations, `(samples, steps, *shape)`, `models` what models
-    that know no time answer ("source", "twin"), `(samples, *shape)`. Rows are `(samples, steps)`,
-    of models `(samples,)`, of early exits `(samples, thresholds)`.
+    `raw` are outputs before their activations, `(samples, steps, *shape)`, `models` the answers of
+    models without time ("source", "twin"), `(samples, *shape)`. Rows are `(samples, steps)`, of
+    models `(samples,)`, of early exits `(samples, thresholds)`.
     """
     place, y = place_of(outputs), given_of(truths)
     rows: dict[Key, NDArray] = {}

@@ -68,8 +68,8 @@ def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     """Read `(batch, steps, *out)` out as `(batch, *out)`.
 
     "last" is the last step, "mean" the mean over the run, a `Window` the mean over a part of it,
-    `After` that of what follows a time. Raises `SimulationError` for an unknown readout or a window
-    that no step lies in.
+    `After` that of the steps after a time. Raises `SimulationError` for an unknown readout or a
+    window that no step lies in.
     """
     return (
         values[:, -1] if readout == "last" else values[:, _span(values, readout, dt)].mean(axis=1)

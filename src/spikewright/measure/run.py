@@ -1,4 +1,4 @@
-"""One run of a converted network, and what can be read from it."""
+"""One run of a converted network, and its results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Population:
         return above if self.net is self.totals else above | (self.net <= -limit)
 
     def means(self, steps: int, dt: float) -> NDArray:
-        """The time mean of what each neuron sent, `(batch, *shape)`, in the source's unit."""
+        """The time mean of each neuron's sent value, `(batch, *shape)`, in the source's unit."""
         if self.spiking:
             return self.net * (self.amplitude / (self.scale * (dt * steps)))
         return self.net * (self.amplitude / steps)
@@ -64,11 +64,11 @@ class Run:
     """A run of `steps` steps of `dt` seconds over `batch` samples.
 
     `raw` holds every output `(batch, steps, *out)` before the activations in `readouts`; `record`
-    says what the run is a function of, and which engine ran it under which guarantee.
+    holds the settings that determine the run, its engine and the engine's guarantee.
 
-    `recorded` are layers that were asked for, `(batch, steps, *shape)`: what each sends at every
-    step, before a synapse, in the unit of the source's values, which the mean over steps tends to.
-    `spikes_over_time` has the spikes that those were.
+    `recorded` are layers that were asked for, `(batch, steps, *shape)`: the value that each sends
+    at every step, before a synapse, in the unit of the source's values, which the mean over steps
+    tends to. `spikes_over_time` has the spikes that those were.
 
     With a `sequence_step` the run is one of sequences, each step of which took that many steps;
     `time_axes` has the axis of time of every output that the source gives for every step, and None
@@ -169,7 +169,7 @@ class Run:
         return mean * population.scale / self.steps
 
     def layer_means(self) -> dict[str, NDArray]:
-        """The time mean of what each layer sent, `{layer: (batch, *shape)}`.
+        """The time mean of the values that each layer sent, `{layer: (batch, *shape)}`.
 
         In the unit of the source's values, which they tend to: a spike below zero takes away.
         """

@@ -33,7 +33,7 @@ def score_records(
     thresholds: Sequence[float] = (),
     metric: str | None = None,
 ) -> list[Record]:
-    """Records of what was scored: the source's, then one a step and readout, then early exits'.
+    """Records of scores: the source's, then one a step and readout, then early exits'.
 
     Records of one of several outputs have its name in `how["output"]`, those of a `metric`, whose
     name that is, of several together none.

@@ -51,13 +51,13 @@ _NEEDED = {
     "table": ("steps", "network", "precision"),
     "part": ("table",),
 }
-"""What a record says too that says this."""
+"""Details that a record with this detail has too."""
 
 _OF_ITS_NAME = {
     "accuracy": "readout", "agreement": "readout", "firing rate": "layer", "energy": "table",
     "energy part": "part", "early exit steps": "threshold",
 }  # fmt: skip
-"""What a record says whose name is this."""
+"""The detail that a record of this name has."""
 
 
 class _Settings(TypedDict):

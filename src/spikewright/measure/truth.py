@@ -16,7 +16,7 @@ from spikewright.measure.readout import EveryStep, read_out_at_every_step
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """An output: its name, the shape of a sample's values, and the activation on what is read."""
+    """An output: its name, the shape of a sample's values, and the activation on the readout."""
 
     name: str
     shape: Shape
@@ -55,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Class labels `(samples,)`, target values `(samples, *shape)`, or what a metric is given."""
+    """Class labels `(samples,)`, target values `(samples, *shape)`, or a metric's truth."""
 
     kind: Literal["labels", "targets", "given"]
     values: NDArray

@@ -1,4 +1,4 @@
-"""Records as tables, figures and pages: what is shown is plain data, drawing it is separate."""
+"""Records as tables, figures and pages: contents are plain data, drawing is separate."""
 
 from spikewright.report.page import check_target, write_html
 

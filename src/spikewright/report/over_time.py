@@ -1,4 +1,4 @@
-"""An evaluation as tables: what the answers are worth at some of the steps."""
+"""An evaluation as tables: scores of the answers at some of the steps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
 
 
 def _metrics(records: list[Record]) -> list[Measure]:
-    """A metric of the user's own, and what is lost of it."""
+    """A metric of the user's own, and its drop."""
     names = [worth.name for worth in worths(records) if not worth.fraction]
     return [
         measure

@@ -1,4 +1,4 @@
-"""A sweep as tables: what each setting is worth and costs, and the firing rates of its layers.
+"""A sweep as tables: score and cost of each setting, and the firing rates of its layers.
 
 Settings are told apart by "neurons", "synapse" and "scale" in the `how` of their records.
 """
@@ -28,7 +28,7 @@ class Key(NamedTuple):
 
     @property
     def line(self) -> str:
-        """All but the scale, in words; empty of what is the default."""
+        """All but the scale, in words; empty for the default."""
         told = [] if self.neurons == "default" else [str(self.neurons)]
         told += [] if self.synapse is None else [f"synapse {synapse_text(self.synapse)}"]
         return ", ".join(told)
@@ -69,7 +69,7 @@ def sweep_table(
 ) -> Table:
     """One row a setting and number of steps.
 
-    Columns are what answers are worth under each readout with 95 % intervals, the mean rate of all
+    Columns are the scores of answers under each readout with 95 % intervals, the mean rate of all
     neurons, spikes and energy a sample, under the cost table `energies` (None: the first there is);
     those of synapses and neurons only where they tell settings apart. `tried` are the settings, in
     order: one without records has a row without values.
@@ -110,7 +110,7 @@ def _tells(key: str, rows: Sequence[Mapping[str, Value]]) -> bool:
 
 
 class _Judged(NamedTuple):
-    """Under which readouts which outputs are judged by what, and the columns of that."""
+    """Readouts, outputs and their measures, and the columns for these."""
 
     places: Sequence[tuple[str, str | None, Worth]]
     columns: Sequence[Column]

@@ -98,7 +98,7 @@ def lists_of(encoders: Mapping[str, Encoder]) -> frozenset[str]:
 
 
 def encoders_for(encoder: Any, inputs: Mapping[str, Node]) -> dict[str, Encoder]:
-    """The encoder of every input that has one; raises `SimulationError` for what is no encoder."""
+    """The encoder of every input that has one; raises `SimulationError` for other objects."""
     if encoder is None:
         return {}
     given = encoder if isinstance(encoder, Mapping) else dict.fromkeys(inputs, encoder)

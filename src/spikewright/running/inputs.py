@@ -25,7 +25,7 @@ def as_named(x: Any, structure: Structure) -> dict[str, Any]:
 
 
 def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
-    """`{input name: float64 array}` of what a user gave; any framework's tensors do.
+    """`{input name: float64 array}` of a user's input; any framework's tensors do.
 
     Raises `SimulationError` where it is not all inputs, or values are not finite numbers.
     """
@@ -33,7 +33,7 @@ def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
 
 
 def as_array(name: str, value: Any) -> NDArray:
-    """A float64 array of what was given for an input; raises `SimulationError` as `as_arrays`."""
+    """A float64 array of the values given for an input; raises `SimulationError` as `as_arrays`."""
     try:
         array = as_real(readable(value))
     except (TypeError, ValueError) as error:

@@ -8,7 +8,7 @@ from spikewright.network import Ensemble
 
 
 def outputs_of(lowered: Lowered) -> dict[str, Output]:
-    """The outputs of a lowered network by name, with the activations on what is read out."""
+    """The outputs of a lowered network by name, with the activations on their readouts."""
     found = {}
     for name, item in lowered.outputs.items():
         shape = item.shape if isinstance(item, Ensemble) else item.shape_out

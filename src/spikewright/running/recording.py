@@ -14,7 +14,7 @@ from spikewright.network.network import detached
 def layers_of(lowered: Lowered, record: Any) -> dict[str, Ensemble | Node]:
     """The layers to record, by name, as a user named them.
 
-    Raises `SimulationError` for what is no name, and for layers that have no values of their own.
+    Raises `SimulationError` for unknown names, and for layers that have no values of their own.
     """
     names = [record] if isinstance(record, str) else record
     if isinstance(names, Mapping) or not all(isinstance(name, str) for name in _items(names)):
@@ -23,7 +23,7 @@ def layers_of(lowered: Lowered, record: Any) -> dict[str, Ensemble | Node]:
 
 
 def probes_of(ends: Mapping[str, Ensemble | Node]) -> list[Probe]:
-    """Probes of what layers and outputs send, which belong to no network."""
+    """Probes of the values that layers and outputs send, which belong to no network."""
     with detached(), Network():
         return [Probe(e.neurons if isinstance(e, Ensemble) else e) for e in ends.values()]
 

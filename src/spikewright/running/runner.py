@@ -1,6 +1,6 @@
 """Runs of a lowered network: the one way from inputs to outputs and spikes, some samples at a time.
 
-`Conversion.run` keeps everything, `Conversion.evaluate` what it measures.
+`Conversion.run` keeps everything, `Conversion.evaluate` its measures.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class Job(NamedTuple):
 class Part(Generic[Counted]):
     """Some samples of a run.
 
-    `raw` are outputs at every step `(samples, steps, *out)` before the activations on them,
-    `recorded` hidden layers, in order, and `counted` what was made of the spike counts, by the step
-    at which it was.
+    `raw` are outputs at every step `(samples, steps, *out)` before the activations on them.
+    `recorded` are hidden layers, in order. `counted` holds the results of counting spikes, by step.
     """
 
     samples: slice
@@ -90,7 +89,7 @@ class Runner:
     def program(
         self, dt: float, seed: int, precision: Precision, record: tuple[str, ...] = ()
     ) -> Program:
-        """The compiled program; what the layers in `record` send is recorded behind the outputs."""
+        """The compiled program; layers in `record` are recorded behind the outputs."""
         key = (dt, seed, precision, record, fingerprint(self.lowered.network))
         if key not in self._programs:
             outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
@@ -137,8 +136,8 @@ class Runner:
     ) -> Iterator[Part[Counted]]:
         """Run `size` samples at a time; `advance` takes samples times steps that were done.
 
-        `count(step, {population: totals}, fed)` makes what is wanted of the spikes of each neuron
-        up to the steps in `at`, and up to the last; `fed` is what the samples are fed.
+        `count(step, {population: totals}, fed)` makes the wanted counts from the spikes of each
+        neuron up to the steps in `at`, and up to the last; `fed` holds the feeds of the samples.
         """
         populations = self.counting()
         stops = sorted({*at, job.steps})
@@ -182,7 +181,7 @@ class Whole:
 
 
 class Collected(NamedTuple):
-    """Of all samples: outputs, recorded layers, and what neurons sent up to the last step."""
+    """Of all samples: outputs, recorded layers, and spike counts up to the last step."""
 
     raw: dict[str, NDArray]
     recorded: dict[str, NDArray]

@@ -53,7 +53,7 @@ def sequence_feeds(
 
 
 def refuse_sequences(stepping: Stepping | None, what: str) -> None:
-    """Raise `ConversionError` where time is that of a sequence, which `what` does not know."""
+    """Raise `ConversionError` where time is that of a sequence, which `what` cannot handle."""
     if stepping is not None:
         reason = f"{what} looks at values that are held for a run, and those of a sequence are not"
         options = "Use run and predict, or convert without sequence_step"
@@ -63,7 +63,7 @@ def refuse_sequences(stepping: Stepping | None, what: str) -> None:
 def stepped(
     stepping: Stepping, arrays: Mapping[str, NDArray], inputs: Mapping[str, Node]
 ) -> tuple[int, dict[Node, NDArray]]:
-    """The length of sequences, and what is fed if each of their steps lasts one step."""
+    """The length of sequences, and the feeds if each of their steps lasts one step."""
     given = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
     feeds: dict[Node, NDArray] = {}
     for name, value in given.items():

@@ -41,8 +41,8 @@ class Case:
 
     `inputs` makes `{input name: (batch, *shape)}` of a batch and a random generator, where standard
     normal values would not do; `tolerance` is how far the framework, which mostly computes in
-    single precision, may be from the graph, relative to the largest value of each layer; `slope`
-    is what that of the spiking network's error against time must stay below.
+    single precision, may be from the graph, relative to the largest value of each layer; `slope` is
+    an upper bound of the slope of the spiking network's error against time.
     """
 
     id: str

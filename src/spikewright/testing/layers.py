@@ -1,4 +1,4 @@
-"""Examples of every registered layer: what tests of passes, files and engines run over.
+"""Examples of every registered layer, which tests of passes, files and engines run over.
 
 Parameters are drawn from a fixed seed; every option of a layer that changes its equation has an
 example of its own.

@@ -18,7 +18,8 @@ Equation = Callable[[NDArray, Recorded, float, float], NDArray]
 class RuleExample(NamedTuple):
     """A rule, and `equation(W, signals, dt, unit)`: the delta of one step for weights `(out, in)`.
 
-    `signals` are what the rule reads in that step, `unit` is gain over radius of the receivers.
+    `signals` are the signals that the rule reads in that step, `unit` is gain over radius of the
+    receivers.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""A small network with a bit of everything, for tests of what must not depend on the engine."""
+"""A small network with a bit of everything, for tests of results that every engine shares."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class MixedNetwork:
         return held + rng.normal(0.0, 0.3, (batch, steps, 3, 8, 8))
 
     def quantum(self, probe: Probe) -> float:
-        """The height of one spike, or what a moved spike can do, in a probe's unit."""
+        """The height of one spike, or the effect of a moved spike, in a probe's unit."""
         return self._height[probe]
 
     def _ensemble(

@@ -1,4 +1,4 @@
-"""Slow and plain versions of what engines compute, for tests to compare them with.
+"""Slow and plain versions of the engines' computations, for tests to compare them with.
 
 Written as the equations read, entry by entry and step by step, without any of the engines' code.
 """

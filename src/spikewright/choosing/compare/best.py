@@ -91,7 +91,7 @@ def best_rule(
     samples, as `convert` takes it, and so are `example_input` (of a PyTorch module the first of
     `x`, unless it comes in batches) and `outputs`. Labels are not needed: every candidate is
     calibrated on one half of the samples, and its outputs are compared with the source's on the
-    other. The one with the least loss is chosen (`Compared` says of what), or with a `tolerance`
+    other. The one with the least loss is chosen (`Compared` defines it). With a `tolerance` it is
     the cheapest that gives another answer than the source on at most that share of samples.
 
     Without `candidates`, the rules of the field are tried with neurons that take spikes back and

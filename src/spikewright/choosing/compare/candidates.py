@@ -41,7 +41,7 @@ def first_candidates(
 
 
 def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
-    """Arguments that choose neurons, by what is said of them."""
+    """Arguments that choose neurons, by their description."""
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
     types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
@@ -73,7 +73,7 @@ def _rules(steps: int, dt: float, cap: int | None) -> dict[str, Any]:
 
 
 def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
-    """The mean over all steps, and over what follows the first eighth, quarter and half of them."""
+    """The mean over all steps, and over those after the first eighth, quarter and half of them."""
     starts = sorted({steps // part for part in (8, 4, 2)} - {0})
     return ("mean", *(After(start * dt) for start in starts))
 
@@ -81,7 +81,7 @@ def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
 def corrected(
     candidate: Candidate, numbers: Mapping[str, Any], data: Any, steps: int, dt: float
 ) -> list[Candidate]:
-    """The same with corrections of what is wrong on average, measured on `data`.
+    """The same with corrections of mean errors, measured on `data`.
 
     `numbers` are the arguments that its rules came to: they do not choose anew.
     """

@@ -33,7 +33,7 @@ class Setting:
     averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
 
     def window(self, steps: int, dt: float, readout: Readout) -> float:
-        """Over how many of `steps` steps what is read out averages.
+        """The number of steps, of `steps`, over which the readout averages.
 
         All of them where the mean is read out; where the last value is, as many as the synapse
         averages over.

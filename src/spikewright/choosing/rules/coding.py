@@ -15,8 +15,9 @@ def coding_error(
 ) -> NDArray:
     """`E[(sent - a)^2]` of each channel, for one threshold a channel.
 
-    `sent` is what a neuron sends in `steps` steps at a constant input `a`, per step: multiples of
-    theta / steps of the sign of `a`, at most `cap` theta. `start` in spikes; None: drawn uniformly.
+    `sent` is the mean value that a neuron sends in `steps` steps at a constant input `a`: a
+    multiple of theta / steps of the sign of `a`, at most `cap` theta. `start` in spikes; None:
+    drawn uniformly.
     """
     unit, arrived = _arrived(values, thresholds, steps)
     most = np.inf if cap is None else cap * steps

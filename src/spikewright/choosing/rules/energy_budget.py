@@ -46,13 +46,13 @@ class EnergyBudget(ScaleRule):
     message names the least possible one.
 
     `spikes` a sample or `joules` a sample in `steps` steps of `dt` seconds. Joules count additions,
-    at `joules_per_addition` (0.9 pJ: 32-bit floating point in 45 nm; Horowitz 2014, ISSCC), and
-    neither neuron updates nor memory nor what an analog first layer multiplies. Under a cap the
-    budget is not spent beyond the best thresholds, where errors would only grow.
+    at `joules_per_addition` (0.9 pJ: 32-bit floating point in 45 nm; Horowitz 2014, ISSCC), but not
+    neuron updates, memory, or multiplications of an analog first layer. Under a cap the budget is
+    not spent beyond the best thresholds, where errors would only grow.
 
-    Law: what is sent on the data is the budget, within 5 %, and no other split that is expected to
-    cost as much has a clearly smaller expected error. Derived here; sensitivities as in
-    mixed-precision quantisation (Dong et al. 2019, HAWQ, arXiv 1905.03696).
+    Law: the spending on the data is the budget, within 5 %, and no other split of the same expected
+    cost has a clearly smaller expected error. Derived here; sensitivities as in mixed-precision
+    quantisation (Dong et al. 2019, HAWQ, arXiv 1905.03696).
     """
 
     steps: int
@@ -80,7 +80,7 @@ class EnergyBudget(ScaleRule):
         return self.choices(case, spending, spending.split())
 
     def spending(self, case: Case) -> Spending:
-        """The layers of `case` that send something, and what there is to spend on them."""
+        """The layers of `case` that send something, and the budget for them."""
         layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
         found = sensitivities(case.graph, list(layers), case.examples, case.outputs)
         floor = 1e-9 * max(found.values(), default=0.0) or 1.0

@@ -1,4 +1,4 @@
-"""A rule without data: what weights alone say about a layer's values."""
+"""A rule without data: a layer's values as far as weights alone determine them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class FromWeights(ScaleRule):
     """Another `rule`, on the values that random inputs cause, instead of data.
 
     Inputs are `samples` seeded draws between `low` and `high`, from even areas to noise. Weights
-    carry their spread from layer to layer; where the model has batch normalisations, each makes the
-    mean and variance of every channel what training left there (values are normalised over the
-    drawn samples, then scaled and shifted), whatever the inputs were.
+    carry their spread from layer to layer; batch normalisations give every channel the mean and
+    variance of training, whatever the inputs were. For that, values are normalised over the drawn
+    samples, then scaled and shifted.
 
     It cannot know how real inputs are correlated, how often a class or a feature occurs, or what
     their range is: the trace says so. Without batch normalisation expect little of deep networks.

@@ -1,4 +1,4 @@
-"""Thresholds that grow by what they cut off."""
+"""Thresholds that grow by the values that they cut off."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from spikewright.choosing.statistics.layer import LayerStatistics, Per
 @dataclass(frozen=True)
 class LocalThresholdBalancing(LayerRule):
     """theta <- theta + 2 E[max(a - theta, 0)] from 0, `iterations` times, per channel.
+
+    theta is the value of one spike a step of `dt` seconds.
 
     Each iteration is a gradient step on the squared error of cutting off at theta, E[(a -
     min(a, theta))^2]; few steps leave the tail of a distribution cut off, which is the point: with

@@ -1,4 +1,4 @@
-"""The threshold at which what spikes can say is closest to the layer's values."""
+"""The threshold at which the values that spikes can express are closest to the layer's values."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _COARSE, _FINE, _ROUNDS = 81, 17, 2
 class MinimumError(LayerRule):
     """theta = argmin E[(theta / T clip(floor(a T / theta + v0), -c T, c T) - a)^2] over the data.
 
-    What one neuron sends in T = `steps` steps of `dt` seconds, if its input arrives evenly, against
-    the value a that it stands for, per layer or `per="channel"`: a large theta rounds, a small one
-    cuts off. v0 is the start that `sw.convert` is given ("half" rounds, "zero" floors, "uniform"
-    is averaged over), c the cap on spikes a step; `spikes_per_step` makes room for that many where
-    there is no cap (or a larger one). With `readout="last"` T is the number of steps that the
-    layer's synapse averages over.
+    The mean that one neuron sends in T = `steps` steps of `dt` seconds, if its input arrives
+    evenly, against the value a that it stands for, per layer or `per="channel"`: a large theta
+    rounds, a small one cuts off. v0 is the start that `sw.convert` is given ("half" rounds, "zero"
+    floors, "uniform" is averaged over), c the cap on spikes a step; `spikes_per_step` makes room
+    for that many where there is no cap (or a larger one). With `readout="last"` T is the number of
+    steps that the layer's synapse averages over.
 
     `share` is that of the steps in which a neuron is counted on to spike: at 0.8 values up to 0.8 c
     theta fit, and the other steps are there to catch up in. Deep networks with a cap want this:
-    what reaches a neuron there comes unevenly, and one that would have to spike in every step falls
-    behind for good.
+    there input comes unevenly, and a neuron that would have to spike in every step falls behind for
+    good.
 
     Law: no threshold has a smaller error on the calibration data (to the histogram's resolution).
     Source: the MMSE threshold of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).

@@ -21,7 +21,7 @@ _MARGIN = 8.0  # times the root mean square: no sum of a few errors of either si
 _EXAMPLES, _DRAWS = 4, 2
 
 BOUND = _MARGIN * _UNIT
-"""What bounds the rounding error of a single term, as a share of its value."""
+"""The bound of the rounding error of a single term, as a share of its value."""
 
 
 def above_rounding(statistics: Statistics, graph: Graph) -> dict[str, LayerStatistics]:

@@ -88,11 +88,11 @@ class LayerRule(ScaleRule):
 
 
 def fill_silent(layer: LayerStatistics, thresholds: NDArray) -> tuple[NDArray, int]:
-    """Thresholds above 0 everywhere, and how many were not.
+    """Thresholds above 0 everywhere, and the number of those that were not.
 
-    Silent channels get the layer's largest threshold, at which they spike least; a silent layer the
-    largest magnitude of its currents, or of what its rounding errors are errors of, and where there
-    is neither 1. No spike means less than a rounding error.
+    Silent channels get the layer's largest threshold, at which they spike least; a silent layer
+    gets the largest magnitude of its currents, or of the terms behind its rounding errors, or else
+    1. No spike means less than a rounding error.
     """
     known = np.isfinite(thresholds) & (thresholds > 0)
     other = float(thresholds[known].max()) if np.any(known) else _guess(layer)
@@ -189,7 +189,7 @@ def check_readout(rule: ScaleRule, value: Any) -> None:
 
 
 def spikes_a_step(rule: ScaleRule, setting: Setting, wanted: int | None) -> int:
-    """The most spikes a step that a rule counts on: the neurons' cap, or what the user wants.
+    """The most spikes a step that a rule counts on: the neurons' cap, or the user's choice.
 
     Raises `ConversionError` where neither bounds them.
     """

@@ -1,4 +1,4 @@
-"""A budget split among layers: where spikes do most, at what each is expected to cost."""
+"""A budget split among layers: where spikes do most, at the expected price of each."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Item:
 
 
 class Split(NamedTuple):
-    """Thresholds by layer, what each layer is expected to spend, and whether that is all there is.
+    """Thresholds by layer, the expected spending of each, and whether they spend the whole budget.
 
     It is less where the best thresholds cost less.
     """

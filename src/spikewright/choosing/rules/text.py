@@ -10,7 +10,7 @@ def parse(text: str) -> ScaleRule:
     """The rule that `name:value,value,field=value` means, values in the order of its fields.
 
     Raises `ValueError` for unknown names and fields and for values that do not fit, and
-    `ConversionError` for what the rule refuses.
+    `ConversionError` for values that the rule refuses.
     """
     return parsed(text, RULES, "rule", {"ScaleRule": None})
 

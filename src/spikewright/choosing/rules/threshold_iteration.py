@@ -28,15 +28,16 @@ _ITERATIONS, _CLOSE, _AHEAD = 500, 1e-6, 30.0
 class ThresholdIteration(LayerRule):
     """theta of the smallest E[(q(z) - max(z, 0))^2] for currents z ~ N(mu, sigma^2).
 
-    q rounds to the levels i theta / T, i = 0..N, with N = c T for T = `steps` steps and at most c
+    q rounds to the levels i theta / T, i = 0..N. N is c T for T = `steps` steps and at most c
     spikes a step (see `MinimumError`, also for `spikes_per_step` and `readout`). Where the error is
     smallest, theta / T = E[a n] / E[n^2] with n spikes sent for the value a; iterating that is the
     paper's k, from mean and deviation of the currents alone, per layer or channel. Layers that are
     not ReLUs count the values of both signs that they send.
 
-    Assumes normal currents and a start of half a spike. Law: a fixed point, stationary for the
-    error under the assumption. Source: Huang et al. 2025, Differential Coding for Training-Free
-    ANN-to-SNN Conversion, arXiv 2503.00301, threshold iteration.
+    `dt` is the length of a step in seconds. It assumes normal currents and a start of half a spike.
+    Law: a fixed point, stationary for the error under the assumption. Source: Huang et al. 2025,
+    Differential Coding for Training-Free ANN-to-SNN Conversion, arXiv 2503.00301, threshold
+    iteration.
     """
 
     steps: int

@@ -1,4 +1,4 @@
-"""The choice: which setting holds what was asked for, on samples that the search never saw."""
+"""The choice: the setting that holds the limit, on samples that the search never saw."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def check(
 ) -> list[Checked]:
     """Measure every candidate on the held-back samples, and certify down the list.
 
-    The candidates, and their order, were fixed before the held-back samples were looked at. Each
+    The candidates, and their order, were fixed before the held-back samples were read. Each
     hypothesis "this one loses more than `max_drop`" is tested in turn at a level of its own, and
     one that is rejected hands its level on to the next: the fallback procedure, which rejects a
     true one with probability at most 1 - confidence, whatever is chosen afterwards (Wiens &

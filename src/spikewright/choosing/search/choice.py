@@ -20,10 +20,10 @@ ACCURACY = Worth("accuracy")
 class Alternative:
     """One setting on the held-back samples.
 
-    `drop` is the accuracy that it loses against the source, a fraction, and `interval` what the
-    true loss does not fall below and does not exceed, each with the confidence asked for. `costs`
-    are means a sample by name. `needed` is about how many held-back samples would certify it, None
-    where its estimate does not hold the limit.
+    `drop` is the accuracy that it loses against the source, a fraction. `interval` holds a lower
+    and an upper bound of the true loss, each with the confidence asked for. `costs` are means a
+    sample by name. `needed` is about how many held-back samples would certify it, None where its
+    estimate does not hold the limit.
     """
 
     arguments: Mapping[str, Any]
@@ -55,8 +55,8 @@ class Choice:
 
     `arguments` need no data: they are arguments of `sw.convert`, "steps" and "dt" for `run` and
     "readout" for `predict` (`conversion` and `run` split them). `drop`, `interval` and `certified`
-    are about the held-back samples, of which there were `held_back`; `limit` is what was asked for,
-    `worth` what answers were judged by. `runners_up` are other settings that were checked, the
+    are about the held-back samples, of which there were `held_back`; `limit` is the requested
+    limit, `worth` the measure of answers. `runners_up` are other settings that were checked, the
     cheapest first. `reproduce` is the call that makes the network again. `trials` counts those of
     the study by state, and `failures` those that could not be converted or run by the reason.
     """

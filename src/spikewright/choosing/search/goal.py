@@ -37,7 +37,7 @@ class Aim:
     def of(cls, limit: float, max_drop: float, n: int, size: float = 1.0) -> Aim:
         """Aim at a limit where `max_drop` is asked for, as measured on `n` samples.
 
-        `size` is what one sample can lose: of right answers one.
+        `size` is the largest loss of one sample: of right answers one.
         """
         return cls(limit, max(max_drop, 2.0 * size / n))
 

@@ -39,7 +39,7 @@ class Point:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Point:
-        """A point from plain data; raises `TuningError` for what is none."""
+        """A point from plain data; raises `TuningError` for other data."""
         try:
             check(entry, _Entry)
             kind = Paired if "lost" in entry["paired"] else PairedScores

@@ -41,7 +41,7 @@ class Paired:
 
     @classmethod
     def of(cls, before: NDArray, after: NDArray) -> Paired:
-        """Counts from what was right `(n,)` before and after."""
+        """Counts from right answers (booleans, `(n,)`) before and after."""
         before, after = np.asarray(before, bool), np.asarray(after, bool)
         return cls(len(before), int(np.sum(before & ~after)), int(np.sum(~before & after)))
 
@@ -92,8 +92,8 @@ class Paired:
 def needed(paired: Paired, drop: float, confidence: float = 0.95) -> int | None:
     """About how many samples would show a drop of at most `drop`, if shares stay as they are.
 
-    None where the estimate itself is not below `drop`. From Tango's score statistic, and from what
-    it takes where nothing changes at all.
+    None where the estimate itself is not below `drop`. The larger of two numbers: by Tango's score
+    statistic, and for samples of which none changes.
     """
     gap = drop - paired.drop
     if gap <= 0:

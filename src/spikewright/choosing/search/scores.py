@@ -20,7 +20,7 @@ _HALVINGS = 60
 
 @dataclass(frozen=True)
 class PairedScores:
-    """Sums over `n` samples of what each loses, score before less score after, and of its square.
+    """Sums over `n` samples of each one's loss, score before less score after, and of its square.
 
     `low` and `high` are the ends of the scores that were seen. Raises `TuningError` for sums that
     cannot be.

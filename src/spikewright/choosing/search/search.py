@@ -1,7 +1,7 @@
 """The search: starts that rules suggest, steps from the best so far, and Optuna's own proposals.
 
-What is tried next follows from the trials that are finished and those that run, and from nothing
-else: so a search that was killed goes on where it was, and workers share it.
+The next setting follows only from the trials that are finished and those that run. So a search that
+was killed goes on where it was, and workers share it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Limits:
 class Search:
     """Tries settings of a space on `samples` samples until a limit is reached.
 
-    `starts` are tried first; then, for each of `aims` in turn, what is one step away from the best
+    `starts` are tried first; then, for each of `aims` in turn, settings one step away from the best
     so far. The first aim is the one that Optuna's sampler and the pruning go by. `shorten` gives
     the values of a run that ends earlier, `refine` settings beyond the space's parameters, `sweep`
     plain ones that are to be beaten; `identify` gives the same text for values that make the same
@@ -294,7 +294,7 @@ def hopeless_pruner() -> Any:
     optuna = require("optuna")
 
     class Hopeless(optuna.pruners.BasePruner):  # type: ignore[name-defined]
-        """Prunes what cannot become nearly as good as the best."""
+        """Prunes trials that cannot become nearly as good as the best."""
 
         def prune(self, study: Any, trial: Any) -> bool:
             values = [

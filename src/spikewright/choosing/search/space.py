@@ -114,7 +114,7 @@ def _range(name: str, parameter: Range, wanted: Any) -> Parameter:
 
 
 def suggest(space: Space, trial: Suggests) -> Values:
-    """Let a trial choose every parameter; what has one choice alone is not asked."""
+    """Let a trial choose every parameter; parameters with a single choice are not asked for."""
     return {
         name: parameter.first if is_fixed(parameter) else parameter.suggest(trial, name)
         for name, parameter in space.items()

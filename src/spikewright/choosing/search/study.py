@@ -36,7 +36,7 @@ _MARKS = ("origin", "asked", "key", "values")  # what a setting that is tried ag
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One finished trial: the values that were tried, where they came from, what they did."""
+    """One finished trial: the values that were tried, their origin, their results."""
 
     number: int
     values: Values
@@ -185,8 +185,8 @@ def open_study(
 ) -> Study:
     """Open or begin the study at a path (SQLite), an Optuna URL, or in memory (None).
 
-    `facts` are what its trials hold for: a study of other facts is refused. Raises `TuningError`
-    for that and where the storage cannot be reached.
+    `facts` are the conditions that its trials hold for: a study of other facts is refused. Raises
+    `TuningError` for that and where the storage cannot be reached.
     """
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are noted with the trial
@@ -298,7 +298,7 @@ def _trial(frozen: Any) -> Trial:
 
 
 def values_of(trial: Any) -> Values:
-    """The values that one of Optuna's trials keeps; raises `TuningError` for what is none."""
+    """The values that one of Optuna's trials keeps; raises `TuningError` for other data."""
     with _own(trial):
         values: Values = json.loads(trial.user_attrs["values"])
         check(values, dict[str, bool | Finite | str | None])
@@ -336,7 +336,7 @@ def written(points: Sequence[Point], most: int = 24) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's notes on what is experimental in it."""
+    """Without Optuna's notes on its experimental parts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

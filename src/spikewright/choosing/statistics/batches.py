@@ -26,11 +26,11 @@ def refusal(reason: str, options: str = "") -> ConversionError:
 def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:
     """The data as checked batches, `{input name: (batch, *shape)}`.
 
-    `data` is an array `(batch, *shape)`, of several inputs `{name: array}` or what the source's own
-    call takes, or an iterable of these, or of `(x, y)` pairs, of which y is not looked at. Raises
-    `ConversionError` for what is none of them, for shapes that fit no input, for values that are
-    not finite, and for no samples. Of a graph of one step of `sequences` samples are whole
-    sequences, those of a batch of a length.
+    `data` is an array `(batch, *shape)`; of several inputs `{name: array}` or the structure of the
+    source's own call. It may be an iterable of these, or of `(x, y)` pairs, whose y is ignored.
+    Raises `ConversionError` for other data, for shapes that fit no input, for values that are not
+    finite, and for no samples. Of a graph of one step of `sequences` samples are whole sequences,
+    those of a batch of a length.
     """
     shapes = _shapes(graph, sequences)
     structure = _structure(graph, sequences)

@@ -65,7 +65,7 @@ def _after(graph: Graph, name: str) -> int | None:
 
 
 def _of_output(layer: Layer) -> int | None:
-    """The channel axis of what a layer makes, where the layer itself says so."""
+    """The channel axis of a layer's output, where the layer itself determines it."""
     if isinstance(layer, _BY_FLAG):
         return -1 if layer.channels_last else 0
     if isinstance(layer, _BY_AXIS):

@@ -32,7 +32,7 @@ def collect(
     """Statistics of the layers `names` of a graph on data (see `batches.py`).
 
     Of a graph of one step of `sequences` they are of all steps, with the states that the source has
-    there; layers that only lead to the end of a sequence are looked at there. Raises
+    there; layers that only lead to the end of a sequence are recorded there. Raises
     `ConversionError` for data that does not fit, and for values that are no finite numbers.
     """
     count = 0
@@ -57,8 +57,8 @@ def collect_values(
 ) -> Statistics:
     """Statistics of layers from inputs `(batch, *shape)` and the values that they cause.
 
-    A layer is looked at where there is a value of what it reads. Raises `ConversionError` for
-    values that are no finite numbers.
+    A layer is recorded where the value that it reads is given. Raises `ConversionError` for values
+    that are no finite numbers.
     """
     layers = [_Layer(graph, name) for name in names]
     examples: list[Examples] = []

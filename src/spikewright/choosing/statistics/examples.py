@@ -16,9 +16,9 @@ KEPT = 16
 class Examples:
     """At most `KEPT` different samples, `{input name: (samples, *shape)}`, in the order of `keys`.
 
-    A sample's key is a hash of its values, so that which ones are kept does not depend on their
-    order, and merging keeps what collecting everything would have kept (a bottom-k sketch; Cohen &
-    Kaplan 2007). As hashes know nothing of values they are a random choice.
+    A sample's key is a hash of its values, so that the choice does not depend on the samples'
+    order. Merging keeps the samples that collecting everything would have kept (a bottom-k sketch;
+    Cohen & Kaplan 2007). As hashes know nothing of values they are a random choice.
     """
 
     keys: tuple[str, ...]

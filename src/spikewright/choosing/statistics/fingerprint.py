@@ -26,7 +26,7 @@ def fingerprint(graph: Graph) -> str:
 
 
 def _told_apart(node: Node) -> Node:
-    """The identity of a node: of an input its shape, of Python code what it makes."""
+    """A node's identity: of an input its shape, of Python code everything but its function."""
     layer = node.layer
     if isinstance(layer, Input):
         return replace(node, layer=Input(layer.shape))

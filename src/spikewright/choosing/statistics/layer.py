@@ -24,9 +24,9 @@ class LayerStatistics:
     single number). `values` has, channel by channel, the input currents where the layer is a ReLU
     (`rectifies`), whose outputs follow from them, and the outputs of any other layer.
 
-    `least` is what values of each channel have to exceed to be more than rounding errors, where
-    that was looked at: smaller ones are 0 in `values`. `rounded` says whether some channel has no
-    others.
+    `least` is the limit that values of each channel have to exceed to be more than rounding errors,
+    where that was measured: smaller ones are 0 in `values`. `rounded` says whether some channel has
+    no others.
     """
 
     shape: Shape
@@ -69,7 +69,7 @@ class LayerStatistics:
         return self._sent_together if per == "layer" else self.sent
 
     def magnitude(self, per: Per) -> Histogram:
-        """Magnitudes of what it sends, of the layer or of each channel."""
+        """Magnitudes of the values that it sends, of the layer or of each channel."""
         return self._magnitudes_together if per == "layer" else self.magnitudes
 
     def value(self, per: Per) -> Histogram:
@@ -88,5 +88,5 @@ class LayerStatistics:
         return float(per_channel.sum() * channel_size(self.shape, self.axis))
 
     def spread(self, values: NDArray) -> NDArray:
-        """One number a channel (or one alone) as what broadcasts to the layer's shape."""
+        """One number a channel (or one alone) as an array that broadcasts to the layer's shape."""
         return spread(values, self.shape, self.axis)

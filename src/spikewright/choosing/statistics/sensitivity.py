@@ -23,8 +23,8 @@ def sensitivities(
     """Squared change of the outputs, summed, per variance of independent errors in a layer.
 
     Every value of a layer that is not zero is moved up or down by a small amount, at random (the
-    draws are seeded), and back; half the difference of the outputs is what an error does to first
-    order. The mean over examples `{input name: (n, *shape)}` and draws is taken.
+    draws are seeded), and back; half the difference of the outputs is the effect of an error to
+    first order. The mean over examples `{input name: (n, *shape)}` and draws is taken.
     """
     values = evaluate_all(graph, examples)
     found = {}

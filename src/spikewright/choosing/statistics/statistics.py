@@ -64,7 +64,7 @@ class Statistics:
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
-        """Read what `save` wrote; raises `FileNotFoundError` or `DamagedFileError`."""
+        """Read a file of `save`; raises `FileNotFoundError` or `DamagedFileError`."""
         return cls(*load_parts(path))
 
 

@@ -49,10 +49,10 @@ def tune(
     are firing-rate scales (in all, by layer, and over the channels of a layer by a rule), caps,
     neurons, start, synapse, steps and readout; `space` restricts any of them (see
     `docs/tuning.md`). At most `searched` samples are searched on; those that are held back,
-    `validation`, a fraction or `(x, y)`, decide what is chosen: the cheapest setting that they show
-    to lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
+    `validation`, a fraction or `(x, y)`, decide the choice: the cheapest setting that they show to
+    lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
     whose estimate holds it. `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy:
-    then `max_drop` is in its unit, and y what it takes.
+    then `max_drop` is in its unit, and y is its second argument.
 
     Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better
     turns up. `study` keeps it: a path (SQLite) or an Optuna URL, from which a second call with the

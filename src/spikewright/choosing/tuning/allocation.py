@@ -15,7 +15,7 @@ from spikewright.choosing.rules.percentile import percentile_of
 from spikewright.choosing.statistics.channels import channel_size
 
 RULES = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
-"""How the thresholds of channels relate; the first is where the search begins."""
+"""Relations between the thresholds of channels; the search begins with the first."""
 
 _PER_OCTAVE = 8  # candidates for a threshold
 _OCTAVES = 16
@@ -42,7 +42,7 @@ class Coding:
 class Curves:
     """Of one layer, for falling units: spikes a sample and squared error a value, by channel.
 
-    A unit is what one spike adds to the mean over the run: the threshold over the steps.
+    A unit is the share of one spike in the mean over the run: the threshold over the steps.
     """
 
     units: NDArray

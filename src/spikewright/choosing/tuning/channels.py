@@ -29,7 +29,7 @@ def sensitivities(
 
     `{layer: (channels,)}`: every value of a channel is moved by a small amount up or down, at
     random (seeded), and back; half the difference of the outputs, less its mean over an output's
-    values, is what an error does to first order, whichever neurons are silent. About `budget`
+    values, is the effect of an error to first order, whichever neurons are silent. About `budget`
     multiply-accumulates are spent: on fewer of the `examples` `{input: (n, *shape)}` where there
     are many channels and, where even four are too many, on whole layers.
     """

@@ -22,7 +22,7 @@ FEWEST = 20
 """Samples that a search needs, and those that are held back as well."""
 
 MOST_HELD_BACK = 10_000
-"""Where a fraction is held back: more would take longer than it helps."""
+"""Samples held back at most, of a fraction: more would take longer than it helps."""
 
 
 def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: str) -> Samples:
@@ -71,7 +71,7 @@ def divided(
 ) -> tuple[Samples, Samples]:
     """Samples searched on, at most `searched`, and those held back, as `tune` takes them.
 
-    Raises `TuningError` for what is no validation, and as `samples_of` and `split` do.
+    Raises `TuningError` for an invalid `validation`, and as `samples_of` and `split` do.
     """
     given = samples_of(conversion, data[0], data[1], running, "the data")
     if isinstance(validation, int | float) and not isinstance(validation, bool):
@@ -88,7 +88,7 @@ def divided(
 def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple[Samples, Samples]:
     """Samples searched on, at most `searched`, and those held back; both in random order.
 
-    Every class is split alike; what a metric takes is split by chance. Raises `TuningError` for a
+    Every class is split alike; the truth of a metric is split by chance. Raises `TuningError` for a
     fraction that leaves either too few.
     """
     if not 0 < held_back < 1:

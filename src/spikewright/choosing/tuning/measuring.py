@@ -1,4 +1,4 @@
-"""One run of a network on labelled samples: how sure each answer is, and what it cost."""
+"""One run of a network on labelled samples: the margin of each answer, and its cost."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def run(
 ) -> Outcome:
     """Run up to the last of the steps `at`, and look at all of them.
 
-    `y` are labels `(samples,)`, or what the metric of `running` takes. Raises as `Conversion.run`
-    does.
+    `y` are labels `(samples,)`, or the truth that the metric of `running` takes. Raises as
+    `Conversion.run` does.
     """
     lowered, steps = conversion.lowered, max(at)
     runner = Runner(lowered)
@@ -147,7 +147,7 @@ class _Costs:
         self._sums: dict[int, dict[str, float]] = {}
 
     def count(self, step: int, totals: Mapping[str, Totals], fed: Mapping[Node, NDArray]) -> None:
-        """Take the spikes of some samples up to a step, and what they were fed."""
+        """Take the spikes of some samples up to a step, and their feeds."""
         sums = self._sums.setdefault(step, {})
         spikes = {name: totals[name].sent for name in self._spiking}
         sums["spikes"] = sums.get("spikes", 0.0) + sum(float(t.sum()) for t in spikes.values())

@@ -1,4 +1,4 @@
-"""The objective of the search: values of parameters in, what they lose and cost out."""
+"""The objective of the search: values of parameters in, their loss and cost out."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from spikewright.choosing.tuning.objective import Objective, Samples
 from spikewright.errors import SpikewrightError
 
 _PRICES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""What a rise of the risk costs, in units of what it is worth at the limit."""
+"""Prices of a rise of the risk, in units of its worth at the limit."""
 
 _SHARES = (1.0, 1 / 3)  # of the moves that pay, the best ones first
 _PAYS = 0.002  # gain of a move that is made, as a logarithm of the cost
@@ -24,7 +24,7 @@ _FEWEST = 128  # samples that every move is measured on
 
 
 class Move(NamedTuple):
-    """Some channels of a layer, by how many octaves they move, and what that does.
+    """Some channels of a layer, the octaves that they move by, and the effect of that.
 
     `saved` is the change of the logarithm of the cost, `risked` that of the risk.
     """
@@ -41,10 +41,10 @@ class Refinement:
     """Moves the scale of each channel up and down, alone, and puts together the moves that pay.
 
     First the change of cost and risk is measured for every move; then for several prices of the
-    risk, the moves whose saving exceeds their price are made at once. What comes out is measured by
-    the search: moves that are made together do not add up exactly. One look at all channels takes
-    about `seconds`: on fewer samples, and with channels of similar scale moved together, where
-    there are many.
+    risk, the moves whose saving exceeds their price are made at once. The result is measured by the
+    search: moves that are made together do not add up exactly. One look at all channels takes about
+    `seconds`: on fewer samples, and with channels of similar scale moved together, where there are
+    many.
     """
 
     objective: Objective

@@ -44,7 +44,7 @@ def call(model: str, arguments: Mapping[str, Any]) -> str:
 
 
 def run_line(steps: int, dt: float, readout: Any) -> str:
-    """The line that runs what a call made, `conversion`, on `x`, and reads it out."""
+    """The line that runs `conversion`, the result of a call, on `x`, and reads it out."""
     return f"conversion.run(x, steps={steps}, dt={text(dt)}).predict({text(readout)})"
 
 

@@ -21,7 +21,7 @@ from spikewright.records import Worth
 class Request:
     """The arguments of `tune`, but the model and the data.
 
-    Raises `TuningError` for what no search can do.
+    Raises `TuningError` for requests that no search can meet.
     """
 
     max_drop: float

@@ -39,8 +39,8 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
 def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:
     """One scale for the whole network, in every number of steps, at about this level.
 
-    The nearest levels first: what anybody would try without a search, so that a search which looks
-    at it as well is not beaten by that.
+    The nearest levels come first. A user would try these without a search; a search that tries them
+    too cannot be worse.
     """
     first = begin(space)
     if "one scale" not in _choices(space, "rule"):

@@ -1,4 +1,4 @@
-"""`spikewright.sweep`: what each firing-rate scale costs in accuracy, latency and spikes."""
+"""`spikewright.sweep`: the cost of each firing-rate scale in accuracy, latency and spikes."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def sweep(
 
     The result names the cheapest setting whose outputs are at most `within` worse than the
     source's: points of accuracy as a fraction, or in the unit of the metric, of errors or of
-    agreement. `minimise` says what is cheap: spikes, energy under `energy_table`, or latency, the
+    agreement. `minimise` names the cost: spikes, energy under `energy_table`, or latency, the
     steps.
 
     `checkpoint` is a folder of finished parts, from which a second call goes on, also with other
     combinations; `executor` and `address` are as for `evaluate`. Raises as `convert` and `evaluate`
-    do for what no combination could do, and `SimulationError` where all failed.
+    do for arguments that suit no combination, and `SimulationError` where all failed.
     """
     at = _steps(steps)
     _check(within, minimise)

@@ -1,4 +1,4 @@
-"""Every setting of a sweep, measured: what does not depend on the setting is computed once."""
+"""Every setting of a sweep, measured: values common to all settings are computed once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A setting, and what was found: an evaluation, or the reason why there is none.
+    """A setting, and its results: an evaluation, or the reason why there is none.
 
-    The evaluation holds its records alone, as one that was loaded from a file: what is kept of each
-    sample and neuron would add up over many settings. `resolved` are the arguments of `sw.convert`,
-    with numbers in the place of rules.
+    The evaluation holds its records alone, as one that was loaded from a file: data of each sample
+    and neuron would add up over many settings. `resolved` are the arguments of `sw.convert`, with
+    numbers in the place of rules.
     """
 
     setting: Setting
@@ -118,7 +118,7 @@ def _reason(error: SpikewrightError) -> str:
 
 
 class _Count:
-    """Counts what is done, and tells it on."""
+    """Counts finished work, and passes the count on."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._advance, self.done = advance, 0

@@ -41,8 +41,8 @@ class Judged(NamedTuple):
 class Reading:
     """A setting read after `steps` steps of `dt` seconds under a readout.
 
-    `judged` is what each output is worth, `costs` are records of spikes and energy per sample, none
-    of a network that does not spike.
+    `judged` holds the score of each output. `costs` are records of spikes and energy per sample,
+    none of a network that does not spike.
     """
 
     tried: Tried

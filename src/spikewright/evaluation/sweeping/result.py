@@ -25,8 +25,8 @@ class Sweep:
 
     `tried` are the settings, each with its `evaluation`, or with the reason why it failed;
     `readings` where each may be read: after which of the steps, under which readout. `within` and
-    `minimised` say what `best` is, `model` how the model is named in `call`, and `energy_table`
-    under which costs energies are.
+    `minimised` define `best`, `model` is the model's name in `call`, and `energy_table` the cost
+    table of energies.
     """
 
     tried: tuple[Tried, ...]
@@ -75,8 +75,8 @@ class Sweep:
     def records(self) -> tuple[Record, ...]:
         """Those of `Conversion.evaluate` under each setting, and the source's, once.
 
-        The setting is in their `how` as "scale", "synapse" and "neurons", numbers or text; what the
-        best reading is worth has "chosen".
+        The setting is in their `how` as "scale", "synapse" and "neurons", numbers or text; the
+        score of the best reading has "chosen".
         """
         return (*self._source, *self._of_settings())
 

@@ -22,7 +22,7 @@ Plain = str | float | None
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A combination: what `Conversion.again` is given, and `how` records tell it from others.
+    """A combination: the arguments of `Conversion.again`, and `how` records tell it from others.
 
     `how` has its "scale", "synapse" and "neurons": numbers as they are, anything else as text.
     """
@@ -79,7 +79,7 @@ def _with_data(common: Mapping[str, Any], scale: Any) -> dict[str, Any]:
 
 
 def _named(what: str, given: Any, text: Any) -> list[tuple[Plain, Any]]:
-    """One value or several, each with what tells it from the others."""
+    """One value or several, each with the text that tells it from the others."""
     several = isinstance(given, list | tuple | range | np.ndarray)
     values = list(given) if several else [given]
     if not values:

@@ -1,4 +1,4 @@
-"""Energy: operations times what published cost tables say, beside fair rivals."""
+"""Energy: operations times the prices of published cost tables, beside fair rivals."""
 
 from spikewright.measure.energy.accounting import Energy, energy
 from spikewright.measure.energy.published import (

@@ -64,8 +64,8 @@ class Energy:
 def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spikes") -> Energy:
     """Joules of a run under a cost table, by its name or as an object.
 
-    `bursts` says what several spikes of a neuron in one step are: "spikes", one accumulate each, or
-    "events", one multiply-accumulate. The analog input is computed once where it is held. Raises
+    `bursts` tells how several spikes of a neuron in one step count: "spikes", one accumulate each,
+    or "events", one multiply-accumulate. The analog input is computed once where it is held. Raises
     `SimulationError` for an unknown table or unknown `bursts`.
     """
     costs = cost_table(table)

@@ -1,4 +1,4 @@
-"""Cost tables that are published, with what is known about where their numbers come from."""
+"""Published cost tables, with the origin of their numbers where it is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cost tables: what an operation is said to cost, by whom, and under which assumptions."""
+"""Cost tables: the published cost of an operation, its source and its assumptions."""
 
 from __future__ import annotations
 

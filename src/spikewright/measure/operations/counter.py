@@ -31,7 +31,7 @@ class Counter:
 
     `weight_bytes` (`dense`, `nonzero`) and `state_bytes` are of the network as described, 4 bytes a
     number. `not_counted` names functions whose work has no count, and learning rules; `readouts`
-    are names of functions applied to what is read out, which are listed there too.
+    are names of functions applied to the readout, which are listed there too.
 
     In a network made by hand populations that are not named go by their labels. A spike meets its
     decoders, the values that they add up to are held, and encoders read them at every step; of
@@ -176,7 +176,7 @@ class Counter:
     def _add(
         self, layers: dict[str, LayerOperations], hop: Hop, found: LayerOperations, steps: int
     ) -> None:
-        """Add what one hop costs to the layer that it leads to."""
+        """Add the operations of one hop to the layer that it leads to."""
         dense = np.full(len(found.dense), hop.connections * steps)
         found, name = replace(found, dense=dense), self._names[hop.target]
         layers[name] = layers[name].plus(found) if name in layers else found

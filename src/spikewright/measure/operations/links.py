@@ -27,9 +27,9 @@ from spikewright.network.view import ObjView
 
 @dataclass(frozen=True, eq=False)
 class Partial:
-    """Values in the midst of a connection: what a matrix makes before the next one reads it.
+    """Values in the midst of a connection: the value of a matrix before the next one reads it.
 
-    Where `computed` they are what the connection's function makes, else sums held.
+    Where `computed` they are results of the connection's function, else sums held.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Partial:
 
 
 Item = Node | Neurons | Ensemble | LearningRule | Partial
-"""Where values are. An ensemble stands for the vector that it represents."""
+"""A place of values. An ensemble stands for the vector that it represents."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ def _represents(ensemble: Ensemble) -> bool:
 
 
 def _selected(connection: Connection, shape: Shape) -> tuple[Transform, ...]:
-    """The maps that take a part out of what is sent."""
+    """The maps that take a part out of the value sent."""
     pre = connection.pre
     return flatten(pre.select(shape)) if isinstance(pre, ObjView) else ()
 
@@ -161,7 +161,7 @@ def _learned(connection: Connection, chain: tuple[Transform, ...]) -> tuple[Tran
 
 
 def end_shape(item: Item, sends: bool) -> Shape:
-    """Shape of what a place sends, or receives."""
+    """Shape of the value that a place sends, or receives."""
     if isinstance(item, Partial):
         return item.shape
     if sends:

@@ -20,8 +20,8 @@ class LayerOperations:
 
     * `accumulates`: one a spike and weight that is not zero, and sums of values without a weight;
     * `multiply_accumulates`: one a value that is no spike and weight that is not zero, each step;
-    * `input_once`, `input_per_step`: multiply-accumulates of the analog input, if what does not
-      change is computed once, and step by step;
+    * `input_once`, `input_per_step`: multiply-accumulates of the analog input, if constants
+      are computed once, and if all is computed at every step;
     * `event_accumulates`, `event_multiply_accumulates`: `accumulates` over again, where several
       spikes of a neuron in one step are one multiply-accumulate with their number;
     * `dense`: all connections, zero weights and zero inputs too, each step.
@@ -68,7 +68,7 @@ class Operations:
     the same to the last digit, since all counts are whole numbers. `neurons` is the size of each
     population, `filtered` the number of values that synapses filter. `constant_input` says whether
     every analog input was held, `exact_events` whether the number of (neuron, step) pairs with a
-    spike is known or bounded from above by the spikes; `not_counted` names what has no count.
+    spike is known or bounded from above by the spikes; `not_counted` names work that has no count.
     """
 
     layers: Mapping[str, LayerOperations]

@@ -33,7 +33,7 @@ _MOVES = (Reshape, Permute, Slice, Place, Take)
 
 
 def weighs(transform: Transform) -> bool:
-    """Whether a transform sums weighted inputs, so that what it makes has to be held.
+    """Whether a transform sums weighted inputs, so that its value has to be held.
 
     Matrices and convolutions do. Moves, pools, resampling and elementwise factors pass a spike on;
     their factors go into the weights that it meets next. So does a sparse map that only selects.
@@ -136,7 +136,7 @@ def _sum_pool(transform: SumPool, shape: Shape, reached: NDArray, every: bool) -
 def _over_windows(
     windows: Windows, shape: Shape, last: bool, of_tap: Callable[[tuple[int, ...]], NDArray]
 ) -> NDArray:
-    """Sum over taps of what each window sends back, `(windows or 1, channels)` a tap."""
+    """Sum over taps of the counts that each window sends back, `(windows or 1, channels)` a tap."""
     spatial, channels = split_shape(shape, last)
     numbers = np.arange(1, np.prod(spatial, dtype=int) + 1).reshape(1, *spatial, 1)
     found = np.zeros((numbers.size + 1, channels))

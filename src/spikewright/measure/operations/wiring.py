@@ -70,7 +70,7 @@ class Hop:
 
 
 class Wiring:
-    """The places of a network, what each sends, and the hops between them."""
+    """The places of a network, the kind of value each sends, and the hops between them."""
 
     def __init__(self, links: Links, inputs: Mapping[str, Node]) -> None:
         self._inputs = set(inputs.values())
@@ -206,7 +206,7 @@ class Wiring:
     def with_gates(self, spikes: Mapping[Item, NDArray]) -> dict[Item, NDArray]:
         """Spikes of populations, `(batch, *shape)`, and those that maxima passed on.
 
-        What a maximum has passed on is the maximum of the spikes that have arrived.
+        The spikes that a maximum has passed on are the maximum of those that have arrived.
         """
         if "gate" not in self.kinds.values():
             return dict(spikes)
@@ -325,7 +325,7 @@ def _apply(transform: Transform, x: NDArray) -> NDArray:
 
 
 def _unit_behind(function: NodeFunction, unit: NDArray) -> NDArray | None:
-    """Height of what a maximum of running sums passes on, or None where it is no spike.
+    """Height of the spikes that a maximum of running sums passes on, or None where it is no spike.
 
     A maximum of sums of spikes of one height grows by whole spikes.
     """

@@ -87,7 +87,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def clean(axes: Any, grid: str = "y") -> None:
-    """Take away what tells nothing; a light grid along one axis."""
+    """Remove the upper and right border; a light grid along one axis."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)

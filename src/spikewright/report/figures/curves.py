@@ -17,8 +17,8 @@ _PANELS = 6  # neurons of two dimensions that are drawn
 class CurvesInfo:
     """Outputs of neurons, `(m, neurons)`, at `inputs` `(m, dimensions)`.
 
-    `of` says what the inputs are, `picked` which neurons' numbers the columns have, and `unit` in
-    what outputs are.
+    `of` names the inputs, `picked` holds the numbers of the columns' neurons, and `unit` is that of
+    the outputs.
     """
 
     inputs: NDArray

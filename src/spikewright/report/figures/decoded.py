@@ -1,4 +1,4 @@
-"""Decoded values over time, beside what they should be."""
+"""Decoded values over time, beside the ideal ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spikewright.report.figures.base import BLACK, PALETTE, Row, clean, new_figu
 
 @dataclass(frozen=True, eq=False)
 class DecodedInfo:
-    """Values over time and what they should be, `(steps, values)` both; `time` in seconds.
+    """Values over time and the ideal ones, `(steps, values)` both; `time` in seconds.
 
     Errors count from `settled` seconds on. `ideal` is None where nobody knows it.
     """

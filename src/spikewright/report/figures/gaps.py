@@ -1,4 +1,4 @@
-"""Error layer by layer, split into what caused it."""
+"""Error layer by layer, split by its causes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class GapsInfo:
     """The gap of every layer, relative to its values in the source, that of the worst layer first.
 
     `parts` are `{layer: {part: share}}`, in the order of the parts, and add up to `whole`; `alone`
-    is what the layer costs by itself: points of accuracy, or change of the output. All fractions.
+    is the loss by the layer alone: points of accuracy, or change of the output. All fractions.
     """
 
     parts: Mapping[str, Mapping[str, float]]

@@ -1,4 +1,4 @@
-"""One sample, spike by spike, beside what the source computes for it."""
+"""One sample, spike by spike, beside the source's values for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RasterInfo:
     number of neurons, and `picked` to the neurons that are shown, where not all are. `activations`
     are the source's values of the picked neurons, `means` the time means that the spiking layer
     sent; both may be empty. `running_mean` is `(steps, outputs)`, `source` `(outputs,)`; `outputs`
-    are the numbers of those that are shown, None for all. `settings` says what the run was.
+    are the numbers of those that are shown, None for all. `settings` describes the run.
     """
 
     spikes: Mapping[str, NDArray]
@@ -142,9 +142,9 @@ def raster_info(
 ) -> RasterInfo:
     """A raster from spike counts `{layer: (steps, *shape)}` and answers `(steps, *out)`.
 
-    `answers` are what the mean readout gives at each step, and `source` is the value `(*out)` that
-    they should tend to; `activations` and `means` `{layer: (*shape)}` what the source's layers give
-    and what the spiking ones sent on average. `dt` is the length of a step in seconds.
+    `answers` are the mean readout at each step, and `source` is the value `(*out)` that they should
+    tend to; `activations` and `means` `{layer: (*shape)}` the values of the source's layers and the
+    mean values that the spiking ones sent. `dt` is the length of a step in seconds.
     """
     values = np.asarray(answers, np.float64)
     values = values.reshape(len(values), -1)

@@ -20,7 +20,7 @@ _DASHES = ("-", "--", ":")
 
 
 class Point(NamedTuple):
-    """A scale's place on the axis, what the answers are worth there, and the 95 % interval."""
+    """A scale's place on the axis, the score of the answers there, and the 95 % interval."""
 
     place: int
     value: float
@@ -111,8 +111,8 @@ def _thinned(steps: Sequence[int], wanted: int | None) -> tuple[int, ...]:
 def sweep_info(records: Iterable[Record]) -> SweepInfo:
     """From the records of a sweep, of its first output; raises `ValueError` where there are none.
 
-    Settings are told apart by "neurons", "synapse" and "scale" in `how`; what the chosen one is
-    worth has `how["chosen"]`. Shown are the steps at which spikes were recorded, or rates.
+    Settings are told apart by "neurons", "synapse" and "scale" in `how`; the score of the chosen
+    one has `how["chosen"]`. Shown are the steps at which spikes were recorded, or rates.
     """
     found = list(records)
     settings = by_setting(r for r in found if "threshold" not in r.how)

@@ -60,9 +60,9 @@ class TradeOffInfo:
 def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> TradeOffInfo:
     """Settings from records that name theirs in `how["setting"]`; the chosen has `how["chosen"]`.
 
-    Of each setting there is what it is worth, "accuracy" or another measure of `records.worths`, or
-    its drop, and the cost: a record of that name that is no layer's. Raises `ValueError` where
-    fewer than two settings have both.
+    Each setting has its score, "accuracy" or another measure of `records.worths`, or its drop, and
+    the cost: a record of that name that is no layer's. Raises `ValueError` where fewer than two
+    settings have both.
     """
     found = [r for r in records if "layer" not in r.how]
     costs = {r.how["setting"]: r for r in _paid(found, cost)}

@@ -191,7 +191,7 @@ class Drawing:
 
 
 def legend(entries: Iterable[tuple[Markup, str]]) -> Markup:
-    """Keys with what they mean, to stand above a drawing."""
+    """Keys with their meanings, to stand above a drawing."""
     return el("ul", (el("li", key, name) for key, name in entries), class_="legend")
 
 

@@ -19,7 +19,7 @@ class Figure:
     """A drawing of plain data.
 
     `name` is the file name of its CSV; `draw(info, width)` draws, `describe(info)` says it in
-    words, `keys` explain the marks and `note` is what a reader should know beside it.
+    words, `keys` explain the marks and `note` is a remark for readers.
     """
 
     name: str

@@ -23,7 +23,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value; what lies outside is put at the end of the axis."""
+        """The pixel of a value; values outside are put at the end of the axis."""
         low, high, here = self._of(self.low), self._of(self.high), self._of(value)
         share = 0.5 if high == low else (here - low) / (high - low)
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)

@@ -34,7 +34,7 @@ def sentence(records: Iterable[Record]) -> str:
         n = spikes[0].n
         over = f"over {n:,} sample{'s' * (n != 1)}"
         return f"{_duration(last, steps)} the network has sent {cost}, {over}."
-    return "What the answers are worth was not measured."
+    return "The answers were not scored."
 
 
 def _duration(records: list[Record], steps: int) -> str:

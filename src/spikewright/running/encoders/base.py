@@ -18,8 +18,8 @@ Shape = tuple[int, ...]
 class Encoder(ABC):
     """Turns the samples of one input into currents, step by step.
 
-    What a sample becomes depends on that sample, the seed and the settings of the run alone, never
-    on the other samples of the batch, their number or their order.
+    The encoding of a sample depends on that sample, the seed and the settings of the run alone. The
+    other samples of the batch, their number and their order do not matter.
     """
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
@@ -39,7 +39,7 @@ class Encoder(ABC):
     def needed(self, samples: Sequence[Any], dt: float) -> int | None:
         """The number of steps that the samples themselves last, or None where any number will do.
 
-        It is what a run takes that is given no number of steps.
+        A run without a number of steps takes this one.
         """
         return None
 
@@ -49,8 +49,8 @@ class Encoder(ABC):
     ) -> NDArray:
         """Currents `(len(samples), steps or 1, *shape)`; one step stands for a constant current.
 
-        `dt` is in seconds, `key` holds the seed and what tells one input from another. Raises
-        `SimulationError` for samples that do not fit the run.
+        `dt` is in seconds, `key` holds the seed and the key of the input. Raises `SimulationError`
+        for samples that do not fit the run.
         """
 
     def spike_height(self, dt: float) -> float | None:
@@ -85,5 +85,5 @@ def generator_of(sample: NDArray, key: tuple[int, ...]) -> np.random.Generator:
 
 
 def pretty(first: str, shape: Shape) -> str:
-    """A shape as text, with what the first axis counts."""
+    """A shape as text, with the name of the first axis."""
     return f"({', '.join([first, *map(str, shape)])})"

@@ -14,7 +14,7 @@ from spikewright.running.encoders.base import Encoder, Shape
 
 @dataclass(frozen=True)
 class Constant(Encoder):
-    """Every value held as a constant current: what a run does unless it is told otherwise."""
+    """Every value held as a constant current: the default of a run."""
 
     def encode(
         self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]

@@ -102,7 +102,7 @@ def _places(sample: NDArray, shape: Shape) -> NDArray:
 
 
 def _check(sample: NDArray, shape: Shape, where: str) -> None:
-    """Raise `SimulationError` naming the first event that is none, and what is wrong with it."""
+    """Raise `SimulationError` naming the first invalid event, and its fault."""
     widths = sorted({3, 2 + len(shape)})
     if sample.ndim != 2 or sample.shape[1] not in widths:
         wanted = " or ".join(f"(events, {width})" for width in widths)

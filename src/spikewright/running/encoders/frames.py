@@ -18,8 +18,8 @@ class Frames(Encoder):
     """Samples are `(frames, *shape)`, and every frame is held for `hold` steps.
 
     A run that is given no number of steps lasts as long as the frames do; a longer one holds the
-    last frame, a shorter one is refused. With `hold=1` it is what a run makes of
-    `(batch, steps, *shape)` without an encoder.
+    last frame, a shorter one is refused. With `hold=1` it equals a run of `(batch, steps, *shape)`
+    without an encoder.
     """
 
     hold: int = 1

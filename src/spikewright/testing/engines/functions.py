@@ -69,7 +69,7 @@ class FunctionTests(Suite):
                 np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * scale)
 
     def test_nothing_is_sent_while_a_function_is_not_finite(self) -> None:
-        """A divisor of zero sends nothing; what was missed leaves when there is a quotient."""
+        """A divisor of zero sends nothing; the missing amount leaves once a quotient exists."""
         example = next(e for e in function_examples() if e.id == "divide")
         values = example.values(1, 6)
         values[:, :2, 6:] = 0.0

@@ -234,8 +234,8 @@ class LearningTests(Suite):
     ) -> None:
         """Into neurons it is multiplied by encoders, times gain over radius; a part by its rows.
 
-        So it is where weights between neurons were solved. What a step gives is divided by the
-        number of senders, of the part where it is one.
+        So it is where weights between neurons were solved. The change of a step is divided by the
+        number of senders, those of the part if it is one.
         """
         steps, rate, rng = 12, 0.5, np.random.default_rng(3)
         encoders, error = rng.integers(1, 9, (4, 2)) / 4.0, np.array([0.5, -0.25])

@@ -1,4 +1,4 @@
-"""Nodes, and what is recorded."""
+"""Nodes, and recording."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ from spikewright.testing.modelling import (
 
 
 class PartTests(Suite):
-    """Every kind of part does what its equation says."""
+    """Every kind of part obeys its equation."""
 
     @both
     @each(neuron_type_examples())
     def test_neuron_type(self, example: NeuronExample, precision: Precision) -> None:
-        """Every neuron type does what its equation says, step by step, for 8 neurons."""
+        """Every neuron type obeys its equation, step by step, for 8 neurons."""
         steps, n = 60, 8
         currents = example.currents(steps, n)
         start = np.arange(n) / n
@@ -135,6 +135,6 @@ class PartTests(Suite):
 
 
 def _magnitude(transform: Any) -> float:
-    """A bound on what a unit of input can do to one output."""
+    """A bound on the effect of a unit of input on one output."""
     parts = getattr(transform, "parts", (transform,))
     return float(np.prod([max(1.0, np.abs(p.weights).max(initial=0.0)) for p in parts]))

@@ -82,7 +82,7 @@ class ProbeTests(Suite):
     def test_parts_are_recorded_as_they_are_in_the_whole(
         self, scale: Any, precision: Precision
     ) -> None:
-        """A probe of a part gives what a probe of the whole gives there, factors and all."""
+        """A probe of a part gives the part of a probe of the whole, factors included."""
         steps = 20
         values = np.random.default_rng(1).integers(0, 9, (1, steps, 4)) * 2.0
         with Network(seed=0) as net:
@@ -154,7 +154,7 @@ class ProbeTests(Suite):
     def test_a_connection_shows_what_it_delivers_next(
         self, example: SynapseExample, precision: Precision
     ) -> None:
-        """At a step's end the synapse holds what the next step is given, on every kind of way."""
+        """At a step's end the synapse holds the value of the next step, on every kind of path."""
         steps = 30
         values = np.random.default_rng(5).integers(-4, 9, (1, steps, 2)) / 2.0
         with Network(seed=0) as net:

@@ -221,7 +221,7 @@ class StepTests(Suite):
 
     @both
     def test_neurons_of_one_population_may_differ_in_height(self, precision: Precision) -> None:
-        """Behind weights and filters arrives what they make of spikes times heights."""
+        """Behind weights and filters arrives their result for spikes times heights."""
         steps, rng, dt = 60, np.random.default_rng(9), 0.01
         kernel, matrix = rng.standard_normal((3, 2, 2, 2)), rng.standard_normal((5, 18))
         with Network() as net:

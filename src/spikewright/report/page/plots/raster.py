@@ -44,7 +44,7 @@ def _is_whole(steps: float) -> bool:
 def _layer(
     drawing: Drawing, info: RasterInfo, layer: str, x: Scale, top: float, height: float
 ) -> None:
-    """The spikes of one layer, and what the source gives."""
+    """The spikes of one layer, and the source's values."""
     shown, events = info.shown(layer), info.spikes[layer]
     count = int(np.abs(events[:, 2]).sum())
     heading = f"{shortened(layer, 0.4 * drawing.width)}: {count:,} spikes"
@@ -81,7 +81,7 @@ def _kinds(counts: NDArray) -> Mapping[str, NDArray]:
 def _activations(
     drawing: Drawing, info: RasterInfo, layer: str, left: float, place: tuple[float, float]
 ) -> None:
-    """The source's value of each neuron as a bar, and what the spiking one sent as a stroke."""
+    """The source's value of each neuron as a bar, and the spiking one's mean as a stroke."""
     (top, height), right = place, drawing.width - 4
     values, sent = info.activations[layer], info.means.get(layer)
     both = values if sent is None else np.concatenate([values, sent])

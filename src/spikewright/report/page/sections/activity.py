@@ -39,7 +39,7 @@ def rates(contents: Contents) -> Markup | None:
 
 
 def raster(contents: Contents) -> Markup | None:
-    """One sample: its spikes, and what the source computes."""
+    """One sample: its spikes, and the source's values."""
     whole = contents.raster
     if whole is None:
         return None

@@ -23,7 +23,7 @@ PARTS = {
 
 
 def diagnosis(contents: Contents) -> Markup | None:
-    """Error by layer with its parts, what each layer costs, and proposals."""
+    """Error by layer with its parts, the loss by each layer, and proposals."""
     found = contents.diagnosis
     if not select(found, "gap"):
         return None

@@ -1,4 +1,4 @@
-"""Operations and energy, with what was assumed and who published it."""
+"""Operations and energy, with the assumptions and the publishers of the prices."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _fact(value: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computed."""
+    """Versions of the software that computed."""
     return {
         "Spikewright": version("spikewright"),
         "NumPy": version("numpy"),
