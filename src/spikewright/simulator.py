@@ -237,7 +237,7 @@ class Simulator:
         self._broken = False
 
     def clear_probes(self) -> None:
-        """Forget what has been recorded so far; the state stays, and later runs record on."""
+        """Delete the recordings so far; the state stays, and later runs record on."""
         for parts in self._recorded.values():
             parts.clear()
 

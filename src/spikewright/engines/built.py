@@ -146,7 +146,7 @@ def full_weights(program: Program, connection: Connection) -> NDArray:
     """`gain . encoders / radius . transform . decoders`, `(receivers, senders)`.
 
     Receivers are the neurons that a connection reaches, or a node's values; senders the neurons it
-    decodes, or what `pre` sends. Factors that the connection lacks are left out.
+    decodes, or the values of `pre`. Factors that the connection lacks are left out.
     """
     chain, post = connection.chain(), connection.post_obj
     decoded, held = program.decodings.get(connection), connection.learned.get("weights")

@@ -100,7 +100,7 @@ def integer_weights(weight: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def on_grid(weight: NDArray, precision: Precision) -> NDArray:
-    """Weights `(out, ...)` rounded to what this precision holds, float64."""
+    """Weights `(out, ...)` rounded to the grid of this precision, float64."""
     held = np.empty(weight.shape)
     for some in _channels(weight):
         parts = weight_limbs(weight[some], GRIDS[precision])

@@ -1,4 +1,4 @@
-"""Chains of transforms as matrices, for what is solved and shown at build time."""
+"""Chains of transforms as matrices, for solvers and for parameters shown at build time."""
 
 from __future__ import annotations
 

@@ -103,9 +103,9 @@ def _gib(size: int) -> str:
 def available() -> int | None:
     """Bytes that this process may still take, or None where the system does not say.
 
-    The least of what the machine has left (swap included) and what its control groups allow; the
-    environment's SPIKEWRIGHT_MEMORY, in GiB, in place of both. Raises `SimulationError` unless that
-    is a number above 0.
+    The least of the bytes that the machine has left (swap included) and that its control groups
+    allow; the environment's SPIKEWRIGHT_MEMORY, in GiB, in place of both. Raises `SimulationError`
+    unless that is a number above 0.
     """
     given = os.environ.get(LIMIT_VARIABLE, "")
     if given:
@@ -173,7 +173,7 @@ def _of_groups(
 
 
 def _left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
-    """A group's limit less what it uses; files in memory that can be dropped do not count."""
+    """A group's limit less its use; files in memory that can be dropped do not count."""
     most, used = _text(folder / limit).strip(), _text(folder / usage).strip()
     if not (most.isdecimal() and used.isdecimal()):
         return None  # "max", or no such file

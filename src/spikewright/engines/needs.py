@@ -62,7 +62,7 @@ class Setting:
         return not self.tally.isdisjoint(op.populations)
 
     def block_steps(self, constants: Collection[int]) -> int:
-        """Steps worked on at once: the engine's choice, for what changes from step to step."""
+        """Steps worked on at once: the engine's choice, for signals that are not constant."""
         changing = tuple(
             component
             for component in self.program.components
@@ -175,7 +175,7 @@ class Setting:
         return parts
 
     def _constants(self) -> frozenset[int]:
-        """Signals that no step changes while what is fed is held."""
+        """Signals that no step changes while inputs are held constant."""
         found: set[int] = set()
         for component in self.program.components:
             for op in component.operators:

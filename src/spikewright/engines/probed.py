@@ -25,7 +25,7 @@ Found = tuple[int, NDArray | float]
 
 
 class Probed:
-    """Finds the signals of probes, and adds what they need to a program in the making.
+    """Finds the signals of probes, and adds operators for them to a program in the making.
 
     `populations` are the operators of neurons, `decoder_key` gives the key of an ensemble's own
     decoders.

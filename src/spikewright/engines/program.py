@@ -61,7 +61,7 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Source(Operator):
-    """A node without input: a constant, a function of time, or what the run feeds."""
+    """A node without input: a constant, a function of time, or values fed to the run."""
 
     node: Node
 
@@ -198,12 +198,12 @@ class Learning:
 class Learned(Operator):
     """`y = factor * (W x)` with weights that change; every sample of a batch has its own.
 
-    `inputs[0]` is `x`, `(in,)`; the others are what the rules read. `W`, `(out, in)`, begins as
+    `inputs[0]` is `x`, `(in,)`; the others are read by the rules. `W`, `(out, in)`, begins as
     `initial` and is put on the program's grid at every step, as fixed weights are (`grid.limbs`, a
     channel being a row). So a rule that changes nothing changes no bit. It is held in float64. At
-    the end of a step every rule gives `delta`, for the weights `unit * W`, and `W + (delta_1 +
-    delta_2 + ...) / unit` is that of the next step; where `unit` is 0 (a neuron without gain) `W`
-    stays. `weights`, where it is not None, is a signal: the `W` of each step.
+    the end of a step every rule gives `delta`, for the weights `unit * W`, and
+    `W + (delta_1 + delta_2 + ...) / unit` is that of the next step; where `unit` is 0 (a neuron
+    without gain) `W` stays. `weights`, where it is not None, is a signal: the `W` of each step.
     """
 
     initial: NDArray

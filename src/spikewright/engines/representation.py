@@ -77,7 +77,7 @@ class Representation:
         return _read_only(self.points(self.ensemble.eval_points, True))
 
     def points(self, given: NDArray | Distribution, scaled: bool) -> NDArray:
-        """Evaluation points from what a user gave, times the radius where `scaled`."""
+        """Evaluation points from a user's argument, times the radius where `scaled`."""
         ensemble = self.ensemble
         self._check_represents()
         drawn = isinstance(given, Distribution)
@@ -103,7 +103,7 @@ class Representation:
 
     @cached_property
     def input_weights(self) -> NDArray:
-        """`encoders / radius`, `(n, d)`: what a represented vector is multiplied by."""
+        """`encoders / radius`, `(n, d)`: maps a represented vector to the neurons' input."""
         return self.encoders / self.ensemble.radius
 
     @property

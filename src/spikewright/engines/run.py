@@ -326,7 +326,7 @@ def _read(
 
 
 class _Recorder:
-    """Collects what probes record during one run."""
+    """Collects the recordings of probes during one run."""
 
     def __init__(
         self, program: Program, engine: Engine, batch: int, first: int, steps: int

@@ -24,9 +24,9 @@ Spiking = Node | NeuronsView
 class Signals:
     """The signals of objects so far.
 
-    `input_of` and `output_of` are an object's, `arriving` what connections bring to it, `delivered`
-    what one connection does. `heights` are those of spikes, per population, and of the maxima of
-    spikes whose heights differ; `factors` are those of junctions between counts.
+    `input_of` and `output_of` are an object's, `arriving` the signals of its connections,
+    `delivered` that of one connection. `heights` are those of spikes, per population, and of the
+    maxima of spikes whose heights differ; `factors` are those of junctions between counts.
     """
 
     def __init__(self, draft: Draft) -> None:

@@ -29,7 +29,7 @@ def source_block(
 ) -> NDArray:
     """A changing source's values `(batch or 1, count, *shape)`.
 
-    `start` counts steps within the run (what is fed is indexed by it), `step` those of the whole
+    `start` counts steps within the run (the index into fed values), `step` those of the whole
     simulation; the first step's time is `dt`.
     """
     if fed is not None:

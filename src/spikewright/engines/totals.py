@@ -64,7 +64,7 @@ class Totals:
 
     @classmethod
     def empty(cls, ensemble: Ensemble, batch: int, steps: int) -> Totals:
-        """Room for what `batch` samples send in `steps` steps."""
+        """Arrays for the outputs of `batch` samples in `steps` steps."""
         shape, kind = (batch, *ensemble.shape), total_type(ensemble, steps)
         sent = np.empty(shape, kind)
         return cls(ensemble, sent, np.empty(shape, kind) if ensemble.neuron_type.negative else sent)

@@ -163,7 +163,7 @@ def function_node(connection: Connection) -> Node:
 
 
 def identity_of(ensemble: Ensemble, solver: object, label: str) -> Connection:
-    """A connection that decodes what an ensemble represents, a part of no network."""
+    """A connection that decodes the vector of an ensemble, a part of no network."""
     with detached(), Network():
         end = Node(size_in=ensemble.dimensions, label=label)
         return Connection(ensemble, end, None, label=label, solver=solver)  # type: ignore[arg-type]

@@ -154,8 +154,8 @@ def per_layer(
     """One converted value for each of `layers`, from one for all or a `{layer name: value}`.
 
     `names` maps every name that a user may give to a layer. Raises `ConversionError` naming layers
-    that are unknown, left out, given twice with different values, or given a value that `convert`
-    refuses.
+    that are unknown, left out, given twice with different values, or given a value for which
+    `convert` raises a `NetworkError`.
     """
     if not isinstance(value, Mapping):
         try:

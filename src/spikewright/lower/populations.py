@@ -137,7 +137,7 @@ class Roles:
         return None
 
     def names(self) -> dict[str, str]:
-        """Every source layer name that means a population: its own, and what it has absorbed."""
+        """All source layer names of a population: its own, and those of absorbed layers."""
         names = {name: name for name in self.populations}
         for node in self.graph:
             target = self.absorbing(node.name)
@@ -253,7 +253,7 @@ def _try(roles: Roles, choices: Choices) -> None:
 
 
 def refusal(node: Node, why: tuple[str, str]) -> Refusal:
-    """A refusal of a layer in the source's words: the reason, and what to do."""
+    """A refusal of a layer in the source's words: the reason, and the next move."""
     return Refusal(node.source or node.name, node.source_kind or node.layer.kind, *why)
 
 

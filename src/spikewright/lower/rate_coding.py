@@ -6,7 +6,7 @@
   other becomes a junction `Node` that can be probed and connected to;
 * a layer whose values depend on several (maxima, products, softmax, normalisations) becomes a
   `Node` with a function, and where weights or neurons read it a population that carries its value;
-* an activation on an output (softmax, sigmoid, ...) is applied to what is read out.
+* an activation on an output (softmax, sigmoid, ...) is applied to the readout.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ Source = tuple[str, Transform | None]  # an existing object's name, and the tran
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """A network, and what became of every layer.
+    """A network, and the form of every layer in it.
 
     `layers` maps names of source layers to the ensemble or node that they became (a part of);
     `exact_values` names those whose output is exactly that object's. `readouts` are the activations
-    to apply to what is read from an output. `stepping` is None, or the steps of simulation in a
-    step of a sequence.
+    to apply to the readout of an output. `stepping` is None, or the steps of simulation in a step
+    of a sequence.
     """
 
     network: Network
@@ -200,7 +200,7 @@ class _Lowering:
         return junction
 
     def population(self, node: Node) -> Ensemble:
-        """An activation's neurons, with the constants of what leads into them as bias."""
+        """An activation's neurons, with the constants of their inputs as bias."""
         sources, bias = self.arriving(node.inputs[0])
         ensemble = self.choices.ensemble(self.graph, node.name, 0.0 if bias is None else bias)
         self.connect(sources, ensemble.neurons)
@@ -286,7 +286,7 @@ class _Lowering:
     def junction(
         self, name: str, shape: Shape, sources: Sequence[Source], bias: NDArray | None
     ) -> NetworkNode:
-        """A node that passes on what arrives, and a constant one for the constants."""
+        """A node that passes on its input, and a constant one for the constants."""
         junction = NetworkNode(size_in=shape, label=name)
         self.connect(sources, junction)
         if bias is not None and np.any(bias):
@@ -327,7 +327,7 @@ class _Lowering:
         return sources
 
     def connect(self, sources: Sequence[Source], post: Neurons | NetworkNode) -> None:
-        """Connections from existing objects; what leaves a population passes its synapse."""
+        """Connections from existing objects; those from a population have its synapse."""
         for name, transform in sources:
             pre = self.objects[name]
             synapse = self.choices.synapses.get(name)

@@ -189,7 +189,7 @@ class Connection(Checked):
 
     @property
     def receiver_shape(self) -> Shape:
-        """Shape of what the whole of `post` receives."""
+        """Shape of the input of the whole of `post`."""
         return input_shape(self.post_obj)
 
     def _checked(self, end: Any, which: str) -> Any:
@@ -242,7 +242,7 @@ class Connection(Checked):
             )
 
     def _function(self, function: Any) -> tuple[Function | None, Shape]:
-        """The function, and the shape of what is sent before the transform."""
+        """The function, and the shape of its values, before the transform."""
         shape = self.part_shape
         if function is None:
             return None, shape
@@ -352,7 +352,7 @@ class Connection(Checked):
 
     @property
     def _first_shape(self) -> Shape:
-        """Shape of what the chain maps."""
+        """Shape of the chain's input."""
         return self.sent_shape if self._selects else output_shape(self.pre_obj)
 
     @property
@@ -383,14 +383,14 @@ class Connection(Checked):
 
 
 def output_shape(item: Sender) -> Shape:
-    """Shape of what an object sends; of an ensemble that of the vector it represents."""
+    """Shape of an object's output; of an ensemble that of the vector it represents."""
     if isinstance(item, Ensemble):
         return (item.dimensions,)
     return item.shape_out if isinstance(item, Node) else item.shape
 
 
 def input_shape(item: Whole) -> Shape:
-    """Shape of what an object receives."""
+    """Shape of an object's input."""
     if isinstance(item, Ensemble):
         return (item.dimensions,)
     return item.shape if isinstance(item, Neurons) else item.shape_in

@@ -48,10 +48,11 @@ class Ensemble(Checked):
     ones and spikes are that much lower, formed when a simulator is built, never stored. For types
     whose response is not linear it acts on the spiking instead; LIF refuses it. `initial_voltage`
     is "zero", "half", "uniform" (seeded, one draw a neuron), an array or a distribution, in spikes;
-    `initial_state` gives the same for all state variables of the neuron type, by name: `{"voltage":
-    0, "refractory_time": Uniform(0, 0.002)}`. These are attributes that may be changed, and so are
-    `gain`, `bias` and `neuron_type`. `restart_every` is None, or the period in steps after which
-    all state is set to its initial value; it does not affect stateless types and random draws.
+    `initial_state` gives the same for all state variables of the neuron type, by name:
+    `{"voltage": 0, "refractory_time": Uniform(0, 0.002)}`. These are attributes that may be
+    changed, and so are `gain`, `bias` and `neuron_type`. `restart_every` is None, or the period in
+    steps after which all state is set to its initial value; it does not affect stateless types and
+    random draws.
 
     Raises `NetworkError` for values that are not finite numbers, one or one a neuron.
     """

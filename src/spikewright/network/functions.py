@@ -30,12 +30,12 @@ FUNCTIONS = MappingProxyType(_registry)
 class NodeFunction(ABC):
     """A function `f` of a node's input, vectorised over samples and steps.
 
-    Without `accumulate` it is applied to the present values. With it the node passes on `t f(m_t) -
-    (t-1) f(m_(t-1))`, `m_t` the running mean of its input until step `t`. Its outputs sum to `t
-    f(m_t)`, so that its time mean is exactly `f` of the means of its inputs (expectation
-    compensation, Huang et al. 2024, arXiv:2406.03470). For a `homogeneous` function, `f(c x) = c
-    f(x)` for `c > 0`, that is the increase of `f` of the running sums. While `f` is not finite
-    (nothing has arrived yet at a divisor), nothing is sent.
+    Without `accumulate` it is applied to the present values. With it the node passes on
+    `t f(m_t) - (t-1) f(m_(t-1))`, `m_t` the running mean of its input until step `t`. Its outputs
+    sum to `t f(m_t)`, so that its time mean is exactly `f` of the means of its inputs (expectation
+    compensation, Huang et al. 2024, arXiv:2406.03470). For a `homogeneous` function,
+    `f(c x) = c f(x)` for `c > 0`, that is the increase of `f` of the running sums. While `f` is not
+    finite (nothing has arrived yet at a divisor), nothing is sent.
     """
 
     homogeneous: ClassVar[bool] = False

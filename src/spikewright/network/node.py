@@ -23,12 +23,12 @@ from spikewright.network.view import ObjView
 class Node(Checked):
     """A source of values, a function of time and input, or a plain junction.
 
-    `output` is None (passes its input on), an array (constant; what a simulator feeds replaces it),
-    a `NodeFunction`, a `Process`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and `x` the
-    input of one sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found by one
-    call at `t = 0` where it is not given. A function that returns None has an output of size 0. A
-    constant with a `size_in`, its own shape, is a default: where connections lead to the node it
-    passes on their sum instead, as the input of a converted network does. A `NodeFunction` of
+    `output` is None (passes its input on), an array (constant; values fed by a simulator replace
+    it), a `NodeFunction`, a `Process`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and
+    `x` the input of one sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found
+    by one call at `t = 0` where it is not given. A function that returns None has an output of size
+    0. A constant with a `size_in`, its own shape, is a default: where connections lead to the node
+    it passes on their sum instead, as the input of a converted network does. A `NodeFunction` of
     running means begins anew after every `restart_every` steps (None: never).
     """
 

@@ -42,10 +42,10 @@ class Probe(Checked):
     `amplitude / (s dt)`, or rates; "spikes" and "rates" mean the same), "input" (the current),
     "spike_count", or a state variable of the neuron type: "voltage" (in spikes), "refractory_time"
     (seconds), "adaptation", "recovery" and so on, "rate_out" (Hz) of types that make spikes of
-    rates; of a connection "output" (behind a synapse, which delays, the value that it will deliver
-    in the next step), "input" (of a decoded one the neurons' output) or "weights"; of a rule one of
-    its `probeable`. `obj` is the whole of `target`. A `synapse` filters what is recorded and delays
-    it by one step. `solver` defaults to that of connections made at this place.
+    rates; of a connection "output" (the delivered value; behind a synapse, which delays, that of
+    the next step), "input" (of a decoded one the neurons' output) or "weights"; of a rule one of
+    its `probeable`. `obj` is the whole of `target`. A `synapse` filters the recording and delays it
+    by one step. `solver` defaults to that of connections made at this place.
     """
 
     _from_defaults: frozenset[str] = frozenset()

@@ -21,7 +21,7 @@ class Built:
     in pieces that lie one after the other.
 
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
-    `populations`. `step_bytes` is what one step of one sample takes up in the buffers that are in
+    `populations`. `step_bytes` is the memory of one step of one sample in the buffers that are in
     use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
     state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
     the operator's turn (True), or at a step's end. `fillings` are the weights of layers, which are

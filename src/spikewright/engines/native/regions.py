@@ -157,9 +157,11 @@ def _starts_change(op: Operator) -> bool:
 
 
 def cut(program: Program) -> _Cut:
-    """Cut a program: an operator's level is that of what it reads, one more where it runs natively
-    and reads what does not; the native operators of one level are a region, so that no region
-    reads, by whatever way, what follows it. A loop is a region of its own, or none.
+    """Cut a program into regions by the levels of its operators.
+
+    An operator's level is that of its inputs, one more if it runs natively and an input does not.
+    The native operators of one level are a region, so that no region reads, directly or not, an
+    operator behind it. A loop is a region of its own, or none.
     """
     result = _Cut(program)
     for component in program.components:

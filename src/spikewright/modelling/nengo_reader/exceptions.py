@@ -35,7 +35,7 @@ def as_nengos() -> Iterator[None]:
 
 
 def _is_users(error: BaseException) -> bool:
-    """Whether an error comes from a function that was called, not from what it returned."""
+    """Whether an error comes from the called function, not from its return value."""
     if isinstance(error, SpikewrightError):
         return False
     inner = error.__traceback__.tb_next if error.__traceback__ is not None else None

@@ -27,7 +27,7 @@ class Objects(Mapping[Any, Any]):
     """The object that each object of the model was read as, by the model's own object.
 
     An ensemble's `.neurons` are the neurons, a connection's `.learning_rule` the rule. Raises
-    `KeyError` for what the model does not hold.
+    `KeyError` for an object that the model does not hold.
     """
 
     def __init__(self) -> None:

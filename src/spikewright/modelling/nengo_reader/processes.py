@@ -23,7 +23,7 @@ class Called(Process):
         self.theirs = theirs
 
     def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Step:
-        """The step function; what it returns is copied, as it may be one array at every step."""
+        """The step function; returned arrays are copied, as they may be one array at every step."""
         theirs = self.theirs
         own = getattr(theirs, "seed", None)
         drawn = np.random.RandomState(self.seed if own is None else own)
@@ -47,7 +47,7 @@ class Drawing:
     """Assigns a simulator's seeds to processes: nodes' first, then noise in currents.
 
     Where Nengo's simulator has been built, the order of its steps decides. A process with a seed of
-    its own draws none; one that needs none draws it all the same.
+    its own draws none; one that needs none draws one nevertheless.
     """
 
     def __init__(self) -> None:

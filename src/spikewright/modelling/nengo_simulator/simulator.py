@@ -161,7 +161,7 @@ class NengoSimulator:
         self._cleared = 0
 
     def clear_probes(self) -> None:
-        """Forget what has been recorded so far."""
+        """Delete the recordings so far."""
         self.simulator.clear_probes()
         self._cleared = self.n_steps
 

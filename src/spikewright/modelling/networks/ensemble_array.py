@@ -20,9 +20,9 @@ class EnsembleArray(Network):
     """`n_ensembles` ensembles of `n_neurons` each, which share out a long vector.
 
     A vector of `n_ensembles * ens_dimensions` values goes in at `input`, `ens_dimensions` of them
-    to each of `ea_ensembles`, and what these represent comes out at `output`, put together again.
-    So cost grows with the length of the vector, and not with its square; functions of values in
-    different ensembles cannot be decoded. `ens_kwargs` are further arguments of every `Ensemble`.
+    to each of `ea_ensembles`, and their values come out at `output`, joined again. So cost grows
+    with the length of the vector, and not with its square; functions of values in different
+    ensembles cannot be decoded. `ens_kwargs` are further arguments of every `Ensemble`.
 
     `add_output` adds outputs that decode a function, `add_neuron_input` and `add_neuron_output`
     nodes with a value for each neuron. Raises `NetworkError` naming the array.
@@ -78,7 +78,7 @@ class EnsembleArray(Network):
         synapse: Any = None,
         **conn_kwargs: Any,
     ) -> Node:
-        """A new node, `self.<name>`, of `function` of what each ensemble represents.
+        """A new node, `self.<name>`, of `function` of the value of each ensemble.
 
         One function for all, or one for each ensemble, whose values stand one after the other.
         `conn_kwargs` are further arguments of the `Connection` from each ensemble. Raises
@@ -134,7 +134,7 @@ class EnsembleArray(Network):
         return self.neuron_input
 
     def add_neuron_output(self) -> Node:
-        """A node of what every neuron sends: `neuron_output`."""
+        """A node of the output of every neuron: `neuron_output`."""
         if self.neuron_output is None:
             n = self.n_neurons_per_ensemble
             with self:

@@ -9,7 +9,7 @@ from spikewright.network import Connection, Ensemble, Network, Node
 
 
 class Integrator(Network):
-    """`d(output)/dt = input`: an ensemble whose feedback holds what it represents.
+    """`d(output)/dt = input`: an ensemble whose feedback holds its value.
 
     Behind a lowpass filter of `recurrent_tau` seconds feedback of the value itself, and an input of
     `recurrent_tau` times the value, make an integral (Eliasmith & Anderson 2003). A longer

@@ -32,14 +32,15 @@ _GABA = 0.008  # seconds
 class ActionSelection(Network):
     """Performs the effects of the action with the largest utility, at every moment.
 
-    An action reads `"utility --> effects"`, as in `"dot(state, A) --> state = B"` or `"0.4 -->
-    speech = 0"`; `"0.4 -->"` does nothing. Without actions it is a context, `with
-    ActionSelection():`, in which `ifmax(utility, effects)` gives them with operators. The utility
-    is a number: an expression of numbers, modules that send one, and `dot(a, b)` of pointers and
-    modules. `ganglia` compare utilities, and `thalamus` sends the chosen effects. Constant pointers
-    go straight to their target. Outputs of modules go through a gate that all other choices close,
-    of `n_neurons_per_channel` a dimension. `synapse` is that of connections into targets,
-    `n_neurons_per_product` the neurons for each product where two modules are bound or compared.
+    An action reads `"utility --> effects"`, as in `"dot(state, A) --> state = B"` or
+    `"0.4 --> speech = 0"`; `"0.4 -->"` does nothing. Without actions it is a context,
+    `with ActionSelection():`, in which `ifmax(utility, effects)` gives them with operators. The
+    utility is a number: an expression of numbers, modules that send one, and `dot(a, b)` of
+    pointers and modules. `ganglia` compare utilities, and `thalamus` sends the chosen effects.
+    Constant pointers go straight to their target. Outputs of modules go through a gate that all
+    other choices close, of `n_neurons_per_channel` a dimension. `synapse` is that of connections
+    into targets, `n_neurons_per_product` the neurons for each product where two modules are bound
+    or compared.
 
     Stewart, Choo & Eliasmith (2010). Made inside `with model:`, of modules that have names by then.
     """

@@ -1,6 +1,6 @@
 """Learning rules: how weights change while a network runs, one rule a file.
 
-`LearningRule` is what `connection.learning_rule` is: a target of connections and of probes.
+`LearningRule` is the class of `connection.learning_rule`: a target of connections and of probes.
 """
 
 from spikewright.network.learning.base import (

@@ -2,7 +2,7 @@
 
 At the end of a step a rule gives `delta`, which is added to the weights before the next one. It
 reads signals of that step: activities of the neurons at either end, filtered *without* a step of
-delay, and what connections to the rule deliver.
+delay, and the signals of connections to the rule.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def outer(receivers: Array, senders: Array) -> Array:
 
 
 def check(rule: LearningRuleType, *synapses: str) -> None:
-    """Check a rule's rate, and make filters of what was given for `synapses`.
+    """Check a rule's rate, and make filters of its `synapses`.
 
     Raises `NetworkError` naming the rule and the value.
     """

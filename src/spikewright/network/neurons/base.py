@@ -7,8 +7,8 @@ rate-coded spiking types share (see `Integrate`).
 
 Units: a current `J` is a neuron's input with gain and bias applied; it has no unit. Rates are in
 Hz. The integrator adds up `J` itself and compares it with a *threshold* `1 / (s dt)`, `s` being the
-firing-rate scale: multiplying every step by `s dt` would round at every step, and round `J = 1, dt
-= 0.1` to a spike one step late.
+firing-rate scale: multiplying every step by `s dt` would round at every step, and round
+`J = 1, dt = 0.1` to a spike one step late.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class NeuronType(ABC):
     """A neuron type: frozen parameters, a rate function and a step.
 
     Class attributes: `spiking` types emit counts of spikes, the others a rate; `negative` says
-    whether outputs may be below zero; `scaling` says what a firing-rate scale acts on: the gain
+    whether outputs may be below zero; `scaling` names the target of a firing-rate scale: the gain
     (exact where `f(s J) = s f(J)`), the integrator behind a rate function (exact for any), the gain
     although `f` is not linear (skewed, at the user's request), or nothing (refused: the neuron's
     own dynamics make its spikes). `amplitude` multiplies the output, a rate in Hz or a spike's
@@ -117,8 +117,8 @@ class NeuronType(ABC):
     spiking: ClassVar[bool] = False
     negative: ClassVar[bool] = False
     follows_mean: bool = False
-    """Whether the mean of what a spiking type sends tends to `rates` of the mean current, however
-    the current arrives; a cap on spikes a step is left out of account."""
+    """Whether a spiking type's mean output tends to `rates` of the mean current, however the
+    current arrives; a cap on spikes a step is not considered."""
     scaling: Scaling = "integrator"
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0
