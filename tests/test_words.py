@@ -57,6 +57,29 @@ def test_no_sentence_of_a_page_is_long(page: Path) -> None:
     assert long_sentences(page.read_text(encoding="utf-8")) == []
 
 
+def _texts(tree: ast.AST) -> Iterator[str]:
+    """Texts of a module that are no docstrings: values that are filled in are one word each."""
+    inside = {id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values}
+    inside |= {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(p.value if isinstance(p, ast.Constant) else "x" for p in node.values)
+        elif isinstance(node, ast.Constant) and id(node) not in inside:
+            yield str(node.value)
+
+
+def test_no_sentence_of_a_message_is_long() -> None:
+    """Nor in what the command line, errors and refusals say; lists of names are no sentences."""
+    long = [
+        f"{path.relative_to(SOURCE)}: {sentence}"
+        for path in SOURCE.rglob("*.py")
+        for text in _texts(ast.parse(path.read_text(encoding="utf-8")))
+        if not re.fullmatch(r"[\w.\s]*", text)
+        for sentence in long_sentences(text)
+    ]
+    assert long == []
+
+
 def missing_paths(text: str) -> list[str]:
     """The paths in code that do not exist.
 

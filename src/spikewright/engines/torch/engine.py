@@ -64,7 +64,7 @@ class TorchEngine(Engine):
     bound = (
         "the reference engine's spikes wherever sums are exact in the precision; elsewhere the "
         "order in which sums are rounded depends on batch, block and threads: a current moves by "
-        "about 1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes, and "
+        "about 1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes; "
         "integrators with the same input stay within one spike of each other at every step"
     )
 
