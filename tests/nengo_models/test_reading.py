@@ -542,7 +542,7 @@ def test_what_a_built_simulator_has_learned_is_taken() -> None:
     expected = np.where(gain[:, None] == 0, drawn[post].encoders, encoders)
     np.testing.assert_allclose(learned(turned)["encoders"], expected, rtol=1e-15)
     built.signals = None
-    with pytest.raises(ReadError, match=r"learned in 7 steps went .* built= while it is open"):
+    with pytest.raises(ReadError, match=r"learned in 7 steps were lost .* built= while it is open"):
         sw.from_nengo(model, built)
 
 
@@ -594,7 +594,7 @@ def test_gain_and_bias_say_what_rates_would_and_a_warning_says_so() -> None:
         eval_points=np.ones((4, 1)), n_eval_points=7,
     )  # fmt: skip
 
-    with pytest.warns(match="max_rates would"), pytest.warns(match="7 is ignored"):
+    with pytest.warns(match="gain and bias override max_rates"), pytest.warns(match="7 is ignored"):
         found = sw.from_nengo(model)
 
     np.testing.assert_array_equal(found.drawn[ensemble].intercepts, np.zeros(5))

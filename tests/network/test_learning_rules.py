@@ -217,7 +217,7 @@ def test_a_connection_to_a_rule_that_is_gone_says_so() -> None:
         link = sw.Connection(a, b[0], learning_rule_type=sw.PES())
         error = sw.Connection(sw.Node([1.0]), link.learning_rule, label="error")
     link.learning_rule_type = None
-    message = r"'error'>: <PES of .* is none of its .* any more; remove"
+    message = r"'error'>: <PES of .* is no longer a rule of its connection; remove"
     with pytest.raises(BuildError, match=message):
         sw.Simulator(net)
     net.connections.remove(error)
@@ -242,7 +242,7 @@ def test_learned_weights_are_checked() -> None:
     with sw.Network() as net:
         a, b = _populations()
         link = sw.Connection(a, b[0], learning_rule_type=sw.PES(), label="link")
-    with pytest.raises(NetworkError, match=r"is one of \('weights', 'encoders'\), not 'delta'"):
+    with pytest.raises(NetworkError, match=r"are named \('weights', 'encoders'\), got 'delta'"):
         link.learned = {"delta": [[0.0]]}
     for wrong in ([[np.nan]], [1.0], "none"):
         with pytest.raises(NetworkError, match="must be a matrix of finite numbers"):

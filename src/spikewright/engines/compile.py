@@ -231,7 +231,7 @@ class _Compiler:
         """The message for a connection to an object that the network does not hold."""
         if isinstance(item, LearningRule) and item not in item.connection.learning_rules:
             return (
-                f"{connection!r}: {item!r} is none of its learning rules any more; remove the "
+                f"{connection!r}: {item!r} is no longer a rule of its connection; remove the "
                 "connection from its network, or give the rule back (with learning_rate=0 it "
                 "changes nothing)"
             )
@@ -245,7 +245,7 @@ class _Compiler:
             sent, shape_in = self.vectors.applied(connection, sent), connection.sent_shape
         shape_out = input_shape(connection.post_obj)
         # Linear maps and filters commute: the filter goes where there are fewer values to filter.
-        # A mean over windows is one of what was sent.
+        # A mean over windows is that of the sent values.
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
         first = isinstance(synapse, WindowMean) or (synapse is not None and fewer)
         if synapse is not None and first:

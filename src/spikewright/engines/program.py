@@ -309,7 +309,7 @@ class Program:
         """Raise `SimulationError` for a node whose values come along connections."""
         if node not in self.sources:
             raise SimulationError(
-                f"{node!r} cannot be fed: connections lead to it, and it passes on what they bring"
+                f"{node!r} cannot be fed: connections lead to it, and it passes on their values"
             )
 
     @cached_property

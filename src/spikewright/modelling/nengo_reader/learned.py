@@ -44,7 +44,7 @@ def _now(built: Any, connection: Any, owner: Any, name: str) -> NDArray:
     """A signal's present value."""
     if built.signals is None:
         raise ReadError(
-            f"{name_of(connection)}: what its learning rule learned in {built.n_steps} steps went "
+            f"{name_of(connection)}: the values learned in {built.n_steps} steps were lost "
             "when the simulator was closed; give built= while it is open"
         )
     return np.array(built.signals[built.model.sig[owner][name]], np.float64)

@@ -66,7 +66,7 @@ def _warn_of_ignored(ensemble: Any) -> None:
     ignored = [name for name, usual in limits.items() if not _is(getattr(ensemble, name), *usual)]
     if ignored:
         warnings.warn(
-            f"{name_of(ensemble)}: its gain and bias say what {' and '.join(ignored)} would",
+            f"{name_of(ensemble)}: its gain and bias override {' and '.join(ignored)}",
             nengos_warning(),
             stacklevel=2,
         )

@@ -55,9 +55,7 @@ def learned_given(connection: Connection, value: Mapping[str, ArrayLike]) -> dic
     found = {}
     for name, values in value.items():
         if name not in _LEARNED:
-            raise NetworkError(
-                f"{connection!r}: what is learned is one of {_LEARNED}, not {name!r}"
-            )
+            raise NetworkError(f"{connection!r}: learned arrays are named {_LEARNED}, got {name!r}")
         try:
             array = np.array(values, np.float64)
         except (TypeError, ValueError):

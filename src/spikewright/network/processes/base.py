@@ -144,7 +144,7 @@ def check_no_input(process: Process, shape_in: Shape) -> None:
     if math.prod(shape_in):
         raise NetworkError(
             f"{type(process).__name__} takes no input, got size_in = {shape_in}; leave size_in "
-            "out, and add what arrives in a node behind it"
+            "out, and add the input in a node behind it"
         )
 
 
