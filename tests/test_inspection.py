@@ -321,9 +321,9 @@ def test_what_cannot_be_known_is_empty() -> None:
     assert (rows["conv"].parameters, rows["conv"].shape) == (57, (3, 4, 4))
     assert (rows["conv"].becomes, rows["conv"].status) == ("", "exact")
     assert (rows["tanh"].becomes, rows["tanh"].status) == ("", "")
-    assert rows["tanh"].why == "depends on what reads it, which cannot be read"
+    assert rows["tanh"].why == "depends on its readers, which cannot be read"
     assert (rows["relu"].shape, rows["relu"].becomes, rows["relu"].status) == (None, "", "")
-    assert rows["relu"].why == "reads what could not be read"
+    assert rows["relu"].why == "reads a layer that could not be read"
 
 
 def test_control_flow_is_reported_with_every_reason(tmp_path: Path) -> None:

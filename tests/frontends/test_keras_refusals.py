@@ -39,7 +39,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
         (3, 2),
         "argument 'mask'",
     ),
-    (L.CategoryEncoding(5, name="odd"), "CategoryEncoding", (3,), "looks something up"),
+    (L.CategoryEncoding(5, name="odd"), "CategoryEncoding", (3,), "looks up texts"),
     (L.Masking(name="odd"), "Masking", (3, 2), "masks steps"),
     (L.CenterCrop(2, 2, name="odd"), "CenterCrop", (4, 4, 1), "crops or resizes"),
     (L.Resizing(2, 2, crop_to_aspect_ratio=True, name="odd"), "Resizing", (4, 3, 1), "aspect"),

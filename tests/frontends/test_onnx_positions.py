@@ -118,7 +118,7 @@ MIXED: list[tuple[str, dict[str, Any], str]] = [
         "ScatterElements",
         {"operands": [np.zeros((3, 4, 3), np.int64), random(3, 4, 3)], "axis": 1,
          "reduction": "add"},
-        r"combined with what was there \(add\)",
+        r"combines new values with old ones \(add\)",
     ),
     (
         "ScatterElements",

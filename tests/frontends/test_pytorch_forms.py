@@ -95,7 +95,7 @@ class _Remembering(nn.Module):
 def test_state_that_is_kept_in_the_module_is_refused(kind: str, name: str, example: Any) -> None:
     """By name, with what to do; the module is as it was, and so is what it says."""
     model = _Remembering(kind, len(example))
-    with pytest.raises(UnsupportedLayerError, match=rf"{name}.*seen before.*as an argument"):
+    with pytest.raises(UnsupportedLayerError, match=rf"{name}.*earlier inputs.*as an argument"):
         read(model, example)
     assert model.past == [] and not model._forward_hooks
     assert model.state is None if kind == "none" else not model.state.any()

@@ -248,7 +248,7 @@ class _Counting(nn.Module):
 
 def test_networks_with_memory_are_refused() -> None:
     """A buffer that the forward pass changes and that the outputs depend on is named."""
-    with pytest.raises(UnsupportedLayerError, match=r"'memory.seen' .*seen before"):
+    with pytest.raises(UnsupportedLayerError, match=r"'memory.seen' .*earlier inputs"):
         read(Of(lambda m, x: m.memory(x), memory=_Counting()), np.zeros((2, 4)))
 
 

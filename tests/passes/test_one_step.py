@@ -231,7 +231,7 @@ AGAINST: dict[str, tuple[Layer | tuple[Node, ...], str]] = {
             Node("t", Take(np.array(STEPS - 1), 0), ("r",)),
             Node("out", Multiply(), ("r", "t")),
         ),
-        "what is there at its end",
+        "with values at its end",
     ),
     "a sequence made of the end": (
         (

@@ -20,10 +20,10 @@ from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
 
 SECONDS = 20.0
-"""How long looking through a small file may take."""
+"""The time limit for looking through a small file."""
 
 BYTES_PER_SECOND = 5_000_000
-"""How much longer a large one may take."""
+"""The additional time for a large one."""
 
 _EXPANSION = 100
 _SMALL = 1 << 26
@@ -82,7 +82,7 @@ def _read(group: Any, most: int, depth: int) -> int:
     numbers = 0
     _read_attributes(group)
     if "no such name" in group:
-        raise ValueError("it holds what it does not list")
+        raise ValueError("it holds objects that it does not list")
     for name in group:
         if type(group.get(name, getlink=True)).__name__ != "HardLink":
             raise ValueError(f"{name!r} lies elsewhere, not in this file")

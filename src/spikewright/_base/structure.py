@@ -126,7 +126,7 @@ class Structure:
             return f"inputs are {names}, got {list(x)}"
         ways = "a list of arrays in this order"
         if any(len(place) > 1 for place in self.places.values()):
-            ways = f"what the model's own call takes, {_sketch(self._tree)}"
+            ways = f"the structure that the model's own call takes, {_sketch(self._tree)}"
         return f"the network has inputs {names}: give {{name: array}}, or {ways}"
 
 

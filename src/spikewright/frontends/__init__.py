@@ -28,7 +28,7 @@ _BY_SUFFIX = {
     ".pt2": "pytorch",
 }
 SUFFIXES = tuple(_BY_SUFFIX)
-"""What the paths of model files end in."""
+"""Suffixes of model files."""
 
 
 def _framework_of(model: Any) -> str | None:

@@ -59,7 +59,7 @@ def python_call(
     if not _alike(together, again):
         raise CannotCall("its own call gives something else the next time")
     if not _alike(together, np.concatenate(apart)):
-        raise CannotCall("what its own call makes of a sample depends on the samples beside it")
+        raise CannotCall("its results for a sample depend on the samples beside it")
     mark = hashlib.sha256(np.ascontiguousarray(together, np.float32).tobytes()).hexdigest()
     return PythonCall(function, tuple(map(tuple, shapes)), together.shape[1:], called, mark)
 

@@ -167,7 +167,9 @@ class GraphBuilder:
             raise UnsupportedLayerError(self._with_cuts(known), self.nodes, self.met)
         lost = [name for name, node in outputs.items() if node is None]
         if lost:
-            raise ReadError(f"outputs: {lost} have no value of their own. Name what reads them.")
+            raise ReadError(
+                f"outputs: {lost} have no value of their own. Name layers that read them."
+            )
         nodes = prune(self.nodes, known)
         check_finite(nodes)
         return Graph(nodes, known)

@@ -14,7 +14,7 @@ from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
 from spikewright.graph.layers.base import require
 
-_MOST = 2**48  # values of a sample: what machines can address
+_MOST = 2**48  # values of a sample: the limit of addresses
 
 
 @dataclass(frozen=True, eq=False)

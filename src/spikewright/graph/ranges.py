@@ -58,7 +58,7 @@ class Range(NamedTuple):
 
 
 ANY = Range(-np.inf, np.inf)
-"""What nothing is known of."""
+"""The range of unknown values."""
 
 _COPIES = (
     AdaptiveAveragePool, Broadcast, Concatenate, Crop, GlobalAveragePool, GlobalMaxPool, Identity,

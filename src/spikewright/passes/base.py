@@ -117,5 +117,5 @@ def _check_names(before: Graph, after: Graph) -> None:
     if lost:
         raise GraphError(
             f"the names {lost} are neither nodes nor aliases any more; "
-            "a pass must say in Graph.aliases what a removed layer became part of"
+            "a pass must say in Graph.aliases the node that a removed layer became part of"
         )

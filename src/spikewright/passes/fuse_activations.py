@@ -136,7 +136,7 @@ def _evaluated(draft: Draft, name: str, known: dict[str, NDArray]) -> NDArray:
         node = draft[name]
         values = [_evaluated(draft, read, known) for read in node.inputs]
         layer = _flat(node.layer) if isinstance(node.layer, ScaleShift) else node.layer
-        with np.errstate(all="ignore"):  # a logarithm within, say, of what a gate closes
+        with np.errstate(all="ignore"):  # a logarithm, say, of a closed gate's zero
             known[name] = layer.evaluate(*values)
     return known[name]
 

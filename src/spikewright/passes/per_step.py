@@ -58,7 +58,7 @@ class AlongTimeError(Exception):
     """A layer has no form at one step; the message says why."""
 
 
-_MIXES = "what it makes of one step depends on others"
+_MIXES = "its result at one step depends on others"
 _OWN = "it has values of its own for every step of the sequence"
 
 

@@ -204,9 +204,7 @@ class _Stepping:
     def _of_several(self, node: Node, read: Sequence[_Value]) -> _Value:
         shapes = [self.graph.shapes[name] for name in node.inputs]
         if any(value.late for value in read):
-            raise AlongTimeError(
-                "it brings together every step of a sequence and what is there at its end"
-            )
+            raise AlongTimeError("it combines every step of a sequence with values at its end")
         times = {
             value.time - len(shape)
             for value, shape in zip(read, shapes, strict=True)

@@ -26,8 +26,8 @@ from spikewright.network import Ensemble, NodeFunction
 
 Status = Literal["exact", "convergent", "approximated", "refused", ""]
 _ORDER: tuple[Status, ...] = ("refused", "", "approximated", "convergent", "exact")
-_OPEN = "depends on what reads it, which cannot be read"
-_NOT_REACHED = "reads what could not be read"
+_OPEN = "depends on its readers, which cannot be read"
+_NOT_REACHED = "reads a layer that could not be read"
 
 
 @dataclass(frozen=True)

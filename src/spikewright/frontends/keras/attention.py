@@ -29,7 +29,7 @@ from spikewright.graph.layers import (
 )
 
 _MASKED = -1e9
-"""Added to the scores of what is masked, as Keras does: its share of a softmax is then zero."""
+"""Added to the scores of masked keys, as Keras does: its share of a softmax is then zero."""
 
 
 def _softmax(call: Call, scores: Value, axes: tuple[int, ...], part: str) -> Value:
@@ -96,7 +96,7 @@ def _refuse_masks(call: Call) -> None:
             isinstance(given, list | tuple) and not any(mask is not None for mask in given)
         ):
             raise Unreadable(
-                f"it is called with the argument {name!r}: what is masked depends on the data",
+                f"it is called with the argument {name!r}: the mask depends on the data",
                 f"Leave {name!r} out, or use use_causal_mask=True",
             )
 

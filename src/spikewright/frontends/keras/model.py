@@ -65,7 +65,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
         for (name, end), value in zip(ends.items(), values, strict=True)
     }
     if None not in found.values():
-        builder.refusals.clear()  # they stand beside what is kept, in the models around it
+        builder.refusals.clear()  # they stand beside the kept layers, in the models around them
     graph = builder.build(found)
     run = partial(activations, keras_graph, tensors, names, reading.nodes, graph)
     own = list(_ends(keras_graph, reading, None))

@@ -58,7 +58,7 @@ def average_pooling(call: Call) -> Value:
         return call.value(AveragePool(size, stride, padding, channels_last=last))
     if uneven_means() != REPEATED:
         raise Unreadable(
-            f"padding {padding} is uneven, and what this backend of Keras makes of it is unknown",
+            f"padding {padding} is uneven, and its meaning on this backend of Keras is unknown",
             "Pad evenly, or use padding='valid'",
         )
     warnings.warn(

@@ -214,7 +214,7 @@ def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool) -> None:
         if node is not None or known:
             raise Unreadable(
                 f"its reader returns {shown(output)}, which is no value of the graph",
-                "Return what call.value gives, or a list of that, one for each output",
+                "Return the result of call.value, or a list of such, one for each output",
             )
 
 

@@ -29,8 +29,8 @@ _TENSORFLOW: Reason = (
     "Rebuild the model with a Keras layer in its place",
 )
 _LOOKUP: Reason = (
-    "it looks something up by text, or counts what it finds, and a network is given numbers",
-    "Cut the model behind it, keras.Model(layer.output, model.output), and feed what it makes",
+    "it looks up texts, or counts matches, and a network takes numbers",
+    "Cut the model behind it, keras.Model(layer.output, model.output), and feed its output",
 )
 _MASK: Reason = (
     "it masks steps of a sequence for all layers behind it, and which ones depends on the data",
@@ -131,7 +131,7 @@ _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
 _REASONS: Mapping[str, Reason] = {kind: reason for reason, kinds in _GROUPS for kind in kinds}
 
 TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
-"""What models end in to answer with positions: `outputs` cuts it."""
+"""Operators that end models which answer with positions: `outputs` cuts them."""
 
 
 def why_not_code(name: str) -> Reason:

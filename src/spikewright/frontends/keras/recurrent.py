@@ -102,7 +102,7 @@ def _inputs(call: Call) -> list[Value]:
     if len(sequence.shape) != 2:
         raise Unreadable(
             f"its input of shape {sequence.shape} is not a sequence of vectors",
-            "Flatten what belongs to one step, keras.layers.TimeDistributed(Flatten())",
+            "Flatten the values of one step, keras.layers.TimeDistributed(Flatten())",
         )
     why = too_long(sequence.shape[0])
     if why is not None:
@@ -158,7 +158,7 @@ def _cells_of(layer: Any) -> list[Cell]:
         raise Unreadable(f"it runs a {type(layer).__name__}, whose steps are not known", _CELLS)
     if layer.stateful:
         raise Unreadable(
-            "it is stateful: what it makes of a sequence depends on those before",
+            "it is stateful: its outputs for a sequence depend on those before",
             "Build it with stateful=False",
         )
     cell = layer.cell

@@ -45,7 +45,7 @@ def run_operation(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     keras = require("keras")
     given = dict(kwargs)
     if isinstance(operation, keras.Layer):
-        given["training"] = False  # for what is inside too, whether or not it takes it itself
+        given["training"] = False  # for the layers inside too, whether or not it takes it itself
     return list(keras.tree.flatten(operation(*args, **given)))
 
 

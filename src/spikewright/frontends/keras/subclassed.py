@@ -28,7 +28,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input
 from spikewright.graph.lookups import whole_inputs
 
-_EXAMPLE = "Give an example_input, what the model is called with, arrays (batch, *shape)"
+_EXAMPLE = "Give an example_input, the arguments of the model's call, arrays (batch, *shape)"
 
 
 def is_code(model: Any) -> bool:

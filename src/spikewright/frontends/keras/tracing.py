@@ -27,7 +27,7 @@ from spikewright.graph import Node
 from spikewright.graph.layers import Input, PythonCall, Shape
 
 READER = "register a reader for the layer with spikewright.frontends.keras.reads"
-"""What always helps."""
+"""Advice that always holds."""
 
 _GIVEN = "given"  # the one argument of a module that is traced
 _LAYER = "layer"
@@ -138,7 +138,7 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
         def named_children(self) -> Iterator[tuple[str, Any]]:
             return iter(())
 
-    Traced.__name__ = type(layer).__name__  # what errors call it
+    Traced.__name__ = type(layer).__name__  # its name in errors
     module = Traced()
     module.add_module(_LAYER, layer)
     held = set(map(id, layer.modules()))

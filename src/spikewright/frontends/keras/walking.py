@@ -21,7 +21,7 @@ def graph_of(operation: Any) -> Any | None:
 
     A subclass that computes something else in a `call` of its own has no such graph.
     """
-    graph = getattr(operation, "_functional", operation)  # what a Sequential model runs
+    graph = getattr(operation, "_functional", operation)  # the graph that a Sequential model runs
     return graph if hasattr(graph, "_nodes_by_depth") and calls_as_keras(operation) else None
 
 
@@ -80,7 +80,7 @@ class Walk(ABC, Generic[V]):
     """
 
     follows_masks = True
-    """Whether what is computed for masks alone is walked too."""
+    """Whether calls for masks alone are walked too."""
 
     def __init__(self, graph: Any) -> None:
         self._reserved = set(paths(graph))

@@ -44,7 +44,7 @@ class Unquantised(Exception):
 
 Handler = Callable[["Dequantiser", Any], None]
 HANDLERS: dict[tuple[str, str], Handler] = {}
-"""What writes an operator on integers as one on real numbers, by domain and operator."""
+"""Functions that write an operator on integers as one on real numbers, by domain and name."""
 
 _SELECTING = """
     DepthToSpace Expand Flatten Gather GlobalMaxPool Identity MaxPool ReduceMax ReduceMin Reshape
@@ -135,7 +135,7 @@ class Dequantiser:
         """A node that needs integers gets them: rounding them will be refused."""
         if any(name in self.codes for name in captured(node)):
             raise ReadError(
-                f"{self.place}: what {self._label!r} ({node.op_type}) runs reads integers of a "
+                f"{self.place}: the body of {self._label!r} ({node.op_type}) reads integers of a "
                 "quantised model. Export the model before quantisation."
             )
         for index, name in enumerate(node.input):
@@ -183,7 +183,7 @@ class Dequantiser:
         """The code of a scale and a zero by name, one number each."""
         values = self.array(scale), self.array(zero) if zero else np.zeros(())
         if any(value.size != 1 for value in values):
-            raise Unquantised  # along an axis: what they stand for would differ along it
+            raise Unquantised  # along an axis: their numbers would differ along it
         return Code(*(float(value.reshape(())) for value in values))
 
     def emit(

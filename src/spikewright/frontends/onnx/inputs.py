@@ -184,5 +184,5 @@ def _check_type(declared: Any, where: str) -> None:
     if element not in (types.FLOAT, types.DOUBLE, *integer_types()):
         raise ReadError(
             f"{where} holds {type_name(element)} values; real and whole numbers can be read. "
-            "Export the model with an input of real numbers, behind what makes them."
+            "Export the model with an input of real numbers, behind the layer that makes them."
         )

@@ -87,7 +87,7 @@ def _settings(model: Dequantiser, node: Any) -> dict[str, Any]:
     """The attributes of the ordinary form; raises `Unquantised` where it has not the same."""
     get = require("onnx").helper.get_attribute_value
     settings = {attribute.name: get(attribute) for attribute in node.attribute}
-    by_axes = int(settings.pop("opset", model.opset)) >= 13  # what a softmax runs over
+    by_axes = int(settings.pop("opset", model.opset)) >= 13  # the meaning of its axis
     if settings.pop("channels_last", 0) or by_axes != (model.opset >= 13):
         raise Unquantised
     return settings
@@ -168,7 +168,7 @@ def _resize(model: Dequantiser, node: Any) -> None:
     model.keep(node)
     if code is None:
         return
-    if mode == b"cubic":  # what lies beyond the limits would be cut off
+    if mode == b"cubic":  # values beyond the limits would be cut off
         raise Unquantised
     if mode == b"linear":
         model.note(f"the file rounds it to multiples of {code.scale:.3g}; here it is not rounded")

@@ -6,14 +6,14 @@ _REGISTER = "Register a reader for it with spikewright.frontends.onnx.reads"
 
 _TAILS = "ArgMax ArgMin TopK NonZero NonMaxSuppression Unique OneHot"
 TAILS = frozenset((*_TAILS.split(), "ZipMap"))
-"""What models end in to answer with positions or labels: `outputs` cuts it."""
+"""Operators that end models which answer with positions or labels: `outputs` cuts them."""
 
 _FAMILIES: tuple[tuple[str, str, str], ...] = (
     (
         "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul "
         "ConvInteger MatMulInteger",
-        "its integers have no one scale and zero, or what reads them works on integers alone: no "
-        "real numbers stand in their place",
+        "its integers have no one scale and zero, or an operator that reads them works on integers "
+        "alone: real numbers cannot replace them",
         "Quantise activations with one scale for a tensor, or export the model before quantisation",
     ),
     (
@@ -29,7 +29,7 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
     (
         _TAILS,
         "it makes positions out of values; values here are real numbers",
-        "Choose from what is read out",
+        "Choose from the outputs",
     ),
     (
         "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Det LpPool GlobalLpPool",

@@ -34,7 +34,7 @@ from spikewright.graph.layers import Reshape
 
 _REMOVE = "Remove it from the model's outputs"
 _FINITE_AGAIN = frozenset(("Softmax", "Exp", "Sigmoid", "ReduceMax", "Max", "Relu", "Where"))
-"""Operators in which a minus infinity of what they read vanishes."""
+"""Operators in which a minus infinity of their inputs vanishes."""
 
 
 def _has_infinity(value: Value | None) -> bool:
@@ -153,7 +153,7 @@ class Walk:
             elif results:
                 self.values[name] = Missing(
                     f"it reads output {index} of {label!r}, which is not "
-                    f"part of what is read of {node.op_type}"
+                    f"among the outputs that are read of {node.op_type}"
                 )
             else:
                 self.values[name] = Missing()
@@ -236,7 +236,7 @@ class Walk:
         if not isinstance(value, Signal | Constant | Missing):
             raise Unreadable(
                 f"its reader returns {shown(made)}, which is no value of the graph",
-                "Return what node.add gives, or a list of that, one for each output",
+                "Return the result of node.add, or a list of such, one for each output",
             )
         return replace(value, whole=whole) if isinstance(value, Signal) else value
 

@@ -57,9 +57,9 @@ def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mappin
     if operator in _ANSWERING:
         return 0
     raise Unreadable(
-        "it reads whole numbers, and makes something else of them than of real ones",
-        "Look rows of a table up by them, or export the model behind what is made of them and "
-        "feed that, as inputs_embeds of a language model",
+        "it reads whole numbers, and treats them otherwise than real ones",
+        "Look rows of a table up by them, or export the model behind the layer that reads them "
+        "and feed its output, as inputs_embeds of a language model",
     )
 
 

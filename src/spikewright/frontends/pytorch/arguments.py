@@ -126,7 +126,7 @@ def _tensor(value: Any) -> Any:
         if array.dtype.kind not in "fiub":
             raise ReadError(
                 f"an example input of type {type(value).__name__} is not an array of numbers. "
-                f"Call {USAGE}, with what the module's own call takes for several inputs."
+                f"Call {USAGE}, with the arguments of the module's own call for several inputs."
             )
         value = torch.from_numpy(np.array(array, order="C"))
     if value.is_complex():

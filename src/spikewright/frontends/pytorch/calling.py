@@ -94,14 +94,14 @@ def operator_call(
     Raises `CannotCall` where the result is no tensor with samples of its own.
     """
     if not isinstance(made, torch.Tensor):
-        raise CannotCall("what it makes is no tensor")
+        raise CannotCall("its result is no tensor")
     if made.is_complex():
-        raise CannotCall("what it makes are complex numbers")
+        raise CannotCall("its results are complex numbers")
     sizes = sizes_of(made)
     axis = next((axis for axis, size in enumerate(sizes) if batch.factor(size) == 1), None)
     own = tuple(size for at, size in enumerate(sizes) if at != axis)
     if axis is None or not all(isinstance(size, int) for size in own):
-        raise CannotCall(f"samples do not stay apart in what it makes, {pretty(sizes)}")
+        raise CannotCall(f"samples do not stay apart in its result, {pretty(sizes)}")
     function = OperatorCall(*operator, batch, index, own, layout := Layout(axis))
     shapes = [operand.shape for operand in function.operands]
     whole = [not operand.dtype.is_floating_point for operand in function.operands]

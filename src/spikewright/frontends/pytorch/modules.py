@@ -23,7 +23,7 @@ from spikewright.graph import Graph
 
 def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None = None) -> Source:
     """Read a module; parts that cannot be traced are called where that is asked for."""
-    module = getattr(module, "_orig_mod", module)  # what torch.compile wrapped
+    module = getattr(module, "_orig_mod", module)  # the module that torch.compile wrapped
     refuse_kind(module)
     opaque: list[Any] = []
     while True:
@@ -62,8 +62,8 @@ def _read(
     differing = _first_difference(source.graph, other)
     if differing is not None:
         reason = (
-            "what it computes depends on how many samples there are: it is not the same for "
-            f"{samples} and for {samples + 1}"
+            "its computation depends on the number of samples: it differs between "
+            f"{samples} and {samples + 1}"
         )
         node = source.graph[differing]
         kind = node.source_kind or node.layer.kind

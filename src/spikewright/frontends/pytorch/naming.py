@@ -15,7 +15,7 @@ from spikewright.graph import unique_name
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 _HERE = str(Path(__file__).parents[1])  # the front ends
 _INSIDE_FRAMEWORK = re.compile(r"[\\/](?:site|dist)-packages[\\/](?:torch|keras)[\\/]")
-_WEIGHTS_OF_KERAS = "._torch_params."  # what holds the weights of a layer, and is never called
+_WEIGHTS_OF_KERAS = "._torch_params."  # the path of a layer's weights, which is never called
 
 
 @dataclass(frozen=True)

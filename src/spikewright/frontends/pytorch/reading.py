@@ -164,7 +164,7 @@ class _Walk:
                 return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
         except Lost:
-            pass  # what is missing was refused where it got lost
+            pass  # missing values were refused where they got lost
         except Cannot as why:
             try:
                 if self.live and is_asked_for():
@@ -328,7 +328,7 @@ class _Walk:
         if not isinstance(value, Value):
             raise Cannot(
                 f"its reading returns {shown(value)}, which is no value of the graph",
-                "Return what call.add gives, or a tuple of that, one for each result.",
+                "Return the result of call.add, or a tuple of such, one for each result.",
             )
         if value.shape is None:
             return

@@ -11,8 +11,8 @@ LIVE_NORM = (
     "Use BatchNorm with track_running_stats=True, GroupNorm or LayerNorm.",
 )
 STATE = (
-    "the forward pass changes it, so outputs depend on what was seen before",
-    "Give the state to forward as an argument, batch axis first, and return what becomes of it.",
+    "the forward pass changes it, so outputs depend on earlier inputs",
+    "Give the state to forward as an argument, batch axis first, and return the new state.",
 )
 _ROUNDING = (
     "its value jumps where the input changes ever so little, so that no mean over time tends to it",
@@ -23,7 +23,7 @@ _CHOICE = (
     "Write it with functions such as relu, clamp, maximum or minimum.",
 )
 WHOLE = (
-    "it makes whole numbers or truth values of what the input is, which jump where it changes",
+    "it makes whole numbers or truth values of the input, which jump where the input changes",
     "Where the input is a mask, leave it out, or make it a constant of a module around this one. "
     "Numbers of rows are to be whole in the example too.",
 )
@@ -60,7 +60,7 @@ _WHY_NOT: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"),
         ("it lays the bags of all samples in one row",
-         "Use nn.Embedding, and .sum(1), .mean(1) or .amax(1) of what it gives."),
+         "Use nn.Embedding, and .sum(1), .mean(1) or .amax(1) of its output."),
     ),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from spikewright.frontends.pytorch.reasons import STATE
 
 _PYTORCHS = (
     "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "training",
-    "forward",  # what stands for it while a module is traced
+    "forward",  # replaced while a module is traced
 )  # fmt: skip
 _ABSENT = object()
 

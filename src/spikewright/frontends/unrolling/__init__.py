@@ -65,8 +65,7 @@ __all__ = [
 ]
 
 MAX_STEPS = 512
-"""Longest sequence that is unrolled: what a step needs, in nodes and in neurons, is needed again
-for each."""
+"""Longest sequence that is unrolled: every step needs nodes and neurons of its own."""
 
 
 _AT_ONCE = 8

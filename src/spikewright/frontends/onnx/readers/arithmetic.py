@@ -28,7 +28,7 @@ from spikewright.graph.layers import (
 )
 
 MASKED = -1e4
-"""What stands for minus infinity where a constant masks a signal: exp of it is zero, it is not."""
+"""Replaces minus infinity where a constant masks a signal: it is finite, its exponential zero."""
 
 _LEAST = -1e30
 

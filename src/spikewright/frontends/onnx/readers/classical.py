@@ -40,7 +40,7 @@ def _linear(node: OnnxNode, weight: NDArray, shift: NDArray) -> Signal:
     functions = {"NONE": "", "LOGISTIC": "sigmoid", "SOFTMAX": "softmax"}
     if then not in functions:
         raise Unreadable(
-            f"what it makes of scores is {then}", "NONE, LOGISTIC and SOFTMAX can be read"
+            f"it transforms scores by {then}", "NONE, LOGISTIC and SOFTMAX can be read"
         )
     layer = Affine(weight, shift if shift.size else None)
     if then == "NONE":

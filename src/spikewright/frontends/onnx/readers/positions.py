@@ -154,7 +154,7 @@ def _refuse_reduction(node: OnnxNode) -> None:
     reduction = node.attributes.get("reduction", "none")
     if reduction != "none":
         raise Unreadable(
-            f"what it puts somewhere is combined with what was there ({reduction})",
+            f"it combines new values with old ones ({reduction})",
             "Add, multiply or compare the two, and put the result there",
         )
 

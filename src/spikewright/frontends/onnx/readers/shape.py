@@ -41,7 +41,7 @@ def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> Si
             )
         found.add(place)
     if len(found) != 1:
-        raise Unreadable(f"what it makes of shape {view.full(2)} depends on the batch size")
+        raise Unreadable(f"its result for shape {view.full(2)} depends on the batch size")
     ((layout, shape),) = found  # type: ignore[misc]
     return Signal(node.add(Reshape(shape), view.name), layout)
 

@@ -22,7 +22,7 @@ from spikewright.graph.layers import (
 )
 
 HIDDEN = -1e4
-"""What stands for minus infinity in front of a softmax: its exponential is zero."""
+"""Replaces minus infinity in front of a softmax: its exponential is zero."""
 
 _SIMPLE = {
     "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "special_expit": "sigmoid",

@@ -90,7 +90,7 @@ def _gathered_merged(call: Call, x: Value, dim: int, row: torch.Tensor) -> Value
     chosen = [shape[own] if BATCH in group else found.shape[k]
               for k, group in enumerate(groups) for own in group if own != BATCH]  # fmt: skip
     if not fits(chosen, x.layout, sizes_of(call.results), call.batch):
-        raise Cannot("its indices are not as many as what they choose from has rows", MIXES)
+        raise Cannot("its indices and the rows that they choose from differ in number", MIXES)
     take = Take(found.reshape(chosen).numpy(), 0)
     made = call.chain(x, ("flat", Reshape((math.prod(shape),))), ("take", take))
     return Value(made.name, made.shape, x.layout)

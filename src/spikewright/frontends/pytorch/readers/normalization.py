@@ -76,7 +76,7 @@ def _grouped(call: Call, x: Value, groups: int) -> Value:
     if not x.merged:
         return call.add(GroupNormalization(groups, axis, call["eps"], weight, bias), x)
     if groups not in (1, shape[axis]):
-        raise Cannot("its batch axis is merged with another, which is no channel's")
+        raise Cannot("its batch axis is merged with another than the axis of channels")
     axes = tuple(range(axis if groups == 1 else axis + 1, len(shape)))
     trailing = (1,) * (len(shape) - 1 - axis)
     scale, shift = (None if p is None else p.reshape(-1, *trailing) for p in (weight, bias))

@@ -55,7 +55,7 @@ def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
     x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
     if x is None or layer.ceil_mode or any(map(any, pads[:-rank])):
         value = _pooled(call, layer, call.value("self"))
-    else:  # what surrounds it is padding of the windows
+    else:  # the values around are padding of the windows
         both = zip(layer.padding, pads[-rank:], strict=True)
         padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
         value = _pooled(call, replace(layer, padding=padding), x)

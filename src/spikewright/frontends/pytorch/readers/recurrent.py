@@ -35,7 +35,7 @@ from spikewright.graph.layers import (
 )
 
 _BESIDE = Layout(1)
-"""Where the batch is in states, `(layers, batch, units)`, and in sequences that begin with time."""
+"""The layout of states, `(layers, batch, units)`, and of sequences that begin with time."""
 
 _TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
 
