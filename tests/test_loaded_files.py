@@ -87,11 +87,10 @@ def test_a_few_changed_files(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("kind", EXAMPLES)
-def test_many_changed_files(kind: str, seed: int, folder: Path) -> None:
+def test_many_changed_files(kind: str, folder: Path) -> None:
     """Anything anywhere, behind a checksum that is right."""
-    assert faults(list(hostile_files(kind, folder, 400, seed))) == []
+    assert faults(list(hostile_files(kind, folder, 150, seed=1))) == []
 
 
 def test_every_class_that_a_file_may_name_is_in_one(folder: Path) -> None:

@@ -180,7 +180,6 @@ def test_a_few_changed_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
-def test_many_changed_models(tmp_path: Path, seed: int) -> None:
+def test_many_changed_models(tmp_path: Path) -> None:
     """Anything anywhere."""
-    assert faults(tmp_path, 400, seed) == []
+    assert faults(tmp_path, 200, seed=1) == []
