@@ -69,6 +69,7 @@ CONVERTED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("rule", DATA_RULES, ids=repr)

@@ -165,6 +165,7 @@ def test_saved_conversions_keep_the_structure(form: str, tmp_path: Any) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("torch")])
 def test_searches_take_their_example_from_the_data(form: str) -> None:
     """`best_rule`, `sweep` and `tune` of a module and data trace it with the first of x."""

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.program import Apply, Linear, Neurons
@@ -158,7 +159,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("last", slow_but([False], [False, True]))
 @pytest.mark.parametrize("kind", SENDERS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_drive_neurons(

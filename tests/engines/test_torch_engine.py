@@ -131,7 +131,7 @@ class TestSpikes:
         assert [sim.data[probe][:, 0].tolist() for probe in probes] == [a, b]
 
     @both
-    @pytest.mark.parametrize("scale", [1.0, 3.0])
+    @pytest.mark.parametrize("scale", [1.0, pytest.param(3.0, marks=pytest.mark.slow)])
     def test_exact_steps_at_the_smallest_step(self, scale: float, precision: Precision) -> None:
         """dt = 0.0001, input 1: the k-th spike at step ceil(10000 k / s), for ten periods."""
         with sw.Network() as net:

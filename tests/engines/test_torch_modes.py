@@ -153,6 +153,7 @@ class TestGuest:
 class TestCost:
     """What is held in memory."""
 
+    @pytest.mark.slow
     def test_memory_does_not_grow_with_steps(self) -> None:
         """Twenty times the steps, output probed: the process keeps its size."""
         net, _, ensemble, _ = small_network()
@@ -186,6 +187,7 @@ class TestCost:
         gc.collect()
         assert [ref() for ref in gone] == [None, None]
 
+    @pytest.mark.slow
     def test_totals_are_exact_over_many_stretches(self) -> None:
         """Tallies are the sums of what is recorded, however long; rates are summed as absolute."""
         rng = np.random.default_rng(3)

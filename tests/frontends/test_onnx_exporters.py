@@ -110,7 +110,7 @@ def test_torch_exporter_of_several_operator_sets(opset: int) -> None:
     equals_module(agrees(proto, independent=opset >= 14), module)
 
 
-@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("dynamo", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize(
     "name", ["squeezenet1_1", pytest.param("resnet18", marks=pytest.mark.slow)]
 )

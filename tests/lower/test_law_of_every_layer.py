@@ -63,6 +63,7 @@ def test_behind_spikes(case: Case) -> None:
     assert errors[-1] < 0.05
 
 
+@pytest.mark.slow
 @every_case
 def test_with_one_spike_a_step(case: Case) -> None:
     """Under a cap too the error falls with slope -1, where scales leave room for the values."""
