@@ -154,6 +154,7 @@ def test_bounds_of_every_layer(example: LayerExample, precision: str) -> None:
     assert bound < 500 * UNITS[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", examples(), ids=lambda one: one.id)
 def test_every_layer_is_found_where_it_is_wrong(example: LayerExample) -> None:
     """Off by three times what rounding explains it is named; by a third it is not."""

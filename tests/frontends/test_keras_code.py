@@ -280,6 +280,7 @@ def test_a_functional_model_with_a_call_of_its_own_is_what_it_computes() -> None
     assert source.graph["inner"].layer is not source.graph.outputs
 
 
+@pytest.mark.slow
 def test_layers_of_a_model_in_code_may_be_its_outputs() -> None:
     """Those without layers inside, by their names in Keras; what is behind is cut, unseen."""
 

@@ -224,6 +224,7 @@ def outcomes(operator: str) -> Mapping[str, str]:
     return {case.name: outcome(main, case) for main, case in cases().get(operator, [])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", [*sorted(CLAIMED), "others"])
 def test_onnx_node_cases(operator: str) -> None:
     """Every case of the operator is equal, or listed and refused; one at least is equal."""
