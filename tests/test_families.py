@@ -273,7 +273,8 @@ def test_what_cannot_have_an_open_batch_is_exported_for_one_sample(tmp_path: Pat
 )
 @pytest.mark.parametrize("form", ["", ONNX])
 def test_members_are_converted_and_verified(name: str, form: str) -> None:
-    """A small one of each place, as the page has it."""
+    """A small one of each place that is installed, as the page has it."""
+    pytest.importorskip(name.partition("/")[0])
     row = apart.apart(measuring.measured, name + form)
 
     assert (row["outcome"], row.get("why", "")) == ("converted", "")

@@ -16,7 +16,7 @@ def calibrated(model: nn.Module, *shape: int, seed: int = 0) -> nn.Module:
             part.momentum = None  # the statistics of this pass alone
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        model.train()(torch.randn(8, *shape, generator=generator))
+        model.train()(torch.randn(32, *shape, generator=generator))
     return model.eval()
 
 
