@@ -124,7 +124,7 @@ def test_what_was_learned_is_where_it_begins(fill: Fill) -> None:
             assert 0 < np.abs(now - seen(simulator)).max() < 0.5 * moved
         with sw.NengoSimulator(model, built=simulator, **ours) as again:
             np.testing.assert_array_equal(seen(again), now)
-    with pytest.raises(ReadError, match="in 200 steps went when the simulator was closed"):
+    with pytest.raises(ReadError, match="in 200 steps were lost when"):
         sw.from_nengo(model, theirs)
 
 
