@@ -180,6 +180,8 @@ def test_bipolar_neurons_can_be_asked_for() -> None:
         ({"minimise": "money"}, "spikes, energy, latency"),
         ({"timeout": 0}, "timeout"),
         ({"trials": 0}, "trials"),
+        ({"trials": np.int64(2)}, "trials"),  # a study holds Python's own numbers
+        ({"max_drop": np.float32(0.1)}, "max_drop"),
         ({"searched": 2.5}, "searched"),
         ({"confidence": 1}, "confidence"),
         ({"validation": 1.5}, "fraction"),
@@ -187,6 +189,7 @@ def test_bipolar_neurons_can_be_asked_for() -> None:
         ({"validation": 0.05}, "at least 20"),
         ({"space": {"speed": 1}}, "no parameter 'speed'"),
         ({"space": {"steps": [0]}}, "whole numbers from 1"),
+        ({"space": {"level": (np.float32(0), 1)}}, r"\(low, high\)"),
         ({"space": {"neuron": "fast"}}, "default, bipolar"),
         ({"space": {"max_spikes_per_step": 0}}, "max_spikes_per_step"),
         ({"space": {"synapse": -1.0}}, "synapse"),

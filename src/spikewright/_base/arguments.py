@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -24,6 +24,16 @@ def is_real_number(value: Any) -> bool:
     """Whether a value is a real number, infinite ones too (and no truth value)."""
     real = isinstance(value, int | float | np.integer | np.floating)
     return real and not isinstance(value, bool) and not np.isnan(value)
+
+
+def is_plain_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value is an integer of Python's own, as studies and files hold it."""
+    return isinstance(value, int) and is_whole(value)
+
+
+def is_plain_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a finite number of Python's own, as studies and files hold it."""
+    return isinstance(value, int | float) and is_number(value)
 
 
 def refuse(what: str, reason: str, options: str = "") -> ConversionError:

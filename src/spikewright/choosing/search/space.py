@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from spikewright._base.arguments import is_number
+from spikewright._base.arguments import is_plain_number
 from spikewright.errors import TuningError
 
 Plain = None | bool | int | float | str
@@ -107,7 +107,7 @@ def _restricted(name: str, parameter: Parameter, wanted: Any) -> Parameter:
 
 def _range(name: str, parameter: Range, wanted: Any) -> Parameter:
     ends = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
-    if len(ends) != 2 or not all(is_number(end) for end in ends) or ends[0] > ends[1]:
+    if len(ends) != 2 or not all(is_plain_number(end) for end in ends) or ends[0] > ends[1]:
         raise TuningError(f"space: {name!r} takes a number or (low, high), got {wanted!r}")
     low, high = float(ends[0]), float(ends[1])
     return Range(low, high, min(high, max(low, parameter.start)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright.choosing.search.choice import ACCURACY, MINIMISED, Minimise
 from spikewright.choosing.tuning.measuring import Running
 from spikewright.conversion.making import MaxPoolPolicy
@@ -46,7 +46,7 @@ class Request:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", Metric.of(self.metric))
-        if not (is_number(self.max_drop) and self.max_drop >= 0):
+        if not (is_plain_number(self.max_drop) and self.max_drop >= 0):
             raise TuningError(f"max_drop is a number from 0, got {self.max_drop!r}")
         if self.metric is None and self.max_drop >= 1:
             raise TuningError(
@@ -55,9 +55,9 @@ class Request:
             )
         if self.minimise not in MINIMISED:
             raise TuningError(f"minimise is one of {', '.join(MINIMISED)}, got {self.minimise!r}")
-        if not (is_number(self.timeout) and self.timeout > 0):
+        if not (is_plain_number(self.timeout) and self.timeout > 0):
             raise TuningError(f"timeout is a number of seconds above 0, got {self.timeout!r}")
-        if not (is_number(self.confidence) and 0 < self.confidence < 0.999):
+        if not (is_plain_number(self.confidence) and 0 < self.confidence < 0.999):
             raise TuningError(f"confidence lies above 0 and below 0.999, got {self.confidence!r}")
         if self.trials is not None:
             _check_whole("trials", self.trials)
@@ -79,5 +79,5 @@ class Request:
 
 
 def _check_whole(name: str, value: Any) -> None:
-    if not (is_whole(value) and value >= 1):
+    if not (is_plain_whole(value) and value >= 1):
         raise TuningError(f"{name} is a whole number from 1, got {value!r}")

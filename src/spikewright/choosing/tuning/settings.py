@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_plain_whole
 from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, Values
 from spikewright.choosing.tuning.allocation import RULES, Allocation, Coding
 from spikewright.conversion import Conversion
@@ -61,11 +62,10 @@ def check_values(space: Mapping[str, Parameter]) -> None:
             if value not in known:
                 raise TuningError(f"space: {name!r} is one of {', '.join(known)}, got {value!r}")
     for value in _choices(space, "steps"):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not (is_plain_whole(value) and value >= 1):
             raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
     for value in _choices(space, "max_spikes_per_step"):
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        if value is not None and not whole:
+        if value is not None and not (is_plain_whole(value) and value >= 1):
             raise TuningError(
                 f"space: 'max_spikes_per_step' is None or a whole number from 1, got {value!r}"
             )
