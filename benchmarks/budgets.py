@@ -1,4 +1,4 @@
-"""Whether budgets are kept: four networks, four budgets, two starts, with a cap and without.
+"""Budgets and the spikes sent under them: four networks, budgets, two starts, with and without cap.
 
     python -m benchmarks.budgets --mnist path/to/mnist.npz
 
@@ -138,7 +138,7 @@ def trained(make: Callable[[], nn.Module], data: Mapping[str, NDArray], cache: P
 
 
 def measured(case: Case, budget: float, **arguments: Any) -> dict[str, float] | str:
-    """What is sent as a share of the budget, by what data; or why it is refused."""
+    """The spikes sent as a share of the budget, by the data; or the reason of a refusal."""
     rule = sw.EnergyBudget(STEPS, spikes=float(budget))
     try:
         conversion = case.source.again(
@@ -158,7 +158,7 @@ def _sent(conversion: sw.Conversion, x: NDArray) -> float:
 
 
 def is_kept(found: dict[str, float] | str) -> bool:
-    """Whether a budget is kept, or refused with the least possible."""
+    """True for a budget that is kept, or refused with the least possible."""
     if isinstance(found, str):
         return "the least possible is" in found
     return all(abs(found[what] - 1) <= within for what, within in WITHIN.items())

@@ -1,4 +1,4 @@
-"""What a sweep costs beside the runs that it needs, on the published network, and that it is right.
+"""The time of a sweep beside that of its bare runs, on the published network, and its records.
 
     python -m benchmarks.sweeping --mnist path/to/mnist.npz
 
@@ -51,7 +51,7 @@ def taken(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def equals_single_evaluations(found: sw.Sweep, x: NDArray, y: NDArray, base: sw.Conversion) -> bool:
-    """Whether every record of every setting is that of an evaluation of its own."""
+    """True if every record of every setting equals that of an evaluation of its own."""
     return all(
         tried.evaluation is not None
         and tried.evaluation.records

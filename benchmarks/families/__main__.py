@@ -38,12 +38,12 @@ def chosen(patterns: Sequence[str]) -> list[str]:
 
 
 def is_done(row: Mapping[str, Any] | None, again: str) -> bool:
-    """Whether what was measured before is enough."""
+    """True for a row of an earlier run that need not be measured again."""
     return row is not None and again != "all" and not (again and row["outcome"] != CONVERTED)
 
 
 def lines(key: str, row: Mapping[str, Any]) -> Iterator[str]:
-    """What is printed of a network."""
+    """The printed line of a network."""
     said = [f"{name} {row[name]:.2g}" for name in ("error", "bound", "seconds") if name in row]
     yield "  ".join([key, row["outcome"], *said])
     if "why" in row:

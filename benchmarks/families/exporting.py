@@ -10,7 +10,7 @@ from benchmarks.families.member import Member
 
 
 def torch_file(module: Any, member: Member, folder: Path) -> Path:
-    """What PyTorch's exporter writes: for any number of samples, or for one where it cannot."""
+    """A file of PyTorch's exporter, for any number of samples, or else for one."""
     import torch
 
     try:
@@ -39,7 +39,7 @@ def _written(module: Any, member: Member, folder: Path, batch: int, axes: dict[i
 
 
 def keras_file(model: Any, member: Member, folder: Path) -> Path:
-    """What Keras's exporter writes: likewise."""
+    """A file of Keras's exporter, for any number of samples, or else for one."""
     import torch
 
     from spikewright.frontends.keras.importing import import_keras

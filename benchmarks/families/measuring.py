@@ -1,4 +1,4 @@
-"""What is done with a network: made, perhaps exported, converted, verified."""
+"""The steps for a network: make it, export it for an ONNX row, convert it, verify it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _converted(model: Any, member: Member, with_example: bool) -> Row:
 
 
 def _verdict(verification: Verification) -> Row:
-    """What its outputs are off by, if that says anything."""
+    """The error of the outputs, if its bound is small enough to say anything."""
     off = max((one for one in verification.differences if one.output), key=lambda one: one.severity)
     row: Row = {"outcome": CONVERTED, "error": off.error, "bound": off.bound}
     if off.bound > WIDEST:

@@ -1,4 +1,4 @@
-"""What a table of networks says of each, and what all networks of one place have in common."""
+"""A network in a table, and the properties that all networks of one place share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where networks are from: their title, the table of them, and what is done with one.
+    """A source of networks: its title, its table, and the functions that make and export one.
 
     `make(name, member)` gives it with initial weights. `warm(model, member)` gives those values as
     training would, and `export(model, member, folder)` the path of the model as an ONNX file.

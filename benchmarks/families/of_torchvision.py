@@ -13,7 +13,7 @@ MAXVIT = {
     "block_channels": [64, 128, 256, 512], "block_layers": [2, 2, 5, 2],
     "stochastic_depth_prob": 0.2,
 }  # fmt: skip
-"""What `maxvit_t` is made of, but for windows of 2: those of 7 need 224 pixels and many GiB."""
+"""The layers of `maxvit_t` with windows of 2: those of 7 need 224 pixels and many GiB."""
 
 CLASSIFIERS = {
     "alexnet": image("AlexNet", 63),

@@ -15,7 +15,7 @@ ONNX = ".onnx"
 
 
 def keys() -> list[str]:
-    """What can be measured: `torchvision/resnet18`, and `torchvision/resnet18.onnx` beside it."""
+    """All rows by key: `torchvision/resnet18`, and `torchvision/resnet18.onnx` beside it."""
     names = (f"{place}/{name}" for place, origin in ORIGINS.items() for name in origin.members)
     return [name + form for name in names for form in ("", ONNX)]
 

@@ -52,7 +52,7 @@ def page(rows: Rows, used: Mapping[str, str]) -> str:
 
 
 def _count(rows: Rows) -> str:
-    """How many are converted, of those that there are, and how long that took."""
+    """The number of converted rows, of all, and the time that they took."""
     done, exported = _converted(rows.values()), list(_exported(rows.values()))
     seconds = sum(row.get("seconds", 0) for row in rows.values())
     return (
