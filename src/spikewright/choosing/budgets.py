@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import Choice
 from spikewright.choosing.meter import Meter, Samples
 from spikewright.choosing.rules.spending import Spent, Split
 from spikewright.choosing.scales import Budget, Chosen
-from spikewright.errors import ConversionError, Refusal
+from spikewright.errors import ConversionError
 from spikewright.running.converted import Converted
 
 CLOSE = 0.02
@@ -88,7 +89,7 @@ def with_budgets_kept(
     Corrections change the number of spikes: then a share of the budget is aimed at, until all of it
     is spent with them. Raises `ConversionError` where the least that its layers can spend is more.
     """
-    conversion, corrected = made(chosen), dict[str, Any]()
+    corrected: dict[str, Any] = {}
     shares = [1.0] * len(chosen.budgets)
     for _ in range(_ATTEMPTS):
         found = _all_kept(chosen.budgets, Meter(made(chosen).lowered, samples), shares)
@@ -197,7 +198,7 @@ class _Keeping:
             f"least possible is {least / self.share:.4g}"
         )
         options = "Give at least that, fewer steps, or neurons that start from half a spike or less"
-        return ConversionError([Refusal("scale_firing_rates", "argument", reason, options)])
+        return refuse("scale_firing_rates", reason, options)
 
 
 def _next_place(seen: Mapping[bool, tuple[float, float]], turn: int) -> float:

@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.calibration import count, parts
-from spikewright.choosing.rules.rule import brief
+from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.engines import Totals
@@ -51,14 +51,8 @@ class _Correction:
     _promise: ClassVar[Status]
 
     def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("rounds", self.rounds)):
-            if not (is_whole(value) and value >= 1):
-                raise self._refusal(name, f"it must be a whole number from 1, got {value!r}")
-        if not (is_number(self.dt) and self.dt > 0):
-            raise self._refusal("dt", f"it must be a number above 0, got {self.dt!r}")
-
-    def _refusal(self, name: str, reason: str) -> Exception:
-        return refuse(f"{type(self).__name__}.{name}", reason)
+        check_whole(self, steps=self.steps, rounds=self.rounds)
+        check_above(self, dt=self.dt)
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class BiasCorrection(_Correction):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.per not in get_args(Per):
-            raise self._refusal("per", f'it is "channel" or "neuron", got {self.per!r}')
+            raise refused(self, "per", f'it is "channel" or "neuron", got {self.per!r}')
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ class VoltageCorrection(_Correction):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.start not in ("half", "zero"):
-            raise self._refusal("start", f'it is "half" or "zero", got {self.start!r}')
+            raise refused(self, "start", f'it is "half" or "zero", got {self.start!r}')
 
 
 def add_bias(conversion: Converted, value: Any) -> Gaps:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import refuse
 from spikewright.choosing import Case, Choice, ScaleRule, Setting, Statistics
 from spikewright.choosing.rules import EnergyBudget
 from spikewright.choosing.rules.rule import brief
 from spikewright.choosing.rules.spending import Spending
-from spikewright.errors import ConversionError, Refusal, listed
+from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
 from spikewright.lower.choices import per_layer
@@ -183,14 +184,9 @@ def _averages(synapse: Synapse | None) -> Callable[[float], float]:
 
 def need_data(what: str) -> ConversionError:
     """An error about a rule without data."""
-    return ConversionError(
-        [
-            Refusal(
-                "calibration",
-                "argument",
-                f"{what} needs data, and none was given",
-                "Give some hundred samples, calibration=x, or statistics that were collected: "
-                "sw.convert(model).calibrate(x); FromWeights needs none",
-            )
-        ]
+    return refuse(
+        "calibration",
+        f"{what} needs data, and none was given",
+        "Give some hundred samples, calibration=x, or statistics that were collected: "
+        "sw.convert(model).calibrate(x); FromWeights needs none",
     )

@@ -97,9 +97,7 @@ def _terms(graph: Graph, node: Node) -> float:
     layer, shapes = node.layer, [graph.shapes[name] for name in node.inputs]
     if isinstance(layer, Recurrence):
         return max((array.shape[-1] for array in layer.arrays().values() if array.ndim), default=1)
-    if isinstance(
-        layer, Interpolate
-    ):  # its weights are what is left of coordinates, 4 times rounded
+    if isinstance(layer, Interpolate):  # its weights are differences of rounded coordinates
         return (4.0 * max(shapes[0])) ** 2
     if isinstance(layer, OverAxes):
         terms = math.prod(shapes[0])

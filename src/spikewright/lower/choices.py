@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
 from spikewright.lower.node_functions import is_function
@@ -90,7 +91,7 @@ class NeuronChoice:
                 f"it is True, False or {{layer or activation: neuron type}}, got {self.spiking!r}"
             )
             options = "spiking={'relu': sw.IntegrateAndFire()} chooses neurons"
-            raise ConversionError([Refusal("spiking", "argument", reason, options)])
+            raise refuse("spiking", reason, options)
         else:
             object.__setattr__(self, "spiking", bool(self.spiking))
 
@@ -161,7 +162,7 @@ def per_layer(
         try:
             single = convert(value)
         except NetworkError as error:
-            raise ConversionError([Refusal(what, "argument", str(error))]) from None
+            raise refuse(what, str(error)) from None
         return dict.fromkeys(layers, single)
     chosen: dict[str, T] = {}
     given_as: dict[str, str] = {}

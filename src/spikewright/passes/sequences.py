@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Carried, Graph, Node, Sequences, prune, unique_name
 from spikewright.graph.layers import (
@@ -81,7 +82,7 @@ class _Stepping:
         if not self.recurrences:
             reason = "the model has no recurrent layer"
             options = "Leave it out; loops of the model's own are read written out as it is"
-            raise ConversionError([Refusal("sequence_step", "argument", reason, options)])
+            raise refuse("sequence_step", reason, options)
         lengths = {n.name: self.graph.shapes[n.name][0] for n in self.recurrences}
         first = next(iter(lengths.values()))
         other = [n for n in self.recurrences if lengths[n.name] != first]

@@ -151,19 +151,19 @@ def register(name: str) -> Any:
     return add
 
 
-def refused(rule: ScaleRule, field: str, reason: str, options: str = "") -> ConversionError:
-    """An error about one argument of a rule."""
+def refused(rule: object, field: str, reason: str, options: str = "") -> ConversionError:
+    """An error about one argument of a rule, or of a correction."""
     return refuse(f"{type(rule).__name__}.{field}", reason, options)
 
 
-def check_above(rule: ScaleRule, **values: Any) -> None:
+def check_above(rule: object, **values: Any) -> None:
     """Raise `ConversionError` unless every value is a finite number above 0."""
     for name, value in values.items():
         if not (is_number(value) and value > 0):
             raise refused(rule, name, f"it must be a number above 0, got {value!r}")
 
 
-def check_whole(rule: ScaleRule, **values: Any) -> None:
+def check_whole(rule: object, **values: Any) -> None:
     """Raise `ConversionError` unless every value is a whole number from 1."""
     for name, value in values.items():
         if not (is_whole(value) and value >= 1):

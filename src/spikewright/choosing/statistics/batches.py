@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import refuse
 from spikewright._base.arrays import is_array, readable
 from spikewright._base.structure import Structure
-from spikewright.errors import ConversionError, Refusal
+from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Sequences
 
 Batch = dict[str, NDArray]
@@ -20,7 +21,7 @@ Shape = tuple[int | None, ...]
 
 def refusal(reason: str, options: str = "") -> ConversionError:
     """An error about the argument `calibration`."""
-    return ConversionError([Refusal("calibration", "argument", reason, options)])
+    return refuse("calibration", reason, options)
 
 
 def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iterator[Batch]:

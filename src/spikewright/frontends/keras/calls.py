@@ -10,13 +10,13 @@ from spikewright._base.optional import require
 from spikewright.frontends.fallback import python_call
 from spikewright.frontends.keras.registry import Value, array
 from spikewright.frontends.keras.running import run_operation, without_gradients
-from spikewright.frontends.keras.walking import Application, flatten, map_structure
+from spikewright.frontends.keras.walking import Application, filled, values_in
 from spikewright.graph.layers import PythonCall
 
 
 def values_of(call: Application[Value]) -> list[Value]:
     """The arguments of a layer's call that depend on the inputs, in order."""
-    return [leaf for leaf in flatten([call.args, dict(call.kwargs)]) if isinstance(leaf, Value)]
+    return values_in([call.args, dict(call.kwargs)])
 
 
 def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall:
@@ -26,11 +26,8 @@ def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall
 
     def function(*arrays: NDArray) -> NDArray:
         convert = require("keras").ops.convert_to_tensor
-        given = iter(convert(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True))
-        args, kwargs = map_structure(
-            lambda leaf: next(given) if isinstance(leaf, Value) else leaf,
-            [list(call.args), dict(call.kwargs)],
-        )
+        given = [convert(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)]
+        args, kwargs = filled([list(call.args), dict(call.kwargs)], given)
         with without_gradients():
             return array(run_operation(call.operation, args, kwargs)[index])
 

@@ -18,7 +18,7 @@ from spikewright.frontends.keras.tracing import (
     samples_of,
     way_to,
 )
-from spikewright.frontends.keras.walking import flatten, map_structure
+from spikewright.frontends.keras.walking import filled, values_in
 from spikewright.graph.layers import Identity
 
 
@@ -30,10 +30,11 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
     """
     if not can_trace(call.layer):
         raise why
-    tensors = [leaf for leaf in flatten(dict(call.arguments)) if isinstance(leaf, Value)]
+    arguments = dict(call.arguments)
+    tensors = values_in(arguments)
 
     def made(given: Sequence[Any]) -> list[Any]:
-        return list(require("keras").tree.flatten(called(call.layer, _filled(call, iter(given)))))
+        return list(require("keras").tree.flatten(called(call.layer, filled(arguments, given))))
 
     code = Code(call.layer, made)
     graft = Graft(call.builder, code, call.name, call.source)
@@ -56,14 +57,6 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
     shapes = [graph.shapes[end] for end in graph.outputs.values()]
     own = _named(call, ends)
     return [Value(node, shape) for node, shape in zip(own, shapes, strict=True)]
-
-
-def _filled(call: Call, tensors: Iterator[Any]) -> dict[str, Any]:
-    """The call's arguments, with tensors in the place of values."""
-    arguments: dict[str, Any] = map_structure(
-        lambda leaf: next(tensors) if isinstance(leaf, Value) else leaf, dict(call.arguments)
-    )
-    return arguments
 
 
 def _named(call: Call, ends: Sequence[str | None]) -> Iterator[str | None]:

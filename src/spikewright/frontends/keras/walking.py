@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.frontends.keras.masks import mask_tensors, masks_taken, origin_of
-from spikewright.frontends.keras.registry import Unreadable
+from spikewright.frontends.keras.registry import Unreadable, Value
 from spikewright.graph import unique_name
 
 V = TypeVar("V")
@@ -215,6 +215,17 @@ def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
         items = [map_structure(function, item) for item in structure]
         return items if isinstance(structure, list) else tuple(items)
     return function(structure)
+
+
+def values_in(structure: Any) -> list[Value]:
+    """The values among the leaves, in order."""
+    return [leaf for leaf in flatten(structure) if isinstance(leaf, Value)]
+
+
+def filled(structure: Any, given: Iterable[Any]) -> Any:
+    """The structure with these, in order, in the place of its values."""
+    each = iter(given)
+    return map_structure(lambda leaf: next(each) if isinstance(leaf, Value) else leaf, structure)
 
 
 def flatten(structure: Any) -> list[Any]:

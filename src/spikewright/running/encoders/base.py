@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
 
 Shape = tuple[int, ...]
@@ -65,8 +66,7 @@ class Encoder(ABC):
 
 def check_rate(owner: object, rate: Any) -> None:
     """Raise `SimulationError` unless a rate is a finite number above zero."""
-    number = isinstance(rate, int | float | np.integer | np.floating)
-    if not number or isinstance(rate, bool) or not 0 < rate < np.inf:
+    if not (is_number(rate) and rate > 0):
         raise SimulationError(
             f"{type(owner).__name__}: the rate is a number above 0, in Hz for a value of 1, got "
             f"{rate!r}"

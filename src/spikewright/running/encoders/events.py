@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
 from spikewright.running.encoders.base import Encoder, Shape, check_rate
 
@@ -41,8 +42,7 @@ class Events(Encoder):
         if self.rate is not None:
             check_rate(self, self.rate)
         unit = self.time_unit
-        number = isinstance(unit, int | float | np.integer | np.floating)
-        if not number or isinstance(unit, bool) or not 0 < unit < np.inf:
+        if not (is_number(unit) and unit > 0):
             raise SimulationError(f"Events: time_unit is a number of seconds above 0, got {unit!r}")
 
     @property

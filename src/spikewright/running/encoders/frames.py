@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.running.encoders.base import Encoder, Shape, pretty
 
@@ -25,8 +26,7 @@ class Frames(Encoder):
     hold: int = 1
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.hold, int | np.integer) and not isinstance(self.hold, bool)
-        if not whole or self.hold < 1:
+        if not (is_whole(self.hold) and self.hold >= 1):
             raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
