@@ -21,7 +21,6 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.unrolling import (
-    Adder,
     Cell,
     GRUCell,
     Linear,
@@ -114,7 +113,7 @@ def _run(
     call: Call, layer: Any, cells: list[Cell], value: Value, states: Sequence[Value], prefix: str
 ) -> _Made:
     """Unroll a layer; with several cells, one after the other over the whole sequence."""
-    add = _adder(call)
+    add = call.node
     left = [state.node for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
         raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
@@ -131,7 +130,7 @@ def _run(
 
 
 def _output(call: Call, layer: Any, made: _Made, part: str = "") -> Value:
-    add = _adder(call)
+    add = call.node
     if not layer.return_sequences:
         return _value(call, add(Identity(), made.outputs[-1], part=part))
     shape = call.builder.shapes[made.outputs[0]]
@@ -140,16 +139,6 @@ def _output(call: Call, layer: Any, made: _Made, part: str = "") -> Value:
 
 def _value(call: Call, name: str) -> Value:
     return Value(name, call.builder.shapes[name])
-
-
-def _adder(call: Call) -> Adder:
-    def add(layer: Layer, *inputs: str, part: str = "") -> str:
-        name = call.add(layer, *inputs, part=part)
-        if name is None:
-            raise Unknown  # the builder has noted that the shapes do not fit
-        return name
-
-    return add
 
 
 def _cells_of(layer: Any) -> list[Cell]:

@@ -13,19 +13,11 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import Layer, Shape
 
 _PACKAGE = __name__.rpartition(".")[0]
-
-
-class Unreadable(Exception):
-    """Raised by a reader: the reason why this layer cannot be read, and the user's options."""
-
-    def __init__(self, reason: str, options: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.options = options
 
 
 class OwnCode(Unreadable):
@@ -88,6 +80,13 @@ class Call:
             source=self.source,
             kind=self.kind,
         )
+
+    def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
+        """Add a graph layer behind known nodes; raises `Unknown` where the shapes do not fit."""
+        name = self.add(layer, *inputs, part=part)
+        if name is None:
+            raise Unknown  # the builder has noted the reason
+        return name
 
     def value(self, layer: Layer, *inputs: Value, part: str = "") -> Value:
         """Add a graph layer like `add`, from values to a value, which knows its shape.

@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.graph.layers import Shape
-
-
-class Unreadable(Exception):
-    """Raised by a reader: the reason why this node cannot be read, and the user's options."""
-
-    def __init__(self, reason: str, options: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.options = options
 
 
 class Blocked(Exception):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikewright.errors import GraphError
 from spikewright.frontends.pytorch.layout import BATCH, BATCH_FIRST, Layout, of_groups, regroup
 from spikewright.frontends.pytorch.program import Batch
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import (
     Add,
@@ -30,14 +31,8 @@ if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
 
 
-class Cannot(Exception):
-    """Raised by a reading to refuse the operator; the front end lists it with its place."""
-
-    def __init__(self, reason: str, options: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.options = options
-
+Cannot = Unreadable
+"""Raised by a reading to refuse the operator; the front end lists it with its place."""
 
 MIXES = "Keep the batch axis first and apart: samples cannot be mixed in a spiking network."
 
@@ -189,15 +184,20 @@ class Call:
             shape = shape_made(layer, *(value.known_shape for value in values))
         except GraphError as error:
             raise Cannot(str(error)) from None
-        wanted = f"{self.place.name}/{part}" if part else self.place.name
-        name = self.builder.add(
-            wanted,
-            layer,
-            *(value.name for value in values),
-            source=self.place.source,
-            kind=self.place.kind,
-        )
+        name = self._named(layer, [value.name for value in values], part)
         return Value(name, shape, layouts.pop() if layouts else BATCH_FIRST)
+
+    def _named(self, layer: Layer, inputs: Sequence[str | None], part: str) -> str | None:
+        place = self.place
+        wanted = f"{place.name}/{part}" if part else place.name
+        return self.builder.add(wanted, layer, *inputs, source=place.source, kind=place.kind)
+
+    def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
+        """Add a layer behind known nodes; raises `Lost` where the shapes do not fit."""
+        name = self._named(layer, inputs, part)
+        if name is None:
+            raise Lost  # the builder has noted the reason
+        return name
 
     def chain(self, value: Value, *steps: tuple[str, Layer | None], part: str = "") -> Value:
         """Add named layers one after another, leaving out None; the last one gets the name."""

@@ -29,7 +29,6 @@ from spikewright.graph.layers import (
     Concatenate,
     Constant,
     Identity,
-    Layer,
     Reshape,
     Take,
 )
@@ -128,7 +127,7 @@ def _recurrent(call: Call, make: Callable[[_Weights], Cell]) -> Any:
         raise Cannot("it drops values at random", "Export the model in evaluation mode.")
     ways = 2 if call["bidirectional"] else 1
     cells = [make(weights) for weights in _weights(call, ways * call["num_layers"])]
-    adder = _adder(call)
+    adder = call.node
     initial = _initial(call, adder, len(cells))
     steps = sequence.known_shape[0]
     if sequence.name is None:
@@ -215,23 +214,6 @@ def _value(call: Call, name: str, layout: Layout = BATCH_FIRST) -> Value:
     return Value(name, call.builder.shapes[name], layout)
 
 
-def _adder(call: Call) -> Adder:
-    def add(layer: Layer, *inputs: str, part: str = "") -> str:
-        place = call.place
-        name = call.builder.add(
-            f"{place.name}/{part}" if part else place.name,
-            layer,
-            *inputs,
-            source=place.source,
-            kind=place.kind,
-        )
-        if name is None:
-            raise Lost  # the builder has noted that the shapes do not fit
-        return name
-
-    return add
-
-
 @reads("aten.rnn_tanh_cell.default")
 def _rnn_tanh_cell(call: Call) -> Any:
     return _single(call, _simple("tanh"))[0]
@@ -263,7 +245,7 @@ def _single(call: Call, make: Callable[[_Weights], Cell]) -> tuple[Value, ...]:
     cell = make(_Weights(call.array("w_ih"), call.array("w_hh"), *biases, None))
     given = call["hx"]
     several = given if isinstance(given, list | tuple) else [given]
-    adder = _adder(call)
+    adder = call.node
     initial = tuple(_cell_state(adder, state, i) for i, state in enumerate(several))
     sequence = adder(Reshape((1, *value.known_shape)), value.name, part="sequence")
     first, *rest = unroll(adder, cell, sequence, 1, initial).states
