@@ -1,7 +1,7 @@
 """A trained network in a model by hand: it reads digits, and an integrator adds them up.
 
-A convolutional network, converted, sees six images one after the other. Its ten outputs drive a
-node that says which is largest, and that number goes into an integrator of spiking neurons.
+A converted convolutional network sees six images, one after the other. A node takes the largest of
+its ten outputs. That number drives an integrator of spiking neurons.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""Addition: what reaches one population from two others adds up.
+"""Addition: a population that receives two values represents their sum.
 
-There is nothing to be built for a sum: connections deliver vectors, and those add.
+A sum needs no part of its own: the inputs of a population are added.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""Basal ganglia: of several values that compete, the largest is let through.
+"""Basal ganglia: the largest of several competing values passes.
 
-Each of three actions is worth most for a third of the time. The basal ganglia hold back all but the
-best, and the thalamus shows which that is.
+Each of three actions is worth most for a third of the time. The basal ganglia inhibit all but the
+best one; the thalamus shows the choice.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Communication channel: a value passes from one population to the next.
 
-Neurons of `a` spike for a value that changes; decoders read it from their spikes and encoders give
-it to `b`. What `b` represents lags behind by the synapses and is off by the noise of its spikes.
+Neurons of `a` spike for a changing value. Decoders read the value from their spikes; encoders give
+it to `b`. The value in `b` is delayed by the synapses and carries the noise of the spikes.
 """
 
 import spikewright as sw

@@ -1,6 +1,6 @@
-"""Controlled oscillator: a loop whose speed is one of the values that it represents.
+"""Controlled oscillator: a loop with its speed as one of the values that it represents.
 
-Two values turn in a circle, the third says how fast: `x' = -w s y`, `y' = w s x`.
+Two values turn in a circle and the third sets the speed: `x' = -w s y`, `y' = w s x`.
 """
 
 import numpy as np

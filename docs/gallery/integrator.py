@@ -1,6 +1,6 @@
-"""Integrator: a population that feeds itself keeps what it represents, and adds what comes in.
+"""Integrator: a population with a loop keeps its value and adds its input.
 
-The loop's synapse has a time constant `tau`; input scaled by it is integrated.
+The synapse of the loop has the time constant `tau`; input scaled by `tau` is integrated.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""Izhikevich neurons: one equation, several ways to fire, and a value decoded from them all.
+"""Izhikevich neurons: one equation, several firing patterns, and a value decoded from them all.
 
-The parameters make neurons that fire steadily, or in bursts, or fast; encoders and decoders do not
-mind which. The upper half of each population prefers values above zero.
+The parameters make neurons that fire steadily, in bursts or fast. The same encoders and decoders
+serve all of them. The upper half of each population prefers values above zero.
 """
 
 import numpy as np

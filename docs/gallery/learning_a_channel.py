@@ -1,6 +1,6 @@
-"""PES: decoders that begin at zero learn to pass a value on from what is wrong with it.
+"""PES: decoders that begin at zero learn from their error to pass a value on.
 
-The error, what arrived minus what should have, goes to the connection's learning rule.
+The error, decoded value minus target, goes to the learning rule of the connection.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Lorenz attractor: a chaotic system as one population with a loop.
 
-The path depends on the smallest differences, its statistics do not: the mean of the third value is
-about 23.6 whatever the start.
+The path depends on the smallest differences. Its statistics do not: the mean of the third value is
+about 23.6 from any start.
 """
 
 import numpy as np

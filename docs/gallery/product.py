@@ -1,7 +1,7 @@
-"""Product: a population that represents two values multiplies them as they are decoded.
+"""Product: the product of two values is decoded from the population that represents both.
 
-`function=` is what decoders are solved for. Encoders along the diagonals suit a product, as
-`x y = ((x + y)^2 - (x - y)^2) / 4`.
+Decoders are solved for the given `function=`. Encoders along the diagonals suit a product, as `x y
+= ((x + y)^2 - (x - y)^2) / 4`.
 """
 
 import numpy as np

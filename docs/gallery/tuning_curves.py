@@ -1,7 +1,7 @@
-"""Tuning curves: what each neuron of a population answers to each value.
+"""Tuning curves: the firing rate of each neuron of a population, for each value.
 
-Half of the neurons prefer what is above zero, half what is below; where they begin to respond and
-how fast they get is drawn at random. Decoders weigh these curves so that they add up to a function.
+Half of the neurons prefer values above zero, half values below. Thresholds and maximum rates are
+drawn at random. Decoders are weights with which the curves add up to a function.
 """
 
 import numpy as np

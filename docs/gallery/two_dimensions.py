@@ -1,6 +1,6 @@
-"""Two dimensions: a population whose neurons prefer directions represents a point in a plane.
+"""Two dimensions: a population with directions as encoders represents a point in a plane.
 
-The point goes around a circle; what is decoded from the spikes follows.
+The point moves in a circle, and the decoded point follows it.
 """
 
 import numpy as np
