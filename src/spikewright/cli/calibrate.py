@@ -9,20 +9,8 @@ import click
 import numpy as np
 
 from spikewright.choosing import Statistics
+from spikewright.cli import options
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.options import (
-    address_option,
-    data_option,
-    example_shape_option,
-    executor_option,
-    given,
-    json_option,
-    limit_option,
-    max_pool_option,
-    model_argument,
-    outputs_option,
-    sequence_step_option,
-)
 from spikewright.cli.output import emit, show
 from spikewright.cli.samples import load_samples
 from spikewright.report.tables import Column, Table, Value, number, percent
@@ -39,23 +27,19 @@ _COLUMNS = (
 
 
 @click.command()
-@model_argument
-@data_option("x, (samples, *shape); labels are not looked at")
-@limit_option
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Save the statistics here, for --calibration; any name that does not end in .npz.",
+@options.model
+@options.data("x, (samples, *shape); labels are not looked at")
+@options.limit
+@options.out(
+    "the statistics here, for --calibration; any name that does not end in .npz", required=True
 )
-@max_pool_option
-@sequence_step_option
-@example_shape_option
-@outputs_option
-@executor_option
-@address_option
-@json_option
+@options.max_pool
+@options.sequence_step
+@options.example_input
+@options.outputs
+@options.executor
+@options.address
+@options.as_json
 def calibrate(
     model: Path,
     data: Path,
@@ -76,7 +60,7 @@ def calibrate(
     if out.suffix.lower() == ".npz":
         raise click.UsageError(f"--out {out}: --calibration would read a .npz file as samples")
     samples = load_samples(data, limit)
-    source = open_conversion(model, given(choices))
+    source = open_conversion(model, options.given(choices))
     found = source.calibrate(samples.x, executor=executor, address=address)
     found.save(out)
     table = statistics_table(found)

@@ -8,23 +8,21 @@ from typing import Any
 
 import click
 
+from spikewright.cli import options
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.options import conversion_options, json_option, model_argument
 from spikewright.cli.output import emit
 from spikewright.conversion import Conversion
 from spikewright.conversion.verified import Verification
 
 
 @click.command()
-@model_argument
-@conversion_options
-@click.option(
-    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the result here."
-)
+@options.model
+@options.conversion
+@options.out("the result here")
 @click.option(
     "--verify", is_flag=True, help="Compare the model's own values with the network's, first."
 )
-@json_option
+@options.as_json
 def convert(
     model: Path, choices: dict[str, Any], out: Path | None, verify: bool, as_json: bool
 ) -> None:

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import click
 
-from spikewright.cli.options import (
-    dt_option,
-    engine_option,
-    json_option,
-    limit_option,
-    seed_option,
-)
+from spikewright.cli import options
 from spikewright.cli.output import emit, say, show
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library
@@ -33,11 +27,11 @@ from spikewright.showing import demo as library
     show_default=True,
     help="Time steps for each image.",
 )
-@dt_option
-@limit_option
-@seed_option
-@engine_option
-@json_option
+@options.dt
+@options.limit
+@options.seed
+@options.engine
+@options.as_json
 def demo(
     out: Path, steps: int, dt: float, limit: int | None, seed: int, engine: str, as_json: bool
 ) -> None:

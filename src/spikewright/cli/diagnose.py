@@ -7,39 +7,30 @@ from typing import Any
 
 import click
 
+from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.options import (
-    conversion_options,
-    data_option,
-    dt_option,
-    engine_option,
-    json_option,
-    limit_option,
-    model_argument,
-    seed_option,
-)
 from spikewright.cli.output import emit
 from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 
 
 @click.command()
-@model_argument
-@data_option("x, (samples, *shape), and perhaps y: labels, or targets")
+@options.model
+@options.data("x, (samples, *shape), and perhaps y: labels, or targets")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     required=True,
     help="Time steps for each sample.",
 )
-@dt_option
-@limit_option
-@seed_option
-@engine_option
+@options.dt
+@options.limit
+@options.seed
+@options.engine
 @click.option("--verify", is_flag=True, help="Run every change that is proposed, and measure it.")
 @report_option
-@conversion_options
-@json_option
+@options.conversion
+@options.as_json
 def diagnose(
     model: Path,
     data: Path,

@@ -7,24 +7,8 @@ from typing import Any
 
 import click
 
+from spikewright.cli import options
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.options import (
-    address_option,
-    batch_size_option,
-    checkpoint_option,
-    conversion_options,
-    data_option,
-    dt_option,
-    encoder_option,
-    engine_option,
-    executor_option,
-    json_option,
-    limit_option,
-    model_argument,
-    precision_option,
-    seed_option,
-    threads_option,
-)
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
@@ -37,10 +21,10 @@ from spikewright.running.encoders import Encoder
 
 
 @click.command()
-@model_argument
-@data_option("x, (samples, *shape), and perhaps y: labels, or targets")
+@options.model
+@options.data("x, (samples, *shape), and perhaps y: labels, or targets")
 @click.option("--steps", required=True, type=click.IntRange(min=1), help="Steps for each sample.")
-@dt_option
+@options.dt
 @click.option(
     "--at",
     multiple=True,
@@ -54,22 +38,20 @@ from spikewright.running.encoders import Encoder
     type=click.FloatRange(min=0, max=1, min_open=True),
     help="Confidence at which a sample may leave early; repeat for more.",
 )
-@encoder_option
-@limit_option
-@seed_option
-@engine_option
-@precision_option
-@batch_size_option
-@threads_option
-@checkpoint_option
-@executor_option
-@address_option
-@click.option(
-    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save as JSON here."
-)
+@options.encoder
+@options.limit
+@options.seed
+@options.engine
+@options.precision
+@options.batch_size
+@options.threads
+@options.checkpoint
+@options.executor
+@options.address
+@options.out("as JSON here")
 @report_option
-@conversion_options
-@json_option
+@options.conversion
+@options.as_json
 def evaluate(
     model: Path,
     data: Path,

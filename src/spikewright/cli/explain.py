@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from spikewright.cli.options import engine_option, json_option, precision_option
+from spikewright.cli import options
 from spikewright.cli.output import emit, pipes
 from spikewright.engines import Precision
 from spikewright.showing.explain import DT, STEPS, WorkedExample, worked_example
@@ -22,9 +22,9 @@ _MEAN = 10  # steps over which the mean is shown: one second
     show_default="1",
     help="Firing-rate scale; repeat it for several.",
 )
-@engine_option
-@precision_option
-@json_option
+@options.engine
+@options.precision
+@options.as_json
 def explain(scales: tuple[float, ...], engine: str, precision: Precision, as_json: bool) -> None:
     """Show on two neurons the effect of a firing-rate scale, and the values that stay the same.
 

@@ -8,14 +8,7 @@ from typing import Any
 
 import click
 
-from spikewright.cli.options import (
-    cap_option,
-    example_shape_option,
-    json_option,
-    max_pool_option,
-    model_argument,
-    outputs_option,
-)
+from spikewright.cli import options
 from spikewright.cli.output import emit, say, show
 from spikewright.report.tables import Column, Table
 from spikewright.showing.inspection import Inspection
@@ -23,13 +16,13 @@ from spikewright.showing.inspection import inspect as library
 
 
 @click.command()
-@model_argument
-@max_pool_option
-@cap_option
-@example_shape_option
-@outputs_option
+@options.model
+@options.max_pool
+@options.max_spikes_per_step
+@options.example_input
+@options.outputs
 @click.pass_context
-@json_option
+@options.as_json
 def inspect(
     ctx: click.Context,
     model: Path,

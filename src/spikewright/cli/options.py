@@ -15,6 +15,7 @@ from spikewright._base.texts import parsed, split_at
 from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
+from spikewright.choosing.search.choice import MINIMISED
 from spikewright.cli.samples import load_samples
 from spikewright.engines import PRECISIONS
 from spikewright.errors import NetworkError, SimulationError
@@ -23,13 +24,13 @@ from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Reg
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-json_option = click.option(
+as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
 )
-model_argument = click.argument("model", type=click.Path(path_type=Path))
+model = click.argument("model", type=click.Path(path_type=Path))
 
 
-def data_option(holds: str) -> Callable[[F], F]:
+def data(holds: str) -> Callable[[F], F]:
     """The data that a command needs, and the contents of its file."""
     return click.option(
         "--data",
@@ -39,54 +40,72 @@ def data_option(holds: str) -> Callable[[F], F]:
     )
 
 
-seed_option = click.option(
+seed = click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
     help="Seed of whatever the network leaves random.",
 )
-engine_option = click.option(
+engine = click.option(
     "--engine", default="auto", show_default=True, help="auto, native, reference or torch."
 )
-precision_option = click.option(
+precision = click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="float32",
     show_default=True,
     help="Of weights and outputs.",
 )
-limit_option = click.option(
+limit = click.option(
     "--limit", type=click.IntRange(min=1), help="Use the first samples only, this many."
 )
-executor_option = click.option(
+executor = click.option(
     "--executor",
     type=click.Choice(["local", "dask", "ray"]),
     default="local",
     show_default=True,
     help="Do the work in this process, on Dask or on Ray.",
 )
-address_option = click.option(
+address = click.option(
     "--address", help="Of the cluster's scheduler (default: workers on this machine)."
 )
-batch_size_option = click.option(
+batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), help="Samples side by side (default: by memory)."
 )
-threads_option = click.option(
+threads = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
 )
-checkpoint_option = click.option(
+checkpoint = click.option(
     "--checkpoint",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep what is finished in this folder, and go on from there the next time.",
 )
-dt_option = click.option(
+dt = click.option(
     "--dt",
     type=click.FloatRange(min=0, min_open=True),
     default=0.001,
     show_default=True,
     help="Length of a step in seconds.",
 )
+
+
+minimise = click.option(
+    "--minimise",
+    type=click.Choice(MINIMISED),
+    default="spikes",
+    show_default=True,
+    help="The cost to minimise.",
+)
+energy_table = click.option(
+    "--energy-table", default="45nm-fp32", show_default=True, help="The cost table of energies."
+)
+
+
+def out(what: str, required: bool = False) -> Callable[[F], F]:
+    """The file that a command saves."""
+    path = click.Path(dir_okay=False, path_type=Path)
+    return click.option("-o", "--out", required=required, type=path, help=f"Save {what}.")
 
 
 def _last(text: str) -> tuple[str, str]:
@@ -238,24 +257,24 @@ def _each(
     return callback
 
 
-max_pool_option = click.option(
+max_pool = click.option(
     "--max-pool",
     type=click.Choice(["gate", "average"]),
     help="Max pooling: gate keeps its mean (default), average changes the outputs.",
 )
-cap_option = click.option(
+max_spikes_per_step = click.option(
     "--max-spikes-per-step",
     type=click.IntRange(min=1),
     help="At most this many spikes of a neuron in one step (default: no limit).",
 )
-sequence_step_option = click.option(
+sequence_step = click.option(
     "--sequence-step",
     type=click.IntRange(min=1),
     help="Steps of time for each step of a recurrent layer's sequence, in the same neurons "
     "(default: neurons of its own for every step of the sequence); x is (batch, time, "
     "*shape), and --steps is left out.",
 )
-example_shape_option = click.option(
+example_input = click.option(
     "--example-shape",
     "example_input",
     multiple=True,
@@ -264,7 +283,7 @@ example_shape_option = click.option(
     help="Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
     "repeated, for several inputs.",
 )
-outputs_option = click.option(
+outputs = click.option(
     "--outputs",
     multiple=True,
     callback=lambda ctx, parameter, names: list(names) or None,
@@ -272,7 +291,7 @@ outputs_option = click.option(
     help="Keep this output, layer or ONNX value as an output, repeated for several, and cut what "
     "leads only elsewhere (default: the model's own outputs).",
 )
-encoder_option = click.option(
+encoder = click.option(
     "--encoder",
     multiple=True,
     callback=_each(_encoder, "ENCODER"),
@@ -335,20 +354,20 @@ _CONVERSION = {
         "every layer. correction:STEPS makes it what runs of that many steps miss on the "
         "calibration data.",
     ),
-    "max_spikes_per_step": cap_option,
-    "max_pool": max_pool_option,
-    "sequence_step": sequence_step_option,
-    "outputs": outputs_option,
-    "example_input": example_shape_option,
+    "max_spikes_per_step": max_spikes_per_step,
+    "max_pool": max_pool,
+    "sequence_step": sequence_step,
+    "outputs": outputs,
+    "example_input": example_input,
 }
 
 
-def conversion_options(command: F) -> F:
+def conversion(command: F) -> F:
     """Add the options of `convert`; the command gets those that were given as `choices`."""
-    return conversion_options_but()(command)
+    return conversion_but()(command)
 
 
-def conversion_options_but(*names: str) -> Callable[[F], F]:
+def conversion_but(*names: str) -> Callable[[F], F]:
     """The same without those of some arguments, which the command has options of its own for."""
     options = {name: option for name, option in _CONVERSION.items() if name not in names}
 

@@ -7,19 +7,8 @@ from typing import Any
 
 import click
 
+from spikewright.cli import options
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.options import (
-    conversion_options,
-    data_option,
-    dt_option,
-    encoder_option,
-    engine_option,
-    json_option,
-    limit_option,
-    model_argument,
-    precision_option,
-    seed_option,
-)
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
@@ -31,22 +20,22 @@ from spikewright.running.encoders import Encoder
 
 
 @click.command()
-@model_argument
-@data_option("x, (samples, *shape) or (samples, steps, *shape), and perhaps labels y")
+@options.model
+@options.data("x, (samples, *shape) or (samples, steps, *shape), and perhaps labels y")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     help="Time steps for each sample; needed where x has no time axis.",
 )
-@dt_option
-@encoder_option
-@limit_option
-@seed_option
-@engine_option
-@precision_option
+@options.dt
+@options.encoder
+@options.limit
+@options.seed
+@options.engine
+@options.precision
 @report_option
-@conversion_options
-@json_option
+@options.conversion
+@options.as_json
 def run(
     model: Path,
     data: Path,

@@ -9,27 +9,7 @@ from typing import Any
 import click
 
 from spikewright.choosing.rules.text import is_rule
-from spikewright.choosing.search.choice import MINIMISED
-from spikewright.cli.options import (
-    address_option,
-    batch_size_option,
-    checkpoint_option,
-    conversion_options_but,
-    data_option,
-    dt_option,
-    encoder_option,
-    engine_option,
-    executor_option,
-    in_steps_of,
-    json_option,
-    limit_option,
-    model_argument,
-    precision_option,
-    scale_of,
-    seed_option,
-    synapse_of,
-    threads_option,
-)
+from spikewright.cli import options
 from spikewright.cli.output import emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
@@ -80,14 +60,14 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
 
 
 @click.command()
-@model_argument
-@data_option("x, (samples, *shape), and perhaps y: labels, or targets")
+@options.model
+@options.data("x, (samples, *shape), and perhaps y: labels, or targets")
 @click.option(
     "--scale",
     "scales",
     multiple=True,
     metavar="SCALE,...",
-    callback=_several("a scale", scale_of, list(SCALES)),
+    callback=_several("a scale", options.scale_of, list(SCALES)),
     help="Firing-rate scales, such as 1,2,5,10,50 (default); repeat it for rules, such as "
     "minimum-error:8.",
 )
@@ -95,7 +75,7 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
     "--synapse",
     multiple=True,
     metavar="TAU,...",
-    callback=_several("a time constant", synapse_of, [None]),
+    callback=_several("a time constant", options.synapse_of, [None]),
     help="Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
     "(default none).",
 )
@@ -113,27 +93,19 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
     show_default=True,
     help="The largest loss of the cheapest setting against the source: 0.01 is a point.",
 )
-@click.option(
-    "--minimise",
-    type=click.Choice(MINIMISED),
-    default="spikes",
-    show_default=True,
-    help="The cost to minimise.",
-)
-@click.option(
-    "--energy-table", default="45nm-fp32", show_default=True, help="The cost table of energies."
-)
-@dt_option
-@encoder_option
-@limit_option
-@seed_option
-@engine_option
-@precision_option
-@batch_size_option
-@threads_option
-@checkpoint_option
-@executor_option
-@address_option
+@options.minimise
+@options.energy_table
+@options.dt
+@options.encoder
+@options.limit
+@options.seed
+@options.engine
+@options.precision
+@options.batch_size
+@options.threads
+@options.checkpoint
+@options.executor
+@options.address
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -141,8 +113,8 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
     help="Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
 )
 @report_option
-@conversion_options_but(*_OWN)
-@json_option
+@options.conversion_but(*_OWN)
+@options.as_json
 def sweep(
     model: Path,
     data: Path,
@@ -162,7 +134,7 @@ def sweep(
     with the cheapest setting near the source, and the call of sw.convert that makes it.
     """
     samples = load_samples(data, limit)
-    scales = [in_steps_of(dt, scale) for scale in scales]
+    scales = [options.in_steps_of(dt, scale) for scale in scales]
     found = library(model, samples.x, samples.y, scales=scales, dt=dt, **settings, **choices)
     if picture is not None:
         info = figures.sweep_info(found.records)

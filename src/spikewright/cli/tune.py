@@ -9,23 +9,10 @@ from typing import Any
 
 import click
 
-from spikewright.choosing.search.choice import MINIMISED, Choice
+from spikewright.choosing.search.choice import Choice
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
-from spikewright.cli.options import (
-    data_option,
-    dt_option,
-    engine_option,
-    example_shape_option,
-    json_option,
-    limit_option,
-    max_pool_option,
-    model_argument,
-    outputs_option,
-    precision_option,
-    seed_option,
-    threads_option,
-)
+from spikewright.cli import options
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
@@ -54,8 +41,8 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 
 
 @click.command()
-@model_argument
-@data_option("x, (samples, *shape), and class labels y")
+@options.model
+@options.data("x, (samples, *shape), and class labels y")
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
@@ -68,16 +55,8 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     show_default=True,
     help="Accuracy that may be lost, a fraction: 0.005 is half a point.",
 )
-@click.option(
-    "--minimise",
-    type=click.Choice(MINIMISED),
-    default="spikes",
-    show_default=True,
-    help="The cost to minimise.",
-)
-@click.option(
-    "--energy-table", default="45nm-fp32", show_default=True, help="Of --minimise energy."
-)
+@options.minimise
+@options.energy_table
 @click.option(
     "--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole search."
 )
@@ -104,17 +83,17 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     metavar="NAME=VALUE",
     help="Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
 )
-@dt_option
-@limit_option
-@seed_option
-@engine_option
-@precision_option
-@threads_option
-@max_pool_option
-@example_shape_option
-@outputs_option
+@options.dt
+@options.limit
+@options.seed
+@options.engine
+@options.precision
+@options.threads
+@options.max_pool
+@options.example_input
+@options.outputs
 @report_option
-@json_option
+@options.as_json
 def tune(
     model: Path,
     data: Path,
