@@ -10,14 +10,17 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 
 from spikewright import executors
 from spikewright._base import optional as _optional
+from spikewright.cli import options
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.executors.local import Local
 from spikewright.executors.pool import Pool
 from spikewright.executors.ray import Ray
+from spikewright.passes import MAX_POOL_FORMS
 
 
 def times(shared: int, task: int, threads: int | None) -> int:
@@ -216,3 +219,28 @@ def test_dask_gives_back_what_is_left(client: Any) -> None:
     results.close()  # type: ignore[attr-defined]
 
     assert list(executors.get(client).completed(times, 1, [7])) == [7]
+
+
+def _choices(option: Any) -> list[str]:
+    """The values that an option of commands offers."""
+    (parameter,) = option(click.command()(lambda: None)).params
+    return list(parameter.type.choices)
+
+
+def test_commands_offer_the_executors_of_the_registry() -> None:
+    """A cluster that is registered is a choice of every command: nothing else lists them."""
+    assert _choices(options.executor) == ["local", *executors.CLUSTERS]
+
+
+def test_commands_offer_the_registered_forms_of_max_pooling() -> None:
+    """Likewise the forms of max pooling, of which the first is the default."""
+    assert _choices(options.max_pool) == list(MAX_POOL_FORMS)
+
+
+@pytest.mark.parametrize("name", executors.CLUSTERS)
+def test_an_unknown_executor_is_told_the_names(name: str) -> None:
+    """The refusal lists what is registered."""
+    with pytest.raises(SimulationError, match=f'"{name}"'):
+        executors.get("slurm")
+    with pytest.raises(SimulationError, match=f'"{name}"'):
+        executors.get("local", "tcp://10.0.0.1:8786")

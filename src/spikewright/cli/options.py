@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
+from spikewright import executors
 from spikewright._base.texts import parsed, split_at
 from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
 from spikewright.choosing.rules import RULES, ScaleRule, parse
@@ -20,6 +21,7 @@ from spikewright.cli.samples import load_samples
 from spikewright.engines import PRECISIONS
 from spikewright.errors import NetworkError, SimulationError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
+from spikewright.passes import MAX_POOL_FORMS
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,7 +64,7 @@ limit = click.option(
 )
 executor = click.option(
     "--executor",
-    type=click.Choice(["local", "dask", "ray"]),
+    type=click.Choice(executors.NAMES),
     default="local",
     show_default=True,
     help="Do the work in this process, on Dask or on Ray.",
@@ -259,7 +261,7 @@ def _each(
 
 max_pool = click.option(
     "--max-pool",
-    type=click.Choice(["gate", "average"]),
+    type=click.Choice(list(MAX_POOL_FORMS)),
     help="Max pooling: gate keeps its mean (default), average changes the outputs.",
 )
 max_spikes_per_step = click.option(

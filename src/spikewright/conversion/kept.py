@@ -15,6 +15,7 @@ from spikewright.lower import NeuronChoice
 from spikewright.network.manifest.registries import TYPES, check
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import SYNAPSES, Synapse
+from spikewright.passes import MaxPoolForm
 
 Numbers = float | NDArray
 Filter = float | Synapse | None
@@ -46,7 +47,7 @@ class Arguments:
     scale_firing_rates: Numbers | Mapping[str, Numbers]
     synapse: Filter | Mapping[str, Filter]
     initial_voltage: Start | Mapping[str, Start]
-    max_pool: Literal["gate", "average"]
+    max_pool: MaxPoolForm
     max_spikes_per_step: int | None
     bias_correction: Numbers | Mapping[str, Numbers] | None
     sequence_step: int | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from spikewright._base.arguments import is_whole, refuse
 from spikewright.choosing import Statistics
@@ -45,13 +45,11 @@ from spikewright.lower import (
 )
 from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Trace
-from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.sequences import one_step
-from spikewright.passes.standard import STANDARD
+from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 
 _READ = "read"  # the stage whose entries say what reading left out
-MaxPoolPolicy = Literal["gate", "average"]
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:
@@ -327,16 +325,16 @@ def _options(
     return Options(choice, scale_firing_rates, synapse, start)
 
 
-def canonicalise(graph: Graph, trace: Trace, max_pool: MaxPoolPolicy = "gate") -> Graph:
+def canonicalise(graph: Graph, trace: Trace, max_pool: MaxPoolForm = "gate") -> Graph:
     """Run the standard passes and the pooling policy.
 
     Raises `ConversionError` for every layer that no network is known to compute.
     """
-    if max_pool not in ("gate", "average"):
-        raise refuse("max_pool", f'it is "gate" or "average", got {max_pool!r}')
+    if not isinstance(max_pool, str) or max_pool not in MAX_POOL_FORMS:
+        known = " or ".join(f'"{name}"' for name in MAX_POOL_FORMS)
+        raise refuse("max_pool", f"it is {known}, got {max_pool!r}")
     _refuse_without_form(graph)
-    passes = STANDARD if max_pool == "gate" else (*STANDARD, AverageMaxPools())
-    graph, lines = run_passes(graph, passes)
+    graph, lines = run_passes(graph, (*STANDARD, *MAX_POOL_FORMS[max_pool]))
     for line in lines:
         trace.add(line.pass_name, line.layer, line.text, "exact" if line.exact else "approximated")
     return graph

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from spikewright._base.keywords import spelled
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import FROM_ELSEWHERE
-from spikewright.conversion.making import MaxPoolPolicy, check_arguments, convert_source, form_of
+from spikewright.conversion.making import check_arguments, convert_source, form_of
 from spikewright.frontends import read
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import Spiking
+from spikewright.passes import MaxPoolForm
 
 
 @spelled(FROM_ELSEWHERE)
@@ -25,7 +26,7 @@ def convert(
     initial_voltage: Any = "half",
     calibration: Any = None,
     example_input: Any = None,
-    max_pool: MaxPoolPolicy = "gate",
+    max_pool: MaxPoolForm = "gate",
     max_spikes_per_step: int | None = None,
     bias_correction: Any = None,
     sequence_step: int | None = None,

@@ -16,6 +16,8 @@ They schedule, and repeat work that was lost with a worker.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from spikewright.errors import SimulationError
@@ -25,7 +27,14 @@ from spikewright.executors.local import Local
 from spikewright.executors.pool import Pool
 from spikewright.executors.ray import Ray
 
-__all__ = ["Executor", "Function", "get"]
+__all__ = ["CLUSTERS", "NAMES", "Executor", "Function", "get"]
+
+CLUSTERS: Mapping[str, Callable[[str | None], Executor]] = MappingProxyType(
+    {"dask": Dask, "ray": Ray}
+)
+"""Executors by name, each made from the address of a cluster."""
+
+NAMES = ("local", *CLUSTERS)
 
 
 def get(executor: Any, address: str | None = None) -> Executor:
@@ -34,10 +43,11 @@ def get(executor: Any, address: str | None = None) -> Executor:
     Raises `SimulationError` for other values, and for an address where none is needed, and
     `MissingExtraError` for one that is not installed.
     """
-    if isinstance(executor, str) and executor in ("dask", "ray"):
-        return Dask(address) if executor == "dask" else Ray(address)
+    if isinstance(executor, str) and executor in CLUSTERS:
+        return CLUSTERS[executor](address)
     if address is not None:
-        raise SimulationError(f'address={address!r} is for executor "dask" or "ray"')
+        clusters = " or ".join(f'"{name}"' for name in CLUSTERS)
+        raise SimulationError(f"address={address!r} is for executor {clusters}")
     if isinstance(executor, Executor):
         return executor
     if isinstance(executor, str) and executor == "local":
@@ -46,7 +56,8 @@ def get(executor: Any, address: str | None = None) -> Executor:
         return Dask(client=executor)
     if callable(getattr(executor, "submit", None)):
         return Pool(executor)
+    names = ", ".join(f'"{name}"' for name in NAMES)
     raise SimulationError(
-        'executor must be "local", "dask", "ray", a dask.distributed.Client or a '
-        f"concurrent.futures.Executor, got {executor!r}"
+        f"executor must be {names}, a dask.distributed.Client or a concurrent.futures.Executor, "
+        f"got {executor!r}"
     )

@@ -9,14 +9,16 @@ from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.fold_batch_norm import FoldBatchNorm
 from spikewright.passes.fuse_activations import FuseActivations
 from spikewright.passes.merge_affine import MergeAffine
-from spikewright.passes.standard import STANDARD, TraceLine, run
+from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm, TraceLine, run
 
 __all__ = [
+    "MAX_POOL_FORMS",
     "STANDARD",
     "AverageMaxPools",
     "DropIdentities",
     "FoldBatchNorm",
     "FuseActivations",
+    "MaxPoolForm",
     "MergeAffine",
     "Note",
     "Pass",

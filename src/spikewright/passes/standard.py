@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 from spikewright.graph import Graph
+from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.base import Note, Pass
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.fold_batch_norm import FoldBatchNorm
@@ -18,6 +21,12 @@ STANDARD: tuple[Pass, ...] = (
     FoldBatchNorm(),
     MergeAffine(),
 )
+
+MaxPoolForm = Literal["gate", "average"]
+MAX_POOL_FORMS: Mapping[MaxPoolForm, tuple[Pass, ...]] = MappingProxyType(
+    {"gate": (), "average": (AverageMaxPools(),)}
+)
+"""The passes behind the standard ones for each form of max pooling; the first is the default."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Trace
-from spikewright.conversion.making import MaxPoolPolicy, canonicalise
+from spikewright.conversion.making import canonicalise
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import Graph, Node
@@ -23,6 +23,7 @@ from spikewright.graph.operations import multiply_accumulates
 from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
 from spikewright.network import Ensemble, NodeFunction
+from spikewright.passes import MaxPoolForm
 
 Status = Literal["exact", "convergent", "approximated", "refused", ""]
 _ORDER: tuple[Status, ...] = ("refused", "", "approximated", "convergent", "exact")
@@ -88,7 +89,7 @@ def inspect(
     model: Any,
     *,
     example_input: Any = None,
-    max_pool: MaxPoolPolicy = "gate",
+    max_pool: MaxPoolForm = "gate",
     max_spikes_per_step: int | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Inspection:
@@ -112,9 +113,7 @@ def inspect(
     return Inspection(tuple(rows.values()), refusals)
 
 
-def _of_parts(
-    error: UnsupportedLayerError, options: Options, max_pool: MaxPoolPolicy
-) -> Inspection:
+def _of_parts(error: UnsupportedLayerError, options: Options, max_pool: MaxPoolForm) -> Inspection:
     """The report on a model of which some layers could not be read."""
     rows: dict[str, LayerReport] = {}
     refusals = error.refusals
@@ -240,7 +239,7 @@ def _weakest(statuses: Iterable[Status]) -> Status:
 
 
 def _forms_of(
-    graph: Graph, options: Options, max_pool: MaxPoolPolicy, whole: bool = True
+    graph: Graph, options: Options, max_pool: MaxPoolForm, whole: bool = True
 ) -> tuple[dict[str, _Form], tuple[Refusal, ...]]:
     """A form for every node, and the refusals of those that have none.
 
@@ -302,7 +301,7 @@ def _open(graph: Graph) -> list[str]:
     return [node.name for node in graph if node.name in found and node.layer.arity != 0]
 
 
-def _lowered(graph: Graph, options: Options, max_pool: MaxPoolPolicy) -> dict[str, _Form]:
+def _lowered(graph: Graph, options: Options, max_pool: MaxPoolForm) -> dict[str, _Form]:
     """The form of every node of a graph that lowers; raises `ConversionError`."""
     trace = Trace()
     canonical = canonicalise(graph, trace, max_pool)

@@ -8,8 +8,8 @@ from typing import Any
 
 from spikewright._base.keywords import spelled
 from spikewright.choosing.search.choice import Choice, Minimise
-from spikewright.conversion.making import MaxPoolPolicy
 from spikewright.engines import Precision
+from spikewright.passes import MaxPoolForm
 
 __all__ = ["tune"]
 
@@ -37,7 +37,7 @@ def tune(
     precision: Precision = "float32",
     threads: int | None = None,
     example_input: Any = None,
-    max_pool: MaxPoolPolicy = "gate",
+    max_pool: MaxPoolForm = "gate",
     outputs: Sequence[str] | None = None,
     progress: bool = True,
 ) -> Choice:

@@ -10,10 +10,10 @@ from typing import Any
 from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright.choosing.search.choice import ACCURACY, MINIMISED, Minimise
 from spikewright.choosing.tuning.measuring import Running
-from spikewright.conversion.making import MaxPoolPolicy
 from spikewright.engines import Precision
 from spikewright.errors import TuningError
 from spikewright.measure.metric import Metric
+from spikewright.passes import MaxPoolForm
 from spikewright.records import Worth
 
 
@@ -39,7 +39,7 @@ class Request:
     engine: str
     precision: Precision
     threads: int | None
-    max_pool: MaxPoolPolicy
+    max_pool: MaxPoolForm
     outputs: Sequence[str] | None
     progress: bool
     metric: Any = None
