@@ -31,7 +31,6 @@ from spikewright.graph.layers import (
     ScaleShift,
     Shape,
 )
-from spikewright.graph.operations import multiply_accumulates
 from spikewright.showing.inspection import inspect
 from spikewright.testing.layers import LayerExample, layer_examples
 
@@ -284,7 +283,7 @@ def test_operations_are_the_products_of_the_layer_s_equation(example: LayerExamp
     Counted on an input of ones with weights of ones, where a sum is its number of products.
     """
     layer, shapes = example.layer, example.shapes
-    found = multiply_accumulates(layer, *shapes)
+    found = layer.multiply_accumulates(*shapes)
     if isinstance(layer, Convolution | ConvolutionTranspose | Affine):
         ones = replace(layer, weight=np.ones_like(layer.weight), bias=None)
         inside = ones.evaluate(*(np.ones((1, *shape)) for shape in shapes)).sum()

@@ -389,7 +389,7 @@ def test_refusals_name_the_layer_and_the_way_out() -> None:
     cases: list[tuple[Callable[[Any], Any], str]] = [
         (L.SimpleRNN(3, go_backwards=True, name="it"), "begins at the end"),
         (L.Bidirectional(L.SimpleRNN(3), name="it"), "begins at the end"),
-        (lambda x: L.Conv1D(2, 3, name="it")(rnn(x)), "not known to act on every step alone"),
+        (lambda x: L.Conv1D(2, 3, name="it")(rnn(x)), "depends on others"),
         (lambda x: L.GlobalAveragePooling1D(name="it")(rnn(x)), "depends on others"),
         (lambda x: L.Flatten(name="it")(rnn(x)), "mixes the axis of time"),
         (lambda x: L.SimpleRNN(2, name="it")(L.RepeatVector(TIME)(L.SimpleRNN(3)(x))),

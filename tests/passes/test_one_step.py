@@ -191,7 +191,7 @@ AGAINST: dict[str, tuple[Layer | tuple[Node, ...], str]] = {
             Node("t", Permute((1, 0)), ("r",)),
             Node("out", Convolution(np.ones((2, UNITS, 3)), None, (1,), ((0, 0),), (1,)), ("t",)),
         ),
-        "not known to act on every step alone",
+        "depends on others",
     ),
     "weights along time": (
         (Node("t", Permute((1, 0)), ("r",)), Node("out", Affine(np.ones((2, STEPS))), ("t",))),
@@ -224,7 +224,7 @@ AGAINST: dict[str, tuple[Layer | tuple[Node, ...], str]] = {
             Node("a", MatMul(False, True), ("r", "r")),
             Node("out", MatMul(), ("a", "r")),
         ),
-        "MatMul is not known",
+        "depends on others",
     ),
     "the end, beside every step": (
         (

@@ -18,7 +18,6 @@ from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Interpolate, Recurrence
 from spikewright.graph.layers.pooling import OverAxes
 from spikewright.graph.lookups import whole_nodes
-from spikewright.graph.operations import multiply_accumulates
 
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 """The largest relative error of rounding a number to the nearest, by precision."""
@@ -102,5 +101,5 @@ def _terms(graph: Graph, node: Node) -> float:
     if isinstance(layer, OverAxes):
         terms = math.prod(shapes[0])
     else:
-        terms = multiply_accumulates(layer, *shapes)
+        terms = layer.multiply_accumulates(*shapes)
     return terms / max(1, math.prod(graph.shapes[node.name]))

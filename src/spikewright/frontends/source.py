@@ -127,9 +127,17 @@ class GraphBuilder:
         except GraphError as error:
             self.refuse(source or wanted, kind or layer.kind, str(error), location=location)
             return None
+        made = self._made(wanted, layer, names, source, kind)
+        if made is not None:
+            self.shapes[made] = shape
+        return made
+
+    def _made(
+        self, wanted: str, layer: Layer, names: Sequence[str], source: str, kind: str
+    ) -> str | None:
+        """Add a node for a layer that fits its inputs; returns its name."""
         name = unique_name(wanted, self.shapes)
         self.nodes.append(Node(name, layer, tuple(names), source, kind))
-        self.shapes[name] = shape
         return name
 
     def refuse(

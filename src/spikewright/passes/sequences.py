@@ -28,7 +28,7 @@ from spikewright.graph.layers import (
     Slice,
     Take,
 )
-from spikewright.passes.per_step import AlongTimeError, of_one, of_several, without
+from spikewright.graph.layers.steps import AlongTimeError, without
 
 _LEAVE_OUT = "Leave sequence_step out: every step of the sequence then has neurons of its own"
 
@@ -186,7 +186,7 @@ class _Stepping:
             if made == without(shape, value.time):
                 return _Value(value.name, None, late=True)
             return _Value(self._add(node, Reshape(made), [value.name]), None, late=True)
-        layer, time = of_one(node.layer, shape, value.time)
+        layer, time = node.layer.at_one_step(value.time, shape)
         return _Value(self._add(node, layer, [value.name]), time)
 
     def _takes_last(self, layer: Layer, shape: tuple[int, ...], time: int) -> bool:
@@ -218,7 +218,7 @@ class _Stepping:
             value.name if value.time is not None else self._held(node, value, shape, time)
             for value, shape in zip(read, shapes, strict=True)
         ]
-        layer, at = of_several(node.layer, shapes, time)
+        layer, at = node.layer.at_one_step(max(map(len, shapes)) + time, *shapes)
         return _Value(self._add(node, layer, names), at)
 
     def _held(self, node: Node, value: _Value, shape: tuple[int, ...], time: int) -> str:

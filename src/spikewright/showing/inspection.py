@@ -19,7 +19,6 @@ from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
-from spikewright.graph.operations import multiply_accumulates
 from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
 from spikewright.network import Ensemble, NodeFunction
@@ -36,7 +35,7 @@ class LayerReport:
     """One layer of the source: its name and kind there, unbatched shape of its output.
 
     `parameters` counts weights, biases and statistics, each once; `operations` the
-    multiply-accumulates for one sample (`spikewright.graph.operations` has the formulas).
+    multiply-accumulates for one sample (`Layer.multiply_accumulates` has the formulas).
     `becomes` is its form in the spiking network, `status` the guarantee of that form and `why` the
     reason. For a refused layer `why` lists every reason, with the next move. Facts that cannot be
     known while a layer is refused are None or "".
@@ -173,7 +172,7 @@ def _rows(
 
 
 def _operations(graph: Graph, node: Node) -> int:
-    return multiply_accumulates(node.layer, *(graph.shapes[name] for name in node.inputs))
+    return node.layer.multiply_accumulates(*(graph.shapes[name] for name in node.inputs))
 
 
 def _joined(forms: Sequence[_Form]) -> tuple[str, Status]:

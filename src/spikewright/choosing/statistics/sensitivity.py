@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from spikewright.graph import Graph, Node, evaluate_all, prune
 from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose, Input
-from spikewright.graph.operations import multiply_accumulates
 
 _SIZE = 0.05  # of the layer's root mean square: small beside its values, large beside rounding
 _DRAWS = 4
@@ -91,7 +90,7 @@ def fan_out(graph: Graph, name: str) -> float:
         seen.add(node.name)
         shapes = [graph.shapes[source] for source in node.inputs]
         if isinstance(node.layer, _WEIGHTS):
-            total += multiply_accumulates(node.layer, *shapes) / max(1, math.prod(shapes[0]))
+            total += node.layer.multiply_accumulates(*shapes) / max(1, math.prod(shapes[0]))
         elif node.layer.linear or node.layer.kind in ("MaxPool", "GlobalMaxPool"):
             waiting += graph.consumers[node.name]
     return total

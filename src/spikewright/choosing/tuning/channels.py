@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import channel_axis, channels_of
 from spikewright.graph import Graph, evaluate_all
-from spikewright.graph.operations import multiply_accumulates
 
 _SIZE = 0.1  # of the root mean square of what a layer sends
 _FEWEST, _MOST = 4, 64  # examples
@@ -122,7 +121,7 @@ def _work(graph: Graph, names: list[str]) -> int:
     for name in names:
         node = graph[name]
         total += math.prod(graph.shapes[name])
-        total += multiply_accumulates(node.layer, *(graph.shapes[n] for n in node.inputs))
+        total += node.layer.multiply_accumulates(*(graph.shapes[n] for n in node.inputs))
     return total
 
 

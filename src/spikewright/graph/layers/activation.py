@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -19,6 +19,7 @@ from spikewright.graph.layers.base import (
     require,
     require_broadcast,
 )
+from spikewright.graph.layers.steps import Acts, in_front, remaining
 
 OVER_AXIS: Mapping[str, Callable[..., NDArray]] = MappingProxyType(
     {"softmax": equations.softmax, "log_softmax": equations.log_softmax}
@@ -57,6 +58,20 @@ class Activation(Layer):
             normalise_axis(int(self.parameters.get("axis", -1)), len(shape), name)
         return shape
 
+    def over_steps(self, steps: int, *shapes: Shape) -> Activation:
+        return replace(self, parameters=self._with_axis(in_front))
+
+    def at_one_step(self, time: int, *shapes: Shape) -> tuple[Activation, int]:
+        rank = len(shapes[0])
+        if not self.elementwise:
+            remaining(self.axis(rank), rank, time)
+        changed = self._with_axis(lambda axis: remaining(axis, rank, time))
+        return replace(self, parameters=changed), time
+
+    def _with_axis(self, change: Callable[[int], int]) -> Mapping[str, float]:
+        """The parameters, a changed axis among them if there is one."""
+        return {n: change(int(v)) if n == "axis" else v for n, v in self.parameters.items()}
+
     def axis(self, rank: int) -> int:
         """The axis of `softmax` and `log_softmax` on an (unbatched) rank, counted from the end."""
         return normalise_axis(int(self.parameters.get("axis", -1)), rank, self.function) - rank
@@ -79,6 +94,7 @@ class ParametricReLU(Layer):
     """`y = x` where `x >= 0`, else `slope x`; `slope` broadcasts against the unbatched input."""
 
     slope: NDArray
+    acts = Acts(arrays=("slope",))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from spikewright.graph.layers.base import (
     require_broadcast,
 )
 from spikewright.graph.layers.geometry import windowed_extent
+from spikewright.graph.layers.steps import OWN, Acts, Windowed, no_pair, one
 
 
 def _require_bias(kind: str, bias: NDArray | None, outputs: int) -> None:
@@ -44,6 +46,7 @@ class Affine(Layer):
     weight: NDArray
     bias: NDArray | None = None
     linear = True
+    acts = Acts(last=1, reason="its weights act along time")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -59,6 +62,9 @@ class Affine(Layer):
             f"{self.weight.shape} expect {self.weight.shape[1]}",
         )
         return (*shape[:-1], self.weight.shape[0])
+
+    def multiply_accumulates(self, *shapes: Shape) -> int:
+        return math.prod(shapes[0][:-1]) * self.weight.size
 
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
@@ -84,6 +90,7 @@ class Convolution(Layer):
     groups: int = 1
     channels_last: bool = False
     linear = True
+    acts = Windowed(entries={"stride": one, "padding": no_pair, "dilation": one})
 
     @property
     def windows(self) -> Windows:
@@ -111,6 +118,9 @@ class Convolution(Layer):
         )
         return join_shape(extent, self.weight.shape[0], self.channels_last)
 
+    def multiply_accumulates(self, *shapes: Shape) -> int:
+        return math.prod(self.output_shape(*shapes)) // self.weight.shape[0] * self.weight.size
+
     def evaluate(self, *values: NDArray) -> NDArray:
         x = channels_last(values[0], self.channels_last)
         weight = np.asarray(self.weight, np.float64)
@@ -136,6 +146,7 @@ class ScaleShift(Layer):
     scale: NDArray | None = None
     shift: NDArray | None = None
     linear = True
+    acts = Acts(arrays=("scale", "shift"))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -168,6 +179,7 @@ class BatchNormalization(Layer):
     epsilon: float
     axis: int
     linear = True
+    acts = Acts("axis", reason=OWN)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

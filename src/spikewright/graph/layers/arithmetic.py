@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import GraphError
 from spikewright.graph.layers.base import Layer, Shape, register, require
+from spikewright.graph.layers.steps import Acts
 
 
 def broadcast_shapes(kind: str, shapes: Sequence[Shape]) -> Shape:
@@ -33,6 +35,7 @@ class _Elementwise(Layer):
     """Shape rule of layers whose inputs broadcast against each other, the batch left out."""
 
     arity: ClassVar[int | None] = None
+    acts = Acts()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return broadcast_shapes(self.kind, shapes)
@@ -97,6 +100,7 @@ class MatMul(Layer):
     transpose_a: bool = False
     transpose_b: bool = False
     arity = 2
+    acts = Acts(last=2)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         a, b = shapes
@@ -113,6 +117,10 @@ class MatMul(Layer):
             f"(transpose_a={self.transpose_a}, transpose_b={self.transpose_b})",
         )
         return (*leading, rows, columns)
+
+    def multiply_accumulates(self, *shapes: Shape) -> int:
+        inner = shapes[0][-2 if self.transpose_a else -1]
+        return math.prod(self.output_shape(*shapes)) * inner
 
     def evaluate(self, *values: NDArray) -> NDArray:
         a, b = aligned(values)

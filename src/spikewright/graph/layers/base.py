@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.registries import enter
 from spikewright.errors import GraphError
-
-Shape = tuple[int, ...]
+from spikewright.graph.layers.steps import Acts, AlongTimeError, Shape
 
 _registry: dict[str, type[Layer]] = {}
 LAYERS = MappingProxyType(_registry)
@@ -26,10 +25,12 @@ class Layer(ABC):
 
     Layers are frozen dataclasses. Shapes leave the batch axis out; values have it first.
     `arity` is the number of inputs (None: one or more); a `linear` layer is affine in its inputs.
+    `acts` says how it acts on axes (None: in a way of its own).
     """
 
     arity: ClassVar[int | None] = 1
     linear: ClassVar[bool] = False
+    acts: ClassVar[Acts | None] = None
 
     def __post_init__(self) -> None:
         """Make arrays of NumPy's scalars, which its arithmetic makes of arrays without axes."""
@@ -45,6 +46,35 @@ class Layer(ABC):
     @abstractmethod
     def evaluate(self, *values: NDArray) -> NDArray:
         """The layer's equation on float64 arrays `(batch, *shape)`."""
+
+    def over_steps(self, steps: int, *shapes: Shape) -> Layer | None:
+        """The layer that does to whole sequences what this one does to each of their steps.
+
+        `shapes` are those of one step; sequences are `(steps, *shape)`. None if there is none.
+        """
+        known = self.acts is not None and len(set(map(len, shapes))) == 1
+        return self.acts.over_steps(self, steps) if self.acts and known else None
+
+    def at_one_step(self, time: int, *shapes: Shape) -> tuple[Layer, int]:
+        """The layer that does to one step what this one does to sequences of these shapes.
+
+        `time` is the axis of time in the input with most axes; inputs with fewer have it as far
+        from the end, or lack it. Also returns the axis of time in this layer's output. Raises
+        `AlongTimeError` with the reason where it acts along time, or is not known not to.
+        """
+        if self.acts is None:
+            raise AlongTimeError(f"{self.kind} is not known to act on every step alone")
+        made: tuple[Layer, int] = self.acts.at_one_step(self, time, shapes)
+        return made
+
+    def multiply_accumulates(self, *shapes: Shape) -> int:
+        """Products that the layer sums, for one sample with inputs of these shapes.
+
+        Padding and cropped positions count. Elementwise products, sums, maxima and moves sum no
+        products. As is customary (resnet18 at 224 x 224 has 1.81e9), a batch normalisation folds
+        into weights.
+        """
+        return 0
 
     @property
     def kind(self) -> str:

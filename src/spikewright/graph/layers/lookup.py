@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
 from spikewright.graph.layers.base import Layer, Shape, register, require
+from spikewright.graph.layers.steps import Acts
 
 
 @register
@@ -21,6 +22,7 @@ class Lookup(Layer):
     """
 
     table: NDArray
+    acts = Acts()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.steps import Acts
 
 
 @register
@@ -17,6 +18,7 @@ class Add(Layer):
 
     arity = None
     linear = True
+    acts = Acts()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         require(len(set(shapes)) == 1, f"Add: inputs of shapes {list(shapes)} do not match")
@@ -37,6 +39,7 @@ class Concatenate(Layer):
     axis: int
     arity = None
     linear = True
+    acts = Acts("axis", reason="it joins sequences one behind the other")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axis = normalise_axis(self.axis, len(shapes[0]), "Concatenate")

@@ -17,6 +17,7 @@ from spikewright.graph.layers.base import (
     require,
     require_broadcast,
 )
+from spikewright.graph.layers.steps import Acts
 
 
 def from_the_end(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
@@ -52,6 +53,7 @@ class LayerNormalization(Layer):
     epsilon: float
     scale: NDArray | None = None
     shift: NDArray | None = None
+    acts = Acts("axes", arrays=("scale", "shift"))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -120,6 +122,7 @@ class RMSNormalization(Layer):
     axes: tuple[int, ...]
     epsilon: float
     scale: NDArray | None = None
+    acts = Acts("axes", arrays=("scale",))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -139,6 +142,7 @@ class UnitNormalization(Layer):
 
     axes: tuple[int, ...]
     epsilon: float = 1e-12
+    acts = Acts("axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -17,6 +17,7 @@ from spikewright._base.windows import (
 )
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
 from spikewright.graph.layers.geometry import windowed_extent
+from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
 
 
 def _pooled_shape(kind: str, windows: Windows, shape: Shape, last: bool) -> Shape:
@@ -45,6 +46,7 @@ class AveragePool(Layer):
     count_include_pad: bool = False
     channels_last: bool = False
     linear = True
+    acts = Windowed(entries={"size": one, "stride": one, "padding": no_pair})
 
     @property
     def windows(self) -> Windows:
@@ -85,6 +87,7 @@ class MaxPool(Layer):
     dilation: tuple[int, ...]
     ceil_mode: bool = False
     channels_last: bool = False
+    acts = Windowed(entries={"size": one, "stride": one, "padding": no_pair, "dilation": one})
 
     @property
     def windows(self) -> Windows:
@@ -106,6 +109,7 @@ class OverAxes(Layer):
 
     axes: tuple[int, ...]
     keepdims: bool = False
+    acts = Acts("axes", becomes=lambda layer: int(layer.keepdims))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -157,6 +161,7 @@ class AdaptiveAveragePool(Layer):
     output: tuple[int, ...]
     channels_last: bool = False
     linear = True
+    acts = Windowed(entries={"output": lambda extent: extent})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from spikewright.graph.layers.base import (
     require,
 )
 from spikewright.graph.layers.pooling import OverAxes
+from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
 
 
 @register
@@ -48,6 +50,7 @@ class Interpolate(Layer):
     matrices: tuple[NDArray, ...]
     axes: tuple[int, ...]
     linear = True
+    acts = Acts("axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -65,6 +68,14 @@ class Interpolate(Layer):
             )
             extents[axis] = matrix.shape[0]
         return tuple(extents)
+
+    def multiply_accumulates(self, *shapes: Shape) -> int:
+        """Along each axis in turn: lines x entries of its matrix that are not zero."""
+        extents, total = list(shapes[0]), 0
+        for matrix, axis in zip(self.matrices, self.axes, strict=True):
+            total += math.prod(extents) // extents[axis] * int(np.count_nonzero(matrix))
+            extents[axis] = len(matrix)
+        return total
 
     def arrays(self) -> dict[str, NDArray]:
         """The matrices, by name and number."""
@@ -99,6 +110,11 @@ class ConvolutionTranspose(Layer):
     groups: int = 1
     channels_last: bool = False
     linear = True
+    acts = Windowed(
+        entries={
+            "stride": one, "padding": no_pair, "output_padding": lambda extent: 0, "dilation": one,
+        }
+    )  # fmt: skip
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -127,6 +143,9 @@ class ConvolutionTranspose(Layer):
         extent = self.output_extent(spatial)
         require(min(extent) > 0, f"{self.kind}: padding leaves nothing of an input {shape}")
         return join_shape(extent, outputs, self.channels_last)
+
+    def multiply_accumulates(self, *shapes: Shape) -> int:
+        return math.prod(shapes[0]) // self.weight.shape[0] * self.weight.size
 
     def _check_options(self) -> None:
         require(

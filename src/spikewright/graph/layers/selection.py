@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.steps import Acts, no_pair, one, shared, without
 
 
 @register
@@ -29,6 +30,12 @@ class Constant(Layer):
         require(self.value.size > 0, f"Constant: a value of shape {self.value.shape} is empty")
         return self.value.shape
 
+    def over_steps(self, steps: int, *shapes: Shape) -> Constant:
+        return Constant(np.repeat(self.value[None], steps, axis=0))
+
+    def at_one_step(self, time: int, *shapes: Shape) -> tuple[Constant, int]:
+        return Constant(shared(self.value, time - self.value.ndim)), time
+
     def evaluate(self, *values: NDArray) -> NDArray:
         return np.asarray(self.value, np.float64)[None]
 
@@ -43,6 +50,10 @@ class Slice(Layer):
 
     ranges: tuple[tuple[int, int, int], ...]
     linear = True
+    acts = Acts(
+        entries={"ranges": lambda extent: (0, extent, 1)},
+        reason="it chooses some steps of the sequence",
+    )
 
     @staticmethod
     def along(shape: Shape, slices: Mapping[int, slice]) -> Slice:
@@ -92,6 +103,7 @@ class Take(Layer):
     indices: NDArray
     axis: int
     linear = True
+    acts = Acts("axis", becomes=lambda layer: layer.indices.ndim)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -121,6 +133,7 @@ class Tile(Layer):
 
     repeats: tuple[int, ...]
     linear = True
+    acts = Acts(entries={"repeats": one})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -153,6 +166,14 @@ class Broadcast(Layer):
         )
         return self.shape
 
+    def over_steps(self, steps: int, *shapes: Shape) -> Broadcast | None:
+        same = len(self.shape) == len(shapes[0])
+        return Broadcast((steps, *self.shape)) if same else None
+
+    def at_one_step(self, time: int, *shapes: Shape) -> tuple[Broadcast, int]:
+        at = time + len(self.shape) - len(shapes[0])
+        return Broadcast(without(self.shape, at)), at
+
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
         wide = x.reshape(len(x), *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
@@ -171,6 +192,7 @@ class Pad(Layer):
     pads: Pairs
     mode: Literal["reflect", "symmetric", "edge", "wrap"]
     linear = True
+    acts = Acts(entries={"pads": no_pair})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -12,6 +12,7 @@ from spikewright._base.storage import ADDED
 from spikewright._base.structure import Place
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
+from spikewright.graph.layers.steps import Acts, AlongTimeError, no_pair, one, without
 
 
 @register
@@ -42,6 +43,7 @@ class Identity(Layer):
     """`y = x`: dropout and noise at inference, an unused branch, a renamed value."""
 
     linear = True
+    acts = Acts()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return shapes[0]
@@ -66,6 +68,18 @@ class Reshape(Layer):
         )
         return self.shape
 
+    def over_steps(self, steps: int, *shapes: Shape) -> Reshape:
+        return Reshape((steps, *self.shape))
+
+    def at_one_step(self, time: int, *shapes: Shape) -> tuple[Reshape, int]:
+        """One that leaves time an axis of its own, with as many values before it."""
+        (shape,) = shapes
+        before = math.prod(shape[:time])
+        for axis, steps in enumerate(self.shape):
+            if steps == shape[time] and math.prod(self.shape[:axis]) == before:
+                return Reshape(without(self.shape, axis)), axis
+        raise AlongTimeError("it mixes the axis of time with others")
+
     def evaluate(self, *values: NDArray) -> NDArray:
         return values[0].reshape(len(values[0]), *self.shape)
 
@@ -86,6 +100,13 @@ class Permute(Layer):
         )
         return tuple(shape[axis] for axis in self.axes)
 
+    def over_steps(self, steps: int, *shapes: Shape) -> Permute:
+        return Permute((0, *(axis + 1 for axis in self.axes)))
+
+    def at_one_step(self, time: int, *shapes: Shape) -> tuple[Permute, int]:
+        axes = tuple(axis - (axis > time) for axis in self.axes if axis != time)
+        return Permute(axes), self.axes.index(time)
+
     def evaluate(self, *values: NDArray) -> NDArray:
         return values[0].transpose(0, *(axis + 1 for axis in self.axes))
 
@@ -97,6 +118,7 @@ class ZeroPad(Layer):
 
     pads: Pairs
     linear = True
+    acts = Acts(entries={"pads": no_pair})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -119,6 +141,7 @@ class Crop(Layer):
 
     crops: Pairs
     linear = True
+    acts = Acts(entries={"crops": no_pair})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -147,6 +170,7 @@ class UpsampleNearest(Layer):
 
     factors: tuple[int, ...]
     linear = True
+    acts = Acts(entries={"factors": one})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

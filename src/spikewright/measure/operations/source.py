@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.graph import Graph
 from spikewright.graph.interpreter import evaluate_all
 from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
-from spikewright.graph.operations import multiply_accumulates
 
 _WEIGHTED = (Affine, Convolution, ConvolutionTranspose)
 
@@ -52,7 +51,7 @@ def source_operations(
     """
     shapes = graph.shapes
     dense = {
-        node.name: multiply_accumulates(node.layer, *(shapes[name] for name in node.inputs))
+        node.name: node.layer.multiply_accumulates(*(shapes[name] for name in node.inputs))
         for node in graph
     }
     dense = {name: number for name, number in dense.items() if number}
