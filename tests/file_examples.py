@@ -18,13 +18,13 @@ from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import cases, graph_of
 from network import test_distributions, test_processes, test_solvers
 from spikewright._base import storage as _storage
-from spikewright.conversion import storage as conversions
 from spikewright.graph import Graph, Node
 from spikewright.graph import storage as graphs
 from spikewright.graph.layers import Add, Constant, Input
 from spikewright.network import pointwise
 from spikewright.network import storage as networks
 from spikewright.network.processes import PROCESSES
+from spikewright.running import storage as conversions
 from spikewright.testing.engines import (
     function_examples,
     neuron_type_examples,

@@ -50,7 +50,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "choosing": _RULES | _RUN,
     "choosing.search": {"records"},
     "diagnosis": _RUN | {"records", "passes", "choosing", "choosing.rules"},
-    "evaluation": _RUN | _CONVERT | {"records", "choosing", "choosing.rules", "running.encoders"},
+    "evaluation": _RUN | {
+        "records", "passes", "choosing", "choosing.rules", "running.encoders",
+    },
     "conversion": _RUN | _CONVERT | {
         "records", "choosing", "running.encoders", "diagnosis", "evaluation",
     },
@@ -82,16 +84,12 @@ BASE = {"errors", "_base"}
 GATED = {"spikewright.engines.torch": "torch", "spikewright.frontends.pytorch": "torch"}
 
 # Imports of the project inside functions, each with its reason.
-_QUICK = "importing the package is to be quick"
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
-    ("conversion/conversion.py", "spikewright.diagnosis"): _QUICK,
-    ("conversion/conversion.py", "spikewright.evaluation"): _QUICK,
-    ("conversion/conversion.py", "spikewright.conversion.making"): "it makes what this defines",
-    ("choosing/tuning/__init__.py", "spikewright.choosing.tuning.request"): _QUICK,
-    ("choosing/tuning/__init__.py", "spikewright.choosing.tuning.searching"): _QUICK,
 }
+# Packages whose files need each other's types: the grammar of modelling, and others still.
+BY_TYPES = ("spikewright.network", "spikewright.engines.native", "spikewright.frontends.onnx")
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {
     "__init__.py": "a table of names says where each is imported from when it is asked for",
@@ -240,6 +238,37 @@ def test_no_file_imports_in_a_circle() -> None:
             edges[_owner(found)].add(found.module)
 
     list(graphlib.TopologicalSorter(edges).static_order())  # raises CycleError with the circle
+
+
+def _for_types(path: Path) -> Iterator[str]:
+    """Modules that a file imports for type checkers alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if _is_type_checking(node):
+            yield from (module for inner in ast.walk(node) for module in _targets(inner))
+
+
+def _in_circles(edges: dict[str, set[str]]) -> set[str]:
+    """The modules that lead back to themselves."""
+    reached = {module: set(targets) for module, targets in edges.items()}
+    for between in reached:
+        for targets in reached.values():
+            if between in targets:
+                targets |= reached[between]
+    return {module for module, targets in reached.items() if module in targets}
+
+
+def test_no_file_needs_the_types_of_one_that_imports_it() -> None:
+    """Imports for type checkers count too; the parts of `network` speak of each other."""
+    edges = {
+        module: {target for target in _for_types(path) if target in MODULES}
+        for module, path in MODULES.items()
+    }
+    assert edges["spikewright.network.network"], "no import for type checkers was found"
+    for found in OWN:
+        if found.module in MODULES:
+            edges[_owner(found)].add(found.module)
+
+    assert [name for name in sorted(_in_circles(edges)) if not name.startswith(BY_TYPES)] == []
 
 
 def test_nothing_imports_the_package_root() -> None:

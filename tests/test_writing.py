@@ -215,7 +215,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(
 
 # Who else writes files, and why that is no file of a user's.
 ELSEWHERE = {
-    "conversion/storage.py": "a file in a temporary folder, read at once",
+    "running/storage.py": "a file in a temporary folder, read at once",
     "cli/printing.py": "what cannot be printed goes nowhere",
 }
 _WRITING = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mkdir", "makedirs"}

@@ -18,7 +18,8 @@ from spikewright.choosing.correction import (
     sent_means,
     source_means,
 )
-from spikewright.conversion.making import convert_source
+from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.making import Model
 from spikewright.errors import ConversionError
 from spikewright.frontends import read
 from spikewright.graph import Graph
@@ -55,7 +56,7 @@ CORRECTED: dict[str, Any] = {
 
 def convert(graph: Graph, **arguments: Any) -> sw.Conversion:
     """A graph converted as `sw.convert` converts a model, spiking, one spike a step."""
-    return convert_source(read(graph), {**DEFAULTS, **arguments})
+    return Model(sw.Conversion, read(graph)).converted(Wanted({**DEFAULTS, **arguments}))
 
 
 def same(one: sw.Conversion, two: sw.Conversion, x: np.ndarray) -> bool:

@@ -21,13 +21,15 @@ from lower.layer_graphs import Case, cases, graph_of, inputs_of
 from slowly import slow_but
 from spikewright import demo
 from spikewright._base import storage as _storage
-from spikewright.conversion import Conversion, storage
-from spikewright.conversion.making import convert_source
+from spikewright.conversion import Conversion
+from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.making import Model
 from spikewright.errors import ConversionError, DamagedFileError, NetworkError, ReadError
 from spikewright.frontends import read
 from spikewright.frontends.source import Note
 from spikewright.graph import Graph
 from spikewright.lower import NeuronChoice
+from spikewright.running import storage
 
 STEPS = 12
 CASES = cases()
@@ -260,7 +262,8 @@ def test_what_reading_left_out_stays_said(changes: dict[str, Any], tmp_path: Pat
     """The graph in the file lacks it too: every network made of that is approximated."""
     left_out = replace(read(models.mlp()), notes=(Note("quantiser", "read as its input"),))
     arguments = sw.convert(models.mlp(), spiking=True, scale_firing_rates=60.0).arguments
-    loaded = _through_a_file(convert_source(left_out, arguments), tmp_path)
+    made = Model(sw.Conversion, left_out).converted(Wanted(arguments))
+    loaded = _through_a_file(made, tmp_path)
 
     for made in (loaded, loaded.again(**changes), loaded.again(**changes).again(**changes)):
         assert [e.layer for e in made.trace if e.text == "read as its input"] == ["quantiser"]

@@ -16,7 +16,8 @@ from torch import nn
 
 import models
 import spikewright as sw
-from spikewright.conversion.making import convert_source
+from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.making import Model
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
 from spikewright.conversion.verified import Difference
 from spikewright.errors import VerificationError
@@ -228,7 +229,8 @@ def misread(source: Source, name: str, change: Callable[[Any], Any]) -> sw.Conve
     graph = source.graph
     nodes = tuple(replace(n, layer=change(n.layer)) if n.name == name else n for n in graph)
     wrong = Graph(nodes, graph.outputs, graph.aliases)
-    return convert_source(replace(source, graph=wrong), dict(sw.convert(models.mlp()).arguments))
+    arguments = Wanted(sw.convert(models.mlp()).arguments)
+    return Model(sw.Conversion, replace(source, graph=wrong)).converted(arguments)
 
 
 def one_weight(layer: Any) -> Any:

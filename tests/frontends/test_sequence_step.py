@@ -25,7 +25,8 @@ from torch import nn
 import spikewright as sw
 from slowly import slow_but
 from spikewright.cli.main import main
-from spikewright.conversion.making import convert_source
+from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.making import Model
 from spikewright.errors import ConversionError, DamagedFileError, SimulationError
 from spikewright.frontends.unrolling import (
     SimpleCell,
@@ -412,10 +413,9 @@ def test_arguments_that_do_not_go_together() -> None:
     with pytest.raises(ConversionError, match=r"runs along a sequence.*sequence_step"):
         sw.convert(graph)
     with pytest.raises(ConversionError, match="read for another form"):
-        convert_source(
-            sw.frontends.read(graph),  # type: ignore[attr-defined]
-            sw.convert(graph, sequence_step=2).arguments,
-        ).again(sequence_step=None)
+        model = Model(sw.Conversion, sw.frontends.read(graph))  # type: ignore[attr-defined]
+        wanted = Wanted(sw.convert(graph, sequence_step=2).arguments)
+        model.converted(wanted).again(sequence_step=None)
 
 
 def test_a_cell_knows_its_states() -> None:

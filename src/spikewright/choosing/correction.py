@@ -20,6 +20,7 @@ from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.calibration import count, parts
 from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
+from spikewright.choosing.scales import has_rule
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.engines import Totals
@@ -101,13 +102,23 @@ class VoltageCorrection(_Correction):
             raise refused(self, "start", f'it is "half" or "zero", got {self.start!r}')
 
 
-def add_bias(conversion: Converted, value: Any) -> Gaps:
+def corrects(arguments: Mapping[str, Any]) -> bool:
+    """Whether these arguments of `convert` hold a correction: it is measured by running."""
+    bias, start = (arguments.get(name) for name in ("bias_correction", "initial_voltage"))
+    return isinstance(bias, BiasCorrection) or isinstance(start, VoltageCorrection)
+
+
+def looks_at_data(arguments: Mapping[str, Any]) -> bool:
+    """Whether something in these arguments takes calibration data, by itself or in a dict."""
+    return corrects(arguments) or has_rule(arguments.get("scale_firing_rates"))
+
+
+def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
     Raises `ConversionError` for layers that are unknown or left out, and for arrays that do not
     fit.
     """
-    roles = Roles(conversion.canonical)
     populations = conversion.populations()
     added = per_layer(value, roles.populations, roles.names(), "bias_correction", _as_numbers)
     refusals = []

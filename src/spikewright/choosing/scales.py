@@ -17,8 +17,7 @@ from spikewright.choosing.rules.spending import Spending
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
-from spikewright.lower.choices import per_layer
-from spikewright.lower.populations import Roles, resolve
+from spikewright.lower.populations import Choices, Roles, as_scale, check, resolve
 from spikewright.lower.trace import Trace
 from spikewright.network.synapses import Synapse
 
@@ -48,61 +47,70 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Firing-rate scales as they were given, with numbers in the place of rules.
+    """The choices for each layer with neurons, with numbers in the place of rules.
 
-    `choices` are those of rules, by layer; `budgets` limit the spikes that the network sends.
+    `given` are the firing-rate scales as they were given, by layer where there are rules; `found`
+    are the choices of rules, by layer; `budgets` limit the spikes that the network sends.
     """
 
     given: Any
-    choices: Mapping[str, Choice] = field(default_factory=dict)
+    layers: Choices
+    found: Mapping[str, Choice] = field(default_factory=dict)
     budgets: Sequence[Budget] = ()
 
     @property
     def scales(self) -> Any:
         """The scales, as `convert` takes them."""
-        if not self.choices:
+        if not self.found:
             return self.given
         return {
-            name: _number(self.choices[name]) if name in self.choices else value
+            name: _number(self.found[name]) if name in self.found else value
             for name, value in self.given.items()
         }
 
-    def corrected(self, choices: Mapping[str, Choice]) -> Chosen:
-        """The same with other choices for some layers."""
-        return replace(self, choices={**self.choices, **choices})
+    @property
+    def in_numbers(self) -> Choices:
+        """The choices for lowering."""
+        if not self.found:
+            return self.layers
+        scales = {name: as_scale(scale) for name, scale in self.scales.items()}
+        return replace(self.layers, scales=scales)
+
+    def corrected(self, found: Mapping[str, Choice]) -> Chosen:
+        """The same with other choices of rules for some layers."""
+        return replace(self, found={**self.found, **found})
 
     def tell(self, trace: Trace) -> None:
-        """Leave a trace of every choice; say aloud where a rule has doubts."""
+        """Leave a trace of every choice of a rule; say aloud where a rule has doubts."""
         doubts: dict[str, list[str]] = {}
-        for name, choice in self.choices.items():
+        for name, choice in self.found.items():
             trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
             if choice.doubtful:
                 doubts.setdefault(brief(self.given[name]), []).append(name)
         for rule, names in doubts.items():
-            text = self.choices[names[0]].text
+            text = self.found[names[0]].text
             trace.say("calibrate", f"{rule} has doubts about {listed(names)}: {text}")
 
 
 def choose_scales(
-    options: Options, graph: Graph, read: Graph, statistics: Callable[[], Statistics]
+    options: Options, roles: Roles, read: Graph, statistics: Callable[[], Statistics]
 ) -> Chosen:
-    """The scales that rules in `options.scale_firing_rates` choose.
+    """The choices for each layer, with the scales that rules in `options` choose.
 
-    `graph` is the one that is lowered, `read` the model as it was read; `statistics` is asked only
-    where a rule needs data. Raises `ConversionError` for layers that a rule has no answer for.
+    `roles` are those of the graph that is lowered, `read` is the model as it was read; `statistics`
+    is asked only where a rule needs data. Raises `ConversionError` for layers that a rule has no
+    answer for.
     """
     value = options.scale_firing_rates
     if not has_rule(value):
-        return Chosen(value)
-    roles = Roles(graph, options.stepping)
-    wanted = per_layer(
-        value, roles.populations, roles.names(), "scale_firing_rates", lambda item: item
-    )
-    settings = _settings(roles, replace(options, scale_firing_rates=1.0))
-    outputs = tuple(
-        graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
-    )
-    choices: dict[str, Choice] = {}
+        return Chosen(value, resolve(roles, options))
+    choices = resolve(roles, options, _rule_or_scale)
+    wanted = choices.scales
+    ones = dict.fromkeys(wanted, np.ones(()))
+    check(roles, replace(choices, scales=ones))  # before data is gone through
+    graph, settings = roles.graph, _settings(choices)
+    outputs = roles.read_from()
+    found: dict[str, Choice] = {}
     budgets: list[Budget] = []
     for rule in _different(wanted):
         mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
@@ -110,20 +118,23 @@ def choose_scales(
         if isinstance(rule, EnergyBudget):
             budget = Budget(rule, case, rule.spending(case))
             budgets.append(budget)
-            choices |= rule.choices(case, budget.spending, budget.spending.split())
+            found |= rule.choices(case, budget.spending, budget.spending.split())
         else:
-            choices |= rule.choose(case)
-    ordered = {name: choices[name] for name in wanted if name in choices}
-    return Chosen(wanted, ordered, budgets)
+            found |= rule.choose(case)
+    ordered = {name: found[name] for name in wanted if name in found}
+    return Chosen(wanted, choices, ordered, budgets)
 
 
-def _is_rule(item: Any) -> bool:
-    return isinstance(item, ScaleRule)
+def _rule_or_scale(item: object) -> object:
+    """A layer's rule or scale as it was given; raises `NetworkError` for anything else."""
+    if not isinstance(item, ScaleRule):
+        as_scale(item)
+    return item
 
 
 def _is(item: Any, rule: ScaleRule) -> bool:
     """Whether a layer's scale is left to a rule; others may be arrays, which equal no one thing."""
-    return _is_rule(item) and bool(item == rule)
+    return isinstance(item, ScaleRule) and bool(item == rule)
 
 
 def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
@@ -139,16 +150,15 @@ def _number(choice: Choice) -> float | NDArray:
     return float(choice.scale) if choice.scale.ndim == 0 else choice.scale
 
 
-def _settings(roles: Roles, options: Options) -> dict[str, Setting]:
+def _settings(choices: Choices) -> dict[str, Setting]:
     """The facts about each layer's neurons that rules may use."""
-    choices = resolve(roles, options)
     return {
         name: Setting(
-            choices.types[name].most_spikes,
+            neuron_type.most_spikes,
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),
         )
-        for name in roles.populations
+        for name, neuron_type in choices.types.items()
     }
 
 

@@ -1,6 +1,16 @@
-"""The arguments of `convert` by the names that other converters have for them."""
+"""The arguments of `convert`: checked once, with what follows from them before a model is read."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from spikewright._base.arguments import is_whole, refuse
+from spikewright.choosing.correction import BiasCorrection, VoltageCorrection, corrects
+from spikewright.frontends.outputs import wanted_outputs
+from spikewright.lower import NeuronChoice, Options, Stepping
 
 FROM_ELSEWHERE = {
     "swap_activations": "spiking={'relu': sw.SpikingRectifiedLinear()} chooses neurons by "
@@ -12,3 +22,100 @@ FROM_ELSEWHERE = {
     "temporal_model": "sequence_step= makes time that of the sequence.",
 }
 """Keywords of NengoDL's `Converter`, and what means them here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """All arguments of `convert` but the model, by name in `given`.
+
+    Raises `ConversionError` for those that no model could be converted with.
+    """
+
+    given: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.given.get("fallback") not in (None, "python"):
+            raise refuse("fallback", f'it is None or "python", got {self.given["fallback"]!r}')
+        self._check_sequence()
+        self._check_cap()
+        _ = self.neurons  # raises for neurons that cannot be
+        self._check_corrections()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.given[name]
+
+    @cached_property
+    def neurons(self) -> NeuronChoice:
+        """The choice of neuron types."""
+        return NeuronChoice(self["spiking"], self["max_spikes_per_step"])
+
+    @property
+    def step(self) -> int | None:
+        """Steps of simulation in a step of a sequence, where time is the sequence's."""
+        step = self.given.get("sequence_step")
+        return None if step is None else int(step)
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The arguments of `read` that they imply."""
+        return {
+            "keep_recurrence": self.step is not None,
+            "outputs": wanted_outputs(self.given.get("outputs")),
+            "fallback": self.given.get("fallback"),
+        }
+
+    @property
+    def corrects(self) -> bool:
+        """Whether something is to be measured by running the network."""
+        return corrects(self.given)
+
+    def options(self, stepping: Stepping | None) -> Options:
+        """The choices for lowering."""
+        start = self["initial_voltage"]
+        if isinstance(start, VoltageCorrection):
+            start = start.start
+        return Options(self.neurons, self["scale_firing_rates"], self["synapse"], start, stepping)
+
+    def _check_sequence(self) -> None:
+        """Raise unless a step of a sequence lasts some steps, in which values sent arrive."""
+        step = self.given.get("sequence_step")
+        if step is None:
+            return
+        if not (is_whole(step) and step >= 1):
+            raise refuse("sequence_step", f"it is None or a whole number from 1, got {step!r}")
+        if self["synapse"] is not None:
+            raise refuse(
+                "synapse",
+                "with sequence_step nothing may arrive late: a synapse would carry what belongs to "
+                "one step of the sequence into the next",
+                "Leave it out",
+            )
+
+    def _check_cap(self) -> None:
+        cap = self["max_spikes_per_step"]
+        if cap is not None and not self["spiking"]:
+            raise refuse("max_spikes_per_step", "rate neurons send no spikes", "Use spiking=True")
+        if cap is not None and not (is_whole(cap) and cap >= 1):
+            raise refuse("max_spikes_per_step", f"it is None or a whole number from 1, got {cap!r}")
+
+    def _check_corrections(self) -> None:
+        """Raise for one in a dict or in the place of the other, and for one of sequences.
+
+        What is to be corrected differs there from step to step of a sequence.
+        """
+        kinds = {"bias_correction": BiasCorrection, "initial_voltage": VoltageCorrection}
+        for name, kind in kinds.items():
+            value = self[name]
+            items = value.values() if isinstance(value, Mapping) else [value]
+            for item in items:
+                misplaced = item is not value or not isinstance(item, kind)
+                if isinstance(item, BiasCorrection | VoltageCorrection) and misplaced:
+                    own = f"{name}=sw.{kind.__name__}(steps)"
+                    raise refuse(name, f"its correction is one for all layers: {own}")
+        if self.step is not None and self.corrects:
+            raise refuse(
+                "sequence_step",
+                "corrections make up for what is wrong with values held for a run, and those of a "
+                "sequence are not",
+                "Give numbers, or convert without sequence_step",
+            )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -17,11 +17,13 @@ from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.arguments import FROM_ELSEWHERE
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.storage import Parts, as_bytes, from_bytes, load_parts, save
+from spikewright.conversion.making import saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
+from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.errors import SimulationError
+from spikewright.evaluation import checked, evaluate
 from spikewright.frontends import Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
@@ -36,9 +38,7 @@ from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner, check_run
 from spikewright.running.stepping import refuse_sequences
-
-if TYPE_CHECKING:
-    from spikewright.diagnosis import Diagnosis
+from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 
 
 @dataclass(eq=False, repr=False)
@@ -237,8 +237,6 @@ class Conversion:
         that does not fit, for settings that no evaluation can have and for a folder that holds
         anything else.
         """
-        from spikewright.evaluation import checked, evaluate  # late: quick to import
-
         refuse_sequences(self.lowered.stepping, "evaluate")
         settings = checked(
             steps,
@@ -291,8 +289,6 @@ class Conversion:
         docs/diagnosis.md. Raises as `run` does, and `SimulationError` where y does not fit and
         where the network has nothing to diagnose.
         """
-        from spikewright.diagnosis import diagnose  # late: quick to import
-
         refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
         return diagnose(
@@ -383,7 +379,7 @@ class Conversion:
         arrays = None if x is None else self.as_inputs(x)
         if arrays is not None:
             batch_of(arrays)
-        return verify(self, arrays, rtol, seed)
+        return verify(self, self.source, arrays, rtol, seed)
 
     def save(self, path: str | Path) -> None:
         """Write the conversion to one file, atomically; `spikewright.load` reads it.
@@ -398,7 +394,7 @@ class Conversion:
 
         Raises `FileNotFoundError` or `DamagedFileError`.
         """
-        return _made(load_parts(path))
+        return saved(cls, load_parts(path))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Conversion], tuple[bytes]]:
         return _from_bytes, (as_bytes(self),)
@@ -418,11 +414,4 @@ class Conversion:
 
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
-    return _made(from_bytes(content))
-
-
-def _made(parts: Parts) -> Conversion:
-    # late: what makes conversions knows what they are
-    from spikewright.conversion.making import saved
-
-    return saved(parts)
+    return saved(Conversion, from_bytes(content))

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from spikewright._base.keywords import spelled
 from spikewright.conversion import Conversion
-from spikewright.conversion.arguments import FROM_ELSEWHERE
-from spikewright.conversion.making import check_arguments, convert_source, form_of
+from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
+from spikewright.conversion.making import Model
 from spikewright.frontends import read
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import Spiking
@@ -81,7 +81,6 @@ def convert(
         "outputs": wanted_outputs(outputs),
         "fallback": fallback,
     }
-    check_arguments(arguments)
+    wanted = Wanted(arguments)
     reading = partial(read, model, example_input)
-    source = reading(**form_of(arguments))
-    return convert_source(source, arguments, reading)
+    return Model(Conversion, reading(**wanted.form), reading).converted(wanted)

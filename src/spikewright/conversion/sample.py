@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,10 @@ from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import read_out_at_every_step
+from spikewright.running.converted import Converted
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner, check_run
 from spikewright.running.stepping import refuse_sequences
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class Sample:
 
 
 def watch(
-    conversion: Conversion,
+    conversion: Converted,
     x: Any,
     steps: int,
     dt: float = 0.001,
@@ -71,14 +69,14 @@ def watch(
     )
 
 
-def _answers(conversion: Conversion, name: str, raw: NDArray) -> NDArray:
+def _answers(conversion: Converted, name: str, raw: NDArray) -> NDArray:
     """The output under the mean readout at each step, with its activation on the value read out."""
     means = read_out_at_every_step(raw[None], "mean")[0]
     activation = conversion.lowered.readouts.get(name)
     return means if activation is None else activation.evaluate(means)
 
 
-def _one(conversion: Conversion, x: Any) -> dict[str, NDArray]:
+def _one(conversion: Converted, x: Any) -> dict[str, NDArray]:
     """The sample; raises `SimulationError` where it is not one, held constant."""
     arrays = conversion.as_inputs(x)
     for name, node in conversion.inputs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,19 @@ from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
+from spikewright.running.converted import Converted
 from spikewright.running.stepping import stepped
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
-
 
 READ, NETWORK = "the graph that was read", "the rate network"
 _MEASURED = 16  # samples whose rounding is measured, at most
 
 
 def verify(
-    conversion: Conversion, x: Mapping[str, NDArray] | None, rtol: float | None, seed: int
+    conversion: Converted,
+    source: Source,
+    x: Mapping[str, NDArray] | None,
+    rtol: float | None,
+    seed: int,
 ) -> Verification:
     """See `Conversion.verify`.
 
@@ -41,10 +42,10 @@ def verify(
     gives something else. Every layer that is observable in the source is compared with the graph,
     and the graph with the rate network wherever a value exists there.
     """
-    graph, source = conversion.graph, conversion.source
+    graph = conversion.graph
     inputs = _several(graph, random_inputs(graph, seed) if x is None else x)
     read = evaluate_all(graph, inputs)
-    pairs = [*_outputs(source, inputs, read), *_layers(conversion, inputs, read)]
+    pairs = [*_outputs(source, inputs, read), *_layers(conversion, source, inputs, read)]
     rounded = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
     bounds = {precision: _bounds(graph, inputs, read, precision) for precision in rounded}
     differences = []
@@ -52,7 +53,7 @@ def verify(
         explained = bounds.get(pair.precision, {}).get(pair.node, 0.0)
         differences.append(_difference(pair, graph, explained if rtol is None else rtol))
     found = Verification(tuple(differences), _ran(source), len(next(iter(inputs.values()))))
-    _judge(found, conversion, inputs, rtol)
+    _judge(found, conversion.graph, source, inputs, rtol)
     return found
 
 
@@ -88,15 +89,18 @@ def _outputs(
 
 
 def _layers(
-    conversion: Conversion, inputs: Mapping[str, NDArray], read: Mapping[str, NDArray]
+    conversion: Converted,
+    source: Source,
+    inputs: Mapping[str, NDArray],
+    read: Mapping[str, NDArray],
 ) -> Iterator[_Pair]:
     """Every layer's value in the source, and in the network, beside that in the graph."""
-    inside = conversion.source.activations(inputs)
+    inside = source.activations(inputs)
     network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
     for name, value in read.items():
         if name in inside:
             error = relative_error(inside[name], value)
-            yield _Pair(name, READ, error, conversion.source.precision)
+            yield _Pair(name, READ, error, source.precision)
         if name in network:
             yield _Pair(name, NETWORK, relative_error(value, network[name]), "float32")
 
@@ -139,7 +143,8 @@ def _several(graph: Graph, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 def _judge(
     found: Verification,
-    conversion: Conversion,
+    graph: Graph,
+    source: Source,
     inputs: Mapping[str, NDArray],
     rtol: float | None,
 ) -> None:
@@ -147,7 +152,7 @@ def _judge(
     wrong = [one for one in found.differences if not one.agrees]
     layers = [one for one in wrong if not one.output]
     if layers:
-        node = conversion.graph[layers[0].layer]
+        node = graph[layers[0].layer]
         what = f"layer {node.source or node.name!r} ({layers[0].kind}) is the first that differs"
         apart = [one.layer for one in wrong if one.output]
         outputs = f"outputs {apart} differ too" if apart else "outputs agree"
@@ -157,7 +162,7 @@ def _judge(
         raise VerificationError(
             f"output {wrong[0].layer!r} of the model as it is called ({found.source}) differs, "
             f"though every layer agrees: {_apart(wrong[0], rtol)}. "
-            f"{_why(wrong[0], conversion, inputs)}",
+            f"{_why(wrong[0], graph, source, inputs)}",
             found,
         )
 
@@ -174,12 +179,12 @@ def _apart(one: Difference, rtol: float | None) -> str:
     return f"{one.compared} is off by {one.error:.2g} of the largest value, above {bound}"
 
 
-def _why(wrong: Difference, conversion: Conversion, inputs: Mapping[str, NDArray]) -> str:
+def _why(wrong: Difference, graph: Graph, source: Source, inputs: Mapping[str, NDArray]) -> str:
     """Whether a sample alone gives the graph's values, so that batching makes the difference."""
     alone = {name: value[:1] for name, value in inputs.items()}
     error = relative_error(
-        called(conversion.source, alone)[wrong.layer],
-        evaluate(conversion.graph, alone)[wrong.layer],
+        called(source, alone)[wrong.layer],
+        evaluate(graph, alone)[wrong.layer],
     )
     if error <= wrong.bound:
         return "A sample alone agrees: the model mixes samples, so axis 0 is not the batch."

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
 from spikewright._base.progress import progress_bar
+from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import (
     Judge,
     OfLabels,
     OfMetric,
     OfTargets,
     Outputs,
-    Score,
 )
-from spikewright.diagnosis.loss import Loss, Tally
+from spikewright.diagnosis.loss import Tally
 from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
 from spikewright.diagnosis.records import as_dict, records
 from spikewright.diagnosis.remedies import Case, Remedy, remedies
 from spikewright.diagnosis.samples import Samples
 from spikewright.diagnosis.sites import Plan
-from spikewright.diagnosis.survey import LayerLoss, survey
+from spikewright.diagnosis.survey import survey
 from spikewright.diagnosis.text import text
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.speaking import silently
@@ -32,15 +32,12 @@ from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
 from spikewright.records import Record
+from spikewright.running.converted import Converted
 from spikewright.running.inputs import batch_of
 from spikewright.running.outputs import outputs_of
 
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Diagnosis:
+class Diagnosis(Findings):
     """The losses of a network against its source, and changes against them; `print` shows tables.
 
     `loss` is that of the output, and `interval` the 95 % interval of a drop in accuracy or a
@@ -50,18 +47,6 @@ class Diagnosis:
     sample, over `samples` samples and runs of `steps` steps of `dt` seconds. `failures` gives the
     reasons of changes that could not be made or run.
     """
-
-    loss: Loss
-    interval: tuple[float, float] | None
-    score: Score | None
-    layers: tuple[LayerLoss, ...]
-    proposals: tuple[Proposal, ...]
-    advice: str
-    spikes: float
-    samples: int
-    steps: int
-    dt: float
-    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -100,7 +85,7 @@ class Trial:
     dt: float
     settings: Mapping[str, Any]
 
-    def run(self, conversion: Conversion, steps: int) -> Run:
+    def run(self, conversion: Converted, steps: int) -> Run:
         """Run a conversion on the samples."""
         return conversion.run(dict(self.inputs), steps, self.dt, progress=False, **self.settings)
 
@@ -115,7 +100,7 @@ class Trial:
 
 @silently()
 def diagnose(
-    conversion: Conversion,
+    conversion: Converted,
     x: Any,
     y: Any,
     steps: Any,
@@ -166,7 +151,7 @@ def diagnose(
     )
 
 
-def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
+def _nothing_to_propose(conversion: Converted, found: Outcome) -> str:
     """The reason for proposing nothing; empty where there may be a proposal."""
     if found.tally.loss.value <= 0:
         return "Nothing was lost, so there is nothing to win back."
@@ -178,7 +163,7 @@ def _nothing_to_propose(conversion: Conversion, found: Outcome) -> str:
     return ""
 
 
-def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
+def _held(conversion: Converted, x: Any) -> dict[str, NDArray]:
     """Inputs that are held constant; raises `SimulationError` for others."""
     inputs = conversion.as_inputs(x)
     for name, node in conversion.inputs.items():
@@ -191,7 +176,7 @@ def _held(conversion: Conversion, x: Any) -> dict[str, NDArray]:
     return inputs
 
 
-def _judge(conversion: Conversion, y: Any, metric: Metric | None, samples: int) -> Judge | None:
+def _judge(conversion: Converted, y: Any, metric: Metric | None, samples: int) -> Judge | None:
     """The judge of the outputs, None without y; raises `SimulationError` where y does not fit."""
     outputs = outputs_of(conversion.lowered)
     if metric is not None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.diagnosis.survey import LayerLoss
 from spikewright.records import SCORE, Record
 
-if TYPE_CHECKING:
-    from spikewright.diagnosis.diagnosis import Diagnosis
 
-
-def records(found: Diagnosis) -> tuple[Record, ...]:
+def records(found: Findings) -> tuple[Record, ...]:
     """Everything that was measured; see `Diagnosis.records`."""
     how = {"steps": found.steps, "dt": found.dt, "readout": "mean"}
 
@@ -36,7 +34,7 @@ def records(found: Diagnosis) -> tuple[Record, ...]:
     )
 
 
-def _of_network(found: Diagnosis, record: Any) -> Iterator[Record]:
+def _of_network(found: Findings, record: Any) -> Iterator[Record]:
     score = found.score
     if score is not None:
         yield record(score.name, score.found, SCORE)
@@ -74,7 +72,7 @@ def _of_proposal(proposal: Proposal, record: Any) -> Iterator[Record]:
         yield record("measured price", proposal.measured.price, "spikes", **how)
 
 
-def as_dict(found: Diagnosis) -> dict[str, Any]:
+def as_dict(found: Findings) -> dict[str, Any]:
     """Layers, the worst first, proposals, the best first, and all records, as plain data."""
     return {
         "layers": [layer.name for layer in found.layers],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from spikewright.diagnosis.samples import Samples
 from spikewright.diagnosis.survey import LayerLoss
 from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
+from spikewright.running.converted import Converted
 
 _WORST = 3  # layers whose own scale is looked at
 _MATTERS = 0.02  # of the largest loss, or of a layer's gap: less is not worth a change
@@ -52,7 +50,7 @@ class Case:
     `failures` collects the reasons of changes that could not be tried, by their text.
     """
 
-    conversion: Conversion
+    conversion: Converted
     samples: Samples
     layers: Sequence[LayerLoss]
     spikes: float

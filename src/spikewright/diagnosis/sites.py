@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,7 @@ from spikewright.lower import Options, lower
 from spikewright.lower.node_functions import is_function
 from spikewright.network import Ensemble
 from spikewright.passes import run as run_passes
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
+from spikewright.running.converted import Converted
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +80,7 @@ class Plan:
 
     @classmethod
     def of(
-        cls, conversion: Conversion, steps: int, dt: float, seed: int, like: Plan | None = None
+        cls, conversion: Converted, steps: int, dt: float, seed: int, like: Plan | None = None
     ) -> Plan:
         """The plan of a conversion; random starts are those of a run with this seed.
 

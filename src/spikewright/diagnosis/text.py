@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.diagnosis.survey import LayerLoss
-
-if TYPE_CHECKING:
-    from spikewright.diagnosis.diagnosis import Diagnosis
 
 _NOTHING = ("", "0.0 %", "0.0 points", "0")
 Row = list[str]
 
 
-def text(found: Diagnosis) -> str:
+def text(found: Findings) -> str:
     """A sentence, a row for each layer and one for each proposal."""
     layers = [_layer(layer, found) for layer in found.layers]
     paragraphs = [summary(found), _table(*_without_empty(_LAYER, layers))]
@@ -29,7 +26,7 @@ def text(found: Diagnosis) -> str:
     return "\n\n".join(paragraphs)
 
 
-def summary(found: Diagnosis) -> str:
+def summary(found: Findings) -> str:
     """The loss, in a sentence."""
     score = found.score
     if score is None:
@@ -65,7 +62,7 @@ _LAYER = [
 ]
 
 
-def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
+def _layer(layer: LayerLoss, found: Findings) -> Row:
     return [
         layer.name,
         _shown(found)(layer.loss.drop),
@@ -82,7 +79,7 @@ def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
 _PROPOSAL = ["change", "gain", "more spikes", "gain, run", "more spikes, run"]
 
 
-def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
+def _proposal(proposal: Proposal, found: Findings) -> Row:
     show = _shown(found)
     run = proposal.measured
     return [
@@ -94,7 +91,7 @@ def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
     ]
 
 
-def _shown(found: Diagnosis) -> Callable[[float | None], str]:
+def _shown(found: Findings) -> Callable[[float | None], str]:
     """The format of losses: points of a score, a metric as it counts, or a change."""
     if found.score is None:
         return _percent

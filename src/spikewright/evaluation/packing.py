@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
 from spikewright._base import storage as _storage
-from spikewright.conversion.storage import WHAT, as_data
 from spikewright.evaluation.data import Shard, add_array
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
-
+from spikewright.running.converted import Converted
+from spikewright.running.storage import WHAT, as_data
 
 _HISTORY = ("trace", "arguments")
 """The history of a conversion; it does not affect what the conversion computes."""
 
 
-def packed(conversion: Conversion) -> tuple[bytes, str]:
+def packed(conversion: Converted) -> tuple[bytes, str]:
     """The bytes of the file that holds a conversion, and the fingerprint of its computation.
 
     Raises `NetworkError` naming the part that a file cannot hold.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -36,13 +36,11 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.score_records import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
+from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of
 from spikewright.running.outputs import outputs_of
 from spikewright.running.runner import Runner
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
 
 _MOST = 256  # samples of a shard
 _FEWEST = 32  # as long as their outputs fit
@@ -53,7 +51,7 @@ _INPUTS = 16_000_000  # input values of a shard
 
 
 def evaluate(
-    conversion: Conversion,
+    conversion: Converted,
     runner: Runner,
     x: Any,
     y: Any,
@@ -71,7 +69,7 @@ def evaluate(
         return work.over(reader.shards(x, y, size), store, executor, advance)
 
 
-def reader_of(conversion: Conversion, settings: Settings, executor: Executor) -> Reader:
+def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> Reader:
     """The reader of a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
@@ -86,7 +84,7 @@ def reader_of(conversion: Conversion, settings: Settings, executor: Executor) ->
 class Evaluating:
     """An evaluation to be done: of which conversion, under which settings, in shards of a size."""
 
-    conversion: Conversion
+    conversion: Converted
     runner: Runner
     settings: Settings
     size: int

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright.conversion.storage import from_bytes
 from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.evaluation.data import Shard
@@ -31,6 +30,7 @@ from spikewright.network import Node
 from spikewright.running.encoding import Feeds, encoders_for, feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.running.runner import Job, Part, Runner, Whole
+from spikewright.running.storage import from_bytes
 
 Outputs = Mapping[str, NDArray]
 

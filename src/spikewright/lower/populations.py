@@ -71,6 +71,13 @@ class Roles:
         """Names of the layers that are applied to readouts."""
         return frozenset(self.graph.outputs[output] for output in self.readouts)
 
+    def read_from(self) -> tuple[str, ...]:
+        """Names of the nodes whose values are read out, output by output."""
+        return tuple(
+            self.graph[name].inputs[0] if name in self.read_out else name
+            for name in self.graph.outputs.values()
+        )
+
     @cached_property
     def activations(self) -> frozenset[str]:
         """Names of the layers that are neurons themselves."""
@@ -179,6 +186,7 @@ class Choices:
     scales: Mapping[str, NDArray]
     synapses: Mapping[str, Synapse | None]
     starts: Mapping[str, Any]
+    spiking: bool
     restart_every: int | None = None
 
     def ensemble(self, graph: Graph, name: str, bias: ArrayLike) -> Ensemble:
@@ -196,10 +204,12 @@ class Choices:
         )
 
 
-def resolve(roles: Roles, options: Options) -> Choices:
-    """The choices for every population.
+def resolve(
+    roles: Roles, options: Options, scale: Callable[[object], Any] | None = None
+) -> Choices:
+    """The choices for every population; `scale` makes a layer's from what was given for it.
 
-    Raises `ConversionError` listing every layer that does not fit, and every per-layer choice that
+    Raises `ConversionError` for neurons that cannot be capped, and for every per-layer choice that
     names no layer or leaves one out.
     """
     graph, choice = roles.graph, options.neurons
@@ -211,15 +221,14 @@ def resolve(roles: Roles, options: Options) -> Choices:
     def each(value: object, what: str, convert: Callable) -> dict:
         return per_layer(value, roles.populations, names, what, convert)
 
-    choices = Choices(
+    return Choices(
         types,
-        each(options.scale_firing_rates, "scale_firing_rates", _as_scale),
+        each(options.scale_firing_rates, "scale_firing_rates", scale or as_scale),
         each(options.synapse, "synapse", lambda value: as_synapse(value, "synapse")),
         each(options.initial_voltage, "initial_voltage", lambda value: value),
+        choice.is_spiking,
         None if options.stepping is None else options.stepping.steps,
     )
-    _try(roles, choices)
-    return choices
 
 
 def _types(
@@ -237,7 +246,7 @@ def _types(
     return types
 
 
-def _try(roles: Roles, choices: Choices) -> None:
+def check(roles: Roles, choices: Choices) -> None:
     """Raise `ConversionError` for all populations that do not accept their choices."""
     refusals = []
     for name in roles.populations:
@@ -257,7 +266,8 @@ def refusal(node: Node, why: tuple[str, str]) -> Refusal:
     return Refusal(node.source or node.name, node.source_kind or node.layer.kind, *why)
 
 
-def _as_scale(value: object) -> NDArray:
+def as_scale(value: object) -> NDArray:
+    """A firing-rate scale as an array; raises `NetworkError` for anything but numbers."""
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise NetworkError(f"{value!r} is not a number, an array or a dict of them")

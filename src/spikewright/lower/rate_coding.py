@@ -31,7 +31,7 @@ from spikewright.lower.notes import (
     linear_note,
     population_note,
 )
-from spikewright.lower.populations import Options, Roles, resolve
+from spikewright.lower.populations import Choices, Options, Roles, check, resolve
 from spikewright.lower.stepping import Stepping
 from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
 from spikewright.network import Node as NetworkNode
@@ -75,20 +75,25 @@ def lower(graph: Graph, options: Options) -> Lowered:
     per-layer choice that names no layer or leaves one out.
     """
     SPIKING_READY.check(graph)
-    return _Lowering(graph, options).result()
+    roles = Roles(graph, options.stepping)
+    return lowered(roles, resolve(roles, options))
+
+
+def lowered(roles: Roles, choices: Choices) -> Lowered:
+    """Lower a spiking-ready graph, under choices for each of its layers; raises as `lower` does."""
+    check(roles, choices)
+    return _Lowering(roles, choices).result()
 
 
 @dataclass
 class _Lowering:
-    graph: Graph
-    options: Options
+    roles: Roles
+    choices: Choices
     objects: dict[str, Object] = field(default_factory=dict)
     notes: list[LayerNote] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.stepping = self.options.stepping
-        self.roles = Roles(self.graph, self.stepping)
-        self.choices = resolve(self.roles, self.options)
+        self.graph, self.stepping = self.roles.graph, self.roles.stepping
         self.ranges = ranges(self.graph)
 
     def result(self) -> Lowered:
@@ -213,7 +218,7 @@ class _Lowering:
         planned = plan(
             node.layer,
             shapes,
-            accumulate=self.options.neurons.is_spiking,
+            accumulate=self.choices.spiking,
             fed=node.name in self.roles.fed,
         )
         spikes = node.name in self.roles.populations

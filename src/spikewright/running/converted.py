@@ -1,22 +1,32 @@
-"""The protocol of a conversion for code that measures and corrects it without making it."""
+"""The protocol of a conversion for code that stores, measures and corrects it without making it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.lower.trace import Trace
-from spikewright.network import Ensemble, Node
+from spikewright.measure import Run
+from spikewright.network import Ensemble, Network, Node
 
 
 class Converted(Protocol):
     """A network that was made from a graph, as `Conversion` is one."""
 
     lowered: Lowered
+    graph: Graph
     canonical: Graph
     trace: Trace
+    arguments: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+
+    @property
+    def network(self) -> Network:
+        """The network."""
 
     @property
     def inputs(self) -> Mapping[str, Node]:
@@ -24,3 +34,14 @@ class Converted(Protocol):
 
     def populations(self) -> dict[str, Ensemble]:
         """The ensemble of every layer that sends spikes, in order."""
+
+    def as_inputs(self, x: Any) -> dict[str, NDArray]:
+        """A user's input by name."""
+
+    @property
+    def run(self) -> Callable[..., Run]:
+        """Runs it on inputs, for a number of steps."""
+
+    @property
+    def again(self) -> Callable[..., Converted]:
+        """Converts the same model once more, with some arguments changed."""

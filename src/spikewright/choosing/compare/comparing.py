@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import refuse
 from spikewright.choosing.compare.candidates import Candidate
 from spikewright.choosing.compare.loss import loss
+from spikewright.choosing.correction import looks_at_data
 from spikewright.conversion import Conversion
-from spikewright.conversion.making import looks_at_data
 from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.readout import read_out

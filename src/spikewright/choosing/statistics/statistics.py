@@ -12,7 +12,7 @@ from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.examples import Examples
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.storage import load_parts, save
+from spikewright.choosing.statistics.storage import load_parts, save_parts
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Statistics:
 
     def save(self, path: str | Path) -> None:
         """Write to one file, atomically."""
-        save(self, path)
+        save_parts(path, self.layers, self.samples, self.fingerprint, self.examples)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:

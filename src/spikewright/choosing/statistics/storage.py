@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,6 @@ from spikewright.choosing.statistics.examples import KEPT, Examples
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.errors import DamagedFileError
-
-if TYPE_CHECKING:
-    from spikewright.choosing.statistics.statistics import Statistics
 
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -45,23 +43,28 @@ _COLUMNS = ("code", "counts", "first", "second")
 _ENDS = ("lowest", "highest")
 
 
-def save(statistics: Statistics, path: str | Path) -> None:
+def save_parts(
+    path: str | Path,
+    layers: Mapping[str, LayerStatistics],
+    samples: int,
+    fingerprint: str,
+    examples: Examples,
+) -> None:
     """See `Statistics.save`."""
     encoder = _storage.Encoder()
-    layers = {
+    kept = {
         name: {
             "shape": list(layer.shape),
             "axis": layer.axis,
             "rectifies": layer.rectifies,
             "values": {c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)},
         }
-        for name, layer in statistics.layers.items()
+        for name, layer in layers.items()
     }
-    examples = statistics.examples
     manifest = {
-        "layers": layers,
-        "samples": statistics.samples,
-        "fingerprint": statistics.fingerprint,
+        "layers": kept,
+        "samples": samples,
+        "fingerprint": fingerprint,
         "keys": list(examples.keys),
         "examples": {name: encoder.encode(value) for name, value in examples.values.items()},
     }
@@ -69,7 +72,7 @@ def save(statistics: Statistics, path: str | Path) -> None:
 
 
 def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, Examples]:
-    """The contents of a file of `save`: layers, number of samples, fingerprint, examples.
+    """The contents of a file of `save_parts`: layers, number of samples, fingerprint, examples.
 
     Raises `FileNotFoundError` or `DamagedFileError`.
     """

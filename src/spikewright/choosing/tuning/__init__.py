@@ -8,6 +8,8 @@ from typing import Any
 
 from spikewright._base.keywords import spelled
 from spikewright.choosing.search.choice import Choice, Minimise
+from spikewright.choosing.tuning.request import Request
+from spikewright.choosing.tuning.searching import search
 from spikewright.engines import Precision
 from spikewright.passes import MaxPoolForm
 
@@ -60,10 +62,6 @@ def tune(
     or settings that no search can have and for a study of something else, `MissingExtraError`
     without Optuna, and as `convert` does.
     """
-    # late: a search needs much that nothing else does, and importing the package is to be quick
-    from spikewright.choosing.tuning.request import Request
-    from spikewright.choosing.tuning.searching import search
-
     request = Request(
         max_drop=max_drop,
         minimise=minimise,

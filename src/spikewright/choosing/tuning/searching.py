@@ -136,11 +136,7 @@ def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allo
     graph, layers = conversion.canonical, tuple(conversion.populations())
     some = samples[slice(_CALIBRATED)].x
     statistics = conversion.calibrate(some, progress=False)
-    roles = Roles(graph)
-    outputs = tuple(
-        graph[name].inputs[0] if name in roles.read_out else name for name in graph.outputs.values()
-    )
-    weights = sensitivities(graph, layers, outputs, some, budget)
+    weights = sensitivities(graph, layers, Roles(graph).read_from(), some, budget)
     return Allocation(above_rounding(statistics, graph), weights)
 
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from spikewright._base.arguments import is_number
 from spikewright.choosing import ScaleRule
-from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules.rule import brief
-from spikewright.choosing.scales import has_rule
 from spikewright.errors import SimulationError
 from spikewright.network.neurons import NeuronType
 
@@ -71,10 +70,7 @@ def settings_of(
 
 def _with_data(common: Mapping[str, Any], scale: Any) -> dict[str, Any]:
     """The shared arguments; calibration data only where something looks at it."""
-    corrections = (common.get("bias_correction"), common.get("initial_voltage"))
-    wanted = has_rule(scale) or any(
-        isinstance(item, BiasCorrection | VoltageCorrection) for item in corrections
-    )
+    wanted = looks_at_data({**common, "scale_firing_rates": scale})
     return {n: v for n, v in common.items() if n != "calibration" or wanted}
 
 

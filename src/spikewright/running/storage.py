@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.schema import Natural, Positive, check, check_types, row
-from spikewright.conversion.kept import arguments_from_data, arguments_to_data
 from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
@@ -24,9 +23,8 @@ from spikewright.lower import Lowered, Stepping
 from spikewright.lower.trace import Entry, Status, Trace
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network import storage as network_storage
-
-if TYPE_CHECKING:
-    from spikewright.conversion.conversion import Conversion
+from spikewright.running.converted import Converted
+from spikewright.running.kept import arguments_from_data, arguments_to_data
 
 WHAT = "conversion"
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -68,12 +66,12 @@ class Parts(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def save(conversion: Conversion, path: str | Path) -> None:
+def save(conversion: Converted, path: str | Path) -> None:
     """See `Conversion.save`."""
     _storage.write(path, WHAT, *as_data(conversion))
 
 
-def as_bytes(conversion: Conversion) -> bytes:
+def as_bytes(conversion: Converted) -> bytes:
     """The bytes of the file that holds a conversion; raises as `Conversion.save` does."""
     return _storage.packed(WHAT, *as_data(conversion))
 
@@ -86,7 +84,7 @@ def from_bytes(content: bytes) -> Parts:
         return load_parts(path)
 
 
-def as_data(conversion: Conversion) -> tuple[dict[str, Any], dict[str, NDArray]]:
+def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """A conversion as plain data and arrays; raises as `Conversion.save` does."""
     refusal = graph_storage.why_no_file(conversion.graph)
     if refusal is not None:
