@@ -326,6 +326,15 @@ PRODUCTS: list[Case] = [
     ("MatMul", {"shape": (2, 5, 3), "before": [random(5)]}),
     ("Einsum", {"shape": (4, 5), "equation": "nij->nji"}),
     ("Einsum", {"shape": (4, 5), "equation": "nij->nj"}),
+    ("Einsum", {"shape": (4, 4), "equation": "nii->ni"}),
+    (
+        "Einsum",
+        {
+            "shape": (4, 5),
+            "operands": [random(5, 3), random(4, seed=1), random(3, 2, seed=2)],
+            "equation": "nij,jk,i,kl->nl",
+        },
+    ),
     ("Einsum", {"shape": (4, 5), "equation": "nij->jni"}),
     ("Einsum", {"shape": (4, 5), "operands": [random(5, 3)], "equation": "nij,jk->nik"}),
     ("Einsum", {"shape": (4, 5), "operands": [random(3, 4, 5)], "equation": "nij,kij->nk"}),

@@ -208,8 +208,22 @@ def _products() -> dict[str, tuple[Any, list[tuple[int, ...]]]]:
         "without an arrow": (lambda m, x: torch.einsum("bji", x), [sequence]),
         "ellipsis on both": (lambda m, x, y: torch.einsum("b...i,b...j->b...", x, y), [heads] * 2),
         "summed apart": (lambda m, x, y: torch.einsum("bij,bk->bi", x, y), [(3, 4), (4,)]),
-        "three": (
+        "three": (lambda m, x: torch.einsum("bij,bij,bij->bj", x, x, x), [sequence]),
+        "three with a constant between": (
             lambda m, x, y: torch.einsum("bij,jk,bkl->bil", x, right, y), [(3, 4), (5, 2)],
+        ),
+        "diagonal": (lambda m, x: torch.einsum("bii->bi", x), [(4, 4)]),
+        "trace of a product": (lambda m, x: torch.einsum("bij,ji->b", x, right[:, :4]), [(4, 4)]),
+        "bilinear": (
+            lambda m, x, y: F.bilinear(x, y, cube[:, :, :3], cube[:, 0, 0]), [(3, 4), (3, 3)],
+        ),
+        "bilinear of one": (lambda m, x: F.bilinear(x, x, cube[:, :, :4]), [(3, 4)]),
+        "vectors": (lambda m, x, y: torch.linalg.vecdot(x, y, dim=1), [(3, 4), (1, 4)]),
+        "inner with a constant": (lambda m, x: torch.inner(x, cube[..., :4]), [(3, 4)]),
+        "several matrices": (lambda m, x: torch.linalg.multi_dot([x, right, left]), [(4,)]),
+        "chain": (lambda m, x: torch.chain_matmul(x, right, left), [(4,)]),
+        "cosine with a constant": (
+            lambda m, x: F.cosine_similarity(x[:, None], table[0], dim=-1), [(4,)],
         ),
         "tensordot": (lambda m, x: torch.tensordot(x, cube, ([3], [1])), [heads]),
         "inner": (lambda m, x, y: (x * y).sum(-1), [heads, heads]),

@@ -77,7 +77,6 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
         "turned mask": (
             lambda m, x: 1 - x.masked_fill(W[0] > 0, -np.inf), row, "turns around",
         ),
-        "diagonal": (lambda m, x: torch.einsum("bii->bi", x), (4, 4), "diagonal"),
         "division by zero": (lambda m, x: x / torch.zeros(4), row, "divides by zero"),
         "clamp to nothing": (lambda m, x: x.clamp(1, 1), row, "nothing lies between"),
         "softplus threshold": (lambda m, x: F.softplus(x, 1, 5), row, r"threshold=5"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.keras.affine import unbatched_constant
 from spikewright.frontends.keras.arithmetic import product, scaled, shifted, total
-from spikewright.frontends.keras.einsum import contract, dense, parse, unbatched_labels
+from spikewright.frontends.keras.einsum import by_equation, dense
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -107,13 +107,6 @@ _ARGUMENTS = (
 )  # fmt: skip
 
 
-def _einsum(call: Call, equation: str, x: Value, y: Value, part: str) -> Value:
-    """An equation that names the batch, on two values."""
-    (first, second), out = parse(equation, (len(x.shape) + 1, len(y.shape) + 1))
-    unbatched_labels([first, second], [], out)
-    return contract(call, x, first, y, second, out, part)
-
-
 def _projected(call: Call) -> tuple[Value, Value, Value]:
     """Query, key and value after their dense layers."""
     layer, given = call.layer, call.arguments
@@ -141,13 +134,13 @@ def multi_head_attention(call: Call) -> Value | list[Value]:
     layer = call.layer
     query, key, value = _projected(call)
     query = scaled(call, query, np.array(1.0 / math.sqrt(layer.key_dim)), "scaled_query")
-    scores = _einsum(call, layer._dot_product_equation, key, query, "scores")
+    scores = by_equation(call, layer._dot_product_equation, key, query, part="scores")
     axes = len(layer.attention_axes)
     allowed = _mask(call, query.shape[0], value.shape[0], getattr(layer, "_sliding_window", None))
     scores = _masked(call, scores, allowed, axes)
     rank = len(scores.shape)
     weights = _softmax(call, scores, tuple(range(rank - axes, rank)), "weights")
-    mixed = _einsum(call, layer._combine_equation, weights, value, "mixed")
+    mixed = by_equation(call, layer._combine_equation, weights, value, part="mixed")
     return _combined(call, weights, mixed, bool(getattr(layer, "_use_gate", False)))
 
 
@@ -163,10 +156,10 @@ def grouped_query_attention(call: Call) -> Value | list[Value]:
         call.value(shared, each, part=part)
         for each, part in ((key, "shared_key"), (value, "shared_value"))
     )
-    scores = _einsum(call, "bquh,bkuh->buqk", query, key, "scores")
+    scores = by_equation(call, "bquh,bkuh->buqk", query, key, part="scores")
     allowed = _mask(call, query.shape[0], key.shape[0], getattr(layer, "sliding_window", None))
     weights = _softmax(call, _masked(call, scores, allowed, 1), (2,), "weights")
-    mixed = _einsum(call, "buqk,bkuh->bquh", weights, value, "mixed")
+    mixed = by_equation(call, "buqk,bkuh->bquh", weights, value, part="mixed")
     return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
 
 
@@ -226,7 +219,7 @@ def dot_product_attention(call: Call) -> Value:
     scale = given.get("scale")
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(array(scale))
     query = scaled(call, query, np.array(factor), "scaled_query")
-    scores = _einsum(call, "btnh,bsnh->bnts", query, key, "scores")
+    scores = by_equation(call, "btnh,bsnh->bnts", query, key, part="scores")
     bias = given.get("bias")
     if isinstance(bias, Value):
         scores = total(call, scores, bias, part="biased")
@@ -239,4 +232,4 @@ def dot_product_attention(call: Call) -> Value:
         allowed = allowed & _constant_mask(given["mask"])
     scores = _masked(call, scores, None if allowed.all() else allowed, 1)
     weights = _softmax(call, scores, (2,), "weights")
-    return _einsum(call, "bnts,bsnh->btnh", weights, value, "")
+    return by_equation(call, "bnts,bsnh->btnh", weights, value)

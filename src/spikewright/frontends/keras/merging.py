@@ -6,7 +6,7 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright.frontends.keras.arithmetic import aligned, negated, total
-from spikewright.frontends.keras.einsum import contract
+from spikewright.frontends.keras.einsum import contract, ranks_of
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -14,6 +14,7 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axis,
 )
+from spikewright.frontends.reading.equation import tensordot_labels
 from spikewright.graph.layers import (
     Concatenate,
     Maximum,
@@ -74,14 +75,12 @@ def dot(call: Call) -> Value:
             call.value(UnitNormalization((axis,), epsilon), value, part=part)
             for axis, value, part in zip(over, (first, second), ("first", "second"), strict=True)
         )
-    x, y = (
-        [(side, i) for i in range(len(value.shape))] for side, value in enumerate((first, second))
-    )
-    x[over[0]] = y[over[1]] = (2, 0)
-    out = [label for label in (*x, *y) if label != (2, 0)]
-    if out:
-        return contract(call, first, x, second, y, out)
-    sum_ = contract(call, first, x, second, y, out, part="sum")
+    labels, result = tensordot_labels(ranks_of((first, second)), *([axis + 1] for axis in over))
+    named = [("batch", *own[1:]) for own in labels]
+    out = ("batch", *(label for label in result if label not in (labels[0][0], labels[1][0])))
+    if len(out) > 1:
+        return contract(call, (first, second), named, out)
+    sum_ = contract(call, (first, second), named, out, part="sum")
     return call.value(Reshape((1,)), sum_)
 
 
