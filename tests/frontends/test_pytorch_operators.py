@@ -235,7 +235,7 @@ CASES: dict[str, _Case] = {
     "aten.linalg_vecdot.default": _Case((X, RELU), kwargs={"dim": 1}),
     "aten.linalg_multi_dot.default": _Case(([X, _constant(6, 3), _constant(3, 2)],), ROW),
     "aten.chain_matmul.default": _Case(([X, _constant(6, 3), _constant(3, 2)],), ROW),
-    "aten.bilinear.default": _Case((X, _constant(3, 8, 8), RELU, _constant(3))),
+    "aten.bilinear.default": _Case((X, RELU, _constant(3, 8, 8), _constant(3))),
     "aten.tensordot.default": _Case((X, _constant(8, 4, 5), [3, 1], [0, 1])),
     "aten.cosine_similarity.default": _Case((X, RELU, 1, 0.1)),
     "aten.mv.default": _with(_constant(6), shape=ROW),

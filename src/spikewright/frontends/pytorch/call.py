@@ -306,7 +306,7 @@ class Call:
         own = shape[layout.axis : layout.before + layout.inner]
         front, extent, rest = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
         if extent == 1:
-            return array.reshape(*front, *(1,) * len(own), *rest)
+            return array.reshape((*front, *(1,) * len(own), *rest))
         samples, left = divmod(extent, count(own))
         if left:
             raise Cannot(f"its constant {pretty(array.shape)} does not fit the batch", MIXES)
