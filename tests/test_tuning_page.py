@@ -6,8 +6,7 @@ import re
 
 import spikewright as sw
 from pages import Page
-from spikewright.choosing.tuning.allocation import RULES
-from spikewright.choosing.tuning.settings import space_of
+from spikewright.choosing.tuning.settings import searched_rules, space_of
 from spikewright.showing.demo import MODEL
 
 PAGE = Page("tuning.md")
@@ -26,4 +25,4 @@ def test_the_page_names_every_parameter_and_rule() -> None:
     space = space_of(sw.convert(MODEL, spiking=True))
 
     assert named == {re.sub(r"^offset .*", "offset LAYER", name) for name in space}
-    assert all(f"`{rule}`" in PAGE.text for rule in RULES)
+    assert all(f"`{rule}`" in PAGE.text for rule in searched_rules())

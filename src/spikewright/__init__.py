@@ -15,8 +15,8 @@ _NAMES = {
     "_base.windows": "Windows",
     "choosing": "ScaleRule Statistics",
     "choosing.rules": """
-        EnergyBudget FromWeights LocalThresholdBalancing MinimumError Percentile TargetRate
-        ThresholdIteration
+        EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
+        TargetRate ThresholdIteration
     """,
     "choosing.compare": "BestRule Candidate best_rule",
     "conversion": "Conversion load",

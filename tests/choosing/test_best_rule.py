@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from spikewright.choosing.compare.candidates import first_candidates
+from spikewright.choosing.compare.candidates import candidates_of, compared_rules
 from spikewright.choosing.compare.loss import loss
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 
 CLASSES, VALUES = Output("y", (5,)), Output("y", (1,))
+
+
+def first_candidates() -> list[sw.Candidate]:
+    """Those that are tried where none are given."""
+    return candidates_of(compared_rules(8, 0.001, 1), 8, 0.001, 1)
 
 
 def network(activation: type[nn.Module] = nn.ReLU) -> nn.Module:
@@ -82,7 +87,7 @@ def test_the_least_loss_is_chosen(best: sw.BestRule) -> None:
     assert losses == sorted(losses)
     assert best.best is best.compared[0]
     names = {row.candidate.name for row in best.compared}
-    assert len(names) == len(first_candidates(8, 0.001, 1)) + 2
+    assert len(names) == len(first_candidates()) + 2
     assert {str(row.readout) for row in best.compared} >= {"mean", "After(start=0.004)"}
     first = min(
         (row for row in best.compared if "corrected" not in row.candidate.name),
@@ -171,7 +176,7 @@ def test_many_samples_are_kept_for_the_few_that_may_win(
     names = [row.candidate.name for row in found.compared if row.samples == 30]
     others = [row.candidate.name for row in found.compared if row.samples == 8]
     assert len(set(names)) == 3 + 2
-    assert len(set(others)) == len(first_candidates(8, 0.001, 1)) - 3
+    assert len(set(others)) == len(first_candidates()) - 3
     assert not set(names) & set(others)
     assert found.best.samples == 30
 

@@ -294,6 +294,7 @@ def test_no_other_rule_runs_the_network(digits, data, name, monkeypatch) -> None
         "percentile": sw.Percentile(),
         "target-rate": sw.TargetRate(250.0),
         "minimum-error": sw.MinimumError(8, spikes_per_step=1),
+        "one-scale": sw.OneScale(20.0),
         "local-threshold-balancing": sw.LocalThresholdBalancing(),
         "threshold-iteration": sw.ThresholdIteration(8, spikes_per_step=1),
         "from-weights": sw.FromWeights(0, 1, sw.EnergyBudget(8, spikes=100.0)),

@@ -39,7 +39,8 @@ class Meter:
     def take(self, budget: Budget, split: Split) -> None:
         """Give the layers of a budget these thresholds."""
         for name, theta in split.thresholds.items():
-            self._ensembles[name].rate_scale = 1.0 / (theta * budget.rule.dt)
+            layer = budget.spending.items[name].layer
+            self._ensembles[name].rate_scale = layer.spread(1.0 / (theta * budget.rule.dt))
 
     def spent(self, budget: Budget) -> Spent:
         """The spending of a budget's spiking layers on a sample, or on a step of a sequence."""

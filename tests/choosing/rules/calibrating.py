@@ -21,10 +21,17 @@ EXAMPLES: Mapping[str, list[sw.ScaleRule]] = {
     "minimum-error": [sw.MinimumError(8), sw.MinimumError(4, per="layer", spikes_per_step=4)],
     "local-threshold-balancing": [sw.LocalThresholdBalancing()],
     "threshold-iteration": [sw.ThresholdIteration(8), sw.ThresholdIteration(4, per="layer")],
-    "energy-budget": [sw.EnergyBudget(8, spikes=100.0), sw.EnergyBudget(8, joules=1e-9)],
+    "energy-budget": [
+        sw.EnergyBudget(8, spikes=100.0),
+        sw.EnergyBudget(8, joules=1e-9),
+        sw.EnergyBudget(8, spikes=100.0, per="channel"),
+        sw.EnergyBudget(8, spikes=100.0, like=sw.Percentile()),
+    ],
+    "one-scale": [sw.OneScale(), sw.OneScale(50.0)],
     "from-weights": [sw.FromWeights(-2, 2), sw.FromWeights(0, 1, sw.MinimumError(8))],
 }
-ALL = [rule for rules in EXAMPLES.values() for rule in rules]
+ALL = [rule for name, rules in EXAMPLES.items() if name != "one-scale" for rule in rules]
+"""Those that look at values: a number that is given does not follow them."""
 
 
 def population_names(graph: Graph) -> list[str]:

@@ -254,7 +254,7 @@ def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
         active = 1 - values.counts[values.means == 0].sum() / values.total[0]
         error = coding_error(values, np.array([theta]), steps, cap, 0.5)[0] / active
         spikes = expected_spikes(values, np.array([theta]), steps, cap, 0.5)[0]
-        return weights[name] * error, spikes * MLP.shapes[name][0]
+        return float(weights[name][0]) * error, spikes * MLP.shapes[name][0]
 
     chosen = [told(name, 1 / (float(s) * 0.001)) for name, s in found.items()]
     splits = [

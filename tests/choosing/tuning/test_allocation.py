@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from spikewright.choosing import collect
-from spikewright.choosing.tuning.allocation import RULES, Allocation, Coding
-from spikewright.choosing.tuning.channels import sensitivities
+from spikewright.choosing.rules.case import Case, Setting
+from spikewright.choosing.statistics.sensitivity import sensitivities
+from spikewright.choosing.tuning.allocation import Allocation
+from spikewright.choosing.tuning.settings import searched_rules
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 
-UNCAPPED = Coding(4, None, 0.5)
+STEPS = 4
+UNCAPPED, CAPPED = Setting(), Setting(cap=1)
 
 
 def network(seed: int = 0) -> Graph:
@@ -40,8 +43,10 @@ X = np.random.default_rng(1).normal(size=(200, 6))
 def allocation() -> Allocation:
     """Of the network above."""
     graph = network()
-    weights = sensitivities(graph, LAYERS, ("y",), {"x": X}, 1e9)
-    return Allocation(collect(graph, LAYERS, X, progress=False).layers, weights)
+    weights = sensitivities(graph, LAYERS, {"x": X}, ("y",), "channel", 1e9)
+    found = collect(graph, LAYERS, X, progress=False)
+    case = Case(graph, graph, dict.fromkeys(LAYERS, UNCAPPED), ("y",), found)
+    return Allocation(case, weights, searched_rules())
 
 
 def test_sensitivities_of_a_last_layer_are_its_weights() -> None:
@@ -50,7 +55,7 @@ def test_sensitivities_of_a_last_layer_are_its_weights() -> None:
     weights = graph["y"].layer.arrays()["weight"]
     centred = weights - weights.mean(axis=0)
 
-    found = sensitivities(graph, LAYERS, ("y",), {"x": X}, 1e9)["relu_b"]
+    found = sensitivities(graph, LAYERS, {"x": X}, ("y",), "channel")["relu_b"]
 
     assert found == pytest.approx(np.square(centred).sum(axis=0), rel=1e-6)
     assert found[4] == 0.0
@@ -59,8 +64,8 @@ def test_sensitivities_of_a_last_layer_are_its_weights() -> None:
 def test_sensitivities_are_reproducible_and_coarser_for_less_work() -> None:
     """The same draws every time; with a small budget one number stands for a layer."""
     graph, x = network(), {"x": X}
-    first, again = (sensitivities(graph, LAYERS, ("y",), x, 1e9) for _ in range(2))
-    coarse = sensitivities(graph, LAYERS, ("y",), x, 1.0)
+    first, again = (sensitivities(graph, LAYERS, x, ("y",), "channel") for _ in range(2))
+    coarse = sensitivities(graph, LAYERS, x, ("y",), "channel", 1.0)
 
     for name in LAYERS:
         assert np.array_equal(first[name], again[name])
@@ -68,11 +73,11 @@ def test_sensitivities_are_reproducible_and_coarser_for_less_work() -> None:
         assert len(np.unique(first[name])) > 1
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", searched_rules())
 @pytest.mark.parametrize("spikes", [5.0, 30.0, 200.0])
 def test_the_budget_is_spent(allocation: Allocation, rule: str, spikes: float) -> None:
     """On the data that was collected, as many spikes are sent as were asked for."""
-    found = allocation.thresholds(rule, spikes, dict.fromkeys(LAYERS, 0.0), UNCAPPED)
+    found = allocation.thresholds(rule, spikes, dict.fromkeys(LAYERS, 0.0), STEPS, UNCAPPED)
 
     assert _spikes(found) == pytest.approx(spikes, rel=0.15)
 
@@ -85,15 +90,15 @@ def _spikes(thresholds: dict[str, np.ndarray]) -> float:
     values = evaluate_all(graph, {"x": X})
     total = 0.0
     for name, theta in thresholds.items():
-        total += np.floor(values[name] * UNCAPPED.steps / theta + 0.5).sum() / len(X)
+        total += np.floor(values[name] * STEPS / theta + 0.5).sum() / len(X)
     return total
 
 
 def test_no_other_split_has_a_smaller_expected_error(allocation: Allocation) -> None:
     """The law of the first rule: moving any one threshold costs more than it saves, or spikes."""
     offsets = dict.fromkeys(LAYERS, 0.0)
-    found = allocation.thresholds("sensitivity", 30.0, offsets, UNCAPPED)
-    other = allocation.thresholds("percentile", 30.0, offsets, UNCAPPED)
+    found = allocation.thresholds("sensitivity", 30.0, offsets, STEPS, UNCAPPED)
+    other = allocation.thresholds("percentile", 30.0, offsets, STEPS, UNCAPPED)
 
     assert _error(allocation, found) < _error(allocation, other)
 
@@ -103,17 +108,17 @@ def _error(allocation: Allocation, thresholds: dict[str, np.ndarray]) -> float:
     total = 0.0
     for name, theta in thresholds.items():
         values = allocation.layers[name].magnitudes
-        unit = (theta / UNCAPPED.steps)[values.channel]
+        unit = (theta / STEPS)[values.channel]
         sent = np.floor(values.means / unit + 0.5) * unit
         total += float(allocation._weights[name] @ values.squared_error(sent))
     return total
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", searched_rules())
 def test_offsets_halve_thresholds(allocation: Allocation, rule: str) -> None:
     """A layer with a larger share has smaller thresholds, and the other pays for it."""
-    even = allocation.thresholds(rule, 30.0, dict.fromkeys(LAYERS, 0.0), UNCAPPED)
-    more = allocation.thresholds(rule, 30.0, {"relu_a": 1.0, "relu_b": 0.0}, UNCAPPED)
+    even = allocation.thresholds(rule, 30.0, dict.fromkeys(LAYERS, 0.0), STEPS, UNCAPPED)
+    more = allocation.thresholds(rule, 30.0, {"relu_a": 1.0, "relu_b": 0.0}, STEPS, UNCAPPED)
 
     assert np.median(more["relu_a"] / even["relu_a"]) < 1
     assert np.median(more["relu_b"] / even["relu_b"]) >= 1
@@ -122,8 +127,8 @@ def test_offsets_halve_thresholds(allocation: Allocation, rule: str) -> None:
 def test_a_cap_leaves_room_for_large_values(allocation: Allocation) -> None:
     """At one spike a step thresholds do not fall far below the largest values."""
     offsets = dict.fromkeys(LAYERS, 0.0)
-    capped = allocation.thresholds("sensitivity", 1000.0, offsets, Coding(4, 1, 0.5))
-    free = allocation.thresholds("sensitivity", 1000.0, offsets, UNCAPPED)
+    capped = allocation.thresholds("sensitivity", 1000.0, offsets, STEPS, CAPPED)
+    free = allocation.thresholds("sensitivity", 1000.0, offsets, STEPS, UNCAPPED)
 
     for name in LAYERS:
         top = allocation.layers[name].magnitudes.highest.max()
@@ -133,8 +138,8 @@ def test_a_cap_leaves_room_for_large_values(allocation: Allocation) -> None:
 
 def test_channels_that_do_not_matter_stay_silent(allocation: Allocation) -> None:
     """The last channel has no weight behind it: no spike is spent on it."""
-    found = allocation.thresholds("sensitivity", 60.0, dict.fromkeys(LAYERS, 0.0), UNCAPPED)
+    found = allocation.thresholds("sensitivity", 60.0, dict.fromkeys(LAYERS, 0.0), STEPS, UNCAPPED)
 
     layer = allocation.layers["relu_b"]
     largest = float(layer.magnitudes.highest[4])
-    assert largest * UNCAPPED.steps / found["relu_b"][4] + 0.5 < 1
+    assert largest * STEPS / found["relu_b"][4] + 0.5 < 1

@@ -13,7 +13,7 @@ from spikewright.choosing.tuning.measuring import Running, margins_of
 from spikewright.choosing.tuning.objective import Objective, Samples
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.searching import _allocation
-from spikewright.choosing.tuning.settings import Translation, space_of
+from spikewright.choosing.tuning.settings import Translation, searched_rules, space_of
 from spikewright.choosing.tuning.starts import level_of, starts, sweep
 from spikewright.showing.demo import MODEL
 
@@ -33,7 +33,7 @@ def samples() -> Samples:
 def objective(samples: Samples) -> Objective:
     """Of spikes, on the shipped network."""
     conversion = sw.convert(MODEL, spiking=True)
-    translation = Translation(_allocation(conversion, samples, 1e9), 0.001)
+    translation = Translation(_allocation(conversion, samples, 1e9, searched_rules()), 0.001)
     space = space_of(conversion)
     return Objective(conversion, translation, space, "spikes", Running(), samples.unit)
 

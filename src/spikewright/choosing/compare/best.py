@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import spelled
 from spikewright._base.progress import progress_bar
-from spikewright.choosing.compare.candidates import Candidate, corrected, first_candidates
+from spikewright.choosing.compare.candidates import (
+    Candidate,
+    candidates_of,
+    compared_rules,
+    corrected,
+)
 from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
+from spikewright.choosing.rules import ScaleRule
 from spikewright.choosing.statistics.batches import gather
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
@@ -78,7 +84,7 @@ def best_rule(
     *,
     max_spikes_per_step: int | None = 1,
     tolerance: float | None = None,
-    candidates: Sequence[Candidate] | None = None,
+    candidates: Sequence[Candidate | ScaleRule] | None = None,
     example_input: Any = None,
     outputs: Sequence[str] | None = None,
     engine: str = "auto",
@@ -94,10 +100,10 @@ def best_rule(
     other. The one with the least loss is chosen (`Compared` defines it). With a `tolerance` it is
     the cheapest that gives another answer than the source on at most that share of samples.
 
-    Without `candidates`, the rules of the field are tried with neurons that take spikes back and
-    with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap), first on few
-    samples, and the best of them with corrections. Raises as `convert` does, and `ConversionError`
-    for arguments that it cannot use.
+    Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
+    and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). Those of
+    the field are tried on few samples first, and the best of them with corrections. Raises as
+    `convert` does, and `ConversionError` for arguments that it cannot use.
     """
     _check(steps, dt, tolerance)
     base = model
@@ -107,7 +113,7 @@ def best_rule(
     refuse_sequences(base.lowered.stepping, "best_rule")
     (samples,) = gather(x, base.canonical)
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
-    tried = candidates or first_candidates(steps, dt, max_spikes_per_step, _rectifies(base))
+    tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
         found, dropped = _compared(comparison, tried, tolerance, advance)
         _require_one(found or dropped)
@@ -119,6 +125,25 @@ def best_rule(
     best = _chosen(found, tolerance)
     made = comparison.conversion(best.candidate)
     return BestRule(best, (*found, *dropped), made, steps, dt)
+
+
+def _tried(
+    given: Sequence[Candidate | ScaleRule] | None,
+    steps: int,
+    dt: float,
+    cap: int | None,
+    rectifies: bool,
+) -> list[Candidate]:
+    """The candidates that were given, rules with every kind of neurons; else all that are known."""
+    if not given:
+        rules: Mapping[str, ScaleRule] = compared_rules(steps, dt, cap)
+    else:
+        rules = {str(item): item for item in given if isinstance(item, ScaleRule)}
+    ready = [item for item in given or () if not isinstance(item, ScaleRule)]
+    for item in ready:
+        if not isinstance(item, Candidate):
+            raise refuse("candidates", f"they are rules, or sw.Candidate(...), got {item!r}")
+    return [*ready, *candidates_of(rules, steps, dt, cap, rectifies)]
 
 
 def _check(steps: int, dt: float, tolerance: float | None) -> None:

@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
-from spikewright.choosing.rules import (
-    LocalThresholdBalancing,
-    MinimumError,
-    Percentile,
-    ThresholdIteration,
-)
+from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure import After, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-
-_UNCAPPED = (1, 2, 4, 8)  # spikes a step that thresholds make room for where nothing bounds them
-_SHARES = (0.9, 0.75)  # of the steps, in which a neuron is counted on to spike
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +21,24 @@ class Candidate:
     readouts: Sequence[EveryStep] = ("mean",)
 
 
-def first_candidates(
-    steps: int, dt: float, cap: int | None, rectifies: bool = True
+def candidates_of(
+    rules: Mapping[str, ScaleRule], steps: int, dt: float, cap: int | None, rectifies: bool = True
 ) -> list[Candidate]:
-    """Every rule, for ReLU with neurons that take spikes back and with ones that do not."""
+    """Rules by name, for ReLU with neurons that take spikes back and with ones that do not."""
     return [
         Candidate(f"{name}{what}", {**neurons, "scale_firing_rates": rule}, _readouts(steps, dt))
         for what, neurons in _neurons(cap, rectifies).items()
-        for name, rule in _rules(steps, dt, cap).items()
+        for name, rule in rules.items()
     ]
+
+
+def compared_rules(steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+    """All registered rules for so many steps, by name."""
+    return {
+        name: rule
+        for kind in RULES.values()
+        for name, rule in kind.compared(steps, dt, cap).items()
+    }
 
 
 def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
@@ -48,27 +49,6 @@ def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
     return {
         what: {"spiking": {RectifiedLinear: neurons}, "max_spikes_per_step": cap}
         for what, neurons in types.items()
-    }
-
-
-def _rules(steps: int, dt: float, cap: int | None) -> dict[str, Any]:
-    """Rules by name; where nothing bounds spikes a step, one for each of several bounds."""
-    if cap is None:
-        return {
-            f"MinimumError, room for {most} spikes a step": MinimumError(
-                steps, dt=dt, spikes_per_step=most
-            )
-            for most in _UNCAPPED
-        }
-    return {
-        "MinimumError": MinimumError(steps, dt=dt),
-        **{
-            f"MinimumError, {share:.0%} of the steps": MinimumError(steps, dt=dt, share=share)
-            for share in _SHARES
-        },
-        "Percentile": Percentile(99.9, dt=dt, per="channel"),
-        "LocalThresholdBalancing": LocalThresholdBalancing(dt=dt),
-        "ThresholdIteration": ThresholdIteration(steps, dt=dt),
     }
 
 

@@ -4,6 +4,7 @@ from spikewright.choosing.rules.energy_budget import EnergyBudget
 from spikewright.choosing.rules.from_weights import FromWeights
 from spikewright.choosing.rules.local_threshold_balancing import LocalThresholdBalancing
 from spikewright.choosing.rules.minimum_error import MinimumError
+from spikewright.choosing.rules.one_scale import OneScale
 from spikewright.choosing.rules.percentile import Percentile
 from spikewright.choosing.rules.rule import RULES, LayerRule, ScaleRule, register
 from spikewright.choosing.rules.target_rate import TargetRate
@@ -17,6 +18,7 @@ __all__ = [
     "LayerRule",
     "LocalThresholdBalancing",
     "MinimumError",
+    "OneScale",
     "Percentile",
     "ScaleRule",
     "TargetRate",

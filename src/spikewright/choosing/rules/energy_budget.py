@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.choosing.rules.case import Case, Choice
 from spikewright.choosing.rules.rule import (
     ScaleRule,
     check_above,
+    check_per,
     check_whole,
     fill_silent,
     refused,
@@ -18,6 +21,8 @@ from spikewright.choosing.rules.rule import (
     shown,
 )
 from spikewright.choosing.rules.spending import Item, Spending, Spent, Split
+from spikewright.choosing.statistics.channels import by_channel
+from spikewright.choosing.statistics.layer import LayerStatistics, Per
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 
 HOROWITZ_ADD = 0.9e-12
@@ -27,17 +32,20 @@ HOROWITZ_ADD = 0.9e-12
 @register("energy-budget")
 @dataclass(frozen=True)
 class EnergyBudget(ScaleRule):
-    """One theta a layer, minimising the expected error of the outputs for a budget a sample.
+    """One theta a layer, or channel, minimising the expected error of the outputs for a budget.
 
     Errors of different neurons are taken to be independent and small, so the outputs err by the sum
     over layers of w E[(sent - a)^2]. The weight w is the outputs' squared change per variance of
-    the layer's values, as measured on examples of the calibration data. The error is that of
-    `MinimumError`: rounding and, under a cap, cutting off. A layer's spikes cost their expected
-    number (times the weights that each meets and the energy of an addition, where `joules` is
-    given). Lagrange: each layer minimises error + lambda cost, lambda such that the budget is
-    spent. Where rounding is the only error, that is theta = (lambda A T^3 / w')^(1/3) for values
-    that sum to A. No layer gets a theta at which nine tenths of its power are lost: where that is
-    too dear all grow alike.
+    the layer's values (`per="channel"`: of each channel's), as measured on examples of the
+    calibration data. The error is that of `MinimumError`: rounding and, under a cap, cutting off. A
+    layer's spikes cost their expected number (times the weights that each meets and the energy of
+    an addition, where `joules` is given). Lagrange: each layer minimises error + lambda cost,
+    lambda such that the budget is spent. Where rounding is the only error, that is
+    theta = (lambda A T^3 / w')^(1/3) for values that sum to A. No layer gets a theta at which nine
+    tenths of its power are lost: where that is too dear all grow alike. A channel may fall silent.
+
+    With `like`, another rule, the theta are in the proportions of that rule's instead: all are
+    moved alike until the budget is spent.
 
     A conversion runs the network on the calibration data (at most 256 samples; of statistics their
     examples) in the `steps` of the rule, and measures how many more spikes each layer sends than
@@ -60,14 +68,29 @@ class EnergyBudget(ScaleRule):
     joules: float | None = None
     dt: float = 0.001
     joules_per_addition: float = HOROWITZ_ADD
+    per: Per = "layer"
+    like: ScaleRule | None = None
 
     def __post_init__(self) -> None:
         check_whole(self, steps=self.steps)
         check_above(self, dt=self.dt, joules_per_addition=self.joules_per_addition)
+        check_per(self, self.per)
         if (self.spikes is None) == (self.joules is None):
             raise refused(self, "spikes", "give a budget of spikes or of joules, one of them")
         name, budget = ("spikes", self.spikes) if self.joules is None else ("joules", self.joules)
         check_above(self, **{name: budget})
+        if not isinstance(self.like, ScaleRule | None) or isinstance(self.like, EnergyBudget):
+            raise refused(self, "like", f"it is None or a rule without a budget, got {self.like!r}")
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """None: it takes a budget."""
+        return {}
+
+    @classmethod
+    def searched(cls) -> dict[str, ScaleRule | None]:
+        """Channel by channel, for the least error: no other rule's proportions."""
+        return {"sensitivity": None}
 
     @property
     def budget(self) -> float:
@@ -82,16 +105,27 @@ class EnergyBudget(ScaleRule):
     def spending(self, case: Case) -> Spending:
         """The layers of `case` that send something, and the budget for them."""
         layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
-        found = sensitivities(case.graph, list(layers), case.examples, case.outputs)
-        floor = 1e-9 * max(found.values(), default=0.0) or 1.0
+        weights, proportions = self._weights(case, list(layers)), None
+        if self.like is not None:
+            proportions = proportions_of(self.like, case, layers, self.per)
         items = {
             name: Item(
-                layer, case.settings[name], self.steps, max(found[name], floor),
-                self.price(case, name),
+                layer, case.settings[name], self.steps, weights[name], self.price(case, name),
+                self.per,
             )
             for name, layer in layers.items()
         }  # fmt: skip
-        return Spending(items, self.budget)
+        return Spending(items, self.budget, proportions)
+
+    def _weights(self, case: Case, names: Sequence[str]) -> dict[str, NDArray]:
+        """The weights of errors; where only proportions count they are all the same."""
+        if self.like is not None:
+            return dict.fromkeys(names, np.ones(1))
+        found = sensitivities(case.graph, names, case.examples, case.outputs, self.per)
+        if self.per == "channel":
+            return found
+        floor = 1e-9 * max((float(w[0]) for w in found.values()), default=0.0) or 1.0
+        return {name: np.maximum(weights, floor) for name, weights in found.items()}
 
     def choices(
         self, case: Case, spending: Spending, split: Split, spent: Spent | None = None
@@ -99,12 +133,11 @@ class EnergyBudget(ScaleRule):
         """The scales of a split and a text on each, with the amount `spent` if measured."""
         found = {}
         for name, layer in case.layers.items():
-            filled, silent = fill_silent(layer, np.array([split.thresholds.get(name, 0.0)]))
+            filled, silent = fill_silent(layer, split.thresholds.get(name, np.zeros(1)))
             scale = 1.0 / (filled * self.dt)
             text = f"{self}: "
             if name in spending.items:
-                cost = self._said(name, split, spent)
-                text += f"{cost}, for a sensitivity of {spending.items[name].weight:.3g}: "
+                text += f"{self._said(name, split, spent)}{self._why(spending.items[name])}: "
             text += (
                 f"a spike every {self.dt * 1000:g} ms means {shown(filled)}, scale {shown(scale)}"
                 f"{said_of_silence(layer, silent)}"
@@ -112,8 +145,14 @@ class EnergyBudget(ScaleRule):
             if spent is not None and spent.remark:
                 text += f"; {spent.remark}"
             doubtful = bool(silent or (spent is not None and spent.remark))
-            found[name] = Choice(scale.reshape(()), text, doubtful)
+            found[name] = Choice(layer.spread(scale), text, doubtful)
         return found
+
+    def _why(self, item: Item) -> str:
+        """The reason for the share of a layer, in words."""
+        if self.like is not None:
+            return f", in the proportions of {self.like}"
+        return f", for a sensitivity of {shown(item.weights, 3)}"
 
     def _said(self, name: str, split: Split, spent: Spent | None) -> str:
         """The cost of a layer, in words."""
@@ -133,3 +172,18 @@ class EnergyBudget(ScaleRule):
         if self.joules is None:
             return 1.0
         return max(fan_out(case.graph, name), 1e-9) * self.joules_per_addition
+
+
+def proportions_of(
+    rule: ScaleRule, case: Case, layers: Mapping[str, LayerStatistics], per: Per
+) -> dict[str, NDArray]:
+    """The thresholds that a rule chooses for layers, at steps of a millisecond: what counts is how
+    they relate. Of several neurons it is their geometric mean.
+    """
+    found = {}
+    choices = rule.choose(case)
+    for name, layer in layers.items():
+        scales = np.broadcast_to(choices[name].scale, layer.shape)[None]
+        logs = np.log(by_channel(scales, layer.axis if per == "channel" else None)).mean(axis=1)
+        found[name] = 1000.0 * np.exp(-logs)
+    return found

@@ -50,6 +50,11 @@ class FromWeights(ScaleRule):
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise refused(self, "seed", f"it must be a whole number from 0, got {self.seed!r}")
 
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """None: with data at hand there is no need to do without."""
+        return {}
+
     def choose(self, case: Case) -> dict[str, Choice]:
         """See the class."""
         graph = case.read if all(name in case.read for name in case.settings) else case.graph

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import (
     LayerRule,
+    ScaleRule,
     check_above,
     check_per,
     check_whole,
@@ -44,6 +45,11 @@ class LocalThresholdBalancing(LayerRule):
         check_whole(self, iterations=self.iterations)
         check_above(self, dt=self.dt)
         check_per(self, self.per)
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """One, where a cap bounds spikes: without one it is for many steps."""
+        return {} if cap is None else {cls.__name__: cls(dt=dt)}
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class."""

@@ -11,6 +11,7 @@ from spikewright.choosing.rules.case import Readout, Setting
 from spikewright.choosing.rules.coding import coding_error
 from spikewright.choosing.rules.rule import (
     LayerRule,
+    ScaleRule,
     check_above,
     check_per,
     check_readout,
@@ -24,6 +25,8 @@ from spikewright.choosing.statistics.layer import LayerStatistics, Per
 
 _SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
 _COARSE, _FINE, _ROUNDS = 81, 17, 2
+_ROOM = (1, 2, 4, 8)  # spikes a step to make room for where nothing bounds them
+_SHARES = (0.9, 0.75)  # of the steps, in which a neuron is counted on to spike
 
 
 @register("minimum-error")
@@ -63,6 +66,27 @@ class MinimumError(LayerRule):
         check_readout(self, self.readout)
         if self.spikes_per_step is not None:
             check_whole(self, spikes_per_step=self.spikes_per_step)
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """With steps to spare; where nothing bounds spikes, with room for several a step."""
+        if cap is None:
+            return {
+                f"MinimumError, room for {most} spikes a step": cls(
+                    steps, dt=dt, spikes_per_step=most
+                )
+                for most in _ROOM
+            }
+        spared = {
+            f"MinimumError, {share:.0%} of the steps": cls(steps, dt=dt, share=share)
+            for share in _SHARES
+        }
+        return {"MinimumError": cls(steps, dt=dt), **spared}
+
+    @classmethod
+    def searched(cls) -> dict[str, ScaleRule | None]:
+        """One for few levels."""
+        return {"minimum error": cls(4, spikes_per_step=1)}
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""

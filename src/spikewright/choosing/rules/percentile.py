@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import (
     LayerRule,
+    ScaleRule,
     check_above,
     check_per,
     check_percentile,
@@ -38,6 +39,16 @@ class Percentile(LayerRule):
         check_percentile(self, self.percentile)
         check_above(self, dt=self.dt)
         check_per(self, self.per)
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """That of channels, where a cap bounds spikes."""
+        return {} if cap is None else {cls.__name__: cls(dt=dt, per="channel")}
+
+    @classmethod
+    def searched(cls) -> dict[str, ScaleRule | None]:
+        """Those of layers and of channels."""
+        return {"percentile": cls(), "channel percentile": cls(per="channel")}
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class."""

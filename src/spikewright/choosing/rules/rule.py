@@ -8,6 +8,7 @@ T steps as multiples of theta / T.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar, get_args
@@ -26,6 +27,7 @@ RULES = MappingProxyType(_registry)
 """Every registered rule, by the name that the command line knows it by (read only)."""
 
 R = TypeVar("R", bound="type[ScaleRule]")
+_SEARCHED_STEPS = 4  # of the rules whose proportions are searched
 
 
 class ScaleRule(ABC):
@@ -39,6 +41,30 @@ class ScaleRule(ABC):
     def __str__(self) -> str:
         """The rule with those of its arguments that are not the default."""
         return brief(self)
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> Mapping[str, ScaleRule]:
+        """The rules of this kind that `best_rule` compares, by name, for neurons with a `cap`.
+
+        By default the one for runs of `steps` steps of `dt` seconds; none where it takes more than
+        that.
+        """
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        given = {name: value for name, value in (("steps", steps), ("dt", dt)) if name in known}
+        required = {
+            f.name
+            for f in fields(cls)  # type: ignore[arg-type]
+            if f.default is MISSING and f.default_factory is MISSING
+        }
+        return {cls.__name__: cls(**given)} if required <= set(given) else {}
+
+    @classmethod
+    def searched(cls) -> Mapping[str, ScaleRule | None]:
+        """The rules of this kind whose proportions `tune` searches, by name; None: least error.
+
+        By default that of runs of four steps, as in `compared`.
+        """
+        return cls.compared(_SEARCHED_STEPS, 0.001, None)
 
     @abstractmethod
     def choose(self, case: Case) -> dict[str, Choice]:
@@ -133,10 +159,10 @@ def brief(item: Any) -> str:
     return f"{type(item).__name__}({', '.join(told)})"
 
 
-def shown(values: NDArray) -> str:
+def shown(values: NDArray, digits: int = 4) -> str:
     """A number, or the range of several."""
     low, high = float(values.min()), float(values.max())
-    return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
+    return f"{low:.{digits}g}" if low == high else f"{low:.{digits}g}..{high:.{digits}g}"
 
 
 def register(name: str) -> Any:

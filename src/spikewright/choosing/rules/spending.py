@@ -1,8 +1,8 @@
-"""A budget split among layers: where spikes do most, at the expected price of each."""
+"""A budget split among layers, or channels: where spikes do most, at the expected price of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -13,80 +13,132 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.coding import coding_error, expected_spikes
-from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.channels import channel_size
+from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.choosing.statistics.layer import LayerStatistics, Per
 
 _POINTS = 300  # thresholds of a layer that are compared
+_PER_OCTAVE, _OCTAVES, _ABOVE = 8, 16, 2  # those of channels; the first are above all values
 _SMALLEST = 1.0 / 128  # of the largest value, under a cap
 _SAYS = 0.9  # of a layer's power that may be lost: what loses more says next to nothing
 _HALVINGS = 60
+_LOGARITHMS = (-300.0, 300.0)  # between which a multiplier or a factor is looked for
 _FARTHEST = 60.0  # octaves by which all thresholds together may grow
 
 AS_EXPECTED: Mapping[str, float] = MappingProxyType({})
 """Every layer sends as many spikes as are expected of it."""
 
+EVEN: Mapping[str, float] = MappingProxyType({})
+"""No layer has a larger share than its errors are worth."""
 
-class _Curve(NamedTuple):
-    """Thresholds of a layer, the error of the outputs under each, and the cost of its spikes."""
+Thresholds = Mapping[str, NDArray]
+"""Of each layer `(1,)`, or of its channels `(channels,)`."""
+
+
+class Curves(NamedTuple):
+    """Falling thresholds `(points,)`; errors and the cost of spikes, `(channels, points)`.
+
+    Errors are those of the outputs.
+    """
 
     thresholds: NDArray
     errors: NDArray
     costs: NDArray
 
+    def cost(self, places: NDArray) -> float:
+        """The cost of the layer where each channel has the threshold at its place."""
+        return float(self.costs[np.arange(len(places)), places].sum())
+
+    def cost_near(self, thresholds: NDArray) -> float:
+        """The cost at the nearest of the thresholds, which are evenly spaced octaves."""
+        octaves = np.log2(self.thresholds[0] / np.maximum(thresholds, 1e-300)) * _PER_OCTAVE
+        return self.cost(np.clip(np.round(octaves), 0, len(self.thresholds) - 1).astype(int))
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A layer in the budget: the weight of its errors in the outputs, and the price of a spike."""
+    """A layer in the budget: the weights of its errors in the outputs, and the price of a spike.
+
+    It has one threshold, and one weight `(1,)`, or of both one `per` channel.
+    """
 
     layer: LayerStatistics
     setting: Setting
     steps: int
-    weight: float
-    price: float
+    weights: NDArray
+    price: float = 1.0
+    per: Per = "layer"
+
+    @cached_property
+    def values(self) -> Histogram:
+        """The values that share a threshold."""
+        return self.layer.sends(self.per)
 
     @cached_property
     def neurons(self) -> int:
-        """The number of neurons of the layer."""
-        return int(np.prod(self.layer.shape, dtype=int))
+        """The number of neurons that share a threshold."""
+        if self.per == "layer":
+            return int(np.prod(self.layer.shape, dtype=int))
+        return channel_size(self.layer.shape, self.layer.axis)
 
     @cached_property
     def _active(self) -> float:
-        """The share of its values that are not zero: sensitivities are those of them."""
-        values = self.layer.sends("layer")
+        """The share of values that sensitivities are those of: a layer's that are not zero."""
+        if self.per == "channel":
+            return 1.0
+        values = self.values
         return 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
 
-    def cost(self, theta: float) -> float:
-        """Of the layer's spikes, a sample, as they are expected."""
-        values, setting = self.layer.sends("layer"), self.setting
-        counts = expected_spikes(values, np.array([theta]), self.steps, setting.cap, setting.start)
-        return float(counts[0]) * self.neurons * self.price
+    def costs(self, thresholds: NDArray) -> NDArray:
+        """Of the spikes of each channel, a sample, as they are expected."""
+        cap, start = self.setting.cap, self.setting.start
+        counts = expected_spikes(self.values, thresholds, self.steps, cap, start)
+        return counts * self.neurons * self.price
 
-    def error(self, theta: float) -> float:
+    def cost(self, thresholds: NDArray) -> float:
+        """Of all spikes of the layer."""
+        return float(self.costs(thresholds).sum())
+
+    def errors(self, thresholds: NDArray) -> NDArray:
         """Of the outputs."""
-        values, setting = self.layer.sends("layer"), self.setting
-        squared = coding_error(values, np.array([theta]), self.steps, setting.cap, setting.start)
-        return self.weight * float(squared[0]) / self._active
+        cap, start = self.setting.cap, self.setting.start
+        squared = coding_error(self.values, thresholds, self.steps, cap, start)
+        return self.weights * squared / self._active
 
-    def curve(self, budget: float) -> _Curve:
+    def curves(self, budget: float) -> Curves:
         """From a threshold at which the layer says something to one that spends the budget alone.
 
-        Down to the smallest that make sense, where neurons have a cap.
+        Down to the smallest that make sense, where neurons have a cap. A channel may fall silent.
         """
+        thresholds = self._of_channels() if self.per == "channel" else self._of_layer(budget)
+        each = [np.full(self.values.channels, theta) for theta in thresholds]
+        errors, costs = (
+            np.stack([function(theta) for theta in each], axis=1)
+            for function in (self.errors, self.costs)
+        )
+        first = 0
+        if self.per == "layer":
+            says = errors[0] <= _SAYS * self.weights * self._power / self._active
+            first = int(np.argmax(says)) if says.any() else 0
+        return Curves(thresholds[first:], errors[:, first:], costs[:, first:])
+
+    def _of_layer(self, budget: float) -> NDArray:
         largest = float(self.layer.magnitude("layer").highest[0])
         low = self.layer.per_sample * self.steps * self.price / (4 * budget)
         if self.setting.cap is not None:
             low = max(low, largest * _SMALLEST / self.setting.cap)
         high = 4 * self.steps * largest
-        thresholds = np.geomspace(high, min(low, high / 2), _POINTS)
-        errors = np.array([self.error(theta) for theta in thresholds])
-        costs = np.array([self.cost(theta) for theta in thresholds])
-        says = errors <= _SAYS * self.weight * self._power / self._active
-        first = int(np.argmax(says)) if says.any() else 0
-        return _Curve(thresholds[first:], errors[first:], costs[first:])
+        return np.geomspace(high, min(low, high / 2), _POINTS)
+
+    def _of_channels(self) -> NDArray:
+        top = float(self.layer.magnitudes.highest.max()) or 1.0
+        octaves = np.arange((_OCTAVES + _ABOVE) * _PER_OCTAVE) / _PER_OCTAVE - _ABOVE
+        thresholds: NDArray = top * 2.0**-octaves * self.steps
+        return thresholds
 
     @cached_property
     def _power(self) -> float:
-        values = self.layer.sends("layer")
-        return float(values.squared_error(np.zeros(len(values.means)))[0])
+        return float(self.values.squared_error(np.zeros(len(self.values.means)))[0])
 
 
 class Split(NamedTuple):
@@ -95,9 +147,13 @@ class Split(NamedTuple):
     It is less where the best thresholds cost less.
     """
 
-    thresholds: Mapping[str, float]
+    thresholds: Thresholds
     expected: Mapping[str, float]
     spends_all: bool
+
+    def cost(self, dearer: Mapping[str, float]) -> float:
+        """Of all layers, with spikes `dearer` than expected."""
+        return sum(dearer.get(name, 1.0) * cost for name, cost in self.expected.items())
 
 
 class Spent(NamedTuple):
@@ -119,51 +175,111 @@ class Spent(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Spending:
-    """Layers among which `budget` is split."""
+    """Layers among which `budget` is split: for the least error, or in `proportions` of thresholds.
+
+    For the least error every channel takes the threshold at which weight x error + lambda cost is
+    least, and lambda is such that the budget is spent (Lagrange; as bits are allocated in
+    rate-distortion theory: Shoham & Gersho, IEEE Trans. ASSP 36, 1445-1453, 1988).
+    """
 
     items: Mapping[str, Item]
     budget: float
+    proportions: Thresholds | None = None
 
     def split(self, dearer: Mapping[str, float] = AS_EXPECTED, share: float = 1.0) -> Split:
-        """The split of least expected error of the budget, or of a `share` of it.
+        """The split of the budget, or of a `share` of it.
 
-        `dearer` says how many times as much as expected the spikes of a layer cost. Every layer
-        minimises error + lambda cost, lambda such that the budget is spent (Lagrange), but none has
+        `dearer` says how many times as much as expected the spikes of a layer cost. No layer has
         thresholds at which it says nothing: where that is too dear those of all layers grow alike.
         """
         budget = self.budget * share
-        costs = {name: dearer.get(name, 1.0) * c.costs for name, c in self._curves.items()}
+        if self.proportions is not None:
+            largest = self._largest(self.proportions)
+            if largest is not None and self._at(largest).cost(dearer) <= budget:
+                return self._at(largest, spends_all=False)
+            return self._adjusted(self.proportions, dearer, budget)
+        free = self._cheapest(0.0, dearer, EVEN)
+        if self._cost(free, dearer) <= budget:
+            return self._at(self._thresholds(free), spends_all=False)
+        return self._adjusted(self.near(budget, dearer), dearer, budget)
 
-        def best(multiplier: float) -> dict[str, int]:
-            return {n: int(np.argmin(c.errors + multiplier * costs[n])) for n, c in curves.items()}
+    def near(
+        self,
+        budget: float,
+        dearer: Mapping[str, float] = AS_EXPECTED,
+        shares: Mapping[str, float] = EVEN,
+        proportions: Thresholds | None = None,
+    ) -> dict[str, NDArray]:
+        """Thresholds that spend about `budget`, as near as those that are compared come to it.
 
-        def cost(places: Mapping[str, int]) -> float:
-            return sum(float(costs[name][place]) for name, place in places.items())
-
-        curves = self._curves
-        if cost(best(0.0)) <= budget:
-            return self._at(self._thresholds(best(0.0)), spends_all=False)
-        low, high = -300.0, 300.0
-        for _ in range(2 * _HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if cost(best(np.exp(middle))) > budget else (low, middle)
-        return self._adjusted(self._thresholds(best(np.exp(high))), dearer, budget)
+        `shares` are powers of two: a layer with 1 has half the thresholds. For the least error it
+        has eight times the weight, whose cube root fine thresholds follow. `proportions` are those
+        of channels' thresholds, in place of the least error.
+        """
+        if proportions is None:
+            price = _bisected(
+                lambda log: self._cost(self._cheapest(np.exp(log), dearer, shares), dearer), budget
+            )
+            return self._thresholds(self._cheapest(np.exp(price), dearer, shares))
+        base = {n: v * 2.0 ** -shares.get(n, 0.0) for n, v in proportions.items()}
+        factor = _bisected(
+            lambda log: sum(self._curves[n].cost_near(v * np.exp(log)) for n, v in base.items()),
+            budget,
+        )
+        return {name: values * np.exp(factor) for name, values in base.items()}
 
     def divided(self, split: Split, factors: Mapping[str, float]) -> Split:
         """A split with thresholds divided by factors: under a cap no further than to the best.
 
         A threshold that is smaller than that already stays.
         """
-        least = {
-            name: 0.0 if self.items[name].setting.cap is None else min(best, split.thresholds[name])
-            for name, best in self._best.items()
-        }
         return self._at(
-            {n: max(theta / factors[n], least[n]) for n, theta in split.thresholds.items()}
+            {
+                name: np.maximum(theta / factors[name], self._least(name, theta))
+                for name, theta in split.thresholds.items()
+            }
         )
 
+    def _largest(self, proportions: Thresholds) -> Thresholds | None:
+        """The spending of least error in these proportions; None where no cap bounds what helps."""
+        if any(item.setting.cap is None for item in self.items.values()):
+            return None
+
+        def moved(octaves: float) -> Thresholds:
+            return {name: theta * 2.0**octaves for name, theta in proportions.items()}
+
+        def error(octaves: float) -> float:
+            thetas = moved(octaves).items()
+            return sum(float(self.items[name].errors(theta).sum()) for name, theta in thetas)
+
+        coarse = min(np.arange(-_FARTHEST, _FARTHEST + 1), key=error)
+        return moved(
+            min(coarse + np.arange(-_PER_OCTAVE, _PER_OCTAVE + 1) / _PER_OCTAVE, key=error)
+        )
+
+    def _least(self, name: str, thresholds: NDArray) -> NDArray:
+        if self.items[name].setting.cap is None:
+            return np.zeros_like(thresholds)
+        return np.minimum(self._best[name], thresholds)
+
+    def _cheapest(
+        self, price: float, dearer: Mapping[str, float], shares: Mapping[str, float]
+    ) -> dict[str, NDArray]:
+        """The place of every channel's threshold where a spike costs `price` errors."""
+        return {
+            name: np.argmin(
+                curves.errors * 8.0 ** shares.get(name, 0.0)
+                + price * dearer.get(name, 1.0) * curves.costs,
+                axis=1,
+            )
+            for name, curves in self._curves.items()
+        }
+
+    def _cost(self, places: Mapping[str, NDArray], dearer: Mapping[str, float]) -> float:
+        return sum(dearer.get(n, 1.0) * self._curves[n].cost(place) for n, place in places.items())
+
     def _adjusted(
-        self, thresholds: Mapping[str, float], dearer: Mapping[str, float], budget: float
+        self, thresholds: Thresholds, dearer: Mapping[str, float], budget: float
     ) -> Split:
         """The split off the grid: all thresholds move alike until the budget is spent."""
 
@@ -178,23 +294,34 @@ class Spending:
             inner, outer = 2 * inner, inner
         while spent(outer) > budget and outer < _FARTHEST:
             inner, outer = outer, max(1.0, 2 * outer)
-        for _ in range(_HALVINGS):
-            middle = (inner + outer) / 2
-            inner, outer = (middle, outer) if spent(middle) > budget else (inner, middle)
-        return self._at({name: theta * 2.0**outer for name, theta in thresholds.items()})
+        octaves = _bisected(spent, budget, inner, outer)
+        return self._at({name: theta * 2.0**octaves for name, theta in thresholds.items()})
 
-    def _at(self, thresholds: Mapping[str, float], spends_all: bool = True) -> Split:
+    def _at(self, thresholds: Thresholds, spends_all: bool = True) -> Split:
         expected = {name: self.items[name].cost(theta) for name, theta in thresholds.items()}
         return Split(thresholds, expected, spends_all)
 
-    def _thresholds(self, places: Mapping[str, int]) -> dict[str, float]:
-        return {n: float(self._curves[n].thresholds[place]) for n, place in places.items()}
+    def _thresholds(self, places: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        return {name: self._curves[name].thresholds[place] for name, place in places.items()}
 
     @cached_property
-    def _curves(self) -> dict[str, _Curve]:
-        return {name: item.curve(self.budget) for name, item in self.items.items()}
+    def _curves(self) -> dict[str, Curves]:
+        return {name: item.curves(self.budget) for name, item in self.items.items()}
 
     @cached_property
-    def _best(self) -> dict[str, float]:
+    def _best(self) -> dict[str, NDArray]:
         """The thresholds of least error."""
-        return {n: float(c.thresholds[np.argmin(c.errors)]) for n, c in self._curves.items()}
+        return {n: c.thresholds[np.argmin(c.errors, axis=1)] for n, c in self._curves.items()}
+
+
+def _bisected(
+    spent: Callable[[float], float],
+    budget: float,
+    low: float = _LOGARITHMS[0],
+    high: float = _LOGARITHMS[1],
+) -> float:
+    """The least number at which no more than the budget is spent; the larger, the less it is."""
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if spent(middle) > budget else (low, middle)
+    return high

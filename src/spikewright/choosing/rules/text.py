@@ -12,7 +12,7 @@ def parse(text: str) -> ScaleRule:
     Raises `ValueError` for unknown names and fields and for values that do not fit, and
     `ConversionError` for values that the rule refuses.
     """
-    return parsed(text, RULES, "rule", {"ScaleRule": None})
+    return parsed(text, RULES, "rule", {"ScaleRule": None, "ScaleRule | None": None})
 
 
 def is_rule(text: str) -> bool:

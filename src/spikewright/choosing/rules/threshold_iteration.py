@@ -11,6 +11,7 @@ from spikewright._base.equations import NUMPY
 from spikewright.choosing.rules.case import Readout, Setting
 from spikewright.choosing.rules.rule import (
     LayerRule,
+    ScaleRule,
     check_above,
     check_per,
     check_readout,
@@ -53,6 +54,11 @@ class ThresholdIteration(LayerRule):
         check_readout(self, self.readout)
         if self.spikes_per_step is not None:
             check_whole(self, spikes_per_step=self.spikes_per_step)
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """One, where a cap bounds spikes."""
+        return {} if cap is None else {cls.__name__: cls(steps, dt=dt)}
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; 0 for channels whose currents say nothing."""

@@ -23,7 +23,8 @@ class Alternative:
     `drop` is the accuracy that it loses against the source, a fraction. `interval` holds a lower
     and an upper bound of the true loss, each with the confidence asked for. `costs` are means a
     sample by name. `needed` is about how many held-back samples would certify it, None where its
-    estimate does not hold the limit.
+    estimate does not hold the limit. `rule` is the one that its scales began with, spending as many
+    spikes: `convert` and `best_rule` take it.
     """
 
     arguments: Mapping[str, Any]
@@ -32,6 +33,7 @@ class Alternative:
     certified: bool
     costs: Mapping[str, float]
     needed: int | None
+    rule: Any = None
 
     @property
     def steps(self) -> int:
@@ -105,6 +107,11 @@ class Choice:
     def certified(self) -> bool:
         """Whether the held-back samples show that the true loss is at most `limit`."""
         return self.chosen.certified
+
+    @property
+    def rule(self) -> Any:
+        """The rule that the scales began with, for `scale_firing_rates=`; None without spikes."""
+        return self.chosen.rule
 
     @property
     def needed(self) -> int | None:

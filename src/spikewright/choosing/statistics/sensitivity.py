@@ -4,76 +4,162 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node, evaluate_all, prune
-from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose, Input
+from spikewright.choosing.statistics.channels import channel_axis, channels_of
+from spikewright.choosing.statistics.layer import Per
+from spikewright.graph import Graph, evaluate_all
+from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
 
-_SIZE = 0.05  # of the layer's root mean square: small beside its values, large beside rounding
-_DRAWS = 4
 _WEIGHTS = (Affine, Convolution, ConvolutionTranspose)
+_FEWEST, _MOST = 4, 64  # examples
+
+Values = Mapping[str, NDArray]
+
+
+class _Probe(NamedTuple):
+    """The way in which a layer's values are moved, and what of the outputs' change counts.
+
+    By `size` of their root mean square, small beside values and large beside rounding; those of
+    `silent` neurons too, or not. `centred` leaves out what all values of an output change alike.
+    """
+
+    size: float
+    draws: int
+    silent: bool
+    centred: bool
+
+
+_PROBES: Mapping[Per, _Probe] = {
+    "layer": _Probe(0.05, 4, silent=False, centred=False),
+    "channel": _Probe(0.1, 1, silent=True, centred=True),
+}
 
 
 def sensitivities(
-    graph: Graph, names: Sequence[str], examples: Mapping[str, NDArray], outputs: Sequence[str]
-) -> dict[str, float]:
+    graph: Graph,
+    names: Sequence[str],
+    examples: Values,
+    outputs: Sequence[str],
+    per: Per = "layer",
+    work: float = math.inf,
+) -> dict[str, NDArray]:
     """Squared change of the outputs, summed, per variance of independent errors in a layer.
 
-    Every value of a layer that is not zero is moved up or down by a small amount, at random (the
-    draws are seeded), and back; half the difference of the outputs is the effect of an error to
-    first order. The mean over examples `{input name: (n, *shape)}` and draws is taken.
+    `{layer: (1,)}`, or `(channels,)` for each channel. Values are moved up or down by a small
+    amount, at random (the draws are seeded), and back; half the difference of the outputs is the
+    effect of an error to first order. The mean over examples `{input name: (n, *shape)}` is taken.
+    Of a layer that is for the values that are not zero. Of channels it is for all, and without the
+    mean over an output's values. About `work` multiply-accumulates are spent: on fewer examples
+    where there are many channels and, where even four are too many, on whole layers.
     """
-    values = evaluate_all(graph, examples)
+    behind = {name: _behind(graph, name) for name in names}
+    parts = {name: _channels(graph, name) if per == "channel" else 1 for name in names}
+    costs = {name: _work(graph, behind[name]) for name in names}
+    most = len(next(iter(examples.values())))
+    count = most if per == "layer" else min(_MOST, most)
+    split = sum(costs[name] * parts[name] for name in names)
+    if 2 * split * min(_FEWEST, count) > work:
+        split, whole = sum(costs.values()), True
+    else:
+        whole = per == "layer"
+    count = int(np.clip(work / max(1, 2 * split), 1, count))
+    values = evaluate_all(graph, {name: array[:count] for name, array in examples.items()})
     found = {}
     for index, name in enumerate(names):
-        value = values[name]
-        active = value != 0
-        count = int(active.sum())
-        size = _SIZE * math.sqrt(float(np.square(value).sum()) / count) if count else 0.0
-        if size == 0.0:
-            found[name] = 0.0
-            continue
-        after = _behind(graph, name, outputs)
-        rng = np.random.default_rng([0, index])
-        total = 0.0
-        for _ in range(_DRAWS):
-            error = size * active * rng.choice([-1.0, 1.0], value.shape)
-            up, down = (_moved(after, values, name, value + e, outputs) for e in (error, -error))
-            total += sum(float(np.square((u - d) / 2).sum()) for u, d in zip(up, down, strict=True))
-        found[name] = total / (_DRAWS * len(value) * size**2)
+        rng = np.random.default_rng([int(per == "channel"), index])
+        axis = None if whole else channel_axis(graph, name)
+        reached = [output for output in outputs if output in {name, *behind[name]}]
+        moving = _Moving(graph, values, name, behind[name], reached)
+        effects = moving.effects(_PROBES[per], rng, 1 if whole else parts[name], axis)
+        found[name] = np.full(parts[name], effects)
     return found
 
 
-def _behind(graph: Graph, name: str, outputs: Sequence[str]) -> Graph:
-    """The part of a graph that depends on a layer; all values read from elsewhere are inputs."""
-    behind = {name}
+@dataclass(frozen=True, eq=False)
+class _Moving:
+    """A layer whose values are moved, the layers `behind` it, and the outputs that it reaches."""
+
+    graph: Graph
+    values: Values
+    name: str
+    behind: Sequence[str]
+    outputs: Sequence[str]
+
+    def effects(
+        self, probe: _Probe, rng: np.random.Generator, parts: int, axis: int | None
+    ) -> NDArray:
+        """The squared change of the outputs per variance of errors in each channel, `(parts,)`."""
+        value, found = self.values[self.name], np.zeros(parts)
+        moved = np.ones_like(value, bool) if probe.silent else value != 0
+        count = int(moved.sum())
+        size = probe.size * math.sqrt(float(np.square(value).sum()) / count) if count else 0.0
+        if size == 0.0:
+            return found
+        for _ in range(probe.draws):
+            error = size * moved * rng.choice([-1.0, 1.0], value.shape)
+            found += [
+                self._change(_only(error, part, axis), probe.centred) for part in range(parts)
+            ]
+        effects: NDArray = found / (probe.draws * len(value) * size**2)
+        return effects
+
+    def _change(self, error: NDArray, centred: bool) -> float:
+        """Squared change of the outputs to first order, summed over samples."""
+        value = self.values[self.name]
+        up, down = (self._outputs(value + e) for e in (error, -error))
+        total = 0.0
+        for before, after in zip(up, down, strict=True):
+            change = ((before - after) / 2).reshape(len(before), -1)
+            if centred and change.shape[1] > 1:
+                change = change - change.mean(axis=1, keepdims=True)
+            total += float(np.square(change).sum())
+        return total
+
+    def _outputs(self, value: NDArray) -> list[NDArray]:
+        """The outputs where the layer has another value."""
+        found = {self.name: value}
+        for other in self.behind:
+            node = self.graph[other]
+            inputs = (found.get(source, self.values[source]) for source in node.inputs)
+            found[other] = node.layer.evaluate(*inputs)
+        return [found[output] for output in self.outputs]
+
+
+def _only(error: NDArray, channel: int, axis: int | None) -> NDArray:
+    """The error of one channel alone, or all of it where there are no channels."""
+    if axis is None:
+        return error
+    one, place = np.zeros_like(error), (slice(None),) * (1 + axis) + (channel,)
+    one[place] = error[place]
+    return one
+
+
+def _behind(graph: Graph, name: str) -> list[str]:
+    """The layers that depend on one, in order."""
+    reached = {name}
     for node in graph:
-        if behind.intersection(node.inputs):
-            behind.add(node.name)
-    reached = {output: output for output in outputs if output in behind}
-    inner = behind - {name}
-    read = {source for node in graph if node.name in inner for source in node.inputs} - inner
-    nodes = [
-        node if node.name in inner else Node(node.name, Input(graph.shapes[node.name]))
-        for node in graph
-        if node.name in inner | read | {name}
-    ]
-    return Graph(prune(nodes, reached), reached or {name: name})
+        if reached.intersection(node.inputs):
+            reached.add(node.name)
+    return [node.name for node in graph if node.name in reached - {name}]
 
 
-def _moved(
-    after: Graph,
-    values: Mapping[str, NDArray],
-    name: str,
-    value: NDArray,
-    outputs: Sequence[str],
-) -> list[NDArray]:
-    """The outputs where one layer has another value."""
-    inputs = {key: value if key == name else values[key] for key in after.inputs}
-    found = evaluate_all(after, inputs)
-    return [found[output] for output in outputs if output in found]
+def _work(graph: Graph, names: Sequence[str]) -> int:
+    """Multiply-accumulates of these layers, and one operation for each of their values."""
+    total = 0
+    for name in names:
+        node = graph[name]
+        total += math.prod(graph.shapes[name])
+        total += node.layer.multiply_accumulates(*(graph.shapes[n] for n in node.inputs))
+    return total
+
+
+def _channels(graph: Graph, name: str) -> int:
+    return channels_of(graph.shapes[name], channel_axis(graph, name))
 
 
 def fan_out(graph: Graph, name: str) -> float:

@@ -70,6 +70,7 @@ def _alternative(question: Request, objective: Objective, item: Checked) -> Alte
         item.certified,
         item.point.costs,
         paired.needed(question.max_drop, question.confidence),
+        objective.translation.rule(_values(item), item.point.steps, item.point.costs["spikes"]),
     )
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from spikewright._base.optional import require
 from spikewright._base.progress import progress_bar
-from spikewright.choosing import fingerprint
-from spikewright.choosing.rules.rounding import above_rounding
+from spikewright.choosing import Case, ScaleRule, Setting, fingerprint
 from spikewright.choosing.search.certify import LISTED, MANY, Candidate, check, short_list
 from spikewright.choosing.search.choice import Choice
 from spikewright.choosing.search.goal import Aim, certifiable
@@ -21,15 +20,15 @@ from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.search import Limits, Search, hopeless_pruner
 from spikewright.choosing.search.space import Parameter, Values, restricted
 from spikewright.choosing.search.study import Study, open_study
+from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.choosing.tuning.allocation import Allocation
-from spikewright.choosing.tuning.channels import sensitivities
 from spikewright.choosing.tuning.data import digest, divided
 from spikewright.choosing.tuning.objective import Objective, Samples
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.choosing.tuning.request import Request
 from spikewright.choosing.tuning.result import result
-from spikewright.choosing.tuning.settings import Translation, check_values, space_of
+from spikewright.choosing.tuning.settings import Translation, check_values, space_of, with_rules
 from spikewright.choosing.tuning.starts import level_of, starts, sweep
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
@@ -57,10 +56,11 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         max_pool=request.max_pool,
         outputs=request.outputs,
     )
-    space = restricted(space_of(conversion), request.space)
+    wanted, rules = with_rules(request.space)
+    space = restricted(space_of(conversion), wanted)
     check_values(space)
     mine, held = divided(conversion, (x, y), request.validation, request.searched, request.running)
-    allocation = _allocation(conversion, mine, _WORK * request.timeout)
+    allocation = _allocation(conversion, mine, _WORK * request.timeout, rules)
     translation = Translation(allocation, request.dt)
     objective = Objective(
         conversion, translation, space, request.minimise, request.running, mine.unit
@@ -131,13 +131,21 @@ def _facts(
     }
 
 
-def _allocation(conversion: Conversion, samples: Samples, budget: float) -> Allocation:
+def _allocation(
+    conversion: Conversion,
+    samples: Samples,
+    work: float,
+    rules: Mapping[str, ScaleRule | None],
+) -> Allocation:
     """The rules' data: values of the layers on some samples, and the effect of errors in them."""
     graph, layers = conversion.canonical, tuple(conversion.populations())
     some = samples[slice(_CALIBRATED)].x
+    outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(some, progress=False)
-    weights = sensitivities(graph, layers, Roles(graph).read_from(), some, budget)
-    return Allocation(above_rounding(statistics, graph), weights)
+    settings = dict.fromkeys(layers, Setting())
+    case = Case(graph, conversion.graph, settings, outputs, statistics)
+    weights = sensitivities(graph, layers, some, outputs, "channel", work)
+    return Allocation(case, weights, rules)
 
 
 def _aims(request: Request, samples: Samples, sure: float | None) -> list[Aim]:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_plain_whole
+from spikewright.choosing import ScaleRule, Setting
+from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, Values
-from spikewright.choosing.tuning.allocation import RULES, Allocation, Coding
+from spikewright.choosing.tuning.allocation import Allocation
 from spikewright.conversion import Conversion
-from spikewright.errors import TuningError
+from spikewright.errors import ConversionError, TuningError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -22,6 +24,7 @@ READOUTS = ("mean", "last", "late")
 SCALES = "scales"
 """Under this name a refined setting has the scales of all channels, as JSON."""
 
+_FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
 _DIGITS = 4  # of a scale, so that it can be written down
 _OFFSET = "offset "
 
@@ -37,7 +40,7 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
     space: dict[str, Parameter] = {
         "steps": Choices(STEPS),
         "readout": Choices(READOUTS),
-        "rule": Choices(RULES),
+        "rule": Choices(tuple(searched_rules())),
         "max_spikes_per_step": Choices((None, 1)),
         "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
         "initial_voltage": Choices(("half", "zero")),
@@ -50,11 +53,52 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
     return space
 
 
+def searched_rules() -> dict[str, ScaleRule | None]:
+    """All rules that are searched, by name; None spends spikes where they do most.
+
+    Those that studies have always known come first: a study keeps the order.
+    """
+    found = {name: rule for kind in RULES.values() for name, rule in kind.searched().items()}
+    return {**{name: found[name] for name in _FIRST}, **found}
+
+
+def with_rules(
+    wanted: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, ScaleRule | None]]:
+    """A restriction of the space with rules by name, and all rules that it may name.
+
+    A rule is one of `searched_rules`, a `ScaleRule`, or one as text, as the command line takes it.
+    Raises `TuningError` for anything else.
+    """
+    known = searched_rules()
+    if "rule" not in wanted:
+        return dict(wanted), known
+    given = wanted["rule"]
+    several = given if isinstance(given, list | tuple | set) else [given]
+    names = []
+    for item in several:
+        names.append(str(item) if isinstance(item, ScaleRule) else item)
+        if isinstance(item, ScaleRule) or (isinstance(item, str) and item not in known):
+            known[names[-1]] = _proportions(item)
+        elif not isinstance(item, str):
+            raise TuningError(f"space: 'rule' is a rule or a name of one, got {item!r}")
+    return {**wanted, "rule": names}, known
+
+
+def _proportions(given: str | ScaleRule) -> ScaleRule | None:
+    """The rule whose proportions are searched; of a rule with a budget, the one that it is like."""
+    try:
+        rule = parse(given) if isinstance(given, str) else given
+    except (ValueError, ConversionError) as error:
+        known = ", ".join(searched_rules())
+        raise TuningError(f"space: 'rule' is one of {known}, or a rule as text: {error}") from error
+    return rule.like if isinstance(rule, EnergyBudget) else rule
+
+
 def check_values(space: Mapping[str, Parameter]) -> None:
     """Raise `TuningError` for choices that no conversion takes."""
     for name, known in (
         ("readout", READOUTS),
-        ("rule", RULES),
         ("neuron", ("default", "bipolar")),
         ("initial_voltage", ("half", "zero")),
     ):
@@ -89,19 +133,24 @@ class Translation:
 
     def arguments(self, values: Mapping[str, Plain]) -> dict[str, Any]:
         """Arguments of `convert`: scales as numbers, of few digits."""
-        cap, start = values["max_spikes_per_step"], values["initial_voltage"]
-        coding = Coding(
-            _whole(values["steps"]), None if cap is None else _whole(cap),
-            0.5 if start == "half" else 0.0,
-        )  # fmt: skip
-        layers = self.allocation.layers
         if values.get(SCALES) is not None:
             return self._refined(values)
-        offsets = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
+        cap, start = values["max_spikes_per_step"], values["initial_voltage"]
+        setting = Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
+        layers = self.allocation.layers
+        shares = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
         spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
-        found = self.allocation.thresholds(str(values["rule"]), spikes, offsets, coding)
+        rule, steps = str(values["rule"]), _whole(values["steps"])
+        found = self.allocation.thresholds(rule, spikes, shares, steps, setting)
         scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
         return self._with(scales, values)
+
+    def rule(self, values: Mapping[str, Plain], steps: int, spikes: float) -> ScaleRule | None:
+        """The rule of these values, with so many spikes a sample to spend; None with none."""
+        if not spikes > 0:
+            return None
+        like = self.allocation.rules[str(values["rule"])]
+        return EnergyBudget(steps, spikes=spikes, dt=self.dt, per="channel", like=like)
 
     def refined(self, values: Mapping[str, Plain], scales: Mapping[str, NDArray]) -> Values:
         """Values that stand for these scales `(channels,)` of each layer, all else the same."""

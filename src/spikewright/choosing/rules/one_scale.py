@@ -1,0 +1,42 @@
+"""One firing-rate scale for all layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikewright.choosing.rules.case import Case, Choice
+from spikewright.choosing.rules.rule import ScaleRule, check_above, register
+
+
+@register("one-scale")
+@dataclass(frozen=True)
+class OneScale(ScaleRule):
+    """s = `scale` for every layer, as a number in the place of a rule chooses it.
+
+    It needs no data. With a budget, `EnergyBudget(steps, spikes, like=OneScale())`, the scale is
+    the one that spends it. Law: equal for all layers. Source: the global scale of Rasmussen 2019,
+    Neuroinformatics 17:611.
+    """
+
+    scale: float = 1.0
+    needs_data = False
+
+    def __post_init__(self) -> None:
+        check_above(self, scale=self.scale)
+
+    @classmethod
+    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
+        """None: a number says nothing about a model."""
+        return {}
+
+    @classmethod
+    def searched(cls) -> dict[str, ScaleRule | None]:
+        """The plainest of all, which a search is to beat."""
+        return {"one scale": cls()}
+
+    def choose(self, case: Case) -> dict[str, Choice]:
+        """See the class."""
+        choice = Choice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
+        return dict.fromkeys(case.settings, choice)
