@@ -66,6 +66,7 @@ CALIBRATION = (
     "TargetRate",
     "Percentile",
     "MinimumError",
+    "OneScale",
     "LocalThresholdBalancing",
     "ThresholdIteration",
     "EnergyBudget",

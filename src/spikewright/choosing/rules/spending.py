@@ -252,10 +252,9 @@ class Spending:
             thetas = moved(octaves).items()
             return sum(float(self.items[name].errors(theta).sum()) for name, theta in thetas)
 
-        coarse = min(np.arange(-_FARTHEST, _FARTHEST + 1), key=error)
-        return moved(
-            min(coarse + np.arange(-_PER_OCTAVE, _PER_OCTAVE + 1) / _PER_OCTAVE, key=error)
-        )
+        near = min(np.arange(-_FARTHEST, _FARTHEST + 1), key=error)
+        fine = np.arange(-_PER_OCTAVE, _PER_OCTAVE + 1) / _PER_OCTAVE
+        return moved(min(near + fine, key=error))
 
     def _least(self, name: str, thresholds: NDArray) -> NDArray:
         if self.items[name].setting.cap is None:
