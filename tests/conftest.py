@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a processor: each has one thread
@@ -18,3 +20,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Tests solve what they test, and leave nothing in the user's folders.
 os.environ["SPIKEWRIGHT_DECODER_CACHE"] = "off"
+
+SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
+"""Tests that take long, as `scripts/slow_tests.py` measured; no two files of tests share a name."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave long tests to the slow suite."""
+    for item in items:
+        if item.path.name + item.nodeid[item.nodeid.index("::") :] in SLOW:
+            item.add_marker(pytest.mark.slow)
