@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executors": set(),
     "report": {"records"},
     "choosing.statistics": {"graph"},
-    "choosing.rules": {"choosing.statistics", "graph"},
+    "choosing.rules": {"choosing.statistics", "graph", "measure"},
     "choosing": _RULES | _RUN,
     "choosing.search": {"records"},
     "diagnosis": _RUN | {"records", "passes", "choosing", "choosing.rules"},

@@ -14,6 +14,7 @@ from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.engines import Precision
 from spikewright.measure import accuracy, activity, neuron_rates
+from spikewright.measure.readout import named
 from spikewright.records import Record, select
 from spikewright.report.tables import accuracy_table, layer_table, number
 from spikewright.running.encoders import Encoder
@@ -62,7 +63,7 @@ def run(
     )
     records = activity(result)
     if samples.y is not None:
-        records += [accuracy(result, samples.y, "last"), accuracy(result, samples.y, "mean")]
+        records += [accuracy(result, samples.y, readout) for readout in sorted(named())]
     if report is not None:
         subject = Subject(model, data, conversion, choices, samples)
         write_report(

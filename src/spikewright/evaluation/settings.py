@@ -10,9 +10,8 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright.engines import Precision
 from spikewright.errors import SimulationError
 from spikewright.evaluation.twin import Thresholds, digest_of, thresholds_of
-from spikewright.measure import After, EveryStep
 from spikewright.measure.metric import Metric
-from spikewright.measure.readout import readout_name
+from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known, readout_name
 from spikewright.running.encoders import Encoder
 from spikewright.running.runner import check_run
 
@@ -96,12 +95,10 @@ def _stops(at: Any, steps: int) -> tuple[int, ...]:
 
 
 def _readouts(readouts: Any) -> tuple[EveryStep, ...]:
-    found = [readouts] if isinstance(readouts, str | After) else _several(readouts, "readouts")
-    known = [r in ("last", "mean") if isinstance(r, str) else isinstance(r, After) for r in found]
-    if not found or not all(known):
-        raise SimulationError(
-            f'readouts are some of "mean", "last" and After(seconds), got {readouts!r}'
-        )
+    one = isinstance(readouts, str | AtEveryStep)
+    found = [readouts] if one else _several(readouts, "readouts")
+    if not found or any(kind_of(readout) is None for readout in found):
+        raise SimulationError(f"readouts are some of {known()}, got {readouts!r}")
     return tuple(dict.fromkeys(found))
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
+
+_LATE = (2, 4, 8)  # steps that late readouts leave out in a search
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,113 @@ class Window:
                 f"a readout window lasts more than 0 s and starts at 0 s or later, got {self}"
             )
 
+    def read(self, values: NDArray, dt: float) -> NDArray:
+        """`(batch, steps, *out)` read out as `(batch, *out)`; raises where no step lies in it."""
+        steps, count = values.shape[1], max(1, round(self.seconds / dt))
+        start = steps - count if self.start is None else round(self.start / dt)
+        if start < 0 or start + count > steps:
+            raise SimulationError(
+                f"{self} does not lie within the {steps} steps of {dt} s that were run"
+            )
+        found: NDArray = values[:, start : start + count].mean(axis=1)
+        return found
 
+
+class AtEveryStep(ABC):
+    """A readout that a run has at every step: the mean over all steps but the first ones.
+
+    A kind that takes no arguments goes by the name that it is registered under. Kinds are frozen
+    dataclasses.
+    """
+
+    @abstractmethod
+    def left_out(self, steps: int, dt: float) -> int:
+        """The number of first steps that are left out of a run of `steps` steps of `dt` seconds."""
+
+    def fits(self, steps: int, dt: float) -> bool:
+        """Whether it differs, in a run of so many steps, from the mean over all of them."""
+        return True
+
+    def read(self, values: NDArray, dt: float) -> NDArray:
+        """`(batch, steps, *out)` read out as `(batch, *out)`."""
+        found: NDArray = values[:, self.left_out(values.shape[1], dt) :].mean(axis=1)
+        return found
+
+    def read_at_every_step(self, values: NDArray, dt: float) -> NDArray:
+        """The readout of the run had it ended at each step, `(batch, steps, *out)`."""
+        numbers = np.arange(1, values.shape[1] + 1)
+        left = np.array([self.left_out(int(number), dt) for number in numbers], int)
+        sums = np.cumsum(values, axis=1, dtype=np.float64)
+        later = left > 0
+        if later.any():
+            sums[:, later] -= sums[:, left[later] - 1]
+        found: NDArray = sums / (numbers - left).reshape(1, -1, *(1,) * (values.ndim - 2))
+        return found
+
+    @classmethod
+    def searched(cls, name: str, steps: int, dt: float) -> Mapping[str, EveryStep]:
+        """The readouts of this kind that `tune` reads a run of `steps` steps by, by name."""
+        return {} if fields(cls) else {name: name}  # type: ignore[arg-type]
+
+    @classmethod
+    def compared(cls, name: str, steps: int, dt: float) -> Sequence[EveryStep]:
+        """The readouts of this kind that `best_rule` compares for `steps` steps."""
+        return tuple(cls.searched(name, steps, dt).values())
+
+
+_registry: dict[str, type[AtEveryStep]] = {}
+READOUTS = MappingProxyType(_registry)
+"""Every kind of readout at every step, by name (read only)."""
+
+K = TypeVar("K", bound="type[AtEveryStep]")
+
+
+def register(name: str) -> Callable[[K], K]:
+    """Class decorator: make a kind of readout known to runs, searches and commands."""
+
+    def add(cls: K) -> K:
+        if name in _registry:
+            raise ValueError(f"a readout named {name!r} is registered already")
+        _registry[name] = cls
+        return cls
+
+    return add
+
+
+@register("mean")
 @dataclass(frozen=True)
-class After:
+class Mean(AtEveryStep):
+    """The mean over the run."""
+
+    def left_out(self, steps: int, dt: float) -> int:
+        """None."""
+        return 0
+
+
+@register("last")
+@dataclass(frozen=True)
+class Last(AtEveryStep):
+    """The value in the last step, as it is."""
+
+    def left_out(self, steps: int, dt: float) -> int:
+        """All others."""
+        return steps - 1
+
+    def read(self, values: NDArray, dt: float) -> NDArray:
+        return values[:, -1]
+
+    def read_at_every_step(self, values: NDArray, dt: float) -> NDArray:
+        return values
+
+    @classmethod
+    def compared(cls, name: str, steps: int, dt: float) -> Sequence[EveryStep]:
+        """None: a single step says less than several."""
+        return ()
+
+
+@register("late")
+@dataclass(frozen=True)
+class After(AtEveryStep):
     """The mean from `start` (s) to the end, however long the run: a delayed readout (Bu 2024).
 
     It leaves out the steps in which spikes were still on their way through the layers
@@ -52,11 +160,48 @@ class After:
         """The number of steps of `dt` seconds that it leaves out."""
         return round(self.start / dt)
 
+    def left_out(self, steps: int, dt: float) -> int:
+        """Those before its start, if others are left."""
+        return self.steps(dt) if self.fits(steps, dt) else 0
 
-EveryStep = Literal["last", "mean"] | After
-"""Readouts that a run has at every step."""
+    def fits(self, steps: int, dt: float) -> bool:
+        """Whether some steps are left."""
+        return self.steps(dt) < steps
+
+    @classmethod
+    def searched(cls, name: str, steps: int, dt: float) -> Mapping[str, EveryStep]:
+        """Without two, four or eight steps."""
+        return {f"after {left}": cls(left * dt) for left in _LATE if left < steps}
+
+    @classmethod
+    def compared(cls, name: str, steps: int, dt: float) -> Sequence[EveryStep]:
+        """Without the first eighth, quarter and half of the steps."""
+        starts = sorted({steps // part for part in (8, 4, 2)} - {0})
+        return tuple(cls(start * dt) for start in starts)
+
+
+EveryStep = str | AtEveryStep
+"""Readouts that a run has at every step: "mean", "last" or another name of one, or `After`."""
 
 Readout = EveryStep | Window
+
+
+def named() -> tuple[str, ...]:
+    """The names that are readouts: those of kinds that take no arguments."""
+    return tuple(name for name, kind in READOUTS.items() if not fields(kind))  # type: ignore[arg-type]
+
+
+def known() -> str:
+    """All readouts at every step, in words."""
+    names = ", ".join(f'"{name}"' for name in named())
+    return f"{names} or After(seconds)"
+
+
+def kind_of(readout: object) -> AtEveryStep | None:
+    """The kind of a readout at every step; None for anything else."""
+    if isinstance(readout, AtEveryStep):
+        return readout
+    return READOUTS[readout]() if isinstance(readout, str) and readout in named() else None
 
 
 def readout_name(readout: EveryStep) -> str:
@@ -71,29 +216,12 @@ def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     `After` that of the steps after a time. Raises `SimulationError` for an unknown readout or a
     window that no step lies in.
     """
-    return (
-        values[:, -1] if readout == "last" else values[:, _span(values, readout, dt)].mean(axis=1)
-    )
-
-
-def _span(values: NDArray, readout: Readout, dt: float) -> slice:
-    steps = values.shape[1]
-    if readout == "mean":
-        return slice(0, steps)
-    if isinstance(readout, After):
-        left_out = readout.steps(dt)
-        return slice(left_out if left_out < steps else 0, steps)
-    if not isinstance(readout, Window):
-        raise SimulationError(
-            f'a readout is "last", "mean", a Window or After(seconds), got {readout!r}'
-        )
-    count = max(1, round(readout.seconds / dt))
-    start = steps - count if readout.start is None else round(readout.start / dt)
-    if start < 0 or start + count > steps:
-        raise SimulationError(
-            f"{readout} does not lie within the {steps} steps of {dt} s that were run"
-        )
-    return slice(start, start + count)
+    if isinstance(readout, Window):
+        return readout.read(values, dt)
+    kind = kind_of(readout)
+    if kind is None:
+        raise SimulationError(f"a readout is {known()} or a Window, got {readout!r}")
+    return kind.read(values, dt)
 
 
 def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.001) -> NDArray:
@@ -102,19 +230,10 @@ def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.00
     `dt` is the length of a step in seconds, which `After` needs. Raises `SimulationError` for other
     readouts.
     """
-    if readout == "last":
-        return values
-    if readout != "mean" and not isinstance(readout, After):
-        raise SimulationError(
-            f'readouts at every step are "last", "mean" or After(seconds), got {readout!r}'
-        )
-    numbers = np.arange(1, values.shape[1] + 1)
-    left_out = readout.steps(dt) if isinstance(readout, After) else 0
-    counts = np.where(numbers > left_out, numbers - left_out, numbers)
-    sums = np.cumsum(values, axis=1, dtype=np.float64)
-    if 0 < left_out < len(numbers):
-        sums[:, left_out:] -= sums[:, left_out - 1 : left_out].copy()
-    return sums / counts.reshape(1, -1, *(1,) * (values.ndim - 2))
+    kind = kind_of(readout)
+    if kind is None:
+        raise SimulationError(f"readouts at every step are {known()}, got {readout!r}")
+    return kind.read_at_every_step(values, dt)
 
 
 def readout_delay(

@@ -370,7 +370,7 @@ def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
         (lambda: sw.Percentile(per="neuron"), '"layer" or "channel"'),
         (lambda: sw.MinimumError(0), "whole number from 1"),
         (lambda: sw.MinimumError(2.5), "whole number from 1"),
-        (lambda: sw.MinimumError(8, readout="middle"), '"mean" or "last"'),
+        (lambda: sw.MinimumError(8, readout="middle"), '"mean", "last" or After'),
         (lambda: sw.MinimumError(8, spikes_per_step=0), "whole number from 1"),
         (lambda: sw.MinimumError(8, share=1.5), "at most 1"),
         (lambda: sw.MinimumError(8, share=0.0), "above 0"),

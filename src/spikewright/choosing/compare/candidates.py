@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
 from spikewright.choosing.rules import RULES, ScaleRule
-from spikewright.measure import After, EveryStep
+from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 
@@ -53,9 +53,8 @@ def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
 
 
 def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
-    """The mean over all steps, and over those after the first eighth, quarter and half of them."""
-    starts = sorted({steps // part for part in (8, 4, 2)} - {0})
-    return ("mean", *(After(start * dt) for start in starts))
+    """Every readout that is compared for so many steps, the mean over all of them first."""
+    return tuple(r for name, kind in READOUTS.items() for r in kind.compared(name, steps, dt))
 
 
 def corrected(

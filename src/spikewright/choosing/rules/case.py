@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from numpy.typing import NDArray
 
@@ -13,9 +12,7 @@ from spikewright.choosing.rules.rounding import above_rounding
 from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.graph import Graph
-
-Readout = Literal["mean", "last"]
-READOUTS: tuple[Readout, ...] = ("mean", "last")
+from spikewright.measure.readout import EveryStep, kind_of
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,16 @@ class Setting:
     start: float | None = 0.5
     averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
 
-    def window(self, steps: int, dt: float, readout: Readout) -> float:
+    def window(self, steps: int, dt: float, readout: EveryStep) -> float:
         """The number of steps, of `steps`, over which the readout averages.
 
         All of them where the mean is read out; where the last value is, as many as the synapse
-        averages over.
+        averages over. Raises `TypeError` for other readouts than those at every step.
         """
-        return float(steps) if readout == "mean" else min(float(steps), self.averages(dt))
+        kind = kind_of(readout)
+        if kind is None:
+            raise TypeError(f"{readout!r} is no readout")
+        return max(steps - kind.left_out(steps, dt), min(float(steps), self.averages(dt)))
 
 
 @dataclass(frozen=True, eq=False)

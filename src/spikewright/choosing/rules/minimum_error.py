@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Readout, Setting
+from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.coding import coding_error
 from spikewright.choosing.rules.rule import (
     LayerRule,
@@ -22,6 +22,7 @@ from spikewright.choosing.rules.rule import (
 )
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.measure.readout import EveryStep
 
 _SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
 _COARSE, _FINE, _ROUNDS = 81, 17, 2
@@ -54,7 +55,7 @@ class MinimumError(LayerRule):
     dt: float = 0.001
     per: Per = "channel"
     spikes_per_step: int | None = None
-    readout: Readout = "mean"
+    readout: EveryStep = "mean"
     share: float = 1.0
 
     def __post_init__(self) -> None:

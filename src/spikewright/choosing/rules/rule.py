@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright.choosing.rules.case import READOUTS, Case, Choice, Setting
+from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rounding import BOUND
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
 from spikewright.errors import ConversionError, Refusal
+from spikewright.measure.readout import kind_of, known
 
 _registry: dict[str, type[ScaleRule]] = {}
 RULES = MappingProxyType(_registry)
@@ -209,9 +210,9 @@ def check_per(rule: ScaleRule, value: Any) -> None:
 
 
 def check_readout(rule: ScaleRule, value: Any) -> None:
-    """Raise `ConversionError` unless this is "mean" or "last"."""
-    if value not in READOUTS:
-        raise refused(rule, "readout", f'it is "mean" or "last", got {value!r}')
+    """Raise `ConversionError` unless this is a readout that a run has at every step."""
+    if kind_of(value) is None:
+        raise refused(rule, "readout", f"it is {known()}, got {value!r}")
 
 
 def spikes_a_step(rule: ScaleRule, setting: Setting, wanted: int | None) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.choosing.rules.case import Readout, Setting
+from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import (
     LayerRule,
     ScaleRule,
@@ -20,6 +20,7 @@ from spikewright.choosing.rules.rule import (
     spikes_a_step,
 )
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.measure.readout import EveryStep
 
 _ITERATIONS, _CLOSE, _AHEAD = 500, 1e-6, 30.0
 
@@ -45,7 +46,7 @@ class ThresholdIteration(LayerRule):
     dt: float = 0.001
     per: Per = "channel"
     spikes_per_step: int | None = None
-    readout: Readout = "mean"
+    readout: EveryStep = "mean"
 
     def __post_init__(self) -> None:
         check_whole(self, steps=self.steps)

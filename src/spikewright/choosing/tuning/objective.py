@@ -19,9 +19,9 @@ from spikewright.choosing.tuning.measuring import Outcome, Running, part_of, run
 from spikewright.choosing.tuning.reproduce import text
 from spikewright.choosing.tuning.settings import Translation, read_at
 from spikewright.conversion import Conversion
-from spikewright.measure import After, EveryStep
+from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 
-_LATE = (2, 4, 8)  # steps that late readouts leave out
+_LONG = 1_000_000  # steps, that every readout leaves some of
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,22 +109,26 @@ class Objective:
 
     def readout(self, name: str) -> EveryStep:
         """A readout from its name in a point."""
-        if name in ("mean", "last"):
-            return name  # type: ignore[return-value]
-        return After(float(name.removeprefix("after ")) * self.running.dt)
+        return self._searched(tuple(READOUTS), _LONG)[name]
+
+    def _searched(self, kinds: Sequence[str], steps: int) -> dict[str, EveryStep]:
+        """The readouts of some kinds that are searched, by the names that points have for them."""
+        return {
+            name: readout
+            for kind in kinds
+            for name, readout in READOUTS[kind].searched(kind, steps, self.running.dt).items()
+        }
 
     def _choices(self, name: str) -> Sequence[Plain]:
         parameter = self.space[name]
         return parameter.values if isinstance(parameter, Choices) else ()
 
     def _readouts(self, at: Sequence[int]) -> dict[str, EveryStep]:
-        wanted = self._choices("readout")
-        names = [str(name) for name in wanted if name != "late"]
-        if "late" in wanted:
-            names += [f"after {left}" for left in _LATE if left < at[-1]]
-        if at[-1] == 1 or not names:
-            names = names[:1] or ["mean"]  # of a single step they are all the same
-        return {name: self.readout(name) for name in names}
+        wanted = [str(name) for name in self._choices("readout")]
+        found = self._searched(wanted, at[-1]) or self._searched(["mean"], at[-1])
+        if at[-1] == 1:  # of a single step they are all the same
+            return dict([next(iter(found.items()))])
+        return found
 
     def _points(
         self,
@@ -142,7 +146,7 @@ class Objective:
             self._point(found, samples, t, name, readout)
             for t in at
             for name, readout in readouts.items()
-            if not isinstance(readout, After) or readout.steps(self.running.dt) < t
+            if (kind := kind_of(readout)) is None or kind.fits(t, self.running.dt)
         ]
 
     def _point(

@@ -17,10 +17,10 @@ from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, 
 from spikewright.choosing.tuning.allocation import Allocation
 from spikewright.conversion import Conversion
 from spikewright.errors import ConversionError, TuningError
+from spikewright.measure.readout import READOUTS
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-READOUTS = ("mean", "last", "late")
 SCALES = "scales"
 """Under this name a refined setting has the scales of all channels, as JSON."""
 
@@ -39,7 +39,7 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
     integrate = all(isinstance(neuron_type, IntegrateAndFire) for neuron_type in types)
     space: dict[str, Parameter] = {
         "steps": Choices(STEPS),
-        "readout": Choices(READOUTS),
+        "readout": Choices(tuple(READOUTS)),
         "rule": Choices(tuple(searched_rules())),
         "max_spikes_per_step": Choices((None, 1)),
         "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
@@ -98,7 +98,7 @@ def _proportions(given: str | ScaleRule) -> ScaleRule | None:
 def check_values(space: Mapping[str, Parameter]) -> None:
     """Raise `TuningError` for choices that no conversion takes."""
     for name, known in (
-        ("readout", READOUTS),
+        ("readout", tuple(READOUTS)),
         ("neuron", ("default", "bipolar")),
         ("initial_voltage", ("half", "zero")),
     ):
