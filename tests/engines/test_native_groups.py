@@ -17,7 +17,7 @@ from spikewright.network.neurons import NeuronType, RegularSpiking
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
-from spikewright.engines.native.building import Builder
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.groups import Unit, groups
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
@@ -112,7 +112,7 @@ def _groups(net: sw.Network) -> list[list[Unit]]:
     largest = max(
         (op for op in program.operators if isinstance(op, Region)), key=lambda r: len(r.operators)
     )
-    return [g for g in groups(Builder(largest, program)) if not _renames(g[0].operator)]
+    return [g for g in groups(Buffers(largest, program)) if not _renames(g[0].operator)]
 
 
 def _renames(op: Operator) -> bool:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 import spikewright as sw
 from engines.random_networks import RandomNetwork
 from spikewright import engines
-from spikewright.engines.native.building import Builder
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine
 from spikewright.engines.native.regions import Region, with_regions
-from spikewright.engines.native.shortcuts import Shortcut
+from spikewright.engines.native.shortcuts import Shortcut, shortcuts
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -107,7 +107,7 @@ def found(net: RandomNetwork) -> list[Shortcut]:
     """What the native engine makes in one kernel."""
     program = net.program()
     regions = [op for op in with_regions(program).operators if isinstance(op, Region)]
-    return [one for op in regions for one in Builder(op, program).shortcuts.values()]
+    return [one for op in regions for one in shortcuts(Buffers(op, program)).values()]
 
 
 def agree(net: RandomNetwork, threads: int = 1, **cut: int) -> None:

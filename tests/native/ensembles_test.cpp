@@ -45,7 +45,7 @@ std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, b
     p->voltage = add_memory(plan, kNeurons), p->second = add_memory(plan, kNeurons);
     p->total = add_memory(plan, kNeurons);
     Encoders& e = p->encoders;
-    e.columns = columns, e.has_gain = true, e.limb_bits = 24, e.limbs = 2;
+    e.columns = columns, e.has_gain = true, e.limbs = {24, 2};
     e.gain.resize(kNeurons), e.bias.resize(kNeurons);
     for (std::size_t i = 0; i < kNeurons; ++i) e.gain[i] = draw(1.0, 9.0), e.bias[i] = draw(-4.0, 9.0);
     std::size_t at = 0, room = 0;
@@ -104,7 +104,7 @@ Made network(std::size_t columns, std::size_t outputs, bool external, bool loops
     Instruction smooth = step(Action::smooth, 1, 4);
     smooth.filter = f;
     auto w = std::make_shared<Weights>();
-    w->out = made.places, w->in = kNeurons, w->weight_bits = 25, w->limb_bits = 20, w->limbs = 2;
+    w->out = made.places, w->in = kNeurons, w->weight_bits = 25, w->limbs = {20, 2};
     w->weights = add_memory(plan, made.places * kNeurons, 1.0);
     w->largest = add_memory(plan, made.places);
     for (std::size_t o = 0; o < made.places; ++o) {

@@ -69,7 +69,7 @@ std::shared_ptr<Layer> layer_of(std::int64_t height, std::int64_t width, std::in
     l->stride_y = l->stride_x = draw(1, 2);
     l->out_height = (height + 2 * l->pad_y - kernel) / l->stride_y + 1;
     l->out_width = (width + 2 * l->pad_x - kernel) / l->stride_x + 1;
-    l->limb_bits = 14, l->limbs = 3;
+    l->limbs = {14, 3};
     l->scale = row(std::size_t(out), 0.5).values;
     l->gain = row(std::size_t(out), 1.0), l->bias = row(std::size_t(out), 0.25);
     for (auto& budget : l->budgets) budget = 127;
@@ -214,7 +214,7 @@ bool axis_map(const Kernels& kernels, std::size_t threads, bool counts, bool hal
     auto m = std::make_shared<AxisRows>();
     m->outer = std::size_t(draw(1, 4)), m->axis = std::size_t(draw(1, 6));
     m->inner = std::size_t(draw(1, 40)), m->out = std::size_t(draw(1, 6));
-    m->limb_bits = 27, m->limbs = 2, m->factor = 0.5;
+    m->limbs = {27, 2}, m->factor = 0.5;
     m->starts = {0};
     for (std::size_t r = 0; r < m->out; ++r) {
         for (int i = draw(0, 3); i > 0; --i) {

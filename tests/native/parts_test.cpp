@@ -42,7 +42,7 @@ Instruction step(Action action, int input, int output) {
 // A matrix from kSize values to kFew.
 std::shared_ptr<Layer> analog_layer() {
     auto l = std::make_shared<Layer>();
-    l->channels = kSize, l->out_channels = kFew, l->limb_bits = 22, l->limbs = 2;
+    l->channels = kSize, l->out_channels = kFew, l->limbs = {22, 2};
     l->lanes = {{0, 16, 0}, {16, 16, kSize * 16}};
     l->weights.resize(kSize * 32);
     for (std::size_t i = 0; i < kSize * 32; ++i) {
@@ -115,7 +115,7 @@ Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
         sum.operands.push_back(term);
     }
     Instruction pool = step(Action::running_max_pool, 5, 6);
-    pool.pool = std::make_shared<Pool>(Pool{1, kSize, 1, 1, 9, 1, 5, 1, 17, 0, 2, 1, 1});
+    pool.pool = std::make_shared<Geometry>(Geometry{1, kSize, 1, 1, 9, 1, 1, 5, 1, 17, 0, 2, 1, 1});
     pool.memories = {add_memory(plan, kSize), add_memory(plan, 9)};
     plan.instructions = {emit, step(Action::load, 0, 0), analog, fire, sparse, sum, pool, absorb,
                          step(Action::store, 1, 0), step(Action::store, 6, 1)};

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.filling import Filling
 from spikewright.engines.native.orders import Order
-from spikewright.engines.native.parts import Kept
 from spikewright.engines.program import Neurons, Operator
 from spikewright.network.transforms import Shape
 

@@ -1,12 +1,15 @@
-"""Neuron types in the terms of `cpp/cells.hpp`."""
+"""Neuron types as the kernels of `cpp/cells.hpp` and `cpp/leaky.hpp` see them.
+
+A type with a kernel has one row in `_FORMS`.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from typing import Any
 
-from numpy.typing import NDArray
-
+from spikewright.engines.native._kernels import Cell, Cells, Rate
 from spikewright.network.neurons import (
     LIF,
     AdaptiveLIF,
@@ -31,177 +34,115 @@ from spikewright.network.neurons import (
     Tanh,
 )
 
-(  # Cell in cpp/parts.hpp
-    RATE,
-    INTEGRATE,
-    RUNNING_MEAN,
-    LEAKY,
-    BIPOLAR,
-    ADAPTIVE_LEAKY,
-    ADAPTIVE_RATE,
-    QUADRATIC,
-) = range(8)
-(
-    IDENTITY,
-    RECTIFIED,
-    LEAKY_RELU,
-    CLIPPED,
-    SIGMOID,
-    TANH,
-    SOFTPLUS,
-    LIF_RATE,
-    PARAMETRIC,
-    SOFT_LIF,
-) = range(10)  # Rate in cpp/parts.hpp
 
-
-@dataclass(frozen=True)
-class Description:
-    """A type's parameters for the kernel; `second` and `third` name its state beside the voltage.
-
-    `slopes` broadcast to the population's shape.
-    """
-
-    cell: int
-    rate: int = IDENTITY
-    slope: float = 0.0
-    most: float = 0.0
-    tau_ref: float = 0.0
-    tau_rc: float = 0.0
-    amplitude: float = 1.0
-    negative: bool = False
-    truncate: bool = False
-    floor: float = math.nan
-    cap: float = 0.0
-    min_voltage: float = 0.0
-    tau_n: float = 1.0
-    inc_n: float = 0.0
-    sigma: float = 0.0
-    quadratic: Izhikevich | None = None
-    second: str | None = None
-    third: str | None = None
-    slopes: NDArray | None = field(default=None, compare=False)
-
-    def numbers(self, dt: float) -> list[float]:
-        """In the kernel's order."""
-        leaky = self.cell in (LEAKY, ADAPTIVE_LEAKY)
-        most_share = -math.expm1(-dt / self.tau_rc) if leaky else 0.0
-        spike = self.amplitude / dt if self.cell == ADAPTIVE_LEAKY else 1.0
-        return [
-            self.slope,
-            self.most,
-            self.tau_ref,
-            self.tau_rc,
-            self.amplitude,
-            self.floor,
-            self.cap,
-            dt,
-            self.min_voltage,
-            most_share,
-            dt / self.tau_n,
-            self.inc_n * spike,
-            self.sigma,
-            *_quadratic(self.quadratic, dt),
-        ]
-
-
-def _quadratic(kind: Izhikevich | None, dt: float) -> list[float]:
-    if kind is None:
-        return [0.0] * 5
-    pace = 1000.0 * dt  # its time is in milliseconds
-    numbers = (kind.coupling, kind.reset_voltage, kind.reset_recovery)
-    return [pace, pace * kind.tau_recovery, *map(float, numbers)]
-
-
-def described(kind: NeuronType) -> Description | None:
+def described(kind: NeuronType, dt: float) -> Cells | None:
     """A type's description, or None where it has no kernel (a class of its own, or random)."""
-    if type(kind) is LIF:
-        return Description(
-            LEAKY,
-            tau_ref=kind.tau_ref,
-            tau_rc=kind.tau_rc,
-            min_voltage=kind.min_voltage,
-            second="refractory_time",
-        )
-    if type(kind) is AdaptiveLIF:
-        return Description(
-            ADAPTIVE_LEAKY,
-            tau_ref=kind.tau_ref,
-            tau_rc=kind.tau_rc,
-            min_voltage=kind.min_voltage,
-            amplitude=kind.amplitude,
-            tau_n=kind.tau_n,
-            inc_n=kind.inc_n,
-            second="refractory_time",
-            third="adaptation",
-        )
-    if type(kind) is AdaptiveLIFRate:
-        return Description(
-            ADAPTIVE_RATE,
-            LIF_RATE,
-            tau_ref=kind.tau_ref,
-            tau_rc=kind.tau_rc,
-            amplitude=kind.amplitude,
-            tau_n=kind.tau_n,
-            inc_n=kind.inc_n,
-            third="adaptation",
-        )
-    if type(kind) is Izhikevich:
-        return Description(QUADRATIC, quadratic=kind, second="recovery")
-    if type(kind) in (RegularSpiking, RunningMeanSpiking):
-        base = _rate(kind.base_type)  # type: ignore[attr-defined]
-        if base is None:
-            return None
-        base = replace(
-            base,
-            amplitude=kind.base_type.amplitude,  # type: ignore[attr-defined]
-            negative=kind.negative,
-        )
-        if type(kind) is RegularSpiking:
-            return replace(base, cell=INTEGRATE)
-        cap = float(kind.most_spikes or 0)
-        return replace(base, cell=RUNNING_MEAN, cap=cap, second="total_current", third="sent")
-    if type(kind) is IntegrateAndFire:
-        floor = math.nan if kind.voltage_floor is None else float(kind.voltage_floor)
-        return Description(INTEGRATE, floor=floor, cap=float(kind.max_spikes_per_step or 0))
-    if type(kind) is BipolarIntegrateAndFire:
-        return Description(BIPOLAR, cap=float(kind.max_spikes_per_step or 0), second="sent")
-    if type(kind) is SignedIntegrateAndFire:
-        return Description(INTEGRATE, negative=True, cap=float(kind.max_spikes_per_step or 0))
-    if type(kind) is SpikingRectifiedLinear:
-        return Description(INTEGRATE, RECTIFIED)
-    if type(kind) is SpikingLeakyReLU:
-        return Description(
-            INTEGRATE, LEAKY_RELU, slope=kind.negative_slope, negative=True, truncate=True
-        )
-    return _rate(kind)
+    form = _FORMS.get(type(kind))
+    made = None if form is None else form(kind, dt)
+    if made is not None:
+        made.dt = dt
+    return made
 
 
-def _rate(kind: NeuronType) -> Description | None:
-    """A rate function."""
-    if type(kind) is RectifiedLinear:
-        return Description(RATE, RECTIFIED)
-    if type(kind) is LeakyReLU:
-        return Description(RATE, LEAKY_RELU, slope=kind.negative_slope)
-    if type(kind) is ParametricReLU:
-        return Description(RATE, PARAMETRIC, slopes=kind.slope)
-    if type(kind) is ClippedReLU:
-        return Description(RATE, CLIPPED, most=kind.max_value)
-    if type(kind) is Sigmoid:
-        return Description(RATE, SIGMOID, tau_ref=kind.tau_ref)
-    if type(kind) is Tanh:
-        return Description(RATE, TANH, tau_ref=kind.tau_ref)
-    if type(kind) is Softplus:
-        return Description(RATE, SOFTPLUS)
-    if type(kind) is LIFRate:
-        return Description(RATE, LIF_RATE, tau_ref=kind.tau_ref, tau_rc=kind.tau_rc)
-    if type(kind) is SoftLIFRate:
-        return Description(
-            RATE,
-            SOFT_LIF,
-            most=math.log(kind.sigma),
-            tau_ref=kind.tau_ref,
-            tau_rc=kind.tau_rc,
-            sigma=kind.sigma,
-        )
-    return None
+def states(kind: NeuronType) -> tuple[str | None, str | None]:
+    """Names of a type's state beside the voltage: those of `Cells.second` and `Cells.third`."""
+    second, third, *_ = (*kind.initial_state(), None, None)
+    return second, third
+
+
+def _cells(cell: Cell, rate: Rate = Rate.identity, **numbers: Any) -> Cells:
+    made = Cells()
+    made.cell, made.rate = cell, rate
+    for name, value in numbers.items():
+        setattr(made, name, value)
+    return made
+
+
+def _leaky(kind: Any, dt: float) -> Cells:
+    share = -math.expm1(-dt / kind.tau_rc)
+    return _cells(Cell.leaky, min_voltage=kind.min_voltage, most_share=share, **_periods(kind))
+
+
+def _periods(kind: Any) -> dict[str, Any]:
+    return {"tau_ref": kind.tau_ref, "tau_rc": kind.tau_rc}
+
+
+def _adaptive(cells: Cells, cell: Cell, kind: Any, dt: float, spike: float) -> Cells:
+    """Neurons that adapt; a spike adds `spike` times `inc_n`."""
+    cells.cell, cells.amplitude = cell, kind.amplitude
+    cells.adapting, cells.added = dt / kind.tau_n, kind.inc_n * spike
+    return cells
+
+
+def _adaptive_leaky(kind: AdaptiveLIF, dt: float) -> Cells:
+    return _adaptive(_leaky(kind, dt), Cell.adaptive_leaky, kind, dt, kind.amplitude / dt)
+
+
+def _adaptive_rate(kind: AdaptiveLIFRate, dt: float) -> Cells:
+    rate = _cells(Cell.rate, Rate.lif, **_periods(kind))
+    return _adaptive(rate, Cell.adaptive_rate, kind, dt, 1.0)
+
+
+def _quadratic(kind: Izhikevich, dt: float) -> Cells:
+    pace = 1000.0 * dt  # its time is in milliseconds
+    return _cells(
+        Cell.quadratic,
+        pace=pace,
+        follow=pace * kind.tau_recovery,
+        coupling=kind.coupling,
+        reset=kind.reset_voltage,
+        jump=kind.reset_recovery,
+    )
+
+
+def _integrator(kind: Any, dt: float) -> Cells:
+    floor = getattr(kind, "voltage_floor", None)
+    return _cells(
+        Cell.integrate,
+        negative=kind.negative,
+        floor=math.nan if floor is None else floor,
+        cap=kind.max_spikes_per_step or 0,
+    )
+
+
+def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> Cells | None:
+    """A rate function that is integrated; None where the base type is no plain rate function."""
+    made = described(kind.base_type, dt)
+    if made is None or made.cell is not Cell.rate:
+        return None
+    mean = isinstance(kind, RunningMeanSpiking)
+    made.cell = Cell.running_mean if mean else Cell.integrate
+    made.amplitude, made.negative = kind.base_type.amplitude, kind.negative
+    if isinstance(kind, RunningMeanSpiking):
+        made.cap = kind.most_spikes or 0
+    return made
+
+
+_FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
+    LIF: _leaky,
+    AdaptiveLIF: _adaptive_leaky,
+    AdaptiveLIFRate: _adaptive_rate,
+    Izhikevich: _quadratic,
+    RegularSpiking: _spiking,
+    RunningMeanSpiking: _spiking,
+    IntegrateAndFire: _integrator,
+    SignedIntegrateAndFire: _integrator,
+    BipolarIntegrateAndFire: lambda kind, dt: _cells(
+        Cell.bipolar, cap=kind.max_spikes_per_step or 0
+    ),
+    SpikingRectifiedLinear: lambda kind, dt: _cells(Cell.integrate, Rate.rectified),
+    SpikingLeakyReLU: lambda kind, dt: _cells(
+        Cell.integrate, Rate.leaky, slope=kind.negative_slope, negative=True, truncate=True
+    ),
+    RectifiedLinear: lambda kind, dt: _cells(Cell.rate, Rate.rectified),
+    LeakyReLU: lambda kind, dt: _cells(Cell.rate, Rate.leaky, slope=kind.negative_slope),
+    ParametricReLU: lambda kind, dt: _cells(Cell.rate, Rate.parametric),
+    ClippedReLU: lambda kind, dt: _cells(Cell.rate, Rate.clipped, most=kind.max_value),
+    Sigmoid: lambda kind, dt: _cells(Cell.rate, Rate.sigmoid, tau_ref=kind.tau_ref),
+    Tanh: lambda kind, dt: _cells(Cell.rate, Rate.tanh, tau_ref=kind.tau_ref),
+    Softplus: lambda kind, dt: _cells(Cell.rate, Rate.softplus),
+    LIFRate: lambda kind, dt: _cells(Cell.rate, Rate.lif, **_periods(kind)),
+    SoftLIFRate: lambda kind, dt: _cells(
+        Cell.rate, Rate.soft_lif, most=math.log(kind.sigma), sigma=kind.sigma, **_periods(kind)
+    ),
+}

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.program import Apply, Generate, Learned, Operator, Program
 from spikewright.engines.totals import Sums
-
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
 
 Call = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
 """A function of the step of a run, what it reads, and what it fills step by step."""
 
 
-def add_foreign(b: Builder, op: Operator) -> None:
+def add_foreign(b: Buffers, op: Operator) -> None:
     """Call an operator in its turn and, if it reads something then, at the end of a step."""
     _add_call(b, op, True)
     if op.prompt != op.inputs:
         b.last.append(lambda: _add_call(b, op, False))
 
 
-def _add_call(b: Builder, op: Operator, first: bool) -> None:
+def _add_call(b: Buffers, op: Operator, first: bool) -> None:
     early, late = parts_of(op)
     inputs = op.prompt if first else op.inputs[len(op.prompt) :]
-    read = [b.held_in(s, None) for s in dict.fromkeys(inputs)]
-    b.kernels.call(read, [b.buffer(False, s, None) for s in (early if first else late)])
+    read = [b.held_in(s) for s in dict.fromkeys(inputs)]
+    b.kernels.call(inputs=read, outputs=[b.buffer(False, s) for s in (early if first else late)])
     b.calls.append((op, first))
 
 

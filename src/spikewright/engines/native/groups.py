@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikewright.engines.native._kernels import Rate
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.joint import add_choices, add_scatter, add_sums, scattered
 from spikewright.engines.native.moves import chosen_by
@@ -26,9 +27,6 @@ from spikewright.engines.native.populations import (
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Filter, Linear, Neurons, Operator, Smooth, Sum
 from spikewright.network.transforms import Slice, Take
-
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Unit:
         return self.driving is not None or bool(self.places)
 
 
-def groups(b: Builder) -> list[list[Unit]]:
+def groups(b: Buffers) -> list[list[Unit]]:
     """A region's operators in groups that run as one, in the order in which they run."""
     units = _units(b)
     makers = {unit.operator.output: unit for unit in units}
@@ -68,7 +66,7 @@ def groups(b: Builder) -> list[list[Unit]]:
     return [found[key] for key in sorted(found, key=lambda key: key[0])]
 
 
-def _units(b: Builder) -> list[Unit]:
+def _units(b: Buffers) -> list[Unit]:
     """Operators in order, fewer where some are fused into others."""
     driven: dict[Operator, Driving] = {}
     places: dict[Operator, tuple[Linear, ...]] = {}
@@ -93,7 +91,7 @@ def _units(b: Builder) -> list[Unit]:
     return units
 
 
-def _kind(b: Builder, unit: Unit) -> Hashable:
+def _kind(b: Buffers, unit: Unit) -> Hashable:
     """The properties that units which run as one share; None: this one runs by itself."""
     op = unit.operator
     if any(len(b.program.shapes[s]) != 1 for s in (*op.inputs, *op.outputs)) or unit.places:
@@ -101,7 +99,7 @@ def _kind(b: Builder, unit: Unit) -> Hashable:
     if op in b.op.foreign:
         return None
     if isinstance(op, Neurons):
-        return _kind_of_neurons(op, unit.driving)
+        return _kind_of_neurons(op, unit.driving, b.program.dt)
     if isinstance(op, Filter | Smooth):
         f = op.filter
         numbers = tuple(np.asarray(x, np.float64).tobytes() for x in (f.A, f.B, f.C))
@@ -119,15 +117,15 @@ def _kind(b: Builder, unit: Unit) -> Hashable:
     return None
 
 
-def _kind_of_neurons(op: Neurons, how: Driving | None) -> Hashable:
-    kind = described(op.neuron_type)
-    if is_integrator(op) or kind is None or kind.slopes is not None or op.states:
+def _kind_of_neurons(op: Neurons, how: Driving | None, dt: float) -> Hashable:
+    cells = described(op.neuron_type, dt)
+    if is_integrator(op) or cells is None or cells.rate is Rate.parametric or op.states:
         return None
     driven = None if how is None else (how.weights.shape[1], how.sum.gain is None)
     return ("neurons", op.neuron_type, driven, op.restart)
 
 
-def add_together(b: Builder, group: Sequence[Unit]) -> bool:
+def add_together(b: Buffers, group: Sequence[Unit]) -> bool:
     """Add units that run as one, or one of such a kind; False for a unit of another kind."""
     ops = [unit.operator for unit in group]
     filters = [op for op in ops if isinstance(op, Filter | Smooth)]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import Order
 from spikewright.engines.program import Neurons
@@ -15,11 +14,26 @@ from spikewright.network.neurons import (
     SpikingRectifiedLinear,
 )
 
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
+
+def add_integrators(b: Buffers, op: Neurons) -> None:
+    """A population whose input is currents."""
+    (signal,) = op.inputs
+    outside = not b.inside(signal)
+    order = b.preferred.get(op.output)
+    if outside:
+        source = b.input(signal, False)
+    else:
+        stored = b.values(signal)
+        order, source = stored.order, stored.buffer
+    (population,) = integrators(b, op, order, 1)
+    target = b.buffer(True, op.output, order)
+    index = order if outside else None
+    b.kernels.fire(
+        input=source, external=outside, output=target, population=population, index=index
+    )
 
 
-def integrators(b: Builder, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
+def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
     """Numbers of a population's pieces, `pixels` times some channels each."""
     kind = op.neuron_type
     floor, cap = None, None
@@ -32,20 +46,16 @@ def integrators(b: Builder, op: Neurons, order: Order, pixels: int, pieces: int 
     thresholds = b.per_pixel(op.threshold, op.output, order, pixels, pieces)
     numbers: list[int] = []
     for threshold, rows in zip(thresholds, starts, strict=True):
-        lowest = -np.inf if floor is None else -floor * threshold
         spikes = (0, -1) if isinstance(kind, BipolarIntegrateAndFire) else ()
         numbers.append(
             b.kernels.population(
-                pixels,
-                threshold.shape[1],
-                threshold,
-                [least_voltage(threshold, spikes) for spikes in (1, 2, 3)],
-                np.ascontiguousarray(np.broadcast_to(lowest, threshold.shape)),
-                floor is not None,
-                isinstance(kind, SpikingRectifiedLinear),
-                float(cap or 0),
-                np.ascontiguousarray(rows, np.float64),
-                [least_voltage(threshold, count) for count in spikes],
+                threshold=threshold,
+                least=[least_voltage(threshold, count) for count in (1, 2, 3)],
+                lowest=None if floor is None else -floor * threshold,
+                rectify=isinstance(kind, SpikingRectifiedLinear),
+                cap=float(cap or 0),
+                start=rows,
+                holds=[least_voltage(threshold, count) for count in spikes],
             )
         )
         # A voltage, a total and what was sent a neuron; channels are padded to whole vectors.

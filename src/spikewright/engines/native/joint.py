@@ -3,102 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.native.orders import Order, Stored, as_index, positions
+from spikewright.engines.native._kernels import Term
+from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.orders import Order, positions
 from spikewright.engines.program import Linear, Sum
 from spikewright.network.transforms import Place
 
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
 
-
-def joint_buffer(b: Builder, counts: bool, signals: Sequence[int], order: Order = None) -> int:
-    """A new buffer that holds signals one after the other; of one alone, in this order."""
-    if len(signals) == 1:
-        return b.buffer(counts, signals[0], order)
-    number = b.scratch(counts, sum(map(b.size, signals)))
-    at = 0
-    for signal in signals:
-        b.stored[signal] = Stored(part(b, number, at, b.size(signal)), None)
-        at += b.size(signal)
-    return number
-
-
-def part(b: Builder, buffer: int, at: int, size: int) -> int:
-    """A part of a whole buffer, as a buffer."""
-    number: int = b.kernels.view(buffer, at, size, True)
-    b.roots[number] = (buffer, at)
-    return number
-
-
-def placed(b: Builder, signal: int) -> tuple[int, int]:
-    """The whole buffer that holds a signal in its own order, and the signal's start there."""
-    number = b.held_in(signal, None)
-    return b.roots.get(number, (number, 0))
-
-
-def joined(b: Builder, signals: Sequence[int], order: Order = None) -> int:
+def joined(b: Buffers, signals: Sequence[int], order: Order = None) -> int:
     """A buffer that holds signals of one kind one after the other; one alone in this order."""
     if len(signals) == 1:
         return b.held_in(signals[0], order)
-    places = [placed(b, signal) for signal in signals]
+    places = [b.placed(signal) for signal in signals]
     sizes = [b.size(signal) for signal in signals]
     root, first = places[0]
     starts = first + np.cumsum([0, *sizes[:-1]])
     if places == [(root, int(at)) for at in starts]:
-        return part(b, root, first, sum(sizes))
-    target = b.scratch(signals[0] in b.op.counts, sum(sizes))
+        return b.part(root, first, sum(sizes))
     where = [np.arange(at, at + size) for (_, at), size in zip(places, sizes, strict=True)]
     if all(other == root for other, _ in places):
-        b.kernels.take(root, target, as_index(np.concatenate(where)))
-        return target
+        return b.taken(signals[0], root, np.concatenate(where))
+    target = b.scratch(signals[0] in b.op.counts, sum(sizes))
     at = 0
     for (source, _), index in zip(places, where, strict=True):
-        b.kernels.take(source, part(b, target, at, len(index)), as_index(index))
+        b.kernels.take(input=source, output=b.part(target, at, len(index)), index=index)
         at += len(index)
     return target
 
 
-def add_sums(b: Builder, ops: Sequence[Sum]) -> None:
+def add_sums(b: Buffers, ops: Sequence[Sum]) -> None:
     """Sums of equally many terms, with gain and bias or without."""
     terms = [joined(b, [op.inputs[i] for op in ops]) for i in range(len(ops[0].inputs))]
-    target = joint_buffer(b, False, [op.output for op in ops])
-    empty, none = np.empty((0, 0)), as_index(None)
+    target = b.joint(False, [op.output for op in ops])
 
-    def row(values: Sequence[NDArray | None]) -> NDArray:
+    def row(values: Sequence[NDArray | None]) -> NDArray | None:
         rows = [
-            np.broadcast_to(value, b.program.shapes[op.output]).astype(np.float64)
+            np.broadcast_to(value, b.program.shapes[op.output])
             for op, value in zip(ops, values, strict=True)
             if value is not None
         ]
-        return np.ascontiguousarray(np.concatenate(rows)[None]) if rows else empty
+        return np.concatenate(rows) if rows else None
 
     b.kernels.combine(
-        False,
-        target,
-        terms,
-        [False] * len(terms),
-        [1.0] * len(terms),
-        [none] * len(terms),
-        row([op.gain for op in ops]),
-        row([op.bias for op in ops]),
+        output=target,
+        terms=[Term(source=term) for term in terms],
+        gain=row([op.gain for op in ops]),
+        bias=row([op.bias for op in ops]),
     )
 
 
-def add_choices(b: Builder, ops: Sequence[Linear], chosen: Sequence[NDArray]) -> None:
+def add_choices(b: Buffers, ops: Sequence[Linear], chosen: Sequence[NDArray]) -> None:
     """Parts of one signal, by the indices of each output's elements."""
     (signal,) = ops[0].inputs
     stored = b.held(signal)
     where = positions(stored.order, b.size(signal))
-    target = joint_buffer(b, ops[0].output in b.op.counts, [op.output for op in ops])
-    b.kernels.take(stored.buffer, target, as_index(where[np.concatenate(chosen)]))
+    target = b.joint(ops[0].output in b.op.counts, [op.output for op in ops])
+    b.kernels.take(input=stored.buffer, output=target, index=where[np.concatenate(chosen)])
 
 
-def scattered(b: Builder, op: Sum) -> list[Linear]:
+def scattered(b: Buffers, op: Sum) -> list[Linear]:
     """Terms of a sum that are `Place`d parts with no other reader; none: a plain sum."""
     if op.gain is not None or op.bias is not None or len(op.inputs) < 2:
         return []
@@ -113,7 +80,7 @@ def scattered(b: Builder, op: Sum) -> list[Linear]:
     ]
 
 
-def add_scatter(b: Builder, op: Sum, places: Sequence[Linear]) -> None:
+def add_scatter(b: Buffers, op: Sum, places: Sequence[Linear]) -> None:
     """A sum of parts at their places, and of whole signals, in the order of its terms."""
     size = b.size(op.output)
     makers = {place.output: place for place in places}
@@ -122,7 +89,7 @@ def add_scatter(b: Builder, op: Sum, places: Sequence[Linear]) -> None:
     moves: list[list[NDArray]] = []
     for signal in op.inputs:
         place = makers.get(signal)
-        root, at = placed(b, signal if place is None else place.inputs[0])
+        root, at = b.placed(signal if place is None else place.inputs[0])
         to = np.arange(size)
         if place is not None and isinstance(place.transform, Place):
             index = tuple(slice(*r) for r in place.transform.ranges)
@@ -133,8 +100,9 @@ def add_scatter(b: Builder, op: Sum, places: Sequence[Linear]) -> None:
             moves.append([])
         moves[-1].append(np.stack([at + np.arange(len(to)), to]))
     start = np.where(covered == len(op.inputs), -0.0, 0.0)  # -0 + x is x whatever it is
-    target = b.buffer(False, op.output, None)
-    b.kernels.scatter(target, start, sources, [_runs(np.concatenate(m, axis=1)) for m in moves])
+    target = b.buffer(False, op.output)
+    runs = [_runs(np.concatenate(m, axis=1)) for m in moves]
+    b.kernels.scatter(output=target, start=start, sources=sources, runs=runs)
 
 
 def _runs(moves: NDArray) -> NDArray:
@@ -142,4 +110,4 @@ def _runs(moves: NDArray) -> NDArray:
     apart = np.flatnonzero(np.any(np.diff(moves, axis=1) != 1, axis=0)) + 1
     starts = np.concatenate([[0], apart])
     counts = np.diff(np.concatenate([starts, [moves.shape[1]]]))
-    return np.ascontiguousarray(np.stack([*moves[:, starts], counts], axis=1), np.int32)
+    return np.stack([*moves[:, starts], counts], axis=1)

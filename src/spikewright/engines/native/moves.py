@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import (
     Stored,
-    as_index,
     channels_last_order,
     moved,
     normal,
@@ -29,28 +27,17 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
 
-MOVES = (Reshape, Permute, Slice, Take, Place)
-
-
-def add_move(b: Builder, op: Linear) -> None:
-    """A transform of `MOVES`."""
-    transform = op.transform
+def rename(b: Buffers, op: Linear, transform: Reshape | Permute) -> None:
+    """The same buffer, its values in another order."""
     (signal,) = op.inputs
-    if isinstance(transform, Reshape):
-        b.stored[op.output] = b.held(signal)
-    elif isinstance(transform, Permute):
-        stored = b.held(signal)
+    stored = b.held(signal)
+    if isinstance(transform, Permute):
         places = np.empty(b.size(signal), np.int64)
         places[moved(transform, b.program.shapes[signal])] = np.arange(b.size(signal))
         order = places if stored.order is None else places[stored.order]
-        b.stored[op.output] = Stored(stored.buffer, normal(order))
-    elif isinstance(transform, Place):
-        _add_place(b, op, transform)
-    else:
-        _add_choice(b, op, chosen_by(transform, b.program.shapes[signal]))
+        stored = Stored(stored.buffer, normal(order))
+    b.stored[op.output] = stored
 
 
 def chosen_by(transform: Transform, shape: Shape) -> NDArray:
@@ -67,17 +54,19 @@ def _index(ranges: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
     return tuple(slice(*r) for r in ranges)
 
 
-def _add_choice(b: Builder, op: Linear, chosen: NDArray) -> None:
+def add_choice(b: Buffers, op: Linear, transform: Slice | Take) -> None:
+    """Some values of the input, in the order that readers prefer."""
     (signal,) = op.inputs
     stored = b.held(signal)
     order = b.preferred.get(op.output)
+    chosen = chosen_by(transform, b.program.shapes[signal])
     where = positions(stored.order, b.size(signal))
-    taken = where[chosen if order is None else chosen[order]]
     target = b.buffer(op.output in b.op.counts, op.output, order)
-    b.kernels.take(stored.buffer, target, as_index(taken))
+    taken = where[chosen if order is None else chosen[order]]
+    b.kernels.take(input=stored.buffer, output=target, index=taken)
 
 
-def _add_place(b: Builder, op: Linear, transform: Place) -> None:
+def add_place(b: Buffers, op: Linear, transform: Place) -> None:
     """The input at its places, in the buffer of the sum of such inputs if there is one."""
     (signal,) = op.inputs
     stored = b.held(signal)
@@ -94,10 +83,11 @@ def _add_place(b: Builder, op: Linear, transform: Place) -> None:
     numbers = np.arange(b.size(op.output)).reshape(transform.shape)
     placed = positions(order, b.size(op.output))[numbers[_index(transform.ranges)].ravel()]
     index = placed if stored.order is None else placed[stored.order]
-    b.kernels.put(stored.buffer, target, as_index(index), total is not None and not counts)
+    plus = total is not None and not counts
+    b.kernels.put(input=stored.buffer, output=target, index=index, plus=plus)
 
 
-def joined_by(b: Builder, op: Operator) -> Sum | None:
+def joined_by(b: Buffers, op: Operator) -> Sum | None:
     """The only reader of a placed input, if it is a sum that only joins such parts."""
     total: Sum | None = b.alone(op.output, Sum)
     if total is None or total.gain is not None or total.bias is not None:
@@ -117,7 +107,7 @@ def joined_by(b: Builder, op: Operator) -> Sum | None:
     return total
 
 
-def add_axis_map(b: Builder, op: Linear, transform: AxisMap) -> None:
+def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
     """A matrix along one axis, elementwise over the axes that are stored behind it."""
     (signal,) = op.inputs
     shape, out_shape = b.program.shapes[signal], b.program.shapes[op.output]
@@ -132,12 +122,14 @@ def add_axis_map(b: Builder, op: Linear, transform: AxisMap) -> None:
     rows, columns = np.nonzero(transform.matrix)
     starts = np.searchsorted(rows, np.arange(len(transform.matrix) + 1))
     b.kernels.axis_map(
-        source,
-        b.buffer(False, op.output, order),
-        [outer, shape[axis], inner],
-        [int(n) for n in starts],
-        as_index(columns),
-        np.ascontiguousarray(transform.matrix[rows, columns], np.float64),
-        op.factor,
-        *limbs_of(transform.matrix.shape[1]),
+        input=source,
+        output=b.buffer(False, op.output, order),
+        outer=outer,
+        axis=shape[axis],
+        inner=inner,
+        starts=starts.tolist(),
+        columns=columns,
+        values=transform.matrix[rows, columns],
+        factor=op.factor,
+        limbs=limbs_of(transform.matrix.shape[1]),
     )

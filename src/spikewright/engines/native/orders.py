@@ -1,14 +1,29 @@
-"""Orders in which signals are stored, and shapes as the kernels take them."""
+"""Orders in which signals are stored, and windows as the kernels take them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.network.transforms import Permute, Shape
+from spikewright._base.windows import Windows, split_shape
+from spikewright.engines.native._kernels import Geometry
+from spikewright.engines.program import Apply, Linear, Operator
+from spikewright.network import MaxPool
+from spikewright.network.transforms import (
+    AxisMap,
+    Convolution,
+    Permute,
+    Place,
+    Reshape,
+    Shape,
+    Slice,
+    SumPool,
+    Take,
+)
 
 Order = NDArray | None
 """Position k of a stored signal holds element `order[k]` of the flattened one; None: k itself."""
@@ -56,17 +71,70 @@ def positions(order: Order, size: int) -> NDArray:
     return result
 
 
-def as_index(index: Order) -> NDArray:
-    """An order as the kernels take it: empty for None."""
-    return np.empty(0, np.int32) if index is None else np.ascontiguousarray(index, np.int32)
-
-
 def moved(transform: Permute, shape: Shape) -> NDArray:
     """The index of the input's element for each element of the output."""
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(transform.axes).ravel()
 
 
-def plane(numbers: Any, missing: int) -> list[int]:
+def unpacked(values: NDArray, order: Order, shape: Shape) -> NDArray:
+    """`(batch, *shape)` of `(batch, size)` in its own order."""
+    flat = values
+    if order is not None:
+        flat = np.empty_like(values)
+        flat[:, order] = values
+    return flat.reshape(len(values), *shape)
+
+
+def preferred_orders(operators: Sequence[Operator], shapes: Sequence[Shape]) -> dict[int, Order]:
+    """The order of a signal that its readers prefer, from the last operator back."""
+    wanted: dict[int, Order] = {}
+    for op in reversed(operators):
+        below = wanted.get(op.output)
+        for signal in op.inputs:
+            wanted[signal] = _preferred(op, shapes[signal], below)
+    return wanted
+
+
+def _preferred(op: Operator, shape: Shape, below: Order) -> Order:
+    """The order in which an operator likes to read, if others like to read its output `below`."""
+    if isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
+        return channels_last_order(shape, op.node.output.channels_last)
+    transform = op.transform if isinstance(op, Linear) else None
+    if transform is None or isinstance(transform, Reshape):
+        return below
+    if isinstance(transform, Convolution | SumPool):
+        return channels_last_order(shape, transform.channels_last)
+    if isinstance(transform, Permute):
+        source = moved(transform, shape)
+        return normal(source if below is None else source[below])
+    if isinstance(transform, AxisMap) and transform.axis > 0:
+        behind = transform.axis == len(shape) - 1 or below is not None
+        return channels_last_order(shape, False) if behind else None
+    if isinstance(transform, Slice | Take | Place) and below is not None:
+        return channels_last_order(shape, False)
+    return None
+
+
+def geometry_of(
+    windows: Windows,
+    last: bool,
+    shapes: tuple[Shape, Shape],
+    channels: tuple[int, int] | None = None,
+) -> Geometry:
+    """Windows from one shape to another; `channels` of both, where not all take part at once."""
+    (spatial, inner), (extent, outer) = (split_shape(shape, last) for shape in shapes)
+    inner, outer = channels or (inner, outer)
+    return Geometry(
+        input=[*_plane(spatial, 1), inner],
+        output=[*_plane(extent, 1), outer],
+        kernel=_plane(windows.size, 1),
+        stride=_plane(windows.stride, 1),
+        padding=_plane([before for before, _ in windows.padding], 0),
+        dilation=_plane(windows.dilation, 1),
+    )
+
+
+def _plane(numbers: Any, missing: int) -> list[int]:
     """One or two numbers as (y, x)."""
     values = [int(n) for n in numbers]
     return [missing] * (2 - len(values)) + values

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spikewright._base.windows import Windows, split_shape
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.native.joint import joined, joint_buffer
-from spikewright.engines.native.orders import Order, as_index, channels_last_order, plane
+from spikewright.engines.native._kernels import Action, Limbs, Term
+from spikewright.engines.native.buffers import Buffers, Kept
+from spikewright.engines.native.joint import joined
+from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.program import Apply, Filter, Linear, Smooth
 from spikewright.network import MaxPool
-from spikewright.network.transforms import Scale, Shape, Sparse
-
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
+from spikewright.network.transforms import Scale, Sparse, SumPool
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """State of an operator: memories by the reference's names, in this order, of these shapes.
-
-    Operators that run as one have parts of the same memories, from `offset` on.
-    """
-
-    memories: dict[str, int]
-    orders: dict[str, Order]
-    shapes: dict[str, Shape]
-    offset: int = 0
-
-
-def kept(memories: dict[str, int], order: Order, shape: Shape, offset: int = 0) -> Kept:
-    """State of one order and shape."""
-    return Kept(memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape), offset)
-
-
-def add_filters(b: Builder, ops: Sequence[Filter | Smooth]) -> None:
+def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
     """Filters with the same coefficients: over a block, or, in a loop, their outputs now and their
     inputs at the end, unless they are without delay.
     """
@@ -56,122 +33,107 @@ def add_filters(b: Builder, ops: Sequence[Filter | Smooth]) -> None:
         order, source = stored.order, stored.buffer
     elif not waits:
         source = joined(b, signals)
-    target = joint_buffer(b, False, outputs, order)
+    target = b.joint(False, outputs, order)
     if waits:
         source = target
     size = sum(map(b.size, outputs))
-    names = [f"state{i}" for i in range(filter.order)]
-    states = [b.kernels.memory(np.zeros(size)) for _ in names]
+    states = {f"state{i}": b.kernels.memory(np.zeros(size)) for i in range(filter.order)}
     output = b.kernels.memory(np.zeros(size))
-    memories = {**dict(zip(names, states, strict=True)), "output": output}
-    at = 0
-    for op in ops:
-        b.kept[op] = kept(memories, order, b.program.shapes[op.output], at)
-        at += b.size(op.output)
-    direct = filter.feedthrough is not None
-    numbers = (
-        np.ascontiguousarray(filter.A, np.float64).reshape(filter.order, filter.order),
-        [float(x) for x in filter.B],
-        [float(x) for x in filter.C],
-        direct,
-        float(filter.feedthrough or 0.0),
-        states,
-        output,
-    )
-    when = "emit" if waits else "smooth" if smooth else "block"
-    b.kernels.filter(when, source, target, *numbers)
+    b.kept.update(b.keep(ops, {**states, "output": output}, order))
+    numbers = {
+        "output": target,
+        "A": filter.A,
+        "B": filter.B,
+        "C": filter.C,
+        "D": filter.feedthrough,
+        "states": list(states.values()),
+        "kept": output,
+    }
+    action = Action.emit if waits else Action.smooth if smooth else Action.filter
+    b.kernels.filter(action=action, input=source, **numbers)
     if waits:
         b.last.append(
-            lambda: b.kernels.filter("absorb", joined(b, signals, order), target, *numbers)
+            lambda: b.kernels.filter(
+                action=Action.absorb, input=joined(b, signals, order), **numbers
+            )
         )
 
 
-def add_sparse(b: Builder, op: Linear, transform: Sparse) -> None:
+def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
     """A sparse map: every row adds its entries in the order in which they are given."""
     (signal,) = op.inputs
     order = np.argsort(transform.rows, kind="stable")
-    size = b.size(op.output)
-    counts = np.bincount(transform.rows, minlength=size)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    counts = np.bincount(transform.rows, minlength=b.size(op.output))
+    source = b.held_in(signal)
     b.kernels.sparse(
-        b.held_in(signal, None),
-        b.buffer(False, op.output, None),
-        [int(n) for n in starts],
-        as_index(transform.columns[order]),
-        np.ascontiguousarray(np.asarray(transform.values, np.float64)[order]),
-        op.factor,
+        input=source,
+        output=b.buffer(False, op.output),
+        starts=np.concatenate([[0], np.cumsum(counts)]).tolist(),
+        columns=transform.columns[order],
+        values=np.asarray(transform.values, np.float64)[order],
+        factor=op.factor,
     )
 
 
-def add_scale(b: Builder, op: Linear, transform: Scale) -> None:
+def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:
     """`x * factor * op.factor`, rounded twice where neither is 1."""
     (signal,) = op.inputs
     factor = np.asarray(transform.factor, np.float64)
+    twice = op.factor != 1.0 and bool(np.any(factor != 1.0))
     if factor.ndim == 0 and signal in b.op.counts:  # beside the term
-        twice = factor != 1.0 and op.factor != 1.0
         single = float(factor) if twice else float(factor) * op.factor
-        b.combine(op, [signal], [single], np.asarray(op.factor) if twice else None, None)
+        b.combine(op, {signal: single}, np.asarray(op.factor) if twice else None)
         return
-    if np.all(factor == 1.0) or op.factor == 1.0:
-        b.combine(op, [signal], [1.0], factor * op.factor, None)
-        return
-    b.combine(op, [signal], [1.0], factor, None)
-    first = b.stored[op.output]
-    none, empty = np.empty((0, 0)), as_index(None)
-    gain = np.full((1, b.size(op.output)), op.factor)
-    target = b.buffer(False, op.output, first.order)
-    b.kernels.combine(False, target, [first.buffer], [False], [1.0], [empty], gain, none)
+    b.combine(op, {}, factor if twice else factor * op.factor)
+    if twice:
+        first = b.stored[op.output]
+        gain = np.full(b.size(op.output), op.factor)
+        target = b.buffer(False, op.output, first.order)
+        b.kernels.combine(output=target, terms=[Term(source=first.buffer)], gain=gain)
 
 
-def add_analog(b: Builder, fan_in: int) -> None:
-    """The layer just added reads values: limbs as `engines.grid.input_limbs` makes them."""
-    b.kernels.analog(*limbs_of(fan_in))
-
-
-def limbs_of(fan_in: int) -> tuple[int, int]:
-    """Bits of a limb of values, and how many limbs there are at most."""
+def limbs_of(fan_in: int) -> Limbs:
+    """The limbs of values that `engines.grid.input_limbs` makes for sums of `fan_in` terms."""
     grid = GRIDS["float32"]
     bits = 55 - grid.weight_bits - max(1, int(fan_in - 1).bit_length())
-    return bits, 1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits))
+    return Limbs(bits=bits, most=1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits)))
 
 
-def geometry_of(windows: Windows, spatial: Shape, channels: int, out: Shape) -> list[int]:
-    """A pool's geometry as the kernels take it."""
-    return [
-        *plane(spatial, 1), channels, *plane(out, 1), *plane(windows.size, 1),
-        *plane(windows.stride, 1), *plane([before for before, _ in windows.padding], 0),
-        *plane(windows.dilation, 1),
-    ]  # fmt: skip
+def add_sum_pool(b: Buffers, op: Linear, pool: SumPool) -> None:
+    """Sums over windows of counts or values."""
+    _add_pool(b, op, pool, Action.pool if op.output in b.op.counts else Action.pool_values)
 
 
-def add_max_pool(b: Builder, op: Apply, pool: MaxPool) -> None:
+def add_max_pool(b: Buffers, op: Apply) -> None:
     """Maxima of counts or values, or of their running sums."""
-    (signal,) = op.inputs
-    shape, out_shape = b.program.shapes[signal], b.program.shapes[op.output]
-    spatial, channels = split_shape(shape, pool.channels_last)
-    extent, _ = split_shape(out_shape, pool.channels_last)
-    order = channels_last_order(shape, pool.channels_last)
-    out_order = channels_last_order(out_shape, pool.channels_last)
-    source = b.held_in(signal, order)
-    target = b.buffer(op.output in b.op.counts, op.output, out_order)
-    b.kernels.pool(source, target, geometry_of(pool.windows, spatial, channels, extent))
+    pool = op.node.output
+    if not isinstance(pool, MaxPool):
+        raise TypeError(f"{op.label}: a region holds no {type(pool).__name__}")
     if not pool.accumulate:
-        b.kernels.pool_of_values("max", [])
+        _add_pool(b, op, pool, Action.max_pool)
         return
-    sums = b.kernels.memory(np.zeros(b.size(signal)))
-    sent = b.kernels.memory(np.zeros(b.size(op.output)))
-    b.kernels.pool_of_values("running max", [sums, sent])
-    b.kept[op] = Kept(
-        {"sums": sums, "sent": sent},
-        {"sums": order, "sent": out_order},
-        {"sums": shape, "sent": out_shape},
+    signals = {"sums": op.inputs[0], "sent": op.output}
+    shapes = {name: b.program.shapes[s] for name, s in signals.items()}
+    memories = {name: b.kernels.memory(np.zeros(shape).ravel()) for name, shape in shapes.items()}
+    orders = {name: channels_last_order(x, pool.channels_last) for name, x in shapes.items()}
+    b.kept[op] = Kept(memories, orders, shapes)
+    _add_pool(b, op, pool, Action.running_max_pool, list(memories.values()))
+
+
+def _add_pool(
+    b: Buffers,
+    op: Linear | Apply,
+    pool: SumPool | MaxPool,
+    action: Action,
+    memories: Sequence[int] = (),
+) -> None:
+    shapes = (b.program.shapes[op.inputs[0]], b.program.shapes[op.output])
+    order, out_order = (channels_last_order(shape, pool.channels_last) for shape in shapes)
+    source = b.held_in(op.inputs[0], order)
+    b.kernels.pool(
+        action=action,
+        input=source,
+        output=b.buffer(op.output in b.op.counts, op.output, out_order),
+        geometry=geometry_of(pool.windows, pool.channels_last, shapes),
+        memories=memories,
     )
-
-
-def unpacked(values: NDArray, order: Order, shape: Shape) -> NDArray:
-    """`(batch, *shape)` of `(batch, size)` in its own order."""
-    flat = values
-    if order is not None:
-        flat = np.empty_like(values)
-        flat[:, order] = values
-    return flat.reshape(len(values), *shape)

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import integer_weights
-from spikewright.engines.native.cells import BIPOLAR, Description, described
-from spikewright.engines.native.joint import joint_buffer, placed
+from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
+from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.cells import described, states
 from spikewright.engines.native.orders import Order
-from spikewright.engines.native.parts import kept, limbs_of
+from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Linear, Neurons, Sum
 from spikewright.errors import BuildError
-from spikewright.network.transforms import Dense, Shape
-
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
-
-CHUNK = 256
-"""Neurons that are advanced together; see kChunk in cpp/parts.hpp."""
-
-MOST_COLUMNS, MOST_OUTPUTS = 32, 16
-"""Of encoders and decoders that are no layers; see kMostColumns, kMostOutputs in cpp/parts.hpp."""
+from spikewright.network.transforms import Dense
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +37,7 @@ class Driving:
         return np.asarray(transform.matrix, np.float64)
 
 
-def driving(b: Builder, op: Linear) -> tuple[Neurons, Driving] | None:
+def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:
     """The only reader of these encoders, a population, and its driving operators, or None."""
     if not isinstance(op.transform, Dense) or op.factor != 1.0 or op.inputs[0] in b.op.counts:
         return None
@@ -60,47 +52,46 @@ def driving(b: Builder, op: Linear) -> tuple[Neurons, Driving] | None:
     return neurons, Driving(op, total)
 
 
-def add_cells(b: Builder, ops: Sequence[Neurons], driven: Sequence[Driving | None]) -> None:
+def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | None]) -> None:
     """Populations of one type that has a description, all driven in the same way."""
-    kind = described(ops[0].neuron_type)
-    if kind is None:
-        raise BuildError(f"{ops[0].label}: {ops[0].neuron_type!r} has no native kernel")
+    neurons = ops[0].neuron_type
+    cells = described(neurons, b.program.dt)
+    if cells is None:
+        raise BuildError(f"{ops[0].label}: {neurons!r} has no native kernel")
     order, runs = _drives(b, ops, driven)
-    memories = _memories(b, ops, kind, order)
-    totals = {"total": b.kernels.memory(np.zeros(sum(b.size(op.output) for op in ops)))}
-    if kind.cell == BIPOLAR:
+    size = sum(b.size(op.output) for op in ops)
+    memories = _memories(b, ops, order)
+    totals = {"total": b.kernels.memory(np.zeros(size))}
+    if cells.cell is Cell.bipolar:
         totals["net"] = memories["sent"]
-    elif ops[0].neuron_type.negative:
-        totals["net"] = b.kernels.memory(np.zeros(sum(b.size(op.output) for op in ops)))
-    target = joint_buffer(b, ops[0].output in b.op.counts, [op.output for op in ops], order)
+    elif neurons.negative:
+        totals["net"] = cells.net = b.kernels.memory(np.zeros(size))
+    target = b.joint(ops[0].output in b.op.counts, [op.output for op in ops], order)
     recorded = {n: b.buffer(False, signal, order) for n, signal in ops[0].states.items()}
+    names = ("voltage", *states(neurons))
+    cells.voltage, cells.second, cells.third = (memories.get(name or "", -1) for name in names)
+    cells.total = totals["total"]
+    cells.recorded = [recorded.get(name or "", -1) for name in names]
     b.kernels.cells(
-        target,
-        kind.cell,
-        kind.rate,
-        kind.negative,
-        kind.truncate,
-        kind.numbers(b.program.dt),
-        _slopes(kind, ops[0].ensemble.shape, order),
-        _stored([op.threshold for op in ops], ops, order),
-        [
-            memories.get("voltage", -1),
-            -1 if kind.second is None else memories[kind.second],
-            -1 if kind.third is None else memories[kind.third],
-            totals["total"],
-            -1 if kind.cell == BIPOLAR else totals.get("net", -1),
-        ],
-        [recorded.get(name, -1) for name in ("voltage", kind.second or "", kind.third or "")],
-        _pieces(runs),
+        output=target,
+        cells=cells,
+        threshold=_stored([op.threshold for op in ops], ops, order),
+        slopes=_slopes(ops, cells, order),
+        pieces=_pieces(runs),
     )
     found = [one for one in driven if one is not None]
     if found:
         _add_encoders(b, found, [b.size(op.output) for op in ops])
-    at = 0
-    for op in ops:
-        b.kept[op] = kept(memories, order, op.ensemble.shape, at)
-        b.totals[op] = kept(totals, order, op.ensemble.shape, at)
-        at += b.size(op.output)
+    b.kept.update(b.keep(ops, memories, order))
+    b.totals.update(b.keep(ops, totals, order))
+
+
+def _slopes(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
+    """One slope a neuron, as stored; None where the type has none."""
+    if cells.rate is not Rate.parametric:
+        return None
+    kinds: list[Any] = [getattr(op.neuron_type, "base_type", op.neuron_type) for op in ops]
+    return _stored([kind.slope for kind in kinds], ops, order)
 
 
 class Run(NamedTuple):
@@ -117,7 +108,7 @@ class Run(NamedTuple):
 
 
 def _drives(
-    b: Builder, ops: Sequence[Neurons], driven: Sequence[Driving | None]
+    b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | None]
 ) -> tuple[Order, list[Run]]:
     """The order in which neurons are stored, and the places of their inputs."""
     runs = []
@@ -125,7 +116,7 @@ def _drives(
     for op, how in zip(ops, driven, strict=True):
         size = b.size(op.output)
         (signal,) = op.inputs if how is None else how.encoders.inputs
-        outside = signal not in b.made and signal not in b.op.counts
+        outside = not b.inside(signal)
         if outside and how is None and b.preferred.get(signal) is None:
             runs.append(Run(b.input(signal, False), True, 0, size, False))
             continue
@@ -133,7 +124,7 @@ def _drives(
             stored = b.values(signal)
             order, buffer = stored.order, stored.buffer
         else:
-            buffer = b.values_in(signal, None)
+            buffer = b.values_in(signal)
         root, at = b.roots.get(buffer, (buffer, 0))
         runs.append(Run(root, False, at, size, how is not None))
     return order, runs
@@ -148,20 +139,17 @@ def _pieces(runs: Sequence[Run]) -> NDArray:
             start = run.start if run.same else run.start + at
             pieces.append((run.source, run.outside, start, first + at, n))
         first += run.size
-    return np.ascontiguousarray(pieces, np.int32)
+    return np.array(pieces, np.int32)
 
 
-def _memories(
-    b: Builder, ops: Sequence[Neurons], kind: Description, order: Order
-) -> dict[str, int]:
+def _memories(b: Buffers, ops: Sequence[Neurons], order: Order) -> dict[str, int]:
     memories: dict[str, int] = {}
     if ops[0].neuron_type.has_voltage:
         start = _stored([op.initial_voltage for op in ops], ops, order)
         memories["voltage"] = b.kernels.memory(start)
-    for name in (kind.second, kind.third):
-        if name is not None:
-            begins = _stored([op.initial_state[name] for op in ops], ops, order)
-            memories[name] = b.kernels.memory(begins)
+    for name in ops[0].neuron_type.initial_state():
+        begins = _stored([op.initial_state[name] for op in ops], ops, order)
+        memories[name] = b.kernels.memory(begins)
     return memories
 
 
@@ -173,18 +161,10 @@ def _stored(values: Sequence[Any], ops: Sequence[Neurons], order: Order) -> NDAr
             for value, op in zip(values, ops, strict=True)
         ]
     )
-    return np.ascontiguousarray(flat if order is None else flat[order])
+    return flat if order is None else flat[order]
 
 
-def _slopes(kind: Description, shape: Shape, order: Order) -> NDArray:
-    """One slope a neuron, as stored; none where the type has none."""
-    if kind.slopes is None:
-        return np.empty(0)
-    slopes = np.broadcast_to(kind.slopes, shape).ravel().astype(np.float64)
-    return np.ascontiguousarray(slopes if order is None else slopes[order])
-
-
-def _add_encoders(b: Builder, driven: Sequence[Driving], sizes: Sequence[int]) -> None:
+def _add_encoders(b: Buffers, driven: Sequence[Driving], sizes: Sequence[int]) -> None:
     """Encoders, gain and bias of the populations that were just added."""
     weights = np.concatenate([one.weights for one in driven])
 
@@ -193,18 +173,18 @@ def _add_encoders(b: Builder, driven: Sequence[Driving], sizes: Sequence[int]) -
             np.broadcast_to(missing if value is None else value, size)
             for value, size in zip(values, sizes, strict=True)
         ]
-        return np.ascontiguousarray(np.concatenate(rows), np.float64)
+        return np.concatenate(rows)
 
+    gained = driven[0].sum.gain is not None
     b.kernels.encoders(
-        np.ascontiguousarray(weights.T),
-        driven[0].sum.gain is not None,
-        row([one.sum.gain for one in driven], 1.0),
-        row([one.sum.bias for one in driven], 0.0),
-        *limbs_of(weights.shape[1]),
+        weights=weights.T,
+        gain=row([one.sum.gain for one in driven], 1.0) if gained else None,
+        bias=row([one.sum.bias for one in driven], 0.0),
+        limbs=limbs_of(weights.shape[1]),
     )
 
 
-def reads_out(b: Builder, op: Linear) -> bool:
+def reads_out(b: Buffers, op: Linear) -> bool:
     """Whether an operator decodes few values from counts, and feeds no neurons directly."""
     (signal,) = op.inputs
     if not isinstance(op.transform, Dense) or signal not in b.op.counts or signal in b.op.whole:
@@ -215,20 +195,20 @@ def reads_out(b: Builder, op: Linear) -> bool:
     return total is None or b.alone(total.output, Neurons) is None
 
 
-def add_readouts(b: Builder, ops: Sequence[Linear]) -> None:
+def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     """Decoders, of several populations at once."""
     members, weights, scales = [], [], []
     for op in ops:
         if not isinstance(op.transform, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
         integers, steps = integer_weights(op.transform.matrix)
-        members.append((*placed(b, op.inputs[0]), integers.shape[1]))
-        weights.append(np.ascontiguousarray(integers.T, np.int32))
+        members.append((*b.placed(op.inputs[0]), integers.shape[1]))
+        weights.append(integers.T)
         scales.append(steps * op.factor)
-    target = joint_buffer(b, False, [op.output for op in ops])
+    target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(
-        target,
-        np.ascontiguousarray(members, np.int32),
-        weights,
-        np.ascontiguousarray(np.concatenate(scales), np.float64),
+        output=target,
+        members=np.array(members, np.int32),
+        weights=weights,
+        scale=np.concatenate(scales),
     )

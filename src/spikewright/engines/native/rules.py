@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.engines.grid import MAX_FAN_IN
+from spikewright.engines.native._kernels import MOST_RULES, Rule
 from spikewright.engines.program import Learned
 from spikewright.network.learning import BCM, PES, LearningRuleType, Oja, Voja
-
-MOST_RULES = 4
-"""Of one operator; see kMostRules in cpp/parts.hpp."""
 
 
 @dataclass(frozen=True)
 class Form:
     """A rule's parameters for the kernel: its form and numbers, and the names of its signals."""
 
-    how: str
+    rule: Rule
     first: float
     second: float
     receivers: str
@@ -28,22 +26,22 @@ class Form:
 
 
 def _pes(rule: Any, dt: float, senders: int) -> Form:
-    return Form("outer", -(rule.learning_rate * dt / senders), 0.0, "error", "activities")
+    return Form(Rule.outer, -(rule.learning_rate * dt / senders), 0.0, "error", "activities")
 
 
 def _bcm(rule: Any, dt: float, senders: int) -> Form:
     rate = rule.learning_rate * dt
-    return Form("outer", rate, 0.0, "post_filtered", "pre_filtered", "theta")
+    return Form(Rule.outer, rate, 0.0, "post_filtered", "pre_filtered", "theta")
 
 
 def _oja(rule: Any, dt: float, senders: int) -> Form:
     rate = rule.learning_rate * dt
-    return Form("oja", rate, rule.beta, "post_filtered", "pre_filtered")
+    return Form(Rule.oja, rate, rule.beta, "post_filtered", "pre_filtered")
 
 
 def _voja(rule: Any, dt: float, senders: int) -> Form:
     rate = rule.learning_rate * dt
-    return Form("voja", rate, 0.0, "post_filtered", "value", None, "learning_signal")
+    return Form(Rule.voja, rate, 0.0, "post_filtered", "value", None, "learning_signal")
 
 
 _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel, diverged
 from spikewright.engines.native import _kernels
+from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Foreign
-from spikewright.engines.native.orders import Order, as_index, positions
-from spikewright.engines.native.parts import Kept, unpacked
+from spikewright.engines.native.orders import Order, positions, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.program import Learned, Neurons, Operator, Program
@@ -124,7 +124,7 @@ class RegionKernel(Kernel):
         state = {}
         for name, number in kept.memories.items():
             size = int(np.prod(kept.shapes[name]))
-            values = self._state.memory(number, kept.offset, size)
+            values = self._state.memory(number, offset=kept.offset, size=size)
             if values is None:
                 return None
             state[name] = unpacked(values, kept.orders[name], kept.shapes[name])
@@ -149,7 +149,16 @@ class RegionKernel(Kernel):
             foreign.expect(step, steps)
         calls = [self._foreign[op].call(first) for op, first in self._built.calls]
         outcome = self._state.run(
-            arrays, outputs, steps, block, group, threads, self._isa, step, self._last, calls
+            inputs=arrays,
+            outputs=outputs,
+            steps=steps,
+            block=block,
+            group=group,
+            threads=threads,
+            isa=self._isa,
+            first=step,
+            last=self._last,
+            calls=calls,
         )
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
@@ -215,19 +224,19 @@ class RegionKernel(Kernel):
         total = self._summed(op, self._state.total)
         return Sums(total, self._summed(op, self._state.net) if op.neuron_type.negative else total)
 
-    def _summed(self, op: Neurons, read: Callable[[int, NDArray, NDArray], None]) -> NDArray:
+    def _summed(self, op: Neurons, read: Callable[[int, NDArray | None, NDArray], None]) -> NDArray:
         """Sums over a population's pieces, `(batch, *shape)`."""
         order, numbers = next((o, n) for p, o, n in self._built.populations if p is op)
         if len(numbers) > 1:
             size = int(np.prod(op.ensemble.shape)) // len(numbers)
             sums = [np.empty((self._batch, size)) for _ in numbers]
             for number, part in zip(numbers, sums, strict=True):
-                read(number, as_index(None), part)
+                read(number, None, part)
             return unpacked(np.concatenate(sums, axis=1), order, op.ensemble.shape)
         (number,) = numbers
         total = np.empty((self._batch, *op.ensemble.shape))
         where = None if order is None else positions(order, total[0].size)
-        read(number, as_index(where), total)
+        read(number, where, total)
         return total
 
 
@@ -255,8 +264,19 @@ class LinearKernel(Kernel):
         y = np.empty((batch, count, *self._shape))
         block, group, threads = shares(self._op, self._built, batch, count, self._threads)
         state = _kernels.Running(self._built.region, batch)
-        out = y.reshape(batch, count, -1)
-        if state.run([x], [out], count, block, group, threads, self._isa, 0, True, []):
+        failed = state.run(
+            inputs=[x],
+            outputs=[y.reshape(batch, count, -1)],
+            steps=count,
+            block=block,
+            group=group,
+            threads=threads,
+            isa=self._isa,
+            first=0,
+            last=True,
+            calls=[],
+        )
+        if failed:
             raise SimulationError(f"{self._op.label}: the run was interrupted")
         return [y]
 

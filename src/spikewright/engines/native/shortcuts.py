@@ -6,17 +6,14 @@ So neither the shortcut's values nor the layer's own currents are stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.orders import Order
 from spikewright.engines.program import Linear, Sum
 from spikewright.network.transforms import Convolution, Dense, Scale
-
-if TYPE_CHECKING:
-    from spikewright.engines.native.building import Builder
-    from spikewright.engines.native.orders import Order
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,32 +26,35 @@ class Shortcut:
     scale: Linear | None
 
     @property
+    def transform(self) -> Dense | Convolution:
+        """The layer's weights."""
+        if not isinstance(self.layer.transform, Dense | Convolution):
+            raise TypeError(f"{self.layer.label}: a layer has weights")
+        return self.layer.transform
+
+    @property
     def vanishing(self) -> tuple[Linear, ...]:
         """Operators that are added in the sum's turn, when all its inputs exist."""
         return (self.layer,) if self.scale is None else (self.layer, self.scale)
 
-    def source(self, b: Builder, order: Order) -> int:
-        """The buffer of the signal, in the order of the layer's output."""
-        return b.held_in(self.signal, order)
-
-    def factor(self, b: Builder, order: Order, pixels: int) -> NDArray:
+    def factor(self, b: Buffers, order: Order, pixels: int) -> NDArray:
         """The factor of its counts, `(pixels or 1, channels)`."""
         factor = 1.0 if self.scale is None else _single(self.scale)
         (rows,) = b.per_pixel(factor, self.total.output, order, pixels)
         return rows
 
 
-def shortcuts(b: Builder) -> dict[Sum, Shortcut]:
+def shortcuts(b: Buffers) -> dict[Sum, Shortcut]:
     """The sums of a region that a layer's kernel makes."""
-    if b.op.loops:  # step by step, where lists of events do not pay
-        return {}
     sums = (op for op in b.op.operators if isinstance(op, Sum))
-    found = (_shortcut(b, op) for op in sums)
+    found = (shortcut_of(b, op) for op in sums)
     return {one.total: one for one in found if one is not None}
 
 
-def _shortcut(b: Builder, op: Sum) -> Shortcut | None:
-    """Two terms alone: their sum is the same in either order."""
+def shortcut_of(b: Buffers, op: Sum) -> Shortcut | None:
+    """Two terms alone: their sum is the same in either order. None for every other sum."""
+    if b.op.loops:  # step by step, where lists of events do not pay
+        return None
     if len(set(op.inputs)) != 2 or len(op.inputs) != 2 or op.output in b.op.counts:
         return None
     if len(b.program.shapes[op.output]) < 2:  # vectors may be added many at once
@@ -64,12 +64,12 @@ def _shortcut(b: Builder, op: Sum) -> Shortcut | None:
         if isinstance(layer, Linear) and b.alone(signal, Sum) is op and _sums_events(b, layer):
             scale = _scale_of(b, other, op)
             brought = other if scale is None else scale.inputs[0]
-            if brought in b.made or brought in b.op.counts:
+            if b.inside(brought):
                 return Shortcut(op, layer, brought, scale)
     return None
 
 
-def _sums_events(b: Builder, op: Linear) -> bool:
+def _sums_events(b: Buffers, op: Linear) -> bool:
     """Whether this layer's kernel makes currents of lists of events, all channels at once."""
     (signal,) = op.inputs
     if signal not in b.op.counts and signal not in b.op.whole:
@@ -79,7 +79,7 @@ def _sums_events(b: Builder, op: Linear) -> bool:
     return isinstance(op.transform, Convolution) and op.transform.groups == 1
 
 
-def _scale_of(b: Builder, signal: int, total: Sum) -> Linear | None:
+def _scale_of(b: Buffers, signal: int, total: Sum) -> Linear | None:
     """The scale that makes a signal of counts, if it rounds once and serves this sum alone."""
     op = b.maker_of.get(signal)
     if not isinstance(op, Linear) or not isinstance(op.transform, Scale):

@@ -9,6 +9,7 @@ import numpy as np
 
 from spikewright._base.windows import split_shape
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
+from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.program import (
@@ -61,17 +62,11 @@ _NAMES = {
     "values": "values",
 }
 
-MOST_COUNTS = 127
-"""Spikes that a byte holds; see kMostCounts in cpp/plan.hpp."""
-
 MAX_FAN_IN = 2**22
 """The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
 
 MOST_POOLED = 25
 """The largest window whose sums of counts are taken to fit a byte; larger ones give values."""
-
-MAX_ORDER = 8
-"""Of a filter; see kMostOrder in cpp/parts.hpp."""
 
 
 class Verdict(NamedTuple):
@@ -88,8 +83,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Filter | Smooth):
         if op.filter.order == 0 and op.filter.feedthrough is None:
             return Verdict(None, "a filter without order or feedthrough")
-        if op.filter.order > MAX_ORDER:
-            return Verdict(None, f"a filter of order {op.filter.order}, above {MAX_ORDER}")
+        if op.filter.order > MOST_ORDER:
+            return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
         return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
     if isinstance(op, Sum):
         if not any(s in kinds for s in op.inputs):
@@ -140,7 +135,7 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, _RESTARTS)
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
-    if described(kind) is None:
+    if described(kind, program.dt) is None:
         return Verdict(None, f"{type(kind).__name__} has no native kernel")
     made = next((name for name in op.states if name in kind.made_names), None)
     if made is not None:

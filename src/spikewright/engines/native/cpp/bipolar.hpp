@@ -111,41 +111,4 @@ template <std::size_t lanes, bool uniform>
     return 1;
 }
 
-// A block of lanes of one pixel and sample through a block of time: `current(t)` arrives, what leaves
-// is written to `out(t)`.
-template <std::size_t lanes, bool uniform, class Current, class Out>
-[[gnu::always_inline]] inline void run_both_ways(const Context& c, const Instruction& op,
-                                                 std::size_t sample, std::size_t pixel,
-                                                 std::size_t channel, std::size_t valid,
-                                                 Current&& current, Out&& out) {
-    constexpr std::size_t n = Block<lanes>::n;
-    const auto number = std::size_t(op.population);
-    const Population& p = c.job->plan->populations[number];
-    const std::size_t offset = pixel * p.padded + channel;
-    const auto state = c.state(number, sample, offset);
-    const auto kept = c.sent(number, sample, offset);
-    const Limits<lanes, uniform> limits(p, pixel, channel);
-    const Holds<lanes, uniform> holds(p, pixel, channel);
-    Block<lanes> v, sent{};
-    v.read(state.voltage);
-    if (kept.from)
-        each<n>(SPIKEWRIGHT_EACH(k) {
-            sent.v[k] = to_doubles(load<half_ints>(kept.from + k * kDoubles));
-        });
-    Tally<lanes> tally;
-    for (std::size_t t = 0; t < c.steps; ++t) {
-        v.add(current(t));
-        BothCounts<lanes> counts;
-        const Most most =
-            fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, pixel, channel, valid, counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
-        tally.add(counts.all, most);
-        put_counts(counts.net, out(t), valid);
-    }
-    tally.flush();
-    v.write(state.next_voltage);
-    each<n>(SPIKEWRIGHT_EACH(k) { store(kept.to + k * kDoubles, to_ints(sent.v[k])); });
-    state.add_total(tally.sum, lanes);
-}
-
 }  // namespace spikewright::SPIKEWRIGHT_ISA

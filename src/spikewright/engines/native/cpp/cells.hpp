@@ -97,28 +97,16 @@ struct CellChunk {
 
     const double* state(std::size_t i) const { return i == 0 ? v : i == 1 ? second : third; }
 
-    static void get(const Context& c, std::int32_t memory, std::size_t s, std::size_t at,
-                    std::size_t n, double* to) {
-        if (memory >= 0) std::memcpy(to, c.memory(memory, s).from + at, n * sizeof(double));
+    // f(memory, values) for all that is kept of a population.
+    template <class F>
+    void each_kept(const Cells& p, F&& f) {
+        f(p.voltage, v), f(p.second, second), f(p.third, third), f(p.total, total), f(p.net, net);
     }
-    static void put(const Context& c, std::int32_t memory, std::size_t s, std::size_t at,
-                    std::size_t n, const double* from) {
-        if (memory >= 0) std::memcpy(c.memory(memory, s).to + at, from, n * sizeof(double));
+    void read(const Context& c, const Cells& p, std::size_t s, const Piece& piece) {
+        each_kept(p, [&](std::int32_t m, double* x) { c.fetch(m, s, piece.at, piece.n, x); });
     }
-    void read(const Context& c, const Cells& p, std::size_t s, std::size_t at, std::size_t n) {
-        get(c, p.voltage, s, at, n, v);
-        get(c, p.second, s, at, n, second);
-        get(c, p.third, s, at, n, third);
-        get(c, p.total, s, at, n, total);
-        get(c, p.net, s, at, n, net);
-    }
-    void write(const Context& c, const Cells& p, std::size_t s, std::size_t at,
-               std::size_t n) const {
-        put(c, p.voltage, s, at, n, v);
-        put(c, p.second, s, at, n, second);
-        put(c, p.third, s, at, n, third);
-        put(c, p.total, s, at, n, total);
-        put(c, p.net, s, at, n, net);
+    void write(const Context& c, const Cells& p, std::size_t s, const Piece& piece) {
+        each_kept(p, [&](std::int32_t m, double* x) { c.store(m, s, piece.at, piece.n, x); });
     }
 
     // v += added; k = floor(v / threshold + tolerance); v -= k threshold.
@@ -142,14 +130,14 @@ struct CellChunk {
                 out[k] = most < -p.cap ? -p.cap : most;
             }
         for (std::size_t k = 0; k < n; ++k) v[k] = v[k] - out[k] * threshold[k];
-        if (p.has_floor)
+        if (!std::isnan(p.floor))
             for (std::size_t k = 0; k < n; ++k) {
                 const double lowest = -p.floor * threshold[k];
                 v[k] = v[k] < lowest ? lowest : v[k];
             }
     }
 
-    // As `integrate`, but spikes are taken back, as many as were sent; `second` is how many.
+    // As `integrate`, but neurons take spikes back, as many as they sent: `second`.
     void take_back(const Cells& p, const double* added, std::size_t at, std::size_t n) {
         const double* threshold = p.threshold.data() + at;
         const double most = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
@@ -180,12 +168,12 @@ struct CellChunk {
         integrate(p, charge, at, n);
     }
 
-    // Rates of what the adaptation leaves; `third` is the adaptation.
+    // Rates of currents less the adaptation, which is `second`.
     void adaptive_rate(const Cells& p, const double* j, std::size_t at, std::size_t n) {
-        for (std::size_t k = 0; k < n; ++k) charge[k] = j[k] - third[k];
+        for (std::size_t k = 0; k < n; ++k) charge[k] = j[k] - second[k];
         apply_rate(p, charge, out, at, n);
         for (std::size_t k = 0; k < n; ++k)
-            third[k] = third[k] + p.adapting * (p.added * (p.amplitude * out[k]) - third[k]);
+            second[k] = second[k] + p.adapting * (p.added * (p.amplitude * out[k]) - second[k]);
     }
 
     // Quadratic neurons (Izhikevich 2003); `second` is the recovery.
@@ -280,7 +268,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
         const std::size_t at = piece.at, n = piece.n;
         Drive drive(c, p, piece, s);
         CellChunk chunk;
-        chunk.read(c, p, s, at, n);
+        chunk.read(c, p, s, piece);
         for (std::size_t t = 0; t < c.steps; ++t) {
             const double number = double(c.job->first + c.first_step + t + 1);
             if (!counts) chunk.out = c.values(op.output, s, t) + at;
@@ -290,7 +278,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
             record(c, p, piece, s, t, chunk);
             chunk.sum(p, n);
         }
-        chunk.write(c, p, s, at, n);
+        chunk.write(c, p, s, piece);
     });
 }
 

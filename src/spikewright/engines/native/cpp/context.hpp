@@ -23,6 +23,15 @@ struct Share {
     std::size_t begin, end;
 };
 
+// Calls f with a value of the type in which a buffer of this kind holds its signal.
+template <class F>
+inline void by_kind(Kind kind, F&& f) {
+    if (kind == Kind::counts)
+        f(std::int8_t{});
+    else
+        f(double{});
+}
+
 struct Context {
     const Job* job = nullptr;
     std::size_t first_sample = 0, samples = 0;  // of the batch
@@ -89,6 +98,15 @@ struct Context {
         if (first_step) return {to, to};
         if (!s.started) return {m.start.data(), to};
         return {s.memory[slot].data() + (first_sample + sample) * m.size, to};
+    }
+
+    // Copies a part of a memory, `n` values from `at` on, if there is a memory (-1: none).
+    void fetch(std::int32_t number, std::size_t sample, std::size_t at, std::size_t n, double* to) const {
+        if (number >= 0) std::memcpy(to, memory(number, sample).from + at, n * sizeof(double));
+    }
+    void store(std::int32_t number, std::size_t sample, std::size_t at, std::size_t n,
+               const double* from) const {
+        if (number >= 0) std::memcpy(memory(number, sample).to + at, from, n * sizeof(double));
     }
 
     struct Stretch {

@@ -3,8 +3,8 @@
 // fit, else in doubles; values in limbs as `engines/grid.py` says. No order matters.
 #pragma once
 
-#include "frames.hpp"
-#include "moves.hpp"
+#include "layer.hpp"
+#include "pools.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -23,15 +23,10 @@ inline ints widened(const std::int8_t* from) {
 // Segments of one pixel each: `begin` is where a tap reads, `base` which tap.
 inline void find_taps(const Layer& l, std::size_t pixel, std::vector<Segment>& taps) {
     taps.clear();
-    const std::int64_t oy = std::int64_t(pixel) / l.out_width, ox = std::int64_t(pixel) % l.out_width;
-    for (std::int64_t ky = 0; ky < l.kernel_height; ++ky)
-        for (std::int64_t kx = 0; kx < l.kernel_width; ++kx) {
-            const std::int64_t y = oy * l.stride_y - l.pad_y + ky * l.dilation_y;
-            const std::int64_t x = ox * l.stride_x - l.pad_x + kx * l.dilation_x;
-            if (y < 0 || y >= l.height || x < 0 || x >= l.width) continue;
-            const auto at = std::uint32_t(y * l.width + x);
-            taps.push_back({at, at + 1, ky * l.kernel_width + kx});
-        }
+    l.each_tap(std::int64_t(pixel) / l.out_width, std::int64_t(pixel) % l.out_width,
+               [&](std::int64_t tap, std::size_t at) {
+                   taps.push_back({std::uint32_t(at), std::uint32_t(at + 1), tap});
+               });
 }
 
 template <std::size_t lanes>
@@ -87,10 +82,9 @@ inline void tap_values(const std::int32_t* weights, const Split& frame, std::siz
     }
 }
 
-// What a block of lanes of a pixel receives in all steps.
+// Adds up the weights of a block of lanes of a pixel in all steps.
 template <std::size_t lanes>
-void sum_depthwise(const Strip& strip, const Frames* slabs, const Split* splits,
-                   std::size_t pixel) {
+void sum_depthwise(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
     const Layer& l = *strip.op.layer;
     const std::size_t channel = strip.block.channel, channels = std::size_t(l.channels);
@@ -100,16 +94,16 @@ void sum_depthwise(const Strip& strip, const Frames* slabs, const Split* splits,
     const auto& taps = strip.scratch.segments;
     find_taps(l, pixel, strip.scratch.segments);
     for (std::size_t t = 0; t < c.steps; ++t) {
-        const Frames& slab = slabs[t / kSlab];
+        const Frames& slab = strip.frames(t);
         double* wide = sums.wide.data() + t * 64;
         sums.is_wide[t] = 1;
         if (!slab.whole) {
-            tap_values<lanes>(weights, splits[t], channel, channels, taps, wide);
+            tap_values<lanes>(weights, strip.split(t), channel, channels, taps, wide);
             continue;
         }
         const std::int8_t* frame = counts ? c.counts(strip.op.input, strip.sample, t)
                                           : slab.bytes.data() + t % kSlab * slab.stride;
-        if (strip.slabs[t / kSlab].most > std::size_t(l.budgets[0])) {
+        if (strip.slab(t).most > std::size_t(l.budgets[0])) {
             tap_counts_wide<lanes>(weights, frame + channel, channels, taps, wide);
             continue;
         }
@@ -119,46 +113,33 @@ void sum_depthwise(const Strip& strip, const Frames* slabs, const Split* splits,
 }
 
 // Counts are only measured; values become bytes where they are small whole numbers, else limbs.
-inline void list_depthwise(const Context& c, const Instruction& op, std::vector<Slab>& slabs,
-                           std::vector<Frames>& frames, std::vector<Split>& splits) {
+inline void list_depthwise(const Context& c, const Instruction& op, Lists& lists) {
     const Layer& l = *op.layer;
-    const std::size_t size = std::size_t(l.height * l.width * l.channels);
+    const std::size_t size = l.input_pixels() * std::size_t(l.channels);
     const bool counts = c.kind(op.input) == Kind::counts;
-    for (std::size_t s = 0; s < c.samples; ++s)
-        for (std::size_t t = 0; t < c.steps; t += kSlab) {
-            const std::size_t at = s * slabs_in(c.job->block) + t / kSlab;
-            if (at % c.members != c.rank) continue;
-            const std::size_t end = t + kSlab < c.steps ? t + kSlab : c.steps;
-            Frames& to = frames[at];
-            std::int32_t most = 0;
-            to.whole = true;
-            if (!counts) {
-                to.stride = rounded_up(size, kLine);
-                to.bytes.reserve(kSlab * to.stride, 0);
-            }
-            for (std::size_t u = t; to.whole && u < end; ++u)
-                if (counts)
-                    most = std::max<std::int32_t>(most, largest(c.counts(op.input, s, u), size));
-                else
-                    to.whole = to_bytes(c.values(op.input, s, u), size,
-                                        to.bytes.data() + (u - t) * to.stride, most);
-            slabs[at].most = std::size_t(most);
-            for (std::size_t u = t; !to.whole && u < end; ++u)
-                split_dense(c.values(op.input, s, u), size, l.limb_bits, l.limbs,
-                            splits[s * c.job->block + u]);
+    each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
+        Frames& to = lists.frames[slab];
+        std::int32_t most = 0;
+        to.whole = true;
+        if (!counts) {
+            to.stride = rounded_up(size, kLine);
+            to.bytes.reserve(kSlab * to.stride, 0);
         }
+        for (std::size_t u = 0; to.whole && u < steps; ++u)
+            if (counts)
+                most = std::max<std::int32_t>(most, largest(c.counts(op.input, s, t + u), size));
+            else
+                to.whole = to_bytes(c.values(op.input, s, t + u), size, to.bytes.data() + u * to.stride,
+                                    most);
+        lists.events[slab].most = std::size_t(most);
+        for (std::size_t u = t; !to.whole && u < t + steps; ++u)
+            split_dense(c.values(op.input, s, u), size, l.limbs, lists.values[s * c.job->block + u]);
+    });
 }
 
-inline void run_depthwise(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
-                          const std::vector<Frames>& frames, const std::vector<Split>& splits,
-                          Scratch& scratch) {
-    each_strip(c, op, slabs, scratch, [&](const Strip& strip, auto lanes) {
-        const Frames* of = frames.data() + strip.sample * slabs_in(c.job->block);
-        const Split* limbs = splits.data() + strip.sample * c.job->block;
-        for (std::size_t pixel = strip.pixels.begin; pixel < strip.pixels.end; ++pixel) {
-            sum_depthwise<lanes()>(strip, of, limbs, pixel);
-            finish_pixel<lanes()>(strip, pixel);
-        }
+inline void run_depthwise(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
+    run_weights(c, op, lists, scratch, [](const Strip& strip, std::size_t pixel, auto lanes) {
+        sum_depthwise<lanes()>(strip, pixel);
     });
 }
 

@@ -2,9 +2,8 @@
 // encoders, of which a step's currents are made here and never written out.
 #pragma once
 
-#include "analog.hpp"
-#include "filters.hpp"
-#include "parts.hpp"
+#include "limbs.hpp"
+#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -37,11 +36,11 @@ class Drive {
 
     template <class F>
     void each_current(F&& sum) {
-        const double* gain = p_.gain.data() + piece_.at;
+        const double* gain = p_.has_gain ? p_.gain.data() + piece_.at : nullptr;
         const double* bias = p_.bias.data() + piece_.at;
         for (std::size_t k = 0; k < piece_.n; k += kDoubles) {
             doubles j = sum(k);
-            if (p_.has_gain) j *= load<doubles>(gain + k);
+            if (gain) j *= load<doubles>(gain + k);
             store(current_ + k, j + load<doubles>(bias + k));
         }
     }
@@ -69,28 +68,13 @@ class Drive {
     }
 
     void split_vector(const double* x) {
-        double largest = 0.0;
-        for (std::size_t i = 0; i < p_.columns; ++i)
-            largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
-        used_ = 0;
-        if (largest == 0.0) return;
-        double step = limb_step(largest, p_.limb_bits);
-        const double* rest = x;
-        for (int l = 0; l < p_.limbs; ++l) {
-            double* limb = limbs_ + std::size_t(l) * p_.columns;
-            double* next = l + 1 < p_.limbs ? limb + p_.columns : nullptr;
-            bool left = false;
-            for (std::size_t i = 0; i < p_.columns; ++i) {
-                const double value = rest[i];
-                limb[i] = nearest(value / step) * step;
-                if (next) next[i] = value - limb[i];
-                left |= value != limb[i];
-            }
-            used_ = l + 1;
-            if (!left) return;
-            rest = next;
-            step *= std::ldexp(1.0, -p_.limb_bits);
+        double most = 0.0;
+        for (std::size_t i = 0; i < p_.columns; ++i) {
+            limbs_[i] = x[i];
+            most = larger(most, x[i]);
         }
+        double* const parts[] = {limbs_, limbs_ + p_.columns, limbs_ + 2 * p_.columns};
+        used_ = take_limbs(parts, p_.columns, most, p_.limbs);
     }
 
     const Context& c_;

@@ -24,15 +24,13 @@ struct FilterChunk {
     double y[kChunk];
 
     void read(const Context& c, const Filtering& f, std::size_t s, std::size_t at, std::size_t n) {
-        for (std::size_t i = 0; i < f.order; ++i)
-            std::memcpy(x[i], c.memory(f.states[i], s).from + at, n * sizeof(double));
-        std::memcpy(y, c.memory(f.output, s).from + at, n * sizeof(double));
+        for (std::size_t i = 0; i < f.order; ++i) c.fetch(f.states[i], s, at, n, x[i]);
+        c.fetch(f.output, s, at, n, y);
     }
     void write(const Context& c, const Filtering& f, std::size_t s, std::size_t at,
                std::size_t n) const {
-        for (std::size_t i = 0; i < f.order; ++i)
-            std::memcpy(c.memory(f.states[i], s).to + at, x[i], n * sizeof(double));
-        std::memcpy(c.memory(f.output, s).to + at, y, n * sizeof(double));
+        for (std::size_t i = 0; i < f.order; ++i) c.store(f.states[i], s, at, n, x[i]);
+        c.store(f.output, s, at, n, y);
     }
 
     template <class T>
@@ -74,53 +72,35 @@ struct FilterChunk {
     }
 };
 
-template <class T>
-inline void filter_block(const Context& c, const Instruction& op) {
-    const Filtering& f = *op.filter;
-    each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
-        FilterChunk chunk;
-        chunk.read(c, f, s, at, n);
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            std::memcpy(c.values(op.output, s, t) + at, chunk.y, n * sizeof(double));
-            chunk.absorb(f, c.at<T>(op.input, s, t) + at, n);
-        }
-        chunk.write(c, f, s, at, n);
-    });
-}
+// When a filter writes its output: before it takes a step's input, behind it, or not at all.
+enum class Writes { before, behind, never };
 
-// A whole block, where the filter is part of no loop.
+// Runs a filter over a block of time: outside of loops all steps, in a loop the end of one.
+template <Writes writes>
 inline void run_filter(const Context& c, const Instruction& op) {
-    if (c.kind(op.input) == Kind::counts)
-        filter_block<std::int8_t>(c, op);
-    else
-        filter_block<double>(c, op);
+    const Filtering& f = *op.filter;
+    by_kind(c.kind(op.input), [&]<class T>(T) {
+        each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
+            FilterChunk chunk;
+            chunk.read(c, f, s, at, n);
+            const auto write = [&](std::size_t t) {
+                std::memcpy(c.values(op.output, s, t) + at, chunk.y, n * sizeof(double));
+            };
+            for (std::size_t t = 0; t < c.steps; ++t) {
+                if constexpr (writes == Writes::before) write(t);
+                chunk.absorb(f, c.at<T>(op.input, s, t) + at, n);
+                if constexpr (writes == Writes::behind) write(t);
+            }
+            chunk.write(c, f, s, at, n);
+        });
+    });
 }
 
 // One step's output, at its start.
 inline void run_emit(const Context& c, const Instruction& op) {
     each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
-        std::memcpy(c.values(op.output, s, 0) + at, c.memory(op.filter->output, s).from + at,
-                    n * sizeof(double));
+        c.fetch(op.filter->output, s, at, n, c.values(op.output, s, 0) + at);
     });
-}
-
-template <class T>
-inline void absorb_step(const Context& c, const Instruction& op) {
-    const Filtering& f = *op.filter;
-    each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
-        FilterChunk chunk;
-        chunk.read(c, f, s, at, n);
-        chunk.absorb(f, c.at<T>(op.input, s, 0) + at, n);
-        chunk.write(c, f, s, at, n);
-    });
-}
-
-// One step's input, at its end.
-inline void run_absorb(const Context& c, const Instruction& op) {
-    if (c.kind(op.input) == Kind::counts)
-        absorb_step<std::int8_t>(c, op);
-    else
-        absorb_step<double>(c, op);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

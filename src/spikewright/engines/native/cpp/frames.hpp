@@ -1,48 +1,10 @@
-// Steps of a layer's input in doubles as small whole numbers or as limbs, for layers that are summed in
-// other ways than lists of events.
+// The input of a layer in a block of time: lists of events, bytes, or limbs.
 #pragma once
 
-#include "analog.hpp"
-#include "layer.hpp"
+#include "events.hpp"
+#include "limbs.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
-
-// A frame of values as dense limbs.
-inline void split_dense(const double* from, std::size_t size, int bits, int count, Split& to) {
-    double largest = 0.0;
-    for (std::size_t i = 0; i < size; ++i) {
-        const double size_of = std::fabs(from[i]);
-        largest = size_of > largest ? size_of : largest;
-    }
-    to.limbs = 0;
-    if (largest == 0.0) return;
-    double step = limb_step(largest, bits);  // a power of two: its reciprocal is exact
-    const double* rest = from;
-    for (int l = 0; l < count; ++l) {
-        // Lanes behind the last channel read on: weights are zero there.
-        to.parts[l].reserve(size + kLine, 0);
-        double* part = to.parts[l].data();
-        std::fill_n(part + size, kLine, 0.0);
-        double* next = nullptr;
-        if (l + 1 < count) {
-            to.parts[l + 1].reserve(size + kLine, 0);
-            next = to.parts[l + 1].data();
-        }
-        double left = 0.0;
-        const double inverse = 1.0 / step;
-        for (std::size_t i = 0; i < size; ++i) {
-            const double value = rest[i], limb = nearest(value * inverse) * step;
-            const double remains = value - limb;
-            left += std::fabs(remains);
-            if (next) next[i] = remains;
-            part[i] = limb;
-        }
-        to.limbs = l + 1;
-        if (left == 0.0) return;
-        rest = next;
-        step *= std::ldexp(1.0, -bits);
-    }
-}
 
 // Up to 64 values as whole numbers between -127 and 127; bits are set where one is not that.
 inline std::uint64_t to_whole(const double* from, std::size_t n, std::int32_t* whole) {
@@ -76,11 +38,30 @@ inline bool to_bytes(const double* from, std::size_t size, std::int8_t* to, std:
     return true;
 }
 
-// What the steps of a slab of a layer hold: bytes, or limbs.
+// The steps of a slab in bytes, if they are `whole` numbers; else they are in limbs.
 struct Frames {
     Array<std::int8_t> bytes;
     std::size_t stride = 0;
     bool whole = false;
 };
+
+// The input of all samples: events and frames slab by slab, limbs step by step.
+struct Lists {
+    Lists(std::size_t samples, std::size_t steps)
+        : events(samples * slabs_in(steps)), frames(events.size()), values(samples * steps) {}
+    std::vector<Slab> events;
+    std::vector<Frames> frames;
+    std::vector<Split> values;
+};
+
+// A member's turns among the slabs of all samples: f(slab, sample, first step, steps).
+template <class F>
+inline void each_slab(const Context& c, F&& f) {
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t t = 0; t < c.steps; t += kSlab) {
+            const std::size_t slab = s * slabs_in(c.job->block) + t / kSlab;
+            if (slab % c.members == c.rank) f(slab, s, t, c.steps - t < kSlab ? c.steps - t : kSlab);
+        }
+}
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -3,6 +3,8 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -19,7 +21,7 @@ namespace nb = nanobind;
 template <class T>
 using Given = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 using Doubles = Given<double>;
-using Integers = Given<std::int32_t>;
+using Integers = Given<std::int32_t>;  // of an index, None: everything where it is
 using Taken = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
 inline void require(bool condition, const char* message) {
@@ -36,6 +38,19 @@ inline Index index_of(const Integers& values, std::size_t size, std::size_t limi
     for (std::size_t i = 0; i < values.size(); ++i)
         require(values.data()[i] >= 0 && std::size_t(values.data()[i]) < limit, "an index is outside");
     return copied(values);
+}
+
+// Sets `rows` to the entries `values` of columns below `limit`, row by row.
+inline void set_entries(SparseRows& rows, const std::vector<std::int64_t>& starts,
+                        const Integers& columns, const Doubles& values, double factor,
+                        std::size_t limit) {
+    require(!starts.empty() && starts.front() == 0 && std::ranges::is_sorted(starts) &&
+                std::size_t(starts.back()) == values.size() && columns.size() == values.size(),
+            "a sparse map has its entries by row");
+    index_of(columns, columns.size(), limit);
+    rows.starts = starts, rows.factor = factor;
+    rows.columns.assign(columns.data(), columns.data() + columns.size());
+    rows.values.assign(values.data(), values.data() + values.size());
 }
 
 // `(pixels or 1, channels)` values with padded channels, `behind` in the padding.
@@ -66,19 +81,6 @@ inline Array<double> parameter_row(const Doubles& values, std::size_t padded) {
     return row;
 }
 
-// `geometry`: height, width, channels, out height, width, channels, then kernel, stride, padding and
-// dilation as (y, x).
-inline std::shared_ptr<Layer> layer_of(const std::vector<std::int64_t>& geometry) {
-    require(geometry.size() == 14, "a layer's geometry has 14 numbers");
-    auto l = std::make_shared<Layer>();
-    const std::int64_t* g = geometry.data();
-    l->height = g[0], l->width = g[1], l->channels = g[2];
-    l->out_height = g[3], l->out_width = g[4], l->out_channels = g[5];
-    l->kernel_height = g[6], l->kernel_width = g[7], l->stride_y = g[8], l->stride_x = g[9];
-    l->pad_y = g[10], l->pad_x = g[11], l->dilation_y = g[12], l->dilation_x = g[13];
-    return l;
-}
-
 // `weights` is `(rows, out)` integers, `widths` the lanes of each block.
 inline void set_weights(Layer& l, std::size_t rows, const Integers& weights,
                         const std::vector<std::size_t>& widths) {
@@ -100,14 +102,6 @@ inline void set_weights(Layer& l, std::size_t rows, const Integers& weights,
             for (std::size_t c = 0; c < block.width && block.channel + c < out; ++c)
                 l.weights[block.offset + r * block.width + c] =
                     weights.data()[r * out + block.channel + c];
-}
-
-// From sums to currents, after the weights' unit.
-inline void set_gain(Layer& l, bool has_gain, const Doubles& gain, const Doubles& bias) {
-    const std::size_t out = std::size_t(l.out_channels), padded = rounded_up(out, 64);
-    l.has_gain = has_gain;
-    l.gain = parameter(gain, l.pixels(), out, padded, 0.0);
-    l.bias = parameter(bias, l.pixels(), out, padded, 0.0);
 }
 
 }  // namespace spikewright

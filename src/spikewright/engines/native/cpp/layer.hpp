@@ -3,9 +3,8 @@
 #pragma once
 
 #include "accumulate.hpp"
-#include "bipolar.hpp"
-#include "context.hpp"
-#include "neurons.hpp"
+#include "blocks.hpp"
+#include "frames.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -16,11 +15,16 @@ struct Segment {
     std::int64_t base;
 };
 
+template <std::size_t lanes>
+using Lane = std::integral_constant<std::size_t, lanes>;
+
+// One member's room for the sums of a pixel.
 struct Scratch {
     std::vector<Segment> segments;
     Array<std::uint32_t> rows, when;
     Seen seen;
     SumBuffer sums;
+    Array<std::int8_t> halves;  // counts above zero and below, while they are listed
 };
 
 inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {
@@ -121,20 +125,26 @@ inline const Seen& see(const Slab& slab, std::size_t steps, Scratch& scratch) {
     return seen;
 }
 
-// One block of lanes of one sample, some pixels of it.
+// One block of lanes of one sample.
 struct Strip {
     const Context& context;
     const Instruction& op;
     const Lanes& block;
     std::size_t sample;
-    Share pixels;
-    const Slab* slabs;
+    const Lists& lists;
     Scratch& scratch;
+
+    const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
+    const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }
+    const Split& split(std::size_t t) const { return lists.values[sample * context.job->block + t]; }
 
     std::size_t valid() const {
         const std::size_t left = std::size_t(op.layer->out_channels) - block.channel;
         return left < block.width ? left : block.width;
     }
+
+  private:
+    std::size_t first_slab() const { return sample * slabs_in(context.job->block); }
 };
 
 // The currents of one pixel. Sums of events become currents in the reference's order: times the
@@ -235,54 +245,20 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
     find_segments(*strip.op.layer, pixel, strip.scratch.segments);
     const std::size_t steps = strip.context.steps;
     for (std::size_t t = 0; t < steps; t += kSlab)
-        sum_slab<lanes>(strip, strip.slabs[t / kSlab], t, steps - t < kSlab ? steps - t : kSlab);
+        sum_slab<lanes>(strip, strip.slab(t), t, steps - t < kSlab ? steps - t : kSlab);
 }
 
-// All steps of one pixel: what its neurons make of that.
-template <std::size_t lanes, bool uniform>
+// A pixel's neurons integrate its currents in all steps.
+template <std::size_t lanes, bool uniform, bool takes_back>
 [[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
-    const Layer& l = *strip.op.layer;
-    const std::size_t channel = strip.block.channel, valid = strip.valid();
-    const auto number = std::size_t(strip.op.population);
-    const Population& p = c.job->plan->populations[number];
-    const auto state = c.state(number, strip.sample, pixel * p.padded + channel);
-    const Limits<lanes, uniform> limits(p, pixel, channel);
-    const Currents<lanes> currents(strip, pixel);
-    Block<lanes> v;
-    v.read(state.voltage);
-    Tally<lanes> tally;
-    const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
-    const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
-    for (std::size_t t = 0; t < c.steps; ++t) {
-        Block<lanes> current = currents.at(t);
-        if (p.rectify) current.rectify();
-        v.add(current);
-        Counts<lanes> counts;
-        const Most most = fire<lanes>(v, limits, p, pixel, channel, valid, counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
-        if (p.has_floor) hold_above<lanes>(v, p, pixel, channel);
-        tally.add(counts, most);
-        put_counts(counts, out[t], valid);
-    }
-    tally.flush();
-    v.write(state.next_voltage);
-    state.add_total(tally.sum, lanes);
-}
-
-// The same, of neurons that take spikes back.
-template <std::size_t lanes, bool uniform>
-[[gnu::noinline]] void fire_pixel_both_ways(const Strip& strip, std::size_t pixel) {
-    const Context& c = strip.context;
-    const Layer& l = *strip.op.layer;
     const std::size_t channel = strip.block.channel;
-    const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
+    const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
     const Currents<lanes> currents(strip, pixel);
     const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
-    run_both_ways<lanes, uniform>(
-        c, strip.op, strip.sample, pixel, channel, strip.valid(),
-        [&](std::size_t t) { return currents.at(t); },
-        [&](std::size_t t) { return out[t]; });
+    const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel, strip.valid()};
+    run_block<lanes, uniform, takes_back>(
+        c, place, [&](std::size_t t) { return currents.at(t); }, [&](std::size_t t) { return out[t]; });
 }
 
 // Without a population: the currents themselves.
@@ -301,63 +277,60 @@ void write_pixel(const Strip& strip, std::size_t pixel) {
     }
 }
 
-// What follows the sums of a pixel: neurons, or the currents themselves.
+// Neurons integrate the sums of a pixel, or its currents are written.
 template <std::size_t lanes>
 void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
     if (number < 0) return write_pixel<lanes>(strip, pixel);
     const Population& p = strip.context.job->plan->populations[std::size_t(number)];
-    if (p.takes_back && p.threshold.uniform) return fire_pixel_both_ways<lanes, true>(strip, pixel);
-    if (p.takes_back) return fire_pixel_both_ways<lanes, false>(strip, pixel);
-    if (p.threshold.uniform) return fire_pixel<lanes, true>(strip, pixel);
-    fire_pixel<lanes, false>(strip, pixel);
+    if (p.takes_back && p.threshold.uniform) return fire_pixel<lanes, true, true>(strip, pixel);
+    if (p.takes_back) return fire_pixel<lanes, false, true>(strip, pixel);
+    if (p.threshold.uniform) return fire_pixel<lanes, true, false>(strip, pixel);
+    fire_pixel<lanes, false, false>(strip, pixel);
 }
 
-// A member's share of a layer's blocks of lanes and pixels, sample by sample: f(strip, lanes). Lanes
-// outermost: their weights stay in cache for all samples, pixels and steps.
-template <class F>
-inline void each_strip(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
-                       Scratch& scratch, F&& f) {
+// Runs a member's share of a layer's blocks of lanes and pixels, sample by sample: `sum(strip, pixel,
+// lanes)` adds up a pixel's weights. Lanes are outermost: their weights stay in cache for all samples,
+// pixels and steps.
+template <class Sum>
+inline void run_weights(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch,
+                        Sum&& sum) {
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
+    const auto each_pixel = [&](const Strip& strip, std::size_t begin, std::size_t end, auto lanes) {
+        for (std::size_t pixel = begin; pixel < end; ++pixel) {
+            sum(strip, pixel, lanes);
+            finish_pixel<lanes()>(strip, pixel);
+        }
+    };
     for (std::size_t i = share.begin; i < share.end;) {
         const Lanes& block = l.lanes[i / pixels];
         const std::size_t begin = i % pixels;
         const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
         for (std::size_t s = 0; s < c.samples; ++s) {
-            const Slab* of = slabs.data() + s * slabs_in(c.job->block);
-            const Strip strip{c, op, block, s, {begin, end}, of, scratch};
-            if (block.width == 64) f(strip, std::integral_constant<std::size_t, 64>{});
-            if (block.width == 32) f(strip, std::integral_constant<std::size_t, 32>{});
-            if (block.width == 16) f(strip, std::integral_constant<std::size_t, 16>{});
+            const Strip strip{c, op, block, s, lists, scratch};
+            if (block.width == 64) each_pixel(strip, begin, end, Lane<64>{});
+            if (block.width == 32) each_pixel(strip, begin, end, Lane<32>{});
+            if (block.width == 16) each_pixel(strip, begin, end, Lane<16>{});
         }
         i += end - begin;
     }
 }
 
-// Lists of events of every slab of every sample; members of a team take turns.
-inline void list_layer(const Context& c, const Instruction& op, std::vector<Slab>& slabs) {
+// Lists the events of every slab of every sample.
+inline void list_layer(const Context& c, const Instruction& op, Lists& to) {
     const Layer& l = *op.layer;
-    const std::size_t pixels = std::size_t(l.height * l.width), channels = std::size_t(l.channels);
-    for (std::size_t s = 0; s < c.samples; ++s)
-        for (std::size_t t = 0; t < c.steps; t += kSlab) {
-            const std::size_t at = s * slabs_in(c.job->block) + t / kSlab;
-            if (at % c.members != c.rank) continue;
-            const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
-            const std::size_t stride = c.stride(op.input);
-            slabs[at].list(c.counts(op.input, s, t), stride, pixels, channels, steps);
-        }
+    each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
+        to.events[slab].list(c.counts(op.input, s, t), c.stride(op.input), l.input_pixels(),
+                             std::size_t(l.channels), steps);
+    });
 }
 
-inline void run_layer(const Context& c, const Instruction& op, const std::vector<Slab>& slabs,
-                      Scratch& scratch) {
-    each_strip(c, op, slabs, scratch, [](const Strip& strip, auto lanes) {
-        for (std::size_t pixel = strip.pixels.begin; pixel < strip.pixels.end; ++pixel) {
-            sum_pixel<lanes()>(strip, pixel);
-            finish_pixel<lanes()>(strip, pixel);
-        }
+inline void run_layer(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
+    run_weights(c, op, lists, scratch, [](const Strip& strip, std::size_t pixel, auto lanes) {
+        sum_pixel<lanes()>(strip, pixel);
     });
 }
 

@@ -19,16 +19,15 @@ class LeakyChunk {
   public:
     LeakyChunk(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
         : c_(c), p_(p), piece_(piece), sample_(sample) {
-        get(p.voltage, v_);
-        get(p.second, silent_);
-        get(p.third, tired_);
-        get(p.total, total_);
+        each_kept([&](std::int32_t memory, double* x) {
+            c.fetch(memory, sample, piece.at, piece.n, x);
+            std::memset(x + piece.n, 0, kDoubles * sizeof(double));
+        });
     }
-    void write() const {
-        put(p_.voltage, v_);
-        put(p_.second, silent_);
-        put(p_.third, tired_);
-        put(p_.total, total_);
+    void write() {
+        each_kept([&](std::int32_t memory, double* x) {
+            c_.store(memory, sample_, piece_.at, piece_.n, x);
+        });
     }
     // Voltage, second and third.
     const double* state(std::size_t i) const { return i == 0 ? v_ : i == 1 ? silent_ : tired_; }
@@ -137,14 +136,9 @@ class LeakyChunk {
         return bits ? positions(bits, (end - at + 15) / 16, std::uint32_t(at), to) : 0;
     }
 
-    void get(std::int32_t memory, double* to) const {
-        if (memory < 0) return;
-        std::memcpy(to, c_.memory(memory, sample_).from + piece_.at, piece_.n * sizeof(double));
-        std::memset(to + piece_.n, 0, kDoubles * sizeof(double));
-    }
-    void put(std::int32_t memory, const double* from) const {
-        if (memory < 0) return;
-        std::memcpy(c_.memory(memory, sample_).to + piece_.at, from, piece_.n * sizeof(double));
+    template <class F>
+    void each_kept(F&& f) {
+        f(p_.voltage, v_), f(p_.second, silent_), f(p_.third, tired_), f(p_.total, total_);
     }
 
     static constexpr std::size_t kRoom = kChunk + kDoubles;

@@ -2,7 +2,7 @@
 // sums over spikes or limbs are exact; of what is silent no weight is looked at.
 #pragma once
 
-#include "analog.hpp"
+#include "limbs.hpp"
 #include "readout.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -22,7 +22,7 @@ class Sent {
             });
             return;
         }
-        split(c_.values(op_.input, sample_, t), 1, w.in, w.limb_bits, w.limbs, frame_,
+        split(c_.values(op_.input, sample_, t), 1, w.in, w.limbs, frame_,
               largest_elsewhere(c_, op_.input, sample_, t));
     }
 
@@ -127,7 +127,7 @@ inline double learn_row(const Context& c, const Weights& w, std::size_t s, std::
 
 // Steps one after the other, rows shared: each answers, learns, or both.
 template <bool responds, bool learns>
-inline void run_weights(const Context& c, const Instruction& op) {
+inline void run_learned(const Context& c, const Instruction& op) {
     const Weights& w = *op.weights;
     const Share share = c.share(w.out);
     for (std::size_t s = 0; s < c.samples; ++s) {
@@ -150,28 +150,6 @@ inline void run_weights(const Context& c, const Instruction& op) {
             }
         }
     }
-}
-
-// A filter that passes on what it makes of a step's input in that step.
-template <class T>
-inline void smooth_block(const Context& c, const Instruction& op) {
-    const Filtering& f = *op.filter;
-    each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
-        FilterChunk chunk;
-        chunk.read(c, f, s, at, n);
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            chunk.absorb(f, c.at<T>(op.input, s, t) + at, n);
-            std::memcpy(c.values(op.output, s, t) + at, chunk.y, n * sizeof(double));
-        }
-        chunk.write(c, f, s, at, n);
-    });
-}
-
-inline void run_smooth(const Context& c, const Instruction& op) {
-    if (c.kind(op.input) == Kind::counts)
-        smooth_block<std::int8_t>(c, op);
-    else
-        smooth_block<double>(c, op);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,5 +1,7 @@
 // The Python module: plans are built piece by piece, states are run.
 
+#include <sstream>
+
 #include "calls.hpp"
 #include "dispatch.hpp"
 #include "region.hpp"
@@ -179,6 +181,62 @@ class Running {
     State state_;
 };
 
+// Binds an enumeration with the names that its declaration lists.
+template <class E>
+void bind_enum(nb::module_& m, const char* name) {
+    nb::enum_<E> bound(m, name);
+    std::istringstream names(names_of(E{}));
+    std::int32_t number = 0;
+    for (std::string one; std::getline(names >> std::ws, one, ',');) bound.value(one.c_str(), E(number++));
+}
+
+void bind_limits(nb::module_& m) {
+    m.attr("CHUNK") = kChunk;
+    m.attr("MOST_COLUMNS") = kMostColumns;
+    m.attr("MOST_COUNTS") = kMostCounts;
+    m.attr("MOST_LIMBS") = kMostLimbs;
+    m.attr("MOST_ORDER") = kMostOrder;
+    m.attr("MOST_OUTPUTS") = kMostOutputs;
+    m.attr("MOST_REPEATS") = kMostRepeats;
+    m.attr("MOST_RULES") = kMostRules;
+    m.attr("NO_BUDGET") = kNoBudget;
+    m.attr("TOLERANCE") = kTolerance;
+}
+
+// Descriptions that Python makes field by field, all by name.
+void bind_descriptions(nb::module_& m) {
+    using Two = std::array<std::int64_t, 2>;
+    using Three = std::array<std::int64_t, 3>;
+    nb::class_<Limbs>(m, "Limbs")
+        .def("__init__", [](Limbs* to, int bits, int most) {
+            require(bits > 1 && bits < 52 && most > 0 && most <= kMostLimbs, "limbs");
+            new (to) Limbs{bits, most};
+        }, nb::kw_only(), "bits"_a, "most"_a);
+    nb::class_<Geometry>(m, "Geometry")
+        .def("__init__", [](Geometry* to, Three in, Three out, Two kernel, Two stride, Two padding,
+                            Two dilation) {
+            new (to) Geometry{in[0], in[1], in[2], out[0], out[1], out[2], kernel[0], kernel[1],
+                              stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1]};
+        }, nb::kw_only(), "input"_a, "output"_a, "kernel"_a = Two{1, 1}, "stride"_a = Two{1, 1},
+           "padding"_a = Two{0, 0}, "dilation"_a = Two{1, 1})
+        .def_ro("channels", &Geometry::channels)
+        .def_ro("out_channels", &Geometry::out_channels)
+        .def_prop_ro("taps", &Geometry::taps);
+    nb::class_<Operand>(m, "Term")
+        .def("__init__", [](Operand* to, int source, bool external, double factor, const Integers& index) {
+            new (to) Operand{external, source, factor, copied(index)};
+        }, nb::kw_only(), "source"_a, "external"_a = false, "factor"_a = 1.0, "index"_a = nb::none());
+#define FIELD(name) def_rw(#name, &Cells::name)
+    nb::class_<Cells>(m, "Cells")
+        .def(nb::init<>())
+        .FIELD(cell).FIELD(rate).FIELD(slope).FIELD(most).FIELD(tau_ref).FIELD(tau_rc)
+        .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(dt)
+        .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
+        .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(voltage).FIELD(second)
+        .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded);
+#undef FIELD
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
@@ -190,45 +248,62 @@ NB_MODULE(_kernels, m) {
         for (const Kernels* kernels : usable_kernels()) names.emplace_back(kernels->name);
         return names;
     });
+    bind_enum<Action>(m, "Action");
+    bind_enum<Cell>(m, "Cell");
+    bind_enum<Rate>(m, "Rate");
+    bind_enum<Rule>(m, "Rule");
+    bind_limits(m);
+    bind_descriptions(m);
+    constexpr nb::kw_only by_name;
+    const auto input = "input"_a, output = "output"_a;
     nb::class_<Region>(m, "Region")
         .def(nb::init<>())
         .def("buffer", &Region::buffer)
-        .def("view", &Region::view)
-        .def("population", &Region::population)
-        .def("layer", &Region::layer)
-        .def("fill", &Region::fill)
+        .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
+        .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
+             "rectify"_a, "cap"_a, "start"_a, "holds"_a)
+        .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
+             "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none())
+        .def("fill", &Region::fill, "number"_a, by_name, "weights"_a, "widths"_a, "scale"_a, "budgets"_a)
         .def("bytes", &Region::bytes)
-        .def("fire", &Region::fire)
-        .def("pool", &Region::pool)
-        .def("take", &Region::take)
-        .def("put", &Region::put)
-        .def("combine", &Region::combine)
-        .def("load", &Region::load)
-        .def("store", &Region::store)
+        .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
+             "index"_a = nb::none())
+        .def("pool", &Region::pool, by_name, "action"_a, input, output, "geometry"_a,
+             "memories"_a = std::vector<std::int32_t>())
+        .def("take", &Region::take, by_name, input, output, "index"_a)
+        .def("put", &Region::put, by_name, input, output, "index"_a, "plus"_a)
+        .def("combine", &Region::combine, by_name, output, "terms"_a, "gain"_a = nb::none(),
+             "bias"_a = nb::none())
+        .def("load", &Region::load, by_name, input, output, "index"_a = nb::none())
+        .def("store", &Region::store, by_name, input, output, "index"_a = nb::none())
         .def("memory", &Region::memory)
-        .def("filter", &Region::filter)
-        .def("cells", &Region::cells)
-        .def("encoders", &Region::encoders)
-        .def("readout", &Region::readout)
-        .def("scatter", &Region::scatter)
-        .def("weights", &Region::weights)
-        .def("rule", &Region::rule)
+        .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
+             "D"_a.none(), "states"_a, "kept"_a)
+        .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "slopes"_a.none(),
+             "pieces"_a)
+        .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)
+        .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a)
+        .def("scatter", &Region::scatter, by_name, output, "start"_a, "sources"_a, "runs"_a)
+        .def("weights", &Region::weights, by_name, "loops"_a, input, output, "held"_a, "largest"_a,
+             "recorded"_a, "factor"_a, "unit"_a.none(), "weight_bits"_a, "limbs"_a)
+        .def("rule", &Region::rule, "number"_a, by_name, "rule"_a, "first"_a, "second"_a, "receivers"_a,
+             "senders"_a, "theta"_a, "signal"_a, "delta"_a, "scale"_a.none())
         .def("finish", &Region::finish)
-        .def("call", &Region::call)
-        .def("join", &Region::join)
-        .def("analog", &Region::analog)
-        .def("sparse", &Region::sparse)
-        .def("axis_map", &Region::axis_map)
-        .def("pool_of_values", &Region::pool_of_values)
+        .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
+        .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
+             "factor"_a)
+        .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
+             "starts"_a, "columns"_a, "values"_a, "factor"_a, "limbs"_a)
         .def("arrange", &Region::arrange);
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
-        .def("run", &Running::run)
+        .def("run", &Running::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
+             "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a)
         .def("finished", &Running::finished)
         .def("voltage", &Running::voltage)
         .def("sent", &Running::sent)
-        .def("total", &Running::total)
-        .def("net", &Running::net)
-        .def("memory", &Running::memory)
+        .def("total", &Running::total, "population"_a, "where"_a.none(), "to"_a)
+        .def("net", &Running::net, "population"_a, "where"_a.none(), "to"_a)
+        .def("memory", &Running::memory, "number"_a, by_name, "offset"_a, "size"_a)
         .def("finite", &Running::finite);
 }

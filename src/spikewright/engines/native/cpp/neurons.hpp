@@ -11,8 +11,6 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-constexpr double kTolerance = 1.0 / 65536.0;
-
 template <std::size_t lanes>
 struct Block {
     static constexpr std::size_t n = lanes / kDoubles;

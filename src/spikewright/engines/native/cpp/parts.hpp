@@ -1,9 +1,12 @@
 // Filters, populations of any type, sparse maps: parts of a plan whose state is kept in memories.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
+#include "enums.hpp"
 #include "memory.hpp"
 
 namespace spikewright {
@@ -29,12 +32,17 @@ struct Filtering {
     std::int32_t output = -1;          // memory: what the next step gives
 };
 
-enum class Cell : std::int32_t {
-    rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate, quadratic,
+// The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
+// of so many bits each. `most` is 0 where nothing is split.
+struct Limbs {
+    int bits = 0, most = 0;
 };
-enum class Rate : std::int32_t {
-    identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric, soft_lif,
-};
+constexpr int kMostLimbs = 3;
+
+SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
+                 quadratic)
+SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
+                 soft_lif)
 
 // Some neurons that are advanced together, and where what drives them is: a buffer, or an input of the
 // region. With encoders `weights` is where theirs begin.
@@ -51,7 +59,7 @@ struct Encoders {
     std::size_t columns = 0;  // 0: currents come as they are
     Array<double> weights, gain, bias;
     bool has_gain = false;
-    int limb_bits = 0, limbs = 0;
+    Limbs limbs;
 };
 
 // A population of any type: a function of the current, and what is integrated.
@@ -60,8 +68,8 @@ struct Cells {
     Rate rate = Rate::identity;
     std::size_t size = 0;
     double slope = 0.0, most = 0.0, tau_ref = 0.0, tau_rc = 0.0, amplitude = 1.0;  // of the function
-    bool negative = false, truncate = false, has_floor = false;                    // of integrators
-    double floor = 0.0, cap = 0.0;
+    bool negative = false, truncate = false;                                       // of integrators
+    double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
     double sigma = 0.0;                  // of rounded corners
@@ -70,11 +78,10 @@ struct Cells {
     std::vector<Piece> pieces;
     Encoders encoders;
     Array<double> threshold, slopes;  // slopes of parametric rectifiers, else empty
-    // Memories, or -1. `second` is the refractory time, the sum of currents, the recovery or, of bipolar
-    // neurons, the spikes sent; `third` the adaptation, or what was sent; `total` sums outputs without
-    // their sign, `net` with it.
+    // Memories, or -1. `second` and `third` are the type's state beside the voltage, in its own order;
+    // `total` sums outputs without their sign, `net` with it.
     std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
-    std::int32_t recorded[3] = {-1, -1, -1};  // buffers of voltage, second and third
+    std::array<std::int32_t, 3> recorded = {-1, -1, -1};  // buffers of voltage, second and third
 };
 
 // Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, one row
@@ -99,7 +106,7 @@ struct Scatter {
     std::vector<Added> terms;
 };
 
-enum class Rule : std::int32_t { outer, oja, voja };
+SPIKEWRIGHT_ENUM(Rule, outer, oja, voja)
 
 // A learning rule at work. Of row o, with a the receivers' values, b the senders' and u its unit:
 //
@@ -122,7 +129,8 @@ constexpr std::size_t kMostRules = 4;  // of one operator
 struct Weights {
     std::size_t out = 0, in = 0;
     std::int32_t weights = -1, largest = -1, recorded = -1;
-    int weight_bits = 0, limb_bits = 0, limbs = 0;
+    int weight_bits = 0;
+    Limbs limbs;
     double factor = 1.0;
     Array<double> unit;
     std::vector<Learning> rules;
@@ -137,13 +145,9 @@ struct SparseRows {
 };
 
 // A matrix along one axis of `(outer, axis, inner)` values, by row; its values are on the grid.
-struct AxisRows {
+struct AxisRows : SparseRows {
     std::size_t outer = 1, axis = 1, inner = 1, out = 1;
-    std::vector<std::int64_t> starts;
-    std::vector<std::int32_t> columns;
-    std::vector<double> values;
-    double factor = 1.0;
-    int limb_bits = 0, limbs = 0;  // of values
+    Limbs limbs;  // of values
 };
 
 }  // namespace spikewright

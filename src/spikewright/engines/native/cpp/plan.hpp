@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "enums.hpp"
 #include "memory.hpp"
 #include "parts.hpp"
 
@@ -20,6 +21,8 @@ namespace spikewright {
 // Up to this count an input is repeated in the list of events; above, lists have counts.
 constexpr std::size_t kMostRepeats = 15;
 constexpr int kMostCounts = 127;  // a count of spikes is a byte
+
+constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
 
 constexpr std::int64_t kNoBudget = std::int64_t(1) << 40;  // any number of events fits
 
@@ -76,12 +79,31 @@ struct Lanes {
     std::size_t channel, width, offset;
 };
 
-// A matrix product or convolution of counts with integer weights, channels last.
-struct Layer {
-    std::int64_t height = 1, width = 1, channels = 0;           // of the input
+// Windows over a frame, channels last.
+struct Geometry {
+    std::int64_t height = 1, width = 1, channels = 0;  // of the input
     std::int64_t out_height = 1, out_width = 1, out_channels = 0;
     std::int64_t kernel_height = 1, kernel_width = 1;
     std::int64_t stride_y = 1, stride_x = 1, pad_y = 0, pad_x = 0, dilation_y = 1, dilation_x = 1;
+    std::size_t input_pixels() const { return std::size_t(height * width); }
+    std::size_t pixels() const { return std::size_t(out_height * out_width); }
+    std::size_t taps() const { return std::size_t(kernel_height * kernel_width); }
+
+    // f(tap, pixel of the input) for each tap of the output pixel (oy, ox) that lies in the frame.
+    template <class F>
+    void each_tap(std::int64_t oy, std::int64_t ox, F&& f) const {
+        for (std::int64_t ky = 0; ky < kernel_height; ++ky)
+            for (std::int64_t kx = 0; kx < kernel_width; ++kx) {
+                const std::int64_t y = oy * stride_y - pad_y + ky * dilation_y;
+                const std::int64_t x = ox * stride_x - pad_x + kx * dilation_x;
+                if (y < 0 || y >= height || x < 0 || x >= width) continue;
+                f(ky * kernel_width + kx, std::size_t(y * width + x));
+            }
+    }
+};
+
+// A matrix product or convolution of counts with integer weights.
+struct Layer : Geometry {
     std::vector<Lanes> lanes;
     // Per `lanes`: (ky, kx, channel) rows of `width` integers; of depthwise layers (ky, kx) rows.
     Array<std::int32_t> weights;
@@ -92,15 +114,7 @@ struct Layer {
     bool has_gain = false;
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
-    int limb_bits = 0, limbs = 0;  // of values, where the input is no counts
-    std::size_t pixels() const { return std::size_t(out_height * out_width); }
-    std::size_t rows() const { return std::size_t(kernel_height * kernel_width * channels); }
-};
-
-// A sliding sum of counts, channels last.
-struct Pool {
-    std::int64_t height, width, channels, out_height, out_width;
-    std::int64_t size_y, size_x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
+    Limbs limbs;                  // of values, where the input is no counts
 };
 
 // Values that move together.
@@ -116,12 +130,11 @@ struct Operand {
     Index index;
 };
 
-enum class Action : std::int32_t {
-    layer, fire, pool, take, put, sum, add, load, store,
-    filter, emit, absorb, cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values,
-    max_pool, running_max_pool, readout, scatter, smooth, learn, respond,
-    finish, call,
-};
+// Kinds of instructions. A filter is run over a block (`filter`), without delay (`smooth`), or, in a
+// loop, at the start (`emit`) and the end (`absorb`) of a step.
+SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
+                 cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
+                 running_max_pool, readout, scatter, smooth, learn, respond, finish, call)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -135,7 +148,7 @@ struct Instruction {
     std::int32_t population = -1;
     bool external = false;     // `fire`: whether the currents come from outside
     std::shared_ptr<Layer> layer;
-    std::shared_ptr<Pool> pool;
+    std::shared_ptr<Geometry> pool;
     std::shared_ptr<Filtering> filter;
     std::shared_ptr<Cells> cells;
     std::shared_ptr<SparseRows> sparse;

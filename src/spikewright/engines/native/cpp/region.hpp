@@ -26,55 +26,66 @@ class Region {
         return int(plan.buffers.size()) - 1;
     }
 
-    int population(std::size_t pixels, std::size_t channels, const Doubles& threshold,
-                   const std::vector<Doubles>& least, const Doubles& lowest,
-                   bool has_floor, bool rectify, double cap, const Doubles& start,
-                   const std::vector<Doubles>& holds) {
+    // Without `lowest` voltages have no floor; with `holds` spikes may be taken back. `start` is
+    // `(pixels, channels)`, every other array that or one row.
+    int population(const Doubles& threshold, const std::vector<Doubles>& least, const Doubles& lowest,
+                   bool rectify, double cap, const Doubles& start, const std::vector<Doubles>& holds) {
         constexpr double inf = std::numeric_limits<double>::infinity();
+        require(start.ndim() == 2, "voltages are (pixels, channels)");
+        require(least.size() == 3, "least voltages are for one, two and three spikes");
+        require(holds.empty() || holds.size() == 2, "voltages that hold are for none and one spike");
         Population p;
-        p.pixels = pixels;
-        p.channels = channels;
-        p.padded = rounded_up(channels, 64);
-        p.threshold = parameter(threshold, pixels, channels, p.padded, 1.0);
+        p.pixels = start.shape(0), p.channels = start.shape(1), p.padded = rounded_up(p.channels, 64);
+        const auto set = [&](Parameter& to, const Doubles& from, double behind) {
+            to = parameter(from, p.pixels, p.channels, p.padded, behind);
+        };
+        set(p.threshold, threshold, 1.0);
         p.inverse = p.threshold;
         for (std::size_t i = 0; i < p.inverse.values.size(); ++i)
             p.inverse.values[i] = 1.0 / p.threshold.values[i];
-        require(least.size() == 3, "least voltages are for one, two and three spikes");
-        for (std::size_t i = 0; i < 3; ++i)
-            p.least[i] = parameter(least[i], pixels, channels, p.padded, inf);
-        p.lowest = parameter(lowest, pixels, channels, p.padded, -inf);
-        p.has_floor = has_floor;
-        p.rectify = rectify;
-        p.cap = cap;
-        p.takes_back = !holds.empty();
-        require(holds.empty() || holds.size() == 2, "voltages that hold are for none and one spike");
-        for (std::size_t i = 0; i < holds.size(); ++i)
-            p.holds[i] = parameter(holds[i], pixels, channels, p.padded, -inf);
-        p.start = parameter(start, pixels, channels, p.padded, 0.0).values;
-        require(p.start.size() == p.state_size(), "voltages are (pixels, channels)");
+        for (std::size_t i = 0; i < 3; ++i) set(p.least[i], least[i], inf);
+        p.has_floor = lowest.is_valid();
+        if (p.has_floor) set(p.lowest, lowest, -inf);
+        p.rectify = rectify, p.cap = cap, p.takes_back = !holds.empty();
+        for (std::size_t i = 0; i < holds.size(); ++i) set(p.holds[i], holds[i], -inf);
+        p.start = parameter(start, p.pixels, p.channels, p.padded, 0.0).values;
         plan.populations.push_back(std::move(p));
         return int(plan.populations.size()) - 1;
     }
 
-    // `how` is "events" (of counts), "signed" (of counts of either sign, or mostly: channels are in `geometry` and
-    // weights twice, for what is above zero and below) or "depthwise" (weights are `(taps, out)`). Its weights
-    // come later: returns the number to give them to.
-    int layer(int input, int output, int population, const std::string& how,
-              const std::vector<std::int64_t>& geometry, bool has_gain, const Doubles& gain,
-              const Doubles& bias) {
-        auto l = layer_of(geometry);
-        const bool depthwise = how == "depthwise", whole = how == "signed";
-        set_gain(*l, has_gain, gain, bias);
-        const std::int64_t channels = whole ? l->channels / 2 : l->channels;
-        require(size_of(input) >= std::size_t(l->height * l->width * channels) &&
-                    size_of(output) == l->pixels() * std::size_t(l->out_channels),
+    // `action`: `layer` (of counts), `analog` (of values), `signed_layer` (of counts of either sign, or
+    // mostly: it has its channels twice, what is above zero and what is below) or `depthwise`. To its
+    // sums `joined` is added, before gain and bias: values, or counts times `factor`. `limbs` split
+    // input that is not counts. Weights come later: returns the number to give them to.
+    int layer(Action action, int input, int output, int population, const Geometry& geometry,
+              const Doubles& gain, const Doubles& bias, int joined, const Doubles& factor,
+              const std::optional<Limbs>& limbs) {
+        const std::size_t out = std::size_t(geometry.out_channels), padded = rounded_up(out, 64);
+        require(size_of(input) >= geometry.input_pixels() * std::size_t(geometry.channels) &&
+                    size_of(output) == geometry.pixels() * out,
                 "a layer's buffers have its sizes");
-        require(!depthwise || l->channels == l->out_channels, "depthwise layers keep channels");
-        Instruction op{depthwise ? Action::depthwise : whole ? Action::signed_layer : Action::layer};
-        op.input = input, op.output = output, op.population = population;
+        require(action != Action::depthwise || geometry.channels == geometry.out_channels,
+                "depthwise layers keep channels");
+        auto l = std::make_shared<Layer>(Layer{geometry});
+        if (action == Action::signed_layer) l->channels *= 2;
+        const auto set = [&](Parameter& to, const Doubles& from) {
+            to = parameter(from, l->pixels(), out, padded, 0.0);
+        };
+        l->has_gain = gain.is_valid();
+        if (l->has_gain) set(l->gain, gain);
+        set(l->bias, bias);
+        if (limbs) l->limbs = *limbs;
+        Instruction& op = add(action, input, output);
+        require(op.lists(), "a layer sums weights");
+        op.population = population;
+        if (joined >= 0) {
+            require(action != Action::analog && size_of(joined) == l->pixels() * out,
+                    "one signal of a layer's size joins it, of counts");
+            set(l->joined, factor);
+            op.operands.push_back({.source = joined});
+        }
         op.layer = std::move(l);
-        plan.instructions.push_back(std::move(op));
-        return int(plan.instructions.size()) - 1;
+        return last();
     }
 
     // Gives a layer its weights, as integers, and what a unit of them is worth.
@@ -84,8 +95,7 @@ class Region {
         require(bool(op.layer), "a layer is filled");
         Layer& l = *op.layer;
         const bool depthwise = op.action == Action::depthwise;
-        set_weights(l, depthwise ? std::size_t(l.kernel_height * l.kernel_width) : l.rows(), weights,
-                    widths);
+        set_weights(l, l.taps() * (depthwise ? 1 : std::size_t(l.channels)), weights, widths);
         require(scale.size() == std::size_t(l.out_channels), "a scale has one number per output channel");
         l.scale = parameter_row(scale, rounded_up(std::size_t(l.out_channels), 64));
         require(budgets.size() == kMostRepeats + 1, "budgets");
@@ -114,97 +124,74 @@ class Region {
         return values * sizeof(double) + indices * sizeof(std::int32_t);
     }
 
-    // To the sums of the layer added last `source` is added, before gain and bias: values, or counts
-    // times `factor`.
-    void join(int source, const Doubles& factor) {
-        require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
-        Instruction& op = plan.instructions.back();
-        Layer& l = *op.layer;
-        const auto out = std::size_t(l.out_channels);
-        require(op.action != Action::analog, "nothing joins a layer of values");
-        require(size_of(source) == l.pixels() * out && op.operands.empty(),
-                "one signal of a layer's size joins it");
-        l.joined = parameter(factor, l.pixels(), out, rounded_up(out, 64), 0.0);
-        Operand term;
-        term.source = source;
-        op.operands.push_back(std::move(term));
-    }
-
     void fire(int input, bool external, int output, int population, const Integers& index) {
-        Instruction op{Action::fire};
-        op.input = input, op.external = external, op.output = output, op.population = population;
+        Instruction& op = add(Action::fire, input, output);
+        op.external = external, op.population = population;
         const std::size_t size = size_of(output);
         require(plan.populations.at(std::size_t(population)).channels == size, "a population's size");
         op.index = index_of(index, size, external ? size : size_of(input));
-        plan.instructions.push_back(std::move(op));
     }
 
-    // `geometry`: height, width, channels, out height and width, then size, stride, padding and
-    // dilation as (y, x).
-    void pool(int input, int output, const std::vector<std::int64_t>& g) {
-        require(g.size() == 13, "a pool's geometry has 13 numbers");
-        Instruction op{Action::pool};
-        op.input = input, op.output = output;
-        op.pool = std::make_shared<Pool>(Pool{g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8],
-                                              g[9], g[10], g[11], g[12]});
-        require(size_of(input) >= std::size_t(g[0] * g[1] * g[2]) &&
-                    size_of(output) == std::size_t(g[3] * g[4] * g[2]),
+    // Sums of counts (`pool`) or values (`pool_values`), or maxima, of running sums too: these are
+    // kept in the first of the `memories`, what was sent in the second.
+    void pool(Action action, int input, int output, const Geometry& g,
+              const std::vector<std::int32_t>& memories) {
+        require(g.channels == g.out_channels &&
+                    size_of(input) >= g.input_pixels() * std::size_t(g.channels) &&
+                    size_of(output) == g.pixels() * std::size_t(g.channels),
                 "a pool's buffers have its sizes");
-        plan.instructions.push_back(std::move(op));
+        Instruction& op = add(action, input, output);
+        op.pool = std::make_shared<Geometry>(g);
+        op.memories = memories;
+        if (action != Action::running_max_pool) return;
+        require(memories.size() == 2, "running sums and what was sent");
+        require_memory(memories[0], size_of(input));
+        require_memory(memories[1], size_of(output));
     }
 
     void take(int input, int output, const Integers& index) {
-        Instruction op{Action::take};
-        op.input = input, op.output = output;
+        Instruction& op = add(Action::take, input, output);
         require(index.size() == size_of(output), "an index has one entry per value");
         op.index = index_of(index, size_of(output), size_of(input));
         op.runs = runs_of(op.index, false);
-        plan.instructions.push_back(std::move(op));
     }
 
     // Value k of the input goes to `index[k]`; nothing else of the output is ever written, so that
     // several may fill one. With `plus` zero is added: what a sum with zeros elsewhere gives.
     void put(int input, int output, const Integers& index, bool plus) {
-        Instruction op{Action::put};
-        op.input = input, op.output = output, op.plus = plus;
+        Instruction& op = add(Action::put, input, output);
+        op.plus = plus;
         require(index.size() == size_of(input), "an index has one entry per value");
         op.index = index_of(index, size_of(input), size_of(output));
         op.runs = runs_of(op.index, true);
-        plan.instructions.push_back(std::move(op));
     }
 
-    void combine(bool counts, int output, const std::vector<int>& sources,
-                 const std::vector<bool>& external, const std::vector<double>& factors,
-                 const std::vector<Integers>& indices, const Doubles& gain, const Doubles& bias) {
-        Instruction op{counts ? Action::add : Action::sum};
-        op.output = output;
+    // gain * (x_1 + x_2 + ...) + bias, as counts where the output is in bytes.
+    void combine(int output, const std::vector<Operand>& terms, const Doubles& gain,
+                 const Doubles& bias) {
+        const bool counts = plan.buffers.at(std::size_t(output)).kind == Kind::counts;
+        Instruction& op = add(counts ? Action::add : Action::sum, -1, output);
         const std::size_t size = size_of(output);
-        for (std::size_t i = 0; i < sources.size(); ++i) {
-            Operand term;
-            term.source = sources[i], term.external = external[i], term.factor = factors[i];
-            term.index = index_of(indices[i], size, external[i] ? size : size_of(sources[i]));
-            op.operands.push_back(std::move(term));
+        for (const Operand& term : terms) {
+            const std::size_t limit = term.external ? size : size_of(term.source);
+            require(term.index.empty() || term.index.size() == size, "an index has one entry per value");
+            for (std::size_t i = 0; i < term.index.size(); ++i)
+                require(term.index[i] >= 0 && std::size_t(term.index[i]) < limit, "an index is outside");
         }
+        op.operands = terms;
         op.has_gain = gain.size() > 0, op.has_bias = bias.size() > 0;
         require((!op.has_gain || gain.size() == size) && (!op.has_bias || bias.size() == size),
                 "gain and bias have one number per value");
         op.gain.values = copied(gain);
         op.bias.values = copied(bias);
-        plan.instructions.push_back(std::move(op));
     }
 
     void load(int input, int output, const Integers& index) {
-        Instruction op{Action::load};
-        op.input = input, op.output = output;
-        op.index = index_of(index, size_of(output), size_of(output));
-        plan.instructions.push_back(std::move(op));
+        add(Action::load, input, output).index = index_of(index, size_of(output), size_of(output));
     }
 
     void store(int input, int output, const Integers& index) {
-        Instruction op{Action::store};
-        op.input = input, op.output = output;
-        op.index = index_of(index, size_of(input), size_of(input));
-        plan.instructions.push_back(std::move(op));
+        add(Action::store, input, output).index = index_of(index, size_of(input), size_of(input));
     }
 
     // State of a population, filter or pool, one number per value of `start`.
@@ -213,84 +200,58 @@ class Region {
         return int(plan.memories.size()) - 1;
     }
 
-    // `when` is "block", "emit" (first in a step), "absorb" (last) or "smooth" (without delay); `matrix`
-    // is A.
-    void filter(const std::string& when, int input, int output, const Doubles& matrix,
-                const std::vector<double>& b, const std::vector<double>& c, bool direct, double d,
-                const std::vector<std::int32_t>& states, std::int32_t kept) {
+    // `action`: `filter`, `emit`, `absorb` or `smooth`; without `D` nothing passes in the same step.
+    void filter(Action action, int input, int output, const Doubles& A, const Doubles& B,
+                const Doubles& C, std::optional<double> D, const std::vector<std::int32_t>& states,
+                std::int32_t kept) {
         auto f = std::make_shared<Filtering>();
-        f->order = b.size();
+        f->order = B.size();
         require(f->order <= kMostOrder, "a filter's order is limited");
-        require(matrix.size() == b.size() * b.size() && c.size() == b.size() &&
-                    states.size() == b.size(),
+        require(A.size() == B.size() * B.size() && C.size() == B.size() && states.size() == B.size(),
                 "a filter's matrices have its order");
-        f->A.assign(matrix.data(), matrix.data() + matrix.size());
-        f->B = b, f->C = c, f->direct = direct, f->D = d, f->states = states, f->output = kept;
+        f->A.assign(A.data(), A.data() + A.size());
+        f->B.assign(B.data(), B.data() + B.size());
+        f->C.assign(C.data(), C.data() + C.size());
+        f->direct = D.has_value(), f->D = D.value_or(0.0), f->states = states, f->output = kept;
         for (std::int32_t state : states) require_memory(state, size_of(output));
         require_memory(kept, size_of(output));
         require(size_of(input) == size_of(output), "a filter keeps its signal's size");
-        Instruction op{when == "emit"     ? Action::emit
-                       : when == "absorb" ? Action::absorb
-                       : when == "smooth" ? Action::smooth
-                                          : Action::filter};
-        op.input = input, op.output = output, op.filter = std::move(f);
-        plan.instructions.push_back(std::move(op));
+        add(action, input, output).filter = std::move(f);
     }
 
-    // `numbers`: slope, most, tau_ref, tau_rc, amplitude, floor (NaN: none), cap, dt, min_voltage,
-    // most_share, adapting, added, sigma, pace, follow, coupling, reset, jump. `memories`: voltage,
-    // second, third, total, net; `recorded`: buffers of the first three. `pieces`: source, external,
-    // from, at, n of each. See `Cells`.
-    void cells(int output, int cell, int rate, bool negative, bool truncate,
-               const std::vector<double>& numbers, const Doubles& slopes, const Doubles& threshold,
-               const std::vector<std::int32_t>& memories, const std::vector<std::int32_t>& recorded,
+    // `pieces`: source, external, from, at, n of each; `slopes` of parametric rectifiers.
+    void cells(int output, const Cells& given, const Doubles& threshold, const Doubles& slopes,
                const Integers& pieces) {
-        require(numbers.size() == 18 && memories.size() == 5, "cells have 18 numbers, 5 memories");
-        require(recorded.size() == 3, "three memories may be recorded");
-        auto p = std::make_shared<Cells>();
-        p->cell = Cell(cell), p->rate = Rate(rate), p->size = size_of(output);
-        p->negative = negative, p->truncate = truncate;
-        p->slope = numbers[0], p->most = numbers[1], p->tau_ref = numbers[2];
-        p->tau_rc = numbers[3], p->amplitude = numbers[4];
-        p->has_floor = numbers[5] == numbers[5], p->floor = numbers[5], p->cap = numbers[6];
-        p->dt = numbers[7], p->min_voltage = numbers[8], p->most_share = numbers[9];
-        p->adapting = numbers[10], p->added = numbers[11], p->sigma = numbers[12];
-        p->pace = numbers[13], p->follow = numbers[14], p->coupling = numbers[15];
-        p->reset = numbers[16], p->jump = numbers[17];
+        auto p = std::make_shared<Cells>(given);
+        p->size = size_of(output);
         p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
         require(threshold.size() == p->size, "a population's size");
         require(slopes.size() == (p->rate == Rate::parametric ? p->size : 0), "one slope a neuron");
         p->slopes = copied(slopes);
         p->threshold = copied(threshold);
+        const std::int32_t memories[] = {p->voltage, p->second, p->third, p->total, p->net};
         for (std::int32_t memory : memories)
             if (memory >= 0) require_memory(memory, p->size);
-        p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
-        p->total = memories[3], p->net = memories[4];
-        for (std::size_t i = 0; i < 3; ++i) {
-            p->recorded[i] = recorded[i];
-            require(recorded[i] < 0 || (memories[i] >= 0 && size_of(recorded[i]) == p->size),
+        for (std::size_t i = 0; i < 3; ++i)
+            require(p->recorded[i] < 0 || (memories[i] >= 0 && size_of(p->recorded[i]) == p->size),
                     "what is recorded is kept");
-        }
         require(pieces.ndim() == 2 && pieces.shape(1) == 5, "a piece has five numbers");
         for (std::size_t i = 0; i < pieces.shape(0); ++i) add_piece(*p, pieces.data() + 5 * i);
-        Instruction op{Action::cells};
-        op.output = output, op.cells = std::move(p);
-        plan.instructions.push_back(std::move(op));
+        add(Action::cells, -1, output).cells = std::move(p);
     }
 
     // The population added last is driven by vectors of `columns` values: `weights` are
     // `(columns, neurons)`, on the grid.
-    void encoders(const Doubles& weights, bool has_gain, const Doubles& gain, const Doubles& bias,
-                  int bits, int limbs) {
+    void encoders(const Doubles& weights, const Doubles& gain, const Doubles& bias, const Limbs& limbs) {
         require(!plan.instructions.empty() && plan.instructions.back().cells, "neurons come first");
         Cells& p = *plan.instructions.back().cells;
         Encoders& e = p.encoders;
         require(weights.ndim() == 2 && weights.shape(1) == p.size && weights.shape(0) > 0 &&
                     weights.shape(0) <= kMostColumns,
                 "encoders are (columns, neurons)");
-        require(gain.size() == p.size && bias.size() == p.size, "one gain and bias a neuron");
-        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
-        e.columns = weights.shape(0), e.has_gain = has_gain, e.limb_bits = bits, e.limbs = limbs;
+        require((!gain.is_valid() || gain.size() == p.size) && bias.size() == p.size,
+                "one gain and bias a neuron");
+        e.columns = weights.shape(0), e.has_gain = gain.is_valid(), e.limbs = limbs;
         e.gain = copied(gain), e.bias = copied(bias);
         std::size_t room = 0;
         for (Piece& piece : p.pieces) {
@@ -335,9 +296,7 @@ class Region {
                     row[j] = double(weights[i].data()[k * m.outputs + j]);
         }
         r->scale = copied(scale);
-        Instruction op{Action::readout};
-        op.output = output, op.readouts = std::move(r);
-        plan.instructions.push_back(std::move(op));
+        add(Action::readout, -1, output).readouts = std::move(r);
     }
 
     // What is added up at its places: `runs` are from, to and count of each term's values.
@@ -360,132 +319,69 @@ class Region {
             }
             made->terms.push_back(std::move(term));
         }
-        Instruction op{Action::scatter};
-        op.output = output, op.scatter = std::move(made);
-        plan.instructions.push_back(std::move(op));
+        add(Action::scatter, -1, output).scatter = std::move(made);
     }
 
     // Weights that change, and where they are kept; in a loop they answer here, and learn at the end of
-    // a step. Returns the number by which rules are added. `bits`: of a weight, of a limb, limbs.
+    // a step. Returns the number by which rules are added.
     int weights(bool loops, int input, int output, std::int32_t held, std::int32_t largest,
-                int recorded, double factor, const Doubles& unit, const std::vector<int>& bits) {
+                int recorded, double factor, const Doubles& unit, int weight_bits, const Limbs& limbs) {
         auto w = std::make_shared<Weights>();
         w->out = size_of(output), w->in = size_of(input);
         require_memory(held, w->out * w->in);
         require_memory(largest, w->out);
         require(unit.size() == 0 || unit.size() == w->out, "one unit a row");
         require(recorded < 0 || size_of(recorded) == w->out * w->in, "recorded weights' size");
-        require(bits.size() == 3 && bits[2] > 0 && bits[2] <= 3, "bits of weights and limbs");
         w->weights = held, w->largest = largest, w->recorded = recorded, w->factor = factor;
-        w->weight_bits = bits[0], w->limb_bits = bits[1], w->limbs = bits[2];
-        w->unit = copied(unit);
-        Instruction op{loops ? Action::respond : Action::learn};
-        op.input = input, op.output = output, op.weights = std::move(w);
-        plan.instructions.push_back(std::move(op));
-        return int(plan.instructions.size()) - 1;
+        w->weight_bits = weight_bits, w->limbs = limbs, w->unit = copied(unit);
+        add(loops ? Action::respond : Action::learn, input, output).weights = std::move(w);
+        return last();
     }
 
-    // `how` is "outer", "oja" or "voja"; `buffers`: receivers, senders, theta, signal, delta.
-    void rule(int number, const std::string& how, double first, double second,
-              const std::vector<std::int32_t>& buffers, const Doubles& scale) {
+    // Adds a rule; `receivers`, `senders`, `theta`, `signal` and `delta` are buffers.
+    void rule(int number, Rule rule, double first, double second, int receivers, int senders, int theta,
+              int signal, int delta, const Doubles& scale) {
         Weights& w = *weights_of(number).weights;
-        require(buffers.size() == 5, "a rule has five buffers");
-        Learning r;
-        r.rule = how == "oja" ? Rule::oja : how == "voja" ? Rule::voja : Rule::outer;
-        r.first = first, r.second = second, r.receivers = buffers[0], r.senders = buffers[1];
-        r.theta = buffers[2], r.signal = buffers[3], r.delta = buffers[4];
-        require(size_of(r.receivers) == w.out && size_of(r.senders) == w.in, "a rule's signals");
-        require(r.theta < 0 || size_of(r.theta) == w.out, "a rule's signals");
-        require(r.delta < 0 || size_of(r.delta) == w.out * w.in, "a delta's size");
-        require(r.rule != Rule::voja || (r.signal >= 0 && scale.size() == w.out), "a rule's scale");
+        require(size_of(receivers) == w.out && size_of(senders) == w.in, "a rule's signals");
+        require(theta < 0 || size_of(theta) == w.out, "a rule's signals");
+        require(delta < 0 || size_of(delta) == w.out * w.in, "a delta's size");
+        require(rule != Rule::voja || (signal >= 0 && scale.size() == w.out), "a rule's scale");
         require(w.rules.size() < kMostRules, "rules are few");
-        r.scale = copied(scale);
-        w.rules.push_back(std::move(r));
+        w.rules.push_back({rule, first, second, receivers, senders, theta, signal, delta, copied(scale)});
     }
 
     // The end of a loop's step, where weights learn.
     void finish(int number) {
-        Instruction op{Action::finish};
-        op.input = weights_of(number).input, op.output = weights_of(number).output;
-        op.weights = weights_of(number).weights;
-        plan.instructions.push_back(std::move(op));
+        const Instruction of = weights_of(number);
+        add(Action::finish, of.input, of.output).weights = of.weights;
     }
 
-    // What is computed elsewhere, of a step of all samples; see `Call`.
+    // Calls what is computed elsewhere, of a step of all samples; see `Call`.
     void call(const std::vector<std::int32_t>& inputs, const std::vector<std::int32_t>& outputs) {
         for (std::int32_t b : outputs)
             require(plan.buffers.at(std::size_t(b)).kind == Kind::values, "calls give values");
         for (std::int32_t b : inputs) size_of(b);
-        Instruction op{Action::call};
-        op.call = std::make_shared<Call>(Call{inputs, outputs});
-        plan.instructions.push_back(std::move(op));
-    }
-
-    // The layer added last reads values, or may, in so many limbs of so many bits.
-    void analog(int bits, int limbs) {
-        require(!plan.instructions.empty() && plan.instructions.back().layer, "a layer comes first");
-        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
-        Action& action = plan.instructions.back().action;
-        if (action == Action::layer) action = Action::analog;
-        plan.instructions.back().layer->limb_bits = bits;
-        plan.instructions.back().layer->limbs = limbs;
+        add(Action::call, -1, -1).call = std::make_shared<Call>(Call{inputs, outputs});
     }
 
     void sparse(int input, int output, const std::vector<std::int64_t>& starts,
                 const Integers& columns, const Doubles& values, double factor) {
         auto m = std::make_shared<SparseRows>();
-        require(starts.size() == size_of(output) + 1 && starts.front() == 0 &&
-                    std::size_t(starts.back()) == values.size() && columns.size() == values.size(),
-                "a sparse map has its entries by row");
-        for (std::size_t i = 0; i < columns.size(); ++i)
-            require(columns.data()[i] >= 0 && std::size_t(columns.data()[i]) < size_of(input),
-                    "an entry is outside");
-        m->starts = starts, m->factor = factor;
-        m->columns.assign(columns.data(), columns.data() + columns.size());
-        m->values.assign(values.data(), values.data() + values.size());
-        Instruction op{Action::sparse};
-        op.input = input, op.output = output, op.sparse = std::move(m);
-        plan.instructions.push_back(std::move(op));
+        set_entries(*m, starts, columns, values, factor, size_of(input));
+        require(starts.size() == size_of(output) + 1, "a sparse map has its entries by row");
+        add(Action::sparse, input, output).sparse = std::move(m);
     }
 
     // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`.
-    void axis_map(int input, int output, const std::vector<std::size_t>& sizes,
+    void axis_map(int input, int output, std::size_t outer, std::size_t axis, std::size_t inner,
                   const std::vector<std::int64_t>& starts, const Integers& columns,
-                  const Doubles& values, double factor, int bits, int limbs) {
-        require(sizes.size() == 3 && starts.size() > 0, "an axis map has three sizes");
+                  const Doubles& values, double factor, const Limbs& limbs) {
         auto m = std::make_shared<AxisRows>();
-        m->outer = sizes[0], m->axis = sizes[1], m->inner = sizes[2], m->out = starts.size() - 1;
-        require(size_of(input) == m->outer * m->axis * m->inner &&
-                    size_of(output) == m->outer * m->out * m->inner,
+        set_entries(*m, starts, columns, values, factor, axis);
+        m->outer = outer, m->axis = axis, m->inner = inner, m->out = starts.size() - 1, m->limbs = limbs;
+        require(size_of(input) == outer * axis * inner && size_of(output) == outer * m->out * inner,
                 "an axis map's buffers have its sizes");
-        require(starts.front() == 0 && std::size_t(starts.back()) == values.size() &&
-                    columns.size() == values.size() && std::ranges::is_sorted(starts),
-                "an axis map has its entries by row");
-        for (std::size_t i = 0; i < columns.size(); ++i)
-            require(columns.data()[i] >= 0 && std::size_t(columns.data()[i]) < m->axis,
-                    "an entry is outside");
-        require(bits > 1 && bits < 52 && limbs > 0 && limbs <= 3, "limbs");
-        m->starts = starts, m->factor = factor, m->limb_bits = bits, m->limbs = limbs;
-        m->columns.assign(columns.data(), columns.data() + columns.size());
-        m->values.assign(values.data(), values.data() + values.size());
-        Instruction op{Action::axis_map};
-        op.input = input, op.output = output, op.axis_rows = std::move(m);
-        plan.instructions.push_back(std::move(op));
-    }
-
-    // The pool added last sums values ("sum"), or gives their maxima ("max", "running max").
-    void pool_of_values(const std::string& how, const std::vector<std::int32_t>& memories) {
-        require(!plan.instructions.empty() && plan.instructions.back().pool, "a pool comes first");
-        Instruction& op = plan.instructions.back();
-        op.action = how == "sum"   ? Action::pool_values
-                    : how == "max" ? Action::max_pool
-                                   : Action::running_max_pool;
-        if (op.action == Action::running_max_pool) {
-            require(memories.size() == 2, "running sums and what was sent");
-            require_memory(memories[0], size_of(op.input));
-            require_memory(memories[1], size_of(op.output));
-        }
-        op.memories = memories;
+        add(Action::axis_map, input, output).axis_rows = std::move(m);
     }
 
     // The plan is complete: places for its buffers, shared where the instructions run one after the
@@ -507,6 +403,13 @@ class Region {
     Plan plan;
 
   private:
+    Instruction& add(Action action, int input, int output) {
+        Instruction op{action};
+        op.input = input, op.output = output;
+        plan.instructions.push_back(std::move(op));
+        return plan.instructions.back();
+    }
+    int last() const { return int(plan.instructions.size()) - 1; }
     static std::size_t row_of(std::size_t outputs) {
         return outputs == 1 ? 1 : rounded_up(outputs, kLineValues);
     }

@@ -1,11 +1,30 @@
-// Matrices along one axis, mostly of few entries a row, as interpolation has: elementwise over what
-// lies behind the axis. Sums are exact, values in limbs as `engines/grid.py` says.
+// Sparse matrices, which add their entries in the order that is given, and matrices along one axis,
+// mostly of few entries a row, as interpolation has: elementwise over all that lies behind the axis,
+// values in limbs.
 #pragma once
 
-#include "frames.hpp"
+#include "limbs.hpp"
 #include "moves.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
+
+inline void run_sparse(const Context& c, const Instruction& op) {
+    const SparseRows& m = *op.sparse;
+    const Share share = c.share(m.starts.size() - 1);
+    by_kind(c.kind(op.input), [&]<class T>(T) {
+        for (std::size_t s = 0; s < c.samples; ++s)
+            for (std::size_t t = 0; t < c.steps; ++t) {
+                const T* from = c.at<T>(op.input, s, t);
+                double* to = c.values(op.output, s, t);
+                for (std::size_t row = share.begin; row < share.end; ++row) {
+                    double sum = 0.0;
+                    for (std::int64_t i = m.starts[row]; i < m.starts[row + 1]; ++i)
+                        sum += m.values[std::size_t(i)] * double(from[m.columns[std::size_t(i)]]);
+                    to[row] = m.factor == 1.0 ? sum : sum * m.factor;
+                }
+            }
+    });
+}
 
 // to = the sum of one row's entries times the lines of `from`.
 template <class T>
@@ -40,7 +59,7 @@ inline void run_axis_map(const Context& c, const Instruction& op) {
         if (counts) {
             map_frame(m, c.counts(op.input, s, t), to, false, line.data());
         } else {
-            split_dense(c.values(op.input, s, t), size, m.limb_bits, m.limbs, frame);
+            split_dense(c.values(op.input, s, t), size, m.limbs, frame);
             if (frame.limbs == 0) std::fill_n(to, out, 0.0);
             for (int l = 0; l < frame.limbs; ++l)
                 map_frame(m, frame.parts[l].data(), to, l > 0, line.data());

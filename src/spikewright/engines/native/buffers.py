@@ -1,0 +1,236 @@
+"""Buffers of a region: where each signal lies, and in which order.
+
+Functions that add kernels take a `Buffers` and nothing that is above this file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.native import _kernels
+from spikewright.engines.native._kernels import Term
+from spikewright.engines.native.filling import Filling
+from spikewright.engines.native.orders import (
+    Order,
+    Stored,
+    positions,
+    preferred_orders,
+    same,
+)
+from spikewright.engines.native.regions import Region
+from spikewright.engines.program import Neurons, Operator, Program
+from spikewright.network.transforms import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """State of an operator: memories by the reference's names, in this order, of these shapes.
+
+    Operators that run as one have parts of the same memories, from `offset` on.
+    """
+
+    memories: dict[str, int]
+    orders: dict[str, Order]
+    shapes: dict[str, Shape]
+    offset: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one sample."""
+        return sum(8 * int(np.prod(self.shapes[name])) for name in self.memories)
+
+
+def kept(memories: dict[str, int], order: Order, shape: Shape, offset: int = 0) -> Kept:
+    """State of one order and shape."""
+    return Kept(memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape), offset)
+
+
+class Buffers:
+    """A region's `kernels` so far, and the places of signals; `held` and `buffer` store signals."""
+
+    def __init__(self, region: Region, program: Program) -> None:
+        self.op, self.program = region, program
+        self.kernels = _kernels.Region()
+        self.made = {s for op in region.operators for s in op.outputs}
+        readers = Counter(s for op in region.operators for s in op.inputs)
+        readers.update(region.exported)
+        self.readers = readers
+        native = [op for op in region.operators if op not in region.foreign]
+        self.reader_of = {s: op for op in native for s in op.inputs}
+        self.maker_of = {op.output: op for op in native}
+        self.stored: dict[int, Stored] = {}
+        self.inputs: list[tuple[int, bool]] = []
+        self.kept: dict[Operator, Kept] = {}
+        self.totals: dict[Neurons, Kept] = {}
+        self.last: list[Callable[[], None]] = []  # calls that add the end of a loop's step
+        self.calls: list[tuple[Operator, bool]] = []
+        self.fillings: list[Filling] = []
+        self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
+        self.buffer_bytes: list[int] = []
+        self.state_bytes: Counter[str] = Counter()
+        self.widest = 0
+        self.fused: set[Operator] = set()
+        self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
+        self.preferred = preferred_orders(region.operators, program.shapes)
+
+    def size(self, signal: int) -> int:
+        return int(np.prod(self.program.shapes[signal]))
+
+    def inside(self, signal: int) -> bool:
+        """Whether a signal is in a buffer, not an input of values from outside."""
+        return signal in self.made or signal in self.op.counts
+
+    def buffer(self, counts: bool, signal: int, order: Order = None) -> int:
+        """A new buffer, in which `signal` is stored from now on."""
+        number = self.scratch(counts, self.size(signal))
+        self.stored[signal] = Stored(number, order)
+        return number
+
+    def scratch(self, counts: bool, size: int) -> int:
+        """A new buffer for temporary values."""
+        number = self.kernels.buffer(counts, size)
+        self.buffer_bytes.append(size * (1 if counts else 8))
+        self.widest = max(self.widest, sum(self.buffer_bytes[-2:]))  # neighbours are used together
+        return number
+
+    def part(self, buffer: int, at: int, size: int) -> int:
+        """A part of a whole buffer, as a buffer."""
+        number = self.kernels.view(buffer, offset=at, size=size, own=True)
+        self.roots[number] = (buffer, at)
+        return number
+
+    def joint(self, counts: bool, signals: Sequence[int], order: Order = None) -> int:
+        """A new buffer that holds signals one after the other; of one alone, in this order."""
+        if len(signals) == 1:
+            return self.buffer(counts, signals[0], order)
+        number = self.scratch(counts, sum(map(self.size, signals)))
+        at = 0
+        for signal in signals:
+            self.stored[signal] = Stored(self.part(number, at, self.size(signal)), None)
+            at += self.size(signal)
+        return number
+
+    def input(self, signal: int, counts: bool) -> int:
+        """The number of an input from outside."""
+        if (signal, counts) not in self.inputs:
+            self.inputs.append((signal, counts))
+        return self.inputs.index((signal, counts))
+
+    def held(self, signal: int) -> Stored:
+        """The place of a signal; one from outside the region is loaded into a buffer."""
+        if signal not in self.stored:
+            order = self.preferred.get(signal)
+            counts = signal in self.op.counts
+            number = self.input(signal, counts)
+            target = self.buffer(counts, signal, order)
+            self.kernels.load(input=number, output=target, index=order)
+        return self.stored[signal]
+
+    def held_in(self, signal: int, order: Order = None) -> int:
+        """A buffer that holds a signal in this order."""
+        stored = self.held(signal)
+        if same(stored.order, order):
+            return stored.buffer
+        where = positions(stored.order, self.size(signal))
+        return self.taken(signal, stored.buffer, where if order is None else where[order])
+
+    def taken(self, signal: int, buffer: int, index: NDArray) -> int:
+        """A new buffer with the values of a signal's buffer at these places."""
+        number = self.scratch(signal in self.op.counts, len(index))
+        self.kernels.take(input=buffer, output=number, index=index)
+        return number
+
+    def placed(self, signal: int) -> tuple[int, int]:
+        """The whole buffer that holds a signal in its own order, and the signal's start there."""
+        number = self.held_in(signal)
+        return self.roots.get(number, (number, 0))
+
+    def values(self, signal: int) -> Stored:
+        """The place of a signal as values."""
+        stored = self.held(signal)
+        return Stored(self._as_values(signal, stored.buffer), stored.order)
+
+    def values_in(self, signal: int, order: Order = None) -> int:
+        """A buffer that holds a signal as values in this order."""
+        return self._as_values(signal, self.held_in(signal, order))
+
+    def _as_values(self, signal: int, buffer: int) -> int:
+        if signal not in self.op.counts:
+            return buffer
+        number = self.scratch(False, self.size(signal))
+        self.kernels.combine(output=number, terms=[Term(source=buffer)])
+        return number
+
+    def alone(self, signal: int, kind: type) -> Any:
+        """The operator of this kind that is the only reader of a signal, or None."""
+        reader = self.reader_of.get(signal)
+        return reader if self.readers[signal] == 1 and isinstance(reader, kind) else None
+
+    def per_pixel(
+        self, value: Any, signal: int, order: Order, pixels: int, pieces: int = 1
+    ) -> list[NDArray]:
+        """`(pixels, channels)` for each piece of a broadcast array; one row if all are alike."""
+        flat = self.per_element(value, signal, order)
+        return [_one_row(rows) for rows in flat.reshape(pieces, pixels, -1)]
+
+    def per_element(self, value: Any, signal: int, order: Order) -> NDArray:
+        """One number for each value of a signal, as stored."""
+        flat = np.broadcast_to(np.asarray(value, np.float64), self.program.shapes[signal]).ravel()
+        return flat if order is None else flat[order]
+
+    def combine(
+        self,
+        op: Operator,
+        factors: Mapping[int, float],
+        gain: NDArray | None = None,
+        bias: NDArray | None = None,
+    ) -> None:
+        """A sum of counts, times these factors, and values, stored as the first of them is."""
+        places = {
+            s: self.held(s) if s in self.op.counts else self.stored[s]
+            for s in op.inputs
+            if self.inside(s)
+        }
+        order = next((place.order for place in places.values()), None)
+        terms = []
+        for signal in op.inputs:
+            if signal not in places:
+                outside = self.input(signal, False)
+                terms.append(Term(source=outside, external=True, index=order))
+                continue
+            place = places[signal]
+            where = positions(place.order, self.size(signal))
+            alike = same(place.order, order)
+            index = None if alike else where if order is None else where[order]
+            factor = factors.get(signal, 1.0)
+            terms.append(Term(source=place.buffer, factor=factor, index=index))
+        output = self.buffer(op.output in self.op.counts, op.output, order)
+        row = self.per_element
+        self.kernels.combine(
+            output=output,
+            terms=terms,
+            gain=None if gain is None else row(gain, op.output, order),
+            bias=None if bias is None else row(bias, op.output, order),
+        )
+
+    def keep(
+        self, ops: Sequence[Operator], memories: dict[str, int], order: Order
+    ) -> dict[Any, Kept]:
+        """State of operators whose values lie one after the other in these memories."""
+        found, at = {}, 0
+        for op in ops:
+            found[op] = kept(memories, order, self.program.shapes[op.output], at)
+            at += self.size(op.output)
+        return found
+
+
+def _one_row(rows: NDArray) -> NDArray:
+    """The first row, where all are like it."""
+    alike = len(rows) > 0 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+    return rows[:1] if alike else rows

@@ -1,0 +1,83 @@
+// A block of lanes of integrate-and-fire neurons in a block of time: currents arrive, counts leave.
+#pragma once
+
+#include "bipolar.hpp"
+#include "context.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// Neurons that are advanced together: `valid` ones from a channel of a pixel on.
+struct Place {
+    std::size_t population, sample, pixel, channel, valid;
+};
+
+// `current(t)` arrives, counts are written to `out(t)`. `checked`: whether a neuron may spike twice.
+template <std::size_t lanes, bool uniform, bool checked, class Current, class Out>
+[[gnu::always_inline]] inline void run_one_way(const Context& c, const Place& at, Current&& current,
+                                               Out&& out) {
+    const Population& p = c.job->plan->populations[at.population];
+    const auto state = c.state(at.population, at.sample, at.pixel * p.padded + at.channel);
+    const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
+    Block<lanes> v;
+    v.read(state.voltage);
+    Tally<lanes> tally;
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        Block<lanes> j = current(t);
+        if (p.rectify) j.rectify();
+        v.add(j);
+        Counts<lanes> counts;
+        const Most most =
+            fire<lanes, uniform, checked>(v, limits, p, at.pixel, at.channel, at.valid, counts);
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
+        tally.add(counts, most);
+        put_counts(counts, out(t), at.valid);
+    }
+    tally.flush();
+    v.write(state.next_voltage);
+    state.add_total(tally.sum, lanes);
+}
+
+// The same, of neurons that take spikes back.
+template <std::size_t lanes, bool uniform, class Current, class Out>
+[[gnu::always_inline]] inline void run_both_ways(const Context& c, const Place& at, Current&& current,
+                                                 Out&& out) {
+    constexpr std::size_t n = Block<lanes>::n;
+    const Population& p = c.job->plan->populations[at.population];
+    const std::size_t offset = at.pixel * p.padded + at.channel;
+    const auto state = c.state(at.population, at.sample, offset);
+    const auto kept = c.sent(at.population, at.sample, offset);
+    const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
+    const Holds<lanes, uniform> holds(p, at.pixel, at.channel);
+    Block<lanes> v, sent{};
+    v.read(state.voltage);
+    if (kept.from)
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            sent.v[k] = to_doubles(load<half_ints>(kept.from + k * kDoubles));
+        });
+    Tally<lanes> tally;
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        v.add(current(t));
+        BothCounts<lanes> counts;
+        const Most most = fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, at.pixel, at.channel,
+                                                         at.valid, counts);
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        tally.add(counts.all, most);
+        put_counts(counts.net, out(t), at.valid);
+    }
+    tally.flush();
+    v.write(state.next_voltage);
+    each<n>(SPIKEWRIGHT_EACH(k) { store(kept.to + k * kDoubles, to_ints(sent.v[k])); });
+    state.add_total(tally.sum, lanes);
+}
+
+template <std::size_t lanes, bool uniform, bool takes_back, bool checked = true, class Current, class Out>
+[[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current,
+                                             Out&& out) {
+    if constexpr (takes_back)
+        run_both_ways<lanes, uniform>(c, at, current, out);
+    else
+        run_one_way<lanes, uniform, checked>(c, at, current, out);
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA
