@@ -4,6 +4,18 @@ The height of a population's spikes, `amplitude / (s dt)`, and the means of pool
 the first operator that needs the values. Where neurons of one population differ in height, the
 first weights absorb the heights. The maximum of values with one factor is the maximum of their
 counts times that factor, so maxima are taken of counts.
+
+Spikes of height 1000 pass a node as counts; the weights behind it have the factor:
+
+>>> with sw.Network() as net:
+...     a = sw.Ensemble(3, None, neuron_type=sw.IntegrateAndFire())
+...     passed, weighed = sw.Node(size_in=3), sw.Node(size_in=2)
+...     moves = sw.Connection(a.neurons, passed, synapse=None)
+...     weighs = sw.Connection(passed, weighed, transform=np.ones((2, 3)), synapse=None)
+...     probe = sw.Probe(weighed)
+>>> program = compile_network(net, 0.001, 0, "float32")
+>>> [(type(op.transform).__name__, op.factor) for op in program.operators if hasattr(op, "factor")]
+[('Dense', 1000.0)]
 """
 
 from __future__ import annotations

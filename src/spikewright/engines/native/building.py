@@ -1,4 +1,22 @@
-"""A region described to the kernels, operator by operator."""
+"""A region described to the kernels, operator by operator.
+
+Three neurons that drive two others, which a probe reads, are two populations. The weights between
+them, the sum of currents and the second population are one layer of events:
+
+>>> with sw.Network() as net:
+...     a = sw.Ensemble(3, None, neuron_type=sw.IntegrateAndFire(), label="a")
+...     b = sw.Ensemble(2, None, neuron_type=sw.IntegrateAndFire(), label="b")
+...     into_b = sw.Connection(a.neurons, b.neurons, transform=np.ones((2, 3)), synapse=None)
+...     probe = sw.Probe(b.neurons)
+>>> program = with_regions(compile_network(net, 0.001, 0, "float32"))
+>>> built = build(program.operators[-1], program)
+>>> [(op.label, kernels) for op, order, kernels in built.populations]
+[("<Ensemble 'a'>", (0,)), ("<Ensemble 'b'>", (1,))]
+>>> [(one.action.name, one.geometry.channels, one.geometry.out_channels) for one in built.fillings]
+[('layer', 3, 2)]
+>>> [(counts, shape) for signal, counts, shape in built.exports]
+[(True, (2,))]
+"""
 
 from __future__ import annotations
 

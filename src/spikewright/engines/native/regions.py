@@ -1,4 +1,19 @@
-"""Regions: native parts of a program, between which counts of spikes stay bytes."""
+"""Regions: native parts of a program, between which counts of spikes stay bytes.
+
+Three neurons that drive two others are one region; the constant before them is none of it:
+
+>>> with sw.Network() as net:
+...     one = sw.Node(np.ones(3), label="one")
+...     a = sw.Ensemble(3, None, neuron_type=sw.IntegrateAndFire(), label="a")
+...     b = sw.Ensemble(2, None, neuron_type=sw.IntegrateAndFire(), label="b")
+...     into_a = sw.Connection(one, a.neurons, synapse=None)
+...     into_b = sw.Connection(a.neurons, b.neurons, transform=np.ones((2, 3)), synapse=None)
+>>> program = with_regions(compile_network(net, 0.001, 0, "float32"))
+>>> [type(op).__name__ for op in program.operators]
+['Source', 'Sum', 'Region']
+>>> [type(op).__name__ for op in program.operators[-1].operators]
+['Neurons', 'Linear', 'Sum', 'Neurons']
+"""
 
 from __future__ import annotations
 

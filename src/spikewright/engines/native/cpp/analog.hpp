@@ -53,11 +53,11 @@ inline void sum_values(const Strip& strip, std::size_t t) {
     const auto& segments = strip.scratch.segments;
     SumBuffer& sums = strip.scratch.sums;
     double* to = sums.wide.data() + t * 64;
-    sums.is_wide[t] = 1;
     if (frame.limbs == 0) std::fill_n(to, lanes, 0.0);
     if (frame.limbs == 1) sum_limbs_of<lanes, 1>(weights, frame, segments, to);
     if (frame.limbs == 2) sum_limbs_of<lanes, 2>(weights, frame, segments, to);
     if (frame.limbs == 3) sum_limbs_of<lanes, 3>(weights, frame, segments, to);
+    sums.is_wide[t] = 1;
 }
 
 // Splits one step's values; zeros are left out.

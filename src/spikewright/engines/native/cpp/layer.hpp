@@ -270,10 +270,16 @@ void write_pixel(const Strip& strip, std::size_t pixel) {
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
     const Currents<lanes> currents(strip, pixel);
     const auto out = c.track<double>(strip.op.output, strip.sample, at);
+    const std::size_t valid = strip.valid();
     for (std::size_t t = 0; t < c.steps; ++t) {
+        const Block<lanes> made = currents.at(t);
+        if (valid == lanes) {
+            made.write(out[t]);
+            continue;
+        }
         alignas(kLine) double part[lanes];
-        currents.at(t).write(part);
-        std::memcpy(out[t], part, strip.valid() * sizeof(double));
+        made.write(part);
+        std::memcpy(out[t], part, valid * sizeof(double));
     }
 }
 

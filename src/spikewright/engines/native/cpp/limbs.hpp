@@ -47,16 +47,16 @@ inline int take_limbs(double* const* parts, std::size_t n, double largest, const
     for (int l = 0; l < limbs.most; ++l) {
         double* part = parts[l];
         double* next = l + 1 < limbs.most ? parts[l + 1] : nullptr;
-        double left = 0.0;
+        std::int64_t left = 0;
         const double inverse = 1.0 / step;  // exact: a power of two
         for (std::size_t i = 0; i < n; ++i) {
             const double value = part[i], limb = nearest(value * inverse) * step;
             const double remains = value - limb;
-            left += std::fabs(remains);
+            left |= remains != 0.0;
             if (next) next[i] = remains;
             part[i] = limb;
         }
-        if (left == 0.0) return l + 1;
+        if (!left) return l + 1;
         step *= std::ldexp(1.0, -limbs.bits);
     }
     return limbs.most;

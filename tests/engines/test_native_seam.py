@@ -1,0 +1,119 @@
+"""The seam between Python and the kernels: what stands once, and what goes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikewright.engines.native import _kernels, support
+from spikewright.engines.native._kernels import Action, Cell, Cells, Geometry, Rate, Rule, Term
+from spikewright.engines.native.cells import described, states
+from spikewright.engines.native.rules import form_of
+from spikewright.network.neurons import TOLERANCE, NeuronType
+from spikewright.testing.learning import rule_examples
+from spikewright.testing.modelling import neuron_type_examples
+
+DT = 0.001
+NAMED = ("view", "population", "layer", "fire", "pool", "take", "put", "combine", "load", "store")
+NAMED += (
+    "filter",
+    "cells",
+    "encoders",
+    "readout",
+    "scatter",
+    "weights",
+    "call",
+    "sparse",
+    "axis_map",
+)
+
+
+def _described() -> list[tuple[NeuronType, Cells]]:
+    kinds = [(one.neuron_type, described(one.neuron_type, DT)) for one in neuron_type_examples()]
+    return [(kind, cells) for kind, cells in kinds if cells is not None]
+
+
+@pytest.mark.parametrize("cell", Cell)
+def test_each_cell_of_the_kernels_is_that_of_a_neuron_type(cell: Cell) -> None:
+    """The extension lists cells; a cell that no type uses would be dead, and is found here."""
+    assert any(cells.cell is cell for _, cells in _described())
+
+
+@pytest.mark.parametrize("rate", Rate)
+def test_each_rate_function_of_the_kernels_is_that_of_a_neuron_type(rate: Rate) -> None:
+    """As for cells: the extension's own list is gone through."""
+    assert any(cells.rate is rate for _, cells in _described())
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_each_form_of_a_rule_is_that_of_a_learning_rule(rule: Rule) -> None:
+    """As for cells."""
+    forms = []
+    for example in rule_examples():
+        try:
+            forms.append(form_of(example.rule, DT, 3).rule)
+        except KeyError:  # no kernel
+            continue
+    assert rule in forms
+
+
+def test_names_of_enumerations_are_their_numbers_in_order() -> None:
+    """Names are read off the declaration in C++, so number k is the k-th name."""
+    for kind in (Action, Cell, Rate, Rule):
+        members = list(kind)
+        assert [one.value for one in members] == list(range(len(members)))
+        assert all(one.name.isidentifier() for one in members)
+
+
+def test_kernels_absorb_the_rounding_that_neurons_do() -> None:
+    """The tolerance of the equations in Python is the kernels' own."""
+    assert _kernels.TOLERANCE == TOLERANCE
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in _described()], ids=repr)
+def test_state_beside_the_voltage_has_a_memory_of_its_own(kind: NeuronType) -> None:
+    """Kernels keep two such numbers a neuron: no described type has more."""
+    assert tuple(kind.initial_state()) == tuple(name for name in states(kind) if name is not None)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_numbers_go_to_a_kernel_by_name_alone(name: str) -> None:
+    """Two numbers in the wrong order would be a wrong result: without names they are refused."""
+    region = _kernels.Region()
+    number = region.buffer(False, 4)
+    method: Callable[..., object] = getattr(region, name)
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        method(*[number] * 4)
+
+
+def test_descriptions_take_names_that_exist() -> None:
+    """A misspelled parameter is an error, in a description and in a call."""
+    with pytest.raises(AttributeError):
+        Cells().tau_fer = 0.002  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        Term(sauce=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Geometry([1, 1, 3], [1, 1, 2])  # type: ignore[misc]
+
+
+def test_stubs_name_all_that_the_extension_has() -> None:
+    """What Python may read is in the stubs that type checkers see."""
+    stubs = Path(support.__file__).with_name("_kernels.pyi").read_text()
+    public = [name for name in vars(_kernels) if not name.startswith("_")]
+    assert [name for name in public if f"{name}:" not in stubs and f"{name}(" not in stubs] == []
+    members = [one.name for kind in (Cell, Rate, Rule) for one in kind]
+    assert [name for name in members if f"    {name} = ..." not in stubs] == []
+
+
+def test_weights_must_fit_the_layer_that_they_fill() -> None:
+    """A layer's geometry is checked against its buffers when it is added."""
+    region = _kernels.Region()
+    source, target = region.buffer(True, 3), region.buffer(False, 2)
+    given = {"input": source, "output": target, "population": -1, "gain": None, "joined": -1}
+    given |= {"bias": np.zeros((1, 2)), "factor": None, "limbs": None, "action": Action.layer}
+    region.layer(geometry=Geometry(input=[1, 1, 3], output=[1, 1, 2]), **given)
+    with pytest.raises(ValueError, match="a layer's buffers have its sizes"):
+        region.layer(geometry=Geometry(input=[1, 1, 4], output=[1, 1, 2]), **given)
