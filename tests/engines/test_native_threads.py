@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,36 @@ def test_one_conversion_runs_in_several_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         for output in pool.map(run, range(12)):
             np.testing.assert_array_equal(output, expected)
+
+
+def test_weights_are_made_once_for_threads_that_begin_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A region that one thread still fills is not run by another, nor filled twice."""
+    from spikewright.engines.native.engine import NativeEngine  # late: needs a compiler
+    from spikewright.engines.native.filling import Filling
+    from spikewright.engines.native.regions import Region, with_regions
+
+    filled: list[object] = []
+    fill = Filling.fill
+
+    def slowly(self: Filling, kernels: Any) -> None:
+        filled.append(self)
+        time.sleep(0.05)  # other threads get here, if they may
+        fill(self, kernels)
+
+    monkeypatch.setattr(Filling, "fill", slowly)
+    with sw.Network(seed=0) as net:
+        a, b = (sw.Ensemble(30, None, neuron_type=sw.IntegrateAndFire()) for _ in range(2))
+        sw.Connection(a.neurons, b.neurons, transform=np.eye(30), synapse=None)
+        sw.Probe(b.neurons)
+    program = with_regions(engines.compile_network(net, 0.001, 0, "float32"))
+    region = next(op for op in program.operators if isinstance(op, Region))
+    engine = NativeEngine(threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: engine.kernel(region, program, 1, False), range(4)))
+    assert filled
+    assert len(filled) == len({id(one) for one in filled})
 
 
 def test_other_python_threads_go_on_during_a_run() -> None:

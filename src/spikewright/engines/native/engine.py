@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary, WeakSet
@@ -26,6 +27,8 @@ from spikewright.network.transforms import Shape
 
 ISA_VARIABLE = "SPIKEWRIGHT_ISA"
 THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
+
+_building = threading.RLock()  # regions are built and filled once, however many threads run them
 
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
 
@@ -92,17 +95,19 @@ class NativeEngine(Engine):
         return fallback
 
     def _build(self, op: Region, program: Program) -> Built:
-        if op not in self._built:
-            self._built[op] = build(op, program)
-        return self._built[op]
+        with _building:
+            if op not in self._built:
+                self._built[op] = build(op, program)
+            return self._built[op]
 
     def _filled(self, op: Region, program: Program) -> Built:
         """A region that is to run: with its weights."""
-        built = self._build(op, program)
-        if op not in self._holding:
-            built.fill()
-            self._holding.add(op)
-        return built
+        with _building:
+            built = self._build(op, program)
+            if op not in self._holding:
+                built.fill()
+                self._holding.add(op)
+            return built
 
     def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
         return self._reference.source(op, program, fed, first)
