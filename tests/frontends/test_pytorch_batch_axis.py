@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.layout import BATCH, Layout, fits, of_groups, regroup
+from spikewright.frontends.reading.layout import BATCH, Layout, fits, of_groups, regroup
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.graph import evaluate
 

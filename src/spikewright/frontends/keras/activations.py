@@ -9,8 +9,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import (
     Call,
@@ -23,17 +21,17 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axes,
 )
+from spikewright.frontends.reading.functions import (
+    function,
+    gated,
+    normalised_exponentials,
+    parametric_relu,
+)
 from spikewright.graph.clipping import Steps, clip_steps
 from spikewright.graph.layers import (
     Activation,
     Layer,
-    Multiply,
-    ParametricReLU,
-    Permute,
-    Reshape,
-    ScaleShift,
     Shape,
-    Slice,
 )
 
 Function = Callable[..., Steps]
@@ -41,21 +39,9 @@ Function = Callable[..., Steps]
 another, each with a name for its part."""
 
 
-def _one(layer: Layer) -> Steps:
-    return (("", layer),)
-
-
-def _named(name: str) -> Function:
-    return lambda shape: _one(Activation(name))
-
-
-def _with(name: str, *parameters: str) -> Function:
-    """An activation of the graph whose parameters have the names that Keras gives them."""
-
-    def function(shape: Shape, **given: float) -> Steps:
-        return _one(Activation(name, {key: float(given[key]) for key in parameters}))
-
-    return function
+def _named(name: str, *parameters: str) -> Function:
+    """A function whose parameters have the names that Keras gives them."""
+    return lambda shape, **given: function(name, **{key: given[key] for key in parameters})
 
 
 def _relu(
@@ -63,8 +49,7 @@ def _relu(
 ) -> Steps:
     slope, top = float(negative_slope), math.inf if max_value is None else float(max_value)
     if threshold == 0 and math.isinf(top):
-        leaky = Activation("leaky_relu", {"negative_slope": slope})
-        return _one(leaky if slope else Activation("relu"))
+        return function("leaky_relu", negative_slope=slope) if slope else function("relu")
     if threshold == 0 and slope == 0 and top > 0:
         return clip_steps(0.0, top)
     if threshold < 0 and not math.isinf(top):
@@ -73,98 +58,50 @@ def _relu(
             "Use a threshold of 0 or more together with max_value",
         )
     parameters = {"threshold": float(threshold), "negative_slope": slope, "maximum": top}
-    return _one(Activation("threshold", parameters))
+    return (("", Activation("threshold", parameters)),)
 
 
 def _normaliser(name: str) -> Function:
-    """Softmax and its logarithm; several axes are made one for as long as it takes."""
+    """Softmax and its logarithm, over one axis or several."""
 
-    def function(shape: Shape, axis: Any = -1) -> Steps:
-        axes = unbatched_axes(axis, len(shape))
-        if len(axes) == 1:
-            return _one(Activation(name, {"axis": axes[0]}))
-        rest = [i for i in range(len(shape)) if i not in axes]
-        order = (*rest, *sorted(axes))
-        moved = tuple(shape[i] for i in order)
-        merged = (*moved[: len(rest)], math.prod(moved[len(rest) :]))
-        return (
-            ("moved", Permute(order)),
-            ("merged", Reshape(merged)),
-            (name, Activation(name)),
-            ("split", Reshape(moved)),
-            ("", Permute(tuple(int(i) for i in np.argsort(order)))),
-        )
+    def over_axes(shape: Shape, axis: Any = -1) -> Steps:
+        return normalised_exponentials(name, shape, unbatched_axes(axis, len(shape)))
 
-    return function
-
-
-def _chain(*layers: Layer) -> Function:
-    def function(shape: Shape) -> Steps:
-        parts = [str(layer.kind).lower() for layer in layers[:-1]]
-        return tuple(zip((*parts, ""), layers, strict=True))
-
-    return function
-
-
-def _scale(factor: float, shift: float = 0.0) -> ScaleShift:
-    return ScaleShift(np.array(factor), np.array(shift) if shift else None)
+    return over_axes
 
 
 NAMED: Mapping[str, Function] = MappingProxyType(
     {
-        "linear": _named("linear"),
-        "relu": _relu,
-        "relu6": _named("relu6"),
-        "leaky_relu": _with("leaky_relu", "negative_slope"),
-        "sigmoid": _named("sigmoid"),
-        "sparse_sigmoid": lambda shape: _one(
-            Activation("hard_sigmoid", {"slope": 0.5, "offset": 0.5})
-        ),
-        "hard_sigmoid": _named("hard_sigmoid"),
-        "tanh": _named("tanh"),
+        **{
+            name: _named(name)
+            for name in (
+                "linear", "relu6", "sigmoid", "sparse_sigmoid", "hard_sigmoid", "tanh", "softplus",
+                "softsign", "sparse_plus", "log_sigmoid", "silu", "hard_swish", "mish", "selu",
+                "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "square",
+                "reciprocal", "abs", "sin", "cos", "erf", "negative",
+            )
+        },
         "hard_tanh": _named("clip"),
         "tanh_shrink": _named("tanhshrink"),
-        "softplus": _named("softplus"),
-        "softsign": _named("softsign"),
-        "soft_shrink": _with("softshrink", "threshold"),
-        "hard_shrink": _with("hardshrink", "threshold"),
-        "threshold": lambda shape, threshold, default_value: _one(
-            Activation("threshold", {"threshold": float(threshold), "value": float(default_value)})
-        ),
-        "sparse_plus": _named("sparse_plus"),
-        "squareplus": _with("squareplus", "b"),
-        "log_sigmoid": _named("log_sigmoid"),
-        "silu": _named("silu"),
         "swish": _named("silu"),
         "hard_silu": _named("hard_swish"),
-        "hard_swish": _named("hard_swish"),
-        "mish": _named("mish"),
-        "gelu": lambda shape, approximate: _one(Activation("gelu_tanh" if approximate else "gelu")),
-        "elu": _with("elu", "alpha"),
-        "celu": _with("celu", "alpha"),
-        "selu": _named("selu"),
         "exponential": _named("exp"),
+        "absolute": _named("abs"),
+        "relu": _relu,
+        "leaky_relu": _named("leaky_relu", "negative_slope"),
+        "soft_shrink": _named("softshrink", "threshold"),
+        "hard_shrink": _named("hardshrink", "threshold"),
+        "threshold": lambda shape, threshold, default_value: function(
+            "threshold", threshold=threshold, value=default_value
+        ),
+        "squareplus": _named("squareplus", "b"),
+        "gelu": lambda shape, approximate: function("gelu_tanh" if approximate else "gelu"),
+        "elu": _named("elu", "alpha"),
+        "celu": _named("celu", "alpha"),
         "softmax": _normaliser("softmax"),
         "log_softmax": _normaliser("log_softmax"),
-        "exp": _named("exp"),
-        "exp2": _chain(_scale(math.log(2.0)), Activation("exp")),
-        "expm1": _chain(Activation("exp"), _scale(1.0, -1.0)),
-        "log": _named("log"),
-        "log1p": _chain(_scale(1.0, 1.0), Activation("log")),
-        "log2": _chain(Activation("log"), _scale(1.0 / math.log(2.0))),
-        "log10": _chain(Activation("log"), _scale(1.0 / math.log(10.0))),
-        "sqrt": _named("sqrt"),
-        "rsqrt": lambda shape: _one(Activation("power", {"exponent": -0.5})),
-        "square": _named("square"),
-        "reciprocal": _named("reciprocal"),
-        "abs": _named("abs"),
-        "absolute": _named("abs"),
-        "sin": _named("sin"),
-        "cos": _named("cos"),
-        "erf": _named("erf"),
-        "negative": _chain(_scale(-1.0)),
     }
-)
+)  # fmt: skip
 """Keras's functions of one tensor, by name: the layers of the graph that compute them."""
 
 OPTIONS = "Use one of keras.activations other than sparsemax and glu"
@@ -229,8 +166,8 @@ def add_with_activation(call: Call, linear: Layer, *inputs: Value) -> Value:
     """Add the linear part of a layer and the activation that it applies to it."""
     function = call.layer.activation
     if is_linear(function):
-        return call.value(linear, *inputs)
-    return activate(call, function, call.value(linear, *inputs, part="linear"))
+        return call.add(linear, *inputs)
+    return activate(call, function, call.add(linear, *inputs, part="linear"))
 
 
 def is_linear(function: Any) -> bool:
@@ -240,12 +177,7 @@ def is_linear(function: Any) -> bool:
 
 def activate(call: Call, function: Any, value: Value, part: str = "") -> Value:
     """Add an activation function, given as Keras takes it, behind a value."""
-    prefix = f"{part}/" if part else ""
-    steps = of_function(function, value.shape)
-    for index, (name, layer) in enumerate(steps):
-        last = index == len(steps) - 1
-        value = call.value(layer, value, part=part if last else f"{prefix}{name}")
-    return value
+    return call.chain(value, *of_function(function, value.shape), part=part)
 
 
 def of_function(function: Any, shape: Shape) -> Steps:
@@ -302,20 +234,13 @@ def activation(call: Call) -> Value:
 
 
 @reads("ops.Glu")
-def gated(call: Call) -> Value:
-    """One half of the values along an axis times the sigmoid of the other (Dauphin et al. 2017)."""
-    (value,) = call.inputs
-    (over,) = unbatched_axes(call.layer.axis, len(value.shape))
-    n = value.shape[over]
-    halves = (slice(0, n // 2), slice(n // 2, n))
-    first, second = (Slice.along(value.shape, {over: half}) for half in halves)
-    kept = call.value(first, value, part="half")
-    gate = call.value(second, value, part="other_half")
-    gate = call.value(Activation("sigmoid"), gate, part="gate")
-    return call.value(Multiply(), kept, gate)
+def gated_half(call: Call) -> Value:
+    """One half of the values along an axis times the sigmoid of the other."""
+    (axis,) = unbatched_axes(call.layer.axis, len(call.shape))
+    return gated(call, call.inputs[0], axis)
 
 
 @reads("PReLU")
-def parametric_relu(call: Call) -> Value:
+def prelu(call: Call) -> Value:
     """A slope a value, or one along each of `shared_axes`."""
-    return call.value(ParametricReLU(array(call.layer.alpha)))
+    return parametric_relu(call, call.inputs[0], array(call.layer.alpha))

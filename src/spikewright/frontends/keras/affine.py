@@ -17,7 +17,8 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axis,
 )
-from spikewright.graph.layers import Add, Affine, BatchNormalization, ScaleShift, Shape
+from spikewright.frontends.reading.normalization import by_statistics
+from spikewright.graph.layers import Add, Affine, ScaleShift, Shape
 
 
 def kernel_of(layer: Any) -> NDArray:
@@ -42,59 +43,48 @@ def dense(call: Call) -> Value:
 
 
 @reads("BatchNormalization")
-def batch_normalization(call: Call) -> str | None:
+def batch_normalization(call: Call) -> Value:
     """Always as at inference, by its moving statistics."""
     layer = call.layer
-    mean, variance = array(layer.moving_mean), array(layer.moving_variance)
-    return call.add(
-        BatchNormalization(
-            array(layer.gamma) if layer.scale else np.ones_like(mean),
-            array(layer.beta) if layer.center else np.zeros_like(mean),
-            mean,
-            variance,
-            float(layer.epsilon),
-            unbatched_axis(layer.axis, len(call.shape)),
-        )
+    return by_statistics(
+        call,
+        call.inputs[0],
+        unbatched_axis(layer.axis, len(call.shape)),
+        (array(layer.moving_mean), array(layer.moving_variance)),
+        layer.epsilon,
+        array(layer.gamma) if layer.scale else None,
+        array(layer.beta) if layer.center else None,
     )
 
 
 @reads("ops.BatchNorm")
 def batch_normalization_operation(call: Call) -> Value:
     """`keras.ops.batch_normalization` by constant statistics."""
-    names = ("mean", "variance", "offset", "scale")
-    given = [call.arguments.get(name) for name in names]
+    given = [call.arguments.get(name) for name in ("mean", "variance", "scale", "offset")]
     if any(isinstance(value, Value) for value in given):
         raise Unreadable("its statistics are computed values", "Use a LayerNormalization layer")
-    mean, variance = array(given[0]), array(given[1])
-    return call.value(
-        BatchNormalization(
-            np.ones_like(mean) if given[3] is None else array(given[3]),
-            np.zeros_like(mean) if given[2] is None else array(given[2]),
-            mean,
-            variance,
-            float(call.layer.epsilon),
-            unbatched_axis(call.layer.axis, len(call.shape)),
-        ),
-        call.inputs[0],
-    )
+    statistics = (array(given[0]), array(given[1]))
+    weights = (None if value is None else array(value) for value in given[2:])
+    axis = unbatched_axis(call.layer.axis, len(call.shape))
+    return by_statistics(call, call.inputs[0], axis, statistics, call.layer.epsilon, *weights)
 
 
 @reads("LayerScale")
 def layer_scale(call: Call) -> Value:
     """A factor a channel, as in ConvNeXt (Touvron et al. 2021)."""
-    return call.value(ScaleShift(scale=array(call.layer.gamma)))
+    return call.add(ScaleShift(scale=array(call.layer.gamma)))
 
 
 @reads("CustomScaleLayer")
 def scaled_residual(call: Call) -> Value:
     """`x + scale y`, as in Inception-ResNet."""
     x, y = call.inputs
-    scaled = call.value(ScaleShift(scale=array(call.layer.scale)), y, part="scaled")
-    return call.value(Add(), x, scaled)
+    scaled = call.add(ScaleShift(scale=array(call.layer.scale)), y, part="scaled")
+    return call.add(Add(), x, scaled)
 
 
 @reads("Rescaling")
-def rescaling(call: Call) -> str | None:
+def rescaling(call: Call) -> Value:
     """`scale x + offset`, either of them a number or an array."""
     scale, offset = array(call.layer.scale), array(call.layer.offset)
     if scale.ndim and require("keras").config.image_data_format() == "channels_first":
@@ -105,7 +95,7 @@ def rescaling(call: Call) -> str | None:
 
 
 @reads("Normalization")
-def normalization(call: Call) -> str | None:
+def normalization(call: Call) -> Value:
     """`(x - mean) / max(std, epsilon)`, or its inverse; `mean` has the input's rank."""
     layer = call.layer
     mean = unbatched_constant(array(layer.mean).astype(np.float64), call.shape)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.keras.affine import unbatched_constant
-from spikewright.frontends.keras.arithmetic import product, scaled, shifted, total
 from spikewright.frontends.keras.einsum import by_equation, dense
 from spikewright.frontends.keras.registry import (
     Call,
@@ -19,6 +18,7 @@ from spikewright.frontends.keras.registry import (
     plain_array,
     reads,
 )
+from spikewright.frontends.reading.arithmetic import product, scaled, total
 from spikewright.graph.layers import (
     Activation,
     MatMul,
@@ -86,7 +86,7 @@ def _masked(call: Call, scores: Value, allowed: NDArray | None, axes: int) -> Va
         )
     missing = len(scores.shape) - allowed.ndim
     allowed = allowed.reshape(*allowed.shape[:-2], *(1,) * missing, *allowed.shape[-2:])
-    return shifted(call, scores, np.where(allowed, 0.0, _MASKED), "masked")
+    return total(call, scores, np.where(allowed, 0.0, _MASKED), part="masked")
 
 
 def _refuse_masks(call: Call) -> None:
@@ -224,7 +224,7 @@ def dot_product_attention(call: Call) -> Value:
     if isinstance(bias, Value):
         scores = total(call, scores, bias, part="biased")
     elif bias is not None:
-        scores = shifted(call, scores, unbatched_constant(array(bias), scores.shape), "biased")
+        scores = total(call, scores, unbatched_constant(array(bias), scores.shape), part="biased")
     allowed = np.ones(scores.shape[-2:], bool)
     if layer.is_causal:
         allowed = np.tril(allowed)

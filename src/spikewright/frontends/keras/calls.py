@@ -31,7 +31,7 @@ def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall
         with without_gradients():
             return array(run_operation(call.operation, args, kwargs)[index])
 
-    shapes, whole = [value.shape for value in values], [value.whole for value in values]
+    shapes, whole = [value.shape for value in values], [bool(value.whole) for value in values]
     return python_call(function, shapes, whole, f"{kind} {call.source!r} of Keras")
 
 

@@ -39,19 +39,19 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
     code = Code(call.layer, made)
     graft = Graft(call.builder, code, call.name, call.source)
     try:
-        source = code.read([samples_of(value.shape, value.whole) for value in tensors])
+        source = code.read([samples_of(value.shape, bool(value.whole)) for value in tensors])
     except UnsupportedLayerError as error:
         if is_asked_for():  # where no operator of it can be called, the layer itself may be
             raise Unreadable("; ".join(refusal.reason for refusal in error.refusals)) from error
         graft.refuse(error)
         raise Unknown from None
     except ReadError as error:
-        if any(value.node is None and 1 in value.shape for value in tensors):
+        if any(value.name is None and 1 in value.shape for value in tensors):
             raise Unknown from None  # the shape may be a stand-in, which the code need not take
         reason = f"it runs Python code, and {error}"
         raise Unreadable(reason, f"Replace it by layers, or {READER}") from error
     graph = source.graph
-    inputs = {name: tensors[int(way_to(graph[name])[0])].node for name in graph.inputs}
+    inputs = {name: tensors[int(way_to(graph[name])[0])].name for name in graph.inputs}
     nodes = graft.add(graph, inputs)
     ends = [nodes[end] for end in graph.outputs.values()]
     shapes = [graph.shapes[end] for end in graph.outputs.values()]

@@ -16,6 +16,7 @@ from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.affine import bias_of, kernel_of
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.reading.windows import same_padding
 from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
 
@@ -44,11 +45,7 @@ def explicit_padding(
         return ((0, 0),) * len(size)
     if call.layer.padding == "causal":
         return tuple((r - 1, 0) for r in reach)
-    pairs = []
-    for extent, window, step in zip(spatial, reach, stride, strict=True):
-        total = max((-(-extent // step) - 1) * step + window - extent, 0)
-        pairs.append((total // 2, total - total // 2))
-    return tuple(pairs)
+    return same_padding(spatial, reach, stride)
 
 
 def spatial_extent(call: Call, rank: int) -> tuple[int, ...]:
@@ -103,7 +100,7 @@ def separable_convolution(call: Call) -> Value:
     depthwise, pointwise = _separated(
         call, array(layer.depthwise_kernel), array(layer.pointwise_kernel), bias_of(layer)
     )
-    return add_with_activation(call, pointwise, call.value(depthwise, part="depthwise"))
+    return add_with_activation(call, pointwise, call.add(depthwise, part="depthwise"))
 
 
 def _separated(
@@ -167,8 +164,8 @@ def convolution_operation(call: Call) -> Value:
     first, *rest = (array(call.arguments[name]) for name in names)
     if call.kind == "ops.SeparableConv":
         depthwise, pointwise = _separated(call, first, rest[0], None)
-        return call.value(pointwise, call.value(depthwise, part="depthwise"))
+        return call.add(pointwise, call.add(depthwise, part="depthwise"))
     if call.kind == "ops.DepthwiseConv":
-        return call.value(_convolution(call, _depthwise_weight(first), None, first.shape[-2]))
+        return call.add(_convolution(call, _depthwise_weight(first), None, first.shape[-2]))
     _, channels = split_shape(call.shape, is_channels_last(call.layer))
-    return call.value(_convolution(call, _weight(first), None, channels // first.shape[-2]))
+    return call.add(_convolution(call, _weight(first), None, channels // first.shape[-2]))

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.keras.activations import activate, is_linear, of_function
 from spikewright.frontends.keras.affine import bias_of, kernel_of, unbatched_constant
-from spikewright.frontends.keras.arithmetic import require_known
-from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.keras.registry import Call, Unknown, Unreadable, Value, array, reads
 from spikewright.frontends.reading import contraction
 from spikewright.frontends.reading.contraction import Factor
 from spikewright.frontends.reading.equation import (
@@ -39,9 +38,10 @@ def contract(
     batch = batch_label([(own, 0) for x, own in pairs if isinstance(x, Value)], result)
     if result[0] != batch:
         raise Unreadable("its result does not have the batch first", "Keep the batch on axis 0")
-    require_known(*(x for x in operands if isinstance(x, Value)))
+    if any(isinstance(x, Value) and x.name is None for x in operands):
+        raise Unknown
     factors = [
-        Factor(own[1:], x.shape, x.node or "") if isinstance(x, Value) else _constant(x, own, batch)
+        Factor(own[1:], x.shape, x.name or "") if isinstance(x, Value) else _constant(x, own, batch)
         for x, own in pairs
     ]
     made = contraction.contract(call.node, factors, result[1:], part, bias)

@@ -11,7 +11,7 @@ from spikewright.graph.layers import Activation, Affine, Layer, Lookup, ScaleShi
 @reads("Embedding")
 def embedding(call: Call) -> Value:
     """The row of each number."""
-    return call.value(Lookup(array(call.layer.embeddings)))
+    return call.add(Lookup(array(call.layer.embeddings)))
 
 
 @reads("ReversibleEmbedding", arguments=("reverse",))
@@ -19,7 +19,7 @@ def reversible_embedding(call: Call) -> Value:
     """The row of each number, or (in reverse) the products of a value with all rows."""
     layer = call.layer
     if not call.arguments.get("reverse"):
-        return call.value(Lookup(array(layer.embeddings)))
+        return call.add(Lookup(array(layer.embeddings)))
     weight = layer.embeddings if layer.tie_weights else layer.reverse_embeddings
     rows = array(weight) if layer.tie_weights else array(weight).T
     cap = layer.logit_soft_cap
@@ -33,7 +33,7 @@ def reversible_embedding(call: Call) -> Value:
         ]
     (value,) = call.inputs
     for part, step in steps:
-        value = call.value(step, value, part=part)
+        value = call.add(step, value, part=part)
     return value
 
 
@@ -43,4 +43,4 @@ def one_hot(call: Call) -> Value:
     layer = call.layer
     if layer.axis not in (-1, len(call.shape) + 1):
         raise Unreadable(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
-    return call.value(Lookup(np.eye(layer.num_classes)))
+    return call.add(Lookup(np.eye(layer.num_classes)))

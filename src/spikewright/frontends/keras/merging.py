@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from spikewright._base.optional import require
-from spikewright.frontends.keras.arithmetic import aligned, negated, total
 from spikewright.frontends.keras.einsum import contract, ranks_of
 from spikewright.frontends.keras.registry import (
     Call,
@@ -14,14 +11,12 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axis,
 )
+from spikewright.frontends.reading.arithmetic import combined, extremum, total
 from spikewright.frontends.reading.equation import tensordot_labels
 from spikewright.graph.layers import (
     Concatenate,
-    Maximum,
-    Minimum,
     Multiply,
     Reshape,
-    ScaleShift,
     UnitNormalization,
 )
 
@@ -29,34 +24,33 @@ from spikewright.graph.layers import (
 @reads("Add")
 def add(call: Call) -> Value:
     """The sum of any number of inputs."""
-    return total(call, *aligned(call, call.inputs))
+    return total(call, *call.aligned(*call.inputs))
 
 
 @reads("Subtract")
 def subtract(call: Call) -> Value:
     """The first input minus the second."""
-    first, second = aligned(call, call.inputs)
-    return total(call, first, negated(call, second))
+    first, second = call.aligned(*call.inputs)
+    return combined(call, (1.0, first), (-1.0, second))
 
 
 @reads("Average")
 def average(call: Call) -> Value:
     """The mean of any number of inputs."""
-    sum_ = total(call, *aligned(call, call.inputs), part="sum")
-    return call.value(ScaleShift(scale=np.array(1.0 / len(call.inputs))), sum_)
+    terms = ((1.0, value) for value in call.aligned(*call.inputs))
+    return combined(call, *terms, divisor=len(call.inputs))
 
 
 @reads("Multiply")
 def multiply(call: Call) -> Value:
     """The product of any number of inputs."""
-    return call.value(Multiply(), *aligned(call, call.inputs))
+    return call.add(Multiply(), *call.aligned(*call.inputs))
 
 
 @reads("Maximum", "Minimum")
-def extremum(call: Call) -> Value:
+def maximum(call: Call) -> Value:
     """The largest or the smallest of any number of inputs."""
-    layer = Maximum() if call.kind == "Maximum" else Minimum()
-    return call.value(layer, *aligned(call, call.inputs))
+    return extremum(call, call.kind == "Maximum", *call.aligned(*call.inputs))
 
 
 @reads("Dot")
@@ -72,7 +66,7 @@ def dot(call: Call) -> Value:
     if call.layer.normalize:
         epsilon = float(require("keras").config.epsilon())
         first, second = (
-            call.value(UnitNormalization((axis,), epsilon), value, part=part)
+            call.add(UnitNormalization((axis,), epsilon), value, part=part)
             for axis, value, part in zip(over, (first, second), ("first", "second"), strict=True)
         )
     labels, result = tensordot_labels(ranks_of((first, second)), *([axis + 1] for axis in over))
@@ -81,7 +75,7 @@ def dot(call: Call) -> Value:
     if len(out) > 1:
         return contract(call, (first, second), named, out)
     sum_ = contract(call, (first, second), named, out, part="sum")
-    return call.value(Reshape((1,)), sum_)
+    return call.add(Reshape((1,)), sum_)
 
 
 @reads("Concatenate", "ops.Concatenate")
@@ -92,4 +86,4 @@ def concatenate(call: Call) -> Value:
             "it joins a constant whose batch is fixed to tensors whose batch is not",
             "Add the constant with zeros in the tensors' places: pad the tensors and add",
         )
-    return call.value(Concatenate(unbatched_axis(call.layer.axis, len(call.shape))))
+    return call.add(Concatenate(unbatched_axis(call.layer.axis, len(call.shape))))

@@ -61,7 +61,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     inputs = _inputs(builder, keras_graph, names, example_input, needed)
     values = reading.through(keras_graph, inputs, ends=tensors)
     found = {
-        name: reading.nodes.get((name, 0)) if end.inside else value.node
+        name: reading.nodes.get((name, 0)) if end.inside else value.name
         for (name, end), value in zip(ends.items(), values, strict=True)
     }
     if None not in found.values():
@@ -144,7 +144,7 @@ def _inputs(
             known = [int(n) for n in shape if n is not None]
             whole = "int" in tensor.dtype
             node = builder.input(name, known, places[name], whole)
-            values.append(Value(node, builder.shapes[node], whole))
+            values.append(Value(node, builder.shapes[node], whole=whole))
     return values
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.frontends.keras.arithmetic import product, scaled
-from spikewright.frontends.keras.reductions import variance
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -19,12 +17,13 @@ from spikewright.frontends.keras.registry import (
     unbatched_axes,
     unbatched_axis,
 )
+from spikewright.frontends.reading.arithmetic import product, scaled, total
+from spikewright.frontends.reading.reductions import variance
 from spikewright.graph.layers import (
     Activation,
     GroupNormalization,
     LayerNormalization,
     RMSNormalization,
-    ScaleShift,
     Shape,
     UnitNormalization,
 )
@@ -56,11 +55,10 @@ def layer_normalization(call: Call) -> Value:
     )
     epsilon = _epsilon(layer)
     if not layer.rms_scaling:
-        return call.value(LayerNormalization(axes, epsilon, gamma, beta), x)
-    spread = call.value(
-        ScaleShift(shift=np.array(epsilon)), variance(call, x, axes, True, "variance"), part="safe"
-    )
-    inverse = call.value(Activation("power", {"exponent": -0.5}), spread, part="inverse")
+        return call.add(LayerNormalization(axes, epsilon, gamma, beta), x)
+    spread = variance(call, x, axes, True, part="variance")
+    spread = total(call, spread, np.array(epsilon), part="safe")
+    inverse = call.add(Activation("power", {"exponent": -0.5}), spread, part="inverse")
     if gamma is None:
         return product(call, x, inverse)
     return scaled(call, product(call, x, inverse, "divided"), gamma)
@@ -73,9 +71,7 @@ def group_normalization(call: Call) -> Value:
     gamma = array(layer.gamma) if layer.scale else None
     beta = array(layer.beta) if layer.center else None
     axis = unbatched_axis(layer.axis, len(call.shape))
-    return call.value(
-        GroupNormalization(int(layer.groups), axis, float(layer.epsilon), gamma, beta)
-    )
+    return call.add(GroupNormalization(int(layer.groups), axis, float(layer.epsilon), gamma, beta))
 
 
 @reads("RMSNormalization", "ops.RMSNorm")
@@ -87,7 +83,7 @@ def rms_normalization(call: Call) -> Value:
     if isinstance(scale, Value):
         raise Unreadable("its scale is a computed value", "Multiply by it afterwards")
     weights = None if scale is None else array(scale)  # aligned with the last axis, as Keras does
-    return call.value(RMSNormalization(axes, _epsilon(layer), weights), x)
+    return call.add(RMSNormalization(axes, _epsilon(layer), weights), x)
 
 
 @reads("UnitNormalization", "ops.Normalize")
@@ -98,4 +94,4 @@ def unit_normalization(call: Call) -> Value:
     if order != 2:
         raise Unreadable(f"its length is of order {order}", "Use order=2")
     epsilon = 1e-12 if call.kind == "UnitNormalization" else _epsilon(layer)
-    return call.value(UnitNormalization(unbatched_axes(layer.axis, len(call.shape)), epsilon))
+    return call.add(UnitNormalization(unbatched_axes(layer.axis, len(call.shape)), epsilon))

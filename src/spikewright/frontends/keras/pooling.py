@@ -16,6 +16,7 @@ from spikewright.frontends.keras.convolutions import (
     spatial_extent,
 )
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads
+from spikewright.frontends.reading.windows import adaptive_maximum
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,
@@ -41,7 +42,7 @@ def max_pooling(call: Call) -> Value:
     """Padding never wins."""
     size, stride, padding = _geometry(call)
     last = is_channels_last(call.layer)
-    return call.value(MaxPool(size, stride, padding, (1,) * len(size), channels_last=last))
+    return call.add(MaxPool(size, stride, padding, (1,) * len(size), channels_last=last))
 
 
 @reads("AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "ops.AveragePool")
@@ -55,7 +56,7 @@ def average_pooling(call: Call) -> Value:
     last = is_channels_last(call.layer)
     uneven = any(before != after for before, after in padding)
     if not uneven or uneven_means() == LEFT_OUT:
-        return call.value(AveragePool(size, stride, padding, channels_last=last))
+        return call.add(AveragePool(size, stride, padding, channels_last=last))
     if uneven_means() != REPEATED:
         raise Unreadable(
             f"padding {padding} is uneven, and its meaning on this backend of Keras is unknown",
@@ -68,9 +69,9 @@ def average_pooling(call: Call) -> Value:
         stacklevel=2,
     )
     pads = (*padding, (0, 0)) if last else ((0, 0), *padding)
-    repeated = call.value(Pad(pads, "edge"), part="padded")
+    repeated = call.add(Pad(pads, "edge"), part="padded")
     none = ((0, 0),) * len(size)
-    return call.value(AveragePool(size, stride, none, channels_last=last), repeated)
+    return call.add(AveragePool(size, stride, none, channels_last=last), repeated)
 
 
 LEFT_OUT, REPEATED = "left out", "repeated"
@@ -95,22 +96,19 @@ def uneven_means() -> str | None:
 def adaptive_average_pooling(call: Call) -> Value:
     """A given number of windows per axis."""
     output = tuple(call.layer.output_size)
-    return call.value(AdaptiveAveragePool(output, is_channels_last(call.layer)))
+    return call.add(AdaptiveAveragePool(output, is_channels_last(call.layer)))
 
 
 @reads("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D")
 def adaptive_max_pooling(call: Call) -> Value:
-    """A given number of windows per axis; only where they are equal and do not overlap."""
+    """A given number of windows per axis: equal ones are those of a plain pooling."""
     output, last = tuple(call.layer.output_size), is_channels_last(call.layer)
     spatial = spatial_extent(call, len(output))
     if any(n % m for n, m in zip(spatial, output, strict=True)):
-        raise Unreadable(
-            f"its {output} windows over {spatial} values differ in size",
-            "Use MaxPooling, or an output size that divides the input's",
-        )
+        return adaptive_maximum(call, call.inputs[0], _spatial_axes(call), output)
     size = tuple(n // m for n, m in zip(spatial, output, strict=True))
     none, ones = ((0, 0),) * len(size), (1,) * len(size)
-    return call.value(MaxPool(size, size, none, ones, channels_last=last))
+    return call.add(MaxPool(size, size, none, ones, channels_last=last))
 
 
 def _spatial_axes(call: Call) -> tuple[int, ...]:
@@ -121,10 +119,10 @@ def _spatial_axes(call: Call) -> tuple[int, ...]:
 @reads("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D")
 def global_average_pooling(call: Call) -> Value:
     """Over all spatial axes."""
-    return call.value(GlobalAveragePool(_spatial_axes(call), bool(call.layer.keepdims)))
+    return call.add(GlobalAveragePool(_spatial_axes(call), bool(call.layer.keepdims)))
 
 
 @reads("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D")
 def global_max_pooling(call: Call) -> Value:
     """Over all spatial axes."""
-    return call.value(GlobalMaxPool(_spatial_axes(call), bool(call.layer.keepdims)))
+    return call.add(GlobalMaxPool(_spatial_axes(call), bool(call.layer.keepdims)))

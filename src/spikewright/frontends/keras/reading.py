@@ -81,7 +81,7 @@ class Reading(Walk[Value]):
         for index, value in enumerate(outputs):
             name = f"{call.name}_{index}" if index else call.name
             kind = type(call.operation).__name__
-            node = self.builder.add(name, Identity(), value.node, source=call.source, kind=kind)
+            node = self.builder.add(name, Identity(), value.name, source=call.source, kind=kind)
             named.append(self._value(call, index, node))
         return named
 
@@ -109,7 +109,7 @@ class Reading(Walk[Value]):
     def _called(self, call: Application[Value], kind: str) -> Sequence[Value]:
         """The outputs of a layer that is called as it is; raises `CannotCall`."""
         found = []
-        inputs = [value.node for value in values_of(call)]
+        inputs = [value.name for value in values_of(call)]
         for index in range(len(call.outputs)):
             name = f"{call.name}_{index}" if index else call.name
             layer = calling_layer(call, index, kind)
@@ -122,7 +122,7 @@ class Reading(Walk[Value]):
 
     def _read_by(self, call: Application[Value]) -> dict[str, str]:
         """The first outputs of other calls that a call reads, by the names of those."""
-        read = {value.node for value in flatten([call.args, call.kwargs]) if _is_known(value)}
+        read = {value.name for value in flatten([call.args, call.kwargs]) if _is_known(value)}
         first = ((name, node) for (name, index), node in self.nodes.items() if index == 0)
         return {name: node for name, node in first if node in read}
 
@@ -130,9 +130,9 @@ class Reading(Walk[Value]):
         tensor = call.outputs[index]
         whole = "int" in tensor.dtype
         if node is None:
-            return Value(None, stand_in_shape(tensor), whole)
+            return Value(None, stand_in_shape(tensor), whole=whole)
         self.nodes[call.name, index] = node
-        return Value(node, self.builder.shapes[node], whole)
+        return Value(node, self.builder.shapes[node], whole=whole)
 
     def _read(self, application: Application[Value]) -> Sequence[str | None]:
         operation = application.operation
@@ -160,8 +160,8 @@ class Reading(Walk[Value]):
 
     def _own(self, call: Application[Value], value: Output) -> str | None:
         """The node of a reader's result; the layer's own node where the result is its input."""
-        node = value.node if isinstance(value, Value) else value
-        given = [v.node for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
+        node = value.name if isinstance(value, Value) else value
+        given = [v.name for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
         if node not in given:
             return node
         kind = kind_of(call.operation)
@@ -199,7 +199,7 @@ def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
         found = reader(call)
     outputs = [found] if found is None or isinstance(found, str | Value) else found
     known = (
-        all(value.node is not None for value in call.inputs) and len(builder.refusals) == refused
+        all(value.name is not None for value in call.inputs) and len(builder.refusals) == refused
     )
     _check_outputs(outputs, builder, known)
     return list(outputs)
@@ -208,7 +208,7 @@ def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
 def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool) -> None:
     """Raise `Unreadable` unless a reader returned values; those of `known` inputs are known."""
     for output in outputs if isinstance(outputs, list | tuple) else [outputs]:
-        node = output.node if isinstance(output, Value) else output
+        node = output.name if isinstance(output, Value) else output
         if isinstance(node, str) and node in builder.shapes:
             continue
         if node is not None or known:
@@ -240,7 +240,7 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
 
 
 def _is_known(value: Any) -> bool:
-    return isinstance(value, Value) and value.node is not None
+    return isinstance(value, Value) and value.name is not None
 
 
 def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:

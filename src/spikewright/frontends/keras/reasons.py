@@ -123,7 +123,7 @@ _GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
             "ops.LogicalNot",
         ),
     ),
-    (_PRODUCT, ("ops.Prod", "ops.Cumprod")),
+    (_PRODUCT, ("ops.Cumprod",)),
     (_RANDOM_CROP, ("CenterCrop", "RandomCrop")),
     (_SPECTRUM, ("MelSpectrogram", "STFTSpectrogram", "ops.STFT", "ops.RFFT", "ops.FFT")),
     (_SPARSEMAX, ("ops.Sparsemax",)),

@@ -81,15 +81,15 @@ def _merged(call: Call, mode: str | None, outputs: list[Value]) -> list[Value]:
     if mode is None:
         return outputs
     if mode == "ave":
-        total = call.value(Add(), *outputs, part="sum")
-        return [call.value(ScaleShift(np.array(0.5)), total)]
+        total = call.add(Add(), *outputs, part="sum")
+        return [call.add(ScaleShift(np.array(0.5)), total)]
     layers: Mapping[str, Layer] = {"concat": Concatenate(-1), "sum": Add(), "mul": Multiply()}
-    return [call.value(layers[mode], *outputs)]
+    return [call.add(layers[mode], *outputs)]
 
 
 def _inputs(call: Call) -> list[Value]:
     """The sequence, and the states to begin with."""
-    if any(value.node is None for value in call.inputs):
+    if any(value.name is None for value in call.inputs):
         raise Unknown
     sequence, *_ = call.inputs
     given = flatten(call.arguments.get("initial_state"))
@@ -114,10 +114,10 @@ def _run(
 ) -> _Made:
     """Unroll a layer; with several cells, one after the other over the whole sequence."""
     add = call.node
-    left = [state.node for state in states]
+    left = [state.name for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
         raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
-    sequence: str | Sequence[str] = str(value.node)
+    sequence: str | Sequence[str] = str(value.name)
     last: list[str] = []
     outputs: Sequence[str] = ()
     for number, cell in enumerate(cells):

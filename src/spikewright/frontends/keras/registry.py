@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,11 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.errors import GraphError
 from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
-from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.source import GraphBuilder, shape_made
+from spikewright.frontends.reading import call as reading
+from spikewright.frontends.reading.layout import BATCH_FIRST
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.values import Value
+from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Layer, Shape
+
+__all__ = [
+    "READERS", "Call", "Output", "OwnCode", "Reader", "Unknown", "Unreadable", "Value", "array",
+    "built_in", "kind_of", "of_keras", "plain_array", "readable_class", "reader_of", "reads",
+    "unbatched_axes", "unbatched_axis", "understood_by",
+]  # fmt: skip
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -27,24 +35,8 @@ class OwnCode(Unreadable):
     """
 
 
-class Unknown(Exception):
-    """Raised where nothing can be said, because a layer before this one could not be read."""
-
-
 @dataclass(frozen=True)
-class Value:
-    """A tensor while a model is read: the node that has it, None if unknown, and its shape.
-
-    The shape leaves the batch axis out. Where it is `whole` Keras has whole numbers there.
-    """
-
-    node: str | None
-    shape: Shape
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class Call:
+class Call(reading.Call):
     """One application of a Keras layer or operation, as its reader sees it.
 
     `layer` is the Keras object; `inputs` are the tensors that it was applied to, in order, and
@@ -65,43 +57,27 @@ class Call:
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
 
-    def add(self, layer: Layer, *inputs: str | None, part: str = "") -> str | None:
-        """Add a graph layer and return its node's name, or None where an input is unknown.
+    def named(self, part: str) -> tuple[str, str, str]:
+        return f"{self.name}/{part}" if part else self.name, self.source, self.kind
 
-        It reads the call's own inputs unless `inputs` names others. Without `part` its value is the
-        source layer's output; with it, an intermediate value named `<layer>/<part>`.
+    def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
+        """Add a graph layer and return its value.
+
+        It reads the call's own inputs unless `values` names others. Without `part` its value is
+        the source layer's output; with it, an intermediate value named `<layer>/<part>`. Raises
+        `Unreadable` where the shapes do not fit.
         """
-        if not inputs and getattr(layer, "arity", None) != 0:
-            inputs = tuple(value.node for value in self.inputs)
-        return self.builder.add(
-            f"{self.name}/{part}" if part else self.name,
-            layer,
-            *inputs,
-            source=self.source,
-            kind=self.kind,
-        )
+        if not values and getattr(layer, "arity", None) != 0:
+            values = self.inputs
+        return super().add(layer, *values, part=part)
 
-    def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
-        """Add a graph layer behind known nodes; raises `Unknown` where the shapes do not fit."""
-        name = self.add(layer, *inputs, part=part)
-        if name is None:
-            raise Unknown  # the builder has noted the reason
-        return name
+    def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
+        """The value with axes of extent one behind the batch, so that it has `rank` axes."""
+        return replace(super().lift(value, rank, part), layout=BATCH_FIRST)
 
-    def value(self, layer: Layer, *inputs: Value, part: str = "") -> Value:
-        """Add a graph layer like `add`, from values to a value, which knows its shape.
-
-        Raises `Unreadable` where the shapes do not fit.
-        """
-        if not inputs and getattr(layer, "arity", None) != 0:
-            inputs = self.inputs
-        try:
-            shape = shape_made(layer, *(value.shape for value in inputs))
-        except GraphError as error:
-            if any(value.node is None for value in inputs):
-                raise Unknown from None  # the shapes are stand-ins, see `stand_in_shape`
-            raise Unreadable(str(error)) from None
-        return Value(self.add(layer, *(value.node for value in inputs), part=part), shape)
+    def value(self, layer: Layer, *values: Value, part: str = "") -> Value:
+        """The same as `add`."""
+        return self.add(layer, *values, part=part)
 
 
 Output = str | Value | None

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.frontends.keras.convolutions import is_channels_last, per_axis
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
-from spikewright.graph.layers import Interpolate, UpsampleNearest
+from spikewright.frontends.reading.resampling import resampled
+from spikewright.graph.layers import UpsampleNearest
 
 
 @reads("UpSampling1D", "UpSampling2D", "UpSampling3D")
@@ -24,7 +25,7 @@ def upsampling(call: Call) -> Value:
     last, factors = is_channels_last(layer), per_axis(layer.size, len(call.shape) - 1)
     interpolation = getattr(layer, "interpolation", "nearest")
     if interpolation == "nearest":
-        return call.value(UpsampleNearest((*factors, 1) if last else (1, *factors)))
+        return call.add(UpsampleNearest((*factors, 1) if last else (1, *factors)))
     extent = call.shape[:2] if last else call.shape[1:]
     size = (extent[0] * factors[0], extent[1] * factors[1])
     return _resized(call, size, last, interpolation, False)
@@ -50,11 +51,11 @@ def _resized(
     call: Call, size: tuple[int, int], last: bool, interpolation: str, antialias: bool
 ) -> Value:
     axes = (0, 1) if last else (1, 2)
-    matrices = tuple(
-        resizing_matrix(call.shape[axis], int(n), interpolation, antialias)
+    matrices = {
+        axis: resizing_matrix(call.shape[axis], int(n), interpolation, antialias)
         for axis, n in zip(axes, size, strict=True)
-    )
-    return call.value(Interpolate(matrices, axes))
+    }
+    return resampled(call, call.inputs[0], matrices)
 
 
 @lru_cache(maxsize=32)

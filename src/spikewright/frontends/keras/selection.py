@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,21 @@ from spikewright.frontends.keras.registry import (
     unbatched_axis,
 )
 from spikewright.frontends.keras.shapes import filled_shape
+from spikewright.frontends.reading.selection import (
+    Copied,
+    depth_to_space,
+    entry,
+    flipped,
+    padded,
+    repeated,
+    rolled,
+    sliced,
+    space_to_depth,
+    stacked,
+    taken,
+    tiled,
+)
+from spikewright.frontends.reading.selection import split as split_up
 from spikewright.graph.layers import (
     Concatenate,
     Lookup,
@@ -29,11 +44,6 @@ from spikewright.graph.layers import (
     Reshape,
     ScaleShift,
     Shape,
-    Slice,
-    Take,
-    Tile,
-    UpsampleNearest,
-    ZeroPad,
 )
 
 
@@ -46,7 +56,7 @@ def reshape(call: Call) -> Value:
             f"its new shape {tuple(call.layer.newshape)} fixes the batch size",
             "Use a Reshape layer, or (-1, ...) with the other extents given",
         )
-    return call.value(Reshape(filled_shape([-1 if n is None else n for n in rest], call.shape)))
+    return call.add(Reshape(filled_shape([-1 if n is None else n for n in rest], call.shape)))
 
 
 @reads("ops.Squeeze", "ops.ExpandDims")
@@ -57,12 +67,12 @@ def rank_changing(call: Call) -> Value:
         full = len(shape) + (1 if isinstance(axis, int) else len(axis))
         new = set(unbatched_axes(axis, full))
         old = iter(shape)
-        return call.value(Reshape(tuple(1 if i in new else next(old) for i in range(full))))
+        return call.add(Reshape(tuple(1 if i in new else next(old) for i in range(full))))
     if axis is None:
         dropped = {i for i, n in enumerate(shape) if n == 1}
     else:
         dropped = set(unbatched_axes(axis, len(shape)))
-    return call.value(Reshape(tuple(n for i, n in enumerate(shape) if i not in dropped)))
+    return call.add(Reshape(tuple(n for i, n in enumerate(shape) if i not in dropped)))
 
 
 @reads("ops.Transpose", "ops.Swapaxes", "ops.Moveaxis")
@@ -79,7 +89,7 @@ def transpose(call: Call) -> Value:
         axes = [int(n) for n in _moved(rank, layer.source, layer.destination)]
     if axes[0] != 0:
         raise Unreadable("it moves the batch axis, which the graph leaves out", "Keep axis 0 first")
-    return call.value(Permute(tuple(axis - 1 for axis in axes[1:])))
+    return call.add(Permute(tuple(axis - 1 for axis in axes[1:])))
 
 
 def _moved(rank: int, source: Any, destination: Any) -> Sequence[int]:
@@ -117,15 +127,11 @@ def get_item(call: Call) -> Value:
             chosen[axis] = part
             shape.append(len(range(*part.indices(n))))
         axis += 1
-    return _sliced(call, chosen, tuple(shape))
-
-
-def _sliced(call: Call, chosen: dict[int, slice], shape: Shape) -> Value:
-    layer = Slice.along(call.shape, chosen)
-    kept = tuple(count for _, count, _ in layer.ranges)
-    if kept == shape:
-        return call.value(layer, call.inputs[0])
-    return call.value(Reshape(shape), call.value(layer, call.inputs[0], part="slice"))
+    (x,) = call.inputs[:1]
+    counts = [len(range(*chosen.get(i, slice(None)).indices(n))) for i, n in enumerate(x.shape)]
+    if tuple(counts) == tuple(shape):
+        return sliced(call, x, chosen)
+    return call.add(Reshape(tuple(shape)), sliced(call, x, chosen, "slice"))
 
 
 @reads("ops.Take")
@@ -138,11 +144,11 @@ def take(call: Call) -> Value:
                 "it chooses by computed positions",
                 "Use constant positions, or choose rows of a constant table, axis=0",
             )
-        return call.value(Lookup(array(table)), indices)
+        return call.add(Lookup(array(table)), indices)
     if call.layer.axis is None:
         raise Unreadable("it chooses from the flat batch", "Name the axis to choose along")
     axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return call.value(Take(plain_array(indices).astype(np.int64), axis), call.inputs[0])
+    return taken(call, call.inputs[0], plain_array(indices), axis)
 
 
 @reads("ops.Split", "ops.ArraySplit", "ops.Unstack")
@@ -151,19 +157,14 @@ def split(call: Call) -> list[Value]:
     layer, (x,) = call.layer, call.inputs
     axis = unbatched_axis(layer.axis, len(x.shape))
     n = x.shape[axis]
-    wanted = n if call.kind == "ops.Unstack" else layer.indices_or_sections
+    if call.kind == "ops.Unstack":
+        return [entry(call, x, axis, index) for index in range(n)]
+    wanted = layer.indices_or_sections
     parts = np.array_split(np.arange(n), wanted if isinstance(wanted, int) else list(wanted))
-    values = []
-    for part in parts:
-        if not len(part):
-            raise Unreadable("one of its parts is empty", "Split into parts that hold something")
-        chosen = Slice.along(x.shape, {axis: slice(int(part[0]), int(part[-1]) + 1)})
-        if call.kind == "ops.Unstack":
-            rest = tuple(m for i, m in enumerate(x.shape) if i != axis)
-            values.append(call.value(Reshape(rest), call.value(chosen, x, part="slice")))
-        else:
-            values.append(call.value(chosen, x))
-    return values
+    sizes = [len(part) for part in parts]
+    if not all(sizes):
+        raise Unreadable("one of its parts is empty", "Split into parts that hold something")
+    return split_up(call, x, axis, sizes, [""] * len(sizes))
 
 
 @reads("ops.Stack", "ops.Hstack")
@@ -176,26 +177,19 @@ def stack(call: Call) -> Value:
             "Add the constant to a tensor instead",
         )
     if call.kind == "ops.Hstack":
-        return call.value(Concatenate(0))
-    axis = unbatched_axis(call.layer.axis, len(call.shape) + 1)
-    shape = (*call.shape[:axis], 1, *call.shape[axis:])
-    wide = [call.value(Reshape(shape), value, part="expanded") for value in values]
-    return call.value(Concatenate(axis), *wide)
+        return call.add(Concatenate(0))
+    return stacked(call, values, unbatched_axis(call.layer.axis, len(call.shape) + 1))
 
 
 @reads("ops.Flip", "ops.Roll")
 def reorder(call: Call) -> Value:
     """Values along axes in the other direction, or moved round."""
-    axes = unbatched_axes(call.layer.axis, len(call.shape))
+    axes, (x,) = unbatched_axes(call.layer.axis, len(call.shape)), call.inputs
     if call.kind == "ops.Flip":
-        return call.value(Slice.along(call.shape, {axis: slice(None, None, -1) for axis in axes}))
+        return flipped(call, x, axes)
     shifts = call.layer.shift
     shifts = [shifts] * len(axes) if isinstance(shifts, int) else list(shifts)
-    (value,) = call.inputs
-    for index, (axis, shift) in enumerate(zip(axes, shifts, strict=True)):
-        order = np.roll(np.arange(value.shape[axis]), shift)
-        value = call.value(Take(order, axis), value, part="" if index == len(axes) - 1 else "roll")
-    return value
+    return rolled(call, x, list(zip(axes, shifts, strict=True)))
 
 
 @reads("ops.Repeat")
@@ -204,12 +198,7 @@ def repeat(call: Call) -> Value:
     if call.layer.axis is None:
         raise Unreadable("it repeats the flat batch", "Name the axis")
     axis = unbatched_axis(call.layer.axis, len(call.shape))
-    times = plain_array(call.layer.repeats)
-    if times.size == 1:
-        factors = [1] * len(call.shape)
-        factors[axis] = int(times.ravel()[0])
-        return call.value(UpsampleNearest(tuple(factors)))
-    return call.value(Take(np.repeat(np.arange(call.shape[axis]), times), axis))
+    return repeated(call, call.inputs[0], axis, plain_array(call.layer.repeats))
 
 
 @reads("ops.Tile")
@@ -221,7 +210,7 @@ def tile(call: Call) -> Value:
     times = [1] * (rank - len(times)) + times
     if len(times) > rank or times[0] != 1:
         raise Unreadable("it repeats samples of the batch", "Give 1 for axis 0")
-    return call.value(Tile(tuple(times[1:])))
+    return tiled(call, call.inputs[0], dict(enumerate(times[1:])))
 
 
 @reads("ops.Pad")
@@ -234,18 +223,13 @@ def pad(call: Call) -> Value:
         raise Unreadable("it pads the batch", "Give (0, 0) for axis 0")
     pads = tuple((int(a), int(b)) for a, b in pairs[1:])
     if layer.mode != "constant":
-        return call.value(_border(x.shape, pads, layer.mode), x)
+        return padded(call, x, pads, _border(x.shape, pads, layer.mode))
     constant = call.arguments.get("constant_values")
-    border = np.float64(0.0 if constant is None else array(constant))
-    if border == 0:
-        return call.value(ZeroPad(pads), x)
-    inner = call.value(ScaleShift(shift=np.array(-border)), x, part="moved")
-    padded = call.value(ZeroPad(pads), inner, part="padded")
-    return call.value(ScaleShift(shift=np.array(border)), padded)
+    return padded(call, x, pads, value=0.0 if constant is None else float(array(constant)))
 
 
-def _border(shape: Shape, pads: Pairs, mode: str) -> Pad:
-    """The layer of a mode, found by running Keras, as backends differ.
+def _border(shape: Shape, pads: Pairs, mode: str) -> Copied:
+    """The border that a mode makes, found by running Keras, as backends differ.
 
     Keras 3.15 on PyTorch repeats the edge where others mirror it (`symmetric`).
     """
@@ -256,16 +240,11 @@ def _border(shape: Shape, pads: Pairs, mode: str) -> Pad:
     for name in _MODES:
         layer = Pad(pads, name)
         if np.array_equal(layer.evaluate(places), made):
-            return layer
+            return name
     raise Unreadable(f"its mode {mode!r} is none of {', '.join(_MODES)}", "Use another mode")
 
 
-_MODES: tuple[Literal["reflect", "symmetric", "edge", "wrap"], ...] = (
-    "reflect",
-    "symmetric",
-    "edge",
-    "wrap",
-)
+_MODES: tuple[Copied, ...] = ("reflect", "symmetric", "edge", "wrap")
 
 
 @reads("ops.Tril", "ops.Triu")
@@ -274,7 +253,7 @@ def triangle(call: Call) -> Value:
     if len(call.shape) < 2:
         raise Unreadable("its triangle would be of the batch", "Give three axes or more")
     cut = np.tril if call.kind == "ops.Tril" else np.triu
-    return call.value(ScaleShift(scale=cut(np.ones(call.shape[-2:]), call.layer.k)))
+    return call.add(ScaleShift(scale=cut(np.ones(call.shape[-2:]), call.layer.k)))
 
 
 @reads("ops.DepthToSpace", "ops.SpaceToDepth")
@@ -283,12 +262,7 @@ def blocks(call: Call) -> Value:
     layer, (x,) = call.layer, call.inputs
     if layer.data_format != "channels_last":
         raise Unreadable("its channels come first", 'Use data_format="channels_last"')
-    b = int(layer.block_size)
-    h, w, c = x.shape
-    if call.kind == "ops.DepthToSpace":
-        split_, order, out = (h, w, b, b, c // b**2), (0, 2, 1, 3, 4), (h * b, w * b, c // b**2)
-    else:
-        split_, order = (h // b, b, w // b, b, c), (0, 2, 1, 3, 4)
-        out = (h // b, w // b, c * b**2)
-    x = call.value(Reshape(split_), x, part="split")
-    return call.value(Reshape(out), call.value(Permute(order), x, part="permuted"))
+    x = call.add(Permute((2, 0, 1)), x, part="channels_first")
+    move = depth_to_space if call.kind == "ops.DepthToSpace" else space_to_depth
+    made = move(call, x, int(layer.block_size), blocks_first=True, part="moved")
+    return call.add(Permute((1, 2, 0)), made)

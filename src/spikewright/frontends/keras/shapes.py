@@ -51,7 +51,7 @@ from spikewright.graph.layers import (
 )
 def identity(call: Call) -> Value:
     """Layers that act in training only."""
-    return call.value(Identity())
+    return call.add(Identity())
 
 
 @reads("Flatten")
@@ -60,14 +60,14 @@ def flatten(call: Call) -> Value:
     flat = Reshape((math.prod(call.shape),))
     rank = len(call.shape)
     if is_channels_last(call.layer) or rank < 2:
-        return call.value(flat)
-    return call.value(flat, call.value(Permute((*range(1, rank), 0)), part="channels_last"))
+        return call.add(flat)
+    return call.add(flat, call.add(Permute((*range(1, rank), 0)), part="channels_last"))
 
 
 @reads("Reshape")
 def reshape(call: Call) -> Value:
     """The batch axis stays out of `target_shape`."""
-    return call.value(Reshape(filled_shape(call.layer.target_shape, call.shape)))
+    return call.add(Reshape(filled_shape(call.layer.target_shape, call.shape)))
 
 
 def filled_shape(wanted: Sequence[int], shape: Shape) -> Shape:
@@ -80,7 +80,7 @@ def filled_shape(wanted: Sequence[int], shape: Shape) -> Shape:
 @reads("Permute")
 def permute(call: Call) -> Value:
     """`dims` count from 1, the batch being 0."""
-    return call.value(Permute(tuple(n - 1 for n in call.layer.dims)))
+    return call.add(Permute(tuple(n - 1 for n in call.layer.dims)))
 
 
 def _pairs(call: Call, amounts: Any) -> Pairs:
@@ -93,17 +93,17 @@ def _pairs(call: Call, amounts: Any) -> Pairs:
 @reads("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
 def zero_padding(call: Call) -> Value:
     """Zeros around the spatial axes."""
-    return call.value(ZeroPad(_pairs(call, call.layer.padding)))
+    return call.add(ZeroPad(_pairs(call, call.layer.padding)))
 
 
 @reads("Cropping1D", "Cropping2D", "Cropping3D")
 def cropping(call: Call) -> Value:
     """Borders of the spatial axes dropped."""
-    return call.value(Crop(_pairs(call, call.layer.cropping)))
+    return call.add(Crop(_pairs(call, call.layer.cropping)))
 
 
 @reads("RepeatVector")
 def repeat_vector(call: Call) -> Value:
     """A vector as often as asked, along a new first axis."""
-    row = call.value(Reshape((1, *call.shape)), part="row")
-    return call.value(Broadcast((int(call.layer.n), *call.shape)), row)
+    row = call.add(Reshape((1, *call.shape)), part="row")
+    return call.add(Broadcast((int(call.layer.n), *call.shape)), row)

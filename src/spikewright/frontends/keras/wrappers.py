@@ -22,16 +22,18 @@ def time_distributed(call: Call) -> Value:
         )
     steps, *rest = value.shape
     builder = OverSteps(outer=call.builder, steps=steps)
-    if value.node is not None:
-        builder.shapes[value.node] = tuple(rest)
-    inner = read_layer(call, call.layer.layer, Value(value.node, tuple(rest), value.whole), builder)
-    return call.value(Identity(), Value(inner.node, (steps, *inner.shape)))
+    if value.name is not None:
+        builder.shapes[value.name] = tuple(rest)
+    inner = read_layer(
+        call, call.layer.layer, Value(value.name, tuple(rest), whole=value.whole), builder
+    )
+    return call.add(Identity(), Value(inner.name, (steps, *inner.shape)))
 
 
 @reads("SpectralNormalization")
 def spectral_normalization(call: Call) -> Value:
     """At inference the layer that it wraps, whose kernel training has normalised."""
-    return call.value(Identity(), read_layer(call, call.layer.layer, call.inputs[0]))
+    return call.add(Identity(), read_layer(call, call.layer.layer, call.inputs[0]))
 
 
 @dataclass

@@ -13,7 +13,8 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.node import Origin
-from spikewright.frontends.onnx.values import Blocked, Constant, Missing, Signal, Unreadable, Value
+from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable, Value
+from spikewright.frontends.reading.refusal import Unknown
 
 if TYPE_CHECKING:
     from spikewright.frontends.onnx.walk import Walk
@@ -115,9 +116,8 @@ class Flow:
         if isinstance(value, Constant):
             return int(self._known(self._constant_extent(value, axis), "how often it runs"))
         if not isinstance(value, Signal):
-            raise Blocked
-        sample = self.walk.builder.shapes[value.name]
-        fulls = {value.layout.full(sample, batch)[axis] for batch in self.walk.inputs.batches}
+            raise Unknown
+        fulls = {value.full(batch)[axis] for batch in self.walk.inputs.batches}
         if len(fulls) > 1:
             raise Unreadable(
                 f"it runs along axis {axis}, the batch, so that samples would influence each other",
@@ -160,7 +160,7 @@ class Flow:
     ) -> Value:
         """The first output of an ordinary operator."""
         if Missing() in inputs:
-            raise Blocked
+            raise Unknown
         names = [f"input {k}" for k in range(len(inputs))]
         node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
         origin = Origin(self.label, self.node.op_type)

@@ -9,8 +9,7 @@ through it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +30,23 @@ class Layout:
     outer: int = 1
     shared: bool = False
 
-    def rank(self, sample: Shape) -> int:
-        """Number of full axes of a value whose samples have this shape."""
-        return len(sample) + (self.axis is not None and not self.shared)
+    @property
+    def merged(self) -> bool:
+        """Whether the batch's axis holds values of the sample too."""
+        return self.shared
+
+    @property
+    def one_beside(self) -> bool:
+        """Whether the first axis counts samples and values of the sample."""
+        return self.shared and self.axis == 0
+
+    def rank(self, own: int) -> int:
+        """Number of full axes of a value whose samples have `own` axes."""
+        return own + (self.axis is not None and not self.shared)
+
+    def moved(self, count: int) -> Layout:
+        """The layout with as many more (or fewer) axes before the batch."""
+        return self if self.axis is None else replace(self, axis=self.axis + count)
 
     def full(self, sample: Shape, batch: int) -> Shape:
         """The full shape of a batch."""
@@ -55,15 +68,8 @@ class Layout:
 
     def from_end(self, sample: Shape) -> tuple[int | None, int, bool]:
         """The layout with its axis counted from the end, as broadcasting aligns axes."""
-        axis = None if self.axis is None else self.axis - self.rank(sample)
+        axis = None if self.axis is None else self.axis - self.rank(len(sample))
         return axis, self.outer, self.shared
-
-    def without(self, axes: Sequence[int]) -> Layout:
-        """The layout after other full axes have vanished."""
-        if self.axis is None:
-            return self
-        gone = sum(axis < self.axis for axis in set(axes))
-        return Layout(self.axis - gone, self.outer, self.shared)
 
     def samples_first(self, value: NDArray, batch: int) -> NDArray:
         """A full value as `(batch, *sample)`."""

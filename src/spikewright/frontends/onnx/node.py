@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.layout import BATCH_FIRST, UNBATCHED, Layout
 from spikewright.frontends.onnx.values import (
-    Blocked,
     Constant,
     Missing,
     Signal,
-    Unreadable,
     Value,
-    View,
     same,
     without_batch,
 )
+from spikewright.frontends.reading import call as reading
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.values import Operand
+from spikewright.frontends.reading.values import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import unique_name
-from spikewright.graph.layers import Constant as ConstantLayer
 from spikewright.graph.layers import Layer, Reshape, Shape
 
 _KEEP_BATCH = (
@@ -40,7 +40,7 @@ class Origin(NamedTuple):
 
 
 @dataclass
-class OnnxNode:
+class OnnxNode(reading.Call):
     """An ONNX node and its surroundings.
 
     `batches` are the batch sizes under which constants are known: two where the batch axis is
@@ -61,7 +61,7 @@ class OnnxNode:
     builder: GraphBuilder
     origin: Origin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
-    _moved: dict[tuple[str, Layout], View] = field(default_factory=dict, repr=False)
+    _moved: dict[tuple[str | None, Layout], Signal] = field(default_factory=dict, repr=False)
 
     def has(self, index: int) -> bool:
         """Whether the optional input of this index is given."""
@@ -76,23 +76,16 @@ class OnnxNode:
         if value is None:
             raise Unreadable(f"its input {index} is missing")
         if isinstance(value, Missing):
-            raise Unreadable(value.why) if value.why else Blocked
+            raise Unreadable(value.why) if value.why else Unknown
         return value
 
     # --- signals ---------------------------------------------------------------------------------
 
-    def signal(self, index: int) -> str:
-        """Name of the graph node that an input reads, whose batch is axis 0.
+    def signal(self, index: int) -> Signal:
+        """A data input whose batch is axis 0.
 
         Raises `Unreadable` for a constant, and where the batch is elsewhere.
         """
-        return self._batch_first(index).name
-
-    def shape(self, index: int = 0) -> Shape:
-        """Unbatched shape of a data input whose batch is axis 0."""
-        return self._batch_first(index).shape
-
-    def _batch_first(self, index: int) -> View:
         view = self.view(index)
         if view.layout == BATCH_FIRST:
             return view
@@ -100,12 +93,16 @@ class OnnxNode:
             return self._laid_out(view, BATCH_FIRST)
         raise Unreadable(f"the batch is not axis 0 of its input {index} alone", _KEEP_BATCH)
 
+    def shape(self, index: int = 0) -> Shape:
+        """Unbatched shape of a data input whose batch is axis 0."""
+        return self.signal(index).shape
+
     @property
     def alone(self) -> bool:
         """Whether the file fixes the batch size to one, so that the batch may lie on any axis."""
         return self.batches == (1,)
 
-    def view(self, index: int, *axes: int) -> View:
+    def view(self, index: int, *axes: int) -> Signal:
         """A data input, wherever its batch is, of which these full axes are needed.
 
         Raises `Unreadable` for a constant, and where an axis does not exist or is the batch.
@@ -116,39 +113,37 @@ class OnnxNode:
                 f"its input {index} is a constant where data is expected",
                 "Fold constants before exporting (e.g. with onnxsim or the exporter's optimiser)",
             )
-        view = View(value.name, self.builder.shapes[value.name], value.layout)
+        view = value
         if self.alone and any(view.is_batch(axis) for axis in axes):
             view = self._laid_out(view, UNBATCHED)
         for axis in axes:
             view.axis(axis)  # raises
         return view
 
-    def unbatched(self, index: int) -> View:
+    def unbatched(self, index: int) -> Signal:
         """A data input of one sample without a batch axis; refused unless the file fixes that."""
         view = self.view(index)
         if not self.alone:
             raise Unreadable("it mixes the samples of a batch", _KEEP_BATCH)
         return self._laid_out(view, UNBATCHED)
 
-    def _laid_out(self, view: View, layout: Layout) -> View:
+    def _laid_out(self, view: Signal, layout: Layout) -> Signal:
         """The same value, of a batch of one, under another layout."""
         if view.layout == layout:
             return view
         key = (view.name, layout)
         if key not in self._moved:
             full = view.full(1)
-            shape = full if layout == UNBATCHED else full[1:]
-            name = view.name
+            shape, made = full if layout == UNBATCHED else full[1:], view
             if shape != view.shape:
-                part = f"{view.name} as one sample"
-                name = self.add(Reshape(shape), view.name, part=part)
-            self._moved[key] = View(name, shape, layout)
+                made = self.add(Reshape(shape), view, part=f"{view.name} as one sample")
+            self._moved[key] = replace(made, layout=layout)
         return self._moved[key]
 
-    def aligned(
+    def alike(
         self, indices: Sequence[int], rank: int = 0, needed: Sequence[int] = ()
-    ) -> tuple[list[View], Layout, int]:
-        """Data inputs that broadcast against each other, their common layout and full rank.
+    ) -> list[Signal]:
+        """Data inputs of one full rank, with the batch on one axis.
 
         `rank` is the least full rank, e.g. that of constants; `needed` are axes, counted from the
         end, that may not be the batch. Raises `Unreadable` where the batch of one would meet
@@ -161,8 +156,7 @@ class OnnxNode:
         found = {view.layout.from_end(view.shape) for view in views}
         if len(found) > 1 and self.alone:
             views = [self._laid_out(view, UNBATCHED) for view in views]
-            found = {UNBATCHED.from_end(())}
-        if len(found) > 1:
+        elif len(found) > 1:
             n = self.batches[0]
             raise Unreadable(
                 f"its signals have shapes {[view.full(n) for view in views]} for a batch of {n}: "
@@ -170,8 +164,24 @@ class OnnxNode:
                 "Give both the same number of axes",
             )
         rank = max(rank, *(view.rank for view in views))
-        ((from_end, outer, shared),) = found
-        return views, Layout(None if from_end is None else rank + from_end, outer, shared), rank
+        return [cast(Signal, self.lift(view, rank)) for view in views]
+
+    def operands(self, needed: Sequence[int] = ()) -> list[Operand]:
+        """All inputs of an elementwise operator, constants as a sample sees them.
+
+        Raises `Unreadable` where batches do not meet, or are on an axis that is `needed`.
+        """
+        indices = range(len(self.inputs))
+        constant = {index for index in indices if self.is_constant(index)}
+        if len(constant) == len(indices):
+            self.view(0)  # raises: nothing here depends on the data
+        least = max((w.ndim for i in constant for w in self.worlds(i) or ()), default=0)
+        views = self.alike([i for i in indices if i not in constant], least, needed)
+        like, given = views[0], iter(views)
+        return [
+            self.per_sample(i, like.rank, like.layout) if i in constant else next(given)
+            for i in indices
+        ]
 
     # --- constants -------------------------------------------------------------------------------
 
@@ -251,29 +261,21 @@ class OnnxNode:
 
     # --- results ---------------------------------------------------------------------------------
 
-    def add(self, layer: Layer, *inputs: str, part: str = "") -> str:
-        """Add a graph node and return its name.
+    def named(self, part: str) -> tuple[str, str, str]:
+        wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
+        return wanted, *self.origin
+
+    def add(self, layer: Layer, *values: ReadValue, part: str = "") -> Signal:
+        """Add a graph node and return its value.
 
         `part` names a step on the way (or a further output); without it the node is the ONNX
         node's first output and gets its name.
         """
-        wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
-        source, kind = self.origin
-        name = self.builder.add(wanted, layer, *inputs, source=source, kind=kind)
-        if name is None:
-            raise Blocked  # the builder has noted that the shapes do not fit
-        return name
+        made = super().add(layer, *values, part=part)
+        if made.name is None:
+            raise Unknown  # the builder has noted the reason
+        return Signal(made.name, made.shape, made.layout)
 
-    def chain(self, name: str, steps: Sequence[tuple[str, Layer]]) -> str:
-        """Add layers one after another, each with a name for its part."""
-        for part, layer in steps:
-            name = self.add(layer, name, part=part)
-        return name
-
-    def add_constant(self, value: NDArray, part: str) -> str:
-        """Add a value that every sample sees."""
-        return self.add(ConstantLayer(np.asarray(value, np.float64)), part=part)
-
-    def shape_of(self, name: str) -> Shape:
-        """Unbatched shape of a graph node."""
-        return self.builder.shapes[name]
+    def placed(self, name: str, layout: Layout) -> Signal:
+        """The value of a known node, whose batch is where the layout says."""
+        return Signal(name, self.builder.shapes[name], layout)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.values import Constant, Missing, Signal
+from spikewright.frontends.onnx.values import Constant, Missing
+from spikewright.frontends.reading.values import Value
 
-Result = str | Signal | Constant | Missing
+Result = Value | Constant | Missing
 Reader = Callable[[OnnxNode], Result | Sequence[Result]]
 
 EVALUATORS: list[type] = []
@@ -24,8 +25,8 @@ def reads(
 ) -> Callable[[Reader], Reader]:
     """Decorator: let a function read these operator types of a domain.
 
-    The function gets an `OnnxNode` and returns the name of the graph node that is the operator's
-    first output (or one name per output). It raises `Unreadable` with the reason where it cannot.
+    The function gets an `OnnxNode` and returns the value of the operator's first output (or
+    one value per output). It raises `Unreadable` with the reason where it cannot.
     `replace` allows to take over an operator that has a reader; ValueError otherwise. `evaluator`,
     an `onnx.reference.op_run.OpRun` named like the operator, lets `verify` evaluate a domain of
     your own.
@@ -33,16 +34,16 @@ def reads(
     ::
 
         @reads("Negate", domain="my.domain")
-        def negate(node: OnnxNode) -> str:
+        def negate(node: OnnxNode) -> Value:
             return node.add(ScaleShift(scale=np.array(-1.0)), node.signal(0))
 
     `node.signal` wants the batch on axis 0. A reader that takes it wherever it is asks for a view,
-    of the (full) axes that it needs, and gives its result the view's layout::
+    of the (full) axes that it needs::
 
         @reads("Total", domain="my.domain")
-        def total(node: OnnxNode) -> Signal:
+        def total(node: OnnxNode) -> Value:
             view = node.view(0, -1)
-            return view.signal(node.add(Sum((view.axis(-1),), keepdims=True), view.name))
+            return node.add(Sum((view.axis(-1),), keepdims=True), view)
     """
     domain = "" if domain == "ai.onnx" else domain  # two names of the standard operators
 

@@ -7,28 +7,60 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
+from spikewright.frontends.onnx.layout import Layout
+from spikewright.frontends.reading import values
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.graph.layers import Shape
 
 
-class Blocked(Exception):
-    """The node depends on something that was refused already: there is nothing to add to that."""
-
-
 @dataclass(frozen=True)
-class Signal:
-    """A value that depends on the data: the graph node of this name.
+class Signal(values.Value):
+    """A value that depends on the data, as readers see it; full axes count the batch.
 
-    `layout` says where its ONNX value has the batch. One that is not `comparable` differs from the
-    ONNX value by design: an infinity that a mask adds is a large finite number here. `whole` is the
-    element type of whole numbers, on which some operators do otherwise than on real ones, else 0.
+    One that is not `comparable` differs from the ONNX value by design: an infinity that a mask adds
+    is a large finite number here. `whole` is the element type of whole numbers, on which some
+    operators do otherwise than on real ones, else 0.
     """
 
-    name: str
-    layout: Layout = BATCH_FIRST
     comparable: bool = True
-    whole: int = 0
+
+    @property
+    def node(self) -> str:
+        """The name of the graph's node, which is known."""
+        return str(self.name)
+
+    def full(self, batch: int) -> Shape:
+        """The shape with the batch, as ONNX has it."""
+        return self.layout.full(self.shape, batch)
+
+    def is_batch(self, axis: int) -> bool:
+        """Whether a full axis holds the batch, alone or with values of the sample."""
+        return self.layout.axis is not None and axis % max(self.rank, 1) == self.layout.axis
+
+    def full_axis(self, axis: int) -> int:
+        """A full axis counted from the front; raises `Unreadable` where there is none."""
+        if not -self.rank <= axis < self.rank:
+            raise Unreadable(f"its axis {axis} does not exist in {self.rank} axes")
+        return axis % self.rank
+
+    def axis(self, axis: int) -> int:
+        """The sample's axis that a full axis is; raises `Unreadable` for the batch's."""
+        full = self.full_axis(axis)
+        found = self.layout.sample_axis(full)
+        if found is None or self.is_batch(full):
+            raise Unreadable(
+                f"its axis {axis} is the batch: samples would influence each other",
+                "Only the other axes can be read",
+            )
+        return found
+
+    def axes(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+        """The same for several axes, in order, each once."""
+        return tuple(sorted({self.axis(axis) for axis in axes}))
+
+    def every_axis(self) -> tuple[int, ...]:
+        """All full axes."""
+        return tuple(range(self.rank))
 
 
 @dataclass(frozen=True)
@@ -64,63 +96,11 @@ class Truth(Missing):
     """
 
     why: str = "it reads truth values, which are no real numbers"
-    name: str = ""
-    layout: Layout = BATCH_FIRST
+    signal: Signal = Signal("", ())
     above: tuple[str, float] | None = None
 
 
 Value = Signal | Constant | Missing
-
-
-@dataclass(frozen=True)
-class View:
-    """A signal as a reader sees it: graph node, shape of a sample, and where the batch is."""
-
-    name: str
-    shape: Shape
-    layout: Layout
-
-    @property
-    def rank(self) -> int:
-        """Number of axes with the batch, as ONNX counts them."""
-        return self.layout.rank(self.shape)
-
-    def full(self, batch: int) -> Shape:
-        """The shape with the batch, as ONNX has it."""
-        return self.layout.full(self.shape, batch)
-
-    def is_batch(self, axis: int) -> bool:
-        """Whether a full axis holds the batch, alone or with values of the sample."""
-        return self.layout.axis is not None and axis % max(self.rank, 1) == self.layout.axis
-
-    def full_axis(self, axis: int) -> int:
-        """A full axis counted from the front; raises `Unreadable` where there is none."""
-        if not -self.rank <= axis < self.rank:
-            raise Unreadable(f"its axis {axis} does not exist in {self.rank} axes")
-        return axis % self.rank
-
-    def axis(self, axis: int) -> int:
-        """The sample's axis that a full axis is; raises `Unreadable` for the batch's."""
-        full = self.full_axis(axis)
-        found = self.layout.sample_axis(full)
-        if found is None or self.is_batch(full):
-            raise Unreadable(
-                f"its axis {axis} is the batch: samples would influence each other",
-                "Only the other axes can be read",
-            )
-        return found
-
-    def axes(self, axes: tuple[int, ...]) -> tuple[int, ...]:
-        """The same for several axes, in order, each once."""
-        return tuple(sorted({self.axis(axis) for axis in axes}))
-
-    def every_axis(self) -> tuple[int, ...]:
-        """All full axes."""
-        return tuple(range(self.rank))
-
-    def signal(self, name: str, comparable: bool = True) -> Signal:
-        """A result with the batch where it is here."""
-        return Signal(name, self.layout, comparable)
 
 
 def same(a: NDArray, b: NDArray) -> bool:

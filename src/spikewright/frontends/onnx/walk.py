@@ -18,7 +18,6 @@ from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.tensors import array_of
 from spikewright.frontends.onnx.values import (
-    Blocked,
     Constant,
     Label,
     Missing,
@@ -28,6 +27,7 @@ from spikewright.frontends.onnx.values import (
     Value,
 )
 from spikewright.frontends.onnx.whole import MOVES, whole_type
+from spikewright.frontends.reading.refusal import Unknown
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape
@@ -83,7 +83,7 @@ class Walk:
             layout = self.inputs.layouts[name]
             whole = self.inputs.whole.get(name, 0)
             made = self.builder.input(name, shape, whole=whole > 0)
-            self.values[name] = Signal(made, layout, whole=whole)
+            self.values[name] = Signal(made, self.builder.shapes[made], layout, whole)
             self.tensors[name] = Tensor(name, layout)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
@@ -114,12 +114,10 @@ class Walk:
 
     def _samples(self, name: str, value: Signal) -> tuple[str | None, Layout]:
         """An output without the axis of one that is the batch of a file of one sample."""
-        shape = self.builder.shapes[value.name]
-        lone = self.inputs.batches == (1,) and value.layout.full(shape, 1)[:1] == (1,)
+        lone = self.inputs.batches == (1,) and value.full(1)[:1] == (1,)
         if not lone or value.layout == BATCH_FIRST:
             return value.name, value.layout
-        full = value.layout.full(shape, 1)
-        made = self.builder.add(f"{value.name}:sample", Reshape(full[1:]), value.name)
+        made = self.builder.add(f"{value.name}:sample", Reshape(value.full(1)[1:]), value.name)
         if made is not None and value.comparable:
             self.tensors[made] = Tensor(name, BATCH_FIRST)
         return made, BATCH_FIRST
@@ -137,7 +135,7 @@ class Walk:
             cut = self._read_by(node) if tail else None
             self.builder.refuse(*origin, error.reason, error.options, cut=cut)
             results = ()
-        except Blocked:
+        except Unknown:
             results = ()
         infinite = node.op_type not in _FINITE_AGAIN and any(map(_has_infinity, inputs))
         for index, name in enumerate(node.output):
@@ -149,7 +147,7 @@ class Walk:
                     result = replace(result, comparable=False)
                 self.values[name] = result
                 if observed and isinstance(result, Signal) and result.comparable:
-                    self.tensors.setdefault(result.name, Tensor(name, result.layout))
+                    self.tensors.setdefault(result.node, Tensor(name, result.layout))
             elif results:
                 self.values[name] = Missing(
                     f"it reads output {index} of {label!r}, which is not "
@@ -162,7 +160,7 @@ class Walk:
         """The signals that a node reads, by the names that they have in the model."""
         read = {name: self.values.get(name) for name in node.input}
         return {
-            self.makers.get(name, name): value.name
+            self.makers.get(name, name): value.node
             for name, value in read.items()
             if isinstance(value, Signal) and name not in self.inputs.shapes
         }
@@ -173,7 +171,7 @@ class Walk:
     def read(
         self, node: Any, label: str, origin: Origin, inputs: tuple[Value | None, ...]
     ) -> Sequence[Value]:
-        """The values of a node's outputs; raises `Unreadable` or `Blocked`."""
+        """The values of a node's outputs; raises `Unreadable` or `Unknown`."""
         standard = not node.domain
         attributes = _attributes(node)
         if standard and node.op_type in ("If", "Loop", "Scan"):
@@ -185,7 +183,7 @@ class Walk:
                 known = [value if isinstance(value, Constant) else None for value in inputs]
                 return fold(node, known, self.opset, len(self.inputs.batches))
             if Missing() in inputs and (node.domain, node.op_type) not in READERS:
-                raise Blocked  # shape arithmetic over something refused says nothing new
+                raise Unknown  # shape arithmetic over something refused says nothing new
         reader = READERS.get((node.domain, node.op_type))
         if reader is None:
             raise Unreadable(*reason_for(node.domain, node.op_type))
@@ -204,7 +202,7 @@ class Walk:
             origin=origin,
             reserved=self.reserved,
         )
-        with calling(reader, label, node.op_type, Unreadable, Blocked):
+        with calling(reader, label, node.op_type, Unreadable, Unknown):
             made = reader(view)
         results = made if isinstance(made, list | tuple) else [made]
         return [self._result(result, whole) for result in results]
@@ -213,24 +211,23 @@ class Walk:
         self, operator: str, value: Signal | Truth, attributes: dict[str, Any]
     ) -> Constant:
         """The shape of a value, or its size, for every batch size."""
-        sample = self.builder.shapes[value.name]
-        shapes = [value.layout.full(sample, batch) for batch in self.inputs.batches]
+        signal = value.signal if isinstance(value, Truth) else value
+        shapes = [signal.full(batch) for batch in self.inputs.batches]
         return size_constant(shapes) if operator == "Size" else shape_constant(shapes, attributes)
 
     def _moved(
         self, node: Any, label: str, origin: Origin, truth: Truth, others: tuple[Value | None, ...]
     ) -> list[Value]:
         """Truth values moved about, as the ones and zeros that they are."""
-        numbers = Signal(truth.name, truth.layout)
-        made = self.read(node, label, origin, (numbers, *others))
-        return [Truth(name=v.name, layout=v.layout) if isinstance(v, Signal) else v for v in made]
+        made = self.read(node, label, origin, (truth.signal, *others))
+        return [Truth(signal=value) if isinstance(value, Signal) else value for value in made]
 
     def _result(self, made: Any, whole: int) -> Value:
         """The value that a reader returned, of this `whole` type.
 
         Raises `Unreadable` where it returned none of the graph.
         """
-        value = Signal(made) if isinstance(made, str) else made
+        value = made
         if isinstance(value, Signal) and value.name not in self.builder.shapes:
             value = None
         if not isinstance(value, Signal | Constant | Missing):

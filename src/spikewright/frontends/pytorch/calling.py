@@ -14,8 +14,8 @@ from torch.utils import _pytree as pytree
 
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.pytorch.call import pretty, to_array
-from spikewright.frontends.pytorch.layout import BATCH, Layout
 from spikewright.frontends.pytorch.program import Batch, sizes_of
+from spikewright.frontends.reading.layout import BATCH, Layout
 from spikewright.graph.layers import PythonCall, Shape
 
 

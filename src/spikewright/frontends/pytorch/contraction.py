@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, to_array
-from spikewright.frontends.pytorch.layout import BATCH, Layout, of_groups
+from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, finite, to_array
+from spikewright.frontends.reading.layout import BATCH, Layout, of_groups
 from spikewright.frontends.reading import contraction
 from spikewright.frontends.reading.contraction import Factor
 from spikewright.frontends.reading.equation import Labels, batch_label
@@ -30,7 +30,7 @@ def contract(
     Operands have a label for every axis of the program; one at least depends on the input. `bias`
     broadcasts against the result's axes behind the batch.
     """
-    pairs = [(call.finite(x), labels) for x, labels in operands if isinstance(x, Value)]
+    pairs = [(finite(x), labels) for x, labels in operands if isinstance(x, Value)]
     batch = batch_label([(labels, x.layout.axis) for x, labels in pairs], result)
     if len({_around(value) for value, _ in pairs}) > 1:
         raise Cannot("the batch axis is merged with different axes in its operands", MIXES)
@@ -47,7 +47,7 @@ def contract(
 
 def _around(value: Value) -> _Around:
     """Extents of the own axes that are merged with the batch, before and after it."""
-    layout, shape = value.layout, value.known_shape
+    layout, shape = value.layout, value.shape
     return shape[layout.axis : layout.before], shape[layout.before : layout.before + layout.inner]
 
 
@@ -60,7 +60,7 @@ def _factor(call: Call, operand: Any, labels: Labels, batch: Hashable, own: _Aro
     merged = [label for label in _group(batch, own) if label != _SAMPLES]
     flat = tuple(one for label in labels for one in (merged if label == batch else [label]))
     if isinstance(operand, Value):
-        return Factor(flat, operand.known_shape, operand.name or "")
+        return Factor(flat, operand.shape, operand.name or "")
     array = to_array(operand)
     if batch in labels:
         like = Value(None, own[0] + own[1], Layout(len(own[0]), bool(own[0]), bool(own[1])))

@@ -32,7 +32,6 @@ from spikewright.frontends.pytorch.functional import (
     unknown_inside,
     without_side_effects,
 )
-from spikewright.frontends.pytorch.layout import Layout, fits
 from spikewright.frontends.pytorch.naming import (
     Place,
     in_words,
@@ -54,6 +53,7 @@ from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
+from spikewright.frontends.reading.layout import Layout, fits
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph
 
@@ -215,7 +215,7 @@ class _Walk:
             raise Lost
         if value.masked is not None:
             raise CannotCall("it reads values that are minus infinity")
-        return Operand(value.known_shape, value.layout, meta.dtype, meta.device)
+        return Operand(value.shape, value.layout, meta.dtype, meta.device)
 
     def _read_by(self, node: Any) -> dict[str, str]:
         """The values that a node reads and layers make, by the names of the layers."""
@@ -284,7 +284,7 @@ class _Walk:
         unknown = _find(_Unknown, operands)
         for constant in unknown:
             self._refuse(constant.why)
-        if unknown or any(value.shape is None for value in _find(Value, operands)):
+        if unknown or any(isinstance(value, _Shapeless) for value in _find(Value, operands)):
             raise Lost
         args, kwargs = pytree.tree_map(self._for_samples, (args, kwargs))
         with calling(reader, place.name, place.kind, Cannot, Lost):
@@ -330,7 +330,7 @@ class _Walk:
                 f"its reading returns {shown(value)}, which is no value of the graph",
                 "Return the result of call.add, or a tuple of such, one for each result.",
             )
-        if value.shape is None:
+        if isinstance(value, _Shapeless):
             return
         sizes = sizes_of(expected)
         if not fits(value.shape, value.layout, sizes, self.program.batch):
@@ -346,7 +346,7 @@ class _Walk:
         sizes = sizes_of(expected) if isinstance(expected, torch.Tensor) else ()
         whole = bool(sizes) and self.program.batch.factor(sizes[0]) == 1
         fixed = all(isinstance(size, int) for size in sizes[1:])
-        return Value(None, sizes[1:] if whole and fixed else None)
+        return Value(None, sizes[1:]) if whole and fixed else _Shapeless(None, ())
 
 
 def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
@@ -369,6 +369,11 @@ def _why_no_output(value: Any) -> tuple[str, str] | None:
         moved = "Move it to the front, as in y.transpose(0, 1), or"
         return f"the batch axis of this output is its axis {value.layout.axis}", f"{moved} {keep}"
     return None
+
+
+@dataclass(frozen=True)
+class _Shapeless(Value):
+    """A value that could not be read, and of which not even the shape is known."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.call import to_array
-from spikewright.frontends.pytorch.layout import Layout
 from spikewright.frontends.pytorch.modes import evaluation, tensors_alone
 from spikewright.frontends.pytorch.program import Program, by_name, returned
 from spikewright.frontends.pytorch.state import kept
+from spikewright.frontends.reading.layout import Layout
 from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph
 

@@ -1,4 +1,4 @@
-"""The one refusal of all readers."""
+"""The two ways in which all readers give a layer up."""
 
 from __future__ import annotations
 
@@ -10,3 +10,7 @@ class Unreadable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.options = options
+
+
+class Unknown(Exception):
+    """Raised where a layer reads what was refused already: there is nothing to add to that."""

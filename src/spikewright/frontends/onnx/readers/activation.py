@@ -8,14 +8,17 @@ import numpy as np
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, View
-from spikewright.graph.clipping import clip_steps
-from spikewright.graph.layers import Activation, Identity, Layer, ParametricReLU, ScaleShift
+from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
+from spikewright.frontends.reading.functions import function, hyperbolic, parametric_relu
+from spikewright.frontends.reading.values import Value
+from spikewright.graph.layers import Activation
 
 _PLAIN = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus", "Abs": "abs",
     "Erf": "erf", "Exp": "exp", "Log": "log", "Sqrt": "sqrt", "Reciprocal": "reciprocal",
-    "Sin": "sin", "Cos": "cos", "Softsign": "softsign", "Mish": "mish", "HardSwish": "hard_swish",
+    "Sin": "sin", "Cos": "cos", "Neg": "negative", "Softsign": "softsign", "Mish": "mish",
+    "HardSwish": "hard_swish",
 }  # fmt: skip
 _PARAMETERS: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
     "LeakyRelu": ("leaky_relu", {"negative_slope": ("alpha", 0.01)}),
@@ -34,55 +37,44 @@ _PARAMETERS: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
 _UNBOUNDED = 3.4e38  # the standard's default bounds are float32's largest numbers
 
 
-def elementwise(node: OnnxNode, layer: Layer, index: int = 0) -> Signal:
-    """One layer on one input, wherever its batch is."""
-    view = node.view(index)
-    return view.signal(node.add(layer, view.name))
-
-
 @reads(*_PLAIN)
-def plain(node: OnnxNode) -> Signal:
+def plain(node: OnnxNode) -> Value:
     """A function without parameters."""
-    return elementwise(node, Activation(_PLAIN[node.kind]))
+    return node.chain(node.view(0), *function(_PLAIN[node.kind]))
 
 
 @reads(*_PARAMETERS)
-def parametrised(node: OnnxNode) -> Signal:
+def parametrised(node: OnnxNode) -> Value:
     """A function with attributes for parameters."""
-    function, parameters = _PARAMETERS[node.kind]
+    name, parameters = _PARAMETERS[node.kind]
     values = {n: float(node.attributes.get(a, d)) for n, (a, d) in parameters.items()}
-    return elementwise(node, Activation(function, values))
+    return node.add(Activation(name, values), node.view(0))
 
 
-@reads("Neg")
-def negative(node: OnnxNode) -> Signal:
-    """`-x`."""
-    return elementwise(node, ScaleShift(np.array(-1.0)))
+@reads("Sinh", "Cosh")
+def hyperbolic_function(node: OnnxNode) -> Value:
+    """Hyperbolic sine and cosine."""
+    return hyperbolic(node, node.view(0), node.kind == "Sinh")
 
 
 @reads("Gelu")
-def gelu(node: OnnxNode) -> Signal:
+def gelu(node: OnnxNode) -> Value:
     """With the error function, or its approximation by tanh."""
     approximate = node.attributes.get("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise Unreadable(f"its approximation is {approximate!r}, which the standard does not know")
-    return elementwise(node, Activation("gelu" if approximate == "none" else "gelu_tanh"))
+    return node.add(Activation("gelu" if approximate == "none" else "gelu_tanh"), node.view(0))
 
 
 @reads("PRelu")
-def parametric_relu(node: OnnxNode) -> Signal:
+def prelu(node: OnnxNode) -> Value:
     """`x` where positive, elsewhere times a constant slope, which broadcasts to `x`."""
     view = node.view(0)
-    slope = node.per_sample(1, view.rank, view.layout)
-    if slope.size == 1:
-        layer: Layer = Activation("leaky_relu", {"negative_slope": float(slope.ravel()[0])})
-    else:
-        layer = ParametricReLU(slope)
-    return elementwise(node, layer)
+    return parametric_relu(node, view, node.per_sample(1, view.rank, view.layout))
 
 
 @reads("Shrink")
-def shrink(node: OnnxNode) -> Signal:
+def shrink(node: OnnxNode) -> Value:
     """Hard (`bias` 0) or soft (`bias` as the threshold) shrinkage."""
     threshold = float(node.attributes.get("lambd", 0.5))
     bias = float(node.attributes.get("bias", 0.0))
@@ -91,24 +83,15 @@ def shrink(node: OnnxNode) -> Signal:
             f"its lambd is {threshold}, its bias {bias}",
             "A bias of 0 or of lambd, which must not be negative, can be read",
         )
-    function = "hardshrink" if bias == 0 else "softshrink"
-    return elementwise(node, Activation(function, {"threshold": threshold}))
+    name = "hardshrink" if bias == 0 else "softshrink"
+    return node.chain(node.view(0), *function(name, threshold=threshold))
 
 
 @reads("Clip")
-def clip(node: OnnxNode) -> Signal:
+def clip(node: OnnxNode) -> Value:
     """`relu` or `relu6`; other bounds are one of those between two affine maps, exactly."""
     low, high = _bound(node, "min", 1, -math.inf), _bound(node, "max", 2, math.inf)
     return clipped(node, node.view(0), low, high)
-
-
-def clipped(node: OnnxNode, view: View, low: float, high: float) -> Signal:
-    """A signal limited to an interval."""
-    try:
-        steps = clip_steps(low, high)
-    except ValueError as error:
-        raise Unreadable(str(error)) from None
-    return view.signal(node.chain(view.name, steps))
 
 
 def _bound(node: OnnxNode, name: str, index: int, unbounded: float) -> float:
@@ -122,22 +105,11 @@ def _bound(node: OnnxNode, name: str, index: int, unbounded: float) -> float:
 
 
 @reads("Pow")
-def power(node: OnnxNode) -> Signal:
+def power(node: OnnxNode) -> Value:
     """A signal to a constant power, or a positive constant to the power of a signal."""
     if node.is_constant(0):
-        base = _number(node, 0, "base")
-        if not base > 0:
-            raise Unreadable(f"its base is {base}; a power of a signal needs a positive one")
-        view = node.view(1)
-        logarithm = ("logarithm", ScaleShift(np.array(math.log(base))))
-        return view.signal(node.chain(view.name, [logarithm, ("", Activation("exp"))]))
-    exponent = _number(node, 1, "exponent")
-    functions = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
-    if exponent == 1.0:
-        return elementwise(node, Identity())
-    if exponent in functions:
-        return elementwise(node, Activation(functions[exponent]))
-    return elementwise(node, Activation("power", {"exponent": exponent}))
+        return exponential(node, _number(node, 0, "base"), node.view(1))
+    return powered(node, node.view(0), _number(node, 1, "exponent"))
 
 
 def _number(node: OnnxNode, index: int, what: str) -> float:

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.windows import explicit_pads, positive, windows_of
+from spikewright.frontends.onnx.readers.windows import explicit_pads, images, positive, windows_of
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.windows import halves, windowed
 from spikewright.graph.layers import Convolution, ConvolutionTranspose, Reshape
 
 
@@ -30,10 +32,11 @@ def _weights(node: OnnxNode, expected: str) -> tuple[NDArray, int]:
 
 
 @reads("Conv")
-def convolution(node: OnnxNode) -> str:
+def convolution(node: OnnxNode) -> Value:
     """Cross-correlation over one to three axes; weights must be constant."""
     weight, groups = _weights(node, "(out, in, *size)")
-    windows = windows_of(node, weight.shape[2:], node.shape()[1:])
+    x, spatial = images(node)
+    windows = windows_of(node, weight.shape[2:], spatial)
     layer = Convolution(
         weight,
         node.optional(2),
@@ -42,11 +45,11 @@ def convolution(node: OnnxNode) -> str:
         windows.dilation,
         groups=groups,
     )
-    return node.add(layer, node.signal(0))
+    return windowed(node, layer, x)
 
 
 @reads("ConvTranspose")
-def convolution_transpose(node: OnnxNode) -> str:
+def convolution_transpose(node: OnnxNode) -> Value:
     """Transposed convolution over one to three axes; weights must be constant."""
     weight, groups = _weights(node, "(in, out, *size)")
     spatial, rank = node.shape()[1:], weight.ndim - 2
@@ -67,7 +70,7 @@ def convolution_transpose(node: OnnxNode) -> str:
         # Values that the kernels do not reach are zeros at the end, as output_padding makes them.
         extra = tuple(e + max(0, w - r) for e, w, r in zip(extra, wanted, reach, strict=True))
         lower = node.attributes.get("auto_pad", "NOTSET") != "SAME_UPPER"
-        padding = tuple(_split(r - w, lower) for w, r in zip(wanted, reach, strict=True))
+        padding = tuple(halves(max(r - w, 0), lower) for w, r in zip(wanted, reach, strict=True))
     layer = ConvolutionTranspose(
         weight, node.optional(2), stride, padding, extra, dilation, groups=groups
     )
@@ -75,7 +78,7 @@ def convolution_transpose(node: OnnxNode) -> str:
 
 
 @reads("Col2Im")
-def blocks_to_image(node: OnnxNode) -> str:
+def blocks_to_image(node: OnnxNode) -> Value:
     """Blocks put back in place, overlaps added up: a transposed convolution.
 
     Its kernels are one at one place of a block, and zero elsewhere.
@@ -118,10 +121,3 @@ def _wanted_extent(
     if automatic.startswith("SAME"):
         return tuple(n * s for n, s in zip(spatial, stride, strict=True))
     return None
-
-
-def _split(total: int, lower: bool) -> tuple[int, int]:
-    """The numbers of values to drop before and after; none where the total is negative."""
-    small = max(total, 0) // 2
-    large = max(total, 0) - small
-    return (large, small) if lower else (small, large)

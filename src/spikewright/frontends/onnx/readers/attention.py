@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.arithmetic import MASKED, broadcast
+from spikewright.frontends.onnx.readers.arithmetic import MASKED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.reading.values import Value, common_shape
 from spikewright.graph.layers import (
     Activation,
     Layer,
@@ -23,7 +24,7 @@ _STATELESS = "Export the model without a cache of keys and values"
 
 
 @reads("Attention")
-def attention(node: OnnxNode) -> str:
+def attention(node: OnnxNode) -> Value:
     """`softmax(scale Q K^T + mask) V`, head by head; the mask must be constant.
 
     Inputs of three axes hold the heads side by side. A masked score is -10000, not minus infinity:
@@ -34,7 +35,7 @@ def attention(node: OnnxNode) -> str:
     joined = len(node.shape(0)) == 2
     queries = _heads(node, 0, "q_num_heads")
     keys, values = (_heads(node, index, "kv_num_heads") for index in (1, 2))
-    (heads, rows, size), (groups, columns, _) = node.shape_of(queries), node.shape_of(keys)
+    (heads, rows, size), (groups, columns, _) = queries.shape, keys.shape
     if heads % groups:
         raise Unreadable(f"{heads} heads of queries do not divide into {groups} of keys")
     if heads != groups:
@@ -50,12 +51,12 @@ def attention(node: OnnxNode) -> str:
     steps += [("weights", Activation("softmax", {"axis": -1}))]
     if not seen.all():
         steps += [("weights seen", ScaleShift(seen.astype(np.float64)))]
-    weights = node.chain(scores, steps)
+    weights = node.chain(scores, *steps[:-1], ("", steps[-1][1]), part=steps[-1][0])
     if not joined:
         return node.add(MatMul(), weights, values)
     mixed = node.add(MatMul(), weights, values, part="mixed")
     turned = node.add(Permute((1, 0, 2)), mixed, part="turned")
-    return node.add(Reshape((rows, heads * node.shape_of(values)[2])), turned)
+    return node.add(Reshape((rows, heads * values.shape[2])), turned)
 
 
 def _capped(scale: float, cap: float) -> list[tuple[str, Layer]]:
@@ -69,17 +70,18 @@ def _capped(scale: float, cap: float) -> list[tuple[str, Layer]]:
     ]
 
 
-def _heads(node: OnnxNode, index: int, attribute: str) -> str:
+def _heads(node: OnnxNode, index: int, attribute: str) -> Value:
     """An input as `(heads, length, size)`."""
-    name, shape = node.signal(index), node.shape(index)
+    x = node.signal(index)
+    shape = x.shape
     if len(shape) == 3:
-        return name
+        return x
     heads = int(node.attributes.get(attribute, 0))
     if len(shape) != 2 or heads < 1 or shape[1] % heads:
         raise Unreadable(f"its input {index} of unbatched shape {shape} has not {heads} heads")
     split = (shape[0], heads, shape[1] // heads)
     what = ("queries", "keys", "values")[index]
-    return node.chain(name, [(f"{what} split", Reshape(split)), (what, Permute((1, 0, 2)))])
+    return node.chain(x, ("split", Reshape(split)), ("", Permute((1, 0, 2))), part=what)
 
 
 def _bias(node: OnnxNode, heads: int, rows: int, columns: int) -> tuple[NDArray | None, NDArray]:
@@ -94,7 +96,7 @@ def _bias(node: OnnxNode, heads: int, rows: int, columns: int) -> tuple[NDArray 
             pairs = [(0, 0)] * (mask.ndim - 1) + [(0, missing)]
             mask = np.pad(mask.astype(np.float64), pairs, constant_values=-np.inf)
         lead = mask.shape[:-2]
-        if broadcast([mask.shape, (*(1,) * len(lead), rows, columns)]) != (*lead, rows, columns):
+        if common_shape(mask, np.zeros((*(1,) * len(lead), rows, columns))) != (*lead, rows, columns):
             raise Unreadable(f"its mask of {mask.shape} a sample does not fit {bias.shape} scores")
         bias = bias + mask
     after = np.arange(columns) - np.arange(rows)[:, None]

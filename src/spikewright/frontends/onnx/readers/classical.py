@@ -8,20 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.readers.comparison import STEP
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Label, Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Label, Signal, Unreadable
+from spikewright.frontends.reading.reductions import reduced
+from spikewright.frontends.reading.selection import taken
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Activation,
     Affine,
     Concatenate,
     Divide,
-    GlobalMaxPool,
     Identity,
     ScaleShift,
-    Sum,
-    Take,
     UnitNormalization,
 )
 
@@ -33,7 +32,7 @@ def _numbers(node: OnnxNode, name: str) -> NDArray:
     return np.array(node.attributes.get(name, ()), np.float32)
 
 
-def _linear(node: OnnxNode, weight: NDArray, shift: NDArray) -> Signal:
+def _linear(node: OnnxNode, weight: NDArray, shift: NDArray) -> Value:
     """`W x + b`, and the operations that follow it."""
     view = node.view(0, -1)
     then = node.attributes.get("post_transform", "NONE")
@@ -44,14 +43,14 @@ def _linear(node: OnnxNode, weight: NDArray, shift: NDArray) -> Signal:
         )
     layer = Affine(weight, shift if shift.size else None)
     if then == "NONE":
-        return view.signal(node.add(layer, view.name))
-    scores = node.add(layer, view.name, part="scores")
+        return node.add(layer, view)
+    scores = node.add(layer, view, part="scores")
     parameters = {"axis": -1} if then == "SOFTMAX" else {}
-    return view.signal(node.add(Activation(functions[then], parameters), scores))
+    return node.add(Activation(functions[then], parameters), scores)
 
 
 @reads("LinearClassifier", domain=ML)
-def linear_classifier(node: OnnxNode) -> Sequence[Signal | Label]:
+def linear_classifier(node: OnnxNode) -> Sequence[Value | Label]:
     """Scores of classes; the label that goes with them is none that can be read."""
     features, shift = node.view(0, -1).shape[-1], _numbers(node, "intercepts")
     weight = _numbers(node, "coefficients").reshape(-1, features)
@@ -66,7 +65,7 @@ def linear_classifier(node: OnnxNode) -> Sequence[Signal | Label]:
 
 
 @reads("LinearRegressor", domain=ML)
-def linear_regressor(node: OnnxNode) -> Signal:
+def linear_regressor(node: OnnxNode) -> Value:
     """As many linear functions as there are targets."""
     targets = int(node.attributes.get("targets", 1))
     weight = _numbers(node, "coefficients").reshape(targets, -1)
@@ -74,12 +73,12 @@ def linear_regressor(node: OnnxNode) -> Signal:
 
 
 @reads("Scaler", domain=ML)
-def scaler(node: OnnxNode) -> Signal:
+def scaler(node: OnnxNode) -> Value:
     """`(x - offset) scale`, one number each or one for each feature."""
     offset, scale = (_numbers(node, name).astype(np.float64) for name in ("offset", "scale"))
     if not offset.size or not scale.size:
         raise Unreadable("its offset or its scale is missing")
-    return elementwise(node, ScaleShift(_one(scale), _one(-offset * scale)))
+    return node.add(ScaleShift(_one(scale), _one(-offset * scale)), node.view(0))
 
 
 def _one(value: NDArray) -> NDArray:
@@ -87,28 +86,24 @@ def _one(value: NDArray) -> NDArray:
 
 
 @reads("Normalizer", domain=ML)
-def normalizer(node: OnnxNode) -> Signal:
+def normalizer(node: OnnxNode) -> Value:
     """Features over the sum of their magnitudes (L1), their length (L2), or the largest (MAX)."""
     norm, view = node.attributes.get("norm", "MAX"), node.view(0, -1)
     axis = view.axis(-1)
     if norm == "L2":
-        return view.signal(node.add(UnitNormalization((axis,)), view.name))
+        return node.add(UnitNormalization((axis,)), view)
     if norm == "L1" and _sums_to_one(node, view):
-        return view.signal(node.add(Identity(), view.name))
+        return node.add(Identity(), view)
     if norm not in ("L1", "MAX"):
         raise Unreadable(f"its norm is {norm!r}, which the standard does not know")
-    if norm == "L1":
-        magnitude = node.add(Activation("abs"), view.name, part="magnitude")
-        divisor = node.add(Sum((axis,), keepdims=True), magnitude, part="norm")
-    else:
-        divisor = node.add(GlobalMaxPool((axis,), keepdims=True), view.name, part="norm")
-    return view.signal(node.add(Divide(), view.name, divisor))
+    kind = "norm 1" if norm == "L1" else "max"
+    return node.add(Divide(), view, reduced(node, view, kind, (axis,), True, "norm"))
 
 
-def _sums_to_one(node: OnnxNode, view: View) -> bool:
+def _sums_to_one(node: OnnxNode, view: Signal) -> bool:
     """Whether a signal is a softmax over its last axis, as scikit-learn's classifiers have it."""
     made = {made.name: made for made in node.builder.nodes}
-    found = made[view.name]
+    found = made[view.node]
     while isinstance(found.layer, Identity):
         found = made[found.inputs[0]]
     layer = found.layer
@@ -117,37 +112,35 @@ def _sums_to_one(node: OnnxNode, view: View) -> bool:
 
 
 @reads("ArrayFeatureExtractor", domain=ML)
-def array_feature_extractor(node: OnnxNode) -> Signal:
+def array_feature_extractor(node: OnnxNode) -> Value:
     """Features by constant numbers, of the last axis."""
     indices = node.constant(1)
     if indices is None:
         raise Unreadable("its numbers of features are missing")
     view = node.view(0, -1)
-    layer = Take(np.ravel(indices).astype(np.int64), view.axis(-1))
-    return view.signal(node.add(layer, view.name))
+    return taken(node, view, np.ravel(indices), view.axis(-1))
 
 
 @reads("FeatureVectorizer", domain=ML)
-def feature_vectorizer(node: OnnxNode) -> str:
+def feature_vectorizer(node: OnnxNode) -> Value:
     """Features of all inputs side by side."""
     return node.add(Concatenate(0), *(node.signal(index) for index in range(len(node.inputs))))
 
 
 @reads("Binarizer", domain=ML)
-def binarizer(node: OnnxNode) -> Signal:
+def binarizer(node: OnnxNode) -> Value:
     """One above a threshold, else zero."""
     shift = 1.0 - float(node.attributes.get("threshold", 0.0))
     view = node.view(0)
-    above = node.add(ScaleShift(shift=np.array(shift)), view.name, part="difference")
-    return view.signal(node.add(STEP, above))
+    return node.chain(view, ("difference", ScaleShift(shift=np.array(shift))), ("", STEP))
 
 
 @reads("Imputer", domain=ML)
-def imputer(node: OnnxNode) -> Signal:
+def imputer(node: OnnxNode) -> Value:
     """Unchanged, where it replaces NaN alone."""
     if not np.isnan(float(node.attributes.get("replaced_value_float", 0.0))):
         raise Unreadable(
             "it replaces one number by another, a jump for the smallest difference",
             "Apply it to the data, before the network",
         )
-    return elementwise(node, Identity())
+    return node.add(Identity(), node.view(0))

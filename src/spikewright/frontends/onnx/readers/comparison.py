@@ -10,52 +10,33 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.arithmetic import (
-    Operands,
-    broadcast,
-    finite,
-    operands,
-    spread,
-)
+from spikewright.frontends.onnx.readers.arithmetic import finite_terms, signal
 from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Truth, Unreadable, View
-from spikewright.graph.layers import (
-    Activation,
-    Add,
-    Broadcast,
-    Identity,
-    Layer,
-    Maximum,
-    Minimum,
-    Multiply,
-    ScaleShift,
-    Shape,
-)
+from spikewright.frontends.onnx.values import Signal, Truth, Unreadable
+from spikewright.frontends.reading.arithmetic import combined, extremum, product, scaled, total
+from spikewright.frontends.reading.values import Operand, Value, common_shape
+from spikewright.graph.layers import Activation, ScaleShift
 
 STEP = Activation("threshold", {"threshold": 1.0, "value": 0.0, "maximum": 1.0})
-_MINUS = np.array(-1.0)
-_NOT = ScaleShift(_MINUS, np.array(1.0))
+_NOT = ScaleShift(np.array(-1.0), np.array(1.0))
 
 
 @reads("Greater", "Less", "GreaterOrEqual", "LessOrEqual")
 def compare(node: OnnxNode) -> Truth:
     """The truth values of an inequality of two values, at least one of them a signal."""
-    given = operands(node)
+    first, second = given = node.operands()
     strict = not node.kind.endswith("OrEqual")  # a >= b where not b > a
-    first = 0 if node.kind in ("Greater", "LessOrEqual") else 1
     margin = 0.5 if _are_whole(node) else 1.0  # between whole numbers, so that none lies on it
-    difference = _difference(node, given, first, margin)
-    step = node.add(STEP, difference, part="" if strict else "other")
-    name = step if strict else node.add(_NOT, step)
-    threshold = given.constants.get(1)
-    if node.kind == "Greater" and threshold is not None and threshold.size == 1:
-        above = (given.signals[0].name, float(threshold.ravel()[0]))
-        return Truth(name=name, layout=given.layout, above=above)
-    return Truth(name=name, layout=given.layout)
+    ordered = given if node.kind in ("Greater", "LessOrEqual") else given[::-1]
+    step = node.add(STEP, _difference(node, ordered, margin), part="" if strict else "other")
+    truth = Truth(signal=step if strict else node.add(_NOT, step))
+    if node.kind == "Greater" and isinstance(first, Value) and not isinstance(second, Value):
+        above = (str(first.name), float(second.ravel()[0]))
+        return replace(truth, above=above) if second.size == 1 else truth
+    return truth
 
 
 @reads("Equal")
@@ -63,14 +44,18 @@ def equal(node: OnnxNode) -> Truth:
     """The truth values of an equality of whole numbers; for real ones they would jump."""
     if not _are_whole(node):
         raise Unreadable(*reason_for("", "Equal"))
-    given = operands(node)
-    steps = [
-        ("distance", Activation("abs")),
-        ("distance and half", ScaleShift(shift=np.array(0.5))),
-        ("unequal", STEP),
-        ("", _NOT),
-    ]
-    return Truth(name=node.chain(_difference(node, given, 0, 0.0), steps), layout=given.layout)
+    difference = _difference(node, node.operands(), 0.0)
+    return Truth(
+        signal=signal(
+            node.chain(
+                difference,
+                ("distance", Activation("abs")),
+                ("distance and half", ScaleShift(shift=np.array(0.5))),
+                ("unequal", STEP),
+                ("", _NOT),
+            )
+        )
+    )
 
 
 def _are_whole(node: OnnxNode) -> bool:
@@ -78,53 +63,35 @@ def _are_whole(node: OnnxNode) -> bool:
     return all(value.whole for value in node.inputs if isinstance(value, Signal))
 
 
-def _difference(node: OnnxNode, given: Operands, first: int, margin: float) -> str:
-    """Input `first` minus the other, plus a margin."""
-    shape, shift, names = given.shape, np.array(margin), []
-    for index in (0, 1):
-        sign = 1.0 if index == first else -1.0
-        if index in given.constants:
-            shift = margin + sign * np.asarray(given.constants[index], np.float64)
-            continue
-        name = spread(node, given.signals[index], shape, f"repeated {index}")
-        if sign < 0:
-            name = node.add(ScaleShift(_MINUS), name, part=f"negative {index}")
-        names.append(name)
-    total = node.add(Add(), *names, part="sum") if len(names) > 1 else names[0]
-    return node.add(ScaleShift(shift=shift), total, part="difference")
+def _difference(node: OnnxNode, operands: list[Operand], margin: float) -> Value:
+    """The first operand minus the second, plus a margin."""
+    first, second = operands
+    return combined(node, (1.0, first), (-1.0, second), (1.0, np.array(margin)), part="difference")
 
 
 def nonzero(node: OnnxNode) -> Truth:
     """The truth values of `x != 0` for a signal x."""
-    view = node.view(0)
     steps = [("magnitude", Activation("abs")), ("difference", ScaleShift(shift=np.array(1.0)))]
-    return Truth(name=node.chain(view.name, [*steps, ("", STEP)]), layout=view.layout)
+    return Truth(signal=signal(node.chain(node.view(0), *steps, ("", STEP))))
 
 
-def _as_signals(node: OnnxNode) -> OnnxNode:
+def as_signals(node: OnnxNode) -> OnnxNode:
     """The node with its truth values as signals of ones and zeros."""
-    inputs = tuple(
-        Signal(value.name, value.layout) if isinstance(value, Truth) else value
-        for value in node.inputs
-    )
+    inputs = tuple(value.signal if isinstance(value, Truth) else value for value in node.inputs)
     return replace(node, inputs=inputs)
 
 
 @reads("Not")
 def negation(node: OnnxNode) -> Truth:
     """One minus a truth value."""
-    view = _as_signals(node).view(0)
-    return Truth(name=node.add(_NOT, view.name), layout=view.layout)
+    return Truth(signal=node.add(_NOT, as_signals(node).view(0)))
 
 
 @reads("And", "Or")
 def connective(node: OnnxNode) -> Truth:
     """The smaller, or larger, of truth values."""
-    given = operands(_as_signals(node))
-    names = [view.name for view in given.signals.values()]
-    names += [node.add_constant(c, f"constant {i}") for i, c in given.constants.items()]
-    layer: Layer = Minimum() if node.kind == "And" else Maximum()
-    return Truth(name=node.add(layer, *names), layout=given.layout)
+    given = as_signals(node).operands()
+    return Truth(signal=signal(extremum(node, node.kind == "Or", *given)))
 
 
 @reads("Where")
@@ -135,63 +102,35 @@ def where(node: OnnxNode) -> Signal:
         return _exported_softplus(node, condition) or _chosen_by_truth(node)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
-    given = operands(node)
-    chosen = given.constants.pop(0).astype(bool)
-    shape = broadcast([chosen.shape, given.shape])
-    terms, shift, masked = [], np.zeros(()), False
-    for index, mask in ((1, chosen), (2, ~chosen)):
-        if index in given.constants:
-            value, infinite = finite(np.asarray(given.constants[index]))
-            shift = shift + np.where(mask, value, 0.0)
-            masked = masked or infinite
+    given = node.operands()
+    chosen = np.asarray(given[0], bool)
+    terms, masked = finite_terms([(1.0, x) for x in given[1:]])
+    parts: list[Operand] = []
+    for index, ((_, x), mask) in enumerate(zip(terms, (chosen, ~chosen), strict=True), 1):
+        kept = mask.astype(np.float64)
+        if isinstance(x, Value):
+            parts.append(scaled(node, x, kept, f"chosen {index}"))
         else:
-            name = spread(node, given.signals[index], shape, f"repeated {index}")
-            terms.append((index, name, mask.astype(np.float64)))
-    if len(terms) == 1:
-        ((_, name, mask),) = terms
-        return given.result(node.add(ScaleShift(mask, np.asarray(shift)), name), not masked)
-    parts = [node.add(ScaleShift(m), name, part=f"chosen {i}") for i, name, m in terms]
-    return given.result(node.add(Add(), *parts))
+            parts.append(np.where(mask, x, 0.0))
+    return signal(total(node, *parts), not masked)
 
 
 def _chosen_by_truth(node: OnnxNode) -> Signal:
     """`c a + (1 - c) b` for a truth value `c`."""
-    given = operands(_as_signals(node))
-    shape, condition = given.shape, given.signals.pop(0)
-    other = View(node.add(_NOT, condition.name, part="other"), condition.shape, condition.layout)
-    parts, masked = [], False
-    for index, truth in ((1, condition), (2, other)):
-        constant = given.constants.get(index)
-        if constant is not None:
-            constant, infinite = finite(np.asarray(constant))
-            masked = masked or infinite
-            if not constant.any():
-                continue
-        parts.append(_times(node, truth, given.signals.get(index), constant, shape, index))
+    condition, *given = as_signals(node).operands()
+    assert isinstance(condition, Value)
+    shape = common_shape(condition, *given)
+    condition = node.expand(condition, shape)
+    terms, masked = finite_terms([(1.0, x) for x in given])
+    other = node.add(_NOT, condition, part="other")
+    parts = [
+        product(node, truth, x, f"chosen {index}")
+        for index, truth, (_, x) in zip((1, 2), (condition, other), terms, strict=True)
+        if isinstance(x, Value) or np.any(x)
+    ]
     if not parts:
-        name = spread(node, condition, shape, "repeated")
-        return given.result(node.add(ScaleShift(np.array(0.0)), name))
-    layer: Layer = Add() if len(parts) > 1 else Identity()
-    return given.result(node.add(layer, *parts), not masked)
-
-
-def _times(
-    node: OnnxNode,
-    truth: View,
-    view: View | None,
-    constant: NDArray | None,
-    shape: Shape,
-    index: int,
-) -> str:
-    """A value where a truth value is one, else zero."""
-    part = f"chosen {index}"
-    if view is None:
-        name = spread(node, truth, shape, f"truth {index}")
-        return node.add(ScaleShift(constant), name, part=part)
-    name = node.add(Multiply(), truth.name, view.name, part=part)
-    if node.shape_of(name) != shape:
-        name = node.add(Broadcast(shape), name, part=f"{part} repeated")
-    return name
+        parts = [scaled(node, condition, np.array(0.0), "nothing")]
+    return signal(total(node, *parts), not masked)
 
 
 def _exported_softplus(node: OnnxNode, condition: Truth) -> Signal | None:
@@ -206,5 +145,5 @@ def _exported_softplus(node: OnnxNode, condition: Truth) -> Signal | None:
     smooth = isinstance(made.layer, Activation) and made.layer.function == "softplus"
     exact = t > 0 and math.log1p(math.exp(-t)) / t <= 2.0**-24  # below float32's rounding
     if kept.name == signal and smooth and exact and made.inputs == (signal,):
-        return view.signal(view.name)
+        return view
     return None

@@ -19,7 +19,7 @@ def is_no_number(node: OnnxNode) -> Constant:
     """False: where exporters guard a softmax, or anything that makes numbers of all numbers."""
     view = node.view(0)
     made = {made.name: made for made in node.builder.nodes}
-    guarded = made[view.name]
+    guarded = made[view.node]
     while isinstance(guarded.layer, Identity | Permute | Reshape):
         guarded = made[guarded.inputs[0]]
     layer = guarded.layer
@@ -40,7 +40,7 @@ def is_no_number(node: OnnxNode) -> Constant:
 def _is_masked_everywhere(node: OnnxNode, made: dict[str, Node], softmax: Node) -> bool:
     """Whether a constant masks all that a softmax normalises together, anywhere."""
     (name,) = softmax.inputs
-    shape, layer = node.shape_of(name), softmax.layer
+    shape, layer = node.builder.shapes[name], softmax.layer
     axis = layer.axis(len(shape)) if isinstance(layer, Activation) else -1
     shift = made[name].layer.arrays().get("shift")
     return shift is not None and bool(

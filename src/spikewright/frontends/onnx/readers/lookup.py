@@ -7,10 +7,11 @@ import numpy as np
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Lookup, Permute
 
 
-def _numbers(node: OnnxNode, index: int) -> str:
+def _numbers(node: OnnxNode, index: int) -> Signal:
     """The signal of whole numbers that rows are counted by; raises `Unreadable` for others."""
     value, view = node.inputs[index], node.view(index)
     if not (isinstance(value, Signal) and value.whole):
@@ -18,7 +19,7 @@ def _numbers(node: OnnxNode, index: int) -> str:
             f"its input {index} counts rows and is computed from real numbers, so that it jumps",
             "Count rows by an input of whole numbers",
         )
-    return view.name
+    return view
 
 
 def rows_of_a_table(node: OnnxNode, axis: int) -> Signal:
@@ -29,8 +30,7 @@ def rows_of_a_table(node: OnnxNode, axis: int) -> Signal:
             f"it looks entries up along axis {axis} of a table",
             "Transpose it, and use axis 0",
         )
-    layer = Lookup(np.asarray(table, np.float64))
-    return node.view(1).signal(node.add(layer, numbers))
+    return node.add(Lookup(np.asarray(table, np.float64)), numbers)
 
 
 def values_of_a_row(node: OnnxNode, axis: int) -> Signal:
@@ -42,11 +42,11 @@ def values_of_a_row(node: OnnxNode, axis: int) -> Signal:
             f"it looks values up along axis {axis} of a table of shape {table.shape} a sample",
             "Look them up in a vector, along the last axis",
         )
-    return view.signal(node.add(Lookup(np.asarray(table, np.float64)), numbers))
+    return node.add(Lookup(np.asarray(table, np.float64)), numbers)
 
 
 @reads("OneHot")
-def one_hot(node: OnnxNode) -> Signal:
+def one_hot(node: OnnxNode) -> Value:
     """A vector for each whole number, one value at its place and another elsewhere."""
     depth, values = node.constant(1), node.constant(2)
     if depth is None or values is None or int(np.ravel(depth)[0]) < 1:
@@ -57,11 +57,11 @@ def one_hot(node: OnnxNode) -> Signal:
     made = view.rank + 1
     axis = int(node.attributes.get("axis", -1)) % made
     if axis == made - 1:
-        return view.signal(node.add(Lookup(table), numbers))
+        return node.add(Lookup(table), numbers)
     batch = view.layout.axis
     if view.layout.shared or (batch is not None and axis <= batch):
         raise Unreadable("its new axis comes before the batch", "Put it last, and transpose")
     at = axis - (batch is not None)
     last = len(view.shape)
     order = (*range(at), last, *range(at, last))
-    return view.signal(node.chain(numbers, [("last", Lookup(table)), ("", Permute(order))]))
+    return node.chain(numbers, ("last", Lookup(table)), ("", Permute(order)))

@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.functions import normalised_exponentials
+from spikewright.frontends.reading.normalization import by_groups, by_statistics
+from spikewright.frontends.reading.reductions import reduced
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Activation,
-    BatchNormalization,
     Divide,
-    GroupNormalization,
     Interpolate,
     LayerNormalization,
     Multiply,
-    Reshape,
     RMSNormalization,
     ScaleShift,
-    Sum,
     UnitNormalization,
 )
 
 
 @reads("BatchNormalization")
-def batch_normalization(node: OnnxNode) -> Signal:
+def batch_normalization(node: OnnxNode) -> Value:
     """Normalisation of axis 1 by constants, at inference, wherever the batch is else."""
     if node.attributes.get("training_mode", 0):
         raise Unreadable("it is in training mode", "Export the model for inference")
@@ -44,37 +44,27 @@ def batch_normalization(node: OnnxNode) -> Signal:
         )
     gamma, beta, mean, variance = (node.parameter(index) for index in range(1, 5))
     epsilon = float(node.attributes.get("epsilon", 1e-5))
-    layer = BatchNormalization(gamma, beta, mean, variance, epsilon, axis=view.axis(1))
-    return view.signal(node.add(layer, view.name))
+    return by_statistics(node, view, view.axis(1), (mean, variance), epsilon, gamma, beta)
 
 
-def _channels(node: OnnxNode) -> int:
-    shape = node.shape()
-    if not shape:
+def _channels(node: OnnxNode) -> tuple[Signal, int]:
+    """The input and its axis of channels."""
+    if node.view(0).rank < 2:
         raise Unreadable("its input has no axis beside the batch")
-    return shape[0]
+    view = node.view(0, 1)
+    return view, view.axis(1)
 
 
-@reads("InstanceNormalization")
-def instance_normalization(node: OnnxNode) -> str:
-    """Each channel normalised over its spatial axes."""
+@reads("InstanceNormalization", "GroupNormalization")
+def group_normalization(node: OnnxNode) -> Value:
+    """Runs of channels normalised, or each channel, with a scale and a bias a channel."""
+    view, axis = _channels(node)
+    groups = int(node.attributes.get("num_groups", view.shape[axis]))
     epsilon = float(node.attributes.get("epsilon", 1e-5))
-    layer = GroupNormalization(_channels(node), 0, epsilon, node.parameter(1), node.parameter(2))
-    return node.add(layer, node.signal(0))
+    return by_groups(node, view, groups, axis, epsilon, node.parameter(1), node.parameter(2))
 
 
-@reads("GroupNormalization")
-def group_normalization(node: OnnxNode) -> str:
-    """Runs of channels normalised, each channel with a scale and a bias (operator set 21)."""
-    groups, epsilon = (
-        int(node.attributes["num_groups"]),
-        float(node.attributes.get("epsilon", 1e-5)),
-    )
-    layer = GroupNormalization(groups, 0, epsilon, node.parameter(1), node.parameter(2))
-    return node.add(layer, node.signal(0))
-
-
-def _from_axis(node: OnnxNode, default: int) -> tuple[View, tuple[int, ...]]:
+def _from_axis(node: OnnxNode, default: int) -> tuple[Signal, tuple[int, ...]]:
     """The input, and its sample's axes from the attribute `axis` on."""
     rank = node.view(0).rank
     first = int(node.attributes.get("axis", default))
@@ -85,79 +75,76 @@ def _from_axis(node: OnnxNode, default: int) -> tuple[View, tuple[int, ...]]:
     return view, view.axes(full)
 
 
-def _affine(node: OnnxNode, view: View, index: int) -> NDArray | None:
+def _affine(node: OnnxNode, view: Signal, index: int) -> NDArray | None:
     """Scale or shift, a constant that broadcasts to the input."""
     return node.per_sample(index, view.rank, view.layout) if node.has(index) else None
 
 
 @reads("LayerNormalization")
-def layer_normalization(node: OnnxNode) -> Signal:
+def layer_normalization(node: OnnxNode) -> Value:
     """Normalisation over all axes from `axis` on."""
     view, axes = _from_axis(node, -1)
     epsilon = float(node.attributes.get("epsilon", 1e-5))
     layer = LayerNormalization(axes, epsilon, _affine(node, view, 1), _affine(node, view, 2))
-    return view.signal(node.add(layer, view.name))
+    return node.add(layer, view)
 
 
 @reads("RMSNormalization")
-def rms_normalization(node: OnnxNode) -> Signal:
+def rms_normalization(node: OnnxNode) -> Value:
     """Division by the root mean square over all axes from `axis` on."""
     view, axes = _from_axis(node, -1)
     epsilon = float(node.attributes.get("epsilon", 1e-5))
     layer = RMSNormalization(axes, epsilon, _affine(node, view, 1))
-    return view.signal(node.add(layer, view.name))
+    return node.add(layer, view)
 
 
 @reads("MeanVarianceNormalization")
-def mean_variance_normalization(node: OnnxNode) -> Signal:
+def mean_variance_normalization(node: OnnxNode) -> Value:
     """`(x - mean) / (deviation + 1e-9)` over axes, which must not hold the batch."""
     axes = node.integers("axes") or (0, 2, 3)
     view = node.view(0, *axes)
     # sqrt(variance + 1e-18) is what deviation + 1e-9 amounts to at zero, and both vanish elsewhere
     layer = LayerNormalization(view.axes(axes), 1e-18)
-    return view.signal(node.add(layer, view.name))
+    return node.add(layer, view)
 
 
 @reads("LpNormalization")
-def lp_normalization(node: OnnxNode) -> Signal:
+def lp_normalization(node: OnnxNode) -> Value:
     """Division by the sum of magnitudes (p = 1) or the Euclidean length (p = 2) along an axis."""
     full = int(node.attributes.get("axis", -1))
     view, p = node.view(0, full), int(node.attributes.get("p", 2))
     axis = view.axis(full)
     if p == 2:
-        return view.signal(node.add(UnitNormalization((axis,)), view.name))
+        return node.add(UnitNormalization((axis,)), view)
     if p != 1:
         raise Unreadable(f"its p is {p}; 1 and 2 can be read")
-    magnitude = node.add(Activation("abs"), view.name, part="magnitude")
-    length = node.add(Sum((axis,), keepdims=True), magnitude, part="length")
-    return view.signal(node.add(Divide(), view.name, length))
+    return node.add(Divide(), view, reduced(node, view, "norm 1", (axis,), True, "length"))
 
 
 @reads("LRN")
-def local_response_normalization(node: OnnxNode) -> str:
+def local_response_normalization(node: OnnxNode) -> Value:
     """`x / (bias + alpha / size sum x^2)^beta`, the sum over `size` neighbouring channels."""
     size = int(node.attributes["size"])
     alpha = float(node.attributes.get("alpha", 1e-4))
     beta = float(node.attributes.get("beta", 0.75))
     bias = float(node.attributes.get("bias", 1.0))
-    channels = np.arange(_channels(node))
+    x = node.signal(0)
+    channels = np.arange(x.shape[0] if x.shape else 0)
     offset = channels[None] - channels[:, None]
     band = (offset >= -((size - 1) // 2)) & (offset <= math.ceil((size - 1) / 2))
-    x = node.signal(0)
     divisor = node.chain(
         x,
-        [
-            ("squares", Activation("square")),
-            ("neighbours", Interpolate((band.astype(np.float64),), (0,))),
-            ("base", ScaleShift(np.array(alpha / size), np.array(bias))),
-            ("factor", Activation("power", {"exponent": -beta})),
-        ],
+        ("squares", Activation("square")),
+        ("neighbours", Interpolate((band.astype(np.float64),), (0,))),
+        ("base", ScaleShift(np.array(alpha / size), np.array(bias))),
+        ("", Activation("power", {"exponent": -beta})),
+        part="factor",
     )
     return node.add(Multiply(), x, divisor)
 
 
 @reads("Softmax", "LogSoftmax")
-def softmax(node: OnnxNode) -> Signal:
+def softmax(node: OnnxNode) -> Value:
     """Normalised exponentials over one axis, or their logarithms.
 
     Before operator set 13 they run over all axes from `axis` on together.
@@ -166,14 +153,6 @@ def softmax(node: OnnxNode) -> Signal:
     if node.opset >= 13:
         full = int(node.attributes.get("axis", -1))
         view = node.view(0, full)
-        return view.signal(node.add(Activation(function, {"axis": view.axis(full)}), view.name))
+        return node.add(Activation(function, {"axis": view.axis(full)}), view)
     view, axes = _from_axis(node, 1)
-    wide = [axis for axis in axes if view.shape[axis] > 1]
-    if len(wide) <= 1:
-        axis = wide[0] if wide else axes[0]
-        return view.signal(node.add(Activation(function, {"axis": axis}), view.name))
-    flat = (*view.shape[: axes[0]], math.prod(view.shape[axis] for axis in axes))
-    name = node.chain(
-        view.name, [("flat", Reshape(flat)), (function, Activation(function, {"axis": -1}))]
-    )
-    return view.signal(node.add(Reshape(view.shape), name))
+    return node.chain(view, *normalised_exponentials(function, view.shape, axes))

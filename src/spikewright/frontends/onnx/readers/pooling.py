@@ -6,9 +6,11 @@ import numpy as np
 
 from spikewright._base.windows import Windows
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.windows import windows_of
+from spikewright.frontends.onnx.readers.windows import images, windows_of
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.windows import windowed
 from spikewright.graph.layers import (
     AveragePool,
     Convolution,
@@ -19,37 +21,38 @@ from spikewright.graph.layers import (
 )
 
 
-def _pool_windows(node: OnnxNode) -> Windows:
+def _pool_windows(node: OnnxNode) -> tuple[Signal, Windows]:
     size = node.integers("kernel_shape")
     if not size or min(size) < 1:
         raise Unreadable(f"kernel_shape is {size}, it must hold positive numbers")
-    return windows_of(node, size, node.shape()[1:])
+    x, spatial = images(node)
+    return x, windows_of(node, size, spatial)
 
 
 @reads("MaxPool")
-def max_pool(node: OnnxNode) -> str:
+def max_pool(node: OnnxNode) -> Value:
     """Maximum over windows; `storage_order` concerns only the indices, which are not read."""
-    windows = _pool_windows(node)
+    x, windows = _pool_windows(node)
     layer = MaxPool(
         windows.size, windows.stride, windows.padding, windows.dilation, windows.ceil_mode
     )
-    return node.add(layer, node.signal(0))
+    return windowed(node, layer, x)
 
 
 @reads("AveragePool")
-def average_pool(node: OnnxNode) -> str:
+def average_pool(node: OnnxNode) -> Value:
     """Mean over windows; with dilation, a depthwise convolution."""
-    windows = _pool_windows(node)
+    x, windows = _pool_windows(node)
     counted = bool(node.attributes.get("count_include_pad", 0))
     if max(windows.dilation) > 1:
         return _dilated_mean(node, windows, counted)
     layer = AveragePool(
         windows.size, windows.stride, windows.padding, windows.ceil_mode, count_include_pad=counted
     )
-    return node.add(layer, node.signal(0))
+    return windowed(node, layer, x)
 
 
-def _dilated_mean(node: OnnxNode, windows: Windows, counted: bool) -> str:
+def _dilated_mean(node: OnnxNode, windows: Windows, counted: bool) -> Value:
     """Sums over dilated windows, a depthwise convolution, each divided by its number of values."""
     spatial, channels = node.shape()[1:], node.shape()[0]
     extent = windows.output_extent(spatial)
@@ -82,7 +85,7 @@ def _dilated_mean(node: OnnxNode, windows: Windows, counted: bool) -> str:
 
 
 @reads("GlobalAveragePool", "GlobalMaxPool")
-def global_pool(node: OnnxNode) -> str:
+def global_pool(node: OnnxNode) -> Value:
     """Mean or maximum over all spatial axes, which stay as single values."""
     layer = GlobalAveragePool if node.kind == "GlobalAveragePool" else GlobalMaxPool
     axes = tuple(range(1, len(node.shape())))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from spikewright.frontends.onnx.layout import UNBATCHED, Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.lookup import values_of_a_row
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, same
+from spikewright.frontends.onnx.values import Unreadable, same
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Concatenate, Reshape, Take
 
 _SAMPLES = "Only axes beside the batch can be cut"
@@ -25,7 +27,7 @@ _LARGEST = 2**28  # positions: a model file must not exhaust the memory
 
 def by_position(
     node: OnnxNode, operands: Sequence[int], run: Callable[[int, list[NDArray]], NDArray]
-) -> Signal:
+) -> Value:
     """The result of an operator that puts values of its operands elsewhere, and does no more.
 
     `run(world, arrays)` is the operator on arrays of the operands' full shapes.
@@ -37,15 +39,16 @@ def by_position(
     for other, positions, values in others:
         if other != layout or not same(positions, chosen) or not same(values, constants):
             raise Unreadable("which values it takes depends on the batch size", _SAMPLES)
-    parts = [node.view(index) for index in operands if not node.is_constant(index)]
-    names = [
-        node.add(Reshape((math.prod(part.shape),)), part.name, part=f"flat {number or ''}".strip())
-        for number, part in enumerate(parts)
-    ]
+    views = [node.view(index) for index in operands if not node.is_constant(index)]
+    parts: list[Value] = []
+    for number, view in enumerate(views):
+        flat = replace(view, layout=layout)  # each sample's parts, wherever samples are
+        part = f"flat {number or ''}".strip()
+        parts.append(node.add(Reshape((math.prod(view.shape),)), flat, part=part))
     if constants.size:
-        names.append(node.add_constant(constants, "constants"))
-    together = node.add(Concatenate(0), *names, part="values") if len(names) > 1 else names[0]
-    return Signal(node.add(Take(chosen, 0), together), layout)
+        parts.append(node.constant_like(constants, parts[0], "constants"))
+    together = node.add(Concatenate(0), *parts, part="values") if len(parts) > 1 else parts[0]
+    return node.add(Take(chosen, 0), together)
 
 
 def _of_a_sample(
@@ -114,7 +117,7 @@ def _indices(node: OnnxNode) -> tuple[NDArray, ...]:
 
 
 @reads("GatherND")
-def gather_nd(node: OnnxNode) -> Signal:
+def gather_nd(node: OnnxNode) -> Value:
     """Values, or runs of them, by constant positions along the first axes."""
     shared, indices = int(node.attributes.get("batch_dims", 0)), _indices(node)
 
@@ -137,7 +140,7 @@ def _within(data: NDArray, indices: NDArray, axis: int) -> NDArray:
 
 
 @reads("GatherElements")
-def gather_elements(node: OnnxNode) -> Signal:
+def gather_elements(node: OnnxNode) -> Value:
     """A value for each constant position along an axis, or of a constant for each whole number."""
     if node.is_constant(0) and not node.is_constant(1):
         return values_of_a_row(node, int(node.attributes.get("axis", 0)))
@@ -160,7 +163,7 @@ def _refuse_reduction(node: OnnxNode) -> None:
 
 
 @reads("ScatterElements", "Scatter")
-def scatter_elements(node: OnnxNode) -> Signal:
+def scatter_elements(node: OnnxNode) -> Value:
     """Values put to constant positions along an axis of others."""
     _refuse_reduction(node)
     indices, axis = _indices(node), int(node.attributes.get("axis", 0))
@@ -175,7 +178,7 @@ def scatter_elements(node: OnnxNode) -> Signal:
 
 
 @reads("ScatterND")
-def scatter_nd(node: OnnxNode) -> Signal:
+def scatter_nd(node: OnnxNode) -> Value:
     """Values, or runs of them, put to constant positions along the first axes of others."""
     _refuse_reduction(node)
     indices = _indices(node)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.layout import UNBATCHED, Layout
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.arithmetic import spread
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading import contraction
+from spikewright.frontends.reading.arithmetic import combined
 from spikewright.frontends.reading.contraction import Factor
 from spikewright.frontends.reading.equation import Labels, batch_label, matrix_labels, parsed
-from spikewright.graph.layers import Add, ScaleShift
+from spikewright.frontends.reading.values import Value
 
 
 def contract(
@@ -37,7 +37,7 @@ def contract(
     for index, own in enumerate(labels):
         kept = tuple(label for label in own if label != batch) if apart else own
         if index in views:
-            factors.append(Factor(kept, views[index].shape, views[index].name))
+            factors.append(Factor(kept, views[index].shape, views[index].node))
         elif batch in own:
             place = Layout(own.index(batch), layout.outer, layout.shared)
             factors.append(Factor.of(node.per_sample(index, len(own), place), kept))
@@ -45,13 +45,13 @@ def contract(
             factors.append(Factor.of(node.parameter(index), own))
     wanted = tuple(label for label in result if label != batch) if apart else result
     shift = None if bias is None else bias(layout)
-    made = contraction.contract(node.add, factors, wanted, part, shift)
-    return Signal(made.node, layout)
+    made = contraction.contract(node.node, factors, wanted, part, shift)
+    return node.placed(made.node, layout)
 
 
 def _with_batch(
-    node: OnnxNode, views: dict[int, View], labels: Sequence[Labels], result: Labels
-) -> tuple[dict[int, View], Hashable | None, Layout]:
+    node: OnnxNode, views: dict[int, Signal], labels: Sequence[Labels], result: Labels
+) -> tuple[dict[int, Signal], Hashable | None, Layout]:
     """The signals, the label of the batch, and the result's layout."""
     given = {i: view.layout for i, view in views.items()}
     axes = [(labels[i], layout.axis) for i, layout in given.items() if layout.axis is not None]
@@ -91,7 +91,7 @@ def einsum(node: OnnxNode) -> Signal:
 
 
 @reads("Gemm")
-def gemm(node: OnnxNode) -> Signal:
+def gemm(node: OnnxNode) -> Value:
     """`alpha A B + beta C`, A and B transposed where that is said."""
     if _ranks(node, 2) != [2, 2]:
         raise Unreadable("its inputs A and B must have two axes each")
@@ -112,14 +112,10 @@ def gemm(node: OnnxNode) -> Signal:
     return contract(node, labels, result, alpha, bias=bias)
 
 
-def _plus_signal(node: OnnxNode, product: Signal, beta: float) -> Signal:
+def _plus_signal(node: OnnxNode, product: Signal, beta: float) -> Value:
     """A product and `beta` times the signal C."""
     view = node.view(2)
     view = node.unbatched(2) if product.layout == UNBATCHED else view
-    shape = node.shape_of(product.name)
-    if view.layout.from_end(view.shape) != product.layout.from_end(shape):
+    if view.layout.from_end(view.shape) != product.layout.from_end(product.shape):
         raise Unreadable("the batch axis of C would meet another axis of the product")
-    other = spread(node, view, shape, "C repeated")
-    if beta != 1:
-        other = node.add(ScaleShift(np.array(beta)), other, part="C scaled")
-    return Signal(node.add(Add(), product.name, other), product.layout)
+    return combined(node, (1.0, product), (beta, node.lift(view, 2)))

@@ -26,6 +26,7 @@ from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,
     Concatenate,
+    Constant,
     Permute,
     Reshape,
     ScaleShift,
@@ -140,7 +141,7 @@ def _recurrent(node: OnnxNode, make: Make, default: Sequence[str]) -> list[Signa
     initial = [_initial(node, sequence, way, cells[0].states) for way in range(len(ways))]
     made = [
         unroll(
-            node.add,
+            node.node,
             cell,
             sequence.name,
             sequence.steps,
@@ -227,9 +228,9 @@ def _sequence(node: OnnxNode) -> _Sequence:
         raise Unreadable(f"its input has {view.rank} axes, not time, batch and values", _TIME)
     if view.layout not in (wanted, UNBATCHED):
         raise Unreadable(f"the batch is not axis {wanted.axis} of its input", _TIME)
-    name, shape = view.name, view.shape
+    name, shape = view.node, view.shape
     if view.layout == UNBATCHED and batch_first:
-        name = node.add(Permute((1, 0, 2)), name, part="sequence")
+        name = node.node(Permute((1, 0, 2)), name, part="sequence")
         shape = (shape[1], shape[0], shape[2])
     steps, *lead, _ = shape
     lengths = node.constant(4)
@@ -254,39 +255,39 @@ def _state(node: OnnxNode, sequence: _Sequence, way: int, index: int) -> str | N
     axis = 1 if sequence.batch_first and sequence.lead else 0
     if node.is_constant(index):
         values = np.take(node.per_sample(index, 3, layout), way, axis)
-        return node.add_constant(values, part) if values.any() else None
+        return node.node(Constant(values), part=part) if values.any() else None
     view = node.unbatched(index) if node.alone else node.view(index)
     if view.layout != layout:
         raise Unreadable("the batch of its initial state is not where that of its input is", _TIME)
-    return node.add(Take(np.array(way), axis), view.name, part=part)
+    return node.node(Take(np.array(way), axis), view.node, part=part)
 
 
 def _all_outputs(node: OnnxNode, sequence: _Sequence, ways: Sequence[Sequence[str]]) -> Signal:
     """`(steps, directions, batch, units)`, or with the batch first."""
     several = []
     for way, names in enumerate(ways):
-        *lead, units = node.shape_of(names[0])
+        *lead, units = node.builder.shapes[names[0]]
         part = f"sequence/{way}"
-        stacked = stack(node.add, names, (*lead, units), part)
+        stacked = stack(node.node, names, (*lead, units), part)
         several.append(
-            node.add(Reshape((len(names), 1, *lead, units)), stacked, part=f"{part}/way")
+            node.node(Reshape((len(names), 1, *lead, units)), stacked, part=f"{part}/way")
         )
     turned = sequence.batch_first and bool(sequence.lead)
-    name = node.add(Concatenate(1), *several, part="turned" if turned else "")
+    name = node.node(Concatenate(1), *several, part="turned" if turned else "")
     if turned:
-        name = node.add(Permute((2, 0, 1, 3)), name)
-    return _signal(sequence, name, 2)
+        name = node.node(Permute((2, 0, 1, 3)), name)
+    return _signal(node, sequence, name, 2)
 
 
 def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str) -> Signal:
     """`(directions, batch, units)`, or with the batch first."""
-    name = stack(node.add, states, node.shape_of(states[0]), part)
+    name = stack(node.node, states, node.builder.shapes[states[0]], part)
     if sequence.batch_first and sequence.lead:
-        name = node.add(Permute((1, 0, 2)), name, part=f"{part} turned")
-    return _signal(sequence, name, 1)
+        name = node.node(Permute((1, 0, 2)), name, part=f"{part} turned")
+    return _signal(node, sequence, name, 1)
 
 
-def _signal(sequence: _Sequence, name: str, axis: int) -> Signal:
+def _signal(node: OnnxNode, sequence: _Sequence, name: str, axis: int) -> Signal:
     if sequence.lead:
-        return Signal(name, UNBATCHED)
-    return Signal(name, BATCH_FIRST if sequence.batch_first else Layout(axis))
+        return node.placed(name, UNBATCHED)
+    return node.placed(name, BATCH_FIRST if sequence.batch_first else Layout(axis))

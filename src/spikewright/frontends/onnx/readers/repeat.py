@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.windows import Pairs
 from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.selection import Mode, padded, tiled
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Broadcast,
     Concatenate,
-    Crop,
     Identity,
-    Layer,
-    Pad,
-    ScaleShift,
     Shape,
-    Tile,
-    ZeroPad,
 )
 
-_SAMPLES = "Only axes beside the batch can be repeated or padded"
 _LARGEST = 2**28  # values of one sample: a model file must not exhaust the memory
 
 
 @reads("Concat")
-def concat(node: OnnxNode) -> Signal:
+def concat(node: OnnxNode) -> Value:
     """Signals and constants side by side along an axis beside the batch."""
     indices = range(len(node.inputs))
     if len(indices) == 1:
-        return elementwise(node, Identity())
+        return node.add(Identity(), node.view(0))
     signals = [index for index in indices if not node.is_constant(index)]
     full = int(node.attributes["axis"])
     rank = node.view(signals[0] if signals else 0, full).rank
-    views, layout, _ = node.aligned(signals, 0, needed=(full % rank - rank,))
-    given = dict(zip(signals, views, strict=True))
-    axis = views[0].axis(full)
-    shape = views[0].shape
-    names = []
+    views = dict(zip(signals, node.alike(signals, 0, (full % rank - rank,)), strict=True))
+    like = views[signals[0]]
+    axis, shape = like.axis(full), like.shape
+    values: list[Value] = []
     for index in indices:
-        if index in given:
-            names.append(given[index].name)
+        if index in views:
+            values.append(views[index])
             continue
-        value = np.asarray(node.per_sample(index, rank, layout), np.float64)
-        if value.size == 0:
+        array = np.asarray(node.per_sample(index, rank, like.layout), np.float64)
+        if array.size == 0:
             continue
-        if value.ndim == len(shape):
-            wanted = (*shape[:axis], value.shape[axis], *shape[axis + 1 :])
-            names.append(node.add_constant(_spread(value, wanted), f"constant {index}"))
-        else:
-            raise Unreadable(f"a constant of shape {value.shape} does not fit beside {shape}")
-    return Signal(node.add(Concatenate(axis), *names), layout)
+        if array.ndim != len(shape):
+            raise Unreadable(f"a constant of shape {array.shape} does not fit beside {shape}")
+        wanted = (*shape[:axis], array.shape[axis], *shape[axis + 1 :])
+        values.append(node.constant_like(_spread(array, wanted), like, f"constant {index}"))
+    return node.add(Concatenate(axis), *values)
 
 
 def _spread(value: NDArray, shape: Shape) -> NDArray:
@@ -66,7 +59,7 @@ def _spread(value: NDArray, shape: Shape) -> NDArray:
 
 
 @reads("Expand")
-def expand(node: OnnxNode) -> Signal:
+def expand(node: OnnxNode) -> Value:
     """Repeat along axes where the signal holds one value."""
     targets = node.integer_worlds(1)
     if targets is None:
@@ -82,7 +75,7 @@ def expand(node: OnnxNode) -> Signal:
     if len(found) > 1:
         raise Unreadable("how often it repeats depends on the batch size")
     ((layout, shape),) = found
-    return Signal(node.add(Broadcast(shape), view.name), layout)
+    return replace(node.add(Broadcast(shape), view), layout=layout)
 
 
 def _checked(full: Shape, target: tuple[int, ...]) -> Shape:
@@ -93,7 +86,7 @@ def _checked(full: Shape, target: tuple[int, ...]) -> Shape:
     return target
 
 
-def _expanded(view: View, batch: int, target: tuple[int, ...]) -> tuple[Layout, Shape]:
+def _expanded(view: Signal, batch: int, target: tuple[int, ...]) -> tuple[Layout, Shape]:
     """Layout and sample shape after expansion of a batch."""
     own = view.full(batch)
     full = np.broadcast_shapes(own, _checked(own, target))
@@ -113,7 +106,7 @@ def _expanded(view: View, batch: int, target: tuple[int, ...]) -> tuple[Layout, 
 
 
 @reads("Tile")
-def tile(node: OnnxNode) -> Signal:
+def tile(node: OnnxNode) -> Value:
     """The whole signal several times along some axes."""
     repeats = node.integers("repeats", 1)
     view = node.view(0)
@@ -121,22 +114,20 @@ def tile(node: OnnxNode) -> Signal:
         raise Unreadable(f"its repeats {repeats} are not one positive number per axis")
     axes = tuple(axis for axis, times in enumerate(repeats) if times > 1)
     view = node.view(0, *axes)
-    times = [1] * len(view.shape)
-    for axis in axes:
-        times[view.axis(axis)] = repeats[axis]
-    if np.prod(view.shape + tuple(times), dtype=np.float64) > _LARGEST:
+    times = {view.axis(axis): repeats[axis] for axis in axes}
+    if np.prod([*view.shape, *times.values()], dtype=np.float64) > _LARGEST:
         raise Unreadable(f"it makes more than {_LARGEST} values of shape {view.shape}")
-    return view.signal(node.add(Tile(tuple(times)), view.name))
+    return tiled(node, view, times)
 
 
-_MODES = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+_MODES: tuple[Mode, ...] = ("constant", "reflect", "edge", "wrap")
 
 
 @reads("Pad")
-def pad(node: OnnxNode) -> Signal:
+def pad(node: OnnxNode) -> Value:
     """A constant, or copies of the signal's own values, around it; negative counts remove."""
     mode = node.attributes.get("mode", "constant")
-    if mode != "constant" and mode not in _MODES:
+    if mode not in _MODES:
         raise Unreadable(f"its mode is {mode!r}, which the standard does not know")
     value = _pad_value(node) if mode == "constant" else 0.0
     counts = _pad_counts(node)
@@ -145,35 +136,12 @@ def pad(node: OnnxNode) -> Signal:
     for axis, pair in enumerate(counts):
         if any(pair):
             pairs[view.axis(axis)] = pair
-    kept = view.name
-    if any(min(pair) < 0 for pair in pairs):
-        crops = tuple((max(-b, 0), max(-a, 0)) for b, a in pairs)
-        kept = node.add(Crop(crops), kept, part="cropped")
-    added = tuple((max(b, 0), max(a, 0)) for b, a in pairs)
-    return view.signal(node.chain(kept, _padding(added, mode, value)))
-
-
-def _padding(pairs: Pairs, mode: str, value: float) -> list[tuple[str, Layer]]:
-    if not any(map(any, pairs)):
-        return [("", Identity())]
-    if mode != "constant":
-        return [("", Pad(pairs, _MODES[mode]))]  # type: ignore[arg-type]
-    if value == 0:
-        return [("", ZeroPad(pairs))]
-    offset = np.array(float(value))
-    return [
-        ("lowered", ScaleShift(shift=-offset)),
-        ("padded", ZeroPad(pairs)),
-        ("", ScaleShift(shift=offset)),
-    ]
+    return padded(node, view, pairs, mode, value)
 
 
 def _pad_value(node: OnnxNode) -> float:
     value = node.setting("value", 2)
-    number = 0.0 if value is None or np.size(value) == 0 else float(np.ravel(value)[0])
-    if not np.isfinite(number):
-        raise Unreadable(f"it pads with {number}, which is no finite number")
-    return number
+    return 0.0 if value is None or np.size(value) == 0 else float(np.ravel(value)[0])
 
 
 def _pad_counts(node: OnnxNode) -> list[tuple[int, int]]:

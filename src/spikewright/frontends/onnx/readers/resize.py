@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.resampling import Convention, positions, weights
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, View
+from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.resampling import resampled
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
-    Identity,
-    Interpolate,
-    Layer,
     ScaleShift,
-    Take,
-    UpsampleNearest,
 )
 
 _LARGEST = 2**24  # entries of a matrix: a model file must not exhaust the memory
@@ -34,7 +31,7 @@ class Target:
 
 
 @reads("Upsample", "Resize")
-def resize(node: OnnxNode) -> Signal:
+def resize(node: OnnxNode) -> Value:
     """Resizing by any convention, linear in the signal's values."""
     convention = _convention(node)
     whole = node.view(0)
@@ -50,7 +47,7 @@ def resize(node: OnnxNode) -> Signal:
     if any({a: t[a] for a in changed} != {a: worlds[0][a] for a in changed} for t in worlds):
         raise Unreadable("how it resizes depends on the batch size")
     targets = {view.axis(axis): worlds[0][axis] for axis in sorted(changed)}
-    return view.signal(_resized(node, view, targets, convention))
+    return _resized(node, view, targets, convention)
 
 
 def _convention(node: OnnxNode) -> Convention:
@@ -73,7 +70,7 @@ def _convention(node: OnnxNode) -> Convention:
     )
 
 
-def _targets(node: OnnxNode, view: View, world: int) -> dict[int, Target]:
+def _targets(node: OnnxNode, view: Signal, world: int) -> dict[int, Target]:
     """The target of each full axis that the node names, for one of the batch sizes."""
     full = view.full(node.batches[world])
     given = node.integers("axes")
@@ -129,11 +126,11 @@ def _from_sizes(
     return [math.floor(factor * n + 0.5) for n in own], np.full(len(axes), factor)
 
 
-def _resized(node: OnnxNode, view: View, targets: dict[int, Target], convention: Convention) -> str:
+def _resized(
+    node: OnnxNode, view: Signal, targets: dict[int, Target], convention: Convention
+) -> Value:
     """The layers, of which the last has the node's name."""
-    layers: list[tuple[str, Layer]] = []
-    beside = {}
-    matrices = {}
+    beside, matrices = {}, {}
     for axis, target in targets.items():
         n = view.shape[axis]
         if target.extent * n > _LARGEST:
@@ -142,46 +139,22 @@ def _resized(node: OnnxNode, view: View, targets: dict[int, Target], convention:
         matrices[axis] = weights(where, n, target.factor, convention)
         outside = convention.transform == "tf_crop_and_resize"
         beside[axis] = outside & ((where < 0) | (where > n - 1))
-    if convention.mode == "nearest" and not any(mask.any() for mask in beside.values()):
-        layers = _copies(view, {axis: np.argmax(m, axis=1) for axis, m in matrices.items()})
-    elif matrices:
-        axes = tuple(matrices)
-        for axis, mask in beside.items():
-            matrices[axis] = np.where(mask[:, None], 0.0, matrices[axis])
-        layers = [("interpolated", Interpolate(tuple(matrices.values()), axes))]
-        layers += _outside(view, targets, beside, convention.extrapolation)
-    if not layers:
-        return node.add(Identity(), view.name)
-    return node.chain(view.name, [*layers[:-1], ("", layers[-1][1])])
-
-
-def _copies(view: View, sources: dict[int, NDArray]) -> list[tuple[str, Layer]]:
-    """Nearest neighbours: repetition where it is that, else one choice of indices an axis."""
-    factors = [1] * len(view.shape)
-    for axis, source in sources.items():
-        n = view.shape[axis]
-        if len(source) % n or not np.array_equal(
-            source, np.arange(len(source)) // (len(source) // n)
-        ):
-            break
-        factors[axis] = len(source) // n
-    else:
-        return [("", UpsampleNearest(tuple(factors)))] if max(factors, default=1) > 1 else []
-    return [
-        (f"axis {axis}", Take(source, axis))
-        for axis, source in sources.items()
-        if not np.array_equal(source, np.arange(view.shape[axis]))
-    ]
+    for axis, mask in beside.items():
+        matrices[axis] = np.where(mask[:, None], 0.0, matrices[axis])
+    shift = _outside(view, targets, beside, convention.extrapolation)
+    if shift is None:
+        return resampled(node, view, matrices)
+    return node.add(ScaleShift(shift=shift), resampled(node, view, matrices, "interpolated"))
 
 
 def _outside(
-    view: View, targets: dict[int, Target], beside: dict[int, NDArray], value: float
-) -> list[tuple[str, Layer]]:
+    view: Signal, targets: dict[int, Target], beside: dict[int, NDArray], value: float
+) -> NDArray | None:
     """The extrapolation value where a coordinate of some axis lies outside."""
     if value == 0 or not any(mask.any() for mask in beside.values()):
-        return []
+        return None
     shape = [targets[axis].extent if axis in targets else n for axis, n in enumerate(view.shape)]
     union = np.zeros(shape, bool)
     for axis, mask in beside.items():
         union |= mask.reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    return [("outside", ScaleShift(shift=np.where(union, value, 0.0)))]
+    return np.where(union, value, 0.0)

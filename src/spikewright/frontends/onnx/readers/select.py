@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import elementwise
 from spikewright.frontends.onnx.readers.lookup import rows_of_a_table
 from spikewright.frontends.onnx.readers.positions import by_position
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, View, same
-from spikewright.graph.layers import Crop, Identity, Layer, Reshape, ScaleShift, Shape, Slice, Take
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, same
+from spikewright.frontends.reading.selection import sliced, taken
+from spikewright.frontends.reading.values import Value
+from spikewright.graph.layers import Identity, Reshape, ScaleShift, Slice, Take
 
 _SAMPLES = "Only axes beside the batch can be cut"
 
 
-def chosen(shape: Shape, slices: dict[int, slice]) -> Layer:
-    """The layer of Python slices of some axes: a crop where all steps are one."""
-    layer = Slice.along(shape, slices)
-    if all(step == 1 and count >= 1 for _, count, step in layer.ranges):
-        crops = tuple(
-            (start, n - start - count)
-            for n, (start, count, _) in zip(shape, layer.ranges, strict=True)
-        )
-        return Crop(crops) if any(map(any, crops)) else Identity()
-    return layer
-
-
 @reads("Slice")
-def slice_(node: OnnxNode) -> Signal:
+def slice_(node: OnnxNode) -> Value:
     """A range of some axes, with any step; of the batch's axis, whatever keeps all samples."""
     settings = [
         _slice_setting(node, *entry)
@@ -43,10 +31,13 @@ def slice_(node: OnnxNode) -> Signal:
         {view.axis(axis): part for axis, part in slices.items() if part is not None}
         for slices in parts
     ]
-    layers = [_bounded(view, slices) for slices in found]
-    if any(layer != layers[0] for layer in layers):
+    for slices in found:
+        for axis, part in slices.items():
+            if not range(*part.indices(view.shape[axis])):
+                raise Unreadable(f"its range {part} does not leave something of {view.shape[axis]}")
+    if any(Slice.along(view.shape, s) != Slice.along(view.shape, found[0]) for s in found):
         raise Unreadable("how it slices depends on the batch size", _SAMPLES)
-    return view.signal(node.add(layers[0], view.name))
+    return sliced(node, view, found[0])
 
 
 def _slice_setting(node: OnnxNode, name: str, index: int) -> tuple[tuple[int, ...], ...] | None:
@@ -57,7 +48,7 @@ def _slice_setting(node: OnnxNode, name: str, index: int) -> tuple[tuple[int, ..
 
 
 def _slices(
-    world: int, view: View, batch: int, settings: list[tuple[tuple[int, ...], ...] | None]
+    world: int, view: Signal, batch: int, settings: list[tuple[tuple[int, ...], ...] | None]
 ) -> dict[int, slice | None]:
     """A slice for each full axis that is cut, None for one that stays whole."""
     starts, ends, axes, steps = (None if s is None else s[world] for s in settings)
@@ -79,20 +70,12 @@ def _slices(
     return found
 
 
-def _bounded(view: View, slices: dict[int, slice]) -> Layer:
-    """The layer, which must leave something of every axis."""
-    for axis, part in slices.items():
-        if not range(*part.indices(view.shape[axis])):
-            raise Unreadable(f"its range {part} does not leave something of {view.shape[axis]}")
-    return chosen(view.shape, slices)
-
-
 @reads("Split")
-def split(node: OnnxNode) -> list[Signal | Constant]:
+def split(node: OnnxNode) -> list[Value | Constant]:
     """Consecutive ranges of one axis, one an output; an empty one is a constant."""
     full = int(node.attributes.get("axis", 0))
     if node.output_count == 1 and node.view(0).is_batch(full):
-        return [elementwise(node, Identity())]
+        return [node.add(Identity(), node.view(0))]
     view = node.view(0, full)
     axis = view.axis(full)
     extent, count = view.shape[axis], node.output_count
@@ -102,23 +85,20 @@ def split(node: OnnxNode) -> list[Signal | Constant]:
         sizes = (*(largest,) * (count - 1), extent - largest * (count - 1))
     if len(sizes) != count or sum(sizes) != extent or min(sizes) < 0:
         raise Unreadable(f"it splits an axis of {extent} into {sizes} for {count} outputs")
-    results: list[Signal | Constant] = []
-    start = 0
-    for index, size in enumerate(sizes):
+    results: list[Value | Constant] = []
+    for index, (size, stop) in enumerate(zip(sizes, np.cumsum(sizes).tolist(), strict=True)):
         if size == 0:
             shape = (*view.shape[:axis], 0, *view.shape[axis + 1 :])
             empty = (np.zeros(view.layout.full(shape, batch)) for batch in node.batches)
             results.append(Constant(tuple(empty)))
             continue
-        layer = chosen(view.shape, {axis: slice(start, start + size)})
-        part = str(index) if index else ""
-        results.append(view.signal(node.add(layer, view.name, part=part)))
-        start += size
+        part = {axis: slice(stop - size, stop)}
+        results.append(sliced(node, view, part, str(index) if index else ""))
     return results
 
 
 @reads("Gather")
-def gather(node: OnnxNode) -> Signal:
+def gather(node: OnnxNode) -> Value:
     """Entries of an axis by constant indices, whose axes take that one's place.
 
     Or entries of a constant by whole numbers, as embeddings of tokens are.
@@ -129,7 +109,7 @@ def gather(node: OnnxNode) -> Signal:
     node.integer_worlds(1)  # raises where the indices are none
     whole = node.view(0)
     if _takes_all_samples(node, whole, full):
-        return elementwise(node, Identity())
+        return node.add(Identity(), node.view(0))
     if whole.layout.shared and whole.is_batch(full) and not node.alone:
         worlds = node.worlds(1) or ()
         return by_position(node, [0], lambda world, arrays: arrays[0].take(worlds[world], full))
@@ -137,13 +117,10 @@ def gather(node: OnnxNode) -> Signal:
     if indices is None:
         raise Unreadable("its indices are missing")
     view = node.view(0, full)
-    layout, axis = view.layout, view.full_axis(full)
-    if layout.axis is not None and layout.axis > axis:
-        layout = Layout(layout.axis + indices.ndim - 1, layout.outer, layout.shared)
-    return Signal(node.add(Take(indices.astype(np.int64), view.axis(full)), view.name), layout)
+    return taken(node, view, indices, view.axis(full))
 
 
-def _takes_all_samples(node: OnnxNode, view: View, axis: int) -> bool:
+def _takes_all_samples(node: OnnxNode, view: Signal, axis: int) -> bool:
     """Whether the axis is the batch's and every entry of it is taken, in order."""
     extents = (view.full(batch)[axis] for batch in node.batches)
     found = zip(node.worlds(1) or (), extents, strict=True)
@@ -151,7 +128,7 @@ def _takes_all_samples(node: OnnxNode, view: View, axis: int) -> bool:
 
 
 @reads("Compress")
-def compress(node: OnnxNode) -> Signal:
+def compress(node: OnnxNode) -> Value:
     """Entries of an axis, or of all values, where a constant condition holds."""
     condition = node.constant(1)
     if condition is None:
@@ -159,15 +136,15 @@ def compress(node: OnnxNode) -> Signal:
     (indices,) = np.nonzero(np.ravel(condition))
     if "axis" not in node.attributes:
         view = node.view(0, *node.view(0).every_axis())
-        flat = node.add(Reshape((int(np.prod(view.shape)),)), view.name, part="flat")
-        return Signal(node.add(Take(indices, 0), flat), view.layout)
+        flat = node.add(Reshape((int(np.prod(view.shape)),)), view, part="flat")
+        return node.add(Take(indices, 0), flat)
     full = int(node.attributes["axis"])
     view = node.view(0, full)
-    return view.signal(node.add(Take(indices, view.axis(full)), view.name))
+    return node.add(Take(indices, view.axis(full)), view)
 
 
 @reads("Trilu")
-def triangle(node: OnnxNode) -> Signal:
+def triangle(node: OnnxNode) -> Value:
     """The upper or lower triangle of matrices; zeros elsewhere."""
     diagonal = node.integers("k", 1) or (0,)
     view = node.view(0, -1, -2)
@@ -175,4 +152,4 @@ def triangle(node: OnnxNode) -> Signal:
     ones = np.ones((rows, columns))
     upper = bool(node.attributes.get("upper", 1))
     mask = (np.triu if upper else np.tril)(ones, int(diagonal[0]))
-    return view.signal(node.add(ScaleShift(mask), view.name))
+    return node.add(ScaleShift(mask), view)

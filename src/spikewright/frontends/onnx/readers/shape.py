@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,11 +12,12 @@ from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.layout import Layout, find_layout
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import elementwise
-from spikewright.frontends.onnx.readers.comparison import nonzero
+from spikewright.frontends.onnx.readers.comparison import as_signals, nonzero
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable
 from spikewright.frontends.onnx.whole import integer_types
+from spikewright.frontends.reading.selection import depth_to_space, space_to_depth
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Identity, Permute, Reshape, Shape
 
 _KEEP_BATCH = "Reshape and transpose so that the samples of a batch stay on one axis"
@@ -43,7 +45,7 @@ def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> Si
     if len(found) != 1:
         raise Unreadable(f"its result for shape {view.full(2)} depends on the batch size")
     ((layout, shape),) = found  # type: ignore[misc]
-    return Signal(node.add(Reshape(shape), view.name), layout)
+    return replace(node.add(Reshape(shape), view), layout=layout)
 
 
 @reads("Reshape")
@@ -143,41 +145,24 @@ def transpose(node: OnnxNode) -> Signal:
     layout = view.layout
     if layout.axis is not None:
         layout = Layout(order.index(layout.axis), layout.outer, layout.shared)
-    return Signal(node.add(Permute(axes), view.name), layout)
+    return replace(node.add(Permute(axes), view), layout=layout)
 
 
 @reads("DepthToSpace", "SpaceToDepth")
-def depth_and_space(node: OnnxNode) -> str:
+def depth_and_space(node: OnnxNode) -> Value:
     """Blocks of channels laid out over space, or the other way round."""
     block = int(node.attributes["blocksize"])
     shape = node.shape()
     if len(shape) != 3:
         raise Unreadable(f"its input has {len(shape) + 1} axes, 4 are expected")
-    channels, height, width = shape
-    if node.kind == "SpaceToDepth":
-        if block < 1 or height % block or width % block:
-            raise Unreadable(f"blocks of {block} do not divide an image of {height} x {width}")
-        split = (channels, height // block, block, width // block, block)
-        depth_last = node.attributes.get("mode", "DCR") == "DCR"
-        axes = (2, 4, 0, 1, 3) if depth_last else (0, 2, 4, 1, 3)
-        made = (channels * block**2, height // block, width // block)
-    else:
-        if block < 1 or channels % block**2:
-            raise Unreadable(f"{channels} channels do not divide into blocks of {block} x {block}")
-        inner = channels // block**2
-        depth_first = node.attributes.get("mode", "DCR") == "DCR"
-        lead = (block, block, inner) if depth_first else (inner, block, block)
-        split = (*lead, height, width)
-        axes = (2, 3, 0, 4, 1) if depth_first else (0, 3, 1, 4, 2)
-        made = (inner, height * block, width * block)
-    steps = [("split", Reshape(split)), ("turned", Permute(axes)), ("", Reshape(made))]
-    return node.chain(node.signal(0), steps)
+    move = space_to_depth if node.kind == "SpaceToDepth" else depth_to_space
+    return move(node, node.signal(0), block, node.attributes.get("mode", "DCR") == "DCR")
 
 
 @reads("Identity")
 def identity(node: OnnxNode) -> Signal:
     """The same value."""
-    return elementwise(node, Identity())
+    return node.add(Identity(), node.view(0))
 
 
 @reads("Dropout")
@@ -186,7 +171,7 @@ def dropout(node: OnnxNode) -> Signal:
     training = node.constant(2)
     if training is not None and bool(np.ravel(training)[0]):
         raise Unreadable("it is in training mode", "Export the model for inference")
-    return elementwise(node, Identity())
+    return node.add(Identity(), node.view(0))
 
 
 @reads("Cast")
@@ -194,11 +179,12 @@ def cast(node: OnnxNode) -> Signal | Truth:
     """Nothing, between types of real or of whole numbers; truth is one or zero, zero is false."""
     value = node.inputs[0]
     if isinstance(value, Truth):
+        truth = as_signals(node).view(0)
         if node.attributes["to"] == require("onnx").TensorProto.BOOL:
-            return Truth(name=node.add(Identity(), value.name), layout=value.layout)
+            return Truth(signal=node.add(Identity(), truth))
         if node.attributes["to"] not in integer_types():
             _require_floating(node, int(node.attributes["to"]))
-        return Signal(node.add(Identity(), value.name), value.layout)
+        return node.add(Identity(), truth)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
     if node.attributes["to"] == require("onnx").TensorProto.BOOL:
@@ -206,7 +192,7 @@ def cast(node: OnnxNode) -> Signal | Truth:
     whole = isinstance(value, Signal) and value.whole > 0
     if not (whole and node.attributes["to"] in integer_types()):
         _require_floating(node, int(node.attributes["to"]))
-    return elementwise(node, Identity())
+    return node.add(Identity(), node.view(0))
 
 
 @reads("CastLike")
@@ -223,7 +209,7 @@ def cast_like(node: OnnxNode) -> Signal | Constant:
     if node.is_constant(0):
         values = node.worlds(0) or ()
         return Constant(tuple(value.astype(np.float32) for value in values))
-    return elementwise(node, Identity())
+    return node.add(Identity(), node.view(0))
 
 
 def _require_floating(node: OnnxNode, target: int) -> None:

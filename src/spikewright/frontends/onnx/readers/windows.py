@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.windows import same_padding
 
 
 def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> Windows:
@@ -27,10 +28,8 @@ def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> W
     if automatic == "NOTSET":
         padding = explicit_pads(node, rank)
     elif automatic != "VALID":
-        padding = tuple(
-            _same(extent, d * (n - 1) + 1, s, automatic == "SAME_LOWER")
-            for extent, n, s, d in zip(spatial, size, stride, dilation, strict=True)
-        )
+        reach = [d * (n - 1) + 1 for n, d in zip(size, dilation, strict=True)]
+        padding = same_padding(spatial, reach, stride, automatic == "SAME_LOWER")
     # With auto_pad the standard's output extents do not depend on ceil_mode.
     ceil_mode = bool(node.attributes.get("ceil_mode", 0)) and automatic == "NOTSET"
     return Windows(tuple(size), stride, padding, dilation, ceil_mode)
@@ -52,7 +51,8 @@ def explicit_pads(node: OnnxNode, rank: int) -> Pairs:
     return tuple(zip(pads[:rank], pads[rank:], strict=True))
 
 
-def _same(extent: int, reach: int, stride: int, lower: bool) -> tuple[int, int]:
-    total = max(0, (-(-extent // stride) - 1) * stride + reach - extent)
-    small, large = total // 2, total - total // 2
-    return (large, small) if lower else (small, large)
+def images(node: OnnxNode) -> tuple[Signal, tuple[int, ...]]:
+    """The input `(channels, *spatial)`, also merged with the batch, and its spatial extents."""
+    view = node.view(0)
+    view = view if view.layout.one_beside else node.signal(0)
+    return view, view.shape[2 if view.layout.one_beside else 1 :]

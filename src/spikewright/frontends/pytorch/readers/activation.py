@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,32 +11,53 @@ import numpy as np
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.readers.arithmetic import extremum
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.clipping import clip_steps
-from spikewright.graph.layers import (
-    Activation,
-    Maximum,
-    Minimum,
-    Multiply,
-    ParametricReLU,
-    ScaleShift,
-    Slice,
+from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
+from spikewright.frontends.reading.functions import (
+    function,
+    gated,
+    hyperbolic,
+    parametric_relu,
 )
+from spikewright.graph.layers import Activation, ScaleShift
 
 HIDDEN = -1e4
 """Replaces minus infinity in front of a softmax: its exponential is zero."""
 
-_SIMPLE = {
-    "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "special_expit": "sigmoid",
-    "tanh": "tanh", "silu": "silu",
-    "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid", "mish": "mish", "selu": "selu",
-    "log_sigmoid": "log_sigmoid", "abs": "abs", "exp": "exp", "log": "log",
-    "sqrt": "sqrt", "sin": "sin", "cos": "cos", "erf": "erf", "special_erf": "erf",
+_NAMED = {
+    **{name: name for name in (
+        "relu", "relu6", "sigmoid", "tanh", "silu", "mish", "selu", "log_sigmoid", "abs", "exp",
+        "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "square", "reciprocal",
+        "sin", "cos", "erf",
+    )},
+    "special_expit": "sigmoid", "special_erf": "erf", "hardswish": "hard_swish",
+    "hardsigmoid": "hard_sigmoid",
 }  # fmt: skip
 
 
-@reads(*(f"aten.{name}.default" for name in _SIMPLE))
-def _simple(call: Call) -> Value:
-    return call.add(Activation(_SIMPLE[call.target.split(".")[1]]), call.value("self"))
+@reads(*(f"aten.{name}.default" for name in _NAMED))
+def _named(call: Call) -> Value:
+    return call.chain(call.value("self"), *function(_NAMED[call.target.split(".")[1]]))
+
+
+_PARAMETRISED = {
+    "hardshrink": ("hardshrink", {"threshold": "lambd"}),
+    "softshrink": ("softshrink", {"threshold": "lambd"}),
+    "threshold": ("threshold", {"threshold": "threshold", "value": "value"}),
+    "leaky_relu": ("leaky_relu", {"negative_slope": "negative_slope"}),
+}
+"""Functions with parameters, and the operators' names of those."""
+
+
+@reads(*(f"aten.{name}.default" for name in _PARAMETRISED))
+def _parametrised(call: Call) -> Value:
+    name, parameters = _PARAMETRISED[call.target.split(".")[1]]
+    given = {ours: call[theirs] for ours, theirs in parameters.items()}
+    return call.chain(call.value("self"), *function(name, **given))
+
+
+@reads("aten.sinh.default", "aten.cosh.default")
+def _hyperbolic(call: Call) -> Value:
+    return hyperbolic(call, call.value("self"), "sinh" in call.target)
 
 
 @reads("aten.log_sigmoid_forward.default")
@@ -60,59 +82,17 @@ def _exponential(call: Call) -> Value:
     return call.chain(call.value("self"), ("elu", curve), ("scale", after))
 
 
-@reads("aten.hardshrink.default", "aten.softshrink.default")
-def _shrink(call: Call) -> Value:
-    name = "hardshrink" if "hard" in call.target else "softshrink"
-    layer = Activation(name, {"threshold": float(call["lambd"])})
-    return call.add(layer, call.value("self"))
-
-
-@reads("aten.rsqrt.default")
-def _inverse_root(call: Call) -> Value:
-    return call.add(Activation("power", {"exponent": -0.5}), call.value("self"))
-
-
-@reads("aten.exp2.default", "aten.expm1.default")
-def _other_exponentials(call: Call) -> Value:
-    base = math.log(2) if "exp2" in call.target else 1.0
-    shift = None if "exp2" in call.target else ScaleShift(shift=np.asarray(-1.0))
-    before = ScaleShift(np.asarray(base)) if base != 1 else None
-    curve = ("exp", Activation("exp"))
-    return call.chain(call.value("self"), ("scale", before), curve, ("shift", shift))
-
-
-@reads("aten.log1p.default", "aten.log2.default", "aten.log10.default")
-def _other_logarithms(call: Call) -> Value:
-    base = {"log2": 2.0, "log10": 10.0}.get(call.target.split(".")[1])
-    before = ScaleShift(shift=np.asarray(1.0)) if base is None else None
-    after = None if base is None else ScaleShift(np.asarray(1 / math.log(base)))
-    curve = ("log", Activation("log"))
-    return call.chain(call.value("self"), ("shift", before), curve, ("scale", after))
-
-
-_POWERS = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
-
-
 @reads("aten.pow.Tensor_Scalar")
 def _power(call: Call) -> Value:
     exponent = call["exponent"]
     if not isinstance(exponent, int | float):
         raise Cannot("its exponent depends on the size of the batch")
-    exponent = float(exponent)
-    if exponent == 1:
-        return call.chain(call.value("self"))
-    if exponent in _POWERS:
-        return call.add(Activation(_POWERS[exponent]), call.value("self"))
-    return call.add(Activation("power", {"exponent": exponent}), call.value("self"))
+    return powered(call, call.value("self"), float(exponent))
 
 
 @reads("aten.pow.Scalar")
 def _power_of_constant(call: Call) -> Value:
-    base = float(call["self"])
-    if base <= 0:
-        raise Cannot(f"powers of {base} are not real numbers everywhere")
-    scale = ScaleShift(np.asarray(math.log(base)))
-    return call.chain(call.value("exponent"), ("scale", scale), ("exp", Activation("exp")))
+    return exponential(call, float(call["self"]), call.value("exponent"))
 
 
 @reads(
@@ -131,11 +111,7 @@ def _clipped(call: Call) -> Value:
         value = call.add(Activation("clip", {"minimum": low, "maximum": high}), x)
         call.notes["norm", value.name] = (*norm[:2], low)
         return value
-    try:
-        steps = clip_steps(low, high)
-    except ValueError as error:
-        raise Cannot(str(error)) from None
-    return call.chain(x, *steps)
+    return clipped(call, x, low, high)
 
 
 @reads("aten.clamp.Tensor", "aten.clamp_min.Tensor", "aten.clamp_max.Tensor")
@@ -143,22 +119,8 @@ def _clipped_to_arrays(call: Call) -> Value:
     low, high = call.get("min"), call.get("max")
     x: Any = call["self"]
     if low is not None:
-        x = extremum(call, Maximum, x, low, "" if high is None else "low")
-    return x if high is None else extremum(call, Minimum, x, high)
-
-
-@reads("aten.threshold.default")
-def _threshold(call: Call) -> Value:
-    threshold, value = float(call["threshold"]), float(call["value"])
-    layer = Activation("threshold", {"threshold": threshold, "value": value})
-    zero = threshold == value == 0
-    return call.add(Activation("relu") if zero else layer, call.value("self"))
-
-
-@reads("aten.leaky_relu.default")
-def _leaky_relu(call: Call) -> Value:
-    slope = float(call["negative_slope"])
-    return call.add(Activation("leaky_relu", {"negative_slope": slope}), call.value("self"))
+        x = extremum(call, True, x, low, "" if high is None else "low")
+    return x if high is None else extremum(call, False, x, high)
 
 
 @reads("aten.rrelu.default")
@@ -172,13 +134,9 @@ def _random_leaky_relu(call: Call) -> Value:
 @reads("aten.prelu.default", "aten._prelu_kernel.default")
 def _prelu(call: Call) -> Value:
     x, weight = call.value("self"), call.array("weight")
-    if np.unique(weight).size == 1:
-        layer = Activation("leaky_relu", {"negative_slope": float(weight.flat[0])})
-        return call.add(layer, x)
-    rank = len(x.known_shape)
-    axis = call.axis(x, 1)  # the slopes are the channels'
-    slope = weight.reshape(-1, *(1,) * (rank - 1 - axis))
-    return call.add(ParametricReLU(slope), x)
+    if weight.size > 1:  # the slopes are the channels'
+        weight = weight.reshape(-1, *(1,) * (len(x.shape) - 1 - call.axis(x, 1)))
+    return parametric_relu(call, x, weight)
 
 
 @reads("aten.softplus.default")
@@ -202,13 +160,7 @@ def _softplus(call: Call) -> Value:
 @reads("aten.glu.default")
 def _gated(call: Call) -> Value:
     x = call.value("self")
-    axis = call.axis(x, call["dim"])
-    shape = x.known_shape
-    half = shape[axis] // 2
-    value = call.add(Slice.along(shape, {axis: slice(0, half)}), x, part="value")
-    gate = call.add(Slice.along(shape, {axis: slice(half, None)}), x, part="gate")
-    gate = call.add(Activation("sigmoid"), gate, part="sigmoid")
-    return call.add(Multiply(), value, gate)
+    return gated(call, x, call.axis(x, call["dim"]))
 
 
 @reads("aten.softmax.int", "aten._softmax.default", "aten._safe_softmax.default")
@@ -226,10 +178,10 @@ def softmax(call: Call, x: Value, dim: int, part: str = "") -> Value:
     """Softmax along an axis of the program; minus infinity gets no share."""
     axis = call.axis(x, dim)
     if x.masked is not None:
-        hidden = np.broadcast_to(x.masked, x.known_shape)
+        hidden = np.broadcast_to(x.masked, x.shape)
         if hidden.all(axis=axis).any():
             raise Cannot("its mask leaves nothing of some rows", "Let every row see something.")
         layer = ScaleShift(shift=np.where(x.masked, HIDDEN, 0.0))
-        x = Value(x.name, x.shape, x.layout)
+        x = replace(x, masked=None)
         x = call.add(layer, x, part=f"{part}/mask" if part else "mask")
     return call.add(Activation("softmax", {"axis": axis}), x, part=part)

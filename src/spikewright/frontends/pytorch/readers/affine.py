@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Convolution, ConvolutionTranspose, Reshape
+from spikewright.frontends.reading.windows import halves, windowed
+from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
 _Pairs = tuple[tuple[int, int], ...]
 
@@ -24,57 +25,15 @@ def _convolution(call: Call) -> Value:
     weight = call.array("weight")
     rank = weight.ndim - 2
     dilation = call.numbers("dilation", rank)
-    return _convolve(
-        call,
-        Convolution(
-            weight,
-            call.optional_array("bias"),
-            call.numbers("stride", rank),
-            _padding(call, weight.shape[2:], dilation),
-            dilation,
-            call["groups"],
-        ),
+    layer = Convolution(
+        weight,
+        call.optional_array("bias"),
+        call.numbers("stride", rank),
+        _padding(call, weight.shape[2:], dilation),
+        dilation,
+        call["groups"],
     )
-
-
-def _convolve(call: Call, layer: Convolution) -> Value:
-    """A convolution; over images that are merged with the batch, one more axis without extent."""
-    x = call.value("input")
-    if not x.layout.one_beside:
-        return call.add(layer, call.sample("input"))
-    if layer.weight.ndim > 4:  # there is no convolution over one more axis
-        return _in_groups(call, x, layer)
-    order = (1, 0, *range(2, len(x.known_shape)))  # the merged axis goes behind the channels
-    wider = Convolution(
-        layer.weight[:, :, None],
-        layer.bias,
-        (1, *layer.stride),
-        ((0, 0), *layer.padding),
-        (1, *layer.dilation),
-        layer.groups,
-    )
-    return call.around(x, order, wider)
-
-
-def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
-    """A convolution over volumes that are merged with the batch: each with kernels of its own."""
-    copies, channels, *extent = x.known_shape
-    wide = Convolution(
-        np.concatenate([layer.weight] * copies),
-        None if layer.bias is None else np.concatenate([layer.bias] * copies),
-        layer.stride,
-        layer.padding,
-        layer.dilation,
-        layer.groups * copies,
-    )
-    joined = (copies * channels, *extent)
-    _, *made = wide.output_shape(joined)
-    return call.chain(
-        x,
-        ("joined", Reshape(joined)),
-        ("layer", wide),
-        ("apart", Reshape((copies, len(layer.weight), *made))),
-    )
+    return windowed(call, layer, call.value("input"))
 
 
 @reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",
@@ -100,8 +59,7 @@ def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> _P
     if call["padding"] == "valid":
         return ((0, 0),) * len(size)
     if call["padding"] == "same":  # an odd total has its larger half behind
-        totals = [d * (n - 1) for n, d in zip(size, dilation, strict=True)]
-        return tuple((total // 2, total - total // 2) for total in totals)
+        return tuple(halves(d * (n - 1)) for n, d in zip(size, dilation, strict=True))
     return tuple((n, n) for n in call.numbers("padding", len(size)))
 
 
@@ -110,7 +68,7 @@ def _patches(call: Call) -> Value:
     """Patches as channels: a convolution with kernels that pick one value each."""
     x = call.sample("self")
     size = call.numbers("kernel_size", 2)
-    channels, taps = x.known_shape[0], size[0] * size[1]
+    channels, taps = x.shape[0], size[0] * size[1]
     kernel = np.tile(np.eye(taps).reshape(taps, 1, *size), (channels, 1, 1, 1))
     made = call.add(_windowed(call, kernel, channels), x, part="windows")
     return call.view(made, sizes_of(call.results))
@@ -131,7 +89,7 @@ def _folded(call: Call) -> Value:
     dilation, padding = call.numbers("dilation", 2), call.numbers("padding", 2)
     extent = call.numbers("output_size", 2)
     taps = size[0] * size[1]
-    channels = x.known_shape[0] // taps
+    channels = x.shape[0] // taps
     reach = [d * (n - 1) + 1 for n, d in zip(size, dilation, strict=True)]
     counts = tuple(
         (n + 2 * pad - r) // s + 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value
-from spikewright.frontends.pytorch.layout import BATCH, fits
+from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value, finite
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.lookup import rows_of_constant
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.layout import BATCH, fits
+from spikewright.frontends.reading.selection import taken
 from spikewright.graph.layers import Reshape, Take
 
 
@@ -31,7 +33,7 @@ def _index_select(call: Call) -> Value:
     if isinstance(call["self"], torch.Tensor) and call["dim"] == 0:
         return rows_of_constant(call, call.value("index"))
     x = call.value("self")
-    return call.add(Take(_whole(call, call["index"]), call.axis(x, call["dim"])), x)
+    return taken(call, x, _whole(call, call["index"]), call.axis(x, call["dim"]))
 
 
 @reads("aten.index.Tensor")
@@ -43,7 +45,7 @@ def _index(call: Call) -> Value:
     if isinstance(call["self"], torch.Tensor):
         first, *others = call["indices"]
         if isinstance(first, Value) and not any(index is not None for index in others):
-            return rows_of_constant(call, call.finite(first))
+            return rows_of_constant(call, finite(first))
     x = call.value("self")
     given = list(call["indices"]) + [None] * (x.rank - len(call["indices"]))
     used = [dim for dim, index in enumerate(given) if index is not None]
@@ -54,10 +56,7 @@ def _index(call: Call) -> Value:
     if len(used) == 1 and isinstance(given[used[0]], torch.Tensor) and (
         given[used[0]].dtype != torch.bool
     ):  # fmt: skip
-        indices, axis = _whole(call, given[used[0]]), call.axis(x, used[0])
-        made = call.add(Take(indices, axis), x)
-        shift = indices.ndim - 1 if axis < x.layout.before else 0
-        return Value(made.name, made.shape, x.layout.moved(shift))
+        return taken(call, x, _whole(call, given[used[0]]), call.axis(x, used[0]))
     for index in given:
         if index is not None:
             _whole(call, index)
@@ -81,7 +80,7 @@ def _gather(call: Call) -> Value:
 
 def _gathered_merged(call: Call, x: Value, dim: int, row: torch.Tensor) -> Value:
     """By the same indices in every row of an axis that samples are merged with, as heads are."""
-    shape, groups = x.known_shape, x.layout.groups(len(x.known_shape))
+    shape, groups = x.shape, x.layout.groups(len(x.shape))
     sizes = [math.prod(shape[own] for own in group if own != BATCH) for group in groups]
     rows = row.expand(
         *[-1 if BATCH not in group else n for group, n in zip(groups, sizes, strict=True)]
@@ -93,7 +92,7 @@ def _gathered_merged(call: Call, x: Value, dim: int, row: torch.Tensor) -> Value
         raise Cannot("its indices and the rows that they choose from differ in number", MIXES)
     take = Take(found.reshape(chosen).numpy(), 0)
     made = call.chain(x, ("flat", Reshape((math.prod(shape),))), ("take", take))
-    return Value(made.name, made.shape, x.layout)
+    return replace(made, layout=x.layout)
 
 
 @reads("aten.unfold.default")
@@ -118,7 +117,7 @@ def _looked_up(call: Call, x: Value, choose: Any) -> Value:
     """Any choice of values: its effect on their positions, for one sample, is looked up."""
     if x.merged:
         raise Cannot("the batch axis is merged with another one", MIXES)
-    shape, axis = x.known_shape, x.layout.axis
+    shape, axis = x.shape, x.layout.axis
     number = int(np.prod(shape))
     where = torch.arange(number).reshape(*shape[:axis], 1, *shape[axis:])
     found = choose(where)
@@ -132,4 +131,4 @@ def _looked_up(call: Call, x: Value, choose: Any) -> Value:
     indices = found.squeeze(places[0]).numpy()
     flat = ("flat", None if len(shape) == 1 else Reshape((number,)))
     made = call.chain(x, flat, ("take", Take(np.ascontiguousarray(indices), 0)))
-    return Value(made.name, made.shape, x.layout.moved(places[0] - axis))
+    return replace(made, layout=x.layout.moved(places[0] - axis))

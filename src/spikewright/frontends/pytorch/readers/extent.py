@@ -9,26 +9,31 @@ from typing import Any
 import numpy as np
 
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value
-from spikewright.frontends.pytorch.layout import BATCH, BATCH_FIRST, JOINED
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, JOINED
+from spikewright.frontends.reading.selection import (
+    Mode,
+    entry,
+    flipped,
+    padded,
+    repeated,
+    rolled,
+    sliced,
+    split,
+    tiled,
+)
 from spikewright.graph.layers import (
     Broadcast,
-    Crop,
     Identity,
-    Layer,
-    Pad,
     Reshape,
-    ScaleShift,
-    Slice,
-    Take,
-    Tile,
-    UpsampleNearest,
     ZeroPad,
 )
 
 _Pairs = tuple[tuple[int, int], ...]
-_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES: dict[str, Mode] = {
+    "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
+}  # fmt: skip
 
 
 @reads("aten.constant_pad_nd.default", "aten.pad.default")
@@ -51,39 +56,25 @@ def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
     x = call.value("self")
     flat = list(call[name])
     pairs = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)][::-1]  # the last came first
-    own = [(0, 0)] * len(x.known_shape)
+    own = [(0, 0)] * len(x.shape)
     for dim, pair in enumerate(pairs, start=x.rank - len(pairs)):
         if any(not isinstance(n, int) for n in pair):
             raise Cannot("its padding depends on the size of the batch", MIXES)
         if any(pair):
             own[call.axis(x, dim)] = pair
-    crops = tuple((max(-before, 0), max(-after, 0)) for before, after in own)
-    pads = tuple((max(before, 0), max(after, 0)) for before, after in own)
-    if value == -np.inf and mode == "constant" and any(map(any, pads)) and not any(map(any, crops)):
-        return _surrounded(call, x, pads)
-    cropped = ("crop", Crop(crops) if any(map(any, crops)) else None)
-    return call.chain(x, cropped, *_border(pads, mode, value))
+    if value == -np.inf and mode == "constant" and any(map(any, own)) and min(map(min, own)) >= 0:
+        return _surrounded(call, x, tuple(own))
+    if mode not in _MODES:
+        raise Cannot(f"padding of mode {mode!r} with {value} has no reading")
+    return padded(call, x, own, _MODES[mode], value)
 
 
 def _surrounded(call: Call, x: Value, pads: _Pairs) -> Value:
     """A value with minus infinity around it, which a maximum over windows does not see."""
     made = call.add(ZeroPad(pads), x)
-    inside = np.pad(np.zeros(x.known_shape, bool), pads, constant_values=True)
+    inside = np.pad(np.zeros(x.shape, bool), pads, constant_values=True)
     call.notes["surrounded", made.name] = (x, pads)
-    return Value(made.name, made.shape, made.layout, inside)
-
-
-def _border(pads: _Pairs, mode: str, value: float) -> list[tuple[str, Layer | None]]:
-    if not any(map(any, pads)):
-        return []
-    if mode in _MODES:
-        return [("pad", Pad(pads, _MODES[mode]))]  # type: ignore[arg-type]
-    if mode != "constant" or not np.isfinite(value):
-        raise Cannot(f"padding of mode {mode!r} with {value} has no reading")
-    if not value:
-        return [("pad", ZeroPad(pads))]
-    before, after = ScaleShift(shift=np.asarray(-value)), ScaleShift(shift=np.asarray(value))
-    return [("before", before), ("pad", ZeroPad(pads)), ("after", after)]
+    return replace(made, masked=inside)
 
 
 @reads("aten.slice.Tensor", "aten.narrow.default")
@@ -95,7 +86,7 @@ def _slice(call: Call) -> Value:
     if dim == x.layout.axis and x.layout == JOINED:
         return _batches(call, x, call.get("start"), sizes_of(call.results)[0])
     axis, step = call.axis(x, dim), call.get("step", 1)
-    start = first_index(call["start"], x.known_shape[axis])
+    start = first_index(call["start"], x.shape[axis])
     return cut(call, x, axis, start, call.results.shape[dim], step=step)
 
 
@@ -106,18 +97,18 @@ def _batches(call: Call, x: Value, start: Any, size: Any, part: str = "") -> Val
     count = call.batch.factor(size)
     if not count or not (at_front or first):
         raise Cannot("it cuts through the samples of a batch", MIXES)
-    shape = (count, *x.known_shape[1:]) if count > 1 else x.known_shape[1:]
+    shape = (count, *x.shape[1:]) if count > 1 else x.shape[1:]
     chosen = cut(call, x, 0, first, count, part=f"{part}/cut" if part else "cut")
     made = call.add(Reshape(shape), chosen, part=part)
-    return Value(made.name, shape, JOINED if count > 1 else BATCH_FIRST)
+    return replace(made, layout=JOINED if count > 1 else BATCH_FIRST)
 
 
 def is_whole_batch(call: Call, x: Value) -> bool:
     """Whether the result has as many samples as a value."""
     axis = x.layout.axis
     batches = call.batch.factor(sizes_of(call.results)[axis])
-    group = x.layout.groups(len(x.known_shape))[axis]
-    return batches == int(np.prod([x.known_shape[one] for one in group if one != BATCH] or [1]))
+    group = x.layout.groups(len(x.shape))[axis]
+    return batches == int(np.prod([x.shape[one] for one in group if one != BATCH] or [1]))
 
 
 def first_index(start: Any, extent: int) -> int:
@@ -133,16 +124,7 @@ def cut(
     call: Call, x: Value, axis: int, start: int, kept: int, part: str = "", step: int = 1
 ) -> Value:
     """The `kept` values from `start` along an axis of the unbatched value."""
-    shape = x.known_shape
-    if kept < 1:
-        raise Cannot("nothing is left of it", "Leave out what is empty.")
-    if step != 1:
-        ranges = [(0, n, 1) for n in shape]
-        ranges[axis] = (start, kept, step)
-        return call.add(Slice(tuple(ranges)), x, part=part)
-    crops = [(0, 0)] * len(shape)
-    crops[axis] = (start, shape[axis] - start - kept)
-    return call.add(Crop(tuple(crops)) if any(crops[axis]) else Identity(), x, part=part)
+    return sliced(call, x, {axis: slice(start, start + kept * step, step)}, part)
 
 
 @reads("aten.select.int")
@@ -151,22 +133,14 @@ def _select(call: Call) -> Value:
     axis = call.axis(x, call["dim"])
     if not isinstance(call["index"], int):
         raise Cannot("its index depends on the input", "Use a fixed index.")
-    return _one(call, x, axis, call["index"] % x.known_shape[axis])
+    return entry(call, x, axis, call["index"])
 
 
 @reads("aten.unbind.int")
 def _unbind(call: Call) -> tuple[Value, ...]:
     x = call.value("self")
     axis = call.axis(x, call["dim"])
-    return tuple(_one(call, x, axis, i, f"{i}") for i in range(x.known_shape[axis]))
-
-
-def _one(call: Call, x: Value, axis: int, index: int, part: str = "") -> Value:
-    """The values at an index of an axis, which vanishes."""
-    shape = x.known_shape
-    single = cut(call, x, axis, index, 1, part=f"{part}/cut" if part else "cut")
-    layer = Reshape((*shape[:axis], *shape[axis + 1 :]))
-    return call.reduce(single, (axis,), False, ("", layer), part=part)
+    return tuple(entry(call, x, axis, i, f"{i}") for i in range(x.shape[axis]))
 
 
 @reads(
@@ -181,10 +155,7 @@ def _split(call: Call) -> tuple[Value, ...]:
         both = enumerate(zip(starts, sizes, strict=False))
         return tuple(_batches(call, x, start, size, str(i)) for i, (start, size) in both)
     axis = call.axis(x, call["dim"])
-    return tuple(
-        cut(call, x, axis, start, size, part=str(index))
-        for index, (start, size) in enumerate(zip(starts, sizes, strict=False))
-    )
+    return tuple(split(call, x, axis, sizes, [str(index) for index in range(len(sizes))]))
 
 
 @reads("aten.expand.default", "aten.expand_as.default")
@@ -201,8 +172,8 @@ def _broadcast(call: Call, x: Value) -> Value:
     """A value repeated to the shape of the result."""
     sizes = sizes_of(call.results)
     lifted = call.lift(x, len(sizes))
-    groups = lifted.layout.groups(len(lifted.known_shape))
-    shape = list(lifted.known_shape)
+    groups = lifted.layout.groups(len(lifted.shape))
+    shape = list(lifted.shape)
     for group, size in zip(groups, sizes, strict=True):
         if BATCH not in group:
             shape[group[0]] = size
@@ -216,8 +187,8 @@ def _copy(call: Call) -> Value:
     """Another value in the place of one, repeated to its shape."""
     if not isinstance(call["src"], Value):
         like = call.value("self")
-        array = np.broadcast_to(call.against(call["src"], like), like.known_shape)
-        return call.constant(array.copy(), like, "")
+        array = np.broadcast_to(call.against(call["src"], like), like.shape)
+        return call.constant_like(array.copy(), like, "")
     return _broadcast(call, call.value("src"))
 
 
@@ -230,14 +201,15 @@ def _repeat(call: Call) -> Value:
     if any(not isinstance(n, int) for n in times):
         raise Cannot(f"it repeats values {tuple(times)} times, depending on the batch", MIXES)
     batches = times[lifted.layout.axis]
-    own = [1] * len(lifted.known_shape)
-    for dim, n in enumerate(times):
-        if n != 1 and dim != lifted.layout.axis:
-            own[call.axis(lifted, dim)] = n
+    own = {
+        call.axis(lifted, dim): n
+        for dim, n in enumerate(times)
+        if n != 1 and dim != lifted.layout.axis
+    }
     if batches == 1:
-        return call.add(Tile(tuple(own)), lifted)
-    if any(n != 1 for n in own):
-        lifted = call.add(Tile(tuple(own)), lifted, part="tile")
+        return tiled(call, lifted, own)
+    if own:
+        lifted = tiled(call, lifted, own, "tile")
     return _copies(call, lifted, batches, outer=True)
 
 
@@ -248,14 +220,12 @@ def _repeat_each(call: Call) -> Value:
         raise Cannot("it flattens the batch axis", "Give dim.")
     if call["dim"] % x.rank == x.layout.axis:
         return _copies(call, x, call["repeats"], outer=False)
-    factors = [1] * len(x.known_shape)
-    factors[call.axis(x, call["dim"])] = call["repeats"]
-    return call.add(UpsampleNearest(tuple(factors)), x)
+    return repeated(call, x, call.axis(x, call["dim"]), call["repeats"])
 
 
 def _copies(call: Call, x: Value, times: int, outer: bool) -> Value:
     """As many copies of every sample: of the whole batch one after another, or of each in turn."""
-    layout, shape = x.layout, x.known_shape
+    layout, shape = x.layout, x.shape
     where = layout.axis if outer else layout.before + layout.inner
     apart = (*shape[:where], 1, *shape[where:])
     copied = (*shape[:where], times, *shape[where:])
@@ -270,7 +240,7 @@ def _copies(call: Call, x: Value, times: int, outer: bool) -> Value:
     made = call.chain(
         x, ("apart", Reshape(apart)), ("copies", Broadcast(copied)), ("joined", joined)
     )
-    return Value(made.name, made.shape, new)
+    return replace(made, layout=new)
 
 
 @reads("aten.roll.default")
@@ -278,20 +248,11 @@ def _roll(call: Call) -> Value:
     x = call.value("self")
     if not call["dims"]:
         raise Cannot("it rolls over all axes, the batch's too", "Give dims.")
-    steps = []
-    for shift, dim in zip(call["shifts"], call["dims"], strict=True):
-        axis = call.axis(x, dim)
-        order = np.roll(np.arange(x.known_shape[axis]), shift)
-        steps.append((f"axis{axis}", Take(order, axis)))
-    return call.chain(x, *steps)
+    pairs = zip(call["dims"], call["shifts"], strict=True)
+    return rolled(call, x, [(call.axis(x, dim), shift) for dim, shift in pairs])
 
 
 @reads("aten.flip.default")
 def _flip(call: Call) -> Value:
     x = call.value("self")
-    ranges = [(0, n, 1) for n in x.known_shape]
-    for dim in call["dims"]:
-        axis = call.axis(x, dim)
-        n = x.known_shape[axis]
-        ranges[axis] = (n - 1, n, -1)
-    return call.add(Slice(tuple(ranges)), x)
+    return flipped(call, x, [call.axis(x, dim) for dim in call["dims"]])

@@ -8,17 +8,11 @@ import torch
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.reasons import LIVE_NORM
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.normalization import by_groups, by_statistics
+from spikewright.frontends.reading.reductions import reduced, variance
 from spikewright.graph.layers import (
-    Activation,
-    BatchNormalization,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    GroupNormalization,
-    Layer,
     LayerNormalization,
     RMSNormalization,
-    ScaleShift,
-    Sum,
 )
 
 
@@ -33,19 +27,9 @@ def _batch_norm(call: Call) -> Value | tuple[Value | None, ...]:
 
 
 def _fixed(call: Call) -> Value:
-    x = call.value("input")
-    axis = call.axis(x, 1)
-    mean, variance = call.array("running_mean"), call.array("running_var")
-    gamma, beta = call.optional_array("weight"), call.optional_array("bias")
-    layer = BatchNormalization(
-        np.ones_like(mean) if gamma is None else gamma,
-        np.zeros_like(mean) if beta is None else beta,
-        mean,
-        variance,
-        call["eps"],
-        axis,
-    )
-    return call.add(layer, x)
+    x, statistics = call.value("input"), (call.array("running_mean"), call.array("running_var"))
+    weights = (call.optional_array("weight"), call.optional_array("bias"))
+    return by_statistics(call, x, call.axis(x, 1), statistics, call["eps"], *weights)
 
 
 def _with_others(call: Call, value: Value) -> Value | tuple[Value | None, ...]:
@@ -59,7 +43,7 @@ def _instance_norm(call: Call) -> Value:
     if not call["use_input_stats"]:
         return _fixed(call)
     x = call.value("input")
-    groups = x.known_shape[call.axis(x, 1)]
+    groups = x.shape[call.axis(x, 1)]
     return _grouped(call, x, groups)
 
 
@@ -70,17 +54,8 @@ def _group_norm(call: Call) -> Value | tuple[Value | None, ...]:
 
 
 def _grouped(call: Call, x: Value, groups: int) -> Value:
-    axis = call.axis(x, 1)
-    weight, bias = call.optional_array("weight"), call.optional_array("bias")
-    shape = x.known_shape
-    if not x.merged:
-        return call.add(GroupNormalization(groups, axis, call["eps"], weight, bias), x)
-    if groups not in (1, shape[axis]):
-        raise Cannot("its batch axis is merged with another than the axis of channels")
-    axes = tuple(range(axis if groups == 1 else axis + 1, len(shape)))
-    trailing = (1,) * (len(shape) - 1 - axis)
-    scale, shift = (None if p is None else p.reshape(-1, *trailing) for p in (weight, bias))
-    return call.add(LayerNormalization(axes, call["eps"], scale, shift), x)
+    weights = (call.optional_array("weight"), call.optional_array("bias"))
+    return by_groups(call, x, groups, call.axis(x, 1), call["eps"], *weights)
 
 
 def _last_axes(call: Call, x: Value) -> tuple[int, ...]:
@@ -108,25 +83,26 @@ def _rms_norm(call: Call) -> Value | tuple[Value | None, ...]:
     return _with_others(call, call.add(layer, x))
 
 
-def reduced(call: Call, x: Value, dims: object) -> tuple[int, ...]:
-    """Own axes of the program's `dims`: one, several, or all of them."""
+def over(call: Call, x: Value) -> tuple[int, ...]:
+    """Own axes of the program's `dim`: one, several, or all of them."""
+    dims = call.get("dim")
     if dims is None or dims == []:
         dims = range(x.rank)
-    every = [dims] if isinstance(dims, int) else list(dims)  # type: ignore[call-overload]
+    every = [dims] if isinstance(dims, int) else list(dims)
     return tuple(sorted({call.axis(x, dim) for dim in every}))
+
+
+_ORDERS = {1.0: "norm 1", 2.0: "norm 2", np.inf: "norm inf"}
 
 
 @reads("aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim")
 def _norm(call: Call) -> Value:
     x, order = call.value("self"), call.get("ord", call.get("p"))
     order = 2.0 if order is None else float(order)
-    axes, keep = reduced(call, x, call["dim"]), bool(call["keepdim"])
-    if order not in (1, 2, np.inf):
+    axes, keep = over(call, x), bool(call["keepdim"])
+    if order not in _ORDERS:
         raise Cannot(f"norms of order {order} have no reading", "Use order 1, 2 or infinity.")
-    first = ("square", Activation("square")) if order == 2 else ("abs", Activation("abs"))
-    over: Layer = GlobalMaxPool(axes, keep) if order == np.inf else Sum(axes, keep)
-    root = ("root", Activation("sqrt")) if order == 2 else ("", None)
-    value = call.reduce(x, axes, keep, first, ("over", over), root)
+    value = reduced(call, x, _ORDERS[order], axes, keep)
     if order == 2 and keep:
         call.notes["norm", value.name] = (x, axes, 0.0)
     return value
@@ -137,29 +113,10 @@ def _norm(call: Call) -> Value:
     "aten.var_mean.correction", "aten.std_mean.correction",
 )  # fmt: skip
 def _spread(call: Call) -> Value | tuple[Value, ...]:
-    x, keep = call.value("self"), bool(call["keepdim"])
-    axes = reduced(call, x, call["dim"])
-    number = int(np.prod([x.known_shape[axis] for axis in axes]))
-    unbiased = call.get("unbiased", True)
-    correction = call.get("correction", 1 if unbiased else 0)
+    x, keep, axes = call.value("self"), bool(call["keepdim"]), over(call, call.value("self"))
+    correction = call.get("correction", 1 if call.get("unbiased", True) else 0)
     correction = 1 if correction is None else correction
-    if number <= correction:
-        raise Cannot(f"the variance of {number} values is not a number")
-    mean = call.add(GlobalAveragePool(axes, True), x, part="mean")
-    away = call.add(ScaleShift(np.asarray(-1.0)), call.expand(mean, x.known_shape), part="away")
-    centred = call.plus(x, away, "centred")
-    root = Activation("sqrt") if "std" in call.target else None
-    scale = None if not correction else ScaleShift(np.asarray(number / (number - correction)))
-    spread = call.reduce(
-        centred,
-        axes,
-        keep,
-        ("square", Activation("square")),
-        ("average", GlobalAveragePool(axes, keep)),
-        ("scale", scale),
-        ("root", root),
-    )
+    spread = variance(call, x, axes, keep, correction, "std" in call.target)
     if "mean" not in call.target:
         return spread
-    centre = call.reduce(x, axes, keep, ("centre", GlobalAveragePool(axes, keep)), part="centre")
-    return spread, centre
+    return spread, reduced(call, x, "mean", axes, keep, "centre")

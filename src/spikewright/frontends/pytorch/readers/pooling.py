@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call, Value
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.normalization import reduced
+from spikewright.frontends.pytorch.readers.normalization import over
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.reductions import cumulative_sum, product_over, reduced
+from spikewright.frontends.reading.windows import (
+    adaptive_average,
+    adaptive_maximum,
+    windowed,
+)
 from spikewright.graph.layers import (
-    Activation,
-    AdaptiveAveragePool,
     AveragePool,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    Interpolate,
-    Layer,
     MaxPool,
     ScaleShift,
-    Sum,
-    Take,
 )
 
 _Pairs = tuple[tuple[int, int], ...]
@@ -54,27 +50,12 @@ def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
     layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
     x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
     if x is None or layer.ceil_mode or any(map(any, pads[:-rank])):
-        value = _pooled(call, layer, call.value("self"))
+        value = windowed(call, layer, call.value("self"))
     else:  # the values around are padding of the windows
         both = zip(layer.padding, pads[-rank:], strict=True)
         padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
-        value = _pooled(call, replace(layer, padding=padding), x)
+        value = windowed(call, replace(layer, padding=padding), x)
     return (value, None) if "with_indices" in call.target else value
-
-
-def _pooled(call: Call, layer: MaxPool | AveragePool, x: Value) -> Value:
-    """Pooling; images that are merged with the batch have one more axis, not pooled."""
-    if not x.layout.one_beside or len(layer.size) > 2:
-        return call.add(layer, call.first(x))
-    order = (1, 0, *range(2, len(x.known_shape)))
-    wider: dict[str, Any] = {
-        "size": (1, *layer.size),
-        "stride": (1, *layer.stride),
-        "padding": ((0, 0), *layer.padding),
-    }
-    if isinstance(layer, MaxPool):
-        wider["dilation"] = (1, *layer.dilation)
-    return call.around(x, order, replace(layer, **wider))
 
 
 @reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
@@ -83,9 +64,9 @@ def _average_pool(call: Call) -> Value:
     include = bool(call["count_include_pad"]) or divisor is not None
     pool = AveragePool(*_windows(call), bool(call["ceil_mode"]), include)
     if divisor is None:
-        return _pooled(call, pool, call.value("self"))
+        return windowed(call, pool, call.value("self"))
     x = call.sample("self")
-    counts = pool.divisors(x.known_shape[1:]) / divisor  # means back to sums, then the divisor
+    counts = pool.divisors(x.shape[1:]) / divisor  # means back to sums, then the divisor
     scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
     return call.chain(x, ("average", pool), ("divisor", ScaleShift(scale)))
 
@@ -96,16 +77,14 @@ def _average_pool(call: Call) -> Value:
     "aten._adaptive_avg_pool3d.default",
 )  # fmt: skip
 def _adaptive_average_pool(call: Call) -> Value:
-    rank = _rank(call)
-    x = call.value("self")
+    return adaptive_average(call, *_adaptive(call, call.results))
+
+
+def _adaptive(call: Call, result: Any) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
+    """The value, its spatial axes, and their extents in the result."""
+    rank, x = _rank(call), call.value("self")
     axes = tuple(call.axis(x, dim) for dim in range(-rank, 0))
-    output = tuple(sizes_of(call.results)[-rank:])
-    if math.prod(output) == 1:
-        return call.add(GlobalAveragePool(axes, keepdims=True), x)
-    if len(x.known_shape) == rank + 1:
-        return call.add(AdaptiveAveragePool(output), x)
-    matrices = AdaptiveAveragePool(output).matrices(tuple(x.known_shape[axis] for axis in axes))
-    return call.add(Interpolate(tuple(matrices), axes), x)
+    return x, axes, tuple(sizes_of(result)[-rank:])
 
 
 @reads(
@@ -113,85 +92,33 @@ def _adaptive_average_pool(call: Call) -> Value:
     "aten.adaptive_max_pool3d.default",
 )  # fmt: skip
 def _adaptive_max_pool(call: Call) -> tuple[Value | None, ...]:
-    rank = _rank(call)
+    return adaptive_maximum(call, *_adaptive(call, call.results[0])), None
+
+
+_REDUCTIONS = {
+    "mean": "mean", "sum": "sum", "amax": "max", "max": "max", "amin": "min", "min": "min",
+    "logsumexp": "log of sum of exp",
+}  # fmt: skip
+
+
+@reads(
+    "aten.mean.dim", "aten.mean.default", "aten.sum.dim_IntList", "aten.sum.default",
+    "aten.amax.default", "aten.max.default", "aten.max.dim", "aten.amin.default",
+    "aten.min.default", "aten.min.dim", "aten.logsumexp.default",
+)  # fmt: skip
+def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
+    x, keep = call.value("self"), bool(call.get("keepdim"))
+    value = reduced(call, x, _REDUCTIONS[call.target.split(".")[1]], over(call, x), keep)
+    return (value, None) if isinstance(call.results, tuple | list) else value
+
+
+@reads("aten.prod.dim_int")
+def _product(call: Call) -> Value:
     x = call.value("self")
-    axes = tuple(call.axis(x, dim) for dim in range(-rank, 0))
-    output = tuple(sizes_of(call.results[0])[-rank:])
-    if math.prod(output) == 1:
-        return call.add(GlobalMaxPool(axes, keepdims=True), x), None
-    steps: list[tuple[str, Layer | None]] = []
-    for axis, outputs in zip(axes, output, strict=True):
-        windows = _adaptive_windows(x.known_shape[axis], outputs)
-        steps += [
-            (f"axis{axis}/windows", Take(windows, axis)),
-            (f"axis{axis}/max", GlobalMaxPool((axis + 1,))),
-        ]
-    return call.chain(x, *steps), None
-
-
-def _adaptive_windows(extent: int, outputs: int) -> NDArray:
-    """Positions in every window `(outputs, longest)`; short ones repeat their last one."""
-    ranges = [range(i * extent // outputs, -(-(i + 1) * extent // outputs)) for i in range(outputs)]
-    longest = max(map(len, ranges))
-    return np.array([[*window] + [window[-1]] * (longest - len(window)) for window in ranges])
-
-
-@reads("aten.mean.dim", "aten.mean.default")
-def _mean(call: Call) -> Value:
-    x, keep = call.value("self"), bool(call.get("keepdim"))
-    axes = reduced(call, x, call.get("dim"))
-    return call.reduce(x, axes, keep, ("", GlobalAveragePool(axes, keep)))
-
-
-@reads("aten.sum.dim_IntList", "aten.sum.default")
-def _sum(call: Call) -> Value:
-    x, keep = call.value("self"), bool(call.get("keepdim"))
-    axes = reduced(call, x, call.get("dim"))
-    return call.reduce(x, axes, keep, ("", Sum(axes, keep)))
-
-
-@reads("aten.amax.default", "aten.max.default")
-def _maximum(call: Call) -> Value:
-    x, keep = call.value("self"), bool(call.get("keepdim"))
-    axes = reduced(call, x, call.get("dim"))
-    return call.reduce(x, axes, keep, ("", GlobalMaxPool(axes, keep)))
-
-
-@reads("aten.amin.default", "aten.min.default")
-def _minimum(call: Call) -> Value:
-    x, keep = call.value("self"), bool(call.get("keepdim"))
-    axes = reduced(call, x, call.get("dim"))
-    turn = ScaleShift(np.asarray(-1.0))
-    steps = (("negative", turn), ("max", GlobalMaxPool(axes, keep)), ("", turn))
-    return call.reduce(x, axes, keep, *steps)
-
-
-@reads("aten.max.dim")
-def _maximum_and_index(call: Call) -> tuple[Value | None, ...]:
-    return _maximum(call), None
-
-
-@reads("aten.min.dim")
-def _minimum_and_index(call: Call) -> tuple[Value | None, ...]:
-    return _minimum(call), None
+    return product_over(call, x, over(call, x), bool(call.get("keepdim")))
 
 
 @reads("aten.cumsum.default")
 def _cumulative_sum(call: Call) -> Value:
     x = call.value("self")
-    axis = call.axis(x, call["dim"])
-    n = x.known_shape[axis]
-    return call.add(Interpolate((np.tril(np.ones((n, n))),), (axis,)), x)
-
-
-@reads("aten.logsumexp.default")
-def _log_sum(call: Call) -> Value:
-    """`log sum exp`: a value less its log-softmax, which is the same everywhere along the axis."""
-    x, keep = call.value("self"), bool(call["keepdim"])
-    axes = reduced(call, x, call["dim"])
-    if len(axes) > 1:
-        raise Cannot("it sums over several axes", "Flatten them before.")
-    soft = call.add(Activation("log_softmax", {"axis": axes[0]}), x, part="log_softmax")
-    away = call.add(ScaleShift(np.asarray(-1.0)), soft, part="away")
-    total = call.plus(x, away, "total")
-    return call.reduce(total, axes, keep, ("", GlobalAveragePool(axes, keep)))
+    return cumulative_sum(call, x, call.axis(x, call["dim"]))

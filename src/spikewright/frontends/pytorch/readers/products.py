@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from spikewright.frontends.pytorch.call import Call, Value, to_array
+from spikewright.frontends.pytorch.call import Call, Value, finite, rank_of, to_array
 from spikewright.frontends.pytorch.contraction import contract
 from spikewright.frontends.pytorch.readers.arithmetic import combine
 from spikewright.frontends.pytorch.registry import reads
@@ -18,11 +18,6 @@ from spikewright.frontends.reading.equation import (
     tensordot_labels,
 )
 from spikewright.graph.layers import UnitNormalization
-
-
-def rank_of(operand: Any) -> int:
-    """Number of axes in the program."""
-    return operand.rank if isinstance(operand, Value) else operand.dim()
 
 
 def _with_bias(
@@ -108,7 +103,7 @@ def _cosine(call: Call) -> Value:
         x = call[name]
         if isinstance(x, Value):
             unit = UnitNormalization((call.axis(x, call["dim"]),), call["eps"])
-            x = call.add(unit, call.finite(x), part=name)
+            x = call.add(unit, finite(x), part=name)
         else:
             x = torch.nn.functional.normalize(x.double(), dim=call["dim"], eps=call["eps"])
         units.append(x)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from spikewright.frontends.pytorch.call import Call, Value
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Permute, Reshape
+from spikewright.frontends.reading.selection import depth_to_space, rearranged, space_to_depth
 
 
 @reads(
@@ -61,48 +61,26 @@ def _numbers(dims: int | Sequence[int], rank: int) -> list[int]:
 
 @reads("aten.pixel_shuffle.default")
 def _pixel_shuffle(call: Call) -> Value:
-    x, factor = call.value("self"), call["upscale_factor"]
-    *front, channels, height, width = _image(call, x)
-    inner, lead = channels // factor**2, len(front)
-    order = [*range(lead), *(lead + n for n in (0, 3, 1, 4, 2))]
-    return call.chain(
-        x,
-        ("split", Reshape((*front, inner, factor, factor, height, width))),
-        ("order", Permute(tuple(order))),
-        ("join", Reshape((*front, inner, height * factor, width * factor))),
-    )
+    return depth_to_space(call, _image(call), call["upscale_factor"])
 
 
 @reads("aten.pixel_unshuffle.default")
 def _pixel_unshuffle(call: Call) -> Value:
-    x, factor = call.value("self"), call["downscale_factor"]
-    *front, channels, height, width = _image(call, x)
-    height, width, lead = height // factor, width // factor, len(front)
-    order = [*range(lead), *(lead + n for n in (0, 2, 4, 1, 3))]
-    return call.chain(
-        x,
-        ("split", Reshape((*front, channels, height, factor, width, factor))),
-        ("order", Permute(tuple(order))),
-        ("join", Reshape((*front, channels * factor**2, height, width))),
-    )
+    return space_to_depth(call, _image(call), call["downscale_factor"])
 
 
-def _image(call: Call, x: Value) -> tuple[int, ...]:
-    """The own shape, whose last three axes are an image's."""
+def _image(call: Call) -> Value:
+    """The value, whose last three axes are an image's."""
+    x = call.value("self")
     for dim in (-3, -2, -1):
         call.axis(x, dim)
-    return x.known_shape
+    return x
 
 
 @reads("aten.channel_shuffle.default")
 def _channel_shuffle(call: Call) -> Value:
     x, groups = call.value("self"), call["groups"]
-    axis, shape = call.axis(x, 1), x.known_shape
-    front, rest = shape[:axis], shape[axis + 1 :]
+    axis, shape = call.axis(x, 1), x.shape
+    split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
     order = [*range(axis), axis + 1, axis, *range(axis + 2, len(shape) + 1)]
-    return call.chain(
-        x,
-        ("split", Reshape((*front, groups, shape[axis] // groups, *rest))),
-        ("order", Permute(tuple(order))),
-        ("join", Reshape(shape)),
-    )
+    return rearranged(call, x, split, order, shape)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, alike, to_array
-from spikewright.frontends.pytorch.layout import BATCH_FIRST, Layout
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.layout import BATCH_FIRST, Layout
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,
@@ -129,7 +129,7 @@ def _recurrent(call: Call, make: Callable[[_Weights], Cell]) -> Any:
     cells = [make(weights) for weights in _weights(call, ways * call["num_layers"])]
     adder = call.node
     initial = _initial(call, adder, len(cells))
-    steps = sequence.known_shape[0]
+    steps = sequence.shape[0]
     if sequence.name is None:
         raise Lost
     below: str | Sequence[str] = sequence.name
@@ -158,9 +158,9 @@ def _sequence(call: Call, layout: Layout) -> Value:
     sequence = call.value("input")
     if sequence.layout != layout:
         raise Cannot("its sequence has the batch axis where time is", _TIME)
-    if len(sequence.known_shape) != 2:
-        raise Cannot(f"its input {sequence.known_shape} is not a sequence of vectors", _TIME)
-    why = too_long(sequence.known_shape[0])
+    if len(sequence.shape) != 2:
+        raise Cannot(f"its input {sequence.shape} is not a sequence of vectors", _TIME)
+    why = too_long(sequence.shape[0])
     if why is not None:
         raise Cannot(why, "Shorten the sequence, or cut it into windows.")
     return sequence
@@ -237,8 +237,8 @@ def _lstm_cell(call: Call) -> Any:
 def _single(call: Call, make: Callable[[_Weights], Cell]) -> tuple[Value, ...]:
     """One step of a loop that the program has unrolled itself."""
     value = call.sample("input")
-    if len(value.known_shape) != 1:
-        raise Cannot(f"its input {value.known_shape} is not a vector", MIXES)
+    if len(value.shape) != 1:
+        raise Cannot(f"its input {value.shape} is not a vector", MIXES)
     if value.name is None:
         raise Lost
     biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
@@ -247,7 +247,7 @@ def _single(call: Call, make: Callable[[_Weights], Cell]) -> tuple[Value, ...]:
     several = given if isinstance(given, list | tuple) else [given]
     adder = call.node
     initial = tuple(_cell_state(adder, state, i) for i, state in enumerate(several))
-    sequence = adder(Reshape((1, *value.known_shape)), value.name, part="sequence")
+    sequence = adder(Reshape((1, *value.shape)), value.name, part="sequence")
     first, *rest = unroll(adder, cell, sequence, 1, initial).states
     return tuple(_value(call, name) for name in (adder(Identity(), first), *rest))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.pytorch.call import Call, Value
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.graph.layers import Identity, Interpolate, UpsampleNearest
+from spikewright.frontends.reading.resampling import resampled
 
 _OPERATORS = (
     *(f"upsample_{name}" for name in (
@@ -34,18 +34,10 @@ def _resize(call: Call) -> Value:
     scales = _scales(call, rank)
     align = bool(call.get("align_corners", False))
     matrices = {
-        axis: _matrix(name, x.known_shape[axis], int(size), scale, align, call.dtype)
+        axis: _matrix(name, x.shape[axis], int(size), scale, align, call.dtype)
         for axis, size, scale in zip(axes, sizes, scales, strict=True)
     }
-    factors = [1] * len(x.known_shape)
-    for axis, matrix in matrices.items():
-        factors[axis] = max(len(matrix) // x.known_shape[axis], 1)
-    if all(_repeats(matrix, factors[axis]) for axis, matrix in matrices.items()):
-        return call.add(UpsampleNearest(tuple(factors)), x)
-    changed = {axis: matrix for axis, matrix in matrices.items() if not _repeats(matrix, 1)}
-    if not changed:
-        return call.add(Identity(), x)
-    return call.add(Interpolate(tuple(changed.values()), tuple(changed)), x)
+    return resampled(call, x, matrices)
 
 
 def _scales(call: Call, rank: int) -> list[float | None]:
@@ -54,12 +46,6 @@ def _scales(call: Call, rank: int) -> list[float | None]:
         return list(given)
     named = [value for name, value in call.arguments.items() if name.startswith("scales")]
     return named if len(named) == rank else [None] * rank
-
-
-def _repeats(matrix: NDArray, factor: int) -> bool:
-    """Whether a matrix `(out, in)` repeats every value `factor` times."""
-    expected = np.repeat(np.eye(matrix.shape[1]), factor, axis=0)
-    return matrix.shape == expected.shape and bool((matrix == expected).all())
 
 
 def _matrix(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Value
+from spikewright.frontends.pytorch.call import Call, Value, finite
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.extent import cut, first_index, is_whole_batch
 from spikewright.frontends.pytorch.registry import reads
@@ -19,7 +19,7 @@ def _write_slice(call: Call) -> Value:
     dim, first = call["dim"] % x.rank, call["start"] in (0, None)
     if dim == x.layout.axis and first and is_whole_batch(call, new):
         return call.add(Identity(), new)
-    axis, shape = call.axis(x, dim), x.known_shape
+    axis, shape = call.axis(x, dim), x.shape
     start = first_index(call["start"], shape[axis])
     if call["step"] != 1:
         return _interleaved(call, x, new, axis, range(shape[axis])[start :: call["step"]])
@@ -29,16 +29,16 @@ def _write_slice(call: Call) -> Value:
 def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
     """Both as values: one of them may be a constant."""
     if isinstance(x, Value) and isinstance(new, Value):
-        return call.finite(x), call.finite(new)
+        return finite(x), finite(new)
     like = x if isinstance(x, Value) else new
     values = []
     for step, item in (("into", x), ("new", new)):
         if isinstance(item, Value):
-            values.append(call.finite(item))
+            values.append(finite(item))
         else:
             shape = [n for axis, n in enumerate(item.shape) if axis != like.layout.axis]
             array = np.broadcast_to(call.against(item, like), shape)
-            values.append(call.constant(array.copy(), like, step))
+            values.append(call.constant_like(array.copy(), like, step))
     return values[0], values[1]
 
 
@@ -47,7 +47,7 @@ def _write_one(call: Call) -> Value:
     dim = call["dim"] % call.results.dim()
     x, new = _operands(call, call["self"], _as_slice(call, call["src"], dim))
     axis = call.axis(x, dim)
-    return _replace(call, x, new, axis, call["index"] % x.known_shape[axis])
+    return _replace(call, x, new, axis, call["index"] % x.shape[axis])
 
 
 def _as_slice(call: Call, new: Any, dim: int) -> Any:
@@ -56,22 +56,22 @@ def _as_slice(call: Call, new: Any, dim: int) -> Any:
         return new.unsqueeze(dim)
     sizes = list(sizes_of(call.results))
     sizes[dim] = 1
-    return call.view(call.finite(new), sizes, part="column")
+    return call.view(finite(new), sizes, part="column")
 
 
 def _interleaved(call: Call, x: Value, new: Value, axis: int, places: range) -> Value:
     """`x` with `new` at some places of an axis: both side by side, then taken in order."""
-    extent = x.known_shape[axis]
+    extent = x.shape[axis]
     order = np.arange(extent)
-    order[list(places)[: new.known_shape[axis]]] = extent + np.arange(new.known_shape[axis])
+    order[list(places)[: new.shape[axis]]] = extent + np.arange(new.shape[axis])
     both = call.add(Concatenate(axis), x, new, part="both")
     return call.add(Take(order, axis), both)
 
 
 def _replace(call: Call, x: Value, new: Value, axis: int, start: int) -> Value:
     """`x` with `new` in the place of as many of its values from `start`."""
-    stop = start + new.known_shape[axis]
-    after = x.known_shape[axis] - stop
+    stop = start + new.shape[axis]
+    after = x.shape[axis] - stop
     parts = [
         *([cut(call, x, axis, 0, start, "before")] if start else []),
         new,

@@ -1,19 +1,24 @@
-"""The place of a program's batch axis among the axes of the graph's value."""
+"""The place of a foreign value's batch axis among the axes of the graph's value."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.program import Batch
-
 BATCH = -1
 """Stands for the batch axis in a list of a value's axes."""
+
+
+class Batch(Protocol):
+    """The size of a batch in a foreign model."""
+
+    def factor(self, size: Any) -> int:
+        """The number `n` where a size is `n` times the batch's, else 0."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""Sums, products, quotients, powers and extrema of values and constants.
+
+Operands are aligned: their own axes match from the end, and the batch stands where it does in the
+first of the values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Operand, Value, common_shape, finite
+from spikewright.graph.clipping import FAR, clip_steps
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Divide,
+    Identity,
+    Layer,
+    Maximum,
+    Minimum,
+    Multiply,
+    ScaleShift,
+)
+
+
+def total(call: Call, *operands: Operand, part: str = "") -> Value:
+    """The sum of operands, of which at least one is a value."""
+    return combined(call, *((1.0, x) for x in operands), part=part)
+
+
+def combined(
+    call: Call, *terms: tuple[float, Operand], divisor: float = 1.0, part: str = ""
+) -> Value:
+    """The sum of factors times operands, over a divisor; at least one operand is a value."""
+    values = [(factor, x) for factor, x in terms if isinstance(x, Value)]
+    shape = common_shape(*(x for _, x in terms))
+    shift, hidden = _constants([(a, x) for a, x in terms if not isinstance(x, Value)], divisor)
+    if len(values) == 1:
+        ((factor, x),) = values
+        return _shifted(call, x, factor / divisor, shift, hidden, part)
+    if hidden is not None:
+        raise Unreadable("it adds minus infinity to several values", "Add the mask to their sum.")
+    place = f"{part}/" if part else ""
+    whole = divisor == 1 and shift is None
+    parts = [_scaled_part(call, factor, finite(x), shape, place) for factor, x in values]
+    made = call.add(Add(), *parts, part=part if whole else f"{place}sum")
+    scale = None if divisor == 1 else np.array(1.0 / divisor)
+    return made if whole else call.add(ScaleShift(scale, shift), made, part=part)
+
+
+def _constants(
+    terms: Sequence[tuple[float, NDArray]], divisor: float
+) -> tuple[NDArray | None, NDArray | None]:
+    """The sum of constants, and where it is minus infinity, which is 0 in the sum; else None."""
+    if not terms:
+        return None, None
+    both = [factor / divisor * np.asarray(x) if factor != divisor else x for factor, x in terms]
+    shift = np.asarray(sum(both[1:], both[0]))
+    hidden = np.isneginf(shift)
+    return (np.where(hidden, 0.0, shift), hidden) if hidden.any() else (shift, None)
+
+
+def _shifted(
+    call: Call, x: Value, factor: float, shift: NDArray | None, hidden: NDArray | None, part: str
+) -> Value:
+    """`factor x + shift`, minus infinity where it is `hidden` or was before."""
+    if x.masked is not None and factor <= 0:
+        raise Unreadable("it turns around values that are minus infinity")
+    masked = x.masked
+    if hidden is not None:
+        masked = hidden if masked is None else hidden | masked
+    shape = x.shape if shift is None else common_shape(x, shift)
+    scale = None if factor == 1 else np.array(float(factor))
+    layer: Layer = Identity() if scale is None and shift is None else ScaleShift(scale, shift)
+    place = f"{part}/broadcast" if part else "broadcast"
+    made = call.add(layer, call.expand(x, shape, place), part=part)
+    return replace(made, masked=masked)
+
+
+def _scaled_part(call: Call, factor: float, x: Value, shape: tuple[int, ...], place: str) -> Value:
+    x = call.expand(x, shape, f"{place}broadcast")
+    if factor == 1:
+        return x
+    part = f"{place}{'negative' if factor == -1 else 'scaled'}"
+    return call.add(ScaleShift(np.array(float(factor))), x, part=part)
+
+
+def scaled(call: Call, x: Value, constant: NDArray, part: str = "") -> Value:
+    """`x constant`."""
+    shape = common_shape(x, np.asarray(constant))
+    place = f"{part}/broadcast" if part else "broadcast"
+    x = call.expand(finite(x), shape, place)
+    return call.add(ScaleShift(scale=np.asarray(constant)), x, part=part)
+
+
+def product(call: Call, x: Operand, y: Operand, part: str = "") -> Value:
+    """`x y`, of two values, a value and a constant, or a value with itself."""
+    if not isinstance(x, Value):
+        x, y = y, x
+    assert isinstance(x, Value)
+    if not isinstance(y, Value):
+        return scaled(call, x, y, part)
+    if x.name is not None and x.name == y.name and x.shape == y.shape:
+        return call.add(Activation("square"), finite(x), part=part)
+    return call.add(Multiply(), finite(x), finite(y), part=part)
+
+
+def quotient(call: Call, x: Operand, y: Operand, part: str = "") -> Value:
+    """`x / y`, where at least one of them is a value."""
+    if not isinstance(y, Value):
+        assert isinstance(x, Value)
+        if not np.all(y):
+            raise Unreadable("it divides by zero", "Divide by other constants")
+        return scaled(call, x, 1.0 / np.asarray(y, np.float64), part)
+    if isinstance(x, Value):
+        return call.add(Divide(), finite(x), finite(y), part=part)
+    inverse = call.add(
+        Activation("reciprocal"), finite(y), part=f"{part}/reciprocal" if part else "reciprocal"
+    )
+    return scaled(call, inverse, x, part)
+
+
+def powered(call: Call, x: Value, exponent: float, part: str = "") -> Value:
+    """`x ** exponent`; the powers 3 to 6 are products, which hold below zero too."""
+    known: dict[float, Layer] = {
+        0.5: Activation("sqrt"),
+        -1.0: Activation("reciprocal"),
+        1.0: Identity(),
+        2.0: Activation("square"),
+    }
+    if exponent in (3.0, 4.0, 5.0, 6.0):
+        return call.add(Multiply(), *[finite(x)] * int(exponent), part=part)
+    layer = known.get(exponent, Activation("power", {"exponent": exponent}))
+    return call.add(layer, finite(x), part=part)
+
+
+def exponential(call: Call, base: float, x: Value) -> Value:
+    """`base ** x`."""
+    if not base > 0:
+        raise Unreadable(
+            f"its base is {base}; a power of a value needs a positive one", "Use a base above 0"
+        )
+    scale = ScaleShift(np.array(math.log(base)))
+    return call.chain(finite(x), ("exponent", scale), ("", Activation("exp")))
+
+
+def clipped(call: Call, x: Value, low: float, high: float, part: str = "") -> Value:
+    """A value limited to an interval, of which either end may be infinite."""
+    try:
+        steps = clip_steps(low, high)
+    except ValueError as error:
+        raise Unreadable(str(error), "Give a lower bound below the upper") from None
+    return call.chain(finite(x), *steps, part=part)
+
+
+def extremum(call: Call, largest: bool, *operands: Operand, part: str = "") -> Value:
+    """The largest, or the smallest, of values and constants; of one value and a number, a bound."""
+    values = [finite(x) for x in operands if isinstance(x, Value)]
+    constants = [np.asarray(x, np.float64) for x in operands if not isinstance(x, Value)]
+    shape = common_shape(*values, *constants)
+    place = f"{part}/" if part else ""
+    if not constants:
+        layer: Layer = Maximum() if largest else Minimum()
+        return call.add(layer if len(values) > 1 else Identity(), *values, part=part)
+    bound = constants[0]
+    for constant in constants[1:]:
+        bound = (np.maximum if largest else np.minimum)(bound, constant)
+    if np.isnan(bound).any() or (bound.size > 1 and not np.isfinite(bound).all()):
+        raise Unreadable("its bounds are infinite in places")
+    if len(values) == 1 and bound.size and (bound == bound.flat[0]).all():
+        x, number = call.expand(values[0], shape, f"{place}broadcast"), float(bound.flat[0])
+        low, high = (number, math.inf) if largest else (-math.inf, number)
+        return clipped(call, x, low, high, part)
+    if len(values) == 1 and np.abs(bound).max(initial=0) <= FAR:
+        return _bounded(
+            call, call.expand(values[0], shape, f"{place}broadcast"), bound, largest, part
+        )
+    layer = Maximum() if largest else Minimum()
+    values.append(call.constant_like(bound, values[0], f"{place}bound"))
+    return call.add(layer, *values, part=part)
+
+
+def _bounded(call: Call, x: Value, bound: NDArray, largest: bool, part: str) -> Value:
+    """`bound + relu(x - bound)`, or `bound - relu(bound - x)`."""
+    sign, place = 1.0 if largest else -1.0, f"{part}/" if part else ""
+    beyond = combined(call, (sign, x), (-sign, bound), part=f"{place}beyond")
+    kept = call.add(Activation("relu"), beyond, part=f"{place}relu")
+    return combined(call, (sign, kept), (1.0, bound), part=part)

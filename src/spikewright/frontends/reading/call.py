@@ -1,0 +1,124 @@
+"""A call of a foreign model as its reader sees it: ways to add its layers to the graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import GraphError
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.values import Value
+from spikewright.frontends.source import GraphBuilder, shape_made
+from spikewright.graph.layers import (
+    Broadcast,
+    Constant,
+    Identity,
+    Layer,
+    Reshape,
+    ScaleShift,
+    Shape,
+)
+
+MIXES = "Keep the batch axis first and apart: samples cannot be mixed in a spiking network."
+
+
+class Call(ABC):
+    """One call, by whichever framework: what it needs of a graph, in the words of all readers.
+
+    All shapes and axes leave the batch out; those of the framework are translated before. Parts
+    of a call have names of their own, and the layer without one is its result.
+    """
+
+    builder: GraphBuilder
+
+    @abstractmethod
+    def named(self, part: str) -> tuple[str, str, str]:
+        """The name wanted for a part's node, and the name and kind of the source's layer."""
+
+    def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
+        """Add a node; without `part` it gets the call's own name and is its result.
+
+        Raises `Unreadable` where shapes do not fit, or samples stand on different axes.
+        """
+        if any(value.layout != values[0].layout for value in values):
+            raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
+        try:
+            shape = shape_made(layer, *(value.shape for value in values))
+        except GraphError as error:
+            if any(value.name is None for value in values):
+                raise Unknown from None  # the shapes are stand-ins
+            raise Unreadable(str(error)) from None
+        name = self._made(layer, [value.name for value in values], part)
+        if not values:
+            return Value(name, shape)
+        return replace(values[0], name=name, shape=shape, whole=0, masked=None)
+
+    def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
+        """Add a layer behind known nodes; raises `Unknown` where the shapes do not fit."""
+        name = self._made(layer, inputs, part)
+        if name is None:
+            raise Unknown  # the builder has noted the reason
+        return name
+
+    def _made(self, layer: Layer, inputs: Sequence[str | None], part: str) -> str | None:
+        wanted, source, kind = self.named(part)
+        return self.builder.add(wanted, layer, *inputs, source=source, kind=kind)
+
+    def chain(self, value: Value, *steps: tuple[str, Layer | None], part: str = "") -> Value:
+        """Add named layers one after another, leaving out None; the last one gets the name."""
+        layers = [(step, layer) for step, layer in steps if layer is not None]
+        if not layers:
+            return self.add(Identity(), value, part=part)
+        for step, layer in layers[:-1]:
+            value = self.add(layer, value, part=f"{part}/{step}" if part else step)
+        return self.add(layers[-1][1], value, part=part)
+
+    def reduce(
+        self,
+        value: Value,
+        axes: Sequence[int],
+        keep: bool,
+        *steps: tuple[str, Layer | None],
+        part: str = "",
+    ) -> Value:
+        """A chain of layers that reduces over axes, which vanish unless they are kept."""
+        made = self.chain(value, *steps, part=part)
+        before = value.layout.axis or 0
+        gone = 0 if keep else sum(axis < before for axis in axes)
+        return replace(made, layout=value.layout.moved(-gone))
+
+    def negated(self, value: Value, part: str = "negative") -> Value:
+        """`-x`."""
+        return self.add(ScaleShift(scale=np.array(-1.0)), value, part=part)
+
+    def expand(self, value: Value, shape: Shape, part: str = "broadcast") -> Value:
+        """Repeat a value along axes of extent one so that it has `shape`, if it has not yet."""
+        if value.shape == shape:
+            return value
+        made = self.add(Broadcast(shape), value, part=part)
+        return replace(made, masked=value.masked)
+
+    def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
+        """The value with axes of extent one in front, so that it has `rank` of the foreign axes."""
+        missing = rank - value.rank
+        if missing <= 0:
+            return value
+        made = self.add(Reshape((1,) * missing + value.shape), value, part=part)
+        return replace(made, layout=value.layout.moved(missing), masked=value.masked)
+
+    def aligned(self, *values: Value) -> list[Value]:
+        """Values with ranks made equal; they must have the batch axis in the same place."""
+        rank = max(value.rank for value in values)
+        lifted = [self.lift(value, rank) for value in values]
+        if any(value.layout != lifted[0].layout for value in lifted):
+            raise Unreadable("its operands have the batch axis in different places", MIXES)
+        return lifted
+
+    def constant_like(self, array: NDArray, like: Value, part: str = "constant") -> Value:
+        """A constant as a value with the batch axis of another one."""
+        made = self.add(Constant(np.asarray(array, np.float64)), part=part)
+        return replace(like, name=made.name, shape=made.shape, whole=0, masked=None)

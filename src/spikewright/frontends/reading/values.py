@@ -1,0 +1,71 @@
+"""The values of a foreign model while it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.reading.layout import BATCH_FIRST
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.graph.layers import Shape
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value that depends on the input: the graph's node that holds it, and its unbatched shape.
+
+    `name` is None where an earlier layer could not be read; the shape is then that which the
+    foreign model declares. `layout` says where the foreign value has the batch axis. `whole` is
+    not 0 where the foreign value holds whole numbers. `masked` is True where the foreign value is
+    minus infinity, which only a softmax can take; the node's value there is finite. It broadcasts
+    against the shape.
+    """
+
+    name: str | None
+    shape: Shape
+    layout: Any = BATCH_FIRST
+    whole: int = 0
+    masked: NDArray | None = field(default=None, compare=False)
+
+    @property
+    def known_shape(self) -> Shape:
+        """The shape."""
+        return self.shape
+
+    @property
+    def rank(self) -> int:
+        """Number of axes in the foreign model, its batch axis included."""
+        return int(self.layout.rank(len(self.shape)))
+
+    @property
+    def merged(self) -> bool:
+        """Whether the batch axis is one axis with another in the foreign model."""
+        return bool(self.layout.merged)
+
+
+Operand = Value | NDArray
+"""A value, or a constant that broadcasts against a sample."""
+
+
+def finite(value: Value) -> Value:
+    """The value; refuses one that is minus infinity in places."""
+    if value.masked is not None:
+        raise Unreadable(
+            "it reads values that are minus infinity, which only a softmax can take",
+            "Apply the mask right before the softmax.",
+        )
+    return value
+
+
+def common_shape(*operands: Operand) -> Shape:
+    """The shape that all broadcast to; raises `Unreadable` where there is none."""
+    shapes = [operand.shape for operand in operands]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        if any(isinstance(operand, Value) and operand.name is None for operand in operands):
+            raise Unknown from None  # the shapes are stand-ins
+        raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None

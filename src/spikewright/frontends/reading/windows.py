@@ -1,0 +1,131 @@
+"""Convolution and pooling over windows, also of images that are merged with the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.windows import Pairs
+from spikewright.frontends.reading.call import MIXES, Call
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value, finite
+from spikewright.graph.layers import (
+    AdaptiveAveragePool,
+    AveragePool,
+    Convolution,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    Interpolate,
+    Layer,
+    MaxPool,
+    Permute,
+    Reshape,
+    Take,
+)
+
+
+def same_padding(
+    spatial: Sequence[int], reach: Sequence[int], stride: Sequence[int], lower: bool = False
+) -> Pairs:
+    """The padding by which there are `ceil(extent / stride)` windows along each axis.
+
+    `reach` are the extents of a window. An odd value is at the end, or with `lower` at the start.
+    """
+    pairs = []
+    for extent, window, step in zip(spatial, reach, stride, strict=True):
+        total = max((-(-extent // step) - 1) * step + window - extent, 0)
+        pairs.append(halves(total, lower))
+    return tuple(pairs)
+
+
+def halves(total: int, lower: bool = False) -> tuple[int, int]:
+    """A number of values as those before and those after, the larger half after or `lower`."""
+    small = total // 2
+    return (total - small, small) if lower else (small, total - small)
+
+
+def windowed(call: Call, layer: Convolution | MaxPool | AveragePool, x: Value) -> Value:
+    """A layer over windows of `(channels, *spatial)`, samples first and apart.
+
+    Images that are merged with the batch, `(images, channels, *spatial)`, have one more axis,
+    along which nothing happens. Raises `Unreadable` where the batch axis is elsewhere.
+    """
+    x = finite(x)
+    size = layer.weight.shape[2:] if isinstance(layer, Convolution) else layer.size
+    if not x.layout.one_beside or (len(size) > 2 and not isinstance(layer, Convolution)):
+        if x.layout.merged or x.layout.axis != 0:
+            raise Unreadable("its operand does not have the batch axis first and apart", MIXES)
+        return call.add(layer, x)
+    if isinstance(layer, Convolution) and len(size) > 2:
+        return _in_groups(call, x, layer)
+    order = (1, 0, *range(2, len(x.shape)))  # the merged axis goes behind the channels
+    return call.chain(
+        x, ("order", Permute(order)), ("layer", _wider(layer)), ("back", Permute(order))
+    )
+
+
+def _wider(layer: Convolution | MaxPool | AveragePool) -> Layer:
+    """The layer with one more axis in front of the spatial ones, of windows of one."""
+    wider: dict[str, Any] = {
+        "stride": (1, *layer.stride),
+        "padding": ((0, 0), *layer.padding),
+    }
+    if not isinstance(layer, AveragePool):
+        wider["dilation"] = (1, *layer.dilation)
+    if isinstance(layer, Convolution):
+        return replace(layer, weight=layer.weight[:, :, None], **wider)
+    return replace(layer, size=(1, *layer.size), **wider)
+
+
+def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
+    """A convolution over volumes that are merged with the batch: each with kernels of its own."""
+    copies, channels, *extent = x.shape
+    wide = replace(
+        layer,
+        weight=np.concatenate([layer.weight] * copies),
+        bias=None if layer.bias is None else np.concatenate([layer.bias] * copies),
+        groups=layer.groups * copies,
+    )
+    joined = (copies * channels, *extent)
+    _, *made = wide.output_shape(joined)
+    return call.chain(
+        x,
+        ("joined", Reshape(joined)),
+        ("layer", wide),
+        ("apart", Reshape((copies, len(layer.weight), *made))),
+    )
+
+
+def adaptive_average(call: Call, x: Value, axes: Sequence[int], output: Sequence[int]) -> Value:
+    """The means of a given number of windows along each of some axes."""
+    output = tuple(output)
+    if math.prod(output) == 1:
+        return call.add(GlobalAveragePool(tuple(axes), keepdims=True), finite(x))
+    if tuple(axes) == tuple(range(1, len(x.shape))):
+        return call.add(AdaptiveAveragePool(output), finite(x))
+    matrices = AdaptiveAveragePool(output).matrices(tuple(x.shape[axis] for axis in axes))
+    return call.add(Interpolate(tuple(matrices), tuple(axes)), finite(x))
+
+
+def adaptive_maximum(call: Call, x: Value, axes: Sequence[int], output: Sequence[int]) -> Value:
+    """The maxima of a given number of windows along each of some axes."""
+    if math.prod(output) == 1:
+        return call.add(GlobalMaxPool(tuple(axes), keepdims=True), finite(x))
+    steps: list[tuple[str, Layer | None]] = []
+    for axis, outputs in zip(axes, output, strict=True):
+        windows = _adaptive_windows(x.shape[axis], outputs)
+        steps.append((f"axis{axis}/windows", Take(windows, axis)))
+        steps.append((f"axis{axis}/max", GlobalMaxPool((axis + 1,))))
+    return call.chain(finite(x), *steps)
+
+
+def _adaptive_windows(extent: int, outputs: int) -> NDArray:
+    """Positions in every window `(outputs, longest)`; short ones repeat their last one."""
+    ranges = [range(i * extent // outputs, -(-(i + 1) * extent // outputs)) for i in range(outputs)]
+    longest = max(map(len, ranges))
+    return np.array([[*window] + [window[-1]] * (longest - len(window)) for window in ranges])
