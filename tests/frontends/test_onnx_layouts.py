@@ -13,7 +13,7 @@ from onnx_helpers import NEWEST, agrees, close, feed_of, model, node, random
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import OnnxNode, read, reads
 from spikewright.frontends.onnx.layout import Layout, find_layout
-from spikewright.frontends.onnx.values import Signal
+from spikewright.frontends.reading.values import Value
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Identity, Sum
 
@@ -280,12 +280,12 @@ def test_readers_of_ones_own_and_the_batch() -> None:
     """
 
     @reads("Total", domain="spikewright.layouts")
-    def total(view: OnnxNode) -> Signal:
+    def total(view: OnnxNode) -> Value:
         given = view.view(0, -1)
-        return given.signal(view.add(Sum((given.axis(-1),), keepdims=True), given.name))
+        return view.add(Sum((given.axis(-1),), keepdims=True), given)
 
     @reads("Plain", domain="spikewright.layouts")
-    def plain(view: OnnxNode) -> str:
+    def plain(view: OnnxNode) -> Value:
         return view.add(Identity(), view.signal(0))
 
     def proto(operator: str, batch: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, finite, to_array
-from spikewright.frontends.reading.layout import BATCH, Layout, of_groups
 from spikewright.frontends.reading import contraction
 from spikewright.frontends.reading.contraction import Factor
 from spikewright.frontends.reading.equation import Labels, batch_label
+from spikewright.frontends.reading.layout import BATCH, Layout, of_groups
 from spikewright.graph.layers import Shape
 
 _SAMPLES = ("samples",)  # the batch axis itself, among labels
