@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.reading.layout import BATCH, Layout, fits, of_groups, regroup
 from spikewright.frontends.pytorch.program import Batch
+from spikewright.frontends.reading.layout import BATCH, Layout, fits, of_groups, regroup
 from spikewright.graph import evaluate
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright.frontends.keras.activations import of_function
 from spikewright.frontends.keras.registry import (
@@ -22,15 +21,12 @@ from spikewright.frontends.keras.registry import (
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.unrolling import (
     Cell,
-    GRUCell,
-    Linear,
-    LSTMCell,
-    SimpleCell,
     elementwise,
     stack,
     too_long,
     unroll,
 )
+from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import Add, Concatenate, Identity, Layer, Multiply, ScaleShift
 
@@ -164,35 +160,17 @@ def _cell(cell: Any) -> Cell:
 
 
 def _simple(cell: Any) -> Cell:
-    return SimpleCell(_rows(cell, slice(None)), of_function(cell.activation, (cell.units,)))
+    return simple(_weights(cell), of_function(cell.activation, (cell.units,)))
 
 
 def _lstm(cell: Any) -> Cell:
-    """Keras holds the rows of input, forget, candidate and output, in this order."""
-    n = cell.units
-    first, candidate, last = (
-        _rows(cell, slice(start * n, stop * n)) for start, stop in ((0, 2), (2, 3), (3, 4))
-    )
-    function = of_function(cell.activation, (n,))
-    return LSTMCell(_joined(first, last), candidate, _gate(cell), function, function)
+    function = of_function(cell.activation, (cell.units,))
+    return lstm(_weights(cell), "ifgo", _gate(cell), function, function)
 
 
 def _gru(cell: Any) -> Cell:
-    """Keras holds the rows of update, reset and candidate, in this order."""
-    n, biases = cell.units, _biases(cell)
-    inner = None
-    if cell.reset_after and biases is not None:
-        # the recurrent bias of the gates is added to theirs, the candidate's is reset
-        inner = biases[1, 2 * n :]
-        biases = biases[0] + np.where(np.arange(3 * n) < 2 * n, biases[1], 0)
-    return GRUCell(
-        _rows(cell, slice(2 * n), biases),
-        _rows(cell, slice(2 * n, None), biases),
-        _gate(cell),
-        of_function(cell.activation, (n,)),
-        cell.reset_after,
-        inner,
-    )
+    function = of_function(cell.activation, (cell.units,))
+    return gru(_weights(cell), "zrn", _gate(cell), function, cell.reset_after)
 
 
 _KINDS: Mapping[str, Callable[[Any], Cell]] = {
@@ -202,28 +180,10 @@ _KINDS: Mapping[str, Callable[[Any], Cell]] = {
 }
 
 
-def _biases(cell: Any) -> NDArray | None:
-    return array(cell.bias) if cell.use_bias else None
-
-
-def _rows(cell: Any, which: slice, biases: NDArray | None = None) -> Linear:
-    """Some of the cell's values; Keras holds weights as (in, out)."""
-    if biases is None:
-        biases = _biases(cell)
-    kernel, recurrent_kernel = array(cell.kernel), array(cell.recurrent_kernel)
-    bias = None if biases is None else biases[which]
-    return Linear(kernel.T[which], recurrent_kernel.T[which], bias)
-
-
-def _joined(first: Linear, second: Linear) -> Linear:
-    bias = None
-    if first.bias is not None and second.bias is not None:
-        bias = np.concatenate([first.bias, second.bias])
-    return Linear(
-        np.concatenate([first.weight, second.weight]),
-        np.concatenate([first.recurrent, second.recurrent]),
-        bias,
-    )
+def _weights(cell: Any) -> Weights:
+    """The cell's weights, which Keras holds as (in, out), and its biases, two where it resets."""
+    biases = np.atleast_2d(array(cell.bias)) if cell.use_bias else ()
+    return Weights(array(cell.kernel).T, array(cell.recurrent_kernel).T, *biases)
 
 
 def _gate(cell: Any) -> Steps:

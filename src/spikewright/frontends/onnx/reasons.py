@@ -32,7 +32,7 @@ _FAMILIES: tuple[tuple[str, str, str], ...] = (
         "Choose from the outputs",
     ),
     (
-        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Det LpPool GlobalLpPool",
+        "Tan Asin Acos Atan Asinh Acosh Atanh Det LpPool GlobalLpPool",
         "this function is not among those that are known",
         "Use an activation that is, and train the model again",
     ),

@@ -172,9 +172,9 @@ def extremum(call: Call, largest: bool, *operands: Operand, part: str = "") -> V
     bound = constants[0]
     for constant in constants[1:]:
         bound = (np.maximum if largest else np.minimum)(bound, constant)
-    if np.isnan(bound).any() or (bound.size > 1 and not np.isfinite(bound).all()):
+    if bound.size > 1 and not np.isfinite(bound).all():
         raise Unreadable("its bounds are infinite in places")
-    if len(values) == 1 and bound.size and (bound == bound.flat[0]).all():
+    if len(values) == 1 and (bound.size == 1 or np.ptp(bound) == 0):
         x, number = call.expand(values[0], shape, f"{place}broadcast"), float(bound.flat[0])
         low, high = (number, math.inf) if largest else (-math.inf, number)
         return clipped(call, x, low, high, part)
@@ -193,3 +193,22 @@ def _bounded(call: Call, x: Value, bound: NDArray, largest: bool, part: str) -> 
     beyond = combined(call, (sign, x), (-sign, bound), part=f"{place}beyond")
     kept = call.add(Activation("relu"), beyond, part=f"{place}relu")
     return combined(call, (sign, kept), (1.0, bound), part=part)
+
+
+def chosen(call: Call, condition: NDArray, yes: Operand, no: Operand) -> Value:
+    """`yes` where a constant condition holds, else `no`; one of them at least is a value."""
+    if isinstance(yes, Value) and isinstance(no, Value):
+        parts = ((yes, condition, "yes"), (no, ~condition, "no"))
+        return total(call, *(scaled(call, x, mask.astype(float), part) for x, mask, part in parts))
+    x, kept = (yes, condition) if isinstance(yes, Value) else (no, ~condition)
+    constant = no if isinstance(yes, Value) else yes
+    assert isinstance(x, Value)
+    assert not isinstance(constant, Value)
+    shift = np.where(kept, 0.0, constant)
+    hidden = np.isneginf(shift)
+    x = call.expand(x, common_shape(x, shift))
+    if hidden.any() and np.array_equal(hidden, np.broadcast_to(~kept, hidden.shape)):
+        return replace(x, masked=hidden if x.masked is None else hidden | x.masked)
+    if hidden.any():
+        raise Unreadable("it chooses minus infinity in places, and other values elsewhere")
+    return call.add(ScaleShift(kept.astype(float), shift), finite(x))

@@ -96,11 +96,8 @@ def _bias(node: OnnxNode, heads: int, rows: int, columns: int) -> tuple[NDArray 
             pairs = [(0, 0)] * (mask.ndim - 1) + [(0, missing)]
             mask = np.pad(mask.astype(np.float64), pairs, constant_values=-np.inf)
         lead = mask.shape[:-2]
-        if common_shape(mask, np.zeros((*(1,) * len(lead), rows, columns))) != (
-            *lead,
-            rows,
-            columns,
-        ):
+        scores = np.zeros((*(1,) * len(lead), rows, columns))
+        if common_shape(mask, scores) != (*lead, rows, columns):
             raise Unreadable(f"its mask of {mask.shape} a sample does not fit {bias.shape} scores")
         bias = bias + mask
     after = np.arange(columns) - np.arange(rows)[:, None]

@@ -16,7 +16,14 @@ from spikewright.frontends.onnx.readers.arithmetic import finite_terms, signal
 from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Truth, Unreadable
-from spikewright.frontends.reading.arithmetic import combined, extremum, product, scaled, total
+from spikewright.frontends.reading.arithmetic import (
+    chosen,
+    combined,
+    extremum,
+    product,
+    scaled,
+    total,
+)
 from spikewright.frontends.reading.values import Operand, Value, common_shape
 from spikewright.graph.layers import Activation, ScaleShift
 
@@ -102,17 +109,9 @@ def where(node: OnnxNode) -> Signal:
         return _exported_softplus(node, condition) or _chosen_by_truth(node)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
-    given = node.operands()
-    chosen = np.asarray(given[0], bool)
-    terms, masked = finite_terms([(1.0, x) for x in given[1:]])
-    parts: list[Operand] = []
-    for index, ((_, x), mask) in enumerate(zip(terms, (chosen, ~chosen), strict=True), 1):
-        kept = mask.astype(np.float64)
-        if isinstance(x, Value):
-            parts.append(scaled(node, x, kept, f"chosen {index}"))
-        else:
-            parts.append(np.where(mask, x, 0.0))
-    return signal(total(node, *parts), not masked)
+    holds, *given = node.operands()
+    ((_, yes), (_, no)), masked = finite_terms([(1.0, x) for x in given])
+    return signal(chosen(node, np.asarray(holds, bool), yes, no), not masked)
 
 
 def _chosen_by_truth(node: OnnxNode) -> Signal:

@@ -14,14 +14,11 @@ from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.unrolling import (
     Cell,
-    GRUCell,
-    Linear,
-    LSTMCell,
-    SimpleCell,
     stack,
     too_long,
     unroll,
 )
+from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,
@@ -51,69 +48,43 @@ _WAYS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)
 _TIME = "Transpose the input so that axis 0 is time and axis 1 the batch, or set layout to 1"
 
 
-class _Weights(NamedTuple):
-    """The weights of one direction: `(n, inputs)`, `(n, units)`, `(2 n,)` and `(3 units,)`."""
-
-    given: NDArray
-    fed_back: NDArray
-    biases: NDArray | None
-    peepholes: NDArray | None
-
-    def rows(self, *which: int, of: int, reset: bool = False) -> Linear:
-        """The weights of some of `of` gates; those that are `reset` have one bias only."""
-        n = len(self.given)
-        size = n // of
-        chosen = np.concatenate([np.arange(size) + gate * size for gate in which])
-        bias = None
-        if self.biases is not None:
-            bias = self.biases[:n] + (0 if reset else self.biases[n:])
-        return Linear(
-            self.given[chosen], self.fed_back[chosen], None if bias is None else bias[chosen]
-        )
-
-
 Functions = Sequence[Steps]
-Make = Callable[[OnnxNode, _Weights, Functions], Cell]
+Make = Callable[[OnnxNode, Weights, NDArray | None, Functions], Cell]
+"""From the weights of one direction, its peepholes and its functions to a cell."""
 
 
 @reads("RNN")
 def rnn(node: OnnxNode) -> list[Signal]:
     """`h' = f(W x + R h + b)`, f tanh unless it is said."""
 
-    def make(node: OnnxNode, weights: _Weights, functions: Functions) -> Cell:
-        return SimpleCell(weights.rows(0, of=1), functions[0])
+    def make(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
+        return simple(weights, given[0])
 
     return _recurrent(node, make, ("Tanh",))
 
 
 @reads("GRU")
-def gru(node: OnnxNode) -> list[Signal]:
-    """Rows are those of update, reset and candidate, in this order."""
+def gru_layer(node: OnnxNode) -> list[Signal]:
+    """A GRU, its reset gate before or behind the product with the state."""
 
-    def make(node: OnnxNode, weights: _Weights, functions: Functions) -> Cell:
+    def make(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
         after = bool(node.attributes.get("linear_before_reset", 0))
-        inner = None
-        if after and weights.biases is not None:
-            *_, inner = np.split(weights.biases, 6)
-        gate, function = functions
-        candidate = weights.rows(2, of=3, reset=after)
-        return GRUCell(weights.rows(0, 1, of=3), candidate, gate, function, after, inner)
+        gate, function = given
+        return gru(weights, "zrn", gate, function, after)
 
     return _recurrent(node, make, ("Sigmoid", "Tanh"))
 
 
 @reads("LSTM")
-def lstm(node: OnnxNode) -> list[Signal]:
-    """Rows are those of input, output, forget and candidate, peepholes those of the first three."""
+def lstm_layer(node: OnnxNode) -> list[Signal]:
+    """An LSTM; its peepholes are those of input, output and forget gate, in this order."""
 
-    def make(node: OnnxNode, weights: _Weights, functions: Functions) -> Cell:
+    def make(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
         if node.attributes.get("input_forget", 0):
             raise Unreadable("its input gate is coupled to the forget gate", "Train it without")
-        seen = weights.peepholes
         peepholes = None if seen is None else seen.reshape(3, -1)[[0, 2, 1]]
-        gate, function, output = functions
-        gates, candidate = weights.rows(0, 2, 1, of=4), weights.rows(3, of=4)
-        return LSTMCell(gates, candidate, gate, function, output, peepholes)
+        gate, function, output = given
+        return lstm(weights, "iofg", gate, function, output, peepholes)
 
     return _recurrent(node, make, ("Sigmoid", "Tanh", "Tanh"))
 
@@ -135,7 +106,8 @@ def _recurrent(node: OnnxNode, make: Make, default: Sequence[str]) -> list[Signa
     ways = _WAYS[direction]
     functions = _functions(node, default, len(ways))
     cells = [
-        make(node, weights, functions[way]) for way, weights in enumerate(_weights(node, len(ways)))
+        make(node, *weights, functions[way])
+        for way, weights in enumerate(_weights(node, len(ways)))
     ]
     sequence = _sequence(node)
     initial = [_initial(node, sequence, way, cells[0].states) for way in range(len(ways))]
@@ -200,7 +172,7 @@ def _function(name: str, alphas: list[float], betas: list[float], clip: float) -
     return (*steps, ("", Activation(function, values)))
 
 
-def _weights(node: OnnxNode, ways: int) -> list[_Weights]:
+def _weights(node: OnnxNode, ways: int) -> list[tuple[Weights, NDArray | None]]:
     """The constant operands of each direction."""
     given, fed_back = node.parameter(1), node.parameter(2)
     biases, peepholes = node.optional(3), node.optional(7)
@@ -208,15 +180,12 @@ def _weights(node: OnnxNode, ways: int) -> list[_Weights]:
     shapes = [operand.shape for operand in operands if operand is not None]
     if any(shape[0] != ways for shape in shapes):
         raise Unreadable(f"its operands of shapes {shapes} are not for {ways} direction(s)")
-    return [
-        _Weights(
-            given[way],
-            fed_back[way],
-            None if biases is None else biases[way],
-            None if peepholes is None else peepholes[way],
-        )
-        for way in range(ways)
-    ]
+    found = []
+    for way in range(ways):
+        both = (None, None) if biases is None else np.split(biases[way], 2)
+        weights = Weights(given[way], fed_back[way], *both)
+        found.append((weights, None if peepholes is None else peepholes[way]))
+    return found
 
 
 def _sequence(node: OnnxNode) -> _Sequence:

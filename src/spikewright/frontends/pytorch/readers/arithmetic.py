@@ -14,7 +14,6 @@ from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.layout import BATCH_FIRST, JOINED
 from spikewright.frontends.reading.selection import stacked
-from spikewright.frontends.reading.values import common_shape
 from spikewright.graph.layers import Concatenate, Reshape, UnitNormalization
 
 
@@ -85,11 +84,7 @@ def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> V
 
 def masked(call: Call, x: Value, mask: torch.Tensor) -> Value:
     """The value, minus infinity where a constant mask is True."""
-    x = call.lift(x, mask.dim())
-    hidden = call.against(mask, x)
-    x = call.expand(x, common_shape(x, hidden))
-    hidden = hidden.astype(bool)
-    return replace(x, masked=hidden if x.masked is None else hidden | x.masked)
+    return _chosen(call, mask, -np.inf, x)
 
 
 @reads("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
@@ -111,17 +106,8 @@ def _chosen(call: Call, condition: Any, yes: Any, no: Any) -> Value:
         )
     if not isinstance(condition, torch.Tensor):
         raise Cannot("its condition depends on the size of the batch", MIXES)
-    if not isinstance(no, Value):
-        yes, no, condition = no, yes, ~condition
-    if isinstance(yes, Value):
-        kept = times(call, no, (~condition).double(), "no")
-        other = times(call, yes, condition.double(), "yes")
-        return combine(call, kept, 1, other, 1)
-    constant = torch.as_tensor(yes, dtype=torch.float64)
-    if bool((constant == -np.inf).all()):
-        return masked(call, no, condition)
-    kept = times(call, no, (~condition).double(), "kept")
-    return combine(call, kept, 1, torch.where(condition, constant, 0.0), 1)
+    holds, yes, no = call.operands(condition, yes, no)
+    return arithmetic.chosen(call, np.asarray(holds, bool), yes, no)
 
 
 @reads("aten.maximum.default", "aten.minimum.default", "aten.max.other", "aten.min.other")

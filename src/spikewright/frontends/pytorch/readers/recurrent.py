@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,21 +11,17 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, alike, to_array
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.functions import function
 from spikewright.frontends.reading.layout import BATCH_FIRST, Layout
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,
-    GRUCell,
-    Linear,
-    LSTMCell,
-    SimpleCell,
     stack,
     too_long,
     unroll,
 )
-from spikewright.graph.clipping import Steps
+from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
 from spikewright.graph.layers import (
-    Activation,
     Concatenate,
     Constant,
     Identity,
@@ -39,64 +35,21 @@ _BESIDE = Layout(1)
 _TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
 
 
-class _Weights(NamedTuple):
-    """The weights of one direction of one layer."""
-
-    given: NDArray
-    fed_back: NDArray
-    given_bias: NDArray | None
-    fed_back_bias: NDArray | None
-    projection: NDArray | None
-
-    @property
-    def bias(self) -> NDArray | None:
-        """Both biases, which PyTorch adds."""
-        if self.given_bias is None or self.fed_back_bias is None:
-            return None
-        return self.given_bias + self.fed_back_bias
-
-    def rows(self, *which: int, of: int, reset: bool = False) -> Linear:
-        """The weights of some of `of` gates; those that are `reset` have one bias only."""
-        n = len(self.given) // of
-        chosen = np.concatenate([np.arange(n) + gate * n for gate in which])
-        bias = self.given_bias if reset else self.bias
-        return Linear(
-            self.given[chosen], self.fed_back[chosen], None if bias is None else bias[chosen]
-        )
+Make = Callable[[Weights, NDArray | None], Cell]
+"""From the weights of one direction of one layer, and its projection, to a cell."""
 
 
-def _function(name: str) -> Steps:
-    return (("", Activation(name)),)
+def _simple(name: str) -> Make:
+    return lambda weights, projection: simple(weights, function(name))
 
 
-def _simple(name: str) -> Callable[[_Weights], Cell]:
-    return lambda weights: SimpleCell(weights.rows(0, of=1), _function(name))
+def _lstm(weights: Weights, projection: NDArray | None) -> Cell:
+    gate, tanh = function("sigmoid"), function("tanh")
+    return lstm(weights, "ifgo", gate, tanh, tanh, projection=projection)
 
 
-def _lstm(weights: _Weights) -> Cell:
-    """PyTorch holds the rows of input, forget, candidate and output, in this order."""
-    return LSTMCell(
-        weights.rows(0, 1, 3, of=4),
-        weights.rows(2, of=4),
-        _function("sigmoid"),
-        _function("tanh"),
-        _function("tanh"),
-        projection=weights.projection,
-    )
-
-
-def _gru(weights: _Weights) -> Cell:
-    """PyTorch holds the rows of reset, update and candidate, in this order."""
-    n = len(weights.given) // 3
-    inner = weights.fed_back_bias
-    return GRUCell(
-        weights.rows(1, 0, of=3),
-        weights.rows(2, of=3, reset=True),
-        _function("sigmoid"),
-        _function("tanh"),
-        reset_after=True,
-        inner_bias=None if inner is None else inner[2 * n :],
-    )
+def _gru(weights: Weights, projection: NDArray | None) -> Cell:
+    return gru(weights, "rzn", function("sigmoid"), function("tanh"), reset_after=True)
 
 
 @reads("aten.rnn_tanh.input")
@@ -119,14 +72,14 @@ def _gru_layer(call: Call) -> Any:
     return _recurrent(call, _gru)
 
 
-def _recurrent(call: Call, make: Callable[[_Weights], Cell]) -> Any:
+def _recurrent(call: Call, make: Make) -> Any:
     """Layers one above the other, in one direction or two: the sequence, and the last states."""
     layout = BATCH_FIRST if call["batch_first"] else _BESIDE
     sequence = _sequence(call, layout)
     if call["train"] and call["dropout"]:
         raise Cannot("it drops values at random", "Export the model in evaluation mode.")
     ways = 2 if call["bidirectional"] else 1
-    cells = [make(weights) for weights in _weights(call, ways * call["num_layers"])]
+    cells = [make(*weights) for weights in _weights(call, ways * call["num_layers"])]
     adder = call.node
     initial = _initial(call, adder, len(cells))
     steps = sequence.shape[0]
@@ -166,7 +119,7 @@ def _sequence(call: Call, layout: Layout) -> Value:
     return sequence
 
 
-def _weights(call: Call, count: int) -> list[_Weights]:
+def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
     """The parameters of every direction of every layer."""
     params = call["params"]
     if not all(isinstance(param, torch.Tensor) for param in params):
@@ -177,7 +130,7 @@ def _weights(call: Call, count: int) -> list[_Weights]:
     for start in range(0, len(arrays), each):
         given, fed_back, *rest = arrays[start : start + each]
         first, second = (rest.pop(0), rest.pop(0)) if call["has_biases"] else (None, None)
-        found.append(_Weights(given, fed_back, first, second, rest[0] if rest else None))
+        found.append((Weights(given, fed_back, first, second), rest[0] if rest else None))
     return found
 
 
@@ -234,7 +187,7 @@ def _lstm_cell(call: Call) -> Any:
     return _single(call, _lstm)
 
 
-def _single(call: Call, make: Callable[[_Weights], Cell]) -> tuple[Value, ...]:
+def _single(call: Call, make: Make) -> tuple[Value, ...]:
     """One step of a loop that the program has unrolled itself."""
     value = call.sample("input")
     if len(value.shape) != 1:
@@ -242,7 +195,7 @@ def _single(call: Call, make: Callable[[_Weights], Cell]) -> tuple[Value, ...]:
     if value.name is None:
         raise Lost
     biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
-    cell = make(_Weights(call.array("w_ih"), call.array("w_hh"), *biases, None))
+    cell = make(Weights(call.array("w_ih"), call.array("w_hh"), *biases), None)
     given = call["hx"]
     several = given if isinstance(given, list | tuple) else [given]
     adder = call.node
