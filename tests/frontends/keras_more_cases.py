@@ -24,6 +24,7 @@ for n, space in SPATIAL.items():
     if adaptive is not None:
         case(f"AdaptiveMaxPooling{n}D", adaptive(2), (*(6, 4, 4)[:n], 3))
         case(f"AdaptiveMaxPooling{n}D", adaptive(2, data_format=FIRST), (3, *(6, 4, 4)[:n]))
+        case(f"AdaptiveMaxPooling{n}D", adaptive(3), (*(7, 4, 5)[:n], 2))
 
 case("EinsumDense", L.EinsumDense("ab,bc->ac", 6, bias_axes="c"), (5,))
 case("EinsumDense", L.EinsumDense("abc,cd->abd", (None, 6), bias_axes="d"), (4, 5))

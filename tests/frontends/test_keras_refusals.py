@@ -43,7 +43,6 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (L.Masking(name="odd"), "Masking", (3, 2), "masks steps"),
     (L.CenterCrop(2, 2, name="odd"), "CenterCrop", (4, 4, 1), "crops or resizes"),
     (L.Resizing(2, 2, crop_to_aspect_ratio=True, name="odd"), "Resizing", (4, 3, 1), "aspect"),
-    (L.AdaptiveMaxPooling1D(2, name="odd"), "AdaptiveMaxPooling1D", (5, 1), "differ in size"),
     (L.TimeDistributed(L.ConvLSTM1D(2, 2), name="odd"), "TimeDistributed", (2, 3, 4, 2), "state"),
     (L.Activation("sparsemax", name="odd"), "Activation", (3,), "activation 'sparsemax' is unk"),
     (L.Activation("glu", name="odd"), "Activation", (4,), "'glu' halves an axis"),

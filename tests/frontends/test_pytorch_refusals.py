@@ -90,7 +90,7 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             "result number 1",
         ),
         "padding with infinity": (
-            lambda m, x: F.pad(x, (1, 1), value=np.inf), row, "has no reading",
+            lambda m, x: F.pad(x, (1, 1), value=np.inf), row, "no finite number",
         ),
         "averages of infinity": (
             lambda m, x: F.avg_pool2d(F.pad(x, (1, 1), value=-np.inf), 3), image, "only a softmax",

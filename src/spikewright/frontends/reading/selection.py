@@ -66,7 +66,7 @@ def split(
     stops = np.cumsum([0, *sizes]).tolist()
     return [
         sliced(call, x, {axis: slice(start, stop)}, part)
-        for start, stop, part in zip(stops, stops[1:], parts, strict=True)
+        for start, stop, part in zip(stops[:-1], stops[1:], parts, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.windows import Pairs
+from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.reading.call import MIXES, Call
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Value, finite
@@ -18,6 +18,7 @@ from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,
     Convolution,
+    ConvolutionTranspose,
     GlobalAveragePool,
     GlobalMaxPool,
     Interpolate,
@@ -99,6 +100,34 @@ def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
         ("layer", wide),
         ("apart", Reshape((copies, len(layer.weight), *made))),
     )
+
+
+def folded(call: Call, x: Value, image: Sequence[int], windows: Windows) -> Value:
+    """Blocks `(channels places, blocks)` put back in place, overlaps added up.
+
+    This is the transposed convolution by kernels that are one at one place of a block.
+    """
+    steps, places = windows.output_extent(image), math.prod(windows.size)
+    if len(x.shape) != 2 or x.shape[0] % places or math.prod(steps) != x.shape[1]:
+        raise Unreadable(f"its input {x.shape} holds no blocks of {windows.size} at {steps} places")
+    channels = x.shape[0] // places
+    extra = tuple(
+        (n + before + after - d * (k - 1) - 1) % s
+        for n, k, s, (before, after), d in zip(
+            image, windows.size, windows.stride, windows.padding, windows.dilation, strict=True
+        )
+    )
+    kernel = np.tile(np.eye(places, dtype=np.float32), (channels, 1))
+    layer = ConvolutionTranspose(
+        kernel.reshape(channels * places, 1, *windows.size),
+        None,
+        windows.stride,
+        windows.padding,
+        extra,
+        windows.dilation,
+        channels,
+    )
+    return call.chain(finite(x), ("blocks", Reshape((x.shape[0], *steps))), ("", layer))
 
 
 def adaptive_average(call: Call, x: Value, axes: Sequence[int], output: Sequence[int]) -> Value:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.windows import Windows
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.windows import explicit_pads, images, positive, windows_of
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.reading.values import Value
-from spikewright.frontends.reading.windows import halves, windowed
-from spikewright.graph.layers import Convolution, ConvolutionTranspose, Reshape
+from spikewright.frontends.reading.windows import folded, halves, windowed
+from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
 
 def _weights(node: OnnxNode, expected: str) -> tuple[NDArray, int]:
@@ -79,29 +78,14 @@ def convolution_transpose(node: OnnxNode) -> Value:
 
 @reads("Col2Im")
 def blocks_to_image(node: OnnxNode) -> Value:
-    """Blocks put back in place, overlaps added up: a transposed convolution.
-
-    Its kernels are one at one place of a block, and zero elsewhere.
-    """
+    """Blocks put back in place, overlaps added up."""
     image, size = node.integers("", 1), node.integers("", 2)
     if image is None or size is None or len(image) != len(size):
         raise Unreadable(f"its image and blocks have extents {image} and {size}")
-    rank, places = len(size), math.prod(size)
+    rank = len(size)
     stride, dilation = positive(node, "strides", rank), positive(node, "dilations", rank)
-    padding = explicit_pads(node, rank)
-    reach = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
-    whole = [n + b + a for n, (b, a) in zip(image, padding, strict=True)]
-    steps = tuple((w - r) // s + 1 for w, r, s in zip(whole, reach, stride, strict=True))
-    extra = tuple((w - r) % s for w, r, s in zip(whole, reach, stride, strict=True))
-    shape = node.shape()
-    channels = shape[0] // places
-    if len(shape) != 2 or shape[0] % places or math.prod(steps) != shape[1]:
-        raise Unreadable(f"its input {shape} holds no blocks of {size} at {steps} places")
-    kernel = np.tile(np.eye(places, dtype=np.float32), (channels, 1))
-    weight = kernel.reshape(channels * places, 1, *size)
-    split = node.add(Reshape((shape[0], *steps)), node.signal(0), part="blocks")
-    layer = ConvolutionTranspose(weight, None, stride, padding, extra, dilation, groups=channels)
-    return node.add(layer, split)
+    windows = Windows(size, stride, explicit_pads(node, rank), dilation)
+    return folded(node, node.signal(0), image, windows)
 
 
 def _wanted_extent(

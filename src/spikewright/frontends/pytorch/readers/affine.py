@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.windows import Windows
 from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.windows import halves, windowed
+from spikewright.frontends.reading.windows import folded, halves, windowed
 from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
 _Pairs = tuple[tuple[int, int], ...]
@@ -83,25 +84,10 @@ def _windowed(call: Call, kernel: NDArray, groups: int) -> Convolution:
 
 @reads("aten.col2im.default")
 def _folded(call: Call) -> Value:
-    """Patches added up where they overlap: the transposed convolution of picking them."""
-    x = call.sample("self")
-    size, stride = call.numbers("kernel_size", 2), call.numbers("stride", 2)
-    dilation, padding = call.numbers("dilation", 2), call.numbers("padding", 2)
-    extent = call.numbers("output_size", 2)
-    taps = size[0] * size[1]
-    channels = x.shape[0] // taps
-    reach = [d * (n - 1) + 1 for n, d in zip(size, dilation, strict=True)]
-    counts = tuple(
-        (n + 2 * pad - r) // s + 1
-        for n, pad, r, s in zip(extent, padding, reach, stride, strict=True)
+    """Patches added up where they overlap."""
+    size, stride, dilation = (
+        call.numbers(name, 2) for name in ("kernel_size", "stride", "dilation")
     )
-    left = tuple(
-        n + 2 * pad - ((c - 1) * s + r)
-        for n, pad, c, s, r in zip(extent, padding, counts, stride, reach, strict=True)
-    )
-    kernel = np.tile(np.eye(taps).reshape(taps, 1, *size), (channels, 1, 1, 1))
-    pads = tuple((n, n) for n in padding)
-    layer = ConvolutionTranspose(kernel, None, stride, pads, left, dilation, channels)
-    batch = call.results.shape[0]
-    windows = call.view(x, (batch, channels * taps, *counts), "windows")
-    return call.add(layer, windows)
+    pads = tuple((n, n) for n in call.numbers("padding", 2))
+    windows = Windows(size, stride, pads, dilation)
+    return folded(call, call.sample("self"), call.numbers("output_size", 2), windows)

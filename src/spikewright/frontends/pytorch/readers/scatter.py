@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from spikewright.frontends.pytorch.call import Call, Value, finite
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.extent import cut, first_index, is_whole_batch
+from spikewright.frontends.pytorch.readers.extent import first_index, is_whole_batch
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.graph.layers import Concatenate, Identity, Take
 
@@ -21,9 +22,7 @@ def _write_slice(call: Call) -> Value:
         return call.add(Identity(), new)
     axis, shape = call.axis(x, dim), x.shape
     start = first_index(call["start"], shape[axis])
-    if call["step"] != 1:
-        return _interleaved(call, x, new, axis, range(shape[axis])[start :: call["step"]])
-    return _replace(call, x, new, axis, start)
+    return _written(call, x, new, axis, range(shape[axis])[start :: call["step"]])
 
 
 def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
@@ -47,7 +46,7 @@ def _write_one(call: Call) -> Value:
     dim = call["dim"] % call.results.dim()
     x, new = _operands(call, call["self"], _as_slice(call, call["src"], dim))
     axis = call.axis(x, dim)
-    return _replace(call, x, new, axis, call["index"] % x.shape[axis])
+    return _written(call, x, new, axis, [call["index"] % x.shape[axis]])
 
 
 def _as_slice(call: Call, new: Any, dim: int) -> Any:
@@ -59,22 +58,10 @@ def _as_slice(call: Call, new: Any, dim: int) -> Any:
     return call.view(finite(new), sizes, part="column")
 
 
-def _interleaved(call: Call, x: Value, new: Value, axis: int, places: range) -> Value:
+def _written(call: Call, x: Value, new: Value, axis: int, places: Sequence[int]) -> Value:
     """`x` with `new` at some places of an axis: both side by side, then taken in order."""
     extent = x.shape[axis]
     order = np.arange(extent)
     order[list(places)[: new.shape[axis]]] = extent + np.arange(new.shape[axis])
     both = call.add(Concatenate(axis), x, new, part="both")
     return call.add(Take(order, axis), both)
-
-
-def _replace(call: Call, x: Value, new: Value, axis: int, start: int) -> Value:
-    """`x` with `new` in the place of as many of its values from `start`."""
-    stop = start + new.shape[axis]
-    after = x.shape[axis] - stop
-    parts = [
-        *([cut(call, x, axis, 0, start, "before")] if start else []),
-        new,
-        *([cut(call, x, axis, stop, after, "after")] if after else []),
-    ]
-    return call.add(Concatenate(axis), *parts)
