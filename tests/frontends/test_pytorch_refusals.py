@@ -75,7 +75,7 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             lambda m, x: x + torch.tensor([0, 0, 0, -np.inf]), row, "minus infinity in places",
         ),
         "turned mask": (
-            lambda m, x: 1 - x.masked_fill(W[0] > 0, -np.inf), row, "turns around",
+            lambda m, x: 1 - x.masked_fill(torch.arange(4) > 1, -np.inf), row, "turns around",
         ),
         "division by zero": (lambda m, x: x / torch.zeros(4), row, "divides by zero"),
         "clamp to nothing": (lambda m, x: x.clamp(1, 1), row, "nothing lies between"),
