@@ -30,6 +30,7 @@ from spikewright.graph.layers import (
     Permute,
     Reshape,
     ScaleShift,
+    Sum,
 )
 
 TOKENS, WIDTH, HEADS = 5, 12, 3
@@ -312,3 +313,18 @@ def test_engines_agree() -> None:
             np.testing.assert_array_equal(output, expected)
         apart = np.abs(output.mean(axis=1) - expected.mean(axis=1))
         assert apart.max() < 0.02 * np.abs(expected.mean(axis=1)).max()
+
+
+def test_a_constant_added_to_one_number_a_sample() -> None:
+    """A value without axes has its constant too."""
+    nodes = (
+        Node("x", Input((3,)), ()),
+        Node("sum", Sum((0,)), ("x",)),
+        Node("y", ScaleShift(shift=np.array(0.5)), ("sum",)),
+    )
+    graph = Graph(nodes, {"y": "y"})
+    x = np.random.default_rng(0).normal(size=(4, 3))
+
+    rates = sw.convert(graph, spiking=False).run(x, steps=1, progress=False).output[:, -1]
+
+    np.testing.assert_allclose(rates, x.sum(1) + 0.5)

@@ -296,7 +296,8 @@ class _Lowering:
         self.connect(sources, junction)
         if bias is not None and np.any(bias):
             constant = NetworkNode(np.broadcast_to(bias, shape), label=f"{name}.bias")
-            Connection(constant, junction, synapse=None)
+            transform = None if shape else Reshape(())  # the value of a node has an axis
+            Connection(constant, junction, synapse=None, transform=transform)
         return junction
 
     def arriving(self, name: str) -> tuple[list[Source], NDArray | None]:

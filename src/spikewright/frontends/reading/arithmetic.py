@@ -205,10 +205,9 @@ def chosen(call: Call, condition: NDArray, yes: Operand, no: Operand) -> Value:
     assert isinstance(x, Value)
     assert not isinstance(constant, Value)
     shift = np.where(kept, 0.0, constant)
-    hidden = np.isneginf(shift)
     x = call.expand(x, common_shape(x, shift))
-    if hidden.any() and np.array_equal(hidden, np.broadcast_to(~kept, hidden.shape)):
-        return replace(x, masked=hidden if x.masked is None else hidden | x.masked)
-    if hidden.any():
+    if np.isneginf(constant).all():
+        return replace(x, masked=~kept if x.masked is None else ~kept | x.masked)
+    if np.isneginf(shift).any():
         raise Unreadable("it chooses minus infinity in places, and other values elsewhere")
     return call.add(ScaleShift(kept.astype(float), shift), finite(x))
