@@ -76,3 +76,14 @@ def worths(records: Iterable[Record]) -> list[Worth]:
     names = {r.name for r in found if r.unit != SCORE}
     known = [worth for worth in _WORTHS if worth.name in names]
     return [*(Worth(name, fraction=False) for name in metrics), *known]
+
+
+def plain(value: Any) -> Any:
+    """Plain data for JSON: arrays as lists, objects as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

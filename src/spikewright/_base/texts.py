@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -85,4 +85,16 @@ def _required(field: Field[Any]) -> bool:
 def _usage(takes: Mapping[str, Field[Any]]) -> str:
     return ", ".join(
         name if _required(field) else f"{name}={field.default}" for name, field in takes.items()
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
+    """Rows of one length as a table: columns to the left, or `numbers`, all but the first, right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if numbers and place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
     )

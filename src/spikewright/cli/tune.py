@@ -137,7 +137,7 @@ def tune(
 def _lines(choice: Choice) -> str:
     """The code that makes the network again and reads it out."""
     given = choice.arguments
-    run = run_line(choice.chosen.steps, given["dt"], given["readout"])
+    run = run_line(choice.steps, given["dt"], given["readout"])
     return f"conversion = {choice.reproduce}\n{run}"
 
 
@@ -160,7 +160,7 @@ def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict
         x,
         y,
         **run,
-        at=powers_of_two(choice.chosen.steps),
+        at=powers_of_two(choice.steps),
         readouts=(choice.arguments["readout"],),
         threads=settings["threads"],
         progress=False,
@@ -191,12 +191,10 @@ def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict
 
 def _table(choice: Choice) -> Table:
     """The settings checked on held-back samples, the cheapest first; the choice is marked."""
-    checked = sorted(
-        (choice.chosen, *choice.runners_up), key=lambda item: item.costs[_cost(choice)]
-    )
+    checked = sorted((choice, *choice.runners_up), key=lambda item: item.costs[_cost(choice)])
     rows = [
         (
-            "chosen" if item is choice.chosen else None,
+            "chosen" if item is choice else None,
             item.steps,
             item.spikes,
             item.energy,

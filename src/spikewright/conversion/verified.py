@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from spikewright._base.texts import aligned
+
 
 class Difference(NamedTuple):
     """The distance of a value of the source from another, relative to its largest magnitude.
@@ -96,11 +98,7 @@ class Verification(Mapping[str, float]):
             (one.layer, one.kind, one.compared, f"{one.error:.2g}", f"{one.bound:.2g}")
             for one in self.differences
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        return aligned(rows)
 
     def as_dict(self) -> dict[str, Any]:
         """The verification as plain data, ready for JSON."""

@@ -108,20 +108,16 @@ def diagnose(
     *,
     verify: bool,
     metric: Any,
-    seed: int,
-    engine: str,
-    batch_size: int | None,
-    threads: int | None,
     progress: bool,
+    **settings: Any,
 ) -> Diagnosis:
-    """See `Conversion.diagnose`."""
+    """See `Conversion.diagnose`; `settings` are those of its runs."""
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
     inputs = _held(conversion, x)
-    settings = {"seed": seed, "engine": engine, "batch_size": batch_size, "threads": threads}
     judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs))
     trial = Trial(inputs, judge, dt, settings)
-    plan = Plan.of(conversion, steps, dt, seed)
+    plan = Plan.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
     samples = Samples(plan, inputs, run)

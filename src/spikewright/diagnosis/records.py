@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.diagnosis.survey import LayerLoss
-from spikewright.records import SCORE, Record
+from spikewright.records import SCORE, Record, plain
 
 
 def records(found: Findings) -> tuple[Record, ...]:
@@ -86,17 +84,8 @@ def as_dict(found: Findings) -> dict[str, Any]:
 def _proposal(proposal: Proposal) -> dict[str, Any]:
     return {
         "change": proposal.text,
-        "arguments": _plain(proposal.arguments),
+        "arguments": plain(proposal.arguments),
         "steps": proposal.steps,
         "predicted": {"gain": proposal.predicted, "price": proposal.price},
         "measured": None if proposal.measured is None else asdict(proposal.measured),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Arguments as plain data: arrays as lists, other values in words."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value if value is None or isinstance(value, str | int | float) else repr(value)

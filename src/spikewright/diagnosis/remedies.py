@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
+from spikewright.choosing.rules.rule import shown
 from spikewright.diagnosis.cells import Cells
 from spikewright.diagnosis.levels import level_with_others
 from spikewright.diagnosis.samples import Samples
@@ -160,7 +161,7 @@ def _moved(case: Case, name: str, scale: Scale) -> Remedy:
     """One layer's scale, all others kept: complete, in numbers."""
     old, new = np.asarray(case.scales[name]), np.asarray(scale)
     verb = "raise" if new.mean() > old.mean() else "lower"
-    text = f"{verb} the scale of {name} from {_shown(old)} to {_shown(new)}"
+    text = f"{verb} the scale of {name} from {shown(old)} to {shown(new)}"
     scales = {**case.scales, name: scale}
     return Remedy(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
 
@@ -263,8 +264,3 @@ def _one_number(scales: Mapping[str, Scale]) -> Scale | Mapping[str, Scale]:
     numbers = {scale if isinstance(scale, float) else None for scale in scales.values()}
     (number, *others) = numbers
     return scales if others or number is None else number
-
-
-def _shown(scale: NDArray) -> str:
-    low, high = float(scale.min()), float(scale.max())
-    return f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+from spikewright._base.texts import aligned
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
 from spikewright.diagnosis.proposals import Proposal
@@ -16,10 +17,10 @@ Row = list[str]
 def text(found: Findings) -> str:
     """A sentence, a row for each layer and one for each proposal."""
     layers = [_layer(layer, found) for layer in found.layers]
-    paragraphs = [summary(found), _table(*_without_empty(_LAYER, layers))]
+    paragraphs = [summary(found), aligned(_without_empty(_LAYER, layers), numbers=True)]
     if found.proposals:
         rows = [_proposal(proposal, found) for proposal in found.proposals]
-        paragraphs.append(_table(*_without_empty(_PROPOSAL, rows)))
+        paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), numbers=True))
     else:
         paragraphs.append(found.advice)
     paragraphs += [f"Not tried: {what}: {reason}" for what, reason in found.failures.items()]
@@ -98,24 +99,11 @@ def _shown(found: Findings) -> Callable[[float | None], str]:
     return _points if found.score.worth.fraction else _number
 
 
-def _without_empty(headings: Sequence[str], rows: list[Row]) -> tuple[Row, list[Row]]:
-    """Without the columns in which nothing stands: parts that are nowhere, unknown values."""
+def _without_empty(headings: Sequence[str], rows: list[Row]) -> list[Row]:
+    """Headings and rows without the columns in which nothing stands: parts that are nowhere, unknown values."""
     columns = range(len(headings))
     kept = [i for i in columns if any(row[i] not in _NOTHING for row in rows)]
-    return [headings[i] for i in kept], [[row[i] for i in kept] for row in rows]
-
-
-def _table(headings: Row, rows: Iterable[Row]) -> str:
-    """Columns aligned, the first to the left and numbers to the right."""
-    lines = [headings, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return [[row[i] for i in kept] for row in (headings, *rows)]
 
 
 def _percent(value: float | None) -> str:

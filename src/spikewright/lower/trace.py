@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from spikewright._base.texts import aligned
 from spikewright.lower.speaking import say
 
 Status = Literal["exact", "convergent", "approximated", "warning"]
@@ -66,11 +67,5 @@ class Trace:
         return next((status for status in weakest if status in found), "exact")
 
     def __str__(self) -> str:
-        rows = [("stage", "layer", "status", "what"), *(
-            (e.stage, e.layer, e.status, e.text) for e in self.entries
-        )]  # fmt: skip
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        return "\n".join(
-            "  ".join([*(cell.ljust(w) for cell, w in zip(row[:3], widths, strict=True)), row[3]])
-            for row in rows
-        )
+        rows = [(e.stage, e.layer, e.status, e.text) for e in self.entries]
+        return aligned([("stage", "layer", "status", "what"), *rows])

@@ -73,7 +73,7 @@ def test_views_are_histograms_of_changed_values(table) -> None:
     made = Histogram.of(table)
 
     assert made.rectified() == Histogram.of(np.maximum(table, 0))
-    assert made.together() == Histogram.of(table.reshape(1, -1))
+    assert made.together == Histogram.of(table.reshape(1, -1))
     one, other = made.magnitudes(), Histogram.of(np.abs(table))
     assert np.array_equal(one.code, other.code)
     assert np.array_equal(one.second, other.second)

@@ -10,19 +10,14 @@ from numpy.typing import NDArray
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.coding import coding_error
 from spikewright.choosing.rules.rule import (
-    LayerRule,
     ScaleRule,
+    StepsRule,
     check_above,
-    check_per,
-    check_readout,
-    check_whole,
     refused,
     register,
-    spikes_a_step,
 )
 from spikewright.choosing.statistics.histogram import Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
-from spikewright.measure.readout import EveryStep
+from spikewright.choosing.statistics.layer import LayerStatistics
 
 _SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
 _COARSE, _FINE, _ROUNDS = 81, 17, 2
@@ -32,7 +27,7 @@ _SHARES = (0.9, 0.75)  # of the steps, in which a neuron is counted on to spike
 
 @register("minimum-error")
 @dataclass(frozen=True)
-class MinimumError(LayerRule):
+class MinimumError(StepsRule):
     """theta = argmin E[(theta / T clip(floor(a T / theta + v0), -c T, c T) - a)^2] over the data.
 
     The mean that one neuron sends in T = `steps` steps of `dt` seconds, if its input arrives
@@ -51,22 +46,13 @@ class MinimumError(LayerRule):
     Source: the MMSE threshold of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).
     """
 
-    steps: int
-    dt: float = 0.001
-    per: Per = "channel"
-    spikes_per_step: int | None = None
-    readout: EveryStep = "mean"
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps)
-        check_above(self, dt=self.dt, share=self.share)
+        super().__post_init__()
+        check_above(self, share=self.share)
         if self.share > 1:
             raise refused(self, "share", f"it is at most 1, all steps, got {self.share!r}")
-        check_per(self, self.per)
-        check_readout(self, self.readout)
-        if self.spikes_per_step is not None:
-            check_whole(self, spikes_per_step=self.spikes_per_step)
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
@@ -91,8 +77,7 @@ class MinimumError(LayerRule):
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
-        cap = spikes_a_step(self, setting, self.spikes_per_step)
-        window = setting.window(self.steps, self.dt, self.readout)
+        cap, window = self.cap(setting), self.window(setting)
         usable: float = cap
         if self.share < 1:  # whole spikes, at least one
             usable = max(1.0, np.floor(self.share * cap * window)) / window

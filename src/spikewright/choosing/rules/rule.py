@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -21,7 +21,7 @@ from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rounding import BOUND
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
 from spikewright.errors import ConversionError, Refusal
-from spikewright.measure.readout import kind_of, known
+from spikewright.measure.readout import EveryStep, kind_of, known
 
 _registry: dict[str, type[ScaleRule]] = {}
 RULES = MappingProxyType(_registry)
@@ -112,6 +112,51 @@ class LayerRule(ScaleRule):
             f"scale {shown(scale)}{said_of_silence(layer, silent)}"
         )
         return Choice(layer.spread(scale), text, layer.is_silent)
+
+
+@dataclass(frozen=True)
+class StepsRule(LayerRule):
+    """A rule for runs of `steps` steps of `dt` seconds, in which neurons have a cap on spikes.
+
+    `spikes_per_step` makes room for that many where there is no cap, or a larger one.
+    """
+
+    steps: int
+    dt: float = 0.001
+    per: Per = "channel"
+    spikes_per_step: int | None = None
+    readout: EveryStep = "mean"
+
+    def __post_init__(self) -> None:
+        check_whole(self, steps=self.steps)
+        check_above(self, dt=self.dt)
+        check_per(self, self.per)
+        if kind_of(self.readout) is None:
+            raise refused(self, "readout", f"it is {known()}, got {self.readout!r}")
+        if self.spikes_per_step is not None:
+            check_whole(self, spikes_per_step=self.spikes_per_step)
+
+    def window(self, setting: Setting) -> float:
+        """The number of steps that the readout averages over."""
+        return setting.window(self.steps, self.dt, self.readout)
+
+    def cap(self, setting: Setting) -> int:
+        """The most spikes a step that it counts on: the neurons' cap, or the user's choice.
+
+        Raises `ConversionError` where neither bounds them.
+        """
+        wanted, own = self.spikes_per_step, setting.cap
+        bounds = [bound for bound in (wanted, own) if bound is not None]
+        if bounds:
+            return min(bounds)
+        raise refused(
+            self,
+            "spikes_per_step",
+            "nothing bounds the spikes of these neurons, and without a bound the smaller the "
+            "threshold the smaller the error",
+            "Give spikes_per_step=1 to the rule, which then makes room for one spike a step on any "
+            "neurons, or max_spikes_per_step=1 to sw.convert, which caps them",
+        )
 
 
 def fill_silent(layer: LayerStatistics, thresholds: NDArray) -> tuple[NDArray, int]:
@@ -207,28 +252,3 @@ def check_per(rule: ScaleRule, value: Any) -> None:
     """Raise `ConversionError` unless this is "layer" or "channel"."""
     if value not in get_args(Per):
         raise refused(rule, "per", f'it is "layer" or "channel", got {value!r}')
-
-
-def check_readout(rule: ScaleRule, value: Any) -> None:
-    """Raise `ConversionError` unless this is a readout that a run has at every step."""
-    if kind_of(value) is None:
-        raise refused(rule, "readout", f"it is {known()}, got {value!r}")
-
-
-def spikes_a_step(rule: ScaleRule, setting: Setting, wanted: int | None) -> int:
-    """The most spikes a step that a rule counts on: the neurons' cap, or the user's choice.
-
-    Raises `ConversionError` where neither bounds them.
-    """
-    if wanted is not None:
-        return wanted if setting.cap is None else min(wanted, setting.cap)
-    if setting.cap is None:
-        raise refused(
-            rule,
-            "spikes_per_step",
-            "nothing bounds the spikes of these neurons, and without a bound the smaller the "
-            "threshold the smaller the error",
-            "Give spikes_per_step=1 to the rule, which then makes room for one spike a step on any "
-            "neurons, or max_spikes_per_step=1 to sw.convert, which caps them",
-        )
-    return setting.cap

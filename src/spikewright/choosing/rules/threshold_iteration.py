@@ -9,25 +9,15 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.rule import (
-    LayerRule,
-    ScaleRule,
-    check_above,
-    check_per,
-    check_readout,
-    check_whole,
-    register,
-    spikes_a_step,
-)
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
-from spikewright.measure.readout import EveryStep
+from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
+from spikewright.choosing.statistics.layer import LayerStatistics
 
 _ITERATIONS, _CLOSE, _AHEAD = 500, 1e-6, 30.0
 
 
 @register("threshold-iteration")
 @dataclass(frozen=True)
-class ThresholdIteration(LayerRule):
+class ThresholdIteration(StepsRule):
     """theta of the smallest E[(q(z) - max(z, 0))^2] for currents z ~ N(mu, sigma^2).
 
     q rounds to the levels i theta / T, i = 0..N. N is c T for T = `steps` steps and at most c
@@ -42,20 +32,6 @@ class ThresholdIteration(LayerRule):
     iteration.
     """
 
-    steps: int
-    dt: float = 0.001
-    per: Per = "channel"
-    spikes_per_step: int | None = None
-    readout: EveryStep = "mean"
-
-    def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps)
-        check_above(self, dt=self.dt)
-        check_per(self, self.per)
-        check_readout(self, self.readout)
-        if self.spikes_per_step is not None:
-            check_whole(self, spikes_per_step=self.spikes_per_step)
-
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
         """One, where a cap bounds spikes."""
@@ -63,8 +39,7 @@ class ThresholdIteration(LayerRule):
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; 0 for channels whose currents say nothing."""
-        cap = spikes_a_step(self, setting, self.spikes_per_step)
-        window = setting.window(self.steps, self.dt, self.readout)
+        cap, window = self.cap(setting), self.window(setting)
         values = layer.value(self.per)
         mean, deviation = values.mean, np.sqrt(values.variance)
         levels = max(1, round(cap * window))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from spikewright.choosing.search.paired import Interval
-from spikewright.records import Record, Worth
+from spikewright.records import Record, Worth, plain
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
@@ -16,15 +16,18 @@ MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 ACCURACY = Worth("accuracy")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Alternative:
     """One setting on the held-back samples.
 
-    `drop` is the accuracy that it loses against the source, a fraction. `interval` holds a lower
-    and an upper bound of the true loss, each with the confidence asked for. `costs` are means a
-    sample by name. `needed` is about how many held-back samples would certify it, None where its
-    estimate does not hold the limit. `rule` is the one that its scales began with, spending as many
-    spikes: `convert` and `best_rule` take it.
+    `arguments` need no data: they are arguments of `sw.convert`, "steps" and "dt" for `run` and
+    "readout" for `predict` (`conversion` and `run` split them). `drop` is the accuracy that it
+    loses against the source, a fraction. `interval` holds a lower and an upper bound of the true
+    loss, each with the confidence asked for; `certified` says whether the samples show that it is
+    at most the limit. `costs` are means a sample by name. `needed` is about how many held-back
+    samples would certify it, None where its estimate does not hold the limit. `rule` is the one
+    that its scales began with, spending as many spikes: `convert` and `best_rule` take it. It is
+    None where nothing spikes.
     """
 
     arguments: Mapping[str, Any]
@@ -34,6 +37,17 @@ class Alternative:
     costs: Mapping[str, float]
     needed: int | None
     rule: Any = None
+
+    @property
+    def conversion(self) -> dict[str, Any]:
+        """The arguments of `sw.convert` alone."""
+        apart = ("steps", "dt", "readout")
+        return {name: value for name, value in self.arguments.items() if name not in apart}
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The arguments of `run` alone."""
+        return {name: self.arguments[name] for name in ("steps", "dt")}
 
     @property
     def steps(self) -> int:
@@ -50,20 +64,30 @@ class Alternative:
         """Joules a sample, where energy was minimised."""
         return self.costs.get("energy")
 
+    def as_dict(self) -> dict[str, Any]:
+        """The setting as plain data, ready for JSON."""
+        return {
+            "arguments": plain(self.arguments),
+            "drop": self.drop,
+            "interval": list(self.interval),
+            "certified": self.certified,
+            "needed": self.needed,
+            "costs": dict(self.costs),
+            "rule": None if self.rule is None else str(self.rule),
+        }
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The setting that a search chose.
 
-    `arguments` need no data: they are arguments of `sw.convert`, "steps" and "dt" for `run` and
-    "readout" for `predict` (`conversion` and `run` split them). `drop`, `interval` and `certified`
-    are about the held-back samples, of which there were `held_back`; `limit` is the requested
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Choice(Alternative):
+    """The setting that a search chose, and the others.
+
+    `arguments`, `drop`, `interval`, `certified`, `costs`, `needed` and `rule` are those of the
+    chosen one, on the `held_back` samples that were not searched on; `limit` is the requested
     limit, `worth` the measure of answers. `runners_up` are other settings that were checked, the
     cheapest first. `reproduce` is the call that makes the network again. `trials` counts those of
     the study by state, and `failures` those that could not be converted or run by the reason.
     """
 
-    chosen: Alternative
     runners_up: tuple[Alternative, ...]
     limit: float
     confidence: float
@@ -78,59 +102,13 @@ class Choice:
     worth: Worth = ACCURACY
 
     @property
-    def arguments(self) -> Mapping[str, Any]:
-        """Arguments of `sw.convert`, and "steps", "dt" and "readout"."""
-        return self.chosen.arguments
-
-    @property
-    def conversion(self) -> dict[str, Any]:
-        """The arguments of `sw.convert` alone."""
-        apart = ("steps", "dt", "readout")
-        return {name: value for name, value in self.arguments.items() if name not in apart}
-
-    @property
-    def run(self) -> dict[str, Any]:
-        """The arguments of `run` alone."""
-        return {name: self.arguments[name] for name in ("steps", "dt")}
-
-    @property
-    def drop(self) -> float:
-        """The accuracy that is lost on the held-back samples, a fraction."""
-        return self.chosen.drop
-
-    @property
-    def interval(self) -> Interval:
-        """Bounds of the true loss, each of which holds with the confidence asked for."""
-        return self.chosen.interval
-
-    @property
-    def certified(self) -> bool:
-        """Whether the held-back samples show that the true loss is at most `limit`."""
-        return self.chosen.certified
-
-    @property
-    def rule(self) -> Any:
-        """The rule that the scales began with, for `scale_firing_rates=`; None without spikes."""
-        return self.chosen.rule
-
-    @property
-    def needed(self) -> int | None:
-        """About how many held-back samples would certify the choice; None if its estimate fails."""
-        return self.chosen.needed
-
-    @property
-    def spikes(self) -> float:
-        """Spikes a sample."""
-        return self.chosen.spikes
-
-    @property
-    def energy(self) -> float | None:
-        """Joules a sample, where energy was minimised."""
-        return self.chosen.energy
+    def chosen(self) -> Alternative:
+        """The chosen setting, beside `runners_up`."""
+        return self
 
     def __str__(self) -> str:
         loss = self._amount(self.drop, 2)
-        steps = "1 step" if self.chosen.steps == 1 else f"{self.chosen.steps} steps"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
         what = f"{steps}, {self.spikes:.4g} spikes a sample"
         if self.energy is not None:
             what += f", {self.energy:.3g} J"
@@ -161,16 +139,11 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         """The choice as plain data, ready for JSON."""
         return {
-            "arguments": plain(self.arguments),
-            "drop": self.drop,
-            "interval": list(self.interval),
-            "certified": self.certified,
-            "needed": self.needed,
+            **super().as_dict(),
             "measure": self.worth.name,
             "limit": self.limit,
             "confidence": self.confidence,
             "minimised": self.minimised,
-            "costs": dict(self.chosen.costs),
             "held back": self.held_back,
             "searched on": self.searched_on,
             "verdict": self.verdict,
@@ -178,27 +151,6 @@ class Choice:
             "trials": dict(self.trials),
             "failures": dict(self.failures),
             "study": self.study,
-            "runners up": [
-                {
-                    "arguments": plain(other.arguments),
-                    "drop": other.drop,
-                    "interval": list(other.interval),
-                    "certified": other.certified,
-                    "needed": other.needed,
-                    "costs": dict(other.costs),
-                }
-                for other in self.runners_up
-            ],
+            "runners up": [other.as_dict() for other in self.runners_up],
             "records": [record.as_dict() for record in self.records],
         }
-
-
-def plain(value: Any) -> Any:
-    """Plain data for JSON: arrays as lists, objects as text."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

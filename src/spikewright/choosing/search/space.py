@@ -126,6 +126,12 @@ def begin(space: Space) -> Values:
     return {name: parameter.first for name, parameter in space.items()}
 
 
+def choices_of(space: Space, name: str) -> tuple[Plain, ...]:
+    """The choices for a parameter; none for a range."""
+    parameter = space[name]
+    return parameter.values if isinstance(parameter, Choices) else ()
+
+
 def is_fixed(parameter: Parameter) -> bool:
     """Whether nothing is left to choose."""
     if isinstance(parameter, Choices):

@@ -201,6 +201,7 @@ class Histogram:
 
     # Other histograms of the same data
 
+    @cached_property
     def together(self) -> Histogram:
         """All channels as one."""
         bins = _added([self._bins._replace(code=self.code % _SPAN)])

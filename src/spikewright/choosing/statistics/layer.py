@@ -52,29 +52,17 @@ class LayerStatistics:
         """The magnitudes of the values that it sends, channel by channel: its spikes carry them."""
         return self.sent.magnitudes()
 
-    @cached_property
-    def _magnitudes_together(self) -> Histogram:
-        return self.magnitudes.together()
-
-    @cached_property
-    def _values_together(self) -> Histogram:
-        return self.values.together()
-
-    @cached_property
-    def _sent_together(self) -> Histogram:
-        return self.sent.together()
-
     def sends(self, per: Per) -> Histogram:
         """The values that it sends, with their signs, of the layer or of each channel."""
-        return self._sent_together if per == "layer" else self.sent
+        return self.sent if per == "channel" else self.sent.together
 
     def magnitude(self, per: Per) -> Histogram:
         """Magnitudes of the values that it sends, of the layer or of each channel."""
-        return self._magnitudes_together if per == "layer" else self.magnitudes
+        return self.magnitudes if per == "channel" else self.magnitudes.together
 
     def value(self, per: Per) -> Histogram:
         """`values`, of the layer or of each channel."""
-        return self._values_together if per == "layer" else self.values
+        return self.values if per == "channel" else self.values.together
 
     @property
     def is_silent(self) -> bool:

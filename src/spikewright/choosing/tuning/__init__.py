@@ -8,9 +8,11 @@ from typing import Any
 
 from spikewright._base.keywords import spelled
 from spikewright.choosing.search.choice import Choice, Minimise
+from spikewright.choosing.tuning.measuring import Running
 from spikewright.choosing.tuning.request import Request
 from spikewright.choosing.tuning.searching import search
 from spikewright.engines import Precision
+from spikewright.measure.metric import Metric
 from spikewright.passes import MaxPoolForm
 
 __all__ = ["tune"]
@@ -62,6 +64,7 @@ def tune(
     or settings that no search can have and for a study of something else, `MissingExtraError`
     without Optuna, and as `convert` does.
     """
+    table = energy_table if minimise == "energy" else None
     request = Request(
         max_drop=max_drop,
         minimise=minimise,
@@ -72,15 +75,9 @@ def tune(
         searched=searched,
         space=space or {},
         study=study,
-        seed=seed,
-        dt=dt,
-        energy_table=energy_table,
-        engine=engine,
-        precision=precision,
-        threads=threads,
         max_pool=max_pool,
         outputs=outputs,
         progress=progress,
-        metric=metric,
+        running=Running(dt, engine, precision, threads, seed, table, Metric.of(metric)),
     )
     return search(model, x, y, request, example_input)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.search.choice import Minimise
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.scores import paired_of
-from spikewright.choosing.search.space import Choices, Plain, Space
+from spikewright.choosing.search.space import Plain, Space, choices_of
 from spikewright.choosing.tuning.measuring import Outcome, Running, part_of, run
 from spikewright.choosing.tuning.reproduce import text
 from spikewright.choosing.tuning.settings import Translation, read_at
@@ -98,7 +98,7 @@ class Objective:
 
     def __call__(self, values: Mapping[str, Plain], samples: Samples) -> list[Point]:
         """Measure on samples, at every number of steps and under every readout."""
-        at = read_at(self._choices("steps"), int(values["steps"] or 1))
+        at = read_at(choices_of(self.space, "steps"), int(values["steps"] or 1))
         return self._points(values, samples, at, self._readouts(at))
 
     def at(self, values: Mapping[str, Plain], where: Point, samples: Samples) -> Point:
@@ -119,12 +119,8 @@ class Objective:
             for name, readout in READOUTS[kind].searched(kind, steps, self.running.dt).items()
         }
 
-    def _choices(self, name: str) -> Sequence[Plain]:
-        parameter = self.space[name]
-        return parameter.values if isinstance(parameter, Choices) else ()
-
     def _readouts(self, at: Sequence[int]) -> dict[str, EveryStep]:
-        wanted = [str(name) for name in self._choices("readout")]
+        wanted = [str(name) for name in choices_of(self.space, "readout")]
         found = self._searched(wanted, at[-1]) or self._searched(["mean"], at[-1])
         if at[-1] == 1:  # of a single step they are all the same
             return dict([next(iter(found.items()))])

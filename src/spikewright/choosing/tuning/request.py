@@ -10,9 +10,7 @@ from typing import Any
 from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright.choosing.search.choice import ACCURACY, MINIMISED, Minimise
 from spikewright.choosing.tuning.measuring import Running
-from spikewright.engines import Precision
 from spikewright.errors import TuningError
-from spikewright.measure.metric import Metric
 from spikewright.passes import MaxPoolForm
 from spikewright.records import Worth
 
@@ -33,22 +31,15 @@ class Request:
     searched: int
     space: Mapping[str, Any]
     study: str | Path | None
-    seed: int
-    dt: float
-    energy_table: str
-    engine: str
-    precision: Precision
-    threads: int | None
     max_pool: MaxPoolForm
     outputs: Sequence[str] | None
     progress: bool
-    metric: Any = None
+    running: Running
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "metric", Metric.of(self.metric))
         if not (is_plain_number(self.max_drop) and self.max_drop >= 0):
             raise TuningError(f"max_drop is a number from 0, got {self.max_drop!r}")
-        if self.metric is None and self.max_drop >= 1:
+        if self.running.metric is None and self.max_drop >= 1:
             raise TuningError(
                 "max_drop is the accuracy that may be lost, a fraction from 0 and below 1 (0.005 "
                 f"is half a point), got {self.max_drop!r}"
@@ -64,18 +55,10 @@ class Request:
         _check_whole("searched", self.searched)
 
     @property
-    def running(self) -> Running:
-        """The settings for running networks."""
-        table = self.energy_table if self.minimise == "energy" else None
-        given = (self.dt, self.engine, self.precision, self.threads, self.seed)
-        return Running(*given, table, self.metric)
-
-    @property
     def worth(self) -> Worth:
         """The measure of answers."""
-        if self.metric is None:
-            return ACCURACY
-        return Worth(self.metric.name, fraction=False)
+        metric = self.running.metric
+        return ACCURACY if metric is None else Worth(metric.name, fraction=False)
 
 
 def _check_whole(name: str, value: Any) -> None:

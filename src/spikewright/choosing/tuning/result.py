@@ -37,45 +37,39 @@ def result(
         (item for item in checked if item is not chosen), key=lambda item: item.point.cost
     )
     best = _alternative(question, objective, chosen)
-    converting = {k: v for k, v in best.arguments.items() if k not in ("steps", "dt", "readout")}
     return Choice(
-        best,
-        tuple(_alternative(question, objective, other) for other in others),
-        question.max_drop,
-        question.confidence,
-        question.minimise,
-        samples[1],
-        samples[0],
-        tuple(_records(question, objective, study, checked, chosen)),
-        call(model, converting),
-        study.counts(),
-        None if question.study is None else shown(question.study),
-        study.failures(),
-        question.worth,
+        **vars(best),
+        runners_up=tuple(_alternative(question, objective, other) for other in others),
+        limit=question.max_drop,
+        confidence=question.confidence,
+        minimised=question.minimise,
+        held_back=samples[1],
+        searched_on=samples[0],
+        records=tuple(_records(question, objective, study, checked, chosen)),
+        reproduce=call(model, best.conversion),
+        trials=study.counts(),
+        study=None if question.study is None else shown(question.study),
+        failures=study.failures(),
+        worth=question.worth,
     )
 
 
 def _alternative(question: Request, objective: Objective, item: Checked) -> Alternative:
-    conversion = objective.convert(_values(item))
-    paired = item.point.paired
+    values, point, paired = item.candidate.trial.values, item.point, item.point.paired
     return Alternative(
-        {
-            **conversion.resolved,
-            "steps": item.point.steps,
+        arguments={
+            **objective.convert(values).resolved,
+            "steps": point.steps,
             "dt": objective.running.dt,
-            "readout": objective.readout(item.point.readout),
+            "readout": objective.readout(point.readout),
         },
-        paired.drop,
-        paired.interval(question.confidence),
-        item.certified,
-        item.point.costs,
-        paired.needed(question.max_drop, question.confidence),
-        objective.translation.rule(_values(item), item.point.steps, item.point.costs["spikes"]),
+        drop=paired.drop,
+        interval=paired.interval(question.confidence),
+        certified=item.certified,
+        costs=point.costs,
+        needed=paired.needed(question.max_drop, question.confidence),
+        rule=objective.translation.rule(values, point.steps, point.costs["spikes"]),
     )
-
-
-def _values(item: Checked) -> dict[str, Any]:
-    return item.candidate.trial.values
 
 
 def _records(

@@ -61,13 +61,13 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     check_values(space)
     mine, held = divided(conversion, (x, y), request.validation, request.searched, request.running)
     allocation = _allocation(conversion, mine, _WORK * request.timeout, rules)
-    translation = Translation(allocation, request.dt)
+    translation = Translation(allocation, request.running.dt)
     objective = Objective(
         conversion, translation, space, request.minimise, request.running, mine.unit
     )
     sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
     facts = _facts(request, conversion, space, digest(mine, held))
-    study = open_study(request.study, facts, request.seed, hopeless_pruner())
+    study = open_study(request.study, facts, request.running.seed, hopeless_pruner())
     reserve = partial(_checking, objective, study, held, request.timeout)
     limits = Limits(limits_from + request.timeout, reserve, request.trials)
     trying = Search(
@@ -113,22 +113,20 @@ def _facts(
     request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
 ) -> dict[str, Any]:
     """The facts that the trials of a study hold for."""
-    table = f", {request.energy_table}" if request.minimise == "energy" else ""
-    return {
+    running = request.running
+    facts = {
         "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}",
         "data": data,
-        "minimise": request.minimise + table,
+        "minimise": ", ".join(filter(None, (request.minimise, running.table))),
         "max_drop": request.max_drop,
-        **(
-            {}
-            if request.metric is None
-            else {"metric": f"{request.worth.name} {request.metric.key}"}
-        ),
-        "dt": request.dt,
-        "precision": request.precision,
-        "seed": request.seed,
+        "dt": running.dt,
+        "precision": running.precision,
+        "seed": running.seed,
         "space": {name: repr(parameter) for name, parameter in space.items()},
     }
+    if running.metric is not None:
+        facts["metric"] = f"{request.worth.name} {running.metric.key}"
+    return facts
 
 
 def _allocation(

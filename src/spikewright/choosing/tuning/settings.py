@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_plain_whole
 from spikewright.choosing import ScaleRule, Setting
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
-from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, Values
+from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, Values, choices_of
 from spikewright.choosing.tuning.allocation import Allocation
 from spikewright.conversion import Conversion
 from spikewright.errors import ConversionError, TuningError
@@ -102,26 +102,21 @@ def check_values(space: Mapping[str, Parameter]) -> None:
         ("neuron", ("default", "bipolar")),
         ("initial_voltage", ("half", "zero")),
     ):
-        for value in _choices(space, name):
+        for value in choices_of(space, name):
             if value not in known:
                 raise TuningError(f"space: {name!r} is one of {', '.join(known)}, got {value!r}")
-    for value in _choices(space, "steps"):
+    for value in choices_of(space, "steps"):
         if not (is_plain_whole(value) and value >= 1):
             raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
-    for value in _choices(space, "max_spikes_per_step"):
+    for value in choices_of(space, "max_spikes_per_step"):
         if value is not None and not (is_plain_whole(value) and value >= 1):
             raise TuningError(
                 f"space: 'max_spikes_per_step' is None or a whole number from 1, got {value!r}"
             )
-    for value in _choices(space, "synapse"):
+    for value in choices_of(space, "synapse"):
         number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         if value is not None and not number:
             raise TuningError(f"space: 'synapse' is None or seconds above 0, got {value!r}")
-
-
-def _choices(space: Mapping[str, Parameter], name: str) -> tuple[Plain, ...]:
-    parameter = space[name]
-    return parameter.values if isinstance(parameter, Choices) else ()
 
 
 @dataclass(frozen=True, eq=False)

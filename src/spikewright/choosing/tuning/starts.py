@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from spikewright.choosing.search.space import Choices, Parameter, Plain, Range, Values, begin
+from spikewright.choosing.search.space import (
+    Parameter,
+    Range,
+    Values,
+    begin,
+    choices_of,
+)
 
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
 _TWO = (-1.0, -2.5)
@@ -21,11 +27,11 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
     rule in some steps and in the most, with each cap. A cap alone needs more of these.
     """
     first = begin(space)
-    steps = sorted(int(step) for step in _choices(space, "steps"))  # type: ignore[arg-type]
-    caps = _choices(space, "max_spikes_per_step")
+    steps = sorted(int(step) for step in choices_of(space, "steps"))  # type: ignore[arg-type]
+    caps = choices_of(space, "max_spikes_per_step")
     free = None in caps
     found: list[Values] = []
-    for rule in _choices(space, "rule") if free else ():
+    for rule in choices_of(space, "rule") if free else ():
         few = {**first, "steps": steps[0], "rule": rule, "max_spikes_per_step": None}
         found += list(_ladder(space, few, _TWO if found else _LEVELS))
     for length in dict.fromkeys((steps[len(steps) // 2], steps[-1])):
@@ -43,11 +49,11 @@ def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:
     too cannot be worse.
     """
     first = begin(space)
-    if "one scale" not in _choices(space, "rule"):
+    if "one scale" not in choices_of(space, "rule"):
         return
     middle = round(level * _OCTAVE)
     for place in sorted(range(middle - _REACH, middle + _REACH + 1), key=lambda p: abs(p - middle)):
-        for steps in _choices(space, "steps"):
+        for steps in choices_of(space, "steps"):
             values = {**first, "rule": "one scale", "steps": steps}
             yield from _ladder(space, values, [place / _OCTAVE])
 
@@ -64,11 +70,6 @@ def _ladder(
     for value in levels:
         clipped = level.clip(value) if isinstance(level, Range) else value
         yield {**values, "level": clipped}
-
-
-def _choices(space: Mapping[str, Parameter], name: str) -> tuple[Plain, ...]:
-    parameter = space[name]
-    return parameter.values if isinstance(parameter, Choices) else ()
 
 
 def _different(items: Sequence[Values]) -> list[Values]:
