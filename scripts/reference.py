@@ -173,10 +173,12 @@ def _is(item: Any, base: type) -> bool:
 
 
 def _members(name: str, cls: type) -> dict[str, Any]:
-    """Public methods and properties that the class itself defines."""
+    """Public methods and properties that the class, or a base beside it, defines."""
+    beside = [base for base in reversed(cls.__mro__) if base.__module__ == cls.__module__]
     return {
         f"{name}.{key}": member
-        for key, member in vars(cls).items()
+        for base in beside
+        for key, member in vars(base).items()
         if not key.startswith("_")
         and (callable(member) or isinstance(member, property | classmethod | cached_property))
     }

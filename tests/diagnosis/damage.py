@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright.diagnosis.samples import Batch, Samples
-from spikewright.diagnosis.sites import Plan
+from spikewright.diagnosis.sites import MeanFlow
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Reshape
 from spikewright.showing.demo import digits
@@ -26,7 +26,7 @@ class Study:
 
     conversion: sw.Conversion
     run: sw.Run
-    plan: Plan
+    plan: MeanFlow
     batch: Batch
 
     def part(self, layer: str, name: str) -> NDArray:
@@ -40,7 +40,7 @@ def study(
     """Run a conversion and split the gaps of all its layers."""
     inputs = conversion.as_inputs(x)
     run = conversion.run(x, steps, dt, seed, progress=False)
-    plan = Plan.of(conversion, steps, dt, seed)
+    plan = MeanFlow.of(conversion, steps, dt, seed)
     return Study(conversion, run, plan, Samples(plan, inputs, run).first)
 
 

@@ -89,7 +89,7 @@ def _usage(takes: Mapping[str, Field[Any]]) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
-    """Rows of one length as a table: columns to the left, or `numbers`, all but the first, right."""
+    """Rows of one length as a table: all to the left, or `numbers` to the right, but the first."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

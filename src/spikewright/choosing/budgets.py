@@ -19,7 +19,7 @@ import numpy as np
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import Choice
-from spikewright.choosing.meter import Meter, Samples
+from spikewright.choosing.meter import Batches, Meter
 from spikewright.choosing.rules.spending import Spent, Split
 from spikewright.choosing.scales import Budget, Chosen
 from spikewright.errors import ConversionError
@@ -81,7 +81,7 @@ Made = TypeVar("Made", bound=Converted)
 def with_budgets_kept(
     chosen: Chosen,
     made: Callable[[Chosen], Made],
-    samples: Samples,
+    samples: Batches,
     correct: Callable[[Made], dict[str, Any]] | None,
 ) -> tuple[Made, Chosen, dict[str, Any]]:
     """A network that keeps its budgets, the scales for that, and the results of its corrections.

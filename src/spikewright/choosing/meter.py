@@ -19,7 +19,7 @@ from spikewright.running.run import feeds_for
 from spikewright.running.runner import Job, Runner
 
 
-class Samples(NamedTuple):
+class Batches(NamedTuple):
     """Batches that a network is run on; `few` where they are only some of the calibration data."""
 
     batches: Sequence[Batch]
@@ -29,7 +29,7 @@ class Samples(NamedTuple):
 class Meter:
     """A network and the samples that it is run on, under whatever thresholds it is given."""
 
-    def __init__(self, lowered: Lowered, samples: Samples) -> None:
+    def __init__(self, lowered: Lowered, samples: Batches) -> None:
         self._lowered, self._samples = lowered, samples
         self._runner = Runner(lowered)
         self._ensembles = self._runner.populations()

@@ -21,7 +21,7 @@ from spikewright.choosing.correction import (
     correct_voltages,
     looks_at_data,
 )
-from spikewright.choosing.meter import Samples
+from spikewright.choosing.meter import Batches
 from spikewright.choosing.scales import (
     Chosen,
     choose_scales,
@@ -147,13 +147,13 @@ class Data:
             raise need_data("a rule in scale_firing_rates")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
 
-    def of_budgets(self, chosen: Chosen) -> Samples | None:
+    def of_budgets(self, chosen: Chosen) -> Batches | None:
         """The samples that budgets are measured on; None without budgets, or without samples."""
         given = self.wanted["calibration"]
         if not chosen.budgets or self.wanted["spiking"] is False:
             return None
         batches = self.calibration.some(given, self.roles.graph, self.roles.stepping)
-        return Samples(batches, is_statistics(given)) if batches else None
+        return Batches(batches, is_statistics(given)) if batches else None
 
 
 def _one_step(graph: Graph, steps: int) -> tuple[Graph, Stepping]:

@@ -21,9 +21,9 @@ from spikewright.diagnosis.judges import (
 from spikewright.diagnosis.loss import Tally
 from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
 from spikewright.diagnosis.records import as_dict, records
-from spikewright.diagnosis.remedies import Case, Remedy, remedies
+from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
 from spikewright.diagnosis.samples import Samples
-from spikewright.diagnosis.sites import Plan
+from spikewright.diagnosis.sites import MeanFlow
 from spikewright.diagnosis.survey import survey
 from spikewright.diagnosis.text import text
 from spikewright.errors import SimulationError, SpikewrightError
@@ -117,7 +117,7 @@ def diagnose(
     inputs = _held(conversion, x)
     judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs))
     trial = Trial(inputs, judge, dt, settings)
-    plan = Plan.of(conversion, steps, dt, settings["seed"])
+    plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
     samples = Samples(plan, inputs, run)
@@ -126,7 +126,7 @@ def diagnose(
     found = trial.outcome(source, run)
     advice = _nothing_to_propose(conversion, found)
     proposals: Sequence[Proposal] = ()
-    case = Case(conversion, samples, layers, found.spikes)
+    case = Diagnosed(conversion, samples, layers, found.spikes)
     if not advice:
         proposals = _proposals(case, trial, found, progress)
         if verify:
@@ -192,7 +192,7 @@ def _judge(conversion: Converted, y: Any, metric: Metric | None, samples: int) -
     return kind(outputs[name], truth)
 
 
-def _require_something(plan: Plan) -> None:
+def _require_something(plan: MeanFlow) -> None:
     """Raise `SimulationError` for a network that computes exactly the same as its source."""
     cells = [site.cells for site in plan.sites.values()]
     if not any(found is None or found.neuron_type.spiking for found in cells):
@@ -202,7 +202,7 @@ def _require_something(plan: Plan) -> None:
         )
 
 
-def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
+def _proposals(case: Diagnosed, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
     """Every remedy with its predicted effect."""
     samples = case.samples
     planned = [(remedy, _planned(case, trial, remedy)) for remedy in remedies(case)]
@@ -216,12 +216,12 @@ def _proposals(case: Case, trial: Trial, found: Outcome, progress: bool) -> list
     ]
 
 
-def _planned(case: Case, trial: Trial, remedy: Remedy) -> Plan | None:
+def _planned(case: Diagnosed, trial: Trial, remedy: Remedy) -> MeanFlow | None:
     """The plan of a remedy; None, and noted, where it cannot be converted."""
     before = case.samples.plan
     try:
         made = case.conversion.again(**remedy.arguments)
-        return Plan.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
+        return MeanFlow.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
     except SpikewrightError as error:
         case.failures[remedy.text] = str(error)
         return None
@@ -233,7 +233,7 @@ def _price(remedy: Remedy, predicted: Effect, now: Outcome) -> float:
 
 
 def _verified(
-    case: Case,
+    case: Diagnosed,
     proposals: Sequence[Proposal],
     trial: Trial,
     source: Outputs,

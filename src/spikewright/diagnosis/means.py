@@ -13,14 +13,14 @@ from collections.abc import Callable, Container, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.sites import Plan, Site
+from spikewright.diagnosis.sites import MeanFlow, Site
 
 Values = Mapping[str, NDArray]
 Send = Callable[[Site, tuple[NDArray, ...]], NDArray]
 """The mean that the readers of a layer get, for the means `(batch, *shape)` that arrive at it."""
 
 
-def follow(plan: Plan, source: Values, send: Send, where: Container[str]) -> dict[str, NDArray]:
+def follow(plan: MeanFlow, source: Values, send: Send, where: Container[str]) -> dict[str, NDArray]:
     """The mean of every layer's value, as its readers get it, `{name: (batch, *shape)}`.
 
     Sites in `where` do as `send` says, all other layers as the source; `source` are its values,
@@ -38,7 +38,7 @@ def follow(plan: Plan, source: Values, send: Send, where: Container[str]) -> dic
     return values
 
 
-def present(plan: Plan, source: Values, disorder: Values) -> dict[str, NDArray]:
+def present(plan: MeanFlow, source: Values, disorder: Values) -> dict[str, NDArray]:
     """The means of the network that a plan describes; `disorder` is lost to arrival order."""
 
     def send(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
@@ -48,7 +48,7 @@ def present(plan: Plan, source: Values, disorder: Values) -> dict[str, NDArray]:
 
 
 def alone(
-    plan: Plan, source: Values, disorder: Values, name: str, factor: float = 1.0
+    plan: MeanFlow, source: Values, disorder: Values, name: str, factor: float = 1.0
 ) -> dict[str, NDArray]:
     """The means where one site alone is as the network has it, and all else as the source.
 
@@ -68,6 +68,6 @@ def alone(
     return follow(plan, source, send, {name, *shares})
 
 
-def outputs_of(plan: Plan, values: Values) -> dict[str, NDArray]:
+def outputs_of(plan: MeanFlow, values: Values) -> dict[str, NDArray]:
     """The values of the outputs, by output name."""
     return {output: values[name] for output, name in plan.graph.outputs.items()}

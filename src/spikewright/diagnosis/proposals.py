@@ -14,7 +14,7 @@ from spikewright.diagnosis.judges import Judge
 from spikewright.diagnosis.loss import Loss, Tally
 from spikewright.diagnosis.means import outputs_of, present
 from spikewright.diagnosis.samples import Batch, Samples
-from spikewright.diagnosis.sites import Plan
+from spikewright.diagnosis.sites import MeanFlow
 
 _ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
 _LEAST = 1e-9  # a gain
@@ -56,7 +56,7 @@ def predict(
     samples: Samples,
     judge: Judge | None,
     spikes: float,
-    plans: Sequence[Plan],
+    plans: Sequence[MeanFlow],
     advance: Callable[[int], None],
 ) -> list[Effect]:
     """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
@@ -83,14 +83,16 @@ class _Forecast:
     def __init__(self, judge: Judge | None) -> None:
         self.tally, self.spikes = Tally(judge), 0.0
 
-    def add(self, batch: Batch, before: Plan, plan: Plan) -> None:
+    def add(self, batch: Batch, before: MeanFlow, plan: MeanFlow) -> None:
         values = present(plan, batch.source, carried_over(batch.disorder, before, plan))
         source = outputs_of(plan, batch.source)
         self.tally.add(batch.samples, source, outputs_of(plan, values))
         self.spikes += sum(site.spikes(values[name]) for name, site in plan.sites.items())
 
 
-def carried_over(disorder: Mapping[str, NDArray], before: Plan, after: Plan) -> dict[str, NDArray]:
+def carried_over(
+    disorder: Mapping[str, NDArray], before: MeanFlow, after: MeanFlow
+) -> dict[str, NDArray]:
     """The loss to arrival order in another plan.
 
     None where the neurons take spikes back. Else the loss falls with the number of steps, and with
@@ -112,7 +114,7 @@ def carried_over(disorder: Mapping[str, NDArray], before: Plan, after: Plan) -> 
     return found
 
 
-def _height(plan: Plan, name: str) -> float:
+def _height(plan: MeanFlow, name: str) -> float:
     cells = plan.sites[name].cells
     return 1.0 if cells is None else cells.mean_height
 

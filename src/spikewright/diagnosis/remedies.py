@@ -45,7 +45,7 @@ class Remedy:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Diagnosed:
     """The findings: the conversion, its run, layers (the worst first), spikes a sample.
 
     `failures` collects the reasons of changes that could not be tried, by their text.
@@ -125,19 +125,19 @@ class Case:
         return {name: value for name, value in numbers.items() if value is not given[name]}
 
 
-def remedies(case: Case) -> list[Remedy]:
+def remedies(case: Diagnosed) -> list[Remedy]:
     """Every remedy against the losses found, in no order."""
     families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all, _rules)
     found = [remedy for family in families for remedy in family(case)]
     return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
 
 
-def _policies(case: Case) -> Iterator[Remedy]:
+def _policies(case: Diagnosed) -> Iterator[Remedy]:
     if case.argument("max_pool") == "average" and case.suffers("policy"):
         yield Remedy("pooling", "max pooling as in the source", case.steps, {"max_pool": "gate"})
 
 
-def _scales_of_worst(case: Case) -> Iterator[Remedy]:
+def _scales_of_worst(case: Diagnosed) -> Iterator[Remedy]:
     """The scale of each of the worst layers: so that it loses no more than others do, or least."""
     worst = max(layer.loss.value for layer in case.layers)
     able = case.cells()
@@ -157,7 +157,7 @@ def _scales_of_worst(case: Case) -> Iterator[Remedy]:
                 yield _moved(case, layer.name, scales[layer.name])
 
 
-def _moved(case: Case, name: str, scale: Scale) -> Remedy:
+def _moved(case: Diagnosed, name: str, scale: Scale) -> Remedy:
     """One layer's scale, all others kept: complete, in numbers."""
     old, new = np.asarray(case.scales[name]), np.asarray(scale)
     verb = "raise" if new.mean() > old.mean() else "lower"
@@ -166,7 +166,7 @@ def _moved(case: Case, name: str, scale: Scale) -> Remedy:
     return Remedy(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
 
 
-def _caps(case: Case) -> Iterator[Remedy]:
+def _caps(case: Diagnosed) -> Iterator[Remedy]:
     """More spikes a step, where the cap cuts values off."""
     caps = {cells.cap for cells in case.cells().values() if cells.cap is not None}
     cap = case.argument("max_spikes_per_step")
@@ -178,7 +178,7 @@ def _caps(case: Case) -> Iterator[Remedy]:
     yield Remedy("cap", "lift the cap on spikes a step", case.steps, {"max_spikes_per_step": None})
 
 
-def _neurons(case: Case) -> Iterator[Remedy]:
+def _neurons(case: Diagnosed) -> Iterator[Remedy]:
     """Rectifiers that take spikes back, where the order of arrival matters."""
     types = {type(ensemble.neuron_type) for ensemble in case.conversion.populations().values()}
     if IntegrateAndFire not in types or not case.suffers("arrival order"):
@@ -197,19 +197,19 @@ def _neurons(case: Case) -> Iterator[Remedy]:
     yield Remedy("neurons", "neurons that take spikes back", case.steps, changes)
 
 
-def _synapses(case: Case) -> Iterator[Remedy]:
+def _synapses(case: Diagnosed) -> Iterator[Remedy]:
     if case.suffers("settling"):
         yield Remedy("synapse", "no synapse", case.steps, {"synapse": None})
 
 
-def _starts(case: Case) -> Iterator[Remedy]:
+def _starts(case: Diagnosed) -> Iterator[Remedy]:
     start = case.argument("initial_voltage")
     halves = isinstance(start, str) and start == "half"
     if not halves and case.suffers("quantisation", "arrival order"):
         yield Remedy("start", "start from half a spike", case.steps, {"initial_voltage": "half"})
 
 
-def _of_all(case: Case) -> Iterator[Remedy]:
+def _of_all(case: Diagnosed) -> Iterator[Remedy]:
     """More of everything: rates, or time."""
     able = case.cells()
     capped = any(cells.cap is not None for cells in able.values())
@@ -222,7 +222,7 @@ def _of_all(case: Case) -> Iterator[Remedy]:
         yield Remedy("steps", f"{times} times as many steps", times * case.steps)
 
 
-def _rules(case: Case) -> Iterator[Remedy]:
+def _rules(case: Diagnosed) -> Iterator[Remedy]:
     """Scales chosen anew on these samples: of least error at a cap, else by effects of spikes."""
     able, steps, dt = case.cells(), case.steps, case.samples.plan.dt
     capped = {cells.cap is not None for cells in able.values()}
@@ -241,7 +241,7 @@ def _rules(case: Case) -> Iterator[Remedy]:
             yield Remedy("rule", text, steps, {"scale_firing_rates": scales}, spikes)
 
 
-def _budgets(case: Case) -> Iterator[tuple[str, ScaleRule, float | None]]:
+def _budgets(case: Diagnosed) -> Iterator[tuple[str, ScaleRule, float | None]]:
     """Budgets to try: a text, the rule, and the spikes where those are the budget.
 
     A budget in joules stays one, at the price of an addition that was given for it.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.diagnosis.means import follow
 from spikewright.diagnosis.parts import Part, split
-from spikewright.diagnosis.sites import Plan, Site
+from spikewright.diagnosis.sites import MeanFlow, Site
 from spikewright.graph import evaluate_all
 from spikewright.measure import Run
 
@@ -43,7 +43,7 @@ class Samples:
     `inputs` are `{name: array}`.
     """
 
-    plan: Plan
+    plan: MeanFlow
     inputs: Mapping[str, NDArray]
     run: Run
 

@@ -65,7 +65,7 @@ class Site:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class MeanFlow:
     """The means of a conversion in a run of `steps` steps of `dt` seconds.
 
     `graph` computes the source's values, layer by layer under the names of the network, `biases`
@@ -80,8 +80,8 @@ class Plan:
 
     @classmethod
     def of(
-        cls, conversion: Converted, steps: int, dt: float, seed: int, like: Plan | None = None
-    ) -> Plan:
+        cls, conversion: Converted, steps: int, dt: float, seed: int, like: MeanFlow | None = None
+    ) -> MeanFlow:
         """The plan of a conversion; random starts are those of a run with this seed.
 
         `like` is the plan of another conversion of the same model.

@@ -100,7 +100,7 @@ def _shown(found: Findings) -> Callable[[float | None], str]:
 
 
 def _without_empty(headings: Sequence[str], rows: list[Row]) -> list[Row]:
-    """Headings and rows without the columns in which nothing stands: parts that are nowhere, unknown values."""
+    """All rows, without the columns in which nothing stands: unknown values, parts of nothing."""
     columns = range(len(headings))
     kept = [i for i in columns if any(row[i] not in _NOTHING for row in rows)]
     return [[row[i] for i in kept] for row in (headings, *rows)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from spikewright._base.arguments import is_number, is_whole
@@ -14,6 +14,8 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known, readout_name
 from spikewright.running.encoders import Encoder
 from spikewright.running.runner import check_run
+
+_HOW = ("batch_size", "threads")  # settings that change no result
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,12 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that results depend on, as plain data."""
-        return {
-            "steps": self.steps,
-            "dt": self.dt,
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _HOW}
+        return told | {
             "readouts": [readout_name(readout) for readout in self.readouts],
             "at": list(self.at),
-            "seed": self.seed,
-            "engine": self.engine,
-            "precision": self.precision,
             "encoder": None if self.encoder is None else repr(self.encoder),
             "thresholds": list(self.thresholds),
-            "source": self.source,
-            "operations": self.operations,
             "twin": digest_of(self.twin),
             "metric": None if self.metric is None else self.metric.name,
         }

@@ -10,7 +10,7 @@ import spikewright as sw
 from spikewright.choosing.search.space import begin, restricted
 from spikewright.choosing.tuning.data import samples_of, split
 from spikewright.choosing.tuning.measuring import Running, margins_of
-from spikewright.choosing.tuning.objective import Objective, Samples
+from spikewright.choosing.tuning.objective import Labelled, Objective
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.searching import _allocation
 from spikewright.choosing.tuning.settings import Translation, searched_rules, space_of
@@ -21,7 +21,7 @@ VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
 
 
 @pytest.fixture(scope="module")
-def samples() -> Samples:
+def samples() -> Labelled:
     """Two hundred digits."""
     data = load_digits()
     conversion = sw.convert(MODEL, spiking=True)
@@ -30,7 +30,7 @@ def samples() -> Samples:
 
 
 @pytest.fixture(scope="module")
-def objective(samples: Samples) -> Objective:
+def objective(samples: Labelled) -> Objective:
     """Of spikes, on the shipped network."""
     conversion = sw.convert(MODEL, spiking=True)
     translation = Translation(_allocation(conversion, samples, 1e9, searched_rules()), 0.001)
@@ -43,7 +43,7 @@ def values(objective: Objective, **changes: object) -> dict:
     return {**begin(objective.space), **VALUES, **changes}
 
 
-def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples: Samples) -> None:
+def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples: Labelled) -> None:
     """Steps are read off one run: accuracy and spikes at each are those of a shorter run."""
     chosen = values(objective)
     points = {p.where: p for p in objective(chosen, samples)}
@@ -58,7 +58,7 @@ def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples
         assert point.paired.drop == pytest.approx(samples.scores.mean() - right.mean())
 
 
-def test_one_point_alone_is_the_same(objective: Objective, samples: Samples) -> None:
+def test_one_point_alone_is_the_same(objective: Objective, samples: Labelled) -> None:
     """Measuring a place again gives what the whole run gave."""
     chosen = values(objective)
     point = next(p for p in objective(chosen, samples) if p.where == (4, "last"))
@@ -67,7 +67,7 @@ def test_one_point_alone_is_the_same(objective: Objective, samples: Samples) -> 
 
 
 def test_late_readouts_are_read_where_something_is_left(
-    objective: Objective, samples: Samples
+    objective: Objective, samples: Labelled
 ) -> None:
     """The mean after two steps exists from the third step on."""
     found = {p.where for p in objective(values(objective), samples)}
@@ -77,7 +77,7 @@ def test_late_readouts_are_read_where_something_is_left(
     assert not any(name == "after 4" for _, name in found)
 
 
-def test_risk_rises_before_answers_are_wrong(objective: Objective, samples: Samples) -> None:
+def test_risk_rises_before_answers_are_wrong(objective: Objective, samples: Labelled) -> None:
     """Margins that are halved for some raise it; outputs twice as large as a whole do not."""
     some = np.where(np.arange(len(samples)) % 4 == 0, 0.2, 1.0)
 
@@ -117,7 +117,7 @@ def test_levels_and_offsets_multiply_refined_scales(objective: Objective) -> Non
         assert translation.scales(more)[name] == pytest.approx(factor * scale, rel=1e-3)
 
 
-def test_refinement_moves_channels_and_pays(objective: Objective, samples: Samples) -> None:
+def test_refinement_moves_channels_and_pays(objective: Objective, samples: Labelled) -> None:
     """Each proposal differs in some channels by the size; one of them is cheaper."""
     chosen = values(objective, level=1.0)
     point = next(p for p in objective(chosen, samples) if p.where == (4, "mean"))
@@ -158,7 +158,7 @@ def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) 
         assert len({repr(item) for item in found}) == len(found)
 
 
-def test_samples_are_split_alike_in_every_class(samples: Samples) -> None:
+def test_samples_are_split_alike_in_every_class(samples: Labelled) -> None:
     """A seeded, stratified split: nothing is in both parts, nothing is lost."""
     mine, held = split(samples, 0.4, 1000, 3)
     again, _ = split(samples, 0.4, 1000, 3)

@@ -70,6 +70,7 @@ class EnergyBudget(ScaleRule):
     joules_per_addition: float = HOROWITZ_ADD
     per: Per = "layer"
     like: ScaleRule | None = None
+    tried = "never"
 
     def __post_init__(self) -> None:
         check_whole(self, steps=self.steps)
@@ -81,11 +82,6 @@ class EnergyBudget(ScaleRule):
         check_above(self, **{name: budget})
         if not isinstance(self.like, ScaleRule | None) or isinstance(self.like, EnergyBudget):
             raise refused(self, "like", f"it is None or a rule without a budget, got {self.like!r}")
-
-    @classmethod
-    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """None: it takes a budget."""
-        return {}
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:

@@ -40,6 +40,7 @@ class FromWeights(ScaleRule):
     samples: int = 64
     seed: int = 0
     needs_data = False
+    tried = "never"
 
     def __post_init__(self) -> None:
         check_whole(self, samples=self.samples)
@@ -49,11 +50,6 @@ class FromWeights(ScaleRule):
             raise refused(self, "rule", f"it is a rule for data, got {self.rule!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise refused(self, "seed", f"it must be a whole number from 0, got {self.seed!r}")
-
-    @classmethod
-    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """None: with data at hand there is no need to do without."""
-        return {}
 
     def choose(self, case: Case) -> dict[str, Choice]:
         """See the class."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import (
     LayerRule,
-    ScaleRule,
     check_above,
     check_per,
     check_whole,
@@ -40,16 +39,12 @@ class LocalThresholdBalancing(LayerRule):
     iterations: int = 100
     dt: float = 0.001
     per: Per = "channel"
+    tried = "capped"
 
     def __post_init__(self) -> None:
         check_whole(self, iterations=self.iterations)
         check_above(self, dt=self.dt)
         check_per(self, self.per)
-
-    @classmethod
-    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """One, where a cap bounds spikes: without one it is for many steps."""
-        return {} if cap is None else {cls.__name__: cls(dt=dt)}
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class."""

@@ -22,14 +22,10 @@ class OneScale(ScaleRule):
 
     scale: float = 1.0
     needs_data = False
+    tried = "never"
 
     def __post_init__(self) -> None:
         check_above(self, scale=self.scale)
-
-    @classmethod
-    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """None: a number says nothing about a model."""
-        return {}
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:

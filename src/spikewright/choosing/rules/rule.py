@@ -8,10 +8,10 @@ T steps as multiples of theta / T.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class ScaleRule(ABC):
     """
 
     needs_data: ClassVar[bool] = True
+    tried: ClassVar[Literal["always", "capped", "never"]] = "always"
+    """Whether searches try it by default: always, or where a cap bounds spikes, or never."""
 
     def __str__(self) -> str:
         """The rule with those of its arguments that are not the default."""
@@ -47,17 +49,14 @@ class ScaleRule(ABC):
     def compared(cls, steps: int, dt: float, cap: int | None) -> Mapping[str, ScaleRule]:
         """The rules of this kind that `best_rule` compares, by name, for neurons with a `cap`.
 
-        By default the one for runs of `steps` steps of `dt` seconds; none where it takes more than
-        that.
+        By default the one for runs of `steps` steps of `dt` seconds, as `tried` says; none where it
+        takes more than that.
         """
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        given = {name: value for name, value in (("steps", steps), ("dt", dt)) if name in known}
-        required = {
-            f.name
-            for f in fields(cls)  # type: ignore[arg-type]
-            if f.default is MISSING and f.default_factory is MISSING
-        }
-        return {cls.__name__: cls(**given)} if required <= set(given) else {}
+        if cls.tried == "never" or (cls.tried == "capped" and cap is None):
+            return {}
+        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        given = {name: v for name, v in (("steps", steps), ("dt", dt)) if name in known}
+        return {cls.__name__: cls(**given)} if _required(known.values()) <= {*given} else {}
 
     @classmethod
     def searched(cls) -> Mapping[str, ScaleRule | None]:
@@ -73,6 +72,11 @@ class ScaleRule(ABC):
 
         Raises `ConversionError` for layers that it has no answer for.
         """
+
+
+def _required(declared: Iterable[Field[Any]]) -> set[str]:
+    """The names of fields without a default."""
+    return {f.name for f in declared if f.default is MISSING and f.default_factory is MISSING}
 
 
 class LayerRule(ScaleRule):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
+from spikewright.choosing.rules.rule import StepsRule, register
 from spikewright.choosing.statistics.layer import LayerStatistics
 
 _ITERATIONS, _CLOSE, _AHEAD = 500, 1e-6, 30.0
@@ -32,10 +32,7 @@ class ThresholdIteration(StepsRule):
     iteration.
     """
 
-    @classmethod
-    def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """One, where a cap bounds spikes."""
-        return {} if cap is None else {cls.__name__: cls(steps, dt=dt)}
+    tried = "capped"
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; 0 for channels whose currents say nothing."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.tuning.measuring import Running, run
-from spikewright.choosing.tuning.objective import Samples
+from spikewright.choosing.tuning.objective import Labelled
 from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError, TuningError
 from spikewright.measure.metric import given_for
@@ -25,7 +25,7 @@ MOST_HELD_BACK = 10_000
 """Samples held back at most, of a fraction: more would take longer than it helps."""
 
 
-def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: str) -> Samples:
+def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: str) -> Labelled:
     """Inputs, labels or the truth that a metric takes, and the source model's outputs for them.
 
     Raises `TuningError` where labels are missing, no class labels, or of another number than the
@@ -41,7 +41,7 @@ def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: s
         raise TuningError(f"{what} holds {count} samples; a search needs at least {FEWEST}")
     rate = conversion.again(spiking=False, scale_firing_rates=1.0)
     found = run(rate, arrays, given, [1], ["mean"], replace(running, table=None))
-    return Samples(arrays, given, found.scores[1, "mean"], found.margins.get((1, "mean")))
+    return Labelled(arrays, given, found.scores[1, "mean"], found.margins.get((1, "mean")))
 
 
 def _labels(conversion: Conversion, y: Any, count: int) -> NDArray:
@@ -68,7 +68,7 @@ def _labels(conversion: Conversion, y: Any, count: int) -> NDArray:
 
 def divided(
     conversion: Conversion, data: tuple[Any, Any], validation: Any, searched: int, running: Running
-) -> tuple[Samples, Samples]:
+) -> tuple[Labelled, Labelled]:
     """Samples searched on, at most `searched`, and those held back, as `tune` takes them.
 
     Raises `TuningError` for an invalid `validation`, and as `samples_of` and `split` do.
@@ -85,7 +85,9 @@ def divided(
     return given[order[:searched]], held
 
 
-def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple[Samples, Samples]:
+def split(
+    samples: Labelled, held_back: float, searched: int, seed: int
+) -> tuple[Labelled, Labelled]:
     """Samples searched on, at most `searched`, and those held back; both in random order.
 
     Every class is split alike; the truth of a metric is split by chance. Raises `TuningError` for a
@@ -114,7 +116,7 @@ def split(samples: Samples, held_back: float, searched: int, seed: int) -> tuple
     return samples[rng.permutation(rest[:searched])], samples[held]
 
 
-def digest(*parts: Samples) -> str:
+def digest(*parts: Labelled) -> str:
     """The same text for the same samples in the same order."""
     found = hashlib.sha256()
     for part in parts:

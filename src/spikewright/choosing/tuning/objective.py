@@ -25,7 +25,7 @@ _LONG = 1_000_000  # steps, that every readout leaves some of
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Labelled:
     """Inputs `{name: array}`, labels or the truth that a metric takes, and the source's outputs.
 
     `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
@@ -40,10 +40,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, part: slice | NDArray) -> Samples:
+    def __getitem__(self, part: slice | NDArray) -> Labelled:
         x = {name: array[part] for name, array in self.x.items()}
         margins = None if self.margins is None else self.margins[part]
-        return Samples(x, part_of(self.y, part), self.scores[part], margins)
+        return Labelled(x, part_of(self.y, part), self.scores[part], margins)
 
     @cached_property
     def size(self) -> float:
@@ -96,12 +96,12 @@ class Objective:
             self._converted = key, self.conversion.again(**changes)
         return self._converted[1]
 
-    def __call__(self, values: Mapping[str, Plain], samples: Samples) -> list[Point]:
+    def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Point]:
         """Measure on samples, at every number of steps and under every readout."""
         at = read_at(choices_of(self.space, "steps"), int(values["steps"] or 1))
         return self._points(values, samples, at, self._readouts(at))
 
-    def at(self, values: Mapping[str, Plain], where: Point, samples: Samples) -> Point:
+    def at(self, values: Mapping[str, Plain], where: Point, samples: Labelled) -> Point:
         """Measure one number of steps and readout alone."""
         readouts = {where.readout: self.readout(where.readout)}
         (point,) = self._points(values, samples, [where.steps], readouts)
@@ -129,7 +129,7 @@ class Objective:
     def _points(
         self,
         values: Mapping[str, Plain],
-        samples: Samples,
+        samples: Labelled,
         at: Sequence[int],
         readouts: Mapping[str, EveryStep],
     ) -> list[Point]:
@@ -146,7 +146,7 @@ class Objective:
         ]
 
     def _point(
-        self, found: Outcome, samples: Samples, steps: int, name: str, readout: EveryStep
+        self, found: Outcome, samples: Labelled, steps: int, name: str, readout: EveryStep
     ) -> Point:
         costs = found.costs[steps]
         paired = paired_of(samples.scores, found.scores[steps, readout])
@@ -154,7 +154,7 @@ class Objective:
         risk = paired.drop if margins is None else self.risk(samples, margins)
         return Point(steps, name, paired, self._cost(costs, steps), costs, risk)
 
-    def risk(self, samples: Samples, margins: NDArray) -> float:
+    def risk(self, samples: Labelled, margins: NDArray) -> float:
         """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.
 
         It goes up where answers become less sure, before any of them is wrong, so that settings

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.space import Plain, Values
-from spikewright.choosing.tuning.objective import Objective, Samples
+from spikewright.choosing.tuning.objective import Labelled, Objective
 from spikewright.errors import SpikewrightError
 
 _PRICES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -48,7 +48,7 @@ class Refinement:
     """
 
     objective: Objective
-    samples: Samples
+    samples: Labelled
     seconds: float
     _found: dict[str, list[Values]] = field(default_factory=dict, init=False)
 
@@ -106,7 +106,7 @@ class Refinement:
         values: Mapping[str, Plain],
         scales: Mapping[str, NDArray],
         point: Point,
-        samples: Samples,
+        samples: Labelled,
     ) -> tuple[float, float]:
         refined = self.objective.translation.refined(values, scales)
         found = self.objective.at(refined, point, samples)

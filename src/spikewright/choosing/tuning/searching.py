@@ -23,7 +23,7 @@ from spikewright.choosing.search.study import Study, open_study
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.choosing.tuning.allocation import Allocation
 from spikewright.choosing.tuning.data import digest, divided
-from spikewright.choosing.tuning.objective import Objective, Samples
+from spikewright.choosing.tuning.objective import Labelled, Objective
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.choosing.tuning.request import Request
@@ -131,7 +131,7 @@ def _facts(
 
 def _allocation(
     conversion: Conversion,
-    samples: Samples,
+    samples: Labelled,
     work: float,
     rules: Mapping[str, ScaleRule | None],
 ) -> Allocation:
@@ -146,7 +146,7 @@ def _allocation(
     return Allocation(case, weights, rules)
 
 
-def _aims(request: Request, samples: Samples, sure: float | None) -> list[Aim]:
+def _aims(request: Request, samples: Labelled, sure: float | None) -> list[Aim]:
     """The aims: the limit itself, and the drop that held-back samples will certify.
 
     Where they can certify none, half the limit: a choice loses more on samples that it was not
@@ -156,7 +156,7 @@ def _aims(request: Request, samples: Samples, sure: float | None) -> list[Aim]:
     return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
 
 
-def _checking(objective: Objective, study: Study, held: Samples, timeout: float) -> float:
+def _checking(objective: Objective, study: Study, held: Labelled, timeout: float) -> float:
     """The time that the check on held-back samples will take, in seconds."""
     trials = study.finished()
     steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
@@ -177,7 +177,7 @@ def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> 
             yield values
 
 
-def _held_back(objective: Objective, held: Samples, candidate: Candidate) -> Point:
+def _held_back(objective: Objective, held: Labelled, candidate: Candidate) -> Point:
     return objective.at(candidate.trial.values, candidate.point, held)
 
 
