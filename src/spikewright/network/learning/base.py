@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
+from spikewright.network.config import Default
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
 
 Array = Any  # an array of whatever library the engine computes with
+Signals = Mapping[str, Array]
+State = dict[str, Array]
 Modified = Literal["decoders", "weights", "encoders"]
 Side = Literal["pre", "post"]
 
@@ -78,14 +80,7 @@ class LearningRuleType(ABC):
         return (*self.filtered, *received, "delta", *self.state_names, *encoders)
 
     @abstractmethod
-    def delta(
-        self,
-        xp: Any,
-        weights: Array,
-        signals: Mapping[str, Array],
-        state: dict[str, Array],
-        facts: Facts,
-    ) -> Array:
+    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         """The change of `weights`, `(batch, out, in)`, for the next step.
 
         `signals` are the `filtered` activities, `(batch, in)` from "pre" and `(batch, out)` from
@@ -93,6 +88,31 @@ class LearningRuleType(ABC):
         "learning_signal" `(batch, 1)`; for encoders the "value", the ensemble's input from all
         connections, `(batch, in)`. `state` may be changed in place.
         """
+
+
+class FilteredRule(LearningRuleType):
+    """A rule that reads activities behind filters that are its own fields.
+
+    `reads` lists activities: name, end and field of each; a `post_synapse` that is `Default` is the
+    `pre_synapse`. Raises `NetworkError` naming the rule and the value.
+    """
+
+    reads: ClassVar[tuple[tuple[str, Side, str], ...]]
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        from_zero(self, "learning_rate")
+        for _, _, field in self.reads:
+            given = getattr(self, field)
+            given = getattr(self, "pre_synapse", given) if given is Default else given
+            synapse = as_synapse(given, f"{name}.{field}")
+            if isinstance(synapse, WindowMean):
+                raise NetworkError(f"{name}.{field}: a mean over windows is no filter for a rule")
+            object.__setattr__(self, field, synapse)
+
+    @property
+    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
+        return {name: (side, getattr(self, field)) for name, side, field in self.reads}
 
 
 T = TypeVar("T", bound=type[LearningRuleType])
@@ -108,22 +128,9 @@ def outer(receivers: Array, senders: Array) -> Array:
     return receivers[:, :, None] * senders[:, None, :]
 
 
-def check(rule: LearningRuleType, *synapses: str) -> None:
-    """Check a rule's rate, and make filters of its `synapses`.
-
-    Raises `NetworkError` naming the rule and the value.
-    """
-    name = type(rule).__name__
-    if not (is_number(rule.learning_rate) and rule.learning_rate >= 0):
-        raise NetworkError(f"{name}.learning_rate must be 0 or above, got {rule.learning_rate!r}")
-    object.__setattr__(rule, "learning_rate", float(rule.learning_rate))
-    for field in synapses:
-        synapse = as_synapse(getattr(rule, field), f"{name}.{field}")
-        if isinstance(synapse, WindowMean):
-            raise NetworkError(f"{name}.{field}: a mean over windows is no filter for a rule")
-        object.__setattr__(rule, field, synapse)
-
-
-def eye(size: int, value: float) -> NDArray:
-    """`value` times the identity."""
-    return value * np.eye(size)
+def from_zero(rule: LearningRuleType, name: str) -> None:
+    """Make a field a finite number from 0; raises `NetworkError` naming the rule and the value."""
+    value = getattr(rule, name)
+    if not (is_number(value) and value >= 0):
+        raise NetworkError(f"{type(rule).__name__}.{name} must be 0 or above, got {value!r}")
+    object.__setattr__(rule, name, float(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,9 @@ from spikewright.network.learning.base import (
     ACTIVITY_FILTER,
     Array,
     Facts,
-    LearningRuleType,
-    Side,
-    check,
+    FilteredRule,
+    Signals,
+    State,
     outer,
     register,
 )
@@ -24,7 +23,7 @@ _USUAL = Lowpass(1.0)  # what a receiver's activity usually is
 
 @register
 @dataclass(frozen=True)
-class BCM(LearningRuleType):
+class BCM(FilteredRule):
     """Weights grow where receivers are above their mean activity, `theta`, and else shrink.
 
     `dW = learning_rate dt a (a - theta) b^T`
@@ -40,28 +39,13 @@ class BCM(LearningRuleType):
     post_synapse: Any = Default
     theta_synapse: Synapse | None = _USUAL
     modifies = "weights"
+    reads = (
+        ("theta", "post", "theta_synapse"),
+        ("pre_filtered", "pre", "pre_synapse"),
+        ("post_filtered", "post", "post_synapse"),
+    )
 
-    def __post_init__(self) -> None:
-        if self.post_synapse is Default:
-            object.__setattr__(self, "post_synapse", self.pre_synapse)
-        check(self, "pre_synapse", "post_synapse", "theta_synapse")
-
-    @property
-    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
-        return {
-            "theta": ("post", self.theta_synapse),
-            "pre_filtered": ("pre", self.pre_synapse),
-            "post_filtered": ("post", self.post_synapse),
-        }
-
-    def delta(
-        self,
-        xp: Any,
-        weights: Array,
-        signals: Mapping[str, Array],
-        state: dict[str, Array],
-        facts: Facts,
-    ) -> Array:
+    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         post = signals["post_filtered"]
         drive = (self.learning_rate * facts.dt) * post * (post - signals["theta"])
         return outer(drive, signals["pre_filtered"])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright._base.arguments import is_number
-from spikewright.errors import NetworkError
 from spikewright.network.config import Default
 from spikewright.network.learning.base import (
     ACTIVITY_FILTER,
     Array,
     Facts,
-    LearningRuleType,
-    Side,
-    check,
+    FilteredRule,
+    Signals,
+    State,
+    from_zero,
     outer,
     register,
 )
@@ -24,7 +22,7 @@ from spikewright.network.synapses import Synapse
 
 @register
 @dataclass(frozen=True)
-class Oja(LearningRuleType):
+class Oja(FilteredRule):
     """Hebbian learning with decay: `dW = learning_rate dt (a b^T - beta a^2 W)`.
 
     `a` `(out,)` are the receivers' activities filtered by `post_synapse` (by default the
@@ -37,30 +35,16 @@ class Oja(LearningRuleType):
     post_synapse: Any = Default
     beta: float = 1.0
     modifies = "weights"
+    reads = (
+        ("pre_filtered", "pre", "pre_synapse"),
+        ("post_filtered", "post", "post_synapse"),
+    )
 
     def __post_init__(self) -> None:
-        if self.post_synapse is Default:
-            object.__setattr__(self, "post_synapse", self.pre_synapse)
-        check(self, "pre_synapse", "post_synapse")
-        if not (is_number(self.beta) and self.beta >= 0):
-            raise NetworkError(f"Oja.beta must be 0 or above, got {self.beta!r}")
-        object.__setattr__(self, "beta", float(self.beta))
+        super().__post_init__()
+        from_zero(self, "beta")
 
-    @property
-    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
-        return {
-            "pre_filtered": ("pre", self.pre_synapse),
-            "post_filtered": ("post", self.post_synapse),
-        }
-
-    def delta(
-        self,
-        xp: Any,
-        weights: Array,
-        signals: Mapping[str, Array],
-        state: dict[str, Array],
-        facts: Facts,
-    ) -> Array:
+    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         rate, post = self.learning_rate * facts.dt, signals["post_filtered"]
         grown = outer(rate * post, signals["pre_filtered"])
         return grown - (rate * self.beta * post * post)[:, :, None] * weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,9 @@ from spikewright.network.learning.base import (
     ACTIVITY_FILTER,
     Array,
     Facts,
-    LearningRuleType,
-    Side,
-    check,
+    FilteredRule,
+    Signals,
+    State,
     outer,
     register,
 )
@@ -21,7 +20,7 @@ from spikewright.network.synapses import Synapse
 
 @register
 @dataclass(frozen=True)
-class PES(LearningRuleType):
+class PES(FilteredRule):
     """Decoders follow an error down: `dW = -(learning_rate dt / n) e a^T`.
 
     `a` `(n,)` are the senders' activities in Hz, filtered by `pre_synapse`; `dt` is in seconds. `e`
@@ -34,25 +33,12 @@ class PES(LearningRuleType):
     pre_synapse: Synapse | None = ACTIVITY_FILTER
     modifies = "decoders"
     receives = "error"
-
-    def __post_init__(self) -> None:
-        check(self, "pre_synapse")
-
-    @property
-    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
-        return {"activities": ("pre", self.pre_synapse)}
+    reads = (("activities", "pre", "pre_synapse"),)
 
     @property
     def probeable(self) -> tuple[str, ...]:
         return ("error", "activities", "delta")
 
-    def delta(
-        self,
-        xp: Any,
-        weights: Array,
-        signals: Mapping[str, Array],
-        state: dict[str, Array],
-        facts: Facts,
-    ) -> Array:
+    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         rate = self.learning_rate * facts.dt / facts.senders
         return outer(-rate * signals["error"], signals["activities"])

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.network.learning.base import (
     ACTIVITY_FILTER,
     Array,
     Facts,
-    LearningRuleType,
-    Side,
-    check,
-    eye,
+    FilteredRule,
+    Signals,
+    State,
     outer,
     register,
 )
@@ -24,7 +24,7 @@ from spikewright.network.synapses import Synapse
 
 @register
 @dataclass(frozen=True)
-class RLS(LearningRuleType):
+class RLS(FilteredRule):
     """Decoders with the least sum of squared errors so far.
 
     `P -= (P r)(P r)^T / (1 + r^T P r)`, then `dW = -e (P r)^T`
@@ -39,25 +39,12 @@ class RLS(LearningRuleType):
     pre_synapse: Synapse | None = ACTIVITY_FILTER
     modifies = "decoders"
     receives = "error"
-
-    def __post_init__(self) -> None:
-        check(self, "pre_synapse")
-
-    @property
-    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
-        return {"pre_filtered": ("pre", self.pre_synapse)}
+    reads = (("pre_filtered", "pre", "pre_synapse"),)
 
     def initial_state(self, senders: int, dt: float) -> Mapping[str, NDArray]:
-        return {"inv_gamma": eye(senders, self.learning_rate * dt / senders)}
+        return {"inv_gamma": self.learning_rate * dt / senders * np.eye(senders)}
 
-    def delta(
-        self,
-        xp: Any,
-        weights: Array,
-        signals: Mapping[str, Array],
-        state: dict[str, Array],
-        facts: Facts,
-    ) -> Array:
+    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         r, P = signals["pre_filtered"], state["inv_gamma"]
         along = xp.sum(P * r[:, None, :], axis=-1)
         share = 1.0 / (1.0 + xp.sum(r * along, axis=-1))

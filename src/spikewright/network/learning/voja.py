@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,9 @@ from spikewright.network.learning.base import (
     ACTIVITY_FILTER,
     Array,
     Facts,
-    LearningRuleType,
-    Side,
-    check,
+    FilteredRule,
+    Signals,
+    State,
     register,
 )
 from spikewright.network.synapses import Synapse
@@ -20,7 +19,7 @@ from spikewright.network.synapses import Synapse
 
 @register
 @dataclass(frozen=True)
-class Voja(LearningRuleType):
+class Voja(FilteredRule):
     """Encoders of active neurons turn to the input: `dE = learning_rate dt s a (g x^T - E)`.
 
     `E` `(neurons, d)` are the scaled encoders of the receiving ensemble, `g` `(neurons,)` its
@@ -34,22 +33,9 @@ class Voja(LearningRuleType):
     post_synapse: Synapse | None = ACTIVITY_FILTER
     modifies = "encoders"
     receives = "learning_signal"
+    reads = (("post_filtered", "post", "post_synapse"),)
 
-    def __post_init__(self) -> None:
-        check(self, "post_synapse")
-
-    @property
-    def filtered(self) -> Mapping[str, tuple[Side, Synapse | None]]:
-        return {"post_filtered": ("post", self.post_synapse)}
-
-    def delta(
-        self,
-        xp: Any,
-        weights: Array,
-        signals: Mapping[str, Array],
-        state: dict[str, Array],
-        facts: Facts,
-    ) -> Array:
+    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         drive = (self.learning_rate * facts.dt) * signals["learning_signal"]
         drive = drive * signals["post_filtered"]
         return drive[:, :, None] * (facts.scale * signals["value"][:, None, :] - weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,11 +26,21 @@ from spikewright.network.neurons.poisson import poisson_counts
 _MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
 
 
+@dataclass(frozen=True)
 class _Wrapper(NeuronType):
     """A spiking type whose rate is that of its `base_type`, amplitude included."""
 
     base_type: NeuronType
+    amplitude: float = 1.0
     spiking = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base_type, NeuronType) or self.base_type.spiking:
+            raise NetworkError(
+                f"{type(self).__name__}.base_type must be a rate type such as Sigmoid(), "
+                f"got {self.base_type!r}"
+            )
+        check_positive(self, amplitude=self.amplitude)
 
     @property
     def negative(self) -> bool:  # type: ignore[override]
@@ -53,15 +64,6 @@ class _Wrapper(NeuronType):
         return self.base_type.intercepts(gain, bias)
 
 
-def _check(owner: _Wrapper) -> None:
-    if not isinstance(owner.base_type, NeuronType) or owner.base_type.spiking:
-        raise NetworkError(
-            f"{type(owner).__name__}.base_type must be a rate type such as Sigmoid(), "
-            f"got {owner.base_type!r}"
-        )
-    check_positive(owner, amplitude=owner.amplitude)
-
-
 @register
 @dataclass(frozen=True)
 class RegularSpiking(_Wrapper):
@@ -70,12 +72,6 @@ class RegularSpiking(_Wrapper):
     At a constant current its mean rate is `f(J)`, in Hz. At a current of spikes it is the mean of
     `f(J)`, which for a nonlinear `f` is not `f` of the mean; use `RunningMeanSpiking` there.
     """
-
-    base_type: NeuronType
-    amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self)
 
     made_names = ("rate_out",)
 
@@ -104,13 +100,11 @@ class RunningMeanSpiking(_Wrapper):
     the rest follows later.
     """
 
-    base_type: NeuronType
-    amplitude: float = 1.0
     max_spikes_per_step: int | None = None
     follows_mean = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         check_cap(self, self.max_spikes_per_step)
 
     @property
@@ -151,7 +145,7 @@ def _within_reach(xp: ArrayNamespace, target: Array, sent: Array, threshold: Arr
 
 
 class _Drawn(_Wrapper):
-    """A wrapper whose spikes are drawn at random: nothing is integrated."""
+    """A wrapper that draws its spikes at random, with the mean `|f(J)| s dt`."""
 
     stochastic = True
     made_names = ("rate_out",)
@@ -160,24 +154,23 @@ class _Drawn(_Wrapper):
     def has_voltage(self) -> bool:
         return False
 
+    @abstractmethod
+    def drawn(self, xp: ArrayNamespace, mean: Array, clock: Clock) -> Array:
+        """Numbers of spikes with this mean."""
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        rates = state["rate_out"] = self.rates(xp, current)
+        return self.drawn(xp, xp.abs(rates) / clock.threshold, clock) * xp.sign(rates)
+
 
 @register
 @dataclass(frozen=True)
 class StochasticSpiking(_Drawn):
     """`floor(|f(J)| s dt)` spikes a step, and one more with the probability of the remainder."""
 
-    base_type: NeuronType
-    amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        rates = state["rate_out"] = self.rates(xp, current)
-        expected = xp.abs(rates) / clock.threshold
-        whole = xp.floor(expected)
-        counts = whole + xp.where(clock.uniform(0) < expected - whole, 1.0, 0.0)
-        return counts * xp.sign(rates)
+    def drawn(self, xp: ArrayNamespace, mean: Array, clock: Clock) -> Array:
+        whole = xp.floor(mean)
+        return whole + xp.where(clock.uniform(0) < mean - whole, 1.0, 0.0)
 
 
 @register
@@ -185,13 +178,5 @@ class StochasticSpiking(_Drawn):
 class PoissonSpiking(_Drawn):
     """A Poisson number of spikes with mean `|f(J)| s dt`; large means cost no more than small."""
 
-    base_type: NeuronType
-    amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        rates = state["rate_out"] = self.rates(xp, current)
-        mean = xp.abs(rates) / clock.threshold
-        return poisson_counts(xp, mean, clock.uniform) * xp.sign(rates)
+    def drawn(self, xp: ArrayNamespace, mean: Array, clock: Clock) -> Array:
+        return poisson_counts(xp, mean, clock.uniform)

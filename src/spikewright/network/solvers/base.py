@@ -36,6 +36,14 @@ class Solver(ABC):
 
     weights: bool
     compositional: ClassVar[bool] = True
+    from_zero: ClassVar[tuple[str, ...]] = ()
+    """Fields that are finite numbers from 0."""
+
+    def __post_init__(self) -> None:
+        for name in self.from_zero:
+            value = getattr(self, name)
+            if not (is_number(value) and value >= 0):
+                raise NetworkError(f"{type(self).__name__}.{name} must be 0 or more, got {value!r}")
 
     @abstractmethod
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
@@ -51,13 +59,6 @@ T = TypeVar("T", bound=type[Solver])
 def register(cls: T) -> T:
     """Class decorator: make a solver known to files."""
     return enter(_registry, fixed(cls), "solver")
-
-
-def check_from_zero(owner: Solver, **values: float) -> None:
-    """Raise `NetworkError` unless every value is a finite number from 0."""
-    for name, value in values.items():
-        if not (is_number(value) and value >= 0):
-            raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or more, got {value!r}")
 
 
 def rmse(activities: NDArray, decoders: NDArray, targets: NDArray) -> NDArray:

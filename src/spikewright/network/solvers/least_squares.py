@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.solvers.base import (
-    Solution,
-    Solver,
-    check_from_zero,
-    register,
-    solution,
-)
+from spikewright.network.solvers.base import Solution, Solver, register, solution
 from spikewright.network.solvers.cholesky import normal_solution
 
 
@@ -49,36 +44,42 @@ def nonzero_sigma(reg: float, activities: NDArray) -> NDArray:
     return np.where(sigma > 0, sigma, sigma.max())
 
 
+@dataclass(frozen=True)
+class Penalised(Solver):
+    """A solver with an L2 penalty `m sigma^2`, `sigma = reg max A`."""
+
+    weights: bool = False
+    reg: float = 0.1
+    from_zero = ("reg",)
+
+    def sigma(self, activities: NDArray) -> NDArray | float:
+        """One number, or one a neuron."""
+        return self.reg * float(activities.max())
+
+    @abstractmethod
+    def decoders(self, activities: NDArray, targets: NDArray) -> NDArray:
+        """`(n, outputs)`."""
+
+    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
+        return solution(activities, self.decoders(activities, targets), targets)
+
+
 @register
 @dataclass(frozen=True)
-class LstsqL2(Solver):
+class LstsqL2(Penalised):
     """Least squares with an L2 penalty: `(A'A + m sigma^2 I)^-1 A'Y`, `sigma = reg max A`."""
 
-    weights: bool = False
-    reg: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_from_zero(self, reg=self.reg)
-
-    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
-        sigma = self.reg * float(activities.max())
-        return solution(activities, regularised(activities, targets, sigma), targets)
+    def decoders(self, activities: NDArray, targets: NDArray) -> NDArray:
+        return regularised(activities, targets, self.sigma(activities))
 
 
 @register
 @dataclass(frozen=True)
-class LstsqL2nz(Solver):
+class LstsqL2nz(Penalised):
     """`LstsqL2` with a penalty a neuron, smaller for neurons active at fewer points."""
 
-    weights: bool = False
-    reg: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_from_zero(self, reg=self.reg)
-
-    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
-        sigma = nonzero_sigma(self.reg, activities)
-        return solution(activities, regularised(activities, targets, sigma), targets)
+    def decoders(self, activities: NDArray, targets: NDArray) -> NDArray:
+        return regularised(activities, targets, nonzero_sigma(self.reg, activities))
 
 
 @register
@@ -88,9 +89,7 @@ class Lstsq(Solver):
 
     weights: bool = False
     rcond: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_from_zero(self, rcond=self.rcond)
+    from_zero = ("rcond",)
 
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
         found = np.linalg.lstsq(activities, targets, rcond=self.rcond)
@@ -105,9 +104,7 @@ class LstsqNoise(Solver):
 
     weights: bool = False
     noise: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_from_zero(self, noise=self.noise)
+    from_zero = ("noise",)
 
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
         spread = self.noise * np.abs(activities).max()
@@ -122,9 +119,7 @@ class LstsqMultNoise(Solver):
 
     weights: bool = False
     noise: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_from_zero(self, noise=self.noise)
+    from_zero = ("noise",)
 
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
         noisy = activities * (1.0 + rng.normal(0.0, self.noise, activities.shape))

@@ -9,14 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.network.solvers.base import (
-    Solution,
-    Solver,
-    check_from_zero,
-    register,
-    solution,
-)
-from spikewright.network.solvers.least_squares import nonzero_sigma
+from spikewright.network.solvers.base import Solution, Solver, register, solution
+from spikewright.network.solvers.least_squares import Penalised, nonzero_sigma
 
 
 def _columns(matrix: NDArray, targets: NDArray) -> NDArray:
@@ -45,33 +39,21 @@ class Nnls(Solver):
 
 @register
 @dataclass(frozen=True)
-class NnlsL2(Solver):
+class NnlsL2(Penalised):
     """`Nnls` on normal equations with the penalty of `LstsqL2`; targets below 0 count as 0."""
 
-    weights: bool = False
-    reg: float = 0.1
     compositional: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_from_zero(self, reg=self.reg)
-
-    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
-        sigma = self.reg * float(activities.max())
-        return solution(activities, _penalised(activities, targets, sigma), targets)
+    def decoders(self, activities: NDArray, targets: NDArray) -> NDArray:
+        return _penalised(activities, targets, self.sigma(activities))
 
 
 @register
 @dataclass(frozen=True)
-class NnlsL2nz(Solver):
+class NnlsL2nz(Penalised):
     """`NnlsL2` with the penalty of `LstsqL2nz`."""
 
-    weights: bool = False
-    reg: float = 0.1
     compositional: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_from_zero(self, reg=self.reg)
-
-    def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
-        sigma = nonzero_sigma(self.reg, activities)
-        return solution(activities, _penalised(activities, targets, sigma), targets)
+    def decoders(self, activities: NDArray, targets: NDArray) -> NDArray:
+        return _penalised(activities, targets, nonzero_sigma(self.reg, activities))

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
-from spikewright.network.solvers.base import (
-    Solution,
-    Solver,
-    check_from_zero,
-    register,
-    solution,
-)
+from spikewright.network.solvers.base import Solution, Solver, register, solution
 from spikewright.network.solvers.least_squares import LstsqL2
 
 
@@ -34,9 +28,10 @@ class LstsqL1(Solver):
     l2: float = 1e-6
     max_iter: int = 1000
     compositional: ClassVar[bool] = False
+    from_zero = ("l1", "l2")
 
     def __post_init__(self) -> None:
-        check_from_zero(self, l1=self.l1, l2=self.l2)
+        super().__post_init__()
         if self.l1 + self.l2 == 0 or not (is_whole(self.max_iter) and self.max_iter > 0):
             raise NetworkError(
                 f"LstsqL1: l1 + l2 and max_iter must be above 0, got {self.l1!r}, {self.l2!r}, "
