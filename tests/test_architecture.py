@@ -90,7 +90,7 @@ LATE = {
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
 }
 # Packages whose files need each other's types: the grammar of modelling, and others still.
-BY_TYPES = ("spikewright.network", "spikewright.engines.native", "spikewright.frontends.onnx")
+BY_TYPES = ("spikewright.network", "spikewright.frontends.onnx")
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {
     "__init__.py": "a table of names says where each is imported from when it is asked for",

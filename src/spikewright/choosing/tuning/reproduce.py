@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import is_array
+from spikewright.conversion.pipeline import convert
 from spikewright.frontends import example_for
 from spikewright.measure import After
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import Synapse
 
-_DEFAULTS = {
-    "spiking": False, "scale_firing_rates": 1.0, "synapse": None, "initial_voltage": "half",
-    "calibration": None, "max_pool": "gate", "max_spikes_per_step": None, "bias_correction": None,
-}  # fmt: skip
+_DEFAULTS = {name: given.default for name, given in signature(convert).parameters.items()}
 
 
 def source_text(model: Any, example_input: Any, x: Any) -> str:

@@ -25,7 +25,7 @@ SCALES = "scales"
 """Under this name a refined setting has the scales of all channels, as JSON."""
 
 _FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
-_DIGITS = 4  # of a scale, so that it can be written down
+_DIGITS = 4  # of a scale or a budget, so that it can be written down
 _OFFSET = "offset "
 
 
@@ -145,7 +145,8 @@ class Translation:
         if not spikes > 0:
             return None
         like = self.allocation.rules[str(values["rule"])]
-        return EnergyBudget(steps, spikes=spikes, dt=self.dt, per="channel", like=like)
+        budget = float(f"{spikes:.{_DIGITS}g}")
+        return EnergyBudget(steps, spikes=budget, dt=self.dt, per="channel", like=like)
 
     def refined(self, values: Mapping[str, Plain], scales: Mapping[str, NDArray]) -> Values:
         """Values that stand for these scales `(channels,)` of each layer, all else the same."""
