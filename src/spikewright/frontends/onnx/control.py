@@ -7,25 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from spikewright._base.optional import require
+from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable, Value
 from spikewright.frontends.reading.refusal import Unknown
 
-if TYPE_CHECKING:
-    from spikewright.frontends.onnx.walk import Walk
-
 MOST_NODES = 2**14  # nodes that a loop may become: a model file must not exhaust the memory
+
+
+class Reading(Protocol):
+    """The walk that meets a node of control flow, and reads the nodes inside of it."""
+
+    opset: int
+    inputs: ModelInputs
+
+    def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
+        """The values of a subgraph's outputs."""
+
+    def read(
+        self, node: Any, label: str, origin: Origin, inputs: tuple[Value | None, ...]
+    ) -> Sequence[Value]:
+        """The values of a node's outputs."""
 
 
 class Flow:
     """One If, Loop or Scan; `run` reads it and returns the values of its outputs."""
 
-    def __init__(self, walk: Walk, node: Any, label: str, inputs: Sequence[Value | None]) -> None:
+    def __init__(
+        self, walk: Reading, node: Any, label: str, inputs: Sequence[Value | None]
+    ) -> None:
         self.walk, self.node, self.label, self.inputs = walk, node, label, inputs
         get = require("onnx").helper.get_attribute_value
         self.attributes = {attribute.name: get(attribute) for attribute in node.attribute}
