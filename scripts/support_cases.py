@@ -62,7 +62,10 @@ def of_pytorch(names: set[str]) -> Iterator[Reading]:
 
     for target in sorted(names & set(CASES)):
         case = CASES[target]
-        example = torch.randn(2, *case.shape, generator=torch.Generator().manual_seed(6))
+        generator = torch.Generator().manual_seed(6)
+        example = torch.randn(2, *case.shape, generator=generator)
+        if case.whole:
+            example = torch.randint(6, example.shape, generator=generator)
 
         def model(_: Any, x: torch.Tensor, case: Any = case, target: str = target) -> Any:
             return case.run(target, x)

@@ -159,6 +159,21 @@ case("ops.Pad", lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1)), constant_values=0
 case("ops.Pad", lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1)), "reflect"), (4, 3))
 case("ops.Pad", lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1)), "symmetric"), (4, 3))
 case("ops.Tril", lambda x: ops.tril(x, 1), (2, 4, 3))
+WHERE = np.arange(12).reshape(4, 3) % 2 == 0
+case("ops.Where", lambda x: ops.where(WHERE, x, 0.5), (4, 3))
+case("ops.Where", lambda xs: ops.where(WHERE, *xs), (4, 3), (4, 1))
+case("ops.Where", lambda x: ops.where(x > 0.1, x, 0.2 * x), (4, 3))
+case("ops.Where", lambda xs: ops.where(xs[0] < xs[1], 1.5, xs[1]), (4, 3), (4, 3))
+case("ops.Greater", lambda x: ops.cast(ops.greater(x, 0.1), "float32"), (4, 3))
+case("ops.GreaterEqual", lambda x: ops.cast(ops.greater_equal(0.1, x), "float32"), (4, 3))
+case("ops.Less", lambda xs: ops.cast(ops.less(*xs), "float32"), (4, 3), (4, 3))
+case("ops.LessEqual", lambda xs: ops.cast(ops.less_equal(*xs), "float32"), (4, 3), (4, 3))
+for equal in (ops.equal, ops.not_equal):
+    name = "ops.Equal" if equal is ops.equal else "ops.NotEqual"
+    case(name, lambda xs, f=equal: ops.where(f(xs[0] > 0, xs[1] > 0), *xs), (4, 3), (4, 3))
+case("ops.LogicalAnd", lambda x: ops.where(ops.logical_and(x > -0.5, x < 0.5), x, 0.0), (4, 3))
+case("ops.LogicalOr", lambda x: ops.where(ops.logical_or(x < -0.5, x > 0.5), x, 0.0), (4, 3))
+case("ops.LogicalNot", lambda x: ops.where(ops.logical_not(x > 0.5), x, 0.0), (4, 3))
 case("ops.Triu", ops.triu, (4, 3))
 case("ops.DepthToSpace", lambda x: ops.depth_to_space(x, 2), (3, 2, 8))
 case("ops.SpaceToDepth", lambda x: ops.space_to_depth(x, 2), (4, 6, 3))

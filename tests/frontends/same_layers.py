@@ -258,9 +258,35 @@ OTHERS: Mapping[str, Same] = {
     "mean": plain(lambda x: K.mean(x, -1, keepdims=True), lambda x: x.mean(-1, keepdim=True)),
     "largest": plain(lambda x: K.max(x, 1), lambda x: x.amax(1)),
     "smallest": plain(lambda x: K.min(x, (1, 2)), lambda x: x.amin((1, 2))),
+    "product along an axis": plain(lambda x: K.prod(x, 1), lambda x: x.prod(1)),
     "variance": plain(lambda x: K.var(x, 1), lambda x: x.var(1, correction=0)),
     "norm": plain(lambda x: K.norm(x, axis=-1), lambda x: torch.linalg.vector_norm(x, dim=-1)),
     "logsumexp": plain(lambda x: K.logsumexp(x, 1), lambda x: torch.logsumexp(x, 1)),
+    "differences": plain(lambda x: K.diff(x, axis=1), lambda x: x[:, 1:] - x[:, :-1]),
+    "triangle": plain(lambda x: K.tril(x, 1), lambda x: torch.tril(x, 1)),
+    "sinh": plain(K.sinh, torch.sinh, onnx=lambda module: single("Sinh", SERIES)),
+    "cosh": plain(K.cosh, torch.cosh, onnx=lambda module: single("Cosh", SERIES)),
+    "chosen by constants": plain(
+        lambda x, y: K.where(_BOUNDS.numpy() > 0, x, y),
+        lambda x, y: torch.where(_BOUNDS > 0, x, y),
+        SERIES,
+        SERIES,
+    ),
+    "chosen by values": plain(
+        lambda x: K.where(x > 0.1, x, 0.3 * x), lambda x: torch.where(x > 0.1, x, 0.3 * x)
+    ),
+    "chosen by two conditions": plain(
+        lambda x, y: K.where(K.logical_and(x <= y, K.logical_not(y < 0.2)), x, 0.5),
+        lambda x, y: torch.where((x <= y) & ~(y < 0.2), x, 0.5),
+        SERIES,
+        SERIES,
+    ),
+    "compared": plain(
+        lambda x, y: K.cast(x >= y, "float32"), lambda x, y: (x >= y).float(), SERIES, SERIES
+    ),
+    "equal tokens": plain(
+        lambda x: K.cast(K.equal(x, 3), "float32"), lambda x: (x == 3).float(), tokens=5
+    ),
     "cumulative sum": plain(lambda x: K.cumsum(x, 1), lambda x: torch.cumsum(x, 1)),
     "slice": plain(lambda x: x[:, 1:6:2, :-1], lambda x: x[:, 1:6:2, :-1]),
     "take": plain(lambda x: K.take(x, [3, 0, 0], axis=1), lambda x: x[:, [3, 0, 0]]),

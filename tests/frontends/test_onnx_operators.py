@@ -269,6 +269,8 @@ SINCE = {
     "Mish": 18,
     "Swish": 24,
     "Shrink": 9,
+    "Sinh": 9,
+    "Cosh": 9,
     "Erf": 9,
     "ThresholdedRelu": 10,
 }

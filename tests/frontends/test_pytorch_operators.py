@@ -276,6 +276,30 @@ CASES: dict[str, _Case] = {
     "aten.clamp_min.Tensor": _with(_Operand(lambda x: x.mean(1, True))),
     "aten.clamp_max.Tensor": _with(torch.tensor(0.25)),
     "aten.cumsum.default": _with(2),
+    "aten.diff.default": _with(2, -1),
+    "aten.tril.default": _with(1),
+    "aten.triu.default": _with(-1),
+    **{f"aten.{name}.Scalar": _with(0.1) for name in ("gt", "ge", "lt", "le")},
+    **{f"aten.{name}.Tensor": _with(_constant(8)) for name in ("gt", "le")},
+    **{f"aten.{name}.Tensor": _with(RELU) for name in ("ge", "lt")},
+    **{f"aten.{name}.Scalar": _Case((X, 2), whole=True) for name in ("eq", "ne")},
+    **{
+        f"aten.{name}.Tensor": _Case((X, torch.tensor([1, 2, 3, 1, 2, 3, 0, 5])), whole=True)
+        for name in ("eq", "ne")
+    },
+    **dict.fromkeys(
+        (
+            "aten.logical_and.default",
+            "aten.logical_or.default",
+            "aten.bitwise_and.Tensor",
+            "aten.bitwise_or.Tensor",
+            "aten.__and__.Tensor",
+            "aten.__or__.Tensor",
+        ),
+        _Case((_Operand(lambda x: x > 0.1), _Operand(lambda x: x.flip(1) < 0.8))),
+    ),
+    "aten.logical_not.default": _Case((_Operand(lambda x: x > 0.1),)),
+    "aten.bitwise_not.default": _Case((_Operand(lambda x: x > 0.1),)),
     "aten.logsumexp.default": _with([1]),
     "aten.prod.dim_int": _with(-1, True),
     "aten.sinh.default": _with(),

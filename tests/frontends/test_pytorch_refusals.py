@@ -66,7 +66,13 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             "leaves nothing of some rows",
         ),
         "mask of the data": (
-            lambda m, x: x.masked_fill(x > 0, 1.0), row, "depends on a comparison",
+            lambda m, x: x.masked_fill(x > 0, -np.inf), row, "a number that is not finite",
+        ),
+        "equal real numbers": (
+            lambda m, x: (x == 0.5).float(), row, "depends on a comparison",
+        ),
+        "a sum of truth values": (
+            lambda m, x: ((x > 0) + (x < 1)).float(), row, "a sum of truth values is another",
         ),
         "infinite values": (
             lambda m, x: torch.relu(x + torch.tensor([0, 0, 0, -np.inf])), row, "only a softmax",

@@ -145,6 +145,14 @@ NOT_WRITTEN: Mapping[str, str] = {
     ),
     "rms norm": "aten::rms_norm",
     "take": "aten::ravel",
+    **{
+        name: f"aten::{operator}"
+        for name, operator in {
+            "sinh": "sinh",
+            "cosh": "cosh",
+            "differences": "diff",
+        }.items()
+    },
 }
 """Models that Keras cannot export through PyTorch, each with its error."""
 

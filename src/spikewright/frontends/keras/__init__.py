@@ -12,6 +12,7 @@ from spikewright.frontends.keras import (
     activations,  # noqa: F401  (these modules register their readers)
     affine,  # noqa: F401
     attention,  # noqa: F401
+    choices,  # noqa: F401
     convolutions,  # noqa: F401
     einsum,  # noqa: F401
     lookups,  # noqa: F401

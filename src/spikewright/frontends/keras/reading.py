@@ -128,11 +128,10 @@ class Reading(Walk[Value]):
 
     def _value(self, call: Application[Value], index: int, node: str | None) -> Value:
         tensor = call.outputs[index]
-        whole = "int" in tensor.dtype
-        if node is None:
-            return Value(None, stand_in_shape(tensor), whole=whole)
-        self.nodes[call.name, index] = node
-        return Value(node, self.builder.shapes[node], whole=whole)
+        shape = stand_in_shape(tensor) if node is None else self.builder.shapes[node]
+        if node is not None:
+            self.nodes[call.name, index] = node
+        return Value(node, shape, whole="int" in tensor.dtype, truth=tensor.dtype == "bool")
 
     def _read(self, application: Application[Value]) -> Sequence[str | None]:
         operation = application.operation

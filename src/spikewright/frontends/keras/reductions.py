@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from spikewright.frontends.keras.registry import (
 from spikewright.frontends.reading.arithmetic import combined
 from spikewright.frontends.reading.reductions import (
     cumulative_sum,
+    differences,
     product_over,
     reduced,
     variance,
@@ -120,5 +120,4 @@ def running_sum(call: Call) -> Value:
 def difference(call: Call) -> Value:
     """Differences of neighbours along an axis, `n` times over."""
     axis = unbatched_axis(call.layer.axis, len(call.shape))
-    matrix: Any = np.diff(np.eye(call.shape[axis]), n=call.layer.n, axis=0)
-    return call.add(Interpolate((matrix,), (axis,)))
+    return differences(call, call.inputs[0], axis, call.layer.n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -144,6 +144,11 @@ class _Walk:
         return self.builder.build(outputs)
 
     def _keep(self, node: Any, value: Any) -> None:
+        kind = getattr(node.meta.get("val"), "dtype", None)
+        if isinstance(value, Value) and kind is not None:
+            truth = kind == torch.bool
+            whole = not (truth or kind.is_floating_point)
+            value = replace(value, whole=int(whole), truth=truth)
         self.values[node] = value
         if isinstance(value, Value) and value.name is not None and value.masked is None:
             self.observed.setdefault(value.name, (node, value.layout))

@@ -41,7 +41,7 @@ _WHY_NOT: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("_native_batch_norm_legit",), LIVE_NORM),
     **dict.fromkeys(("sign", "floor", "ceil", "round", "trunc", "fmod", "remainder"), _ROUNDING),
     **dict.fromkeys(
-        ("gt", "lt", "ge", "le", "eq", "ne", "argmax", "argmin", "topk", "sort", "argsort",
+        ("eq", "ne", "argmax", "argmin", "topk", "sort", "argsort",
          "heaviside", "nonzero", "masked_select", "__and__", "__or__", "__xor__", "logical_and",
          "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_not",
          "isin", "any", "all"),

@@ -55,7 +55,7 @@ class Call(ABC):
         name = self._made(layer, [value.name for value in values], part)
         if not values:
             return Value(name, shape)
-        return replace(values[0], name=name, shape=shape, whole=0, masked=None)
+        return replace(values[0], name=name, shape=shape, whole=0, truth=False, masked=None)
 
     def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
         """Add a layer behind known nodes; raises `Unknown` where the shapes do not fit."""
@@ -100,7 +100,7 @@ class Call(ABC):
         if value.shape == shape:
             return value
         made = self.add(Broadcast(shape), value, part=part)
-        return replace(made, masked=value.masked)
+        return replace(value, name=made.name, shape=shape)
 
     def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
         """The value with axes of extent one in front, so that it has `rank` of the foreign axes."""
@@ -108,7 +108,8 @@ class Call(ABC):
         if missing <= 0:
             return value
         made = self.add(Reshape((1,) * missing + value.shape), value, part=part)
-        return replace(made, layout=value.layout.moved(missing), masked=value.masked)
+        layout = value.layout.moved(missing)
+        return replace(value, name=made.name, shape=made.shape, layout=layout)
 
     def aligned(self, *values: Value) -> list[Value]:
         """Values with ranks made equal; they must have the batch axis in the same place."""

@@ -108,6 +108,12 @@ def variance(
     )
 
 
+def differences(call: Call, x: Value, axis: int, times: int) -> Value:
+    """Differences of neighbours along an axis, several times over."""
+    matrix = np.diff(np.eye(x.shape[axis]), n=times, axis=0)
+    return call.add(Interpolate((matrix,), (axis,)), finite(x))
+
+
 def cumulative_sum(
     call: Call, x: Value, axis: int, exclusive: bool = False, reverse: bool = False
 ) -> Value:

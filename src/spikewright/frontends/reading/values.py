@@ -19,7 +19,8 @@ class Value:
 
     `name` is None where an earlier layer could not be read; the shape is then that which the
     foreign model declares. `layout` says where the foreign value has the batch axis. `whole` is
-    not 0 where the foreign value holds whole numbers. `masked` is True where the foreign value is
+    not 0 where the foreign value holds whole numbers, and `truth` says that it holds truth values,
+    which are ones and zeros here. `masked` is True where the foreign value is
     minus infinity, which only a softmax can take; the node's value there is finite. It broadcasts
     against the shape.
     """
@@ -28,6 +29,7 @@ class Value:
     shape: Shape
     layout: Any = BATCH_FIRST
     whole: int = 0
+    truth: bool = False
     masked: NDArray | None = field(default=None, compare=False)
 
     @property

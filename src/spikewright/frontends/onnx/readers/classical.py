@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.comparison import STEP
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Label, Signal, Unreadable
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.selection import taken
+from spikewright.frontends.reading.truth import STEP
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Activation,

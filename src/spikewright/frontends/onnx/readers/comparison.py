@@ -1,8 +1,4 @@
-"""Truth values: comparisons of signals, and choices by them.
-
-`a > b` is one or zero: the `threshold` activation at one of `a - b + 1`, and no more than one. It
-jumps where the two are equal; a spiking network tends to it everywhere else.
-"""
+"""Truth values: comparisons of signals, and choices by them."""
 
 from __future__ import annotations
 
@@ -16,64 +12,38 @@ from spikewright.frontends.onnx.readers.arithmetic import finite_terms, signal
 from spikewright.frontends.onnx.reasons import reason_for
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Truth, Unreadable
-from spikewright.frontends.reading.arithmetic import (
-    chosen,
-    combined,
-    extremum,
-    product,
-    scaled,
-    total,
+from spikewright.frontends.reading.arithmetic import chosen, extremum
+from spikewright.frontends.reading.truth import (
+    NOT,
+    STEP,
+    are_whole,
+    chosen_by_truth,
+    equal,
+    greater,
 )
-from spikewright.frontends.reading.values import Operand, Value, common_shape
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Activation, ScaleShift
-
-STEP = Activation("threshold", {"threshold": 1.0, "value": 0.0, "maximum": 1.0})
-_NOT = ScaleShift(np.array(-1.0), np.array(1.0))
 
 
 @reads("Greater", "Less", "GreaterOrEqual", "LessOrEqual")
 def compare(node: OnnxNode) -> Truth:
     """The truth values of an inequality of two values, at least one of them a signal."""
-    first, second = given = node.operands()
-    strict = not node.kind.endswith("OrEqual")  # a >= b where not b > a
-    margin = 0.5 if _are_whole(node) else 1.0  # between whole numbers, so that none lies on it
-    ordered = given if node.kind in ("Greater", "LessOrEqual") else given[::-1]
-    step = node.add(STEP, _difference(node, ordered, margin), part="" if strict else "other")
-    truth = Truth(signal=step if strict else node.add(_NOT, step))
+    first, second = node.operands()
+    x, y = (first, second) if node.kind.startswith("Greater") else (second, first)
+    found = Truth(signal=signal(greater(node, x, y, strict=not node.kind.endswith("OrEqual"))))
     if node.kind == "Greater" and isinstance(first, Value) and not isinstance(second, Value):
         above = (str(first.name), float(second.ravel()[0]))
-        return replace(truth, above=above) if second.size == 1 else truth
-    return truth
+        return replace(found, above=above) if second.size == 1 else found
+    return found
 
 
 @reads("Equal")
-def equal(node: OnnxNode) -> Truth:
+def equality(node: OnnxNode) -> Truth:
     """The truth values of an equality of whole numbers; for real ones they would jump."""
-    if not _are_whole(node):
+    first, second = node.operands()
+    if not are_whole(first, second):
         raise Unreadable(*reason_for("", "Equal"))
-    difference = _difference(node, node.operands(), 0.0)
-    return Truth(
-        signal=signal(
-            node.chain(
-                difference,
-                ("distance", Activation("abs")),
-                ("distance and half", ScaleShift(shift=np.array(0.5))),
-                ("unequal", STEP),
-                ("", _NOT),
-            )
-        )
-    )
-
-
-def _are_whole(node: OnnxNode) -> bool:
-    """Whether the signals that a node reads, where they are known, hold whole numbers."""
-    return all(value.whole for value in node.inputs if isinstance(value, Signal))
-
-
-def _difference(node: OnnxNode, operands: list[Operand], margin: float) -> Value:
-    """The first operand minus the second, plus a margin."""
-    first, second = operands
-    return combined(node, (1.0, first), (-1.0, second), (1.0, np.array(margin)), part="difference")
+    return Truth(signal=signal(equal(node, first, second)))
 
 
 def nonzero(node: OnnxNode) -> Truth:
@@ -91,7 +61,7 @@ def as_signals(node: OnnxNode) -> OnnxNode:
 @reads("Not")
 def negation(node: OnnxNode) -> Truth:
     """One minus a truth value."""
-    return Truth(signal=node.add(_NOT, as_signals(node).view(0)))
+    return Truth(signal=node.add(NOT, as_signals(node).view(0)))
 
 
 @reads("And", "Or")
@@ -118,18 +88,8 @@ def _chosen_by_truth(node: OnnxNode) -> Signal:
     """`c a + (1 - c) b` for a truth value `c`."""
     condition, *given = as_signals(node).operands()
     assert isinstance(condition, Value)
-    shape = common_shape(condition, *given)
-    condition = node.expand(condition, shape)
-    terms, masked = finite_terms([(1.0, x) for x in given])
-    other = node.add(_NOT, condition, part="other")
-    parts = [
-        product(node, truth, x, f"chosen {index}")
-        for index, truth, (_, x) in zip((1, 2), (condition, other), terms, strict=True)
-        if isinstance(x, Value) or np.any(x)
-    ]
-    if not parts:
-        parts = [scaled(node, condition, np.array(0.0), "nothing")]
-    return signal(total(node, *parts), not masked)
+    ((_, yes), (_, no)), masked = finite_terms([(1.0, x) for x in given])
+    return signal(chosen_by_truth(node, condition, yes, no), not masked)
 
 
 def _exported_softplus(node: OnnxNode, condition: Truth) -> Signal | None:

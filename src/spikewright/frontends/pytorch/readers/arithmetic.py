@@ -14,11 +14,14 @@ from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.layout import BATCH_FIRST, JOINED
 from spikewright.frontends.reading.selection import stacked
+from spikewright.frontends.reading.truth import choice
 from spikewright.graph.layers import Concatenate, Reshape, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
 def _add(call: Call) -> Value:
+    if call.results.dtype == torch.bool:
+        raise Cannot("a sum of truth values is another", "Use torch.logical_or.")
     return combine(call, call["self"], 1, call["other"], call["alpha"])
 
 
@@ -98,16 +101,19 @@ def _where(call: Call) -> Value:
 
 
 def _chosen(call: Call, condition: Any, yes: Any, no: Any) -> Value:
-    """`yes` where a constant condition holds, else `no`."""
-    if isinstance(condition, Value):
-        raise Cannot(
-            "its condition depends on the input",
-            "Write it with functions such as relu, clamp, maximum or minimum.",
-        )
-    if not isinstance(condition, torch.Tensor):
+    """`yes` where a condition holds, else `no`."""
+    if not isinstance(condition, torch.Tensor | Value):
         raise Cannot("its condition depends on the size of the batch", MIXES)
-    holds, yes, no = call.operands(condition, yes, no)
-    return arithmetic.chosen(call, np.asarray(holds, bool), yes, no)
+    return choice(call, *call.operands(condition, yes, no))
+
+
+@reads("aten.tril.default", "aten.triu.default")
+def _triangle(call: Call) -> Value:
+    """Zeros above or below a diagonal of the last two axes."""
+    x = call.value("self")
+    shape = [x.shape[call.axis(x, dim)] for dim in (-2, -1)]
+    cut = torch.tril if "tril" in call.target else torch.triu
+    return times(call, x, cut(torch.ones(shape), call["diagonal"]))
 
 
 @reads("aten.maximum.default", "aten.minimum.default", "aten.max.other", "aten.min.other")

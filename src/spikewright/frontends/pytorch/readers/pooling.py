@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Value
+from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.normalization import over
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.reductions import cumulative_sum, product_over, reduced
+from spikewright.frontends.reading.reductions import (
+    cumulative_sum,
+    differences,
+    product_over,
+    reduced,
+)
 from spikewright.frontends.reading.windows import (
     adaptive_average,
     adaptive_maximum,
@@ -116,6 +121,14 @@ def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
 def _product(call: Call) -> Value:
     x = call.value("self")
     return product_over(call, x, over(call, x), bool(call.get("keepdim")))
+
+
+@reads("aten.diff.default")
+def _differences(call: Call) -> Value:
+    x = call.value("self")
+    if call["prepend"] is not None or call["append"] is not None:
+        raise Cannot("it puts values before or behind its own", "Use torch.cat before it.")
+    return differences(call, x, call.axis(x, call["dim"]), call["n"])
 
 
 @reads("aten.cumsum.default")

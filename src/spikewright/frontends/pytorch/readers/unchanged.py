@@ -41,7 +41,7 @@ _INTEGERS = (torch.int32, torch.int64)
 )  # fmt: skip
 def _convert(call: Call) -> Value:
     to = call.results.dtype
-    if call.dtype in _INTEGERS and to in _INTEGERS:
+    if call.dtype in (*_INTEGERS, torch.bool) and to in _INTEGERS:
         return call.add(Identity(), call.value("self"))
     if not to.is_floating_point:
         raise Cannot(*WHOLE)
