@@ -58,9 +58,9 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
         "attention with dropout": (
             lambda m, x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.5), image, "at random",
         ),
-        "attention to nothing": (
-            lambda m, x: F.scaled_dot_product_attention(
-                x, x, x, torch.tensor([True, False]).repeat_interleave(3)[:, None].expand(6, 6)
+        "softmax of nothing": (
+            lambda m, x: F.softmax(
+                x.masked_fill(torch.arange(6)[:, None] < 3, -np.inf), -1
             ),
             image,
             "leaves nothing of some rows",

@@ -43,7 +43,7 @@ def _read(
         if fixed:
             factors.append(Factor.of(value, own))
         else:
-            factors.append(Factor(own, value.shape, builder.input(f"x{index}", value.shape)))
+            factors.append(Factor(own, value.shape, (builder.input(f"x{index}", value.shape),)))
 
     def add(layer, *names, part=""):  # type: ignore[no-untyped-def]
         name = builder.add(f"it/{part}" if part else "it", layer, *names)
@@ -52,7 +52,7 @@ def _read(
 
     made = contract(add, factors, result, bias=bias)
     assert made.labels == result
-    assert made.node == "it"
+    assert made.nodes == ("it",)
     assert builder.shapes["it"] == made.shape
     return builder.build({"it": "it"})
 

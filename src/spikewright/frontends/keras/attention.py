@@ -1,15 +1,14 @@
-"""Attention: products of queries and keys, softmax, products with values (Vaswani et al. 2017)."""
+"""Attention layers, with weights of their own or without; masks must be constant."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.keras.affine import unbatched_constant
-from spikewright.frontends.keras.einsum import by_equation, dense
+from spikewright.frontends.keras.einsum import dense
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -19,47 +18,35 @@ from spikewright.frontends.keras.registry import (
     reads,
 )
 from spikewright.frontends.reading.arithmetic import product, scaled, total
-from spikewright.graph.layers import (
-    Activation,
-    MatMul,
-    Reshape,
-    Shape,
-    Sum,
-    UpsampleNearest,
+from spikewright.frontends.reading.attention import (
+    HEADS_INSIDE,
+    Axes,
+    attend,
+    band,
+    hiding,
+    weighed,
 )
-
-_MASKED = -1e9
-"""Added to the scores of masked keys, as Keras does: its share of a softmax is then zero."""
-
-
-def _softmax(call: Call, scores: Value, axes: tuple[int, ...], part: str) -> Value:
-    if len(axes) == 1:
-        return call.value(Activation("softmax", {"axis": axes[0]}), scores, part=part)
-    shape, rank = scores.shape, len(scores.shape) - len(axes)
-    flat = (*shape[:rank], math.prod(shape[rank:]))
-    merged = call.value(Reshape(flat), scores, part=f"{part}/merged")
-    made = call.value(Activation("softmax"), merged, part=f"{part}/softmax")
-    return call.value(Reshape(shape), made, part=part)
+from spikewright.frontends.reading.equation import parsed
+from spikewright.frontends.reading.values import Operand
+from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 
-def _mask(call: Call, rows: int, columns: int, window: int | None) -> NDArray | None:
-    """The mask `(queries, keys)`: True where a query may look; None where all is True."""
-    allowed = np.ones((rows, columns), bool)
+def _masks(
+    call: Call, rows: int, columns: int, window: int | None = None, axes: int = 1, rank: int = 3
+) -> list[Operand]:
+    """What is added to scores of so many axes, of which the last are those attended over."""
+    masks: list[Operand] = []
     if call.arguments.get("use_causal_mask"):
-        allowed &= np.tril(allowed)
+        masks.append(band(rows, columns, after=0))
     if window is not None:
-        offset = np.arange(rows)[:, None] - np.arange(columns)[None, :]
-        allowed &= np.abs(offset) < window
+        masks.append(band(rows, columns, window - 1, window - 1))
     given = call.arguments.get("attention_mask")
     if given is not None:
-        allowed = allowed & _constant_mask(given)
-    if allowed.all():
-        return None
-    if not allowed.any(axis=-1).all():
-        raise Unreadable(
-            "its mask leaves a query nothing to look at", "Let every query see at least one key"
-        )
-    return allowed
+        allowed = _constant_mask(given)
+        before, own = allowed.shape[: -2 * axes], allowed.shape[-2 * axes :]
+        missing = max(rank - allowed.ndim, 0)
+        masks.append(hiding(allowed.reshape(*before, *(1,) * missing, *own)))
+    return masks
 
 
 def _constant_mask(given: Any) -> NDArray:
@@ -74,19 +61,6 @@ def _constant_mask(given: Any) -> NDArray:
     if len(found) != 1:
         raise Unreadable("its mask differs from sample to sample", "Use a batch axis of 1")
     return found[0]
-
-
-def _masked(call: Call, scores: Value, allowed: NDArray | None, axes: int) -> Value:
-    """Scores, those of masked keys so small that they take no part."""
-    if allowed is None:
-        return scores
-    if axes != 1:
-        raise Unreadable(
-            f"it has a mask and attends over {axes} axes at once", "Reshape them to one axis"
-        )
-    missing = len(scores.shape) - allowed.ndim
-    allowed = allowed.reshape(*allowed.shape[:-2], *(1,) * missing, *allowed.shape[-2:])
-    return total(call, scores, np.where(allowed, 0.0, _MASKED), part="masked")
 
 
 def _refuse_masks(call: Call) -> None:
@@ -133,14 +107,14 @@ def multi_head_attention(call: Call) -> Value | list[Value]:
     _refuse_masks(call)
     layer = call.layer
     query, key, value = _projected(call)
-    query = scaled(call, query, np.array(1.0 / math.sqrt(layer.key_dim)), "scaled_query")
-    scores = by_equation(call, layer._dot_product_equation, key, query, part="scores")
-    axes = len(layer.attention_axes)
-    allowed = _mask(call, query.shape[0], value.shape[0], getattr(layer, "_sliding_window", None))
-    scores = _masked(call, scores, allowed, axes)
-    rank = len(scores.shape)
-    weights = _softmax(call, scores, tuple(range(rank - axes, rank)), "weights")
-    mixed = by_equation(call, layer._combine_equation, weights, value, part="mixed")
+    ranks = [len(x.shape) + 1 for x in (query, key, value)]
+    (keys, queries), scores = parsed(layer._dot_product_equation, (ranks[1], ranks[0]))
+    (_, values), result = parsed(layer._combine_equation, (len(scores), ranks[2]))
+    axes = Axes(*(labels[1:] for labels in (queries, keys, values, scores, result)))
+    window, over = getattr(layer, "_sliding_window", None), len(layer.attention_axes)
+    masks = _masks(call, query.shape[0], value.shape[0], window, over, len(axes.scores))
+    scale = 1.0 / math.sqrt(layer.key_dim)
+    mixed, weights = attend(call, query, key, value, axes, scale, masks, part="mixed")
     return _combined(call, weights, mixed, bool(getattr(layer, "_use_gate", False)))
 
 
@@ -150,16 +124,9 @@ def grouped_query_attention(call: Call) -> Value | list[Value]:
     _refuse_masks(call)
     layer = call.layer
     query, key, value = _projected(call)
-    query = scaled(call, query, np.array(1.0 / math.sqrt(layer.head_dim)), "scaled_query")
-    shared = UpsampleNearest((1, layer.num_query_heads // layer.num_key_value_heads, 1))
-    key, value = (
-        call.value(shared, each, part=part)
-        for each, part in ((key, "shared_key"), (value, "shared_value"))
-    )
-    scores = by_equation(call, "bquh,bkuh->buqk", query, key, part="scores")
-    allowed = _mask(call, query.shape[0], key.shape[0], getattr(layer, "sliding_window", None))
-    weights = _softmax(call, _masked(call, scores, allowed, 1), (2,), "weights")
-    mixed = by_equation(call, "buqk,bkuh->bquh", weights, value, part="mixed")
+    masks = _masks(call, query.shape[0], key.shape[0], getattr(layer, "sliding_window", None))
+    scale, axes = 1.0 / math.sqrt(layer.head_dim), HEADS_INSIDE
+    mixed, weights = attend(call, query, key, value, axes, scale, masks, part="mixed")
     return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
 
 
@@ -169,17 +136,14 @@ def attention(call: Call) -> Value | list[Value]:
     _refuse_masks(call)
     layer = call.layer
     query, value, *rest = call.inputs
-    key = rest[0] if rest else value
+    key, rank = rest[0] if rest else value, len(query.shape)
+    axes, masks = Axes.of_rank(rank), _masks(call, query.shape[-2], value.shape[-2], rank=rank)
     if call.kind == "AdditiveAttention" or layer.score_mode == "concat":
         scores = _additive_scores(call, query, key)
+        output, weights = weighed(call, scores, value, axes, masks)
     else:
-        scores = call.value(MatMul(transpose_b=True), query, key, part="scores")
-        if layer.scale is not None:
-            scores = scaled(call, scores, array(layer.scale), "scaled")
-    allowed = _mask(call, query.shape[-2], value.shape[-2], None)
-    rank = len(scores.shape)
-    weights = _softmax(call, _masked(call, scores, allowed, 1), (rank - 1,), "weights")
-    output = call.value(MatMul(), weights, value)
+        scale = 1.0 if layer.scale is None else float(array(layer.scale))
+        output, weights = attend(call, query, key, value, axes, scale, masks)
     return [output, weights] if call.arguments.get("return_attention_scores") else output
 
 
@@ -205,31 +169,22 @@ def _additive_scores(call: Call, query: Value, key: Value) -> Value:
 
 @reads("ops.DotProductAttention")
 def dot_product_attention(call: Call) -> Value:
-    """Query, key and value as `(batch, length, heads, depth)`; mask and bias must be constant."""
+    """Query, key and value as `(batch, length, heads, depth)`; the mask must be constant."""
     layer, given = call.layer, call.arguments
-    query, key, value = (given[name] for name in ("query", "key", "value"))
-    if not all(isinstance(each, Value) for each in (query, key, value)):
-        raise Unreadable("one of query, key and value is constant", "Use keras.ops.einsum")
+    query, key, value = (_sample(given[name], 3) for name in ("query", "key", "value"))
     if getattr(layer, "attn_logits_soft_cap", None) is not None:
         raise Unreadable("its scores are capped", "Leave attn_logits_soft_cap out")
-    heads, fewer = query.shape[1], key.shape[1]
-    if heads != fewer:
-        shared = UpsampleNearest((1, heads // fewer, 1))
-        key, value = (call.value(shared, each, part="shared") for each in (key, value))
     scale = given.get("scale")
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(array(scale))
-    query = scaled(call, query, np.array(factor), "scaled_query")
-    scores = by_equation(call, "btnh,bsnh->bnts", query, key, part="scores")
-    bias = given.get("bias")
-    if isinstance(bias, Value):
-        scores = total(call, scores, bias, part="biased")
-    elif bias is not None:
-        scores = total(call, scores, unbatched_constant(array(bias), scores.shape), part="biased")
-    allowed = np.ones(scores.shape[-2:], bool)
+    masks = [] if given.get("bias") is None else [_sample(given["bias"], 3)]
     if layer.is_causal:
-        allowed = np.tril(allowed)
+        masks.append(band(query.shape[0], key.shape[0], after=0))
     if given.get("mask") is not None:
-        allowed = allowed & _constant_mask(given["mask"])
-    scores = _masked(call, scores, None if allowed.all() else allowed, 1)
-    weights = _softmax(call, scores, (2,), "weights")
-    return by_equation(call, "bnts,bsnh->btnh", weights, value)
+        masks.append(hiding(_constant_mask(given["mask"])))
+    axes = HEADS_INSIDE
+    return attend(call, query, key, value, axes, factor, masks)[0]
+
+
+def _sample(x: Any, rank: int) -> Operand:
+    """A tensor, or a constant as every sample has it."""
+    return x if isinstance(x, Value) else unbatched_constant(array(x), (1,) * rank)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from spikewright._base.optional import require
-from spikewright.frontends.keras.einsum import contract, ranks_of
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -13,6 +12,7 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.reading.arithmetic import combined, extremum, total
 from spikewright.frontends.reading.equation import tensordot_labels
+from spikewright.frontends.reading.products import contracted, ranks
 from spikewright.graph.layers import (
     Concatenate,
     Multiply,
@@ -69,12 +69,12 @@ def dot(call: Call) -> Value:
             call.add(UnitNormalization((axis,), epsilon), value, part=part)
             for axis, value, part in zip(over, (first, second), ("first", "second"), strict=True)
         )
-    labels, result = tensordot_labels(ranks_of((first, second)), *([axis + 1] for axis in over))
+    labels, result = tensordot_labels(ranks(call, (first, second)), *([axis + 1] for axis in over))
     named = [("batch", *own[1:]) for own in labels]
-    out = ("batch", *(label for label in result if label not in (labels[0][0], labels[1][0])))
-    if len(out) > 1:
-        return contract(call, (first, second), named, out)
-    sum_ = contract(call, (first, second), named, out, part="sum")
+    out = tuple(label for label in result if label not in (labels[0][0], labels[1][0]))
+    if out:
+        return contracted(call, (first, second), named, ("batch", *out))
+    sum_ = contracted(call, (first, second), named, ("batch",), part="sum")
     return call.add(Reshape((1,)), sum_)
 
 

@@ -71,6 +71,15 @@ class Call(reading.Call):
             values = self.inputs
         return super().add(layer, *values, part=part)
 
+    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
+        found = array(constant)
+        if axis is not None and found.shape[axis] != 1:
+            raise Unreadable(
+                f"its constant of shape {found.shape} differs from sample to sample",
+                "Use a constant without a batch axis",
+            )
+        return found if axis is None else np.take(found, 0, axis)
+
     def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
         """The value with axes of extent one behind the batch, so that it has `rank` axes."""
         return replace(super().lift(value, rank, part), layout=BATCH_FIRST)

@@ -9,6 +9,7 @@ through it.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +48,16 @@ class Layout:
     def moved(self, count: int) -> Layout:
         """The layout with as many more (or fewer) axes before the batch."""
         return self if self.axis is None else replace(self, axis=self.axis + count)
+
+    def at(self, axis: int) -> Layout:
+        """The layout with the batch on another full axis, if it is on one."""
+        return self if self.axis is None else replace(self, axis=axis)
+
+    def labels(self, full: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+        """Labels of a sample's axes, of those of the full axes."""
+        if self.axis is None or self.shared:
+            return full
+        return (*full[: self.axis], *full[self.axis + 1 :])
 
     def full(self, sample: Shape, batch: int) -> Shape:
         """The full shape of a batch."""

@@ -265,6 +265,18 @@ class OnnxNode(reading.Call):
         wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
         return wanted, *self.origin
 
+    def of_sample(self, constant: Any, axis: int | None, like: ReadValue) -> NDArray:
+        """A constant input, given by its index, as every sample has it."""
+        if axis is None:
+            return self.parameter(constant)
+        return self.per_sample(constant, self.rank_of(constant), like.layout.at(axis))
+
+    def rank_of(self, operand: Any) -> int:
+        """Number of full axes of a signal, or of the constant input of an index."""
+        if not isinstance(operand, int):
+            return super().rank_of(operand)
+        return max(world.ndim for world in self.worlds(operand) or ())
+
     def add(self, layer: Layer, *values: ReadValue, part: str = "") -> Signal:
         """Add a graph node and return its value.
 

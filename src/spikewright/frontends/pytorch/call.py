@@ -170,6 +170,10 @@ class Call(reading.Call):
         lifted = iter([like, *rest])
         return [next(lifted) if isinstance(x, Value) else self.against(x, like) for x in given]
 
+    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
+        array = to_array(constant)
+        return array if axis is None else self.without_batch(array, axis, like)
+
     def against(self, constant: Any, value: Value) -> NDArray:
         """A constant operand as an array that broadcasts against the value's unbatched shape.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,18 @@ class Call(ABC):
     @abstractmethod
     def named(self, part: str) -> tuple[str, str, str]:
         """The name wanted for a part's node, and the name and kind of the source's layer."""
+
+    @abstractmethod
+    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
+        """A foreign constant as every sample has it; `axis` is that of its axes which is the batch.
+
+        The batch is merged with the same axes as in the value `like`. Raises `Unreadable` where
+        samples would get different constants.
+        """
+
+    def rank_of(self, operand: Any) -> int:
+        """Number of axes of a value or constant in the foreign model."""
+        return operand.rank if isinstance(operand, Value) else np.ndim(operand)
 
     def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
         """Add a node; without `part` it gets the call's own name and is its result.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.frontends.reading.call import MIXES, Call
 from spikewright.frontends.reading.equation import Labels
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.values import Operand, Value, finite
 from spikewright.frontends.unrolling.cells import Adder
 from spikewright.graph.layers import (
     Affine,
@@ -32,26 +35,129 @@ from spikewright.graph.layers import (
     Sum,
 )
 
-Extents = dict[Hashable, int]
+
+def multiplied(
+    call: Call,
+    operands: Sequence[Operand],
+    labels: Sequence[Labels],
+    result: Labels,
+    part: str = "",
+    bias: NDArray | None = None,
+) -> Value:
+    """The sum of the product of operands over the labels that `result` does not have.
+
+    Labels and shapes leave the batch out, which is in one place in all values. Constants that share
+    a label are multiplied first, the rest from left to right. `bias` broadcasts against the result
+    and is added. Raises `Unreadable` where nothing is a value, or axes of one label differ.
+    """
+    values = [finite(x) for x in operands if isinstance(x, Value)]
+    if not values:
+        raise Unreadable("none of its operands depends on the input", "Compute it beforehand")
+    if any(value.layout != values[0].layout for value in values):
+        raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
+    if any(value.name is None for value in values):
+        raise Unknown
+    factors = [
+        Factor(own, x.shape, (str(x.name),)) if isinstance(x, Value) else Factor.of(x, own)
+        for x, own in zip(operands, labels, strict=True)
+    ]
+    made = contract(call.node, factors, result, part, bias)
+    return replace(values[0], name=made.nodes[0], shape=made.shape, whole=0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Factor:
-    """A factor of a product: the value of a graph's node, or a constant, and labels of its axes.
+    """A factor of a product, with a label for every axis: a value or a constant.
 
-    Shapes leave the batch out.
+    A value is what layers make of graph nodes, each behind the one before. They are added when the
+    value is read, so that the last one can have the name of the result.
     """
 
     labels: Labels
     shape: Shape
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     constant: NDArray | None = None
+    layers: list[tuple[str, Layer]] = field(default_factory=list)
 
     @classmethod
     def of(cls, constant: NDArray | float, labels: Labels = ()) -> Factor:
         """A constant as a factor."""
         array = np.asarray(constant)
         return cls(labels, array.shape, constant=array)
+
+    def extents(self) -> dict[Hashable, int]:
+        """The extent of every label."""
+        return dict(zip(self.labels, self.shape, strict=True))
+
+    def then(self, step: str, layer: Layer, labels: Labels) -> None:
+        """Put a layer behind, whose result has these labels."""
+        if self.constant is not None:
+            self.constant = _evaluated(layer, self.constant)
+        else:
+            self.layers.append((step, layer))
+        self.shape, self.labels = layer.output_shape(self.shape), labels
+
+    def reshape(self, shape: Iterable[int], labels: Labels = ()) -> None:
+        """The same values in another shape."""
+        wanted = tuple(shape)
+        if wanted != self.shape:
+            self.then("shape", Reshape(wanted), labels)
+        self.labels = labels
+
+    def order(self, labels: Labels) -> None:
+        """The axes in another order."""
+        if labels != self.labels:
+            axes = tuple(self.labels.index(label) for label in labels)
+            self.then("order", Permute(axes), labels)
+
+    def keep(self, wanted: Iterable[Hashable]) -> None:
+        """Sum over all axes but these."""
+        kept = tuple(label for label in self.labels if label in {*wanted})
+        gone = tuple(i for i, label in enumerate(self.labels) if label not in kept)
+        if gone:
+            self.then("sum", Sum(gone), kept)
+
+    def narrow(self, other: Factor) -> None:
+        """Drop axes of extent one that the other factor has longer."""
+        wide = other.extents()
+        kept = {label: n for label, n in self.extents().items() if n > 1 or wide.get(label, 1) == 1}
+        self.reshape(kept.values(), tuple(kept))
+
+    def spread(self, labels: Labels) -> None:
+        """Exactly these axes: those that are missing have extent one."""
+        self.order(tuple(label for label in labels if label in self.labels))
+        own = self.extents()
+        self.reshape((own.get(label, 1) for label in labels), labels)
+
+    def matrix(self, both: Labels, rows: Labels, columns: Labels) -> bool:
+        """Matrices `(*both, rows, columns)`; transposed ones, if these need no permutation."""
+        turned = bool(rows and columns) and self.labels == (*both, *columns, *rows)
+        first, second = (columns, rows) if turned else (rows, columns)
+        self.order((*both, *first, *second))
+        lead = len(both)
+        middle = lead + len(first)
+        shape = self.shape
+        self.reshape((*shape[:lead], math.prod(shape[lead:middle]), math.prod(shape[middle:])))
+        return turned
+
+    def shift(self, bias: NDArray | None) -> None:
+        """Add a bias, in the last layer where that is elementwise."""
+        if bias is None:
+            return
+        step, last = self.layers[-1] if self.layers else ("", None)
+        if isinstance(last, ScaleShift):
+            self.layers[-1] = (step, replace(last, shift=bias))
+        else:
+            self.then("shift", ScaleShift(shift=bias), self.labels)
+
+    def added(self, add: Adder, part: str) -> str:
+        """Add the layers to the graph, the last one under this part's name; returns its node."""
+        nodes = self.nodes
+        for index, (step, layer) in enumerate(self.layers):
+            last = index == len(self.layers) - 1
+            nodes = (add(layer, *nodes, part=part if last else _joined(part, step)),)
+        (node,) = nodes
+        return node
 
 
 def contract(
@@ -61,47 +167,43 @@ def contract(
     part: str = "",
     bias: NDArray | None = None,
 ) -> Factor:
-    """The sum of the product of all factors over the labels that `result` does not have.
-
-    One factor at least is a node's value. Constants that share a label are multiplied first; the
-    rest is multiplied from left to right. `bias` broadcasts against the result and is added.
-    Raises `Unreadable` where axes of one label differ in extent, or the bias does not fit.
-    """
+    """The contraction of factors, of which one is a value, as a value that one node has."""
     extents = _extents(factors)
-    _check_bias(bias, _size(extents, result))
-    factors = [
-        _diagonal(add, factor, _joined(part, f"diagonal{index}"))
-        for index, factor in enumerate(factors)
-    ]
-    factors = _folded(factors, result)
-    head = next(factor for factor in factors if factor.constant is None)
-    rest = [factor for factor in factors if factor is not head]
-    for index, other in enumerate(rest):
-        later = _union(result, *(one.labels for one in rest[index + 1 :]))
-        both = dict.fromkeys((*head.labels, *other.labels))
-        last = index == len(rest) - 1
-        wanted = result if last else tuple(label for label in both if label in later)
-        step = part if last else _joined(part, f"step{index}")
-        head = _product(add, head, other, wanted, step, bias if last else None)
-    if rest:
-        return head
-    steps = _Steps(head)
-    steps.keep(result)
-    steps.order(result)
-    return steps.shifted(bias).run(add, part)
+    _check_bias(bias, tuple(extents[label] for label in result))
+    waiting = [_without_diagonals(factor) for factor in factors]
+    while len(waiting) > 1:
+        x, y = _next(waiting)
+        waiting = [one for one in waiting if one is not x and one is not y]
+        later = {*result, *(label for one in waiting for label in one.labels)}
+        both = dict.fromkeys((*x.labels, *y.labels))
+        wanted = tuple(label for label in both if label in later) if waiting else result
+        step = _joined(part, f"step{len(waiting)}") if waiting else part
+        product = _Product(x, y, wanted, None if waiting else bias)
+        waiting.insert(0, product.factor(add, step))
+    (made,) = waiting
+    if len(factors) == 1:
+        made.keep(result)
+        made.order(result)
+        made.shift(bias)
+    if not made.layers:
+        made.then("", Identity(), result)
+    return Factor(result, made.shape, (made.added(add, part),))
 
 
 def _joined(*parts: str) -> str:
     return "/".join(filter(None, parts))
 
 
-def _union(*groups: Iterable[Hashable]) -> set[Hashable]:
-    return {label for group in groups for label in group}
+def _evaluated(layer: Layer, *arrays: NDArray) -> NDArray:
+    """A layer's value of constants, computed in double precision."""
+    exact = isinstance(layer, Permute | Reshape)
+    given = (array if exact else array.astype(np.float64) for array in arrays)
+    return layer.evaluate(*(array[None] for array in given))[0]
 
 
-def _extents(factors: Iterable[Factor]) -> Extents:
+def _extents(factors: Iterable[Factor]) -> dict[Hashable, int]:
     """The extent of every label: axes of extent one are repeated."""
-    extents: Extents = {}
+    extents: dict[Hashable, int] = {}
     for factor in factors:
         for label, n in zip(factor.labels, factor.shape, strict=True):
             known = extents.get(label, 1)
@@ -112,292 +214,134 @@ def _extents(factors: Iterable[Factor]) -> Extents:
 
 
 def _check_bias(bias: NDArray | None, shape: Shape) -> None:
-    if bias is None:
-        return
-    given = bias.shape
-    missing = len(shape) - len(given)
-    if missing < 0 or any(
-        n not in (1, wide) for n, wide in zip(given, shape[missing:], strict=True)
-    ):
-        raise Unreadable(f"its bias of shape {given} does not fit a result of shape {shape}")
+    try:
+        np.broadcast_to(0.0 if bias is None else bias, shape)
+    except ValueError:
+        raise Unreadable(
+            f"its bias of shape {np.shape(bias)} does not fit a result of shape {shape}"  # type: ignore[arg-type]
+        ) from None
 
 
-def _diagonal(add: Adder, factor: Factor, part: str) -> Factor:
+def _next(waiting: Sequence[Factor]) -> tuple[Factor, Factor]:
+    """The next two factors: constants that share a label, or the first value and its neighbour."""
+    constants = [one for one in waiting if one.constant is not None]
+    for x, y in combinations(constants, 2):
+        if not x.labels or not y.labels or {*x.labels} & {*y.labels}:
+            return x, y
+    head = next(one for one in waiting if one.constant is None)
+    return head, next(one for one in waiting if one is not head)
+
+
+def _without_diagonals(factor: Factor) -> Factor:
     """The values whose indices along axes of one label are equal."""
     labels = tuple(dict.fromkeys(factor.labels))
     if len(labels) == len(factor.labels):
         return factor
-    for label in labels:
-        if len({n for n, one in zip(factor.shape, factor.labels, strict=True) if one == label}) > 1:
-            raise Unreadable(f"it takes the diagonal of axes of {factor.shape} values")
-    if factor.constant is not None:
-        return Factor.of(_einsum([factor], labels), labels)
     axes = [[i for i, one in enumerate(factor.labels) if one == label] for label in labels]
-    shape = tuple(factor.shape[some[0]] for some in axes)
-    wide = tuple(n ** len(some) for n, some in zip(shape, axes, strict=True))
-    steps = _Steps(factor)
-    steps.then("order", Permute(tuple(axis for some in axes for axis in some)))
-    steps.then("flat", Reshape(wide))
-    apart = [(w - 1) // max(n - 1, 1) for n, w in zip(shape, wide, strict=True)]
-    chosen = {i: slice(None, None, max(step, 1)) for i, step in enumerate(apart)}
-    steps.then("diagonal", Slice.along(wide, chosen))
-    steps.labels = labels
-    return steps.run(add, part)
+    extents = [{factor.shape[axis] for axis in some} for some in axes]
+    if any(len(some) > 1 for some in extents):
+        raise Unreadable(f"it takes the diagonal of axes of {factor.shape} values")
+    sizes = [(n, n ** len(some)) for (n,), some in zip(extents, axes, strict=True)]
+    flat = tuple(wide for _, wide in sizes)
+    steps = [slice(None, None, max((wide - 1) // max(n - 1, 1), 1)) for n, wide in sizes]
+    factor.then("order", Permute(tuple(axis for some in axes for axis in some)), ())
+    factor.reshape(flat)
+    factor.then("diagonal", Slice.along(flat, dict(enumerate(steps))), labels)
+    return factor
 
 
-def _folded(factors: Sequence[Factor], result: Labels) -> list[Factor]:
-    """The factors, those constants multiplied that share a label with another constant."""
-    folded: list[Factor] = []
-    waiting = list(factors)
-    while waiting:
-        first, *waiting = waiting
-        partner = next((one for one in waiting if _foldable(first, one)), None)
-        if partner is None:
-            folded.append(first)
-            continue
-        waiting = [one for one in waiting if one is not partner]
-        elsewhere = _union(result, *(one.labels for one in (*folded, *waiting)))
-        labels = dict.fromkeys((*first.labels, *partner.labels))
-        kept = tuple(label for label in labels if label in elsewhere)
-        waiting.insert(0, Factor.of(_einsum([first, partner], kept), kept))
-    return folded
+class _Product:
+    """The product of two factors, summed over labels that are not wanted.
 
+    `both` are labels of both factors and the result, `summed` of both alone, `own` of the first
+    factor and `other` of the second. `bias` is what still has to be added.
+    """
 
-def _foldable(first: Factor, second: Factor) -> bool:
-    constants = first.constant is not None and second.constant is not None
-    scalar = not first.labels or not second.labels
-    return constants and (scalar or not {*first.labels}.isdisjoint(second.labels))
+    def __init__(self, x: Factor, y: Factor, wanted: Labels, bias: NDArray | None) -> None:
+        x.narrow(y)
+        y.narrow(x)
+        x.keep({*y.labels, *wanted})
+        y.keep({*x.labels, *wanted})
+        self._x, self._y, self._wanted, self._bias = x, y, wanted, bias
+        shared = [label for label in x.labels if label in y.labels]
+        self._both = tuple(label for label in shared if label in wanted)
+        self._summed = tuple(label for label in shared if label not in wanted)
+        self._own = tuple(label for label in x.labels if label not in shared)
+        self._other = tuple(label for label in y.labels if label not in shared)
+        self._extents = {**x.extents(), **y.extents()}
 
+    def _size(self, labels: Labels) -> Shape:
+        return tuple(self._extents[label] for label in labels)
 
-def _einsum(factors: Sequence[Factor], result: Labels) -> NDArray:
-    """The contraction of constants, in double precision."""
-    numbers = {label: i for i, label in enumerate(_union(*(one.labels for one in factors)))}
-    operands: list[object] = []
-    for factor in factors:
-        operands += [factor.constant, [numbers[label] for label in factor.labels]]
-    out = [numbers[label] for label in result]
-    return np.asarray(np.einsum(*operands, out, dtype=np.float64))  # type: ignore[call-overload]
-
-
-class _Steps:
-    """Layers behind a value, those that change nothing left out, and the labels of its axes."""
-
-    def __init__(self, factor: Factor) -> None:
-        self._node = factor.node
-        self._layers: list[tuple[str, Layer]] = []
-        self.labels, self.shape = factor.labels, factor.shape
-
-    def then(self, step: str, layer: Layer) -> None:
-        """Add a layer."""
-        self._layers.append((step, layer))
-        self.shape = layer.output_shape(self.shape)
-
-    def reshape(self, shape: Shape, labels: Labels = ()) -> None:
-        """The same values in another shape."""
-        if shape != self.shape:
-            self.then("shape", Reshape(shape))
-        self.labels = labels
-
-    def order(self, labels: Labels) -> None:
-        """The axes in another order."""
-        if labels != self.labels:
-            self.then("order", Permute(tuple(self.labels.index(label) for label in labels)))
-        self.labels = labels
-
-    def narrow(self, extents: Extents) -> None:
-        """Drop axes of extent one that are longer elsewhere."""
-        pairs = list(zip(self.labels, self.shape, strict=True))
-        kept = [(label, n) for label, n in pairs if n == extents[label]]
-        self.reshape(tuple(n for _, n in kept), tuple(label for label, _ in kept))
-
-    def keep(self, wanted: Iterable[Hashable]) -> None:
-        """Sum over all axes but these."""
-        wanted = set(wanted)
-        gone = tuple(i for i, label in enumerate(self.labels) if label not in wanted)
-        if gone:
-            self.then("sum", Sum(gone))
-        self.labels = tuple(label for label in self.labels if label in wanted)
-
-    def spread(self, labels: Labels, extents: Extents | None = None) -> None:
-        """Axes with these labels, those that are missing of extent one, or repeated to extents."""
-        self.order(tuple(label for label in labels if label in self.labels))
-        own = dict(zip(self.labels, self.shape, strict=True))
-        self.reshape(tuple(own.get(label, 1) for label in labels), labels)
-        full = tuple((extents or {}).get(label, 1) for label in labels)
-        if extents is not None and full != self.shape:
-            self.then("repeated", Broadcast(full))
-
-    def shifted(self, bias: NDArray | None) -> _Steps:
-        """Add a bias, in the last layer where that is elementwise."""
-        if bias is None:
-            return self
-        last = self._layers[-1] if self._layers else None
-        if last is not None and isinstance(last[1], ScaleShift):
-            self._layers[-1] = (last[0], replace(last[1], shift=bias))
+    def factor(self, add: Adder, part: str) -> Factor:
+        """The product as layers behind the nodes that it reads."""
+        alike = (self._x.constant is None) == (self._y.constant is None)
+        if not self._summed:
+            made = self._elementwise(add, part, alike)
+        elif alike:
+            made = self._matrix_product(add, part)
         else:
-            self.then("shift", ScaleShift(shift=bias))
-        return self
+            made = self._groups_of_matrices() if self._both else self._matrix()
+        made.order(self._wanted)
+        made.shift(self._bias)
+        return made
 
-    def value(self, add: Adder, part: str) -> str:
-        """Add the layers, the last one under this part's name; returns the last node."""
-        node = self._node
-        for index, (step, layer) in enumerate(self._layers):
-            last = index == len(self._layers) - 1
-            node = add(layer, node, part=part if last else _joined(part, step))
-        return node
+    def _joint(self, add: Adder, layer: Layer, labels: Labels, part: str) -> Factor:
+        """A layer of two constants, or of two values."""
+        x, y = self._x, self._y
+        shape = layer.output_shape(x.shape, y.shape)
+        if x.constant is not None and y.constant is not None:
+            return Factor(labels, shape, constant=_evaluated(layer, x.constant, y.constant))
+        nodes = x.added(add, _joined(part, "first")), y.added(add, _joined(part, "second"))
+        return Factor(labels, shape, nodes, layers=[("product", layer)])
 
-    def run(self, add: Adder, part: str) -> Factor:
-        """The value as a result: an `Identity` names it where nothing changes."""
-        if not self._layers:
-            self.then("", Identity())
-        return Factor(self.labels, self.shape, self.value(add, part))
+    def _elementwise(self, add: Adder, part: str, alike: bool) -> Factor:
+        x, y, wanted = self._x, self._y, self._wanted
+        x.spread(wanted)
+        y.spread(wanted)
+        if alike:
+            return self._joint(add, Multiply(), wanted, part)
+        if x.shape != self._size(wanted):
+            x.then("repeated", Broadcast(self._size(wanted)), wanted)
+        x.then("scale", ScaleShift(y.constant), wanted)
+        return x
 
+    def _matrix_product(self, add: Adder, part: str) -> Factor:
+        """One product of matrices for each value of the labels in both and in the result."""
+        turned_x = self._x.matrix(self._both, self._own, self._summed)
+        turned_y = self._y.matrix(self._both, self._summed, self._other)
+        labels = (*self._both, *self._own, *self._other)
+        made = self._joint(add, MatMul(turned_x, turned_y), (), part)
+        made.reshape(self._size(labels), labels)
+        return made
 
-def _size(extents: Extents, labels: Labels) -> Shape:
-    return tuple(extents[label] for label in labels)
+    def _weight(self, *labels: Labels) -> NDArray:
+        """The constant, with one axis for each group of labels."""
+        self._y.order(tuple(label for some in labels for label in some))
+        shape = [math.prod(self._size(some)) for some in labels]
+        return np.ascontiguousarray(self._y.constant).reshape(shape)
 
+    def _matrix(self) -> Factor:
+        """A matrix on the last axis, whose layer adds the bias where it can."""
+        x, rows, columns = self._x, self._size(self._own), self._size(self._other)
+        weight, labels = self._weight(self._other, self._summed), (*self._own, *self._other)
+        bias = None
+        if self._bias is not None and self._bias.ndim <= len(columns) and self._wanted == labels:
+            bias, self._bias = np.broadcast_to(self._bias, columns).reshape(-1), None
+        x.order((*self._own, *self._summed))
+        x.reshape((*rows, weight.shape[1]))
+        x.then("matrix", Affine(weight, bias), ())
+        x.reshape((*rows, *columns), labels)
+        return x
 
-def _product(
-    add: Adder, x: Factor, y: Factor, wanted: Labels, part: str, bias: NDArray | None
-) -> Factor:
-    """The product of a value and a value or a constant, summed over labels not wanted."""
-    extents = _extents((x, y))
-    first = _Steps(x)
-    first.narrow(extents)
-    if y.constant is not None:
-        constant = _narrowed(y, extents, {*first.labels, *wanted})
-        first.keep({*constant.labels, *wanted})
-        return _by_constant(first, constant, wanted, extents, bias).run(add, part)
-    second = _Steps(y)
-    second.narrow(extents)
-    first.keep({*second.labels, *wanted})
-    second.keep({*first.labels, *wanted})
-    made = (_multiplied if _split(first, second.labels, wanted).summed else _elementwise)(
-        add, first, second, wanted, extents, part if bias is None else _joined(part, "product")
-    )
-    return made if bias is None else _Steps(made).shifted(bias).run(add, part)
-
-
-def _narrowed(factor: Factor, extents: Extents, wanted: set[Hashable]) -> Factor:
-    """A constant without axes of extent one that are longer elsewhere, summed where not wanted."""
-    pairs = list(zip(factor.labels, factor.shape, strict=True))
-    long = [(label, n) for label, n in pairs if n == extents[label]]
-    labels = tuple(label for label, _ in long)
-    array = np.reshape(np.asarray(factor.constant), [n for _, n in long])
-    kept = tuple(label for label in labels if label in wanted)
-    if kept != labels:
-        array = _einsum([Factor.of(array, labels)], kept)
-    return Factor.of(array, kept)
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Labels of both factors and the result, of both alone, of the first and of the second one."""
-
-    both: Labels
-    summed: Labels
-    own: Labels
-    other: Labels
-
-
-def _split(x: _Steps, y: Labels, wanted: Labels) -> _Split:
-    return _Split(
-        tuple(label for label in x.labels if label in y and label in wanted),
-        tuple(label for label in x.labels if label in y and label not in wanted),
-        tuple(label for label in x.labels if label not in y),
-        tuple(label for label in y if label not in x.labels),
-    )
-
-
-def _elementwise(
-    add: Adder, first: _Steps, second: _Steps, wanted: Labels, extents: Extents, part: str
-) -> Factor:
-    """A product of two values of which nothing is summed."""
-    for steps in (first, second):
-        steps.spread(wanted)
-    nodes = [s.value(add, _joined(part, n)) for s, n in ((first, "first"), (second, "second"))]
-    return Factor(wanted, _size(extents, wanted), add(Multiply(), *nodes, part=part))
-
-
-def _multiplied(
-    add: Adder, first: _Steps, second: _Steps, wanted: Labels, extents: Extents, part: str
-) -> Factor:
-    """A product of matrices, one for each value of the labels that both factors and result have."""
-    split = _split(first, second.labels, wanted)
-    turned_a = _matrix(first, split.both, split.own, split.summed, extents)
-    turned_b = _matrix(second, split.both, split.summed, split.other, extents)
-    lead = _size(extents, split.both)
-    rows, columns = _size(extents, split.own), _size(extents, split.other)
-    steps = _Steps(Factor((), (*lead, math.prod(rows), math.prod(columns))))
-    steps.reshape((*lead, *rows, *columns), (*split.both, *split.own, *split.other))
-    steps.order(wanted)
-    nodes = [s.value(add, _joined(part, n)) for s, n in ((first, "first"), (second, "second"))]
-    product = part if not steps._layers else _joined(part, "product")
-    steps._node = add(MatMul(turned_a, turned_b), *nodes, part=product)
-    return Factor(wanted, steps.shape, steps.value(add, part))
-
-
-def _matrix(steps: _Steps, both: Labels, rows: Labels, columns: Labels, extents: Extents) -> bool:
-    """Make matrices `(..., rows, columns)` of a value, or transposed ones if it has these."""
-    turned = bool(rows and columns) and steps.labels == (*both, *columns, *rows)
-    first, second = (columns, rows) if turned else (rows, columns)
-    steps.order((*both, *first, *second))
-    sizes = (math.prod(_size(extents, some)) for some in (first, second))
-    steps.reshape((*_size(extents, both), *sizes))
-    return turned
-
-
-def _by_constant(
-    steps: _Steps, constant: Factor, wanted: Labels, extents: Extents, bias: NDArray | None
-) -> _Steps:
-    """A value times a constant: factors, a matrix, or a matrix for each of some axes."""
-    split = _split(steps, constant.labels, wanted)
-    array = np.asarray(constant.constant)
-    if not split.summed:
-        steps.spread(wanted, extents)
-        present = [label for label in wanted if label in constant.labels]
-        scale = array.transpose([constant.labels.index(label) for label in present])
-        shape = [extents[label] if label in present else 1 for label in wanted]
-        steps.then("scale", ScaleShift(scale.reshape(shape)))
-        return steps.shifted(bias)
-    axes = [constant.labels.index(label) for label in (*split.both, *split.other, *split.summed)]
-    weight = np.ascontiguousarray(array.transpose(axes))
-    if split.both:
-        _matrices(steps, weight, split, extents)
-    else:
-        bias = _one_matrix(steps, weight, split, wanted, extents, bias)
-    steps.order(wanted)
-    return steps.shifted(bias)
-
-
-def _one_matrix(
-    steps: _Steps,
-    weight: NDArray,
-    split: _Split,
-    wanted: Labels,
-    extents: Extents,
-    bias: NDArray | None,
-) -> NDArray | None:
-    """A matrix on the last axis; returns the bias, or None where the matrix's layer adds it."""
-    rows, columns = _size(extents, split.own), _size(extents, split.other)
-    steps.order((*split.own, *split.summed))
-    steps.reshape((*rows, math.prod(_size(extents, split.summed))))
-    shift = None
-    if bias is not None and bias.ndim <= len(columns) and wanted == (*split.own, *split.other):
-        shift, bias = np.broadcast_to(bias, columns).reshape(-1), None
-    steps.then("matrix", Affine(weight.reshape(math.prod(columns), -1), shift))
-    steps.reshape((*rows, *columns), (*split.own, *split.other))
-    return bias
-
-
-def _matrices(steps: _Steps, weight: NDArray, split: _Split, extents: Extents) -> None:
-    """As many matrices as the shared axes have values: a convolution in so many groups."""
-    outer, rows, inner, columns = (
-        _size(extents, some) for some in (split.both, split.own, split.summed, split.other)
-    )
-    groups, taps = math.prod(outer), math.prod(inner)
-    steps.order((*split.both, *split.summed, *split.own))
-    steps.reshape((groups * taps, math.prod(rows)))
-    kernel = weight.reshape(groups * math.prod(columns), taps, 1)
-    steps.then("matrices", Convolution(kernel, None, (1,), ((0, 0),), (1,), groups))
-    steps.reshape((*outer, *columns, *rows), (*split.both, *split.other, *split.own))
+    def _groups_of_matrices(self) -> Factor:
+        """As many matrices as the shared axes have values: a convolution in so many groups."""
+        x, weight = self._x, self._weight(self._both, self._other, self._summed)
+        groups, columns, taps = weight.shape
+        x.order((*self._both, *self._summed, *self._own))
+        x.reshape((groups * taps, math.prod(self._size(self._own))))
+        kernel = weight.reshape(groups * columns, taps, 1)
+        x.then("matrices", Convolution(kernel, None, (1,), ((0, 0),), (1,), groups), ())
+        labels = (*self._both, *self._other, *self._own)
+        x.reshape(self._size(labels), labels)
+        return x

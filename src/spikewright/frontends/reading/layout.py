@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,16 @@ class Layout:
     def moved(self, count: int) -> Layout:
         """The layout with as many more (or fewer) axes in front of the batch."""
         return Layout(self.before + count, self.outer, self.inner)
+
+    def at(self, axis: int) -> Layout:
+        """The layout with the batch on another axis of the program."""
+        return Layout(axis + self.outer, self.outer, self.inner)
+
+    def labels(self, program: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+        """Labels of the own axes, of those of the program's axes."""
+        axis, merged = self.axis, ["outer"] * self.outer + ["inner"] * self.inner
+        own = ((program[axis], side) for side in merged)
+        return (*program[:axis], *own, *program[axis + 1 :])
 
     def batch_first(self, array: NDArray, shape: Sequence[int]) -> NDArray:
         """The program's array as `(batch, *shape)`."""

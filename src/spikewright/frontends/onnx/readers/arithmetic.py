@@ -11,12 +11,8 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal
 from spikewright.frontends.reading.arithmetic import combined, extremum, product, quotient
+from spikewright.frontends.reading.attention import HIDDEN, LEAST
 from spikewright.frontends.reading.values import Operand, Value
-
-MASKED = -1e4
-"""Replaces minus infinity where a constant masks a signal: it is finite, its exponential zero."""
-
-_LEAST = -1e30
 
 
 @reads("Add", "Sum", "Mean", "Sub")
@@ -35,7 +31,7 @@ def signal(made: Value, comparable: bool = True) -> Signal:
 
 
 def finite_terms(terms: list[tuple[float, Operand]]) -> tuple[list[tuple[float, Operand]], bool]:
-    """Factors and operands with `MASKED` for minus infinity, and whether there was any."""
+    """Factors and operands with `HIDDEN` for minus infinity, and whether there was any."""
     found: list[tuple[float, Operand]] = []
     any_masked = False
     for factor, x in terms:
@@ -47,14 +43,11 @@ def finite_terms(terms: list[tuple[float, Operand]]) -> tuple[list[tuple[float, 
 
 
 def finite(value: NDArray) -> tuple[NDArray, bool]:
-    """A constant with `MASKED` for minus infinity, and whether it had any.
-
-    The smallest number of a floating-point type means it as well: some exporters write that.
-    """
+    """A constant with `HIDDEN` for minus infinity, and whether it had any."""
     if not np.issubdtype(value.dtype, np.floating):
         return value, False
-    masked = value <= _LEAST
-    return (np.where(masked, MASKED, value), True) if masked.any() else (value, False)
+    masked = value <= LEAST
+    return (np.where(masked, HIDDEN, value), True) if masked.any() else (value, False)
 
 
 @reads("Mul")

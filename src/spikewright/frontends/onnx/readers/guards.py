@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.arithmetic import MASKED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Unreadable
+from spikewright.frontends.reading.attention import HIDDEN
 from spikewright.graph import Node
 from spikewright.graph.layers import Activation, Divide, Identity, Permute, Reshape
 
@@ -44,5 +44,5 @@ def _is_masked_everywhere(node: OnnxNode, made: dict[str, Node], softmax: Node) 
     axis = layer.axis(len(shape)) if isinstance(layer, Activation) else -1
     shift = made[name].layer.arrays().get("shift")
     return shift is not None and bool(
-        (np.broadcast_to(shift, shape) <= MASKED).all(axis=axis).any()
+        (np.broadcast_to(shift, shape) <= HIDDEN).all(axis=axis).any()
     )

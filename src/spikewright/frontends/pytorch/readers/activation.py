@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from spikewright.frontends.pytorch.call import Call, Cannot, Value
 from spikewright.frontends.pytorch.readers.arithmetic import extremum
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
+from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.functions import (
     function,
     gated,
@@ -19,9 +19,6 @@ from spikewright.frontends.reading.functions import (
     parametric_relu,
 )
 from spikewright.graph.layers import Activation, ScaleShift
-
-HIDDEN = -1e4
-"""Replaces minus infinity in front of a softmax: its exponential is zero."""
 
 _NAMED = {
     **{name: name for name in (
@@ -165,23 +162,11 @@ def _gated(call: Call) -> Value:
 
 @reads("aten.softmax.int", "aten._softmax.default", "aten._safe_softmax.default")
 def _softmax(call: Call) -> Value:
-    return softmax(call, call["self"], call["dim"])
+    x = call["self"]
+    return softmax(call, x, [call.axis(x, call["dim"])], zero_rows="_safe" in call.target)
 
 
 @reads("aten.log_softmax.int", "aten._log_softmax.default")
 def _log_softmax(call: Call) -> Value:
     x = call.value("self")
     return call.add(Activation("log_softmax", {"axis": call.axis(x, call["dim"])}), x)
-
-
-def softmax(call: Call, x: Value, dim: int, part: str = "") -> Value:
-    """Softmax along an axis of the program; minus infinity gets no share."""
-    axis = call.axis(x, dim)
-    if x.masked is not None:
-        hidden = np.broadcast_to(x.masked, x.shape)
-        if hidden.all(axis=axis).any():
-            raise Cannot("its mask leaves nothing of some rows", "Let every row see something.")
-        layer = ScaleShift(shift=np.where(x.masked, HIDDEN, 0.0))
-        x = replace(x, masked=None)
-        x = call.add(layer, x, part=f"{part}/mask" if part else "mask")
-    return call.add(Activation("softmax", {"axis": axis}), x, part=part)

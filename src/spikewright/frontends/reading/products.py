@@ -1,0 +1,95 @@
+"""Sums of products as foreign models spell them, with the batch among the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spikewright.frontends.reading.arithmetic import combined
+from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.contraction import multiplied
+from spikewright.frontends.reading.equation import (
+    Labels,
+    batch_label,
+    matrix_labels,
+    parsed,
+    tensordot_labels,
+)
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Operand, Value
+
+
+def contracted(
+    call: Call,
+    operands: Sequence[Any],
+    labels: Sequence[Labels],
+    result: Labels,
+    bias: Any = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    part: str = "",
+) -> Value:
+    """`alpha` times the product of foreign operands, summed, plus `beta` times a bias.
+
+    Labels name every axis of the foreign model, the batch's too. The bias, if any, broadcasts
+    against the result. Raises `Unreadable` where samples would meet others.
+    """
+    pairs = list(zip(operands, labels, strict=True))
+    values = [(x, own) for x, own in pairs if isinstance(x, Value)]
+    if not values:
+        raise Unreadable("none of its operands depends on the input", "Compute it beforehand")
+    like, _ = values[0]
+    batch, layout = None, like.layout
+    if len({x.layout.at(0) for x, _ in values}) > 1:
+        raise Unreadable("the batch axis is merged with different axes in its operands")
+    if layout.axis is not None:
+        batch = batch_label([(own, x.layout.axis) for x, own in values], result)
+        layout = layout.at(result.index(batch))
+
+    def sample(x: Any, own: Labels) -> tuple[Operand, Labels]:
+        axis = own.index(batch) if batch in own else None
+        kept = own if axis is None else layout.at(axis).labels(own)
+        if isinstance(x, Value):
+            return replace(x, layout=layout), kept
+        return call.of_sample(x, axis, like), kept
+
+    given = [sample(*pair) for pair in pairs]
+    if alpha != 1:
+        given.append((np.array(alpha), ()))
+    wanted = result if batch is None else layout.labels(result)
+    factors = [x for x, _ in given], [own for _, own in given], wanted
+    if bias is None:
+        return multiplied(call, *factors, part)
+    if not isinstance(bias, Value):
+        bias, _ = sample(bias, result[len(result) - call.rank_of(bias) :])
+        if np.isfinite(bias).all():
+            return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
+    made = multiplied(call, *factors, f"{part}/product" if part else "product")
+    first, second = call.aligned(made, bias) if isinstance(bias, Value) else (made, bias)
+    return combined(call, (1.0, first), (beta, second), part=part)
+
+
+def by_equation(call: Call, equation: str, operands: Sequence[Any], part: str = "") -> Value:
+    """A product by an equation of einsum."""
+    return contracted(call, operands, *parsed(equation, ranks(call, operands)), part=part)
+
+
+def matrix_product(call: Call, operands: Sequence[Any], *bias: Any, **factors: Any) -> Value:
+    """`x @ y` as NumPy's `matmul` has it; bias and factors as of `contracted`."""
+    labels, result = matrix_labels(*ranks(call, operands))
+    return contracted(call, operands, labels, result, *bias, **factors)
+
+
+def over_axes(
+    call: Call, operands: Sequence[Any], first: Sequence[int], second: Sequence[int]
+) -> Value:
+    """A product of two operands that is summed over pairs of axes, as of `tensordot`."""
+    return contracted(call, operands, *tensordot_labels(ranks(call, operands), first, second))
+
+
+def ranks(call: Call, operands: Sequence[Any]) -> list[int]:
+    """Numbers of axes in the foreign model."""
+    return [call.rank_of(x) for x in operands]
