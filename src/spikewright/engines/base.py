@@ -25,7 +25,6 @@ from spikewright.engines.program import (
     Source,
 )
 from spikewright.engines.totals import Sums
-from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
 
@@ -119,51 +118,6 @@ class DelayedKernel(Kernel):
     def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
         self.absorb(inputs[0])
         return ()
-
-
-class LearningKernel(Kernel):
-    """A kernel whose output depends on the step's inputs, and that changes at the step's end.
-
-    In a loop its `respond` and `finish` are called, else `run`.
-    """
-
-    @property
-    def ahead(self) -> int:
-        return 1
-
-    @abstractmethod
-    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """The outputs of one step except the late ones, from the operator's `prompt` inputs."""
-
-    @abstractmethod
-    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """Change by all inputs of the step; returns the operator's `late` outputs."""
-
-    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        return self.respond(inputs)
-
-    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        return self.finish(inputs)
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        made: list[list[Array]] = []
-        for t in range(steps):
-            now = [x if x.shape[1] == 1 else x[:, t : t + 1] for x in inputs]
-            made.append([*self.respond(now[:1]), *self.finish(now)])
-        return [self.joined(outputs) for outputs in zip(*made, strict=True)]
-
-    def joined(self, steps: Sequence[Array]) -> Array:
-        """Outputs `(batch, 1, *shape)` of successive steps as one array."""
-        return np.concatenate(steps, axis=1)
-
-
-def diverged(op: Learned) -> SimulationError:
-    """The error of learned weights that are not finite."""
-    rules = ", ".join(repr(learning.rule) for learning in op.rules)
-    return SimulationError(
-        f"{op.label} are no longer finite: {rules} makes them grow without bound; "
-        "lower learning_rate"
-    )
 
 
 class Engine(ABC):

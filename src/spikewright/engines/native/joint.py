@@ -92,8 +92,7 @@ def add_scatter(b: Buffers, op: Sum, places: Sequence[Linear]) -> None:
         root, at = b.placed(signal if place is None else place.inputs[0])
         to = np.arange(size)
         if place is not None and isinstance(place.transform, Place):
-            index = tuple(slice(*r) for r in place.transform.ranges)
-            to = to.reshape(place.transform.shape)[index].ravel()
+            to = to.reshape(place.transform.shape)[place.transform.index].ravel()
         covered[to] += 1
         if not sources or sources[-1] != root:
             sources.append(root)

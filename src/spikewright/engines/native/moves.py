@@ -44,14 +44,10 @@ def chosen_by(transform: Transform, shape: Shape) -> NDArray:
     """The index of the input's element for each element of the output."""
     numbers = np.arange(int(np.prod(shape))).reshape(shape)
     if isinstance(transform, Slice):
-        return numbers[_index(transform.ranges)].ravel()
+        return numbers[transform.index].ravel()
     if isinstance(transform, Take):
         return np.take(numbers, transform.indices, axis=transform.axis).ravel()
     raise TypeError(f"a {type(transform).__name__} chooses nothing")
-
-
-def _index(ranges: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
-    return tuple(slice(*r) for r in ranges)
 
 
 def add_choice(b: Buffers, op: Linear, transform: Slice | Take) -> None:
@@ -81,7 +77,7 @@ def add_place(b: Buffers, op: Linear, transform: Place) -> None:
         target, order = b.stored[total.output].buffer, b.stored[total.output].order
         b.fused.add(total)
     numbers = np.arange(b.size(op.output)).reshape(transform.shape)
-    placed = positions(order, b.size(op.output))[numbers[_index(transform.ranges)].ravel()]
+    placed = positions(order, b.size(op.output))[numbers[transform.index].ravel()]
     index = placed if stored.order is None else placed[stored.order]
     plus = total is not None and not counts
     b.kernels.put(input=stored.buffer, output=target, index=index, plus=plus)
@@ -100,7 +96,7 @@ def joined_by(b: Buffers, op: Operator) -> Sum | None:
     for part in parts:
         if not isinstance(part, Linear) or not isinstance(part.transform, Place):
             return None
-        place = _index(part.transform.ranges)
+        place = part.transform.index
         if taken[place].any() or b.alone(part.output, Sum) is not total:
             return None
         taken[place] = True

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel, diverged
+from spikewright.engines.base import Array, Kernel
+from spikewright.engines.kernels import diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built

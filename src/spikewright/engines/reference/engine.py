@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
+from spikewright.engines.kernels import SmoothKernel
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -53,7 +54,9 @@ class ReferenceEngine(Engine):
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
         if isinstance(op, Smooth):
-            return _Smooth(op, batch, program.shapes[op.output])
+            shape = program.shapes[op.output]
+            filter = _Filter(op, batch, shape)
+            return SmoothKernel(filter, lambda steps: np.empty((batch, steps, *shape)))
         if isinstance(op, Learned):
             return LearnedKernel(op, program.precision, program.dt, batch)
         if isinstance(op, Average):
@@ -158,25 +161,6 @@ class _Filter(DelayedKernel):
         for t in range(steps):
             outputs[:, t] = self._output
             self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
-        return [outputs]
-
-
-class _Smooth(Kernel):
-    """The same filter without delay: a step's output is passed on in that step."""
-
-    def __init__(self, op: Smooth, batch: int, shape: tuple[int, ...]) -> None:
-        self._filter, self._shape = _Filter(op, batch, shape), (batch, *shape)
-
-    def start_from(self, output: NDArray, **states: NDArray) -> None:
-        """Take over from another engine, as a filter with delay does."""
-        self._filter.start_from(output, **states)
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = np.empty((self._shape[0], steps, *self._shape[1:]))
-        for t in range(steps):
-            self._filter.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
-            outputs[:, t] = self._filter.emit()[:, 0]
         return [outputs]
 
 

@@ -1,41 +1,27 @@
-"""Weights that change, and filters without delay."""
+"""Weights that change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.base import Array, LearningKernel, diverged
+from spikewright.engines.base import Array
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, input_limbs, limbs
+from spikewright.engines.kernels import LearningKernel, diverged
 from spikewright.engines.program import Learned
-from spikewright.network.learning import Facts
-
-_NAMESPACE: Any = NUMPY
 
 
 class LearnedKernel(LearningKernel):
-    """Sums over weights exact, as those of fixed ones; every sample learns alone.
+    """Sums over weights exact, as those of fixed ones; weights are in float64."""
 
-    Weights are `(batch, out, in)` in float64.
-    """
+    xp = NUMPY
 
     def __init__(self, op: Learned, precision: Precision, dt: float, batch: int) -> None:
-        self._op, self._grid, self._batch = op, GRIDS[precision], batch
-        size = op.initial.shape[1]
-        self._size = size
-        self._weights = np.array(np.broadcast_to(op.initial, (batch, *op.initial.shape)))
-        self._states = [
-            {
-                name: np.array(np.broadcast_to(value, (batch, *value.shape)))
-                for name, value in learning.rule.initial_state(size, dt).items()
-            }
-            for learning in op.rules
-        ]
-        self._facts = [Facts(dt, size, learning.scale) for learning in op.rules]
+        super().__init__(op, dt, batch, np.array)
+        self._grid, self._size = GRIDS[precision], op.initial.shape[1]
         self._put_on_grid()
 
     def start_from(self, weights: NDArray) -> None:
@@ -67,40 +53,22 @@ class LearnedKernel(LearningKernel):
         return outputs
 
     def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is an error below
-            return self._finish(inputs)
+        with np.errstate(over="ignore", invalid="ignore"):  # weights that overflow are an error
+            return super().finish(inputs)
 
-    def _finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        op = self._op
-        given = {s: self._now(x) for s, x in zip(op.inputs[1:], inputs[1:], strict=True)}
-        unit = 1.0 if op.unit is None else op.unit
-        weights = self._weights if op.unit is None else self._weights * unit
-        change: NDArray | None = None
-        late: list[Array] = []
-        for learning, state, facts in zip(op.rules, self._states, self._facts, strict=True):
-            signals = {name: given[s] for name, s in learning.signals.items()}
-            delta = learning.rule.delta(_NAMESPACE, weights, signals, state, facts)
-            change = delta if change is None else change + delta
-            late += [
-                (delta if name == "delta" else np.array(state[name]))[:, None]
-                for name in learning.recorded
-            ]
-        if change is not None:
-            self._change(change)
-        return late
+    def recorded(self, value: NDArray) -> NDArray:
+        return np.array(value)[:, None]
 
-    def _change(self, change: NDArray) -> None:
-        unit = self._op.unit
-        if unit is not None:
-            where = np.broadcast_to(unit != 0, change.shape)
-            change = np.divide(change, unit, out=np.zeros_like(change), where=where)
-        self._weights = self._weights + change
+    def change(self, delta: NDArray) -> None:
+        if self._unit is not None:
+            where = np.broadcast_to(self._unit != 0, delta.shape)
+            delta = np.divide(delta, self._unit, out=np.zeros_like(delta), where=where)
+        self._weights = self._weights + delta
         if not np.all(np.isfinite(self._weights)):
             raise diverged(self._op)
         self._put_on_grid()
 
-    def _now(self, x: Array) -> NDArray:
-        """One step's values of every sample."""
+    def now(self, x: Array) -> NDArray:
         now: NDArray = x[:, 0]
         return now if len(now) == self._batch else np.broadcast_to(now, (self._batch, *x.shape[2:]))
 

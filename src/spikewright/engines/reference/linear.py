@@ -173,12 +173,8 @@ def _permute(transform: Permute, grid: Grid) -> Map:
     return lambda x: x.transpose(axes)
 
 
-def _index(ranges: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
-    return (slice(None), slice(None), *(slice(*r) for r in ranges))
-
-
 def _slice(transform: Slice, grid: Grid) -> Map:
-    index = _index(transform.ranges)
+    index: Any = (..., *transform.index)
     return lambda x: x[index]
 
 
@@ -187,7 +183,8 @@ def _take(transform: Take, grid: Grid) -> Map:
 
 
 def _place(transform: Place, grid: Grid) -> Map:
-    index = _index(transform.ranges)
+
+    index: Any = (..., *transform.index)
 
     def apply(x: NDArray) -> NDArray:
         y = np.zeros((*x.shape[:2], *transform.shape))

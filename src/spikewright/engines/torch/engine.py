@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
+from spikewright.engines.kernels import SmoothKernel
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -36,7 +37,7 @@ from spikewright.engines.torch.kernels import (
     SumKernel,
     filter_kernel,
 )
-from spikewright.engines.torch.learning import LearnedKernel, SmoothKernel
+from spikewright.engines.torch.learning import LearnedKernel
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.network.transforms import Shape
@@ -99,7 +100,9 @@ class TorchEngine(Engine):
         if isinstance(op, Filter):
             return filter_kernel(op, batch, program.shapes[op.output], tensors)
         if isinstance(op, Smooth):
-            return SmoothKernel(op, batch, program.shapes[op.output], tensors)
+            shape = program.shapes[op.output]
+            filter = filter_kernel(op, batch, shape, tensors)
+            return SmoothKernel(filter, lambda steps: tensors.empty((batch, steps, *shape)))
         if isinstance(op, Learned):
             return LearnedKernel(op, program.dt, batch, tensors)
         if isinstance(op, Average):

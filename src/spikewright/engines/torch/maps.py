@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -206,12 +206,8 @@ def _permute(transform: Permute, factor: float, tensors: Tensors) -> Map:
     return _times(factor, lambda x: x.permute(axes))
 
 
-def _index(ranges: Sequence[tuple[int, int, int]]) -> tuple[slice, ...]:
-    return (slice(None), slice(None), *(slice(*r) for r in ranges))
-
-
 def _slice(transform: Slice, factor: float, tensors: Tensors) -> Map:
-    index = _index(transform.ranges)
+    index = (..., *transform.index)
     return _times(factor, lambda x: x[index])
 
 
@@ -221,7 +217,7 @@ def _take(transform: Take, factor: float, tensors: Tensors) -> Map:
 
 
 def _place(transform: Place, factor: float, tensors: Tensors) -> Map:
-    index = _index(transform.ranges)
+    index = (..., *transform.index)
 
     def apply(x: Tensor) -> Tensor:
         y = tensors.zeros((*x.shape[:2], *transform.shape))

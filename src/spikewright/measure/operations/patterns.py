@@ -159,12 +159,12 @@ def _permute(transform: Permute, shape: Shape, reached: NDArray, every: bool) ->
 
 def _slice(transform: Slice, shape: Shape, reached: NDArray, every: bool) -> NDArray:
     found = np.zeros(shape)
-    found[tuple(slice(*r) for r in transform.ranges)] = reached
+    found[transform.index] = reached
     return found
 
 
 def _place(transform: Place, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    return reached[tuple(slice(*r) for r in transform.ranges)]
+    return reached[transform.index]
 
 
 def _take(transform: Take, shape: Shape, reached: NDArray, every: bool) -> NDArray:

@@ -50,37 +50,51 @@ class Permute(Transform):
         return tuple(shape[axis] for axis in self.axes)
 
 
-@register
 @dataclass(frozen=True)
-class Slice(Transform):
-    """A part of the input: `(start, stop, step)` per axis, steps above 0."""
+class _Ranges(Transform):
+    """A transform between an array and a part of it."""
 
     ranges: tuple[tuple[int, int, int], ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranges", _ranges("Slice", self.ranges))
+        object.__setattr__(self, "ranges", _ranges(type(self).__name__, self.ranges))
 
-    def output_shape(self, shape: Shape) -> Shape:
-        _check_ranges("Slice", self.ranges, shape)
+    @property
+    def index(self) -> tuple[slice, ...]:
+        """The part as an index."""
+        return tuple(slice(*r) for r in self.ranges)
+
+    @property
+    def extent(self) -> Shape:
+        """The shape of the part."""
         return tuple(len(range(*r)) for r in self.ranges)
 
 
 @register
 @dataclass(frozen=True)
-class Place(Transform):
+class Slice(_Ranges):
+    """A part of the input: `(start, stop, step)` per axis, steps above 0."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _check_ranges("Slice", self.ranges, shape)
+        return self.extent
+
+
+@register
+@dataclass(frozen=True)
+class Place(_Ranges):
     """The input put at `(start, stop, step)` per axis of zeros of shape `shape`."""
 
-    ranges: tuple[tuple[int, int, int], ...]
     shape: Shape
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranges", _ranges("Place", self.ranges))
+        super().__post_init__()
         object.__setattr__(self, "shape", as_shape(self.shape, "Place.shape"))
 
     def output_shape(self, shape: Shape) -> Shape:
         _check_ranges("Place", self.ranges, self.shape)
-        target = tuple(len(range(*r)) for r in self.ranges)
-        require(shape == target, f"Place: an input of shape {shape} does not fill {target}")
+        does = f"an input of shape {shape} does not fill {self.extent}"
+        require(shape == self.extent, f"Place: {does}")
         return self.shape
 
 

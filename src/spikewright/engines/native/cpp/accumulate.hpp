@@ -1,4 +1,4 @@
-// Sums of rows of integer weights: what a population receives in the steps of a slab.
+// Sums of rows of integer weights: the input of a population in the steps of a slab.
 //
 // Sums wrap in 32 bits, which loses nothing while the final sum fits; longer sums are made of pieces
 // that fit, added in doubles, where every integer up to 2^53 is exact. So no order matters.
@@ -23,7 +23,7 @@ struct Rows {
     }
 };
 
-// What one output pixel sees of a slab. No step adds up more than `most` weights.
+// The events of a slab that one output pixel reads. No step adds up more than `most` weights.
 struct Seen {
     Rows always, masked, steps[kSlab];
     std::size_t most;

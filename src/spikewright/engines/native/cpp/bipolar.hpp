@@ -7,7 +7,7 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// What leaves in one step: spikes less those taken back, and how many of either sign.
+// Counts of one step: spikes less those taken back, and spikes of either sign.
 template <std::size_t lanes>
 struct BothCounts {
     Counts<lanes> net, all;

@@ -1,5 +1,5 @@
-// Operators that are computed elsewhere, one step of all samples at a time: what they read is laid out,
-// what they give is fetched.
+// Operators that are computed elsewhere, one step of all samples at a time: their inputs are copied to
+// arrays, their outputs are copied from arrays.
 #pragma once
 
 #include "context.hpp"
@@ -28,12 +28,12 @@ inline void run_call(const Context& c, const Call& call, const Desk& desk) {
 }
 
 inline bool all_finite(const double* values, std::size_t size) {
-    double sums[8] = {};  // of zeros, or of what is none
+    double sums[8] = {};  // zeros, if all values are finite
     for (std::size_t i = 0; i < size; ++i) sums[i % 8] += values[i] * 0.0;
     return std::ranges::all_of(sums, [](double sum) { return sum == 0.0; });
 }
 
-// Whether weights have grown out of all bounds: what reads them is not to be called with that.
+// Whether some weight is no longer finite. No call may read such weights.
 inline bool diverged(const Context& c, const Weights& w) {
     for (std::size_t s = 0; s < c.samples; ++s)
         if (!all_finite(c.memory(w.weights, s).to, w.out * w.in)) return true;

@@ -228,7 +228,7 @@ inline void each_piece(const Context& c, const Cells& p, F&& f) {
         for (std::size_t i = share.begin; i < share.end; ++i) f(s, p.pieces[i]);
 }
 
-// What is recorded of a step's state.
+// Copies the recorded part of a step's state.
 template <class Chunk>
 inline void record(const Context& c, const Cells& p, const Piece& piece, std::size_t s, std::size_t t,
                    const Chunk& chunk) {

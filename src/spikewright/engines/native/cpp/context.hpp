@@ -133,7 +133,7 @@ struct Context {
                 total};
     }
 
-    // What neurons that take spikes back have sent so far; `from` is null at the start.
+    // Spikes less those taken back so far, of neurons that take spikes back; `from` is null at first.
     struct Sent {
         const std::int32_t* from;
         std::int32_t* to;
@@ -147,7 +147,7 @@ struct Context {
         return {s.sent[population].data() + (first_sample + sample) * p.state_size() + offset, to};
     }
 
-    // The group has been through all steps: what it came to is its state.
+    // The group has been through all steps: its next state becomes its state.
     void keep() const {
         State& s = *job->state;
         const auto put = [&](auto& to, auto& from, std::size_t size) {
@@ -186,7 +186,7 @@ struct Context {
     }
 };
 
-// What an instruction set provides. `list` runs first for all members of a team, then `execute`.
+// The kernels of an instruction set. `list` runs first for all members of a team, then `execute`.
 struct Kernels {
     const char* name;
     void* (*make_frames)(std::size_t samples, std::size_t steps);

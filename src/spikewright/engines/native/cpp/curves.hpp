@@ -46,7 +46,7 @@ inline doubles exp_of(doubles x) {
     return at.power * (1.0 + at.rest);
 }
 
-// ln(1 + f) for 1 + f between sqrt(1/2) and sqrt(2), less what `more` adds: f - (f^2 / 2 - s (...)).
+// ln(1 + f) for 1 + f between sqrt(1/2) and sqrt(2), less `more`: f - (f^2 / 2 - s (...)).
 inline doubles log_near_one(doubles f, doubles more) {
     const doubles half = 0.5 * f * f, s = f / (2.0 + f), z = s * s, w = z * z;
     const doubles even = w * (3.999999999940941908e-01 +

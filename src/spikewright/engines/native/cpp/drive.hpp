@@ -1,5 +1,5 @@
-// What drives a piece of a population: currents that somebody made, or a represented vector and the
-// encoders, of which a step's currents are made here and never written out.
+// The input of a piece of a population: currents, or a represented vector and encoders. Encoders make
+// a step's currents here; these are never written out.
 #pragma once
 
 #include "limbs.hpp"
@@ -16,7 +16,7 @@ class Drive {
     const double* at(std::size_t t) {
         const double* from = source(t);
         if (p_.columns == 0 && !piece_.external) return from;
-        if (t > 0 && from == last_) return current_;  // what is held
+        if (t > 0 && from == last_) return current_;  // held: as in the last step
         last_ = piece_.external ? from : nullptr;
         if (p_.columns == 0)
             std::memcpy(current_, from, piece_.n * sizeof(double));

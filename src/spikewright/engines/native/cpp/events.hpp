@@ -85,14 +85,14 @@ struct Slab {
   private:
     static constexpr std::size_t kMostLevels = 8;  // of pixels that are listed together
 
-    // What inputs send at one level: in which steps, in all steps, in many.
+    // Bits of inputs with an event at one level: in each step, in all steps, in many.
     struct Level {
         std::uint64_t bits[kSlab], any, throughout, often;
     };
 
     void begin(std::size_t pixel) { std::memcpy(offsets.data() + pixel * kRow, n_, sizeof n_); }
 
-    // Of less than 64 inputs what lies behind them is read and left out: frames have room behind the end.
+    // Values behind the last of less than 64 inputs are read and left out: frames have room there.
     void list_chunk(const std::int8_t* from, std::size_t stride, std::size_t steps,
                     std::size_t width, std::uint32_t at) {
         const Chunk chunk{from, stride, steps, first_bits(width)};
@@ -119,7 +119,7 @@ struct Slab {
         return true;
     }
 
-    // What there is at a level, if anything is.
+    // Finds the events of a level; whether there are any.
     bool look(const Chunk& chunk, std::size_t level, Level& found) {
         return chunk.steps == kSlab ? look_at<kSlab>(chunk, level, found)
                                     : look_at<0>(chunk, level, found);

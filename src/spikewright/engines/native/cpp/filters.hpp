@@ -1,4 +1,4 @@
-// Synapses: filters in time, elementwise over a signal. What a filter gives in a step follows from
+// Synapses: filters in time, elementwise over a signal. A filter's output in a step follows from
 // earlier steps alone. Operations and their order are those of the reference engine.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What Python hands over, checked and copied: indices, parameters of neurons, layers of weights.
+// Checks and copies of Python's arguments: indices, parameters of neurons, layers of weights.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -53,8 +53,8 @@ inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment
     }
 }
 
-// What one output pixel sees of lists of events: copied side by side, or, if its window is one
-// segment, where it lies.
+// The events that one output pixel reads: copied side by side, or left in place if its window is one
+// segment.
 class Gathering {
   public:
     Gathering(const Slab& slab, Scratch& scratch)
@@ -148,7 +148,7 @@ struct Strip {
 };
 
 // The currents of one pixel. Sums of events become currents in the reference's order: times the
-// factor, plus what joins them, times gain, plus bias.
+// factor, plus the shortcut, times gain, plus bias.
 template <std::size_t lanes>
 class Currents {
   public:
@@ -213,7 +213,7 @@ class Currents {
         b.add(other);
     }
 
-    // By value: what counts are written to might be any of what a reference leads to.
+    // By value: compilers must assume that a write of counts changes anything behind a reference.
     const std::int32_t* narrow_;
     const double* wide_;
     const std::uint8_t* is_wide_;
@@ -223,7 +223,7 @@ class Currents {
     Track<const double> values_{};
 };
 
-// The steps of one slab of one pixel: what arrives.
+// Adds up the input of one pixel in the steps of one slab.
 template <std::size_t lanes>
 void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size_t steps) {
     const Layer& l = *strip.op.layer;

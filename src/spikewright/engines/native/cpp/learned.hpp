@@ -1,5 +1,5 @@
 // Weights that change from step to step. As they are applied they lie on a grid, row by row, so that
-// sums over spikes or limbs are exact; of what is silent no weight is looked at.
+// sums over spikes or limbs are exact; weights of silent neurons are not read.
 #pragma once
 
 #include "limbs.hpp"
@@ -54,7 +54,7 @@ class Sent {
     Split frame_;
 };
 
-// What one rule adds to one row.
+// The change of one row by one rule.
 class RowRule {
   public:
     RowRule() = default;

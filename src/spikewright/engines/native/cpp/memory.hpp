@@ -33,7 +33,7 @@ class Array {
     }
     ~Array() { release(); }
 
-    // Zeros of this size; what was held is gone.
+    // Becomes zeros of this size.
     void resize(std::size_t size) {
         allocate(size);
         std::memset(static_cast<void*>(data_), 0, size * sizeof(T) + kSpare);

@@ -15,8 +15,8 @@ namespace {
 // State of a region for a batch. A run that fails leaves it as it was.
 class Running {
     using Written = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
-    // What Python computes in a run: a function of the step, arrays `(batch, ...)` that it reads and
-    // `(steps or more, batch, ...)` that it fills. Nothing of it is kept.
+    // An operator that Python computes in a run: a function of the step, arrays `(batch, ...)` that it
+    // reads and `(steps or more, batch, ...)` that it fills. Nothing of it is kept.
     using Calling = std::tuple<nb::callable, std::vector<Written>, std::vector<Written>>;
 
   public:
@@ -58,7 +58,7 @@ class Running {
     // `(batch, pixels, padded)`; None before the first run.
     nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
 
-    // The same: what neurons that take spikes back have sent so far.
+    // The same: spikes less those taken back so far, of neurons that take spikes back.
     nb::object sent(std::size_t population) { return view(state_.sent.at(population), population); }
 
     // Spikes of either sign so far, as `(batch, size)` doubles: element k of a sample is stored at

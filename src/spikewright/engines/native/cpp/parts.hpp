@@ -11,7 +11,7 @@
 
 namespace spikewright {
 
-// State that lasts from block to block: doubles of one sample, and what they are at first.
+// State that lasts from block to block: doubles of one sample, and their first values.
 struct Memory {
     std::size_t size;
     Array<double> start;
@@ -29,7 +29,7 @@ struct Filtering {
     bool direct = false;
     double D = 0.0;
     std::vector<std::int32_t> states;  // memories, one per order
-    std::int32_t output = -1;          // memory: what the next step gives
+    std::int32_t output = -1;          // memory: the output of the next step
 };
 
 // The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
@@ -44,7 +44,7 @@ SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_l
 SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
                  soft_lif)
 
-// Some neurons that are advanced together, and where what drives them is: a buffer, or an input of the
+// Some neurons that are advanced together, and the place of their input: a buffer, or an input of the
 // region. With encoders `weights` is where theirs begin.
 struct Piece {
     std::int32_t source;
@@ -52,7 +52,7 @@ struct Piece {
     std::size_t from, at, n, weights;
 };
 
-// What a population with encoders makes of a represented vector x of `columns` values:
+// Encoders turn a represented vector x of `columns` values into currents:
 // J = gain * (sum of x[c] w[c]) + bias. Weights lie column by column, a piece's in whole lines; the
 // sum is exact, values in limbs as `engines/grid.py` says.
 struct Encoders {
@@ -62,7 +62,7 @@ struct Encoders {
     Limbs limbs;
 };
 
-// A population of any type: a function of the current, and what is integrated.
+// A population of any type: a function of the current, and an integrator.
 struct Cells {
     Cell cell = Cell::rate;
     Rate rate = Rate::identity;
@@ -117,7 +117,7 @@ struct Learning {
     Rule rule = Rule::outer;
     double first = 0.0, second = 0.0;
     std::int32_t receivers = -1, senders = -1, theta = -1, signal = -1;  // buffers
-    std::int32_t delta = -1;  // buffer: what a probe records
+    std::int32_t delta = -1;  // buffer of a probe
     Array<double> scale;
 };
 

@@ -1,4 +1,4 @@
-// What a region computes: buffers, populations, layers and a list of instructions.
+// A region's plan: buffers, populations, layers and a list of instructions.
 //
 // A region is a feed-forward part of a program. Its signals live in buffers of one worker, for some
 // samples and a block of time: counts of spikes in bytes, everything else in doubles. A signal is
@@ -207,7 +207,7 @@ struct Output {
 struct State {
     std::vector<Array<double>> voltage;
     std::vector<Array<std::uint32_t>> total;
-    std::vector<Array<std::int32_t>> sent;  // less what was taken back, where that may be
+    std::vector<Array<std::int32_t>> sent;  // less spikes taken back, of types that do that
     std::vector<Array<double>> memory;
     bool started = false;
     // Which samples the last run has brought through all its steps; others are where they were.

@@ -86,7 +86,7 @@ inline void run_max_pool(const Context& c, const Instruction& op) {
     });
 }
 
-// max_i X_i(t) - max_i X_i(t - 1), X the running sums. They grow by no more than what arrives, so
+// max_i X_i(t) - max_i X_i(t - 1), X the running sums. They grow by no more than the input, so
 // that of counts the result is one. `sums` and `reached` are room for both.
 template <class T, class Sum>
 inline void run_running_max(const Context& c, const Instruction& op, std::size_t s, Sum* sums,
@@ -111,7 +111,7 @@ inline void run_running_max(const Context& c, const Instruction& op, std::size_t
 
 // Members of a team share the samples.
 inline void run_running_max_pool(const Context& c, const Instruction& op) {
-    constexpr double most = 1 << 30;  // so many are held in 32 bits, and what a block adds
+    constexpr double most = 1 << 30;  // 32 bits hold so many and the counts of a block
     const std::size_t size = c.size(op.input), out = c.size(op.output);
     std::vector<double> wide;
     std::vector<std::int32_t> narrow;

@@ -54,7 +54,7 @@ class Region {
     }
 
     // `action`: `layer` (of counts), `analog` (of values), `signed_layer` (of counts of either sign, or
-    // mostly: it has its channels twice, what is above zero and what is below) or `depthwise`. To its
+    // mostly: it has its channels twice, counts above zero and below) or `depthwise`. To its
     // sums `joined` is added, before gain and bias: values, or counts times `factor`. `limbs` split
     // input that is not counts. Weights come later: returns the number to give them to.
     int layer(Action action, int input, int output, int population, const Geometry& geometry,
@@ -88,7 +88,7 @@ class Region {
         return last();
     }
 
-    // Gives a layer its weights, as integers, and what a unit of them is worth.
+    // Gives a layer its weights, as integers, and the value of one unit.
     void fill(int number, const Integers& weights, const std::vector<std::size_t>& widths,
               const Doubles& scale, const std::vector<std::int64_t>& budgets) {
         Instruction& op = plan.instructions.at(std::size_t(number));
@@ -105,7 +105,7 @@ class Region {
         }
     }
 
-    // What populations, layers and indices take up beside weights.
+    // Bytes of populations, layers and indices beside weights.
     std::size_t bytes() const {
         std::size_t values = 0, indices = 0;
         for (const Population& p : plan.populations) {
@@ -133,7 +133,7 @@ class Region {
     }
 
     // Sums of counts (`pool`) or values (`pool_values`), or maxima, of running sums too: these are
-    // kept in the first of the `memories`, what was sent in the second.
+    // kept in the first of the `memories`, the sum of outputs in the second.
     void pool(Action action, int input, int output, const Geometry& g,
               const std::vector<std::int32_t>& memories) {
         require(g.channels == g.out_channels &&
@@ -157,7 +157,7 @@ class Region {
     }
 
     // Value k of the input goes to `index[k]`; nothing else of the output is ever written, so that
-    // several may fill one. With `plus` zero is added: what a sum with zeros elsewhere gives.
+    // several may fill one. With `plus` zero is added, as a sum with zeros elsewhere does.
     void put(int input, int output, const Integers& index, bool plus) {
         Instruction& op = add(Action::put, input, output);
         op.plus = plus;
@@ -299,7 +299,7 @@ class Region {
         add(Action::readout, -1, output).readouts = std::move(r);
     }
 
-    // What is added up at its places: `runs` are from, to and count of each term's values.
+    // Adds terms at their places: `runs` are from, to and count of each term's values.
     void scatter(int output, const Doubles& start, const std::vector<int>& sources,
                  const std::vector<Integers>& runs) {
         auto made = std::make_shared<Scatter>();
@@ -356,7 +356,7 @@ class Region {
         add(Action::finish, of.input, of.output).weights = of.weights;
     }
 
-    // Calls what is computed elsewhere, of a step of all samples; see `Call`.
+    // Calls an operator that is computed elsewhere, a step of all samples at a time; see `Call`.
     void call(const std::vector<std::int32_t>& inputs, const std::vector<std::int32_t>& outputs) {
         for (std::int32_t b : outputs)
             require(plan.buffers.at(std::size_t(b)).kind == Kind::values, "calls give values");

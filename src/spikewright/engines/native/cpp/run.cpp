@@ -13,8 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What a team shares: buffers, lists of events, and the state that its group comes to. `outcome` is the
-// group's.
+// The things that a team shares: buffers, lists of events, and the next state of its group. `outcome`
+// is the group's.
 struct Bench {
     Bench(const Job& job, const Kernels& kernels)
         : kernels(kernels),
@@ -142,7 +142,7 @@ class Runner {
     };
 
     // All blocks of time of one group, up to the one that does not fit, which `end` tells: members may
-    // come late to what others have done.
+    // come late, when others have done the work.
     template <class Phase>
     void work(Bench& bench, const Place& at, std::atomic<std::size_t>& end, Phase&& phase) {
         std::unique_ptr<void, void (*)(void*)> scratch(kernels_.make_scratch(),
@@ -166,7 +166,7 @@ class Runner {
         for (; end != c.first_step && c.first_step < job_.steps; c.first_step += job_.block) {
             c.steps = std::min(job_.block, job_.steps - c.first_step);
             std::size_t call = 0;
-            bool wild = false;  // weights that are no longer finite: no call is made with what they give
+            bool wild = false;  // some weights are no longer finite: no call reads their output
             for (const Instruction& op : job_.plan->instructions) {
                 if (op.call) {
                     const Desk& desk = job_.desks[call++];

@@ -1,5 +1,5 @@
-// Layers of counts of either sign in bytes, and of doubles that are mostly such numbers: what is above
-// zero and what is below are listed as events of their own, with weights of either sign. Slabs
+// Layers of counts of either sign in bytes, and of doubles that are mostly such numbers: counts above
+// zero and counts below are listed as events of their own, with weights of either sign. Slabs
 // that hold anything else are summed as values; the weights are the same.
 #pragma once
 

@@ -96,8 +96,8 @@ inline doubles add_exact_product(doubles sum, doubles x, doubles y) {
 
 inline doubles splat(double x) { return x - doubles{}; }
 
-// What it costs to add a weight to some of sixteen sums at once, in weights that are added one by
-// one. Only AVX-512 adds under a mask.
+// The cost of adding a weight to some of sixteen sums at once, in weights that are added one by one.
+// Only AVX-512 adds under a mask.
 #if defined(__AVX512F__)
 constexpr unsigned kMaskedCost = 8;
 #else

@@ -1,0 +1,130 @@
+"""Kernels that engines share but for their arrays: filters without delay, weights that change."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.base import Array, DelayedKernel, Kernel
+from spikewright.engines.program import Learned
+from spikewright.errors import SimulationError
+from spikewright.network.learning import Facts
+
+
+class SmoothKernel(Kernel):
+    """A filter without delay: it passes on a step's output in that step.
+
+    `empty` makes an array for the outputs of some steps.
+    """
+
+    def __init__(self, filter: DelayedKernel, empty: Callable[[int], Array]) -> None:
+        self._filter, self._empty = filter, empty
+
+    def start_from(self, **state: NDArray) -> None:
+        """Take over from another engine, as a filter with delay does."""
+        filter: Any = self._filter
+        filter.start_from(**state)
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = self._empty(steps)
+        for t in range(steps):
+            self._filter.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
+            outputs[:, t] = self._filter.emit()[:, 0]
+        return [outputs]
+
+
+class LearningKernel(Kernel):
+    """Weights that answer to a step's inputs and change at its end; every sample learns alone.
+
+    Weights are `(batch, out, in)`; `array` makes an engine's own array. In a loop `respond` and
+    `finish` are called, else `run`.
+    """
+
+    xp: Any
+    """The array functions of rules."""
+
+    def __init__(
+        self, op: Learned, dt: float, batch: int, array: Callable[[NDArray], Array]
+    ) -> None:
+        self._op, self._batch = op, batch
+        size = op.initial.shape[1]
+
+        def of_each(value: NDArray) -> Array:
+            return array(np.broadcast_to(value, (batch, *value.shape)))
+
+        self._weights = of_each(op.initial)
+        self._unit = None if op.unit is None else array(op.unit)
+        starts = [learning.rule.initial_state(size, dt) for learning in op.rules]
+        self._states = [{k: of_each(v) for k, v in start.items()} for start in starts]
+        scales = [learning.scale for learning in op.rules]
+        self._facts = [Facts(dt, size, None if x is None else array(x)) for x in scales]
+
+    @property
+    def ahead(self) -> int:
+        return 1
+
+    def learned(self) -> Mapping[Learned, Array]:
+        return {self._op: self._weights}
+
+    @abstractmethod
+    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """The outputs of one step except the late ones, from the operator's `prompt` inputs."""
+
+    @abstractmethod
+    def now(self, x: Array) -> Array:
+        """One step's values of every sample, `(batch, ...)`, as rules compute with them."""
+
+    @abstractmethod
+    def recorded(self, value: Array) -> Array:
+        """A value of every sample as the output of a step."""
+
+    @abstractmethod
+    def change(self, delta: Array) -> None:
+        """Change the weights; raises `SimulationError` if they are no longer finite."""
+
+    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Change by all inputs of the step; returns the operator's `late` outputs."""
+        op = self._op
+        given = {s: self.now(x) for s, x in zip(op.inputs[1:], inputs[1:], strict=True)}
+        weights = self._weights if self._unit is None else self._weights * self._unit
+        change: Array = None
+        late: list[Array] = []
+        for learning, state, facts in zip(op.rules, self._states, self._facts, strict=True):
+            signals = {name: given[s] for name, s in learning.signals.items()}
+            delta = learning.rule.delta(self.xp, weights, signals, state, facts)
+            change = delta if change is None else change + delta
+            late += [self.recorded({**state, "delta": delta}[name]) for name in learning.recorded]
+        if change is not None:
+            self.change(change)
+        return late
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        return self.respond(inputs)
+
+    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return self.finish(inputs)
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        made: list[list[Array]] = []
+        for t in range(steps):
+            now = [x if x.shape[1] == 1 else x[:, t : t + 1] for x in inputs]
+            made.append([*self.respond(now[:1]), *self.finish(now)])
+        return [self.joined(outputs) for outputs in zip(*made, strict=True)]
+
+    def joined(self, steps: Sequence[Array]) -> Array:
+        """Outputs `(batch, 1, *shape)` of successive steps as one array."""
+        return np.concatenate(steps, axis=1)
+
+
+def diverged(op: Learned) -> SimulationError:
+    """The error of learned weights that are not finite."""
+    rules = ", ".join(repr(learning.rule) for learning in op.rules)
+    return SimulationError(
+        f"{op.label} are no longer finite: {rules} makes them grow without bound; "
+        "lower learning_rate"
+    )
