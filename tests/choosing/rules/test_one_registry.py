@@ -81,6 +81,10 @@ def test_it_is_searched_unless_it_says_otherwise(mine: type[sw.ScaleRule]) -> No
     mine.searched = classmethod(lambda cls: {})  # type: ignore[assignment,method-assign]
     assert list(searched_rules()) == known[:-1]
 
+    mine.searched = classmethod(lambda cls: {"percentile": cls()})  # type: ignore[assignment]
+    with pytest.raises(TuningError, match="two kinds of rules are searched as 'percentile'"):
+        searched_rules()
+
 
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
 @pytest.mark.parametrize("name", RULES)
@@ -110,7 +114,8 @@ def test_every_rule_is_taken_by_all_three(name: str) -> None:
 
 def test_rules_are_searched_as_text_too() -> None:
     """As the command line takes them, beside the names that studies know."""
-    wanted, known = with_rules({"rule": ["percentile", "target-rate:50,99", sw.OneScale(3.0)]})
+    given = ["percentile", "target-rate:50,99", sw.OneScale(3.0)]
+    wanted, known = with_rules({"rule": iter(given)})
 
     assert wanted["rule"] == ["percentile", "target-rate:50,99", "OneScale(scale=3.0)"]
     assert known["percentile"] == sw.Percentile()

@@ -54,9 +54,9 @@ class ScaleRule(ABC):
         """
         if cls.tried == "never" or (cls.tried == "capped" and cap is None):
             return {}
-        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-        given = {name: v for name, v in (("steps", steps), ("dt", dt)) if name in known}
-        return {cls.__name__: cls(**given)} if _required(known.values()) <= {*given} else {}
+        takes = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        given = {name: v for name, v in (("steps", steps), ("dt", dt)) if name in takes}
+        return {cls.__name__: cls(**given)} if _required(takes.values()) <= {*given} else {}
 
     @classmethod
     def searched(cls) -> Mapping[str, ScaleRule | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +56,15 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
 def searched_rules() -> dict[str, ScaleRule | None]:
     """All rules that are searched, by name; None spends spikes where they do most.
 
-    Those that studies have always known come first: a study keeps the order.
+    Those that studies have always known come first: a study keeps the order. Raises `TuningError`
+    where two kinds have one name.
     """
-    found = {name: rule for kind in RULES.values() for name, rule in kind.searched().items()}
+    found: dict[str, ScaleRule | None] = {}
+    for kind in RULES.values():
+        for name, rule in kind.searched().items():
+            if name in found:
+                raise TuningError(f"space: two kinds of rules are searched as {name!r}")
+            found[name] = rule
     return {**{name: found[name] for name in _FIRST}, **found}
 
 
@@ -74,7 +80,7 @@ def with_rules(
     if "rule" not in wanted:
         return dict(wanted), known
     given = wanted["rule"]
-    several = given if isinstance(given, list | tuple | set) else [given]
+    several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
     names = []
     for item in several:
         names.append(str(item) if isinstance(item, ScaleRule) else item)
