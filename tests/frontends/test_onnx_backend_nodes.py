@@ -245,10 +245,10 @@ def test_exclusions_are_exceptions() -> None:
 
 
 def test_cases_without_a_batch_are_refused_where_it_is_needed() -> None:
-    """The second way of reading a case is no way around a refusal: a Conv of one sample without
-    a batch axis is refused.
+    """The second way of reading a case is no way around a refusal: a ConvTranspose of one sample
+    without a batch axis is refused.
     """
-    (main, case), *_ = cases()["Conv"]
+    (main, case), *_ = cases()["ConvTranspose"]
     made = prepared(main, case, one_sample=True)
     assert made is not None
     proto, _ = made

@@ -12,7 +12,7 @@ from onnx_helpers import NEWEST, agrees, close, feed_of, model, node, random
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import OnnxNode, read, reads
-from spikewright.frontends.onnx.layout import Layout, find_layout
+from spikewright.frontends.reading.layout import Layout, find_layout
 from spikewright.frontends.reading.values import Value
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Identity, Sum
@@ -33,15 +33,16 @@ def test_a_layout_is_found_again(
     different samples are told apart.
     """
     axis = min(axis, len(shape))
-    shared = outer * inner > 1
-    layout = Layout(axis, outer if shared else 1, shared)
-    sample = (*shape[:axis], *([outer * inner] if shared else []), *shape[axis:])
+    beside = [n for n in (outer, inner) if n != 1]
+    layout = Layout(axis + (outer != 1), outer != 1, inner != 1)
+    sample = (*shape[:axis], *beside, *shape[axis:])
     full = layout.full(sample, batch)
-    assert find_layout(full, layout.before(sample), batch) == (layout, sample)
-    rows = np.arange(batch * np.prod(sample)).reshape(batch, *sample)
     before = int(np.prod(shape[:axis])) * outer
+    assert find_layout(full, before, batch) == (layout, sample)
+    rows = np.arange(batch * np.prod(sample)).reshape(batch, *sample)
     flat = np.moveaxis(rows.reshape(batch, before, -1), 0, 1).reshape(full)
-    np.testing.assert_array_equal(layout.samples_first(flat, batch), rows)
+    np.testing.assert_array_equal(layout.batch_first(flat, sample), rows)
+    np.testing.assert_array_equal(layout.batch_back(rows), flat)
 
 
 def attention_nodes(sequence_first: bool) -> list[Any]:
@@ -111,7 +112,10 @@ def test_merged_axes_with_constants() -> None:
     agrees(
         model(nodes, {"x": [2, 3, 4]}, ["y"], {**weights, "c": tiled}), batch=2, independent=False
     )
-    for c, reason in ((random(6, 4), "different values for the samples"), (random(3, 4), "fits")):
+    for c, reason in (
+        (random(6, 4), "differs from sample to sample"),
+        (random(3, 4), "does not fit"),
+    ):
         with pytest.raises(UnsupportedLayerError, match=reason):
             read(model(nodes, {"x": [2, 3, 4]}, ["y"], {**weights, "c": c}))
 

@@ -264,13 +264,13 @@ PLAIN = (
 )  # fmt: skip
 SINCE = {
     "Celu": 12,
+    "Sinh": 9,
+    "Cosh": 9,
     "HardSwish": 14,
     "Gelu": 20,
     "Mish": 18,
     "Swish": 24,
     "Shrink": 9,
-    "Sinh": 9,
-    "Cosh": 9,
     "Erf": 9,
     "ThresholdedRelu": 10,
 }

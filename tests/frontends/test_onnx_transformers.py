@@ -93,7 +93,7 @@ def test_rows_that_differ_are_refused(use: str) -> None:
         *USES[use],
     ]
     GIVEN["apart"] = np.array([-1, 1, 1])
-    with pytest.raises(UnsupportedLayerError, match=r"'it'.*different values for the samples"):
+    with pytest.raises(UnsupportedLayerError, match=r"'it'.*differs from sample to sample"):
         read(made(nodes))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikewright.frontends.keras.affine import unbatched_constant
-from spikewright.frontends.keras.registry import Call, Unknown, Unreadable, Value, array
+from spikewright.frontends.keras.registry import Call, Unreadable, Value, array
 
 
 def operands(call: Call, *names: str) -> list[Any]:
@@ -22,11 +21,4 @@ def operands(call: Call, *names: str) -> list[Any]:
             f"of one with another axis of the other",
             "Make the ranks equal with a Reshape layer",
         )
-    (rank,) = ranks
-    return [x if isinstance(x, Value) else unbatched_constant(array(x), (1,) * rank) for x in given]
-
-
-def require_known(*values: Value) -> None:
-    """Raise `Unknown` if one of the values is, so that its shape is a stand-in."""
-    if any(value.name is None for value in values):
-        raise Unknown
+    return call.operands(*(x if isinstance(x, Value) else array(x) for x in given))

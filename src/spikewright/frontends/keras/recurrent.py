@@ -49,7 +49,7 @@ def recurrent(call: Call) -> list[Value]:
     made = _run(call, layer, cells, value, states, "")
     output = _output(call, layer, made)
     kept = made.states if layer.return_state else ()
-    return [output, *(_value(call, name) for name in kept)]
+    return [output, *(call.placed(name) for name in kept)]
 
 
 @reads("Bidirectional", arguments=("initial_state",))
@@ -70,7 +70,7 @@ def bidirectional(call: Call) -> list[Value]:
         outputs.append(_output(call, each, made, part))
         kept += made.states if layer.return_state else ()
     merged = _merged(call, layer.merge_mode, outputs)
-    return [*merged, *(_value(call, name) for name in kept)]
+    return [*merged, *(call.placed(name) for name in kept)]
 
 
 def _merged(call: Call, mode: str | None, outputs: list[Value]) -> list[Value]:
@@ -128,13 +128,9 @@ def _run(
 def _output(call: Call, layer: Any, made: _Made, part: str = "") -> Value:
     add = call.node
     if not layer.return_sequences:
-        return _value(call, add(Identity(), made.outputs[-1], part=part))
+        return call.placed(add(Identity(), made.outputs[-1], part=part))
     shape = call.builder.shapes[made.outputs[0]]
-    return _value(call, stack(add, made.outputs, shape, part))
-
-
-def _value(call: Call, name: str) -> Value:
-    return Value(name, call.builder.shapes[name])
+    return call.placed(stack(add, made.outputs, shape, part))
 
 
 def _cells_of(layer: Any) -> list[Cell]:

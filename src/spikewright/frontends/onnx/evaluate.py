@@ -77,7 +77,7 @@ class Evaluator:
         wanted = {t.name: t for t in self._tensors.values() if t.name not in part}
         found = dict(zip(wanted, self._runtime.run(list(wanted), part), strict=True))
         return {
-            name: tensor.layout.samples_first(np.asarray((part | found)[tensor.name]), size)
+            name: tensor.layout.batch_first(np.asarray((part | found)[tensor.name]), tensor.shape)
             for name, tensor in self._tensors.items()
         }
 

@@ -14,8 +14,8 @@ from spikewright._base.structure import Structure
 from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.whole import integer_types
+from spikewright.frontends.reading.layout import Layout
 from spikewright.graph.layers import Shape
 
 FREE = (2, 61)

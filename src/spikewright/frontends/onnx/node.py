@@ -9,18 +9,17 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.layout import BATCH_FIRST, UNBATCHED, Layout
 from spikewright.frontends.onnx.values import (
     Constant,
     Missing,
     Signal,
     Value,
     same,
-    without_batch,
 )
 from spikewright.frontends.reading import call as reading
+from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand
+from spikewright.frontends.reading.values import Operand, without_batch
 from spikewright.frontends.reading.values import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import unique_name
@@ -153,7 +152,8 @@ class OnnxNode(reading.Call):
         for index in indices:
             axes = (axis for axis in needed if axis >= -self.view(index).rank)
             views.append(self.view(index, *axes))
-        found = {view.layout.from_end(view.shape) for view in views}
+        rank = max(rank, *(view.rank for view in views))
+        found = {view.layout.moved(rank - view.rank) for view in views}
         if len(found) > 1 and self.alone:
             views = [self._laid_out(view, UNBATCHED) for view in views]
         elif len(found) > 1:
@@ -163,25 +163,21 @@ class OnnxNode(reading.Call):
                 "the batch axis of one would meet another axis of the other",
                 "Give both the same number of axes",
             )
-        rank = max(rank, *(view.rank for view in views))
         return [cast(Signal, self.lift(view, rank)) for view in views]
 
-    def operands(self, needed: Sequence[int] = ()) -> list[Operand]:
+    def inputs_of_sample(self) -> list[Operand]:
         """All inputs of an elementwise operator, constants as a sample sees them.
 
-        Raises `Unreadable` where batches do not meet, or are on an axis that is `needed`.
+        Raises `Unreadable` where batches do not meet.
         """
         indices = range(len(self.inputs))
         constant = {index for index in indices if self.is_constant(index)}
         if len(constant) == len(indices):
             self.view(0)  # raises: nothing here depends on the data
         least = max((w.ndim for i in constant for w in self.worlds(i) or ()), default=0)
-        views = self.alike([i for i in indices if i not in constant], least, needed)
+        views = self.alike([i for i in indices if i not in constant], least)
         like, given = views[0], iter(views)
-        return [
-            self.per_sample(i, like.rank, like.layout) if i in constant else next(given)
-            for i in indices
-        ]
+        return [self.per_sample(i, like) if i in constant else next(given) for i in indices]
 
     # --- constants -------------------------------------------------------------------------------
 
@@ -219,17 +215,20 @@ class OnnxNode(reading.Call):
         """A constant input of floating-point numbers, None where it is not given."""
         return self.parameter(index) if self.has(index) else None
 
-    def per_sample(self, index: int, rank: int, layout: Layout = BATCH_FIRST) -> NDArray:
-        """A constant operand of an elementwise operator, without its batch axis.
+    def per_sample(self, index: int, like: ReadValue | int, axis: int | None = None) -> NDArray:
+        """A constant operand beside a value, without its batch axis: `axis`, or where it aligns.
 
-        `rank` is the full rank of the other operand, `layout` the place of the batch in it. Raises
-        `Unreadable` where samples of one batch would get different constants.
+        In the place of a value, a number of axes stands for one of that rank with the batch first.
+        Raises `Unreadable` where samples of one batch would get different constants.
         """
         worlds = self.worlds(index)
         if worlds is None:
             raise Unreadable(f"its input {index} is missing")
+        like = ReadValue(None, (1,) * (like - 1)) if isinstance(like, int) else like
+        if axis is None and like.layout.axis is not None:
+            axis = worlds[0].ndim - like.rank + like.layout.axis
         found = [
-            without_batch(world, rank, batch, layout)
+            world if axis is None or axis < 0 else without_batch(world, axis, like, batch)
             for world, batch in zip(worlds, self.batches, strict=True)
         ]
         if not all(same(value, found[0]) for value in found):
@@ -269,7 +268,7 @@ class OnnxNode(reading.Call):
         """A constant input, given by its index, as every sample has it."""
         if axis is None:
             return self.parameter(constant)
-        return self.per_sample(constant, self.rank_of(constant), like.layout.at(axis))
+        return self.per_sample(constant, like, axis)
 
     def rank_of(self, operand: Any) -> int:
         """Number of full axes of a signal, or of the constant input of an index."""
@@ -288,6 +287,5 @@ class OnnxNode(reading.Call):
             raise Unknown  # the builder has noted the reason
         return Signal(made.name, made.shape, made.layout)
 
-    def placed(self, name: str, layout: Layout) -> Signal:
-        """The value of a known node, whose batch is where the layout says."""
+    def placed(self, name: str, layout: Layout = BATCH_FIRST) -> Signal:
         return Signal(name, self.builder.shapes[name], layout)

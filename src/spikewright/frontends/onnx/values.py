@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.reading import values
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.graph.layers import Shape
@@ -31,7 +30,7 @@ class Signal(values.Value):
 
     def full(self, batch: int) -> Shape:
         """The shape with the batch, as ONNX has it."""
-        return self.layout.full(self.shape, batch)
+        return tuple(self.layout.full(self.shape, batch))
 
     def is_batch(self, axis: int) -> bool:
         """Whether a full axis holds the batch, alone or with values of the sample."""
@@ -46,13 +45,12 @@ class Signal(values.Value):
     def axis(self, axis: int) -> int:
         """The sample's axis that a full axis is; raises `Unreadable` for the batch's."""
         full = self.full_axis(axis)
-        found = self.layout.sample_axis(full)
-        if found is None or self.is_batch(full):
+        if self.is_batch(full):
             raise Unreadable(
                 f"its axis {axis} is the batch: samples would influence each other",
                 "Only the other axes can be read",
             )
-        return found
+        return int(self.layout.own_axis(full))
 
     def axes(self, axes: tuple[int, ...]) -> tuple[int, ...]:
         """The same for several axes, in order, each once."""
@@ -109,24 +107,3 @@ def same(a: NDArray, b: NDArray) -> bool:
         return True
     floating = np.issubdtype(a.dtype, np.inexact)
     return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=floating))
-
-
-def without_batch(value: NDArray, rank: int, batch: int, layout: Layout) -> NDArray:
-    """A constant that broadcasts against a value of full `rank`, as each sample sees it."""
-    if layout.axis is None:
-        return value
-    axis = value.ndim - (rank - layout.axis)
-    if axis < 0:
-        return value
-    extent = value.shape[axis]
-    if layout.shared and extent == 1:
-        return value
-    fits = extent % (layout.outer * batch) == 0 if layout.shared else extent in (1, batch)
-    if not fits:
-        raise Unreadable(f"a constant of shape {value.shape} fits only one size of the batch")
-    found = Layout(axis, layout.outer, layout.shared).samples_first(value, batch)
-    if not all(same(row, found[0]) for row in found[1:]):
-        raise Unreadable(
-            f"a constant of shape {value.shape} holds different values for the samples of a batch"
-        )
-    return found[0]

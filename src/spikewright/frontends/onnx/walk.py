@@ -11,7 +11,6 @@ from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
 from spikewright.frontends.onnx.control import Flow
 from spikewright.frontends.onnx.inputs import ModelInputs
-from spikewright.frontends.onnx.layout import BATCH_FIRST, Layout
 from spikewright.frontends.onnx.needed import labels_of, needed_nodes
 from spikewright.frontends.onnx.node import OnnxNode, Origin
 from spikewright.frontends.onnx.reasons import TAILS, reason_for
@@ -27,10 +26,11 @@ from spikewright.frontends.onnx.values import (
     Value,
 )
 from spikewright.frontends.onnx.whole import MOVES, whole_type
+from spikewright.frontends.reading.layout import BATCH_FIRST, Layout
 from spikewright.frontends.reading.refusal import Unknown
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
-from spikewright.graph.layers import Reshape
+from spikewright.graph.layers import Reshape, Shape
 
 _REMOVE = "Remove it from the model's outputs"
 _FINITE_AGAIN = frozenset(("Softmax", "Exp", "Sigmoid", "ReduceMax", "Max", "Relu", "Where"))
@@ -42,9 +42,10 @@ def _has_infinity(value: Value | None) -> bool:
 
 
 class Tensor(NamedTuple):
-    """An ONNX value by its name, and where it has the batch."""
+    """An ONNX value by its name, the shape of a sample, and where it has the batch."""
 
     name: str
+    shape: Shape
     layout: Layout
 
 
@@ -84,7 +85,7 @@ class Walk:
             whole = self.inputs.whole.get(name, 0)
             made = self.builder.input(name, shape, whole=whole > 0)
             self.values[name] = Signal(made, self.builder.shapes[made], layout, whole)
-            self.tensors[name] = Tensor(name, layout)
+            self.tensors[name] = Tensor(name, self.builder.shapes[made], layout)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
         return self.builder.build(
@@ -105,7 +106,7 @@ class Walk:
         if isinstance(value, Signal):
             made, layout = self._samples(name, value)
             if value.comparable:
-                self.returned[output] = Tensor(name, layout)
+                self.returned[output] = Tensor(name, self.builder.shapes[str(made)], layout)
             return made
         why = "it does not depend on the data" if isinstance(value, Constant) else value.why
         if why:
@@ -119,7 +120,7 @@ class Walk:
             return value.name, value.layout
         made = self.builder.add(f"{value.name}:sample", Reshape(value.full(1)[1:]), value.name)
         if made is not None and value.comparable:
-            self.tensors[made] = Tensor(name, BATCH_FIRST)
+            self.tensors[made] = Tensor(name, self.builder.shapes[made], BATCH_FIRST)
         return made, BATCH_FIRST
 
     def _step(self, node: Any, label: str, observed: bool = True) -> None:
@@ -147,7 +148,7 @@ class Walk:
                     result = replace(result, comparable=False)
                 self.values[name] = result
                 if observed and isinstance(result, Signal) and result.comparable:
-                    self.tensors.setdefault(result.node, Tensor(name, result.layout))
+                    self.tensors.setdefault(result.node, Tensor(name, result.shape, result.layout))
             elif results:
                 self.values[name] = Missing(
                     f"it reads output {index} of {label!r}, which is not "

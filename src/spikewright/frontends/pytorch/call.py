@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, of_groups, regroup
+from spikewright.frontends.reading.layout import BATCH_FIRST, regroup
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand, Value, finite
+from spikewright.frontends.reading.values import (
+    Value,
+    alike,
+    finite,
+    without_batch,
+)
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph.layers import Permute, Reshape
+from spikewright.graph.layers import Reshape
 
 if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
@@ -51,15 +56,6 @@ def rank_of(operand: Any) -> int:
     if isinstance(operand, Value):
         return operand.rank
     return operand.dim() if isinstance(operand, torch.Tensor) else 0
-
-
-def alike(first: NDArray, second: NDArray) -> bool:
-    """Whether arrays that broadcast differ by no more than sums in another order do."""
-    if first.dtype.kind != "f":
-        return bool((first == second).all())
-    finite = np.abs(first[np.isfinite(first)])
-    rounding = 64 * np.finfo(first.dtype).eps * finite.max(initial=0)
-    return np.allclose(first, second, rtol=0, atol=rounding, equal_nan=True)
 
 
 @dataclass
@@ -154,59 +150,14 @@ class Call(reading.Call):
         made = self.add(Reshape(shape), value, part=part)
         return replace(made, layout=layout)
 
-    def reorder(self, value: Value, order: Sequence[int], part: str = "") -> Value:
-        """The value with the program's axes in another order."""
-        groups = value.layout.groups(len(value.shape))
-        chosen = [groups[dim % len(groups)] for dim in order]
-        axes = tuple(axis for group in chosen for axis in group if axis != BATCH)
-        made = self.add(Permute(axes), value, part=part)
-        return replace(made, layout=of_groups(chosen))
-
-    def operands(self, *given: Any) -> list[Operand]:
-        """Values of one rank with the batch axis in one place, and constants beside them."""
-        values = [x for x in given if isinstance(x, Value)]
-        rank = max(map(rank_of, given))
-        like, *rest = self.aligned(*(self.lift(value, rank) for value in values))
-        lifted = iter([like, *rest])
-        return [next(lifted) if isinstance(x, Value) else self.against(x, like) for x in given]
+    def rank_of(self, operand: Any) -> int:
+        return rank_of(operand)
 
     def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
-        array = to_array(constant)
-        return array if axis is None else self.without_batch(array, axis, like)
-
-    def against(self, constant: Any, value: Value) -> NDArray:
-        """A constant operand as an array that broadcasts against the value's unbatched shape.
-
-        The value must have as many axes in the program as the constant, see `lift`.
-        """
         if isinstance(constant, torch.SymInt | torch.SymFloat):
             raise Cannot("its operand depends on the size of the batch", MIXES)
         array = to_array(constant)
-        missing = value.rank - array.ndim
-        if missing > value.layout.axis:
-            return array
-        array = array.reshape((1,) * missing + array.shape)
-        return self.without_batch(array, value.layout.axis, value)
-
-    def without_batch(self, array: NDArray, axis: int, value: Value) -> NDArray:
-        """A constant without its axis that belongs to the batch, which says the same of all.
-
-        `axis` is the array's axis that stands beside the batch axis of the value.
-        """
-        layout, shape = value.layout, value.shape
-        own = shape[layout.axis : layout.before + layout.inner]
-        front, extent, rest = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
-        if extent == 1:
-            return array.reshape((*front, *(1,) * len(own), *rest))
-        samples, left = divmod(extent, count(own))
-        if left:
-            raise Cannot(f"its constant {pretty(array.shape)} does not fit the batch", MIXES)
-        apart = array.reshape(*front, *own[: layout.outer], samples, *own[layout.outer :], *rest)
-        where = axis + layout.outer
-        first = np.take(apart, [0], where)
-        if not alike(apart, first):
-            raise Cannot(f"its constant {pretty(array.shape)} differs from sample to sample", MIXES)
-        return first.squeeze(where)
+        return array if axis is None else without_batch(array, axis, like)
 
 
 def pretty(shape: Sequence[Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ from torch.utils import _pytree as pytree
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.pytorch.call import pretty, to_array
 from spikewright.frontends.pytorch.program import Batch, sizes_of
-from spikewright.frontends.reading.layout import BATCH, Layout
+from spikewright.frontends.reading.layout import Layout
 from spikewright.graph.layers import PythonCall, Shape
 
 
@@ -30,11 +29,7 @@ class Operand:
 
     def tensor(self, array: NDArray) -> Any:
         """The tensor of an array `(batch, *shape)`."""
-        extents = {BATCH: len(array), **dict(enumerate(self.shape))}
-        groups = self.layout.groups(len(self.shape))
-        sizes = [math.prod(extents[axis] for axis in group) for group in groups]
-        moved = np.moveaxis(array, 0, self.layout.before).reshape(sizes)
-        return torch.tensor(moved, dtype=self.dtype, device=self.device)
+        return torch.tensor(self.layout.batch_back(array), dtype=self.dtype, device=self.device)
 
 
 @dataclass(frozen=True, eq=False)

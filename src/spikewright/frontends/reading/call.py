@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import GraphError
+from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, Layout, of_groups
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.values import Operand, Value
 from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import (
     Broadcast,
     Constant,
     Identity,
     Layer,
+    Permute,
     Reshape,
     ScaleShift,
     Shape,
@@ -81,6 +83,10 @@ class Call(ABC):
         wanted, source, kind = self.named(part)
         return self.builder.add(wanted, layer, *inputs, source=source, kind=kind)
 
+    def placed(self, name: str, layout: Layout = BATCH_FIRST) -> Value:
+        """The value of a known node, whose batch is where the layout says."""
+        return Value(name, self.builder.shapes[name], layout)
+
     def chain(self, value: Value, *steps: tuple[str, Layer | None], part: str = "") -> Value:
         """Add named layers one after another, leaving out None; the last one gets the name."""
         layers = [(step, layer) for step, layer in steps if layer is not None]
@@ -104,9 +110,31 @@ class Call(ABC):
         gone = 0 if keep else sum(axis < before for axis in axes)
         return replace(made, layout=value.layout.moved(-gone))
 
+    def reorder(self, value: Value, order: Sequence[int], part: str = "") -> Value:
+        """The value with the foreign axes in another order."""
+        groups = value.layout.groups(len(value.shape))
+        chosen = [groups[axis % len(groups)] for axis in order]
+        own = tuple(axis for group in chosen for axis in group if axis != BATCH)
+        return replace(self.add(Permute(own), value, part=part), layout=of_groups(chosen))
+
     def negated(self, value: Value, part: str = "negative") -> Value:
         """`-x`."""
         return self.add(ScaleShift(scale=np.array(-1.0)), value, part=part)
+
+    def operands(self, *given: Any) -> list[Operand]:
+        """Values of one rank with the batch in one place, and foreign constants beside them."""
+        rank = max(map(self.rank_of, given))
+        values = self.aligned(*(self.lift(x, rank) for x in given if isinstance(x, Value)))
+        waiting = iter(values)
+        return [
+            next(waiting) if isinstance(x, Value) else self.against(x, values[0]) for x in given
+        ]
+
+    def against(self, constant: Any, like: Value) -> NDArray:
+        """A foreign constant, aligned from the end, as it broadcasts against a sample."""
+        batch = like.layout.axis
+        axis = -1 if batch is None else batch + self.rank_of(constant) - like.rank
+        return self.of_sample(constant, None if axis < 0 else axis, like)
 
     def expand(self, value: Value, shape: Shape, part: str = "broadcast") -> Value:
         """Repeat a value along axes of extent one so that it has `shape`, if it has not yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +32,6 @@ class Value:
     whole: int = 0
     truth: bool = False
     masked: NDArray | None = field(default=None, compare=False)
-
-    @property
-    def known_shape(self) -> Shape:
-        """The shape."""
-        return self.shape
 
     @property
     def rank(self) -> int:
@@ -71,3 +67,34 @@ def common_shape(*operands: Operand) -> Shape:
         if any(isinstance(operand, Value) and operand.name is None for operand in operands):
             raise Unknown from None  # the shapes are stand-ins
         raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
+
+
+def without_batch(constant: NDArray, axis: int, value: Value, batch: int | None = None) -> NDArray:
+    """A constant without its axis that belongs to the batch, which says the same of all.
+
+    `axis` is the constant's axis that stands beside the batch axis of the value.
+    """
+    layout, beside = value.layout, value.layout.beside(value.shape)
+    front, extent, rest = constant.shape[:axis], constant.shape[axis], constant.shape[axis + 1 :]
+    if extent == 1:
+        return constant.reshape((*front, *(1,) * len(beside), *rest))
+    samples, left = divmod(extent, math.prod(beside))
+    if left or batch not in (None, samples):
+        raise Unreadable(f"its constant of shape {constant.shape} does not fit the batch")
+    apart = (*front, *beside[: layout.outer], samples, *beside[layout.outer :], *rest)
+    found = np.moveaxis(constant.reshape(apart), axis + layout.outer, 0)
+    if not alike(found, found[:1]):
+        raise Unreadable(
+            f"its constant of shape {constant.shape} differs from sample to sample",
+            "Use one without a batch axis: samples cannot be mixed in a spiking network.",
+        )
+    return np.ascontiguousarray(found[0])
+
+
+def alike(first: NDArray, second: NDArray) -> bool:
+    """Whether arrays that broadcast differ by no more than sums in another order do."""
+    if first.dtype.kind != "f":
+        return bool((first == second).all())
+    finite = np.abs(first[np.isfinite(first)])
+    rounding = 64 * np.finfo(first.dtype).eps * finite.max(initial=0)
+    return np.allclose(first, second, rtol=0, atol=rounding, equal_nan=True)

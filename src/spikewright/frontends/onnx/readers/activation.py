@@ -70,7 +70,7 @@ def gelu(node: OnnxNode) -> Value:
 def prelu(node: OnnxNode) -> Value:
     """`x` where positive, elsewhere times a constant slope, which broadcasts to `x`."""
     view = node.view(0)
-    return parametric_relu(node, view, node.per_sample(1, view.rank, view.layout))
+    return parametric_relu(node, view, node.per_sample(1, view))
 
 
 @reads("Shrink")

@@ -19,7 +19,7 @@ from spikewright.frontends.reading.values import Operand, Value
 def add(node: OnnxNode) -> Signal:
     """Sum, mean or difference of signals and constants."""
     signs = [1.0] + [-1.0 if node.kind == "Sub" else 1.0] * (len(node.inputs) - 1)
-    terms, masked = finite_terms(list(zip(signs, node.operands(), strict=True)))
+    terms, masked = finite_terms(list(zip(signs, node.inputs_of_sample(), strict=True)))
     made = combined(node, *terms, divisor=len(terms) if node.kind == "Mean" else 1.0)
     return signal(made, not masked)
 
@@ -53,18 +53,18 @@ def finite(value: NDArray) -> tuple[NDArray, bool]:
 @reads("Mul")
 def multiply(node: OnnxNode) -> Value:
     """A product of signals, or of a signal and a constant."""
-    first, second = node.operands()
+    first, second = node.inputs_of_sample()
     return product(node, first, second)
 
 
 @reads("Div")
 def divide(node: OnnxNode) -> Value:
     """A quotient of signals, or of a signal and a constant on either side."""
-    first, second = node.operands()
+    first, second = node.inputs_of_sample()
     return quotient(node, first, second)
 
 
 @reads("Max", "Min")
 def maximum(node: OnnxNode) -> Value:
     """The larger, or smaller, of signals and constants; of one signal and one number, a bound."""
-    return extremum(node, node.kind == "Max", *node.operands())
+    return extremum(node, node.kind == "Max", *node.inputs_of_sample())

@@ -28,7 +28,7 @@ from spikewright.graph.layers import Activation, ScaleShift
 @reads("Greater", "Less", "GreaterOrEqual", "LessOrEqual")
 def compare(node: OnnxNode) -> Truth:
     """The truth values of an inequality of two values, at least one of them a signal."""
-    first, second = node.operands()
+    first, second = node.inputs_of_sample()
     x, y = (first, second) if node.kind.startswith("Greater") else (second, first)
     found = Truth(signal=signal(greater(node, x, y, strict=not node.kind.endswith("OrEqual"))))
     if node.kind == "Greater" and isinstance(first, Value) and not isinstance(second, Value):
@@ -40,7 +40,7 @@ def compare(node: OnnxNode) -> Truth:
 @reads("Equal")
 def equality(node: OnnxNode) -> Truth:
     """The truth values of an equality of whole numbers; for real ones they would jump."""
-    first, second = node.operands()
+    first, second = node.inputs_of_sample()
     if not are_whole(first, second):
         raise Unreadable(*reason_for("", "Equal"))
     return Truth(signal=signal(equal(node, first, second)))
@@ -67,7 +67,7 @@ def negation(node: OnnxNode) -> Truth:
 @reads("And", "Or")
 def connective(node: OnnxNode) -> Truth:
     """The smaller, or larger, of truth values."""
-    given = as_signals(node).operands()
+    given = as_signals(node).inputs_of_sample()
     return Truth(signal=signal(extremum(node, node.kind == "Or", *given)))
 
 
@@ -79,14 +79,14 @@ def where(node: OnnxNode) -> Signal:
         return _exported_softplus(node, condition) or _chosen_by_truth(node)
     if not node.is_constant(0):
         node.view(0)  # raises where a refusal explains the input already
-    holds, *given = node.operands()
+    holds, *given = node.inputs_of_sample()
     ((_, yes), (_, no)), masked = finite_terms([(1.0, x) for x in given])
     return signal(chosen(node, np.asarray(holds, bool), yes, no), not masked)
 
 
 def _chosen_by_truth(node: OnnxNode) -> Signal:
     """`c a + (1 - c) b` for a truth value `c`."""
-    condition, *given = as_signals(node).operands()
+    condition, *given = as_signals(node).inputs_of_sample()
     assert isinstance(condition, Value)
     ((_, yes), (_, no)), masked = finite_terms([(1.0, x) for x in given])
     return signal(chosen_by_truth(node, condition, yes, no), not masked)

@@ -36,7 +36,7 @@ def rows_of_a_table(node: OnnxNode, axis: int) -> Signal:
 def values_of_a_row(node: OnnxNode, axis: int) -> Signal:
     """Values of a constant by whole numbers, the same constant for all samples."""
     view, numbers = node.view(1), _numbers(node, 1)
-    table = node.per_sample(0, view.rank, view.layout)
+    table = node.per_sample(0, view)
     if table.ndim != 1 or view.full_axis(axis) != view.rank - 1:
         raise Unreadable(
             f"it looks values up along axis {axis} of a table of shape {table.shape} a sample",
@@ -59,7 +59,7 @@ def one_hot(node: OnnxNode) -> Value:
     if axis == made - 1:
         return node.add(Lookup(table), numbers)
     batch = view.layout.axis
-    if view.layout.shared or (batch is not None and axis <= batch):
+    if view.merged or (batch is not None and axis <= batch):
         raise Unreadable("its new axis comes before the batch", "Put it last, and transpose")
     at = axis - (batch is not None)
     last = len(view.shape)

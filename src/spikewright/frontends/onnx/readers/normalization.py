@@ -77,7 +77,7 @@ def _from_axis(node: OnnxNode, default: int) -> tuple[Signal, tuple[int, ...]]:
 
 def _affine(node: OnnxNode, view: Signal, index: int) -> NDArray | None:
     """Scale or shift, a constant that broadcasts to the input."""
-    return node.per_sample(index, view.rank, view.layout) if node.has(index) else None
+    return node.per_sample(index, view) if node.has(index) else None
 
 
 @reads("LayerNormalization")

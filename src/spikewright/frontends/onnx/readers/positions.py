@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.layout import UNBATCHED, Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.lookup import values_of_a_row
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable, same
+from spikewright.frontends.reading.layout import UNBATCHED, Layout
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Concatenate, Reshape, Take
 

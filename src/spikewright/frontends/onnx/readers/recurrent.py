@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.layout import BATCH_FIRST, UNBATCHED, Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
+from spikewright.frontends.reading.values import Value
 from spikewright.frontends.unrolling import (
     Cell,
     stack,
@@ -223,7 +224,8 @@ def _state(node: OnnxNode, sequence: _Sequence, way: int, index: int) -> str | N
     layout = UNBATCHED if sequence.lead else BATCH_FIRST if sequence.batch_first else Layout(1)
     axis = 1 if sequence.batch_first and sequence.lead else 0
     if node.is_constant(index):
-        values = np.take(node.per_sample(index, 3, layout), way, axis)
+        like = Value(None, (1,) * (3 - (layout != UNBATCHED)), layout)
+        values = np.take(node.per_sample(index, like), way, axis)
         return node.node(Constant(values), part=part) if values.any() else None
     view = node.unbatched(index) if node.alone else node.view(index)
     if view.layout != layout:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.layout import Layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.layout import Layout
 from spikewright.frontends.reading.selection import Mode, padded, tiled
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
@@ -40,7 +40,7 @@ def concat(node: OnnxNode) -> Value:
         if index in views:
             values.append(views[index])
             continue
-        array = np.asarray(node.per_sample(index, rank, like.layout), np.float64)
+        array = np.asarray(node.per_sample(index, like), np.float64)
         if array.size == 0:
             continue
         if array.ndim != len(shape):
@@ -90,16 +90,13 @@ def _expanded(view: Signal, batch: int, target: tuple[int, ...]) -> tuple[Layout
     """Layout and sample shape after expansion of a batch."""
     own = view.full(batch)
     full = np.broadcast_shapes(own, _checked(own, target))
-    from_end, outer, shared = view.layout.from_end(view.shape)
-    if from_end is None:
-        layout, sample = view.layout, full
-    else:
-        axis = len(full) + from_end
-        if full[axis] != own[from_end]:
+    layout = view.layout.moved(len(full) - len(own))
+    sample = full
+    if layout.axis is not None:
+        if full[layout.axis] != own[view.layout.axis]:
             raise Unreadable(f"it turns shape {own} into {full}: the batch does not stay")
-        layout = Layout(axis, outer, shared)
-        kept = (view.shape[from_end],) if shared else ()
-        sample = (*full[:axis], *kept, *full[axis + 1 :])
+        beside = view.layout.beside(view.shape)
+        sample = (*full[: layout.axis], *beside, *full[layout.axis + 1 :])
     if np.prod(sample, dtype=np.float64) > _LARGEST:
         raise Unreadable(f"it makes samples of shape {sample}, more than {_LARGEST} values")
     return layout, sample

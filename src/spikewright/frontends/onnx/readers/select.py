@@ -110,7 +110,7 @@ def gather(node: OnnxNode) -> Value:
     whole = node.view(0)
     if _takes_all_samples(node, whole, full):
         return node.add(Identity(), node.view(0))
-    if whole.layout.shared and whole.is_batch(full) and not node.alone:
+    if whole.merged and whole.is_batch(full) and not node.alone:
         worlds = node.worlds(1) or ()
         return by_position(node, [0], lambda world, arrays: arrays[0].take(worlds[world], full))
     indices = node.constant(1)

@@ -10,15 +10,15 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.onnx.layout import Layout, find_layout
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.comparison import as_signals, nonzero
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable
 from spikewright.frontends.onnx.whole import integer_types
+from spikewright.frontends.reading.layout import Layout, find_layout
 from spikewright.frontends.reading.selection import depth_to_space, space_to_depth
 from spikewright.frontends.reading.values import Value
-from spikewright.graph.layers import Identity, Permute, Reshape, Shape
+from spikewright.graph.layers import Identity, Reshape, Shape
 
 _KEEP_BATCH = "Reshape and transpose so that the samples of a batch stay on one axis"
 
@@ -29,7 +29,7 @@ def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> Si
     `rule(full shape, world)` is the full output shape; it is asked for every batch size tried.
     """
     view = node.view(0)
-    before = view.layout.before(view.shape)
+    before = math.prod(view.shape[: view.layout.before or 0])
     found: set[tuple[Layout, Shape] | None] = set()
     for world, batch in enumerate(node.batches):
         full = view.full(batch)
@@ -134,18 +134,13 @@ def _normal(axis: int, rank: int) -> int:
 
 
 @reads("Transpose")
-def transpose(node: OnnxNode) -> Signal:
+def transpose(node: OnnxNode) -> Value:
     """Axes in another order, the batch among them."""
     view = node.view(0)
     order = node.integers("perm") or view.every_axis()[::-1]
     if sorted(order) != list(view.every_axis()):
         raise Unreadable(f"perm is {order}, no permutation of {view.rank} axes")
-    moved = [view.layout.sample_axis(axis) for axis in order]
-    axes = tuple(axis for axis in moved if axis is not None)
-    layout = view.layout
-    if layout.axis is not None:
-        layout = Layout(order.index(layout.axis), layout.outer, layout.shared)
-    return replace(node.add(Permute(axes), view), layout=layout)
+    return node.reorder(view, order)
 
 
 @reads("DepthToSpace", "SpaceToDepth")

@@ -104,7 +104,7 @@ def _recurrent(call: Call, make: Make) -> Any:
     name = _stacked(call, adder, below, "")
     states = zip(*last, strict=True)
     kept = [_stacked(call, adder, row, f"last_state_{i}") for i, row in enumerate(states)]
-    return (_value(call, name, layout), *(_value(call, state, _BESIDE) for state in kept))
+    return (call.placed(name, layout), *(call.placed(state, _BESIDE) for state in kept))
 
 
 def _sequence(call: Call, layout: Layout) -> Value:
@@ -163,10 +163,6 @@ def _stacked(call: Call, adder: Adder, names: Sequence[str], part: str) -> str:
     return stack(adder, names, call.builder.shapes[names[0]], part)
 
 
-def _value(call: Call, name: str, layout: Layout = BATCH_FIRST) -> Value:
-    return Value(name, call.builder.shapes[name], layout)
-
-
 @reads("aten.rnn_tanh_cell.default")
 def _rnn_tanh_cell(call: Call) -> Any:
     return _single(call, _simple("tanh"))[0]
@@ -202,7 +198,7 @@ def _single(call: Call, make: Make) -> tuple[Value, ...]:
     initial = tuple(_cell_state(adder, state, i) for i, state in enumerate(several))
     sequence = adder(Reshape((1, *value.shape)), value.name, part="sequence")
     first, *rest = unroll(adder, cell, sequence, 1, initial).states
-    return tuple(_value(call, name) for name in (adder(Identity(), first), *rest))
+    return tuple(call.placed(name) for name in (adder(Identity(), first), *rest))
 
 
 def _cell_state(adder: Adder, state: Any, index: int) -> str | None:
