@@ -11,7 +11,9 @@ from onnx_helpers import agrees, model, node, random, single
 import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import read
+from spikewright.graph import evaluate
 from spikewright.graph.layers import Concatenate, Take
+from spikewright.testing.frontends import check_call
 
 RNG = np.random.default_rng(0)
 
@@ -162,12 +164,33 @@ def test_a_guard_of_a_softmax_is_nothing(guard: str) -> None:
     assert sw.convert(source.graph, spiking=True).trace.guarantee == "convergent"
 
 
-def test_a_guard_that_has_something_to_do_is_refused() -> None:
-    """A row that is masked everywhere, and a function that has no value somewhere."""
+def _blind() -> np.ndarray:
+    """A mask under which the third row sees nothing."""
     mask = CAUSAL.copy()
     mask[2] = -np.inf
+    return mask
+
+
+def test_a_guard_puts_zeros_where_a_softmax_has_no_value() -> None:
+    """A row that a constant masks everywhere is the guard's, in every sample of a batch."""
+    source = read(guarded(_blind()))
+    x = random(3, 4, 4)
+    (found,) = evaluate(source.graph, {"x": x}).values()
+    shares = np.exp(x + _blind())
+    expected = shares / np.maximum(shares.sum(-1, keepdims=True), 1e-30)
+    assert not found[:, 2].any()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    check_call(source, {"x": x}, 1e-5)
+
+
+def test_a_guard_that_has_something_to_do_is_refused() -> None:
+    """Rows that are moved before they are looked at; a function that has no value somewhere."""
+    proto = guarded(_blind())
+    moved = node("Transpose", "s", "t", perm=[0, 2, 1])
+    proto.graph.node.insert(2, moved)
+    proto.graph.node[3].input[0] = "t"
     with pytest.raises(UnsupportedLayerError, match=r"'it'.*masked everywhere"):
-        read(guarded(mask))
+        read(proto)
     for operator in ("Log", "Sqrt", "Reciprocal"):
         nodes = [
             node(operator, "x", "f"),

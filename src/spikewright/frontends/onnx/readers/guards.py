@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
@@ -16,11 +17,15 @@ _PARTIAL = ("log", "log_softmax", "power", "reciprocal", "sqrt")
 
 @reads("IsNaN", "IsInf")
 def is_no_number(node: OnnxNode) -> Constant:
-    """False: where exporters guard a softmax, or anything that makes numbers of all numbers."""
+    """False: where exporters guard a softmax, or anything that makes numbers of all numbers.
+
+    The rows of a softmax that a constant masks everywhere are no numbers.
+    """
     view = node.view(0)
     made = {made.name: made for made in node.builder.nodes}
-    guarded = made[view.node]
+    guarded, moved = made[view.node], False
     while isinstance(guarded.layer, Identity | Permute | Reshape):
+        moved = moved or not isinstance(guarded.layer, Identity)
         guarded = made[guarded.inputs[0]]
     layer = guarded.layer
     function = layer.function if isinstance(layer, Activation) else layer.kind
@@ -29,20 +34,25 @@ def is_no_number(node: OnnxNode) -> Constant:
             f"it asks where {function} has no value, which jumps there",
             "Keep its input where it has one, e.g. by adding a small number",
         )
-    if function == "softmax" and _is_masked_everywhere(node, made, guarded):
+    none = np.zeros(view.shape, bool)
+    if function == "softmax" and node.kind == "IsNaN":
+        none |= _masked_everywhere(node, made, guarded, moved)
+    rows = (np.broadcast_to(none, (batch, *none.shape)) for batch in node.batches)
+    return Constant(tuple(view.layout.batch_back(row) for row in rows))
+
+
+def _masked_everywhere(
+    node: OnnxNode, made: dict[str, Node], softmax: Node, moved: bool
+) -> NDArray:
+    """Where a constant masks all that a softmax normalises together, unless it is moved behind."""
+    (name,) = softmax.inputs
+    shape, layer = node.builder.shapes[name], softmax.layer
+    axis = layer.axis(len(shape)) if isinstance(layer, Activation) else -1
+    shift = made[name].layer.arrays().get("shift", np.zeros(()))
+    found = np.all(np.broadcast_to(shift, shape) <= HIDDEN, axis=axis, keepdims=True)
+    if found.any() and moved:
         raise Unreadable(
             "it asks which rows of a softmax are masked everywhere, and some are",
             "Leave something of every row unmasked",
         )
-    return Constant(tuple(np.broadcast_to(False, view.full(batch)) for batch in node.batches))
-
-
-def _is_masked_everywhere(node: OnnxNode, made: dict[str, Node], softmax: Node) -> bool:
-    """Whether a constant masks all that a softmax normalises together, anywhere."""
-    (name,) = softmax.inputs
-    shape, layer = node.builder.shapes[name], softmax.layer
-    axis = layer.axis(len(shape)) if isinstance(layer, Activation) else -1
-    shift = made[name].layer.arrays().get("shift")
-    return shift is not None and bool(
-        (np.broadcast_to(shift, shape) <= HIDDEN).all(axis=axis).any()
-    )
+    return np.zeros((), bool) if moved else np.asarray(found)

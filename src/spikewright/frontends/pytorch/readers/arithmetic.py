@@ -85,11 +85,6 @@ def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> V
     return arithmetic.combined(call, (a, first), (b, second), part=part)
 
 
-def masked(call: Call, x: Value, mask: torch.Tensor) -> Value:
-    """The value, minus infinity where a constant mask is True."""
-    return _chosen(call, mask, -np.inf, x)
-
-
 @reads("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
 def _masked_fill(call: Call) -> Value:
     return _chosen(call, call["mask"], call["value"], call["self"])
