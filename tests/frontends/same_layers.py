@@ -275,6 +275,14 @@ OTHERS: Mapping[str, Same] = {
     "chosen by values": plain(
         lambda x: K.where(x > 0.1, x, 0.3 * x), lambda x: torch.where(x > 0.1, x, 0.3 * x)
     ),
+    "hidden from a softmax": plain(
+        lambda x: K.softmax(K.where(_BOUNDS.numpy() > 0, x, -np.inf)),
+        lambda x: torch.where(_BOUNDS > 0, x, -torch.inf).softmax(-1),
+    ),
+    "a mask added to a softmax": plain(
+        lambda x: L.Softmax()(x + np.where(_BOUNDS > 0, 0.0, -np.inf).astype(np.float32)),
+        lambda x: (x + torch.where(_BOUNDS > 0, 0.0, -torch.inf)).softmax(-1),
+    ),
     "chosen by two conditions": plain(
         lambda x, y: K.where(K.logical_and(x <= y, K.logical_not(y < 0.2)), x, 0.5),
         lambda x, y: torch.where((x <= y) & ~(y < 0.2), x, 0.5),

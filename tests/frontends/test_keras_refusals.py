@@ -28,6 +28,8 @@ def masked(x: Any) -> Any:
 
 
 ONES = np.ones((2, 3), np.float32)
+HIDES = np.array([True, False, True])
+
 REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (L.ConvLSTM1D(2, 2, name="odd"), "ConvLSTM1D", (3, 4, 2), "carries a state"),
     (L.LSTM(2, name="odd"), "LSTM", (513, 2), "has 513 steps"),
@@ -78,6 +80,14 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (lambda x: ops.equal(x, 0.5), "ops.Equal", (3,), "comparing"),
     (lambda x: ops.logical_not(x), "ops.LogicalNot", (3,), "comparing"),
     (lambda x: ops.where(x > 0, x, -np.inf), "ops.Where", (3,), "not finite"),
+    (lambda x: ops.relu(ops.where(HIDES, x, -np.inf)), "ops.Relu", (3,), "only a softmax can take"),
+    (lambda x: x + np.where(HIDES, 0.0, -np.inf), "output", (3,), "minus infinity in places"),
+    (
+        lambda x: ops.softmax(ops.where([False] * 3, x, -np.inf)),
+        "ops.Softmax",
+        (3,),
+        "leaves nothing of some rows",
+    ),
     (lambda x: ops.add(x > 0, x < 1), "ops.Add", (3,), "a sum of truth values is another"),
     (lambda x: ops.cumprod(x, axis=-1), "ops.Cumprod", (3,), "all values along an axis"),
     (lambda x: ops.arctan(x), "ops.Arctan", (3,), "no reader"),

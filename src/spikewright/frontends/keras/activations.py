@@ -21,12 +21,14 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axes,
 )
+from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.functions import (
     function,
     gated,
     normalised_exponentials,
     parametric_relu,
 )
+from spikewright.frontends.reading.values import finite
 from spikewright.graph.clipping import Steps, clip_steps
 from spikewright.graph.layers import (
     Activation,
@@ -177,7 +179,11 @@ def is_linear(function: Any) -> bool:
 
 def activate(call: Call, function: Any, value: Value, part: str = "") -> Value:
     """Add an activation function, given as Keras takes it, behind a value."""
-    return call.chain(value, *of_function(function, value.shape), part=part)
+    steps = of_function(function, value.shape)
+    layer = steps[0][1]
+    if value.masked is not None and isinstance(layer, Activation) and layer.function == "softmax":
+        return softmax(call, value, (int(layer.parameters["axis"]),), part=part)
+    return call.chain(finite(value), *steps, part=part)
 
 
 def of_function(function: Any, shape: Shape) -> Steps:

@@ -66,11 +66,18 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     }
     if None not in found.values():
         builder.refusals.clear()  # they stand beside the kept layers, in the models around them
+    for name, node in found.items():
+        if node in reading.hidden:
+            builder.refuse(name, "output", "it is minus infinity in places", _KEEP)
     graph = builder.build(found)
-    run = partial(activations, keras_graph, tensors, names, reading.nodes, graph)
+    seen = {place: node for place, node in reading.nodes.items() if node not in reading.hidden}
+    run = partial(activations, keras_graph, tensors, names, seen, graph)
     own = list(_ends(keras_graph, reading, None))
     ask = partial(call, model, keras_graph, names, own, graph)
     return Source(graph, "keras", run, ask, ran, precision_of(model))
+
+
+_KEEP = "Name the outputs to keep: outputs=[...]"
 
 
 class _End(NamedTuple):

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.keras.calls import calling_layer, values_of
@@ -26,6 +28,7 @@ from spikewright.frontends.keras.registry import (
     understood_by,
 )
 from spikewright.frontends.keras.walking import Application, Walk, flatten, graph_of
+from spikewright.frontends.reading.values import finite
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 
@@ -33,7 +36,8 @@ from spikewright.graph.layers import Identity
 class Reading(Walk[Value]):
     """Collects graph nodes and refusals in a builder.
 
-    `nodes` maps (name of a call, number of its output) to the node that has that output.
+    `nodes` maps (name of a call, number of its output) to the node that has that output. `hidden`
+    is True where the output that a node has is minus infinity, which only a softmax can take.
     """
 
     follows_masks = False
@@ -42,6 +46,7 @@ class Reading(Walk[Value]):
         super().__init__(graph)
         self.builder = builder
         self.nodes: dict[tuple[str, int], str] = {}
+        self.hidden: dict[str, NDArray] = {}
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
@@ -131,7 +136,9 @@ class Reading(Walk[Value]):
         shape = stand_in_shape(tensor) if node is None else self.builder.shapes[node]
         if node is not None:
             self.nodes[call.name, index] = node
-        return Value(node, shape, whole="int" in tensor.dtype, truth=tensor.dtype == "bool")
+        whole, truth = "int" in tensor.dtype, tensor.dtype == "bool"
+        masked = None if node is None else self.hidden.get(node)
+        return Value(node, shape, whole=int(whole), truth=truth, masked=masked)
 
     def _read(self, application: Application[Value]) -> Sequence[str | None]:
         operation = application.operation
@@ -144,6 +151,9 @@ class Reading(Walk[Value]):
             self.builder,
         )
         nodes = [self._own(application, value) for value in found]
+        for node, value in zip(nodes, found, strict=True):
+            if node is not None and isinstance(value, Value) and value.masked is not None:
+                self.hidden[node] = value.masked
         wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
         if len(nodes) != len(wanted):
             raise Unreadable(
@@ -188,11 +198,18 @@ def read_call(
         return read_code(call, why)
 
 
+_TAKES_HIDDEN = {"Activation", "Softmax", "ops.Softmax", "ops.Add", "ops.Subtract", "ops.Where"}
+"""Kinds whose readers look for minus infinity themselves."""
+
+
 def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
     """The outputs that a reader makes of a call."""
     builder = call.builder
     if built_in(reader) and not call.kind.startswith("ops."):
         _only_inputs(call, understood_by(reader))
+    if call.kind not in _TAKES_HIDDEN:
+        for value in call.inputs:
+            finite(value)
     refused = len(builder.refusals)
     with calling(reader, call.source, call.kind, Unreadable, Unknown):
         found = reader(call)
@@ -229,17 +246,17 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
                 f"outputs",
                 "Use a model with one of each",
             )
-        return Reading(graph, builder).through(graph, [value], f"{name}/", f"{source}/")[0]
+        return finite(Reading(graph, builder).through(graph, [value], f"{name}/", f"{source}/")[0])
     (found,) = read_call(layer, name, source, (value,), {}, builder)
     if isinstance(found, Value):
-        return found
+        return finite(found)
     if found is None:
         raise Unknown
     return Value(found, builder.shapes[found])
 
 
 def _is_known(value: Any) -> bool:
-    return isinstance(value, Value) and value.name is not None
+    return isinstance(value, Value) and value.name is not None and value.masked is None
 
 
 def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
