@@ -20,17 +20,9 @@ from spikewright.showing import demo as library
     show_default=True,
     help="Folder for the report and the pictures.",
 )
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=library.STEPS,
-    show_default=True,
-    help="Time steps for each image.",
-)
+@options.steps("Time steps for each image.", default=library.STEPS, show_default=True)
 @options.dt
-@options.limit
-@options.seed
-@options.engine
+@options.sampled
 @options.as_json
 def demo(
     out: Path, steps: int, dt: float, limit: int | None, seed: int, engine: str, as_json: bool

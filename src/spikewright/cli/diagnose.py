@@ -17,16 +17,9 @@ from spikewright.cli.samples import load_samples
 @click.command()
 @options.model
 @options.data("x, (samples, *shape), and perhaps y: labels, or targets")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    required=True,
-    help="Time steps for each sample.",
-)
+@options.steps("Time steps for each sample.", required=True)
 @options.dt
-@options.limit
-@options.seed
-@options.engine
+@options.sampled
 @click.option("--verify", is_flag=True, help="Run every change that is proposed, and measure it.")
 @report_option
 @options.conversion

@@ -23,7 +23,7 @@ from spikewright.running.encoders import Encoder
 @click.command()
 @options.model
 @options.data("x, (samples, *shape), and perhaps y: labels, or targets")
-@click.option("--steps", required=True, type=click.IntRange(min=1), help="Steps for each sample.")
+@options.steps("Steps for each sample.", required=True)
 @options.dt
 @click.option(
     "--at",
@@ -38,16 +38,7 @@ from spikewright.running.encoders import Encoder
     type=click.FloatRange(min=0, max=1, min_open=True),
     help="Confidence at which a sample may leave early; repeat for more.",
 )
-@options.encoder
-@options.limit
-@options.seed
-@options.engine
-@options.precision
-@options.batch_size
-@options.threads
-@options.checkpoint
-@options.executor
-@options.address
+@options.sharded
 @options.out("as JSON here")
 @report_option
 @options.conversion

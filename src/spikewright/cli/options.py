@@ -92,6 +92,11 @@ dt = click.option(
 )
 
 
+def steps(text: str, **more: Any) -> Callable[[F], F]:
+    """The number of steps of a run."""
+    return click.option("--steps", type=click.IntRange(min=1), help=text, **more)
+
+
 minimise = click.option(
     "--minimise",
     type=click.Choice(MINIMISED),
@@ -302,6 +307,34 @@ encoder = click.option(
     "this rate for a value of 1), frames:STEPS (x is (batch, frames, *shape), each held); "
     "INPUT=ENCODER, repeated, for several inputs.",
 )
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one, in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+sampled = together(limit, seed, engine)
+"""Options of commands that run samples."""
+
+sharded = together(
+    encoder,
+    sampled,
+    precision,
+    batch_size,
+    threads,
+    checkpoint,
+    executor,
+    address,
+)
+"""Options of commands that measure a data set, in shards."""
+
 _CONVERSION = {
     "spiking": click.option(
         "--spiking/--rate",
@@ -382,11 +415,9 @@ def conversion_but(*names: str) -> Callable[[F], F]:
                 choices = {name: in_steps_of(dt, value) for name, value in choices.items()}
             return command(choices=choices, **given_options)
 
-        decorated: Any = collecting
-        for option in reversed(options.values()):
-            decorated = option(decorated)
-        result: F = decorated
-        return result
+        made: Any = collecting
+        decorated: F = together(*options.values())(made)
+        return decorated
 
     return decorate
 

@@ -23,16 +23,10 @@ from spikewright.running.encoders import Encoder
 @click.command()
 @options.model
 @options.data("x, (samples, *shape) or (samples, steps, *shape), and perhaps labels y")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    help="Time steps for each sample; needed where x has no time axis.",
-)
+@options.steps("Time steps for each sample; needed where x has no time axis.")
 @options.dt
 @options.encoder
-@options.limit
-@options.seed
-@options.engine
+@options.sampled
 @options.precision
 @report_option
 @options.conversion

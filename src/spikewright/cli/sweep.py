@@ -96,16 +96,7 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
 @options.minimise
 @options.energy_table
 @options.dt
-@options.encoder
-@options.limit
-@options.seed
-@options.engine
-@options.precision
-@options.batch_size
-@options.threads
-@options.checkpoint
-@options.executor
-@options.address
+@options.sharded
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -84,9 +84,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     help="Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
 )
 @options.dt
-@options.limit
-@options.seed
-@options.engine
+@options.sampled
 @options.precision
 @options.threads
 @options.max_pool

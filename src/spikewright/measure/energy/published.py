@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spikewright.measure.energy.tables import CostTable, register
 
 PICO = 1e-12
@@ -47,9 +49,9 @@ CMOS_45NM_INT8 = register(
 )
 
 CMOS_45NM_FP32_SRAM = register(
-    CostTable(
+    replace(
+        CMOS_45NM_FP32,
         name="45nm-fp32-sram",
-        citation=_HOROWITZ,
         assumptions=(
             "45nm-fp32, and 5 pJ for every 32 bits that are read or written (half of the 10 pJ of "
             "a 64-bit access to a cache of 8 KB; larger memories cost ten to hundreds of times as "
@@ -57,10 +59,6 @@ CMOS_45NM_FP32_SRAM = register(
             "it is added to, an update the neuron's state; layers that are not spiking keep their "
             "sums in registers. No weight is used twice for one read"
         ),
-        precision="fp32",
-        accumulate=0.9 * PICO,
-        multiply_accumulate=4.6 * PICO,
-        neuron_update=1.8 * PICO,
         weight_byte=1.25 * PICO,
         state_byte=1.25 * PICO,
     )

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import above_zero, count, vectors
+from spikewright.modelling.networks.checks import above_zero, count, free_name, vectors
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.modelling.networks.presets import ThresholdingEnsembles
 from spikewright.network import Connection, Ensemble, Network, Node
-
-_INHIBITION = -10.0  # times the gain
 
 
 class AssociativeMemory(Network):
@@ -55,9 +53,7 @@ class AssociativeMemory(Network):
             self._direct: Connection | None = Connection(self.utilities, self.activations, None)
             if inhibitable:
                 self.inhibit = Node(size_in=1, label=f"inhibit of {self._name}")
-                for ensemble in self.ensembles_of_items.ea_ensembles:
-                    weights = np.full((n, 1), _INHIBITION)
-                    Connection(self.inhibit, ensemble.neurons, None, transform=weights)
+                self.ensembles_of_items.silenced_by(self.inhibit)
         self.default: Ensemble | None = None
         self.input = self.add_input_mapping("input", given, input_scales)
         self.output = self.add_output_mapping(
@@ -88,10 +84,7 @@ class AssociativeMemory(Network):
 
     def _add(self, name: str, size: int) -> Node:
         """A new node as an attribute."""
-        if not (isinstance(name, str) and name.isidentifier()):
-            raise NetworkError(f"{self!r}: the name of a mapping is an identifier, got {name!r}")
-        if hasattr(self, name):
-            raise NetworkError(f"{self!r} has an attribute {name!r} already; choose another name")
+        free_name(self, name, "a mapping")
         with self:
             node = Node(size_in=size, label=f"{name} of {self._name}")
         setattr(self, name, node)

@@ -33,6 +33,14 @@ def above_zero(value: Any, what: str) -> float:
     return float(value)
 
 
+def free_name(owner: Any, name: Any, what: str) -> None:
+    """Check the name of a new attribute; raises `NetworkError` where it is none, or taken."""
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise NetworkError(f"{owner!r}: the name of {what} is an identifier, got {name!r}")
+    if hasattr(owner, name):
+        raise NetworkError(f"{owner!r} has an attribute {name!r} already; choose another name")
+
+
 def vectors(value: Any, what: str) -> NDArray:
     """`(n, dimensions)` finite numbers; raises `NetworkError` naming `what` otherwise."""
     try:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import count
+from spikewright.modelling.networks.checks import count, free_name
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.shapes import as_value
 
 Function = Callable[..., ArrayLike]
+
+# Times the gain: far more than what an ensemble represents can excite its neurons by.
+_INHIBITION = -10.0
 
 
 class EnsembleArray(Network):
@@ -84,10 +87,7 @@ class EnsembleArray(Network):
         `conn_kwargs` are further arguments of the `Connection` from each ensemble. Raises
         `NetworkError` for a name that is taken, or a number of functions other than of ensembles.
         """
-        if not (isinstance(name, str) and name.isidentifier()):
-            raise NetworkError(f"{self!r}: the name of an output is an identifier, got {name!r}")
-        if hasattr(self, name):
-            raise NetworkError(f"{self!r} has an attribute {name!r} already; choose another name")
+        free_name(self, name, "an output")
         functions = self._functions(function)
         sizes = [self._size(f) for f in functions]
         with self:
@@ -125,21 +125,28 @@ class EnsembleArray(Network):
     def add_neuron_input(self) -> Node:
         """A node whose values go straight to the neurons, times their gains: `neuron_input`."""
         if self.neuron_input is None:
-            n = self.n_neurons_per_ensemble
-            with self:
-                node = Node(size_in=n * self.n_ensembles, label=f"neuron input of {self!r}")
-                for i, ensemble in enumerate(self.ea_ensembles):
-                    Connection(node[self._part(i, n)], ensemble.neurons, synapse=None)
-            self.neuron_input = node
+            self.neuron_input = self._of_neurons("input")
         return self.neuron_input
 
     def add_neuron_output(self) -> Node:
         """A node of the output of every neuron: `neuron_output`."""
         if self.neuron_output is None:
-            n = self.n_neurons_per_ensemble
-            with self:
-                node = Node(size_in=n * self.n_ensembles, label=f"neuron output of {self!r}")
-                for i, ensemble in enumerate(self.ea_ensembles):
-                    Connection(ensemble.neurons, node[self._part(i, n)], synapse=None)
-            self.neuron_output = node
+            self.neuron_output = self._of_neurons("output")
         return self.neuron_output
+
+    def _of_neurons(self, end: str) -> Node:
+        """A node with a value for each neuron."""
+        n = self.n_neurons_per_ensemble
+        with self:
+            node = Node(size_in=n * self.n_ensembles, label=f"neuron {end} of {self!r}")
+            for i, ensemble in enumerate(self.ea_ensembles):
+                part = node[self._part(i, n)]
+                pre, post = (part, ensemble.neurons) if end == "input" else (ensemble.neurons, part)
+                Connection(pre, post, synapse=None)
+        return node
+
+    def silenced_by(self, node: Node) -> None:
+        """Let a node silence all neurons while its one value is 1, from the network around both."""
+        for ensemble in self.ea_ensembles:
+            weights = np.full((ensemble.n_neurons, 1), _INHIBITION)
+            Connection(node, ensemble.neurons, None, transform=weights)

@@ -11,7 +11,6 @@ from spikewright.modelling.networks.presets import ThresholdingEnsembles
 from spikewright.network import Connection, Network, Node
 from spikewright.network.pointwise import Step
 
-_INHIBITION = -10.0  # times the gain
 _REACH = 2.0  # of a sum that has won: it saturates above 1
 
 
@@ -59,6 +58,5 @@ class IndependentAccumulator(Network):
             Connection(sums.output, sums.input, synapse)
             Connection(sums.output, self.arrived.input, 0.005)
             Connection(self.output, sums.input, 0.005, transform=2.0 * one - 1.0)
-            for ensemble in (*sums.ea_ensembles, *self.arrived.ea_ensembles):
-                weights = np.full((n, 1), _INHIBITION)
-                Connection(self.reset, ensemble.neurons, None, transform=weights)
+            sums.silenced_by(self.reset)
+            self.arrived.silenced_by(self.reset)

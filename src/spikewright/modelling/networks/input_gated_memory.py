@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from spikewright.modelling.networks.checks import above_zero, count, number
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.network import Connection, Network, Node
-
-# Times the gain: far more than what an ensemble represents can excite its neurons by.
-_INHIBITION = -10.0
 
 
 class InputGatedMemory(Network):
@@ -54,12 +49,6 @@ class InputGatedMemory(Network):
             Connection(self.input, self.diff.input, None)
             Connection(self.mem.output, self.diff.input, 0.005, transform=-1.0)
             Connection(self.diff.output, self.mem.input, followed, transform=gain)
-            _inhibit(self.gate, self.diff)
-            _inhibit(self.reset, self.mem)
+            self.diff.silenced_by(self.gate)
+            self.mem.silenced_by(self.reset)
         self.output = self.mem.output
-
-
-def _inhibit(by: Node, array: EnsembleArray) -> None:
-    for ensemble in array.ea_ensembles:
-        weights = np.full((ensemble.n_neurons, 1), _INHIBITION)
-        Connection(by, ensemble.neurons, None, transform=weights)
