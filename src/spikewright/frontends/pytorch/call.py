@@ -15,10 +15,9 @@ from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.layout import BATCH_FIRST, regroup
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import (
     Value,
-    alike,
     finite,
     without_batch,
 )
@@ -27,18 +26,6 @@ from spikewright.graph.layers import Reshape
 
 if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
-
-
-__all__ = [
-    "MIXES", "Call", "Cannot", "Lost", "Value", "alike", "count", "finite", "pretty", "rank_of",
-    "to_array",
-]  # fmt: skip
-
-Cannot = Unreadable
-"""Raised by a reading to refuse the operator; the front end lists it with its place."""
-
-Lost = Unknown
-"""Raised by a reading that needs what an earlier refusal left unknown."""
 
 
 def to_array(value: Any) -> NDArray:
@@ -89,7 +76,7 @@ class Call(reading.Call):
         """The argument as a value that depends on the input."""
         argument = self.arguments[name]
         if not isinstance(argument, Value):
-            raise Cannot(f"its operand {name!r} is a constant, it must depend on the input")
+            raise Unreadable(f"its operand {name!r} is a constant, it must depend on the input")
         return finite(argument)
 
     def sample(self, name: str) -> Value:
@@ -99,7 +86,7 @@ class Call(reading.Call):
     def first(self, value: Value) -> Value:
         """The value; refuses one whose batch axis is not first and apart."""
         if value.layout != BATCH_FIRST:
-            raise Cannot("its operand does not have the batch axis first and apart", MIXES)
+            raise Unreadable("its operand does not have the batch axis first and apart", MIXES)
         return value
 
     def array(self, name: str) -> NDArray:
@@ -107,7 +94,7 @@ class Call(reading.Call):
         argument = self.arguments[name]
         if isinstance(argument, torch.Tensor):
             return to_array(argument)
-        raise Cannot(
+        raise Unreadable(
             f"its {name!r} depends on the input",
             "Only products with constant weights can be read.",
         )
@@ -121,14 +108,14 @@ class Call(reading.Call):
         argument = self.arguments[name]
         numbers = [argument] if isinstance(argument, int) else list(argument)
         if any(not isinstance(n, int) for n in numbers):
-            raise Cannot(f"its {name} {argument} depends on the size of the batch")
+            raise Unreadable(f"its {name} {argument} depends on the size of the batch")
         return tuple(numbers * count if len(numbers) == 1 else numbers)
 
     def axis(self, value: Value, dim: int) -> int:
         """The axis of the graph's value that the program's axis `dim` is; refuses the batch."""
         axis = dim % value.rank
         if axis == value.layout.axis:
-            raise Cannot(f"it works along axis {axis}, which is the batch axis", MIXES)
+            raise Unreadable(f"it works along axis {axis}, which is the batch axis", MIXES)
         return value.layout.own_axis(axis)
 
     def named(self, part: str) -> tuple[str, str, str]:
@@ -141,7 +128,7 @@ class Call(reading.Call):
         if found is None:
             before = value.layout.before
             own = (*value.shape[:before], "batch", *value.shape[before:])
-            raise Cannot(
+            raise Unreadable(
                 f"it makes {pretty(sizes)} of values of shape {pretty(own)}, where samples do not "
                 "stay apart",
                 MIXES,
@@ -155,7 +142,7 @@ class Call(reading.Call):
 
     def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
         if isinstance(constant, torch.SymInt | torch.SymFloat):
-            raise Cannot("its operand depends on the size of the batch", MIXES)
+            raise Unreadable("its operand depends on the size of the batch", MIXES)
         array = to_array(constant)
         return array if axis is None else without_batch(array, axis, like)
 

@@ -14,9 +14,12 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from spikewright.frontends.pytorch.call import MIXES, Cannot, alike, to_array
+from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.pytorch.registry import READERS
+from spikewright.frontends.reading.call import MIXES
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import alike
 
 _FOLDABLE = frozenset(
     f"aten.{name}"
@@ -98,7 +101,7 @@ def fold(target: Any, args: list[Any], kwargs: dict[str, Any], batch: Batch) -> 
             with torch.no_grad():
                 found.append(target(*own_args, **own_kwargs))
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise Cannot(f"it cannot be computed from its constants: {error}") from None
+            raise Unreadable(f"it cannot be computed from its constants: {error}") from None
     return _joined(found)
 
 
@@ -123,7 +126,7 @@ def _joined(found: list[Any]) -> Any:
     first = found[0]
     if isinstance(first, list | tuple):
         if len({len(results) for results in found}) > 1:
-            raise Cannot("the size of the batch says how many results it has", MIXES)
+            raise Unreadable("the size of the batch says how many results it has", MIXES)
         return [_joined(list(results)) for results in zip(*found, strict=True)]
     return first if all(_same(first, other) for other in found[1:]) else Varying(tuple(found))
 
@@ -148,7 +151,7 @@ def for_samples(constant: Varying, counts: Sequence[int]) -> Any:
         pairwise(constant.values), counts, counts[1:], strict=False
     ):
         if not any(_same(small, part) for part in _parts(large, small.shape, few, many)):
-            raise Cannot("it computes a constant from the size of the batch", MIXES)
+            raise Unreadable("it computes a constant from the size of the batch", MIXES)
     return first
 
 

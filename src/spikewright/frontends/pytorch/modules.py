@@ -10,13 +10,14 @@ import numpy as np
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.call import MIXES, alike
 from spikewright.frontends.pytorch.calling import OperatorCall
 from spikewright.frontends.pytorch.exporting import trace
 from spikewright.frontends.pytorch.program import take_apart
 from spikewright.frontends.pytorch.reading import read_program
 from spikewright.frontends.pytorch.state import kept, refuse_memory
 from spikewright.frontends.pytorch.untraceable import refuse_kind, untraceable_part
+from spikewright.frontends.reading.call import MIXES
+from spikewright.frontends.reading.values import alike
 from spikewright.frontends.source import Source
 from spikewright.graph import Graph
 

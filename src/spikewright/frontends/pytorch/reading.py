@@ -17,7 +17,7 @@ from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.arguments import input_places
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, pretty
+from spikewright.frontends.pytorch.call import Call, pretty
 from spikewright.frontends.pytorch.calling import Operand, operator_call
 from spikewright.frontends.pytorch.folding import (
     Shaped,
@@ -53,7 +53,10 @@ from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.layout import Layout, fits
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph
 
@@ -168,16 +171,16 @@ class _Walk:
             if not _find(Value, [*args, *kwargs.values()]):
                 return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
-        except Lost:
+        except Unknown:
             pass  # missing values were refused where they got lost
-        except Cannot as why:
+        except Unreadable as why:
             try:
                 if self.live and is_asked_for():
                     return self._called(node, place)
-            except Lost:
+            except Unknown:
                 return self._lost(node.meta.get("val"))
             except CannotCall as other:
-                why = Cannot(f"{why.reason}, and {other}", why.options)
+                why = Unreadable(f"{why.reason}, and {other}", why.options)
             cut = self._read_by(node) if is_tail(full_name(node.target)) else None
             self._refuse(_refusal(node, place, why), cut, self.live)
         return self._lost(node.meta.get("val"))
@@ -210,14 +213,14 @@ class _Walk:
         return result(results, node.args[1] if several else None)
 
     def _operand(self, node: Any) -> Any:
-        """The operand for a call of an operator on a node; raises `CannotCall` or `Lost`."""
+        """The operand for a call of an operator on a node; raises `CannotCall` or `Unknown`."""
         value, meta = self._resolve(node), node.meta.get("val")
         if isinstance(value, _Unknown | Varying):
             raise CannotCall("it needs a constant that depends on more than the model")
         if not isinstance(value, Value):
             return value
         if value.name is None:
-            raise Lost
+            raise Unknown
         if value.masked is not None:
             raise CannotCall("it reads values that are minus infinity")
         return Operand(value.shape, value.layout, meta.dtype, meta.device)
@@ -237,7 +240,7 @@ class _Walk:
         if isinstance(results, Value | _Unknown):
             return results
         if index >= len(results) or results[index] is None:
-            raise Cannot(f"its result number {index} is used, which has no reading")
+            raise Unreadable(f"its result number {index} is used, which has no reading")
         return results[index]
 
     def _leave_shapes(self, node: Any, args: list[Any]) -> None:
@@ -255,13 +258,13 @@ class _Walk:
         try:
             if node in self.program.effects and is_foldable(target):
                 if _find(Varying, [*args, *kwargs.values()]):
-                    raise Cannot("it writes the size of the batch into a constant", MIXES)
+                    raise Unreadable("it writes the size of the batch into a constant", MIXES)
                 return fold(node.target, args, kwargs, self.program.batch)
             if is_foldable(target, args):
                 return fold(target, args, kwargs, self.program.batch)
             reason, options = why_not(full_name(node.target))
-            raise Cannot(f"it is applied to constants, and {reason}", options)
-        except Cannot as why:
+            raise Unreadable(f"it is applied to constants, and {reason}", options)
+        except Unreadable as why:
             unknown = _Unknown(_refusal(node, place, why))
         if self.program.has_side_effects:
             self._refuse(unknown.why)
@@ -280,19 +283,19 @@ class _Walk:
         if reader is None:
             inside = unknown_inside(node)
             for inner in inside:
-                why = Cannot(*why_not(full_name(inner.target)))
+                why = Unreadable(*why_not(full_name(inner.target)))
                 self._refuse(_refusal(inner, place_of_function(inner), why))
             if inside:
-                raise Lost
-            raise Cannot(*why_not(full_name(node.target)))
+                raise Unknown
+            raise Unreadable(*why_not(full_name(node.target)))
         operands = [*args, *kwargs.values()]
         unknown = _find(_Unknown, operands)
         for constant in unknown:
             self._refuse(constant.why)
         if unknown or any(isinstance(value, _Shapeless) for value in _find(Value, operands)):
-            raise Lost
+            raise Unknown
         args, kwargs = pytree.tree_map(self._for_samples, (args, kwargs))
-        with calling(reader, place.name, place.kind, Cannot, Lost):
+        with calling(reader, place.name, place.kind, Unreadable, Unknown):
             result = reader(self._call(node, place, args, kwargs))
         expected = node.meta["val"]
         if isinstance(result, tuple):
@@ -331,7 +334,7 @@ class _Walk:
         if isinstance(value, torch.Tensor):
             return  # a constant
         if not isinstance(value, Value):
-            raise Cannot(
+            raise Unreadable(
                 f"its reading returns {shown(value)}, which is no value of the graph",
                 "Return the result of call.add, or a tuple of such, one for each result.",
             )
@@ -339,7 +342,7 @@ class _Walk:
             return
         sizes = sizes_of(expected)
         if not fits(value.shape, value.layout, sizes, self.program.batch):
-            raise Cannot(
+            raise Unreadable(
                 f"PyTorch makes {pretty(sizes)} of it, which does not match its reading "
                 f"(batch, {pretty(value.shape)[1:]}"
             )
@@ -388,7 +391,7 @@ class _Unknown:
     why: Refusal
 
 
-def _refusal(node: Any, place: Place, why: Cannot) -> Refusal:
+def _refusal(node: Any, place: Place, why: Unreadable) -> Refusal:
     kind = f"{place.kind}: {full_name(node.target)}"
     return Refusal(place.name, kind, why.reason, why.options, place.location)
 

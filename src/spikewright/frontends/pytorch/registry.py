@@ -21,7 +21,7 @@ def reads(*targets: str, replace: bool = False) -> Callable[[R], R]:
     """Decorator: use this function to read the operators of these full names.
 
     It takes a `Call` and returns the `Value` that the operator makes, or a tuple of them (None
-    where an element has no reading) for operators with several results; it raises `Cannot` to
+    where an element has no reading) for operators with several results; it raises `Unreadable` to
     refuse. With `replace` it takes the place of existing readings; without it a name that is
     taken raises `ValueError`.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.readers.arithmetic import extremum
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
@@ -18,6 +18,8 @@ from spikewright.frontends.reading.functions import (
     hyperbolic,
     parametric_relu,
 )
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Activation, ScaleShift
 
 _NAMED = {
@@ -73,7 +75,7 @@ def _exponential(call: Call) -> Value:
     alpha = float(call["alpha"])
     scale, inner = float(call.get("scale", 1)), float(call.get("input_scale", 1))
     if inner != 1:
-        raise Cannot(f"it scales its input by {inner} on the way")
+        raise Unreadable(f"it scales its input by {inner} on the way")
     curve = Activation("celu" if "celu" in call.target else "elu", {"alpha": alpha})
     after = None if scale == 1 else ScaleShift(np.asarray(scale))
     return call.chain(call.value("self"), ("elu", curve), ("scale", after))
@@ -83,7 +85,7 @@ def _exponential(call: Call) -> Value:
 def _power(call: Call) -> Value:
     exponent = call["exponent"]
     if not isinstance(exponent, int | float):
-        raise Cannot("its exponent depends on the size of the batch")
+        raise Unreadable("its exponent depends on the size of the batch")
     return powered(call, call.value("self"), float(exponent))
 
 
@@ -123,7 +125,7 @@ def _clipped_to_arrays(call: Call) -> Value:
 @reads("aten.rrelu.default")
 def _random_leaky_relu(call: Call) -> Value:
     if call["training"]:
-        raise Cannot("its slope is drawn at random, which is meant for training only")
+        raise Unreadable("its slope is drawn at random, which is meant for training only")
     slope = (float(call["lower"]) + float(call["upper"])) / 2
     return call.add(Activation("leaky_relu", {"negative_slope": slope}), call.value("self"))
 
@@ -141,7 +143,7 @@ def _softplus(call: Call) -> Value:
     beta, threshold = float(call["beta"]), float(call["threshold"])
     # Above its threshold PyTorch returns x itself: log(1 + e^-x) must be below float32's rounding.
     if beta <= 0 or threshold <= 0 or math.log1p(math.exp(-threshold)) / threshold > 2.0**-24:
-        raise Cannot(
+        raise Unreadable(
             f"softplus with beta={beta} and threshold={threshold} is not log(1 + exp(x))",
             "Use a positive beta and a threshold of 20, as nn.Softplus has it.",
         )

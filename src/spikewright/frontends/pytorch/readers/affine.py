@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.frontends.reading.windows import folded, halves, windowed
 from spikewright.graph.layers import Convolution, ConvolutionTranspose
 
@@ -43,7 +45,9 @@ def _transposed(call: Call) -> Value:
     weight = call.array("weight")
     rank = weight.ndim - 2
     if not 1 <= rank <= 3:
-        raise Cannot(f"its weights have shape {weight.shape}, which is no kernel of 1 to 3 axes")
+        raise Unreadable(
+            f"its weights have shape {weight.shape}, which is no kernel of 1 to 3 axes"
+        )
     layer = ConvolutionTranspose(
         weight,
         call.optional_array("bias"),

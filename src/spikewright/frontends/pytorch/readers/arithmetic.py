@@ -9,19 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value, finite
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.layout import BATCH_FIRST, JOINED
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import choice
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Concatenate, Reshape, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
 def _add(call: Call) -> Value:
     if call.results.dtype == torch.bool:
-        raise Cannot("a sum of truth values is another", "Use torch.logical_or.")
+        raise Unreadable("a sum of truth values is another", "Use torch.logical_or.")
     return combine(call, call["self"], 1, call["other"], call["alpha"])
 
 
@@ -80,7 +83,7 @@ def _add_product(call: Call) -> Value:
 def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:
     """`a x + b y`, where at least one of them depends on the input."""
     if any(isinstance(factor, torch.SymInt | torch.SymFloat) for factor in (a, b)):
-        raise Cannot("its factor depends on the size of the batch", MIXES)
+        raise Unreadable("its factor depends on the size of the batch", MIXES)
     first, second = call.operands(x, y)
     return arithmetic.combined(call, (a, first), (b, second), part=part)
 
@@ -98,7 +101,7 @@ def _where(call: Call) -> Value:
 def _chosen(call: Call, condition: Any, yes: Any, no: Any) -> Value:
     """`yes` where a condition holds, else `no`."""
     if not isinstance(condition, torch.Tensor | Value):
-        raise Cannot("its condition depends on the size of the batch", MIXES)
+        raise Unreadable("its condition depends on the size of the batch", MIXES)
     return choice(call, *call.operands(condition, yes, no))
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.attention import Axes, attend, band
 from spikewright.frontends.reading.equation import batch_label
-from spikewright.frontends.reading.values import Operand
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Operand, Value
 
 
 @reads(
@@ -20,7 +21,7 @@ from spikewright.frontends.reading.values import Operand
 )
 def _attention(call: Call) -> Any:
     if call["dropout_p"]:
-        raise Cannot(
+        raise Unreadable(
             f"it drops attention weights at random (dropout_p={call['dropout_p']})",
             "Give dropout_p=0.0 in evaluation mode.",
         )

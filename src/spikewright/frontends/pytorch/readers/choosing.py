@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value, finite
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.lookup import rows_of_constant
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.layout import BATCH, fits
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import taken
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Reshape, Take
 
 
 def _whole(call: Call, indices: Any) -> np.ndarray:
     if not isinstance(indices, torch.Tensor):
-        raise Cannot(
+        raise Unreadable(
             "its indices depend on the input",
             "Make them constants of a module around this one, or keep what comes before it: "
             "outputs=[...].",
@@ -72,7 +75,7 @@ def _gather(call: Call) -> Value:
     call.axis(x, dim)
     axis = x.layout.axis
     if not bool((index == index.narrow(axis, 0, 1)).all()):
-        raise Cannot("its indices differ from sample to sample")
+        raise Unreadable("its indices differ from sample to sample")
     if x.merged:
         return _gathered_merged(call, x, dim, index.narrow(axis, 0, 1).cpu())
     return _looked_up(call, x, lambda where: where.gather(dim, index.narrow(axis, 0, 1).cpu()))
@@ -89,7 +92,7 @@ def _gathered_merged(call: Call, x: Value, dim: int, row: torch.Tensor) -> Value
     chosen = [shape[own] if BATCH in group else found.shape[k]
               for k, group in enumerate(groups) for own in group if own != BATCH]  # fmt: skip
     if not fits(chosen, x.layout, sizes_of(call.results), call.batch):
-        raise Cannot("its indices and the rows that they choose from differ in number", MIXES)
+        raise Unreadable("its indices and the rows that they choose from differ in number", MIXES)
     take = Take(found.reshape(chosen).numpy(), 0)
     made = call.chain(x, ("flat", Reshape((math.prod(shape),))), ("take", take))
     return replace(made, layout=x.layout)
@@ -116,7 +119,7 @@ def _diagonal(call: Call) -> Value:
 def _looked_up(call: Call, x: Value, choose: Any) -> Value:
     """Any choice of values: its effect on their positions, for one sample, is looked up."""
     if x.merged:
-        raise Cannot("the batch axis is merged with another one", MIXES)
+        raise Unreadable("the batch axis is merged with another one", MIXES)
     shape, axis = x.shape, x.layout.axis
     number = int(np.prod(shape))
     where = torch.arange(number).reshape(*shape[:axis], 1, *shape[axis:])
@@ -127,7 +130,7 @@ def _looked_up(call: Call, x: Value, choose: Any) -> Value:
     if len(places) > 1 and axis in places:
         places = [axis]
     if len(places) != 1:
-        raise Cannot("the batch axis cannot be followed through it", MIXES)
+        raise Unreadable("the batch axis cannot be followed through it", MIXES)
     indices = found.squeeze(places[0]).numpy()
     flat = ("flat", None if len(shape) == 1 else Reshape((number,)))
     made = call.chain(x, flat, ("take", Take(np.ascontiguousarray(indices), 0)))

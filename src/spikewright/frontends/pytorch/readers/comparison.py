@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.readers.arithmetic import extremum
 from spikewright.frontends.pytorch.reasons import why_not
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.truth import NOT, are_whole, equal, greater
+from spikewright.frontends.reading.values import Value
 
 
 def _named(*names: str) -> list[str]:
@@ -26,7 +28,7 @@ def _equality(call: Call) -> Value:
     """Of whole numbers and truth values."""
     x, y = call.operands(call["self"], call["other"])
     if not are_whole(x, y):
-        raise Cannot(*why_not(call.target))
+        raise Unreadable(*why_not(call.target))
     return equal(call, x, y, "eq" in call.target)
 
 
@@ -39,7 +41,7 @@ def _connective(call: Call) -> Value:
     """The smaller, or larger, of truth values."""
     given = call["self"], call["other"]
     if not all(x.truth for x in given if isinstance(x, Value)):
-        raise Cannot(*why_not(call.target))
+        raise Unreadable(*why_not(call.target))
     return extremum(call, call.target in _OR, *given)
 
 
@@ -48,5 +50,5 @@ def _negation(call: Call) -> Value:
     """One minus a truth value."""
     value = call.value("self")
     if not value.truth:
-        raise Cannot(*why_not(call.target))
+        raise Unreadable(*why_not(call.target))
     return call.add(NOT, value)

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, JOINED
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import (
     Mode,
     entry,
@@ -23,6 +25,7 @@ from spikewright.frontends.reading.selection import (
     split,
     tiled,
 )
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Broadcast,
     Identity,
@@ -59,13 +62,13 @@ def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
     own = [(0, 0)] * len(x.shape)
     for dim, pair in enumerate(pairs, start=x.rank - len(pairs)):
         if any(not isinstance(n, int) for n in pair):
-            raise Cannot("its padding depends on the size of the batch", MIXES)
+            raise Unreadable("its padding depends on the size of the batch", MIXES)
         if any(pair):
             own[call.axis(x, dim)] = pair
     if value == -np.inf and mode == "constant" and any(map(any, own)) and min(map(min, own)) >= 0:
         return _surrounded(call, x, tuple(own))
     if mode not in _MODES:
-        raise Cannot(f"padding of mode {mode!r} with {value} has no reading")
+        raise Unreadable(f"padding of mode {mode!r} with {value} has no reading")
     return padded(call, x, own, _MODES[mode], value)
 
 
@@ -96,7 +99,7 @@ def _batches(call: Call, x: Value, start: Any, size: Any, part: str = "") -> Val
     first = 0 if at_front else call.batch.factor(start)
     count = call.batch.factor(size)
     if not count or not (at_front or first):
-        raise Cannot("it cuts through the samples of a batch", MIXES)
+        raise Unreadable("it cuts through the samples of a batch", MIXES)
     shape = (count, *x.shape[1:]) if count > 1 else x.shape[1:]
     chosen = cut(call, x, 0, first, count, part=f"{part}/cut" if part else "cut")
     made = call.add(Reshape(shape), chosen, part=part)
@@ -116,7 +119,7 @@ def first_index(start: Any, extent: int) -> int:
     if start is None:
         return 0
     if not isinstance(start, int):
-        raise Cannot("where it starts depends on the input", "Use fixed indices.")
+        raise Unreadable("where it starts depends on the input", "Use fixed indices.")
     return min(max(start + extent if start < 0 else start, 0), extent)
 
 
@@ -132,7 +135,7 @@ def _select(call: Call) -> Value:
     x = call.value("self")
     axis = call.axis(x, call["dim"])
     if not isinstance(call["index"], int):
-        raise Cannot("its index depends on the input", "Use a fixed index.")
+        raise Unreadable("its index depends on the input", "Use a fixed index.")
     return entry(call, x, axis, call["index"])
 
 
@@ -178,7 +181,7 @@ def _broadcast(call: Call, x: Value) -> Value:
         if BATCH not in group:
             shape[group[0]] = size
     if not all(isinstance(n, int) for n in shape):
-        raise Cannot("it repeats values as often as the batch has samples", MIXES)
+        raise Unreadable("it repeats values as often as the batch has samples", MIXES)
     return call.add(Broadcast(tuple(shape)), lifted)
 
 
@@ -199,7 +202,7 @@ def _repeat(call: Call) -> Value:
     times = [1] * (x.rank - len(times)) + times
     lifted = call.lift(x, len(times))
     if any(not isinstance(n, int) for n in times):
-        raise Cannot(f"it repeats values {tuple(times)} times, depending on the batch", MIXES)
+        raise Unreadable(f"it repeats values {tuple(times)} times, depending on the batch", MIXES)
     batches = times[lifted.layout.axis]
     own = {
         call.axis(lifted, dim): n
@@ -217,7 +220,7 @@ def _repeat(call: Call) -> Value:
 def _repeat_each(call: Call) -> Value:
     x = call.value("self")
     if call["dim"] is None:
-        raise Cannot("it flattens the batch axis", "Give dim.")
+        raise Unreadable("it flattens the batch axis", "Give dim.")
     if call["dim"] % x.rank == x.layout.axis:
         return _copies(call, x, call["repeats"], outer=False)
     return repeated(call, x, call.axis(x, call["dim"]), call["repeats"])
@@ -247,7 +250,7 @@ def _copies(call: Call, x: Value, times: int, outer: bool) -> Value:
 def _roll(call: Call) -> Value:
     x = call.value("self")
     if not call["dims"]:
-        raise Cannot("it rolls over all axes, the batch's too", "Give dims.")
+        raise Unreadable("it rolls over all axes, the batch's too", "Give dims.")
     pairs = zip(call["dims"], call["shifts"], strict=True)
     return rolled(call, x, [(call.axis(x, dim), shift) for dim, shift in pairs])
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Lookup
 
 
@@ -18,7 +20,7 @@ def _embedding(call: Call) -> Value:
 def _one_hot(call: Call) -> Value:
     classes = call["num_classes"]
     if classes < 1:
-        raise Cannot(
+        raise Unreadable(
             "how many classes it has depends on the data", "Give one_hot the number of classes."
         )
     return call.add(Lookup(np.eye(classes)), call.value("self"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.reasons import LIVE_NORM
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.normalization import by_groups, by_statistics
 from spikewright.frontends.reading.reductions import reduced, variance
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     LayerNormalization,
     RMSNormalization,
@@ -22,7 +24,7 @@ from spikewright.graph.layers import (
 )  # fmt: skip
 def _batch_norm(call: Call) -> Value | tuple[Value | None, ...]:
     if call.get("training") or call["running_mean"] is None or call["running_var"] is None:
-        raise Cannot(*LIVE_NORM)
+        raise Unreadable(*LIVE_NORM)
     return _with_others(call, _fixed(call))
 
 
@@ -101,7 +103,7 @@ def _norm(call: Call) -> Value:
     order = 2.0 if order is None else float(order)
     axes, keep = over(call, x), bool(call["keepdim"])
     if order not in _ORDERS:
-        raise Cannot(f"norms of order {order} have no reading", "Use order 1, 2 or infinity.")
+        raise Unreadable(f"norms of order {order} have no reading", "Use order 1, 2 or infinity.")
     value = reduced(call, x, _ORDERS[order], axes, keep)
     if order == 2 and keep:
         call.notes["norm", value.name] = (x, axes, 0.0)

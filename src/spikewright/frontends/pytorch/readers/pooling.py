@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.normalization import over
 from spikewright.frontends.pytorch.registry import reads
@@ -18,6 +18,8 @@ from spikewright.frontends.reading.reductions import (
     product_over,
     reduced,
 )
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.frontends.reading.windows import (
     adaptive_average,
     adaptive_maximum,
@@ -127,7 +129,7 @@ def _product(call: Call) -> Value:
 def _differences(call: Call) -> Value:
     x = call.value("self")
     if call["prepend"] is not None or call["append"] is not None:
-        raise Cannot("it puts values before or behind its own", "Use torch.cat before it.")
+        raise Unreadable("it puts values before or behind its own", "Use torch.cat before it.")
     return differences(call, x, call.axis(x, call["dim"]), call["n"])
 
 

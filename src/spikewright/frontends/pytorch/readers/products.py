@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from spikewright.frontends.pytorch.call import Call, Value, finite
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.equation import Labels
 from spikewright.frontends.reading.products import (
@@ -17,6 +17,7 @@ from spikewright.frontends.reading.products import (
     over_axes,
     ranks,
 )
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import UnitNormalization
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spikewright.frontends.pytorch.call import Call, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.selection import depth_to_space, rearranged, space_to_depth
+from spikewright.frontends.reading.values import Value
 
 
 @reads(

@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import MIXES, Call, Cannot, Lost, Value, alike, to_array
+from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.functions import function
 from spikewright.frontends.reading.layout import BATCH_FIRST, Layout
+from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.values import Value, alike
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,
@@ -77,14 +80,14 @@ def _recurrent(call: Call, make: Make) -> Any:
     layout = BATCH_FIRST if call["batch_first"] else _BESIDE
     sequence = _sequence(call, layout)
     if call["train"] and call["dropout"]:
-        raise Cannot("it drops values at random", "Export the model in evaluation mode.")
+        raise Unreadable("it drops values at random", "Export the model in evaluation mode.")
     ways = 2 if call["bidirectional"] else 1
     cells = [make(*weights) for weights in _weights(call, ways * call["num_layers"])]
     adder = call.node
     initial = _initial(call, adder, len(cells))
     steps = sequence.shape[0]
     if sequence.name is None:
-        raise Lost
+        raise Unknown
     below: str | Sequence[str] = sequence.name
     last: list[tuple[str, ...]] = []
     for first in range(0, len(cells), ways):
@@ -110,12 +113,12 @@ def _recurrent(call: Call, make: Make) -> Any:
 def _sequence(call: Call, layout: Layout) -> Value:
     sequence = call.value("input")
     if sequence.layout != layout:
-        raise Cannot("its sequence has the batch axis where time is", _TIME)
+        raise Unreadable("its sequence has the batch axis where time is", _TIME)
     if len(sequence.shape) != 2:
-        raise Cannot(f"its input {sequence.shape} is not a sequence of vectors", _TIME)
+        raise Unreadable(f"its input {sequence.shape} is not a sequence of vectors", _TIME)
     why = too_long(sequence.shape[0])
     if why is not None:
-        raise Cannot(why, "Shorten the sequence, or cut it into windows.")
+        raise Unreadable(why, "Shorten the sequence, or cut it into windows.")
     return sequence
 
 
@@ -123,7 +126,7 @@ def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
     """The parameters of every direction of every layer."""
     params = call["params"]
     if not all(isinstance(param, torch.Tensor) for param in params):
-        raise Cannot("its weights depend on the input", "Only constant weights can be read.")
+        raise Unreadable("its weights depend on the input", "Only constant weights can be read.")
     arrays = [to_array(param) for param in params]
     each = len(arrays) // count
     found = []
@@ -149,13 +152,13 @@ def _state(call: Call, adder: Adder, state: Any, row: int, part: str) -> str | N
     """One row of states `(rows, batch, units)`."""
     if isinstance(state, Value):
         if state.layout != _BESIDE:
-            raise Cannot("the batch axis of its initial state is not its axis 1", MIXES)
+            raise Unreadable("the batch axis of its initial state is not its axis 1", MIXES)
         if state.name is None:
-            raise Lost
+            raise Unknown
         return adder(Take(np.array(row), 0), state.name, part=f"{part}/{row}")
     values = to_array(state)[row]
     if not alike(values, values[:1]):
-        raise Cannot("its initial state differs from sample to sample", MIXES)
+        raise Unreadable("its initial state differs from sample to sample", MIXES)
     return adder(Constant(values[0]), part=f"{part}/{row}") if values.any() else None
 
 
@@ -187,9 +190,9 @@ def _single(call: Call, make: Make) -> tuple[Value, ...]:
     """One step of a loop that the program has unrolled itself."""
     value = call.sample("input")
     if len(value.shape) != 1:
-        raise Cannot(f"its input {value.shape} is not a vector", MIXES)
+        raise Unreadable(f"its input {value.shape} is not a vector", MIXES)
     if value.name is None:
-        raise Lost
+        raise Unknown
     biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
     cell = make(Weights(call.array("w_ih"), call.array("w_hh"), *biases), None)
     given = call["hx"]
@@ -205,11 +208,11 @@ def _cell_state(adder: Adder, state: Any, index: int) -> str | None:
     """The state `(batch, units)` of a cell, or None for zeros."""
     if isinstance(state, Value):
         if state.layout != BATCH_FIRST:
-            raise Cannot("its state does not have the batch axis first and apart", MIXES)
+            raise Unreadable("its state does not have the batch axis first and apart", MIXES)
         if state.name is None:
-            raise Lost
+            raise Unknown
         return state.name
     values = to_array(state)
     if not alike(values, values[:1]):
-        raise Cannot("its state differs from sample to sample", MIXES)
+        raise Unreadable("its state differs from sample to sample", MIXES)
     return adder(Constant(values[0]), part=f"initial_{index}") if values.any() else None

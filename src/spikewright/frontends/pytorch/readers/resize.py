@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import Call, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.resampling import resampled
+from spikewright.frontends.reading.values import Value
 
 _OPERATORS = (
     *(f"upsample_{name}" for name in (

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call, Value, finite
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.extent import first_index, is_whole_batch
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Concatenate, Identity, Take
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from spikewright.frontends.pytorch.call import Call, Cannot, Value
+from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.reasons import WHOLE
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Identity
 
 
@@ -24,7 +26,7 @@ def _copy(call: Call) -> Value:
 )  # fmt: skip
 def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
     if call["train"] is not False and call["p"] > 0:
-        raise Cannot(
+        raise Unreadable(
             "it drops values at random, which is meant for training only",
             "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
         )
@@ -44,9 +46,9 @@ def _convert(call: Call) -> Value:
     if call.dtype in (*_INTEGERS, torch.bool) and to in _INTEGERS:
         return call.add(Identity(), call.value("self"))
     if not to.is_floating_point:
-        raise Cannot(*WHOLE)
+        raise Unreadable(*WHOLE)
     if to not in (torch.float32, torch.float64, call.dtype, call.precision):
-        raise Cannot(
+        raise Unreadable(
             f"it rounds values to {str(to).removeprefix('torch.')}",
             "Convert the model to float32 first: model.float().",
         )
