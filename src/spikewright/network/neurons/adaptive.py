@@ -14,8 +14,6 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
-    check_from_zero,
-    check_positive,
     register,
 )
 from spikewright.network.neurons.lif import (
@@ -36,15 +34,8 @@ class _Adaptive(NeuronType):
     tau_rc: float
     tau_ref: float
 
-    def _check(self) -> None:
-        check_positive(
-            self,
-            tau_n=self.tau_n,
-            inc_n=self.inc_n,
-            tau_rc=self.tau_rc,
-            amplitude=self.amplitude,
-        )
-        check_from_zero(self, tau_ref=self.tau_ref)
+    above_zero = ("tau_n", "inc_n", "tau_rc", "amplitude")
+    from_zero = ("tau_ref",)
 
     def initial_state(self) -> Mapping[str, float]:
         return {"adaptation": 0.0}
@@ -75,9 +66,6 @@ class AdaptiveLIFRate(_Adaptive):
     tau_ref: float = 0.002
     amplitude: float = 1.0
 
-    def __post_init__(self) -> None:
-        self._check()
-
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         rates = self.rates(xp, current - state["adaptation"])
         self._adapt(state, self.amplitude * rates, clock.dt)
@@ -103,7 +91,7 @@ class AdaptiveLIF(_Adaptive):
     spiking = True
 
     def __post_init__(self) -> None:
-        self._check()
+        super().__post_init__()
         check_min_voltage(self, self.min_voltage)
 
     @property

@@ -124,6 +124,14 @@ class NeuronType(ABC):
     threshold_current: ClassVar[float | None] = 0.0
     """The current at which the response begins, where intercepts lie (None: searched)."""
     amplitude: float = 1.0
+    above_zero: ClassVar[tuple[str, ...]] = ()
+    from_zero: ClassVar[tuple[str, ...]] = ()
+    """Fields that are checked when a type is made: finite numbers above 0, and from 0."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
+        check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
+        check_cap(self, getattr(self, "max_spikes_per_step", None))
 
     @property
     def most_spikes(self) -> int | None:

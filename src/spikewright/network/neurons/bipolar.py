@@ -10,8 +10,6 @@ from spikewright.network.neurons.base import (
     ArrayNamespace,
     Clock,
     State,
-    check_cap,
-    check_positive,
     register,
 )
 from spikewright.network.neurons.rectified import LinearResponse
@@ -37,10 +35,7 @@ class BipolarIntegrateAndFire(LinearResponse):
     counted_names = ("sent",)
     negative = True
     follows_mean = True
-
-    def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
-        check_cap(self, self.max_spikes_per_step)
+    above_zero = ("amplitude",)
 
     @property
     def most_spikes(self) -> int | None:

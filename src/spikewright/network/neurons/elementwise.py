@@ -17,7 +17,6 @@ from spikewright.network.neurons.base import (
     Clock,
     NeuronType,
     State,
-    check_positive,
     no_gain_bias,
     register,
 )
@@ -43,8 +42,10 @@ class Elementwise(NeuronType):
         """The type with its function's parameters as keywords."""
         return cls(function, tuple(parameters.items()), amplitude)
 
+    above_zero = ("amplitude",)
+
     def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+        super().__post_init__()
         if self.function not in CURVES:
             raise NetworkError(
                 f"Elementwise: {self.function!r} is unknown; known are {', '.join(sorted(CURVES))}"
@@ -102,9 +103,10 @@ class ParametricReLU(NeuronType):
     slope: NDArray
     amplitude: float = 1.0
     negative = True
+    above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+        super().__post_init__()
         try:
             slope = np.array(self.slope, np.float64)
         except (TypeError, ValueError):

@@ -19,7 +19,6 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
-    check_positive,
     register,
     settled_rates,
 )
@@ -46,9 +45,10 @@ class Izhikevich(NeuronType):
     spiking = True
     scaling: Scaling = "refused"
     threshold_current = None
+    above_zero = ("tau_recovery",)
 
     def __post_init__(self) -> None:
-        check_positive(self, tau_recovery=self.tau_recovery)
+        super().__post_init__()
         for name in ("coupling", "reset_voltage", "reset_recovery"):
             if not is_number(getattr(self, name)):
                 raise NetworkError(

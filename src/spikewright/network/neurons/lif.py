@@ -18,9 +18,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
-    check_from_zero,
     check_gain,
-    check_positive,
     register,
 )
 
@@ -94,10 +92,8 @@ class LIFRate(NeuronType):
     tau_rc: float = 0.02
     tau_ref: float = 0.002
     amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, tau_rc=self.tau_rc, amplitude=self.amplitude)
-        check_from_zero(self, tau_ref=self.tau_ref)
+    above_zero = ("tau_rc", "amplitude")
+    from_zero = ("tau_ref",)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return lif_rates(xp, current, self.tau_rc, self.tau_ref)
@@ -129,10 +125,11 @@ class LIF(NeuronType):
     skewed_scaling: bool = False
     spiking = True
     threshold_current = 1.0
+    above_zero = ("tau_rc", "amplitude")
+    from_zero = ("tau_ref",)
 
     def __post_init__(self) -> None:
-        check_positive(self, tau_rc=self.tau_rc, amplitude=self.amplitude)
-        check_from_zero(self, tau_ref=self.tau_ref)
+        super().__post_init__()
         check_min_voltage(self, self.min_voltage)
 
     @property

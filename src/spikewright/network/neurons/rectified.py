@@ -16,9 +16,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
-    check_cap,
     check_gain,
-    check_positive,
     either_sign,
     register,
 )
@@ -46,9 +44,7 @@ class RectifiedLinear(LinearResponse):
     """`y = max(0, J)`, in Hz."""
 
     amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+    above_zero = ("amplitude",)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.maximum(current, 0.0)
@@ -68,9 +64,7 @@ class SpikingRectifiedLinear(LinearResponse):
 
     amplitude: float = 1.0
     spiking = True
-
-    def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+    above_zero = ("amplitude",)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.maximum(current, 0.0)
@@ -101,15 +95,16 @@ class IntegrateAndFire(LinearResponse):
         """True unless a floor of the voltage discards charge."""
         return self.voltage_floor is None
 
+    above_zero = ("amplitude",)
+
     def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+        super().__post_init__()
         floor = self.voltage_floor
         if floor is not None and not (is_number(floor) and floor >= 0):
             raise NetworkError(
                 f"IntegrateAndFire.voltage_floor is how many spikes the voltage may fall below "
                 f"zero: it must be 0 or more, got {floor!r}"
             )
-        check_cap(self, self.max_spikes_per_step)
 
     @property
     def most_spikes(self) -> int | None:
@@ -144,10 +139,7 @@ class SignedIntegrateAndFire(LinearResponse):
     spiking = True
     negative = True
     follows_mean = True
-
-    def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
-        check_cap(self, self.max_spikes_per_step)
+    above_zero = ("amplitude",)
 
     @property
     def most_spikes(self) -> int | None:
@@ -171,9 +163,10 @@ class _Leaky(LinearResponse):
 
     negative_slope: float
     negative = True
+    above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+        super().__post_init__()
         _check_slope(self, self.negative_slope)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:

@@ -16,7 +16,6 @@ from spikewright.network.neurons.base import (
     NeuronType,
     State,
     check_gain,
-    check_positive,
     no_gain_bias,
     register,
 )
@@ -42,9 +41,7 @@ class Sigmoid(_RateFunction):
 
     tau_ref: float = 0.0025
     amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, tau_ref=self.tau_ref, amplitude=self.amplitude)
+    above_zero = ("tau_ref", "amplitude")
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return (0.5 / self.tau_ref) * (1.0 + xp.tanh(0.5 * current))
@@ -70,9 +67,7 @@ class Tanh(_RateFunction):
     tau_ref: float = 0.0025
     amplitude: float = 1.0
     negative = True
-
-    def __post_init__(self) -> None:
-        check_positive(self, tau_ref=self.tau_ref, amplitude=self.amplitude)
+    above_zero = ("tau_ref", "amplitude")
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return (1.0 / self.tau_ref) * xp.tanh(current)
@@ -92,9 +87,7 @@ class Softplus(_RateFunction):
     """`y = ln(1 + exp(J))`, in Hz."""
 
     amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, amplitude=self.amplitude)
+    above_zero = ("amplitude",)
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
         no_gain_bias(self)
@@ -110,9 +103,7 @@ class ClippedReLU(_RateFunction):
 
     max_value: float = 6.0
     amplitude: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, max_value=self.max_value, amplitude=self.amplitude)
+    above_zero = ("max_value", "amplitude")
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.minimum(xp.maximum(current, 0.0), self.max_value)
@@ -132,15 +123,7 @@ class SoftLIFRate(_RateFunction):
     tau_ref: float = 0.002
     amplitude: float = 1.0
     threshold_current = 1.0
-
-    def __post_init__(self) -> None:
-        check_positive(
-            self,
-            sigma=self.sigma,
-            tau_rc=self.tau_rc,
-            tau_ref=self.tau_ref,
-            amplitude=self.amplitude,
-        )
+    above_zero = ("sigma", "tau_rc", "tau_ref", "amplitude")
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         j = (current - 1.0) / self.sigma

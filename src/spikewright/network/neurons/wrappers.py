@@ -16,8 +16,6 @@ from spikewright.network.neurons.base import (
     Clock,
     NeuronType,
     State,
-    check_cap,
-    check_positive,
     either_sign,
     register,
 )
@@ -32,6 +30,7 @@ class _Wrapper(NeuronType):
 
     base_type: NeuronType
     amplitude: float = 1.0
+    above_zero = ("amplitude",)
     spiking = True
 
     def __post_init__(self) -> None:
@@ -40,7 +39,7 @@ class _Wrapper(NeuronType):
                 f"{type(self).__name__}.base_type must be a rate type such as Sigmoid(), "
                 f"got {self.base_type!r}"
             )
-        check_positive(self, amplitude=self.amplitude)
+        super().__post_init__()
 
     @property
     def negative(self) -> bool:  # type: ignore[override]
@@ -102,10 +101,6 @@ class RunningMeanSpiking(_Wrapper):
 
     max_spikes_per_step: int | None = None
     follows_mean = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_cap(self, self.max_spikes_per_step)
 
     @property
     def most_spikes(self) -> int | None:
