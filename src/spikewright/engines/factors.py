@@ -100,12 +100,13 @@ def _taken_up(transform: Transform, heights: NDArray) -> Transform | None:
 
 def _along(heights: NDArray, axis: int) -> NDArray | None:
     """Heights that differ along one axis alone, `(axis,)`; else None."""
-    rows = np.moveaxis(heights, axis, -1).reshape(-1, heights.shape[axis])
-    return (
-        rows[0]
-        if len(rows) and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
-        else None
-    )
+    return shared_row(np.moveaxis(heights, axis, -1).reshape(-1, heights.shape[axis]))
+
+
+def shared_row(rows: NDArray) -> NDArray | None:
+    """The one row that all rows are like, or None."""
+    alike = len(rows) > 0 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+    return rows[0] if alike else None
 
 
 def _channels_scaled(transform: Convolution, factors: NDArray) -> Convolution:

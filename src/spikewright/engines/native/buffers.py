@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.factors import shared_row
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
 from spikewright.engines.native.filling import Filling
@@ -176,8 +177,8 @@ class Buffers:
         self, value: Any, signal: int, order: Order, pixels: int, pieces: int = 1
     ) -> list[NDArray]:
         """`(pixels, channels)` for each piece of a broadcast array; one row if all are alike."""
-        flat = self.per_element(value, signal, order)
-        return [_one_row(rows) for rows in flat.reshape(pieces, pixels, -1)]
+        parts = self.per_element(value, signal, order).reshape(pieces, pixels, -1)
+        return [rows if shared_row(rows) is None else rows[:1] for rows in parts]
 
     def per_element(self, value: Any, signal: int, order: Order) -> NDArray:
         """One number for each value of a signal, as stored."""
@@ -228,9 +229,3 @@ class Buffers:
             found[op] = kept(memories, order, self.program.shapes[op.output], at)
             at += self.size(op.output)
         return found
-
-
-def _one_row(rows: NDArray) -> NDArray:
-    """The first row, where all are like it."""
-    alike = len(rows) > 0 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
-    return rows[:1] if alike else rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.factors import shared_row
 from spikewright.engines.program import Component, Linear, Operator, Program, Sum
 from spikewright.network.transforms import Convolution, Dense, Shape
 
@@ -78,9 +79,5 @@ def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
 
 def _per_channel(value: NDArray | float, shape: Shape, axis: int) -> NDArray | None:
     """`(channels,)` of an array for `shape`; None where it differs within a channel."""
-    rows = np.moveaxis(np.broadcast_to(value, shape), axis, -1).reshape(-1, shape[axis])
-    return (
-        rows[0]
-        if len(rows) and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
-        else None
-    )
+    rows = np.moveaxis(np.broadcast_to(value, shape), axis, -1)
+    return shared_row(rows.reshape(-1, shape[axis]))
