@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import (
     MAX_STEPS,
@@ -18,7 +19,6 @@ from spikewright.frontends.unrolling import (
     LSTMCell,
     SimpleCell,
     stack,
-    too_long,
     unroll,
 )
 from spikewright.graph import Graph, evaluate
@@ -182,5 +182,5 @@ def test_sequences_of_any_number_of_steps_up_to_the_limit() -> None:
     cell = cell_of("gru")
     found = evaluate(graph_of(cell, steps=1), {"x": x})["sequence"]
     np.testing.assert_allclose(found, by_hand(cell, x, [np.zeros((2, UNITS))])[0], atol=1e-12)
-    assert too_long(MAX_STEPS) is None
-    assert str(MAX_STEPS) in (too_long(MAX_STEPS + 1) or "")
+    with pytest.raises(Unreadable, match=f"{MAX_STEPS + 1} steps.* {MAX_STEPS} are the limit"):
+        graph_of(cell, steps=MAX_STEPS + 1)

@@ -23,7 +23,6 @@ from spikewright.frontends.unrolling import (
     Cell,
     elementwise,
     stack,
-    too_long,
     unroll,
 )
 from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
@@ -99,9 +98,6 @@ def _inputs(call: Call) -> list[Value]:
             f"its input of shape {sequence.shape} is not a sequence of vectors",
             "Flatten the values of one step, keras.layers.TimeDistributed(Flatten())",
         )
-    why = too_long(sequence.shape[0])
-    if why is not None:
-        raise Unreadable(why, "Shorten the sequence, or cut it into windows")
     return [sequence, *states]
 
 

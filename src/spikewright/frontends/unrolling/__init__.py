@@ -20,6 +20,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.unrolling.cells import (
     Adder,
     Cell,
@@ -60,7 +61,6 @@ __all__ = [
     "elementwise",
     "keeping_recurrence",
     "stack",
-    "too_long",
     "unroll",
 ]
 
@@ -125,16 +125,6 @@ class StepsOf(Sequence[str]):
         return self.known[number]
 
 
-def too_long(steps: int) -> str | None:
-    """The reason not to unroll so many steps; None if they are, or need not be, unrolled."""
-    if steps <= MAX_STEPS or _KEPT.get():
-        return None
-    return (
-        f"its sequence has {steps} steps, and every step becomes layers of its own: "
-        f"{MAX_STEPS} are the limit. sequence_step=P gives each of them P steps of time instead"
-    )
-
-
 def unroll(
     adder: Adder,
     cell: Cell,
@@ -150,8 +140,16 @@ def unroll(
     That is a node `(steps, *lead, inputs)`, or one node `(*lead, inputs)` a step, such as another
     cell's outputs. `initial` are the states to begin with, `(*lead, size)`, zeros where there are
     none; `backwards` begins at the end. `prefix` stands before the names of parts; `lead` are axes
-    along which the same happens everywhere.
+    along which the same happens everywhere. Raises `Unreadable` for more than `MAX_STEPS` steps
+    that are to be written out.
     """
+    if steps > MAX_STEPS and not _KEPT.get():
+        raise Unreadable(
+            f"its sequence has {steps} steps, and every step becomes layers of its own: "
+            f"{MAX_STEPS} are the limit. sequence_step=P gives each of them P steps of time "
+            "instead",
+            "Shorten the sequence, or cut it into windows",
+        )
     maps = [Affine(linear.weight, linear.bias) for linear in cell.linears]
     if _KEPT.get() and steps > 1:
         return _kept(adder, cell, maps, sequence, steps, initial, backwards, prefix, lead)

@@ -16,7 +16,6 @@ from spikewright.frontends.reading.values import Value
 from spikewright.frontends.unrolling import (
     Cell,
     stack,
-    too_long,
     unroll,
 )
 from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
@@ -206,9 +205,6 @@ def _sequence(node: OnnxNode) -> _Sequence:
     lengths = node.constant(4)
     if lengths is not None and not (lengths == steps).all():
         raise Unreadable("its sequences differ in length", "Feed sequences of one length")
-    why = too_long(steps)
-    if why is not None:
-        raise Unreadable(why, "Shorten the sequence, or cut it into windows")
     return _Sequence(name, steps, tuple(lead), batch_first)
 
 

@@ -20,7 +20,6 @@ from spikewright.frontends.unrolling import (
     Adder,
     Cell,
     stack,
-    too_long,
     unroll,
 )
 from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
@@ -116,9 +115,6 @@ def _sequence(call: Call, layout: Layout) -> Value:
         raise Unreadable("its sequence has the batch axis where time is", _TIME)
     if len(sequence.shape) != 2:
         raise Unreadable(f"its input {sequence.shape} is not a sequence of vectors", _TIME)
-    why = too_long(sequence.shape[0])
-    if why is not None:
-        raise Unreadable(why, "Shorten the sequence, or cut it into windows.")
     return sequence
 
 
