@@ -217,3 +217,30 @@ def test_bands(before: int | None, after: int | None) -> None:
 def test_the_number_for_minus_infinity_has_no_share() -> None:
     """Its exponential is zero, even where scores are a thousand apart."""
     assert np.exp(HIDDEN + 1000.0) == 0.0
+
+
+def _plain(heads: int, groups: int, mask: NDArray | None = None, **constants: NDArray) -> Source:
+    """ONNX's attention of so many heads; queries, keys or values may be constants."""
+    few = ["n", groups, COLUMNS, WIDTH]
+    inputs = {"q": ["n", heads, ROWS, WIDTH], "k": few, "v": few}
+    known = constants | ({} if mask is None else {"m": mask})
+    given = {name: shape for name, shape in inputs.items() if name not in known}
+    made = node("Attention", "q k v" if mask is None else "q k v m", "y", "it")
+    return read_onnx(model([made], given, ["y"], known, opset=NEWEST))
+
+
+def test_what_cannot_be_attended_is_refused() -> None:
+    """Heads that do not divide, and scores that read no input."""
+    with pytest.raises(UnsupportedLayerError, match="4 heads of queries do not divide into 3"):
+        _plain(4, 3)
+    query = np.ones((1, 3, ROWS, WIDTH), np.float32)
+    with pytest.raises(UnsupportedLayerError, match="none of its operands depends on the input"):
+        _plain(3, 3, q=query, k=_constant(3)[None])
+
+
+def test_masks_that_do_not_fit_are_refused() -> None:
+    """A mask has as many keys as the scores, and heads no more."""
+    with pytest.raises(UnsupportedLayerError, match=r"shapes .*\(3, 9\).* do not broadcast"):
+        _plain(1, 1, np.zeros((ROWS, 9), np.float32))
+    with pytest.raises(UnsupportedLayerError, match=r"\(4, 3, 5\) does not fit scores of \(1, 3"):
+        _plain(1, 1, OF_HEADS)

@@ -1,4 +1,4 @@
-"""Attention layers, with weights of their own or without; masks must be constant."""
+"""Attention layers, with weights of their own or without."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def grouped_query_attention(call: Call) -> Value | list[Value]:
     layer = call.layer
     query, key, value = _projected(call)
     masks = _masks(call, query.shape[0], key.shape[0], getattr(layer, "sliding_window", None))
-    scale, axes = 1.0 / math.sqrt(layer.head_dim), HEADS_INSIDE
-    mixed, weights = attend(call, query, key, value, axes, scale, masks, part="mixed")
+    scale = 1.0 / math.sqrt(layer.head_dim)
+    mixed, weights = attend(call, query, key, value, HEADS_INSIDE, scale, masks, part="mixed")
     return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
 
 
@@ -154,13 +154,13 @@ def _additive_scores(call: Call, query: Value, key: Value) -> Value:
     query = call.value(Reshape(wide), query, part="query")
     key = call.value(Reshape((*outer, 1, columns, depth)), key, part="key")
     pairs = total(call, query, key, part="pairs")
-    scale = None if layer.scale is None else array(layer.scale)
     additive = call.kind == "AdditiveAttention"
-    if scale is not None and not additive:
-        pairs = scaled(call, pairs, scale, "scaled")
-    pairs = call.value(Activation("tanh"), pairs, part="tanh")
-    if scale is not None and additive:
-        pairs = scaled(call, pairs, scale, "scaled")
+
+    def rescaled(x: Value) -> Value:
+        return x if layer.scale is None else scaled(call, x, array(layer.scale), "scaled")
+
+    bent = call.value(Activation("tanh"), pairs if additive else rescaled(pairs), part="tanh")
+    pairs = rescaled(bent) if additive else bent
     if additive:
         return call.value(Sum((-1,)), pairs, part="scores")
     sums = call.value(Sum((-1,)), pairs, part="sums")
@@ -181,8 +181,7 @@ def dot_product_attention(call: Call) -> Value:
         masks.append(band(query.shape[0], key.shape[0], after=0))
     if given.get("mask") is not None:
         masks.append(hiding(_constant_mask(given["mask"])))
-    axes = HEADS_INSIDE
-    return attend(call, query, key, value, axes, factor, masks)[0]
+    return attend(call, query, key, value, HEADS_INSIDE, factor, masks)[0]
 
 
 def _sample(x: Any, rank: int) -> Operand:

@@ -134,6 +134,8 @@ def _for_all_heads(
 
 def masked(call: Call, scores: Value, mask: Operand) -> Value:
     """Scores and a mask that is added to them; where it is minus infinity, so are they."""
+    if common_shape(scores, mask) != scores.shape:
+        raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
     if isinstance(mask, Value):
         return total(call, scores, mask, part="masked")
     hidden = np.asarray(mask <= LEAST)
@@ -142,7 +144,6 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
         scores = total(call, scores, added, part="masked")
     if not hidden.any():
         return scores
-    scores = call.expand(scores, common_shape(scores, hidden))
     return replace(scores, masked=hidden if scores.masked is None else hidden | scores.masked)
 
 

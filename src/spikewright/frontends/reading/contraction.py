@@ -10,6 +10,7 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,7 @@ def multiplied(
     a label are multiplied first, the rest from left to right. `bias` broadcasts against the result
     and is added. Raises `Unreadable` where nothing is a value, or axes of one label differ.
     """
-    values = [finite(x) for x in operands if isinstance(x, Value)]
-    if not values:
-        raise Unreadable("none of its operands depends on the input", "Compute it beforehand")
+    values = [finite(value) for value in values_of(operands)]
     if any(value.layout != values[0].layout for value in values):
         raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
     if any(value.name is None for value in values):
@@ -63,6 +62,14 @@ def multiplied(
     ]
     made = contract(call.node, factors, result, part, bias)
     return replace(values[0], name=made.nodes[0], shape=made.shape, whole=0)
+
+
+def values_of(operands: Sequence[Any]) -> list[Value]:
+    """The operands that are no constants; raises `Unreadable` where there are none."""
+    values = [x for x in operands if isinstance(x, Value)]
+    if not values:
+        raise Unreadable("none of its operands depends on the input", "Compute it beforehand")
+    return values
 
 
 @dataclass(eq=False)
@@ -214,11 +221,13 @@ def _extents(factors: Iterable[Factor]) -> dict[Hashable, int]:
 
 
 def _check_bias(bias: NDArray | None, shape: Shape) -> None:
+    if bias is None:
+        return
     try:
-        np.broadcast_to(0.0 if bias is None else bias, shape)
+        np.broadcast_to(bias, shape)
     except ValueError:
         raise Unreadable(
-            f"its bias of shape {np.shape(bias)} does not fit a result of shape {shape}"  # type: ignore[arg-type]
+            f"its bias of shape {bias.shape} does not fit a result of shape {shape}"
         ) from None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikewright.frontends.reading.arithmetic import combined
 from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.contraction import multiplied
+from spikewright.frontends.reading.contraction import multiplied, values_of
 from spikewright.frontends.reading.equation import (
     Labels,
     batch_label,
@@ -38,15 +38,13 @@ def contracted(
     against the result. Raises `Unreadable` where samples would meet others.
     """
     pairs = list(zip(operands, labels, strict=True))
-    values = [(x, own) for x, own in pairs if isinstance(x, Value)]
-    if not values:
-        raise Unreadable("none of its operands depends on the input", "Compute it beforehand")
-    like, _ = values[0]
+    like, *others = values_of(operands)
     batch, layout = None, like.layout
-    if len({x.layout.at(0) for x, _ in values}) > 1:
+    if any(x.layout.at(0) != layout.at(0) for x in others):
         raise Unreadable("the batch axis is merged with different axes in its operands")
     if layout.axis is not None:
-        batch = batch_label([(own, x.layout.axis) for x, own in values], result)
+        values = [(own, x.layout.axis) for x, own in pairs if isinstance(x, Value)]
+        batch = batch_label(values, result)
         layout = layout.at(result.index(batch))
 
     def sample(x: Any, own: Labels) -> tuple[Operand, Labels]:

@@ -8,8 +8,8 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.reading.attention import HEADS_INSIDE, Axes, attend, band, hiding
-from spikewright.frontends.reading.values import Operand, Value, common_shape
-from spikewright.graph.layers import Reshape, Shape
+from spikewright.frontends.reading.values import Operand, Value
+from spikewright.graph.layers import Reshape
 
 _STATELESS = "Export the model without a cache of keys and values"
 
@@ -27,7 +27,7 @@ def attention(node: OnnxNode) -> Value:
     scale = float(node.attributes.get("scale") or query.shape[-1] ** -0.5)
     cap = float(node.attributes.get("softcap", 0.0))
     extents = dict(zip((*axes.key, *axes.query), (*key.shape, *query.shape), strict=True))
-    masks = _masks(node, tuple(extents[label] for label in axes.scores))
+    masks = _masks(node, *(extents[label] for label in axes.scores[-2:]))
     part = "mixed" if joined else ""
     made, _ = attend(node, query, key, value, axes, scale, masks, cap, True, part)
     if not joined:
@@ -52,9 +52,8 @@ def _heads(node: OnnxNode, x: Operand, attribute: str) -> Operand:
     return node.add(Reshape(split), x, part="heads") if isinstance(x, Value) else x.reshape(split)
 
 
-def _masks(node: OnnxNode, shape: Shape) -> list[Operand]:
-    """What is added to scores of this shape `(heads, rows, columns)`."""
-    *_, rows, columns = shape
+def _masks(node: OnnxNode, rows: int, columns: int) -> list[Operand]:
+    """What is added to scores `(heads, rows, columns)`."""
     left, right = (int(node.attributes.get(f"{s}_window_size", -1)) for s in ("left", "right"))
     if node.attributes.get("is_causal", 0):
         right = 0
@@ -70,7 +69,5 @@ def _masks(node: OnnxNode, shape: Shape) -> list[Operand]:
             if short > 0:
                 pairs = [(0, 0)] * (mask.ndim - 1) + [(0, short)]
                 mask = np.pad(mask, pairs, constant_values=-np.inf)
-        if common_shape(mask, np.empty(shape)) != shape:
-            raise Unreadable(f"its mask of {mask.shape} a sample does not fit {shape} scores")
         masks.append(mask)
     return masks
