@@ -89,6 +89,8 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
         "leaves nothing of some rows",
     ),
     (lambda x: ops.add(x > 0, x < 1), "ops.Add", (3,), "a sum of truth values is another"),
+    (lambda x: ops.add(x > 0, True), "ops.Add", (3,), "a sum of truth values is another"),
+    (lambda x: L.Add()([x > 0, x < 1]), "Add", (3,), "a sum of truth values is another"),
     (lambda x: ops.cumprod(x, axis=-1), "ops.Cumprod", (3,), "all values along an axis"),
     (lambda x: ops.arctan(x), "ops.Arctan", (3,), "no reader"),
     (lambda x: x / np.array([1.0, 0.0, 2.0], np.float32), "ops.TrueDivide", (3,), "by zero"),

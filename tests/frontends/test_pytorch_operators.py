@@ -307,6 +307,7 @@ CASES: dict[str, _Case] = {
     "aten.where.self": _Case((_constant(6, 8) > 0, X, RELU)),
     "aten.where.ScalarOther": _Case((_constant(4, 1, 1) > 0, X, 2.0)),
     "aten.where.ScalarSelf": _Case((_constant(4, 1, 1) > 0, 2.0, X)),
+    "aten.where.Scalar": _Case((_Operand(lambda x: x > 0.1), 1.5, -0.5)),
     "aten.masked_fill.Scalar": _with(_constant(8) > 0, 1.5),
     "aten.masked_fill.Tensor": _with(_constant(8) > 0, torch.tensor(-1.5)),
     "aten.addcmul.default": _Case((_constant(4, 1, 1), X, RELU), kwargs={"value": 0.5}),

@@ -71,6 +71,10 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
         "equal real numbers": (
             lambda m, x: (x == 0.5).float(), row, "depends on a comparison",
         ),
+        "attention that the data masks": (
+            lambda m, x: F.scaled_dot_product_attention(x, x, x, attn_mask=x @ x.mT > 0), (4, 3),
+            "may hide every key",
+        ),
         "a sum of truth values": (
             lambda m, x: ((x > 0) + (x < 1)).float(), row, "a sum of truth values is another",
         ),

@@ -52,7 +52,7 @@ def _masks(
 def _constant_mask(given: Any) -> NDArray:
     if isinstance(given, Value):
         raise Unreadable(
-            "its mask is computed from the data, and the graph holds no truth values",
+            "its mask is computed from the data, and may hide every key of a query",
             "Use use_causal_mask=True, or a constant attention_mask",
         )
     found = plain_array(given).astype(bool)

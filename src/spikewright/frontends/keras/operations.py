@@ -23,8 +23,6 @@ from spikewright.graph.layers import Identity
 @reads("ops.Add")
 def add(call: Call) -> Value:
     """`x + y` and `x + constant`."""
-    if len(call.inputs) > 1 and all(value.truth for value in call.inputs):
-        raise Unreadable("a sum of truth values is another", "Use ops.logical_or")
     return total(call, *operands(call, "x1", "x2"))
 
 

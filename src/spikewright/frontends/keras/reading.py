@@ -142,6 +142,8 @@ class Reading(Walk[Value]):
 
     def _read(self, application: Application[Value]) -> Sequence[str | None]:
         operation = application.operation
+        if kind_of(operation) in ("Add", "ops.Add") and _adds_truths(application):
+            raise Unreadable("a sum of truth values is another", "Use ops.logical_or")
         found = read_call(
             operation,
             application.name,
@@ -253,6 +255,13 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
     if found is None:
         raise Unknown
     return Value(found, builder.shapes[found])
+
+
+def _adds_truths(call: Application[Value]) -> bool:
+    """Whether all that is added are truth values, or the sum is one."""
+    values = values_of(call)
+    every = len(values) > 1 and all(value.truth for value in values)
+    return every or any(tensor.dtype == "bool" for tensor in call.outputs)
 
 
 def _is_known(value: Any) -> bool:

@@ -39,8 +39,7 @@ _FOLDABLE = frozenset(
     norm.Scalar norm_except_dim.default one_hot.default ones.default ones_like.default outer.default
     prod.default prod.dim_int scalar_tensor.default scatter.src scatter.value
     searchsorted.Tensor sort.default tril.default tril_indices.default triu.default
-    triu_indices.default vdot.default vstack.default where.Scalar zero.default zeros.default
-    zeros_like.default
+    triu_indices.default vdot.default vstack.default zero.default zeros.default zeros_like.default
     """.split()  # noqa: SIM905
 )
 

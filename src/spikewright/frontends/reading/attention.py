@@ -137,6 +137,11 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
     if common_shape(scores, mask) != scores.shape:
         raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
     if isinstance(mask, Value):
+        if mask.truth:
+            raise Unreadable(
+                "its mask of truth values is computed from the data, and may hide every key",
+                "Add numbers to the scores: 0 where a key is seen, -1e4 elsewhere",
+            )
         return total(call, scores, mask, part="masked")
     hidden = np.asarray(mask <= LEAST)
     added = np.where(hidden, 0.0, mask)

@@ -93,7 +93,9 @@ def _masked_fill(call: Call) -> Value:
     return _chosen(call, call["mask"], call["value"], call["self"])
 
 
-@reads("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf")
+@reads(
+    "aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar",
+)  # fmt: skip
 def _where(call: Call) -> Value:
     return _chosen(call, call["condition"], call["self"], call["other"])
 
