@@ -27,7 +27,7 @@ from spikewright.frontends.onnx import READERS as ONNX
 from spikewright.frontends.onnx.dequantising import HANDLERS as QUANTISED
 from spikewright.frontends.onnx.reasons import _REASONS as ONNX_REASONS
 from spikewright.frontends.pytorch import READERS as PYTORCH
-from spikewright.frontends.pytorch.reasons import _WHY_NOT as PYTORCH_REASONS
+from spikewright.frontends.pytorch.reasons import _REASONS as PYTORCH_REASONS
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, Layer, Reshape, Shape
 from spikewright.showing.inspection import LayerReport, inspect

@@ -176,7 +176,7 @@ def test_a_regressor_converts_as_it_is(estimator: Any) -> None:
         (SVC(), THREE_CLASSES, "every support vector"),
         (RandomForestClassifier(3), THREE_CLASSES, "trees compare features with thresholds"),
         (DecisionTreeRegressor(), REAL, "trees compare features with thresholds"),
-        (KNeighborsClassifier(), THREE_CLASSES, "makes positions out of values"),
+        (KNeighborsClassifier(), THREE_CLASSES, "makes positions out of"),
     ],
 )
 def test_what_is_no_network_is_refused(estimator: Any, y: NDArray, reason: str) -> None:

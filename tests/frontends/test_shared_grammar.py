@@ -15,8 +15,12 @@ from pytorch_helpers import Of
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.keras import read as read_keras
+from spikewright.frontends.keras.reasons import why_not as of_keras
 from spikewright.frontends.onnx import read as read_onnx
+from spikewright.frontends.onnx.reasons import reason_for as of_onnx
 from spikewright.frontends.pytorch import read as read_pytorch
+from spikewright.frontends.pytorch.reasons import why_not as of_pytorch
+from spikewright.frontends.reading import reasons
 from spikewright.graph import Graph, evaluate
 
 ops = keras.ops
@@ -246,3 +250,19 @@ def test_adaptive_maxima_of_unequal_windows_in_keras() -> None:
     images = torch.tensor(x).permute(0, 3, 1, 2)
     expected = torch.nn.functional.adaptive_max_pool2d(images, (3, 2)).permute(0, 2, 3, 1)
     np.testing.assert_allclose(made, expected.numpy())
+
+
+@pytest.mark.parametrize(
+    ("reason", "keras", "pytorch", "onnx"),
+    [
+        (reasons.JUMPS, "ops.Floor", "aten.floor.default", "Floor"),
+        (reasons.COMPARES, "ops.Equal", "aten.eq.Tensor", "Equal"),
+        (reasons.ORDERS, "ops.TopK", "aten.topk.default", "TopK"),
+    ],
+)
+def test_a_reason_is_said_once_for_all_readers(
+    reason: reasons.Reason, keras: str, pytorch: str, onnx: str
+) -> None:
+    """An operation that no graph holds is refused in the same words, whoever wrote the model."""
+    found = (of_keras(keras), of_pytorch(pytorch), of_onnx("", onnx))
+    assert found == (reason,) * 3

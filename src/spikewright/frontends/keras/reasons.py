@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from spikewright.frontends.reading.reasons import (
+    COMPARES,
+    JUMPS,
+    LOOKS_UP,
+    ORDERS,
+    Reason,
+    by_kind,
+)
 
-Reason = tuple[str, str]
-
-_RECURRENT: Reason = (
+_RECURRENT = Reason(
     "it carries a state from step to step, and only SimpleRNN, LSTM, GRU and an RNN of their cells "
     "are written out step by step",
     "Use one of those, or read the feed-forward part of the model",
@@ -16,114 +21,69 @@ _TRACE = (
     "replace it by layers, or register a reader for its class with "
     "spikewright.frontends.keras.reads"
 )
-_CODE: Reason = (
+_CODE = Reason(
     "it runs Python code, which is read of live models on Keras's torch backend alone",
     _TRACE,
 )
-_FOREIGN: Reason = (
+_FOREIGN = Reason(
     "it runs code of another framework, or a function for every sample, which cannot be read",
     "Replace it by layers",
 )
-_TENSORFLOW: Reason = (
+_TENSORFLOW = Reason(
     "it applies a TensorFlow function to a tensor, as Keras 2 could",
     "Rebuild the model with a Keras layer in its place",
 )
-_LOOKUP: Reason = (
-    "it looks up texts, or counts matches, and a network takes numbers",
-    "Cut the model behind it, keras.Model(layer.output, model.output), and feed its output",
-)
-_MASK: Reason = (
+_MASK = Reason(
     "it masks steps of a sequence for all layers behind it, and which ones depends on the data",
     "Build the model without it, load the weights into it, and feed sequences of one length: cut "
     "and padded as you like, since padding then counts as data",
 )
-_MASK_ZERO: Reason = (
+_MASK_ZERO = Reason(
     "it masks the steps whose number is 0 (mask_zero) for layers behind it, and which ones depends "
     "on the data",
     "Build the model with mask_zero=False, load the weights into it, and feed sequences of one "
     "length: cut and padded as you like, since padding then counts as data",
 )
-_CHOICE: Reason = (
-    "it chooses by comparing computed values, and its result is no continuous function of them",
-    "Leave it to whatever reads the network's output",
-)
-_PRODUCT: Reason = (
+_PRODUCT = Reason(
     "it multiplies all values along an axis, and the graph multiplies two at a time",
     "Write the product out, x[..., 0] * x[..., 1]",
 )
-_RANDOM_CROP: Reason = (
+_RANDOM_CROP = Reason(
     "it crops or resizes by the image's size in code of its own",
     "Apply it to the data, before the network",
 )
-_SPECTRUM: Reason = (
+_SPECTRUM = Reason(
     "it computes a spectrum, with complex numbers",
     "Apply it to the data, before the network",
-)
-_SPARSEMAX: Reason = (
-    "sparsemax sorts its values, and the graph has no layer that sorts",
-    "Use softmax",
 )
 
 CODE = frozenset({"Lambda", "TorchModuleWrapper"})
 """Layers of Keras that are Python code, or modules of PyTorch."""
 
-_GROUPS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
-    (_CODE, tuple(CODE)),
-    (_FOREIGN, ("JaxLayer", "FlaxLayer", "TFSMLayer", "ops.Map")),
+_REASONS = by_kind(
+    (_CODE, " ".join(CODE)),
+    (_FOREIGN, "JaxLayer FlaxLayer TFSMLayer ops.Map"),
+    (_RECURRENT, "ConvLSTM1D ConvLSTM2D ConvLSTM3D ops.Scan ops.WhileLoop ops.ForiLoop"),
+    (_TENSORFLOW, "TFOpLambda SlicingOpLambda TensorFlowOpLayer"),
     (
-        _RECURRENT,
-        (
-            "ConvLSTM1D",
-            "ConvLSTM2D",
-            "ConvLSTM3D",
-            "ops.Scan",
-            "ops.WhileLoop",
-            "ops.ForiLoop",
-        ),
+        LOOKS_UP,
+        "CategoryEncoding Discretization Hashing HashedCrossing IntegerLookup StringLookup "
+        "TextVectorization ops.MultiHot",
     ),
-    (_TENSORFLOW, ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")),
+    (_MASK, "Masking"),
+    (JUMPS, "ops.Sign ops.Round ops.Floor ops.Ceil"),
     (
-        _LOOKUP,
-        (
-            "CategoryEncoding",
-            "Discretization",
-            "Hashing",
-            "HashedCrossing",
-            "IntegerLookup",
-            "StringLookup",
-            "TextVectorization",
-            "ops.MultiHot",
-        ),
+        COMPARES,
+        "ops.Select ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalNot",
     ),
-    (_MASK, ("Masking",)),
     (
-        _CHOICE,
-        (
-            "ops.Argmax",
-            "ops.Argmin",
-            "ops.Argsort",
-            "ops.Sort",
-            "ops.TopK",
-            "ops.Select",
-            "ops.Equal",
-            "ops.NotEqual",
-            "ops.Sign",
-            "ops.Round",
-            "ops.Floor",
-            "ops.Ceil",
-            "ops.Median",
-            "ops.Quantile",
-            "ops.LogicalAnd",
-            "ops.LogicalOr",
-            "ops.LogicalNot",
-        ),
+        ORDERS,
+        "ops.Argmax ops.Argmin ops.Argsort ops.Sort ops.TopK ops.Median ops.Quantile ops.Sparsemax",
     ),
-    (_PRODUCT, ("ops.Cumprod",)),
-    (_RANDOM_CROP, ("CenterCrop", "RandomCrop")),
-    (_SPECTRUM, ("MelSpectrogram", "STFTSpectrogram", "ops.STFT", "ops.RFFT", "ops.FFT")),
-    (_SPARSEMAX, ("ops.Sparsemax",)),
+    (_PRODUCT, "ops.Cumprod"),
+    (_RANDOM_CROP, "CenterCrop RandomCrop"),
+    (_SPECTRUM, "MelSpectrogram STFTSpectrogram ops.STFT ops.RFFT ops.FFT"),
 )
-_REASONS: Mapping[str, Reason] = {kind: reason for reason, kinds in _GROUPS for kind in kinds}
 
 TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
 """Operators that end models which answer with positions: `outputs` cuts them."""
@@ -131,7 +91,9 @@ TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sor
 
 def why_not_code(name: str) -> Reason:
     """Reason and options for code of a user's own, on a backend that lets nobody trace it."""
-    return f"it runs {name}, Python code, which is read on Keras's torch backend alone", _TRACE
+    return Reason(
+        f"it runs {name}, Python code, which is read on Keras's torch backend alone", _TRACE
+    )
 
 
 def why_masked(kind: str) -> Reason:
@@ -141,10 +103,8 @@ def why_masked(kind: str) -> Reason:
 
 def why_not(kind: str) -> Reason:
     """Reason and options for a kind of layer that has no reader."""
-    return _REASONS.get(
-        kind,
-        (
-            f"{kind} has no reader",
-            f'Replace it, or register a reader with spikewright.frontends.keras.reads("{kind}")',
-        ),
+    unknown = Reason(
+        f"{kind} has no reader",
+        f'Replace it, or register a reader with spikewright.frontends.keras.reads("{kind}")',
     )
+    return _REASONS.get(kind, unknown)
