@@ -80,7 +80,6 @@ EXCLUDED = {
     "test_attention_local_window_ext_cache_*": "a cache of keys and values",
     "test_attention_4d_attn_mask_[34]d*": "a mask for each sample of the batch",
     "test_attention_4d_attn_mask_causal_bf16": "a mask for each sample of the batch",
-    "test_causal_conv_with_state*": "a state for each sample of the batch",
     "test_dynamicquantizelinear*_expanded": "rounding to whole numbers",
     "test_isinf*": "what no real number is",
     "test_isnan*": "what no real number is",
