@@ -5,6 +5,8 @@
 
 Any of the three may be left out. What the files hold and how to get them: `image_sets.py`. A
 training that was killed goes on after its last whole epoch when the command is given again.
+Weights of the same recipe and images that are kept in `weights/` are taken from there; `--keep`
+puts them there.
 
 * `mnist`: the published network of NengoDL's keras-to-snn example, trained for six epochs on
   pixels from 0 to 1 (its own recipe, in `published_curve.py`, is two epochs on raw bytes).
@@ -32,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks import published_curve, training
+from benchmarks import kept, published_curve, training
 from benchmarks.image_sets import ImageSet, load
 from benchmarks.training import Normalised, Recipe
 
@@ -42,6 +44,7 @@ class Source:
     """A trained network, and images as it takes them.
 
     `outputs` runs it on images `(n, *shape)`; `model` and `example` are what `convert` takes.
+    `weights` are its arrays by name, and `origin` says how they were made.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Source:
     x_test: NDArray
     y_test: NDArray
     outputs: Callable[[NDArray], NDArray]
+    weights: Callable[[], dict[str, NDArray]] = dict
+    origin: kept.Origin | None = None
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -131,15 +136,26 @@ LEAST = {"mnist": 0.985, "fashion_mnist": 0.91, "cifar10": 0.88}
 def mnist(data: ImageSet, cache: Path, epochs: int = 6, seed: int = 0) -> Source:
     """The published network in Keras, trained or read from the cache."""
     path = cache / f"mnist_{seed}.keras"
+    origin = kept.Origin.of(f"Adam 0.001, batches of 200, {epochs} epochs, seed {seed}", data)
+    arrays = None if path.exists() else kept.load(path.stem, origin)
     x_train, x_test = (x.astype(np.float32) / 255.0 for x in (data.x_train, data.x_test))
-    if not path.exists():
-        _fit(x_train, data.y_train, path, epochs, seed)
-    model = keras.saving.load_model(path)
+    if arrays is not None:
+        model = published_curve.network()
+        model.set_weights([arrays[weight.path] for weight in model.weights])
+    else:
+        if not path.exists():
+            _fit(x_train, data.y_train, path, epochs, seed)
+        model = keras.saving.load_model(path)
+
+    def weights() -> dict[str, NDArray]:
+        return {w.path: np.asarray(keras.ops.convert_to_numpy(w)) for w in model.weights}
 
     def outputs(x: NDArray) -> NDArray:
         return np.asarray(model.predict(x, batch_size=500, verbose=0))
 
-    return Source("mnist", model, None, x_train, data.y_train, x_test, data.y_test, outputs)
+    return Source(
+        "mnist", model, None, x_train, data.y_train, x_test, data.y_test, outputs, weights, origin
+    )
 
 
 def _fit(x: NDArray, y: NDArray, path: Path, epochs: int, seed: int) -> None:
@@ -169,15 +185,25 @@ def of_pytorch(
     recipe = recipe or usual
     torch.manual_seed(recipe.seed)
     checkpoint = cache / f"{name}_{recipe.seed}.pt"
-    module = training.trained(make(), data, recipe, checkpoint, bfloat16=bfloat16)
+    origin = kept.Origin.of(recipe, data)
+    arrays = None if checkpoint.exists() else kept.load(checkpoint.stem, origin)
+    if arrays is None:
+        module = training.trained(make(), data, recipe, checkpoint, bfloat16=bfloat16)
+    else:
+        module = make().to(memory_format=torch.channels_last).eval()
+        module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
     normalised = Normalised.by(data.x_train)
     x_train, x_test = (normalised(x).contiguous().numpy() for x in (data.x_train, data.x_test))
 
     def outputs(x: NDArray) -> NDArray:
         return training.outputs(module, torch.from_numpy(np.asarray(x, dtype=np.float32)))
 
+    def weights() -> dict[str, NDArray]:
+        return {key: value.numpy() for key, value in module.state_dict().items()}
+
     return Source(
-        name, module, x_train[:1], x_train, data.y_train, x_test, data.y_test, outputs
+        name, module, x_train[:1], x_train, data.y_train, x_test, data.y_test, outputs, weights,
+        origin,
     )  # fmt: skip
 
 
@@ -203,6 +229,7 @@ def main() -> None:
     parser.add_argument(
         "--bfloat16", action="store_true", help="for processors that are fast in it"
     )
+    parser.add_argument("--keep", action="store_true", help="keep the weights beside this file")
     given = vars(parser.parse_args())
     weak = []
     for name, least in LEAST.items():
@@ -213,6 +240,8 @@ def main() -> None:
         right = found.accuracy()
         print(f"{name}: test accuracy {right:.2%}, {time.perf_counter() - start:.0f} s", flush=True)
         weak += [name] if right < least else []
+        if given["keep"] and right >= least and found.origin is not None:
+            print(kept.save(f"{name}_0", found.weights(), found.origin, right))
     if weak:
         raise SystemExit(f"not as good as they must be: {', '.join(weak)}")
 

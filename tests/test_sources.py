@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import image_sets, sources, training
+from benchmarks import image_sets, kept, published_curve, sources, training
 from benchmarks.image_sets import ImageSet
 from benchmarks.training import Normalised, Recipe
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors import safe_open
 from torch import nn
 
 import spikewright as sw
@@ -235,6 +236,56 @@ def test_the_published_network_is_trained_once(tmp_path: Path) -> None:
     again = sources.mnist(data, tmp_path, epochs=1)
     assert found.x_test.max() <= 1.0
     np.testing.assert_array_equal(found.outputs(found.x_test), again.outputs(again.x_test))
+
+
+def test_kept_weights_are_taken_in_place_of_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same recipe and images, in any framework; of other ones nothing is taken."""
+    x = images(40, 28, 1)
+    data = ImageSet(x, np.arange(40) % 10, x, np.arange(40) % 10)
+    recipe = replace(sources.FASHION, cycles=((1, 0.1),), batch=20)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
+    first, second = tmp_path / "first", tmp_path / "second"
+    made = {
+        "mnist": lambda cache: sources.mnist(data, cache, epochs=1),
+        "fashion_mnist": lambda cache: sources.of_pytorch("fashion_mnist", data, cache, recipe),
+    }
+    for name, make in made.items():
+        trained = make(first)
+        kept.save(f"{name}_0", trained.weights(), trained.origin, 0.9)
+        again = make(second)
+        np.testing.assert_array_equal(trained.outputs(trained.x_test), again.outputs(again.x_test))
+        assert not second.exists()
+    other = ImageSet(255 - x, data.y_train, x, data.y_test)
+    assert kept.load("mnist_0", kept.Origin.of("another recipe", data)) is None
+    assert kept.load("fashion_mnist_0", kept.Origin.of(recipe, other)) is None
+
+
+def test_weights_that_are_too_large_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repository stays small."""
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
+    origin = kept.Origin("recipe", "data")
+    with pytest.raises(ValueError, match=r"4,000,000 bytes"):
+        kept.save("large", {"w": np.zeros(1_000_000, np.float32)}, origin, 0.9)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", sorted(kept.FOLDER.glob("*")), ids=lambda path: path.stem)
+def test_kept_weights_say_how_they_were_made(path: Path) -> None:
+    """Recipe, data and an accuracy that is good enough; the names are those of the network."""
+    assert path.stat().st_size <= kept.LARGEST
+    name = path.stem.rpartition("_")[0]
+    with safe_open(path, "numpy") as file:
+        origin, names = file.metadata(), set(file.keys())
+    assert len(origin["data"]) == 64 and "recipe" in origin
+    assert float(origin["accuracy"]) >= sources.LEAST[name]
+    if name == "mnist":
+        assert names == {weight.path for weight in published_curve.network().weights}
+    else:
+        assert names == set(sources.NETWORKS[name][0]().state_dict())
 
 
 def test_the_command_names_a_source_that_is_not_good_enough(
