@@ -356,7 +356,7 @@ class Rounded(Rows):
 
 REFUSED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "branch": (Branches(name="odd"), "odd", "Python code, and torch.export cannot trace.*values"),
-    "operator": (L.Lambda(ops.sort, name="odd"), "odd", "jumps"),
+    "operator": (L.Lambda(ops.sort, name="odd"), "odd", "sorts values"),
     "batch": (L.Lambda(lambda x: x - ops.mean(x, axis=0), name="odd"), "odd/mean", "batch axis"),
     "state": (Counts(name="odd"), "odd", "it changes odd/.* from call to call"),
     "foreign": (L.Dense(2, activation=np.tanh, name="odd"), "odd", "Python code, and torch.export"),
