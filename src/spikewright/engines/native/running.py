@@ -14,6 +14,7 @@ from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Foreign
 from spikewright.engines.native.orders import Order, positions, unpacked
+from spikewright.engines.native.pace import Pace
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.program import Learned, Neurons, Operator, Program
@@ -44,7 +45,7 @@ class RegionKernel(Kernel):
     ) -> None:
         self._op, self._built, self._program = op, built, program
         self._batch, self._tally, self._reference = batch, tally, reference
-        self._isa, self._threads = isa, threads
+        self._isa, self._pace = isa, Pace(threads)
         self._state = _kernels.Running(built.region, batch)
         self._foreign = {
             o: Foreign(o, self._reference_kernel(o), program, batch)
@@ -145,7 +146,8 @@ class RegionKernel(Kernel):
             np.empty((self._batch, steps, *shape), np.int8 if counts else np.float64)
             for _, counts, shape in self._built.exports
         ]
-        block, group, threads = shares(self._op, self._built, self._batch, steps, self._threads)
+        threads = self._pace.begin(self._batch * steps)
+        block, group, threads = shares(self._op, self._built, self._batch, steps, threads)
         for foreign in self._foreign.values():
             foreign.expect(step, steps)
         calls = [self._foreign[op].call(first) for op, first in self._built.calls]
@@ -163,6 +165,7 @@ class RegionKernel(Kernel):
         )
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
+        self._pace.end(self._batch * steps)
         return outputs, self._state.finished().astype(bool) if outcome else None
 
     def _unpacked(self, pieces: list[NDArray], op: Neurons, order: Order) -> NDArray:
@@ -256,14 +259,15 @@ class LinearKernel(Kernel):
 
     def __init__(self, op: Region, built: Built, program: Program, isa: str, threads: int) -> None:
         self._op, self._built, self._shape = op, built, program.shapes[op.output]
-        self._isa, self._threads = isa, threads
+        self._isa, self._pace = isa, Pace(threads)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         batch, count = x.shape[:2]
         x = _as_read(x, np.float64)
         y = np.empty((batch, count, *self._shape))
-        block, group, threads = shares(self._op, self._built, batch, count, self._threads)
+        threads = self._pace.begin(batch * count)
+        block, group, threads = shares(self._op, self._built, batch, count, threads)
         state = _kernels.Running(self._built.region, batch)
         failed = state.run(
             inputs=[x],
@@ -279,6 +283,7 @@ class LinearKernel(Kernel):
         )
         if failed:
             raise SimulationError(f"{self._op.label}: the run was interrupted")
+        self._pace.end(batch * count)
         return [y]
 
 
