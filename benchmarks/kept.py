@@ -25,39 +25,48 @@ LARGEST = 1_200_000
 
 @dataclass(frozen=True)
 class Origin:
-    """How weights were made: the recipe in words, and the SHA-256 of the training data."""
+    """The origin of a network's weights: a recipe in words, and the SHA-256 of the training data.
 
+    `name` is the network's, with the seed.
+    """
+
+    name: str
     recipe: str
     data: str
 
     @classmethod
-    def of(cls, recipe: object, data: ImageSet) -> Origin:
+    def of(cls, name: str, recipe: object, data: ImageSet) -> Origin:
         """A recipe on the training images and labels of a set."""
         digest = hashlib.sha256()
         for array in (data.x_train, data.y_train.astype(np.int64)):
             digest.update(np.ascontiguousarray(array).data)
-        return cls(str(recipe), digest.hexdigest())
+        return cls(name, str(recipe), digest.hexdigest())
+
+    @property
+    def path(self) -> Path:
+        """The file that the weights are kept in."""
+        return FOLDER / f"{self.name}.safetensors"
 
 
-def load(name: str, origin: Origin) -> dict[str, NDArray] | None:
+def load(origin: Origin) -> dict[str, NDArray] | None:
     """The arrays of a network; None where none of this origin are kept."""
-    path = FOLDER / f"{name}.safetensors"
-    if not path.exists():
+    if not origin.path.exists():
         return None
-    with safe_open(path, "numpy") as file:
+    with safe_open(origin.path, "numpy") as file:
         found = file.metadata()
-        if Origin(found["recipe"], found["data"]) != origin:
+        if (found["recipe"], found["data"]) != (origin.recipe, origin.data):
             return None
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
-def save(name: str, arrays: Mapping[str, NDArray], origin: Origin, accuracy: float) -> Path:
+def save(arrays: Mapping[str, NDArray], origin: Origin, accuracy: float) -> Path:
     """Keep the arrays of a network; raises `ValueError` where the file would be too large."""
     size = sum(array.nbytes for array in arrays.values())
     if size > LARGEST - 10_000:
-        raise ValueError(f"{name}: {size:,} bytes of weights, of which {LARGEST:,} may be kept")
+        raise ValueError(
+            f"{origin.name}: {size:,} bytes of weights, of which {LARGEST:,} may be kept"
+        )
     FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.safetensors"
     metadata = {"recipe": origin.recipe, "data": origin.data, "accuracy": f"{accuracy:.4f}"}
-    save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, path, metadata)
-    return path
+    save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, origin.path, metadata)
+    return origin.path

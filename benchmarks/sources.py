@@ -136,8 +136,9 @@ LEAST = {"mnist": 0.985, "fashion_mnist": 0.91, "cifar10": 0.88}
 def mnist(data: ImageSet, cache: Path, epochs: int = 6, seed: int = 0) -> Source:
     """The published network in Keras, trained or read from the cache."""
     path = cache / f"mnist_{seed}.keras"
-    origin = kept.Origin.of(f"Adam 0.001, batches of 200, {epochs} epochs, seed {seed}", data)
-    arrays = None if path.exists() else kept.load(path.stem, origin)
+    recipe = f"Adam 0.001, batches of 200, {epochs} epochs, seed {seed}"
+    origin = kept.Origin.of(path.stem, recipe, data)
+    arrays = None if path.exists() else kept.load(origin)
     x_train, x_test = (x.astype(np.float32) / 255.0 for x in (data.x_train, data.x_test))
     if arrays is not None:
         model = published_curve.network()
@@ -185,8 +186,8 @@ def of_pytorch(
     recipe = recipe or usual
     torch.manual_seed(recipe.seed)
     checkpoint = cache / f"{name}_{recipe.seed}.pt"
-    origin = kept.Origin.of(recipe, data)
-    arrays = None if checkpoint.exists() else kept.load(checkpoint.stem, origin)
+    origin = kept.Origin.of(checkpoint.stem, recipe, data)
+    arrays = None if checkpoint.exists() else kept.load(origin)
     if arrays is None:
         module = training.trained(make(), data, recipe, checkpoint, bfloat16=bfloat16)
     else:
@@ -241,7 +242,7 @@ def main() -> None:
         print(f"{name}: test accuracy {right:.2%}, {time.perf_counter() - start:.0f} s", flush=True)
         weak += [name] if right < least else []
         if given["keep"] and right >= least and found.origin is not None:
-            print(kept.save(f"{name}_0", found.weights(), found.origin, right))
+            print(kept.save(found.weights(), found.origin, right))
     if weak:
         raise SystemExit(f"not as good as they must be: {', '.join(weak)}")
 

@@ -34,11 +34,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--longest", type=float, default=0.5, help="in the default run, in seconds")
     longest = parser.parse_args().longest
-    LISTED.write_text("")
-    with tempfile.TemporaryDirectory() as folder:
-        junit = Path(folder) / "junit.xml"
-        subprocess.run([sys.executable, "-m", "pytest", "-q", f"--junit-xml={junit}"], cwd=ROOT)
-        slow = sorted(name for name, seconds in durations(junit) if seconds > longest)
+    before = LISTED.read_text()
+    LISTED.write_text("")  # while they are measured none is left out
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            junit = Path(folder) / "junit.xml"
+            subprocess.run([sys.executable, "-m", "pytest", "-q", f"--junit-xml={junit}"], cwd=ROOT)
+            slow = sorted(name for name, seconds in durations(junit) if seconds > longest)
+    except BaseException:  # also where the user interrupts it
+        LISTED.write_text(before)
+        raise
     LISTED.write_text("".join(f"{name}\n" for name in slow))
     print(f"{len(slow)} tests take longer than {longest} s: {LISTED}")
 

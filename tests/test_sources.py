@@ -247,19 +247,19 @@ def test_kept_weights_are_taken_in_place_of_a_training(
     recipe = replace(sources.FASHION, cycles=((1, 0.1),), batch=20)
     monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
     first, second = tmp_path / "first", tmp_path / "second"
-    made = {
-        "mnist": lambda cache: sources.mnist(data, cache, epochs=1),
-        "fashion_mnist": lambda cache: sources.of_pytorch("fashion_mnist", data, cache, recipe),
-    }
-    for name, make in made.items():
+    made = (
+        lambda cache: sources.mnist(data, cache, epochs=1),
+        lambda cache: sources.of_pytorch("fashion_mnist", data, cache, recipe),
+    )
+    for make in made:
         trained = make(first)
-        kept.save(f"{name}_0", trained.weights(), trained.origin, 0.9)
+        kept.save(trained.weights(), trained.origin, 0.9)
         again = make(second)
         np.testing.assert_array_equal(trained.outputs(trained.x_test), again.outputs(again.x_test))
         assert not second.exists()
     other = ImageSet(255 - x, data.y_train, x, data.y_test)
-    assert kept.load("mnist_0", kept.Origin.of("another recipe", data)) is None
-    assert kept.load("fashion_mnist_0", kept.Origin.of(recipe, other)) is None
+    assert kept.load(kept.Origin.of("mnist_0", "another recipe", data)) is None
+    assert kept.load(kept.Origin.of("fashion_mnist_0", recipe, other)) is None
 
 
 def test_weights_that_are_too_large_are_not_kept(
@@ -267,9 +267,9 @@ def test_weights_that_are_too_large_are_not_kept(
 ) -> None:
     """The repository stays small."""
     monkeypatch.setattr(kept, "FOLDER", tmp_path)
-    origin = kept.Origin("recipe", "data")
+    origin = kept.Origin("large", "recipe", "data")
     with pytest.raises(ValueError, match=r"4,000,000 bytes"):
-        kept.save("large", {"w": np.zeros(1_000_000, np.float32)}, origin, 0.9)
+        kept.save({"w": np.zeros(1_000_000, np.float32)}, origin, 0.9)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,54 +16,36 @@ pytestmark = pytest.mark.skipif(
 WAKING = pace._WAKING
 
 
-class Clock:
-    """Seconds that a test lets pass."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """In the place of the processor's."""
-    made = Clock()
-    monkeypatch.setattr(pace, "perf_counter", made)
-    return made
-
-
-def runs(found: pace.Pace, clock: Clock, frames: int, cost: float, times: int = 5) -> list[int]:
+def runs(found: pace.Pace, frames: int, cost: float, times: int = 5) -> list[int]:
     """The threads of runs of so many frames, each of which takes `cost` seconds of one thread."""
     threads = []
     for _ in range(times):
-        threads.append(found.begin(frames))
-        clock.now += cost * frames / threads[-1] + WAKING * (threads[-1] - 1)
-        found.end(frames)
+        threads.append(found.threads(frames))
+        spent = cost * frames / threads[-1] + WAKING * (threads[-1] - 1)
+        found.learn(frames, threads[-1], spent)
     return threads
 
 
-def test_short_steps_wake_nobody(clock: Clock) -> None:
+def test_short_steps_wake_nobody() -> None:
     """One step of one sample takes one thread from the first on, where it is short."""
-    assert runs(pace.Pace(8), clock, 1, WAKING / 20) == [1] * 5
+    assert runs(pace.Pace(8), 1, WAKING / 20) == [1] * 5
 
 
-def test_long_steps_use_all_threads(clock: Clock) -> None:
+def test_long_steps_use_all_threads() -> None:
     """A step that takes long tells so once, on one thread."""
-    assert runs(pace.Pace(8), clock, 1, 100 * WAKING) == [1, 8, 8, 8, 8]
+    assert runs(pace.Pace(8), 1, 100 * WAKING) == [1, 8, 8, 8, 8]
 
 
-def test_a_first_run_of_many_steps_uses_all_threads(clock: Clock) -> None:
+def test_a_first_run_of_many_steps_uses_all_threads() -> None:
     """Nothing is known of it; if it was short, the next one wakes fewer."""
-    assert runs(pace.Pace(4), clock, 1000, WAKING) == [4] * 5
-    assert runs(pace.Pace(4), clock, 1000, WAKING / 1e6) == [4, 1, 1, 1, 1]
+    assert runs(pace.Pace(4), 1000, WAKING) == [4] * 5
+    assert runs(pace.Pace(4), 1000, WAKING / 1e6) == [4, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("worth", [1, 2, 3])
-def test_each_thread_is_worth_waking(clock: Clock, worth: int) -> None:
+def test_each_thread_is_worth_waking(worth: int) -> None:
     """Work of so many wakings, twice, is shared among so many threads."""
-    found = runs(pace.Pace(8), clock, 1, 2.2 * worth * WAKING)
+    found = runs(pace.Pace(8), 1, 2.2 * worth * WAKING)
     assert found[-1] == worth
 
 

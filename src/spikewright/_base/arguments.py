@@ -27,12 +27,12 @@ def is_real_number(value: Any) -> bool:
 
 
 def is_plain_whole(value: Any) -> TypeGuard[int]:
-    """Whether a value is an integer of Python's own, as studies and files hold it."""
+    """True for a Python `int`: studies and files hold no integers of NumPy."""
     return isinstance(value, int) and is_whole(value)
 
 
 def is_plain_number(value: Any) -> TypeGuard[float]:
-    """Whether a value is a finite number of Python's own, as studies and files hold it."""
+    """True for a finite Python `int` or `float`: studies and files hold no numbers of NumPy."""
     return isinstance(value, int | float) and is_number(value)
 
 

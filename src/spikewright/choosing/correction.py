@@ -103,13 +103,13 @@ class VoltageCorrection(_Correction):
 
 
 def corrects(arguments: Mapping[str, Any]) -> bool:
-    """Whether these arguments of `convert` hold a correction: it is measured by running."""
+    """True where arguments of `convert` hold a correction, which is measured by running."""
     bias, start = (arguments.get(name) for name in ("bias_correction", "initial_voltage"))
     return isinstance(bias, BiasCorrection) or isinstance(start, VoltageCorrection)
 
 
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
-    """Whether something in these arguments takes calibration data, by itself or in a dict."""
+    """True where a rule or a correction among arguments of `convert` takes calibration data."""
     return corrects(arguments) or has_rule(arguments.get("scale_firing_rates"))
 
 

@@ -66,7 +66,7 @@ class Wanted:
 
     @property
     def corrects(self) -> bool:
-        """Whether something is to be measured by running the network."""
+        """True where a correction is to be measured by running the network."""
         return corrects(self.given)
 
     def options(self, stepping: Stepping | None) -> Options:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import is_number
+from spikewright._base.registries import enter
 from spikewright.errors import SimulationError
 
 _LATE = (2, 4, 8)  # steps that late readouts leave out in a search
@@ -98,14 +99,7 @@ K = TypeVar("K", bound="type[AtEveryStep]")
 
 def register(name: str) -> Callable[[K], K]:
     """Class decorator: make a kind of readout known to runs, searches and commands."""
-
-    def add(cls: K) -> K:
-        if name in _registry:
-            raise ValueError(f"a readout named {name!r} is registered already")
-        _registry[name] = cls
-        return cls
-
-    return add
+    return lambda cls: enter(_registry, cls, "readout", name)
 
 
 @register("mean")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.registries import enter
 from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rounding import BOUND
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
@@ -39,7 +40,7 @@ class ScaleRule(ABC):
 
     needs_data: ClassVar[bool] = True
     tried: ClassVar[Literal["always", "capped", "never"]] = "always"
-    """Whether searches try it by default: always, or where a cap bounds spikes, or never."""
+    """When searches try the rule by default; "capped": where a cap bounds spikes."""
 
     def __str__(self) -> str:
         """The rule with those of its arguments that are not the default."""
@@ -217,14 +218,7 @@ def shown(values: NDArray, digits: int = 4) -> str:
 
 def register(name: str) -> Any:
     """Class decorator: make a rule known to the command line, tests and documentation."""
-
-    def add(cls: R) -> R:
-        if name in _registry:
-            raise ValueError(f"a rule named {name!r} is registered already")
-        _registry[name] = cls
-        return cls
-
-    return add
+    return lambda cls: enter(_registry, cls, "rule", name)
 
 
 def refused(rule: object, field: str, reason: str, options: str = "") -> ConversionError:

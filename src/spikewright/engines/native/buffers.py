@@ -84,7 +84,7 @@ class Buffers:
         return int(np.prod(self.program.shapes[signal]))
 
     def inside(self, signal: int) -> bool:
-        """Whether a signal is in a buffer, not an input of values from outside."""
+        """True for a signal in a buffer; False for an input of values from outside."""
         return signal in self.made or signal in self.op.counts
 
     def buffer(self, counts: bool, signal: int, order: Order = None) -> int:

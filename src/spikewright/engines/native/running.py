@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ class RegionKernel(Kernel):
     ) -> None:
         self._op, self._built, self._program = op, built, program
         self._batch, self._tally, self._reference = batch, tally, reference
-        self._isa, self._pace = isa, Pace(threads)
+        self._runs = _Runs(op, built, isa, threads)
         self._state = _kernels.Running(built.region, batch)
         self._foreign = {
             o: Foreign(o, self._reference_kernel(o), program, batch)
@@ -146,27 +148,19 @@ class RegionKernel(Kernel):
             np.empty((self._batch, steps, *shape), np.int8 if counts else np.float64)
             for _, counts, shape in self._built.exports
         ]
-        threads = self._pace.begin(self._batch * steps)
-        block, group, threads = shares(self._op, self._built, self._batch, steps, threads)
         for foreign in self._foreign.values():
             foreign.expect(step, steps)
-        calls = [self._foreign[op].call(first) for op, first in self._built.calls]
-        outcome = self._state.run(
+        overflown = self._runs.run(
+            self._state,
+            self._batch,
+            steps,
             inputs=arrays,
             outputs=outputs,
-            steps=steps,
-            block=block,
-            group=group,
-            threads=threads,
-            isa=self._isa,
             first=step,
             last=self._last,
-            calls=calls,
+            calls=[self._foreign[op].call(first) for op, first in self._built.calls],
         )
-        if outcome not in (0, 1):
-            raise SimulationError(f"{self._op.label}: the run was interrupted")
-        self._pace.end(self._batch * steps)
-        return outputs, self._state.finished().astype(bool) if outcome else None
+        return outputs, self._state.finished().astype(bool) if overflown else None
 
     def _unpacked(self, pieces: list[NDArray], op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
@@ -258,33 +252,50 @@ class LinearKernel(Kernel):
     stateless = True
 
     def __init__(self, op: Region, built: Built, program: Program, isa: str, threads: int) -> None:
-        self._op, self._built, self._shape = op, built, program.shapes[op.output]
-        self._isa, self._pace = isa, Pace(threads)
+        self._built, self._shape = built, program.shapes[op.output]
+        self._runs = _Runs(op, built, isa, threads)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         batch, count = x.shape[:2]
         x = _as_read(x, np.float64)
         y = np.empty((batch, count, *self._shape))
-        threads = self._pace.begin(batch * count)
-        block, group, threads = shares(self._op, self._built, batch, count, threads)
-        state = _kernels.Running(self._built.region, batch)
-        failed = state.run(
+        overflown = self._runs.run(
+            _kernels.Running(self._built.region, batch),
+            batch,
+            count,
             inputs=[x],
             outputs=[y.reshape(batch, count, -1)],
-            steps=count,
-            block=block,
-            group=group,
-            threads=threads,
-            isa=self._isa,
             first=0,
             last=True,
             calls=[],
         )
-        if failed:
-            raise SimulationError(f"{self._op.label}: the run was interrupted")
-        self._pace.end(batch * count)
+        assert not overflown  # there are no counts
         return [y]
+
+
+class _Runs:
+    """Runs of a region's kernels, cut so that buffers stay in cache, on as many threads as pay."""
+
+    def __init__(self, op: Region, built: Built, isa: str, threads: int) -> None:
+        self._op, self._built, self._isa, self._pace = op, built, isa, Pace(threads)
+
+    def run(self, state: _kernels.Running, batch: int, steps: int, **given: Any) -> bool:
+        """Advance the state by some steps; True where a count did not fit a byte.
+
+        `given` are further arguments of the kernels' run. Raises `SimulationError` where the user
+        interrupts it.
+        """
+        wanted = self._pace.threads(batch * steps)
+        block, group, threads = shares(self._op, self._built, batch, steps, wanted)
+        begun = perf_counter()
+        outcome = state.run(
+            steps=steps, block=block, group=group, threads=threads, isa=self._isa, **given
+        )
+        self._pace.learn(batch * steps, threads, perf_counter() - begun)
+        if outcome not in (0, 1):
+            raise SimulationError(f"{self._op.label}: the run was interrupted")
+        return bool(outcome)
 
 
 def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:

@@ -34,7 +34,7 @@ from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 def _masks(
     call: Call, rows: int, columns: int, window: int | None = None, axes: int = 1, rank: int = 3
 ) -> list[Operand]:
-    """What is added to scores of so many axes, of which the last are those attended over."""
+    """The masks of a layer, as terms of scores with `rank` axes; the last `axes` are the keys'."""
     masks: list[Operand] = []
     if call.arguments.get("use_causal_mask"):
         masks.append(band(rows, columns, after=0))

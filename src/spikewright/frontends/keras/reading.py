@@ -258,7 +258,7 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
 
 
 def _adds_truths(call: Application[Value]) -> bool:
-    """Whether all that is added are truth values, or the sum is one."""
+    """True where the terms of a sum, or the sum, are truth values: the sum then is an `or`."""
     values = values_of(call)
     every = len(values) > 1 and all(value.truth for value in values)
     return every or any(tensor.dtype == "bool" for tensor in call.outputs)

@@ -70,7 +70,7 @@ class Call(ABC):
         name = self._made(layer, [value.name for value in values], part)
         if not values:
             return Value(name, shape)
-        return replace(values[0], name=name, shape=shape, whole=0, truth=False, masked=None)
+        return values[0].becomes(name, shape)
 
     def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
         """Add a layer behind known nodes; raises `Unknown` where the shapes do not fit."""
@@ -163,4 +163,4 @@ class Call(ABC):
     def constant_like(self, array: NDArray, like: Value, part: str = "constant") -> Value:
         """A constant as a value with the batch axis of another one."""
         made = self.add(Constant(np.asarray(array, np.float64)), part=part)
-        return replace(like, name=made.name, shape=made.shape, whole=0, masked=None)
+        return like.becomes(made.name, made.shape)

@@ -61,7 +61,7 @@ def multiplied(
         for x, own in zip(operands, labels, strict=True)
     ]
     made = contract(call.node, factors, result, part, bias)
-    return replace(values[0], name=made.nodes[0], shape=made.shape, whole=0)
+    return values[0].becomes(made.nodes[0], made.shape)
 
 
 def values_of(operands: Sequence[Any]) -> list[Value]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class Value:
     def rank(self) -> int:
         """Number of axes in the foreign model, its batch axis included."""
         return int(self.layout.rank(len(self.shape)))
+
+    def becomes(self, name: str | None, shape: Shape) -> Value:
+        """What an operation makes of it: real and finite numbers, the batch in the same place."""
+        return replace(self, name=name, shape=shape, whole=0, truth=False, masked=None)
 
     @property
     def merged(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,22 +64,8 @@ def windowed(call: Call, layer: Convolution | MaxPool | AveragePool, x: Value) -
     if isinstance(layer, Convolution) and len(size) > 2:
         return _in_groups(call, x, layer)
     order = (1, 0, *range(2, len(x.shape)))  # the merged axis goes behind the channels
-    return call.chain(
-        x, ("order", Permute(order)), ("layer", _wider(layer)), ("back", Permute(order))
-    )
-
-
-def _wider(layer: Convolution | MaxPool | AveragePool) -> Layer:
-    """The layer with one more axis in front of the spatial ones, of windows of one."""
-    wider: dict[str, Any] = {
-        "stride": (1, *layer.stride),
-        "padding": ((0, 0), *layer.padding),
-    }
-    if not isinstance(layer, AveragePool):
-        wider["dilation"] = (1, *layer.dilation)
-    if isinstance(layer, Convolution):
-        return replace(layer, weight=layer.weight[:, :, None], **wider)
-    return replace(layer, size=(1, *layer.size), **wider)
+    wider = layer.acts.widened(layer, x.shape[0])
+    return call.chain(x, ("order", Permute(order)), ("layer", wider), ("back", Permute(order)))
 
 
 def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:

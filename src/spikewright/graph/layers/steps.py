@@ -130,7 +130,11 @@ class Windowed(Acts):
         """Windows of one step: time is a spatial axis more, so channels must be last."""
         if not layer.channels_last or len(getattr(layer, next(iter(self.entries)))) > 2:
             return None
-        made = super().over_steps(layer, steps)
+        return self.widened(layer, steps)
+
+    def widened(self, layer: Any, extent: int) -> Any:
+        """The layer with a spatial axis of this extent more, the first, which it leaves alone."""
+        made = super().over_steps(layer, extent)
         return replace(made, weight=layer.weight[:, :, None]) if hasattr(layer, "weight") else made
 
     def at_one_step(self, layer: Any, time: int, shapes: tuple[Shape, ...]) -> tuple[Any, int]:

@@ -115,7 +115,7 @@ def _gain_bias(ensemble: Any, rng: np.random.RandomState) -> tuple[Any, Any, Any
         rates, intercepts = kind.max_rates_intercepts(gain, bias)
         return np.asarray(intercepts), np.asarray(rates), gain, bias
     if ensemble.gain is not None or ensemble.bias is not None:
-        raise NotImplementedError(
+        raise NotImplementedError(  # the type that Nengo raises here
             f"{name_of(ensemble)}: gain and bias must be given both or neither"
         )
     rates, intercepts = (

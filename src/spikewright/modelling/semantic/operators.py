@@ -38,7 +38,7 @@ class Operand:
     @property
     def expression(self) -> Expression:
         """The operand as an expression."""
-        raise NotImplementedError
+        raise NotImplementedError  # modules and expressions each have theirs
 
     def __add__(self, other: Any) -> Value:
         return Value(Sum(self.expression, operand(other, "+")))

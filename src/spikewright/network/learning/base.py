@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.config import Default
+from spikewright.network.neurons.base import check_from_zero
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
 
 Array = Any  # an array of whatever library the engine computes with
@@ -98,10 +98,14 @@ class FilteredRule(LearningRuleType):
     """
 
     reads: ClassVar[tuple[tuple[str, Side, str], ...]]
+    from_zero: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    """Fields that are finite numbers from 0."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        from_zero(self, "learning_rate")
+        check_from_zero(self, **{field: getattr(self, field) for field in self.from_zero})
+        for field in self.from_zero:
+            object.__setattr__(self, field, float(getattr(self, field)))
         for _, _, field in self.reads:
             given = getattr(self, field)
             given = getattr(self, "pre_synapse", given) if given is Default else given
@@ -126,11 +130,3 @@ def register(cls: T) -> T:
 def outer(receivers: Array, senders: Array) -> Array:
     """Products of every receiver's value with every sender's, `(batch, out, in)`."""
     return receivers[:, :, None] * senders[:, None, :]
-
-
-def from_zero(rule: LearningRuleType, name: str) -> None:
-    """Make a field a finite number from 0; raises `NetworkError` naming the rule and the value."""
-    value = getattr(rule, name)
-    if not (is_number(value) and value >= 0):
-        raise NetworkError(f"{type(rule).__name__}.{name} must be 0 or above, got {value!r}")
-    object.__setattr__(rule, name, float(value))

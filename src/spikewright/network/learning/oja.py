@@ -13,7 +13,6 @@ from spikewright.network.learning.base import (
     FilteredRule,
     Signals,
     State,
-    from_zero,
     outer,
     register,
 )
@@ -35,14 +34,11 @@ class Oja(FilteredRule):
     post_synapse: Any = Default
     beta: float = 1.0
     modifies = "weights"
+    from_zero = ("learning_rate", "beta")
     reads = (
         ("pre_filtered", "pre", "pre_synapse"),
         ("post_filtered", "post", "post_synapse"),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        from_zero(self, "beta")
 
     def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
         rate, post = self.learning_rate * facts.dt, signals["post_filtered"]

@@ -53,7 +53,7 @@ def _heads(node: OnnxNode, x: Operand, attribute: str) -> Operand:
 
 
 def _masks(node: OnnxNode, rows: int, columns: int) -> list[Operand]:
-    """What is added to scores `(heads, rows, columns)`."""
+    """The masks of a node, as terms of scores `(heads, rows, columns)`."""
     left, right = (int(node.attributes.get(f"{s}_window_size", -1)) for s in ("left", "right"))
     if node.attributes.get("is_causal", 0):
         right = 0

@@ -44,7 +44,10 @@ def is_no_number(node: OnnxNode) -> Constant:
 def _masked_everywhere(
     node: OnnxNode, made: dict[str, Node], softmax: Node, moved: bool
 ) -> NDArray:
-    """Where a constant masks all that a softmax normalises together, unless it is moved behind."""
+    """True for the rows of a softmax that a constant masks everywhere.
+
+    Raises `Unreadable` where there are some and they are moved behind the softmax.
+    """
     (name,) = softmax.inputs
     shape, layer = node.builder.shapes[name], softmax.layer
     axis = layer.axis(len(shape)) if isinstance(layer, Activation) else -1
