@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import limits
 from benchmarks.results import Results, markdown_table
 from benchmarks.workloads import VARIANTS
 
@@ -275,11 +276,35 @@ def scaling_section(measured: Mapping[str, Any]) -> str:
     ]
     intro = (
         "How the time of a run grows with one quantity, all others fixed: the slope between the "
-        "last\npoints of a log-log plot (1: linear, 0: flat). `python -m benchmarks.scaling` draws "
-        "the plots.\n"
+        "last\npoints of a log-log plot (1: linear, 0: flat).\n"
     )
-    table = markdown_table(["engine", "against", "range", "slope", "setting"], rows)
-    return f"{intro}\n{table}\n"
+    parts = [intro, markdown_table(["engine", "against", "range", "slope", "setting"], rows), ""]
+    for name, kept in measured.items():
+        parts += [f"![Time of a run against {name}]({kept['figure']})"]
+    for kept in measured.values():
+        if "limits" in kept:
+            parts += ["", additions_tables(kept)]
+    return "\n".join(parts) + "\n"
+
+
+ADDITIONS = """### How far the machine would go
+
+A spike costs what it costs to read the weights that it meets and to add them up. Below, the
+weights of the network against whose spikes time is drawn above: how many the native engine adds up
+a second, all of its other work included. The last column compares that with the rate at which this
+machine reads such weights, and does nothing else with them. It can be above one: a weight that is
+read once is added to the sums of several steps.
+"""
+
+
+def additions_tables(kept: Mapping[str, Any]) -> str:
+    """What the machine does at most, and what the native engine does of it."""
+    rows = [
+        [row[k] for k in ("spikes", "additions", "milliseconds", "rate", "share")]
+        for row in kept["additions"]
+    ]
+    head = ["spikes", "weights met, 10^6", "ms", "10^9 a second", "of the machine's reading rate"]
+    return "\n".join([ADDITIONS, limits.table(kept["limits"]), "", markdown_table(head, rows), ""])
 
 
 def hand_made_section(measured: Mapping[str, Any]) -> str:

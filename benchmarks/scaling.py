@@ -1,18 +1,18 @@
 """How the cost of a run grows with spikes, steps, neurons, batch and threads, for each engine.
 
-    python -m benchmarks.scaling [--quick] [--figure PATH]
+    python -m benchmarks.scaling [--quick] [--axes NAME ...] [--figures FOLDER]
 
 One quantity varies, all others are fixed. Printed are the times and the slope between the last
 points of a log-log plot: 1 is linear, 0 is flat. For spikes there is also the fit `time = fixed +
 cost x spikes`, because the slope is 1 only where spikes are all that costs; and steps are varied
-for a network that is silent as well as for one that spikes. The figure and its CSV are written
-outside the repository unless told otherwise.
+for a network that is silent as well as for one that spikes. Neurons are varied twice: with all
+weights between them, and with a constant number of weights each. Beside it stands how many weights
+the native engine adds up a second, and how many this machine can read.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -22,22 +22,30 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import document
+from benchmarks import document, limits, scaling_figures
+from benchmarks.network import Workload, load
 from benchmarks.peer.client import LIBRARIES, Client, started
 from benchmarks.results import Results
 from benchmarks.timing import MIN_ROUNDS, interleave, repeats_for, versions
-from benchmarks.workloads import CACHE, DenseSpec, Spec, stored
+from benchmarks.workloads import CACHE, ConvSpec, DenseSpec, Flatten, Spec, populations, stored
 from spikewright.records import Record, select
 
 ENGINES = next(library for library in LIBRARIES if library.module == "engines")
 LAST = 3  # points that a slope is taken from
+CHANNELS = 32  # of the convolutional network
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A network of two hidden layers, and how it is run; `rate` in spikes per neuron and step."""
+    """A network of two hidden layers, and how it is run; `rate` in spikes per neuron and step.
+
+    Fully connected layers of `width` neurons, or, with a `side`, convolutions of images with that
+    side by kernels of `kernel` times `kernel`.
+    """
 
     width: int = 512
+    side: int = 0
+    kernel: int = 3
     batch: int = 64
     steps: int = 100
     rate: float = 0.10
@@ -46,12 +54,15 @@ class Setting:
     @property
     def spec(self) -> Spec:
         """The network; always drawn for the same samples and steps, so that it is drawn once."""
-        hidden = DenseSpec(self.width)
-        return Spec(f"mlp{self.width}", 16, 100, (784,), (hidden, hidden, DenseSpec(10)))
+        if self.side:
+            hidden = ConvSpec(CHANNELS, padding=self.kernel // 2, kernel=self.kernel)
+            name, shape = f"conv{self.side}x{self.kernel}", (1, self.side, self.side)
+            return Spec(name, 16, 100, shape, (hidden, hidden, Flatten(), DenseSpec(1)))
+        dense = DenseSpec(self.width)
+        return Spec(f"mlp{self.width}", 16, 100, (784,), (dense, dense, DenseSpec(10)))
 
     def described(self, varied: str) -> str:
         """What is fixed while `varied` is not."""
-        width = "n" if varied == "width" else self.width
         parts = {
             "batch": f"batch {self.batch}",
             "steps": f"{self.steps} steps",
@@ -59,20 +70,37 @@ class Setting:
             "threads": f"{self.threads} thread{'s' * (self.threads > 1)}",
         }
         shown = (text for name, text in parts.items() if name != varied)
-        return ", ".join([f"784-{width}-{width}-10", *shown])
+        return ", ".join([self._network(varied), *shown])
+
+    def _network(self, varied: str) -> str:
+        if not self.side:
+            width = "n" if varied == "width" else self.width
+            return f"784-{width}-{width}-10"
+        side = "n" if varied == "side" else self.side
+        kernel = "k" if varied == "kernel" else self.kernel
+        return f"{side}x{side}, two of conv {CHANNELS} by {kernel}x{kernel}, 1"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One quantity and its values; `varies` is the setting's field that they go into."""
+    """One quantity and its values; `varies` is the setting's field that they go into.
+
+    Times are drawn against `against`: a field of a point's record, `value` where it is empty.
+    """
 
     name: str
     varies: str
     values: tuple[float, ...]
     fixed: Setting = Setting()
+    against: str = "value"
 
     def __str__(self) -> str:
         return self.fixed.described(self.varies)
+
+    @property
+    def file(self) -> str:
+        """The name of its figure."""
+        return self.name.replace(",", "").replace(" ", "_")
 
     def settings(self) -> Iterator[tuple[float, Setting]]:
         """Each value with the setting that has it."""
@@ -86,23 +114,46 @@ def axes(quick: bool, cores: int) -> list[Axis]:
     threads = tuple(2**k for k in range(int(math.log2(max(1, cores))) + 1))
     if quick:
         few = Setting(width=64, batch=4, steps=20)
+        images = replace(few, side=8)
         return [
-            Axis("spikes", "rate", (0.0, 0.02, 0.10, 0.50), few),
+            Axis("spikes", "rate", (0.0, 0.02, 0.10, 0.50), few, "spikes"),
             Axis("steps, silent", "steps", (10, 20, 40), replace(few, rate=0.0)),
             Axis("steps", "steps", (10, 20, 40), few),
-            Axis("neurons", "width", (32, 64, 128), few),
+            Axis("neurons, all to all", "width", (32, 64, 128), few, "neurons"),
+            Axis("neurons", "side", (8, 12, 16), images, "neurons"),
+            Axis("synapses", "kernel", (1, 3, 5), images, "synapses"),
             Axis("batch", "batch", (1, 4, 16), few),
             Axis("threads", "threads", threads, few),
         ]
     rates = (0.0, 0.005, 0.01, 0.02, 0.05, 0.10, 0.20, 0.50)
+    images = Setting(side=28, batch=4)
     return [
-        Axis("spikes", "rate", rates),
+        Axis("spikes", "rate", rates, against="spikes"),
         Axis("steps, silent", "steps", (25, 50, 100, 200, 400, 800), Setting(rate=0.0)),
         Axis("steps", "steps", (25, 50, 100, 200, 400, 800)),
-        Axis("neurons", "width", (64, 128, 256, 512, 1024, 2048), Setting(batch=16)),
+        Axis(
+            "neurons, all to all",
+            "width",
+            (64, 128, 256, 512, 1024, 2048),
+            Setting(batch=16),
+            "neurons",
+        ),
+        Axis("neurons", "side", (8, 12, 16, 24, 32, 48, 64), images, "neurons"),
+        Axis("synapses", "kernel", (1, 3, 5, 7, 9, 11), images, "synapses"),
         Axis("batch", "batch", (1, 4, 16, 64, 256)),
         Axis("threads", "threads", threads, Setting(batch=256)),
     ]
+
+
+def size(work: Workload, counts: Sequence[float]) -> dict[str, float]:
+    """Neurons and synapses of a network, and the weights that these spikes of its layers meet."""
+    layers = populations(work)
+    met = (count * m / n for count, (n, m) in zip(counts, layers, strict=True))
+    return {
+        "neurons": sum(n for n, _ in layers),
+        "synapses": sum(m for _, m in layers),
+        "additions": sum(met),
+    }
 
 
 def time_point(
@@ -112,7 +163,8 @@ def time_point(
     path = stored(setting.spec, setting.rate, how.cache)
     client.ask("open", path=str(path), batch=setting.batch, steps=setting.steps)
     names = [c.name for c in client.contestants if _is_default(c.name, c.spikes)]
-    spikes = sum(client.outcome(names[0]).counts)
+    counts = client.outcome(names[0]).counts
+    sizes = size(load(path), counts)
     timers, repeats = {}, {}
     for name in names:
         seconds = client.ask("prepare", name=name)["seconds"]
@@ -130,7 +182,8 @@ def time_point(
                 "engine": name.removeprefix("Spikewright "),
                 "axis": axis.name,
                 "value": value,
-                "spikes": spikes,
+                "spikes": sum(counts),
+                **sizes,
                 "disturbed": timing.disturbed,
             },
         )
@@ -160,9 +213,13 @@ def measured(chosen: Sequence[Axis], how: argparse.Namespace) -> list[Record]:
 
 def line(records: Sequence[Record], axis: Axis, engine: str) -> tuple[list[float], list[float]]:
     """An engine's points along an axis: what it is drawn against, and seconds."""
-    key = "spikes" if axis.varies == "rate" else "value"
     found = select(records, "time of a run", axis=axis.name, engine=engine)
-    return [float(r.how[key]) for r in found], [r.value for r in found]
+    return [float(r.how[axis.against]) for r in found], [r.value for r in found]
+
+
+def engines_in(records: Sequence[Record]) -> list[str]:
+    """The engines that were timed."""
+    return list(dict.fromkeys(r.how["engine"] for r in records))
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float | None:
@@ -191,7 +248,7 @@ def slopes(records: Sequence[Record], chosen: Sequence[Axis]) -> list[dict[str, 
     """One row per engine and axis, for the table."""
     rows = []
     for axis in chosen:
-        for engine in dict.fromkeys(r.how["engine"] for r in records):
+        for engine in engines_in(records):
             x, y = line(records, axis, engine)
             found = slope(x, y)
             rows.append(
@@ -206,49 +263,21 @@ def slopes(records: Sequence[Record], chosen: Sequence[Axis]) -> list[dict[str, 
     return rows
 
 
-def draw(records: Sequence[Record], chosen: Sequence[Axis], path: Path) -> None:
-    """One log-log plot per axis."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
-
-    columns = 3
-    rows = math.ceil(len(chosen) / columns)
-    figure, grid = pyplot.subplots(rows, columns, figsize=(12, 3.6 * rows), squeeze=False)
-    for plot, axis in zip(grid.flat, chosen, strict=False):
-        for engine in dict.fromkeys(r.how["engine"] for r in records):
-            x, y = line(records, axis, engine)
-            points = [(a, 1e3 * b) for a, b in zip(x, y, strict=True) if a > 0]
-            plot.loglog(*zip(*points, strict=True), marker="o", label=engine)
-        plot.set(xlabel=axis.name, ylabel="ms", title=str(axis))
-        plot.title.set_fontsize(7)
-        plot.grid(True, alpha=0.3)
-        for side in (plot.xaxis, plot.yaxis):
-            side.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-            side.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
-            side.set_minor_formatter(ticker.NullFormatter())
-    for plot in grid.flat[len(chosen) :]:
-        plot.set_visible(False)
-    grid.flat[0].legend()
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-
-
-def write_csv(records: Sequence[Record], path: Path) -> None:
-    """All points: what the figure shows, as numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["axis", "value", "spikes", "engine", "seconds", "low", "high", "n"])
-        for r in records:
-            low, high = r.interval or ("", "")
-            how = r.how
-            writer.writerow(
-                [how["axis"], how["value"], how["spikes"], how["engine"], r.value, low, high, r.n]
-            )
+def additions(records: Sequence[Record], reads: float) -> list[dict[str, str]]:
+    """How many weights the native engine adds up a second, beside how many the machine reads."""
+    rows = []
+    for r in select(records, "time of a run", axis="spikes", engine="native"):
+        rate = float(r.how["additions"]) / r.value
+        rows.append(
+            {
+                "spikes": f"{float(r.how['spikes']):,.0f}",
+                "additions": f"{float(r.how['additions']) / 1e6:,.1f}",
+                "milliseconds": f"{1e3 * r.value:.1f}",
+                "rate": f"{rate / 1e9:.2f}",
+                "share": f"{rate / reads:.2f}",
+            }
+        )
+    return rows
 
 
 def parser() -> argparse.ArgumentParser:
@@ -260,9 +289,21 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--budget", type=float, default=30.0, help="seconds of rounds per point")
     p.add_argument("--wait", type=float, default=0.5, help="longest wait for a quiet machine")
     p.add_argument("--cache", type=Path, default=CACHE)
-    p.add_argument("--figure", type=Path, help="where the plots go (default: in the cache)")
+    p.add_argument("--figures", type=Path, help="where plots go (default: beside the document)")
     p.add_argument("--document", type=Path, default=document.PATH)
     return p
+
+
+def pictures(records: Sequence[Record], axis: Axis, folder: Path) -> Path:
+    """One axis as a figure: a line an engine, its slope beside its name."""
+    shown = {}
+    for engine in engines_in(records):
+        x, y = line(records, axis, engine)
+        found = slope(x, y)
+        shown[engine if found is None else f"{engine}, slope {found:.2f}"] = (x, y)
+    path = folder / f"{axis.file}.svg"
+    scaling_figures.draw(shown, axis.name, str(axis), path)
+    return path
 
 
 def main() -> None:
@@ -274,22 +315,25 @@ def main() -> None:
         if unknown:
             raise SystemExit(f"no axis {unknown}; there are {[axis.name for axis in chosen]}")
         chosen = [axis for axis in chosen if axis.name in how.axes]
-    records = measured(chosen, how)
-    rows = slopes(records, chosen)
-    print()
-    for row in rows:
-        print(f"{row['engine']:10} {row['axis']:14} slope {row['slope']:>5}   {row['note']}")
-    figure = how.figure or how.cache / "benchmarks" / "scaling.png"
-    draw(records, chosen, figure)
-    write_csv(records, figure.with_suffix(".csv"))
-    print(f"\ndrawn: {figure} and {figure.with_suffix('.csv').name}")
-    if not how.quick:
-        results = Results.here(how.cache)
-        used = versions(ENGINES.distributions)
-        for axis in chosen:
-            of_axis = [row for row in rows if row["axis"] == axis.name]
-            results.put("scaling", axis.name, {"slopes": of_axis, "versions": used})
-        document.write(results, how.document)
+    folder = how.figures or (how.cache if how.quick else how.document.parent) / "scaling"
+    results = Results.here(how.cache)
+    for axis in chosen:
+        records = measured([axis], how)
+        rows = slopes(records, [axis])
+        for row in rows:
+            print(f"{row['engine']:10} {row['axis']:14} slope {row['slope']:>5}   {row['note']}")
+        figure = pictures(records, axis, folder)
+        scaling_figures.write_csv(records, figure.with_suffix(".csv"))
+        print(f"drawn: {figure}\n", flush=True)
+        entry: dict[str, Any] = {"slopes": rows, "versions": versions(ENGINES.distributions)}
+        entry["figure"] = str(figure.relative_to(folder.parent))
+        if axis.against == "spikes":
+            entry["limits"] = limits.measured()
+            entry["additions"] = additions(records, entry["limits"]["reading"][limits.WEIGHTS])
+            print(document.additions_tables(entry))
+        if not how.quick:
+            results.put("scaling", axis.name, entry)
+            document.write(results, how.document)
 
 
 if __name__ == "__main__":

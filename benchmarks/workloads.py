@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +37,17 @@ from benchmarks.network import (
 
 CACHE = Path.home() / ".cache" / "spikewright"
 RATES = (0.02, 0.10, 0.50)
-KERNEL = 3
 SEED = 1
 
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """A 3x3 convolution to be drawn."""
+    """A convolution to be drawn, with a square kernel."""
 
     channels: int
     stride: int = 1
     padding: int = 0
+    kernel: int = 3
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def workload(spec: Spec | str, rate: float, cache: Path = CACHE) -> Workload:
 def stored(spec: Spec | str, rate: float, cache: Path = CACHE) -> Path:
     """The file of a calibrated network, made where it is not there yet."""
     spec = SPECS[spec] if isinstance(spec, str) else spec
-    digest = hashlib.sha256(repr((spec, rate, KERNEL, SEED)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(repr((spec, rate, SEED)).encode()).hexdigest()[:12]
     path = cache / "workloads" / f"{spec.name}-{100 * rate:g}-{digest}.npz"
     if not path.exists():
         save(calibrated(spec, rate), path)
@@ -182,8 +183,8 @@ def _drawn(
 ) -> Layer:
     """Weights of standard deviation `sqrt(2 / fan_in)`, biases a twentieth of their mean size."""
     match wanted:
-        case ConvSpec(channels):
-            size: tuple[int, ...] = (channels, shape[0], KERNEL, KERNEL)
+        case ConvSpec(channels, kernel=kernel):
+            size: tuple[int, ...] = (channels, shape[0], kernel, kernel)
         case DenseSpec(units):
             size = (units, shape[0])
         case _:
@@ -204,6 +205,23 @@ def forward(layer: Layer, values: NDArray) -> NDArray:
     with torch.inference_mode():
         result = torch_module(layer)(flat).numpy()
     return result.reshape(*values.shape[:2], *result.shape[1:])
+
+
+def populations(work: Workload) -> list[tuple[int, int]]:
+    """Each layer of neurons: how many, and the synapses behind them.
+
+    A synapse is a pair of a neuron and a weight that its spikes meet.
+    """
+    values, found = np.ones((1, 1, *work.x.shape[1:]), np.float32), []
+    for layer in work.layers:
+        if isinstance(layer, Weighted):
+            ones, zeros = np.ones_like(layer.weight), np.zeros_like(layer.bias)
+            met = forward(replace(layer, weight=ones, bias=zeros), values)
+            found.append((met.size, round(float(met.sum(dtype=np.float64)))))
+            values = np.ones_like(met)
+        else:
+            values = forward(layer, values)
+    return [(n, m) for (n, _), (_, m) in pairwise(found)]
 
 
 def _sums(currents: NDArray, steps: int) -> Iterator[NDArray]:

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import document, hand_made, memory, network, peers, scaling, timing, workloads
+from benchmarks import (
+    document,
+    hand_made,
+    memory,
+    network,
+    peers,
+    scaling,
+    scaling_figures,
+    timing,
+    workloads,
+)
 from benchmarks.network import Flatten, Pool, Workload
 from benchmarks.peer import engines as own
 from benchmarks.peer.base import Outcome
@@ -102,6 +112,18 @@ def test_graph_and_torch_module_are_the_same_network(spec: Spec, cache: Path) ->
         expected = network.as_torch(work)(torch.from_numpy(work.x)).numpy()
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_synapses_are_pairs_of_a_neuron_and_a_weight() -> None:
+    """All to all between dense layers; a spike at the edge of an image meets fewer weights."""
+    assert workloads.populations(workloads.calibrated(DENSE, 0.1)) == [(24, 24 * 16), (16, 16 * 5)]
+    conv = ConvSpec(2, padding=1)
+    spec = Spec("images", 2, 5, (1, 4, 4), (conv, conv, Flatten(), DenseSpec(3)))
+    in_reach = 4 * 3 - 2  # pairs along one side: three for each pixel, but two at both edges
+    assert workloads.populations(workloads.calibrated(spec, 0.1)) == [
+        (32, in_reach**2 * 2 * 2),
+        (32, 32 * 3),
+    ]
 
 
 def test_a_workload_survives_its_file_and_is_drawn_once(cache: Path) -> None:
@@ -477,7 +499,7 @@ def test_each_axis_changes_its_own_quantity_and_names_the_others(quick: bool) ->
 def test_scaling_measures_every_engine_and_draws_it(cache: Path, tmp_path: Path) -> None:
     """One record per engine and point, a figure, a CSV with every point, and slopes."""
     few = scaling.Setting(width=16, batch=2, steps=10)
-    chosen = [scaling.Axis("spikes", "rate", (0.0, 0.1, 0.5), few)]
+    chosen = [scaling.Axis("spikes", "rate", (0.0, 0.1, 0.5), few, "spikes")]
     how = scaling.parser().parse_args(["--cache", str(cache), "--budget", "0", "--wait", "0"])
     records: list[Record] = scaling.measured(chosen, how)
     names = {record.how["engine"] for record in records}
@@ -486,9 +508,8 @@ def test_scaling_measures_every_engine_and_draws_it(cache: Path, tmp_path: Path)
     spikes, seconds = scaling.line(records, chosen[0], "reference")
     assert spikes[0] == 0 < spikes[1] < spikes[2]
     assert min(seconds) > 0
-    scaling.draw(records, chosen, tmp_path / "scaling.png")
-    scaling.write_csv(records, tmp_path / "scaling.csv")
-    assert (tmp_path / "scaling.png").stat().st_size > 1000
+    assert scaling.pictures(records, chosen[0], tmp_path).stat().st_size > 1000
+    scaling_figures.write_csv(records, tmp_path / "scaling.csv")
     lines = (tmp_path / "scaling.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + len(records)
     assert {entry["engine"] for entry in scaling.slopes(records, chosen)} == names
