@@ -135,6 +135,10 @@ class _Maker:
                     self.connect(before, after, self.synapse())
                 elif j <= i and rng.random() < 0.4:
                     self.connect(before, after, self.synapse() or Lowpass(0.003))
+                elif j <= i and rng.random() < 0.15:  # a delay alone closes the loop
+                    weights = self.weights(after.n_neurons, before.n_neurons)
+                    delay = DT * int(rng.integers(1, 6))
+                    sw.Connection(before.neurons, after.neurons, None, weights, delay=delay)
         for population in self.populations:
             self.probe(population)
 
@@ -166,7 +170,12 @@ class _Maker:
             factor = rng.normal(0, 0.3) if rng.random() < 0.5 else rng.normal(0, 0.3, pre)
             sw.Connection(before.neurons, after.neurons, synapse, Scale(np.asarray(factor)))
             return
-        sw.Connection(before.neurons, after.neurons, synapse, self.weights(post, pre))
+        weights = self.weights(post, pre)
+        sw.Connection(before.neurons, after.neurons, synapse, weights, delay=self.delay())
+
+    def delay(self) -> float:
+        """Mostly none; else some steps."""
+        return DT * int(self.rng.integers(0, 4)) if self.rng.random() < 0.3 else 0.0
 
     def weights(self, post: int, pre: int) -> Transform:
         rng = self.rng

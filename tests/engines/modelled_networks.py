@@ -78,7 +78,7 @@ class Population:
 class Link:
     """A connection between populations by number (-1: the stimulus), with a rule or without.
 
-    `teacher` is what tells the rule its error or signal.
+    `teacher` is what tells the rule its error or signal; `delay` is in steps.
     """
 
     pre: int
@@ -88,6 +88,7 @@ class Link:
     middle: str = "none"
     rule: str | None = None
     teacher: int = -1
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def drawn_networks(draw: Any) -> Drawn:
         middle=st.sampled_from(MIDDLES),
         rule=st.sampled_from((None, None, *RULES)),
         teacher=number,
+        delay=st.sampled_from((0, 0, 0, 1, 3)),
     )
     return Drawn(
         populations,
@@ -226,7 +228,7 @@ class Modelled:
 
     def _link(self, link: Link) -> None:
         pre, post = self._sender(link.pre), self.populations[link.post]
-        given: dict[str, Any] = {"synapse": SYNAPSES[link.synapse]}
+        given: dict[str, Any] = {"synapse": SYNAPSES[link.synapse], "delay": DT * link.delay}
         if link.rule is not None:
             given["learning_rule_type"] = RULES[link.rule]
         if link.form == "neurons" and isinstance(pre, sw.Ensemble):

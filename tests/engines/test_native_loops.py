@@ -10,7 +10,9 @@ import spikewright as sw
 from engines.looping_networks import DT, looping_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
+from spikewright.engines.program import Delay
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.errors import SimulationError
 from spikewright.network.neurons import LIF, StochasticSpiking
 from spikewright.network.synapses import Alpha, Lowpass
 from spikewright.network.transforms import Dense
@@ -95,6 +97,35 @@ def test_a_loop_runs_in_one_region() -> None:
     assert len(loops) == 1
     assert len(loops[0].operators) == 4 + 4 + 2 + 2  # maps, filters, sums, populations
     assert not [c for c in program.components if c.loops]
+
+
+def test_spikes_wait_as_bytes() -> None:
+    """Behind a delay in a loop spikes are counts still, and weights meet their events."""
+    net = _recurrent(LIF())
+    for number, connection in enumerate(net.all_connections):
+        connection.delay = DT * number
+    program = with_regions(compile_network(net, DT, 0, "float32"))
+    (loop,) = (op for op in program.operators if isinstance(op, Region) and op.loops)
+    waiting = [op for op in loop.operators if isinstance(op, Delay)]
+    assert len(waiting) == 3
+    assert loop.counts.issuperset(op.output for op in waiting)
+    with sw.Simulator(net, DT, engine="native", progress=False) as sim:
+        rows = {row.kernel for row in sim.plan}
+    assert {
+        "native: delay of 1 step",
+        "native: delay of 3 steps",
+        "native: Dense of events",
+    } <= rows
+    assert "native: Dense of values" not in rows
+
+
+@pytest.mark.parametrize("engine", ["reference", "native", "torch"])
+def test_a_delay_that_fits_no_memory_is_refused(engine: str) -> None:
+    """At once, with the bytes that it would take and the connection's name."""
+    with sw.Network() as net:
+        sw.Connection(sw.Node(np.ones(10)), sw.Node(size_in=10), label="long", delay=1e7)
+    with pytest.raises(SimulationError, match=r"state.*<Connection 'long'>"):
+        sw.Simulator(net, DT, engine=engine, progress=False)
 
 
 def test_leaky_loops_agree_with_the_reference_for_long() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from counting import counter_of, residual_graph, totals_of
+from numpy.typing import NDArray
 
 import models
 import spikewright as sw
@@ -245,6 +246,23 @@ def test_filters_are_updated_like_neurons() -> None:
     assert found.total().accumulates == [12 * 8 + 8 * 3]  # as without a synapse
     (updates,) = [r for r in found.records() if r.name == "neuron updates" and "layer" not in r.how]
     assert updates.value == 10 * (20 + 11)
+
+
+def test_a_delay_holds_what_waits_and_computes_nothing() -> None:
+    """A sender's values are held as long as its longest delay; spikes meet the same weights."""
+
+    def counted(*delays: float) -> tuple[int, NDArray]:
+        with sw.Network() as net:
+            cells = sw.Ensemble(7, None, neuron_type=sw.IntegrateAndFire(), label="cells")
+            for delay in delays:
+                end = sw.Ensemble(2, None, neuron_type=sw.IntegrateAndFire())
+                sw.Connection(cells.neurons, end.neurons, None, np.ones((2, 7)), delay=delay)
+        counter = Counter(net, {}, {})
+        return counter.state_bytes, counter.fan_out()["cells"]
+
+    (plain, met), (held, also) = counted(0.0, 0.0), counted(0.003, 0.001)
+    assert held - plain == 4 * 3 * 7
+    np.testing.assert_array_equal(met, also)
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:

@@ -46,7 +46,7 @@ def rich_network() -> sw.Network:
             sw.Probe(ensemble.neurons, synapse=0.003, label=f"probe of {example.id}")
         for synapse_example in synapse_examples():
             end = sw.Node(size_in=(2, 3))
-            sw.Connection(stimulus, end, synapse_example.synapse)
+            sw.Connection(stimulus, end, synapse_example.synapse, delay=0.002)
             sw.Probe(end, synapse=synapse_example.synapse)
         for transform_example in transform_examples():
             source = sw.Node(rng.standard_normal(transform_example.shape))
@@ -128,6 +128,7 @@ def test_a_round_trip_keeps_every_attribute(rich: sw.Network, tmp_path: Path) ->
     """Labels, seeds, shapes, parameters, types, synapses and places in the tree."""
     save(rich, tmp_path / "net.sw")
     loaded = load(tmp_path / "net.sw")
+    assert any(connection.delay for connection in rich.all_connections)
     assert [(n.label, n.seed) for n in loaded.all_networks] == [("inner", 7), (None, None)]
     assert (loaded.label, loaded.seed) == ("outer", 5)
     for one, two in zip(rich.all_ensembles, loaded.all_ensembles, strict=True):
@@ -137,6 +138,7 @@ def test_a_round_trip_keeps_every_attribute(rich: sw.Network, tmp_path: Path) ->
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     for first, second in zip(rich.all_connections, loaded.all_connections, strict=True):
         assert (first.label, first.synapse) == (second.label, second.synapse)
+        assert first.delay == second.delay
         for mine, theirs in ((first.pre, second.pre), (first.post, second.post)):
             assert type(mine) is type(theirs)
             key, same = (getattr(end, "key", ()) for end in (mine, theirs))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright import engines
 from spikewright._base.windows import Windows
-from spikewright.errors import NetworkError
+from spikewright.engines.program import Delay
+from spikewright.errors import BuildError, NetworkError
 from spikewright.network import Neurons, input_shape, output_shape
 from spikewright.network.neurons import NUMPY_RATES
 from spikewright.testing import oracle
@@ -273,6 +274,13 @@ def test_a_refused_change_leaves_the_ensemble_as_it_was() -> None:
             lambda n, e: sw.Connection(n, e.neurons[:2], transform="big", label="c"),
             r"<Connection 'c'>: a transform is .* got 'big'",
         ),
+        *(
+            (
+                lambda n, e, delay=delay: sw.Connection(n, e.neurons[:2], label="c", delay=delay),
+                rf"<Connection 'c'>: a delay is a number of seconds from 0 on, got {delay!r}",
+            )
+            for delay in (-0.001, np.nan, np.inf, True, "long", None)
+        ),
         (lambda n, e: sw.Connection(n[2], e.neurons[0]), r"<Node 'n'>\[2\]: 2 is out of range"),
         (lambda n, e: sw.Connection(n[0, 0], e.neurons[0]), r"<Node 'n'>\[0, 0\]: too many"),
         (lambda n, e: sw.Connection(n, e.neurons[[0, 5]]), r"\[\[0, 5\]\]: index 5"),
@@ -353,6 +361,42 @@ def test_a_connections_default_synapse() -> None:
         assert sw.Connection(a, b).synapse == sw.Lowpass(0.005)
         assert sw.Connection(a, b, None).synapse is None
         assert sw.Connection(a, b, 0.1).synapse == sw.Lowpass(0.1)
+
+
+def test_a_delay_is_seconds_that_may_be_changed() -> None:
+    """None by default; one that is refused leaves the connection as it was."""
+    with sw.Network() as net:
+        assert sw.Connection(sw.Node([1.0]), sw.Node(size_in=1)).delay == 0.0
+        net.config[sw.Connection].delay = 0.002
+        delayed = sw.Connection(sw.Node([1.0]), sw.Node(size_in=1))
+        assert delayed.delay == 0.002
+        delayed.delay = 3
+        with pytest.raises(NetworkError, match="got -1"):
+            delayed.delay = -1
+    assert delayed.delay == 3.0
+
+
+def test_a_delay_of_less_than_half_a_step_is_refused() -> None:
+    """It would be none: the error says so and names the connection; a longer one is rounded."""
+    with sw.Network() as net:
+        made = sw.Connection(sw.Node([1.0]), sw.Node(size_in=1), None, label="c", delay=0.0004)
+    with pytest.raises(BuildError, match=r"a delay of 0\.0004 s is less"):
+        sw.Simulator(net, 0.001)
+    made.delay = 0.0006
+    with sw.Simulator(net, 0.001, progress=False) as sim:
+        assert [op.steps for op in sim.program.operators if isinstance(op, Delay)] == [1]
+
+
+def test_connections_from_one_place_wait_together() -> None:
+    """Spikes wait once for all connections of one delay, before their weights."""
+    with sw.Network() as net:
+        cells, ends = population(5).neurons, [sw.Node(size_in=3) for _ in range(4)]
+        for end, delay in zip(ends, (0.002, 0.002, 0.003, 0.0), strict=True):
+            sw.Connection(cells, end, transform=np.ones((3, 5)), delay=delay)
+    with sw.Simulator(net, 0.001, progress=False) as sim:
+        waiting = [op for op in sim.program.operators if isinstance(op, Delay)]
+        found = [(op.steps, sim.program.shapes[op.output]) for op in waiting]
+    assert found == [(2, (5,)), (3, (5,))]
 
 
 # Views

@@ -15,6 +15,7 @@ from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import (
     Apply,
     Average,
+    Delay,
     Filter,
     Learned,
     Linear,
@@ -204,6 +205,8 @@ class Engine(ABC):
             return {op.label: size * (item * held + sums)}
         if isinstance(op, Filter | Smooth):
             return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
+        if isinstance(op, Delay):
+            return {op.label: size * self.value_bytes(program) * op.steps}
         if isinstance(op, Learned):
             return {op.label: _learned_values(op, program.dt) * 8}
         if isinstance(op, Average):
@@ -227,7 +230,7 @@ class Engine(ABC):
         size = copies * item * batch * (steps * (inputs + outputs) + once)
         if isinstance(op, Learned):
             size += 8 * batch * 4 * op.initial.size
-        if isinstance(op, Neurons | Filter | Smooth | Average):
+        if isinstance(op, Neurons | Filter | Smooth | Average | Delay):
             size += 8 * item * batch * outputs
         if isinstance(op, Linear) and isinstance(op.transform, Convolution):
             taps = int(np.prod(op.transform.kernel.shape[2:]))

@@ -247,9 +247,14 @@ class _Compiler:
         # Linear maps and filters commute: the filter goes where there are fewer values to filter.
         # A mean over windows is that of the sent values.
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
-        first = isinstance(synapse, WindowMean) or (synapse is not None and fewer)
+        by_windows = isinstance(synapse, WindowMean)
+        if not by_windows:  # spikes wait as counts
+            sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
+        first = by_windows or (synapse is not None and fewer)
         if synapse is not None and first:
             sent = self.draft.filtered(sent, synapse, shape_in, f"synapse of {connection!r}")
+        if by_windows:
+            sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
         sent = self.draft.map(sent, chain, shape_in, f"{connection!r}")
         if synapse is not None and not first:
             sent = self.draft.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")

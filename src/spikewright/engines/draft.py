@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision, on_grid
-from spikewright.engines.program import Average, Filter, Linear, Operator, Source
+from spikewright.engines.program import Average, Delay, Filter, Linear, Operator, Source
 from spikewright.errors import BuildError
 from spikewright.network import Network, Node
 from spikewright.network.network import detached
@@ -38,6 +38,7 @@ class Draft:
         self.shapes: list[Shape] = []
         self.labels: dict[int, str] = {}
         self.operators: list[Operator] = []
+        self._delayed: dict[tuple[int, int], int] = {}
 
     def signal(self, shape: Shape, label: str) -> int:
         """A new signal's number."""
@@ -73,6 +74,26 @@ class Draft:
         else:
             self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
         return output
+
+    def delayed(self, sent: Scaled, seconds: float, label: str) -> Scaled:
+        """Values so much later, in whole steps; made once however many connections read them.
+
+        Raises `BuildError` for a delay that rounds to no step.
+        """
+        if seconds == 0.0:
+            return sent
+        steps = round(seconds / self.dt)
+        if steps == 0:
+            raise BuildError(
+                f"{label}: a delay of {seconds:g} s is less than half a step of {self.dt:g} s; "
+                "take a smaller dt, a longer delay, or delay=0"
+            )
+        key = (sent.signal, steps)
+        if key not in self._delayed:
+            output = self.signal(self.shapes[sent.signal], f"delay of {label}")
+            self.operators.append(Delay(f"delay of {label}", (sent.signal,), output, steps))
+            self._delayed[key] = output
+        return Scaled(self._delayed[key], sent.factor)
 
     def map(self, sent: Scaled, chain: tuple[Transform, ...], shape: Shape, label: str) -> Scaled:
         """Add a chain of transforms; moves and sums of values do not apply the factor."""

@@ -1,4 +1,4 @@
-"""Kernels that engines share but for their arrays: filters without delay, weights that change."""
+"""Kernels that engines share but for their arrays: delays, filters without, weights that change."""
 
 from __future__ import annotations
 
@@ -35,6 +35,40 @@ class SmoothKernel(Kernel):
         for t in range(steps):
             self._filter.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
             outputs[:, t] = self._filter.emit()[:, 0]
+        return [outputs]
+
+
+class DelayKernel(DelayedKernel):
+    """Passes values on some steps later: those of step `t` lie in row `t mod steps` until then.
+
+    `kept` are zeros `(batch, steps, *shape)`; `empty` makes an array for the outputs of some steps.
+    """
+
+    def __init__(self, kept: Array, empty: Callable[[int], Array]) -> None:
+        self._kept, self._empty, self._row = kept, empty, 0
+
+    def start_from(self, kept: NDArray) -> None:
+        """Take over from another engine: what waits, `(batch, steps, *shape)`."""
+        self._kept[...] = kept
+
+    def emit(self) -> Array:
+        output = self._empty(1)
+        output[:, 0] = self._kept[:, self._row]
+        return output
+
+    def absorb(self, value: Array) -> None:
+        self._kept[:, self._row] = value[:, 0]
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        self._row = step % self._kept.shape[1]
+        return [self.emit()]
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = self._empty(steps)
+        for t in range(steps):
+            (outputs[:, t : t + 1],) = self.begin([], step + t, 1)
+            self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
         return [outputs]
 
 

@@ -94,6 +94,7 @@ class Learners:
         if connection.synapse is not None:
             what = f"synapse of {connection!r}"
             sent = self.draft.filtered(sent, connection.synapse, shape, what)
+        sent = self.draft.delayed(sent, connection.delay, label)
         return self.draft.map(sent, weights.after, shape, label)
 
     def _weights(self, connection: Connection, decoded: Decoded | None) -> _Weights:

@@ -1,9 +1,9 @@
 """The order of operators: feed-forward parts over whole blocks, loops step by step.
 
 Operators that reach each other form a strongly connected component and run step by step inside it
-(Tarjan 1972); every other operator runs once per block. A `Filter` or `Average` reads its input at
-the end of a step, and so do the rules of `Learned` weights, so that they break a loop; a loop that
-nothing breaks has no order.
+(Tarjan 1972); every other operator runs once per block. A `Filter`, `Average` or `Delay` reads its
+input at the end of a step, and so do the rules of `Learned` weights, so that they break a loop; a
+loop that nothing breaks has no order.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _sorted_within(
             names = ", ".join(dict.fromkeys(operators[i].label for i in sorted(waiting)))
             raise BuildError(
                 f"a cycle without a synapse has no order: {names}. Give one of its connections a "
-                "synapse (synapse=0 is a plain delay of one step)."
+                "synapse (synapse=0 is a plain delay of one step) or a delay."
             )
         done += ready
         for i in ready:

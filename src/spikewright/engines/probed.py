@@ -13,7 +13,16 @@ from spikewright.engines.built import ConnectionParameters, EnsembleParameters
 from spikewright.engines.factors import Scaled
 from spikewright.engines.learned import Learners
 from spikewright.engines.parameters import gain_scale
-from spikewright.engines.program import Filter, Linear, Neurons, Parameters, Recording, Smooth
+from spikewright.engines.program import (
+    Delay,
+    Filter,
+    Linear,
+    Neurons,
+    Operator,
+    Parameters,
+    Recording,
+    Smooth,
+)
 from spikewright.engines.signals import Signals
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
@@ -151,12 +160,13 @@ class Probed:
     def _at_the_end(self, probe: Probe, signal: int) -> int:
         """The synapse's output at the end of the step, which connections deliver in the next.
 
-        Its filter and the maps behind it are made once more, without the delay; a mean over windows
-        is not changed.
+        Its filter and what lies behind it are made once more, without the filter's step; a mean
+        over windows is not changed.
         """
         producers = {s: op for op in self.draft.operators for s in op.outputs}
-        op, maps = producers[signal], []
-        while isinstance(op, Linear):
+        maps: list[Operator] = []
+        op = producers[signal]
+        while isinstance(op, Linear | Delay):
             maps.append(op)
             op = producers[op.inputs[0]]
         if not isinstance(op, Filter):

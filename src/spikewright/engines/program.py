@@ -112,6 +112,17 @@ class Average(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class Delay(Operator):
+    """Passes its input on `steps` steps later, from 1; zeros before that."""
+
+    steps: int
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
 class Sum(Operator):
     """`y = gain * (x_1 + x_2 + ...) + bias`, in the order of the inputs."""
 
@@ -329,7 +340,7 @@ def keeps(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return isinstance(function, NodeFunction) and function.accumulate
-    return isinstance(op, Filter | Smooth | Learned)
+    return isinstance(op, Delay | Filter | Smooth | Learned)
 
 
 def _period(op: Operator) -> int | None:

@@ -67,16 +67,18 @@ class Vectors:
             del self._recent[oldest]
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
-        """Values decoded from the spikes `sent`, filtered where values are fewest."""
+        """Values decoded from the spikes `sent`, filtered and delayed where values are fewest."""
         shape = _ensemble(connection.pre_obj).shape
         chain, synapse = decoding(connection, decoded), connection.synapse
-        if synapse is None:
+        if synapse is None and not connection.delay:
             return self.draft.map(sent, chain, shape, f"{connection!r}")
         cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
         sent = self.draft.map(sent, chain[:cut], shape, f"{connection!r}")
         for transform in chain[:cut]:
             shape = transform.output_shape(shape)
-        sent = self.draft.filtered(sent, synapse, shape, f"synapse of {connection!r}")
+        if synapse is not None:
+            sent = self.draft.filtered(sent, synapse, shape, f"synapse of {connection!r}")
+        sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
         return self.draft.map(sent, chain[cut:], shape, f"{connection!r}")
 
     def applied(self, connection: Connection, sent: Scaled) -> Scaled:

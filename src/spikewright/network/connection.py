@@ -20,7 +20,7 @@ from spikewright.network.learning.given import learned_given, rules_given
 from spikewright.network.network import container, entropy
 from spikewright.network.node import Node
 from spikewright.network.pointwise import Pointwise
-from spikewright.network.shapes import as_seed, as_value
+from spikewright.network.shapes import as_delay, as_seed, as_value
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
 from spikewright.network.transforms import Dense, Shape, Transform, as_transform, flatten
@@ -42,8 +42,9 @@ class Connection(Checked):
     is None (the values as they are), a number or vector (elementwise), a matrix, a `Transform`, or
     a distribution that a matrix is drawn from. `seed` fixes that draw, else the network's seed and
     the connection's place. `synapse` is None (no filter and no delay), seconds (`Lowpass`) or a
-    `Synapse`, which also delays by one step; it defaults to `Lowpass(0.005)`. Both are attributes
-    that may be changed.
+    `Synapse`, which also delays by one step; it defaults to `Lowpass(0.005)`. `delay` are further
+    seconds: `round(delay / dt)` steps later arrives what would arrive without it, and zeros before.
+    All three are attributes that may be changed.
 
     From an ensemble the value that it represents is decoded, or `function` of it: a callable of
     one vector, or an array of wanted values, one row for each of `eval_points`. `solver` finds the
@@ -75,6 +76,7 @@ class Connection(Checked):
         scale_eval_points: bool = True,
         learning_rule_type: Rules | None = None,
         seed: int | None = None,
+        delay: float = 0.0,
     ) -> None:
         self.label = label
         self._rules: tuple[LearningRule, ...] = ()
@@ -93,6 +95,7 @@ class Connection(Checked):
         self.function, self._sent_shape = self._function(function)
         self.transform = transform
         self.synapse = synapse
+        self.delay = delay
         self.learning_rule_type = learning_rule_type
         container("Connection").connections.append(self)
 
@@ -136,6 +139,15 @@ class Connection(Checked):
     @synapse.setter
     def synapse(self, value: Any) -> None:
         self._synapse = as_synapse(value, f"{self!r}")
+
+    @property
+    def delay(self) -> float:
+        """Seconds beside the step of a synapse; raises `NetworkError` for what is below 0."""
+        return self._delay
+
+    @delay.setter
+    def delay(self, value: float) -> None:
+        self._delay = as_delay(value, f"{self!r}")
 
     @property
     def learning_rule_type(self) -> Rules | None:

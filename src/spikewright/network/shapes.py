@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_whole
+from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import NetworkError
 
 Shape = tuple[int, ...]
@@ -48,6 +48,13 @@ def as_period(value: Any, what: str) -> int | None:
             f"{what}: restart_every is None or a whole number of steps from 1, got {value!r}"
         )
     return int(value)
+
+
+def as_delay(value: Any, what: str) -> float:
+    """Seconds from 0 on; raises `NetworkError` naming `what` otherwise."""
+    if not (is_number(value) and value >= 0):
+        raise NetworkError(f"{what}: a delay is a number of seconds from 0 on, got {value!r}")
+    return float(value)
 
 
 def as_real(value: Any) -> NDArray:

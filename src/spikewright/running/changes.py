@@ -66,6 +66,7 @@ def _link(connection: Connection) -> tuple:
     return (
         _Same(connection),
         connection.synapse,
+        connection.delay,
         _Same(connection.transform),
         *map(_value, decoding),
         connection.scale_eval_points,

@@ -32,10 +32,25 @@ from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
 from spikewright.engines.native.orders import positions
-from spikewright.engines.native.parts import add_max_pool, add_scale, add_sparse, add_sum_pool
+from spikewright.engines.native.parts import (
+    add_delay,
+    add_max_pool,
+    add_scale,
+    add_sparse,
+    add_sum_pool,
+)
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.shortcuts import shortcuts
-from spikewright.engines.program import Apply, Learned, Linear, Neurons, Operator, Program, Sum
+from spikewright.engines.program import (
+    Apply,
+    Delay,
+    Learned,
+    Linear,
+    Neurons,
+    Operator,
+    Program,
+    Sum,
+)
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -78,6 +93,7 @@ def _add_linear(b: Buffers, op: Linear) -> None:
 _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
     Neurons: add_integrators,
     Sum: add_sum,
+    Delay: add_delay,
     Learned: add_learned,
     Apply: add_max_pool,
     Linear: _add_linear,

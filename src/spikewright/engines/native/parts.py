@@ -11,7 +11,7 @@ from spikewright.engines.native._kernels import Action, Limbs, Term
 from spikewright.engines.native.buffers import Buffers, Kept
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
-from spikewright.engines.program import Apply, Filter, Linear, Smooth
+from spikewright.engines.program import Apply, Delay, Filter, Linear, Smooth
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Scale, Sparse, SumPool
 
@@ -57,6 +57,26 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
                 action=Action.absorb, input=joined(b, signals, order), **numbers
             )
         )
+
+
+def add_delay(b: Buffers, op: Delay) -> None:
+    """A delay: over a block, or, in a loop, what it releases now and what it keeps at the end."""
+    (signal,) = op.inputs
+    shape = (op.steps, *b.program.shapes[signal])
+    rows = b.kernels.memory(np.zeros(shape).ravel())
+    b.kept[op] = Kept({"kept": rows}, {"kept": None}, {"kept": shape})
+    waits = {"steps": op.steps, "rows": rows}
+    source = -1 if b.op.loops else b.held_in(signal)
+    target = b.buffer(op.output in b.op.counts, op.output)
+    if not b.op.loops:
+        b.kernels.delay(action=Action.delay, input=source, output=target, **waits)
+        return
+    b.kernels.delay(action=Action.release, input=target, output=target, **waits)
+
+    def keep() -> None:
+        b.kernels.delay(action=Action.keep, input=b.held_in(signal), output=target, **waits)
+
+    b.last.append(keep)
 
 
 def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:

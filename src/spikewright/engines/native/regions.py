@@ -26,6 +26,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Component,
+    Delay,
     Filter,
     Learned,
     Neurons,
@@ -142,6 +143,10 @@ class _Cut:
         """The verdict on each operator; in a loop filters come first, so inputs are known."""
         kinds = {**self.outside, **self.kinds}
         found = {}
+        for op in component.operators if component.loops else ():
+            if isinstance(op, Neurons) and op.neuron_type.spiking:  # delays come before them
+                kind = verdict(op, kinds, self.program).kind
+                kinds[op.output] = kind or "whole"
         for op in component.operators:
             found[op] = verdict(op, kinds, self.program)
             kind = found[op].kind
@@ -168,7 +173,7 @@ def _starts_change(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return not isinstance(function, NodeFunction) or function.accumulate
-    return isinstance(op, Filter | Average | Smooth | Learned)
+    return isinstance(op, Delay | Filter | Average | Smooth | Learned)
 
 
 def cut(program: Program) -> _Cut:

@@ -15,6 +15,7 @@ from spikewright.engines.native.rules import why_not
 from spikewright.engines.program import (
     Apply,
     Average,
+    Delay,
     Filter,
     Generate,
     Learned,
@@ -65,6 +66,9 @@ _NAMES = {
 MAX_FAN_IN = 2**22
 """The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
 
+MOST_WAITING = 2**26
+"""Values of a delay that kernels hold from the start; more are held where memory was asked for."""
+
 MOST_POOLED = 25
 """The largest window whose sums of counts are taken to fit a byte; larger ones give values."""
 
@@ -86,6 +90,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         if op.filter.order > MOST_ORDER:
             return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
         return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
+    if isinstance(op, Delay):
+        return _delay(op, kinds, program)
     if isinstance(op, Sum):
         if not any(s in kinds for s in op.inputs):
             return Verdict(None, _NOTHING_NATIVE)
@@ -145,6 +151,13 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     if not kind.spiking and op.inputs[0] not in kinds:
         return Verdict(None, _NOTHING_NATIVE)
     return Verdict(spikes(kind), "population")
+
+
+def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> Verdict:
+    words = f"delay of {op.steps} step{'s' * (op.steps > 1)}"
+    if op.steps * np.prod(program.shapes[op.output]) > MOST_WAITING:
+        return Verdict(None, f"a {words}, in which more than {MOST_WAITING} values wait")
+    return Verdict(kinds.get(op.inputs[0], "values"), words)
 
 
 def spikes(kind: NeuronType) -> Kind:

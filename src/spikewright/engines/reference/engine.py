@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
-from spikewright.engines.kernels import SmoothKernel
+from spikewright.engines.kernels import DelayKernel, SmoothKernel
 from spikewright.engines.program import (
     Apply,
     Average,
+    Delay,
     Filter,
     Generate,
     Learned,
@@ -57,6 +58,10 @@ class ReferenceEngine(Engine):
             shape = program.shapes[op.output]
             filter = _Filter(op, batch, shape)
             return SmoothKernel(filter, lambda steps: np.empty((batch, steps, *shape)))
+        if isinstance(op, Delay):
+            shape = program.shapes[op.output]
+            kept = np.zeros((batch, op.steps, *shape))
+            return DelayKernel(kept, lambda steps: np.empty((batch, steps, *shape)))
         if isinstance(op, Learned):
             return LearnedKernel(op, program.precision, program.dt, batch)
         if isinstance(op, Average):

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
-from spikewright.engines.kernels import SmoothKernel
+from spikewright.engines.kernels import DelayKernel, SmoothKernel
 from spikewright.engines.program import (
     Apply,
     Average,
+    Delay,
     Filter,
     Generate,
     Learned,
@@ -103,6 +104,10 @@ class TorchEngine(Engine):
             shape = program.shapes[op.output]
             filter = filter_kernel(op, batch, shape, tensors)
             return SmoothKernel(filter, lambda steps: tensors.empty((batch, steps, *shape)))
+        if isinstance(op, Delay):
+            shape = program.shapes[op.output]
+            kept = tensors.zeros((batch, op.steps, *shape))
+            return DelayKernel(kept, lambda steps: tensors.empty((batch, steps, *shape)))
         if isinstance(op, Learned):
             return LearnedKernel(op, program.dt, batch, tensors)
         if isinstance(op, Average):

@@ -99,6 +99,16 @@ class Links:
     def __iter__(self) -> Iterator[Link]:
         return iter(self._links)
 
+    @property
+    def delayed(self) -> int:
+        """Values that wait for delays: of each sender in as many steps as its longest delay has."""
+        dt = 0.001 if self._program is None else self._program.dt
+        longest: dict[Node | Neurons | Ensemble, float] = {}
+        for connection in self.network.all_connections:
+            pre = connection.pre_obj
+            longest[pre] = max(longest.get(pre, 0.0), connection.delay)
+        return sum(round(delay / dt) * prod(output_shape(pre)) for pre, delay in longest.items())
+
     def parameters(self) -> Iterator[NDArray]:
         """Gains and biases that were solved, of the populations that represent a vector."""
         if self._program is None:

@@ -64,16 +64,16 @@ def _narrow(values: NDArray) -> NDArray:
 def state_bytes(links: Links, wiring: Wiring) -> int:
     """Memory that is kept from step to step, for one sample, in bytes.
 
-    It holds voltages and other variables of neurons, the states of filters, running sums of
-    functions and the sums that they have sent. Sums at junctions that weights lead to and from
-    count too, represented vectors among them.
+    It holds voltages and other variables of neurons, the states of filters, values that wait for
+    delays, running sums of functions and the sums that they have sent. Sums at junctions that
+    weights lead to and from count too, represented vectors among them.
     """
     values = 0
     for ensemble in links.network.all_ensembles:
         if not ensemble.is_direct:
             kind = ensemble.neuron_type
             values += ensemble.n_neurons * (len(kind.initial_state()) + kind.has_voltage)
-    values += sum(link.values * link.order for link in links)
+    values += sum(link.values * link.order for link in links) + links.delayed
     for node in links.network.all_nodes:
         if isinstance(node.output, NodeFunction) and node.output.accumulate:
             values += node.size_in + node.size_out

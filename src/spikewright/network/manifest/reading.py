@@ -130,6 +130,7 @@ class Reader:
             self._typed(entry["synapse"], SYNAPSES, Synapse),
             self._typed(entry["transform"], TRANSFORMS, Transform),
             self._text(entry["label"]),
+            delay=entry.get("delay", 0.0),
             learning_rule_type=rules_from_data(entry, self._rule),
             **self._decoding(entry),
         )

@@ -11,6 +11,7 @@ rounding. Elsewhere a spike moves to a neighbouring step at most.
 """
 
 from spikewright.testing.engines.cuts import CutTests
+from spikewright.testing.engines.delays import DelayTests
 from spikewright.testing.engines.functions import FunctionTests
 from spikewright.testing.engines.learning import LearningTests
 from spikewright.testing.engines.nodes import NodeTests
@@ -44,6 +45,7 @@ class EngineSuite(
     WindowTests,
     LearningTests,
     ProbeTests,
+    DelayTests,
     CutTests,
 ):
     """All tests of one engine; subclasses name it in `engine`."""

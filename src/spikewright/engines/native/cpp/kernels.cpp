@@ -4,6 +4,7 @@
 #include "analog.hpp"
 #include "cells.hpp"
 #include "currents.hpp"
+#include "delays.hpp"
 #include "depthwise.hpp"
 #include "filters.hpp"
 #include "layer.hpp"
@@ -56,6 +57,9 @@ void execute(const Context& c, const Instruction& op) {
         case Action::learn: return run_learned<true, true>(c, op);
         case Action::respond: return run_learned<true, false>(c, op);
         case Action::finish: return run_learned<false, true>(c, op);
+        case Action::delay: return run_delay<true, true>(c, op);
+        case Action::release: return run_delay<true, false>(c, op);
+        case Action::keep: return run_delay<false, true>(c, op);
         case Action::call: return;  // not computed here
     }
 }

@@ -279,6 +279,7 @@ NB_MODULE(_kernels, m) {
         .def("memory", &Region::memory)
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a)
+        .def("delay", &Region::delay, by_name, "action"_a, input, output, "steps"_a, "rows"_a)
         .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "slopes"_a.none(),
              "pieces"_a)
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)

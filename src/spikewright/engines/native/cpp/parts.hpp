@@ -32,6 +32,12 @@ struct Filtering {
     std::int32_t output = -1;          // memory: the output of the next step
 };
 
+// A signal, some `steps` later: step t of the simulation lies in row t mod `steps` of a memory until then.
+struct Delaying {
+    std::size_t steps = 1;
+    std::int32_t rows = -1;
+};
+
 // The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
 // of so many bits each. `most` is 0 where nothing is split.
 struct Limbs {

@@ -131,10 +131,12 @@ struct Operand {
 };
 
 // Kinds of instructions. A filter is run over a block (`filter`), without delay (`smooth`), or, in a
-// loop, at the start (`emit`) and the end (`absorb`) of a step.
+// loop, at the start (`emit`) and the end (`absorb`) of a step; so is a delay (`delay`, or `release`
+// and `keep`).
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
                  cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
-                 running_max_pool, readout, scatter, smooth, learn, respond, finish, call)
+                 running_max_pool, readout, scatter, smooth, learn, respond, finish, call, delay, release,
+                 keep)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -150,6 +152,7 @@ struct Instruction {
     std::shared_ptr<Layer> layer;
     std::shared_ptr<Geometry> pool;
     std::shared_ptr<Filtering> filter;
+    std::shared_ptr<Delaying> delay;
     std::shared_ptr<Cells> cells;
     std::shared_ptr<SparseRows> sparse;
     std::shared_ptr<Readouts> readouts;

@@ -219,6 +219,14 @@ class Region {
         add(action, input, output).filter = std::move(f);
     }
 
+    // `action`: `delay`, `release` or `keep`; `rows` is a memory of the signal's size times the steps.
+    void delay(Action action, int input, int output, std::size_t steps, std::int32_t rows) {
+        require(steps > 0, "a delay has a step");
+        require_memory(rows, steps * size_of(output));
+        require(size_of(input) == size_of(output), "a delay keeps its signal's size");
+        add(action, input, output).delay = std::make_shared<Delaying>(Delaying{steps, rows});
+    }
+
     // `pieces`: source, external, from, at, n of each; `slopes` of parametric rectifiers.
     void cells(int output, const Cells& given, const Doubles& threshold, const Doubles& slopes,
                const Integers& pieces) {

@@ -1,0 +1,147 @@
+"""Delays of connections, on every kind of path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spikewright.engines import Precision
+from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, Probe
+from spikewright.network.learning import PES
+from spikewright.network.neurons import Direct, IntegrateAndFire, RectifiedLinear
+from spikewright.network.solvers import LstsqL2
+from spikewright.network.synapses import Alpha, Lowpass, WindowMean
+from spikewright.network.transforms import Sparse
+from spikewright.testing.engines.base import EPSILON, Suite, both
+
+_DT, _N = 0.125, 6
+_RATES = RectifiedLinear()
+
+
+class _Made:
+    """A stimulus, what it drives, and one connection from there, whose receiver is recorded."""
+
+    def __init__(self, path: str) -> None:
+        self.rng = np.random.default_rng(0)
+        with Network(seed=0) as self.network:
+            self.stimulus, self.end = Node(np.zeros(_N)), Node(size_in=_N)
+            self.delayed = _PATHS[path](self)
+            post: Any = self.delayed.post_obj
+            at_rule = isinstance(post, LearningRule)
+            post = post.neurons if isinstance(post, Ensemble) else post
+            self.probe = Probe(post, "error" if at_rule else "input")
+
+    def matrix(self, out: int = _N) -> NDArray:
+        return self.rng.integers(-8, 9, (out, _N)) / 8.0
+
+    def sparse(self) -> Sparse:
+        rows, columns = self.rng.integers(0, _N, (2, 14))
+        return Sparse(rows, columns, self.rng.integers(-8, 9, 14) / 8.0, (_N,), _N)
+
+    def spiking(self, **given: Any) -> Any:
+        cells = self.cells(None, IntegrateAndFire(), gain=np.ones(_N), bias=np.ones(_N), **given)
+        Connection(self.stimulus, cells.neurons, None)
+        return cells.neurons
+
+    def vector(self, neuron_type: Any = _RATES) -> Ensemble:
+        cells = self.cells(_N, neuron_type)
+        Connection(self.stimulus, cells, None, 0.125)
+        return cells
+
+    def cells(self, dimensions: int | None, neuron_type: Any, **given: Any) -> Ensemble:
+        return Ensemble(
+            _N if dimensions is None else 20, dimensions, neuron_type=neuron_type, **given
+        )
+
+    def learning(self) -> Connection:
+        """A connection that learns from the stimulus as its error."""
+        made = Connection(self.vector(), self.end, learning_rule_type=PES(1e-3))
+        Connection(self.stimulus, made.learning_rule, None)
+        return made
+
+    def error(self) -> Connection:
+        """A connection to a learning rule."""
+        learns = Connection(self.vector(), self.end, learning_rule_type=PES(1e-3))
+        return Connection(self.stimulus, learns.learning_rule, Lowpass(0.2))
+
+
+_HEIGHTS = np.arange(1.0, _N + 1.0)
+_PATHS: dict[str, Callable[[_Made], Connection]] = {
+    "values": lambda m: Connection(m.stimulus, m.end, None),
+    "matrix": lambda m: Connection(m.stimulus, m.end, None, m.matrix()),
+    "synapse": lambda m: Connection(m.stimulus, m.end, Lowpass(0.3)),
+    "means": lambda m: Connection(m.stimulus, m.end, WindowMean(3, (2.0,))),
+    "function": lambda m: Connection(m.stimulus[:], m.end, Alpha(0.2), function=np.negative),
+    "parts": lambda m: Connection(m.stimulus[::2], m.end[3:], None, m.matrix()[:3, :3]),
+    "spikes": lambda m: Connection(m.spiking(), m.end, None, m.matrix()),
+    "filtered spikes": lambda m: Connection(m.spiking(), m.end, Alpha(0.2), m.matrix()),
+    "parts of spikes": lambda m: Connection(m.spiking()[1:4], m.end[3:], 0.1, m.matrix()[:3, :3]),
+    "heights": lambda m: Connection(m.spiking(rate_scale=_HEIGHTS), m.end, None, m.matrix()),
+    "moved": lambda m: Connection(m.spiking(rate_scale=_HEIGHTS), m.end, None),
+    "sparse": lambda m: Connection(m.spiking(), m.end, 0.2, m.sparse()),
+    "decoded": lambda m: Connection(m.vector(), m.end, 0.2),
+    "decoded at once": lambda m: Connection(m.vector(), m.end, None, function=np.square),
+    "decoded spikes": lambda m: Connection(
+        m.vector(IntegrateAndFire()), m.end[:2], 0.2, m.matrix(2)
+    ),
+    "full weights": lambda m: Connection(m.vector(), m.vector(), 0.2, solver=LstsqL2(weights=True)),
+    "exact": lambda m: Connection(m.vector(Direct())[0], m.end[1], 0.2, function=np.square),
+    "learned": lambda m: m.learning(),
+    "error": lambda m: m.error(),
+}
+
+
+class DelayTests(Suite):
+    """What a connection with a delay delivers, and when."""
+
+    @both
+    @pytest.mark.parametrize("path", _PATHS)
+    def test_a_delay_is_a_shift(self, path: str, precision: Precision) -> None:
+        """What would arrive without a delay arrives so many steps later; nothing does before."""
+        made = _Made(path)
+        fed = made.rng.integers(-16, 33, (2, 24, _N)) / 2.0
+
+        def delivered(delay: float) -> NDArray:
+            made.delayed.delay = delay
+            feeds = {made.stimulus: fed}
+            return self.run(
+                made.network, [7, 17], dt=_DT, batch=2, feeds=feeds, precision=precision
+            )[made.probe]
+
+        at_once, nothing = delivered(0.0), delivered(1000 * _DT)
+        assert np.any(at_once != nothing)
+        for steps, delay in ((1, _DT), (4, 4 * _DT), (5, 4.8 * _DT)):  # rounded to a whole step
+            found = delivered(delay)
+            np.testing.assert_array_equal(found[:, :steps], nothing[:, :steps])
+            wanted = at_once[:, :-steps]
+            reach = 0.0 if self.is_exact() else 64 * EPSILON[precision] * np.abs(wanted).max()
+            if path == "full weights":  # its receiver is driven by the stimulus, too
+                wanted = wanted - nothing[:, :-steps] + nothing[:, steps:]
+                reach = 64 * EPSILON[precision] * np.abs(wanted).max()
+            np.testing.assert_allclose(found[:, steps:], wanted, rtol=0, atol=reach)
+
+    @both
+    @pytest.mark.parametrize("steps", [1, 3])
+    def test_a_delay_closes_a_loop(self, steps: int, precision: Precision) -> None:
+        """Neurons that drive each other some steps later, by whole numbers."""
+        rng = np.random.default_rng(1)
+        weights, drive = rng.integers(-3, 4, (_N, _N)) / 4.0, rng.integers(0, 9, (1, 40, _N)) * 1.0
+        with Network() as net:
+            stimulus = Node(np.zeros(_N))
+            kind = IntegrateAndFire()
+            cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
+            Connection(stimulus, cells.neurons, None)
+            Connection(cells.neurons, cells.neurons, None, weights, delay=steps * _DT)
+            probe = Probe(cells.neurons, "spikes")
+        found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
+        spikes, voltage = np.zeros((steps + 40, _N)), np.zeros(_N)
+        for t in range(40):
+            voltage += drive[0, t] + weights @ spikes[t] / _DT
+            spikes[t + steps] = np.maximum(np.floor(voltage * _DT), 0)
+            voltage -= spikes[t + steps] / _DT
+        np.testing.assert_array_equal(found[probe][0] * _DT, spikes[steps:])
+        assert np.any(spikes > 1)
