@@ -35,7 +35,7 @@ _NAMES = {
     "network.learning": "BCM LearningRule LearningRuleType Oja PES RLS Voja",
     "network.neurons": """
         AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct Elementwise
-        IntegrateAndFire Izhikevich LIF LIFRate LeakyReLU NeuronType ParametricReLU
+        GridLIF IntegrateAndFire Izhikevich LIF LIFRate LeakyReLU NeuronType ParametricReLU
         PoissonSpiking RectifiedLinear RegularSpiking RunningMeanSpiking Sigmoid
         SignedIntegrateAndFire SoftLIFRate Softplus SpikingLeakyReLU SpikingRectifiedLinear
         StochasticSpiking Tanh

@@ -163,7 +163,7 @@ def test_groups_are_handed_over_where_counts_outgrow_bytes(
 
 @pytest.mark.parametrize(
     "kind", [
-        "LIF", "AdaptiveLIF", "AdaptiveLIFRate",
+        "LIF", "GridLIF", "AdaptiveLIF", "AdaptiveLIFRate",
         pytest.param("Izhikevich", marks=pytest.mark.slow),
     ],
 )  # fmt: skip

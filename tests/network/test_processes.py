@@ -77,6 +77,32 @@ def test_white_signals_start_where_they_are_told() -> None:
     assert np.all(np.abs(signal[0]) <= np.abs(signal).min(axis=0) + 1e-12)
 
 
+@pytest.mark.parametrize("mean", [0.02, 0.5, 20.0])
+@pytest.mark.parametrize("rates", ["one", "groups", "each"])
+def test_poisson_spikes_have_the_law_of_poisson(mean: float, rates: str) -> None:
+    """Counts of mean and variance `rate dt`, independent of each other and from step to step."""
+    dt, n = 0.002, 40
+    each = {"one": np.ones(n), "groups": np.repeat([0.5, 1.5], n // 2), "each": None}[rates]
+    each = np.linspace(0.5, 1.5, n) if each is None else each
+    given: Any = mean / dt * (1.0 if rates == "one" else each)
+    values = p.PoissonSpikes(given, amplitude=0.5).run_steps(4000, n, dt)
+    counts = values * dt / 0.5
+    assert np.array_equal(counts, np.round(counts)) and counts.min() >= 0
+    np.testing.assert_allclose(counts.mean(axis=0) / each, mean, atol=6 * np.sqrt(mean / 2000))
+    assert np.mean(counts.var(axis=0) / each) == pytest.approx(mean, rel=0.05)
+    together = np.corrcoef(counts.T)[np.triu_indices(n, 1)]
+    assert np.abs(together).max() < 0.12 and abs(together.mean()) < 0.01
+    later = np.mean((counts[1:] - mean * each) * (counts[:-1] - mean * each))
+    assert abs(later) < 0.01 * mean
+
+
+def test_poisson_spikes_of_rate_zero_are_none() -> None:
+    """Alone, and among others."""
+    assert not p.PoissonSpikes(0.0).run_steps(9, 3).any()
+    values = p.PoissonSpikes([0.0, 900.0]).run_steps(50)
+    assert not values[:, 0].any() and values[:, 1].any()
+
+
 def test_inputs_are_presented_in_turn() -> None:
     """Each for its time, from the first step on, whatever floats do to times."""
     inputs = np.arange(6.0).reshape(3, 2)
@@ -179,6 +205,12 @@ def test_noise_is_added_to_currents_and_no_gain_multiplies_it() -> None:
         (lambda: p.WhiteSignal(0.0, 10), r"WhiteSignal.period must be above 0, got 0.0"),
         (lambda: p.WhiteSignal(0.5, 1.0), r"high must be at least 1 / period = 2 Hz"),
         (lambda: p.WhiteSignal(1.0, 600).run_steps(1), r"half the steps' frequency, 500 Hz"),
+        (
+            lambda: p.PoissonSpikes([1.0, -2.0]),
+            r"PoissonSpikes.rates must be finite numbers from 0",
+        ),
+        (lambda: p.PoissonSpikes("many"), r"rates must be .*, got 'many'"),
+        (lambda: p.PoissonSpikes(5.0, 0.0), r"PoissonSpikes.amplitude must be above 0, got 0.0"),
         (lambda: p.PresentInput([], 1.0), r"PresentInput.inputs must be"),
         (lambda: p.PresentInput([[1.0]], 0.0), r"presentation_time must be above 0 s"),
         (lambda: p.Piecewise({}), r"Piecewise: data are \{seconds: value\}"),
@@ -208,6 +240,7 @@ class Mine(p.Process):
 
 SIZED = {
     "PresentInput": p.PresentInput([[1.0, 2.0]], 0.1),
+    "PoissonSpikes": p.PoissonSpikes([1.0, 2.0]),
     "Piecewise": p.Piecewise({0: [1.0, 2.0]}),
     "Piecewise linear": p.Piecewise({0: [1.0, 2.0], 1: [2.0, 3.0]}, "linear"),
 }
@@ -224,7 +257,9 @@ def test_a_process_of_another_size_is_refused_where_it_is_put(name: str) -> None
     """In a node, as noise and alone: the place, the process, what it gives and what is wanted."""
     process, gives = SIZED[name], f"{name.split()[0]} gives 2 values a step, where the shape "
     with sw.Network():
-        with pytest.raises(NetworkError, match=rf"'w'>: {gives}\(3,\) takes 3; give (inputs|piec)"):
+        with pytest.raises(
+            NetworkError, match=rf"'w'>: {gives}\(3,\) takes 3; give (inp|rat|piec)"
+        ):
             sw.Node(process, size_out=3, label="w")
         with pytest.raises(NetworkError, match=rf"'e'>: its noise, one value a neuron: {gives}"):
             sw.Ensemble(5, 1, noise=process, label="e")

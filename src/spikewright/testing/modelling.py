@@ -20,6 +20,7 @@ from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     ClippedReLU,
     Elementwise,
+    GridLIF,
     IntegrateAndFire,
     Izhikevich,
     LeakyReLU,
@@ -147,6 +148,9 @@ def _curved_neurons() -> Iterator[NeuronExample]:
     slow = LIF(tau_rc=0.01, tau_ref=0.004, min_voltage=-0.5, amplitude=0.5)
     yield NeuronExample("lif-slow", slow, small, exact=False)
     yield NeuronExample("lif-skewed", LIF(skewed_scaling=True), small, 2.0, exact=False)
+    yield NeuronExample("grid-lif", GridLIF(), small, exact=False)
+    deep = GridLIF(tau_rc=0.01, tau_ref=0.0, min_voltage=-np.inf, amplitude=0.5)
+    yield NeuronExample("grid-lif-without-floor", deep, small, exact=False)
     yield NeuronExample("soft-lif-rate", SoftLIFRate(0.1), exact=False)
     yield NeuronExample("adaptive-lif-rate", AdaptiveLIFRate(tau_n=0.1), exact=False)
     tired = AdaptiveLIF(tau_n=0.05, inc_n=0.02, amplitude=0.5)

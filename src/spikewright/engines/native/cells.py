@@ -16,6 +16,7 @@ from spikewright.network.neurons import (
     AdaptiveLIFRate,
     BipolarIntegrateAndFire,
     ClippedReLU,
+    GridLIF,
     IntegrateAndFire,
     Izhikevich,
     LeakyReLU,
@@ -61,6 +62,15 @@ def _cells(cell: Cell, rate: Rate = Rate.identity, **numbers: Any) -> Cells:
 def _leaky(kind: Any, dt: float) -> Cells:
     share = -math.expm1(-dt / kind.tau_rc)
     return _cells(Cell.leaky, min_voltage=kind.min_voltage, most_share=share, **_periods(kind))
+
+
+def _on_grid(kind: GridLIF, dt: float) -> Cells:
+    return _cells(
+        Cell.grid_leaky,
+        min_voltage=kind.min_voltage,
+        most_share=kind.share(dt),
+        tau_ref=kind.silent_steps(dt),
+    )
 
 
 def _periods(kind: Any) -> dict[str, Any]:
@@ -120,6 +130,7 @@ def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> Cells | No
 
 _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     LIF: _leaky,
+    GridLIF: _on_grid,
     AdaptiveLIF: _adaptive_leaky,
     AdaptiveLIFRate: _adaptive_rate,
     Izhikevich: _quadratic,

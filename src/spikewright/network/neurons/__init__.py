@@ -13,7 +13,7 @@ from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
 from spikewright.network.neurons.izhikevich import Direct, Izhikevich
-from spikewright.network.neurons.lif import LIF, LIFRate
+from spikewright.network.neurons.lif import LIF, GridLIF, LIFRate
 from spikewright.network.neurons.rectified import (
     IntegrateAndFire,
     LeakyReLU,
@@ -43,6 +43,7 @@ __all__ = [
     "Clock",
     "Direct",
     "Elementwise",
+    "GridLIF",
     "IntegrateAndFire",
     "Izhikevich",
     "LIFRate",

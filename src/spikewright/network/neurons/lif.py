@@ -152,3 +152,64 @@ class LIF(NeuronType):
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+
+
+@register
+@dataclass(frozen=True)
+class GridLIF(NeuronType):
+    """Leaky integrate-and-fire whose spikes and silence lie on the grid of steps.
+
+    `tau_rc dv/dt = J - v`, `tau_rc` in seconds, exact for a constant current within a step. A
+    neuron whose voltage is above 1 at the end of a step fires there and is reset to 0. It is silent
+    in the steps that follow, the whole number nearest to `tau_ref / dt` (`tau_ref` in seconds), and
+    keeps its voltage. So simulators of random networks define it, with "grid-constrained" spikes
+    (Morrison et al. 2007, Neural Computation 19, 47-79); `LIF` counts the silence from the crossing
+    inside the step. `min_voltage` is the lower bound of the voltage, in spikes. The state
+    `refractory_steps` is the number of silent steps that are left. `rates` are those of steps
+    without length. A firing-rate scale is refused, as by `LIF`.
+    """
+
+    tau_rc: float = 0.02
+    tau_ref: float = 0.002
+    min_voltage: float = 0.0
+    amplitude: float = 1.0
+    spiking = True
+    scaling: Scaling = "refused"
+    threshold_current = 1.0
+    above_zero = ("tau_rc", "amplitude")
+    from_zero = ("tau_ref",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_min_voltage(self, self.min_voltage)
+
+    @property
+    def most_spikes(self) -> int:
+        return 1
+
+    def share(self, dt: float) -> float:
+        """The part of the way to its current that the voltage goes in a step of `dt` seconds."""
+        return -math.expm1(-dt / self.tau_rc)
+
+    def silent_steps(self, dt: float) -> float:
+        """The number of steps of `dt` seconds without integration behind a spike."""
+        return float(round(self.tau_ref / dt))
+
+    def initial_state(self) -> Mapping[str, float]:
+        return {"refractory_steps": 0.0}
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        voltage, silent = state["voltage"], state["refractory_steps"]
+        moved = voltage + (current - voltage) * self.share(clock.dt)
+        voltage = xp.where(silent > 0.0, voltage, moved)
+        fired = voltage > 1.0
+        rest = xp.maximum(silent - 1.0, 0.0)
+        state["refractory_steps"] = xp.where(fired, self.silent_steps(clock.dt), rest)
+        state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))
+        return xp.where(fired, 1.0, xp.zeros_like(voltage))
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)

@@ -191,6 +191,18 @@ struct CellChunk {
         }
     }
 
+    // Leaky neurons on the grid of steps, `tau_ref` of them silent behind a spike: `second` is left.
+    void grid_leaky(const Cells& p, const double* j, std::size_t n) {
+        for (std::size_t k = 0; k < n; ++k) {
+            const double moved = v[k] + (j[k] - v[k]) * p.most_share;
+            const double x = second[k] > 0.0 ? v[k] : moved, left = second[k] - 1.0;
+            const bool fired = x > 1.0;
+            second[k] = fired ? p.tau_ref : left > 0.0 ? left : 0.0;
+            v[k] = fired ? 0.0 : x > p.min_voltage ? x : p.min_voltage;
+            out[k] = fired ? 1.0 : 0.0;
+        }
+    }
+
     // Step by step: sums of rates depend on their order.
     void sum(const Cells& p, std::size_t n) {
         if (p.net >= 0)
@@ -215,6 +227,7 @@ struct CellChunk {
             case Cell::bipolar: return take_back(p, current, at, n);
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);
+            case Cell::grid_leaky: return grid_leaky(p, current, n);
             case Cell::leaky:
             case Cell::adaptive_leaky: break;  // see leaky.hpp
         }

@@ -46,7 +46,7 @@ struct Limbs {
 constexpr int kMostLimbs = 3;
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
-                 quadratic)
+                 quadratic, grid_leaky)
 SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
                  soft_lif)
 
