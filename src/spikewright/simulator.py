@@ -233,13 +233,17 @@ class Simulator:
             1 if self.batch_size is None else self.batch_size,
             block=self._block,
         )
-        self._recorded: dict[Probe, list[NDArray]] = {r.probe: [] for r in self.program.recordings}
+        batch, recordings = self._execution.batch, self.program.recordings
+        self._tapes = [engines.Tape.of(self.program, one, batch) for one in recordings]
+        self._recorded = {
+            one.probe: tape for one, tape in zip(recordings, self._tapes, strict=True)
+        }
         self._broken = False
 
     def clear_probes(self) -> None:
         """Delete the recordings so far; the state stays, and later runs record on."""
-        for parts in self._recorded.values():
-            parts.clear()
+        for tape in self._tapes:
+            tape.clear()
 
     def run(
         self,
@@ -257,7 +261,10 @@ class Simulator:
 
     def step(self) -> None:
         """Run for one step."""
-        self.run_steps(1)
+        self._check_ready()
+        self._broken = True
+        self._execution.advance(self._tapes)
+        self._broken = False
 
     def run_steps(
         self,
@@ -274,9 +281,7 @@ class Simulator:
         computed where memory does not suffice (`memory` gives the need). After a run that failed
         half-way the state is lost; call `reset`.
         """
-        self._check_open()
-        if self._broken:
-            raise SimulationError("the last run failed half-way: reset() before the next one")
+        self._check_ready()
         _check_steps(steps)
         if not isinstance(inputs, Mapping | None):
             raise SimulationError(f"inputs must be {{node: array}}, got a {type(inputs).__name__}")
@@ -286,8 +291,13 @@ class Simulator:
         with progress(steps, shown) as advance:
             arrays = self._execution.run(steps, feeds, advance)
         self._broken = False
-        for recording, array in zip(self.program.recordings, arrays, strict=True):
-            self._recorded[recording.probe].append(array)
+        for tape, array in zip(self._tapes, arrays, strict=True):
+            tape.add(array)
+
+    def _check_ready(self) -> None:
+        self._check_open()
+        if self._broken:
+            raise SimulationError("the last run failed half-way: reset() before the next one")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -320,15 +330,8 @@ class Simulator:
         return array
 
     def _probe_data(self, probe: Probe) -> NDArray:
-        parts = self._recorded[probe]
-        if len(parts) > 1:
-            parts[:] = [np.concatenate(parts, axis=1)]
-        if not parts:
-            recording = next(r for r in self.program.recordings if r.probe is probe)
-            shape = self.program.shapes[recording.signal]
-            lead = (0,) if self.batch_size is None else (self.batch_size, 0)
-            return np.empty((*lead, *shape), self.precision)
-        return parts[0][0] if self.batch_size is None else parts[0]
+        samples = self._recorded[probe].array()
+        return samples[0] if self.batch_size is None else samples
 
     def close(self) -> None:
         """End: further runs are an error, recordings stay readable."""

@@ -16,7 +16,7 @@ from benchmarks.memory import peak_mib
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import memory, run
+from spikewright.engines import memory, recording
 from spikewright.errors import SimulationError
 from spikewright.showing.demo import MODEL
 
@@ -381,7 +381,7 @@ def test_recording_in_pieces_changes_nothing(engine: str, monkeypatch: pytest.Mo
     """A block is converted some samples at a time; the recording is the same."""
     found = []
     for piece in (1_000_000, 1):
-        monkeypatch.setattr(run, "_PIECE_VALUES", piece)
+        monkeypatch.setattr(recording, "_PIECE_VALUES", piece)
         net = recorded()
         with sw.Simulator(net, batch_size=7, engine=engine, progress=False) as sim:
             sim.run_steps(9)

@@ -21,7 +21,8 @@ from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.lanes import budgets, lane_widths
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.running import RegionKernel, cut
+from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.runs import cut
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import BuildError
 from spikewright.network.neurons import TOLERANCE

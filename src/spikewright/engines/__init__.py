@@ -14,6 +14,7 @@ from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.needs import Setting
 from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Parameters, Program
+from spikewright.engines.recording import Tape
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
 from spikewright.engines.totals import Totals
@@ -31,6 +32,7 @@ __all__ = [
     "Precision",
     "Program",
     "Setting",
+    "Tape",
     "Totals",
     "available",
     "compile_network",

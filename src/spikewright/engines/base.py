@@ -78,6 +78,13 @@ class Kernel(ABC):
         """Set the state back to that before the first step; totals stay."""
         raise TypeError(f"{type(self).__name__} does not start again")
 
+    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+        """The coming steps one by one, between arrays that stay; None where `run` does them.
+
+        `inputs` are `(batch or 1, 1, *shape)`; whoever asks writes into them.
+        """
+        return None
+
     def conclude(self) -> None:
         """Note that the next run is the last one: only totals are read after it."""
         return None
@@ -92,6 +99,20 @@ class Kernel(ABC):
     def learned(self) -> Mapping[Learned, Array]:
         """The present weights `(batch, out, in)` of each operator that learns."""
         return {}
+
+
+class Stepping(ABC):
+    """Steps of a kernel one by one: what `run` would make anew for each of them is made once."""
+
+    outputs: Sequence[Array]
+    """The arrays `(batch, 1, *shape)` that every step writes into."""
+
+    @abstractmethod
+    def step(self, number: int) -> Sequence[Array]:
+        """Do the step after step `number`; returns `outputs`.
+
+        It returns other arrays where the kernel no longer steps in this way: `run` goes on.
+        """
 
 
 class DelayedKernel(Kernel):

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available, lately_available
-from spikewright.engines.needs import Setting, kept_steps, last_readers
-from spikewright.engines.program import Component, Learned, Operator, Program, Recording, Source
+from spikewright.engines.needs import Setting, last_readers
+from spikewright.engines.program import Component, Learned, Operator, Program, Source
+from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.restarting import restarting
+from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals
-from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
-_PIECE_VALUES = 1_000_000
 _SMALL = 64 * 2**20  # bytes of a run for which memory need not be looked at every time
 
 
@@ -52,6 +52,8 @@ class Execution:
         self._parts = _parts(self._setting)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
         self._blocks: dict[frozenset[int], int] = {}
+        self._stepper: Stepper | None = None
+        self._steps = len(self._parts) == 1  # whether a stepper may do single steps
 
     def run(
         self,
@@ -73,6 +75,31 @@ class Execution:
         with self.engine.working():
             return self._run(steps, feeds, progress, last)
 
+    def advance(self, tapes: Sequence[Tape]) -> None:
+        """Advance by one step without feeds; what is recorded goes to `tapes`, one a recording.
+
+        The rest is as in `run`.
+        """
+        if self._stepper is None and self._steps:
+            self._prepare()
+        going = None if self._stepper is None else self._stepper.step(self.step, tapes)
+        if not going:
+            self._stepper = None
+        if going is not None:
+            self.step += 1
+            return
+        for tape, array in zip(tapes, self.run(1), strict=True):
+            tape.add(array)
+
+    def _prepare(self) -> None:
+        """Make a stepper, if there is one and its memory need not be looked at again and again."""
+        (part,) = self._parts
+        with self.engine.working():
+            made = Stepper.of(self.program, self._plan, part.kernels, self.batch)
+            known = frozenset() if made is None else made.constant
+            self._steps = made is not None and (1, self._fitting(1, known), known) in self._known
+        self._stepper = made if self._steps else None
+
     def _run(
         self,
         steps: int,
@@ -87,9 +114,11 @@ class Execution:
             for op in self._sources
         }
         constant = _read(sources, True, 0, 1)
-        constants = [self._constants(part, part.of(constant)) for part in self._parts]
+        constants = [
+            constants_of(self._plan, part.kernels, part.of(constant)) for part in self._parts
+        ]
         block = self._fitting(steps, constants[0])
-        recorder = _Recorder(self.program, self.engine, self.batch, self.step, steps)
+        recorder = Recorder(self.program, self.engine, self.batch, self.step, steps)
         done = 0
         while done < steps:
             count = min(block, steps - done)
@@ -188,17 +217,6 @@ class Execution:
             (memory.only(*device), room, " and its device"),
             (memory.only(*machine), left(), ""),
         ]
-
-    def _constants(self, part: _Part, values: dict[int, Array]) -> dict[int, Array]:
-        """Signals that no step of this run changes: computed once, with one step each."""
-        for component in self._plan.components:
-            for op in component.operators:
-                kernel = part.kernels.get(op)
-                if component.loops or kernel is None or not kernel.stateless:
-                    continue
-                if all(signal in values for signal in op.inputs):
-                    (values[op.output],) = kernel.run([values[s] for s in op.inputs], self.step, 1)
-        return values
 
     def _run_component(
         self, part: _Part, component: Component, values: dict[int, Array], count: int
@@ -323,65 +341,3 @@ def _read(
         for op, kernel in sources.items()
         if kernel.stateless is constant
     }
-
-
-class _Recorder:
-    """Collects the recordings of probes during one run."""
-
-    def __init__(
-        self, program: Program, engine: Engine, batch: int, first: int, steps: int
-    ) -> None:
-        self._program, self._engine = program, engine
-        self._first, self._steps = first, steps
-        dtype = np.float64 if program.precision == "float64" else np.float32
-        self.arrays: list[NDArray] = []
-        for recording in program.recordings:
-            count = self._count(recording, steps)
-            shape = program.shapes[recording.signal]
-            self.arrays.append(_allocate((batch, count, *shape), dtype, recording))
-
-    def _count(self, recording: Recording, steps: int) -> int:
-        """The number of kept steps among the first `steps` steps of this run."""
-        return kept_steps(recording, self._first, steps)
-
-    def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
-        """Offsets within the block of the steps that are kept: every n-th of the simulation."""
-        numbers = self._first + start + np.arange(1, count + 1)
-        return np.flatnonzero(numbers % recording.every == 0)
-
-    def take(
-        self,
-        recorded: Iterable[tuple[int, int]],
-        values: dict[int, Array],
-        start: int,
-        samples: slice,
-    ) -> None:
-        """Record signals, by number of the recording, of the block that begins after `start` steps
-        of the run.
-        """
-        for signal, index in recorded:
-            self._store(index, self._engine.to_numpy(values[signal]), start, samples)
-
-    def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
-        recording = self._program.recordings[index]
-        array, factor = self.arrays[index][samples], recording.factor
-        before = self._count(recording, start)
-        if block.shape[1] == 1:  # constant, or a block of one step
-            after = self._count(recording, self._steps if start == 0 else start + 1)
-            array[:, before:after] = block * factor
-            return
-        kept = self._kept(recording, start, block.shape[1])
-        rows = max(1, _PIECE_VALUES // max(1, block[0].size))
-        for i in range(0, len(block), rows):  # what is converted at once stays small
-            array[i : i + rows, before : before + len(kept)] = block[i : i + rows, kept] * factor
-
-
-def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDArray:
-    try:
-        return np.empty(shape, dtype)
-    except (MemoryError, ValueError):
-        gib = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize / 2**30
-        raise SimulationError(
-            f"{recording.probe!r} would need {gib:.1f} GiB for an array of shape {shape}; record "
-            "fewer steps (sample_every=), samples or neurons"
-        ) from None

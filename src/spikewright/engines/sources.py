@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,19 @@ def source_block(
         return fed[:, start : start + count]
     times = [((step + i) * dt,) for i in range(1, count + 1)]
     return called(_function(node), f"{node!r}", "function", node.shape_out, times)[None]
+
+
+def read_once(node: Node, to: NDArray, time: float) -> None:
+    """Write a changing source's value at one time (in seconds) into an array."""
+    function = _function(node)
+    try:
+        returned = function(time)
+    except Exception as error:
+        raise _failed(f"{node!r}", "function", time, error) from error
+    if isinstance(returned, float) and to.shape == (1,) and math.isfinite(returned):
+        to[0] = returned
+    else:
+        to[...] = _value(returned, f"{node!r}", "function", node.shape_out, time)
 
 
 def apply_callable(node: Node, x: NDArray, step: int, dt: float) -> NDArray:

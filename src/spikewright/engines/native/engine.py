@@ -17,7 +17,8 @@ from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import LinearKernel, RegionKernel, work_bytes
+from spikewright.engines.native.running import LinearKernel, RegionKernel
+from spikewright.engines.native.runs import work_bytes
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Learned, Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.base import Array, Kernel, Stepping
 from spikewright.engines.kernels import diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
-from spikewright.engines.native.foreign import Foreign
+from spikewright.engines.native.foreign import Call, Foreign
 from spikewright.engines.native.orders import Order, positions, unpacked
-from spikewright.engines.native.pace import Pace
 from spikewright.engines.native.regions import Region
+from spikewright.engines.native.runs import Runs
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Sums
-from spikewright.errors import SimulationError
-
-# Bytes that buffers of a group of samples and a block of steps may take up: half of a second-level
-# cache. Below the least steps too much of the time goes into voltages that come and go.
-_CACHE_BYTES = 512 * 1024
-_LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 32, 128, 16
 
 
 class RegionKernel(Kernel):
@@ -47,7 +39,7 @@ class RegionKernel(Kernel):
     ) -> None:
         self._op, self._built, self._program = op, built, program
         self._batch, self._tally, self._reference = batch, tally, reference
-        self._runs = _Runs(op, built, isa, threads)
+        self._runs = Runs(op, built, isa, threads)
         self._state = _kernels.Running(built.region, batch)
         self._foreign = {
             o: Foreign(o, self._reference_kernel(o), program, batch)
@@ -57,6 +49,8 @@ class RegionKernel(Kernel):
         self._slow: list[Slow] = []
         self._last = False
         self._earlier: list[Sums] = []  # totals from before the last restart
+
+        self._learned = [o for o in built.kept if isinstance(o, Learned)]
 
     def _reference_kernel(self, op: Operator) -> Kernel:
         kernel = self._reference.kernel(op, self._program, self._batch, self._tally)
@@ -78,6 +72,24 @@ class RegionKernel(Kernel):
         if finished is None:
             self._check_weights()
             return outputs
+        return self._finish_slowly(given, step, steps, outputs, finished)
+
+    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+        given = dict(zip(self._op.inputs, inputs, strict=True))
+        kinds = {s: np.int8 if counts else np.float64 for s, counts in self._built.inputs}
+        if self._slow or any(given[s].dtype != kind for s, kind in kinds.items()):
+            return None
+        return _Steps(self, given)
+
+    def _finish_slowly(
+        self,
+        given: dict[int, Array],
+        step: int,
+        steps: int,
+        outputs: Sequence[Array],
+        finished: NDArray,
+    ) -> Sequence[Array]:
+        """A block that some samples have been through natively: the others on the reference."""
         self._slow = self._start_slowly(finished)
         now = self._slow[0]
         made = [(now.samples, now.run(given, step, steps))]
@@ -144,12 +156,7 @@ class RegionKernel(Kernel):
             if counts and value.dtype != np.int8:  # an earlier region is on the reference
                 return [], np.zeros(self._batch, bool)
             arrays.append(_as_read(value, np.int8 if counts else np.float64))
-        outputs = [
-            np.empty((self._batch, steps, *shape), np.int8 if counts else np.float64)
-            for _, counts, shape in self._built.exports
-        ]
-        for foreign in self._foreign.values():
-            foreign.expect(step, steps)
+        outputs = self._empty(steps)
         overflown = self._runs.run(
             self._state,
             self._batch,
@@ -158,9 +165,25 @@ class RegionKernel(Kernel):
             outputs=outputs,
             first=step,
             last=self._last,
-            calls=[self._foreign[op].call(first) for op, first in self._built.calls],
+            calls=self._calls(step, steps),
         )
-        return outputs, self._state.finished().astype(bool) if overflown else None
+        return outputs, self._finished() if overflown else None
+
+    def _empty(self, steps: int) -> list[NDArray]:
+        """Arrays for the outputs of some steps."""
+        return [
+            np.empty((self._batch, steps, *shape), np.int8 if counts else np.float64)
+            for _, counts, shape in self._built.exports
+        ]
+
+    def _finished(self) -> NDArray:
+        return self._state.finished().astype(bool)
+
+    def _calls(self, step: int, steps: int) -> list[Call]:
+        """The calls of foreign operators in a run that begins."""
+        for foreign in self._foreign.values():
+            foreign.expect(step, steps)
+        return [self._foreign[op].call(first) for op, first in self._built.calls]
 
     def _unpacked(self, pieces: list[NDArray], op: Neurons, order: Order) -> NDArray:
         """`(batch, *shape)` of padded state in its own order."""
@@ -194,8 +217,8 @@ class RegionKernel(Kernel):
         return held["weights"]
 
     def _check_weights(self) -> None:
-        for op, kept in self._built.kept.items():
-            if isinstance(op, Learned) and not self._state.finite(kept.memories["weights"]):
+        for op in self._learned:
+            if not self._state.finite(self._built.kept[op].memories["weights"]):
                 raise diverged(op)
 
     def _total(self, op: Neurons) -> Sums:
@@ -238,6 +261,36 @@ class RegionKernel(Kernel):
         return total
 
 
+class _Steps(Stepping):
+    """Steps of a region, each one call of its kernels: arrays and buffers stay."""
+
+    def __init__(self, kernel: RegionKernel, given: dict[int, Array]) -> None:
+        self._kernel, self._given, self.outputs = kernel, given, kernel._empty(1)
+        kinds = (
+            (given[s], np.int8 if counts else np.float64) for s, counts in kernel._built.inputs
+        )
+        self._arrays = {
+            "inputs": [_as_read(value, kind) for value, kind in kinds],
+            "outputs": self.outputs,
+        }
+        self._native = kernel._runs.stepping(kernel._state, kernel._batch, **self._arrays)
+
+    def step(self, number: int) -> Sequence[Array]:
+        kernel = self._kernel
+        calls = kernel._calls(number, 1) if kernel._foreign else []
+        if kernel._runs.alone(kernel._batch):
+            overflown = kernel._runs.step(self._native, kernel._batch, number, calls)
+        else:
+            given = {**self._arrays, "first": number, "last": False, "calls": calls}
+            overflown = kernel._runs.run(kernel._state, kernel._batch, 1, **given)
+        if overflown:
+            finished = kernel._finished()
+            return kernel._finish_slowly(self._given, number, 1, self.outputs, finished)
+        if kernel._learned:
+            kernel._check_weights()
+        return self.outputs
+
+
 def _as_read(value: Array, kind: type) -> NDArray:
     """An array `(batch, steps, size)` as kernels read it."""
     flags = value.flags
@@ -253,7 +306,7 @@ class LinearKernel(Kernel):
 
     def __init__(self, op: Region, built: Built, program: Program, isa: str, threads: int) -> None:
         self._built, self._shape = built, program.shapes[op.output]
-        self._runs = _Runs(op, built, isa, threads)
+        self._runs = Runs(op, built, isa, threads)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
@@ -272,54 +325,3 @@ class LinearKernel(Kernel):
         )
         assert not overflown  # there are no counts
         return [y]
-
-
-class _Runs:
-    """Runs of a region's kernels, cut so that buffers stay in cache, on as many threads as pay."""
-
-    def __init__(self, op: Region, built: Built, isa: str, threads: int) -> None:
-        self._op, self._built, self._isa, self._pace = op, built, isa, Pace(threads)
-
-    def run(self, state: _kernels.Running, batch: int, steps: int, **given: Any) -> bool:
-        """Advance the state by some steps; True where a count did not fit a byte.
-
-        `given` are further arguments of the kernels' run. Raises `SimulationError` where the user
-        interrupts it.
-        """
-        wanted = self._pace.threads(batch * steps)
-        block, group, threads = shares(self._op, self._built, batch, steps, wanted)
-        begun = perf_counter()
-        outcome = state.run(
-            steps=steps, block=block, group=group, threads=threads, isa=self._isa, **given
-        )
-        self._pace.learn(batch * steps, threads, perf_counter() - begun)
-        if outcome not in (0, 1):
-            raise SimulationError(f"{self._op.label}: the run was interrupted")
-        return bool(outcome)
-
-
-def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:
-    """Steps and samples that are worked on at once, and the threads that share them."""
-    if op.foreign:  # functions are called for every sample of a step before the next one
-        return 1, batch, 1
-    if op.loops:  # a step is too short to share: threads take samples
-        threads = min(threads, batch)
-        fitting = max(1, _CACHE_BYTES // max(1, sum(built.state_bytes.values())))
-        return 1, min(_MOST_SAMPLES, fitting, batch // threads), threads
-    return *cut(built.step_bytes, batch, steps, threads), threads
-
-
-def work_bytes(op: Region, built: Built, batch: int, steps: int, threads: int) -> int:
-    """Temporary memory of a run: buffers and the next state of every worker's group, in bytes."""
-    block, group, threads = shares(op, built, batch, steps, threads)
-    workers = min(threads, -(-batch // group))
-    return workers * group * (sum(built.state_bytes.values()) + block * built.buffer_bytes)
-
-
-def cut(step_bytes: int, batch: int, steps: int, threads: int) -> tuple[int, int]:
-    """Steps and samples that are worked on at once, so that their buffers stay in cache."""
-    fitting = max(1, _CACHE_BYTES // max(1, step_bytes))
-    block = min(steps, max(_LEAST_STEPS, min(fitting, _MOST_STEPS)))
-    group = max(1, min(fitting // block, _MOST_SAMPLES))
-    shared = max(1, batch // max(1, threads))  # every thread has work
-    return block, min(group, shared)

@@ -148,7 +148,7 @@ class NengoSimulator:
         """Run for one step."""
         self._check_open("step")
         with as_nengos():
-            self.simulator.run_steps(1)
+            self.simulator.step()
 
     def reset(self, seed: int | None = None) -> None:
         """Return to before the first step; `seed` fixes random draws of runs."""

@@ -14,36 +14,62 @@ namespace {
 
 // State of a region for a batch. A run that fails leaves it as it was.
 class Running {
+  public:
     using Written = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
     // An operator that Python computes in a run: a function of the step, arrays `(batch, ...)` that it
     // reads and `(steps or more, batch, ...)` that it fills. Nothing of it is kept.
     using Calling = std::tuple<nb::callable, std::vector<Written>, std::vector<Written>>;
 
-  public:
     Running(const Region& region, std::size_t batch)
         : region_(&region), batch_(batch), state_(region.plan, batch) {}
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
             std::size_t first, bool last, const std::vector<Calling>& calls) {
+        require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
+        Job job = job_of(inputs, outputs, steps);
+        job.block = std::min(block, steps), job.group = std::min(group, batch_);
+        job.threads = threads, job.first = first, job.last = last;
+        job.desks = desks(calls, job);
+        const Kernels& kernels = kernels_of(isa);
+        return unlocked([&] { return spikewright::run(job, kernels, asked); });
+    }
+
+    static const Kernels& kernels_of(const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
-        require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
-        Job job{&region_->plan, &state_, {}, {}, batch_, steps, std::min(block, steps),
-                std::min(group, batch_), threads, first, last};
+        return *kernels;
+    }
+
+    // One block of this many steps, all samples and one thread.
+    Job job_of(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps) {
+        Job job{&region_->plan, &state_, {}, {}, batch_, steps, steps, batch_, 1};
         for (const Taken& array : inputs) job.inputs.push_back(input(array, steps));
         for (const Taken& array : outputs)
             job.outputs.push_back({kind(array), const_cast<void*>(static_cast<const void*>(array.data())),
                                    array.size() / (batch_ * steps)});
-        for (const Calling& calling : calls) job.desks.push_back(desk(calling, steps));
+        return job;
+    }
+
+    std::vector<Desk> desks(const std::vector<Calling>& calls, const Job& job) const {
+        std::vector<Desk> made;
+        for (const Calling& calling : calls) made.push_back(desk(calling, job.steps));
         check_desks(job, calls);
+        return made;
+    }
+
+    // Whether the user interrupts a run, which has let go of the interpreter.
+    static bool asked() {
+        const nb::gil_scoped_acquire acquire;
+        return PyErr_CheckSignals() != 0;
+    }
+
+    template <class F>
+    static int unlocked(F&& run) {
         Outcome outcome;
         {
             const nb::gil_scoped_release release;
-            outcome = spikewright::run(job, *kernels, [] {
-                const nb::gil_scoped_acquire acquire;
-                return PyErr_CheckSignals() != 0;
-            });
+            outcome = run();
         }
         if (PyErr_Occurred()) throw nb::python_error();
         return int(outcome);
@@ -181,6 +207,33 @@ class Running {
     State state_;
 };
 
+// Steps of a region one by one, on arrays that stay the same: `inputs` are `(batch or 1, 1, size)`,
+// `outputs` `(batch, 1, size)`.
+class Stepping {
+  public:
+    Stepping(Running& running, std::vector<Taken> inputs, std::vector<Taken> outputs, std::size_t group,
+             const std::string& isa)
+        : running_(running), inputs_(std::move(inputs)), outputs_(std::move(outputs)),
+          job_(running.job_of(inputs_, outputs_, 1)), repeated_(grouped(group), running.kernels_of(isa)) {}
+
+    int step(std::size_t first, const std::vector<Running::Calling>& calls) {
+        std::vector<Desk> desks = running_.desks(calls, job_);
+        return Running::unlocked([&] { return repeated_.run(first, std::move(desks), Running::asked); });
+    }
+
+  private:
+    const Job& grouped(std::size_t group) {
+        require(group > 0, "a group has samples");
+        job_.group = std::min(group, job_.batch);
+        return job_;
+    }
+
+    Running& running_;
+    std::vector<Taken> inputs_, outputs_;  // whose memory the job reads and writes
+    Job job_;
+    Repeated repeated_;
+};
+
 // Binds an enumeration with the names that its declaration lists.
 template <class E>
 void bind_enum(nb::module_& m, const char* name) {
@@ -307,4 +360,8 @@ NB_MODULE(_kernels, m) {
         .def("net", &Running::net, "population"_a, "where"_a.none(), "to"_a)
         .def("memory", &Running::memory, "number"_a, by_name, "offset"_a, "size"_a)
         .def("finite", &Running::finite);
+    nb::class_<Stepping>(m, "Stepping")
+        .def(nb::init<Running&, std::vector<Taken>, std::vector<Taken>, std::size_t, const std::string&>(),
+             nb::keep_alive<1, 2>(), by_name, "running"_a, "inputs"_a, "outputs"_a, "group"_a, "isa"_a)
+        .def("step", &Stepping::step);
 }

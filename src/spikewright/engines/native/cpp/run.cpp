@@ -38,6 +38,11 @@ struct Bench {
     std::atomic<int> outcome{int(Outcome::done)};
 };
 
+// What one member of a team works with.
+using Scratch = std::unique_ptr<void, void (*)(void*)>;
+
+Scratch make_scratch(const Kernels& kernels) { return {kernels.make_scratch(), kernels.drop_scratch}; }
+
 // Tasks that whoever is there takes, phase by phase: no phase begins before the last one is done. Nobody
 // waits for a member that has not come yet, as barriers would: on a busy machine that takes long.
 class Team {
@@ -76,43 +81,63 @@ class Team {
 class Runner {
   public:
     Runner(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted)
-        : job_(job), kernels_(kernels), interrupted_(interrupted) {}
+        : job_(job), kernels_(kernels), interrupted_(interrupted) {
+        std::ranges::fill(job_.state->finished, 0);
+    }
 
     Outcome run() {
-        std::ranges::fill(job_.state->finished, 0);
-        const std::size_t groups = (job_.batch + job_.group - 1) / job_.group;
         const std::size_t threads = job_.threads;
-        if (threads <= 1 || groups >= threads) {
-            const auto alone = [](std::size_t tasks, auto&& f) {
-                for (std::size_t i = 0; i < tasks; ++i) f(i);
-            };
+        if (threads <= 1 || groups() >= threads) {
             on_threads(threads, [&](std::size_t rank) {
                 Bench bench(job_, kernels_);
-                for (std::size_t g = next_++; g < groups && !stopped_; g = next_++) {
-                    std::atomic<std::size_t> end{kNever};
-                    work(bench, {g, rank, 1}, end, alone);
-                }
+                const Scratch scratch = make_scratch(kernels_);
+                each_group(bench, scratch.get(), rank);
             });
         } else {
             Bench bench(job_, kernels_);
             Team team;
-            const auto ends = std::make_unique<std::atomic<std::size_t>[]>(groups);
-            for (std::size_t g = 0; g < groups; ++g) ends[g] = kNever;
+            const auto ends = std::make_unique<std::atomic<std::size_t>[]>(groups());
+            for (std::size_t g = 0; g < groups(); ++g) ends[g] = kNever;
             on_threads(threads, [&](std::size_t rank) {
+                const Scratch scratch = make_scratch(kernels_);
                 Team::Member member(team);
-                for (std::size_t g = 0; g < groups && !stopped_; ++g)
-                    work(bench, {g, rank, kTasks * threads}, ends[g], member);
+                for (std::size_t g = 0; g < groups() && !stopped_; ++g)
+                    work(bench, scratch.get(), {g, rank, kTasks * threads}, ends[g], member);
             });
         }
+        return outcome();
+    }
+
+    // The same on the calling thread and a bench that is there.
+    Outcome run_on(Bench& bench, void* scratch) {
+        bench.outcome = int(Outcome::done);  // an earlier run may have failed
+        guarded([&] { each_group(bench, scratch, 0); });
+        return outcome();
+    }
+
+  private:
+    static constexpr std::size_t kNever = ~std::size_t(0);
+    static constexpr std::size_t kTasks = 2;  // of an instruction, a thread
+
+    std::size_t groups() const { return (job_.batch + job_.group - 1) / job_.group; }
+
+    Outcome outcome() {
         if (failure_) std::rethrow_exception(failure_);
         if (stopped_) return Outcome::interrupted;
         job_.state->started = true;
         return overflown_ ? Outcome::too_many_spikes : Outcome::done;
     }
 
-  private:
-    static constexpr std::size_t kNever = ~std::size_t(0);
-    static constexpr std::size_t kTasks = 2;  // of an instruction, a thread
+    // All groups that no other thread takes.
+    void each_group(Bench& bench, void* scratch, std::size_t rank) {
+        const auto alone = [](std::size_t tasks, auto&& f) {
+            for (std::size_t i = 0; i < tasks; ++i) f(i);
+        };
+        for (std::size_t g = next_++; g < groups() && !stopped_; g = next_++) {
+            std::atomic<std::size_t> end{kNever};
+            work(bench, scratch, {g, rank, 1}, end, alone);
+        }
+    }
 
     // A failure in any thread is kept for the calling one; the others stop at the next block.
     template <class F>
@@ -144,9 +169,8 @@ class Runner {
     // All blocks of time of one group, up to the one that does not fit, which `end` tells: members may
     // come late, when others have done the work.
     template <class Phase>
-    void work(Bench& bench, const Place& at, std::atomic<std::size_t>& end, Phase&& phase) {
-        std::unique_ptr<void, void (*)(void*)> scratch(kernels_.make_scratch(),
-                                                       kernels_.drop_scratch);
+    void work(Bench& bench, void* scratch, const Place& at, std::atomic<std::size_t>& end,
+              Phase&& phase) {
         Context c;
         c.job = &job_;
         c.first_sample = at.group * job_.group;
@@ -154,7 +178,7 @@ class Runner {
         c.buffers = &bench.buffers;
         c.next = &bench.next;
         c.frames = bench.frames;
-        c.scratch = scratch.get();
+        c.scratch = scratch;
         c.members = at.shares;
         c.outcome = &bench.outcome;
         const auto shared = [&](auto&& f) {
@@ -219,6 +243,28 @@ class Runner {
 
 Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted) {
     return Runner(job, kernels, interrupted).run();
+}
+
+struct Repeated::Inside {
+    Inside(Job job, const Kernels& kernels)
+        : job(std::move(job)), bench(this->job, kernels), scratch(make_scratch(kernels)) {}
+
+    Job job;
+    Bench bench;
+    Scratch scratch;
+};
+
+Repeated::Repeated(Job job, const Kernels& kernels)
+    : inside_(std::make_unique<Inside>(std::move(job), kernels)) {}
+
+Repeated::~Repeated() = default;
+
+Outcome Repeated::run(std::size_t first, std::vector<Desk> desks,
+                      const std::function<bool()>& interrupted) {
+    inside_->job.first = first;
+    inside_->job.desks = std::move(desks);
+    return Runner(inside_->job, inside_->bench.kernels, interrupted)
+        .run_on(inside_->bench, inside_->scratch.get());
 }
 
 }  // namespace spikewright

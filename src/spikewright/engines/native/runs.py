@@ -1,0 +1,91 @@
+"""Runs of a region's kernels: cut so that buffers stay in cache, or step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from spikewright.engines.native import _kernels
+from spikewright.engines.native.built import Built
+from spikewright.engines.native.foreign import Call
+from spikewright.engines.native.pace import Pace
+from spikewright.engines.native.regions import Region
+from spikewright.errors import SimulationError
+
+# Bytes that buffers of a group of samples and a block of steps may take up: half of a second-level
+# cache. Below the least steps too much of the time goes into voltages that come and go.
+_CACHE_BYTES = 512 * 1024
+_LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 32, 128, 16
+
+
+class Runs:
+    """Runs of one region, on as many threads as pay."""
+
+    def __init__(self, op: Region, built: Built, isa: str, threads: int) -> None:
+        self._op, self._built, self._isa, self._pace = op, built, isa, Pace(threads)
+
+    def run(self, state: _kernels.Running, batch: int, steps: int, **given: Any) -> bool:
+        """Advance the state by some steps; True where a count did not fit a byte.
+
+        `given` are further arguments of the kernels' run. Raises `SimulationError` where the user
+        interrupts it.
+        """
+        wanted = self._pace.threads(batch * steps)
+        block, group, threads = shares(self._op, self._built, batch, steps, wanted)
+        begun = perf_counter()
+        outcome = state.run(
+            steps=steps, block=block, group=group, threads=threads, isa=self._isa, **given
+        )
+        self._pace.learn(batch * steps, threads, perf_counter() - begun)
+        return self._overflown(outcome)
+
+    def stepping(self, state: _kernels.Running, batch: int, **arrays: Any) -> _kernels.Stepping:
+        """Single steps of the state on one thread, between these arrays."""
+        _, group, _ = shares(self._op, self._built, batch, 1, 1)
+        return _kernels.Stepping(running=state, group=group, isa=self._isa, **arrays)
+
+    def alone(self, batch: int) -> bool:
+        """Whether a step is worth no more than one thread."""
+        return self._pace.threads(batch) == 1
+
+    def step(
+        self, stepping: _kernels.Stepping, batch: int, number: int, calls: Sequence[Call]
+    ) -> bool:
+        """Do the step after step `number`; the rest is as in `run`."""
+        begun = perf_counter()
+        outcome = stepping.step(number, calls)
+        self._pace.learn(batch, 1, perf_counter() - begun)
+        return self._overflown(outcome)
+
+    def _overflown(self, outcome: int) -> bool:
+        if outcome not in (0, 1):
+            raise SimulationError(f"{self._op.label}: the run was interrupted")
+        return bool(outcome)
+
+
+def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:
+    """Steps and samples that are worked on at once, and the threads that share them."""
+    if op.foreign:  # functions are called for every sample of a step before the next one
+        return 1, batch, 1
+    if op.loops:  # a step is too short to share: threads take samples
+        threads = min(threads, batch)
+        fitting = max(1, _CACHE_BYTES // max(1, sum(built.state_bytes.values())))
+        return 1, min(_MOST_SAMPLES, fitting, batch // threads), threads
+    return *cut(built.step_bytes, batch, steps, threads), threads
+
+
+def work_bytes(op: Region, built: Built, batch: int, steps: int, threads: int) -> int:
+    """Temporary memory of a run: buffers and the next state of every worker's group, in bytes."""
+    block, group, threads = shares(op, built, batch, steps, threads)
+    workers = min(threads, -(-batch // group))
+    return workers * group * (sum(built.state_bytes.values()) + block * built.buffer_bytes)
+
+
+def cut(step_bytes: int, batch: int, steps: int, threads: int) -> tuple[int, int]:
+    """Steps and samples that are worked on at once, so that their buffers stay in cache."""
+    fitting = max(1, _CACHE_BYTES // max(1, step_bytes))
+    block = min(steps, max(_LEAST_STEPS, min(fitting, _MOST_STEPS)))
+    group = max(1, min(fitting // block, _MOST_SAMPLES))
+    shared = max(1, batch // max(1, threads))  # every thread has work
+    return block, min(group, shared)

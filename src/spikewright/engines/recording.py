@@ -1,0 +1,149 @@
+"""Recordings of probes: those of one run, and those of all runs so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.base import Array, Engine
+from spikewright.engines.needs import kept_steps
+from spikewright.engines.program import Program, Recording
+from spikewright.errors import SimulationError
+from spikewright.network.shapes import Shape
+
+_PIECE_VALUES = 1_000_000
+_LEAST_ROOM = 64  # steps
+
+
+class Recorder:
+    """Collects the recordings of probes during one run."""
+
+    def __init__(
+        self, program: Program, engine: Engine, batch: int, first: int, steps: int
+    ) -> None:
+        self._program, self._engine = program, engine
+        self._first, self._steps = first, steps
+        self.arrays: list[NDArray] = []
+        for recording in program.recordings:
+            count = self._count(recording, steps)
+            shape = program.shapes[recording.signal]
+            self.arrays.append(_allocate((batch, count, *shape), dtype_of(program), recording))
+
+    def _count(self, recording: Recording, steps: int) -> int:
+        """The number of kept steps among the first `steps` steps of this run."""
+        return kept_steps(recording, self._first, steps)
+
+    def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
+        """Offsets within the block of the steps that are kept: every n-th of the simulation."""
+        numbers = self._first + start + np.arange(1, count + 1)
+        return np.flatnonzero(numbers % recording.every == 0)
+
+    def take(
+        self,
+        recorded: Iterable[tuple[int, int]],
+        values: dict[int, Array],
+        start: int,
+        samples: slice,
+    ) -> None:
+        """Record signals, by number of the recording, of the block that begins after `start` steps
+        of the run.
+        """
+        for signal, index in recorded:
+            self._store(index, self._engine.to_numpy(values[signal]), start, samples)
+
+    def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
+        recording = self._program.recordings[index]
+        array, factor = self.arrays[index][samples], recording.factor
+        before = self._count(recording, start)
+        if block.shape[1] == 1:  # constant, or a block of one step
+            after = self._count(recording, self._steps if start == 0 else start + 1)
+            array[:, before:after] = block * factor
+            return
+        kept = self._kept(recording, start, block.shape[1])
+        rows = max(1, _PIECE_VALUES // max(1, block[0].size))
+        for i in range(0, len(block), rows):  # what is converted at once stays small
+            array[i : i + rows, before : before + len(kept)] = block[i : i + rows, kept] * factor
+
+
+class Tape:
+    """What one probe has recorded so far: arrays of whole runs, and single steps.
+
+    Steps are written one behind the other into an array that has room for more, so that reading
+    after every step costs nothing but the steps that are new.
+    """
+
+    def __init__(self, batch: int, shape: Shape, recording: Recording, dtype: type) -> None:
+        self._batch, self._shape, self._recording, self._dtype = batch, shape, recording, dtype
+        self._whole: list[NDArray] = []
+        self._rows, self._used = self._empty(0), 0
+
+    @classmethod
+    def of(cls, program: Program, recording: Recording, batch: int) -> Tape:
+        """An empty one."""
+        shape = program.shapes[recording.signal]
+        return cls(batch, shape, recording, dtype_of(program))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._whole, self._rows, self._used = [], self._empty(0), 0
+
+    def add(self, array: NDArray) -> None:
+        """Add the steps of a run, `(batch, steps, *shape)`."""
+        if self._used:
+            self._whole.append(self._rows[:, : self._used])
+            self._rows, self._used = self._empty(0), 0
+        self._whole.append(array)
+
+    def write(self, value: NDArray) -> None:
+        """Write one more step, `(batch or 1, *shape)`; it counts from `keep` on."""
+        if self._used == self._rows.shape[1]:
+            self._grow(max(_LEAST_ROOM, 2 * self._used))
+        np.multiply(value, self._recording.factor, out=self._rows[:, self._used])
+
+    def keep(self) -> None:
+        """Count the step that was written last."""
+        self._used += 1
+
+    def array(self) -> NDArray:
+        """All steps `(batch, steps, *shape)`; what is written into it stays."""
+        if self._whole and not self._used:
+            if len(self._whole) > 1:
+                self._whole = [np.concatenate(self._whole, axis=1)]
+            return self._whole[0]
+        if self._whole:
+            self._join()
+        return self._rows[:, : self._used]
+
+    def _join(self) -> None:
+        """Put all that there is into one array with room for more."""
+        parts = [*self._whole, self._rows[:, : self._used]]
+        steps = sum(part.shape[1] for part in parts)
+        rows = self._empty(2 * steps)
+        np.concatenate(parts, axis=1, out=rows[:, :steps])
+        self._whole, self._rows, self._used = [], rows, steps
+
+    def _grow(self, room: int) -> None:
+        rows = self._empty(room)
+        rows[:, : self._used] = self._rows[:, : self._used]
+        self._rows = rows
+
+    def _empty(self, steps: int) -> NDArray:
+        return _allocate((self._batch, steps, *self._shape), self._dtype, self._recording)
+
+
+def dtype_of(program: Program) -> type:
+    """The type of recorded numbers."""
+    return np.float64 if program.precision == "float64" else np.float32
+
+
+def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDArray:
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError):
+        gib = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize / 2**30
+        raise SimulationError(
+            f"{recording.probe!r} would need {gib:.1f} GiB for an array of shape {shape}; record "
+            "fewer steps (sample_every=), samples or neurons"
+        ) from None

@@ -1,0 +1,192 @@
+"""One step at a time: constants, buffers and recordings stay from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.base import Array, Kernel
+from spikewright.engines.program import Operator, Program, Source
+from spikewright.engines.recording import Tape
+from spikewright.engines.sources import constant_value, read_once
+from spikewright.network import Node
+
+Kernels = Mapping[Operator, Kernel]
+
+
+def constants_of(plan: Program, kernels: Kernels, values: dict[int, Array]) -> dict[int, Array]:
+    """Signals that no step of a run changes, from those of its constant sources: one step each."""
+    for component in plan.components:
+        for op in component.operators:
+            kernel = kernels.get(op)
+            if component.loops or kernel is None or not kernel.stateless:
+                continue
+            if all(signal in values for signal in op.inputs):
+                (values[op.output],) = kernel.run([values[s] for s in op.inputs], 0, 1)
+    return values
+
+
+class Stepper:
+    """Steps of an execution without feeds, one by one, where its kernels can (`Kernel.stepping`).
+
+    `kernels` hold the state of all `batch` samples, in an engine's form `plan` of the `program`.
+    `constant` are the signals that no step changes.
+    """
+
+    def __init__(self, program: Program, plan: Program, kernels: Kernels, batch: int) -> None:
+        self._recordings, self._dt = program.recordings, program.dt
+        self._plan, self._kernels = plan, kernels
+        nodes = [(op.output, op.node) for op in plan.operators if isinstance(op, Source)]
+        self._called = [_Called(s, node) for s, node in nodes if callable(node.output)]
+        self._fixed = [_Fixed(s, node) for s, node in nodes if not callable(node.output)]
+        self._values: dict[int, Array] = self._constants()
+        self.constant = frozenset(self._values)
+        lasting = {one.signal: one.value for one in self._called}
+        self._values.update(lasting)
+        self._units: list[_Unit] = []
+        for component in plan.components:
+            (op,) = component.operators
+            if op.output not in self._values:
+                empty = {s: np.empty((batch, 1, *plan.shapes[s])) for s in op.inputs}
+                unit = _Unit(op, kernels[op], lasting, self._values, empty)
+                lasting.update(unit.lasting)
+                self._values.update(unit.lasting)
+                self._units.append(unit)
+
+    @staticmethod
+    def of(program: Program, plan: Program, kernels: Kernels, batch: int) -> Stepper | None:
+        """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
+        if any(component.loops for component in plan.components):
+            return None
+        made = Stepper(program, plan, kernels, batch)
+        return made if any(unit.stepping is not None for unit in made._units) else None
+
+    def step(self, number: int, tapes: Sequence[Tape]) -> bool | None:
+        """Do the step after step `number`; whether the next one may be done so too.
+
+        None: nothing was done, since the output of a node is of another kind than before.
+        """
+        if not self._same_sources():
+            return None
+        time = (number + 1) * self._dt
+        for source in self._called:
+            read_once(source.node, source.value[0, 0], time)
+        going = True
+        for unit in self._units:
+            going = unit.step(number, self._values, going) and going
+        self._record(number + 1, tapes)
+        return going
+
+    def _record(self, number: int, tapes: Sequence[Tape]) -> None:
+        """Record step `number`, counted from 1, where probes keep it: by all of them or by none."""
+        kept = []
+        for recording, tape in zip(self._recordings, tapes, strict=True):
+            if number % recording.every == 0:
+                tape.write(self._values[recording.signal][:, 0])
+                kept.append(tape)
+        for tape in kept:
+            tape.keep()
+
+    def _same_sources(self) -> bool:
+        """Whether nodes give what they gave; constants may have other values, of the same shape."""
+        for called in self._called:
+            if called.node.output is not called.function:
+                return False
+        if all(fixed.same() for fixed in self._fixed):
+            return True
+        if any(callable(fixed.node.output) for fixed in self._fixed):
+            return False
+        found = self._constants()
+        if any(value.shape != self._values[s].shape for s, value in found.items()):
+            return False
+        self._values.update(found)
+        for unit in self._units:
+            unit.take(found)
+        return True
+
+    def _constants(self) -> dict[int, Array]:
+        read = {fixed.signal: fixed.read() for fixed in self._fixed}
+        return constants_of(self._plan, self._kernels, read)
+
+
+class _Called:
+    """A source that is a function of time, and the array that its values are written into."""
+
+    def __init__(self, signal: int, node: Node) -> None:
+        self.signal, self.node, self.function = signal, node, node.output
+        self.value = np.empty((1, 1, *node.shape_out))
+
+
+class _Fixed:
+    """A constant source; users may replace its array or write into it."""
+
+    def __init__(self, signal: int, node: Node) -> None:
+        self.signal, self.node = signal, node
+        self._seen: tuple[object, bytes] = (None, b"")
+
+    def read(self) -> NDArray:
+        """Its value now, `(1, 1, *shape)`."""
+        value = constant_value(self.node, None)
+        if value is None:
+            raise TypeError(f"{self.node!r} is no constant")
+        self._seen = self.node.output, value.tobytes()
+        return value.copy()
+
+    def same(self) -> bool:
+        """Whether it has the value that was read."""
+        output, seen = self._seen
+        now = self.node.output
+        return now is output and isinstance(now, np.ndarray) and now.tobytes() == seen
+
+
+class _Unit:
+    """An operator and its kernel, which reads signals that are `lasting` where they are.
+
+    Others are copied for it: constants when they change, what other kernels make at every step.
+    """
+
+    def __init__(
+        self,
+        op: Operator,
+        kernel: Kernel,
+        lasting: Mapping[int, NDArray],
+        constants: Mapping[int, Array],
+        empty: Mapping[int, NDArray],
+    ) -> None:
+        self._op, self._kernel = op, kernel
+        self._shared = [s in lasting for s in op.inputs]
+        copies = {s: np.array(constants[s]) if s in constants else empty[s] for s in op.inputs}
+        self._constant = {s: copies[s] for s in op.inputs if s in constants and s not in lasting}
+        self._made = {s: copies[s] for s in op.inputs if s not in constants and s not in lasting}
+        self.stepping = kernel.stepping([lasting.get(s, copies[s]) for s in op.inputs])
+        outputs = () if self.stepping is None else self.stepping.outputs
+        self.lasting: dict[int, NDArray] = dict(zip(op.outputs, outputs, strict=False))
+
+    def take(self, constants: Mapping[int, Array]) -> None:
+        """Note constants that have changed."""
+        for s, copy in self._constant.items():
+            np.copyto(copy, constants[s])
+
+    def step(self, number: int, values: dict[int, Array], going: bool) -> bool:
+        """Do a step; False where the kernel no longer steps by itself. If not `going` it runs."""
+        if self.stepping is None or not going:
+            return self._run(number, values)
+        for s, copy in self._made.items():
+            np.copyto(copy, values[s])
+        outputs = self.stepping.step(number)
+        if outputs is self.stepping.outputs:
+            return True
+        values.update(zip(self._op.outputs, outputs, strict=True))
+        return False
+
+    def _run(self, number: int, values: dict[int, Array]) -> bool:
+        """By the kernel itself, which may keep what it is given: not the arrays that stay."""
+        given = [
+            values[s].copy() if shared else values[s]
+            for s, shared in zip(self._op.inputs, self._shared, strict=True)
+        ]
+        outputs = self._kernel.run(given, number, 1)
+        values.update(zip(self._op.outputs, outputs, strict=True))
+        return True
