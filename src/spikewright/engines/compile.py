@@ -26,7 +26,7 @@ from spikewright.engines.parameters import (
     seeded_networks,
 )
 from spikewright.engines.planner import order
-from spikewright.engines.probed import Probed, weights_of
+from spikewright.engines.probed import GivenWeights, Probed
 from spikewright.engines.program import (
     Apply,
     Generate,
@@ -139,7 +139,7 @@ class _Compiler:
             components=order(self.draft.operators),
             recordings=recordings,
             parameters=self.parameters,
-            weights={c: weights_of(c) for c in connections},
+            weights=GivenWeights(connections),
             representations=represented,
             decodings=self.vectors.decodings,
             labels=self.draft.labels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
 from spikewright.network import Neurons as NeuronsView
-from spikewright.network.transforms import flatten
+from spikewright.network.transforms import Transform, flatten
 
 Found = tuple[int, NDArray | float]
 
@@ -216,9 +216,38 @@ _FINDERS: dict[type, Callable[[Probed, Probe, Any], Found]] = {
 }
 
 
+class GivenWeights(Mapping[Connection, NDArray]):
+    """`weights_of` connections at this time, made when they are asked for.
+
+    A sparse map of few entries has a large matrix.
+    """
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        self._given = {c: _given(c) for c in connections}
+
+    def __getitem__(self, connection: Connection) -> NDArray:
+        return _weights_of(self._given[connection])
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._given
+
+
 def weights_of(connection: Connection) -> NDArray:
     """A connection's weights as given or as learned before: never scaled, never rounded."""
-    learned = connection.learned.get("weights")
-    if learned is not None:
-        return learned
-    return np.array(1.0) if connection.transform is None else connection.transform.weights
+    return _weights_of(_given(connection))
+
+
+def _given(connection: Connection) -> NDArray | Transform | None:
+    return connection.learned.get("weights", connection.transform)
+
+
+def _weights_of(given: NDArray | Transform | None) -> NDArray:
+    if isinstance(given, np.ndarray):
+        return given
+    return np.array(1.0) if given is None else given.weights

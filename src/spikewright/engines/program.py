@@ -287,7 +287,7 @@ class Program:
     components: tuple[Component, ...]
     recordings: tuple[Recording, ...]
     parameters: dict[Ensemble, Parameters]
-    weights: dict[Connection, NDArray]
+    weights: Mapping[Connection, NDArray]
     representations: dict[Ensemble, Any] = field(default_factory=dict)
     decodings: dict[Connection, Any] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
