@@ -74,7 +74,7 @@ class Totals:
 
         Raises `SimulationError` for numbers of spikes that are not finite, or too many to count.
         """
-        if self.sent.dtype.kind == "i":
+        if self.sent.dtype.kind == "i" and sent.dtype != self.sent.dtype:  # else it is in range
             most, limit = sent.max(initial=0.0), np.iinfo(self.sent.dtype).max
             if not most <= limit:  # true of NaN
                 raise SimulationError(

@@ -41,11 +41,12 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
         floor = kind.voltage_floor
     if isinstance(kind, IntegrateAndFire | BipolarIntegrateAndFire):
         cap = kind.max_spikes_per_step
-    start = np.broadcast_to(op.initial_voltage, op.ensemble.shape).ravel()
-    starts = (start if order is None else start[order]).reshape(pieces, pixels, -1)
+    size = b.size(op.output)
+    starts = b.per_pixel(op.initial_voltage, op.output, order, pixels, pieces)
+    places = (np.arange(size) if order is None else order).reshape(pieces, pixels, -1)
     thresholds = b.per_pixel(op.threshold, op.output, order, pixels, pieces)
     numbers: list[int] = []
-    for threshold, rows in zip(thresholds, starts, strict=True):
+    for threshold, start, where in zip(thresholds, starts, places, strict=True):
         spikes = (0, -1) if isinstance(kind, BipolarIntegrateAndFire) else ()
         numbers.append(
             b.kernels.population(
@@ -54,12 +55,15 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
                 lowest=None if floor is None else -floor * threshold,
                 rectify=isinstance(kind, SpikingRectifiedLinear),
                 cap=float(cap or 0),
-                start=rows,
+                start=start,
                 holds=[least_voltage(threshold, count) for count in spikes],
+                places=where.astype(np.int32),
+                whole=size,
             )
         )
         # A voltage, a total and what was sent a neuron; channels are padded to whole vectors.
         item = 16 if spikes else 12
-        b.state_bytes[op.label] += item * pixels * (-(-rows.shape[1] // 64) * 64)
+        lanes = 64 if pixels == 1 else 16
+        b.state_bytes[op.label] += item * pixels * (-(-where.shape[1] // lanes) * lanes)
     b.populations[op] = (op, order, tuple(numbers))
     return numbers

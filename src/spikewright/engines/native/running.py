@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Kernel, Stepping
 from spikewright.engines.kernels import diverged
 from spikewright.engines.native import _kernels
+from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Call, Foreign
-from spikewright.engines.native.orders import Order, positions, unpacked
+from spikewright.engines.native.orders import Order, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import Runs
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
-from spikewright.engines.totals import Sums
+from spikewright.engines.totals import Sums, total_type
 
 
 class RegionKernel(Kernel):
@@ -47,7 +48,8 @@ class RegionKernel(Kernel):
             if o in op.foreign
         }
         self._slow: list[Slow] = []
-        self._last = False
+        self._last, self._steps = False, 0
+        self._told: dict[Neurons, Sums] = {}  # totals of samples that a last run has finished
         self._earlier: list[Sums] = []  # totals from before the last restart
 
         self._learned = [o for o in built.kept if isinstance(o, Learned)]
@@ -157,6 +159,9 @@ class RegionKernel(Kernel):
                 return [], np.zeros(self._batch, bool)
             arrays.append(_as_read(value, np.int8 if counts else np.float64))
         outputs = self._empty(steps)
+        self._steps = step + steps
+        if self._last and self._tally:
+            self._told = {op: self._room(op) for op, _, _ in self._built.populations}
         overflown = self._runs.run(
             self._state,
             self._batch,
@@ -166,6 +171,7 @@ class RegionKernel(Kernel):
             first=step,
             last=self._last,
             calls=self._calls(step, steps),
+            totals=self._told_in_order(),
         )
         return outputs, self._finished() if overflown else None
 
@@ -225,7 +231,12 @@ class RegionKernel(Kernel):
         if op in self._foreign:
             (total,) = self._foreign[op].totals()
             return total
-        sums = self._native_total(op)
+        sums = self._told.get(op) or self._native_total(op)
+        if not self._slow:
+            return sums
+        if op in self._told:  # of the samples that were finished
+            self._take_over(sums, self._native_total(op))
+        sums = _in_doubles(sums)
         arrays = {id(array): array for array in sums}.values()  # one where they are the same
         for slow in self._slow:
             for array, more in zip(arrays, slow.region.total(op), strict=False):
@@ -235,6 +246,12 @@ class RegionKernel(Kernel):
                     array[slow.samples] += more
         return sums
 
+    def _take_over(self, sums: Sums, before: Sums) -> None:
+        """Put in what was sent before by the samples that are on the reference."""
+        for slow in self._slow:
+            for array, known in zip(sums, before, strict=True):
+                array[slow.samples] = known[slow.samples]
+
     def _native_total(self, op: Neurons) -> Sums:
         if op in self._built.totals:
             kept = self._kept(self._built.totals[op])
@@ -242,23 +259,40 @@ class RegionKernel(Kernel):
                 zeros = np.zeros((self._batch, *op.ensemble.shape))
                 return Sums(zeros, zeros.copy() if op.neuron_type.negative else zeros)
             return Sums(kept["total"], kept.get("net", kept["total"]))
-        total = self._summed(op, self._state.total)
-        return Sums(total, self._summed(op, self._state.net) if op.neuron_type.negative else total)
+        sums = self._room(op)
+        (numbers,) = (numbers for one, _, numbers in self._built.populations if one is op)
+        for number in numbers:
+            self._state.totals(number, sent=sums.sent, net=_other(sums))
+        return sums
 
-    def _summed(self, op: Neurons, read: Callable[[int, NDArray | None, NDArray], None]) -> NDArray:
-        """Sums over a population's pieces, `(batch, *shape)`."""
-        order, numbers = next((o, n) for p, o, n in self._built.populations if p is op)
-        if len(numbers) > 1:
-            size = int(np.prod(op.ensemble.shape)) // len(numbers)
-            sums = [np.empty((self._batch, size)) for _ in numbers]
-            for number, part in zip(numbers, sums, strict=True):
-                read(number, None, part)
-            return unpacked(np.concatenate(sums, axis=1), order, op.ensemble.shape)
-        (number,) = numbers
-        total = np.empty((self._batch, *op.ensemble.shape))
-        where = None if order is None else positions(order, total[0].size)
-        read(number, where, total)
-        return total
+    def _room(self, op: Neurons) -> Sums:
+        """Arrays for a population's totals up to now, in the type in which they are told."""
+        kind = total_type(op.ensemble, self._steps)
+        if kind.itemsize > 4 or self._steps * MOST_COUNTS >= 2**31:
+            kind = np.dtype(np.float64)
+        sent = np.empty((self._batch, *op.ensemble.shape), kind)
+        return Sums(sent, np.empty_like(sent) if op.neuron_type.negative else sent)
+
+    def _told_in_order(self) -> list[tuple[NDArray, NDArray | None]]:
+        """Where the kernels tell the totals of each population, by its number."""
+        arrays = {
+            number: (sums.sent, _other(sums))
+            for op, _, numbers in self._built.populations
+            if (sums := self._told.get(op)) is not None
+            for number in numbers
+        }
+        return [arrays[number] for number in sorted(arrays)]
+
+
+def _in_doubles(sums: Sums) -> Sums:
+    """Arrays that hold any sum."""
+    sent = np.array(sums.sent, np.float64)
+    return Sums(sent, sent if sums.net is sums.sent else np.array(sums.net, np.float64))
+
+
+def _other(sums: Sums) -> NDArray | None:
+    """The second array, where there are two."""
+    return None if sums.net is sums.sent else sums.net
 
 
 class _Steps(Stepping):
@@ -277,11 +311,12 @@ class _Steps(Stepping):
 
     def step(self, number: int) -> Sequence[Array]:
         kernel = self._kernel
+        kernel._steps = number + 1
         calls = kernel._calls(number, 1) if kernel._foreign else []
         if kernel._runs.alone(kernel._batch):
             overflown = kernel._runs.step(self._native, kernel._batch, number, calls)
         else:
-            given = {**self._arrays, "first": number, "last": False, "calls": calls}
+            given = {**self._arrays, "first": number, "last": False, "calls": calls, "totals": []}
             overflown = kernel._runs.run(kernel._state, kernel._batch, 1, **given)
         if overflown:
             finished = kernel._finished()
@@ -322,6 +357,7 @@ class LinearKernel(Kernel):
             first=0,
             last=True,
             calls=[],
+            totals=[],
         )
         assert not overflown  # there are no counts
         return [y]

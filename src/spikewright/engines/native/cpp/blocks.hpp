@@ -16,7 +16,7 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
 [[gnu::always_inline]] inline void run_one_way(const Context& c, const Place& at, Current&& current,
                                                Out&& out) {
     const Population& p = c.job->plan->populations[at.population];
-    const auto state = c.state(at.population, at.sample, at.pixel * p.padded + at.channel);
+    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
     const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
     Block<lanes> v;
     v.read(state.voltage);
@@ -34,7 +34,7 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
         put_counts(counts, out(t), at.valid);
     }
     tally.flush();
-    v.write(state.next_voltage);
+    if (state.next_voltage) v.write(state.next_voltage);
     state.add_total(tally.sum, lanes);
 }
 
@@ -45,7 +45,7 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
     constexpr std::size_t n = Block<lanes>::n;
     const Population& p = c.job->plan->populations[at.population];
     const std::size_t offset = at.pixel * p.padded + at.channel;
-    const auto state = c.state(at.population, at.sample, offset);
+    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
     const auto kept = c.sent(at.population, at.sample, offset);
     const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
     const Holds<lanes, uniform> holds(p, at.pixel, at.channel);
@@ -66,7 +66,7 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
         put_counts(counts.net, out(t), at.valid);
     }
     tally.flush();
-    v.write(state.next_voltage);
+    if (state.next_voltage) v.write(state.next_voltage);
     each<n>(SPIKEWRIGHT_EACH(k) { store(kept.to + k * kDoubles, to_ints(sent.v[k])); });
     state.add_total(tally.sum, lanes);
 }

@@ -109,6 +109,10 @@ struct Context {
         if (number >= 0) std::memcpy(memory(number, sample).to + at, from, n * sizeof(double));
     }
 
+    // Whether no step follows in which anything would be read.
+    bool last() const { return job->last && first_step + steps >= job->steps; }
+
+    // `next_voltage` is null where no step follows.
     struct Stretch {
         const double* voltage;
         double* next_voltage;
@@ -120,17 +124,20 @@ struct Context {
                 next_total[k] = (total ? total[k] : 0) + sums[k];
         }
     };
-    Stretch state(std::size_t population, std::size_t sample, std::size_t offset) const {
+    Stretch state(std::size_t population, std::size_t sample, std::size_t pixel,
+                  std::size_t channel) const {
         const State& s = *job->state;
         const Population& p = job->plan->populations[population];
+        const std::size_t offset = pixel * p.padded + channel;
         const std::size_t there = sample * p.state_size() + offset;
         double* voltage = next->voltage[population].data() + there;
+        double* next_voltage = last() ? nullptr : voltage;
         std::uint32_t* total = next->total[population].data() + there;
-        if (first_step) return {voltage, voltage, total, total};
-        if (!s.started) return {p.start.data() + offset, voltage, nullptr, total};
+        if (first_step) return {voltage, next_voltage, total, total};
+        if (!s.started) return {p.start.at(pixel, channel), next_voltage, nullptr, total};
         const std::size_t here = (first_sample + sample) * p.state_size() + offset;
-        return {s.voltage[population].data() + here, voltage, s.total[population].data() + here,
-                total};
+        return {s.voltage[population].data() + here, next_voltage,
+                s.total[population].data() + here, total};
     }
 
     // Spikes less those taken back so far, of neurons that take spikes back; `from` is null at first.
@@ -145,44 +152,6 @@ struct Context {
         if (first_step) return {to, to};
         if (!s.started) return {nullptr, to};
         return {s.sent[population].data() + (first_sample + sample) * p.state_size() + offset, to};
-    }
-
-    // The group has been through all steps: its next state becomes its state.
-    void keep() const {
-        State& s = *job->state;
-        const auto put = [&](auto& to, auto& from, std::size_t size) {
-            if (samples == job->batch) return to.swap(from);
-            std::memcpy(to.data() + first_sample * size, from.data(),
-                        samples * size * sizeof(from[0]));
-        };
-        for (std::size_t i = 0; i < s.voltage.size(); ++i) {
-            const Population& p = job->plan->populations[i];
-            if (!job->last) put(s.voltage[i], next->voltage[i], p.state_size());
-            put(s.total[i], next->total[i], p.state_size());
-            put(s.sent[i], next->sent[i], p.sent_size());
-        }
-        for (std::size_t i = 0; i < s.memory.size(); ++i)
-            put(s.memory[i], next->memory[i], job->plan->memories[i].size);
-        std::fill_n(s.finished.begin() + std::ptrdiff_t(first_sample), samples, 1);
-    }
-
-    // The group stays where it was, which is the beginning before a state has started.
-    void leave() const {
-        State& s = *job->state;
-        if (s.started) return;
-        for (std::size_t b = first_sample; b < first_sample + samples; ++b) {
-            for (std::size_t i = 0; i < s.voltage.size(); ++i) {
-                const Population& p = job->plan->populations[i];
-                const std::size_t size = p.state_size();
-                std::copy_n(p.start.data(), size, s.voltage[i].data() + b * size);
-                std::fill_n(s.total[i].data() + b * size, size, 0);
-                std::fill_n(s.sent[i].data() + b * p.sent_size(), p.sent_size(), 0);
-            }
-            for (std::size_t i = 0; i < s.memory.size(); ++i) {
-                const Memory& m = job->plan->memories[i];
-                std::copy_n(m.start.data(), m.size, s.memory[i].data() + b * m.size);
-            }
-        }
     }
 };
 

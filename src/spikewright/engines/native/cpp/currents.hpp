@@ -59,7 +59,7 @@ void fire_currents(const Context& c, const Instruction& op) {
             if (p.rectify) j.rectify();
             const auto current = [j](std::size_t) __attribute__((always_inline)) { return j; };
             Block<lanes> v;
-            v.read(c.state(number, s, at).voltage);
+            v.read(c.state(number, s, 0, at).voltage);
             if (!takes_back && at_most_once<lanes>(v, j, Limits<lanes, uniform>(p, 0, at)))
                 run_block<lanes, uniform, takes_back, false>(c, place, current, out);
             else

@@ -75,6 +75,22 @@ inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_
     return p;
 }
 
+// Places `(pixels, channels)` among `whole` ones; regular ones need no index.
+inline Places places_of(const Integers& given, std::size_t whole) {
+    const std::size_t pixels = given.shape(0), channels = given.shape(1), size = given.size();
+    const Index index = index_of(given, size, whole);
+    Places places{std::size_t(size ? index[0] : 0), whole};
+    bool straight = true, turned = true;
+    for (std::size_t k = 0; k < size; ++k) {
+        const std::size_t at = std::size_t(index[k]) - places.first;
+        straight = straight && at == k;
+        turned = turned && at == k % channels * pixels + k / channels;
+    }
+    places.turned = turned && !straight;
+    if (!turned && !straight) places.index = index;
+    return places;
+}
+
 inline Array<double> parameter_row(const Doubles& values, std::size_t padded) {
     Array<double> row(padded);
     for (std::size_t i = 0; i < values.size(); ++i) row[i] = values.data()[i];

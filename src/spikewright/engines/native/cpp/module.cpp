@@ -6,6 +6,7 @@
 #include "dispatch.hpp"
 #include "region.hpp"
 #include "run.hpp"
+#include "totals.hpp"
 
 using namespace spikewright;
 using namespace nb::literals;
@@ -19,18 +20,25 @@ class Running {
     // An operator that Python computes in a run: a function of the step, arrays `(batch, ...)` that it
     // reads and `(steps or more, batch, ...)` that it fills. Nothing of it is kept.
     using Calling = std::tuple<nb::callable, std::vector<Written>, std::vector<Written>>;
+    // Where a population's sums go, of neurons that take spikes back both.
+    using Telling = std::tuple<Taken, std::optional<Taken>>;
 
     Running(const Region& region, std::size_t batch)
         : region_(&region), batch_(batch), state_(region.plan, batch) {}
 
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
-            std::size_t first, bool last, const std::vector<Calling>& calls) {
+            std::size_t first, bool last, const std::vector<Calling>& calls,
+            const std::vector<Telling>& totals) {
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
         Job job = job_of(inputs, outputs, steps);
         job.block = std::min(block, steps), job.group = std::min(group, batch_);
         job.threads = threads, job.first = first, job.last = last;
         job.desks = desks(calls, job);
+        require(totals.empty() || (last && totals.size() == region_->plan.populations.size()),
+                "a last run gives the sums of all populations");
+        for (std::size_t i = 0; i < totals.size(); ++i)
+            job.totals.push_back(totals_to(i, std::get<0>(totals[i]), std::get<1>(totals[i])));
         const Kernels& kernels = kernels_of(isa);
         return unlocked([&] { return spikewright::run(job, kernels, asked); });
     }
@@ -87,16 +95,16 @@ class Running {
     // The same: spikes less those taken back so far, of neurons that take spikes back.
     nb::object sent(std::size_t population) { return view(state_.sent.at(population), population); }
 
-    // Spikes of either sign so far, as `(batch, size)` doubles: element k of a sample is stored at
-    // `where[k]`, or at k where that is empty.
-    void total(std::size_t population, const Integers& where, const Taken& to) const {
-        unpack(state_.total.at(population), population, where, to);
-    }
-
-    // Spikes less those that were taken back, of a population that does that.
-    void net(std::size_t population, const Integers& where, const Taken& to) const {
-        require(region_->plan.populations.at(population).takes_back, "nothing is taken back there");
-        unpack(state_.sent[population], population, where, to);
+    // Writes spikes of either sign so far and, of neurons that take spikes back, those that they sent
+    // less those: see `Totals`.
+    void totals(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
+        const Population& p = region_->plan.populations.at(population);
+        const Totals to = totals_to(population, sent, net);
+        const std::vector<std::uint32_t> none(p.state_size());
+        const std::vector<std::int32_t> nothing(p.sent_size());
+        for (std::size_t b = 0; b < batch_; ++b)
+            tell(p, to, b, state_.started ? state_.total[population].data() + b * p.state_size() : none.data(),
+                 state_.started ? state_.sent[population].data() + b * p.sent_size() : nothing.data());
     }
 
     // `(batch, size)`, a part of a memory; None before the first run.
@@ -119,25 +127,23 @@ class Running {
     }
 
   private:
-    template <class T>
-    void unpack(const Array<T>& values, std::size_t population, const Integers& where,
-                const Taken& to) const {
+    Totals totals_to(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
         const Population& p = region_->plan.populations.at(population);
-        const std::size_t size = p.pixels * p.channels;
-        require(to.size() == batch_ * size && kind(to) == Kind::values, "totals are (batch, size)");
-        require(where.size() == 0 || where.size() == size, "every neuron is stored somewhere");
-        std::vector<std::uint32_t> at(size);
-        for (std::size_t k = 0; k < size; ++k) {
-            const std::size_t place = where.size() ? std::size_t(where.data()[k]) : k;
-            require(place < size, "every neuron is stored somewhere");
-            at[k] = std::uint32_t(place / p.channels * p.padded + place % p.channels);
-        }
-        auto* out = const_cast<double*>(static_cast<const double*>(to.data()));
-        for (std::size_t b = 0; b < batch_; ++b) {
-            const T* from = values.data() + b * p.state_size();
-            for (std::size_t k = 0; k < size; ++k)
-                out[b * size + k] = state_.started ? double(from[at[k]]) : 0.0;
-        }
+        require(p.takes_back == net.has_value(), "both sums are of neurons that take spikes back");
+        const auto room = [&](const Taken& to) {
+            require(to.size() == batch_ * p.places.whole && to.dtype() == sent.dtype(),
+                    "totals are (batch, whole)");
+            return const_cast<void*>(static_cast<const void*>(to.data()));
+        };
+        return {width_of(sent), room(sent), net ? room(*net) : nullptr};
+    }
+
+    static std::size_t width_of(const Taken& array) {
+        if (array.dtype() == nb::dtype<double>()) return 0;
+        require(array.dtype() == nb::dtype<std::int8_t>() || array.dtype() == nb::dtype<std::int16_t>() ||
+                    array.dtype() == nb::dtype<std::int32_t>(),
+                "totals are int8, int16, int32 or float64");
+        return array.itemsize();
     }
 
     Desk desk(const Calling& calling, std::size_t steps) const {
@@ -314,7 +320,7 @@ NB_MODULE(_kernels, m) {
         .def("buffer", &Region::buffer)
         .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
         .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
-             "rectify"_a, "cap"_a, "start"_a, "holds"_a)
+             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a)
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none())
         .def("fill", &Region::fill, "number"_a, by_name, "weights"_a, "widths"_a, "scale"_a, "budgets"_a)
@@ -352,12 +358,11 @@ NB_MODULE(_kernels, m) {
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
         .def("run", &Running::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
-             "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a)
+             "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a, "totals"_a)
         .def("finished", &Running::finished)
         .def("voltage", &Running::voltage)
         .def("sent", &Running::sent)
-        .def("total", &Running::total, "population"_a, "where"_a.none(), "to"_a)
-        .def("net", &Running::net, "population"_a, "where"_a.none(), "to"_a)
+        .def("totals", &Running::totals, "population"_a, by_name, "sent"_a, "net"_a.none())
         .def("memory", &Running::memory, "number"_a, by_name, "offset"_a, "size"_a)
         .def("finite", &Running::finite);
     nb::class_<Stepping>(m, "Stepping")

@@ -56,6 +56,14 @@ struct Parameter {
     }
 };
 
+// Where the neurons of a population are in the program's order: element `first + k` of `whole`, or one
+// channel after the other where they are `turned`, or `index[k]`.
+struct Places {
+    std::size_t first = 0, whole = 0;
+    bool turned = false;
+    Index index;
+};
+
 // Integrate-and-fire neurons, stored as `pixels` times `channels`; state has padded channels.
 struct Population {
     std::size_t pixels = 1, channels = 0, padded = 0;
@@ -69,7 +77,8 @@ struct Population {
     bool takes_back = false;
     Parameter holds[2];
     double cap = 0.0;     // spikes in a step; 0 for any number
-    Array<double> start;  // voltages before the first step, `(pixels, padded)`
+    Parameter start;      // voltages before the first step
+    Places places;
     std::size_t state_size() const { return pixels * padded; }
     std::size_t sent_size() const { return takes_back ? state_size() : 0; }
 };
@@ -226,6 +235,12 @@ struct State {
     }
 };
 
+// Where a population's sums go: `(batch, whole)` whole numbers of 1, 2 or 4 bytes, or doubles.
+struct Totals {
+    std::size_t bytes = 0;
+    void *sent = nullptr, *net = nullptr;  // of neurons that take spikes back, the second too
+};
+
 // The other side of a call in one run: `(batch, size)` of each input, `(steps, batch, size)` of each
 // output; `f` is told the step of the run, and may throw.
 struct Desk {
@@ -242,6 +257,7 @@ struct Job {
     std::size_t batch, steps, block, group, threads;
     std::size_t first = 0;  // steps done before this run
     bool last = false;      // no other follows: voltages need not be kept
+    std::vector<Totals> totals{};  // of each population, where a last run gives them; then none are kept
     std::vector<Desk> desks{};  // of the plan's calls, in their order
 };
 

@@ -26,16 +26,20 @@ class Region {
         return int(plan.buffers.size()) - 1;
     }
 
-    // Without `lowest` voltages have no floor; with `holds` spikes may be taken back. `start` is
-    // `(pixels, channels)`, every other array that or one row.
+    // Without `lowest` voltages have no floor; with `holds` spikes may be taken back. Arrays are
+    // `(pixels, channels)` or one row. `places` are those of `(pixels, channels)` neurons among `whole`
+    // in the program's order.
     int population(const Doubles& threshold, const std::vector<Doubles>& least, const Doubles& lowest,
-                   bool rectify, double cap, const Doubles& start, const std::vector<Doubles>& holds) {
+                   bool rectify, double cap, const Doubles& start, const std::vector<Doubles>& holds,
+                   const Integers& places, std::size_t whole) {
         constexpr double inf = std::numeric_limits<double>::infinity();
-        require(start.ndim() == 2, "voltages are (pixels, channels)");
+        require(places.ndim() == 2 && places.shape(0) > 0, "places are (pixels, channels)");
         require(least.size() == 3, "least voltages are for one, two and three spikes");
         require(holds.empty() || holds.size() == 2, "voltages that hold are for none and one spike");
         Population p;
-        p.pixels = start.shape(0), p.channels = start.shape(1), p.padded = rounded_up(p.channels, 64);
+        p.pixels = places.shape(0), p.channels = places.shape(1);
+        p.padded = rounded_up(p.channels, p.pixels == 1 ? 64 : 16);  // alone, 64 lanes at once
+        p.places = places_of(places, whole);
         const auto set = [&](Parameter& to, const Doubles& from, double behind) {
             to = parameter(from, p.pixels, p.channels, p.padded, behind);
         };
@@ -48,7 +52,7 @@ class Region {
         if (p.has_floor) set(p.lowest, lowest, -inf);
         p.rectify = rectify, p.cap = cap, p.takes_back = !holds.empty();
         for (std::size_t i = 0; i < holds.size(); ++i) set(p.holds[i], holds[i], -inf);
-        p.start = parameter(start, p.pixels, p.channels, p.padded, 0.0).values;
+        set(p.start, start, 0.0);
         plan.populations.push_back(std::move(p));
         return int(plan.populations.size()) - 1;
     }
@@ -112,7 +116,8 @@ class Region {
             for (const Parameter* one : {&p.threshold, &p.inverse, &p.least[0], &p.least[1], &p.least[2],
                                          &p.lowest, &p.holds[0], &p.holds[1]})
                 values += one->values.size();
-            values += p.start.size();
+            values += p.start.values.size();
+            indices += p.places.index.size();
         }
         for (const Instruction& op : plan.instructions) {
             indices += op.index.size();

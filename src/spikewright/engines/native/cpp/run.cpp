@@ -1,6 +1,7 @@
 #include "run.hpp"
 
 #include "calls.hpp"
+#include "keeping.hpp"
 
 #include <chrono>
 #include <exception>
@@ -216,8 +217,8 @@ class Runner {
     }
 
     void finish(const Context& c, Bench& bench, bool fits) {
-        if (fits) return c.keep();
-        c.leave();
+        if (fits) return keep(c);
+        leave(c);
         overflown_ = true;
         bench.outcome = int(Outcome::done);  // of the next group
     }

@@ -1,0 +1,56 @@
+// What a run leaves: the state of its samples, or their sums alone.
+#pragma once
+
+#include "context.hpp"
+#include "totals.hpp"
+
+namespace spikewright {
+
+// The group has been through all steps: its next state becomes its state. Where a last run gives sums,
+// these are all that is left of it.
+inline void keep(const Context& c) {
+    const Job& job = *c.job;
+    State& s = *job.state;
+    const auto put = [&](auto& to, auto& from, std::size_t size) {
+        if (c.samples == job.batch) return to.swap(from);
+        std::memcpy(to.data() + c.first_sample * size, from.data(), c.samples * size * sizeof(from[0]));
+    };
+    for (std::size_t i = 0; i < s.voltage.size(); ++i) {
+        const Population& p = job.plan->populations[i];
+        if (!job.totals.empty()) {
+            for (std::size_t b = 0; b < c.samples; ++b)
+                tell(p, job.totals[i], c.first_sample + b, c.next->total[i].data() + b * p.state_size(),
+                     c.next->sent[i].data() + b * p.sent_size());
+            continue;
+        }
+        if (!job.last) put(s.voltage[i], c.next->voltage[i], p.state_size());
+        put(s.total[i], c.next->total[i], p.state_size());
+        put(s.sent[i], c.next->sent[i], p.sent_size());
+    }
+    for (std::size_t i = 0; i < s.memory.size(); ++i)
+        put(s.memory[i], c.next->memory[i], job.plan->memories[i].size);
+    std::fill_n(s.finished.begin() + std::ptrdiff_t(c.first_sample), c.samples, 1);
+}
+
+// The group stays where it was, which is the beginning before a state has started.
+inline void leave(const Context& c) {
+    State& s = *c.job->state;
+    if (s.started) return;
+    for (std::size_t b = c.first_sample; b < c.first_sample + c.samples; ++b) {
+        for (std::size_t i = 0; i < s.voltage.size(); ++i) {
+            const Population& p = c.job->plan->populations[i];
+            const std::size_t size = p.state_size();
+            for (std::size_t pixel = 0; pixel < p.pixels; ++pixel)
+                std::copy_n(p.start.at(pixel, 0), p.padded,
+                            s.voltage[i].data() + b * size + pixel * p.padded);
+            std::fill_n(s.total[i].data() + b * size, size, 0);
+            std::fill_n(s.sent[i].data() + b * p.sent_size(), p.sent_size(), 0);
+        }
+        for (std::size_t i = 0; i < s.memory.size(); ++i) {
+            const Memory& m = c.job->plan->memories[i];
+            std::copy_n(m.start.data(), m.size, s.memory[i].data() + b * m.size);
+        }
+    }
+}
+
+}  // namespace spikewright
