@@ -39,7 +39,7 @@ from spikewright.engines.program import (
     object_key,
 )
 from spikewright.engines.representation import connection_key
-from spikewright.engines.signals import Receiver, Signals
+from spikewright.engines.signals import Receiver, Sender, Signals
 from spikewright.engines.vectors import Vectors
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -57,7 +57,7 @@ from spikewright.network import Neurons as NeuronsView
 from spikewright.network.processes import Process
 from spikewright.network.shapes import Shape
 from spikewright.network.synapses import WindowMean
-from spikewright.network.transforms import Transform
+from spikewright.network.transforms import Sparse, Transform
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE = 2**32 - 3, 2**32 - 4, 2**32 - 5
@@ -244,9 +244,10 @@ class _Compiler:
         if connection.function is not None or isinstance(pre, Ensemble):
             sent, shape_in = self.vectors.applied(connection, sent), connection.sent_shape
         shape_out = input_shape(connection.post_obj)
-        # Linear maps and filters commute: the filter goes where there are fewer values to filter.
-        # A mean over windows is that of the sent values.
-        fewer = bool(np.prod(shape_in) < np.prod(shape_out))
+        # Linear maps and filters commute: the filter goes where there are fewer values to filter,
+        # but behind sparse weights, which read little of what spikes little. A mean over windows is
+        # that of the sent values.
+        fewer = bool(np.prod(shape_in) < np.prod(shape_out)) and not self._thin(pre, chain)
         by_windows = isinstance(synapse, WindowMean)
         if not by_windows:  # spikes wait as counts
             sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
@@ -259,6 +260,11 @@ class _Compiler:
         if synapse is not None and not first:
             sent = self.draft.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")
         return sent
+
+    def _thin(self, pre: Sender, chain: tuple[Transform, ...]) -> bool:
+        """Whether spikes meet sparse weights."""
+        weighed = any(isinstance(transform, Sparse) for transform in chain)
+        return weighed and isinstance(pre, NeuronsView) and pre.ensemble.neuron_type.spiking
 
     def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
         """The signal that a connection maps, the chain that maps it, and the signal's shape.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
-from spikewright.engines.grid import Precision, on_grid
+from spikewright.engines.grid import Precision, entries_on_grid, on_grid
 from spikewright.engines.program import Average, Delay, Filter, Linear, Operator, Source
 from spikewright.errors import BuildError
 from spikewright.network import Network, Node
@@ -20,6 +21,7 @@ from spikewright.network.transforms import (
     Dense,
     Scale,
     Shape,
+    Sparse,
     Transform,
 )
 
@@ -134,6 +136,10 @@ def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
 
 def _hold(transform: Transform, precision: Precision) -> Transform:
     """The transform with its weights on the precision's grid."""
+    if isinstance(transform, Sparse):
+        size = math.prod(transform.shape_out)
+        held = entries_on_grid(transform.values, transform.rows, size, precision)
+        return replace(transform, values=held)
     name = _WEIGHT_FIELDS.get(type(transform))
     if name is None:
         return transform

@@ -64,9 +64,13 @@ def limbs(x: NDArray, axes: tuple[int, ...], bits: int, count: int) -> list[NDAr
     power of two is an integer of magnitude `2**(bits - 1)` at most.
     """
     largest = np.abs(x).max(axis=axes, keepdims=True, initial=0.0)
+    return _split(x, _step(largest, bits), bits, count)
+
+
+def _split(x: NDArray, step: NDArray, bits: int, count: int) -> list[NDArray]:
+    """Limbs of `x`, the first of them multiples of `step`."""
     parts = []
     rest = x
-    step = _step(largest, bits)
     for _ in range(count):
         part = np.rint(rest / step) * step
         parts.append(part)
@@ -104,6 +108,27 @@ def on_grid(weight: NDArray, precision: Precision) -> NDArray:
     held = np.empty(weight.shape)
     for some in _channels(weight):
         parts = weight_limbs(weight[some], GRIDS[precision])
+        held[some] = sum(parts[1:], start=parts[0])
+    return held
+
+
+def entry_steps(values: NDArray, rows: NDArray, size: int) -> NDArray:
+    """Steps `(size,)` of the rows of a sparse matrix with these entries, as of whole matrices."""
+    largest = np.zeros(size)
+    np.maximum.at(largest, rows, np.abs(values))
+    return _step(largest, GRIDS["float32"].weight_bits)
+
+
+def entries_on_grid(values: NDArray, rows: NDArray, size: int, precision: Precision) -> NDArray:
+    """Entries of a sparse matrix of `size` rows, rounded to the grid of this precision, float64."""
+    grid, values = GRIDS[precision], np.asarray(values, np.float64)
+    steps = np.ldexp(
+        entry_steps(values, rows, size), GRIDS["float32"].weight_bits - grid.weight_bits
+    )
+    held = np.empty(values.shape)
+    for i in range(0, len(values), _AT_ONCE):
+        some = slice(i, i + _AT_ONCE)
+        parts = _split(values[some], steps[rows[some]], grid.weight_bits, grid.weight_limbs)
         held[some] = sum(parts[1:], start=parts[0])
     return held
 

@@ -36,11 +36,11 @@ from spikewright.engines.native.parts import (
     add_delay,
     add_max_pool,
     add_scale,
-    add_sparse,
     add_sum_pool,
 )
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.shortcuts import shortcuts
+from spikewright.engines.native.sparse import add_sparse
 from spikewright.engines.program import (
     Apply,
     Delay,

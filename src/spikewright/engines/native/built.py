@@ -9,6 +9,7 @@ from typing import Any
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.filling import Filling
 from spikewright.engines.native.orders import Order
+from spikewright.engines.native.senders import SenderFilling
 from spikewright.engines.program import Neurons, Operator
 from spikewright.network.transforms import Shape
 
@@ -39,7 +40,7 @@ class Built:
     buffer_bytes: int
     state_bytes: dict[str, int]
     calls: tuple[tuple[Operator, bool], ...]
-    fillings: tuple[Filling, ...]
+    fillings: tuple[Filling | SenderFilling, ...]
 
     @property
     def weight_bytes(self) -> dict[str, int]:

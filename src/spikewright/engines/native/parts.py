@@ -1,4 +1,4 @@
-"""Parts of a region beside layers and populations: filters, sparse maps, scales and pools."""
+"""Parts of a region beside layers and populations: filters, delays, scales and pools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.program import Apply, Delay, Filter, Linear, Smooth
 from spikewright.network import MaxPool
-from spikewright.network.transforms import Scale, Sparse, SumPool
+from spikewright.network.transforms import Scale, SumPool
 
 
 def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
@@ -77,22 +77,6 @@ def add_delay(b: Buffers, op: Delay) -> None:
         b.kernels.delay(action=Action.keep, input=b.held_in(signal), output=target, **waits)
 
     b.last.append(keep)
-
-
-def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
-    """A sparse map: every row adds its entries in the order in which they are given."""
-    (signal,) = op.inputs
-    order = np.argsort(transform.rows, kind="stable")
-    counts = np.bincount(transform.rows, minlength=b.size(op.output))
-    source = b.held_in(signal)
-    b.kernels.sparse(
-        input=source,
-        output=b.buffer(False, op.output),
-        starts=np.concatenate([[0], np.cumsum(counts)]).tolist(),
-        columns=transform.columns[order],
-        values=np.asarray(transform.values, np.float64)[order],
-        factor=op.factor,
-    )
 
 
 def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:

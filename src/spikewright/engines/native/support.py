@@ -12,6 +12,7 @@ from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
+from spikewright.engines.native.senders import longest_sum, words_of
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -181,7 +182,10 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
     found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind)
     if found is None:
         return Verdict(None, f"this {name} of {_NAMES[kind]} has no native kernel")
-    return Verdict(found, f"{name} of {_NAMES[kind]}")
+    how = ""
+    if isinstance(op.transform, Sparse) and by_sender(op.transform, kind in BYTES):
+        how = f", {words_of(op.transform)}"
+    return Verdict(found, f"{name} of {_NAMES[kind]}{how}")
 
 
 def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | None:
@@ -220,6 +224,11 @@ def _move(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind
 
 def _scale(transform: Scale, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     return "values"
+
+
+def by_sender(transform: Sparse, counts: bool) -> bool:
+    """Whether a sparse map is held by sender: sums of counts in bytes are exact in any order."""
+    return counts and longest_sum(transform) <= MAX_FAN_IN
 
 
 def _sparse(transform: Sparse, factor: float, shape: Shape, kind: Kind) -> Kind | None:

@@ -28,6 +28,8 @@ from spikewright.network.transforms import (
     Transform,
 )
 
+_AT_ONCE = 2**16  # terms of sparse maps that are made together
+
 Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
 
 
@@ -127,20 +129,21 @@ def _grouped(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
 
 
 def _sparse(transform: Sparse, grid: Grid) -> Map:
-    """Entry by entry: the k-th entries of all rows together, so each row sums in its own order."""
-    order = np.argsort(transform.rows, kind="stable")
+    """Every row adds its entries in the order of their columns, as a walk along the input does."""
+    order = np.argsort(transform.columns, kind="stable")
     rows, columns = transform.rows[order], transform.columns[order]
     values = np.asarray(transform.values, np.float64)[order]
-    starts = np.searchsorted(rows, rows, side="left")
-    rank = np.arange(len(rows)) - starts
-    rounds = [np.flatnonzero(rank == k) for k in range(rank.max(initial=-1) + 1)]
     size = int(np.prod(transform.shape_out))
+    some = max(1, _AT_ONCE // max(1, len(rows)))
+    places = (size * np.arange(some)[:, None] + rows).ravel()
 
     def apply(x: NDArray) -> NDArray:
-        flat = x.reshape(*x.shape[:2], -1)
-        y = np.zeros((*x.shape[:2], size))
-        for chosen in rounds:
-            y[..., rows[chosen]] += values[chosen] * flat[..., columns[chosen]]
+        flat = x.reshape(-1, transform.size_in)
+        y = np.empty((len(flat), size))
+        for i in range(0, len(flat), some):
+            terms = (values * flat[i : i + some, columns]).ravel()
+            sums = np.bincount(places[: terms.size], terms, size * len(flat[i : i + some]))
+            y[i : i + some] = sums.reshape(-1, size)
         return y.reshape(*x.shape[:2], *transform.shape_out)
 
     return apply

@@ -13,6 +13,7 @@
 #include "moves.hpp"
 #include "pools.hpp"
 #include "readout.hpp"
+#include "sending.hpp"
 #include "signed.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -60,6 +61,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::delay: return run_delay<true, true>(c, op);
         case Action::release: return run_delay<true, false>(c, op);
         case Action::keep: return run_delay<false, true>(c, op);
+        case Action::senders: return run_senders(c, op, scratch(c).sending);
         case Action::call: return;  // not computed here
     }
 }

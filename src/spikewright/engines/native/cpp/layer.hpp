@@ -5,6 +5,7 @@
 #include "accumulate.hpp"
 #include "blocks.hpp"
 #include "frames.hpp"
+#include "sending.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -25,6 +26,7 @@ struct Scratch {
     Seen seen;
     SumBuffer sums;
     Array<std::int8_t> halves;  // counts above zero and below, while they are listed
+    Sending sending;
 };
 
 inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {

@@ -256,6 +256,7 @@ void bind_limits(nb::module_& m) {
     m.attr("MOST_LIMBS") = kMostLimbs;
     m.attr("MOST_ORDER") = kMostOrder;
     m.attr("MOST_OUTPUTS") = kMostOutputs;
+    m.attr("MOST_RECEIVERS") = kMostReceivers;
     m.attr("MOST_REPEATS") = kMostRepeats;
     m.attr("MOST_RULES") = kMostRules;
     m.attr("NO_BUDGET") = kNoBudget;
@@ -271,6 +272,12 @@ void bind_descriptions(nb::module_& m) {
             require(bits > 1 && bits < 52 && most > 0 && most <= kMostLimbs, "limbs");
             new (to) Limbs{bits, most};
         }, nb::kw_only(), "bits"_a, "most"_a);
+    nb::class_<SenderForm>(m, "SenderForm")
+        .def("__init__", [](SenderForm* to, const Wholes& receivers, const Wholes& senders,
+                            const Doubles& values, const Doubles& steps, std::size_t count) {
+            new (to) SenderForm{form_of(entries_of(receivers, senders, values, steps, count), count)};
+        }, nb::kw_only(), "receivers"_a, "senders"_a, "values"_a, "steps"_a, "count"_a)
+        .def_ro("width", &SenderForm::width);
     nb::class_<Geometry>(m, "Geometry")
         .def("__init__", [](Geometry* to, Three in, Three out, Two kernel, Two stride, Two padding,
                             Two dilation) {
@@ -352,6 +359,9 @@ NB_MODULE(_kernels, m) {
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
         .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
              "factor"_a)
+        .def("senders", &Region::senders, by_name, input, output, "form"_a, "blocks"_a, "factor"_a)
+        .def("fill_senders", &Region::fill_senders, "number"_a, by_name, "receivers"_a, "senders"_a,
+             "values"_a, "steps"_a, "form"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
              "starts"_a, "columns"_a, "values"_a, "factor"_a, "limbs"_a)
         .def("arrange", &Region::arrange);

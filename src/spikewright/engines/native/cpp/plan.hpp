@@ -15,6 +15,7 @@
 #include "enums.hpp"
 #include "memory.hpp"
 #include "parts.hpp"
+#include "senders.hpp"
 
 namespace spikewright {
 
@@ -145,7 +146,7 @@ struct Operand {
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
                  cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
                  running_max_pool, readout, scatter, smooth, learn, respond, finish, call, delay, release,
-                 keep)
+                 keep, senders)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -164,6 +165,7 @@ struct Instruction {
     std::shared_ptr<Delaying> delay;
     std::shared_ptr<Cells> cells;
     std::shared_ptr<SparseRows> sparse;
+    std::shared_ptr<Senders> senders;
     std::shared_ptr<Readouts> readouts;
     std::shared_ptr<Scatter> scatter;
     std::shared_ptr<Weights> weights;

@@ -385,6 +385,27 @@ class Region {
         add(Action::sparse, input, output).sparse = std::move(m);
     }
 
+    // Weights by sender, which are given later: returns the number to give them to. `blocks` is the
+    // least number of blocks of receivers.
+    int senders(int input, int output, const SenderForm& form, std::size_t blocks, double factor) {
+        require(plan.buffers.at(std::size_t(input)).kind == Kind::counts, "senders spike");
+        auto made = sender_blocks(form, size_of(input), size_of(output), blocks, factor);
+        add(Action::senders, input, output).senders = std::make_shared<Senders>(std::move(made));
+        return last();
+    }
+
+    void fill_senders(int number, const Wholes& receivers, const Wholes& senders, const Doubles& values,
+                      const Doubles& steps, const SenderForm& form) {
+        Instruction& op = plan.instructions.at(std::size_t(number));
+        require(bool(op.senders), "senders are filled");
+        require(steps.size() == op.senders->receivers, "one step a receiver");
+        const Entries entries = entries_of(receivers, senders, values, steps, op.senders->count);
+        const SenderForm found = form_of(entries, op.senders->count);
+        require(found.width == form.width && found.shift == form.shift && found.largest == form.largest,
+                "entries are those whose form was asked for");
+        spikewright::fill_senders(*op.senders, entries, form.shift);
+    }
+
     // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`.
     void axis_map(int input, int output, std::size_t outer, std::size_t axis, std::size_t inner,
                   const std::vector<std::int64_t>& starts, const Integers& columns,

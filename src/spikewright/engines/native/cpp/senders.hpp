@@ -1,0 +1,149 @@
+// Weights by sender, as compressed columns: a spike adds its sender's entries to the receivers' sums.
+//
+// Receivers are cut into blocks: the sums of one stay in the nearest cache, and threads share blocks
+// without locks. Entries are whole numbers of as many bytes as the largest needs, or none where all
+// entries of a sender are one number.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <stdexcept>
+#include <vector>
+
+#include "memory.hpp"
+
+namespace spikewright {
+
+// Entries in any order, as a matrix `(receivers, senders)` has them. A receiver's values are multiples
+// of its step, a power of two.
+struct Entries {
+    const std::int64_t *receivers, *senders;
+    const double* values;
+    std::size_t count;
+    const double* steps;
+    std::int32_t whole(std::size_t i) const {
+        const double number = values[i] / steps[receivers[i]];
+        if (std::fabs(number) > double(1 << 24) || number != std::floor(number))
+            throw std::invalid_argument("entries lie on the grid");
+        return std::int32_t(number);
+    }
+};
+
+// How entries are held: bytes of each one's number, 0 where a sender has one, and common factors of
+// two that are taken out of all.
+struct SenderForm {
+    std::size_t width = 0;
+    int shift = 0;
+    std::int64_t largest = 0;
+};
+
+struct SenderBlock {
+    std::size_t first = 0, size = 0;     // receivers
+    Array<std::uint32_t> starts;         // of each sender's entries, and their end
+    Array<std::uint16_t> receivers;      // counted from the first
+    Array<std::uint8_t> numbers;         // `width` bytes an entry
+};
+
+struct Senders {
+    std::size_t count = 0, receivers = 0, width = 0;
+    std::vector<SenderBlock> blocks;
+    Array<std::int32_t> each;  // one number a sender, where entries have none
+    Array<double> unit;        // of each receiver
+    double factor = 1.0;
+    std::int64_t largest = 0;  // of the numbers' magnitudes
+    std::int64_t budget = 0;   // spikes whose sums fit 32 bits; 0: not even one's
+};
+
+constexpr std::size_t kMostReceivers = 8192;  // of a block: sums of 32 KiB
+
+inline SenderForm form_of(const Entries& entries, std::size_t senders) {
+    constexpr std::int32_t none = 1 << 30;
+    std::vector<std::int32_t> each(senders, none);
+    bool alike = true;
+    std::uint32_t bits = 0;
+    SenderForm form;
+    for (std::size_t i = 0; i < entries.count; ++i) {
+        const std::int32_t number = entries.whole(i);
+        std::int32_t& first = each[std::size_t(entries.senders[i])];
+        if (first == none) first = number;
+        alike = alike && first == number &&
+                entries.steps[entries.receivers[i]] == entries.steps[entries.receivers[0]];
+        bits |= std::uint32_t(std::abs(number));
+        form.largest = std::max<std::int64_t>(form.largest, std::abs(number));
+    }
+    form.shift = bits ? std::countr_zero(bits) : 0;
+    form.largest >>= form.shift;
+    if (!alike) form.width = form.largest <= 127 ? 1 : form.largest <= 32767 ? 2 : 4;
+    return form;
+}
+
+// Empty lists, for so many blocks or more.
+inline Senders sender_blocks(const SenderForm& form, std::size_t senders, std::size_t receivers,
+                             std::size_t blocks, double factor) {
+    Senders made;
+    made.count = senders, made.receivers = receivers, made.width = form.width, made.factor = factor;
+    made.largest = form.largest;
+    blocks = std::max({blocks, (receivers + kMostReceivers - 1) / kMostReceivers, std::size_t(1)});
+    const std::size_t size = (receivers + blocks - 1) / blocks;
+    for (std::size_t first = 0; first < receivers; first += size) {
+        made.blocks.emplace_back();
+        made.blocks.back().first = first, made.blocks.back().size = std::min(size, receivers - first);
+    }
+    return made;
+}
+
+template <class T>
+void put_number(SenderBlock& block, std::size_t place, std::int32_t number) {
+    const T narrow = T(number);
+    std::memcpy(block.numbers.data() + place * sizeof(T), &narrow, sizeof(T));
+}
+
+// The largest number of entries between one sender and one receiver.
+inline std::int64_t most_repeats(const Senders& lists) {
+    std::int64_t most = 1;
+    for (const SenderBlock& block : lists.blocks) {
+        std::vector<std::uint32_t> last(block.size), times(block.size);  // of the last sender, from 1
+        for (std::uint32_t sender = 0; sender < lists.count; ++sender)
+            for (std::uint32_t i = block.starts[sender]; i < block.starts[sender + 1]; ++i) {
+                const std::size_t receiver = block.receivers[i];
+                times[receiver] = last[receiver] == sender + 1 ? times[receiver] + 1 : 1;
+                last[receiver] = sender + 1;
+                most = std::max<std::int64_t>(most, times[receiver]);
+            }
+    }
+    return most;
+}
+
+// Fills the lists: entries of a sender are counted, then put one behind the other.
+inline void fill_senders(Senders& to, const Entries& entries, int shift) {
+    const std::size_t size = to.blocks.empty() ? 1 : to.blocks[0].size;
+    for (SenderBlock& block : to.blocks) block.starts.resize(to.count + 2);
+    for (std::size_t i = 0; i < entries.count; ++i)
+        ++to.blocks[std::size_t(entries.receivers[i]) / size].starts[std::size_t(entries.senders[i]) + 2];
+    for (SenderBlock& block : to.blocks) {
+        for (std::size_t k = 2; k < to.count + 2; ++k) block.starts[k] += block.starts[k - 1];
+        block.receivers.resize(block.starts[to.count + 1]);
+        block.numbers.resize(block.receivers.size() * to.width);
+    }
+    if (to.width == 0) to.each.resize(to.count);
+    for (std::size_t i = 0; i < entries.count; ++i) {
+        const auto receiver = std::size_t(entries.receivers[i]), sender = std::size_t(entries.senders[i]);
+        SenderBlock& block = to.blocks[receiver / size];
+        const std::size_t place = block.starts[sender + 1]++;  // ends where the next one starts
+        const std::int32_t number = entries.whole(i) / (1 << shift);
+        block.receivers[place] = std::uint16_t(receiver - block.first);
+        if (to.width == 0) to.each[sender] = number;
+        if (to.width == 1) put_number<std::int8_t>(block, place, number);
+        if (to.width == 2) put_number<std::int16_t>(block, place, number);
+        if (to.width == 4) put_number<std::int32_t>(block, place, number);
+    }
+    const std::int64_t largest = to.largest * most_repeats(to);
+    to.budget = largest ? ((std::int64_t(1) << 31) - 1) / largest : std::int64_t(1) << 40;
+    to.unit.resize(to.receivers);
+    for (std::size_t k = 0; k < to.receivers; ++k) to.unit[k] = std::ldexp(entries.steps[k], shift);
+}
+
+}  // namespace spikewright
