@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import limits
+from benchmarks.neurons import page as neurons
 from benchmarks.results import Results, markdown_table
 from benchmarks.workloads import VARIANTS
 
@@ -19,8 +20,8 @@ Row = Mapping[str, Any]
 HEAD = """# Benchmarks
 
 Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_made`,
-`benchmarks.nef` and `benchmarks.memory`; do not edit. Every figure is from the machine described
-here.
+`benchmarks.nef`, `benchmarks.networks_of_neurons` and `benchmarks.memory`; do not edit. Every
+figure is from the machine described here.
 """
 
 NETWORKS = """| | network | batch | steps | input |
@@ -378,6 +379,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "scaling": ("Scaling", scaling_section),
     "hand_made": ("A recurrent network made by hand", hand_made_section),
     "nef": ("Networks made by hand, beside Nengo", nef_section),
+    "networks_of_neurons": ("Random networks of neurons", neurons.section),
     "memory": ("Memory", memory_section),
 }
 """Sections of the results by name: their headings, and what writes them."""

@@ -1,0 +1,1 @@
+"""Random networks of leaky neurons in several simulators, from one description in a file."""

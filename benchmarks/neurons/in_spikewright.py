@@ -1,0 +1,93 @@
+"""A network in Spikewright: `GridLIF` neurons, a sparse connection for each delay."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import spikewright as sw
+from benchmarks.neurons.description import Model, Wiring, kick
+
+LABEL = "Spikewright"
+_BLOCK = 500  # steps that are recorded before their spikes are listed
+
+
+class Simulation:
+    """The network, ready to run on so many threads; `recorded` says whether spikes are kept."""
+
+    def __init__(self, model: Model, threads: int, recorded: bool) -> None:
+        self._spikes: list[tuple[NDArray, NDArray]] = []
+        self.network, neurons = made(model)
+        self._probe = None
+        if recorded:
+            with self.network:
+                self._probe = sw.Probe(neurons, "spike_count")
+        self.simulator = sw.Simulator(self.network, model.dt, progress=False, threads=threads)
+
+    def run(self, steps: int) -> None:
+        """Some steps more."""
+        while self._probe is not None and steps > _BLOCK:
+            self._recorded(_BLOCK)
+            steps -= _BLOCK
+        self._recorded(steps)
+
+    def _recorded(self, steps: int) -> None:
+        first = self.simulator.n_steps
+        self.simulator.run_steps(steps)
+        if self._probe is not None:
+            at, neurons = np.nonzero(self.simulator.data[self._probe])
+            self._spikes.append((at + first + 1, neurons))
+            self.simulator.clear_probes()
+
+    def spikes(self) -> tuple[NDArray, NDArray]:
+        """Steps, from 1, and neurons, from 0, of all spikes so far."""
+        steps, neurons = zip(*self._spikes, strict=True)
+        return np.concatenate(steps), np.concatenate(neurons)
+
+
+def made(model: Model) -> tuple[sw.Network, sw.Ensemble]:
+    """The network, and its neurons.
+
+    A step's current is constant in Spikewright. Where synaptic currents decay within a step, `gain`
+    makes their effect at its end the exact one: equations are linear until a spike.
+    """
+    with sw.Network(seed=0) as network:
+        neurons = sw.Ensemble(
+            model.n,
+            None,
+            neuron_type=sw.GridLIF(model.tau_m, model.tau_ref, -np.inf, amplitude=model.dt),
+            gain=1.0,
+            bias=model.drive,
+            initial_voltage=model.start,
+        )
+        signs = {1.0: model.tau_exc, -1.0: model.tau_inh}
+        if model.tau_exc == model.tau_inh:  # one current does
+            signs = {0.0: model.tau_exc}
+        for sign, tau in signs.items():
+            arriving = sw.Node(size_in=model.n)
+            sw.Connection(arriving, neurons, tau, _gain(model, tau))
+            chosen = sign * model.wiring.weights >= 0.0
+            _connect(neurons, arriving, model, model.wiring.part(chosen))
+            if model.noisy and sign >= 0.0:
+                _drive(model, arriving)
+    return network, neurons
+
+
+def _gain(model: Model, tau: float) -> float:
+    """The constant current that does in a step what one does that begins at 1 and decays."""
+    low_pass = -np.expm1(-model.dt / tau)  # what a filter adds of what arrives
+    return kick(model.tau_m, tau, model.dt) / -np.expm1(-model.dt / model.tau_m) / low_pass
+
+
+def _connect(neurons: sw.Ensemble, arriving: sw.Node, model: Model, wiring: Wiring) -> None:
+    """A connection for each delay."""
+    for steps in np.unique(wiring.delays).tolist():
+        part = wiring.part(wiring.delays == steps)
+        weights = sw.Sparse(part.targets, part.senders, part.weights, (model.n,), model.n)
+        sw.Connection(neurons, arriving, None, weights, delay=steps * model.dt)
+
+
+def _drive(model: Model, arriving: sw.Node) -> None:
+    spikes = sw.processes.PoissonSpikes(model.background, amplitude=model.dt)
+    source = sw.Node(spikes, size_out=model.n)
+    sw.Connection(source, arriving, None, model.background_weight)
