@@ -7,10 +7,12 @@ import numpy as np
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import Order
+from spikewright.engines.native.support import most_followed
 from spikewright.engines.program import Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     IntegrateAndFire,
+    RunningMeanSpiking,
     SpikingRectifiedLinear,
 )
 
@@ -39,7 +41,7 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
     floor, cap = None, None
     if isinstance(kind, IntegrateAndFire):
         floor = kind.voltage_floor
-    if isinstance(kind, IntegrateAndFire | BipolarIntegrateAndFire):
+    if isinstance(kind, IntegrateAndFire | BipolarIntegrateAndFire | RunningMeanSpiking):
         cap = kind.max_spikes_per_step
     size = b.size(op.output)
     starts = b.per_pixel(op.initial_voltage, op.output, order, pixels, pieces)
@@ -59,10 +61,11 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
                 holds=[least_voltage(threshold, count) for count in spikes],
                 places=where.astype(np.int32),
                 whole=size,
+                follows=most_followed(kind),
             )
         )
-        # A voltage, a total and what was sent a neuron; channels are padded to whole vectors.
-        item = 16 if spikes else 12
+        # A voltage, a total, what was sent, and means; channels are padded to whole vectors.
+        item = 32 if most_followed(kind) is not None else 16 if spikes else 12
         lanes = 64 if pixels == 1 else 16
         b.state_bytes[op.label] += item * pixels * (-(-where.shape[1] // lanes) * lanes)
     b.populations[op] = (op, order, tuple(numbers))

@@ -128,7 +128,7 @@ def _ends(
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
     neurons = None if total is None else b.alone(total.output, Neurons)
-    if neurons is not None and (action is Action.analog or not is_integrator(neurons)):
+    if neurons is not None and not is_integrator(neurons):
         neurons = None
     return _Ends(b, op, total, neurons, order, pixels, pieces, shortcut if joins else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -31,8 +32,11 @@ from spikewright.engines.program import (
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
+    ClippedReLU,
     IntegrateAndFire,
     NeuronType,
+    RectifiedLinear,
+    RunningMeanSpiking,
     SpikingRectifiedLinear,
 )
 from spikewright.network.transforms import (
@@ -130,10 +134,21 @@ _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed o
 
 def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
-    return type(op.neuron_type) in _INTEGRATORS and not op.states and not op.begins
+    kind = op.neuron_type
+    fast = type(kind) in _INTEGRATORS or most_followed(kind) is not None
+    return fast and not op.states and not op.begins
 
 
 _INTEGRATORS = (BipolarIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear)
+
+
+def most_followed(kind: NeuronType) -> float | None:
+    """The largest mean that a neuron follows, of those that follow `min(max(mean, 0), most)`."""
+    if type(kind) is not RunningMeanSpiking or kind.base_type.amplitude != 1.0:
+        return None
+    if type(kind.base_type) is ClippedReLU:
+        return kind.base_type.max_value
+    return math.inf if type(kind.base_type) is RectifiedLinear else None
 
 
 def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
@@ -168,7 +183,8 @@ def spikes(kind: NeuronType) -> Kind:
     if not kind.negative:
         return "counts"
     fits = kind.most_spikes is not None and kind.most_spikes <= MOST_COUNTS
-    return "signed" if fits or type(kind) is BipolarIntegrateAndFire else "whole"
+    mostly = type(kind) is BipolarIntegrateAndFire or most_followed(kind) is not None
+    return "signed" if fits or mostly else "whole"
 
 
 def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:

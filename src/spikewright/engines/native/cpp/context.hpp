@@ -153,6 +153,23 @@ struct Context {
         if (!s.started) return {nullptr, to};
         return {s.sent[population].data() + (first_sample + sample) * p.state_size() + offset, to};
     }
+
+    // What a population that follows means has summed; null at first.
+    struct Followed {
+        const double *sum, *target;
+        double *next_sum, *next_target;
+    };
+    Followed followed(std::size_t population, std::size_t sample, std::size_t offset) const {
+        const State& s = *job->state;
+        const Population& p = job->plan->populations[population];
+        const std::size_t there = sample * p.state_size() + offset;
+        double* sum = next->sum[population].data() + there;
+        double* target = next->target[population].data() + there;
+        if (first_step) return {sum, target, sum, target};
+        if (!s.started) return {nullptr, nullptr, sum, target};
+        const std::size_t here = (first_sample + sample) * p.state_size() + offset;
+        return {s.sum[population].data() + here, s.target[population].data() + here, sum, target};
+    }
 };
 
 // The kernels of an instruction set. `list` runs first for all members of a team, then `execute`.

@@ -1,7 +1,7 @@
 // Integrate-and-fire populations that currents in doubles drive: from outside, or a sum of the region.
 #pragma once
 
-#include "blocks.hpp"
+#include "means.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -76,9 +76,40 @@ void fire_currents(const Context& c, const Instruction& op) {
         fire_currents<false, takes_back, held>(c, op);
 }
 
+// The same of neurons that follow the mean of their current.
+template <bool uniform, bool held>
+void follow_currents(const Context& c, const Instruction& op) {
+    const auto number = std::size_t(op.population);
+    const std::size_t channels = c.job->plan->populations[number].channels;
+    const Share share = c.share((channels + kMeanLanes - 1) / kMeanLanes);
+    const std::vector<Divisor> numbers = step_numbers(c);
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t at = share.begin * kMeanLanes; at < share.end * kMeanLanes; at += kMeanLanes) {
+            const Track<const double> from = op.external
+                                                 ? c.input_track<double>(std::size_t(op.input), s)
+                                                 : c.track<const double>(op.input, s);
+            const Place place{number, s, 0, at, std::min(channels - at, kMeanLanes)};
+            const auto track = c.track<std::int8_t>(op.output, s, at);
+            const Block<kMeanLanes> first = load_currents<kMeanLanes>(from[0], op.index, at, channels);
+            run_following<uniform>(
+                c, place, numbers.data(),
+                [&](std::size_t t) __attribute__((always_inline)) {
+                    return held ? first : load_currents<kMeanLanes>(from[t], op.index, at, channels);
+                },
+                [&](std::size_t t) { return track[t]; });
+        }
+}
+
+inline void follow_currents(const Context& c, const Instruction& op, bool held) {
+    const bool uniform = c.job->plan->populations[std::size_t(op.population)].threshold.uniform;
+    if (uniform) return held ? follow_currents<true, true>(c, op) : follow_currents<true, false>(c, op);
+    return held ? follow_currents<false, true>(c, op) : follow_currents<false, false>(c, op);
+}
+
 inline void run_currents(const Context& c, const Instruction& op) {
     const bool back = c.job->plan->populations[std::size_t(op.population)].takes_back;
     const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
+    if (c.job->plan->populations[std::size_t(op.population)].follows_mean) return follow_currents(c, op, held);
     if (back) return held ? fire_currents<true, true>(c, op) : fire_currents<true, false>(c, op);
     return held ? fire_currents<false, true>(c, op) : fire_currents<false, false>(c, op);
 }

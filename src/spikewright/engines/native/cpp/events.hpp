@@ -43,6 +43,24 @@ inline std::uint64_t set_often(const std::uint64_t (&words)[kSlab], unsigned lim
     return more;
 }
 
+// Bit t of column i is bit i of row t.
+inline void columns_of(const std::uint64_t (&rows)[kSlab], std::uint16_t (&columns)[64]) {
+#if defined(__SSE2__)
+    alignas(16) std::uint8_t bytes[8][kSlab];  // eight columns of all rows
+    for (std::size_t t = 0; t < kSlab; ++t)
+        for (std::size_t i = 0; i < 8; ++i) bytes[i][t] = std::uint8_t(rows[t] >> (8 * i));
+    for (std::size_t i = 0; i < 8; ++i) {
+        __m128i eight = load<__m128i>(bytes[i]);
+        for (std::size_t k = 8; k-- > 0; eight = _mm_add_epi8(eight, eight))  // the next bit comes to the top
+            columns[8 * i + k] = std::uint16_t(_mm_movemask_epi8(eight));
+    }
+#else
+    std::memset(columns, 0, sizeof columns);
+    for (std::size_t t = 0; t < kSlab; ++t)
+        for (std::size_t i = 0; i < 64; ++i) columns[i] |= std::uint16_t((rows[t] >> i & 1) << t);
+#endif
+}
+
 // The events of some steps of one sample, in lists of positions in the frame. An input that spikes n
 // times in a step has an event at each of the levels 1 to n. Adding a weight to the sums of all steps
 // at once costs as much as adding it in kMaskedCost of them, so an input's events at a level are
@@ -173,13 +191,12 @@ struct Slab {
         std::uint32_t n = n_[kMasked];
         codes[kMasked].reserve(n + 2 * kLine, n);
         when.reserve(n + 2 * kLine, n);
+        std::uint16_t steps[64];
+        columns_of(level.bits, steps);
         for (; often; often &= often - 1, ++n) {
             const auto i = std::uint32_t(__builtin_ctzll(often));
-            std::uint32_t steps = 0;
-            for (std::size_t t = 0; t < kSlab; ++t)
-                steps |= std::uint32_t(level.bits[t] >> (from + i) & 1) << t;
             codes[kMasked][n] = at + i;
-            when[n] = steps;
+            when[n] = steps[from + i];
         }
         n_[kMasked] = n;
     }

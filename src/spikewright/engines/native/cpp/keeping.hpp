@@ -23,7 +23,11 @@ inline void keep(const Context& c) {
                      c.next->sent[i].data() + b * p.sent_size());
             continue;
         }
-        if (!job.last) put(s.voltage[i], c.next->voltage[i], p.state_size());
+        if (!job.last) {
+            put(s.voltage[i], c.next->voltage[i], p.state_size());
+            put(s.sum[i], c.next->sum[i], p.followed_size());
+            put(s.target[i], c.next->target[i], p.followed_size());
+        }
         put(s.total[i], c.next->total[i], p.state_size());
         put(s.sent[i], c.next->sent[i], p.sent_size());
     }
@@ -45,6 +49,8 @@ inline void leave(const Context& c) {
                             s.voltage[i].data() + b * size + pixel * p.padded);
             std::fill_n(s.total[i].data() + b * size, size, 0);
             std::fill_n(s.sent[i].data() + b * p.sent_size(), p.sent_size(), 0);
+            std::fill_n(s.sum[i].data() + b * p.followed_size(), p.followed_size(), 0.0);
+            std::fill_n(s.target[i].data() + b * p.followed_size(), p.followed_size(), 0.0);
         }
         for (std::size_t i = 0; i < s.memory.size(); ++i) {
             const Memory& m = c.job->plan->memories[i];

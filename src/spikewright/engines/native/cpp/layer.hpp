@@ -5,6 +5,7 @@
 #include "accumulate.hpp"
 #include "blocks.hpp"
 #include "frames.hpp"
+#include "means.hpp"
 #include "sending.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -27,6 +28,7 @@ struct Scratch {
     SumBuffer sums;
     Array<std::int8_t> halves;  // counts above zero and below, while they are listed
     Sending sending;
+    std::vector<Divisor> numbers;  // of the steps
 };
 
 inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {
@@ -154,11 +156,12 @@ struct Strip {
 template <std::size_t lanes>
 class Currents {
   public:
-    Currents(const Strip& strip, std::size_t pixel)
-        : narrow_(strip.scratch.sums.narrow.data()), wide_(strip.scratch.sums.wide.data()),
-          is_wide_(strip.scratch.sums.is_wide.data()), valid_(strip.valid()) {
+    // `first` of the strip's lanes comes first.
+    Currents(const Strip& strip, std::size_t pixel, std::size_t first = 0)
+        : narrow_(strip.scratch.sums.narrow.data() + first), wide_(strip.scratch.sums.wide.data() + first),
+          is_wide_(strip.scratch.sums.is_wide.data()), valid_(std::min(strip.valid() - first, lanes)) {
         const Layer& l = *strip.op.layer;
-        const std::size_t channel = strip.block.channel;
+        const std::size_t channel = strip.block.channel + first;
         scale_ = l.scale.data() + channel;
         gain_ = l.has_gain ? l.gain.at(pixel, channel) : nullptr;
         bias_ = l.bias.at(pixel, channel);
@@ -263,6 +266,24 @@ template <std::size_t lanes, bool uniform, bool takes_back>
         c, place, [&](std::size_t t) { return currents.at(t); }, [&](std::size_t t) { return out[t]; });
 }
 
+// The same of neurons that follow the mean of their current, some at a time.
+template <std::size_t lanes, bool uniform>
+[[gnu::noinline]] void follow_pixel(const Strip& strip, std::size_t pixel) {
+    const Context& c = strip.context;
+    const std::size_t valid = strip.valid();
+    for (std::size_t first = 0; first < valid; first += kMeanLanes) {
+        const std::size_t channel = strip.block.channel + first;
+        const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
+        const Currents<kMeanLanes> currents(strip, pixel, first);
+        const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
+        const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
+                          std::min(valid - first, kMeanLanes)};
+        run_following<uniform>(
+            c, place, strip.scratch.numbers.data(), [&](std::size_t t) { return currents.at(t); },
+            [&](std::size_t t) { return out[t]; });
+    }
+}
+
 // Without a population: the currents themselves.
 template <std::size_t lanes>
 void write_pixel(const Strip& strip, std::size_t pixel) {
@@ -291,6 +312,8 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
     if (number < 0) return write_pixel<lanes>(strip, pixel);
     const Population& p = strip.context.job->plan->populations[std::size_t(number)];
+    if (p.follows_mean && p.threshold.uniform) return follow_pixel<lanes, true>(strip, pixel);
+    if (p.follows_mean) return follow_pixel<lanes, false>(strip, pixel);
     if (p.takes_back && p.threshold.uniform) return fire_pixel<lanes, true, true>(strip, pixel);
     if (p.takes_back) return fire_pixel<lanes, false, true>(strip, pixel);
     if (p.threshold.uniform) return fire_pixel<lanes, true, false>(strip, pixel);
@@ -305,6 +328,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
                         Sum&& sum) {
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
+    scratch.numbers = step_numbers(c);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
     const auto each_pixel = [&](const Strip& strip, std::size_t begin, std::size_t end, auto lanes) {

@@ -95,8 +95,12 @@ class Running {
     // The same: spikes less those taken back so far, of neurons that take spikes back.
     nb::object sent(std::size_t population) { return view(state_.sent.at(population), population); }
 
-    // Writes spikes of either sign so far and, of neurons that take spikes back, those that they sent
-    // less those: see `Totals`.
+    // The same, of neurons that follow the mean of their current: the sum of currents, and what it called
+    // for so far.
+    nb::object sum(std::size_t population) { return view(state_.sum.at(population), population); }
+    nb::object target(std::size_t population) { return view(state_.target.at(population), population); }
+
+    // Writes spikes of either sign so far and, of neurons whose spikes have a sign, their sum: see `Totals`.
     void totals(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
         const Population& p = region_->plan.populations.at(population);
         const Totals to = totals_to(population, sent, net);
@@ -129,7 +133,7 @@ class Running {
   private:
     Totals totals_to(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
         const Population& p = region_->plan.populations.at(population);
-        require(p.takes_back == net.has_value(), "both sums are of neurons that take spikes back");
+        require((p.sent_size() > 0) == net.has_value(), "both sums are of neurons whose spikes have a sign");
         const auto room = [&](const Taken& to) {
             require(to.size() == batch_ * p.places.whole && to.dtype() == sent.dtype(),
                     "totals are (batch, whole)");
@@ -327,7 +331,7 @@ NB_MODULE(_kernels, m) {
         .def("buffer", &Region::buffer)
         .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
         .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
-             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a)
+             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none())
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none())
         .def("fill", &Region::fill, "number"_a, by_name, "weights"_a, "widths"_a, "scale"_a, "budgets"_a)
@@ -373,6 +377,8 @@ NB_MODULE(_kernels, m) {
         .def("voltage", &Running::voltage)
         .def("sent", &Running::sent)
         .def("totals", &Running::totals, "population"_a, by_name, "sent"_a, "net"_a.none())
+        .def("sum", &Running::sum)
+        .def("target", &Running::target)
         .def("memory", &Running::memory, "number"_a, by_name, "offset"_a, "size"_a)
         .def("finite", &Running::finite);
     nb::class_<Stepping>(m, "Stepping")

@@ -77,11 +77,15 @@ struct Population {
     // taken back, and at most one.
     bool takes_back = false;
     Parameter holds[2];
+    // Follows the running mean of its current; `most` is the largest value that it follows.
+    bool follows_mean = false;
+    double most = 0.0;
     double cap = 0.0;     // spikes in a step; 0 for any number
     Parameter start;      // voltages before the first step
     Places places;
     std::size_t state_size() const { return pixels * padded; }
-    std::size_t sent_size() const { return takes_back ? state_size() : 0; }
+    std::size_t sent_size() const { return takes_back || follows_mean ? state_size() : 0; }
+    std::size_t followed_size() const { return follows_mean ? state_size() : 0; }
 };
 
 // Channels of a layer that are computed together, and where their weights begin.
@@ -221,7 +225,8 @@ struct Output {
 struct State {
     std::vector<Array<double>> voltage;
     std::vector<Array<std::uint32_t>> total;
-    std::vector<Array<std::int32_t>> sent;  // less spikes taken back, of types that do that
+    std::vector<Array<std::int32_t>> sent;  // with their sign, of types whose spikes have one
+    std::vector<Array<double>> sum, target;  // of currents, and of what they called for
     std::vector<Array<double>> memory;
     bool started = false;
     // Which samples the last run has brought through all its steps; others are where they were.
@@ -232,6 +237,8 @@ struct State {
             voltage.push_back(Array<double>::raw(batch * p.state_size()));
             total.push_back(Array<std::uint32_t>::raw(batch * p.state_size()));
             sent.push_back(Array<std::int32_t>::raw(batch * p.sent_size()));
+            sum.push_back(Array<double>::raw(batch * p.followed_size()));
+            target.push_back(Array<double>::raw(batch * p.followed_size()));
         }
         for (const Memory& m : plan.memories) memory.push_back(Array<double>::raw(batch * m.size));
     }

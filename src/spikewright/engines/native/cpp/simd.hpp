@@ -59,8 +59,12 @@ inline doubles to_doubles(half_ints x) {
 
 // As many bytes as there are doubles in a vector.
 inline doubles bytes_to_doubles(const std::int8_t* from) {
+#if defined(__AVX512F__)
+    return to_doubles(half_ints(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))));
+#else
     typedef std::int8_t few __attribute__((vector_size(kDoubles)));
     return to_doubles(__builtin_convertvector(load<few>(from), half_ints));
+#endif
 }
 
 // Towards zero.

@@ -1,0 +1,258 @@
+// Integrate-and-fire that follows the running mean of its current, by f(x) = min(max(x, 0), most):
+//
+//   sum += J; target' = t f(sum / t); v += target' - target; target = target';
+//   k = floor(v / threshold + tolerance), of either sign; v -= k threshold
+//
+// Divisions cost more than all the rest, so products with reciprocals stand for them where it is certain
+// that they give the same: a step in which a neuron is near a doubtful number is taken by the formula.
+#pragma once
+
+#include <cmath>
+
+#include "blocks.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+constexpr std::size_t kMeanLanes = 16;  // whose state stays in registers
+constexpr int kFewSpikes = 7;           // of either sign: more are rare, and taken by the formula
+
+// Quotients by a whole number below 2^31, rounded once: the remainder, which is exact, corrects a product
+// with the reciprocal. A quotient is never half way between two doubles (53 bits times an odd number is
+// longer than 53 bits), nor nearer to it than 2^-32 of the last place.
+struct Divisor {
+    double n, inverse;
+
+    explicit Divisor(double n) : n(n), inverse(1.0 / n) {}
+
+    doubles operator()(doubles x) const {
+#if defined(__AVX512F__)
+        const __m512d by = _mm512_set1_pd(n), reciprocal = _mm512_set1_pd(inverse);
+        const __m512d near = _mm512_mul_pd(__m512d(x), reciprocal);
+        return doubles(_mm512_fmadd_pd(_mm512_fnmadd_pd(by, near, __m512d(x)), reciprocal, near));
+#else
+        return x / n;
+#endif
+    }
+
+    // Bits of the lanes in which that may be wrong: NaN, as of infinity, and numbers below the normal.
+    static std::uint32_t doubtful(doubles quotient) {
+#if defined(__AVX512DQ__)
+        constexpr int nan = 0x81, denormal = 0x20;
+        return _mm512_fpclass_pd_mask(__m512d(quotient), nan | denormal);
+#else
+        (void)quotient;
+        return 0;
+#endif
+    }
+};
+
+// The larger and the smaller; `b` where `a` is NaN.
+inline doubles larger_of(doubles a, doubles b) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_max_pd(__m512d(a), __m512d(b)));
+#else
+    return a > b ? a : b;
+#endif
+}
+inline doubles smaller_of(doubles a, doubles b) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_min_pd(__m512d(a), __m512d(b)));
+#else
+    return a < b ? a : b;
+#endif
+}
+
+inline doubles floor_of(doubles x) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_roundscale_pd(__m512d(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+#elif defined(__AVX2__)
+    return doubles(_mm256_floor_pd(__m256d(x)));
+#else
+    for (std::size_t i = 0; i < kDoubles; ++i) x[i] = std::floor(x[i]);
+    return x;
+#endif
+}
+
+typedef std::int8_t few_bytes __attribute__((vector_size(kMeanLanes)));
+
+// Whole numbers as bytes, those that do not fit as other large ones.
+inline few_bytes bytes_of(const half_ints (&whole)[kMeanLanes / kDoubles]) {
+#if defined(__AVX512F__)
+    const __m512i low = _mm512_castsi256_si512(__m256i(whole[0]));
+    return few_bytes(_mm512_cvtsepi32_epi8(_mm512_inserti64x4(low, __m256i(whole[1]), 1)));
+#else
+    std::int32_t wide[kMeanLanes];
+    few_bytes bytes;
+    each<kMeanLanes / kDoubles>(SPIKEWRIGHT_EACH(k) { store(wide + k * kDoubles, whole[k]); });
+    for (std::size_t i = 0; i < kMeanLanes; ++i)
+        bytes[i] = std::int8_t(wide[i] > 127 ? 127 : wide[i] < -128 ? -128 : wide[i]);
+    return bytes;
+#endif
+}
+
+// Neurons between two steps.
+struct Following {
+    Block<kMeanLanes> v, sum, target;
+};
+
+// What is the same in all steps.
+struct Followers {
+    const double *threshold, *inverse;
+    double most, cap;
+    std::size_t valid;
+
+    // A step by the formula; `kTooMany` where a count does not fit a byte.
+    [[gnu::noinline]] Most step_exactly(Following& now, const Block<kMeanLanes>& j, double number, bool uniform,
+                                        few_bytes& counts) const {
+        alignas(kLine) double v[kMeanLanes], sum[kMeanLanes], target[kMeanLanes], added[kMeanLanes];
+        now.v.write(v), now.sum.write(sum), now.target.write(target), j.write(added);
+        double largest = 0.0;
+        counts = few_bytes{};
+        for (std::size_t k = 0; k < valid; ++k) {
+            const double unit = threshold[uniform ? 0 : k];
+            sum[k] += added[k];
+            const double mean = sum[k] / number, above = mean > 0.0 ? mean : 0.0;
+            const double wanted = number * (above < most ? above : most);
+            v[k] += wanted - target[k];
+            target[k] = wanted;
+            double spikes = std::floor(v[k] / unit + kTolerance);
+            if (cap > 0.0) spikes = spikes > cap ? cap : spikes < -cap ? -cap : spikes;
+            v[k] = v[k] - spikes * unit;
+            const double size = std::fabs(spikes);
+            if (!(size <= kMostCounts)) return kTooMany;
+            largest = size > largest ? size : largest;
+            counts[k] = std::int8_t(spikes);
+        }
+        now.v.read(v), now.sum.read(sum), now.target.read(target);
+        return Most(largest);
+    }
+
+    // A step; the largest count that it may have given.
+    template <bool uniform>
+    [[gnu::always_inline]] Most step(Following& now, const Block<kMeanLanes>& j, const Divisor& number,
+                                     few_bytes& counts) const {
+        constexpr std::size_t n = Block<kMeanLanes>::n;
+        Following next;
+        doubles share[n], spikes[n], units[n];
+        half_ints whole[n];
+        constexpr std::uint32_t kEvery = (1u << kDoubles) - 1;
+        std::uint32_t doubtful = 0;
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            next.sum.v[k] = now.sum.v[k] + j.v[k];
+            const doubles mean = number(next.sum.v[k]);
+            doubtful |= Divisor::doubtful(mean);
+            next.target.v[k] = number.n * smaller_of(larger_of(mean, doubles{}), splat(most));
+            next.v.v[k] = now.v.v[k] + (next.target.v[k] - now.target.v[k]);
+            const std::size_t at = k * kDoubles;
+            units[k] = uniform ? splat(*threshold) : load<doubles>(threshold + at);
+            share[k] = next.v.v[k] * (uniform ? splat(*inverse) : load<doubles>(inverse + at)) + kTolerance;
+            spikes[k] = floor_of(share[k]);
+        });
+        // A product differs from the quotient by some units in the last place: its floor is another only
+        // next to a whole number.
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            const doubles rest = share[k] - spikes[k] - 0.5;
+            const auto size = doubles(longs(rest) & INT64_MAX);
+            doubtful |= ~at_least(splat(0.5 - 1.0 / (1 << 30)), size) & kEvery;  // of NaN, too
+        });
+        if (cap > 0.0)
+            each<n>(SPIKEWRIGHT_EACH(k) {
+                spikes[k] = larger_of(smaller_of(spikes[k], splat(cap)), splat(-cap));
+            });
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            next.v.v[k] -= spikes[k] * units[k];
+            whole[k] = to_ints(spikes[k]);
+        });
+        counts = bytes_of(whole);
+        if (doubtful || outside(counts)) [[unlikely]] {
+            next = now;
+            const Most most = step_exactly(next, j, number.n, uniform, counts);
+            now = next;
+            return most;
+        }
+        now = next;
+        return kFewSpikes;
+    }
+
+    // Whether some count is not among the few.
+    static bool outside(few_bytes counts) {
+        typedef std::uint8_t bytes __attribute__((vector_size(kMeanLanes)));
+        const auto far = bytes(counts + std::int8_t(kFewSpikes)) > std::uint8_t(2 * kFewSpikes);
+        std::uint64_t halves[2];
+        std::memcpy(halves, &far, sizeof halves);
+        return (halves[0] | halves[1]) != 0;
+    }
+};
+
+// Counts of either sign, summed over steps: in bytes while these hold.
+class SignedTally {
+  public:
+    SignedTally(const Context::Stretch& totals, const Context::Sent& sent)
+        : total_(totals.total), sent_(sent.from), next_total_(totals.next_total), next_sent_(sent.to) {}
+
+    [[gnu::always_inline]] void add(few_bytes counts, Most most) {
+        if (bound_ + most > 127) flush();
+        bound_ += most;
+        net_ += counts;
+        sizes_ += counts > 0 ? counts : -counts;
+    }
+
+    void flush() {
+        for (std::size_t k = 0; k < kMeanLanes; ++k) {
+            next_total_[k] = (total_ ? total_[k] : 0) + std::uint32_t(sizes_[k]);
+            next_sent_[k] = (sent_ ? sent_[k] : 0) + net_[k];
+        }
+        total_ = next_total_, sent_ = next_sent_;
+        net_ = sizes_ = few_bytes{};
+        bound_ = 0;
+    }
+
+  private:
+    const std::uint32_t* total_;
+    const std::int32_t* sent_;
+    std::uint32_t* next_total_;
+    std::int32_t* next_sent_;
+    few_bytes net_{}, sizes_{};
+    Most bound_ = 0;
+};
+
+// The numbers of a block's steps.
+inline std::vector<Divisor> step_numbers(const Context& c) {
+    std::vector<Divisor> numbers;
+    numbers.reserve(c.steps);
+    for (std::size_t t = 0; t < c.steps; ++t) numbers.emplace_back(double(c.job->first + c.first_step + t + 1));
+    return numbers;
+}
+
+// `current(t)` arrives, counts are written to `out(t)`.
+template <bool uniform, class Current, class Out>
+[[gnu::always_inline]] inline void run_following(const Context& c, const Place& at, const Divisor* numbers,
+                                                 Current&& current, Out&& out) {
+    const Population& p = c.job->plan->populations[at.population];
+    const std::size_t offset = at.pixel * p.padded + at.channel;
+    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
+    const auto kept = c.followed(at.population, at.sample, offset);
+    const Followers followers{p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel), p.most,
+                              p.cap, at.valid};
+    SignedTally tally(state, c.sent(at.population, at.sample, offset));
+    Following now{};
+    now.v.read(state.voltage);
+    if (kept.sum) now.sum.read(kept.sum), now.target.read(kept.target);
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        few_bytes counts;
+        const Most most = followers.step<uniform>(now, current(t), numbers[t], counts);
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        tally.add(counts, most);
+        if (at.valid == kMeanLanes)
+            store(out(t), counts);
+        else
+            std::memcpy(out(t), &counts, at.valid);
+    }
+    tally.flush();
+    if (c.last()) return;
+    now.v.write(state.next_voltage);
+    now.sum.write(kept.next_sum);
+    now.target.write(kept.next_target);
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA
