@@ -130,6 +130,7 @@ def entries_on_grid(values: NDArray, rows: NDArray, size: int, precision: Precis
         some = slice(i, i + _AT_ONCE)
         parts = _split(values[some], steps[rows[some]], grid.weight_bits, grid.weight_limbs)
         held[some] = sum(parts[1:], start=parts[0])
+    held.setflags(write=False)
     return held
 
 

@@ -3,71 +3,101 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import entry_steps
-from spikewright.engines.native._kernels import Region, SenderForm
+from spikewright.engines.native._kernels import MOST_RECEIVERS, Region, SenderForm
 from spikewright.network.transforms import Sparse
 
-_forms: WeakKeyDictionary[Sparse, SenderForm] = WeakKeyDictionary()
+_LEAST_ENTRIES = 32  # of a sender in a part: to find shorter lists costs more than to add them
+_MOST_PARTS = 16  # of a block, that threads share
 
 
-def longest_sum(transform: Sparse) -> int:
-    """The largest number of entries of a row."""
-    return int(np.bincount(transform.rows).max(initial=0))
+class SenderLists:
+    """The entries of a sparse map, which lie on the grid, as lists by sender; `of` keeps them."""
 
+    def __init__(self, transform: Sparse) -> None:
+        self._entries = transform.rows, transform.columns, transform.values
+        self.senders, self.receivers = transform.size_in, int(np.prod(transform.shape_out))
 
-def form_of(transform: Sparse) -> SenderForm:
-    """The narrowest form that is exact, found once; the entries lie on the grid."""
-    if transform not in _forms:
-        _forms[transform] = SenderForm(**entries_of(transform), count=transform.size_in)
-    return _forms[transform]
+    @classmethod
+    def of(cls, transform: Sparse) -> SenderLists:
+        """Those of a map, looked at once."""
+        if transform not in _known:
+            _known[transform] = cls(transform)
+        return _known[transform]
 
+    @cached_property
+    def longest_sum(self) -> int:
+        """The largest number of entries of a receiver."""
+        return int(np.bincount(self._entries[0]).max(initial=0))
 
-def entries_of(transform: Sparse) -> dict[str, NDArray]:
-    """The entries as the kernels take them."""
-    receivers = int(np.prod(transform.shape_out))
-    return {
-        "receivers": transform.rows,
-        "senders": transform.columns,
-        "values": transform.values,
-        "steps": entry_steps(transform.values, transform.rows, receivers),
-    }
+    @cached_property
+    def steps(self) -> NDArray:
+        """Steps of the grid, one a receiver."""
+        rows, _, values = self._entries
+        return entry_steps(values, rows, self.receivers)
 
+    @cached_property
+    def form(self) -> SenderForm:
+        """The narrowest form that is exact."""
+        return SenderForm(**self.entries, count=self.senders)
 
-def words_of(transform: Sparse) -> str:
-    """How the entries are held, for plans."""
-    width = form_of(transform).width
-    return (
-        f"lists by sender, {8 * width}-bit weights" if width else "lists by sender, a weight each"
-    )
+    @property
+    def entries(self) -> dict[str, NDArray]:
+        """The entries as the kernels take them."""
+        rows, columns, values = self._entries
+        return {"receivers": rows, "senders": columns, "values": values, "steps": self.steps}
 
+    @property
+    def words(self) -> str:
+        """How they are held, for plans."""
+        width = self.form.width
+        return f"lists by sender, {f'{8 * width}-bit weights' if width else 'a weight each'}"
 
-@dataclass(frozen=True, eq=False)
-class SenderFilling:
-    """The lists of a sparse map, which are made before its first run."""
+    @property
+    def parts(self) -> int:
+        """Parts of a block of receivers."""
+        entries = len(self._entries[0]) // max(1, self.senders * self._blocks)
+        return max(1, min(_MOST_PARTS, entries // _LEAST_ENTRIES))
 
-    label: str
-    number: int
-    transform: Sparse
-    blocks: int
+    @property
+    def _blocks(self) -> int:
+        return max(1, -(-self.receivers // MOST_RECEIVERS))
 
     @property
     def bytes(self) -> int:
         """Bytes that the kernels hold."""
-        entries = (2 + form_of(self.transform).width) * len(self.transform.values)
-        receivers = int(np.prod(self.transform.shape_out))
-        return entries + 4 * self.blocks * self.transform.size_in + 8 * receivers
+        entries = (2 + self.form.width) * len(self._entries[0])
+        starts = 4 * self._blocks * self.parts * self.senders
+        return entries + starts + 8 * self.receivers
+
+
+_known: WeakKeyDictionary[Sparse, SenderLists] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class SenderFilling:
+    """Lists that are made before their first run."""
+
+    label: str
+    number: int
+    lists: SenderLists
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the kernels hold."""
+        return self.lists.bytes
 
     @property
     def making(self) -> int:
         """Temporary bytes while they are made."""
-        return 8 * (self.transform.size_in + 2 * int(np.prod(self.transform.shape_out)))
+        return 8 * (self.lists.senders + self.lists.receivers)
 
     def fill(self, kernels: Region) -> None:
         """Make the lists."""
-        form = form_of(self.transform)
-        kernels.fill_senders(self.number, form=form, **entries_of(self.transform))
+        kernels.fill_senders(self.number, form=self.lists.form, **self.lists.entries)

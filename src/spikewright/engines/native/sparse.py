@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.engines.native._kernels import MOST_RECEIVERS
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.senders import SenderFilling, form_of
+from spikewright.engines.native.senders import SenderFilling, SenderLists
 from spikewright.engines.native.support import by_sender
 from spikewright.engines.program import Linear
 from spikewright.network.transforms import Sparse
-
-_LEAST_ENTRIES = 128  # of a sender in a block: shorter lists cost more to find than to add
-_MOST_BLOCKS = 8  # that threads share, beyond those that a cache asks for
 
 
 def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
@@ -25,16 +21,15 @@ def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
 
 def _add_senders(b: Buffers, op: Linear, transform: Sparse) -> None:
     (signal,) = op.inputs
-    long = len(transform.values) // max(1, _LEAST_ENTRIES * transform.size_in)
-    blocks = max(1, min(_MOST_BLOCKS, long), -(-b.size(op.output) // MOST_RECEIVERS))
+    lists = SenderLists.of(transform)
     number = b.kernels.senders(
         input=b.held_in(signal),
         output=b.buffer(False, op.output),
-        form=form_of(transform),
-        blocks=blocks,
+        form=lists.form,
+        parts=lists.parts,
         factor=op.factor,
     )
-    b.fillings.append(SenderFilling(op.label, number, transform, blocks))
+    b.fillings.append(SenderFilling(op.label, number, lists))
 
 
 def _add_rows(b: Buffers, op: Linear, transform: Sparse) -> None:

@@ -13,7 +13,7 @@ from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
-from spikewright.engines.native.senders import longest_sum, words_of
+from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -200,7 +200,7 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, f"this {name} of {_NAMES[kind]} has no native kernel")
     how = ""
     if isinstance(op.transform, Sparse) and by_sender(op.transform, kind in BYTES):
-        how = f", {words_of(op.transform)}"
+        how = f", {SenderLists.of(op.transform).words}"
     return Verdict(found, f"{name} of {_NAMES[kind]}{how}")
 
 
@@ -244,7 +244,7 @@ def _scale(transform: Scale, factor: float, shape: Shape, kind: Kind) -> Kind | 
 
 def by_sender(transform: Sparse, counts: bool) -> bool:
     """Whether a sparse map is held by sender: sums of counts in bytes are exact in any order."""
-    return counts and longest_sum(transform) <= MAX_FAN_IN
+    return counts and SenderLists.of(transform).longest_sum <= MAX_FAN_IN
 
 
 def _sparse(transform: Sparse, factor: float, shape: Shape, kind: Kind) -> Kind | None:

@@ -134,7 +134,8 @@ def _convolution(
 
 def _sparse(transform: Sparse, factor: float, tensors: Tensors) -> Map:
     size = int(np.prod(transform.shape_out))
-    entries = torch.from_numpy(np.stack([transform.rows, transform.columns]))
+    places = np.stack([transform.rows, transform.columns]).astype(np.int64)
+    entries = torch.from_numpy(places)
     matrix = torch.sparse_coo_tensor(
         entries.to(tensors.device),
         tensors.of(transform.values * factor),

@@ -101,7 +101,7 @@ def _axis_map(transform: AxisMap, shape: Shape, reached: NDArray, every: bool) -
 
 
 def _sparse(transform: Sparse, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    places = transform.rows * transform.size_in + transform.columns
+    places = transform.rows.astype(np.int64) * transform.size_in + transform.columns
     once, entry = np.unique(places, return_inverse=True)  # entries of one place add up
     values = np.bincount(entry, transform.values, len(once))
     rows, columns = np.divmod(once, transform.size_in)

@@ -104,8 +104,11 @@ def entries_of(
     )
 
     def made(weights: NDArray) -> Transform:
-        entries = np.broadcast_to(weights.ravel() if weights.ndim else weights, (len(at),))
-        return make(at[:, 0], at[:, 1], np.array(entries), (out,), inner)
+        entries = np.array(
+            np.broadcast_to(weights.ravel() if weights.ndim else weights, (len(at),))
+        )
+        entries.setflags(write=False)
+        return make(at[:, 0], at[:, 1], entries, (out,), inner)
 
     words = f"Sparse(({out}, {inner}), ...)"
     return Described(words, inner, out, values, (len(at), 1), made)

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape, as_shape
-from spikewright.network.transforms.base import Transform, freeze_array, register, require
+from spikewright.network.transforms.base import (
+    Transform,
+    freeze_array,
+    is_frozen,
+    register,
+    require,
+)
 from spikewright.network.transforms.described import Init, entries_of, is_matrix_shape, matrix_of
 
 
@@ -102,20 +108,22 @@ class Sparse(Transform):
         (size,) = whole_numbers("Sparse.size_in", (self.size_in,), 0)
         object.__setattr__(self, "size_in", size)
         for name, limit in (("rows", math.prod(self.shape_out)), ("columns", size)):
-            given = np.array(getattr(self, name))
+            given = np.asarray(getattr(self, name))
             require(
                 given.dtype.kind in "iu" or given.size == 0,
                 f"Sparse.{name} must be whole numbers, got {given.dtype}",
             )
-            index = given.astype(np.int64)
-            index.setflags(write=False)
-            object.__setattr__(self, name, index)
             require(
-                index.shape == self.values.shape and index.ndim == 1,
-                f"Sparse.{name} must have one index per value, got shape {index.shape}",
+                given.shape == self.values.shape and given.ndim == 1,
+                f"Sparse.{name} must have one index per value, got shape {given.shape}",
             )
-            inside = index.size == 0 or (index.min() >= 0 and index.max() < limit)
+            inside = given.size == 0 or (given.min() >= 0 and given.max() < limit)
             require(inside, f"Sparse.{name} must lie in 0..{limit - 1}")
+            kind = np.int32 if limit <= 2**31 else np.int64
+            if not (is_frozen(given) and given.dtype == kind):
+                given = np.array(given, kind)
+                given.setflags(write=False)
+            object.__setattr__(self, name, given)
 
     def output_shape(self, shape: Shape) -> Shape:
         require(

@@ -21,7 +21,6 @@ namespace nb = nanobind;
 template <class T>
 using Given = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 using Doubles = Given<double>;
-using Wholes = Given<std::int64_t>;
 using Integers = Given<std::int32_t>;  // of an index, None: everything where it is
 using Taken = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
@@ -55,15 +54,15 @@ inline void set_entries(SparseRows& rows, const std::vector<std::int64_t>& start
 }
 
 // Entries of a sparse matrix with one step a receiver.
-inline Entries entries_of(const Wholes& receivers, const Wholes& senders, const Doubles& values,
+inline Entries entries_of(const Integers& receivers, const Integers& senders, const Doubles& values,
                           const Doubles& steps, std::size_t count) {
     require(receivers.size() == values.size() && senders.size() == values.size(),
             "an entry has a receiver, a sender and a value");
-    const auto below = [&](const Wholes& index, std::size_t limit) {
-        std::int64_t least = 0, most = -1;
+    const auto below = [&](const Integers& index, std::size_t limit) {
+        std::int32_t least = 0, most = -1;
         for (std::size_t i = 0; i < index.size(); ++i)
             least = std::min(least, index.data()[i]), most = std::max(most, index.data()[i]);
-        return least == 0 && most < std::int64_t(limit);
+        return least == 0 && std::int64_t(most) < std::int64_t(limit);
     };
     require(below(receivers, steps.size()) && below(senders, count), "an entry is outside");
     return {receivers.data(), senders.data(), values.data(), values.size(), steps.data()};

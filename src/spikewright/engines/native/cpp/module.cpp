@@ -277,7 +277,7 @@ void bind_descriptions(nb::module_& m) {
             new (to) Limbs{bits, most};
         }, nb::kw_only(), "bits"_a, "most"_a);
     nb::class_<SenderForm>(m, "SenderForm")
-        .def("__init__", [](SenderForm* to, const Wholes& receivers, const Wholes& senders,
+        .def("__init__", [](SenderForm* to, const Integers& receivers, const Integers& senders,
                             const Doubles& values, const Doubles& steps, std::size_t count) {
             new (to) SenderForm{form_of(entries_of(receivers, senders, values, steps, count), count)};
         }, nb::kw_only(), "receivers"_a, "senders"_a, "values"_a, "steps"_a, "count"_a)
@@ -363,7 +363,7 @@ NB_MODULE(_kernels, m) {
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
         .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
              "factor"_a)
-        .def("senders", &Region::senders, by_name, input, output, "form"_a, "blocks"_a, "factor"_a)
+        .def("senders", &Region::senders, by_name, input, output, "form"_a, "parts"_a, "factor"_a)
         .def("fill_senders", &Region::fill_senders, "number"_a, by_name, "receivers"_a, "senders"_a,
              "values"_a, "steps"_a, "form"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,

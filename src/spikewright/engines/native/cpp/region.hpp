@@ -386,16 +386,17 @@ class Region {
         add(Action::sparse, input, output).sparse = std::move(m);
     }
 
-    // Weights by sender, which are given later: returns the number to give them to. `blocks` is the
-    // least number of blocks of receivers.
-    int senders(int input, int output, const SenderForm& form, std::size_t blocks, double factor) {
+    // Weights by sender, which are given later: returns the number to give them to. Receivers are
+    // cut into `parts` that threads share.
+    int senders(int input, int output, const SenderForm& form, std::size_t parts, double factor) {
         require(plan.buffers.at(std::size_t(input)).kind == Kind::counts, "senders spike");
-        auto made = sender_blocks(form, size_of(input), size_of(output), blocks, factor);
+        require(parts > 0, "receivers are a part at least");
+        auto made = sender_blocks(form, size_of(input), size_of(output), parts, factor);
         add(Action::senders, input, output).senders = std::make_shared<Senders>(std::move(made));
         return last();
     }
 
-    void fill_senders(int number, const Wholes& receivers, const Wholes& senders, const Doubles& values,
+    void fill_senders(int number, const Integers& receivers, const Integers& senders, const Doubles& values,
                       const Doubles& steps, const SenderForm& form) {
         Instruction& op = plan.instructions.at(std::size_t(number));
         require(bool(op.senders), "senders are filled");

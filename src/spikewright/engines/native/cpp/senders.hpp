@@ -1,8 +1,8 @@
 // Weights by sender, as compressed columns: a spike adds its sender's entries to the receivers' sums.
 //
-// Receivers are cut into blocks: the sums of one stay in the nearest cache, and threads share blocks
-// without locks. Entries are whole numbers of as many bytes as the largest needs, or none where all
-// entries of a sender are one number.
+// Receivers are cut into blocks, whose sums stay in a near cache, and these into parts, which threads
+// share without locks: a list goes through the parts in order. Entries are whole numbers of as many
+// bytes as the largest needs, or none where all entries of a sender are one number.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace spikewright {
 // Entries in any order, as a matrix `(receivers, senders)` has them. A receiver's values are multiples
 // of its step, a power of two.
 struct Entries {
-    const std::int64_t *receivers, *senders;
+    const std::int32_t *receivers, *senders;
     const double* values;
     std::size_t count;
     const double* steps;
@@ -42,13 +42,14 @@ struct SenderForm {
 
 struct SenderBlock {
     std::size_t first = 0, size = 0;     // receivers
-    Array<std::uint32_t> starts;         // of each sender's entries, and their end
+    Array<std::uint32_t> starts;         // of each sender's entries in each part, and their end
     Array<std::uint16_t> receivers;      // counted from the first
     Array<std::uint8_t> numbers;         // `width` bytes an entry
 };
 
 struct Senders {
     std::size_t count = 0, receivers = 0, width = 0;
+    std::size_t parts = 1, part_size = 1;  // of a block: its number of parts, and their receivers
     std::vector<SenderBlock> blocks;
     Array<std::int32_t> each;  // one number a sender, where entries have none
     Array<double> unit;        // of each receiver
@@ -57,7 +58,7 @@ struct Senders {
     std::int64_t budget = 0;   // spikes whose sums fit 32 bits; 0: not even one's
 };
 
-constexpr std::size_t kMostReceivers = 8192;  // of a block: sums of 32 KiB
+constexpr std::size_t kMostReceivers = 16384;  // of a block: sums of 64 KiB
 
 inline SenderForm form_of(const Entries& entries, std::size_t senders) {
     constexpr std::int32_t none = 1 << 30;
@@ -80,14 +81,15 @@ inline SenderForm form_of(const Entries& entries, std::size_t senders) {
     return form;
 }
 
-// Empty lists, for so many blocks or more.
+// Empty lists, in so many parts a block.
 inline Senders sender_blocks(const SenderForm& form, std::size_t senders, std::size_t receivers,
-                             std::size_t blocks, double factor) {
+                             std::size_t parts, double factor) {
     Senders made;
     made.count = senders, made.receivers = receivers, made.width = form.width, made.factor = factor;
     made.largest = form.largest;
-    blocks = std::max({blocks, (receivers + kMostReceivers - 1) / kMostReceivers, std::size_t(1)});
+    const std::size_t blocks = std::max<std::size_t>((receivers + kMostReceivers - 1) / kMostReceivers, 1);
     const std::size_t size = (receivers + blocks - 1) / blocks;
+    made.parts = parts, made.part_size = std::max<std::size_t>((size + parts - 1) / parts, 1);
     for (std::size_t first = 0; first < receivers; first += size) {
         made.blocks.emplace_back();
         made.blocks.back().first = first, made.blocks.back().size = std::min(size, receivers - first);
@@ -107,7 +109,8 @@ inline std::int64_t most_repeats(const Senders& lists) {
     for (const SenderBlock& block : lists.blocks) {
         std::vector<std::uint32_t> last(block.size), times(block.size);  // of the last sender, from 1
         for (std::uint32_t sender = 0; sender < lists.count; ++sender)
-            for (std::uint32_t i = block.starts[sender]; i < block.starts[sender + 1]; ++i) {
+            for (std::uint32_t i = block.starts[sender * lists.parts];
+                 i < block.starts[(sender + 1) * lists.parts]; ++i) {
                 const std::size_t receiver = block.receivers[i];
                 times[receiver] = last[receiver] == sender + 1 ? times[receiver] + 1 : 1;
                 last[receiver] = sender + 1;
@@ -117,22 +120,26 @@ inline std::int64_t most_repeats(const Senders& lists) {
     return most;
 }
 
-// Fills the lists: entries of a sender are counted, then put one behind the other.
+// Fills the lists: entries of a sender and part are counted, then put one behind the other.
 inline void fill_senders(Senders& to, const Entries& entries, int shift) {
-    const std::size_t size = to.blocks.empty() ? 1 : to.blocks[0].size;
-    for (SenderBlock& block : to.blocks) block.starts.resize(to.count + 2);
+    const std::size_t size = to.blocks.empty() ? 1 : to.blocks[0].size, lists = to.count * to.parts;
+    const auto list_of = [&](std::size_t i) {
+        const std::size_t part = std::size_t(entries.receivers[i]) % size / to.part_size;
+        return std::size_t(entries.senders[i]) * to.parts + part;
+    };
+    for (SenderBlock& block : to.blocks) block.starts.resize(lists + 2);
     for (std::size_t i = 0; i < entries.count; ++i)
-        ++to.blocks[std::size_t(entries.receivers[i]) / size].starts[std::size_t(entries.senders[i]) + 2];
+        ++to.blocks[std::size_t(entries.receivers[i]) / size].starts[list_of(i) + 2];
     for (SenderBlock& block : to.blocks) {
-        for (std::size_t k = 2; k < to.count + 2; ++k) block.starts[k] += block.starts[k - 1];
-        block.receivers.resize(block.starts[to.count + 1]);
+        for (std::size_t k = 2; k < lists + 2; ++k) block.starts[k] += block.starts[k - 1];
+        block.receivers.resize(block.starts[lists + 1]);
         block.numbers.resize(block.receivers.size() * to.width);
     }
     if (to.width == 0) to.each.resize(to.count);
     for (std::size_t i = 0; i < entries.count; ++i) {
         const auto receiver = std::size_t(entries.receivers[i]), sender = std::size_t(entries.senders[i]);
         SenderBlock& block = to.blocks[receiver / size];
-        const std::size_t place = block.starts[sender + 1]++;  // ends where the next one starts
+        const std::size_t place = block.starts[list_of(i) + 1]++;  // ends where the next one starts
         const std::int32_t number = entries.whole(i) / (1 << shift);
         block.receivers[place] = std::uint16_t(receiver - block.first);
         if (to.width == 0) to.each[sender] = number;

@@ -53,68 +53,97 @@ inline void add_weighted(const std::uint16_t* receivers, const T* numbers, std::
         for (std::size_t i = 0; i < n; ++i) sums[receivers[i]] += count * Sum(numbers[i]);
 }
 
-template <class Sum>
-inline void add_sender(const Senders& m, const SenderBlock& block, std::uint32_t sender, Sum count,
-                       Sum* sums) {
-    const std::size_t start = block.starts[sender], n = block.starts[sender + 1] - start;
-    const std::uint16_t* receivers = block.receivers.data() + start;
-    const auto weighted = [&]<class T>(T) {
-        const auto* numbers = reinterpret_cast<const T*>(block.numbers.data()) + start;
-        add_weighted(receivers, numbers, n, count, sums);
-    };
-    if (m.width == 0) add_alike(receivers, n, Sum(count * Sum(m.each[sender])), sums);
-    if (m.width == 1) weighted(std::int8_t{});
-    if (m.width == 2) weighted(std::int16_t{});
-    if (m.width == 4) weighted(std::int32_t{});
-}
+// Some parts of a block of receivers, and where their entries lie in a sender's list.
+struct Stretch {
+    const Senders& m;
+    const SenderBlock& block;
+    std::size_t part, parts;  // from this part on, so many
 
-// The sums of one block in one step: in 32 bits while they surely fit, then carried on in doubles.
-class BlockSums {
+    std::size_t first() const { return part * m.part_size; }
+    std::size_t size() const {
+        const std::size_t end = (part + parts) * m.part_size;
+        return first() < block.size ? (end < block.size ? end : block.size) - first() : 0;
+    }
+    std::size_t begin(std::uint32_t sender) const { return block.starts[sender * m.parts + part]; }
+    std::size_t end(std::uint32_t sender) const { return block.starts[sender * m.parts + part + parts]; }
+
+    // Asks for the beginning of a list before it is read; what follows comes by itself.
+    void expect(std::uint32_t sender) const {
+        const std::uint16_t* list = block.receivers.data() + begin(sender);
+        const std::size_t lines = (end(sender) - begin(sender)) * 2 / kLine + 1;
+        for (std::size_t i = 0; i < lines && i < 8; ++i) __builtin_prefetch(list + i * kLine / 2);
+        if (m.width) __builtin_prefetch(block.numbers.data() + begin(sender) * m.width);
+    }
+
+    template <class Sum>
+    void add(std::uint32_t sender, Sum count, Sum* sums) const {
+        const std::size_t at = begin(sender), n = end(sender) - at;
+        const std::uint16_t* receivers = block.receivers.data() + at;
+        const auto weighted = [&]<class T>(T) {
+            const auto* numbers = reinterpret_cast<const T*>(block.numbers.data()) + at;
+            add_weighted(receivers, numbers, n, count, sums);
+        };
+        if (m.width == 0) add_alike(receivers, n, Sum(count * Sum(m.each[sender])), sums);
+        if (m.width == 1) weighted(std::int8_t{});
+        if (m.width == 2) weighted(std::int16_t{});
+        if (m.width == 4) weighted(std::int32_t{});
+    }
+};
+
+// The sums of a stretch in one step: in 32 bits while they surely fit, then carried on in doubles.
+class StretchSums {
   public:
-    BlockSums(const Senders& m, const SenderBlock& block, Sending& room)
-        : m_(m), block_(block), sums_(room.sums.data()), carried_(room.carried.data()) {
-        std::fill_n(sums_, block.size, 0);
+    StretchSums(const Stretch& stretch, Sending& room)
+        : stretch_(stretch), budget_(stretch.m.budget), sums_(room.sums.data()),
+          carried_(room.carried.data()) {
+        std::fill_n(sums_ + stretch.first(), stretch.size(), 0);
     }
 
     void add(std::uint32_t sender, std::int32_t count) {
         const std::int64_t cost = count < 0 ? -count : count;
-        if (cost > m_.budget) return carry(), add_sender(m_, block_, sender, double(count), carried_);
-        if (spent_ + cost > m_.budget) carry();
+        if (cost > budget_) return carry(), stretch_.add(sender, double(count), carried_);
+        if (spent_ + cost > budget_) carry();
         spent_ += cost;
-        add_sender(m_, block_, sender, count, sums_);
+        stretch_.add(sender, count, sums_);
     }
 
     void write(double* to) {
         if (carries_) carry();
-        const double* unit = m_.unit.data() + block_.first;
-        for (std::size_t k = 0; k < block_.size; ++k)
-            to[k] = (carries_ ? carried_[k] : double(sums_[k])) * unit[k] * m_.factor;
+        const double *unit = stretch_.m.unit.data() + stretch_.block.first, factor = stretch_.m.factor;
+        each([&](std::size_t k) {
+            to[k] = (carries_ ? carried_[k] : double(sums_[k])) * unit[k] * factor;
+        });
     }
 
   private:
+    template <class F>
+    void each(F&& f) const {
+        for (std::size_t k = stretch_.first(); k < stretch_.first() + stretch_.size(); ++k) f(k);
+    }
     void carry() {
-        if (!carries_) std::fill_n(carried_, block_.size, 0.0);
+        each([&](std::size_t k) {
+            carried_[k] = (carries_ ? carried_[k] : 0.0) + double(sums_[k]);
+            sums_[k] = 0;
+        });
         carries_ = true, spent_ = 0;
-        for (std::size_t k = 0; k < block_.size; ++k) carried_[k] += double(sums_[k]);
-        std::fill_n(sums_, block_.size, 0);
     }
 
-    const Senders& m_;
-    const SenderBlock& block_;
+    const Stretch& stretch_;
+    const std::int64_t budget_;
     std::int32_t* sums_;
     double* carried_;
     std::int64_t spent_ = 0;
     bool carries_ = false;
 };
 
-inline void sum_block(const Senders& m, const SenderBlock& block, const std::int8_t* counts,
-                      const std::uint32_t* spiking, std::size_t n, Sending& room, double* to) {
-    BlockSums sums(m, block, room);
+inline void sum_stretch(const Stretch& stretch, const std::int8_t* counts,
+                        const std::uint32_t* spiking, std::size_t n, Sending& room, double* to) {
+    StretchSums sums(stretch, room);
     for (std::size_t i = 0; i < n; ++i) {
-        if (i + 1 < n) __builtin_prefetch(block.receivers.data() + block.starts[spiking[i + 1]]);
+        if (i + 1 < n) stretch.expect(spiking[i + 1]);
         sums.add(spiking[i], counts[spiking[i]]);
     }
-    sums.write(to + block.first);
+    sums.write(to);
 }
 
 inline void run_senders(const Context& c, const Instruction& op, Sending& room) {
@@ -126,16 +155,21 @@ inline void run_senders(const Context& c, const Instruction& op, Sending& room) 
             list_spiking(c.counts(op.input, s, t), m.count, room.spiking);
             room.ends.push_back(room.spiking.size());
         }
-    const Share share = c.share(m.blocks.size());
+    const Share share = c.share(m.blocks.size() * m.parts);
     room.sums.reserve(kMostReceivers, 0);
     room.carried.reserve(kMostReceivers, 0);
-    for (std::size_t i = share.begin; i < share.end; ++i)
+    for (std::size_t i = share.begin; i < share.end;) {
+        const std::size_t part = i % m.parts, left = share.end - i;
+        const std::size_t parts = left < m.parts - part ? left : m.parts - part;
+        const Stretch stretch{m, m.blocks[i / m.parts], part, parts};
         for (std::size_t s = 0; s < c.samples; ++s)
             for (std::size_t t = 0; t < c.steps; ++t) {
                 const std::size_t* ends = room.ends.data() + s * c.steps + t;
-                sum_block(m, m.blocks[i], c.counts(op.input, s, t), room.spiking.data() + ends[0],
-                          ends[1] - ends[0], room, c.values(op.output, s, t));
+                sum_stretch(stretch, c.counts(op.input, s, t), room.spiking.data() + ends[0],
+                            ends[1] - ends[0], room, c.values(op.output, s, t) + stretch.block.first);
             }
+        i += parts;
+    }
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA
