@@ -99,13 +99,15 @@ def test_questions_build_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("engine", engines.available())
 def test_weights_count_in_their_own_form(engine: str) -> None:
-    """The bound grows with them: in the program, in the engine's form and while they are made."""
+    """The bound grows with them; the program has none of its own but where it is fused."""
     small, large = (sw.convert(wide(8, units), spiking=True) for units in (64, 256))
     parts = [c.memory(1, 3, engine=engine).only("weights") for c in (small, large)]
     more = (256 - 64) * (8 * 64 + 10)  # weights
     item = {"native": 4, "torch": 4, "reference": 8}[engine]
     grown = parts[1].bytes - parts[0].bytes
-    assert grown > (8 + item) * more
+    own = 8 if engine == "torch" else 0
+    assert grown > (own + item) * more
+    assert engine != "native" or grown < 1.5 * item * more
     named = [part for part in parts[1] if "fc" in part.of or "relu2" in part.of]
     assert max(part.bytes for part in named) >= item * 256 * 8 * 64
 
@@ -120,22 +122,6 @@ def test_an_engine_that_holds_weights_asks_for_no_more(monkeypatch: pytest.Monke
     assert without < needed.bytes / 2
     monkeypatch.setenv(memory.LIMIT_VARIABLE, str(without / 2**30))
     conversion.run(x, 3, progress=False)
-
-
-@pytest.mark.skipif("native" not in engines.available(), reason="native kernels are not built")
-@pytest.mark.parametrize("both", [False, True])
-def test_budgets_are_those_of_the_worst_column(both: bool) -> None:
-    """Found some columns at a time, the same as for each alone; some columns never overflow."""
-    from spikewright.engines.native.lanes import budgets
-
-    rng = np.random.default_rng(2)
-    spread = np.concatenate([np.full(70, 2**24), 2.0 ** rng.uniform(4, 24, 80)])
-    rows = np.rint(rng.uniform(-1, 1, (400, 150)) * spread).astype(np.int32)
-    alone = [budgets(rows[:, [i]], both) for i in range(rows.shape[1])]
-
-    assert budgets(rows, both) == [min(found) for found in zip(*alone, strict=True)]
-    assert max(alone)[-1] > 2**39 > min(alone)[-1]
-    assert budgets(rows, True) == budgets(np.abs(rows))
 
 
 @pytest.mark.parametrize("precision", grid.PRECISIONS)
@@ -184,8 +170,9 @@ def child(engine: str) -> None:
 def test_compiling_building_and_running_take_no_more_than_the_bound(engine: str) -> None:
     """From before the question on, weights included, and the bound is no wild guess."""
     growth, bound = measured(engine)
-    assert growth > 50, "too little to say anything"
+    assert growth > 30, "too little to say anything"
     assert growth < bound + 32 * (engine == "torch") and bound < 4 * growth + 64
+    assert engine != "native" or bound < 1.5 * growth
 
 
 if __name__ == "__main__":

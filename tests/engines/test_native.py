@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 import spikewright as sw
 from engines.random_networks import DT, RandomNetwork, random_network
 from spikewright.engines import Execution, compile_network
+from spikewright.engines.native._kernels import Reading, pack
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.lanes import budgets, lane_widths
+from spikewright.engines.native.lanes import lane_widths
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.running import RegionKernel
@@ -196,6 +197,16 @@ def test_least_voltages_are_the_formulas(threshold: float, spikes: int) -> None:
 
     assert count(least) >= spikes
     assert count(np.nextafter(least, -np.inf)) < spikes
+
+
+def budgets(rows: np.ndarray, reading: Reading = Reading.plain) -> list[int]:
+    """Of integers `(rows, columns)`; one entry of a column makes them so on the grid."""
+    marked = np.concatenate([rows, np.full((1, rows.shape[1]), 2**24)]).astype(np.float64)
+    kept = np.arange(len(rows), dtype=np.int32)
+    channels = len(rows) if reading is Reading.both else 0
+    widths = lane_widths(rows.shape[1], len(rows))
+    columns = np.ascontiguousarray(marked.T)
+    return pack(columns, order=kept, widths=widths, reading=reading, channels=channels).budgets
 
 
 def _largest_sum(rows: np.ndarray, events: int, repeats: int) -> int:

@@ -88,16 +88,16 @@ def test_weights_are_made_once_for_threads_that_begin_together(
 ) -> None:
     """A region that one thread still fills is not run by another, nor filled twice."""
     from spikewright.engines.native.engine import NativeEngine  # late: needs a compiler
-    from spikewright.engines.native.filling import Filling
+    from spikewright.engines.native.filling import Filling, Packing
     from spikewright.engines.native.regions import Region, with_regions
 
     filled: list[object] = []
     fill = Filling.fill
 
-    def slowly(self: Filling, kernels: Any) -> None:
+    def slowly(self: Filling, kernels: Any, threads: int) -> Packing:
         filled.append(self)
         time.sleep(0.05)  # other threads get here, if they may
-        fill(self, kernels)
+        return fill(self, kernels, threads)
 
     monkeypatch.setattr(Filling, "fill", slowly)
     with sw.Network(seed=0) as net:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 def is_array(item: Any) -> bool:
     """Whether something is an array or a tensor."""
@@ -17,3 +20,24 @@ def readable(value: Any) -> Any:
     if "bfloat16" in str(getattr(value, "dtype", "")):  # which NumPy has not
         value = value.float() if hasattr(value, "float") else value.astype("float32")
     return value
+
+
+def frozen(array: NDArray) -> NDArray:
+    """An array that nothing else holds, read-only from now on: others may share it."""
+    array.setflags(write=False)
+    return array
+
+
+def immutable(array: Any) -> bool:
+    """Whether nobody can write to an array: neither through it nor through what it is a part of."""
+    if type(array) is not np.ndarray:
+        return False
+    while type(array) is np.ndarray and not array.flags.writeable:
+        array = array.base
+    return array is None or type(array) is bytes
+
+
+def repeated(array: NDArray) -> NDArray | None:
+    """The one value, without axes, that an array repeats without holding it twice, or None."""
+    held = any(stride for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
+    return None if held or array.size == 0 else array[(0,) * array.ndim]

@@ -284,8 +284,13 @@ class Held(NamedTuple):
 
 def number_of_weights(op: Operator) -> int:
     """Numbers that an operator of a program holds."""
+    return sum(array.size for array in arrays_of(op))
+
+
+def arrays_of(op: Operator) -> Sequence[NDArray]:
+    """The arrays that an operator of a program holds, or its transform."""
     owner = op.transform if isinstance(op, Linear) else op
-    return sum(value.size for value in vars(owner).values() if isinstance(value, np.ndarray))
+    return [value for value in vars(owner).values() if isinstance(value, np.ndarray)]
 
 
 class NeuronKernel(Kernel):

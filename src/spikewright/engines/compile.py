@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import repeated
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import Draft
 from spikewright.engines.factors import (
@@ -190,7 +191,7 @@ class _Compiler:
             ensemble=ensemble,
             neuron_type=kind,
             threshold=threshold,
-            initial_voltage=built.initial_voltage * kind.voltage_unit(threshold),
+            initial_voltage=_start(built.initial_voltage) * kind.voltage_unit(threshold),
             key=key,
             states=self._state_signals(ensemble),
             restart=_restart(ensemble),
@@ -377,6 +378,12 @@ def _stands_in(node: Node) -> bool:
 def _passes_on(node: Node, driven: bool) -> bool:
     """Whether a node is a junction, where connections lead to it or not."""
     return node.shape_in != (0,) and (node.output is None or (driven and _stands_in(node)))
+
+
+def _start(voltage: NDArray) -> NDArray:
+    """Voltages in spikes as arithmetic takes them: one number where all are the same."""
+    one = repeated(voltage)
+    return voltage if one is None else one
 
 
 def _restart(item: Ensemble | Node) -> int | None:

@@ -9,27 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
-from spikewright.engines.grid import Precision, entries_on_grid, on_grid
+from spikewright.engines.grid import Precision, entries_on_grid
 from spikewright.engines.program import Average, Delay, Filter, Linear, Operator, Source
 from spikewright.errors import BuildError
 from spikewright.network import Network, Node
 from spikewright.network.network import detached
 from spikewright.network.synapses import Synapse, WindowMean
-from spikewright.network.transforms import (
-    AxisMap,
-    Convolution,
-    Dense,
-    Scale,
-    Shape,
-    Sparse,
-    Transform,
-)
-
-_WEIGHT_FIELDS: dict[type[Transform], str] = {
-    Dense: "matrix",
-    Convolution: "kernel",
-    AxisMap: "matrix",
-}
+from spikewright.network.transforms import Scale, Shape, Sparse, Transform
 
 
 class Draft:
@@ -135,12 +121,9 @@ def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
 
 
 def _hold(transform: Transform, precision: Precision) -> Transform:
-    """The transform with its weights on the precision's grid."""
-    if isinstance(transform, Sparse):
-        size = math.prod(transform.shape_out)
-        held = entries_on_grid(transform.values, transform.rows, size, precision)
-        return replace(transform, values=held)
-    name = _WEIGHT_FIELDS.get(type(transform))
-    if name is None:
+    """The transform; entries of a sparse matrix are on the precision's grid."""
+    if not isinstance(transform, Sparse):
         return transform
-    return replace(transform, **{name: on_grid(getattr(transform, name), precision)})  # type: ignore[type-var]
+    size = math.prod(transform.shape_out)
+    held = entries_on_grid(transform.values, transform.rows, size, precision)
+    return replace(transform, values=held)

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikewright.engines.base import Engine, number_of_weights
+from spikewright._base.arrays import repeated
+from spikewright.engines.base import Engine, arrays_of
 from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.program import (
     Apply,
@@ -23,6 +25,7 @@ from spikewright.engines.program import (
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble
 from spikewright.network.functions import NodeFunction
+from spikewright.network.transforms.layout import flatten
 
 _COMPILING = 10  # bytes a number of the largest operator, beside the numbers that are kept
 
@@ -78,11 +81,24 @@ class Setting:
         return Memory(tuple(part for memory in parts for part in memory))
 
     def weights(self) -> Memory:
-        """Weights as the program holds them, and in the engine's own form."""
-        numbers = [number_of_weights(op) for op in self.given.operators]
-        size = 8 * sum(numbers)
-        program = MemoryPart("weights", "the program", size, f"8 B x {sum(numbers)} numbers")
+        """Weights that the program holds beside the network's, and the engine's own form."""
+        numbers = [array.size for array in self._own_arrays()]
+        size = sum(array.nbytes for array in self._own_arrays())
+        program = MemoryPart("weights", "the program", size, f"{sum(numbers)} numbers of its own")
         return Memory((program, *self._held(self.program.operators, max(numbers, default=0))))
+
+    def _own_arrays(self) -> Sequence[NDArray]:
+        """Arrays that operators hold and the network does not, each once."""
+        network = {
+            id(value)
+            for connection in self.given.weights
+            for transform in flatten(connection.transform)
+            for value in vars(transform).values()
+        }
+        operators = (*self.given.operators, *self.program.operators)
+        arrays = {id(array): array for op in operators for array in arrays_of(op)}
+        found = (array for key, array in arrays.items() if key not in network)
+        return [array for array in found if repeated(array) is None]
 
     def missing(self) -> Memory:
         """Weights that the engine does not hold yet."""

@@ -141,4 +141,4 @@ def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:
         return np.array(_values(ensemble, start, key, 0))
     if start == "uniform":
         return uniform_draws(key, 0, 0, ensemble.shape)
-    return np.full(ensemble.shape, 0.5 if start == "half" else 0.0)
+    return np.broadcast_to(0.5 if start == "half" else 0.0, ensemble.shape)

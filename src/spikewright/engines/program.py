@@ -68,7 +68,11 @@ class Source(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Linear(Operator):
-    """`y = factor * transform(x)`; weights are on the program's grid."""
+    """`y = factor * transform(x)`.
+
+    Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
+    as they make their form of them. Entries of a sparse matrix are on it.
+    """
 
     transform: Transform
     factor: float = 1.0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import repeated
 from spikewright.engines.factors import shared_row
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
@@ -77,6 +78,7 @@ class Buffers:
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()
         self.widest = 0
+        self.listed = 0  # bytes of a step's largest lists of events or limbs
         self.fused: set[Operator] = set()
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
         self.preferred = preferred_orders(region.operators, program.shapes)
@@ -177,9 +179,16 @@ class Buffers:
     def per_pixel(
         self, value: Any, signal: int, order: Order, pixels: int, pieces: int = 1
     ) -> list[NDArray]:
-        """`(pixels, channels)` for each piece of a broadcast array; one row if all are alike."""
-        parts = self.per_element(value, signal, order).reshape(pieces, pixels, -1)
-        return [rows if shared_row(rows) is None else rows[:1] for rows in parts]
+        """`(pixels, channels)` for each piece of a broadcast array.
+
+        One row if all are alike, and `(1, 1)` if all values are.
+        """
+        given = np.asarray(value, np.float64)
+        one = repeated(given)
+        if one is not None:
+            return [np.full((1, 1), one)] * pieces
+        parts = self.per_element(given, signal, order).reshape(pieces, pixels, -1)
+        return [_repeated(rows) for rows in parts]
 
     def per_element(self, value: Any, signal: int, order: Order) -> NDArray:
         """One number for each value of a signal, as stored."""
@@ -230,3 +239,10 @@ class Buffers:
             found[op] = kept(memories, order, self.program.shapes[op.output], at)
             at += self.size(op.output)
         return found
+
+
+def _repeated(rows: NDArray) -> NDArray:
+    """The least part of rows that they repeat: one value, one row, or all of them."""
+    if rows.size and np.all(rows == rows[0, 0]):
+        return rows[:1, :1]
+    return rows if shared_row(rows) is None else rows[:1]

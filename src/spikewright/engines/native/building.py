@@ -66,8 +66,6 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-_EVENT_BYTES = 16  # of a list of events, an input and step
-
 _MAPS: dict[type[Transform], Callable[[Buffers, Linear, Any], None]] = {
     Dense: add_layer,
     Convolution: add_layer,
@@ -135,7 +133,6 @@ def _built(b: Buffers) -> Built:
         exports.append((signal, signal in b.op.counts, b.program.shapes[signal]))
     for owner, kept in (*b.kept.items(), *b.totals.items()):
         b.state_bytes[owner.label] += kept.bytes
-    events = _EVENT_BYTES * max(b.buffer_bytes, default=0)
     return Built(
         label=b.op.label,
         region=b.kernels,
@@ -145,7 +142,7 @@ def _built(b: Buffers) -> Built:
         kept=b.kept,
         totals=b.totals,
         step_bytes=b.widest,
-        buffer_bytes=b.kernels.arrange(not b.op.loops) + events,
+        buffer_bytes=b.kernels.arrange(not b.op.loops) + b.listed,
         state_bytes=dict(b.state_bytes),
         calls=tuple(b.calls),
         fillings=tuple(b.fillings),

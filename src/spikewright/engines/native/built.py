@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.engines.native.buffers import Kept
-from spikewright.engines.native.filling import Filling
+from spikewright.engines.native.filling import Filling, Packing
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.senders import SenderFilling
 from spikewright.engines.program import Neurons, Operator
 from spikewright.network.transforms import Shape
 
-_PARAMETERS = 96  # bytes a neuron, in use while a population is described
+_PARAMETERS = 16  # bytes a neuron, in use while a population is described
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,6 @@ class Built:
         neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
         return max((one.making for one in self.fillings), default=0) + _PARAMETERS * neurons
 
-    def fill(self) -> None:
-        """Make all weights."""
-        for one in self.fillings:
-            one.fill(self.region)
+    def fill(self, threads: int) -> list[Packing | None]:
+        """Make all weights; layers' are shared while what is returned is held."""
+        return [one.fill(self.region, threads) for one in self.fillings]

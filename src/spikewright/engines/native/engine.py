@@ -6,7 +6,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from spikewright.engines.base import Array, Engine, Held, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
+from spikewright.engines.native.filling import Packing
 from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel
@@ -67,7 +68,8 @@ class NativeEngine(Engine):
         self._reference = ReferenceEngine()
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
-        self._holding: WeakSet[Operator] = WeakSet()  # weights in the kernels' form
+        # Weights in the kernels' form.
+        self._holding: WeakKeyDictionary[Operator, list[Packing | None]] = WeakKeyDictionary()
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
         self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
@@ -106,8 +108,7 @@ class NativeEngine(Engine):
         with _building:
             built = self._build(op, program)
             if op not in self._holding:
-                built.fill()
-                self._holding.add(op)
+                self._holding[op] = built.fill(self.threads)
             return built
 
     def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:

@@ -1,24 +1,51 @@
-"""Weights of layers in the kernels' form, made late; their sizes are known at once."""
+"""Weights of layers in the kernels' form, made late; their sizes are known at once.
+
+Layers that read one array of the network's in the same way share what is made of it, whoever runs
+them: copies of a conversion, other choices of firing rates, threads. It is freed with the last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.grid import grid_bytes
-from spikewright.engines.native._kernels import Action, Geometry, Region
-from spikewright.engines.native.lanes import (
-    budget_bytes,
-    budgets,
-    depthwise_budgets,
-    lane_widths,
-)
+from spikewright._base.arrays import immutable
+from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
+from spikewright.engines.native.lanes import lane_widths
 
-Weights = Callable[[], tuple[NDArray, NDArray]]
-"""Makes a layer's weights: integers `(out, taps, channels)`, and each output's unit `(out,)`."""
+_READINGS = {Action.signed_layer: Reading.both, Action.depthwise: Reading.depthwise}
+_SPARE = 1024  # bytes beside the integers of a channel
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A layer's weights `(out, ...)`, and the column of each row of the kernels' form.
+
+    They are in `order`, or, where that is None, as they are. `owner` is the array of the network
+    of which they are made, if it is one.
+    """
+
+    matrix: NDArray
+    order: NDArray | None = None
+    owner: NDArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """Weights in the kernels' form, and the array that they are made of, if others may share them.
+
+    While it is held, no other array has its place in memory.
+    """
+
+    kernels: Packed
+    owner: NDArray | None
+
+
+_shared: WeakValueDictionary[tuple[object, ...], Packing] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +56,7 @@ class Filling:
     number: int
     action: Action
     geometry: Geometry
-    weights: Weights
+    weights: Callable[[], Weights]
     factor: float
 
     @property
@@ -44,34 +71,63 @@ class Filling:
 
     @property
     def making(self) -> int:
-        """Temporary bytes while they are made: integers twice, and their limits."""
-        out = self.geometry.out_channels
-        integers = 8 * self._rows * out + grid_bytes(self._rows * out)
-        return integers + budget_bytes(self._rows, out)
+        """Temporary bytes of a thread while they are made: the integers of a block of lanes."""
+        return (4 * self._rows + _SPARE) * 64
 
-    def fill(self, kernels: Region) -> None:
-        """Make the weights and hand them over."""
-        integers, steps = self.weights()
-        limits = _limits(self.action, integers)
-        rows = _rows(self.action, integers)
-        del integers
-        widths = lane_widths(rows.shape[1], len(rows))
-        scale = steps * self.factor
-        kernels.fill(self.number, weights=rows, widths=widths, scale=scale, budgets=limits)
+    def fill(self, kernels: Region, threads: int) -> Packing:
+        """Make the weights, unless another layer has them, and hand them over."""
+        weights = self.weights()
+        order = None if weights.order is None else weights.order.astype(np.int32, copy=False)
+        owner = weights.owner if immutable(weights.owner) else None
+        if owner is None:
+            packing = Packing(self._pack(weights.matrix, order, threads), None)
+        else:
+            key = (*_memory_of(owner), None if order is None else order.tobytes(), *self._form)
+            found = _shared.get(key)
+            packing = found or Packing(self._pack(weights.matrix, order, threads), owner)
+            _shared[key] = packing
+        kernels.fill(self.number, packed=packing.kernels, factor=self.factor)
+        return packing
+
+    @property
+    def _form(self) -> tuple[Reading, int, tuple[int, ...]]:
+        """How rows are read, the channels of those of either sign, and the widths of lanes."""
+        reading = _READINGS.get(self.action, Reading.plain)
+        channels = self.geometry.channels if reading is Reading.both else 0
+        return reading, channels, tuple(lane_widths(self.geometry.out_channels, self._rows))
+
+    def _pack(self, matrix: NDArray, order: NDArray | None, threads: int) -> Packed:
+        reading, channels, widths = self._form
+        floats = matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float64)
+        return pack(
+            np.ascontiguousarray(floats),
+            order=order,
+            widths=widths,
+            reading=reading,
+            channels=channels,
+            threads=threads,
+        )
 
 
-def _rows(action: Action, integers: NDArray) -> NDArray:
-    """Weights `(out, taps, channels)` as rows of `(out,)`."""
-    out = len(integers)
-    rows = np.moveaxis(integers, 0, -1)
-    if action is Action.signed_layer:  # of what is above zero, then of what is below
-        rows = np.concatenate([rows, -rows], axis=1)
-    return rows.reshape(-1, out)
+def _memory_of(array: NDArray) -> tuple[object, ...]:
+    """What two arrays share that are the same numbers in the same place."""
+    place, _ = array.__array_interface__["data"]
+    return place, array.shape, array.strides, array.dtype.str
 
 
-def _limits(action: Action, integers: NDArray) -> list[int]:
-    """Numbers of events whose sums fit 32 bits; a signed one may add or subtract its weight."""
-    rows = integers.reshape(len(integers), -1).T
+_EVENT, _PIXEL = 4, 9  # bytes of an input's entries, and of where a pixel's begin
+_LIMBS = 28  # bytes of a value: where it is, and three limbs
+
+
+def listed_bytes(action: Action, geometry: Geometry, counts: bool) -> int:
+    """Bytes of a step of a layer's input as it is looked at before weights are added.
+
+    Of counts these are lists of events, of neurons that spike once a step at most.
+    """
+    pixels, size = geometry.input_pixels, geometry.input_pixels * geometry.channels
+    if action is Action.analog or not counts:
+        return _LIMBS * size + _PIXEL * pixels
     if action is Action.depthwise:
-        return depthwise_budgets(rows)
-    return budgets(rows, both=action is Action.signed_layer)
+        return 0
+    signs = 2 if action is Action.signed_layer else 1
+    return signs * (_EVENT * size + _PIXEL * pixels) + (2 * size if signs > 1 else 0)

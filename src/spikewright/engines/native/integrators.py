@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.limits import least_voltage
-from spikewright.engines.native.orders import Order
+from spikewright.engines.native.orders import Order, every
 from spikewright.engines.native.support import most_followed
 from spikewright.engines.program import Neurons
 from spikewright.network.neurons import (
@@ -45,7 +43,7 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
         cap = kind.max_spikes_per_step
     size = b.size(op.output)
     starts = b.per_pixel(op.initial_voltage, op.output, order, pixels, pieces)
-    places = (np.arange(size) if order is None else order).reshape(pieces, pixels, -1)
+    places = (every(size) if order is None else order).reshape(pieces, pixels, -1)
     thresholds = b.per_pixel(op.threshold, op.output, order, pixels, pieces)
     numbers: list[int] = []
     for threshold, start, where in zip(thresholds, starts, places, strict=True):
@@ -59,7 +57,7 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
                 cap=float(cap or 0),
                 start=start,
                 holds=[least_voltage(threshold, count) for count in spikes],
-                places=where.astype(np.int32),
+                places=where,
                 whole=size,
                 follows=most_followed(kind),
             )

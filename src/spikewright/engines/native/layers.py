@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
-from spikewright.engines.grid import integer_weights
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.filling import Filling, Weights
+from spikewright.engines.native.filling import Filling, Weights, listed_bytes
 from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.orders import (
     Order,
@@ -77,7 +76,7 @@ class _Ends:
         action: Action,
         sources: list[int],
         geometry: Geometry,
-        weights: Sequence[Weights],
+        weights: Sequence[Callable[[], Weights]],
         fan_in: int,
     ) -> None:
         """A kernel for every piece: where it reads, and its weights.
@@ -109,6 +108,7 @@ class _Ends:
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
                 limbs=None if op.inputs[0] in b.op.counts else limbs_of(fan_in),
             )
+            b.listed = max(b.listed, listed_bytes(action, geometry, op.inputs[0] in b.op.counts))
             b.fillings.append(Filling(op.label, number, action, geometry, made, op.factor))
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
 
@@ -150,20 +150,18 @@ def _add_dense(b: Buffers, op: Linear, transform: Dense) -> None:
         source, order = b.held(signal).buffer, b.held(signal).order
     else:
         source = b.held_in(signal)
-
-    def weights() -> tuple[NDArray, NDArray]:
-        integers, steps = integer_weights(transform.matrix)
-        return (integers if order is None else integers[:, order])[:, None], steps
-
+    matrix = transform.matrix
     geometry = Geometry(input=[1, pixels, inner], output=[1, pixels, out])
     action = _action(b, signal)
     ends = _ends(b, op, action, None, pixels)
-    ends.add(action, [source], geometry, [weights], inner)
+    ends.add(action, [source], geometry, [partial(Weights, matrix, order, matrix)], inner)
 
 
-def _integer_taps(kernel: NDArray) -> tuple[NDArray, NDArray]:
-    """Integers `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
-    return integer_weights(np.moveaxis(kernel, 1, -1).reshape(len(kernel), -1, kernel.shape[1]))
+def _by_taps(kernel: NDArray) -> Weights:
+    """Weights `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
+    channels = kernel.shape[1]
+    places = np.arange(kernel[0].size).reshape(channels, -1)
+    return Weights(kernel, None if 1 in places.shape else places.T.ravel(), kernel)
 
 
 def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
@@ -174,7 +172,7 @@ def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
     geometry = geometry_of(transform.windows, transform.channels_last, shapes)
     action = _action(b, signal)
     ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]))
-    weights = partial(_integer_taps, transform.kernel)
+    weights = partial(_by_taps, transform.kernel)
     ends.add(action, [source], geometry, [weights], transform.kernel[0].size)
 
 
@@ -199,7 +197,7 @@ def _add_depthwise(b: Buffers, op: Linear, transform: Convolution) -> None:
         source = b.taken(signal, stored.buffer, index)
     geometry = geometry_of(transform.windows, transform.channels_last, shapes, (out, out))
     ends = _ends(b, op, Action.depthwise, out_order, _pixels(transform, shapes[1]))
-    weights = partial(_integer_taps, transform.kernel)
+    weights = partial(_by_taps, transform.kernel)
     ends.add(Action.depthwise, [source], geometry, [weights], transform.kernel[0].size)
 
 
@@ -228,10 +226,10 @@ def _add_grouped(b: Buffers, op: Linear, transform: Convolution) -> None:
     ends.add(action, sources, geometry, weights, transform.kernel[0].size)
 
 
-def _merged(kernel: NDArray) -> tuple[NDArray, NDArray]:
-    """Integers of groups `(groups, out, channels, taps)` that are computed as one layer."""
+def _merged(kernel: NDArray) -> Weights:
+    """Groups `(groups, out, channels, taps)` that are computed as one layer."""
     groups, outer, inner, taps = kernel.shape
     whole = np.zeros((groups, outer, taps, groups, inner), kernel.dtype)
     for i in range(groups):
         whole[i, :, :, i] = kernel[i].swapaxes(1, 2)
-    return integer_weights(whole.reshape(groups * outer, taps, groups * inner))
+    return Weights(whole.reshape(groups * outer, -1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.grid import on_grid
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import (
     Stored,
@@ -115,8 +116,9 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
     order = channels_last_order(out_shape, False) if turned else None
     inner = int(np.prod(shape[axis + 1 :])) * (shape[0] if turned else 1)
     outer = int(np.prod(shape[1 if turned else 0 : axis]))
-    rows, columns = np.nonzero(transform.matrix)
-    starts = np.searchsorted(rows, np.arange(len(transform.matrix) + 1))
+    matrix = on_grid(transform.matrix, "float32")
+    rows, columns = np.nonzero(matrix)
+    starts = np.searchsorted(rows, np.arange(len(matrix) + 1))
     b.kernels.axis_map(
         input=source,
         output=b.buffer(False, op.output, order),
@@ -125,7 +127,7 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
         inner=inner,
         starts=starts.tolist(),
         columns=columns,
-        values=transform.matrix[rows, columns],
+        values=matrix[rows, columns],
         factor=op.factor,
-        limbs=limbs_of(transform.matrix.shape[1]),
+        limbs=limbs_of(matrix.shape[1]),
     )

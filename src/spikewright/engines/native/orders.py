@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import frozen
 from spikewright._base.windows import Windows, split_shape
 from spikewright.engines.native._kernels import Geometry
 from spikewright.engines.program import Apply, Linear, Operator
@@ -37,43 +39,55 @@ class Stored:
     order: Order
 
 
+def every(size: int) -> NDArray:
+    """The index of every element, as the kernels hold it."""
+    return np.arange(size, dtype=np.int32)
+
+
 def channels_last_order(shape: Shape, last: bool) -> Order:
-    """The order in which a signal with channels is stored."""
-    if last or len(shape) < 2:
+    """The order in which a signal with channels is stored, one array for all of a shape."""
+    if last or len(shape) < 2 or shape[0] == 1 or np.prod(shape[1:]) == 1:
         return None
-    return normal(np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), 0, -1).ravel())
+    order = _channels_last.get(shape)
+    if order is None:
+        order = np.moveaxis(every(int(np.prod(shape))).reshape(shape), 0, -1).ravel()
+        _channels_last[shape] = frozen(order)
+    return order
+
+
+_channels_last: WeakValueDictionary[Shape, NDArray] = WeakValueDictionary()
 
 
 def grouped_order(shape: Shape, last: bool, pieces: int) -> Order:
     """The order in which parts of the channels lie one after the other, channels last in each."""
     size = int(np.prod(shape))
     order = channels_last_order(shape, last)
-    flat = np.arange(size) if order is None else order
+    flat = every(size) if order is None else order
     channels = shape[-1] if last or len(shape) < 2 else shape[0]
     return normal(flat.reshape(-1, pieces, channels // pieces).swapaxes(0, 1).ravel())
 
 
 def normal(order: NDArray) -> Order:
     """None for the order of the signal itself."""
-    return None if np.array_equal(order, np.arange(len(order))) else order
+    return None if np.array_equal(order, every(len(order))) else order
 
 
 def same(a: Order, b: Order) -> bool:
     """Whether two orders are one."""
-    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def positions(order: Order, size: int) -> NDArray:
     """The stored position of each element of a signal."""
-    result = np.arange(size)
+    result = every(size)
     if order is not None:
-        result[order] = np.arange(size)
+        result[order] = every(size)
     return result
 
 
 def moved(transform: Permute, shape: Shape) -> NDArray:
     """The index of the input's element for each element of the output."""
-    return np.arange(int(np.prod(shape))).reshape(shape).transpose(transform.axes).ravel()
+    return every(int(np.prod(shape))).reshape(shape).transpose(transform.axes).ravel()
 
 
 def unpacked(values: NDArray, order: Order, shape: Shape) -> NDArray:

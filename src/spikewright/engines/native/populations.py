@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.grid import integer_weights
+from spikewright.engines.grid import integer_weights, on_grid
 from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.cells import described, states
@@ -34,7 +34,7 @@ class Driving:
         transform = self.encoders.transform
         if not isinstance(transform, Dense):
             raise BuildError(f"{self.encoders.label}: encoders are a matrix")
-        return np.asarray(transform.matrix, np.float64)
+        return on_grid(transform.matrix, "float32")
 
 
 def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:

@@ -98,6 +98,6 @@ class SenderFilling:
         """Temporary bytes while they are made."""
         return 8 * (self.lists.senders + self.lists.receivers)
 
-    def fill(self, kernels: Region) -> None:
-        """Make the lists."""
+    def fill(self, kernels: Region, threads: int) -> None:
+        """Make the lists, on one thread."""
         kernels.fill_senders(self.number, form=self.lists.form, **self.lists.entries)

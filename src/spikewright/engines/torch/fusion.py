@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.factors import shared_row
+from spikewright.engines.grid import on_grid
 from spikewright.engines.program import Component, Linear, Operator, Program, Sum
-from spikewright.network.transforms import Convolution, Dense, Shape
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ def fuse(program: Program) -> Program:
     A sum stays where it has several inputs, where its product is recorded or read elsewhere, or
     where gain and bias differ within an output channel.
     """
+    program = _on_grid(program)
     readers = Counter(s for op in program.operators for s in op.inputs)
     readers.update(recording.signal for recording in program.recordings)
     products = {
@@ -44,6 +46,29 @@ def fuse(program: Program) -> Program:
         if product is not None and affine is not None:
             fused[product], fused[op] = None, affine
     components = [c for c in (_replaced(c, fused) for c in program.components) if c is not None]
+    return replace(program, components=tuple(components))
+
+
+_WEIGHT_FIELDS: dict[type[Transform], str] = {
+    Dense: "matrix",
+    Convolution: "kernel",
+    AxisMap: "matrix",
+}
+
+
+def _on_grid(program: Program) -> Program:
+    """The program with the weights of its linear maps on the precision's grid."""
+
+    def held(op: Operator) -> Operator:
+        name = _WEIGHT_FIELDS.get(type(op.transform)) if isinstance(op, Linear) else None
+        if name is None or not isinstance(op, Linear):
+            return op
+        weights = on_grid(getattr(op.transform, name), program.precision)
+        return replace(op, transform=replace(op.transform, **{name: weights}))  # type: ignore[type-var]
+
+    components = (
+        Component(tuple(map(held, one.operators)), one.loops) for one in program.components
+    )
     return replace(program, components=tuple(components))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
 from spikewright.frontends.reading import call as reading
@@ -181,7 +182,7 @@ def reader_of(operation: Any) -> Reader:
 def array(value: Any) -> NDArray:
     """A Keras variable, tensor or plain number as a NumPy array, float32 or float64."""
     found = np.asarray(value if _plain(value) else require("keras").ops.convert_to_numpy(value))
-    return np.array(found, np.float64 if found.dtype == np.float64 else np.float32)  # a copy
+    return frozen(np.array(found, np.float64 if found.dtype == np.float64 else np.float32))
 
 
 def _plain(value: Any) -> bool:

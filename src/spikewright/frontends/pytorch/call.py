@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import frozen
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.call import MIXES
@@ -93,7 +94,7 @@ class Call(reading.Call):
         """The argument as a constant array of float32 or float64."""
         argument = self.arguments[name]
         if isinstance(argument, torch.Tensor):
-            return to_array(argument)
+            return frozen(to_array(argument))
         raise Unreadable(
             f"its {name!r} depends on the input",
             "Only products with constant weights can be read.",
@@ -143,7 +144,7 @@ class Call(reading.Call):
     def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
         if isinstance(constant, torch.SymInt | torch.SymFloat):
             raise Unreadable("its operand depends on the size of the batch", MIXES)
-        array = to_array(constant)
+        array = frozen(to_array(constant))
         return array if axis is None else without_batch(array, axis, like)
 
 

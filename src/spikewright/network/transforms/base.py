@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arrays import immutable
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
@@ -56,11 +57,14 @@ def _check_finite(owner: Transform, name: str, value: NDArray) -> None:
 
 def is_frozen(value: Any) -> TypeGuard[NDArray]:
     """Whether it is an array whose values nobody changes, so that no copy is needed."""
-    return isinstance(value, np.ndarray) and value.flags.owndata and not value.flags.writeable
+    return immutable(value)
 
 
 def freeze_array(owner: Transform, name: str, value: ArrayLike) -> NDArray:
-    """Set a field to a read-only copy of its value, floating point; raises `NetworkError`."""
+    """Set a field to a read-only copy of its value, floating point; raises `NetworkError`.
+
+    An array that nobody can write is not copied.
+    """
     array = value if is_frozen(value) else np.array(value)
     if array.dtype.kind not in "fiub":
         raise NetworkError(f"{type(owner).__name__}.{name} must be real numbers, got {value!r}")

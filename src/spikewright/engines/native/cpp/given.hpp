@@ -68,19 +68,23 @@ inline Entries entries_of(const Integers& receivers, const Integers& senders, co
     return {receivers.data(), senders.data(), values.data(), values.size(), steps.data()};
 }
 
-// `(pixels or 1, channels)` values with padded channels, `behind` in the padding.
+// `(pixels or 1, channels)` values with padded channels, `behind` in the padding; or `(1, 1)`, the
+// value of all.
 inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_t channels,
-                    std::size_t padded, double behind) {
+                           std::size_t padded, double behind) {
     Parameter p;
-    require(values.ndim() == 2 && values.shape(1) == channels, "a parameter is (pixels, channels)");
+    const bool one = values.size() == 1;
+    require(values.ndim() == 2 && (one || values.shape(1) == channels),
+            "a parameter is (pixels, channels)");
     const std::size_t rows = values.shape(0);
     require(rows == pixels || rows == 1, "a parameter has one row, or one per pixel");
+    if (one && channels % kVector == 0) padded = channels = kVector, p.channel_stride = 0;
     p.values.resize(rows * padded);
     p.pixel_stride = rows == 1 ? 0 : padded;
     p.uniform = rows == 1;
     for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t c = 0; c < padded; ++c) {
-            const double value = c < channels ? values.data()[r * channels + c] : behind;
+            const double value = c < channels ? values.data()[one ? 0 : r * channels + c] : behind;
             p.values[r * padded + c] = value;
             p.uniform = p.uniform && (c >= channels || value == values.data()[0]);
         }
@@ -104,35 +108,6 @@ inline Places places_of(const Integers& given, std::size_t whole) {
     places.turned = turned && !straight;
     if (!turned && !straight) places.index = index;
     return places;
-}
-
-inline Array<double> parameter_row(const Doubles& values, std::size_t padded) {
-    Array<double> row(padded);
-    for (std::size_t i = 0; i < values.size(); ++i) row[i] = values.data()[i];
-    return row;
-}
-
-// `weights` is `(rows, out)` integers, `widths` the lanes of each block.
-inline void set_weights(Layer& l, std::size_t rows, const Integers& weights,
-                        const std::vector<std::size_t>& widths) {
-    const std::size_t out = std::size_t(l.out_channels);
-    require(weights.ndim() == 2 && weights.shape(0) == rows && weights.shape(1) == out,
-            "weights are (rows, out)");
-    std::size_t channel = 0, offset = 0;
-    l.lanes.clear();
-    for (std::size_t width : widths) {
-        require(width == 16 || width == 32 || width == 64, "lanes are 16, 32 or 64 wide");
-        l.lanes.push_back({channel, width, offset});
-        channel += width;
-        offset += rows * width;
-    }
-    require(channel >= out && channel < out + 64, "lanes cover the output channels");
-    l.weights.resize(offset);
-    for (const Lanes& block : l.lanes)
-        for (std::size_t r = 0; r < rows; ++r)
-            for (std::size_t c = 0; c < block.width && block.channel + c < out; ++c)
-                l.weights[block.offset + r * block.width + c] =
-                    weights.data()[r * out + block.channel + c];
 }
 
 }  // namespace spikewright

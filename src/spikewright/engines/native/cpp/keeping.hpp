@@ -45,8 +45,9 @@ inline void leave(const Context& c) {
             const Population& p = c.job->plan->populations[i];
             const std::size_t size = p.state_size();
             for (std::size_t pixel = 0; pixel < p.pixels; ++pixel)
-                std::copy_n(p.start.at(pixel, 0), p.padded,
-                            s.voltage[i].data() + b * size + pixel * p.padded);
+                for (std::size_t at = 0; at < p.padded; at += kVector)
+                    std::copy_n(p.start.at(pixel, at), std::min(kVector, p.padded - at),
+                                s.voltage[i].data() + b * size + pixel * p.padded + at);
             std::fill_n(s.total[i].data() + b * size, size, 0);
             std::fill_n(s.sent[i].data() + b * p.sent_size(), p.sent_size(), 0);
             std::fill_n(s.sum[i].data() + b * p.followed_size(), p.followed_size(), 0.0);

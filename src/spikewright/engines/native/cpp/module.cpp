@@ -253,6 +253,50 @@ void bind_enum(nb::module_& m, const char* name) {
     for (std::string one; std::getline(names >> std::ws, one, ',');) bound.value(one.c_str(), E(number++));
 }
 
+// Weights `(out, ...)` of a network as kernels read them; row k of the lanes is column `order[k]`.
+Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights, const Integers& order,
+              const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
+              std::size_t threads) {
+    require(weights.ndim() > 0 && weights.shape(0) > 0, "weights are (out, ...)");
+    const std::size_t out = weights.shape(0), columns = weights.size() / out;
+    const std::size_t rows = order.size() ? order.size() : columns;
+    index_of(order, order.size(), columns);
+    std::size_t covered = 0;
+    for (std::size_t width : widths) {
+        require(width == 16 || width == 32 || width == 64, "lanes are 16, 32 or 64 wide");
+        covered += width;
+    }
+    require(covered >= out && covered < out + 64, "lanes cover the output channels");
+    require((reading == Reading::both) == (channels > 0) && (!channels || rows % channels == 0),
+            "counts of either sign have their channels in every tap");
+    const Order held{order.size() ? order.data() : nullptr, rows};
+    const auto make = [&](const auto* values) {
+        const nb::gil_scoped_release release;
+        return pack(values, out, columns, held, widths, reading, channels, threads);
+    };
+    if (weights.dtype() == nb::dtype<float>()) return make(static_cast<const float*>(weights.data()));
+    require(weights.dtype() == nb::dtype<double>(), "weights are float32 or float64");
+    return make(static_cast<const double*>(weights.data()));
+}
+
+void bind_packing(nb::module_& m) {
+    nb::enum_<Reading>(m, "Reading")
+        .value("plain", Reading::plain)
+        .value("both", Reading::both)
+        .value("depthwise", Reading::depthwise);
+    nb::class_<Packed>(m, "Packed", nb::is_weak_referenceable())
+        .def_prop_ro("units", [](const Packed& p) { return p.units; })
+        .def_prop_ro("budgets", [](const Packed& p) {
+            return std::vector<std::int64_t>(p.budgets, p.budgets + kMostRepeats + 1);
+        })
+        .def_prop_ro("weights", [](const Packed& p) {
+            return nb::cast(nb::ndarray<nb::numpy, const std::int32_t>(p.weights.data(), {p.weights.size()}),
+                            nb::rv_policy::copy);
+        });
+    m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "widths"_a, "reading"_a,
+          "channels"_a = 0, "threads"_a = 1);
+}
+
 void bind_limits(nb::module_& m) {
     m.attr("CHUNK") = kChunk;
     m.attr("MOST_COLUMNS") = kMostColumns;
@@ -291,6 +335,7 @@ void bind_descriptions(nb::module_& m) {
            "padding"_a = Two{0, 0}, "dilation"_a = Two{1, 1})
         .def_ro("channels", &Geometry::channels)
         .def_ro("out_channels", &Geometry::out_channels)
+        .def_prop_ro("input_pixels", &Geometry::input_pixels)
         .def_prop_ro("taps", &Geometry::taps);
     nb::class_<Operand>(m, "Term")
         .def("__init__", [](Operand* to, int source, bool external, double factor, const Integers& index) {
@@ -323,6 +368,7 @@ NB_MODULE(_kernels, m) {
     bind_enum<Rate>(m, "Rate");
     bind_enum<Rule>(m, "Rule");
     bind_limits(m);
+    bind_packing(m);
     bind_descriptions(m);
     constexpr nb::kw_only by_name;
     const auto input = "input"_a, output = "output"_a;
@@ -334,7 +380,7 @@ NB_MODULE(_kernels, m) {
              "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none())
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none())
-        .def("fill", &Region::fill, "number"_a, by_name, "weights"_a, "widths"_a, "scale"_a, "budgets"_a)
+        .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a)
         .def("bytes", &Region::bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
              "index"_a = nb::none())

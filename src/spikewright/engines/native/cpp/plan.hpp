@@ -21,6 +21,7 @@ namespace spikewright {
 
 // Up to this count an input is repeated in the list of events; above, lists have counts.
 constexpr std::size_t kMostRepeats = 15;
+constexpr std::size_t kVector = 64;  // channels that are advanced together at most
 constexpr int kMostCounts = 127;  // a count of spikes is a byte
 
 constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
@@ -50,10 +51,11 @@ struct Buffer {
 // Parameters that repeat with every pixel, or differ from pixel to pixel; `(pixels, padded)`.
 struct Parameter {
     Array<double> values;
-    std::size_t pixel_stride = 0;  // 0 where they repeat
-    bool uniform = false;          // one value for all neurons
+    std::size_t pixel_stride = 0;    // 0 where they repeat
+    std::size_t channel_stride = 1;  // 0 where one vector stands for all channels
+    bool uniform = false;            // one value for all neurons
     const double* at(std::size_t pixel, std::size_t channel) const {
-        return values.data() + pixel * pixel_stride + channel;
+        return values.data() + pixel * pixel_stride + channel * channel_stride;
     }
 };
 
@@ -116,11 +118,24 @@ struct Geometry {
     }
 };
 
+// Integers that several layers may read, all with the same weights.
+class SharedWeights {
+  public:
+    SharedWeights() = default;
+    SharedWeights(Array<std::int32_t>&& values)
+        : values_(std::make_shared<const Array<std::int32_t>>(std::move(values))) {}
+    const std::int32_t* data() const { return values_ ? values_->data() : nullptr; }
+    std::size_t size() const { return values_ ? values_->size() : 0; }
+
+  private:
+    std::shared_ptr<const Array<std::int32_t>> values_;
+};
+
 // A matrix product or convolution of counts with integer weights.
 struct Layer : Geometry {
     std::vector<Lanes> lanes;
     // Per `lanes`: (ky, kx, channel) rows of `width` integers; of depthwise layers (ky, kx) rows.
-    Array<std::int32_t> weights;
+    SharedWeights weights;
     Array<double> scale;          // per output channel: the weights' step times the factor
     // How many events have a sum that fits 32 bits: where no count is above the index, and at 0 for
     // any counts. Of depthwise layers the first is the largest count that fits.

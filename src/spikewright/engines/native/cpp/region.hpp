@@ -6,6 +6,7 @@
 
 #include "functions.hpp"
 #include "given.hpp"
+#include "packing.hpp"
 #include "slots.hpp"
 
 namespace spikewright {
@@ -93,20 +94,23 @@ class Region {
         return last();
     }
 
-    // Gives a layer its weights, as integers, and the value of one unit.
-    void fill(int number, const Integers& weights, const std::vector<std::size_t>& widths,
-              const Doubles& scale, const std::vector<std::int64_t>& budgets) {
+    // Gives a layer its weights; sums are taken `factor` times.
+    void fill(int number, const Packed& packed, double factor) {
         Instruction& op = plan.instructions.at(std::size_t(number));
         require(bool(op.layer), "a layer is filled");
         Layer& l = *op.layer;
+        const std::size_t out = std::size_t(l.out_channels);
         const bool depthwise = op.action == Action::depthwise;
-        set_weights(l, l.taps() * (depthwise ? 1 : std::size_t(l.channels)), weights, widths);
-        require(scale.size() == std::size_t(l.out_channels), "a scale has one number per output channel");
-        l.scale = parameter_row(scale, rounded_up(std::size_t(l.out_channels), 64));
-        require(budgets.size() == kMostRepeats + 1, "budgets");
+        const std::size_t rows = l.taps() * (depthwise ? 1 : std::size_t(l.channels));
+        require(packed.units.size() == out, "weights have a unit per output channel");
+        const Lanes& last = packed.lanes.back();
+        require(packed.weights.size() == last.offset + rows * last.width, "weights are of this layer");
+        l.lanes = packed.lanes, l.weights = packed.weights;
+        l.scale.resize(rounded_up(out, 64));
+        for (std::size_t i = 0; i < out; ++i) l.scale[i] = packed.units[i] * factor;
         for (std::size_t i = 0; i <= kMostRepeats; ++i) {
-            require(budgets[i] >= 127 || depthwise, "a budget holds the largest count");
-            l.budgets[i] = budgets[i];
+            require(packed.budgets[i] >= 127 || depthwise, "a budget holds the largest count");
+            l.budgets[i] = packed.budgets[i];
         }
     }
 
@@ -115,18 +119,19 @@ class Region {
         std::size_t values = 0, indices = 0;
         for (const Population& p : plan.populations) {
             for (const Parameter* one : {&p.threshold, &p.inverse, &p.least[0], &p.least[1], &p.least[2],
-                                         &p.lowest, &p.holds[0], &p.holds[1]})
+                                         &p.lowest, &p.holds[0], &p.holds[1], &p.start})
                 values += one->values.size();
-            values += p.start.values.size();
             indices += p.places.index.size();
         }
         for (const Instruction& op : plan.instructions) {
             indices += op.index.size();
             for (const Operand& term : op.operands) indices += term.index.size();
+            if (op.readouts) values += op.readouts->weights.size();
             if (!op.layer) continue;
             for (const Parameter* one : {&op.layer->gain, &op.layer->bias, &op.layer->joined})
                 values += one->values.size();
         }
+        for (const Memory& memory : plan.memories) values += memory.size;
         return values * sizeof(double) + indices * sizeof(std::int32_t);
     }
 

@@ -1,0 +1,142 @@
+"""Weights in the kernels' form: on the grid, in blocks of lanes, made once and shared."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import spikewright as sw
+from spikewright import engines
+from spikewright.engines.grid import integer_weights
+
+if "native" not in engines.available():
+    pytest.skip("native kernels are not built", allow_module_level=True)
+
+from spikewright.engines.native import filling
+from spikewright.engines.native._kernels import MOST_REPEATS, NO_BUDGET, Reading, pack
+from spikewright.engines.native.lanes import lane_widths
+
+CHANNELS = 6  # of an input of either sign
+
+
+def drawn(out: int, columns: int, dtype: type) -> NDArray:
+    """Weights of very different sizes, one channel of zeros and one with a power of two."""
+    rng = np.random.default_rng(out + columns)
+    weights = rng.normal(size=(out, columns)) * 2.0 ** rng.integers(-30, 30, (out, 1))
+    weights[-1, 0] = 2.0 ** np.ceil(np.log2(np.abs(weights[-1]).max()))
+    weights[0] = 0.0
+    return weights.astype(dtype)
+
+
+def expected(weights: NDArray, order: NDArray, reading: Reading, widths: list[int]) -> NDArray:
+    """The same from the grid of the reference, row by row."""
+    rows = integer_weights(weights)[0][:, order].T
+    if reading is Reading.both:
+        halves = rows.reshape(-1, CHANNELS, rows.shape[1])
+        rows = np.concatenate([halves, -halves], axis=1).reshape(-1, rows.shape[1])
+    padded = np.zeros((len(rows), sum(widths)), np.int32)
+    padded[:, : rows.shape[1]] = rows
+    blocks = np.split(padded, np.cumsum(widths)[:-1], axis=1)
+    return np.concatenate([block.ravel() for block in blocks])
+
+
+def worst(rows: NDArray) -> list[int]:
+    """Numbers of events whose sums over each column's largest entries fit 32 bits."""
+    limits = [(2**31 - 1) // max(1, int(np.abs(rows).max()))]
+    for repeats in range(1, MOST_REPEATS + 1):
+        fits = [NO_BUDGET]
+        for column in (*rows.T, *-rows.T):
+            entries = np.repeat(np.sort(np.maximum(column, 0))[::-1], repeats).astype(np.int64)
+            over = np.flatnonzero(np.cumsum(entries) > 2**31 - 1)
+            fits += [int(over[0])] if len(over) else []
+        limits.append(min(fits))
+    return limits
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reading", list(Reading))
+@pytest.mark.parametrize("out", [1, 40, 130])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_weights_are_those_of_the_grid(
+    out: int, reading: Reading, dtype: type, threads: int
+) -> None:
+    """Integers, units and order are the reference's, whoever makes which block."""
+    columns = 20 * CHANNELS
+    weights = drawn(out, columns, dtype)
+    order = np.random.default_rng(1).permutation(columns).astype(np.int32)
+    widths = lane_widths(out, columns)
+    channels = CHANNELS if reading is Reading.both else 0
+    made = pack(
+        weights, order=order, widths=widths, reading=reading, channels=channels, threads=threads
+    )
+    np.testing.assert_array_equal(made.weights, expected(weights, order, reading, widths))
+    np.testing.assert_array_equal(made.units, integer_weights(weights)[1])
+
+
+@pytest.mark.parametrize("scale", [2.0**22, 2.0**20, 2.0**8])
+def test_budgets_are_those_of_the_worst_column(scale: float) -> None:
+    """The largest entries of a channel bound the sum, of either sign; small ones have no bound."""
+    rng = np.random.default_rng(2)
+    weights = np.clip(np.rint(rng.normal(size=(20, 900)) * scale), -(2**24), 2**24)
+    marked = np.concatenate([np.full((20, 1), 2.0**24), weights], axis=1)  # sets the unit to one
+    rest = np.arange(1, 901, dtype=np.int32)
+    plain = pack(marked, order=rest, widths=[32], reading=Reading.plain)
+    assert plain.budgets == worst(weights.T)
+    assert (plain.budgets[-1] == NO_BUDGET) == (scale == 2.0**8)
+    both = pack(marked, order=rest, widths=[32], reading=Reading.both, channels=900)
+    assert both.budgets == worst(np.abs(weights.T))
+    every = pack(marked, order=rest, widths=[32], reading=Reading.depthwise)
+    assert every.budgets == [(2**31 - 1) // int(np.abs(weights).sum(1).max())] * 16
+
+
+def network() -> torch.nn.Module:
+    """Two convolutions and a matrix."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(2, 8, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 8, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8 * 36, 20),
+        torch.nn.ReLU(),
+        torch.nn.Linear(20, 5),
+    )
+
+
+def test_copies_share_weights_which_are_freed_with_the_last() -> None:
+    """Other choices of firing rates pack nothing anew; nothing is held when nobody has it."""
+    gc.collect()
+    before = len(filling._shared)
+    x = np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype(np.float32)
+    first = sw.convert(network(), example_input=torch.from_numpy(x), spiking=True)
+    first.run(x, 3, engine="native", progress=False)
+    held = set(filling._shared.values())
+    assert len(held) == before + 3
+    second = first.again(scale_firing_rates=50.0)
+    second.run(x, 3, engine="native", progress=False)
+    second.run(x, 3, engine="native", threads=2, progress=False)
+    assert set(filling._shared.values()) == held
+    del first, held
+    gc.collect()
+    assert len(filling._shared) == before + 3
+    del second
+    gc.collect()
+    assert len(filling._shared) == before
+
+
+def test_an_array_that_nobody_can_write_is_shared() -> None:
+    """A copy is made of any other: one that is written, and a view of one that is."""
+    mine = np.random.default_rng(0).normal(size=(3, 4))
+    view = mine[:]
+    view.setflags(write=False)
+    for given in (mine, view):
+        matrix = sw.Dense(given).matrix
+        assert not np.shares_memory(matrix, mine)
+    mine.setflags(write=False)
+    assert sw.Dense(mine).matrix is mine
+    assert np.shares_memory(sw.Dense(mine.T).matrix, mine)
