@@ -2,7 +2,7 @@
 // every sum is exact and no order matters.
 #pragma once
 
-#include "layer.hpp"
+#include "sheets.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -68,17 +68,33 @@ inline void split_step(const Context& c, const Instruction& op, std::size_t chan
           to.values[s * c.job->block + t], largest_elsewhere(c, op.input, s, t));
 }
 
+// Every member finds out how a slab is split; sheets are laid out by one, lists are made by all.
 inline void list_analog(const Context& c, const Instruction& op, Lists& to) {
     for (std::size_t s = 0; s < c.samples; ++s)
-        for (std::size_t t = 0; t < c.steps; ++t)
-            if ((s * c.job->block + t) % c.members == c.rank)
-                split_step(c, op, std::size_t(op.layer->channels), s, t, to);
+        for (std::size_t t = 0; t < c.steps; t += kSlab) {
+            const std::size_t slab = s * slabs_in(c.job->block) + t / kSlab;
+            const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
+            const Survey found(c, op, s, t, steps);
+            if (slab % c.members == c.rank) {
+                to.sheets[slab].laid_out = found.pays;
+                if (found.pays) lay_out(c, op, s, t, steps, found, to.sheets[slab]);
+            }
+            for (std::size_t u = t; !found.pays && u < t + steps; ++u)
+                if ((s * c.job->block + u) % c.members == c.rank)
+                    split_step(c, op, std::size_t(op.layer->channels), s, u, to);
+        }
 }
 
 inline void run_analog(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
     run_weights(c, op, lists, scratch, [&](const Strip& strip, std::size_t pixel, auto lanes) {
         find_segments(*op.layer, pixel, scratch.segments);
-        for (std::size_t t = 0; t < c.steps; ++t) sum_values<lanes()>(strip, t);
+        for (std::size_t t = 0; t < c.steps; t += kSlab) {
+            const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
+            if (strip.sheet(t).laid_out)
+                sum_sheet<lanes()>(strip, strip.sheet(t), t, steps);
+            else
+                for (std::size_t u = t; u < t + steps; ++u) sum_values<lanes()>(strip, u);
+        }
     });
 }
 

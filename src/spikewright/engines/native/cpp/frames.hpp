@@ -45,12 +45,21 @@ struct Frames {
     bool whole = false;
 };
 
+// The steps of a slab of values as limbs side by side: `(values, most, kSlab)`, of which `limbs` are needed.
+struct Sheet {
+    Array<double> values;
+    std::size_t most = 0, limbs = 0;
+    bool laid_out = false;
+};
+
 // The input of all samples: events and frames slab by slab, limbs step by step.
 struct Lists {
     Lists(std::size_t samples, std::size_t steps)
-        : events(samples * slabs_in(steps)), frames(events.size()), values(samples * steps) {}
+        : events(samples * slabs_in(steps)), frames(events.size()), sheets(events.size()),
+          values(samples * steps) {}
     std::vector<Slab> events;
     std::vector<Frames> frames;
+    std::vector<Sheet> sheets;
     std::vector<Split> values;
 };
 

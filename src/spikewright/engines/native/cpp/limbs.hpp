@@ -48,9 +48,10 @@ inline int take_limbs(double* const* parts, std::size_t n, double largest, const
         double* part = parts[l];
         double* next = l + 1 < limbs.most ? parts[l + 1] : nullptr;
         std::int64_t left = 0;
-        const double inverse = 1.0 / step;  // exact: a power of two
+        const double inverse = 1.0 / step;        // exact: a power of two
+        const bool tiny = !std::isfinite(inverse);  // below the normal numbers: there is none
         for (std::size_t i = 0; i < n; ++i) {
-            const double value = part[i], limb = nearest(value * inverse) * step;
+            const double value = part[i], limb = nearest(tiny ? value / step : value * inverse) * step;
             const double remains = value - limb;
             left |= remains != 0.0;
             if (next) next[i] = remains;

@@ -1,0 +1,123 @@
+"""Mobile networks and their kin: a run of a few steps beside as many forward passes of the source.
+
+    python -m benchmarks.mobile [--only mobilenet_v2 ...] [--steps 16] [--rounds 7] [--threads 1]
+
+Torchvision networks at 224 x 224, one sample, with random weights and batch-norm statistics of
+random input. The firing-rate scale is that of `benchmarks.depth`: a spike of a neuron in one step
+of ten, were the currents constant. What is timed are second and later runs on the native engine,
+outputs and spike counts in hand, and forward passes in the faster memory format
+(`torch.inference_mode`), in turn. Printed are the ratio of the medians, of wall and of processor
+time, the spikes of either sign of a neuron and step, and the plan: how many operators have which
+kernel, and why some are on the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+import spikewright as sw
+from benchmarks.depth import RATE, Setting, network, scale_for
+from benchmarks.families.member import image
+from benchmarks.timing import with_threads
+
+NAMES = (
+    "mobilenet_v2",
+    "mnasnet1_0",
+    "mobilenet_v3_large",
+    "shufflenet_v2_x1_0",
+    "efficientnet_b0",
+    "densenet121",
+)
+
+
+def seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds of one call."""
+    wall, processor = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def medians(runs: list[Callable[[], object]], rounds: int) -> NDArray:
+    """Median seconds `(runs, 2)` of runs that take turns, all of them warm."""
+    for run in runs:
+        run()
+    times = [[seconds(run) for run in runs] for _ in range(rounds)]
+    median: NDArray = np.median(np.array(times), axis=0)
+    return median
+
+
+def passes(setting: Setting, steps: int, channels_last: bool) -> Callable[[], object]:
+    """So many forward passes of the source network, one sample each."""
+    import torch
+
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    model = network(setting).to(memory_format=form)
+    x = torch.from_numpy(setting.member.samples(1)).to(memory_format=form)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in range(steps):
+                model(x)
+
+    return run
+
+
+def spikes_of(run: sw.Run, neurons: int, steps: int) -> float:
+    """Spikes of either sign of a neuron and step."""
+    return float(sum(count.sum() for count in run.spike_counts().values())) / neurons / steps
+
+
+def measured(name: str, steps: int, rounds: int, threads: int) -> None:
+    """Print one network's figures and plan."""
+    import torch
+
+    torch.set_num_threads(threads)
+    setting = Setting(name, image(name, 224))
+    x = setting.member.samples(1)
+    conversion = sw.convert(network(setting), spiking=True, example_input=x)
+    scale = scale_for(conversion, x, RATE)
+    for ensemble in conversion.populations().values():
+        ensemble.rate_scale = scale
+
+    def run() -> sw.Run:
+        return conversion.run(x, steps, dt=1.0, engine="native", threads=threads, progress=False)
+
+    neurons = sum(e.n_neurons for e in conversion.populations().values())
+    rate = spikes_of(run(), neurons, steps)
+    sources = [passes(setting, steps, last) for last in (False, True)]
+    ours, *theirs = medians([run, *sources], rounds)
+    wall, processor = ours / np.min(theirs, axis=0)
+    print(
+        f"{name}: {wall:.2f} x its {steps} forward passes (processor time {processor:.2f}), "
+        f"{1000 * ours[0]:.0f} ms; {neurons:,} neurons, {rate:.2f} spikes a neuron and step"
+    )
+    plan = conversion.plan(engine="native")
+    left = Counter(row.why for row in plan if row.kernel == "reference")
+    for kernel, number in Counter(row.kernel for row in plan).most_common():
+        if kernel != "reference":
+            print(f"  {number:4d}  {kernel}")
+    for why, number in left.most_common():
+        print(f"  {number:4d}  reference: {why}", flush=True)
+
+
+def main() -> None:
+    """Print one block per network."""
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
+    p.add_argument("--steps", type=int, default=16)
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--threads", type=int, default=1)
+    how = p.parse_args()
+    with_threads(how.threads)
+    for name in how.only:
+        measured(name, how.steps, how.rounds, how.threads)
+
+
+if __name__ == "__main__":
+    main()
