@@ -14,9 +14,11 @@ from spikewright.network import MaxPool
 from spikewright.network.neurons import (
     LIF,
     ClippedReLU,
+    Elementwise,
     LeakyReLU,
     LIFRate,
     NeuronType,
+    PoissonSpiking,
     RectifiedLinear,
     RegularSpiking,
     RunningMeanSpiking,
@@ -26,7 +28,7 @@ from spikewright.network.neurons import (
     StochasticSpiking,
     Tanh,
 )
-from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, Triangle
 from spikewright.network.transforms import Chain, Dense, Reshape, Scale, Sparse, SumPool, Transform
 
 DT = 0.001
@@ -44,6 +46,8 @@ _EXACT: tuple[NeuronType, ...] = (
     RectifiedLinear(),
     LeakyReLU(),
     ClippedReLU(max_value=200.0),
+    StochasticSpiking(RectifiedLinear()),
+    StochasticSpiking(LeakyReLU(amplitude=0.5)),
 )
 _CURVED: tuple[NeuronType, ...] = (
     LIF(),
@@ -54,6 +58,8 @@ _CURVED: tuple[NeuronType, ...] = (
     Softplus(),
     RunningMeanSpiking(Tanh()),
     RegularSpiking(LIFRate()),
+    PoissonSpiking(LIFRate()),
+    StochasticSpiking(Tanh()),
 )
 
 
@@ -116,7 +122,7 @@ class _Maker:
         for n in sizes:
             kind = types[rng.integers(len(types))]
             if rng.random() < 0.03:
-                kind = StochasticSpiking(RectifiedLinear())
+                kind = StochasticSpiking(Elementwise.of("gelu"))  # without a kernel
             bias = rng.normal(0.5, 0.5, n) * (self.size_of_input if rng.random() < 0.7 else 0.0)
             fast = not self.curved and rng.random() < 0.1  # more spikes a step than bytes hold
             self.populations.append(
@@ -151,6 +157,7 @@ class _Maker:
             Alpha(0.003),
             LinearFilter((0.001, 1.0), (0.004, 1.0)),
             LinearFilter((2.0,), (1.0,)),
+            Triangle(0.012),
         ]
         return kinds[self.rng.integers(len(kinds))]
 

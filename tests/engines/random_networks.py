@@ -13,8 +13,10 @@ from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.network import MaxPool, Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
+    Elementwise,
     NeuronType,
     ParametricReLU,
+    PoissonSpiking,
     RunningMeanSpiking,
     SignedIntegrateAndFire,
     SpikingLeakyReLU,
@@ -158,8 +160,12 @@ class _Maker:
             return RunningMeanSpiking(sw.ClippedReLU(max_value=6.0))
         if draw < 0.35:
             return SpikingLeakyReLU()
-        if draw < 0.38:  # without a kernel: what follows it is native again
+        if draw < 0.37:
             return StochasticSpiking(sw.RectifiedLinear())
+        if draw < 0.39:
+            return PoissonSpiking(sw.LeakyReLU(0.3))
+        if draw < 0.4:  # without a kernel: what follows it is native again
+            return StochasticSpiking(Elementwise.of("gelu"))
         if draw < 0.5:
             return sw.SpikingRectifiedLinear()
         return sw.IntegrateAndFire(

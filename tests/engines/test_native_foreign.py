@@ -16,7 +16,7 @@ from spikewright.engines import Execution, Program, Setting, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.functions import NodeFunction
-from spikewright.network.neurons import NeuronType, StochasticSpiking
+from spikewright.network.neurons import Elementwise, NeuronType, StochasticSpiking
 from spikewright.network.node_functions import MaxPool, Softmax
 from spikewright.network.processes import Process
 from spikewright.network.synapses import LinearFilter, Lowpass, WindowMean
@@ -284,14 +284,13 @@ CASES: dict[str, Callable[[], Loop]] = {
     "process": lambda: through(lambda: sw.Node(Leaking(), size_in=SIZE, size_out=SIZE)),
     "present function": lambda: through(_node(Softmax(), 3, 4)),
     "accumulating function": lambda: through(_node(Softmax(accumulate=True), 3, 4)),
-    "random neurons": lambda: population(StochasticSpiking(sw.RectifiedLinear())),
+    "random neurons": lambda: population(StochasticSpiking(Elementwise.of("gelu"))),
     "neurons of one's own": lambda: population(Keeping()),
     "neurons that start again": starting_again,
     "high order": lambda: synapse(LinearFilter((_NINTH[-1],), tuple(_NINTH))),
     "mean, filters": lambda: synapse(WindowMean(4, 1.0)),
     "mean, filters and a function": lambda: synapse(WindowMean(4, 1.0), node=True),
     "mean, learning": mean_error,
-    "RLS": lambda: learning(sw.RLS(1e-3)),
     "RLS, recorded": lambda: learning(sw.RLS(1e-3), "inv_gamma", "delta", "error"),
     "function, BCM recorded": lambda: learning(sw.BCM(1e-12), "theta", "delta", neurons=True),
 }

@@ -24,7 +24,6 @@ from spikewright.engines.native.regions import plan_rows
 from spikewright.engines.native.running import RegionKernel
 
 DT = 0.001
-NATIVE = ("PES", "BCM", "Oja", "Voja")
 SENDERS: dict[str, NeuronType] = {
     "counts": sw.SpikingRectifiedLinear(),
     "signed": sw.BipolarIntegrateAndFire(),
@@ -127,18 +126,13 @@ def _operators(built: Built) -> Iterator[Learned]:
 
 @pytest.mark.parametrize("name", LEARNING_RULES)
 def test_the_plan_says_what_learns_natively(name: str) -> None:
-    """Every registered rule has a kernel, or a reason in the plan."""
+    """Every registered rule has a kernel."""
     rule = LEARNING_RULES[name]()
     make = {"decoders": decoding, "weights": between, "encoders": turning}[rule.modifies]
     program = compile_network(make(rule, SENDERS["counts"])[0], DT, 0, "float32")  # type: ignore[operator]
     rows = zip(program.operators, plan_rows(program), strict=True)
     (row,) = [row for op, row in rows if isinstance(op, Learned)]
-    if name in NATIVE:
-        assert row.kernel == "native: learned weights"
-    else:
-        assert row.kernel == "reference"
-        called = "called from the native loop, step by step"
-        assert row.why == f"{name} has no native kernel; {called}"
+    assert row.kernel == "native: learned weights"
 
 
 def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:

@@ -13,7 +13,7 @@ from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Delay
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
-from spikewright.network.neurons import LIF, StochasticSpiking
+from spikewright.network.neurons import LIF, Elementwise, StochasticSpiking
 from spikewright.network.synapses import Alpha, Lowpass
 from spikewright.network.transforms import Dense
 
@@ -140,12 +140,13 @@ def test_leaky_loops_agree_with_the_reference_for_long() -> None:
 
 def test_a_loop_calls_a_type_without_kernel_visibly() -> None:
     """One operator without kernel stays on the reference, and the plan says so."""
-    net = _recurrent(StochasticSpiking(sw.RectifiedLinear()))
+    net = _recurrent(StochasticSpiking(Elementwise.of("gelu")))
     with sw.Simulator(net, DT, engine="native", progress=False) as sim:
         rows = {row.operator: row for row in sim.plan}
         sim.run_steps(5)
     stochastic, leaky = (f"{ensemble!r}" for ensemble in net.all_ensembles)
-    called = "StochasticSpiking has no native kernel; called from the native loop, step by step"
+    why = "StochasticSpiking of Elementwise has no native kernel"
+    called = f"{why}; called from the native loop, step by step"
     assert rows[stochastic][1:] == ("reference", called)
     assert rows[leaky][1:] == ("native: population", "step by step, in a loop")
 

@@ -43,6 +43,10 @@ class DiscreteFilter:
 
     def step(self, x: NDArray, u: NDArray) -> NDArray:
         """The output for an input of any shape; the state `x`, `(order, *shape)`, moves on."""
+        if self.order == 1 and self.feedthrough is None:  # the same, without matrices
+            np.multiply(x, self.A[0, 0], out=x)
+            x[0] += self.B[0] * u
+            return np.asarray(self.C[0] * x[0])
         before = x.copy()
         x[:] = np.tensordot(self.A, x, 1) + np.multiply.outer(self.B, u)
         if self.feedthrough is None:

@@ -23,6 +23,7 @@ from spikewright.network.neurons import (
     LIFRate,
     NeuronType,
     ParametricReLU,
+    PoissonSpiking,
     RectifiedLinear,
     RegularSpiking,
     RunningMeanSpiking,
@@ -32,12 +33,13 @@ from spikewright.network.neurons import (
     Softplus,
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
+    StochasticSpiking,
     Tanh,
 )
 
 
 def described(kind: NeuronType, dt: float) -> Cells | None:
-    """A type's description, or None where it has no kernel (a class of its own, or random)."""
+    """A type's description, or None where it has no kernel (as a class of a user's own)."""
     form = _FORMS.get(type(kind))
     made = None if form is None else form(kind, dt)
     if made is not None:
@@ -128,6 +130,19 @@ def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> Cells | No
     return made
 
 
+def _drawn(cell: Cell) -> Callable[[PoissonSpiking | StochasticSpiking, float], Cells | None]:
+    """A rate function with random spikes; None where the base type is no plain rate function."""
+
+    def form(kind: PoissonSpiking | StochasticSpiking, dt: float) -> Cells | None:
+        made = described(kind.base_type, dt)
+        if made is None or made.cell is not Cell.rate:
+            return None
+        made.cell, made.amplitude = cell, kind.base_type.amplitude
+        return made
+
+    return form
+
+
 _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     LIF: _leaky,
     GridLIF: _on_grid,
@@ -136,6 +151,8 @@ _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     Izhikevich: _quadratic,
     RegularSpiking: _spiking,
     RunningMeanSpiking: _spiking,
+    PoissonSpiking: _drawn(Cell.poisson),
+    StochasticSpiking: _drawn(Cell.stochastic),
     IntegrateAndFire: _integrator,
     SignedIntegrateAndFire: _integrator,
     BipolarIntegrateAndFire: lambda kind, dt: _cells(

@@ -2,55 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.native.buffers import Buffers, kept
+from spikewright.engines.native.buffers import Buffers, Kept
 from spikewright.engines.native.parts import limbs_of
-from spikewright.engines.native.rules import form_of
+from spikewright.engines.native.rules import Form, form_of
 from spikewright.engines.program import Learned
+from spikewright.network.learning.base import outer
 
 
 def add_learned(b: Buffers, op: Learned) -> None:
     """Weights that answer and learn, in a loop at different times of a step."""
     (signal, *_) = op.inputs
-    largest = np.abs(op.initial).max(axis=1, initial=0.0)
-    memories = {"weights": b.kernels.memory(op.initial.ravel())}
+    forms = [form_of(one.rule, b.program.dt, op.initial.shape[1]) for one in op.rules]
+    kept = b.kept[op] = _kept(b, op, forms)
     counts = signal in b.op.counts and signal not in b.op.whole
     source = b.held_in(signal) if counts else b.values_in(signal)
     read: dict[int, int] = {}  # buffers of what rules read; outside loops weights read them at once
+    gains: list[int] = []
     if not b.op.loops:
         read = {s: b.values_in(s) for s in op.inputs[1:]}
+        gains = _add_recursions(b, op, forms, kept, read)
     number = b.kernels.weights(
         loops=b.op.loops,
         input=source,
         output=b.buffer(False, op.output),
-        held=memories["weights"],
-        largest=b.kernels.memory(largest),
+        held=kept.memories["weights"],
+        largest=b.kernels.memory(np.abs(op.initial).max(axis=1, initial=0.0)),
         recorded=-1 if op.weights is None else b.buffer(False, op.weights),
         factor=op.factor,
         unit=None if op.unit is None else np.ravel(op.unit),
         weight_bits=GRIDS["float32"].weight_bits,
         limbs=limbs_of(op.initial.shape[1]),
     )
-    b.kept[op] = kept(memories, None, op.initial.shape)
     for s in op.late:
         b.buffer(False, s)
     if not b.op.loops:
-        _add_rules(b, op, number, read)
+        _add_rules(b, op, forms, number, read, gains)
         return
 
     def finish() -> None:
         late = {s: b.values_in(s) for s in op.inputs[1:]}
-        _add_rules(b, op, number, late)
+        _add_rules(b, op, forms, number, late, _add_recursions(b, op, forms, kept, late))
         b.kernels.finish(number)
 
     b.last.append(finish)
 
 
-def _add_rules(b: Buffers, op: Learned, number: int, read: dict[int, int]) -> None:
-    for learning in op.rules:
-        form = form_of(learning.rule, b.program.dt, op.initial.shape[1])
+def _kept(b: Buffers, op: Learned, forms: list[Form]) -> Kept:
+    """Memories of weights, and of the rules that keep something."""
+    starts = {"weights": op.initial}
+    size = op.initial.shape[1]
+    for i, form in enumerate(forms):
+        if form.recursion is not None:
+            starts[_named(i, "inverse")] = form.recursion * np.eye(size)
+            starts |= {_named(i, name): np.zeros(size) for name in ("along", "gain")}
+    memories = {name: b.kernels.memory(np.ravel(start)) for name, start in starts.items()}
+    shapes = {name: start.shape for name, start in starts.items()}
+    return Kept(memories, dict.fromkeys(memories), shapes)
+
+
+def _named(rule: int, name: str) -> str:
+    """The name of a rule's own state beside that of the others."""
+    return f"{rule} {name}"
+
+
+def as_on_reference(op: Learned, held: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Memories of learned weights as the reference's kernel names them: the weights, and the state
+    of its rules by their number and its name.
+
+    Recursive least squares keep their matrix as it was before its last change.
+    """
+    state = {"weights": held["weights"]}
+    for i in range(len(op.rules)):
+        if _named(i, "inverse") in held:
+            before, along, gain = (held[_named(i, n)] for n in ("inverse", "along", "gain"))
+            state[_named(i, "inv_gamma")] = before - outer(along, gain)
+    return state
+
+
+def _add_recursions(
+    b: Buffers, op: Learned, forms: list[Form], kept: Kept, read: Mapping[int, int]
+) -> list[int]:
+    """The buffers of what the rules read as their senders: activities, or the gains of these."""
+    senders = []
+    for i, (learning, form) in enumerate(zip(op.rules, forms, strict=True)):
+        activities = read[learning.signals[form.senders]]
+        if form.recursion is not None:
+            gain = b.scratch(False, op.initial.shape[1])
+            names = ("inverse", "along", "gain")
+            memories = {name: kept.memories[_named(i, name)] for name in names}
+            b.kernels.recursion(input=activities, output=gain, **memories)
+            activities = gain
+        senders.append(activities)
+    return senders
+
+
+def _add_rules(
+    b: Buffers,
+    op: Learned,
+    forms: list[Form],
+    number: int,
+    read: Mapping[int, int],
+    senders: list[int],
+) -> None:
+    for learning, form, sender in zip(op.rules, forms, senders, strict=True):
         signals = {name: read[s] for name, s in learning.signals.items()}
         delta = learning.recorded.get("delta")
         b.kernels.rule(
@@ -59,7 +119,7 @@ def _add_rules(b: Buffers, op: Learned, number: int, read: dict[int, int]) -> No
             first=form.first,
             second=form.second,
             receivers=signals[form.receivers],
-            senders=signals[form.senders],
+            senders=sender,
             theta=signals.get(form.theta or "", -1),
             signal=signals.get(form.signal or "", -1),
             delta=-1 if delta is None else b.stored[delta].buffer,

@@ -11,6 +11,7 @@ from spikewright.engines.native._kernels import Action, Limbs, Term
 from spikewright.engines.native.buffers import Buffers, Kept
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
+from spikewright.engines.native.support import is_line
 from spikewright.engines.program import Apply, Delay, Filter, Linear, Smooth
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Scale, SumPool
@@ -46,6 +47,7 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
         "B": filter.B,
         "C": filter.C,
         "D": filter.feedthrough,
+        "line": is_line(filter),
         "states": list(states.values()),
         "kept": output,
     }

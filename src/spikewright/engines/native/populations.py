@@ -79,11 +79,23 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
         slopes=_slopes(ops, cells, order),
         pieces=_pieces(runs),
     )
+    if neurons.stochastic:
+        _add_draws(b, ops, order)
     found = [one for one in driven if one is not None]
     if found:
         _add_encoders(b, found, [b.size(op.output) for op in ops])
     b.kept.update(b.keep(ops, memories, order))
     b.totals.update(b.keep(ops, totals, order))
+
+
+def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
+    """The random numbers of the populations that were just added: each has a key of its own."""
+    sizes = [b.size(op.output) for op in ops]
+    b.kernels.draws(
+        keys=np.array([op.key for op in ops], np.uint64),
+        starts=[0, *np.cumsum(sizes[:-1]).tolist()],
+        places=None if order is None else np.asarray(order, np.int32),
+    )
 
 
 def _slopes(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:

@@ -9,12 +9,16 @@ from typing import Any
 from spikewright.engines.grid import MAX_FAN_IN
 from spikewright.engines.native._kernels import MOST_RULES, Rule
 from spikewright.engines.program import Learned
-from spikewright.network.learning import BCM, PES, LearningRuleType, Oja, Voja
+from spikewright.network.learning import BCM, PES, RLS, LearningRuleType, Oja, Voja
 
 
 @dataclass(frozen=True)
 class Form:
-    """A rule's parameters for the kernel: its form and numbers, and the names of its signals."""
+    """A rule's parameters for the kernel: its form and numbers, and the names of its signals.
+
+    With a `recursion` it reads, in place of the senders' activities, their gain by recursive least
+    squares; that number begins the matrix which it keeps, times the identity.
+    """
 
     rule: Rule
     first: float
@@ -23,10 +27,16 @@ class Form:
     senders: str
     theta: str | None = None
     signal: str | None = None
+    recursion: float | None = None
 
 
 def _pes(rule: Any, dt: float, senders: int) -> Form:
     return Form(Rule.outer, -(rule.learning_rate * dt / senders), 0.0, "error", "activities")
+
+
+def _rls(rule: Any, dt: float, senders: int) -> Form:
+    begin = rule.learning_rate * dt / senders
+    return Form(Rule.outer, -1.0, 0.0, "error", "pre_filtered", recursion=begin)
 
 
 def _bcm(rule: Any, dt: float, senders: int) -> Form:
@@ -46,6 +56,7 @@ def _voja(rule: Any, dt: float, senders: int) -> Form:
 
 _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {
     PES: _pes,
+    RLS: _rls,
     BCM: _bcm,
     Oja: _oja,
     Voja: _voja,

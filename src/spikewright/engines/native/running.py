@@ -14,6 +14,7 @@ from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Call, Foreign
+from spikewright.engines.native.learning import as_on_reference
 from spikewright.engines.native.orders import Order, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import Runs
@@ -119,6 +120,8 @@ class RegionKernel(Kernel):
             slow.start_from(neurons, {name: values[samples] for name, values in state.items()})
         for op, kept in self._built.kept.items():
             held = self._kept(kept)
+            if held is not None and isinstance(op, Learned):
+                held = as_on_reference(op, held)
             if held is not None:
                 slow.start_from(op, {name: values[samples] for name, values in held.items()})
         for neurons in self._built.totals:
@@ -140,10 +143,11 @@ class RegionKernel(Kernel):
                 state[name] = self._unpacked(pieces, op, order).astype(np.float64)
         return state
 
-    def _kept(self, kept: Kept) -> dict[str, NDArray] | None:
-        """State by name, `(batch, *shape)`; None before the first block."""
+    def _kept(self, kept: Kept, *names: str) -> dict[str, NDArray] | None:
+        """State by name (default: all), `(batch, *shape)`; None before the first block."""
         state = {}
-        for name, number in kept.memories.items():
+        for name in names or kept.memories:
+            number = kept.memories[name]
             size = int(np.prod(kept.shapes[name]))
             values = self._state.memory(number, offset=kept.offset, size=size)
             if values is None:
@@ -220,7 +224,7 @@ class RegionKernel(Kernel):
         """Weights of every sample."""
         if op in self._foreign:
             return np.asarray(self._foreign[op].learned()[op])
-        held = self._kept(self._built.kept[op])
+        held = self._kept(self._built.kept[op], "weights")
         if held is None:
             return np.array(np.broadcast_to(op.initial, (self._batch, *op.initial.shape)))
         return held["weights"]

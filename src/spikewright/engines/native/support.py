@@ -39,6 +39,7 @@ from spikewright.network.neurons import (
     RunningMeanSpiking,
     SpikingRectifiedLinear,
 )
+from spikewright.network.synapses import DiscreteFilter
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -92,7 +93,7 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Filter | Smooth):
         if op.filter.order == 0 and op.filter.feedthrough is None:
             return Verdict(None, "a filter without order or feedthrough")
-        if op.filter.order > MOST_ORDER:
+        if op.filter.order > MOST_ORDER and not is_line(op.filter):
             return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
         return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
     if isinstance(op, Delay):
@@ -119,6 +120,12 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Source):
         return Verdict(None, "a source: constants are given once")
     return Verdict(None, f"{type(op).__name__} has no native kernel")
+
+
+def is_line(filter: DiscreteFilter) -> bool:
+    """Whether a filter's states are its last inputs, so that it weighs these and nothing else."""
+    shift = np.eye(filter.order, k=-1)
+    return filter.order > 1 and np.array_equal(filter.A, shift) and not filter.B[1:].any()
 
 
 def verdict_alone(op: Operator, program: Program) -> Verdict:
@@ -158,7 +165,7 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
     if described(kind, program.dt) is None:
-        return Verdict(None, f"{type(kind).__name__} has no native kernel")
+        return Verdict(None, f"{_named(kind)} has no native kernel")
     made = next((name for name in op.states if name in kind.made_names), None)
     if made is not None:
         return Verdict(
@@ -174,6 +181,12 @@ def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> Verdict:
     if op.steps * np.prod(program.shapes[op.output]) > MOST_WAITING:
         return Verdict(None, f"a {words}, in which more than {MOST_WAITING} values wait")
     return Verdict(kinds.get(op.inputs[0], "values"), words)
+
+
+def _named(kind: NeuronType) -> str:
+    """A type's name, with that of the rate type that it is made of."""
+    base = getattr(kind, "base_type", None)
+    return type(kind).__name__ + ("" if base is None else f" of {type(base).__name__}")
 
 
 def spikes(kind: NeuronType) -> Kind:

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "draws.hpp"
 #include "functions.hpp"
 #include "leaky.hpp"
 #include "neurons.hpp"
@@ -203,6 +204,38 @@ struct CellChunk {
         }
     }
 
+    // Spikes drawn at random with the mean |f(J)| / threshold, with the sign of f(J).
+    void draw(const Cells& p, const double* j, double number, const Piece& piece) {
+        const std::size_t at = piece.at, n = piece.n;
+        const double* threshold = p.threshold.data() + at;
+        alignas(kLine) double mean[kChunk + kDoubles] = {}, drawn[kChunk + kDoubles];
+        apply_scaled_rate(p, j, charge, at, n);
+        for (std::size_t k = 0; k < n; ++k) mean[k] = std::fabs(charge[k]) / threshold[k];
+        const Draws draws(piece.key, std::uint64_t(number));
+        const auto uniform = [&](std::uint64_t index, std::size_t k) {
+            double found[kDoubles] = {};
+            if (p.places.empty())
+                draws.fill(index, piece.draw + k, kDoubles, found);
+            else
+                for (std::size_t i = 0; i < kDoubles && k + i < n; ++i)
+                    found[i] = draws.at(index, std::size_t(p.places[at + k + i]));
+            return load<doubles>(found);
+        };
+        alignas(kLine) double first[kChunk + kDoubles];
+        if (p.places.empty()) draws.fill(0, piece.draw, n, first);
+        const auto draw = [&](std::uint64_t index, std::size_t k) {
+            return index || !p.places.empty() ? uniform(index, k) : load<doubles>(first + k);
+        };
+        if (p.cell == Cell::poisson)
+            poisson_counts(mean, n, drawn, draw);
+        else
+            stochastic_counts(mean, n, drawn, draw);
+        for (std::size_t k = 0; k < n; ++k) {
+            const double r = charge[k], sign = r > 0.0 ? 1.0 : r < 0.0 ? -1.0 : r == 0.0 ? 0.0 : r;
+            out[k] = drawn[k] * sign;
+        }
+    }
+
     // Step by step: sums of rates depend on their order.
     void sum(const Cells& p, std::size_t n) {
         if (p.net >= 0)
@@ -214,8 +247,8 @@ struct CellChunk {
             for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k]);
     }
 
-    void step(const Cells& p, const double* current, double number, std::size_t at,
-              std::size_t n) {
+    void step(const Cells& p, const double* current, double number, const Piece& piece) {
+        const std::size_t at = piece.at, n = piece.n;
         switch (p.cell) {
             case Cell::rate: return apply_rate(p, current, out, at, n);
             case Cell::integrate:
@@ -228,6 +261,8 @@ struct CellChunk {
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);
             case Cell::grid_leaky: return grid_leaky(p, current, n);
+            case Cell::stochastic:
+            case Cell::poisson: return draw(p, current, number, piece);
             case Cell::leaky:
             case Cell::adaptive_leaky: break;  // see leaky.hpp
         }
@@ -285,7 +320,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
         for (std::size_t t = 0; t < c.steps; ++t) {
             const double number = double(c.job->first + c.first_step + t + 1);
             if (!counts) chunk.out = c.values(op.output, s, t) + at;
-            chunk.step(p, drive.at(t), number, at, n);
+            chunk.step(p, drive.at(t), number, piece);
             if (counts && !put_counts(chunk.out, n, c.counts(op.output, s, t) + at))
                 return c.too_many_spikes();
             record(c, p, piece, s, t, chunk);

@@ -74,6 +74,15 @@ inline doubles log1p_of(doubles x) {
     return log_near_one(f, where(near, doubles{}, k * kLn2Low + lost)) + k * kLn2High;
 }
 
+// For normal x above zero.
+inline doubles log_of(doubles x) {
+    constexpr std::int64_t root = std::int64_t(0x3fe6a09e) << 32;  // of one half
+    const longs bits = longs(x) + ((std::int64_t(0x3ff00000) << 32) - root);
+    const doubles k = doubles((bits >> 52) - 1023 + longs(splat(kWhole))) - kWhole;
+    const doubles m = doubles((bits & ((std::int64_t(1) << 52) - 1)) + root);
+    return log_near_one(m - 1.0, k * kLn2Low) + k * kLn2High;
+}
+
 // to = f(from), vector by vector; both have room for a whole vector behind the last value.
 template <class F>
 inline void each_vector(const double* from, double* to, std::size_t n, F&& f) {

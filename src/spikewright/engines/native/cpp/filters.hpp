@@ -75,23 +75,84 @@ struct FilterChunk {
 // When a filter writes its output: before it takes a step's input, behind it, or not at all.
 enum class Writes { before, behind, never };
 
+// Sums of a filter whose states are its last inputs: rows of a chunk, the newest last.
+class Line {
+  public:
+    static constexpr std::size_t kTile = 2;  // vectors that are summed side by side
+
+    Line(const Context& c, const Filtering& f, std::size_t s, std::size_t at, std::size_t n)
+        : f_(f), n_(n), stride_(rounded_up(n, kTile * kDoubles)),
+          rows_((f.order + c.steps) * stride_), used_(f.order) {
+        for (std::size_t i = 0; i < f.order; ++i) c.fetch(f.states[i], s, at, n, row(i));
+    }
+    void write(const Context& c, std::size_t s, std::size_t at) {
+        for (std::size_t i = 0; i < f_.order; ++i) c.store(f_.states[i], s, at, n_, row(i));
+    }
+
+    template <class T>
+    void absorb(const T* u, double* y) {
+        if (!f_.direct) push(u);
+        for (std::size_t k = 0; k < stride_; k += kTile * kDoubles) sum(k, y);
+        if (!f_.direct) return;
+        for (std::size_t k = 0; k < n_; ++k) y[k] += f_.D * double(u[k]);
+        push(u);
+    }
+
+  private:
+    double* row(std::size_t age) { return rows_.data() + (used_ - 1 - age) * stride_; }
+
+    template <class T>
+    void push(const T* u) {
+        ++used_;
+        double* to = row(0);
+        for (std::size_t k = 0; k < n_; ++k) to[k] = f_.B[0] * double(u[k]);
+    }
+
+    void sum(std::size_t k, double* y) {
+        doubles total[kTile] = {};
+        const double* from = row(0) + k;
+        for (std::size_t i = 0; i < f_.order; ++i, from -= stride_)
+            each<kTile>(SPIKEWRIGHT_EACH(j) {
+                total[j] += f_.C[i] * load<doubles>(from + j * kDoubles);
+            });
+        each<kTile>(SPIKEWRIGHT_EACH(j) { store(y + k + j * kDoubles, total[j]); });
+    }
+
+    const Filtering& f_;
+    std::size_t n_, stride_;
+    Array<double> rows_;
+    std::size_t used_;
+};
+
 // Runs a filter over a block of time: outside of loops all steps, in a loop the end of one.
 template <Writes writes>
 inline void run_filter(const Context& c, const Instruction& op) {
     const Filtering& f = *op.filter;
     by_kind(c.kind(op.input), [&]<class T>(T) {
         each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
-            FilterChunk chunk;
-            chunk.read(c, f, s, at, n);
-            const auto write = [&](std::size_t t) {
-                std::memcpy(c.values(op.output, s, t) + at, chunk.y, n * sizeof(double));
+            const auto run = [&](double* y, auto&& absorb) {
+                const auto write = [&](std::size_t t) {
+                    std::memcpy(c.values(op.output, s, t) + at, y, n * sizeof(double));
+                };
+                for (std::size_t t = 0; t < c.steps; ++t) {
+                    if constexpr (writes == Writes::before) write(t);
+                    absorb(c.at<T>(op.input, s, t) + at);
+                    if constexpr (writes == Writes::behind) write(t);
+                }
             };
-            for (std::size_t t = 0; t < c.steps; ++t) {
-                if constexpr (writes == Writes::before) write(t);
-                chunk.absorb(f, c.at<T>(op.input, s, t) + at, n);
-                if constexpr (writes == Writes::behind) write(t);
+            if (f.line) {
+                Line line(c, f, s, at, n);
+                double y[kChunk + Line::kTile * kDoubles];
+                c.fetch(f.output, s, at, n, y);
+                run(y, [&](const T* u) { line.absorb(u, y); });
+                line.write(c, s, at);
+                c.store(f.output, s, at, n, y);
+            } else {
+                FilterChunk chunk;
+                chunk.read(c, f, s, at, n);
+                run(chunk.y, [&](const T* u) { chunk.absorb(f, u, n); });
+                chunk.write(c, f, s, at, n);
             }
-            chunk.write(c, f, s, at, n);
         });
     });
 }

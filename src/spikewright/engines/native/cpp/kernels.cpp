@@ -13,6 +13,7 @@
 #include "moves.hpp"
 #include "pools.hpp"
 #include "readout.hpp"
+#include "recursion.hpp"
 #include "sending.hpp"
 #include "signed.hpp"
 
@@ -58,6 +59,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::learn: return run_learned<true, true>(c, op);
         case Action::respond: return run_learned<true, false>(c, op);
         case Action::finish: return run_learned<false, true>(c, op);
+        case Action::recur: return run_recursion(c, op);
         case Action::delay: return run_delay<true, true>(c, op);
         case Action::release: return run_delay<true, false>(c, op);
         case Action::keep: return run_delay<false, true>(c, op);

@@ -394,10 +394,11 @@ NB_MODULE(_kernels, m) {
         .def("store", &Region::store, by_name, input, output, "index"_a = nb::none())
         .def("memory", &Region::memory)
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
-             "D"_a.none(), "states"_a, "kept"_a)
+             "D"_a.none(), "states"_a, "kept"_a, "line"_a)
         .def("delay", &Region::delay, by_name, "action"_a, input, output, "steps"_a, "rows"_a)
         .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "slopes"_a.none(),
              "pieces"_a)
+        .def("draws", &Region::draws, by_name, "keys"_a, "starts"_a, "places"_a = nb::none())
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)
         .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a)
         .def("scatter", &Region::scatter, by_name, output, "start"_a, "sources"_a, "runs"_a)
@@ -406,6 +407,7 @@ NB_MODULE(_kernels, m) {
         .def("rule", &Region::rule, "number"_a, by_name, "rule"_a, "first"_a, "second"_a, "receivers"_a,
              "senders"_a, "theta"_a, "signal"_a, "delta"_a, "scale"_a.none())
         .def("finish", &Region::finish)
+        .def("recursion", &Region::recursion, by_name, input, output, "inverse"_a, "along"_a, "gain"_a)
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
         .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
              "factor"_a)

@@ -30,6 +30,7 @@ struct Filtering {
     double D = 0.0;
     std::vector<std::int32_t> states;  // memories, one per order
     std::int32_t output = -1;          // memory: the output of the next step
+    bool line = false;  // x[0] = B u, and x[i] is x[i - 1] of the step before: a sum of earlier inputs
 };
 
 // A signal, some `steps` later: step t of the simulation lies in row t mod `steps` of a memory until then.
@@ -46,7 +47,7 @@ struct Limbs {
 constexpr int kMostLimbs = 3;
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
-                 quadratic, grid_leaky)
+                 quadratic, grid_leaky, stochastic, poisson)
 SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
                  soft_lif)
 
@@ -56,6 +57,8 @@ struct Piece {
     std::int32_t source;
     bool external;
     std::size_t from, at, n, weights;
+    std::array<std::uint64_t, 2> key{};  // of random draws: its population's,
+    std::size_t draw = 0;                // and the place of its first neuron in it
 };
 
 // Encoders turn a represented vector x of `columns` values into currents:
@@ -88,6 +91,7 @@ struct Cells {
     // `total` sums outputs without their sign, `net` with it.
     std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
     std::array<std::int32_t, 3> recorded = {-1, -1, -1};  // buffers of voltage, second and third
+    std::vector<std::int32_t> places;  // of draws, where neurons are stored in another order than theirs
 };
 
 // Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, one row
@@ -128,6 +132,12 @@ struct Learning {
 };
 
 constexpr std::size_t kMostRules = 4;  // of one operator
+
+// Recursive least squares: gain = P r / (1 + r P r), and P -= (P r) gain. The `inverse` P, `(n, n)`, is
+// kept as it was before the last change; that follows from `along` = P r and `gain`, which are kept too.
+struct Recursion {
+    std::int32_t inverse = -1, along = -1, gain = -1;  // memories
+};
 
 // y = factor * (W x) with weights that change: `weights` is a memory, `(out, in)`, `largest` the largest
 // magnitude of each row, by which W is put on the grid. Where there are units, deltas are divided by

@@ -164,8 +164,8 @@ struct Operand {
 // and `keep`).
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
                  cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
-                 running_max_pool, readout, scatter, smooth, learn, respond, finish, call, delay, release,
-                 keep, senders)
+                 running_max_pool, readout, scatter, smooth, learn, respond, finish, recur, call, delay,
+                 release, keep, senders)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -188,6 +188,7 @@ struct Instruction {
     std::shared_ptr<Readouts> readouts;
     std::shared_ptr<Scatter> scatter;
     std::shared_ptr<Weights> weights;
+    std::shared_ptr<Recursion> recursion;
     std::shared_ptr<AxisRows> axis_rows;
     std::shared_ptr<Call> call;
     std::vector<std::int32_t> memories;

@@ -214,10 +214,11 @@ class Region {
     // `action`: `filter`, `emit`, `absorb` or `smooth`; without `D` nothing passes in the same step.
     void filter(Action action, int input, int output, const Doubles& A, const Doubles& B,
                 const Doubles& C, std::optional<double> D, const std::vector<std::int32_t>& states,
-                std::int32_t kept) {
+                std::int32_t kept, bool line) {
         auto f = std::make_shared<Filtering>();
         f->order = B.size();
-        require(f->order <= kMostOrder, "a filter's order is limited");
+        require(line ? f->order > 0 : f->order <= kMostOrder, "a filter's order is limited");
+        f->line = line;
         require(A.size() == B.size() * B.size() && C.size() == B.size() && states.size() == B.size(),
                 "a filter's matrices have its order");
         f->A.assign(A.data(), A.data() + A.size());
@@ -257,6 +258,26 @@ class Region {
         require(pieces.ndim() == 2 && pieces.shape(1) == 5, "a piece has five numbers");
         for (std::size_t i = 0; i < pieces.shape(0); ++i) add_piece(*p, pieces.data() + 5 * i);
         add(Action::cells, -1, output).cells = std::move(p);
+    }
+
+    // The populations added last draw their spikes at random: from keys `(populations, 2)`, that of each
+    // for the neurons from `starts` on. Neuron k, as stored, has the draw at `places[k]`, or at k.
+    void draws(const Given<std::uint64_t>& keys, const std::vector<std::size_t>& starts,
+               const Integers& places) {
+        require(!plan.instructions.empty() && plan.instructions.back().cells, "neurons come first");
+        Cells& p = *plan.instructions.back().cells;
+        require(keys.ndim() == 2 && keys.shape(0) == starts.size() && keys.shape(1) == 2 &&
+                    !starts.empty() && starts[0] == 0 && std::ranges::is_sorted(starts),
+                "keys are two numbers a population");
+        for (Piece& piece : p.pieces) {
+            const auto behind = std::ranges::upper_bound(starts, piece.at);
+            const std::size_t i = std::size_t(behind - starts.begin()) - 1;
+            piece.key = {keys.data()[2 * i], keys.data()[2 * i + 1]};
+            piece.draw = piece.at - starts[i];
+        }
+        require(places.size() == 0 || (places.size() == p.size && starts.size() == 1),
+                "one population has an order");
+        p.places.assign(places.data(), places.data() + places.size());
     }
 
     // The population added last is driven by vectors of `columns` values: `weights` are
@@ -423,6 +444,17 @@ class Region {
         require(size_of(input) == outer * axis * inner && size_of(output) == outer * m->out * inner,
                 "an axis map's buffers have its sizes");
         add(Action::axis_map, input, output).axis_rows = std::move(m);
+    }
+
+    // Recursive least squares: the gain of `(n,)` activities, from memories of n * n, n and n numbers.
+    void recursion(int input, int output, std::int32_t inverse, std::int32_t along, std::int32_t gain) {
+        const std::size_t n = size_of(input);
+        require(size_of(output) == n, "a gain for each activity");
+        require_memory(inverse, n * n);
+        require_memory(along, n);
+        require_memory(gain, n);
+        add(Action::recur, input, output).recursion =
+            std::make_shared<Recursion>(Recursion{inverse, along, gain});
     }
 
     // The plan is complete: places for its buffers, shared where the instructions run one after the
