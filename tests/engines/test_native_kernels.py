@@ -140,11 +140,15 @@ def filtered(synapse: Synapse | None, loop: bool) -> sw.Network:
     """Spikes and values through a synapse; in a `loop` it carries values back too."""
     with sw.Network(seed=2) as net:
         source = sw.Node(lambda t: np.sin(40 * t))
-        cells = sw.Ensemble(300, 2)
-        sw.Connection(source, cells, synapse, transform=np.array([[1.0], [-0.5]]))
+        rng = np.random.default_rng(0)
+        cells = sw.Ensemble(300, None, neuron_type=sw.LIF(), gain=rng.uniform(1, 3, 300), bias=1.0)
+        values = sw.Node(size_in=2)
+        sw.Connection(source, cells.neurons, synapse, rng.choice([-1.0, 1.0], (300, 1)))
+        sw.Connection(cells.neurons, values, synapse, rng.normal(0, 1e-4, (2, 300)))
         if loop:
-            sw.Connection(cells, cells, synapse or 0.005, transform=0.5)
-        sw.Probe(cells, synapse=synapse)
+            back = synapse or 0.005
+            sw.Connection(values, cells.neurons, back, rng.normal(0, 0.5, (300, 2)))
+        sw.Probe(values, synapse=synapse)
         sw.Probe(cells.neurons, synapse=synapse)
     return net
 

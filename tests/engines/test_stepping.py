@@ -377,11 +377,13 @@ def test_learning_that_diverges_is_told_in_its_step() -> None:
 
 def test_simulators_step_in_threads() -> None:
     """Each has a state of its own, though they share an engine's kernels."""
-    net, _, probe = driven(n=300)
+    net, _, probe = driven(n=50)
     sims = [sw.Simulator(net, progress=False, engine="native") for _ in range(4)]
+    begin = threading.Barrier(len(sims))
 
     def go(sim: sw.Simulator) -> None:
-        for _ in range(200):
+        begin.wait()
+        for _ in range(100):
             sim.step()
 
     threads = [threading.Thread(target=go, args=(sim,)) for sim in sims]

@@ -22,6 +22,10 @@ class Pace:
             return 1 if frames == 1 else self._most
         return max(1, min(self._most, int(self._seconds * frames / (2 * _WAKING))))
 
+    def brief(self, frames: int) -> bool:
+        """Whether so many steps of samples take less than waking a thread."""
+        return self._seconds * frames < _WAKING
+
     def learn(self, frames: int, threads: int, spent: float) -> None:
         """Take note of the seconds that a run took; the last runs count most."""
         seconds = max(spent - _WAKING * (threads - 1), 0.0) * threads / frames

@@ -54,7 +54,7 @@ class Runs:
     ) -> bool:
         """Do the step after step `number`; the rest is as in `run`."""
         begun = perf_counter()
-        outcome = stepping.step(number, calls)
+        outcome = stepping.step(number, self._pace.brief(batch), calls)
         self._pace.learn(batch, 1, perf_counter() - begun)
         return self._overflown(outcome)
 

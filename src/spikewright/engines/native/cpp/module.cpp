@@ -1,5 +1,6 @@
 // The Python module: plans are built piece by piece, states are run.
 
+#include <optional>
 #include <sstream>
 
 #include "calls.hpp"
@@ -40,7 +41,7 @@ class Running {
         for (std::size_t i = 0; i < totals.size(); ++i)
             job.totals.push_back(totals_to(i, std::get<0>(totals[i]), std::get<1>(totals[i])));
         const Kernels& kernels = kernels_of(isa);
-        return unlocked([&] { return spikewright::run(job, kernels, asked); });
+        return outcome_of(false, [&] { return spikewright::run(job, kernels, asked); });
     }
 
     static const Kernels& kernels_of(const std::string& isa) {
@@ -72,11 +73,13 @@ class Running {
         return PyErr_CheckSignals() != 0;
     }
 
+    // A `brief` run keeps the interpreter: where others want it too, having it back would take longer.
     template <class F>
-    static int unlocked(F&& run) {
+    static int outcome_of(bool brief, F&& run) {
         Outcome outcome;
         {
-            const nb::gil_scoped_release release;
+            std::optional<nb::gil_scoped_release> others;
+            if (!brief) others.emplace();
             outcome = run();
         }
         if (PyErr_Occurred()) throw nb::python_error();
@@ -226,9 +229,10 @@ class Stepping {
         : running_(running), inputs_(std::move(inputs)), outputs_(std::move(outputs)),
           job_(running.job_of(inputs_, outputs_, 1)), repeated_(grouped(group), running.kernels_of(isa)) {}
 
-    int step(std::size_t first, const std::vector<Running::Calling>& calls) {
+    int step(std::size_t first, bool brief, const std::vector<Running::Calling>& calls) {
         std::vector<Desk> desks = running_.desks(calls, job_);
-        return Running::unlocked([&] { return repeated_.run(first, std::move(desks), Running::asked); });
+        return Running::outcome_of(
+            brief, [&] { return repeated_.run(first, std::move(desks), Running::asked); });
     }
 
   private:
