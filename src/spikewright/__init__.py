@@ -50,6 +50,7 @@ _NAMES = {
     "simulator": "Simulator full_weights",
     "evaluation.sweeping": "Sweep sweep",
     "choosing.tuning": "tune",
+    "training": "Training",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""
 

@@ -120,6 +120,7 @@ from spikewright.network.transforms import (
 from spikewright.running import encoders
 from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
+from spikewright.training import Training
 
 __version__: str
 __all__ = [
@@ -202,6 +203,7 @@ __all__ = [
     "Tanh",
     "TargetRate",
     "ThresholdIteration",
+    "Training",
     "Transform",
     "Triangle",
     "Verification",

@@ -15,6 +15,7 @@
     ├── BuildError           a network cannot be compiled, e.g. a cycle without a synapse
     ├── SimulationError      a run met bad input, NaN, or a misbehaving node
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
+    ├── TrainingError        a training was asked for what it cannot do (also a ValueError)
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Each message names the place, the cause, the value and the next move. A `ConversionWarning` reports
@@ -183,6 +184,10 @@ class BuildError(SpikewrightError):
 
 class SimulationError(SpikewrightError):
     """A run met bad input, NaN, or a node that misbehaves."""
+
+
+class TrainingError(SpikewrightError, ValueError):
+    """A training was asked for what it cannot do: data, budgets or parameters that do not fit."""
 
 
 class TuningError(SpikewrightError, ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -15,16 +15,16 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import meant, spelled
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
-from spikewright.conversion.arguments import FROM_ELSEWHERE
+from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.making import saved
+from spikewright.conversion.making import of_graph, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked, evaluate
-from spikewright.frontends import Source
+from spikewright.frontends import Reading, Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.lower.trace import Trace
@@ -39,6 +39,7 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner, check_run
 from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
+from spikewright.training import Training, settings_of, train
 
 
 @dataclass(eq=False, repr=False)
@@ -64,6 +65,7 @@ class Conversion:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
+    _reading: Reading | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.lowered)
@@ -305,6 +307,60 @@ class Conversion:
             threads=threads,
             progress=progress,
         )
+
+    @spelled()
+    def train(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        steps: int,
+        dt: float = 0.001,
+        method: Literal["rounding", "time", "auto"] = "auto",
+        trainable: Sequence[str] = ("weights", "biases", "scales", "initial_voltage"),
+        epochs: int = 10,
+        timeout: float | None = None,
+        batch_size: int = 64,
+        learning_rate: float = 5e-4,
+        validation: float = 0.1,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> Training[Conversion]:
+        """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
+
+        `x` and `y` are as for `evaluate`, held constant. Without `y` the network imitates its
+        source; labels or targets are added to that. Thresholds are first chosen anew for the steps.
+        `method="rounding"` trains the network whose activations are rounded, for the price of the
+        source's training: it is the spiking one where neurons take spikes back and have no cap.
+        "time" runs every batch through all steps, and goes back through the rounded network; "auto"
+        does that where the two differ. It lasts `epochs` epochs, or `timeout` seconds if that is
+        shorter; the rate falls to zero by then. `validation` is the share of the samples that are
+        held back: the best epoch on them is kept. Batches that an iterable gives are all trained
+        on, and the last epoch is kept. Equal arguments give equal results on one machine.
+
+        Raises `TrainingError` for settings that no training can have, for neurons that it does not
+        know and for a loss that is not finite; `SimulationError` for data that does not fit;
+        `MissingExtraError` without PyTorch. Formulas: docs/training.md.
+        """
+        settings = settings_of(
+            trainable,
+            steps=steps,
+            dt=dt,
+            method=method,
+            epochs=epochs,
+            timeout=timeout,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            validation=validation,
+            seed=seed,
+            progress=progress,
+        )
+        reading = self._reading and replace(self._reading, form=Wanted(self.arguments).form)
+        return train(self, x, y, settings, self._of_graph, reading)
+
+    def _of_graph(self, graph: Graph, arguments: Mapping[str, Any]) -> Conversion:
+        """Another graph, converted with these arguments."""
+        return of_graph(Conversion, graph, arguments)
 
     def plan(
         self,

@@ -30,7 +30,7 @@ from spikewright.choosing.scales import (
 )
 from spikewright.conversion.arguments import Wanted
 from spikewright.errors import ConversionError, listed
-from spikewright.frontends import Source, read
+from spikewright.frontends import Reading, Source, read
 from spikewright.frontends.source import Note
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
@@ -77,8 +77,9 @@ class Model(Generic[Made]):
         def made(chosen: Chosen) -> Made:
             network = lowered(roles, chosen.in_numbers)
             return self.kind(
-                network, self.source.graph, canonical, Trace(), self.source, wanted.given, again
-            )
+                network, self.source.graph, canonical, Trace(), self.source, wanted.given, again,
+                self.reading if isinstance(self.reading, Reading) else None,
+            )  # fmt: skip
 
         correct = partial(_correct, data=data) if _changes(wanted) else None
         measured_on = data.of_budgets(chosen)
@@ -161,6 +162,11 @@ def _one_step(graph: Graph, steps: int) -> tuple[Graph, Stepping]:
     _refuse_without_form(graph, but=Recurrence)
     found = one_step(graph)
     return found.graph, Stepping(found.carried, found.inputs, found.outputs, found.values, steps)
+
+
+def of_graph(kind: Callable[..., Made], graph: Graph, arguments: Mapping[str, Any]) -> Made:
+    """A graph converted; it is its own source."""
+    return Model(kind, read(graph)).converted(Wanted(arguments))
 
 
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 from spikewright._base.keywords import spelled
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.making import Model
-from spikewright.frontends import read
+from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import Spiking
 from spikewright.passes import MaxPoolForm
@@ -82,5 +81,5 @@ def convert(
         "fallback": fallback,
     }
     wanted = Wanted(arguments)
-    reading = partial(read, model, example_input)
+    reading = Reading(model, example_input)
     return Model(Conversion, reading(**wanted.form), reading).converted(wanted)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError
 from spikewright.frontends.fallback import calling_what_is_not_read
+from spikewright.frontends.origins import Origin, Place, origins
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.frontends.weights import instead_of_weights
 from spikewright.graph import Graph, evaluate, evaluate_all
 
-__all__ = ["SUFFIXES", "GraphBuilder", "Source", "example_for", "read"]
+__all__ = ["SUFFIXES", "GraphBuilder", "Reading", "Source", "example_for", "read"]
 
 _BY_SUFFIX = {
     ".keras": "keras",
@@ -113,3 +115,40 @@ def read(
             forms.enter_context(calling_what_is_not_read())
         source: Source = front_end.read(model, example_input, kept)
     return source
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A model, to be read in any form, and where its parameters are in what was read.
+
+    `form` are keywords of `read`.
+    """
+
+    model: Any
+    example_input: Any = None
+    form: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, **form: Any) -> Source:
+        """The model, read; keywords change the form."""
+        return read(self.model, self.example_input, **{**self.form, **form})
+
+    @property
+    def framework(self) -> str | None:
+        """The framework of a live model or an ONNX model; None of files and graphs."""
+        return None if isinstance(self.model, str | Path) else _framework_of(self.model)
+
+    def origins(self, graph: Graph) -> dict[Place, Origin]:
+        """The parameters that the arrays of a graph come from, which was read so.
+
+        Raises `ReadError` for a model without parameters that could be written.
+        """
+        if self.framework is None:
+            raise ReadError(
+                f"{self.model!r} is no live model, so that no weights can be written to it. Load "
+                "the model, and give it"
+            )
+
+        def again(model: Any) -> Graph:
+            return replace(self, model=model)().graph
+
+        return origins(self.model, self.framework, graph, again)

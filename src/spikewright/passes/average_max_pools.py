@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from spikewright.graph import CANONICAL, Graph, Node
+from spikewright.graph import IDENTITY_FREE, Graph, Node
 from spikewright.graph.layers import AveragePool, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool
 from spikewright.passes.base import Note, Pass, PassResult
 
@@ -28,8 +28,8 @@ class AverageMaxPools(Pass):
     """Every undilated maximum over windows or axes becomes the average; outputs change."""
 
     name = "average max pools"
-    requires = CANONICAL
-    ensures = CANONICAL
+    requires = IDENTITY_FREE
+    ensures = IDENTITY_FREE
 
     def rewrite(self, graph: Graph) -> PassResult:
         nodes: list[Node] = []

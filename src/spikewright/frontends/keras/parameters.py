@@ -1,0 +1,47 @@
+"""The weights of Keras models, by their paths."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.optional import require
+from spikewright.errors import ReadError
+
+
+def parameters(model: Any) -> dict[str, NDArray]:
+    """All that hold real numbers; raises `ReadError` where two have one path."""
+    keras, found = require("keras"), dict[str, NDArray]()
+    for weight in _weights(model):
+        if weight.path in found:
+            raise ReadError(
+                f"two weights have the path {weight.path!r}, so that neither can be written by its "
+                "name. Give the layers different names"
+            )
+        found[weight.path] = np.array(keras.ops.convert_to_numpy(weight), np.float32)
+    return found
+
+
+def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
+    """A copy of a model with other weights; the model is left as it is."""
+    made = copy.deepcopy(model)
+    for weight, (name, value) in zip(_weights(made), values.items(), strict=True):
+        assert weight.shape == value.shape, name  # the order is that of `parameters`
+        weight.assign(value)
+    return made
+
+
+def write(model: Any, values: Mapping[str, NDArray]) -> Any:
+    """Put values into a model, and return it."""
+    by_path = {weight.path: weight for weight in _weights(model)}
+    for name, value in values.items():
+        by_path[name].assign(value)
+    return model
+
+
+def _weights(model: Any) -> list[Any]:
+    return [weight for weight in model.weights if "float" in str(weight.dtype)]

@@ -1,0 +1,110 @@
+"""Where the arrays of a graph come from: which number of which parameter of the model.
+
+A copy of the model, whose parameters hold numbers that count them, is read as the model was. What
+stands in the arrays of its graph then says where each value comes from, whatever a reader did to
+move, cut and join them. Parameters hold few digits, so that takes one reading a digit. An array of
+which values were computed (a product of two parameters, a folded factor) has no origin: its digits
+lead to other values than it has.
+
+A `Dense(2)` of Keras holds its kernel as `(in, out)`, a graph holds it as `(out, in)`: the kernel
+`[[7, 8], [9, 10]]` is the weight `[[7, 9], [8, 10]]`, whose index is `[[0, 2], [1, 3]]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import ReadError
+from spikewright.graph import Graph
+
+Arrays = Mapping[str, NDArray]
+Place = tuple[str, str]
+"""A node of a graph, and the name of one of its arrays."""
+
+_FIRST = 3  # digits begin here: constants of models are often 0 or 1
+_BASES = {"bfloat16": 128}
+_BASE = 1024  # digits that float16 holds exactly, and that nothing confuses with its neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """The parameters that an array's values are: `names[which]`, number `index` of each."""
+
+    names: Sequence[str]
+    which: NDArray
+    index: NDArray
+
+    def written(self, values: NDArray, into: dict[str, NDArray]) -> None:
+        """Put an array's values where they come from, into parameters by name."""
+        for number in np.unique(self.which):
+            here = self.which == number
+            parameter = into[self.names[number]]
+            parameter.reshape(-1)[self.index[here]] = values[here]
+
+
+def parameters_of(framework: str) -> ModuleType:
+    """The parameters of a framework's models: `parameters`, `copied` and `write`."""
+    return import_module(f"spikewright.frontends.{framework}.parameters")
+
+
+def origins(
+    model: Any, framework: str, graph: Graph, read: Callable[[Any], Graph]
+) -> dict[Place, Origin]:
+    """The origin of every array of `graph` that has one; `read` reads a model as this was read.
+
+    Raises `ReadError` where a copy of the model with other weights is read as another graph.
+    """
+    access = parameters_of(framework)
+    held: dict[str, NDArray] = access.parameters(model)
+    names = list(held)
+    starts = np.cumsum([0, *(held[name].size for name in names)])
+    base = min([_BASE, *(_BASES.get(str(held[name].dtype), _BASE) for name in names)])
+    digits = max(1, int(np.ceil(np.log(max(2, starts[-1])) / np.log(base) - 1e-9)))
+    codes: dict[Place, NDArray] = {}
+    for digit in range(digits):
+        coded = {
+            name: ((np.arange(start, start + held[name].size) // base**digit) % base + _FIRST)
+            .reshape(held[name].shape)
+            .astype(held[name].dtype)
+            for name, start in zip(names, starts, strict=False)
+        }
+        for place, array in _arrays(read(access.copied(model, coded)), graph).items():
+            codes.setdefault(place, np.zeros(array.shape, np.int64))
+            codes[place] += _digit(array, base) * base**digit
+    found = {}
+    flat = np.concatenate([held[name].reshape(-1).astype(np.float64) for name in names])
+    for place, array in _arrays(graph, graph).items():
+        code = codes[place]
+        known = code.size and code.min() >= 0 and code.max() < starts[-1]
+        if known and np.array_equal(flat[code].astype(array.dtype), array):
+            which = np.searchsorted(starts, code, "right") - 1
+            found[place] = Origin(names, which, code - starts[which])
+    return found
+
+
+def _digit(array: NDArray, base: int) -> NDArray:
+    """The digits that an array holds; a number so far below zero that no code is, for others."""
+    value = np.asarray(array, np.float64) - _FIRST
+    whole = np.rint(value)
+    good = (np.abs(value - whole) < 1e-3) & (whole >= 0) & (whole < base)
+    return np.where(good, whole, -(2.0**50)).astype(np.int64)
+
+
+def _arrays(graph: Graph, like: Graph) -> dict[Place, NDArray]:
+    """All arrays by node and field; raises `ReadError` where the graphs are not of one form."""
+    nodes = [(node.name, node.layer.kind, node.inputs) for node in graph]
+    if nodes != [(node.name, node.layer.kind, node.inputs) for node in like]:
+        raise ReadError(
+            "the model is read as another graph where its weights are other numbers, so that no "
+            "value of the graph leads back to a weight of its own"
+        )
+    return {
+        (node.name, field): array for node in graph for field, array in node.layer.arrays().items()
+    }

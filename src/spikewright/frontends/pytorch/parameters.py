@@ -1,0 +1,48 @@
+"""The parameters and buffers of PyTorch modules, by the names of their state dict."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from spikewright.errors import ReadError
+
+
+def parameters(model: Any) -> dict[str, NDArray]:
+    """All that hold real numbers, as float32 or float64; raises `ReadError` for no live module."""
+    return {name: _array(value) for name, value in _tensors(model).items()}
+
+
+def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
+    """A copy of a module with other values; the module is left as it is."""
+    made = copy.deepcopy(model)
+    write(made, values)
+    return made
+
+
+def write(model: Any, values: Mapping[str, NDArray]) -> Any:
+    """Put values into a module, and return it."""
+    tensors = _tensors(model)
+    with torch.no_grad():
+        for name, value in values.items():
+            tensors[name].copy_(torch.from_numpy(value))
+    return model
+
+
+def _tensors(model: Any) -> dict[str, Any]:
+    if not isinstance(model, torch.nn.Module):
+        raise ReadError(
+            f"a {type(model).__name__} holds no parameters to write to. Give the torch.nn.Module"
+        )
+    state = model.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if value.is_floating_point()}
+
+
+def _array(tensor: Any) -> NDArray:
+    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    array: NDArray = tensor.detach().cpu().to(wide).numpy().copy()
+    return array

@@ -1,0 +1,11 @@
+"""Training of what was converted: weights and thresholds fitted to a number of steps.
+
+The part that computes gradients is `training.gradients`; it needs PyTorch.
+"""
+
+from spikewright.training.history import Epoch
+from spikewright.training.result import Training
+from spikewright.training.settings import settings_of
+from spikewright.training.training import train
+
+__all__ = ["Epoch", "Training", "settings_of", "train"]

@@ -1,0 +1,93 @@
+"""Samples as a training sees them: shuffled batches of arrays, or a user's own batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spikewright.errors import SimulationError, TrainingError
+from spikewright.evaluation.data import Reader, Shard
+from spikewright.measure.truth import Truth
+from spikewright.running.converted import Converted
+from spikewright.running.outputs import outputs_of
+
+_ALL = 2**62  # samples of one shard, where all are read at once
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """All samples at hand: `x` arrays by input, `y` what is known of outputs."""
+
+    x: Mapping[str, Any]
+    y: Mapping[str, Truth]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.x.values())))
+
+    def at(self, chosen: Any) -> Samples:
+        """Some of them, by number."""
+        return Samples(
+            {name: np.asarray(values)[chosen] for name, values in self.x.items()},
+            {name: Truth(t.kind, t.values[chosen]) for name, t in self.y.items()},
+        )
+
+    def batches(self, size: int) -> Iterator[Samples]:
+        """In their order."""
+        for start in range(0, len(self), size):
+            yield self.at(slice(start, start + size))
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Samples]:
+        """In an order that depends on the seed and the epoch's number alone."""
+        yield from self.at(np.random.default_rng((seed, epoch)).permutation(len(self))).batches(
+            size
+        )
+
+    def divided(self, share: float, seed: int) -> tuple[Samples, Samples]:
+        """Those to train on, and a share that is held back."""
+        held = round(share * len(self))
+        order = np.random.default_rng((seed, 2**31)).permutation(len(self))
+        return self.at(np.sort(order[held:])), self.at(np.sort(order[:held]))
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Batches from an iterable of the user's, which is gone through once an epoch."""
+
+    reader: Reader
+    source: Iterable[Any]
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Samples]:
+        """As they come; raises `TrainingError` where there are none, as at a generator's end."""
+        found = False
+        for batch in self.source:
+            found = True
+            yield from map(_samples, self.reader.shards([batch], None, _ALL))
+        if not found:
+            raise TrainingError(
+                f"epoch {epoch + 1}: x gave no batch. A generator is at its end after one epoch: "
+                "give a list of batches, a DataLoader or arrays"
+            )
+
+
+def data_of(conversion: Converted, x: Any, y: Any) -> Samples | Stream:
+    """A user's data; raises `SimulationError` where it does not fit."""
+    reader = Reader(conversion.graph.structure, outputs_of(conversion.lowered))
+    at_once = y is not None or isinstance(x, Mapping) or reader.inputs.find(x) is not None
+    if not at_once and isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes):
+        return Stream(reader, x)
+    (shard,) = reader.shards(x, y, _ALL)
+    return _samples(shard)
+
+
+def _samples(shard: Shard) -> Samples:
+    """The samples of a shard; raises `SimulationError` for values that are not finite."""
+    for name, values in shard.x.items():
+        bad = int(np.size(values) - np.isfinite(values).sum())
+        if bad:
+            raise SimulationError(
+                f"input {name!r}: {bad} of {np.size(values)} values are NaN or infinite"
+            )
+    return Samples(shard.x, shard.y)

@@ -1,0 +1,373 @@
+"""The equation of every layer of a graph over torch, with gradients.
+
+`equation(layer, parameters, *values)` takes the layer's arrays as tensors by field, and values
+`(batch, *shape)`. It is what `layer.evaluate` is over NumPy; elementwise functions and
+normalisations are the same text as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import singledispatch
+from typing import Any
+
+import torch
+
+from spikewright._base import equations
+from spikewright._base.equations import CURVES
+from spikewright._base.windows import Windows
+from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.functions import Functions
+from spikewright.engines.torch.maps import max_pool, windowed
+from spikewright.errors import TrainingError
+from spikewright.graph import layers
+from spikewright.graph.layers.activation import OVER_AXIS
+from spikewright.graph.layers.normalization import from_the_end
+from spikewright.graph.layers.pooling import OverAxes
+
+functional = torch.nn.functional
+Parameters = Mapping[str, Tensor]
+
+_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+_TRANSPOSED = (
+    functional.conv_transpose1d,
+    functional.conv_transpose2d,
+    functional.conv_transpose3d,
+)
+
+
+@singledispatch
+def equation(layer: Any, p: Parameters, *values: Tensor) -> Tensor:
+    """The layer's value; raises `TrainingError` for a kind of layer without gradients."""
+    raise TrainingError(
+        f"a layer of kind {layer.kind} has no gradients here. Cut the model in front of it with "
+        "outputs=, or train it in its own framework"
+    )
+
+
+def has_gradients(layer: layers.Layer) -> bool:
+    """True where the kind of layer has an equation here."""
+    return equation.dispatch(type(layer)) is not equation.dispatch(object)
+
+
+# -- weights --
+
+
+@equation.register
+def _(layer: layers.Affine, p: Parameters, x: Tensor) -> Tensor:
+    return functional.linear(x, p["weight"], p.get("bias"))
+
+
+@equation.register
+def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
+    images = _windowed(x, layer.windows, layer.channels_last)
+    convolve = _CONVOLUTIONS[images.ndim - 3]
+    y = convolve(images, p["weight"], p.get("bias"), layer.stride, 0, layer.dilation, layer.groups)
+    return _restored(y, layer.channels_last)
+
+
+@equation.register
+def _(layer: layers.ConvolutionTranspose, p: Parameters, x: Tensor) -> Tensor:
+    images = x.movedim(-1, 1) if layer.channels_last else x
+    convolve = _TRANSPOSED[images.ndim - 3]
+    full = convolve(
+        images, p["weight"], None, layer.stride, groups=layer.groups, dilation=layer.dilation
+    )
+    pads: list[int] = []
+    extents = layer.output_extent(tuple(images.shape[2:]))
+    for reach, extent, (before, _) in zip(full.shape[2:], extents, layer.padding, strict=True):
+        pads = [-before, extent + before - reach, *pads]  # the last axis comes first
+    y = functional.pad(full, pads)
+    bias = p.get("bias")
+    y = y if bias is None else y + _along(bias, y.ndim, 1)
+    return _restored(y, layer.channels_last)
+
+
+@equation.register
+def _(layer: layers.ScaleShift, p: Parameters, x: Tensor) -> Tensor:
+    return _scaled(x, p.get("scale"), p.get("shift"))
+
+
+@equation.register
+def _(layer: layers.BatchNormalization, p: Parameters, x: Tensor) -> Tensor:
+    axis = layer.axis % (x.ndim - 1) + 1
+    scale = p["gamma"] / torch.sqrt(p["variance"] + layer.epsilon)
+    shift = p["beta"] - scale * p["mean"]
+    return x * _along(scale, x.ndim, axis) + _along(shift, x.ndim, axis)
+
+
+@equation.register
+def _(layer: layers.Interpolate, p: Parameters, x: Tensor) -> Tensor:
+    for i, axis in enumerate(layer.axes):
+        where = axis % (x.ndim - 1) + 1
+        x = functional.linear(x.movedim(where, -1), p[f"matrices[{i}]"]).movedim(-1, where)
+    return x
+
+
+@equation.register
+def _(layer: layers.Lookup, p: Parameters, x: Tensor) -> Tensor:
+    return _functions(p["table"]).rows(p["table"], x)
+
+
+# -- nonlinear --
+
+
+@equation.register
+def _(layer: layers.Activation, p: Parameters, x: Tensor) -> Tensor:
+    if layer.elementwise:
+        return CURVES[layer.function](_functions(x), x, layer.parameters)
+    return OVER_AXIS[layer.function](_functions(x), x, layer.axis(x.ndim - 1))
+
+
+@equation.register
+def _(layer: layers.ParametricReLU, p: Parameters, x: Tensor) -> Tensor:
+    return torch.where(x >= 0, x, p["slope"] * x)
+
+
+@equation.register
+def _(layer: layers.LayerNormalization, p: Parameters, x: Tensor) -> Tensor:
+    axes = from_the_end(layer.axes, x.ndim - 1)
+    y = equations.layer_normalization(_functions(x), x, axes, layer.epsilon)
+    return _scaled(y, p.get("scale"), p.get("shift"))
+
+
+@equation.register
+def _(layer: layers.GroupNormalization, p: Parameters, x: Tensor) -> Tensor:
+    rank = x.ndim - 1
+    axis = layer.axis % rank
+    y = equations.group_normalization(
+        _functions(x), x, layer.groups, axis - rank, rank, layer.epsilon
+    )
+    scale, shift = (
+        None if value is None else _along(value, x.ndim, axis + 1)
+        for value in (p.get("scale"), p.get("shift"))
+    )
+    return _scaled(y, scale, shift)
+
+
+@equation.register
+def _(layer: layers.RMSNormalization, p: Parameters, x: Tensor) -> Tensor:
+    axes = from_the_end(layer.axes, x.ndim - 1)
+    y = equations.rms_normalization(_functions(x), x, axes, layer.epsilon)
+    return _scaled(y, p.get("scale"), None)
+
+
+@equation.register
+def _(layer: layers.UnitNormalization, p: Parameters, x: Tensor) -> Tensor:
+    axes = from_the_end(layer.axes, x.ndim - 1)
+    return equations.unit_normalization(_functions(x), x, axes, layer.epsilon)
+
+
+# -- several inputs --
+
+
+@equation.register
+def _(layer: layers.Add, p: Parameters, *values: Tensor) -> Tensor:
+    return sum(values[1:], start=values[0])
+
+
+@equation.register
+def _(layer: layers.Concatenate, p: Parameters, *values: Tensor) -> Tensor:
+    return torch.cat(values, _axis(layer.axis, values[0]))
+
+
+@equation.register
+def _(layer: layers.Multiply, p: Parameters, *values: Tensor) -> Tensor:
+    return _folded(torch.mul, values)
+
+
+@equation.register
+def _(layer: layers.Divide, p: Parameters, *values: Tensor) -> Tensor:
+    return _folded(torch.div, values)
+
+
+@equation.register
+def _(layer: layers.Maximum, p: Parameters, *values: Tensor) -> Tensor:
+    return _folded(torch.maximum, values)
+
+
+@equation.register
+def _(layer: layers.Minimum, p: Parameters, *values: Tensor) -> Tensor:
+    return _folded(torch.minimum, values)
+
+
+@equation.register
+def _(layer: layers.MatMul, p: Parameters, *values: Tensor) -> Tensor:
+    a, b = _aligned(values)
+    a = a.mT if layer.transpose_a else a
+    b = b.mT if layer.transpose_b else b
+    return a @ b
+
+
+# -- pooling and reductions --
+
+
+@equation.register
+def _(layer: layers.AveragePool, p: Parameters, x: Tensor) -> Tensor:
+    images = _windowed(x, layer.windows, layer.channels_last)
+    ones = torch.ones(1, 1, *layer.size, dtype=x.dtype, device=x.device)
+    channels = images.shape[1]
+    alone = images.reshape(-1, 1, *images.shape[2:])
+    total = _CONVOLUTIONS[images.ndim - 3](alone, ones, None, layer.stride)
+    total = total.reshape(-1, channels, *total.shape[2:])
+    spatial = x.shape[1:-1] if layer.channels_last else x.shape[2:]
+    divisors = torch.as_tensor(layer.divisors(tuple(spatial)), dtype=x.dtype, device=x.device)
+    return _restored(total / divisors, layer.channels_last)
+
+
+@equation.register
+def _(layer: layers.MaxPool, p: Parameters, x: Tensor) -> Tensor:
+    pooled: Tensor = max_pool(x[:, None], layer.windows, layer.channels_last)[:, 0]
+    return pooled
+
+
+@equation.register
+def _(layer: layers.AdaptiveAveragePool, p: Parameters, x: Tensor) -> Tensor:
+    first = 1 if layer.channels_last else 2
+    spatial = tuple(x.shape[first : first + len(layer.output)])
+    for axis, matrix in enumerate(layer.matrices(spatial), start=first):
+        weights = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
+        x = functional.linear(x.movedim(axis, -1), weights).movedim(-1, axis)
+    return x
+
+
+@equation.register
+def _(layer: layers.GlobalAveragePool, p: Parameters, x: Tensor) -> Tensor:
+    return _reduced(torch.mean, layer, x)
+
+
+@equation.register
+def _(layer: layers.GlobalMaxPool, p: Parameters, x: Tensor) -> Tensor:
+    return _reduced(torch.amax, layer, x)
+
+
+@equation.register
+def _(layer: layers.Sum, p: Parameters, x: Tensor) -> Tensor:
+    return _reduced(torch.sum, layer, x)
+
+
+# -- moves and choices --
+
+
+@equation.register
+def _(layer: layers.Identity, p: Parameters, x: Tensor) -> Tensor:
+    return x
+
+
+@equation.register
+def _(layer: layers.Constant, p: Parameters) -> Tensor:
+    return p["value"][None]
+
+
+@equation.register
+def _(layer: layers.Reshape, p: Parameters, x: Tensor) -> Tensor:
+    return x.reshape(len(x), *layer.shape)
+
+
+@equation.register
+def _(layer: layers.Permute, p: Parameters, x: Tensor) -> Tensor:
+    return x.permute(0, *(axis + 1 for axis in layer.axes))
+
+
+@equation.register
+def _(layer: layers.ZeroPad, p: Parameters, x: Tensor) -> Tensor:
+    return functional.pad(x, [n for pair in reversed(layer.pads) for n in pair])
+
+
+@equation.register
+def _(layer: layers.Crop, p: Parameters, x: Tensor) -> Tensor:
+    return functional.pad(x, [-n for pair in reversed(layer.crops) for n in pair])
+
+
+@equation.register
+def _(layer: layers.UpsampleNearest, p: Parameters, x: Tensor) -> Tensor:
+    for axis, factor in enumerate(layer.factors, start=1):
+        x = x.repeat_interleave(factor, axis)
+    return x
+
+
+@equation.register
+def _(layer: layers.Slice, p: Parameters, x: Tensor) -> Tensor:
+    return _chosen(x, layer.indices())
+
+
+@equation.register
+def _(layer: layers.Pad, p: Parameters, x: Tensor) -> Tensor:
+    return _chosen(x, layer.indices(tuple(x.shape[1:])))
+
+
+@equation.register
+def _(layer: layers.Take, p: Parameters, x: Tensor) -> Tensor:
+    axis = _axis(layer.axis, x)
+    indices = torch.as_tensor(layer.indices % x.shape[axis], device=x.device)
+    taken = x.index_select(axis, indices.reshape(-1))
+    return taken.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+@equation.register
+def _(layer: layers.Tile, p: Parameters, x: Tensor) -> Tensor:
+    return x.tile(1, *layer.repeats)
+
+
+@equation.register
+def _(layer: layers.Broadcast, p: Parameters, x: Tensor) -> Tensor:
+    new = (1,) * (len(layer.shape) + 1 - x.ndim)
+    return x.reshape(len(x), *new, *x.shape[1:]).expand(len(x), *layer.shape)
+
+
+# -- shared --
+
+
+def _functions(like: Tensor) -> Any:
+    return Functions(Tensors(like.device, like.dtype))
+
+
+def _windowed(x: Tensor, windows: Windows, last: bool, value: float = 0.0) -> Tensor:
+    """Images `(batch, channels, *spatial)`, padded so that windows just fit."""
+    images: Tensor = windowed(x[:, None], windows, last, value)
+    return images
+
+
+def _restored(images: Tensor, last: bool) -> Tensor:
+    return images.movedim(1, -1) if last else images
+
+
+def _scaled(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    x = x if scale is None else x * scale
+    return x if shift is None else x + shift
+
+
+def _along(values: Tensor, rank: int, axis: int) -> Tensor:
+    """A vector laid out to broadcast along an axis of values of this rank."""
+    return values.reshape(-1, *(1,) * (rank - 1 - axis))
+
+
+def _axis(axis: int, x: Tensor) -> int:
+    """An axis of the unbatched shape as one of the batch."""
+    return axis % (x.ndim - 1) + 1
+
+
+def _reduced(reduce: Any, layer: OverAxes, x: Tensor) -> Tensor:
+    """A reduction over a layer's axes; over none of them PyTorch would reduce all."""
+    axes = tuple(_axis(axis, x) for axis in layer.axes)
+    reduced: Tensor = reduce(x, axes, layer.keepdims) if axes else x
+    return reduced
+
+
+def _aligned(values: Sequence[Tensor]) -> list[Tensor]:
+    """Values with unbatched ranks made equal by axes of one in front."""
+    rank = max(value.ndim for value in values)
+    return [v.reshape(len(v), *(1,) * (rank - v.ndim), *v.shape[1:]) for v in values]
+
+
+def _folded(function: Any, values: Sequence[Tensor]) -> Tensor:
+    first, *rest = _aligned(values)
+    for value in rest:
+        first = function(first, value)
+    return first
+
+
+def _chosen(x: Tensor, indices: Sequence[Any]) -> Tensor:
+    for axis, chosen in enumerate(indices, start=1):
+        x = x.index_select(axis, torch.as_tensor(chosen, device=x.device))
+    return x

@@ -1,0 +1,73 @@
+"""The arrays of a graph as parameters, and the graph with their new values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from spikewright.graph import Graph, Node
+from spikewright.training.trainable import TRAINED, Group
+
+
+def _memory(array: NDArray) -> object:
+    """What tells arrays apart that are not the same values of memory."""
+    found = array.__array_interface__
+    return found["data"][0], array.shape, array.strides, array.dtype
+
+
+class Parameters(nn.Module):
+    """The arrays of a graph's layers as parameters; one that several layers share is one."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        dtype: torch.dtype = torch.float32,
+        fixed: Collection[tuple[str, str]] = (),
+    ) -> None:
+        """`fixed` names arrays, by node and field, that are not to be trained."""
+        super().__init__()
+        self._places: dict[str, dict[str, int]] = {}
+        self._groups: dict[int, Group] = {}
+        self._arrays = nn.ParameterList()
+        known: dict[object, int] = {}
+        for node in graph:
+            places = self._places[node.name] = {}
+            groups = TRAINED.get(type(node.layer), {})
+            for field, array in node.layer.arrays().items():
+                if (memory := _memory(array)) not in known:
+                    known[memory] = len(self._arrays)
+                    tensor = torch.tensor(array, dtype=dtype)
+                    self._arrays.append(nn.Parameter(tensor, requires_grad=False))
+                places[field] = known[memory]
+                if field in groups and (node.name, field) not in fixed:
+                    self._groups[places[field]] = groups[field]
+
+    def of(self, node: str) -> dict[str, nn.Parameter]:
+        """A layer's arrays, by field."""
+        return {field: self._arrays[place] for field, place in self._places[node].items()}
+
+    def group(self, name: Group) -> list[nn.Parameter]:
+        """All parameters of a group."""
+        return [self._arrays[place] for place, group in self._groups.items() if group == name]
+
+    def renewed(self, graph: Graph) -> Graph:
+        """A graph with layers of these names, with the present values of what may be trained."""
+        return Graph(tuple(map(self._renewed, graph)), graph.outputs, graph.aliases)
+
+    def _renewed(self, node: Node) -> Node:
+        changed = {
+            field: self._value(place, getattr(node.layer, field))
+            for field, place in self._places.get(node.name, {}).items()
+            if place in self._groups
+        }
+        return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
+
+    def _value(self, place: int, before: NDArray) -> NDArray:
+        """A parameter's value in the type of the array that it was; that array if it is equal."""
+        now = self._arrays[place].detach().cpu().numpy().astype(before.dtype)
+        return before if np.array_equal(now, before) else now

@@ -1,0 +1,56 @@
+"""The result of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+from spikewright.errors import TrainingError
+from spikewright.running.converted import Converted
+from spikewright.training.history import Epoch
+from spikewright.training.home import Home
+
+Made = TypeVar("Made", bound=Converted)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Training(Generic[Made]):
+    """The result of a training: a conversion, and the history of the epochs.
+
+    `conversion` is one like any other; its source is the trained graph.
+    """
+
+    conversion: Made
+    history: tuple[Epoch, ...]
+    _home: Home | None = None
+
+    def __repr__(self) -> str:
+        return f"<Training of {len(self.history)} epochs>"
+
+    def source_state(self) -> dict[str, NDArray]:
+        """The trained values of the source's own parameters, by their names in its framework.
+
+        Those of a PyTorch module's state dict, the paths of Keras's weights, or the names of ONNX's
+        initializers. Firing-rate scales are not multiplied in, and normalisations stand alone.
+        Raises `TrainingError` where a file or a graph was converted, and no live model.
+        """
+        return self._to_the_source().state()
+
+    def write_back(self, model: Any) -> Any:
+        """Put the trained weights into the source model, and return it; of ONNX, a new model.
+
+        The model must have the weights that were converted. It is read again afterwards, and its
+        framework's own forward pass is compared with the trained network. Raises `TrainingError`
+        for another model and where that differs; the model then has the weights that it had.
+        """
+        return self._to_the_source().written(model)
+
+    def _to_the_source(self) -> Home:
+        if self._home is None:
+            raise TrainingError(
+                "the source was a file or a graph, so that nothing is known of its parameters. "
+                "Load the model, and convert that"
+            )
+        return self._home

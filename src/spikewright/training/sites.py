@@ -1,0 +1,87 @@
+"""What is trained of a conversion: its graph as its neurons see it, and where these round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import TrainingError
+from spikewright.graph import Graph
+from spikewright.lower.populations import Roles
+from spikewright.network import Ensemble
+from spikewright.network.neurons import NeuronType
+from spikewright.passes import DropIdentities, FuseActivations
+from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
+from spikewright.passes.standard import run as run_passes
+from spikewright.running.converted import Converted
+
+_STARTS = {"zero": 0.0, "half": 0.5}
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A population that rounds: its thresholds and starts, which broadcast to its shape.
+
+    `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
+    A population `follows` the value of a function; others compute an activation of their input.
+    """
+
+    threshold: NDArray
+    start: NDArray
+    kind: NeuronType
+    follows: bool = False
+
+
+def trained_graph(conversion: Converted) -> Graph:
+    """The graph that was read, with activations as the neurons stand for them.
+
+    Its weights and normalisations are still the source's: nothing is folded.
+    """
+    form: MaxPoolForm = conversion.arguments.get("max_pool", "gate")
+    passes = (DropIdentities(), FuseActivations(), *MAX_POOL_FORMS[form])
+    graph, _ = run_passes(conversion.graph, passes)
+    return graph
+
+
+def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
+    """Every population of a conversion as a site, in the graph's order.
+
+    Raises `TrainingError` for neurons that do not spike or draw random numbers, for synapses, and
+    for recurrent steps: what they send is not the rounded value of their layer.
+    """
+    if conversion.lowered.stepping is not None:
+        raise TrainingError(
+            "sequence_step: networks whose steps share neurons are not trained. Convert without it"
+        )
+    functions = Roles(conversion.canonical, None).functions
+    synapses = {c.pre for c in conversion.network.all_connections if c.synapse is not None}
+    found = {}
+    for name, ensemble in conversion.populations().items():
+        kind = ensemble.neuron_type
+        if not kind.spiking or kind.stochastic:
+            raise TrainingError(
+                f"layer {name!r}: {kind} sends no counts that follow from its input. Convert with "
+                "spiking=True"
+            )
+        if ensemble.neurons in synapses or ensemble in synapses:
+            raise TrainingError(
+                f"layer {name!r}: values pass a synapse, so that the mean is not what was sent. "
+                "Convert with synapse=None"
+            )
+        threshold = kind.amplitude / (ensemble.rate_scale * dt)
+        found[name] = Site(threshold, _start(name, ensemble), kind, name in functions)
+    return found
+
+
+def _start(name: str, ensemble: Ensemble) -> NDArray:
+    given = ensemble.initial_voltage
+    if isinstance(given, str):
+        if given not in _STARTS:
+            raise TrainingError(
+                f"layer {name!r}: initial_voltage={given!r} is drawn anew. Convert with "
+                'initial_voltage="half"'
+            )
+        return np.asarray(_STARTS[given])
+    return np.asarray(given, np.float64)

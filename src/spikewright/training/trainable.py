@@ -1,0 +1,31 @@
+"""The arrays of a graph that may be trained, in two groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from spikewright.graph import layers
+from spikewright.graph.layers import Layer
+
+Group = Literal["weights", "biases"]
+
+_NORMALISED: Mapping[str, Group] = {"scale": "weights", "shift": "biases"}
+TRAINED: Mapping[type[Layer], Mapping[str, Group]] = MappingProxyType(
+    {
+        layers.Affine: {"weight": "weights", "bias": "biases"},
+        layers.Convolution: {"weight": "weights", "bias": "biases"},
+        layers.ConvolutionTranspose: {"weight": "weights", "bias": "biases"},
+        layers.BatchNormalization: {"gamma": "weights", "beta": "biases"},
+        layers.LayerNormalization: _NORMALISED,
+        layers.GroupNormalization: _NORMALISED,
+        layers.RMSNormalization: _NORMALISED,
+        layers.ParametricReLU: {"slope": "weights"},
+        layers.Lookup: {"table": "weights"},
+    }
+)
+"""The arrays that may be trained, by kind of layer and field, with their group.
+
+Others are constants of the model: factors, matrices of resizing, statistics of normalisation.
+"""

@@ -1,0 +1,164 @@
+"""Laws of the rounded network: it is the spiking one, and its gradient is that of held rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import spikewright as sw
+from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
+from spikewright.training.gradients.spiking import sent
+from spikewright.training.sites import sites_of, trained_graph
+
+DT = 0.001
+
+
+class Residual(nn.Module):
+    """`relu(conv(x) + x)`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Any) -> Any:
+        return torch.relu(self.norm(self.conv(x)) + x)
+
+
+def dense() -> nn.Module:
+    """Three layers."""
+    return nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 9), nn.ReLU(), nn.Linear(9, 4))
+
+
+def convolutional(pool: nn.Module) -> nn.Module:
+    """Normalised convolutions, pooled, and a shortcut."""
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), pool, Residual(6),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4),
+    )  # fmt: skip
+
+
+FAMILIES = {
+    "dense": (dense, (12,)),
+    "averages": (lambda: convolutional(nn.AvgPool2d(2)), (2, 8, 8)),
+    "maxima": (lambda: convolutional(nn.MaxPool2d(2)), (2, 8, 8)),
+}
+
+
+def converted(family: str, seed: int, steps: int) -> tuple[sw.Conversion, NDArray]:
+    """A random network whose neurons take spikes back, with heights a channel, and input."""
+    make, shape = FAMILIES[family]
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    model = make().eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0.0, 0.3)
+            module.running_var.uniform_(0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0.0, 0.3)
+    x = rng.normal(size=(5, *shape)).astype(np.float32)
+    conversion = sw.convert(
+        model,
+        spiking={"relu": sw.BipolarIntegrateAndFire()},
+        example_input=torch.from_numpy(x[:1]),
+        scale_firing_rates=sw.MinimumError(steps, spikes_per_step=1),
+        calibration=x,
+    )
+    return conversion, x
+
+
+def rounded(conversion: sw.Conversion, steps: int) -> RoundedNetwork:
+    """The rounded network of a conversion, float64."""
+    sites = sites_of(conversion, DT)
+    return RoundedNetwork(trained_graph(conversion), sites, steps, torch.float64)
+
+
+def tensors(conversion: sw.Conversion, x: NDArray) -> dict[str, Any]:
+    """The input of a rounded network."""
+    return {conversion.graph.inputs[0]: torch.from_numpy(x.astype(np.float64))}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 7])
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_rounded_network_has_the_counts_of_the_spiking_one(
+    family: str, seed: int, steps: int
+) -> None:
+    """After T steps every neuron has sent what its rounding says."""
+    conversion, x = converted(family, seed, steps)
+    values, counts = rounded(conversion, steps)(tensors(conversion, x))
+    run = conversion.run(
+        x, steps=steps, dt=DT, engine="reference", precision="float64", progress=False
+    )
+    for name, means in run.layer_means().items():
+        net = means * steps * conversion.populations()[name].rate_scale * DT
+        found = counts[name].detach().numpy()
+        assert found.any()
+        np.testing.assert_allclose(found, net, atol=1e-9)
+    (output,) = conversion.graph.outputs.values()
+    np.testing.assert_allclose(values[output].detach().numpy(), run.predict("mean"), atol=1e-9)
+
+
+@pytest.mark.parametrize("cap", [None, 1, 2])
+@pytest.mark.parametrize("kind", [sw.BipolarIntegrateAndFire, sw.IntegrateAndFire])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_without_gradient_are_those_of_the_spiking_network(
+    family: str, kind: Any, cap: int | None
+) -> None:
+    """Neurons of any type, with caps too, send what the reference engine's send."""
+    steps = 5
+    conversion, x = converted(family, 3, steps)
+    conversion = conversion.again(spiking={"relu": kind()}, max_spikes_per_step=cap)
+    found = sent(rounded(conversion, steps), tensors(conversion, x))
+    run = conversion.run(
+        x, steps=steps, dt=DT, engine="reference", precision="float64", progress=False
+    )
+    for name, population in run.populations.items():
+        assert population.totals.any()
+        np.testing.assert_array_equal(found.all[name].numpy(), population.totals)
+
+
+@pytest.mark.parametrize("family", ["dense", "averages"])
+def test_gradients_are_those_of_held_rounding(family: str, monkeypatch: Any) -> None:
+    """In `floor(u) = u + r` r is held: finite differences of that network are the gradients.
+
+    Not of maxima: of two values that are rounded to one, either may be passed on.
+    """
+    conversion, x = converted(family, 5, 3)
+    network, given = rounded(conversion, 3), tensors(conversion, x)
+    arrays = [*network.arrays.group("weights"), *network.arrays.group("biases")]
+    roundings = network.roundings.values()
+    free = [p.requires_grad_() for p in (*arrays, *(r.logarithm for r in roundings))]
+    (output,) = conversion.graph.outputs.values()
+    torch.manual_seed(1)
+    direction = torch.randn_like(network(given)[0][output])
+    (network(given)[0][output] * direction).sum().backward()
+    rests: dict[Rounding, Any] = {}
+
+    def charge(rounding: Rounding, value: Any) -> Any:
+        u = value * (rounding.steps / rounding.threshold) + rounding.start
+        return u + rests.setdefault(rounding, torch.floor(u) - u)
+
+    monkeypatch.setattr(Rounding, "counts", charge)
+
+    def moved(size: float) -> float:
+        for p, move in zip(free, moves, strict=True):
+            p.add_(move, alpha=size)
+        value = float((network(given)[0][output] * direction).sum())
+        for p, move in zip(free, moves, strict=True):
+            p.sub_(move, alpha=size)
+        return value
+
+    moves = [torch.randn_like(p) for p in free]
+    expected = sum(float((p.grad * m).sum()) for p, m in zip(free, moves, strict=True))
+    with torch.no_grad():
+        network(given)
+        found = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    assert all(p.grad.abs().sum() > 0 for p in free)
+    assert found == pytest.approx(expected, rel=1e-4)

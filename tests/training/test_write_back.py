@@ -1,0 +1,116 @@
+"""Trained weights go home: into models of every framework, whose own forward pass is compared."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "frontends"))
+
+from same_models import READERS, Same
+from test_same_model import MODELS
+
+import spikewright as sw
+from spikewright.errors import TrainingError
+from spikewright.frontends import read
+from spikewright.graph import evaluate
+
+NAMES = ("perceptron", "lenet", "residual block")
+
+
+def live(name: str, kind: str) -> tuple[Any, Any]:
+    """A model of the suite in one framework, and its example input."""
+    model: Same = MODELS[name]
+    if kind == "pytorch":
+        return model.of_torch(), model.example()
+    return (model.of_keras() if kind == "keras" else model.of_onnx()), None
+
+
+def trained(name: str, kind: str, **how: Any) -> tuple[Any, Any, Any]:
+    """A model, a short training of it, and its inputs."""
+    model, example = live(name, kind)
+    conversion = sw.convert(model, spiking=True, example_input=example)
+    same = MODELS[name]
+    x = [v if kind == "keras" else same.moved(v) for v in same.inputs()]
+    inputs = dict(zip(conversion.graph.inputs, x, strict=True))
+    usual = {"steps": 4, "epochs": 2, "validation": 0.0, "batch_size": 2, "progress": False}
+    return model, conversion.train(inputs, **{**usual, **how}), inputs
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_has_the_trained_weights(name: str, kind: str) -> None:
+    """Read again it is the trained graph, and converted with the same scales it sends the same."""
+    model, result, inputs = trained(name, kind)
+    made = result.write_back(model)
+    assert (made is model) == (kind != "onnx")
+    example = MODELS[name].example() if kind == "pytorch" else None
+    source = read(made, example)
+    for node in result.conversion.graph:
+        for field, array in node.layer.arrays().items():
+            np.testing.assert_array_equal(source.graph[node.name].layer.arrays()[field], array)
+    again = sw.convert(made, example_input=example, **result.conversion.resolved)
+    runs = [c.run(inputs, steps=4, progress=False) for c in (result.conversion, again)]
+    for layer, counts in runs[0].spike_counts().items():
+        np.testing.assert_array_equal(counts, runs[1].spike_counts()[layer])
+    assert any(counts.any() for counts in runs[0].spike_counts().values())
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_the_state_has_the_names_of_the_source(kind: str) -> None:
+    """It holds every parameter; what was not trained has the values that it had."""
+    model, result, _ = trained("lenet", kind, trainable=("biases",))
+    state = result.source_state()
+    before = {
+        "pytorch": lambda: {n: v.numpy() for n, v in model.state_dict().items()},
+        "keras": lambda: {w.path: np.asarray(w.numpy()) for w in model.weights},
+        "onnx": dict,
+    }[kind]()
+    assert before.keys() <= state.keys()
+    changed = {name for name, value in before.items() if np.any(state[name] != value)}
+    assert all("bias" in name or "beta" in name for name in changed)
+    assert kind == "onnx" or changed
+
+
+def test_a_keras_model_that_was_written_to_is_saved_as_any_other(tmp_path: Path) -> None:
+    """Saved, loaded and converted again, it gives the same spikes."""
+    import keras
+
+    model, result, inputs = trained("lenet", "keras")
+    result.write_back(model)
+    model.save(tmp_path / "trained.keras")
+    loaded = keras.saving.load_model(tmp_path / "trained.keras")
+    again = sw.convert(loaded, **result.conversion.resolved)
+    x = next(iter(inputs.values()))
+    runs = [c.run(x, steps=4, progress=False).predict() for c in (result.conversion, again)]
+    np.testing.assert_array_equal(*runs)
+
+
+def test_another_model_is_left_as_it_is() -> None:
+    """A model with other weights than those that were converted is refused by a layer's name."""
+    import torch
+
+    model, result, _ = trained("perceptron", "pytorch")
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        next(iter(other.parameters())).mul_(2.0)
+    kept = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(TrainingError, match=r"is not the model.*weight of layer"):
+        result.write_back(other)
+    assert all(torch.equal(value, kept[name]) for name, value in other.state_dict().items())
+
+
+def test_of_a_graph_nothing_goes_home() -> None:
+    """A conversion without a live model trains all the same, and says why it has no home."""
+    graph = MODELS["perceptron"].graph("keras")
+    conversion = sw.convert(graph, spiking=True)
+    x = MODELS["perceptron"].inputs()[0]
+    result = conversion.train(x, steps=2, epochs=1, validation=0.0, progress=False)
+    assert evaluate(result.conversion.graph, {graph.inputs[0]: x})
+    with pytest.raises(TrainingError, match="Load the model, and convert that"):
+        result.source_state()
