@@ -69,14 +69,9 @@ inline bool any(longs lanes) {
     return found != 0;
 }
 
-template <class F>
-inline doubles lane_by_lane(doubles x, F&& f) {
-    for (std::size_t i = 0; i < kDoubles; ++i) x[i] = f(x[i]);
+inline doubles root_of(doubles x) {
+    for (std::size_t i = 0; i < kDoubles; ++i) x[i] = std::sqrt(x[i]);
     return x;
-}
-
-inline doubles floor_of(doubles x) {
-    return lane_by_lane(x, [](double v) { return std::floor(v); });
 }
 
 // The number of spikes up to which the probabilities add up to less than the draw.
@@ -108,7 +103,7 @@ inline doubles log_probability(doubles counts, doubles mean) {
 // Transformed rejection (Hoermann 1993) of the lanes that wait; draw(i) gives the i-th draw of each.
 template <class F>
 inline doubles by_rejection(doubles mean, longs waiting, F&& draw) {
-    const doubles b = 0.931 + 2.53 * lane_by_lane(mean, [](double v) { return std::sqrt(v); });
+    const doubles b = 0.931 + 2.53 * root_of(mean);
     const doubles a = -0.059 + 0.02483 * b, inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
     doubles counts = mean;
     for (int attempt = 0; attempt < kMostAttempts && any(waiting); ++attempt) {

@@ -62,17 +62,6 @@ inline doubles smaller_of(doubles a, doubles b) {
 #endif
 }
 
-inline doubles floor_of(doubles x) {
-#if defined(__AVX512F__)
-    return doubles(_mm512_roundscale_pd(__m512d(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
-#elif defined(__AVX2__)
-    return doubles(_mm256_floor_pd(__m256d(x)));
-#else
-    for (std::size_t i = 0; i < kDoubles; ++i) x[i] = std::floor(x[i]);
-    return x;
-#endif
-}
-
 typedef std::int8_t few_bytes __attribute__((vector_size(kMeanLanes)));
 
 // Whole numbers as bytes, those that do not fit as other large ones.

@@ -2,6 +2,7 @@
 // that the compiler's own vectors lack.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -99,6 +100,17 @@ inline doubles add_exact_product(doubles sum, doubles x, doubles y) {
 }
 
 inline doubles splat(double x) { return x - doubles{}; }
+
+inline doubles floor_of(doubles x) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_roundscale_pd(__m512d(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+#elif defined(__AVX2__)
+    return doubles(_mm256_floor_pd(__m256d(x)));
+#else
+    for (std::size_t i = 0; i < kDoubles; ++i) x[i] = std::floor(x[i]);
+    return x;
+#endif
+}
 
 // The cost of adding a weight to some of sixteen sums at once, in weights that are added one by one.
 // Only AVX-512 adds under a mask.
