@@ -222,6 +222,42 @@ def test_data_read_earlier_stays() -> None:
         assert sim.data[probe].shape == (1, 1)
 
 
+@pytest.mark.parametrize("read", [False, True])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_long_recordings_are_kept_in_pieces(
+    batch: int | None, read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the size at which arrays no longer grow, and however often they are read."""
+    for least, most in ((1, 1), (40, 100), (4, 4000)):
+        monkeypatch.setattr("spikewright.engines.recording._LEAST_BYTES", least)
+        monkeypatch.setattr("spikewright.engines.recording._MOST_BYTES", most)
+        net, _, probe = driven(output=np.sin)
+        with sw.Simulator(net, batch_size=batch, progress=False, engine="native") as sim:
+            for i in range(70):
+                sim.step()
+                if i == 20:
+                    sim.run_steps(5)
+                if read and i % 4 == 0:
+                    assert sim.data[probe].shape[-2] == i + 1 + 5 * (i >= 20)
+            found = np.array(sim.data[probe])
+            sim.reset()
+            sim.run_steps(75)
+            np.testing.assert_array_equal(found, sim.data[probe])
+
+
+def test_a_step_makes_no_room_for_many_large_ones() -> None:
+    """What one step records may be large; room is made for it alone."""
+    with sw.Network(seed=1) as net:
+        source = sw.Node(np.ones(100_000))
+        probe = sw.Probe(source)
+        cells = sw.Ensemble(5, None, neuron_type=LIF(), gain=1.0, bias=0.0)
+        sw.Connection(source[:5], cells.neurons, None)
+    with sw.Simulator(net, progress=False, engine="native") as sim:
+        sim.step()
+        assert taken(sim) is not None
+        assert sim._recorded[probe]._rows.shape == (1, 1, 100_000)
+
+
 def test_a_batch_steps_side_by_side() -> None:
     """Every sample keeps a state of its own; its axis comes first."""
     net, _, probe = driven(sw.PoissonSpiking(sw.LIFRate()), output=np.sin)

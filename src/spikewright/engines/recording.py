@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,7 +15,7 @@ from spikewright.errors import SimulationError
 from spikewright.network.shapes import Shape
 
 _PIECE_VALUES = 1_000_000
-_LEAST_ROOM = 64  # steps
+_LEAST_BYTES, _MOST_BYTES = 2**14, 2**26  # of an array of single steps: it grows up to the latter
 
 
 class Recorder:
@@ -71,7 +72,8 @@ class Tape:
     """What one probe has recorded so far: arrays of whole runs, and single steps.
 
     Steps are written one behind the other into an array that has room for more, so that reading
-    after every step costs nothing but the steps that are new.
+    after every step costs nothing but the steps that are new. A large array is copied only to be
+    read; another one follows it.
     """
 
     def __init__(self, batch: int, shape: Shape, recording: Recording, dtype: type) -> None:
@@ -99,7 +101,7 @@ class Tape:
     def write(self, value: NDArray) -> None:
         """Write one more step, `(batch or 1, *shape)`; it counts from `keep` on."""
         if self._used == self._rows.shape[1]:
-            self._grow(max(_LEAST_ROOM, 2 * self._used))
+            self._grow()
         np.multiply(value, self._recording.factor, out=self._rows[:, self._used])
 
     def keep(self) -> None:
@@ -124,8 +126,13 @@ class Tape:
         np.concatenate(parts, axis=1, out=rows[:, :steps])
         self._whole, self._rows, self._used = [], rows, steps
 
-    def _grow(self, room: int) -> None:
-        rows = self._empty(room)
+    def _grow(self) -> None:
+        step = max(1, self._batch * math.prod(self._shape) * np.dtype(self._dtype).itemsize)
+        if self._used and 2 * self._used * step > _MOST_BYTES:
+            self._whole.append(self._rows[:, : self._used])
+            self._rows, self._used = self._empty(max(1, _MOST_BYTES // step)), 0
+            return
+        rows = self._empty(max(1, _LEAST_BYTES // step, 2 * self._used))
         rows[:, : self._used] = self._rows[:, : self._used]
         self._rows = rows
 

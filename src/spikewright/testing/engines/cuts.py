@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.engines import Execution, Precision
+from spikewright.engines import Execution, Precision, Tape
 from spikewright.network import Probe
 from spikewright.testing.engines.base import Suite, both
 from spikewright.testing.mixed import MixedNetwork
@@ -61,6 +61,26 @@ class CutTests(Suite):
         for cut in ({"block": 1}, {"block": 5}, {"chunk": 3}, {"block": 7, "chunk": 1}):
             self._same(go(slice(None), **cut), whole, mixed)
         self._same(go(slice(None), steps=(1, 10, 0, 13)), whole, mixed)
+
+    @both
+    def test_single_steps_are_a_run(self, precision: Precision) -> None:
+        """Step by step, in turn with runs, everything is as in one run."""
+        mixed = MixedNetwork()
+        mixed.stimulus.output = mixed.feed(1, 1)[0, 0]
+        whole = self.run(mixed.network, 20, dt=mixed.dt, batch=2, precision=precision)
+        program, engine = self.compiled(mixed.network, mixed.dt, precision)
+        execution = Execution(program, engine, 2)
+        tapes = [Tape.of(program, one, 2) for one in program.recordings]
+        for _ in range(8):
+            execution.advance(tapes)
+        for tape, array in zip(tapes, execution.run(5), strict=True):
+            tape.add(array)
+        for _ in range(7):
+            execution.advance(tapes)
+        probes = (one.probe for one in program.recordings)
+        found = {p: tape.array() for p, tape in zip(probes, tapes, strict=True)}
+        self._same(found, whole, mixed)
+        assert all(whole[probe].any() for probe in mixed.activity.values())
 
     def _same(
         self,
