@@ -176,6 +176,8 @@ def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any,
         ({"learning_rate": -1.0}, "learning_rate must be a number above 0, got -1.0"),
         ({"timeout": 0}, "timeout must be seconds above 0 or None, got 0"),
         ({"validation": 1.0}, "validation must be a share of the samples"),
+        ({"spikes": -5}, "spikes must be a number of spikes a sample above 0, or None, got -5"),
+        ({"spikes": 5, "validation": 0.0}, "spikes: a budget is measured on samples"),
         ({"method": "magic"}, "method must be one of .*got 'magic'"),
         ({"trainable": ("weight",)}, "trainable must name some of"),
         ({"trainable": ()}, "trainable must name some of"),
@@ -216,3 +218,21 @@ def test_data_that_does_not_fit(conversion: sw.Conversion, digits: tuple[Any, An
         trained(conversion, np.full_like(x[:50], np.nan))
     with pytest.raises(TrainingError, match="epoch 2: x gave no batch"):
         trained(conversion, (batch for batch in [x[:50], x[50:100]]), epochs=2)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+@pytest.mark.parametrize("cap", [None, 1])
+def test_a_budget_asked_is_a_budget_met(
+    conversion: sw.Conversion, digits: tuple[Any, Any], cap: int | None, share: float
+) -> None:
+    """Between 90 and 100 % of it is sent on what is held back, and about as much on new samples."""
+    x, before = digits[0], conversion.again(max_spikes_per_step=cap)
+    free = trained(before, x[:800], epochs=1).history[-1].held_back.spikes
+    budget = share * free
+    made = trained(before, x[:800], spikes=budget, epochs=6).conversion
+    run = made.run(x[800:], steps=STEPS, progress=False)
+    sent = sum(counts.mean() for counts in run.spike_counts().values())
+    assert 0.85 * budget <= sent <= 1.05 * budget
+    answers = run.predict().argmax(axis=1)
+    (wanted,) = conversion.source.call({conversion.graph.inputs[0]: x[800:]}).values()
+    assert (answers == wanted.argmax(axis=1)).mean() > 0.6

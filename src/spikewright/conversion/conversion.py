@@ -318,6 +318,7 @@ class Conversion:
         dt: float = 0.001,
         method: Literal["rounding", "time", "auto"] = "auto",
         trainable: Sequence[str] = ("weights", "biases", "scales", "initial_voltage"),
+        spikes: float | None = None,
         epochs: int = 10,
         timeout: float | None = None,
         batch_size: int = 64,
@@ -333,7 +334,8 @@ class Conversion:
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
         "time" runs every batch through all steps, and goes back through the rounded network; "auto"
-        does that where the two differ. It lasts `epochs` epochs, or `timeout` seconds if that is
+        does that where the two differ. `spikes` is a budget of spikes a sample, met on the samples
+        that are held back. It lasts `epochs` epochs, or `timeout` seconds if that is
         shorter; the rate falls to zero by then. `validation` is the share of the samples that are
         held back: the best epoch on them is kept. Batches that an iterable gives are all trained
         on, and the last epoch is kept. Equal arguments give equal results on one machine.
@@ -347,6 +349,7 @@ class Conversion:
             steps=steps,
             dt=dt,
             method=method,
+            spikes=spikes,
             epochs=epochs,
             timeout=timeout,
             batch_size=batch_size,

@@ -21,6 +21,7 @@ class Settings:
     dt: float
     method: Method
     trainable: tuple[str, ...]
+    spikes: float | None
     epochs: int
     timeout: float | None
     batch_size: int
@@ -39,6 +40,15 @@ class Settings:
                 raise TrainingError(f"{name} must be a number above 0, got {value!r}")
         if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
             raise TrainingError(f"timeout must be seconds above 0 or None, got {self.timeout!r}")
+        if self.spikes is not None and not (is_number(self.spikes) and self.spikes > 0):
+            raise TrainingError(
+                f"spikes must be a number of spikes a sample above 0, or None, got {self.spikes!r}"
+            )
+        if self.spikes is not None and not self.validation:
+            raise TrainingError(
+                "spikes: a budget is measured on samples that are held back. Give validation, a "
+                "share of the samples above 0"
+            )
         if not (is_number(self.validation) and 0 <= self.validation < 1):
             raise TrainingError(
                 f"validation must be a share of the samples from 0, below 1, got "

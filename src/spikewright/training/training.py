@@ -91,6 +91,11 @@ def _ways(settings: Settings, sites: Mapping[str, Site]) -> Iterator[Way]:
 
 def _divided(data: Samples | Stream, settings: Settings) -> tuple[Samples | Stream, Samples | None]:
     """The samples to train on and those held back; none of a user's own batches."""
+    if isinstance(data, Stream) and settings.spikes is not None:
+        raise TrainingError(
+            "spikes: a budget is measured on samples that are held back, and batches of an "
+            "iterable are all trained on. Give arrays"
+        )
     if isinstance(data, Stream) or not settings.validation:
         return data, None
     share = min(settings.validation, _HELD / len(data))

@@ -18,6 +18,7 @@ from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.measure.truth import Output, Truth
 from spikewright.training.data import Samples, Stream
+from spikewright.training.gradients.budget import Budget
 from spikewright.training.gradients.losses import Judged, total
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import sent
@@ -88,6 +89,8 @@ class Fitting:
         self._teacher = RoundedNetwork(self.network.graph, {}, self.network.steps)
         self._best: dict[str, Tensor] | None = None
         self._rank: tuple[float, ...] = ()
+        spikes = self.settings.spikes
+        self._budget = None if spikes is None else Budget(spikes)
 
     def parameters(self) -> list[dict[str, Any]]:
         """What is trained, with its rate; raises `TrainingError` where there is nothing."""
@@ -146,6 +149,8 @@ class Fitting:
                     break
         if self._best is not None:
             self.network.load_state_dict(self._best)
+        if self._budget is not None and held_back is not None:
+            self._budget.meet(self.network, lambda: self.measured(held_back).spikes)
 
     def _step(self, optimiser: Any, batch: Samples, way: Way) -> float:
         loss = self.loss(batch, way)
@@ -166,8 +171,11 @@ class Fitting:
         """The loss of a batch, with its gradient."""
         inputs = _tensors(batch)
         counts = sent(self.network, inputs).net if way == "time" else None
-        values, _ = self.network(inputs, counts)
-        return total(self.judged, values, self.wanted(inputs), _truths(batch))
+        values, made = self.network(inputs, counts)
+        loss = total(self.judged, values, self.wanted(inputs), _truths(batch))
+        if self._budget is not None:
+            loss = loss + self._budget.penalty(made, len(batch))
+        return loss
 
     @torch.no_grad()
     def wanted(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -178,7 +186,7 @@ class Fitting:
     @torch.no_grad()
     def measured(self, samples: Samples) -> Measured:
         """Loss, accuracy and spikes a sample of the spiking network, run through its steps."""
-        losses, hits, labelled, spikes = [], 0.0, 0, 0.0
+        losses, hits, labelled, spikes, kept = [], 0.0, 0, 0.0, 0.0
         for batch in samples.batches(self.settings.batch_size):
             inputs = _tensors(batch)
             found = sent(self.network, inputs)
@@ -187,6 +195,7 @@ class Fitting:
             loss = total(self.judged, values, self.wanted(inputs), truths)
             losses.append(float(loss) * len(batch))
             spikes += sum(float(counts.sum()) for counts in found.all.values())
+            kept += sum(float(counts.abs().sum()) for counts in found.net.values())
             for name, (truth, _) in truths.items():
                 if truth.kind == "labels":
                     decided = self.judged[name].output.decided(
@@ -194,6 +203,8 @@ class Fitting:
                     )
                     hits += float((decided == truth.values).sum())
                     labelled += len(batch)
+        if self._budget is not None and kept:
+            self._budget.sent = spikes / kept
         accuracy = hits / labelled if labelled else None
         return Measured(sum(losses) / len(samples), accuracy, spikes / len(samples))
 
@@ -207,12 +218,19 @@ class Fitting:
     def _keep(self, held_back: Samples) -> Measured:
         """Measure on what is held back, and remember the network if none before was better."""
         found = self.measured(held_back)
-        rank = (-found.loss,) if found.accuracy is None else (found.accuracy, -found.loss)
+        rank = self._ranked(found)
         if self._best is None or rank > self._rank:
             state = self.network.state_dict()
             self._best = {name: value.clone() for name, value in state.items()}
             self._rank = rank
         return found
+
+    def _ranked(self, found: Measured) -> tuple[float, ...]:
+        """The better the larger: within the budget before all, then accuracy, then the loss."""
+        if self._budget is not None and not self._budget.met(found.spikes):
+            return (-found.spikes,)
+        accuracy = 0.0 if found.accuracy is None else found.accuracy
+        return (1.0, accuracy, -found.loss)
 
 
 def course(passed: float) -> float:
