@@ -42,13 +42,12 @@ class Built:
     calls: tuple[tuple[Operator, bool], ...]
     fillings: tuple[Filling | SenderFilling, ...]
 
-    @property
-    def weight_bytes(self) -> dict[str, int]:
-        """Bytes of weights and neurons' parameters in the kernels' own form, by operator."""
+    def weight_bytes(self, tiles: bool) -> dict[str, int]:
+        """Bytes of weights and neurons' parameters in the kernels' own forms, by operator."""
         orders = sum(order.nbytes for _, order, _ in self.populations if order is not None)
         found = Counter({f"parameters of {self.label}": self.region.bytes() + orders})
         for one in self.fillings:
-            found[one.label] += one.bytes
+            found[one.label] += one.bytes + tiles * self.region.tiled_bytes(one.number)
         return dict(found)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import Counter
@@ -47,6 +48,9 @@ class NativeEngine(Engine):
     processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is the most
     capable that the processor has. Neither changes a result. Raises `BuildError` for an instruction
     set that the processor lacks.
+
+    Where many inputs spike, a layer of counts is a dense product by tiles: where its events would
+    cost more than `dense` times as much. That is 1 where the instruction set has tiles, else never.
     """
 
     name = "native"
@@ -65,6 +69,7 @@ class NativeEngine(Engine):
                 f"{ISA_VARIABLE}={self.isa!r}: this processor can run "
                 f"{', '.join(instruction_sets())}"
             )
+        self.dense = 1.0 if _kernels.has_tiles(self.isa) else math.inf
         self._reference = ReferenceEngine()
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
@@ -79,7 +84,7 @@ class NativeEngine(Engine):
         return self._prepared[program]
 
     def explain(self, program: Program) -> Plan:
-        return Plan(self.name, tuple(plan_rows(program)))
+        return Plan(self.name, tuple(plan_rows(program, self.isa if self._has_tiles else None)))
 
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if op in self._shared:
@@ -90,12 +95,24 @@ class NativeEngine(Engine):
                 self._shared[op] = LinearKernel(op, built, program, self.isa, self.threads)
                 return self._shared[op]
             return RegionKernel(
-                op, built, program, batch, tally, self._reference, self.isa, self.threads
+                op,
+                built,
+                program,
+                batch,
+                tally,
+                self._reference,
+                self.isa,
+                self.threads,
+                self.dense,
             )
         fallback = _Fallback(self._reference.kernel(op, program, batch, tally))
         if fallback.stateless:
             self._shared[op] = fallback
         return fallback
+
+    @property
+    def _has_tiles(self) -> bool:
+        return self.dense < math.inf
 
     def _build(self, op: Region, program: Program) -> Built:
         with _building:
@@ -152,7 +169,7 @@ class NativeEngine(Engine):
             return super().held(op, program)
         built = self._build(op, program)
         others = [self._reference.held(foreign, program) for foreign in op.foreign]
-        kept = Counter(built.weight_bytes)
+        kept = Counter(built.weight_bytes(self._has_tiles))
         for other in others:
             kept.update(other.kept)
         return Held(kept, max([built.making_bytes, *(other.making for other in others)]))

@@ -20,7 +20,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from spikewright.engines.native.support import BYTES, Kind, Verdict, verdict, verdict_alone
+from spikewright.engines.native._kernels import TILE_SHARE
+from spikewright.engines.native.support import (
+    BYTES,
+    Kind,
+    Verdict,
+    takes_tiles,
+    verdict,
+    verdict_alone,
+)
 from spikewright.engines.plan import PlanRow
 from spikewright.engines.program import (
     Apply,
@@ -265,8 +273,8 @@ def _region(
 _CALLED = "; called from the native loop, step by step"
 
 
-def plan_rows(program: Program) -> list[PlanRow]:
-    """Operator, kernel and why, in the program's order."""
+def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
+    """Operator, kernel and why, in the program's order; `tiles` names whose there are, if any."""
     if program.precision != "float32":
         why = f"precision {program.precision!r} runs on reference kernels alone"
         return [PlanRow(op.label, "reference", why) for op in program.operators]
@@ -283,8 +291,24 @@ def plan_rows(program: Program) -> list[PlanRow]:
         else:
             how = "step by step, in a loop" if component.loops else "in blocks of time"
             called = _CALLED if component in parts.loops else ""
-            rows += _rows(component, parts.verdicts, program, how, called)
+            found = _rows(component, parts.verdicts, program, how, called)
+            rows += (
+                found
+                if component.loops or tiles is None
+                else [
+                    _with_tiles(row, op, parts.verdicts[op], tiles)
+                    for row, op in zip(found, component.operators, strict=True)
+                ]
+            )
     return rows
+
+
+def _with_tiles(row: PlanRow, op: Operator, found: Verdict, tiles: str) -> PlanRow:
+    """A row that says from how many spikes on counts are multiplied and not listed."""
+    if not takes_tiles(op, found):
+        return row
+    when = f"by tiles of {tiles} where about {TILE_SHARE:.0%} of the inputs or more spike"
+    return row._replace(why=f"{row.why}; {when}")
 
 
 def _rows(

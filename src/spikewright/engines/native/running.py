@@ -39,10 +39,11 @@ class RegionKernel(Kernel):
         reference: ReferenceEngine,
         isa: str,
         threads: int,
+        dense: float,
     ) -> None:
         self._op, self._built, self._program = op, built, program
         self._batch, self._tally, self._reference = batch, tally, reference
-        self._runs = Runs(op, built, isa, threads)
+        self._runs = Runs(op, built, isa, threads, dense)
         self._state = _kernels.Running(built.region, batch)
         self._foreign = {
             o: Foreign(o, self._reference_kernel(o), program, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -22,8 +23,11 @@ _LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 32, 128, 16
 class Runs:
     """Runs of one region, on as many threads as pay."""
 
-    def __init__(self, op: Region, built: Built, isa: str, threads: int) -> None:
+    def __init__(
+        self, op: Region, built: Built, isa: str, threads: int, dense: float = math.inf
+    ) -> None:
         self._op, self._built, self._isa, self._pace = op, built, isa, Pace(threads)
+        self._dense = dense
 
     def run(self, state: _kernels.Running, batch: int, steps: int, **given: Any) -> bool:
         """Advance the state by some steps; True where a count did not fit a byte.
@@ -35,7 +39,13 @@ class Runs:
         block, group, threads = shares(self._op, self._built, batch, steps, wanted)
         begun = perf_counter()
         outcome = state.run(
-            steps=steps, block=block, group=group, threads=threads, isa=self._isa, **given
+            steps=steps,
+            block=block,
+            group=group,
+            threads=threads,
+            isa=self._isa,
+            dense=self._dense,
+            **given,
         )
         self._pace.learn(batch * steps, threads, perf_counter() - begun)
         return self._overflown(outcome)

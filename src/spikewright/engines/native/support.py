@@ -217,6 +217,17 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
     return Verdict(found, f"{name} of {_NAMES[kind]}{how}")
 
 
+def takes_tiles(op: Operator, found: Verdict) -> bool:
+    """Whether a native operator may be a dense product of counts and weights."""
+    if not isinstance(op, Linear) or not isinstance(op.transform, Dense | Convolution):
+        return False
+    transform = op.transform
+    if isinstance(transform, Convolution) and transform.groups > 1 == transform.kernel.shape[1]:
+        return False
+    of_bytes = ("counts", "signed")
+    return found.text in {f"{type(transform).__name__} of {_NAMES[kind]}" for kind in of_bytes}
+
+
 def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     return "values" if 0 < transform.matrix.shape[1] <= _most(kind) else None
 

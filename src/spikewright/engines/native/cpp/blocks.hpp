@@ -21,13 +21,15 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
     Block<lanes> v;
     v.read(state.voltage);
     Tally<lanes> tally;
+    Most most = 1;
     for (std::size_t t = 0; t < c.steps; ++t) {
         Block<lanes> j = current(t);
         if (p.rectify) j.rectify();
         v.add(j);
         Counts<lanes> counts;
-        const Most most =
-            fire<lanes, uniform, checked>(v, limits, p, at.pixel, at.channel, at.valid, counts);
+        most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, counts);
+        if (checked && most == 0)
+            most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
         if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
         tally.add(counts, most);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plan.hpp"
+#include "tiles.hpp"
 
 namespace spikewright {
 
@@ -42,6 +43,7 @@ struct Context {
     void* scratch = nullptr;   // of the instruction set: one per member
     std::size_t rank = 0, members = 1;
     std::atomic<int>* outcome = nullptr;
+    Multiply multiply = nullptr;  // by tiles
 
     Share share(std::size_t count) const {
         return {count * rank / members, count * (rank + 1) / members};
@@ -181,6 +183,8 @@ struct Kernels {
     void (*drop_scratch)(void*);
     void (*list)(const Context&, const Instruction&);
     void (*execute)(const Context&, const Instruction&);
+    Multiply multiply = nullptr;  // by tiles, which `dispatch.cpp` adds
+    bool has_tiles = false;       // of the processor
 };
 
 }  // namespace spikewright

@@ -9,7 +9,7 @@
 namespace spikewright {
 
 // Kernels that this processor can run, the most capable last.
-std::vector<const Kernels*> usable_kernels();
+const std::vector<Kernels>& usable_kernels();
 
 // Kernels by name, or the most capable; null where the processor cannot run them or has none such.
 const Kernels* find_kernels(const std::string& name);

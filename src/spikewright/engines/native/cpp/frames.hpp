@@ -38,11 +38,12 @@ inline bool to_bytes(const double* from, std::size_t size, std::int8_t* to, std:
     return true;
 }
 
-// The steps of a slab in bytes, if they are `whole` numbers; else they are in limbs.
+// The steps of a slab in bytes, if they are `whole` numbers; else they are in limbs. Counts that are
+// `dense` are not listed.
 struct Frames {
     Array<std::int8_t> bytes;
     std::size_t stride = 0;
-    bool whole = false;
+    bool whole = false, dense = false;
 };
 
 // The steps of a slab of values as limbs side by side: `(values, most, kSlab)`, of which `limbs` are needed.

@@ -2,60 +2,14 @@
 // never written out. Without a population the currents are the output.
 #pragma once
 
-#include "accumulate.hpp"
 #include "blocks.hpp"
-#include "frames.hpp"
 #include "means.hpp"
-#include "sending.hpp"
+#include "products.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// Pixels `begin` to `end` of a frame lie side by side in the window of an output pixel: their events,
-// moved by `base`, are rows of the kernel.
-struct Segment {
-    std::uint32_t begin, end;
-    std::int64_t base;
-};
-
 template <std::size_t lanes>
 using Lane = std::integral_constant<std::size_t, lanes>;
-
-// One member's room for the sums of a pixel.
-struct Scratch {
-    std::vector<Segment> segments;
-    Array<std::uint32_t> rows, when;
-    Seen seen;
-    SumBuffer sums;
-    Array<std::int8_t> halves;  // counts above zero and below, while they are listed
-    Sending sending;
-    std::vector<Divisor> numbers;  // of the steps
-};
-
-inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {
-    segments.clear();
-    const std::int64_t oy = std::int64_t(pixel) / l.out_width, ox = std::int64_t(pixel) % l.out_width;
-    const std::int64_t left = ox * l.stride_x - l.pad_x;
-    for (std::int64_t ky = 0; ky < l.kernel_height; ++ky) {
-        const std::int64_t y = oy * l.stride_y - l.pad_y + ky * l.dilation_y;
-        if (y < 0 || y >= l.height) continue;
-        if (l.dilation_x == 1) {
-            const std::int64_t from = left < 0 ? 0 : left;
-            const std::int64_t end = left + l.kernel_width;
-            const std::int64_t to = end < l.width ? end : l.width;
-            if (from < to)
-                segments.push_back({std::uint32_t(y * l.width + from), std::uint32_t(y * l.width + to),
-                                    (ky * l.kernel_width - (y * l.width + left)) * l.channels});
-            continue;
-        }
-        for (std::int64_t kx = 0; kx < l.kernel_width; ++kx) {
-            const std::int64_t x = left + kx * l.dilation_x;
-            if (x < 0 || x >= l.width) continue;
-            const std::int64_t at = y * l.width + x;
-            segments.push_back({std::uint32_t(at), std::uint32_t(at + 1),
-                                (ky * l.kernel_width + kx - at) * l.channels});
-        }
-    }
-}
 
 // The events that one output pixel reads: copied side by side, or left in place if its window is one
 // segment.
@@ -93,16 +47,6 @@ class Gathering {
                 used_ - before};
     }
 
-    // The largest number of spikes in a step.
-    std::size_t most() const {
-        std::uint32_t spikes[kSlab] = {}, most = 0;
-        for (const Segment& s : segments_)
-            for (std::size_t t = 0; t < kSlab; ++t)
-                spikes[t] += end(s)[Slab::kSpikes + t] - begin(s)[Slab::kSpikes + t];
-        for (std::size_t t = 0; t < kSlab; ++t) most = spikes[t] > most ? spikes[t] : most;
-        return most;
-    }
-
   private:
     const std::uint32_t* begin(const Segment& s) const {
         return slab_.offsets.data() + s.begin * Slab::kRow;
@@ -122,35 +66,12 @@ class Gathering {
 inline const Seen& see(const Slab& slab, std::size_t steps, Scratch& scratch) {
     Gathering gathering(slab, scratch);
     Seen& seen = scratch.seen;
-    seen.most = gathering.most();
+    seen.most = most_spikes(slab, scratch.segments);
     seen.masked = gathering.gather(Slab::kMasked);  // first: so do their steps lie
     seen.always = gathering.gather(Slab::kAlways);
     for (std::size_t t = 0; t < steps; ++t) seen.steps[t] = gathering.gather(Slab::kFirstStep + t);
     return seen;
 }
-
-// One block of lanes of one sample.
-struct Strip {
-    const Context& context;
-    const Instruction& op;
-    const Lanes& block;
-    std::size_t sample;
-    const Lists& lists;
-    Scratch& scratch;
-
-    const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
-    const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }
-    const Sheet& sheet(std::size_t t) const { return lists.sheets[first_slab() + t / kSlab]; }
-    const Split& split(std::size_t t) const { return lists.values[sample * context.job->block + t]; }
-
-    std::size_t valid() const {
-        const std::size_t left = std::size_t(op.layer->out_channels) - block.channel;
-        return left < block.width ? left : block.width;
-    }
-
-  private:
-    std::size_t first_slab() const { return sample * slabs_in(context.job->block); }
-};
 
 // The currents of one pixel. Sums of events become currents in the reference's order: times the
 // factor, plus the shortcut, times gain, plus bias.
@@ -236,7 +157,7 @@ void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size
     const std::int32_t* weights = l.weights.data() + strip.block.offset;
     SumBuffer& sums = strip.scratch.sums;
     const Seen& seen = see(slab, steps, strip.scratch);
-    const std::int64_t budget = l.budgets[slab.most > kMostRepeats ? 0 : slab.most];
+    const std::int64_t budget = budget_of(l, slab);
     const bool fits = budget == kNoBudget || seen.most <= std::size_t(budget);
     if (fits)
         accumulate<lanes>(weights, seen, steps, sums.narrow.data() + first * 64);
@@ -249,9 +170,15 @@ void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size
 template <std::size_t lanes>
 void sum_pixel(const Strip& strip, std::size_t pixel) {
     find_segments(*strip.op.layer, pixel, strip.scratch.segments);
-    const std::size_t steps = strip.context.steps;
-    for (std::size_t t = 0; t < steps; t += kSlab)
-        sum_slab<lanes>(strip, strip.slab(t), t, steps - t < kSlab ? steps - t : kSlab);
+    const std::size_t all = strip.context.steps;
+    for (std::size_t first = 0, steps; first < all; first += steps) {
+        if ((steps = dense_steps(strip, first))) {
+            multiply_steps<lanes>(strip, first, steps);
+            continue;
+        }
+        steps = all - first < kSlab ? all - first : kSlab;
+        sum_slab<lanes>(strip, strip.slab(first), first, steps);
+    }
 }
 
 // A pixel's neurons integrate its currents in all steps.
@@ -356,6 +283,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
 inline void list_layer(const Context& c, const Instruction& op, Lists& to) {
     const Layer& l = *op.layer;
     each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
+        if (find_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
         to.events[slab].list(c.counts(op.input, s, t), c.stride(op.input), l.input_pixels(),
                              std::size_t(l.channels), steps);
     });

@@ -30,7 +30,7 @@ class Running {
     int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
             std::size_t first, bool last, const std::vector<Calling>& calls,
-            const std::vector<Telling>& totals) {
+            const std::vector<Telling>& totals, double dense) {
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
         Job job = job_of(inputs, outputs, steps);
         job.block = std::min(block, steps), job.group = std::min(group, batch_);
@@ -41,6 +41,7 @@ class Running {
         for (std::size_t i = 0; i < totals.size(); ++i)
             job.totals.push_back(totals_to(i, std::get<0>(totals[i]), std::get<1>(totals[i])));
         const Kernels& kernels = kernels_of(isa);
+        job.dense = dense;
         return outcome_of(false, [&] { return spikewright::run(job, kernels, asked); });
     }
 
@@ -125,6 +126,17 @@ class Running {
         for (std::size_t b = 0; b < batch_; ++b)
             std::copy_n(values.data() + b * whole + offset, size, part + b * size);
         return nb::cast(nb::ndarray<nb::numpy, double>(part, {batch_, size}, owner));
+    }
+
+    // Of each layer of counts: its number, and how many slabs of steps were listed and multiplied by tiles.
+    std::vector<std::array<std::size_t, 3>> slabs() const {
+        std::vector<std::array<std::size_t, 3>> found;
+        for (std::size_t i = 0; i < region_->plan.instructions.size(); ++i) {
+            const Action action = region_->plan.instructions[i].action;
+            if (action == Action::layer || action == Action::signed_layer)
+                found.push_back({i, state_.slabs[i].listed, state_.slabs[i].dense});
+        }
+        return found;
     }
 
     // Whether all of a memory is; before the first run it is.
@@ -312,6 +324,7 @@ void bind_limits(nb::module_& m) {
     m.attr("MOST_REPEATS") = kMostRepeats;
     m.attr("MOST_RULES") = kMostRules;
     m.attr("NO_BUDGET") = kNoBudget;
+    m.attr("TILE_SHARE") = (kTileCost + kTileStepCost * 16) / (16 * kTileInputs);
     m.attr("TOLERANCE") = kTolerance;
 }
 
@@ -364,8 +377,12 @@ NB_MODULE(_kernels, m) {
     nb::set_leak_warnings(false);
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
-        for (const Kernels* kernels : usable_kernels()) names.emplace_back(kernels->name);
+        for (const Kernels& kernels : usable_kernels()) names.emplace_back(kernels.name);
         return names;
+    });
+    m.def("has_tiles", [](const std::string& isa) {
+        const Kernels* kernels = find_kernels(isa);
+        return kernels && kernels->has_tiles;
     });
     bind_enum<Action>(m, "Action");
     bind_enum<Cell>(m, "Cell");
@@ -386,6 +403,7 @@ NB_MODULE(_kernels, m) {
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none())
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a)
         .def("bytes", &Region::bytes)
+        .def("tiled_bytes", &Region::tiled_bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
              "index"_a = nb::none())
         .def("pool", &Region::pool, by_name, "action"_a, input, output, "geometry"_a,
@@ -424,8 +442,10 @@ NB_MODULE(_kernels, m) {
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
         .def("run", &Running::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
-             "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a, "totals"_a)
+             "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a, "totals"_a,
+             "dense"_a)
         .def("finished", &Running::finished)
+        .def("slabs", &Running::slabs)
         .def("voltage", &Running::voltage)
         .def("sent", &Running::sent)
         .def("totals", &Running::totals, "population"_a, by_name, "sent"_a, "net"_a.none())

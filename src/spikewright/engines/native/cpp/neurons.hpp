@@ -1,7 +1,8 @@
 // Integrate-and-fire: v += J; k = floor(v / threshold + tolerance); v -= k threshold.
 //
 // The division is avoided: the least voltages that give one, two and three spikes are known. Only
-// where some neuron of a block reaches three is the formula evaluated for all of them.
+// where some neuron of a block reaches three is the formula evaluated for all of them; so it is in the
+// next step, which is likely to be alike.
 #pragma once
 
 #include <cmath>
@@ -65,33 +66,30 @@ template <std::size_t lanes>
 // The same by a product with the reciprocal, which differs from the quotient by a few units in the
 // last place. Returns false where that may matter: some lane is close to a whole number.
 template <std::size_t lanes>
-[[gnu::always_inline]] inline bool count_by_product(const double* v, const double* inverse,
-                                                    doubles cap, std::int32_t* whole) {
+[[gnu::always_inline]] inline bool count_by_product(const Block<lanes>& b, const double* inverse,
+                                                    doubles cap, half_ints (&whole)[Block<lanes>::n]) {
     const doubles close = splat(1.0 / (1 << 30)), half = splat(0.5), most = cap + half;
     std::uint32_t clear = ~std::uint32_t(0);
-    each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
-        const std::size_t at = k * kDoubles;
-        doubles spikes = load<doubles>(v + at) * load<doubles>(inverse + at) + kTolerance;
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+        doubles spikes = b.v[k] * load<doubles>(inverse + k * kDoubles) + kTolerance;
         spikes = spikes > close ? spikes : half;  // none, on whichever side of zero
         spikes = spikes < most ? spikes : most;
-        const half_ints down = to_ints(spikes);
-        const doubles rest = spikes - to_doubles(down);
+        whole[k] = to_ints(spikes);
+        const doubles rest = spikes - to_doubles(whole[k]);
         clear &= at_least(rest, close) & at_least(1.0 - rest, close);
-        store(whole + at, down);
     });
     constexpr std::uint32_t all = (1u << kDoubles) - 1;
     return (clear & all) == all;
 }
 
-// Steps in which some neuron has three spikes or more.
+// Any number of spikes, by the formula: where a product does not tell, or the block is not full.
 template <std::size_t lanes>
-[[gnu::noinline]] Most fire_many(double* v, const Population& p, std::size_t pixel,
-                                 std::size_t channel, std::size_t valid, std::int8_t* counts) {
+[[gnu::noinline]] Most fire_by_division(double* v, const Population& p, std::size_t pixel,
+                                        std::size_t channel, std::size_t valid, std::int8_t* counts) {
     const double* threshold = p.threshold.at(pixel, channel);
     const doubles cap = splat(p.cap > 0.0 ? p.cap : double(kMostCounts + 1));
     alignas(kBytes) std::int32_t whole[lanes];
-    if (!count_by_product<lanes>(v, p.inverse.at(pixel, channel), cap, whole)) [[unlikely]]
-        count_by_division<lanes>(v, threshold, cap, whole);
+    count_by_division<lanes>(v, threshold, cap, whole);
     each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
         const std::size_t at = k * kDoubles;
         const doubles spent = to_doubles(load<half_ints>(whole + at)) * load<doubles>(threshold + at);
@@ -106,13 +104,40 @@ template <std::size_t lanes>
     return most > kMostCounts ? kTooMany : Most(most);
 }
 
-// Fire: voltages already hold this step's charge. `checked` says whether a second spike is possible.
-// One spike or two, the usual case, take comparisons alone: 2 threshold is exact, as in the formula.
+// Fire: voltages already hold this step's charge. Any number of spikes.
+template <std::size_t lanes, bool uniform>
+[[gnu::always_inline]] inline Most fire_many(Block<lanes>& b, const Limits<lanes, uniform>& limits,
+                                             const Population& p, std::size_t pixel, std::size_t channel,
+                                             std::size_t valid, Counts<lanes>& counts) {
+    constexpr std::size_t n = Block<lanes>::n;
+    const doubles cap = splat(p.cap > 0.0 ? p.cap : double(kMostCounts + 1));
+    half_ints whole[n];
+    alignas(kBytes) std::int8_t bytes[lanes];
+    if (valid < lanes || !count_by_product(b, p.inverse.at(pixel, channel), cap, whole)) [[unlikely]] {
+        alignas(kBytes) double v[lanes];
+        b.write(v);
+        const Most most = fire_by_division<lanes>(v, p, pixel, channel, valid, bytes);
+        b.read(v);
+        counts.read(bytes);
+        return most;
+    }
+    half_ints largest{};
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        b.v[k] -= to_doubles(whole[k]) * limits.threshold[uniform ? 0 : std::size_t(k)];
+        largest = whole[k] > largest ? whole[k] : largest;
+        store_bytes(bytes + k * kDoubles, whole[k]);
+    });
+    counts.read(bytes);
+    std::int32_t most = 0;
+    for (std::size_t i = 0; i < kDoubles; ++i) most = largest[i] > most ? largest[i] : most;
+    return most > kMostCounts ? kTooMany : Most(most);
+}
+
+// The same where no neuron reaches three spikes, by comparisons alone; else 0, and nothing is changed.
+// `checked` says whether a second spike is possible. 2 threshold is exact, as in the formula.
 template <std::size_t lanes, bool uniform, bool checked = true>
-[[gnu::always_inline]] inline Most fire(Block<lanes>& b, const Limits<lanes, uniform>& limits,
-                                        const Population& p, std::size_t pixel,
-                                        std::size_t channel, std::size_t valid,
-                                        Counts<lanes>& counts) {
+[[gnu::always_inline]] inline Most fire_few(Block<lanes>& b, const Limits<lanes, uniform>& limits,
+                                            const Population& p, Counts<lanes>& counts) {
     constexpr std::size_t n = Block<lanes>::n;
     constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
     std::uint64_t once = 0;
@@ -130,15 +155,7 @@ template <std::size_t lanes, bool uniform, bool checked = true>
         });
         if (twice) {
             each<n>(SPIKEWRIGHT_EACH(k) { more |= at_least(b.v[k], limits.least[2][at(k)]); });
-            if (more) [[unlikely]] {
-                alignas(kBytes) double v[lanes];
-                alignas(kBytes) std::int8_t bytes[lanes];
-                b.write(v);
-                const Most most = fire_many<lanes>(v, p, pixel, channel, valid, bytes);
-                b.read(v);
-                counts.read(bytes);
-                return most;
-            }
+            if (more) return 0;
             each<n>(SPIKEWRIGHT_EACH(k) {
                 const doubles unit = limits.threshold[at(k)];
                 b.v[k] = minus_where(b.v[k], chosen(unit, unit + unit, two[k]), one[k]);

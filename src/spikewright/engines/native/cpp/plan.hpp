@@ -7,8 +7,10 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -25,6 +27,8 @@ constexpr std::size_t kVector = 64;  // channels that are advanced together at m
 constexpr int kMostCounts = 127;  // a count of spikes is a byte
 
 constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
+
+constexpr double kNeverDense = std::numeric_limits<double>::infinity();
 
 constexpr std::int64_t kNoBudget = std::int64_t(1) << 40;  // any number of events fits
 
@@ -118,6 +122,8 @@ struct Geometry {
     }
 };
 
+class TiledWeights;
+
 // Integers that several layers may read, all with the same weights.
 class SharedWeights {
   public:
@@ -144,6 +150,7 @@ struct Layer : Geometry {
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
     Limbs limbs;                  // of values, where the input is no counts
+    std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
 };
 
 // Values that move together.
@@ -245,10 +252,16 @@ struct State {
     std::vector<Array<double>> sum, target;  // of currents, and of what they called for
     std::vector<Array<double>> memory;
     bool started = false;
+    // Slabs of steps of each instruction that were listed, and that were multiplied by tiles.
+    struct Slabs {
+        std::atomic<std::size_t> listed{0}, dense{0};
+    };
+    std::unique_ptr<Slabs[]> slabs;
     // Which samples the last run has brought through all its steps; others are where they were.
     std::vector<std::uint8_t> finished;
 
-    State(const Plan& plan, std::size_t batch) : finished(batch) {
+    State(const Plan& plan, std::size_t batch)
+        : slabs(std::make_unique<Slabs[]>(plan.instructions.size())), finished(batch) {
         for (const Population& p : plan.populations) {
             voltage.push_back(Array<double>::raw(batch * p.state_size()));
             total.push_back(Array<std::uint32_t>::raw(batch * p.state_size()));
@@ -284,6 +297,7 @@ struct Job {
     bool last = false;      // no other follows: voltages need not be kept
     std::vector<Totals> totals{};  // of each population, where a last run gives them; then none are kept
     std::vector<Desk> desks{};  // of the plan's calls, in their order
+    double dense = kNeverDense;  // tiles are used where events cost more than so many times as much
 };
 
 enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };

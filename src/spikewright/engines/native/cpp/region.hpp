@@ -8,6 +8,7 @@
 #include "given.hpp"
 #include "packing.hpp"
 #include "slots.hpp"
+#include "tiles.hpp"
 
 namespace spikewright {
 
@@ -91,6 +92,8 @@ class Region {
             op.operands.push_back({.source = joined});
         }
         op.layer = std::move(l);
+        if (action == Action::layer || action == Action::signed_layer)
+            op.layer->tiled = tiled_weights(op);
         return last();
     }
 
@@ -112,6 +115,12 @@ class Region {
             require(packed.budgets[i] >= 127 || depthwise, "a budget holds the largest count");
             l.budgets[i] = packed.budgets[i];
         }
+    }
+
+    // Bytes of a layer's weights in tiles, once they are made.
+    std::size_t tiled_bytes(int number) const {
+        const Instruction& op = plan.instructions.at(std::size_t(number));
+        return op.layer && op.layer->tiled ? op.layer->tiled->bytes() : 0;
     }
 
     // Bytes of populations, layers and indices beside weights.
@@ -476,6 +485,17 @@ class Region {
     Plan plan;
 
   private:
+    // Room for a layer's weights in tiles, if it reads counts in bytes and they are not too many.
+    std::shared_ptr<TiledWeights> tiled_weights(const Instruction& op) const {
+        const Layer& l = *op.layer;
+        if (plan.buffers[std::size_t(op.input)].kind != Kind::counts) return nullptr;
+        const std::size_t halves = op.action == Action::signed_layer ? 2 : 1;
+        const std::size_t channels = std::size_t(l.channels) / halves, inputs = l.taps() * channels;
+        const std::size_t lanes = rounded_up(std::size_t(l.out_channels), kTileLanes);
+        if (inputs > kMostTiledInputs || TiledWeights::bytes(inputs, lanes) > kMostTiledBytes)
+            return nullptr;
+        return std::make_shared<TiledWeights>(inputs, channels, halves, lanes);
+    }
     Instruction& add(Action action, int input, int output) {
         Instruction op{action};
         op.input = input, op.output = output;

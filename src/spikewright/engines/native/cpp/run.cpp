@@ -182,6 +182,7 @@ class Runner {
         c.scratch = scratch;
         c.members = at.shares;
         c.outcome = &bench.outcome;
+        c.multiply = kernels_.multiply;
         const auto shared = [&](auto&& f) {
             phase(at.shares, [&](std::size_t task) {
                 c.rank = task;

@@ -56,6 +56,7 @@ inline void list_signed(const Context& c, const Instruction& op, Lists& to, Scra
     const bool bytes = c.kind(op.input) == Kind::counts;
     scratch.halves.reserve(kSlab * stride, 0);
     each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
+        if (find_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
         bool counts = true;
         for (std::size_t u = 0; counts && u < steps; ++u) {
             std::int8_t* halves = scratch.halves.data() + u * stride;
@@ -80,8 +81,12 @@ template <std::size_t lanes>
 void sum_signed(const Strip& strip, std::size_t pixel) {
     find_segments(*strip.op.layer, pixel, strip.scratch.segments);
     const std::size_t all = strip.context.steps;
-    for (std::size_t first = 0; first < all; first += kSlab) {
-        const std::size_t steps = all - first < kSlab ? all - first : kSlab;
+    for (std::size_t first = 0, steps; first < all; first += steps) {
+        if ((steps = dense_steps(strip, first))) {
+            multiply_steps<lanes>(strip, first, steps);
+            continue;
+        }
+        steps = all - first < kSlab ? all - first : kSlab;
         if (strip.frames(first).whole)
             sum_slab<lanes>(strip, strip.slab(first), first, steps);
         else

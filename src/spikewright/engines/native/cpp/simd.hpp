@@ -99,6 +99,15 @@ inline doubles add_exact_product(doubles sum, doubles x, doubles y) {
 #endif
 }
 
+// As many bytes as there are doubles in a vector: the lowest of each number.
+inline void store_bytes(std::int8_t* to, half_ints x) {
+#if defined(__AVX512VL__)
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm256_cvtepi32_epi8(__m256i(x)));
+#else
+    for (std::size_t i = 0; i < kDoubles; ++i) to[i] = std::int8_t(x[i]);
+#endif
+}
+
 inline doubles splat(double x) { return x - doubles{}; }
 
 inline doubles floor_of(doubles x) {

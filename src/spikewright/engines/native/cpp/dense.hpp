@@ -1,0 +1,111 @@
+// Layers of counts as dense products, where so many inputs spike that listing them does not pay.
+#pragma once
+
+#include "frames.hpp"
+#include "tiles.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// The sum of counts without their signs.
+inline std::uint32_t spikes_of(const std::int8_t* from, std::size_t n) {
+#if defined(__AVX512BW__)
+    __m512i sums = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < n; i += 64) {
+        const __m512i counts = _mm512_abs_epi8(_mm512_maskz_loadu_epi8(first_bits(n - i), from + i));
+        sums = _mm512_add_epi64(sums, _mm512_sad_epu8(counts, _mm512_setzero_si512()));
+    }
+    return std::uint32_t(_mm512_reduce_add_epi64(sums));
+#else
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += std::size_t(from[i] < 0 ? -from[i] : from[i]);
+    return std::uint32_t(sum);
+#endif
+}
+
+// The largest count without its sign.
+inline std::uint32_t most_of(const std::int8_t* from, std::size_t n) {
+    std::uint8_t most = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto count = std::uint8_t(from[i] < 0 ? -from[i] : from[i]);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+// How many events have a sum that fits 32 bits, with counts as a slab's.
+inline std::int64_t budget_of(const Layer& l, const Slab& slab) {
+    return l.budgets[slab.most > kMostRepeats ? 0 : slab.most];
+}
+
+// The steps of a slab as they lie in a buffer.
+struct CountRows {
+    const std::int8_t* from;
+    std::size_t stride, steps, size;
+
+    const std::int8_t* row(std::size_t t) const { return from + t * stride; }
+};
+
+// Spikes in a slab, by a sample of some hundred inputs; an odd distance between them meets all channels.
+inline double spikes_in(const CountRows& slab) {
+    constexpr std::size_t at_least = 16;
+    const std::size_t chunks = slab.size / 64;
+    const std::size_t distance = chunks > at_least ? chunks / at_least | 1 : 1;
+    std::size_t seen = 0, sum = 0;
+    for (std::size_t at = 0; at < chunks || at == 0; at += distance) {
+        const std::size_t n = chunks ? 64 : slab.size;
+        for (std::size_t t = 0; t < slab.steps; ++t) sum += spikes_of(slab.row(t) + at * 64, n);
+        seen += n;
+    }
+    return double(sum) * double(slab.size) / double(seen);
+}
+
+// Whether tiles pay for so many spikes in a slab. Events are listed once for all windows that read them.
+inline bool tiles_pay(const Layer& l, double spikes, std::size_t steps, double factor) {
+    double blocks = 0.0;
+    for (const Lanes& block : l.lanes) blocks += double(block.width / kTileLanes);
+    const double inputs = double(l.input_pixels() * l.tiled->channels());
+    const double windows = double(l.pixels() * l.tiled->inputs()) / inputs;
+    const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;
+    const double tiles = double(l.pixels() * l.tiled->chunks()) * blocks;
+    return events > factor * tiles * (kTileCost + kTileStepCost * double(steps));
+}
+
+// Whether a slab of counts is multiplied by tiles; weights are ready then.
+inline bool choose_dense(const Context& c, const Layer& l, const CountRows& slab) {
+    if (!l.tiled || !(c.job->dense < kNeverDense)) return false;
+    if (!tiles_pay(l, spikes_in(slab), slab.steps, c.job->dense)) return false;
+    l.tiled->make(l);
+    return true;
+}
+
+// What is known of a slab that is not listed: the largest count, and the spikes before each pixel if
+// the sums of some windows may not fit 32 bits.
+inline void measure(const Layer& l, const CountRows& slab, Slab& to) {
+    to.most = 0;
+    for (std::size_t t = 0; t < slab.steps; ++t)
+        to.most = std::max<std::size_t>(to.most, most_of(slab.row(t), slab.size));
+    if (budget_of(l, to) == kNoBudget) return;
+    const std::size_t pixels = l.input_pixels(), channels = l.tiled->channels();
+    to.offsets.reserve((pixels + 1) * Slab::kRow, 0);
+    std::uint32_t* before = to.offsets.data() + Slab::kSpikes;
+    std::fill_n(before, kSlab, 0);
+    for (std::size_t p = 0; p < pixels; ++p, before += Slab::kRow)
+        for (std::size_t t = 0; t < kSlab; ++t)
+            before[Slab::kRow + t] =
+                before[t] + (t < slab.steps ? spikes_of(slab.row(t) + p * channels, channels) : 0);
+}
+
+// Decides by what a slab is summed; where that is by tiles it need not be listed.
+inline bool find_dense(const Context& c, const Instruction& op, std::size_t sample, std::size_t t,
+                       std::size_t steps, Frames& frames, Slab& slab) {
+    const Layer& l = *op.layer;
+    const std::size_t size = l.tiled ? l.input_pixels() * l.tiled->channels() : 0;
+    const CountRows rows{size ? c.counts(op.input, sample, t) : nullptr, c.stride(op.input), steps, size};
+    frames.dense = choose_dense(c, l, rows);
+    if (frames.dense) measure(l, rows, slab);
+    State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
+    (frames.dense ? slabs.dense : slabs.listed).fetch_add(1, std::memory_order_relaxed);
+    return frames.dense;
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,93 @@
+// A block of lanes of one sample, and the window that an output pixel reads.
+#pragma once
+
+#include "accumulate.hpp"
+#include "frames.hpp"
+#include "means.hpp"
+#include "sending.hpp"
+#include "tiles.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// Pixels `begin` to `end` of a frame lie side by side in the window of an output pixel: their events,
+// moved by `base`, are rows of the kernel.
+struct Segment {
+    std::uint32_t begin, end;
+    std::int64_t base;
+};
+
+// One member's room for the sums of a pixel.
+struct Scratch {
+    std::vector<Segment> segments;
+    Array<std::uint32_t> rows, when;
+    Seen seen;
+    SumBuffer sums;
+    Array<std::int8_t> halves;  // counts above zero and below, while they are listed
+    Sending sending;
+    std::vector<Divisor> numbers;  // of the steps
+    std::vector<TileInput> tile_inputs;
+    Array<std::int8_t> window;  // of counts, side by side
+};
+
+inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {
+    segments.clear();
+    const std::int64_t oy = std::int64_t(pixel) / l.out_width, ox = std::int64_t(pixel) % l.out_width;
+    const std::int64_t left = ox * l.stride_x - l.pad_x;
+    for (std::int64_t ky = 0; ky < l.kernel_height; ++ky) {
+        const std::int64_t y = oy * l.stride_y - l.pad_y + ky * l.dilation_y;
+        if (y < 0 || y >= l.height) continue;
+        if (l.dilation_x == 1) {
+            const std::int64_t from = left < 0 ? 0 : left;
+            const std::int64_t end = left + l.kernel_width;
+            const std::int64_t to = end < l.width ? end : l.width;
+            if (from < to)
+                segments.push_back({std::uint32_t(y * l.width + from), std::uint32_t(y * l.width + to),
+                                    (ky * l.kernel_width - (y * l.width + left)) * l.channels});
+            continue;
+        }
+        for (std::int64_t kx = 0; kx < l.kernel_width; ++kx) {
+            const std::int64_t x = left + kx * l.dilation_x;
+            if (x < 0 || x >= l.width) continue;
+            const std::int64_t at = y * l.width + x;
+            segments.push_back({std::uint32_t(at), std::uint32_t(at + 1),
+                                (ky * l.kernel_width + kx - at) * l.channels});
+        }
+    }
+}
+
+// The largest number of spikes in a step that an output pixel reads.
+inline std::size_t most_spikes(const Slab& slab, const std::vector<Segment>& segments) {
+    std::uint32_t spikes[kSlab] = {}, most = 0;
+    for (const Segment& s : segments) {
+        const std::uint32_t* before = slab.offsets.data() + s.begin * Slab::kRow + Slab::kSpikes;
+        const std::uint32_t* behind = slab.offsets.data() + s.end * Slab::kRow + Slab::kSpikes;
+        for (std::size_t t = 0; t < kSlab; ++t) spikes[t] += behind[t] - before[t];
+    }
+    for (std::size_t t = 0; t < kSlab; ++t) most = spikes[t] > most ? spikes[t] : most;
+    return most;
+}
+
+// One block of lanes of one sample.
+struct Strip {
+    const Context& context;
+    const Instruction& op;
+    const Lanes& block;
+    std::size_t sample;
+    const Lists& lists;
+    Scratch& scratch;
+
+    const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
+    const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }
+    const Sheet& sheet(std::size_t t) const { return lists.sheets[first_slab() + t / kSlab]; }
+    const Split& split(std::size_t t) const { return lists.values[sample * context.job->block + t]; }
+
+    std::size_t valid() const {
+        const std::size_t left = std::size_t(op.layer->out_channels) - block.channel;
+        return left < block.width ? left : block.width;
+    }
+
+  private:
+    std::size_t first_slab() const { return sample * slabs_in(context.job->block); }
+};
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,187 @@
+// Tile products for one kind of tiles. CMake compiles this file once for each, with SPIKEWRIGHT_TILES
+// as the name of its namespace: `amx` are the processor's, `plain` do the same in plain C++.
+
+#include "tiles.hpp"
+
+#if defined(__AMX_INT8__)
+#include <immintrin.h>
+#endif
+
+namespace spikewright::SPIKEWRIGHT_TILES {
+namespace {
+
+// Numbers of tiles: sums of two limbs of up to 16 steps, and of as many further steps; counts of both;
+// weights of the two limbs.
+constexpr int kSums = 0, kCounts = 4, kWeights = 6;
+
+#if defined(__AMX_INT8__)
+
+// The tiles of a thread.
+class Tiles {
+  public:
+    Tiles() = default;
+    Tiles(const Tiles&) = delete;
+    ~Tiles() { _tile_release(); }
+
+    // Steps in the first and in the second tile of counts; all sums become zero.
+    void start(std::size_t first, std::size_t second) {
+        if (first == first_ && second == second_) return clear();
+        first_ = first, second_ = second;
+        alignas(64) Form form{};
+        for (int i = 0; i < 8; ++i) form.columns[i] = 64;
+        for (int i : {kSums, kSums + 1, kCounts}) form.rows[i] = std::uint8_t(first);
+        for (int i : {kSums + 2, kSums + 3, kCounts + 1}) form.rows[i] = std::uint8_t(second ? second : 1);
+        for (int i : {kWeights, kWeights + 1}) form.rows[i] = std::uint8_t(kTileRows);
+        _tile_loadconfig(&form);
+    }
+
+    // Compilers' own functions take the number of a tile as text, which no template argument is.
+    template <int tile>
+    [[gnu::always_inline]] void load(const void* from, std::size_t stride) {
+        asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(tile) : "memory");
+    }
+    template <int sum, int counts, int weights, bool has_sign>
+    [[gnu::always_inline]] void add() {
+        if constexpr (has_sign)
+            asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(counts), "i"(weights));
+        else
+            asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(counts), "i"(weights));
+    }
+    template <int sum>
+    [[gnu::always_inline]] void store(std::int32_t (*to)[kTileLanes]) const {
+        asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(sizeof *to), "i"(sum) : "memory");
+    }
+
+  private:
+    struct Form {
+        std::uint8_t palette = 1, start = 0, reserved[14] = {};
+        std::uint16_t columns[16] = {};
+        std::uint8_t rows[16] = {};
+    };
+
+    static void clear() {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+
+    std::size_t first_ = 0, second_ = 0;
+};
+
+#else
+
+// The same in plain C++.
+class Tiles {
+  public:
+    void start(std::size_t first, std::size_t second) {
+        rows_[0] = first, rows_[1] = second;
+        std::memset(sums_, 0, sizeof sums_);
+    }
+
+    template <int tile>
+    void load(const void* from, std::size_t stride) {
+        constexpr bool counts = tile < kWeights;
+        const std::size_t rows = counts ? rows_[tile - kCounts] : kTileRows;
+        for (std::size_t r = 0; r < rows; ++r)
+            std::memcpy(bytes_[tile - kCounts][r], static_cast<const char*>(from) + r * stride,
+                        kTileInputs);
+    }
+
+    template <int sum, int counts, int weights, bool has_sign>
+    void add() {
+        using Limb = std::conditional_t<has_sign, std::int8_t, std::uint8_t>;
+        for (std::size_t r = 0; r < rows_[counts - kCounts]; ++r)
+            for (std::size_t i = 0; i < kTileInputs; ++i) {
+                const std::int32_t count = std::int8_t(bytes_[counts - kCounts][r][i]);
+                const std::uint8_t* row = bytes_[weights - kCounts][i / 4];
+                for (std::size_t n = 0; n < kTileLanes; ++n)
+                    sums_[sum][r][n] += count * std::int32_t(Limb(row[4 * n + i % 4]));
+            }
+    }
+
+    template <int sum>
+    void store(std::int32_t (*to)[kTileLanes]) const {
+        std::memcpy(to, sums_[sum], sizeof sums_[sum]);
+    }
+
+  private:
+    std::size_t rows_[2] = {};
+    std::int32_t sums_[4][kTileRows][kTileLanes];
+    std::uint8_t bytes_[4][kTileRows][kTileInputs];
+};
+
+#endif
+
+// Sums of two limbs, step by step.
+struct Pair {
+    std::int32_t low[2 * kTileRows][kTileLanes], high[2 * kTileRows][kTileLanes];
+};
+
+// Adds up products of two limbs of 16 lanes in up to 32 steps; `top`: the last two.
+template <bool top>
+void add_pair(Tiles& tiles, const TileJob& job, std::size_t from, std::size_t steps,
+              const std::uint8_t* weights, Pair& to) {
+    const bool two = steps > kTileRows;
+    tiles.start(two ? kTileRows : steps, two ? steps - kTileRows : 0);
+    const std::size_t first = from * job.stride, second = first + kTileRows * job.stride;
+    for (std::size_t i = 0; i < job.n; ++i) {
+        const std::int8_t* counts = job.inputs[i].counts;
+        const std::uint8_t* limbs = weights + job.inputs[i].chunk * 2 * kTileBytes;
+        tiles.load<kCounts>(counts + first, job.stride);
+        tiles.load<kWeights>(limbs, kTileInputs);
+        tiles.add<0, kCounts, kWeights, false>();
+        tiles.load<kWeights + 1>(limbs + kTileBytes, kTileInputs);
+        tiles.add<1, kCounts, kWeights + 1, top>();
+        if (!two) continue;
+        tiles.load<kCounts + 1>(counts + second, job.stride);
+        tiles.add<2, kCounts + 1, kWeights, false>();
+        tiles.add<3, kCounts + 1, kWeights + 1, top>();
+    }
+    tiles.store<0>(to.low);
+    tiles.store<1>(to.high);
+    if (!two) return;
+    tiles.store<2>(to.low + kTileRows);
+    tiles.store<3>(to.high + kTileRows);
+}
+
+// Sums of all limbs: they may wrap, and are right where the whole fits 32 bits.
+void join(const Pair& low, const Pair& high, std::size_t steps, std::int32_t* to) {
+    for (std::size_t t = 0; t < steps; ++t, to += 64)
+        for (std::size_t n = 0; n < kTileLanes; ++n)
+            to[n] = std::int32_t(std::uint32_t(low.low[t][n]) + (std::uint32_t(low.high[t][n]) << 8) +
+                                 (std::uint32_t(high.low[t][n]) << 16) +
+                                 (std::uint32_t(high.high[t][n]) << 24));
+}
+
+// The same in doubles, which hold every integer up to 2^53.
+void join(const Pair& low, const Pair& high, std::size_t steps, double* to) {
+    for (std::size_t t = 0; t < steps; ++t, to += 64)
+        for (std::size_t n = 0; n < kTileLanes; ++n)
+            to[n] = double(low.low[t][n]) + double(low.high[t][n]) * 0x1p8 +
+                    double(high.low[t][n]) * 0x1p16 + double(high.high[t][n]) * 0x1p24;
+}
+
+}  // namespace
+
+extern const Multiply multiply;
+const Multiply multiply = [](const TileJob& job) {
+    Tiles tiles;
+    alignas(kLine) Pair low, high;
+    const std::size_t pair = 2 * job.chunks * kTileBytes;
+    const std::uint8_t* weights = job.weights;
+    for (std::size_t block = 0; block < job.blocks; ++block, weights += 2 * pair)
+        for (std::size_t from = 0; from < job.steps; from += 2 * kTileRows) {
+            const std::size_t left = job.steps - from;
+            const std::size_t steps = left < 2 * kTileRows ? left : 2 * kTileRows;
+            add_pair<false>(tiles, job, from, steps, weights, low);
+            add_pair<true>(tiles, job, from, steps, weights + pair, high);
+            const std::size_t at = from * 64 + block * kTileLanes;
+            if (job.wide)
+                join(low, high, steps, job.wide + at);
+            else
+                join(low, high, steps, job.narrow + at);
+        }
+};
+
+}  // namespace spikewright::SPIKEWRIGHT_TILES

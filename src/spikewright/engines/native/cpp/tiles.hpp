@@ -1,0 +1,100 @@
+// Dense products of counts and weights by tiles: what is multiplied, and in which form.
+//
+// A weight is four limbs of eight bits, the bytes of its two's complement: the last one has a sign. A
+// tile product adds up products of bytes in 32 bits, so that each limb's sums are exact, and so is
+// their sum. Steps are rows of counts as they lie in a buffer; of weights a tile holds 64 inputs of
+// one limb of 16 lanes, four inputs side by side, as the processors' instructions want them.
+#pragma once
+
+#include <mutex>
+
+#include "plan.hpp"
+
+namespace spikewright {
+
+constexpr std::size_t kTileRows = 16, kTileInputs = 64, kTileLanes = 16, kTileBytes = 1024;
+constexpr std::size_t kWeightLimbs = 4;
+constexpr std::size_t kMostTiledInputs = std::size_t(1) << 16;  // 127 * 255 times that fits 32 bits
+
+// Weights beyond that come from memory, not from a cache, whatever they are multiplied by.
+constexpr std::size_t kMostTiledBytes = std::size_t(32) << 20;
+
+// Costs, in times that it takes to add the weights of an event to 16 lanes: of a product of 64 inputs
+// and 16 lanes, and of each step of it; and of listing the events of 64 inputs. Measured on processors
+// with AMX.
+constexpr double kTileCost = 15.0, kTileStepCost = 2.0, kListCost = 60.0;
+
+// A layer's weights in tiles: by 16 lanes, by pairs of limbs, by 64 inputs. They are made when the
+// first counts are found that they pay for.
+class TiledWeights {
+  public:
+    // Inputs of a window in order of their rows; of a signed layer only what is above zero.
+    TiledWeights(std::size_t inputs, std::size_t channels, std::size_t halves, std::size_t lanes)
+        : inputs_(inputs), channels_(channels), halves_(halves), lanes_(lanes) {}
+
+    static std::size_t bytes(std::size_t inputs, std::size_t lanes) {
+        return rounded_up(inputs, kTileInputs) * lanes * kWeightLimbs;
+    }
+
+    std::size_t bytes() const { return bytes(inputs_, lanes_); }
+    std::size_t inputs() const { return inputs_; }
+    std::size_t channels() const { return channels_; }
+    std::size_t chunks() const { return (inputs_ + kTileInputs - 1) / kTileInputs; }
+    std::int64_t halves() const { return std::int64_t(halves_); }
+
+    // Bytes of 16 lanes from one on.
+    const std::uint8_t* of(std::size_t lane) const {
+        return limbs_.data() + lane / kTileLanes * kWeightLimbs * chunks() * kTileBytes;
+    }
+
+    void make(const Layer& l) {
+        std::call_once(made_, [&] {
+            limbs_.resize(bytes());
+            for (const Lanes& block : l.lanes)
+                for (std::size_t lane = 0; lane < block.width; lane += kTileLanes)
+                    pack(l.weights.data() + block.offset + lane, block.width, block.channel + lane);
+        });
+    }
+
+  private:
+    // Sixteen lanes of rows of `width` weights.
+    void pack(const std::int32_t* rows, std::size_t width, std::size_t lane) {
+        auto* to = const_cast<std::uint8_t*>(of(lane));
+        for (std::size_t i = 0; i < inputs_; ++i) {
+            const std::size_t row = i / channels_ * channels_ * halves_ + i % channels_;
+            const std::size_t chunk = i / kTileInputs, in = i % kTileInputs;
+            for (std::size_t n = 0; n < kTileLanes; ++n) {
+                const auto weight = std::uint32_t(rows[row * width + n]);
+                const std::size_t place = in / 4 * kTileInputs + 4 * n + in % 4;
+                for (std::size_t limb = 0; limb < kWeightLimbs; ++limb)
+                    to[((limb / 2 * chunks() + chunk) * 2 + limb % 2) * kTileBytes + place] =
+                        std::uint8_t(weight >> (8 * limb));
+            }
+        }
+    }
+
+    std::size_t inputs_, channels_, halves_, lanes_;
+    Array<std::uint8_t> limbs_;
+    std::once_flag made_;
+};
+
+// 64 counts in each step, and the number of their weights among the chunks.
+struct TileInput {
+    const std::int8_t* counts;
+    std::size_t chunk;
+};
+
+// The sums of some steps of one pixel: `blocks` times 16 lanes. Rows of sums are 64 apart; whole tiles
+// of them are written, in doubles where `wide` is given.
+struct TileJob {
+    const TileInput* inputs;
+    std::size_t n, stride, steps;
+    const std::uint8_t* weights;
+    std::size_t chunks, blocks;
+    std::int32_t* narrow;
+    double* wide;
+};
+
+using Multiply = void (*)(const TileJob&);
+
+}  // namespace spikewright
