@@ -159,7 +159,7 @@ def test_windows_and_matrices_are_the_references(
             assert seen.dense and not seen.listed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seeds, st.integers(1, 3), st.integers(1, 40))
 def test_random_networks_by_tiles_alone(seed: int, threads: int, block: int) -> None:
     """Whatever the network, the threads and the time block, on every instruction set."""
