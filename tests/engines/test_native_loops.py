@@ -20,6 +20,7 @@ from spikewright.network.transforms import Dense
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from spikewright.engines.native import pace
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
 from spikewright.engines.native.running import RegionKernel
@@ -72,6 +73,23 @@ def test_cuts_change_nothing(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same(net.run(NativeEngine(threads=1), chunk=1), whole)
         order = [int(i) for i in rng.permutation(len(net.fed))]
         assert_same(net.run(NativeEngine(threads=1), order), [array[order] for array in whole])
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_threads_share_steps_without_a_change(
+    curved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where threads outnumber samples and steps are long, each step of a loop is shared."""
+    monkeypatch.setattr(pace, "_LONG", 0.0)
+    monkeypatch.setattr(pace, "_WAKING", 1e-12)
+    shared: list[int] = []
+    monkeypatch.setattr(
+        pace.Pace, "learn_shared", lambda self, frames, spent: shared.append(frames)
+    )
+    for seed in range(3000, 3040):
+        net = looping_network(np.random.default_rng(seed), curved=curved)
+        assert_same(net.run(NativeEngine(threads=5)), net.run(NativeEngine(threads=1)))
+    assert len(shared) > 10
 
 
 def _recurrent(neuron_type: object, size: int = 30) -> sw.Network:

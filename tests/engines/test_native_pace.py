@@ -49,6 +49,24 @@ def test_each_thread_is_worth_waking(worth: int) -> None:
     assert found[-1] == worth
 
 
+def test_steps_are_shared_while_that_pays() -> None:
+    """Steps of loops that are long; where sharing was slower it is tried again after some runs."""
+    found = pace.Pace(2)
+    assert not found.long  # nothing is known
+    found.learn(100, 1, 100 * pace._LONG / 2)
+    assert not found.long
+    for _ in range(3):
+        found.learn(100, 1, 100 * pace._LONG * 3)
+    assert found.long
+    found.learn_shared(100, 100 * pace._LONG * 2)
+    assert found.long
+    found.learn_shared(100, 100 * pace._LONG * 4)
+    assert not found.long
+    for _ in range(10):
+        found.learn(100, 1, 100 * pace._LONG * 3)
+    assert found.long
+
+
 def test_threads_change_no_result() -> None:
     """Steps one by one, on a number of threads that times decide, are those of one run."""
     rng = np.random.default_rng(0)

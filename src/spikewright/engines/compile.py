@@ -40,7 +40,8 @@ from spikewright.engines.program import (
     object_key,
 )
 from spikewright.engines.representation import connection_key
-from spikewright.engines.signals import Receiver, Sender, Signals
+from spikewright.engines.signals import Receiver, Signals
+from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
 from spikewright.engines.vectors import Vectors
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -58,7 +59,7 @@ from spikewright.network import Neurons as NeuronsView
 from spikewright.network.processes import Process
 from spikewright.network.shapes import Shape
 from spikewright.network.synapses import WindowMean
-from spikewright.network.transforms import Sparse, Transform
+from spikewright.network.transforms import Transform
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE = 2**32 - 3, 2**32 - 4, 2**32 - 5
@@ -124,8 +125,10 @@ class _Compiler:
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
+        self.sparse_input = SparseInput(self.draft, connections, {p.obj for p in self.probes})
         for connection in connections:
             self.connect(connection)
+        self.sparse_input.finish()
         for item in signals.arriving:
             self.receive(item)
         for node in self.network.all_nodes:
@@ -218,6 +221,7 @@ class _Compiler:
             decoded = self.vectors.decode(connection, self.keys[connection])
             if decoded.full is not None and isinstance(receiver, Ensemble):
                 receiver = receiver.neurons  # the encoders are in the weights
+        sent: Scaled | None
         if self.learners.changes(connection):
             sent = self.learners.weighted(connection, decoded)
         elif decoded is not None:
@@ -225,8 +229,9 @@ class _Compiler:
             sent = self.vectors.decoded(connection, decoded, self.signals.value(pre))
         else:
             sent = self.plain(connection)
-        self.signals.delivered[connection] = sent
-        self.signals.arriving[receiver].append(sent)
+        if sent is not None:
+            self.signals.delivered[connection] = sent
+            self.signals.arriving[receiver].append(sent)
 
     def _missing(self, connection: Connection, item: Receiver) -> str:
         """The message for a connection to an object that the network does not hold."""
@@ -238,8 +243,11 @@ class _Compiler:
             )
         return f"{connection!r}: {item!r} is not in {self.network!r}; add the network that holds it"
 
-    def plain(self, connection: Connection) -> Scaled:
-        """The output of a connection that maps values, or an exact function of them."""
+    def plain(self, connection: Connection) -> Scaled | None:
+        """The output of a connection that maps values, or an exact function of them.
+
+        None where it is part of what another one sends.
+        """
         synapse, pre = connection.synapse, connection.pre_obj
         sent, chain, shape_in = self._sent(connection)
         if connection.function is not None or isinstance(pre, Ensemble):
@@ -248,7 +256,8 @@ class _Compiler:
         # Linear maps and filters commute: the filter goes where there are fewer values to filter,
         # but behind sparse weights, which read little of what spikes little. A mean over windows is
         # that of the sent values.
-        fewer = bool(np.prod(shape_in) < np.prod(shape_out)) and not self._thin(pre, chain)
+        fewer = bool(np.prod(shape_in) < np.prod(shape_out))
+        fewer = fewer and not reads_spikes_sparsely(connection)
         by_windows = isinstance(synapse, WindowMean)
         if not by_windows:  # spikes wait as counts
             sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
@@ -258,14 +267,11 @@ class _Compiler:
         if by_windows:
             sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
         sent = self.draft.map(sent, chain, shape_in, f"{connection!r}")
+        if self.sparse_input.shares(connection):
+            return self.sparse_input.filtered(connection, sent)
         if synapse is not None and not first:
             sent = self.draft.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")
         return sent
-
-    def _thin(self, pre: Sender, chain: tuple[Transform, ...]) -> bool:
-        """Whether spikes meet sparse weights."""
-        weighed = any(isinstance(transform, Sparse) for transform in chain)
-        return weighed and isinstance(pre, NeuronsView) and pre.ensemble.neuron_type.spiking
 
     def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
         """The signal that a connection maps, the chain that maps it, and the signal's shape.

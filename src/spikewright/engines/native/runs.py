@@ -35,8 +35,8 @@ class Runs:
         `given` are further arguments of the kernels' run. Raises `SimulationError` where the user
         interrupts it.
         """
-        wanted = self._pace.threads(batch * steps)
-        block, group, threads = shares(self._op, self._built, batch, steps, wanted)
+        wanted, long = self._pace.threads(batch * steps), self._pace.long
+        block, group, threads = shares(self._op, self._built, batch, steps, wanted, long)
         begun = perf_counter()
         outcome = state.run(
             steps=steps,
@@ -47,7 +47,11 @@ class Runs:
             dense=self._dense,
             **given,
         )
-        self._pace.learn(batch * steps, threads, perf_counter() - begun)
+        spent = perf_counter() - begun
+        if self._op.loops and threads > batch:
+            self._pace.learn_shared(batch * steps, spent)
+        else:
+            self._pace.learn(batch * steps, threads, spent)
         return self._overflown(outcome)
 
     def stepping(self, state: _kernels.Running, batch: int, **arrays: Any) -> _kernels.Stepping:
@@ -74,13 +78,20 @@ class Runs:
         return bool(outcome)
 
 
-def shares(op: Region, built: Built, batch: int, steps: int, threads: int) -> tuple[int, int, int]:
-    """Steps and samples that are worked on at once, and the threads that share them."""
+def shares(
+    op: Region, built: Built, batch: int, steps: int, threads: int, long: bool = False
+) -> tuple[int, int, int]:
+    """Steps and samples that are worked on at once, and the threads that share them.
+
+    In a loop threads take samples; where these are few and steps are `long`, they share each step.
+    """
     if op.foreign:  # functions are called for every sample of a step before the next one
         return 1, batch, 1
-    if op.loops:  # a step is too short to share: threads take samples
-        threads = min(threads, batch)
+    if op.loops:
         fitting = max(1, _CACHE_BYTES // max(1, sum(built.state_bytes.values())))
+        if long and batch < threads:
+            return 1, min(_MOST_SAMPLES, fitting, batch), threads
+        threads = min(threads, batch)
         return 1, min(_MOST_SAMPLES, fitting, batch // threads), threads
     return *cut(built.step_bytes, batch, steps, threads), threads
 
