@@ -27,6 +27,7 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import SenderFilling
+from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Neurons, Operator, Program
 from spikewright.network.transforms import Shape
 
@@ -82,6 +83,10 @@ class Buffers:
         self.fused: set[Operator] = set()
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
         self.preferred = preferred_orders(region.operators, program.shapes)
+
+    def fires_bytes(self, op: Neurons) -> bool:
+        """Whether a population runs in the fastest kernels: its counts fit bytes."""
+        return is_integrator(op) and op.output in self.op.counts
 
     def size(self, signal: int) -> int:
         return int(np.prod(self.program.shapes[signal]))

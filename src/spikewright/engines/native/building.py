@@ -146,4 +146,11 @@ def _built(b: Buffers) -> Built:
         state_bytes=dict(b.state_bytes),
         calls=tuple(b.calls),
         fillings=tuple(b.fillings),
+        places={s: _buffers(b, s) for s in b.stored if s in b.op.counts},
     )
+
+
+def _buffers(b: Buffers, signal: int) -> tuple[int, ...]:
+    """The buffer that holds a signal, and the one that it is a part of."""
+    held = b.stored[signal].buffer
+    return (held, b.roots[held][0]) if held in b.roots else (held,)

@@ -26,7 +26,8 @@ class Built:
     use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
     state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
     the operator's turn (True), or at a step's end. `fillings` are the weights of layers, which are
-    made before the first run; their sizes are known earlier.
+    made before the first run; their sizes are known earlier. `places` are the buffers of counts in
+    bytes, by signal.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Built:
     state_bytes: dict[str, int]
     calls: tuple[tuple[Operator, bool], ...]
     fillings: tuple[Filling | SenderFilling, ...]
+    places: dict[int, tuple[int, ...]]
 
     def weight_bytes(self, tiles: bool) -> dict[str, int]:
         """Bytes of weights and neurons' parameters in the kernels' own forms, by operator."""

@@ -18,9 +18,11 @@ from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.filling import Packing
 from spikewright.engines.native.foreign import foreign_bytes
+from spikewright.engines.native.linear import LinearKernel
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import LinearKernel, RegionKernel
+from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.native.runs import work_bytes
+from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Learned, Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
@@ -75,6 +77,7 @@ class NativeEngine(Engine):
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
         # Weights in the kernels' form.
         self._holding: WeakKeyDictionary[Operator, list[Packing | None]] = WeakKeyDictionary()
+        self._wide: WeakKeyDictionary[Region, Forms] = WeakKeyDictionary()
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
         self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
@@ -104,6 +107,7 @@ class NativeEngine(Engine):
                 self.isa,
                 self.threads,
                 self.dense,
+                self._wider,
             )
         fallback = _Fallback(self._reference.kernel(op, program, batch, tally))
         if fallback.stateless:
@@ -127,6 +131,17 @@ class NativeEngine(Engine):
             if op not in self._holding:
                 self._holding[op] = built.fill(self.threads)
             return built
+
+    def _wider(self, op: Region, program: Program, signals: frozenset[int]) -> Form | None:
+        """A region with these counts in doubles, and all that outgrew bytes in earlier runs."""
+        with _building:
+            forms = self._wide.setdefault(op, Forms())
+            forms.signals |= signals
+            if forms.signals not in forms.made:
+                wide = widened(op, program, forms.signals)
+                found = None if wide is None else (wide, self._filled(wide, program))
+                forms.made[forms.signals] = found
+            return forms.made[forms.signals]
 
     def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
         return self._reference.source(op, program, fed, first)

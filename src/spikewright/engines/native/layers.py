@@ -23,7 +23,6 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Linear, Neurons, Sum
 from spikewright.network.transforms import Convolution, Dense, Shape
 
@@ -128,7 +127,7 @@ def _ends(
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
     neurons = None if total is None else b.alone(total.output, Neurons)
-    if neurons is not None and not is_integrator(neurons):
+    if neurons is not None and not b.fires_bytes(neurons):
         neurons = None
     return _Ends(b, op, total, neurons, order, pixels, pieces, shortcut if joins else None)
 

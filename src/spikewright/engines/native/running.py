@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,27 @@ from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Call, Foreign
 from spikewright.engines.native.learning import as_on_reference
+from spikewright.engines.native.linear import as_read
 from spikewright.engines.native.orders import Order, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import Runs
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
 from spikewright.engines.native.support import most_followed
+from spikewright.engines.native.taking import TakenOver
+from spikewright.engines.native.wide import Form, as_bytes
 from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Sums, total_type
 
+Wider = Callable[[Region, Program, frozenset[int]], Form | None]
+"""Gives a region with some counts in doubles; None where it has no such form."""
+
 
 class RegionKernel(Kernel):
-    """Runs a region natively; from the first block with a count above 127 on the reference."""
+    """Runs a region natively; from the first block with a count above 127 with such counts in
+    doubles, in loops on the reference.
+    """
 
     def __init__(
         self,
@@ -40,7 +48,11 @@ class RegionKernel(Kernel):
         isa: str,
         threads: int,
         dense: float,
+        wider: Wider,
+        first: Region | None = None,
     ) -> None:
+        self._how = (isa, threads, dense, wider)
+        self._first = first or op  # in which all counts were bytes
         self._op, self._built, self._program = op, built, program
         self._batch, self._tally, self._reference = batch, tally, reference
         self._runs = Runs(op, built, isa, threads, dense)
@@ -51,6 +63,7 @@ class RegionKernel(Kernel):
             if o in op.foreign
         }
         self._slow: list[Slow] = []
+        self._outgrown: frozenset[int] = frozenset()  # signals that did not fit bytes in a block
         self._last, self._steps = False, 0
         self._told: dict[Neurons, Sums] = {}  # totals of samples that a last run has finished
         self._earlier: list[Sums] = []  # totals from before the last restart
@@ -111,11 +124,8 @@ class RegionKernel(Kernel):
         return [self._slowly(samples) for samples in sets if len(samples)]
 
     def _slowly(self, samples: NDArray) -> Slow:
-        """These samples on the reference, from the state that they are in."""
-        size = len(samples)  # all, where operators are foreign
-        slow = SlowRegion(
-            self._op, self._program, size, self._tally, self._reference, self._foreign
-        )
+        """These samples in a form that holds any count, from the state that they are in."""
+        slow = self._holding(len(samples))
         for neurons, order, numbers in self._built.populations:
             state = self._state_of(neurons, order, numbers)
             slow.start_from(neurons, {name: values[samples] for name, values in state.items()})
@@ -129,6 +139,33 @@ class RegionKernel(Kernel):
             sums = self._native_total(neurons)
             slow.start_total(neurons, Sums(sums.sent[samples], sums.net[samples]))
         return Slow(samples, slow)
+
+    def _holding(self, size: int) -> WideRegion | SlowRegion:
+        """The region for some samples (all, where operators are foreign), with what outgrew bytes
+        in doubles, or on the reference.
+        """
+        wider = self._how[-1]
+        form = wider(self._first, self._program, self._outgrown) if self._outgrown else None
+        if form is None:
+            return SlowRegion(
+                self._op, self._program, size, self._tally, self._reference, self._foreign
+            )
+        isa, threads, dense, _ = self._how
+        region, built = form
+        kernel = RegionKernel(
+            region,
+            built,
+            self._program,
+            size,
+            self._tally,
+            self._reference,
+            isa,
+            threads,
+            dense,
+            wider,
+            self._first,
+        )
+        return WideRegion(kernel, TakenOver(built, kernel._state))
 
     def _state_of(self, op: Neurons, order: Order, numbers: tuple[int, ...]) -> dict[str, NDArray]:
         """State of a population by name, `(batch, *shape)`; none before the first block."""
@@ -163,9 +200,13 @@ class RegionKernel(Kernel):
         arrays = []
         for signal, counts in self._built.inputs:
             value = given[signal]
-            if counts and value.dtype != np.int8:  # an earlier region is on the reference
-                return [], np.zeros(self._batch, bool)
-            arrays.append(_as_read(value, np.int8 if counts else np.float64))
+            if counts:
+                fitting = as_bytes(value)
+                if fitting is None:  # an earlier region holds them in doubles
+                    self._outgrown = frozenset({signal})
+                    return [], np.zeros(self._batch, bool)
+                value = fitting
+            arrays.append(as_read(value, np.int8 if counts else np.float64))
         outputs = self._empty(steps)
         self._steps = step + steps
         if self._last and self._tally:
@@ -181,7 +222,14 @@ class RegionKernel(Kernel):
             calls=self._calls(step, steps),
             totals=self._told_in_order(),
         )
+        if overflown:
+            self._outgrown = self._overflown()
         return outputs, self._finished() if overflown else None
+
+    def _overflown(self) -> frozenset[int]:
+        """The signals that did not fit bytes in the last run."""
+        buffers = set(np.flatnonzero(self._state.overflown()).tolist())
+        return frozenset(s for s, held in self._built.places.items() if buffers & {*held})
 
     def _empty(self, steps: int) -> list[NDArray]:
         """Arrays for the outputs of some steps."""
@@ -292,6 +340,24 @@ class RegionKernel(Kernel):
         return [arrays[number] for number in sorted(arrays)]
 
 
+class WideRegion:
+    """Some samples of a region in a form that holds their counts."""
+
+    def __init__(self, kernel: RegionKernel, state: TakenOver) -> None:
+        self._kernel, self._before = kernel, state.before
+        self.start_from, self.start_total = state.start_from, state.start_total
+        self.learned = kernel.learned
+
+    def total(self, op: Neurons) -> Sums:
+        """A population's summed outputs since then."""
+        sums = _in_doubles(self._kernel._total(op))
+        return sums if op not in self._before else Sums(sums.sent, sums.net - self._before[op])
+
+    def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
+        """Advance; inputs `given` and outputs are as of `Kernel.run`, by signal."""
+        return [*self._kernel.run([given[s] for s in self._kernel._op.inputs], step, steps)]
+
+
 def _in_doubles(sums: Sums) -> Sums:
     """Arrays that hold any sum."""
     sent = np.array(sums.sent, np.float64)
@@ -312,7 +378,7 @@ class _Steps(Stepping):
             (given[s], np.int8 if counts else np.float64) for s, counts in kernel._built.inputs
         )
         self._arrays = {
-            "inputs": [_as_read(value, kind) for value, kind in kinds],
+            "inputs": [as_read(value, kind) for value, kind in kinds],
             "outputs": self.outputs,
         }
         self._native = kernel._runs.stepping(kernel._state, kernel._batch, **self._arrays)
@@ -327,45 +393,8 @@ class _Steps(Stepping):
             given = {**self._arrays, "first": number, "last": False, "calls": calls, "totals": []}
             overflown = kernel._runs.run(kernel._state, kernel._batch, 1, **given)
         if overflown:
-            finished = kernel._finished()
+            finished, kernel._outgrown = kernel._finished(), kernel._overflown()
             return kernel._finish_slowly(self._given, number, 1, self.outputs, finished)
         if kernel._learned:
             kernel._check_weights()
         return self.outputs
-
-
-def _as_read(value: Array, kind: type) -> NDArray:
-    """An array `(batch, steps, size)` as kernels read it."""
-    flags = value.flags
-    if value.dtype != kind or not flags.c_contiguous or not flags.writeable:
-        value = np.require(value, kind, ["C", "W"])
-    return value if value.ndim == 3 else value.reshape(*value.shape[:2], -1)
-
-
-class LinearKernel(Kernel):
-    """A matrix product or convolution of values from outside: mostly constants of a run."""
-
-    stateless = True
-
-    def __init__(self, op: Region, built: Built, program: Program, isa: str, threads: int) -> None:
-        self._built, self._shape = built, program.shapes[op.output]
-        self._runs = Runs(op, built, isa, threads)
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        batch, count = x.shape[:2]
-        x = _as_read(x, np.float64)
-        y = np.empty((batch, count, *self._shape))
-        overflown = self._runs.run(
-            _kernels.Running(self._built.region, batch),
-            batch,
-            count,
-            inputs=[x],
-            outputs=[y.reshape(batch, count, -1)],
-            first=0,
-            last=True,
-            calls=[],
-            totals=[],
-        )
-        assert not overflown  # there are no counts
-        return [y]

@@ -91,10 +91,10 @@ class SlowRegion:
 
 
 class Slow(NamedTuple):
-    """Some samples of a batch, by number, on the reference engine."""
+    """Some samples of a batch, by number, where any count is held."""
 
     samples: NDArray
-    region: SlowRegion
+    region: Any
 
     def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
         """Advance; `given` has the whole batch, the outputs these samples."""

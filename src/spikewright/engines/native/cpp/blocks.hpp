@@ -30,7 +30,7 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
         most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, counts);
         if (checked && most == 0)
             most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes(p.output);
         if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
         tally.add(counts, most);
         put_counts(counts, out(t), at.valid);
@@ -63,7 +63,7 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
         BothCounts<lanes> counts;
         const Most most = fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, at.pixel, at.channel,
                                                          at.valid, counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes();
+        if (most == kTooMany) [[unlikely]] return c.too_many_spikes(p.output);
         tally.add(counts.all, most);
         put_counts(counts.net, out(t), at.valid);
     }

@@ -322,7 +322,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
             if (!counts) chunk.out = c.values(op.output, s, t) + at;
             chunk.step(p, drive.at(t), number, piece);
             if (counts && !put_counts(chunk.out, n, c.counts(op.output, s, t) + at))
-                return c.too_many_spikes();
+                return c.too_many_spikes(op.output);
             record(c, p, piece, s, t, chunk);
             chunk.sum(p, n);
         }

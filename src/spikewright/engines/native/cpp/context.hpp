@@ -48,7 +48,12 @@ struct Context {
     Share share(std::size_t count) const {
         return {count * rank / members, count * (rank + 1) / members};
     }
-    void too_many_spikes() const {
+    // Counts outgrow the bytes of this buffer.
+    void too_many_spikes(std::int32_t buffer) const {
+        const std::int32_t parent = job->plan->buffers[std::size_t(buffer)].parent;
+        for (std::int32_t one : {buffer, parent})
+            if (one >= 0)
+                std::atomic_ref(job->state->overflown[std::size_t(one)]).store(1, std::memory_order_relaxed);
         outcome->store(int(Outcome::too_many_spikes), std::memory_order_relaxed);
     }
 

@@ -36,13 +36,11 @@ inline void keep(const Context& c) {
     std::fill_n(s.finished.begin() + std::ptrdiff_t(c.first_sample), c.samples, 1);
 }
 
-// The group stays where it was, which is the beginning before a state has started.
-inline void leave(const Context& c) {
-    State& s = *c.job->state;
-    if (s.started) return;
-    for (std::size_t b = c.first_sample; b < c.first_sample + c.samples; ++b) {
+// Some samples are at the beginning.
+inline void begin(const Plan& plan, State& s, std::size_t first, std::size_t samples) {
+    for (std::size_t b = first; b < first + samples; ++b) {
         for (std::size_t i = 0; i < s.voltage.size(); ++i) {
-            const Population& p = c.job->plan->populations[i];
+            const Population& p = plan.populations[i];
             const std::size_t size = p.state_size();
             for (std::size_t pixel = 0; pixel < p.pixels; ++pixel)
                 for (std::size_t at = 0; at < p.padded; at += kVector)
@@ -54,10 +52,15 @@ inline void leave(const Context& c) {
             std::fill_n(s.target[i].data() + b * p.followed_size(), p.followed_size(), 0.0);
         }
         for (std::size_t i = 0; i < s.memory.size(); ++i) {
-            const Memory& m = c.job->plan->memories[i];
+            const Memory& m = plan.memories[i];
             std::copy_n(m.start.data(), m.size, s.memory[i].data() + b * m.size);
         }
     }
+}
+
+// The group stays where it was, which is the beginning before a state has started.
+inline void leave(const Context& c) {
+    if (!c.job->state->started) begin(*c.job->plan, *c.job->state, c.first_sample, c.samples);
 }
 
 }  // namespace spikewright

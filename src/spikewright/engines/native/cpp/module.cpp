@@ -5,6 +5,7 @@
 
 #include "calls.hpp"
 #include "dispatch.hpp"
+#include "keeping.hpp"
 #include "region.hpp"
 #include "run.hpp"
 #include "totals.hpp"
@@ -93,6 +94,40 @@ class Running {
                         nb::rv_policy::copy);
     }
 
+    // One number per buffer: whether counts outgrew its bytes in the last run.
+    nb::object overflown() {
+        return nb::cast(nb::ndarray<nb::numpy, std::uint8_t>(state_.overflown.data(),
+                                                             {state_.overflown.size()}),
+                        nb::rv_policy::copy);
+    }
+
+    // The state becomes that of the beginning; parts of it are then taken over from elsewhere.
+    void begin() {
+        spikewright::begin(region_->plan, state_, 0, batch_);
+        state_.started = true;
+    }
+
+    // State of a population, `(batch, pixels * channels)`, by the name under which it is read.
+    void take_over(std::size_t population, const std::string& name, const Doubles& given) {
+        const Population& p = region_->plan.populations.at(population);
+        require(given.size() == batch_ * p.pixels * p.channels, "state is (batch, pixels * channels)");
+        if (name == "voltage") return spread(p, given, state_.voltage[population]);
+        if (name == "sent") return spread(p, given, state_.sent[population]);
+        if (name == "sum") return spread(p, given, state_.sum[population]);
+        require(name == "target", "a population has no such state");
+        spread(p, given, state_.target[population]);
+    }
+
+    // A part of a memory, `(batch, size)`.
+    void take_over_memory(std::size_t number, std::size_t offset, const Doubles& given) {
+        const std::size_t whole = region_->plan.memories.at(number).size;
+        require(given.ndim() == 2 && given.shape(0) == batch_ && offset + given.shape(1) <= whole,
+                "a part lies in its memory");
+        const std::size_t size = given.shape(1);
+        for (std::size_t b = 0; b < batch_; ++b)
+            std::copy_n(given.data() + b * size, size, state_.memory[number].data() + b * whole + offset);
+    }
+
     // `(batch, pixels, padded)`; None before the first run.
     nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
 
@@ -146,6 +181,14 @@ class Running {
     }
 
   private:
+    template <class T>
+    void spread(const Population& p, const Doubles& given, Array<T>& to) const {
+        require(to.size() == batch_ * p.state_size(), "a population has no such state");
+        for (std::size_t i = 0; i < batch_ * p.pixels; ++i)
+            for (std::size_t k = 0; k < p.channels; ++k)
+                to[i * p.padded + k] = T(given.data()[i * p.channels + k]);
+    }
+
     Totals totals_to(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
         const Population& p = region_->plan.populations.at(population);
         require((p.sent_size() > 0) == net.has_value(), "both sums are of neurons whose spikes have a sign");
@@ -446,6 +489,10 @@ NB_MODULE(_kernels, m) {
              "dense"_a)
         .def("finished", &Running::finished)
         .def("slabs", &Running::slabs)
+        .def("overflown", &Running::overflown)
+        .def("begin", &Running::begin)
+        .def("take_over", &Running::take_over)
+        .def("take_over_memory", &Running::take_over_memory, "number"_a, by_name, "offset"_a, "given"_a)
         .def("voltage", &Running::voltage)
         .def("sent", &Running::sent)
         .def("totals", &Running::totals, "population"_a, by_name, "sent"_a, "net"_a.none())

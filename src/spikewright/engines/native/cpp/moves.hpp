@@ -69,7 +69,7 @@ inline void run_add(const Context& c, const Instruction& op) {
             most = magnitude > most ? magnitude : most;
             to[k] = std::int8_t(sum);
         }
-        if (!fits(most)) c.too_many_spikes();
+        if (!fits(most)) c.too_many_spikes(op.output);
     });
 }
 

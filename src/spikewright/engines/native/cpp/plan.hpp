@@ -89,6 +89,7 @@ struct Population {
     double cap = 0.0;     // spikes in a step; 0 for any number
     Parameter start;      // voltages before the first step
     Places places;
+    std::int32_t output = -1;  // the buffer of its counts
     std::size_t state_size() const { return pixels * padded; }
     std::size_t sent_size() const { return takes_back || follows_mean ? state_size() : 0; }
     std::size_t followed_size() const { return follows_mean ? state_size() : 0; }
@@ -257,11 +258,13 @@ struct State {
         std::atomic<std::size_t> listed{0}, dense{0};
     };
     std::unique_ptr<Slabs[]> slabs;
-    // Which samples the last run has brought through all its steps; others are where they were.
-    std::vector<std::uint8_t> finished;
+    // Which samples the last run has brought through all its steps; others are where they were, because
+    // counts outgrew the bytes of these buffers.
+    std::vector<std::uint8_t> finished, overflown;
 
     State(const Plan& plan, std::size_t batch)
-        : slabs(std::make_unique<Slabs[]>(plan.instructions.size())), finished(batch) {
+        : slabs(std::make_unique<Slabs[]>(plan.instructions.size())), finished(batch),
+          overflown(plan.buffers.size()) {
         for (const Population& p : plan.populations) {
             voltage.push_back(Array<double>::raw(batch * p.state_size()));
             total.push_back(Array<std::uint32_t>::raw(batch * p.state_size()));

@@ -66,7 +66,7 @@ inline bool pool_counts(const Geometry& p, const std::int8_t* from, std::int8_t*
 inline void run_pool(const Context& c, const Instruction& op) {
     each_step(c, [&](std::size_t s, std::size_t t) {
         if (!pool_counts(*op.pool, c.counts(op.input, s, t), c.counts(op.output, s, t)))
-            c.too_many_spikes();
+            c.too_many_spikes(op.output);
     });
 }
 

@@ -85,6 +85,7 @@ class Region {
         Instruction& op = add(action, input, output);
         require(op.lists(), "a layer sums weights");
         op.population = population;
+        if (population >= 0) plan.populations.at(std::size_t(population)).output = output;
         if (joined >= 0) {
             require(action != Action::analog && size_of(joined) == l->pixels() * out,
                     "one signal of a layer's size joins it, of counts");
@@ -149,6 +150,7 @@ class Region {
         op.external = external, op.population = population;
         const std::size_t size = size_of(output);
         require(plan.populations.at(std::size_t(population)).channels == size, "a population's size");
+        plan.populations[std::size_t(population)].output = output;
         op.index = index_of(index, size, external ? size : size_of(input));
     }
 

@@ -84,6 +84,7 @@ class Runner {
     Runner(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted)
         : job_(job), kernels_(kernels), interrupted_(interrupted) {
         std::ranges::fill(job_.state->finished, 0);
+        std::ranges::fill(job_.state->overflown, 0);
     }
 
     Outcome run() {

@@ -1,0 +1,161 @@
+"""Large networks beside their source: VGG16 and ResNet-50 of torchvision at 224 x 224, one sample.
+
+    python -m benchmarks.large [first] [once] [many] [--steps 16] [--rounds 5]
+
+* `first`: the first step of VGG16, compiling and building included, and the most memory that the
+  process held beyond its imports, over the bytes of the weights; with what `memory()` said.
+* `once`: VGG16 and ResNet-50, one spike a step at most.
+* `many`: ResNet-50, `TargetRate(600)`, any number of spikes, up to hundreds of thousands a step.
+
+Weights are random; batch norm has seen some batches. Each row is a process of its own, one thread.
+Figures are ratios to as many forward passes of the source as there are steps, run in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.memory import peak_mib
+from benchmarks.timing import thread_environment
+
+ROOT = Path(__file__).parents[1]
+MIB = 2**20
+CASES = {
+    "first": [("vgg16", "first")],
+    "once": [("vgg16", "once"), ("resnet50", "once")],
+    "many": [("resnet50", "many")],
+}
+
+
+def source(name: str) -> tuple[Any, Any]:
+    """A network with random weights, its batch norm warmed up, and one image."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = getattr(torchvision.models, name)(weights=None)
+    with torch.no_grad():
+        if any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
+            for _ in range(4):
+                model.train()(torch.randn(2, 3, 224, 224))
+    return model.eval(), torch.randn(1, 3, 224, 224)
+
+
+def converted(name: str, case: str, model: Any, x: Any) -> Any:
+    """The spiking network of a case."""
+    import torch
+
+    import spikewright as sw
+
+    if case == "first":
+        return sw.convert(model, example_input=x, spiking=True)
+    seen = torch.randn(2, 3, 224, 224).numpy()
+    if case == "many":
+        rule = sw.TargetRate(600)
+        return sw.convert(
+            model, example_input=x, spiking=True, scale_firing_rates=rule, calibration=seen
+        )
+    rule = sw.TargetRate(600.0)
+    return sw.convert(
+        model,
+        example_input=x,
+        spiking=True,
+        scale_firing_rates=rule,
+        calibration=seen,
+        max_spikes_per_step=1,
+    )
+
+
+def seconds(f: Callable[[], Any]) -> float:
+    """Wall time of a call."""
+    begun = time.perf_counter()
+    f()
+    return time.perf_counter() - begun
+
+
+def measure_first(steps: int) -> None:
+    """The first step, and memory."""
+    import spikewright  # noqa: F401
+
+    before = peak_mib()
+    model, x = source("vgg16")
+    weights = sum(p.numel() * p.element_size() for p in model.parameters()) / MIB
+    once = statistics.median(seconds(lambda: model(x)) for _ in range(5))
+    reading: list[Any] = []
+    convert = seconds(lambda: reading.append(converted("vgg16", "first", model, x)))
+    (conversion,) = reading
+    known = peak_mib()
+    needed = conversion.memory(1, 1).bytes / MIB
+    first = seconds(lambda: conversion.run(x.numpy(), 1, threads=1, progress=False))
+    peak = peak_mib()
+    print(
+        f"vgg16, first step: {first / (steps * once):.2f} x {steps} forward passes "
+        f"({first:.2f} s; converting {convert:.2f} s), peak {(peak - before) / weights:.2f} x the "
+        f"weights ({weights:.0f} MiB), memory() {needed:.0f} MiB of {peak - known:.0f} MiB"
+    )
+
+
+def measure(name: str, case: str, steps: int, rounds: int) -> None:
+    """Steps and forward passes in turn."""
+    import torch
+
+    model, x = source(name)
+    conversion = converted(name, case, model, x)
+    given = x.numpy()
+
+    def forward() -> None:
+        with torch.no_grad():
+            for _ in range(steps):
+                model(x)
+
+    runs: list[Any] = []
+
+    def run() -> None:
+        runs.append(conversion.run(given, steps, threads=1, progress=False))
+
+    run()
+    times = [(seconds(run), seconds(forward)) for _ in range(rounds)]
+    ours, theirs = (statistics.median(one) for one in zip(*times, strict=True))
+    counts = [np.asarray(count) for count in runs[-1].spike_counts().values()]
+    sent = sum(float(count.sum()) for count in counts) / sum(count.size for count in counts) / steps
+    most = max(float(count.max()) for count in counts) / steps
+    print(
+        f"{name}, {case}: {ours / theirs:.2f} x {steps} forward passes ({ours:.2f} s of "
+        f"{theirs:.2f} s), {sent:.3f} spikes a neuron and step, at most {most:.0f}"
+    )
+
+
+def main() -> None:
+    """Run from the command line."""
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("rows", nargs="*", help=f"of {', '.join(CASES)}")
+    p.add_argument("--steps", type=int, default=16)
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    how = p.parse_args()
+    if how.child:
+        name, case = how.child
+        if case == "first":
+            measure_first(how.steps)
+        else:
+            measure(name, case, how.steps, how.rounds)
+        return
+    for row in how.rows or CASES:
+        for child in CASES[row]:
+            command = [sys.executable, "-m", "benchmarks.large", "--child", *child]
+            command += ["--steps", str(how.steps), "--rounds", str(how.rounds)]
+            subprocess.run(command, cwd=ROOT, env=thread_environment(1), check=True)
+
+
+if __name__ == "__main__":
+    main()
