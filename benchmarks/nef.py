@@ -1,11 +1,13 @@
 """Networks made by hand, side by side with Nengo's own simulator: time of a step, and of building.
 
     python -m benchmarks.nef --nengo PYTHON [--threads 1 2] [--models chain array] [--document]
+    python -m benchmarks.nef --nengo PYTHON --precision float64
 
 Both libraries build the same networks from the same lines (`nef_models`), each in a process of its
 own; PYTHON is one that has Nengo 4 and SciPy. Nengo runs with its optimiser, no library may keep
-decoders from an earlier time, and both are timed in turn, so that a slow minute strikes both. What
-both decode is compared. Printed is a table in Markdown, which `--document` puts into
+decoders from an earlier time, and both are timed in turn, so that a slow minute strikes both. Nengo
+computes in float64; Spikewright holds weights of 24 bits unless it is told `--precision float64`.
+What both decode is compared. Printed is a table in Markdown, which `--document` puts into
 `docs/benchmarks.md` beside the others.
 """
 
@@ -28,6 +30,7 @@ from benchmarks.peer.client import Client, Library, WorkerError, missing
 from benchmarks.results import Results
 from benchmarks.timing import MIN_ROUNDS, Timed, interleave
 from benchmarks.workloads import CACHE
+from spikewright.engines.grid import PRECISIONS
 
 OWN = Library("Spikewright", "spikewright", ("spikewright",), ("spikewright", "numpy"))
 NENGO = Library("Nengo", "nengo", ("nengo", "scipy"), ("nengo", "numpy", "scipy"))
@@ -51,14 +54,20 @@ def clients(pythons: Mapping[str, str], threads: int) -> Iterator[dict[str, Clie
 
 
 def measure(
-    model: str, workers: Mapping[str, Client], rounds: int, builds: int, steps: int, wait: float
+    model: str,
+    workers: Mapping[str, Client],
+    rounds: int,
+    builds: int,
+    steps: int,
+    wait: float,
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """One model: seconds of building, microseconds of a step, and how far decoded values differ."""
     built: dict[str, list[float]] = {name: [] for name in workers}
     neurons = 0
     for _ in range(builds):
         for name, client in workers.items():
-            answer = client.ask("build", model=model)
+            answer = client.ask("build", model=model, precision=precision)
             built[name].append(answer["seconds"])
             neurons = answer["neurons"]
     values = []
@@ -69,7 +78,7 @@ def measure(
     runs: dict[str, Timed] = {n: _timed(c, model, steps) for n, c in workers.items()}
     timings = interleave(runs, rounds, wait=wait)
     return {
-        "model": model,
+        "model": model + ", float64" * (precision == "float64"),
         "neurons": neurons,
         "build_seconds": {name: statistics.median(seconds) for name, seconds in built.items()},
         "microseconds": {name: 1e6 * t.median / steps for name, t in timings.items()},
@@ -97,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--nengo", default=sys.executable, metavar="PYTHON", help="has Nengo and SciPy")
     p.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     p.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    p.add_argument("--precision", choices=PRECISIONS, default="float32", help="of Spikewright")
     p.add_argument("--rounds", type=int, default=7, help=f"at least {MIN_ROUNDS}")
     p.add_argument("--builds", type=int, default=5, help="how often each network is built")
     p.add_argument("--steps", type=int, default=STEPS)
@@ -128,12 +138,14 @@ def main() -> None:
         with clients(pythons, threads) as workers:
             for model in how.models:
                 try:
-                    row = measure(model, workers, how.rounds, how.builds, how.steps, how.wait)
+                    row = measure(
+                        model, workers, how.rounds, how.builds, how.steps, how.wait, how.precision
+                    )
                 except WorkerError as error:
                     raise SystemExit(str(error)) from None
                 rows.append(row)
                 kept = {**row, "threads": threads, "versions": versions}
-                results.put("nef", f"{model}, {threads}", kept)
+                results.put("nef", f"{row['model']}, {threads}", kept)
         print(f"{threads} thread{'s' * (threads > 1)}, {how.steps} steps of {DT:g} s\n")
         print(document.nef_table(rows) + "\n")
     if how.document is not None:

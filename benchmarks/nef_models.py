@@ -1,8 +1,8 @@
 """Networks made by hand, described once for every library that speaks Nengo's words.
 
-`words` is a module with `Network`, `Node`, `Ensemble`, `Connection`, `Probe` and `PES`: Spikewright
-or Nengo itself. What is common to both is all that is used, so both build from the same lines.
-Nothing here needs more than NumPy.
+`words` is a module with `Network`, `Node`, `Ensemble`, `Connection`, `Probe`, `PES` and `Sparse`:
+Spikewright or Nengo itself. What is common to both is all that is used, so both build from the same
+lines. Nothing here needs more than NumPy.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ import numpy as np
 Words = Any
 DT = 0.001
 TAU, PROBED = 0.1, 0.03  # seconds: of the integrator, of what probes look through
+
+WEIGHT = (
+    0.05  # standard deviation of the weights that a neuron reads, times the root of their number
+)
 
 
 def wave(t: float) -> float:
@@ -119,10 +123,39 @@ def learning(words: Words) -> tuple[Any, Any]:
         return network, words.Probe(post, synapse=PROBED)
 
 
+def dense(words: Words, neurons: int = 2000) -> tuple[Any, Any]:
+    """2000 LIF neurons that drive each other by a matrix of weights of either sign."""
+    weights = np.random.default_rng(6).standard_normal((neurons, neurons))
+    return recurrent(words, neurons, weights * WEIGHT / neurons**0.5)
+
+
+def sparse(words: Words, neurons: int = 2000, senders: int = 200) -> tuple[Any, Any]:
+    """2000 LIF neurons, each of which is driven by 200 others."""
+    rng = np.random.default_rng(7)
+    columns = np.concatenate([rng.permutation(neurons)[:senders] for _ in range(neurons)])
+    indices = np.stack([np.repeat(np.arange(neurons), senders), columns], axis=1)
+    weights = rng.standard_normal(len(indices)) * WEIGHT / senders**0.5
+    shape = (neurons, neurons)
+    return recurrent(words, neurons, words.Sparse(shape, indices=indices, init=weights))
+
+
+def recurrent(words: Words, neurons: int, weights: Any) -> tuple[Any, Any]:
+    """LIF neurons with biases around their threshold, the weights between them, and some rates."""
+    biases = np.random.default_rng(8).uniform(1.0, 1.5, neurons)
+    with words.Network(seed=6) as network:
+        ensemble = words.Ensemble(
+            neurons, 1, gain=np.ones(neurons), bias=biases, encoders=np.ones((neurons, 1))
+        )
+        words.Connection(ensemble.neurons, ensemble.neurons, transform=weights, synapse=0.005)
+        return network, words.Probe(ensemble.neurons[:50], synapse=PROBED)
+
+
 MODELS: dict[str, Callable[[Words], tuple[Any, Any]]] = {
     "integrator": integrator,
     "chain": chain,
     "convolution": convolution,
     "array": array,
     "learning": learning,
+    "dense": dense,
+    "sparse": sparse,
 }

@@ -2,7 +2,8 @@
 
     python -m benchmarks.nef_worker (spikewright | nengo)
 
-Commands on its input, answers on its output, a JSON object a line.
+Commands on its input, answers on its output, a JSON object a line. Nengo computes in float64; a
+`precision` is that of Spikewright.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ class Worker:
         quiet = {"spikewright": {"progress": False, "decoder_cache": False}}
         self.quiet = quiet.get(library, {"progress_bar": False})
 
-    def build(self, model: str) -> dict[str, Any]:
+    def build(self, model: str, precision: str) -> dict[str, Any]:
         """Build a simulator anew; seconds from the description to where it can run."""
         self.simulators.pop(model, None)
         gc.collect()
         network, probe = MODELS[model](self.words)
+        how = {} if self.words.__name__ == "nengo" else {"precision": precision}
         wall, cpu = time.perf_counter(), time.process_time()
-        simulator = self.words.Simulator(network, dt=DT, **self.quiet)
+        simulator = self.words.Simulator(network, dt=DT, **self.quiet, **how)
         took = (time.perf_counter() - wall, time.process_time() - cpu)
         self.simulators[model] = simulator, probe
         return {"seconds": took[0], "cpu_seconds": took[1], "neurons": _neurons(network)}

@@ -59,6 +59,18 @@ def test_the_learner_learns() -> None:
     assert np.abs(found[1500:, 0] - wave).mean() < 0.5 * np.abs(wave).mean()
 
 
+@pytest.mark.parametrize("model", ["dense", "sparse"])
+def test_neurons_that_drive_each_other_go_on(model: str) -> None:
+    """Some tens of spikes a second each, not all the same; what they are sent makes a change."""
+    rates = run(model, 0.2, neurons=200, **({"senders": 20} if model == "sparse" else {}))[-1]
+    assert 10 < rates.mean() < 200
+    assert rates.std() > 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nef_models, "WEIGHT", 0.0)
+        alone = run(model, 0.2, neurons=200, **({"senders": 20} if model == "sparse" else {}))[-1]
+    assert np.abs(rates - alone).max() > 1
+
+
 def test_both_sides_are_measured_and_shown(tmp_path: Path) -> None:
     """A row a model, with Spikewright in both places here; the document has it."""
     pythons = dict.fromkeys(("spikewright", "nengo"), nef.sys.executable)
@@ -66,6 +78,8 @@ def test_both_sides_are_measured_and_shown(tmp_path: Path) -> None:
         patch.setattr(nef, "NENGO", nef.Library("Nengo", "spikewright", (), ()))
         with nef.clients(pythons, 1) as workers:
             row = nef.measure("integrator", workers, 5, 1, 20, 0.0)
+            wide = nef.measure("dense", workers, 5, 1, 2, 0.0, "float64")
+    assert wide["model"] == "dense, float64"
     assert row["neurons"] == 1000
     assert row["apart"] == 0.0 < row["size"]
     assert all(row["microseconds"][name] > 0 for name in ("Nengo", "Spikewright"))
