@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright._base.windows import Windows
 from spikewright.engines import Engine, Execution, compile_network
+from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.network import MaxPool
 from spikewright.network.neurons import (
     LIF,
@@ -72,13 +73,14 @@ class LoopingNetwork:
     populations: list[sw.Ensemble]
     fed: NDArray
     runs: tuple[int, ...]
+    precision: Precision = "float32"
 
     def run(
         self, engine: Engine, samples: slice | list[int] = slice(None), **cut: int
     ) -> list[NDArray]:
         """All recordings of several runs, one after another, then the totals of populations."""
         fed = self.fed[samples]
-        program = compile_network(self.network, DT, 0, "float32")
+        program = compile_network(self.network, DT, 0, self.precision)
         execution = Execution(program, engine, len(fed), self.populations, **cut)
         parts, done = [], 0
         for steps in self.runs:
@@ -93,6 +95,7 @@ class LoopingNetwork:
 def looping_network(rng: np.random.Generator, curved: bool = False) -> LoopingNetwork:
     """A few populations, joined forwards and backwards by whatever the generator draws.
 
+    It is in either precision.
     Without `curved` all neurons compute with additions and divisions alone.
     """
     make = _Maker(rng, curved)
@@ -103,7 +106,8 @@ def looping_network(rng: np.random.Generator, curved: bool = False) -> LoopingNe
     held = rng.random() < 0.5
     shape = (batch, 1 if held else sum(runs), *make.stimulus.shape_out)
     fed = rng.normal(0.5, 1.0, shape) * make.size_of_input
-    return LoopingNetwork(make.network, make.stimulus, make.populations, fed, runs)
+    precision = PRECISIONS[rng.integers(2)]
+    return LoopingNetwork(make.network, make.stimulus, make.populations, fed, runs, precision)
 
 
 class _Maker:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright.engines import Engine, Execution, compile_network
+from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.errors import NetworkError, SpikewrightError
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import FilteredNoise, Process, WhiteNoise
@@ -101,6 +102,7 @@ class Drawn:
     runs: tuple[int, ...] = (20,)
     moving: bool = True
     seed: int = 0
+    precision: Precision = "float32"
 
     @property
     def exact(self) -> bool:
@@ -140,6 +142,7 @@ def drawn_networks(draw: Any) -> Drawn:
         runs=tuple(draw(st.lists(st.integers(1, 20), min_size=1, max_size=3))),
         moving=draw(st.booleans()),
         seed=draw(st.integers(0, 1000)),
+        precision=draw(st.sampled_from(PRECISIONS)),
     )
 
 
@@ -155,7 +158,7 @@ def results(drawn: Drawn, engine: Engine, **cut: Any) -> dict[str, NDArray] | st
 
 def _results(drawn: Drawn, engine: Engine, **cut: Any) -> Iterator[tuple[str, NDArray]]:
     made = Modelled(drawn)
-    program = compile_network(made.network, DT, 0, "float32")
+    program = compile_network(made.network, DT, 0, drawn.precision)
     execution = Execution(program, engine, drawn.batch, **cut)
     rng = np.random.default_rng(drawn.seed + 1)
     parts = []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright._base.windows import Windows
 from spikewright.engines import Engine, Execution, Program, compile_network
+from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.network import MaxPool, Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -49,10 +50,11 @@ class RandomNetwork:
     populations: list[sw.Ensemble]
     fed: NDArray
     steps: int
+    precision: Precision = "float32"
 
     def program(self) -> Program:
         """The network compiled."""
-        return compile_network(self.network, DT, 0, "float32")
+        return compile_network(self.network, DT, 0, self.precision)
 
     def run(
         self,
@@ -70,14 +72,15 @@ class RandomNetwork:
 
 
 def random_network(rng: np.random.Generator) -> RandomNetwork:
-    """A stack of a few populations, joined by whatever the generator draws."""
+    """A stack of a few populations, joined by whatever the generator draws, in either precision."""
     make = _Maker(rng)
     make.build(int(rng.integers(1, 5)))
     batch, steps = int(rng.integers(1, 6)), int(rng.integers(1, 30))
     held = rng.random() < 0.5
     fed = rng.normal(0.3, 1.0, (batch, 1 if held else steps, *make.stimulus.shape_out))
     fed *= 10.0 ** rng.uniform(-1, 1.5)
-    return RandomNetwork(make.network, make.stimulus, make.populations, fed, steps)
+    precision = PRECISIONS[rng.integers(2)]
+    return RandomNetwork(make.network, make.stimulus, make.populations, fed, steps, precision)
 
 
 class _Maker:

@@ -140,14 +140,16 @@ def test_grids_do_not_depend_on_how_many_channels_are_done_at_once(
     weight = (
         np.random.default_rng(3).normal(size=(7, 4, 3)) * 2.0 ** np.arange(-3, 4)[:, None, None]
     )
-    whole, (integers, steps) = grid.on_grid(weight, precision), grid.integer_weights(weight)
+    whole = grid.on_grid(weight, precision)
+    limbs, steps = grid.integer_weights(weight, precision)
     monkeypatch.setattr(grid, "_AT_ONCE", 30)
     assert len(list(grid._channels(weight))) == 4
     np.testing.assert_array_equal(grid.on_grid(weight, precision), whole)
-    np.testing.assert_array_equal(grid.integer_weights(weight)[0], integers)
-    np.testing.assert_array_equal(grid.integer_weights(weight)[1], steps)
-    if precision == "float32":
-        np.testing.assert_array_equal(integers * steps[:, None, None], whole)
+    np.testing.assert_array_equal(grid.integer_weights(weight, precision)[0], limbs)
+    np.testing.assert_array_equal(grid.integer_weights(weight, precision)[1], steps)
+    bits = grid.GRIDS[precision].weight_bits
+    integers = sum(limb * 2.0 ** (bits * place) for place, limb in enumerate(reversed(limbs)))
+    np.testing.assert_array_equal(integers * steps[:, None, None], whole)
 
 
 def measured(engine: str) -> tuple[float, float]:

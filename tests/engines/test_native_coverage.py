@@ -12,6 +12,7 @@ import spikewright as sw
 from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
+from spikewright.engines.plan import PlanRow
 from spikewright.engines.program import Apply, Linear, Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
@@ -102,8 +103,25 @@ def run(
 def assert_native_is_reference(
     net: sw.Network, stimulus: sw.Node, populations: list[sw.Ensemble], size: float = 1.0
 ) -> Program:
-    """Bit by bit on every instruction set, in whatever blocks and threads; something happens."""
-    program = compile_network(net, DT, 0, "float32")
+    """Bit by bit on every instruction set, in whatever blocks and threads; something happens.
+
+    In both precisions, of which the plans are the same.
+    """
+    wide, program = (compile_network(net, DT, 0, precision) for precision in ("float64", "float32"))
+    assert [kernel(row) for row in plan_rows(wide)] == [kernel(row) for row in plan_rows(program)]
+    _assert_native_is_reference(wide, stimulus, populations, size)
+    _assert_native_is_reference(program, stimulus, populations, size)
+    return program
+
+
+def kernel(row: PlanRow) -> str:
+    """A plan's kernel, without how wide its weights are."""
+    return row.kernel.split(",")[0]
+
+
+def _assert_native_is_reference(
+    program: Program, stimulus: sw.Node, populations: list[sw.Ensemble], size: float
+) -> None:
     fed = np.random.default_rng(2).normal(0.3, size, (3, 1, *stimulus.shape_out)) / DT
     expected = run(ReferenceEngine(), program, stimulus, populations, fed)
     assert all(x.any() for x in expected)
@@ -115,7 +133,6 @@ def assert_native_is_reference(
                 found = run(engine, program, stimulus, populations, fed, block=block)
                 for x, y in zip(found, expected, strict=True):
                     np.testing.assert_array_equal(x, y)
-    return program
 
 
 def on_reference(program: Program) -> set[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
+from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.program import Learned
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.learning import LEARNING_RULES
@@ -91,10 +92,12 @@ CASES: dict[str, Callable[[NeuronType], Built]] = {
 }
 
 
-def run(engine: engines.Engine, built: Built, **cut: int) -> list[NDArray]:
+def run(
+    engine: engines.Engine, built: Built, precision: Precision = "float32", **cut: int
+) -> list[NDArray]:
     """Recordings of two runs, then the weights."""
     net, stimulus = built
-    program = compile_network(net, DT, 0, "float32")
+    program = compile_network(net, DT, 0, precision)
     execution = Execution(program, engine, 3, net.all_ensembles, **cut)
     fed = np.random.default_rng(7).uniform(-1, 1, (3, 30, 2))
     parts = [execution.run(n, {stimulus: fed[:, at : at + n]}) for at, n in ((0, 20), (20, 10))]
@@ -102,19 +105,20 @@ def run(engine: engines.Engine, built: Built, **cut: int) -> list[NDArray]:
     return [*arrays, *execution.learned().values()]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", SENDERS)
 @pytest.mark.parametrize("case", CASES)
-def test_weights_are_the_references(case: str, kind: str) -> None:
+def test_weights_are_the_references(case: str, kind: str, precision: Precision) -> None:
     """Bit by bit: spikes, weights, deltas, on every instruction set, in whatever blocks."""
     built = CASES[case](SENDERS[kind])
-    expected = run(ReferenceEngine(), built)
+    expected = run(ReferenceEngine(), built, precision)
     assert all(x.any() for x in expected)
     assert np.any(expected[-1] != next(iter(_operators(built))).initial)
     for isa in instruction_sets():
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SPIKEWRIGHT_ISA", isa)
             for threads, block in ((1, 1000), (2, 7)):
-                found = run(NativeEngine(threads), built, block=block)
+                found = run(NativeEngine(threads), built, precision, block=block)
                 for x, y in zip(found, expected, strict=True):
                     np.testing.assert_array_equal(x, y)
 

@@ -181,13 +181,10 @@ def test_a_plan_names_every_operator_once() -> None:
 
 
 def test_other_engines_have_plans() -> None:
-    """The reference's plan names its own kernels, as does the native one at float64."""
+    """The reference's plan names its own kernels."""
     net = _recurrent(LIF())
     with sw.Simulator(net, DT, engine="reference", progress=False) as sim:
         assert {row.kernel for row in sim.plan} == {"reference"}
-    with sw.Simulator(net, DT, engine="native", precision="float64", progress=False) as sim:
-        assert {row.kernel for row in sim.plan} == {"reference"}
-        assert "float64" in sim.plan[0].why
 
 
 def test_runs_go_on_where_the_last_one_ended() -> None:

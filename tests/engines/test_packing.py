@@ -32,9 +32,9 @@ def drawn(out: int, columns: int, dtype: type) -> NDArray:
     return weights.astype(dtype)
 
 
-def expected(weights: NDArray, order: NDArray, reading: Reading, widths: list[int]) -> NDArray:
-    """The same from the grid of the reference, row by row."""
-    rows = integer_weights(weights)[0][:, order].T
+def expected(integers: NDArray, order: NDArray, reading: Reading, widths: list[int]) -> NDArray:
+    """The same from the integers of the reference's grid, row by row."""
+    rows = integers[:, order].T
     if reading is Reading.both:
         halves = rows.reshape(-1, CHANNELS, rows.shape[1])
         rows = np.concatenate([halves, -halves], axis=1).reshape(-1, rows.shape[1])
@@ -73,8 +73,38 @@ def test_weights_are_those_of_the_grid(
     made = pack(
         weights, order=order, widths=widths, reading=reading, channels=channels, threads=threads
     )
-    np.testing.assert_array_equal(made.weights, expected(weights, order, reading, widths))
-    np.testing.assert_array_equal(made.units, integer_weights(weights)[1])
+    (integers,), units = integer_weights(weights, "float32")
+    np.testing.assert_array_equal(made.weights, expected(integers, order, reading, widths))
+    np.testing.assert_array_equal(made.units, units)
+    assert made.low.size == 0
+    wide = pack(
+        weights,
+        order=order,
+        widths=widths,
+        reading=reading,
+        channels=channels,
+        limbs=2,
+        threads=threads,
+    )
+    limbs, units = integer_weights(weights, "float64")
+    if not limbs[1].any():
+        limbs, units = limbs[:1], units * 2.0**27
+    for found, limb in zip((wide.weights, wide.low), limbs, strict=False):
+        np.testing.assert_array_equal(found, expected(limb, order, reading, widths))
+    assert (wide.low.size == 0) == (len(limbs) == 1) == (out == 1)  # that one is zero
+    np.testing.assert_array_equal(wide.units, units)
+
+
+def test_budgets_of_limbs_hold_for_any_counts() -> None:
+    """Those of the largest entries, whatever the column; of depthwise layers of the largest sum."""
+    weights = np.random.default_rng(4).normal(size=(20, 900))
+    for reading, most in ((Reading.plain, np.max), (Reading.depthwise, np.sum)):
+        made = pack(weights, widths=[32], reading=reading, limbs=2)
+        limbs = [np.abs(x.astype(np.int64)) for x in integer_weights(weights, "float64")[0]]
+        high, low = ((2**31 - 1) // int(most(limb, axis=1).max()) for limb in limbs)
+        assert made.budgets == [high] * (MOST_REPEATS + 1)
+        assert made.low_budget == low
+        assert reading is Reading.depthwise or 31 <= high < 64
 
 
 @pytest.mark.parametrize("scale", [2.0**22, 2.0**20, 2.0**8])

@@ -36,7 +36,8 @@ Instruction step(Action action, int input, int output) {
 }
 
 // Populations of 100, 3 and 230 leaky neurons, driven by parts of a vector through encoders.
-std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, bool external) {
+std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, bool external,
+                                  std::size_t limbs) {
     auto p = std::make_shared<Cells>();
     p->cell = Cell::leaky, p->size = kNeurons;
     p->tau_ref = 0.002, p->tau_rc = 0.02, p->dt = 0.001, p->decay = std::expm1(-0.05);
@@ -45,7 +46,7 @@ std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, b
     p->voltage = add_memory(plan, kNeurons), p->second = add_memory(plan, kNeurons);
     p->total = add_memory(plan, kNeurons);
     Encoders& e = p->encoders;
-    e.columns = columns, e.has_gain = true, e.limbs = {24, 2};
+    e.columns = columns, e.has_gain = true, e.limbs = {24, 2, int(limbs)};
     e.gain.resize(kNeurons), e.bias.resize(kNeurons);
     for (std::size_t i = 0; i < kNeurons; ++i) e.gain[i] = draw(1.0, 9.0), e.bias[i] = draw(-4.0, 9.0);
     std::size_t at = 0, room = 0;
@@ -53,7 +54,7 @@ std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, b
         const std::size_t from = at == 0 ? 0 : columns;
         p->pieces.push_back({source, external, from, at, n, room});
         at += n;
-        room += columns * rounded_up(n, kLineValues);
+        room += limbs * columns * rounded_up(n, kLineValues);
     }
     e.weights.resize(room);
     for (std::size_t i = 0; i < room; ++i)
@@ -61,9 +62,10 @@ std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, b
     return p;
 }
 
-std::shared_ptr<Readouts> decoders(int source, std::size_t outputs) {
+std::shared_ptr<Readouts> decoders(int source, std::size_t outputs, std::size_t limbs) {
     auto r = std::make_shared<Readouts>();
-    const std::size_t row = outputs == 1 ? 1 : rounded_up(outputs, kLineValues);
+    const std::size_t row = limbs * (outputs == 1 ? 1 : rounded_up(outputs, kLineValues));
+    r->limbs = limbs;
     std::size_t from = 0, to = 0;
     for (std::size_t n : {std::size_t(100), std::size_t(3), std::size_t(230)}) {
         r->members.push_back({source, from, n, to, outputs, from * row});
@@ -71,7 +73,7 @@ std::shared_ptr<Readouts> decoders(int source, std::size_t outputs) {
     }
     r->weights.resize(from * row);
     for (std::size_t k = 0; k < from; ++k)
-        for (std::size_t i = 0; i < outputs; ++i)
+        for (std::size_t i = 0; i < row; ++i)
             r->weights[k * row + i] = std::nearbyint(draw(-1.0, 1.0) * (1 << 24));
     r->scale.resize(to);
     for (std::size_t i = 0; i < to; ++i) r->scale[i] = std::ldexp(1.0, -20);
@@ -85,15 +87,15 @@ struct Made {
     std::size_t places;
 };
 
-Made network(std::size_t columns, std::size_t outputs, bool external, bool loops) {
+Made network(std::size_t columns, std::size_t outputs, std::size_t limbs, bool external, bool loops) {
     Made made{{}, 3 * outputs + 2};
     Plan& plan = made.plan;
     plan.buffers = {{Kind::values, 2 * columns}, {Kind::counts, kNeurons}, {Kind::values, 3 * outputs},
                     {Kind::values, made.places}, {Kind::values, kNeurons}, {Kind::values, made.places}};
     Instruction load = step(Action::load, 0, 0), fire = step(Action::cells, -1, 1);
-    fire.cells = population(plan, columns, 0, external);
+    fire.cells = population(plan, columns, 0, external, limbs);
     Instruction read = step(Action::readout, -1, 2), scatter = step(Action::scatter, -1, 3);
-    read.readouts = decoders(1, outputs);
+    read.readouts = decoders(1, outputs, limbs);
     scatter.scatter = std::make_shared<Scatter>();
     scatter.scatter->start.resize(made.places);
     const auto count = std::int32_t(outputs);
@@ -104,7 +106,7 @@ Made network(std::size_t columns, std::size_t outputs, bool external, bool loops
     Instruction smooth = step(Action::smooth, 1, 4);
     smooth.filter = f;
     auto w = std::make_shared<Weights>();
-    w->out = made.places, w->in = kNeurons, w->weight_bits = 25, w->limbs = {20, 2};
+    w->out = made.places, w->in = kNeurons, w->weight_bits = 25, w->limbs = {20, 2, int(limbs)};
     w->weights = add_memory(plan, made.places * kNeurons, 1.0);
     w->largest = add_memory(plan, made.places);
     for (std::size_t o = 0; o < made.places; ++o) {
@@ -151,13 +153,15 @@ int main() {
     int failures = 0, done = 0;
     for (std::size_t columns : {1, 3, 32})
         for (std::size_t outputs : {1, 5, 16})
-            for (bool external : {false, true}) {
+            for (std::size_t kind = 0; kind < 4; ++kind) {
+                const bool external = kind % 2;
+                const std::size_t limbs = 1 + kind / 2;
                 std::vector<double> in(kBatch * kSteps * 2 * columns);
                 for (double& x : in) x = draw(-1.0, 1.0);
                 generator.seed(unsigned(columns * 100 + outputs));
-                const Made blocks = network(columns, outputs, external, false);
+                const Made blocks = network(columns, outputs, limbs, external, false);
                 generator.seed(unsigned(columns * 100 + outputs));
-                const Made loops = network(columns, outputs, external, true);
+                const Made loops = network(columns, outputs, limbs, external, true);
                 const Result first = result(blocks, *usable_kernels()[0], in, columns, kSteps, 1);
                 double spread = 0.0;
                 for (double x : first.answers) spread += std::fabs(x);

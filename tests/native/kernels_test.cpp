@@ -39,21 +39,21 @@ constexpr double kHeight = 0.375;  // of what a shortcut brings
 
 // Spikes of one step, and voltages, as the equation reads, which `takes_back` spikes where that is set.
 // `beside` are the counts of a shortcut, or null.
-void expected_step(const Case& k, const std::vector<std::int32_t>& weights, const std::int8_t* in,
+void expected_step(const Case& k, const std::vector<std::int64_t>& weights, const std::int8_t* in,
                    const std::int8_t* beside, double scale, bool takes_back, std::vector<double>& v, std::vector<double>& sent,
                    std::vector<std::int8_t>& out) {
     const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
     for (std::int64_t oy = 0; oy < oh; ++oy)
         for (std::int64_t ox = 0; ox < ow; ++ox)
             for (std::int64_t o = 0; o < k.out; ++o) {
-                std::int64_t sum = 0;
+                __int128 sum = 0;
                 for (std::int64_t ky = 0; ky < k.kernel_y; ++ky)
                     for (std::int64_t kx = 0; kx < k.kernel_x; ++kx) {
                         const std::int64_t y = oy * k.stride - k.pad + ky * k.dilation;
                         const std::int64_t x = ox * k.stride - k.pad + kx * k.dilation;
                         if (y < 0 || y >= k.height || x < 0 || x >= k.width) continue;
                         for (std::int64_t c = 0; c < k.channels; ++c)
-                            sum += std::int64_t(in[(y * k.width + x) * k.channels + c]) *
+                            sum += __int128(in[(y * k.width + x) * k.channels + c]) *
                                    weights[((ky * k.kernel_x + kx) * k.channels + c) * k.out + o];
                     }
                 const std::size_t at = std::size_t((oy * ow + ox) * k.out + o);
@@ -67,16 +67,20 @@ void expected_step(const Case& k, const std::vector<std::int32_t>& weights, cons
 }
 
 // `both`: inputs are counts of either sign, and the neurons take spikes back. `joined`: a shortcut brings
-// counts, in bytes or, as values, already times their height.
+// counts, in bytes or, as values, already times their height. `wide`: weights are two limbs.
 bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, bool both,
-          std::size_t block, bool joined, bool values) {
+          std::size_t block, bool joined, bool values, bool wide) {
     const std::int64_t oh = k.extent(k.height, k.kernel_y), ow = k.extent(k.width, k.kernel_x);
     const std::size_t rows = std::size_t(k.kernel_y * k.kernel_x * k.channels);
     const std::size_t size_in = std::size_t(k.height * k.width * k.channels);
     const std::size_t size_out = std::size_t(oh * ow * k.out), batch = 3, steps = 19;
-    std::vector<std::int32_t> weights(rows * std::size_t(k.out));
-    for (auto& w : weights) w = draw(-(1 << 24), 1 << 24);
-    const double scale = std::ldexp(1.0, -24) / std::sqrt(double(rows)) / most;
+    const int bits = wide ? 26 : 24;  // of a limb's magnitude
+    std::vector<std::int64_t> weights(rows * std::size_t(k.out));
+    for (auto& w : weights) {
+        w = draw(-(1 << bits), 1 << bits);
+        if (wide) w = (w << 27) + draw(-(1 << bits), 1 << bits);
+    }
+    const double scale = std::ldexp(1.0, wide ? -53 : -24) / std::sqrt(double(rows)) / most;
 
     Plan plan;
     const Kind kind = values ? Kind::values : Kind::counts;
@@ -107,17 +111,22 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
         channel += lanes, offset += halves * rows * lanes;
     }
     l->weights.resize(offset);
+    if (wide) l->low.resize(offset);
     for (const Lanes& b : l->lanes)
         for (std::size_t r = 0; r < halves * rows; ++r)  // what is above zero, then what is below
             for (std::size_t c = 0; c < b.width && b.channel + c < std::size_t(k.out); ++c) {
                 const std::size_t tap = r / (halves * inner), half = r / inner % halves;
                 const std::size_t row = tap * inner + r % inner;
-                const std::int32_t w = weights[row * std::size_t(k.out) + b.channel + c];
-                l->weights[b.offset + r * b.width + c] = half ? -w : w;
+                const std::int64_t w = weights[row * std::size_t(k.out) + b.channel + c];
+                const std::int64_t high = wide ? (w + (1 << 26)) >> 27 : w, low = w - (high << 27);
+                const std::size_t at = b.offset + r * b.width + c;
+                l->weights[at] = std::int32_t(half ? -high : high);
+                if (wide) l->low[at] = std::int32_t(half ? -low : low);
             }
     l->scale.resize(rounded_up(channel, 64));
     for (std::size_t c = 0; c < std::size_t(k.out); ++c) l->scale[c] = scale;
-    for (auto& budget : l->budgets) budget = 127;
+    for (auto& budget : l->budgets) budget = wide ? 31 : 127;
+    l->low_budget = 31;
     l->bias = one_row(std::size_t(k.out), 0.25, 0.0), l->gain = one_row(std::size_t(k.out), 1.0, 0.0);
     l->joined = one_row(std::size_t(k.out), kHeight, 0.0);
     Instruction load, brought, layer, store;
@@ -172,7 +181,7 @@ int main() {
             const int most = i % 4 == 0 ? 1 : i % 4 == 1 ? 3 : 100;
             const std::size_t block = i % 2 ? 4 : 17;
             if (!same(k, *kernels, std::size_t(1 + i % 4), most, i / 4 % 2, block, i % 7 > 2,
-                      i % 7 > 4)) {
+                      i % 7 > 4, i / 8 % 2)) {
                 ++failures;
                 std::printf("%s: case %d differs\n", kernels->name, i);
             }

@@ -72,12 +72,15 @@ std::shared_ptr<Layer> layer_of(std::int64_t height, std::int64_t width, std::in
     l->limbs = {14, 3};
     l->scale = row(std::size_t(out), 0.5).values;
     l->gain = row(std::size_t(out), 1.0), l->bias = row(std::size_t(out), 0.25);
-    for (auto& budget : l->budgets) budget = 127;
+    for (auto& budget : l->budgets) budget = 31;
+    l->low_budget = 31;
     return l;
 }
 
-// Weights `(rows, out)` in blocks of lanes.
-void set_weights(Layer& l, std::size_t rows, const std::vector<std::int32_t>& weights) {
+using Weight = std::int64_t;
+
+// Weights `(rows, out)` in blocks of lanes; those of more than 25 bits are two limbs.
+void set_weights(Layer& l, std::size_t rows, const std::vector<Weight>& weights) {
     const std::size_t out = std::size_t(l.out_channels);
     std::size_t channel = 0, offset = 0;
     while (channel < out) {
@@ -85,16 +88,27 @@ void set_weights(Layer& l, std::size_t rows, const std::vector<std::int32_t>& we
         l.lanes.push_back({channel, lanes, offset});
         channel += lanes, offset += rows * lanes;
     }
+    bool wide = false;
+    for (Weight w : weights) wide = wide || w > (1 << 24) || w < -(1 << 24);
     l.weights.resize(offset);
+    if (wide) l.low.resize(offset);
     for (const Lanes& b : l.lanes)
         for (std::size_t r = 0; r < rows; ++r)
-            for (std::size_t c = 0; c < b.width && b.channel + c < out; ++c)
-                l.weights[b.offset + r * b.width + c] = weights[r * out + b.channel + c];
+            for (std::size_t c = 0; c < b.width && b.channel + c < out; ++c) {
+                const Weight w = weights[r * out + b.channel + c];
+                const Weight high = wide ? (w + (1 << 26)) >> 27 : w;
+                l.weights[b.offset + r * b.width + c] = std::int32_t(high);
+                if (wide) l.low[b.offset + r * b.width + c] = std::int32_t(w - (high << 27));
+            }
 }
 
-std::vector<std::int32_t> random_weights(std::size_t n) {
-    std::vector<std::int32_t> weights(n);
-    for (auto& w : weights) w = draw(-(1 << 24), 1 << 24);
+// Wide ones are small enough for doubles to hold all sums.
+std::vector<Weight> random_weights(std::size_t n, bool wide) {
+    std::vector<Weight> weights(n);
+    for (auto& w : weights) {
+        w = draw(-(1 << 24), 1 << 24);
+        if (wide) w = (w << 10) + draw(0, 1 << 10);
+    }
     return weights;
 }
 
@@ -129,12 +143,12 @@ bool same_layer(const Layer& l, std::int64_t channels, const std::vector<double>
     return true;
 }
 
-bool signed_layer(const Kernels& kernels, std::size_t threads, int most, bool halves) {
+bool signed_layer(const Kernels& kernels, std::size_t threads, int most, bool halves, bool wide) {
     const int channels = draw(1, 70), out = draw(1, 100), kernel = draw(1, 3);
     auto l = layer_of(draw(3, 6), draw(3, 6), channels, out, kernel);
     const std::size_t taps = std::size_t(kernel * kernel);
-    const auto weights = random_weights(taps * std::size_t(channels * out));
-    std::vector<std::int32_t> rows;
+    const auto weights = random_weights(taps * std::size_t(channels * out), wide);
+    std::vector<Weight> rows;
     for (std::size_t t = 0; t < taps; ++t)
         for (int sign : {1, -1})
             for (std::size_t i = 0; i < std::size_t(channels * out); ++i)
@@ -154,12 +168,13 @@ bool signed_layer(const Kernels& kernels, std::size_t threads, int most, bool ha
     });
 }
 
-bool depthwise(const Kernels& kernels, std::size_t threads, int most, bool counts, bool halves) {
+bool depthwise(const Kernels& kernels, std::size_t threads, int most, bool counts, bool halves,
+               bool wide) {
     const int channels = draw(1, 100), kernel = draw(1, 3);
     auto l = layer_of(draw(3, 6), draw(3, 6), channels, channels, kernel);
-    const auto weights = random_weights(std::size_t(kernel * kernel * channels));
+    const auto weights = random_weights(std::size_t(kernel * kernel * channels), wide);
     set_weights(*l, std::size_t(kernel * kernel), weights);
-    l->budgets[0] = 7;  // with 9 taps of 24 bits
+    l->budgets[0] = 7, l->low_budget = 3;  // with 9 taps of 24 bits, and of 26
     const auto in = signal(std::size_t(l->height * l->width * channels), counts ? 0 : -most, most,
                            halves);
     Plan plan;
@@ -180,7 +195,7 @@ bool layers_on_parts(const Kernels& kernels, std::size_t threads) {
     const int channels = draw(1, 40), out = draw(1, 40);
     auto l = layer_of(1, draw(1, 5), channels, out, 1);
     l->pad_y = l->pad_x = 0, l->stride_x = 1, l->out_height = 1, l->out_width = l->width;
-    const auto weights = random_weights(std::size_t(channels * out));
+    const auto weights = random_weights(std::size_t(channels * out), draw(0, 1));
     set_weights(*l, std::size_t(channels), weights);
     const auto half = std::size_t(l->width * channels), made = std::size_t(l->width * out);
     const auto in = signal(2 * half, 0, 3, false);
@@ -210,7 +225,7 @@ bool layers_on_parts(const Kernels& kernels, std::size_t threads) {
 }
 
 // A map along an axis, then its values put behind zeros and taken in reverse.
-bool axis_map(const Kernels& kernels, std::size_t threads, bool counts, bool halves) {
+bool axis_map(const Kernels& kernels, std::size_t threads, bool counts, bool halves, bool wide) {
     auto m = std::make_shared<AxisRows>();
     m->outer = std::size_t(draw(1, 4)), m->axis = std::size_t(draw(1, 6));
     m->inner = std::size_t(draw(1, 40)), m->out = std::size_t(draw(1, 6));
@@ -220,6 +235,7 @@ bool axis_map(const Kernels& kernels, std::size_t threads, bool counts, bool hal
         for (int i = draw(0, 3); i > 0; --i) {
             m->columns.push_back(draw(0, int(m->axis) - 1));
             m->values.push_back(double(draw(-(1 << 24), 1 << 24)));
+            if (wide) m->low.push_back(std::ldexp(double(draw(-8, 8)), -6));
         }
         m->starts.push_back(std::int64_t(m->values.size()));
     }
@@ -248,8 +264,9 @@ bool axis_map(const Kernels& kernels, std::size_t threads, bool counts, bool hal
             if (k < made) {
                 const std::size_t o = i / (m->out * m->inner), r = i / m->inner % m->out;
                 for (auto e = std::size_t(m->starts[r]); e < std::size_t(m->starts[r + 1]); ++e)
-                    wanted += m->values[e] * in[f * size + (o * m->axis + std::size_t(m->columns[e])) *
-                                                               m->inner + i % m->inner];
+                    wanted += (m->values[e] + (wide ? m->low[e] : 0.0)) *
+                              in[f * size + (o * m->axis + std::size_t(m->columns[e])) * m->inner +
+                                 i % m->inner];
                 wanted *= 0.5;
             }
             if (result[f * (made + apart) + k] != wanted) return false;
@@ -271,12 +288,14 @@ int main() {
         for (int i = 0; i < 24; ++i) {
             const std::size_t threads = std::size_t(1 + i % 4);
             const int most = i % 3 == 0 ? 1 : i % 3 == 1 ? 100 : 200;
-            check(signed_layer(*kernels, threads, most, i % 2), *kernels, "signed layer", i);
-            check(depthwise(*kernels, threads, i % 3 ? 100 : 7, true, false), *kernels, "depthwise", i);
-            check(depthwise(*kernels, threads, most, false, i % 2), *kernels, "depthwise values", i);
+            const bool wide = i / 2 % 2;
+            check(signed_layer(*kernels, threads, most, i % 2, wide), *kernels, "signed layer", i);
+            check(depthwise(*kernels, threads, i % 3 ? 100 : 7, true, false, wide), *kernels,
+                  "depthwise", i);
+            check(depthwise(*kernels, threads, most, false, i % 2, wide), *kernels, "depthwise values", i);
             check(layers_on_parts(*kernels, threads), *kernels, "layers on parts", i);
-            check(axis_map(*kernels, threads, i % 2, false), *kernels, "axis map", i);
-            check(axis_map(*kernels, threads, false, true), *kernels, "axis map of values", i);
+            check(axis_map(*kernels, threads, i % 2, false, wide), *kernels, "axis map", i);
+            check(axis_map(*kernels, threads, false, true, wide), *kernels, "axis map of values", i);
         }
     std::printf("%d passed, %d failed\n", done - failures, failures);
     return failures != 0;

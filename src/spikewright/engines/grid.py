@@ -43,6 +43,11 @@ class Grid:
     weight_limbs: int
     input_bits: int
 
+    def input_limbs(self, fan_in: int) -> tuple[int, int]:
+        """Bits of the limbs of analog inputs for exact sums of `fan_in` terms, and their number."""
+        bits = 55 - self.weight_bits - max(1, int(fan_in - 1).bit_length())
+        return bits, 1 + max(0, -(-(self.input_bits - (bits - 1)) // bits))
+
 
 GRIDS: dict[Precision, Grid] = {
     "float32": Grid(weight_bits=25, weight_limbs=1, input_bits=32),
@@ -88,18 +93,22 @@ def weight_limbs(weight: NDArray, grid: Grid) -> list[NDArray]:
     return limbs(weight, axes, grid.weight_bits, grid.weight_limbs)
 
 
-def integer_weights(weight: NDArray) -> tuple[NDArray, NDArray]:
-    """Weights `(out, ...)` on the grid of "float32" as int32, and each channel's step `(out,)`.
+def integer_weights(weight: NDArray, precision: Precision) -> tuple[list[NDArray], NDArray]:
+    """Weights `(out, ...)` on the grid as int32 limbs, and each channel's step `(out,)`.
 
-    Integers are of magnitude `2**24` at most, steps are powers of two.
+    Of two limbs the first counts `2**weight_bits` steps, the last one step. Integers are of
+    magnitude `2**(weight_bits - 1)` at most, steps are powers of two.
     """
-    bits = GRIDS["float32"].weight_bits
-    integers, steps = np.empty(weight.shape, np.int32), np.empty(len(weight))
+    grid, axes = GRIDS[precision], tuple(range(1, weight.ndim))
+    integers = [np.empty(weight.shape, np.int32) for _ in range(grid.weight_limbs)]
+    steps = np.empty(len(weight))
     for some in _channels(weight):
-        part = weight[some]
-        axes = tuple(range(1, weight.ndim))
-        step = _step(np.abs(part).max(axis=axes, keepdims=True, initial=0.0), bits)
-        integers[some], steps[some] = np.rint(part / step), step.reshape(-1)
+        rest = weight[some]
+        step = _step(np.abs(rest).max(axis=axes, keepdims=True, initial=0.0), grid.weight_bits)
+        for limb in integers:
+            whole = np.rint(rest / step)
+            limb[some], steps[some] = whole, step.reshape(-1)
+            rest, step = rest - whole * step, step * 2.0**-grid.weight_bits
     return integers, steps
 
 
@@ -152,9 +161,7 @@ def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:
     """
     if fan_in > MAX_FAN_IN:
         raise ValueError(f"sums over {fan_in} inputs are made in pieces of {MAX_FAN_IN}")
-    fan_in_bits = max(1, int(fan_in - 1).bit_length())
-    bits = 55 - grid.weight_bits - fan_in_bits
-    count = 1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits))
+    bits, count = grid.input_limbs(fan_in)
     if _are_counts(x, bits):
         return [x]
     return limbs(x, tuple(range(2, x.ndim)), bits, count)

@@ -75,7 +75,9 @@ class Reading(Enum):
 class Packed:
     units: list[float]
     budgets: list[int]
+    low_budget: int
     weights: NDArray
+    low: NDArray
 
 def pack(
     weights: NDArray,
@@ -84,11 +86,12 @@ def pack(
     widths: Sequence[int],
     reading: Reading,
     channels: int = 0,
+    limbs: int = 1,
     threads: int = 1,
 ) -> Packed: ...
 
 class Limbs:
-    def __init__(self, *, bits: int, most: int) -> None: ...
+    def __init__(self, *, bits: int, most: int, weights: int) -> None: ...
 
 class Geometry:
     channels: int

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import immutable
+from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
 from spikewright.engines.native.lanes import lane_widths
 
@@ -58,6 +59,7 @@ class Filling:
     geometry: Geometry
     weights: Callable[[], Weights]
     factor: float
+    precision: Precision
 
     @property
     def _rows(self) -> int:
@@ -67,12 +69,17 @@ class Filling:
     @property
     def bytes(self) -> int:
         """Bytes that the kernels hold, outputs padded to whole vectors."""
-        return 4 * self._rows * sum(lane_widths(self.geometry.out_channels, self._rows))
+        lanes = sum(lane_widths(self.geometry.out_channels, self._rows))
+        return 4 * self._limbs * self._rows * lanes
+
+    @property
+    def _limbs(self) -> int:
+        return GRIDS[self.precision].weight_limbs
 
     @property
     def making(self) -> int:
         """Temporary bytes of a thread while they are made: the integers of a block of lanes."""
-        return (4 * self._rows + _SPARE) * 64
+        return (4 * self._limbs * self._rows + _SPARE) * 64
 
     def fill(self, kernels: Region, threads: int) -> Packing:
         """Make the weights, unless another layer has them, and hand them over."""
@@ -90,14 +97,15 @@ class Filling:
         return packing
 
     @property
-    def _form(self) -> tuple[Reading, int, tuple[int, ...]]:
-        """How rows are read, the channels of those of either sign, and the widths of lanes."""
+    def _form(self) -> tuple[Reading, int, int, tuple[int, ...]]:
+        """How rows are read, channels of those of either sign, limbs, and the widths of lanes."""
         reading = _READINGS.get(self.action, Reading.plain)
         channels = self.geometry.channels if reading is Reading.both else 0
-        return reading, channels, tuple(lane_widths(self.geometry.out_channels, self._rows))
+        widths = lane_widths(self.geometry.out_channels, self._rows)
+        return reading, channels, self._limbs, tuple(widths)
 
     def _pack(self, matrix: NDArray, order: NDArray | None, threads: int) -> Packed:
-        reading, channels, widths = self._form
+        reading, channels, limbs, widths = self._form
         floats = matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float64)
         return pack(
             np.ascontiguousarray(floats),
@@ -105,6 +113,7 @@ class Filling:
             widths=widths,
             reading=reading,
             channels=channels,
+            limbs=limbs,
             threads=threads,
         )
 
@@ -116,17 +125,18 @@ def _memory_of(array: NDArray) -> tuple[object, ...]:
 
 
 _EVENT, _PIXEL = 4, 9  # bytes of an input's entries, and of where a pixel's begin
-_LIMBS = 28  # bytes of a value: where it is, and three limbs
+_PLACE, _LIMB = 4, 8  # bytes of where a value is, and of each of its limbs
 
 
-def listed_bytes(action: Action, geometry: Geometry, counts: bool) -> int:
+def listed_bytes(action: Action, geometry: Geometry, counts: bool, limbs: int) -> int:
     """Bytes of a step of a layer's input as it is looked at before weights are added.
 
-    Of counts these are lists of events, of neurons that spike once a step at most.
+    Of counts these are lists of events, of neurons that spike once a step at most; of values so
+    many `limbs`.
     """
     pixels, size = geometry.input_pixels, geometry.input_pixels * geometry.channels
     if action is Action.analog or not counts:
-        return _LIMBS * size + _PIXEL * pixels
+        return (_PLACE + _LIMB * limbs) * size + _PIXEL * pixels
     if action is Action.depthwise:
         return 0
     signs = 2 if action is Action.signed_layer else 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
+from spikewright.engines.grid import GRIDS
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.filling import Filling, Weights, listed_bytes
@@ -93,7 +94,9 @@ class _Ends:
         if self.neurons is not None:
             populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
-        shortcut = self.shortcut
+        shortcut, counts = self.shortcut, op.inputs[0] in b.op.counts
+        grid = GRIDS[b.program.precision]
+        _, limbs = grid.input_limbs(fan_in)
         for i, made in enumerate(weights):
             number = b.kernels.layer(
                 action=action,
@@ -105,10 +108,13 @@ class _Ends:
                 bias=biases[i],
                 joined=-1 if shortcut is None else b.held_in(shortcut.signal, order),
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
-                limbs=None if op.inputs[0] in b.op.counts else limbs_of(fan_in),
+                limbs=None if counts else limbs_of(b, fan_in),
+                weight_limbs=grid.weight_limbs,
             )
-            b.listed = max(b.listed, listed_bytes(action, geometry, op.inputs[0] in b.op.counts))
-            b.fillings.append(Filling(op.label, number, action, geometry, made, op.factor))
+            b.listed = max(b.listed, listed_bytes(action, geometry, counts, limbs))
+            b.fillings.append(
+                Filling(op.label, number, action, geometry, made, op.factor, b.program.precision)
+            )
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
 
 

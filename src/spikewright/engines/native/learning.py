@@ -36,8 +36,8 @@ def add_learned(b: Buffers, op: Learned) -> None:
         recorded=-1 if op.weights is None else b.buffer(False, op.weights),
         factor=op.factor,
         unit=None if op.unit is None else np.ravel(op.unit),
-        weight_bits=GRIDS["float32"].weight_bits,
-        limbs=limbs_of(op.initial.shape[1]),
+        weight_bits=GRIDS[b.program.precision].weight_bits,
+        limbs=limbs_of(b, op.initial.shape[1]),
     )
     for s in op.late:
         b.buffer(False, s)

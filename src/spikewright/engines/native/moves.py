@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.grid import on_grid
+from spikewright.engines.grid import GRIDS, weight_limbs
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import (
     Stored,
@@ -116,9 +116,11 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
     order = channels_last_order(out_shape, False) if turned else None
     inner = int(np.prod(shape[axis + 1 :])) * (shape[0] if turned else 1)
     outer = int(np.prod(shape[1 if turned else 0 : axis]))
-    matrix = on_grid(transform.matrix, "float32")
+    matrix = transform.matrix
     rows, columns = np.nonzero(matrix)
+    limbs = weight_limbs(matrix, GRIDS[b.program.precision])
     starts = np.searchsorted(rows, np.arange(len(matrix) + 1))
+    values = [limb[rows, columns] for limb in limbs]
     b.kernels.axis_map(
         input=source,
         output=b.buffer(False, op.output, order),
@@ -127,7 +129,8 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
         inner=inner,
         starts=starts.tolist(),
         columns=columns,
-        values=matrix[rows, columns],
+        values=values[0],
+        low=values[1] if len(values) > 1 else None,
         factor=op.factor,
-        limbs=limbs_of(matrix.shape[1]),
+        limbs=limbs_of(b, matrix.shape[1]),
     )

@@ -98,11 +98,11 @@ def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:
         b.kernels.combine(output=target, terms=[Term(source=first.buffer)], gain=gain)
 
 
-def limbs_of(fan_in: int) -> Limbs:
+def limbs_of(b: Buffers, fan_in: int) -> Limbs:
     """The limbs of values that `engines.grid.input_limbs` makes for sums of `fan_in` terms."""
-    grid = GRIDS["float32"]
-    bits = 55 - grid.weight_bits - max(1, int(fan_in - 1).bit_length())
-    return Limbs(bits=bits, most=1 + max(0, -(-(grid.input_bits - (bits - 1)) // bits)))
+    grid = GRIDS[b.program.precision]
+    bits, most = grid.input_limbs(fan_in)
+    return Limbs(bits=bits, most=most, weights=grid.weight_limbs)
 
 
 def add_sum_pool(b: Buffers, op: Linear, pool: SumPool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.grid import integer_weights, on_grid
+from spikewright.engines.grid import GRIDS, integer_weights, weight_limbs
 from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.cells import described, states
@@ -34,7 +34,7 @@ class Driving:
         transform = self.encoders.transform
         if not isinstance(transform, Dense):
             raise BuildError(f"{self.encoders.label}: encoders are a matrix")
-        return on_grid(transform.matrix, "float32")
+        return np.asarray(transform.matrix, np.float64)
 
 
 def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:
@@ -178,7 +178,11 @@ def _stored(values: Sequence[Any], ops: Sequence[Neurons], order: Order) -> NDAr
 
 def _add_encoders(b: Buffers, driven: Sequence[Driving], sizes: Sequence[int]) -> None:
     """Encoders, gain and bias of the populations that were just added."""
-    weights = np.concatenate([one.weights for one in driven])
+    grid = GRIDS[b.program.precision]
+    matrix = np.concatenate([one.weights for one in driven])
+    weights = np.zeros((grid.weight_limbs, *matrix.T.shape))
+    for held, limb in zip(weights, weight_limbs(matrix, grid), strict=False):
+        held[:] = limb.T  # the last ones are zero if none is needed
 
     def row(values: Sequence[NDArray | None], missing: float) -> NDArray:
         rows = [
@@ -189,10 +193,10 @@ def _add_encoders(b: Buffers, driven: Sequence[Driving], sizes: Sequence[int]) -
 
     gained = driven[0].sum.gain is not None
     b.kernels.encoders(
-        weights=weights.T,
+        weights=weights,
         gain=row([one.sum.gain for one in driven], 1.0) if gained else None,
         bias=row([one.sum.bias for one in driven], 0.0),
-        limbs=limbs_of(weights.shape[1]),
+        limbs=limbs_of(b, matrix.shape[1]),
     )
 
 
@@ -213,9 +217,9 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     for op in ops:
         if not isinstance(op.transform, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
-        integers, steps = integer_weights(op.transform.matrix)
-        members.append((*b.placed(op.inputs[0]), integers.shape[1]))
-        weights.append(integers.T)
+        limbs, steps = integer_weights(op.transform.matrix, b.program.precision)
+        members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
+        weights.append(np.stack([limb.T for limb in limbs]))
         scales.append(steps * op.factor)
     target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(

@@ -199,8 +199,6 @@ def cut(program: Program) -> _Cut:
 
 def with_regions(program: Program) -> Program:
     """The program with every operator that runs natively in a region."""
-    if program.precision != "float32":
-        return program
     parts = cut(program)
     return replace(program, components=tuple(_components(parts, program)))
 
@@ -276,8 +274,7 @@ _CALLED = "; called from the native loop, step by step"
 def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
     """Operator, kernel and why, in the program's order; `tiles` names whose there are, if any."""
     if program.precision != "float32":
-        why = f"precision {program.precision!r} runs on reference kernels alone"
-        return [PlanRow(op.label, "reference", why) for op in program.operators]
+        tiles = None  # of three bytes a weight
     parts = cut(program)
     rows: list[PlanRow] = []
     for component in program.components:

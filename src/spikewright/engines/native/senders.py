@@ -18,7 +18,7 @@ _MOST_PARTS = 16  # of a block, that threads share
 
 
 class SenderLists:
-    """The entries of a sparse map, which lie on the grid, as lists by sender; `of` keeps them."""
+    """The entries of a sparse map as lists by sender; `of` keeps them."""
 
     def __init__(self, transform: Sparse) -> None:
         self._entries = transform.rows, transform.columns, transform.values
@@ -44,7 +44,7 @@ class SenderLists:
 
     @cached_property
     def form(self) -> SenderForm:
-        """The narrowest form that is exact."""
+        """The narrowest form that is exact; of entries off the grid of "float32", doubles."""
         return SenderForm(**self.entries, count=self.senders)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from spikewright._base.windows import split_shape
+from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER
 from spikewright.engines.native.cells import described
@@ -69,8 +70,11 @@ _NAMES = {
     "values": "values",
 }
 
-MAX_FAN_IN = 2**22
-"""The longest sum of counts up to 127 with 25-bit weights that float64 holds exactly."""
+MAX_FAN_IN: dict[Precision, int] = {
+    precision: 2 ** (53 - MOST_COUNTS.bit_length() - (grid.weight_bits - 1))
+    for precision, grid in GRIDS.items()
+}
+"""The longest sum of counts up to 127 with a limb of weights that float64 holds exactly."""
 
 MOST_WAITING = 2**26
 """Values of a delay that kernels hold from the start; more are held where memory was asked for."""
@@ -208,7 +212,9 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
     find = _LINEAR.get(type(op.transform))
     if find is None:
         return Verdict(None, f"{name} has no native kernel")
-    found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind)
+    most = MAX_FAN_IN[program.precision] if kind in BYTES else MAX_ANALOG_FAN_IN
+    fits = _fan_in(op.transform) <= most
+    found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind) if fits else None
     if found is None:
         return Verdict(None, f"this {name} of {_NAMES[kind]} has no native kernel")
     how = ""
@@ -229,24 +235,23 @@ def takes_tiles(op: Operator, found: Verdict) -> bool:
 
 
 def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | None:
-    return "values" if 0 < transform.matrix.shape[1] <= _most(kind) else None
+    return "values" if transform.matrix.shape[1] else None
 
 
 def _axis_map(transform: AxisMap, factor: float, shape: Shape, kind: Kind) -> Kind | None:
-    return "values" if transform.matrix.shape[1] <= _most(kind) else None
+    return "values"
 
 
 def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     spatial, _ = split_shape(shape, transform.channels_last)
-    return (
-        "values"
-        if len(spatial) <= 2 and np.prod(transform.kernel.shape[1:]) <= _most(kind)
-        else None
-    )
+    return "values" if len(spatial) <= 2 else None
 
 
-def _most(kind: Kind) -> int:
-    return MAX_FAN_IN if kind in BYTES else MAX_ANALOG_FAN_IN
+def _fan_in(transform: Transform) -> int:
+    """The number of terms of an exact sum; of other maps 0."""
+    if isinstance(transform, Dense | AxisMap):
+        return transform.matrix.shape[1]
+    return transform.kernel[0].size if isinstance(transform, Convolution) else 0
 
 
 def _sum_pool(transform: SumPool, factor: float, shape: Shape, kind: Kind) -> Kind | None:
@@ -267,8 +272,11 @@ def _scale(transform: Scale, factor: float, shape: Shape, kind: Kind) -> Kind | 
 
 
 def by_sender(transform: Sparse, counts: bool) -> bool:
-    """Whether a sparse map is held by sender: sums of counts in bytes are exact in any order."""
-    return counts and SenderLists.of(transform).longest_sum <= MAX_FAN_IN
+    """Whether a sparse map is held by sender, which counts in bytes pay for.
+
+    Sums are exact in any order or, of weights in doubles, taken in the order of the senders.
+    """
+    return counts and SenderLists.of(transform).longest_sum <= MAX_FAN_IN["float32"]
 
 
 def _sparse(transform: Sparse, factor: float, shape: Shape, kind: Kind) -> Kind | None:

@@ -99,6 +99,12 @@ struct SumBuffer {
         wide.reserve(whole * 64, 0);
         is_wide.resize(whole);
     }
+
+    // Where doubles for the sums of a step go.
+    double* doubles_of(std::size_t step) {
+        is_wide[step] = 1;
+        return wide.data() + step * 64;
+    }
 };
 
 // All steps of a slab, where every sum fits 32 bits.

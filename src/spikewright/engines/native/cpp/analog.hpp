@@ -2,62 +2,91 @@
 // every sum is exact and no order matters.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+
 #include "sheets.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// The sums of `width` lanes of a block of `lanes`, limb by limb, then added in order.
-template <std::size_t lanes, std::size_t width, int limbs>
-inline void sum_limbs(const std::int32_t* weights, const Split& frame,
+// The weights of a block of lanes, limb by limb.
+template <std::size_t count>
+struct WeightLimbs {
+    const std::int32_t* limb[count];
+};
+
+// The sum of limb `number` in units of the weights' last limb, of `count`.
+template <std::size_t count>
+[[gnu::always_inline]] inline doubles in_units(doubles sum, std::size_t number) {
+    return number % count + 1 < count ? sum * splat(kLimb) : sum;
+}
+
+// The sums of `width` lanes of a block of `lanes`, limb by limb of values and weights, then added in
+// order.
+template <std::size_t lanes, std::size_t width, std::size_t values, std::size_t count>
+inline void sum_limbs(const WeightLimbs<count>& weights, std::size_t at, const Split& frame,
                       const std::vector<Segment>& segments, double* to) {
-    constexpr std::size_t n = width / kDoubles;
+    constexpr std::size_t n = width / kDoubles, limbs = values * count;
     doubles sums[limbs * n];
     each<limbs * n>(SPIKEWRIGHT_EACH(k) { sums[k] = doubles{}; });
     const std::uint32_t* codes = frame.codes.data();
     for (const Segment& s : segments) {
         const std::uint32_t end = frame.offsets[s.end];
         for (std::uint32_t i = frame.offsets[s.begin]; i < end; ++i) {
-            const std::int32_t* row = weights + (std::int64_t(codes[i]) + s.base) * std::int64_t(lanes);
-            doubles x[limbs];
-            each<limbs>(SPIKEWRIGHT_EACH(l) { x[l] = splat(frame.parts[l][i]); });
-            each<n>(SPIKEWRIGHT_EACH(k) {
-                const doubles w = to_doubles(load<half_ints>(row + k * kDoubles));
-                each<limbs>(SPIKEWRIGHT_EACH(l) {
-                    sums[l * n + k] = add_exact_product(sums[l * n + k], x[l], w);
+            const std::int64_t row = (std::int64_t(codes[i]) + s.base) * std::int64_t(lanes);
+            doubles x[values];
+            each<values>(SPIKEWRIGHT_EACH(l) { x[l] = splat(frame.parts[l][i]); });
+            each<count * n>(SPIKEWRIGHT_EACH(j) {
+                constexpr std::size_t h = j / n, k = j % n;
+                const std::int32_t* from = weights.limb[h] + row + std::int64_t(at);
+                const doubles w = to_doubles(load<half_ints>(from + k * kDoubles));
+                each<values>(SPIKEWRIGHT_EACH(l) {
+                    doubles& sum = sums[(l * count + h) * n + k];
+                    sum = add_exact_product(sum, x[l], w);
                 });
             });
         }
     }
     each<n>(SPIKEWRIGHT_EACH(k) {
-        doubles total = sums[k];
-        for (std::size_t l = 1; l < limbs; ++l) total += sums[l * n + k];
+        doubles total = in_units<count>(sums[k], 0);
+        for (std::size_t l = 1; l < limbs; ++l) total += in_units<count>(sums[l * n + k], l);
         store(to + k * kDoubles, total);
     });
 }
 
 // As many lanes at once as registers hold sums of.
-template <std::size_t lanes, int limbs>
-inline void sum_limbs_of(const std::int32_t* weights, const Split& frame,
+template <std::size_t lanes, std::size_t values, std::size_t count>
+inline void sum_limbs_of(const WeightLimbs<count>& weights, const Split& frame,
                          const std::vector<Segment>& segments, double* to) {
-    constexpr std::size_t most = (kBytes == 64 ? 8 : 4) * kDoubles;
-    constexpr std::size_t width = lanes < most ? lanes : most;
+    constexpr std::size_t registers = kBytes == 64 ? 24 : 12, widest = registers / 3;
+    constexpr std::size_t n = std::min(widest, std::bit_floor(registers / (values * count)));
+    constexpr std::size_t width = std::min(lanes, n * kDoubles);
     for (std::size_t at = 0; at < lanes; at += width)
-        sum_limbs<lanes, width, limbs>(weights + at, frame, segments, to + at);
+        sum_limbs<lanes, width, values>(weights, at, frame, segments, to + at);
 }
 
-// Adds up the weights of one step's values for a pixel whose segments are found.
+template <std::size_t lanes, std::size_t count>
+inline void sum_frame(const WeightLimbs<count>& weights, const Split& frame,
+                      const std::vector<Segment>& segments, double* to) {
+    if (frame.limbs == 0) std::fill_n(to, lanes, 0.0);
+    each<kMostLimbs>(SPIKEWRIGHT_EACH(l) {
+        if (frame.limbs == int(l) + 1) sum_limbs_of<lanes, l + 1>(weights, frame, segments, to);
+    });
+}
+
+// Adds up the weights of one step's values for a pixel whose segments are found. With two limbs the
+// sum over both is that of the second.
 template <std::size_t lanes>
 inline void sum_values(const Strip& strip, std::size_t t) {
-    const std::int32_t* weights = strip.op.layer->weights.data() + strip.block.offset;
+    const Layer& l = *strip.op.layer;
+    const std::int32_t* weights = l.weights.data() + strip.block.offset;
     const Split& frame = strip.split(t);
     const auto& segments = strip.scratch.segments;
-    SumBuffer& sums = strip.scratch.sums;
-    double* to = sums.wide.data() + t * 64;
-    if (frame.limbs == 0) std::fill_n(to, lanes, 0.0);
-    if (frame.limbs == 1) sum_limbs_of<lanes, 1>(weights, frame, segments, to);
-    if (frame.limbs == 2) sum_limbs_of<lanes, 2>(weights, frame, segments, to);
-    if (frame.limbs == 3) sum_limbs_of<lanes, 3>(weights, frame, segments, to);
-    sums.is_wide[t] = 1;
+    double* to = strip.scratch.sums.doubles_of(t);
+    if (l.low.empty()) return sum_frame<lanes>(WeightLimbs<1>{{weights}}, frame, segments, to);
+    std::fill_n(to, lanes, 0.0);
+    sum_frame<lanes>(WeightLimbs<2>{{weights, l.low.data() + strip.block.offset}}, frame, segments,
+                     strip.scratch.low.doubles_of(t));
 }
 
 // Splits one step's values; zeros are left out.

@@ -3,7 +3,7 @@
 // fit, else in doubles; values in limbs as `engines/grid.py` says. No order matters.
 #pragma once
 
-#include "layer.hpp"
+#include "analog.hpp"
 #include "pools.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -58,16 +58,17 @@ inline void tap_counts_wide(const std::int32_t* weights, const std::int8_t* fram
     }
 }
 
-// Values: limb by limb, then added in order.
-template <std::size_t lanes>
-inline void tap_values(const std::int32_t* weights, const Split& frame, std::size_t channel,
+// Values: limb by limb of values and weights, then added in order, in units of the weights' last limb.
+template <std::size_t lanes, std::size_t count>
+inline void tap_values(const WeightLimbs<count>& limbs, const Split& frame, std::size_t channel,
                        std::size_t channels, const std::vector<Segment>& taps, double* sums) {
     constexpr std::size_t n = lanes / kDoubles;
     for (std::size_t k = 0; k < lanes; ++k) sums[k] = 0.0;
-    for (int l = 0; l < frame.limbs; ++l) {
+    for (std::size_t l = 0; l < std::size_t(frame.limbs) * count; ++l) {
         doubles sum[n];
         each<n>(SPIKEWRIGHT_EACH(k) { sum[k] = doubles{}; });
-        const double* part = frame.parts[l].data() + channel;
+        const double* part = frame.parts[l / count].data() + channel;
+        const std::int32_t* weights = limbs.limb[l % count];
         for (const Segment& tap : taps) {
             const double* x = part + tap.begin * channels;
             const std::int32_t* w = weights + tap.base * std::int64_t(lanes);
@@ -77,9 +78,38 @@ inline void tap_values(const std::int32_t* weights, const Split& frame, std::siz
             });
         }
         each<n>(SPIKEWRIGHT_EACH(k) {
-            store(sums + k * kDoubles, load<doubles>(sums + k * kDoubles) + sum[k]);
+            const doubles made = in_units<count>(sum[k], l);
+            store(sums + k * kDoubles, load<doubles>(sums + k * kDoubles) + made);
         });
     }
+}
+
+// One step's values; with two limbs the sum over both is that of the second.
+template <std::size_t lanes>
+void sum_tap_values(const Strip& strip, std::size_t t) {
+    const Layer& l = *strip.op.layer;
+    const std::size_t channel = strip.block.channel, channels = std::size_t(l.channels);
+    const std::int32_t* weights = l.weights.data() + strip.block.offset;
+    const Split& frame = strip.split(t);
+    const auto& taps = strip.scratch.segments;
+    double* to = strip.scratch.sums.doubles_of(t);
+    if (l.low.empty())
+        return tap_values<lanes>(WeightLimbs<1>{{weights}}, frame, channel, channels, taps, to);
+    std::fill_n(to, lanes, 0.0);
+    tap_values<lanes>(WeightLimbs<2>{{weights, l.low.data() + strip.block.offset}}, frame, channel,
+                      channels, taps, strip.scratch.low.doubles_of(t));
+}
+
+// One step's counts, at most `most`, and weights of one limb; sums fit for counts up to `budget`.
+template <std::size_t lanes>
+void sum_tap_counts(const Strip& strip, const std::int32_t* weights, const std::int8_t* frame,
+                    std::size_t most, std::int64_t budget, std::size_t t, SumBuffer& sums) {
+    const auto channels = std::size_t(strip.op.layer->channels);
+    const auto& taps = strip.scratch.segments;
+    if (most > std::size_t(budget))
+        return tap_counts_wide<lanes>(weights, frame, channels, taps, sums.doubles_of(t));
+    tap_counts<lanes>(weights, frame, channels, taps, sums.narrow.data() + t * 64);
+    sums.is_wide[t] = 0;
 }
 
 // Adds up the weights of a block of lanes of a pixel in all steps.
@@ -87,28 +117,24 @@ template <std::size_t lanes>
 void sum_depthwise(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
     const Layer& l = *strip.op.layer;
-    const std::size_t channel = strip.block.channel, channels = std::size_t(l.channels);
-    const std::int32_t* weights = l.weights.data() + strip.block.offset;
+    const std::size_t at = strip.block.offset;
     const bool counts = c.kind(strip.op.input) == Kind::counts;
-    SumBuffer& sums = strip.scratch.sums;
-    const auto& taps = strip.scratch.segments;
     find_taps(l, pixel, strip.scratch.segments);
     for (std::size_t t = 0; t < c.steps; ++t) {
         const Frames& slab = strip.frames(t);
-        double* wide = sums.wide.data() + t * 64;
-        sums.is_wide[t] = 1;
         if (!slab.whole) {
-            tap_values<lanes>(weights, strip.split(t), channel, channels, taps, wide);
+            sum_tap_values<lanes>(strip, t);
             continue;
         }
-        const std::int8_t* frame = counts ? c.counts(strip.op.input, strip.sample, t)
-                                          : slab.bytes.data() + t % kSlab * slab.stride;
-        if (strip.slab(t).most > std::size_t(l.budgets[0])) {
-            tap_counts_wide<lanes>(weights, frame + channel, channels, taps, wide);
-            continue;
-        }
-        tap_counts<lanes>(weights, frame + channel, channels, taps, sums.narrow.data() + t * 64);
-        sums.is_wide[t] = 0;
+        const std::int8_t* frame = (counts ? c.counts(strip.op.input, strip.sample, t)
+                                           : slab.bytes.data() + t % kSlab * slab.stride) +
+                                   strip.block.channel;
+        const std::size_t most = strip.slab(t).most;
+        sum_tap_counts<lanes>(strip, l.weights.data() + at, frame, most, l.budgets[0], t,
+                              strip.scratch.sums);
+        if (!l.low.empty())
+            sum_tap_counts<lanes>(strip, l.low.data() + at, frame, most, l.low_budget, t,
+                                  strip.scratch.low);
     }
 }
 

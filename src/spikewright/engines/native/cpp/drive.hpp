@@ -20,7 +20,7 @@ class Drive {
         last_ = piece_.external ? from : nullptr;
         if (p_.columns == 0)
             std::memcpy(current_, from, piece_.n * sizeof(double));
-        else if (p_.columns == 1)
+        else if (p_.columns == 1 && p_.limbs.weights == 1)
             encode_value(from[0]);
         else
             encode(from);
@@ -53,15 +53,18 @@ class Drive {
     void encode(const double* x) {
         split_vector(x);
         const std::size_t line = rounded_up(piece_.n, kLineValues);
-        const double* w = p_.weights.data() + piece_.weights;
+        const double* weights = p_.weights.data() + piece_.weights;
         each_current([&](std::size_t k) {
             doubles total{};
             for (int l = 0; l < used_; ++l) {
-                doubles sum{};
                 const double* limb = limbs_ + std::size_t(l) * p_.columns;
-                for (std::size_t i = 0; i < p_.columns; ++i)
-                    sum = add_exact_product(sum, splat(limb[i]), load<doubles>(w + i * line + k));
-                total = l ? total + sum : sum;
+                const double* w = weights + k;
+                for (int h = 0; h < p_.limbs.weights; ++h) {
+                    doubles sum{};
+                    for (std::size_t i = 0; i < p_.columns; ++i, w += line)
+                        sum = add_exact_product(sum, splat(limb[i]), load<doubles>(w));
+                    total = l || h ? total + sum : sum;
+                }
             }
             return total;
         });
@@ -73,7 +76,8 @@ class Drive {
             limbs_[i] = x[i];
             most = larger(most, x[i]);
         }
-        double* const parts[] = {limbs_, limbs_ + p_.columns, limbs_ + 2 * p_.columns};
+        double* parts[kMostLimbs];
+        for (std::size_t l = 0; l < std::size_t(kMostLimbs); ++l) parts[l] = limbs_ + l * p_.columns;
         used_ = take_limbs(parts, p_.columns, most, p_.limbs);
     }
 

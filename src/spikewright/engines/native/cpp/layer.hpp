@@ -73,15 +73,16 @@ inline const Seen& see(const Slab& slab, std::size_t steps, Scratch& scratch) {
     return seen;
 }
 
-// The currents of one pixel. Sums of events become currents in the reference's order: times the
-// factor, plus the shortcut, times gain, plus bias.
+// The currents of one pixel. Sums of events become currents in the reference's order: both limbs
+// together, times the factor, plus the shortcut, times gain, plus bias.
 template <std::size_t lanes>
 class Currents {
   public:
     // `first` of the strip's lanes comes first.
     Currents(const Strip& strip, std::size_t pixel, std::size_t first = 0)
-        : narrow_(strip.scratch.sums.narrow.data() + first), wide_(strip.scratch.sums.wide.data() + first),
-          is_wide_(strip.scratch.sums.is_wide.data()), valid_(std::min(strip.valid() - first, lanes)) {
+        : has_low_(!strip.op.layer->low.empty()), sums_(strip.scratch.sums, first),
+          low_(has_low_ ? strip.scratch.low : strip.scratch.sums, first),
+          valid_(std::min(strip.valid() - first, lanes)) {
         const Layer& l = *strip.op.layer;
         const std::size_t channel = strip.block.channel + first;
         scale_ = l.scale.data() + channel;
@@ -99,13 +100,11 @@ class Currents {
     }
 
     [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
-        Block<lanes> b;
-        if (is_wide_[step])
-            b.read(wide_ + step * 64);
-        else
-            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-                b.v[k] = to_doubles(load<half_ints>(narrow_ + step * 64 + k * kDoubles));
-            });
+        Block<lanes> b = sums_.at(step);
+        if (has_low_) {
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= splat(kLimb); });
+            b.add(low_.at(step));
+        }
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             b.v[k] *= load<doubles>(scale_ + k * kDoubles);
         });
@@ -120,6 +119,28 @@ class Currents {
     }
 
   private:
+    // The sums of one limb.
+    struct Limb {
+        Limb(const SumBuffer& sums, std::size_t first)
+            : narrow(sums.narrow.data() + first), wide(sums.wide.data() + first),
+              is_wide(sums.is_wide.data()) {}
+
+        [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
+            Block<lanes> b;
+            if (is_wide[step])
+                b.read(wide + step * 64);
+            else
+                each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+                    b.v[k] = to_doubles(load<half_ints>(narrow + step * 64 + k * kDoubles));
+                });
+            return b;
+        }
+
+        const std::int32_t* narrow;
+        const double* wide;
+        const std::uint8_t* is_wide;
+    };
+
     // Behind the last channel the factor is zero.
     [[gnu::always_inline]] void add_counts(Block<lanes>& b, const std::int8_t* from) const {
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
@@ -141,23 +162,19 @@ class Currents {
     }
 
     // By value: compilers must assume that a write of counts changes anything behind a reference.
-    const std::int32_t* narrow_;
-    const double* wide_;
-    const std::uint8_t* is_wide_;
+    bool has_low_;
+    Limb sums_, low_;
     std::size_t valid_;
     const double *scale_, *gain_, *bias_, *factor_ = nullptr;
     Track<const std::int8_t> counts_{};
     Track<const double> values_{};
 };
 
-// Adds up the input of one pixel in the steps of one slab.
+// Adds up the input of one pixel in the steps of one slab: weights of one limb, `budget` of which have
+// a sum that fits.
 template <std::size_t lanes>
-void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size_t steps) {
-    const Layer& l = *strip.op.layer;
-    const std::int32_t* weights = l.weights.data() + strip.block.offset;
-    SumBuffer& sums = strip.scratch.sums;
-    const Seen& seen = see(slab, steps, strip.scratch);
-    const std::int64_t budget = budget_of(l, slab);
+void sum_limb(const std::int32_t* weights, const Seen& seen, std::int64_t budget, std::size_t first,
+              std::size_t steps, SumBuffer& sums) {
     const bool fits = budget == kNoBudget || seen.most <= std::size_t(budget);
     if (fits)
         accumulate<lanes>(weights, seen, steps, sums.narrow.data() + first * 64);
@@ -165,6 +182,17 @@ void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size
         accumulate_wide<lanes>(weights, seen, steps, std::size_t(budget),
                                sums.wide.data() + first * 64);
     for (std::size_t t = 0; t < steps; ++t) sums.is_wide[first + t] = !fits;
+}
+
+template <std::size_t lanes>
+void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size_t steps) {
+    const Layer& l = *strip.op.layer;
+    const std::size_t at = strip.block.offset;
+    const Seen& seen = see(slab, steps, strip.scratch);
+    const std::int64_t budget = budget_of(l, slab);
+    sum_limb<lanes>(l.weights.data() + at, seen, budget, first, steps, strip.scratch.sums);
+    if (!l.low.empty())
+        sum_limb<lanes>(l.low.data() + at, seen, l.low_budget, first, steps, strip.scratch.low);
 }
 
 template <std::size_t lanes>
@@ -257,6 +285,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
     scratch.numbers = step_numbers(c);
+    if (!l.low.empty()) scratch.low.reserve(c.steps);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
     const auto each_pixel = [&](const Strip& strip, std::size_t begin, std::size_t end, auto lanes) {

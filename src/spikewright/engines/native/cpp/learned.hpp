@@ -28,24 +28,37 @@ class Sent {
 
     // The sum of a row whose largest magnitude is known, the weights on the grid.
     double times(const double* row, double largest) const {
-        const double step = limb_step(largest, op_.weights->weight_bits), inverse = 1.0 / step;
-        if (c_.kind(op_.input) == Kind::counts) {
-            double sum = 0.0;
-            for (std::size_t i = 0; i < which_.size(); ++i)
-                sum += nearest(row[which_[i]] * inverse) * often_[i];
-            return sum * step;
-        }
-        double total = 0.0;
-        for (int l = 0; l < frame_.limbs; ++l) {
-            double sum = 0.0;
-            for (std::uint32_t i = 0; i < frame_.offsets[1]; ++i)
-                sum += nearest(row[frame_.codes[i]] * inverse) * frame_.parts[l][i];
-            total = l ? total + sum * step : sum * step;
-        }
-        return total;
+        const double step = limb_step(largest, op_.weights->weight_bits);
+        return op_.weights->limbs.weights == 1 ? times<1>(row, step) : times<2>(row, step);
     }
 
   private:
+    template <int limbs>
+    double times(const double* row, double step) const {
+        if (c_.kind(op_.input) == Kind::counts)
+            return sum<limbs>(row, step, 0.0, which_.data(), often_.data(), which_.size());
+        double total = 0.0;
+        for (int l = 0; l < frame_.limbs; ++l)
+            total = sum<limbs>(row, step, total, frame_.codes.data(), frame_.parts[l].data(),
+                               frame_.offsets[1]);
+        return total;
+    }
+
+    // `total` and the `n` inputs at `codes` times their weights, limb by limb.
+    template <int limbs, class Code>
+    static double sum(const double* row, double step, double total, const Code* codes,
+                      const double* inputs, std::size_t n) {
+        const double inverse = 1.0 / step;
+        double high = 0.0, low = 0.0;
+        for (std::size_t i = 0; i < n; ++i) {
+            const double weight = row[codes[i]] * inverse, whole = nearest(weight);
+            high += whole * inputs[i];
+            if constexpr (limbs == 2) low += nearest((weight - whole) * kLimb) * inputs[i];
+        }
+        total += high * step;
+        return limbs == 1 ? total : total + low * (step / kLimb);
+    }
+
     const Context& c_;
     const Instruction& op_;
     std::size_t sample_;

@@ -15,8 +15,8 @@ struct Split {
     Array<double> parts[kMostLimbs];
     int limbs = 0;  // in use
 
-    void reserve(std::size_t size) {
-        for (Array<double>& part : parts) part.reserve(size + kLine, 0);
+    void reserve(std::size_t size, int most) {
+        for (int l = 0; l < most; ++l) parts[l].reserve(size + kLine, 0);
     }
 };
 
@@ -64,7 +64,8 @@ inline int take_limbs(double* const* parts, std::size_t n, double largest, const
 }
 
 inline void take_limbs(Split& to, std::size_t n, double largest, const Limbs& limbs) {
-    double* const parts[] = {to.parts[0].data(), to.parts[1].data(), to.parts[2].data()};
+    double* parts[kMostLimbs];
+    for (int l = 0; l < kMostLimbs; ++l) parts[l] = to.parts[l].data();
     to.limbs = take_limbs(parts, n, largest, limbs);
 }
 
@@ -74,7 +75,7 @@ inline void split(const double* from, std::size_t pixels, std::size_t channels, 
                   Split& to, double elsewhere) {
     to.codes.reserve(pixels * channels + kLine, 0);
     to.offsets.reserve(pixels + 1, 0);
-    to.reserve(pixels * channels);
+    to.reserve(pixels * channels, limbs.most);
     std::uint32_t n = 0;
     double most = elsewhere;
     double* values = to.parts[0].data();
@@ -93,7 +94,7 @@ inline void split(const double* from, std::size_t pixels, std::size_t channels, 
 
 // Splits a frame of values, each at its own place. Lanes behind the last channel read on: zeros.
 inline void split_dense(const double* from, std::size_t size, const Limbs& limbs, Split& to) {
-    to.reserve(size);
+    to.reserve(size, limbs.most);
     double most = 0.0;
     double* values = to.parts[0].data();
     for (std::size_t i = 0; i < size; ++i) {
@@ -101,7 +102,7 @@ inline void split_dense(const double* from, std::size_t size, const Limbs& limbs
         most = larger(most, from[i]);
     }
     take_limbs(to, size, most, limbs);
-    for (Array<double>& part : to.parts) std::fill_n(part.data() + size, kLine, 0.0);
+    for (int l = 0; l < limbs.most; ++l) std::fill_n(to.parts[l].data() + size, kLine, 0.0);
 }
 
 // The largest magnitude of the signal of which this buffer holds a part; 0 where it holds all.

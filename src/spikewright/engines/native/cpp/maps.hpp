@@ -26,13 +26,14 @@ inline void run_sparse(const Context& c, const Instruction& op) {
     });
 }
 
-// to = the sum of one row's entries times the lines of `from`.
+// to = the sum of one row's entries, or their second limbs, times the lines of `from`.
 template <class T>
-inline void add_lines(const AxisRows& m, std::size_t row, const T* from, double* to) {
+inline void add_lines(const AxisRows& m, const std::vector<double>& values, std::size_t row,
+                      const T* from, double* to) {
     std::fill_n(to, m.inner, 0.0);
     for (auto i = std::size_t(m.starts[row]); i < std::size_t(m.starts[row + 1]); ++i) {
         const T* line = from + std::size_t(m.columns[i]) * m.inner;
-        const double weight = m.values[i];
+        const double weight = values[i];
         for (std::size_t k = 0; k < m.inner; ++k) to[k] += weight * double(line[k]);
     }
 }
@@ -42,9 +43,14 @@ inline void map_frame(const AxisRows& m, const T* from, double* to, bool adds, d
     for (std::size_t o = 0; o < m.outer; ++o)
         for (std::size_t row = 0; row < m.out; ++row) {
             double* at = to + (o * m.out + row) * m.inner;
-            add_lines(m, row, from + o * m.axis * m.inner, adds ? line : at);
-            if (adds)
-                for (std::size_t k = 0; k < m.inner; ++k) at[k] += line[k];
+            const T* lines = from + o * m.axis * m.inner;
+            const auto add = [&](const std::vector<double>& values, double* sums) {
+                add_lines(m, values, row, lines, sums);
+                if (sums == line)
+                    for (std::size_t k = 0; k < m.inner; ++k) at[k] += line[k];
+            };
+            add(m.values, adds ? line : at);
+            if (!m.low.empty()) add(m.low, line);
         }
 }
 
@@ -52,7 +58,7 @@ inline void run_axis_map(const Context& c, const Instruction& op) {
     const AxisRows& m = *op.axis_rows;
     const std::size_t size = m.outer * m.axis * m.inner, out = m.outer * m.out * m.inner;
     const bool counts = c.kind(op.input) == Kind::counts;
-    std::vector<double> line(counts ? 0 : m.inner);
+    std::vector<double> line(m.inner);
     Split frame;
     each_step(c, [&](std::size_t s, std::size_t t) {
         double* to = c.values(op.output, s, t);

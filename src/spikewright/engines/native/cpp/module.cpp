@@ -315,7 +315,8 @@ void bind_enum(nb::module_& m, const char* name) {
 // Weights `(out, ...)` of a network as kernels read them; row k of the lanes is column `order[k]`.
 Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights, const Integers& order,
               const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
-              std::size_t threads) {
+              std::size_t limbs, std::size_t threads) {
+    require(limbs >= 1 && limbs <= kMostWeightLimbs, "weights are one limb or two");
     require(weights.ndim() > 0 && weights.shape(0) > 0, "weights are (out, ...)");
     const std::size_t out = weights.shape(0), columns = weights.size() / out;
     const std::size_t rows = order.size() ? order.size() : columns;
@@ -331,11 +332,16 @@ Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights,
     const Order held{order.size() ? order.data() : nullptr, rows};
     const auto make = [&](const auto* values) {
         const nb::gil_scoped_release release;
-        return pack(values, out, columns, held, widths, reading, channels, threads);
+        return pack(values, out, columns, held, widths, reading, channels, limbs, threads);
     };
     if (weights.dtype() == nb::dtype<float>()) return make(static_cast<const float*>(weights.data()));
     require(weights.dtype() == nb::dtype<double>(), "weights are float32 or float64");
     return make(static_cast<const double*>(weights.data()));
+}
+
+nb::object copy_of(const SharedWeights& weights) {
+    return nb::cast(nb::ndarray<nb::numpy, const std::int32_t>(weights.data(), {weights.size()}),
+                    nb::rv_policy::copy);
 }
 
 void bind_packing(nb::module_& m) {
@@ -348,12 +354,11 @@ void bind_packing(nb::module_& m) {
         .def_prop_ro("budgets", [](const Packed& p) {
             return std::vector<std::int64_t>(p.budgets, p.budgets + kMostRepeats + 1);
         })
-        .def_prop_ro("weights", [](const Packed& p) {
-            return nb::cast(nb::ndarray<nb::numpy, const std::int32_t>(p.weights.data(), {p.weights.size()}),
-                            nb::rv_policy::copy);
-        });
+        .def_ro("low_budget", &Packed::low_budget)
+        .def_prop_ro("weights", [](const Packed& p) { return copy_of(p.weights); })
+        .def_prop_ro("low", [](const Packed& p) { return copy_of(p.low); });
     m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "widths"_a, "reading"_a,
-          "channels"_a = 0, "threads"_a = 1);
+          "channels"_a = 0, "limbs"_a = 1, "threads"_a = 1);
 }
 
 void bind_limits(nb::module_& m) {
@@ -376,10 +381,11 @@ void bind_descriptions(nb::module_& m) {
     using Two = std::array<std::int64_t, 2>;
     using Three = std::array<std::int64_t, 3>;
     nb::class_<Limbs>(m, "Limbs")
-        .def("__init__", [](Limbs* to, int bits, int most) {
+        .def("__init__", [](Limbs* to, int bits, int most, int weights) {
             require(bits > 1 && bits < 52 && most > 0 && most <= kMostLimbs, "limbs");
-            new (to) Limbs{bits, most};
-        }, nb::kw_only(), "bits"_a, "most"_a);
+            require(weights >= 1 && weights <= int(kMostWeightLimbs), "limbs of weights");
+            new (to) Limbs{bits, most, weights};
+        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a);
     nb::class_<SenderForm>(m, "SenderForm")
         .def("__init__", [](SenderForm* to, const Integers& receivers, const Integers& senders,
                             const Doubles& values, const Doubles& steps, std::size_t count) {
@@ -443,7 +449,8 @@ NB_MODULE(_kernels, m) {
         .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
              "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none())
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
-             "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none())
+             "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none(),
+             "weight_limbs"_a)
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a)
         .def("bytes", &Region::bytes)
         .def("tiled_bytes", &Region::tiled_bytes)
@@ -480,7 +487,7 @@ NB_MODULE(_kernels, m) {
         .def("fill_senders", &Region::fill_senders, "number"_a, by_name, "receivers"_a, "senders"_a,
              "values"_a, "steps"_a, "form"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
-             "starts"_a, "columns"_a, "values"_a, "factor"_a, "limbs"_a)
+             "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a)
         .def("arrange", &Region::arrange);
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())

@@ -10,14 +10,15 @@
 namespace spikewright {
 namespace {
 
-constexpr int kWeightBits = 25;  // of a weight on the grid, sign included
+constexpr int kWeightBits = 25;  // of a weight of one limb on the grid, sign included
+constexpr int kLimbBits = 27;    // of each of two
 constexpr std::int64_t kMostSum = (std::int64_t(1) << 31) - 1;
 
-// The step of a channel's grid, as `engines/grid.py` says.
-double grid_step(double largest) {
+// The step of a channel's grid of so many bits, as `engines/grid.py` says.
+double grid_step(double largest, int bits) {
     int exponent = 0;
     const double mantissa = std::frexp(largest, &exponent);
-    exponent = exponent - (mantissa == 0.5) - (kWeightBits - 1);
+    exponent = exponent - (mantissa == 0.5) - (bits - 1);
     return std::ldexp(1.0, std::max(exponent, -1000));
 }
 
@@ -27,8 +28,7 @@ class Column {
     // Returns the value of one unit.
     template <class T>
     double read(const T* from, std::size_t n, const Order& order, std::int32_t* to) {
-        const double step = grid_step(largest_of(from, n)), inverse = 1.0 / step;
-        constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52: to the nearest integer, ties to even
+        const double step = grid_step(largest_of(from, n), kWeightBits), inverse = 1.0 / step;
         if (order.columns)
             for (std::size_t k = 0; k < order.rows; ++k)
                 to[k] = std::int32_t(double(from[order.columns[k]]) * inverse + magic - magic);
@@ -37,6 +37,27 @@ class Column {
                 to[k] = std::int32_t(double(from[k]) * inverse + magic - magic);
         sum(to, order.rows);
         return step;
+    }
+
+    // The same in two limbs, of which the first is in units of 2^27 of the second; returns that of the
+    // first.
+    template <class T>
+    double read(const T* from, std::size_t n, const Order& order, std::int32_t* to, std::int32_t* low) {
+        const double step = grid_step(largest_of(from, n), kLimbBits), inverse = 1.0 / step;
+        for (std::size_t k = 0; k < order.rows; ++k) {
+            const double value = double(from[order.columns ? std::size_t(order.columns[k]) : k]) * inverse;
+            const double whole = value + magic - magic;
+            to[k] = std::int32_t(whole);
+            low[k] = std::int32_t((value - whole) * kLimb + magic - magic);
+        }
+        return step;
+    }
+
+    // A budget of the limb `values` that holds for any counts. Limbs are as good as random, so that
+    // few more events fit than must.
+    std::int64_t least_budget(const std::int32_t* values, std::size_t n, Reading reading) {
+        sum(values, n);
+        return budget_of(reading == Reading::depthwise ? up_ + down_ : largest_);
     }
 
     // Lowers budgets to the numbers of events whose sums fit 32 bits: for counts of any size, then of
@@ -56,6 +77,7 @@ class Column {
     }
 
   private:
+    static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52: to the nearest integer, ties to even
     static constexpr int kShift = 14;  // entries are sorted coarsely by their upper bits
     static constexpr std::size_t kBins = (std::size_t(1) << (kWeightBits - 1 - kShift)) + 1;
 
@@ -139,58 +161,107 @@ void interleave(const std::int32_t* from, std::size_t rows, std::size_t valid, s
             }
 }
 
+// One worker's blocks of lanes, taken as they come.
+template <class T>
+class Packer {
+  public:
+    Packer(const T* weights, std::size_t columns, const Order& order, Reading reading,
+           std::size_t channels, std::size_t limbs, Packed& packed, Array<std::int32_t>* to)
+        : weights_(weights), columns_(columns), order_(order), reading_(reading), channels_(channels),
+          limbs_(limbs), packed_(packed), to_(to), made_(Array<std::int32_t>::raw(limbs * room())) {
+        std::fill_n(budgets_, kMostRepeats + 1, kNoBudget);
+    }
+
+    void pack(const Lanes& block) {
+        const std::size_t valid = std::min(block.width, packed_.units.size() - block.channel);
+        for (std::size_t k = 0; k < valid; ++k) read(block.channel + k, made_.data() + k * order_.rows);
+        for (std::size_t l = 0; l < limbs_; ++l) {
+            std::int32_t* to = to_[l].data() + block.offset;
+            if (valid < block.width) std::memset(to, 0, held() * block.width * sizeof(*to));
+            interleave(made_.data() + l * room(), order_.rows, valid, block.width, channels_, to);
+        }
+    }
+
+    // Lowers the budgets of all by those of this worker.
+    void limit() const {
+        for (std::size_t i = 0; i <= kMostRepeats; ++i)
+            packed_.budgets[i] = std::min(packed_.budgets[i], budgets_[i]);
+        packed_.low_budget = std::min(packed_.low_budget, low_budget_);
+    }
+
+  private:
+    std::size_t room() const { return order_.rows * 64; }
+    std::size_t held() const { return reading_ == Reading::both ? 2 * order_.rows : order_.rows; }
+
+    void read(std::size_t channel, std::int32_t* made) {
+        const T* from = weights_ + channel * columns_;
+        if (limbs_ == 1) {
+            packed_.units[channel] = column_.read(from, columns_, order_, made);
+            return column_.limit(made, order_.rows, reading_, budgets_);
+        }
+        std::int32_t* low = made + room();
+        packed_.units[channel] = column_.read(from, columns_, order_, made, low);
+        const std::int64_t budget = column_.least_budget(made, order_.rows, reading_);
+        for (std::int64_t& one : budgets_) one = std::min(one, budget);
+        low_budget_ = std::min(low_budget_, column_.least_budget(low, order_.rows, reading_));
+    }
+
+    const T* weights_;
+    std::size_t columns_;
+    const Order& order_;
+    Reading reading_;
+    std::size_t channels_, limbs_;
+    Packed& packed_;
+    Array<std::int32_t>* to_;
+    Array<std::int32_t> made_;
+    Column column_;
+    std::int64_t budgets_[kMostRepeats + 1], low_budget_ = kNoBudget;
+};
+
 }  // namespace
 
 template <class T>
 Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order& order,
             const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
-            std::size_t threads) {
-    const std::size_t rows = order.rows, held = reading == Reading::both ? 2 * rows : rows;
+            std::size_t limbs, std::size_t threads) {
+    const std::size_t held = reading == Reading::both ? 2 * order.rows : order.rows;
     Packed packed;
     std::size_t channel = 0, offset = 0;
     for (std::size_t width : widths) {
         packed.lanes.push_back({channel, width, offset});
         channel += width, offset += held * width;
     }
-    auto integers = Array<std::int32_t>::raw(offset);
-    std::memset(integers.data() + offset, 0, kSpare);
+    Array<std::int32_t> integers[kMostWeightLimbs];
+    for (std::size_t l = 0; l < limbs; ++l) {
+        integers[l] = Array<std::int32_t>::raw(offset);
+        std::memset(integers[l].data() + offset, 0, kSpare);
+    }
     packed.units.resize(out);
     std::fill_n(packed.budgets, kMostRepeats + 1, kNoBudget);
+    packed.low_budget = kNoBudget;
     std::mutex mutex;
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
-        auto columns_of = Array<std::int32_t>::raw(rows * 64);
-        Column column;
-        std::int64_t budgets[kMostRepeats + 1];
-        std::fill_n(budgets, kMostRepeats + 1, kNoBudget);
-        for (std::size_t b = next++; b < packed.lanes.size(); b = next++) {
-            const Lanes& block = packed.lanes[b];
-            const std::size_t valid = std::min(block.width, out - block.channel);
-            std::int32_t* to = integers.data() + block.offset;
-            if (valid < block.width) std::memset(to, 0, held * block.width * sizeof(*to));
-            for (std::size_t k = 0; k < valid; ++k) {
-                const std::size_t at = block.channel + k;
-                std::int32_t* made = columns_of.data() + k * rows;
-                packed.units[at] = column.read(weights + at * columns, columns, order, made);
-                column.limit(made, rows, reading, budgets);
-            }
-            interleave(columns_of.data(), rows, valid, block.width, channels, to);
-        }
+        Packer<T> packer(weights, columns, order, reading, channels, limbs, packed, integers);
+        for (std::size_t b = next++; b < packed.lanes.size(); b = next++) packer.pack(packed.lanes[b]);
         const std::lock_guard lock(mutex);
-        for (std::size_t i = 0; i <= kMostRepeats; ++i)
-            packed.budgets[i] = std::min(packed.budgets[i], budgets[i]);
+        packer.limit();
     };
     std::vector<std::thread> others;
     for (std::size_t i = 1; i < std::min(threads, packed.lanes.size()); ++i) others.emplace_back(work);
     work();
     for (std::thread& thread : others) thread.join();
-    packed.weights = std::move(integers);
+    packed.weights = std::move(integers[0]);
+    if (packed.low_budget < kNoBudget) {  // something of the second limb is not zero
+        packed.low = std::move(integers[1]);
+        for (double& unit : packed.units) unit /= kLimb;
+    }
     return packed;
 }
 
 template Packed pack(const float*, std::size_t, std::size_t, const Order&,
-                     const std::vector<std::size_t>&, Reading, std::size_t, std::size_t);
+                     const std::vector<std::size_t>&, Reading, std::size_t, std::size_t, std::size_t);
 template Packed pack(const double*, std::size_t, std::size_t, const Order&,
-                     const std::vector<std::size_t>&, Reading, std::size_t, std::size_t);
+                     const std::vector<std::size_t>&, Reading, std::size_t, std::size_t, std::size_t);
 
 }  // namespace spikewright

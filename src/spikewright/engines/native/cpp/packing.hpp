@@ -18,22 +18,22 @@ struct Order {
 
 struct Packed {
     std::vector<Lanes> lanes;
-    SharedWeights weights;
-    std::vector<double> units;  // per output channel: the value of one unit
+    SharedWeights weights, low;  // low: the second limb; empty where all of it is zero
+    std::vector<double> units;   // per output channel: the value of one unit of the last limb
     // Numbers of events whose sums fit 32 bits, as a layer has them.
-    std::int64_t budgets[kMostRepeats + 1];
+    std::int64_t budgets[kMostRepeats + 1], low_budget;
 };
 
-// Weights `(out, columns)` in blocks of these widths. `channels` is 0, or the number of the input's
-// where counts of either sign are read.
+// Weights `(out, columns)` in blocks of these widths, as so many limbs. `channels` is 0, or the number
+// of the input's where counts of either sign are read.
 template <class T>
 Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order& order,
             const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
-            std::size_t threads);
+            std::size_t limbs, std::size_t threads);
 
 extern template Packed pack(const float*, std::size_t, std::size_t, const Order&,
-                            const std::vector<std::size_t>&, Reading, std::size_t, std::size_t);
+                            const std::vector<std::size_t>&, Reading, std::size_t, std::size_t, std::size_t);
 extern template Packed pack(const double*, std::size_t, std::size_t, const Order&,
-                            const std::vector<std::size_t>&, Reading, std::size_t, std::size_t);
+                            const std::vector<std::size_t>&, Reading, std::size_t, std::size_t, std::size_t);
 
 }  // namespace spikewright

@@ -40,11 +40,13 @@ struct Delaying {
 };
 
 // The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
-// of so many bits each. `most` is 0 where nothing is split.
+// of so many bits each. `most` is 0 where nothing is split. They meet `weights` limbs of every weight.
 struct Limbs {
-    int bits = 0, most = 0;
+    int bits = 0, most = 0, weights = 1;
 };
-constexpr int kMostLimbs = 3;
+constexpr int kMostLimbs = 5;
+constexpr std::size_t kMostWeightLimbs = 2;
+constexpr double kLimb = 134217728.0;  // 2^27: the first limb of weights in two is in units of the second
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
                  quadratic, grid_leaky, stochastic, poisson)
@@ -62,8 +64,8 @@ struct Piece {
 };
 
 // Encoders turn a represented vector x of `columns` values into currents:
-// J = gain * (sum of x[c] w[c]) + bias. Weights lie column by column, a piece's in whole lines; the
-// sum is exact, values in limbs as `engines/grid.py` says.
+// J = gain * (sum of x[c] w[c]) + bias. Weights lie limb by limb and column by column, a piece's in
+// whole lines; sums are exact, values in limbs as `engines/grid.py` says.
 struct Encoders {
     std::size_t columns = 0;  // 0: currents come as they are
     Array<double> weights, gain, bias;
@@ -94,8 +96,8 @@ struct Cells {
     std::vector<std::int32_t> places;  // of draws, where neurons are stored in another order than theirs
 };
 
-// Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, one row
-// a neuron, padded to whole lines where there are several outputs.
+// Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, a row of
+// each limb a neuron, padded to whole lines where there are several outputs.
 struct Readout {
     std::int32_t source = -1;
     std::size_t from = 0, n = 0, to = 0, outputs = 0, weights = 0;
@@ -103,6 +105,7 @@ struct Readout {
 struct Readouts {
     std::vector<Readout> members;
     Array<double> weights, scale;  // scale: per output, the weights' step times the factor
+    std::size_t limbs = 1;
 };
 constexpr std::size_t kMostOutputs = 16;
 
@@ -160,9 +163,11 @@ struct SparseRows {
     double factor = 1.0;
 };
 
-// A matrix along one axis of `(outer, axis, inner)` values, by row; its values are on the grid.
+// A matrix along one axis of `(outer, axis, inner)` values, by row; its values are on the grid, those
+// of the second limb, if there is one, in `low`.
 struct AxisRows : SparseRows {
     std::size_t outer = 1, axis = 1, inner = 1, out = 1;
+    std::vector<double> low;
     Limbs limbs;  // of values
 };
 

@@ -133,6 +133,7 @@ class SharedWeights {
         : values_(std::make_shared<const Array<std::int32_t>>(std::move(values))) {}
     const std::int32_t* data() const { return values_ ? values_->data() : nullptr; }
     std::size_t size() const { return values_ ? values_->size() : 0; }
+    bool empty() const { return size() == 0; }
 
   private:
     std::shared_ptr<const Array<std::int32_t>> values_;
@@ -143,6 +144,9 @@ struct Layer : Geometry {
     std::vector<Lanes> lanes;
     // Per `lanes`: (ky, kx, channel) rows of `width` integers; of depthwise layers (ky, kx) rows.
     SharedWeights weights;
+    // The second limb of weights in two, in the same places; else empty. Its budget is one number.
+    SharedWeights low;
+    std::int64_t low_budget = 0;
     Array<double> scale;          // per output channel: the weights' step times the factor
     // How many events have a sum that fits 32 bits: where no count is above the index, and at 0 for
     // any counts. Of depthwise layers the first is the largest count that fits.

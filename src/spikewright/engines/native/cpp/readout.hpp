@@ -21,10 +21,10 @@ template <class F>
     }
 }
 
-// Sums of `lines` lines of outputs.
-template <std::size_t lines>
+// Sums of `lines` lines of outputs. Both limbs of a sum are exact, so that it is rounded once.
+template <std::size_t lines, std::size_t limbs>
 inline void read_out(const Readouts& r, const Readout& m, const std::int8_t* counts, double* to) {
-    constexpr std::size_t n = lines * kLineValues / kDoubles, row = lines * kLineValues;
+    constexpr std::size_t outputs = lines * kLineValues, row = limbs * outputs, n = row / kDoubles;
     doubles sums[n];
     each<n>(SPIKEWRIGHT_EACH(i) { sums[i] = doubles{}; });
     const double* weights = r.weights.data() + m.weights;
@@ -36,15 +36,30 @@ inline void read_out(const Readouts& r, const Readout& m, const std::int8_t* cou
     });
     double whole[row];
     each<n>(SPIKEWRIGHT_EACH(i) { store(whole + i * kDoubles, sums[i]); });
-    for (std::size_t i = 0; i < m.outputs; ++i) to[i] = whole[i] * r.scale[m.to + i];
+    for (std::size_t i = 0; i < m.outputs; ++i)
+        to[i] = (limbs == 1 ? whole[i] : whole[i] * kLimb + whole[row - outputs + i]) * r.scale[m.to + i];
 }
 
+template <std::size_t limbs>
 inline void read_out_value(const Readouts& r, const Readout& m, const std::int8_t* counts,
                            double* to) {
     const double* weights = r.weights.data() + m.weights;
-    double sum = 0.0;
-    each_event(counts, m.n, [&](std::size_t k, double count) { sum += count * weights[k]; });
-    *to = sum * r.scale[m.to];
+    double sum[limbs] = {};
+    each_event(counts, m.n, [&](std::size_t k, double count) {
+        for (std::size_t l = 0; l < limbs; ++l) sum[l] += count * weights[k * limbs + l];
+    });
+    *to = (limbs == 1 ? sum[0] : sum[0] * kLimb + sum[limbs - 1]) * r.scale[m.to];
+}
+
+template <std::size_t limbs>
+inline void read_out_member(const Readouts& r, const Readout& m, const std::int8_t* counts,
+                            double* to) {
+    if (m.outputs == 1)
+        read_out_value<limbs>(r, m, counts, to);
+    else if (m.outputs <= kLineValues)
+        read_out<1, limbs>(r, m, counts, to);
+    else
+        read_out<2, limbs>(r, m, counts, to);
 }
 
 inline void run_readout(const Context& c, const Instruction& op) {
@@ -56,12 +71,10 @@ inline void run_readout(const Context& c, const Instruction& op) {
             for (std::size_t t = 0; t < c.steps; ++t) {
                 const std::int8_t* counts = c.counts(m.source, s, t) + m.from;
                 double* to = c.values(op.output, s, t) + m.to;
-                if (m.outputs == 1)
-                    read_out_value(r, m, counts, to);
-                else if (m.outputs <= kLineValues)
-                    read_out<1>(r, m, counts, to);
+                if (r.limbs == 1)
+                    read_out_member<1>(r, m, counts, to);
                 else
-                    read_out<2>(r, m, counts, to);
+                    read_out_member<2>(r, m, counts, to);
             }
         }
 }

@@ -63,10 +63,10 @@ class Region {
     // `action`: `layer` (of counts), `analog` (of values), `signed_layer` (of counts of either sign, or
     // mostly: it has its channels twice, counts above zero and below) or `depthwise`. To its
     // sums `joined` is added, before gain and bias: values, or counts times `factor`. `limbs` split
-    // input that is not counts. Weights come later: returns the number to give them to.
+    // input that is not counts. Weights come later, in so many limbs: returns the number to give them to.
     int layer(Action action, int input, int output, int population, const Geometry& geometry,
               const Doubles& gain, const Doubles& bias, int joined, const Doubles& factor,
-              const std::optional<Limbs>& limbs) {
+              const std::optional<Limbs>& limbs, std::size_t weight_limbs) {
         const std::size_t out = std::size_t(geometry.out_channels), padded = rounded_up(out, 64);
         require(size_of(input) >= geometry.input_pixels() * std::size_t(geometry.channels) &&
                     size_of(output) == geometry.pixels() * out,
@@ -93,7 +93,7 @@ class Region {
             op.operands.push_back({.source = joined});
         }
         op.layer = std::move(l);
-        if (action == Action::layer || action == Action::signed_layer)
+        if ((action == Action::layer || action == Action::signed_layer) && weight_limbs == 1)
             op.layer->tiled = tiled_weights(op);
         return last();
     }
@@ -109,11 +109,12 @@ class Region {
         require(packed.units.size() == out, "weights have a unit per output channel");
         const Lanes& last = packed.lanes.back();
         require(packed.weights.size() == last.offset + rows * last.width, "weights are of this layer");
-        l.lanes = packed.lanes, l.weights = packed.weights;
+        l.lanes = packed.lanes, l.weights = packed.weights, l.low = packed.low;
+        l.low_budget = packed.low_budget;
         l.scale.resize(rounded_up(out, 64));
         for (std::size_t i = 0; i < out; ++i) l.scale[i] = packed.units[i] * factor;
         for (std::size_t i = 0; i <= kMostRepeats; ++i) {
-            require(packed.budgets[i] >= 127 || depthwise, "a budget holds the largest count");
+            require(packed.budgets[i] >= 1 || depthwise, "an event has a sum that fits");
             l.budgets[i] = packed.budgets[i];
         }
     }
@@ -292,59 +293,64 @@ class Region {
     }
 
     // The population added last is driven by vectors of `columns` values: `weights` are
-    // `(columns, neurons)`, on the grid.
+    // `(limbs, columns, neurons)`, on the grid.
     void encoders(const Doubles& weights, const Doubles& gain, const Doubles& bias, const Limbs& limbs) {
         require(!plan.instructions.empty() && plan.instructions.back().cells, "neurons come first");
         Cells& p = *plan.instructions.back().cells;
         Encoders& e = p.encoders;
-        require(weights.ndim() == 2 && weights.shape(1) == p.size && weights.shape(0) > 0 &&
-                    weights.shape(0) <= kMostColumns,
-                "encoders are (columns, neurons)");
+        const auto count = std::size_t(limbs.weights);
+        require(weights.ndim() == 3 && weights.shape(0) == count && weights.shape(2) == p.size &&
+                    weights.shape(1) > 0 && weights.shape(1) <= kMostColumns,
+                "encoders are (limbs, columns, neurons)");
         require((!gain.is_valid() || gain.size() == p.size) && bias.size() == p.size,
                 "one gain and bias a neuron");
-        e.columns = weights.shape(0), e.has_gain = gain.is_valid(), e.limbs = limbs;
+        e.columns = weights.shape(1), e.has_gain = gain.is_valid(), e.limbs = limbs;
         e.gain = copied(gain), e.bias = copied(bias);
         std::size_t room = 0;
         for (Piece& piece : p.pieces) {
             piece.weights = room;
-            room += e.columns * rounded_up(piece.n, kLineValues);
+            room += count * e.columns * rounded_up(piece.n, kLineValues);
             require(piece.external || piece.from + e.columns <= size_of(piece.source),
                     "a piece's vector lies in its buffer");
         }
         e.weights.resize(room);
         for (const Piece& piece : p.pieces)
-            for (std::size_t c = 0; c < e.columns; ++c)
+            for (std::size_t c = 0; c < count * e.columns; ++c)
                 std::copy_n(weights.data() + c * p.size + piece.at, piece.n,
                             e.weights.data() + piece.weights + c * rounded_up(piece.n, kLineValues));
     }
 
-    // Decoders: `members` are source, from and n of each; `weights` are `(n, outputs)` whole numbers of
-    // each, whose outputs lie one after the other; `scale` is one number per output.
+    // Decoders: `members` are source, from and n of each; `weights` are
+    // `(limbs, n, outputs)` whole numbers of each, whose outputs lie one after the other; `scale` is one number per output.
     void readout(int output, const Integers& members, const std::vector<Integers>& weights,
                  const Doubles& scale) {
         auto r = std::make_shared<Readouts>();
         require(members.ndim() == 2 && members.shape(1) == 3 && members.shape(0) == weights.size(),
                 "a readout has three numbers and weights");
         std::size_t to = 0, room = 0;
+        r->limbs = weights.empty() ? 1 : weights[0].shape(0);
+        require(r->limbs >= 1 && r->limbs <= kMostWeightLimbs, "weights are one limb or two");
         for (std::size_t i = 0; i < weights.size(); ++i) {
             const std::int32_t* given = members.data() + 3 * i;
-            const std::size_t n = std::size_t(given[2]), outputs = weights[i].shape(1);
-            require(weights[i].ndim() == 2 && weights[i].shape(0) == n && outputs > 0 &&
-                        outputs <= kMostOutputs,
-                    "weights are (neurons, outputs), which are few");
+            require(weights[i].ndim() == 3 && weights[i].shape(0) == r->limbs,
+                    "weights are (limbs, neurons, outputs)");
+            const std::size_t n = std::size_t(given[2]), outputs = weights[i].shape(2);
+            require(weights[i].shape(1) == n && outputs > 0 && outputs <= kMostOutputs,
+                    "weights are those of all neurons, and outputs few");
             require(std::size_t(given[1]) + n <= size_of(given[0]), "a readout lies in its buffer");
             r->members.push_back({given[0], std::size_t(given[1]), n, to, outputs, room});
             to += outputs;
-            room += n * row_of(outputs);
+            room += r->limbs * n * row_of(outputs);
         }
         require(to == size_of(output) && scale.size() == to, "readouts fill their output");
         r->weights.resize(room);
         for (std::size_t i = 0; i < weights.size(); ++i) {
             const Readout& m = r->members[i];
             double* row = r->weights.data() + m.weights;
-            for (std::size_t k = 0; k < m.n; ++k, row += row_of(m.outputs))
-                for (std::size_t j = 0; j < m.outputs; ++j)
-                    row[j] = double(weights[i].data()[k * m.outputs + j]);
+            for (std::size_t k = 0; k < m.n; ++k)
+                for (std::size_t l = 0; l < r->limbs; ++l, row += row_of(m.outputs))
+                    for (std::size_t j = 0; j < m.outputs; ++j)
+                        row[j] = double(weights[i].data()[(l * m.n + k) * m.outputs + j]);
         }
         r->scale = copied(scale);
         add(Action::readout, -1, output).readouts = std::move(r);
@@ -445,11 +451,14 @@ class Region {
         spikewright::fill_senders(*op.senders, entries, form.shift);
     }
 
-    // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`.
+    // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`; `low`
+    // are the values' second limbs, if they have two.
     void axis_map(int input, int output, std::size_t outer, std::size_t axis, std::size_t inner,
                   const std::vector<std::int64_t>& starts, const Integers& columns,
-                  const Doubles& values, double factor, const Limbs& limbs) {
+                  const Doubles& values, const Doubles& low, double factor, const Limbs& limbs) {
         auto m = std::make_shared<AxisRows>();
+        require(low.size() == 0 || low.size() == values.size(), "a second limb of every value");
+        m->low.assign(low.data(), low.data() + low.size());
         set_entries(*m, starts, columns, values, factor, axis);
         m->outer = outer, m->axis = axis, m->inner = inner, m->out = starts.size() - 1, m->limbs = limbs;
         require(size_of(input) == outer * axis * inner && size_of(output) == outer * m->out * inner,

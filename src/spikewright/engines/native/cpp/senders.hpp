@@ -2,7 +2,9 @@
 //
 // Receivers are cut into blocks, whose sums stay in a near cache, and these into parts, which threads
 // share without locks: a list goes through the parts in order. Entries are whole numbers of as many
-// bytes as the largest needs, or none where all entries of a sender are one number.
+// bytes as the largest needs, or none where all entries of a sender are one number. Entries of more bits
+// than the grid of single precision has are doubles, which are added in the order of their senders, as
+// the reference does.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <stdexcept>
 #include <vector>
 
 #include "memory.hpp"
@@ -24,16 +25,21 @@ struct Entries {
     const double* values;
     std::size_t count;
     const double* steps;
-    std::int32_t whole(std::size_t i) const {
-        const double number = values[i] / steps[receivers[i]];
-        if (std::fabs(number) > double(1 << 24) || number != std::floor(number))
-            throw std::invalid_argument("entries lie on the grid");
-        return std::int32_t(number);
+    // Whether all are whole numbers of steps, of the grid's bits.
+    bool whole() const {
+        for (std::size_t i = 0; i < count; ++i) {
+            const double number = values[i] / steps[receivers[i]];
+            if (std::fabs(number) > double(1 << 24) || number != std::floor(number)) return false;
+        }
+        return true;
     }
+    std::int32_t whole(std::size_t i) const { return std::int32_t(values[i] / steps[receivers[i]]); }
 };
 
 // How entries are held: bytes of each one's number, 0 where a sender has one, and common factors of
-// two that are taken out of all.
+// two that are taken out of all. Of 8 bytes they are doubles.
+constexpr std::size_t kDoubleWidth = sizeof(double);
+
 struct SenderForm {
     std::size_t width = 0;
     int shift = 0;
@@ -66,6 +72,7 @@ inline SenderForm form_of(const Entries& entries, std::size_t senders) {
     bool alike = true;
     std::uint32_t bits = 0;
     SenderForm form;
+    if (!entries.whole()) return {kDoubleWidth};
     for (std::size_t i = 0; i < entries.count; ++i) {
         const std::int32_t number = entries.whole(i);
         std::int32_t& first = each[std::size_t(entries.senders[i])];
@@ -97,8 +104,8 @@ inline Senders sender_blocks(const SenderForm& form, std::size_t senders, std::s
     return made;
 }
 
-template <class T>
-void put_number(SenderBlock& block, std::size_t place, std::int32_t number) {
+template <class T, class Number>
+void put_number(SenderBlock& block, std::size_t place, Number number) {
     const T narrow = T(number);
     std::memcpy(block.numbers.data() + place * sizeof(T), &narrow, sizeof(T));
 }
@@ -140,8 +147,12 @@ inline void fill_senders(Senders& to, const Entries& entries, int shift) {
         const auto receiver = std::size_t(entries.receivers[i]), sender = std::size_t(entries.senders[i]);
         SenderBlock& block = to.blocks[receiver / size];
         const std::size_t place = block.starts[list_of(i) + 1]++;  // ends where the next one starts
-        const std::int32_t number = entries.whole(i) / (1 << shift);
         block.receivers[place] = std::uint16_t(receiver - block.first);
+        if (to.width == kDoubleWidth) {
+            put_number<double>(block, place, entries.values[i]);
+            continue;
+        }
+        const std::int32_t number = entries.whole(i) / (1 << shift);
         if (to.width == 0) to.each[sender] = number;
         if (to.width == 1) put_number<std::int8_t>(block, place, number);
         if (to.width == 2) put_number<std::int16_t>(block, place, number);
@@ -150,7 +161,8 @@ inline void fill_senders(Senders& to, const Entries& entries, int shift) {
     const std::int64_t largest = to.largest * most_repeats(to);
     to.budget = largest ? ((std::int64_t(1) << 31) - 1) / largest : std::int64_t(1) << 40;
     to.unit.resize(to.receivers);
-    for (std::size_t k = 0; k < to.receivers; ++k) to.unit[k] = std::ldexp(entries.steps[k], shift);
+    for (std::size_t k = 0; k < to.receivers; ++k)
+        to.unit[k] = to.width == kDoubleWidth ? 1.0 : std::ldexp(entries.steps[k], shift);
 }
 
 }  // namespace spikewright

@@ -1,5 +1,6 @@
 // Sums over sparse weights: each spike adds its sender's list. Sums are whole numbers, so that their
 // order does not matter; those that may leave 32 bits are carried on in doubles, which hold them all.
+// Weights in doubles are added in the order of their senders.
 #pragma once
 
 #include "context.hpp"
@@ -87,6 +88,8 @@ struct Stretch {
         if (m.width == 1) weighted(std::int8_t{});
         if (m.width == 2) weighted(std::int16_t{});
         if (m.width == 4) weighted(std::int32_t{});
+        if constexpr (std::is_same_v<Sum, double>)
+            if (m.width == kDoubleWidth) weighted(double{});
     }
 };
 
@@ -97,9 +100,11 @@ class StretchSums {
         : stretch_(stretch), budget_(stretch.m.budget), sums_(room.sums.data()),
           carried_(room.carried.data()) {
         std::fill_n(sums_ + stretch.first(), stretch.size(), 0);
+        if (stretch.m.width == kDoubleWidth) carry();
     }
 
     void add(std::uint32_t sender, std::int32_t count) {
+        if (stretch_.m.width == kDoubleWidth) return stretch_.add(sender, double(count), carried_);
         const std::int64_t cost = count < 0 ? -count : count;
         if (cost > budget_) return carry(), stretch_.add(sender, double(count), carried_);
         if (spent_ + cost > budget_) carry();

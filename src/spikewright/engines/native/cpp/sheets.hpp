@@ -1,5 +1,6 @@
 // Values of which most are not zero: limbs of all steps of a slab side by side, so that a weight is read
-// once for many steps. Sums are those of `analog.hpp`, exact limb by limb.
+// once for many steps. Sums are those of `analog.hpp`, exact limb by limb. Weights in two limbs meet more
+// limbs of values: registers hold no sums of several steps of them.
 #pragma once
 
 #include "layer.hpp"
@@ -24,7 +25,7 @@ struct Survey {
             look(c.values(op.input, s, t + u), size, u);
             if (largest[u] > 0.0 && largest[u] < 0x1p-900) tiny = true;
         }
-        pays = 2 * used >= size * steps && !tiny;
+        pays = 2 * used >= size * steps && !tiny && op.layer->limbs.weights == 1;
     }
 
   private:

@@ -21,7 +21,7 @@ struct Scratch {
     std::vector<Segment> segments;
     Array<std::uint32_t> rows, when;
     Seen seen;
-    SumBuffer sums;
+    SumBuffer sums, low;  // of the weights' first limb, and of the second
     Array<std::int8_t> halves;  // counts above zero and below, while they are listed
     Sending sending;
     std::vector<Divisor> numbers;  // of the steps
