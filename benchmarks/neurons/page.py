@@ -36,7 +36,9 @@ def section(measured: Mapping[str, Row]) -> str:
     timed = [row for row in rows if "seconds" in row]
     for threads in sorted({row["threads"] for row in timed}):
         of_one = [row for row in timed if row["threads"] == threads]
-        parts += [f"{threads} thread{'s' * (threads > 1)}:\n", times(of_one) + "\n"]
+        clocks = {row["clock"] for row in of_one} - {"wall"}
+        how = ", processor time" if clocks else ""
+        parts += [f"{threads} thread{'s' * (threads > 1)}{how}:\n", times(of_one) + "\n"]
     compared = [row for row in rows if "compared" in row]
     if compared:
         parts += [AGREEMENT, agreement(compared) + "\n"]

@@ -44,9 +44,9 @@ class Worker:
 
     def run(self, steps: int) -> dict[str, Any]:
         """Wall and processor seconds of some steps more, beyond those of a run of no step."""
-        idle, _ = clocked(lambda: self._simulation.run(0))
+        idle = clocked(lambda: self._simulation.run(0))
         seconds, cpu_seconds = clocked(lambda: self._simulation.run(steps))
-        return {"seconds": seconds - idle, "cpu_seconds": cpu_seconds, "idle_seconds": idle}
+        return {"seconds": seconds - idle[0], "cpu_seconds": cpu_seconds - idle[1]}
 
     def spikes(self, path: str) -> dict[str, Any]:
         """Write steps and neurons of all spikes so far, in the order of time, to a file."""
