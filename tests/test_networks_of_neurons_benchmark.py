@@ -175,7 +175,7 @@ def test_all_sides_are_measured_and_shown(tmp_path: Path, monkeypatch: pytest.Mo
     """A row a model, with Spikewright in the peers' places here; the document has it."""
     peer = replace(benchmark.OWN, label="NEST")
     monkeypatch.setitem(benchmark.MODELS, "tiny", lively)
-    how = benchmark.Settings(5, 0.0, 0.1, 0.01)
+    how = benchmark.Settings(5, 0.0, 0.1, 0.01, "processor")
     pythons = {peer.module: sys.executable}
     row = benchmark.row("tiny", 1, (peer, benchmark.OWN), how, pythons)
     agreement = row["compared"]["agreement"]["NEST"]
@@ -186,6 +186,7 @@ def test_all_sides_are_measured_and_shown(tmp_path: Path, monkeypatch: pytest.Mo
     results.put("networks_of_neurons", "tiny, 1", {**row, "versions": {"nest-simulator": "3.10"}})
     document.write(results, tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "1 thread, processor time:" in text
     assert "## Random networks of neurons" in text and "nest-simulator 3.10" in text
     assert "| microcircuit with constant input, 385 neurons, 7 k synapses |" in text
     assert "| microcircuit, 385, constant input, NEST | 100 of 100 ms | agree | 0.000 |" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,45 +51,40 @@ def made(model: Model) -> tuple[sw.Network, sw.Ensemble]:
     """The network, and its neurons.
 
     A step's current is constant in Spikewright. Where synaptic currents decay within a step, `gain`
-    makes their effect at its end the exact one: equations are linear until a spike.
+    makes their effect at its end the exact one: equations are linear until a spike. It is that of
+    exciting currents; weights of others are scaled.
     """
     with sw.Network(seed=0) as network:
         neurons = sw.Ensemble(
             model.n,
             None,
             neuron_type=sw.GridLIF(model.tau_m, model.tau_ref, -np.inf, amplitude=model.dt),
-            gain=1.0,
+            gain=_gain(model, model.tau_exc),
             bias=model.drive,
             initial_voltage=model.start,
         )
-        signs = {1.0: model.tau_exc, -1.0: model.tau_inh}
         if model.tau_exc == model.tau_inh:  # one current does
-            signs = {0.0: model.tau_exc}
-        for sign, tau in signs.items():
-            arriving = sw.Node(size_in=model.n)
-            sw.Connection(arriving, neurons, tau, _gain(model, tau))
-            chosen = sign * model.wiring.weights >= 0.0
-            _connect(neurons, arriving, model, model.wiring.part(chosen))
-            if model.noisy and sign >= 0.0:
-                _drive(model, arriving)
+            _connect(neurons, model, model.wiring, model.tau_exc)
+        else:
+            for sign, tau in ((1.0, model.tau_exc), (-1.0, model.tau_inh)):
+                _connect(neurons, model, model.wiring.part(sign * model.wiring.weights > 0.0), tau)
+        if model.noisy:
+            spikes = sw.processes.PoissonSpikes(model.background, amplitude=model.dt)
+            source = sw.Node(spikes, size_out=model.n)
+            sw.Connection(source, neurons.neurons, model.tau_exc, model.background_weight)
     return network, neurons
 
 
 def _gain(model: Model, tau: float) -> float:
     """The constant current that does in a step what one does that begins at 1 and decays."""
-    low_pass = -np.expm1(-model.dt / tau)  # what a filter adds of what arrives
-    return kick(model.tau_m, tau, model.dt) / -np.expm1(-model.dt / model.tau_m) / low_pass
+    low_pass = -math.expm1(-model.dt / tau)  # what a filter adds of what arrives
+    return kick(model.tau_m, tau, model.dt) / -math.expm1(-model.dt / model.tau_m) / low_pass
 
 
-def _connect(neurons: sw.Ensemble, arriving: sw.Node, model: Model, wiring: Wiring) -> None:
+def _connect(neurons: sw.Ensemble, model: Model, wiring: Wiring, tau: float) -> None:
     """A connection for each delay."""
+    scale = _gain(model, tau) / _gain(model, model.tau_exc)
     for steps in np.unique(wiring.delays).tolist():
         part = wiring.part(wiring.delays == steps)
-        weights = sw.Sparse(part.targets, part.senders, part.weights, (model.n,), model.n)
-        sw.Connection(neurons, arriving, None, weights, delay=steps * model.dt)
-
-
-def _drive(model: Model, arriving: sw.Node) -> None:
-    spikes = sw.processes.PoissonSpikes(model.background, amplitude=model.dt)
-    source = sw.Node(spikes, size_out=model.n)
-    sw.Connection(source, arriving, None, model.background_weight)
+        weights = sw.Sparse(part.targets, part.senders, scale * part.weights, (model.n,), model.n)
+        sw.Connection(neurons, neurons, tau, weights, delay=steps * model.dt)

@@ -7,6 +7,7 @@
 
 #include "draws.hpp"
 #include "functions.hpp"
+#include "grid_leaky.hpp"
 #include "leaky.hpp"
 #include "neurons.hpp"
 
@@ -192,18 +193,6 @@ struct CellChunk {
         }
     }
 
-    // Leaky neurons on the grid of steps, `tau_ref` of them silent behind a spike: `second` is left.
-    void grid_leaky(const Cells& p, const double* j, std::size_t n) {
-        for (std::size_t k = 0; k < n; ++k) {
-            const double moved = v[k] + (j[k] - v[k]) * p.most_share;
-            const double x = second[k] > 0.0 ? v[k] : moved, left = second[k] - 1.0;
-            const bool fired = x > 1.0;
-            second[k] = fired ? p.tau_ref : left > 0.0 ? left : 0.0;
-            v[k] = fired ? 0.0 : x > p.min_voltage ? x : p.min_voltage;
-            out[k] = fired ? 1.0 : 0.0;
-        }
-    }
-
     // Spikes drawn at random with the mean |f(J)| / threshold, with the sign of f(J).
     void draw(const Cells& p, const double* j, double number, const Piece& piece) {
         const std::size_t at = piece.at, n = piece.n;
@@ -260,9 +249,9 @@ struct CellChunk {
             case Cell::bipolar: return take_back(p, current, at, n);
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);
-            case Cell::grid_leaky: return grid_leaky(p, current, n);
             case Cell::stochastic:
             case Cell::poisson: return draw(p, current, number, piece);
+            case Cell::grid_leaky:  // see grid_leaky.hpp
             case Cell::leaky:
             case Cell::adaptive_leaky: break;  // see leaky.hpp
         }
@@ -299,6 +288,18 @@ inline void run_leaky(const Context& c, const Instruction& op) {
     });
 }
 
+inline void run_grid_leaky(const Context& c, const Instruction& op) {
+    const Cells& p = *op.cells;
+    each_piece(c, p, [&](std::size_t s, const Piece& piece) {
+        Drive drive(c, p, piece, s);
+        GridLeaky neurons(c, p, piece, s);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            neurons.step(drive.at(t), c.counts(op.output, s, t) + piece.at);
+            record(c, p, piece, s, t, neurons);
+        }
+    });
+}
+
 // Counts as bytes; whether they fit.
 inline bool put_counts(const double* from, std::size_t n, std::int8_t* to) {
     bool fits = true;
@@ -311,6 +312,7 @@ inline bool put_counts(const double* from, std::size_t n, std::int8_t* to) {
 inline void run_cells(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
     if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky) return run_leaky(c, op);
+    if (p.cell == Cell::grid_leaky) return run_grid_leaky(c, op);
     const bool counts = c.kind(op.output) == Kind::counts;
     each_piece(c, p, [&](std::size_t s, const Piece& piece) {
         const std::size_t at = piece.at, n = piece.n;
