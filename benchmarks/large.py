@@ -85,12 +85,16 @@ def seconds(f: Callable[[], Any]) -> float:
 
 def measure_first(steps: int) -> None:
     """The first step, and memory."""
+    import torch
+    import torchvision  # noqa: F401
+
     import spikewright  # noqa: F401
 
     before = peak_mib()
     model, x = source("vgg16")
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / MIB
-    once = statistics.median(seconds(lambda: model(x)) for _ in range(5))
+    with torch.no_grad():
+        once = statistics.median(seconds(lambda: model(x)) for _ in range(5))
     reading: list[Any] = []
     convert = seconds(lambda: reading.append(converted("vgg16", "first", model, x)))
     (conversion,) = reading

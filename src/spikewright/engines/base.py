@@ -26,6 +26,7 @@ from spikewright.engines.program import (
     Source,
 )
 from spikewright.engines.totals import Sums
+from spikewright.engines.work import multiply_adds
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
 
@@ -163,7 +164,10 @@ class Engine(ABC):
 
     def explain(self, program: Program) -> Plan:
         """The kernel that runs each operator, and the reason."""
-        return Plan(self.name, tuple(PlanRow(op.label, self.name, "") for op in program.operators))
+        rows = (
+            PlanRow(op.label, self.name, "", multiply_adds(op, program)) for op in program.operators
+        )
+        return Plan(self.name, tuple(rows))
 
     def working(self) -> AbstractContextManager[None]:
         """A context around a run, e.g. a number of threads that is put back afterwards."""

@@ -8,16 +8,20 @@ from typing import NamedTuple, overload
 
 
 class PlanRow(NamedTuple):
-    """An operator's label, the kernel that runs it, and the reason."""
+    """An operator's label, the kernel that runs it, the reason, and its multiply-adds a step.
+
+    These are an estimate, of one sample: weights times the values that they meet, spikes or not.
+    """
 
     operator: str
     kernel: str
     why: str
+    work: int
 
 
 @dataclass(frozen=True)
 class Plan(Sequence[PlanRow]):
-    """The operators of a program in order; printed, a table."""
+    """The operators of a program in order; printed, a table with what each costs."""
 
     engine: str
     rows: tuple[PlanRow, ...]
@@ -35,10 +39,20 @@ class Plan(Sequence[PlanRow]):
     def __iter__(self) -> Iterator[PlanRow]:
         return iter(self.rows)
 
+    def share(self, kernel: str) -> float:
+        """The share of the multiply-adds of a step that such kernels do: 0 where there are none.
+
+        `kernel` is how their names begin; "reference" are those off the native engine's fast path.
+        """
+        total = sum(row.work for row in self.rows)
+        return sum(row.work for row in self.rows if row.kernel.startswith(kernel)) / max(1, total)
+
     def __str__(self) -> str:
-        table = [PlanRow("operator", f"kernel ({self.engine})", "why"), *self.rows]
-        widths = [max(len(row[i]) for row in table) for i in range(2)]
+        total = max(1, sum(row.work for row in self.rows))
+        lines = [("operator", f"kernel ({self.engine})", "work", "why")]
+        lines += [(row[0], row[1], f"{row.work / total:.1%}", row.why) for row in self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(3)]
         return "\n".join(
-            f"{row.operator:<{widths[0]}}  {row.kernel:<{widths[1]}}  {row.why}".rstrip()
-            for row in table
+            f"{label:<{widths[0]}}  {kernel:<{widths[1]}}  {work:>{widths[2]}}  {why}".rstrip()
+            for label, kernel, work, why in lines
         )

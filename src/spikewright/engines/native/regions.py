@@ -44,6 +44,7 @@ from spikewright.engines.program import (
     keeps,
 )
 from spikewright.engines.restarting import period
+from spikewright.engines.work import multiply_adds
 from spikewright.network import Ensemble, NodeFunction
 
 
@@ -280,7 +281,7 @@ def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
     for component in program.components:
         if component in parts.windows:
             inner = parts.windows[component]
-            rows += [_row(op, parts.verdicts[op], "") for op in _means(component)]
+            rows += [_row(op, parts.verdicts[op], program, "") for op in _means(component)]
             for op in component.operators:
                 if not isinstance(op, Average):
                     how = "in blocks of time, a window at a time"
@@ -321,13 +322,14 @@ def _rows(
         found, by_itself = verdicts[op], verdict_alone(op, program)
         if not component.loops and found.kind is None and by_itself.kind is not None:
             alone = "by itself; once, if what it reads is constant"
-            rows.append(PlanRow(op.label, f"native: {by_itself.text}", alone))
+            rows.append(_row(op, by_itself, program, alone))
         else:
-            rows.append(_row(op, found, how, called))
+            rows.append(_row(op, found, program, how, called))
     return rows
 
 
-def _row(op: Operator, found: Verdict, how: str, called: str = "") -> PlanRow:
+def _row(op: Operator, found: Verdict, program: Program, how: str, called: str = "") -> PlanRow:
+    work = multiply_adds(op, program)
     if found.kind is None:
-        return PlanRow(op.label, "reference", found.text + called)
-    return PlanRow(op.label, f"native: {found.text}", how)
+        return PlanRow(op.label, "reference", found.text + called, work)
+    return PlanRow(op.label, f"native: {found.text}", how, work)
