@@ -31,7 +31,7 @@ esac
 for part in run dispatch functions; do
     $CXX $FLAGS $DEFINES -c "$SOURCE/$part.cpp" -o "$WORK/$part.o"
 done
-for test in kernels_test parts_test maps_test ensembles_test; do
+for test in kernels_test parts_test maps_test ensembles_test senders_test; do
     $CXX $FLAGS $DEFINES "tests/native/$test.cpp" "$WORK"/*.o -pthread -o "$WORK/$test"
     "$WORK/$test"
 done
