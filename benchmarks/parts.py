@@ -30,7 +30,7 @@ from spikewright.network.synapses import SYNAPSES
 from spikewright.testing.modelling import neuron_type_examples, synapse_examples
 
 Words = Any
-STEPS, SIZES = 400, {"neurons": 500, "rule": 200, "wide": 500}
+STEPS, SIZES = 2000, {"neurons": 500, "rule": 200, "wide": 500}
 DT = 0.001
 
 

@@ -162,20 +162,20 @@ int main() {
                 const Made blocks = network(columns, outputs, limbs, external, false);
                 generator.seed(unsigned(columns * 100 + outputs));
                 const Made loops = network(columns, outputs, limbs, external, true);
-                const Result first = result(blocks, *usable_kernels()[0], in, columns, kSteps, 1);
+                const Result first = result(blocks, usable_kernels()[0], in, columns, kSteps, 1);
                 double spread = 0.0;
                 for (double x : first.answers) spread += std::fabs(x);
                 failures += !(spread > 0.0);
-                for (const Kernels* kernels : usable_kernels())
+                for (const Kernels& kernels : usable_kernels())
                     for (std::size_t threads = 1; threads <= 4; ++threads, ++done) {
                         const bool loop = threads % 2 == 0;
-                        const Result r = result(loop ? loops : blocks, *kernels, in, columns,
+                        const Result r = result(loop ? loops : blocks, kernels, in, columns,
                                                 loop ? 1 : 3 * threads, threads);
                         if (r.outcome == first.outcome && r.sums == first.sums &&
                             r.answers == first.answers)
                             continue;
                         ++failures;
-                        std::printf("%s: %zu columns, %zu outputs, %zu threads differ\n", kernels->name,
+                        std::printf("%s: %zu columns, %zu outputs, %zu threads differ\n", kernels.name,
                                     columns, outputs, threads);
                     }
             }

@@ -94,7 +94,7 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
         p.least[n] = one_row(p.channels, n + 1 - 1.0 / 65536, inf);
     p.takes_back = both;
     for (int n = 0; n < 2; ++n) p.holds[n] = one_row(p.channels, -n - 1.0 / 65536, -inf);
-    p.start.resize(p.state_size());
+    p.start = one_row(p.channels, 0.0, 0.0);
     plan.populations.push_back(p);
     auto l = std::make_shared<Layer>();
     const std::size_t halves = both ? 2 : 1, inner = std::size_t(k.channels);
@@ -110,8 +110,8 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
         l->lanes.push_back({channel, lanes, offset});
         channel += lanes, offset += halves * rows * lanes;
     }
-    l->weights.resize(offset);
-    if (wide) l->low.resize(offset);
+    Array<std::int32_t> packed(offset);
+    Array<std::int32_t> rest(wide ? offset : 0);
     for (const Lanes& b : l->lanes)
         for (std::size_t r = 0; r < halves * rows; ++r)  // what is above zero, then what is below
             for (std::size_t c = 0; c < b.width && b.channel + c < std::size_t(k.out); ++c) {
@@ -120,9 +120,10 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
                 const std::int64_t w = weights[row * std::size_t(k.out) + b.channel + c];
                 const std::int64_t high = wide ? (w + (1 << 26)) >> 27 : w, low = w - (high << 27);
                 const std::size_t at = b.offset + r * b.width + c;
-                l->weights[at] = std::int32_t(half ? -high : high);
-                if (wide) l->low[at] = std::int32_t(half ? -low : low);
+                packed[at] = std::int32_t(half ? -high : high);
+                if (wide) rest[at] = std::int32_t(half ? -low : low);
             }
+    l->weights = std::move(packed), l->low = std::move(rest);
     l->scale.resize(rounded_up(channel, 64));
     for (std::size_t c = 0; c < std::size_t(k.out); ++c) l->scale[c] = scale;
     for (auto& budget : l->budgets) budget = wide ? 31 : 127;
@@ -171,7 +172,7 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
 
 int main() {
     int failures = 0, done = 0;
-    for (const Kernels* kernels : usable_kernels())
+    for (const Kernels& kernels : usable_kernels())
         for (int i = 0; i < 60; ++i, ++done) {
             Case k{draw(1, 7), draw(1, 7), draw(1, 70), draw(1, 100), 1, 1, draw(1, 3), draw(0, 2),
                    draw(1, 2)};
@@ -180,10 +181,10 @@ int main() {
             if (k.extent(k.height, k.kernel_y) < 1 || k.extent(k.width, k.kernel_x) < 1) continue;
             const int most = i % 4 == 0 ? 1 : i % 4 == 1 ? 3 : 100;
             const std::size_t block = i % 2 ? 4 : 17;
-            if (!same(k, *kernels, std::size_t(1 + i % 4), most, i / 4 % 2, block, i % 7 > 2,
+            if (!same(k, kernels, std::size_t(1 + i % 4), most, i / 4 % 2, block, i % 7 > 2,
                       i % 7 > 4, i / 8 % 2)) {
                 ++failures;
-                std::printf("%s: case %d differs\n", kernels->name, i);
+                std::printf("%s: case %d differs\n", kernels.name, i);
             }
         }
     std::printf("%d passed, %d failed\n", done - failures, failures);

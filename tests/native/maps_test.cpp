@@ -90,16 +90,17 @@ void set_weights(Layer& l, std::size_t rows, const std::vector<Weight>& weights)
     }
     bool wide = false;
     for (Weight w : weights) wide = wide || w > (1 << 24) || w < -(1 << 24);
-    l.weights.resize(offset);
-    if (wide) l.low.resize(offset);
+    Array<std::int32_t> packed(offset);
+    Array<std::int32_t> rest(wide ? offset : 0);
     for (const Lanes& b : l.lanes)
         for (std::size_t r = 0; r < rows; ++r)
             for (std::size_t c = 0; c < b.width && b.channel + c < out; ++c) {
                 const Weight w = weights[r * out + b.channel + c];
                 const Weight high = wide ? (w + (1 << 26)) >> 27 : w;
-                l.weights[b.offset + r * b.width + c] = std::int32_t(high);
-                if (wide) l.low[b.offset + r * b.width + c] = std::int32_t(w - (high << 27));
+                packed[b.offset + r * b.width + c] = std::int32_t(high);
+                if (wide) rest[b.offset + r * b.width + c] = std::int32_t(w - (high << 27));
             }
+    l.weights = std::move(packed), l.low = std::move(rest);
 }
 
 // Wide ones are small enough for doubles to hold all sums.
@@ -284,18 +285,18 @@ int main() {
         ++failures;
         std::printf("%s: %s, case %d differs\n", kernels.name, what, i);
     };
-    for (const Kernels* kernels : usable_kernels())
+    for (const Kernels& kernels : usable_kernels())
         for (int i = 0; i < 24; ++i) {
             const std::size_t threads = std::size_t(1 + i % 4);
             const int most = i % 3 == 0 ? 1 : i % 3 == 1 ? 100 : 200;
             const bool wide = i / 2 % 2;
-            check(signed_layer(*kernels, threads, most, i % 2, wide), *kernels, "signed layer", i);
-            check(depthwise(*kernels, threads, i % 3 ? 100 : 7, true, false, wide), *kernels,
+            check(signed_layer(kernels, threads, most, i % 2, wide), kernels, "signed layer", i);
+            check(depthwise(kernels, threads, i % 3 ? 100 : 7, true, false, wide), kernels,
                   "depthwise", i);
-            check(depthwise(*kernels, threads, most, false, i % 2, wide), *kernels, "depthwise values", i);
-            check(layers_on_parts(*kernels, threads), *kernels, "layers on parts", i);
-            check(axis_map(*kernels, threads, i % 2, false, wide), *kernels, "axis map", i);
-            check(axis_map(*kernels, threads, false, true, wide), *kernels, "axis map of values", i);
+            check(depthwise(kernels, threads, most, false, i % 2, wide), kernels, "depthwise values", i);
+            check(layers_on_parts(kernels, threads), kernels, "layers on parts", i);
+            check(axis_map(kernels, threads, i % 2, false, wide), kernels, "axis map", i);
+            check(axis_map(kernels, threads, false, true, wide), kernels, "axis map of values", i);
         }
     std::printf("%d passed, %d failed\n", done - failures, failures);
     return failures != 0;

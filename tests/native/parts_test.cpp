@@ -1,5 +1,6 @@
-// Test of filters, populations of every type, analog layers, sparse maps and pools, for sanitizers:
-// a small loop is the same on every instruction set, however its work is shared.
+// Test of filters, populations of every type, analog layers, sparse maps, pools and recursive least
+// squares, for sanitizers: a small loop is the same on every instruction set, however its work is shared,
+// and step by step.
 //
 // scripts/sanitize.sh builds and runs it.
 
@@ -44,11 +45,12 @@ std::shared_ptr<Layer> analog_layer() {
     auto l = std::make_shared<Layer>();
     l->channels = kSize, l->out_channels = kFew, l->limbs = {22, 2};
     l->lanes = {{0, 16, 0}, {16, 16, kSize * 16}};
-    l->weights.resize(kSize * 32);
+    Array<std::int32_t> weights(kSize * 32);
     for (std::size_t i = 0; i < kSize * 32; ++i) {
         const bool inside = i < kSize * 16 || i % 16 < kFew - 16;
-        l->weights[i] = inside ? std::int32_t(draw(-1.0, 1.0) * (1 << 24)) : 0;
+        weights[i] = inside ? std::int32_t(draw(-1.0, 1.0) * (1 << 24)) : 0;
     }
+    l->weights = std::move(weights);
     l->scale.resize(64);
     for (std::size_t i = 0; i < kFew; ++i) l->scale[i] = std::ldexp(1.0, -26);
     l->gain = row(kFew, 1.0), l->bias = row(kFew, 0.5);
@@ -80,13 +82,15 @@ std::shared_ptr<Cells> cells(Plan& plan, Cell cell, Rate rate, bool negative) {
     p->third = add_memory(plan, kFew), p->total = add_memory(plan, kFew);
     p->adapting = 0.01, p->added = 10.0, p->sigma = 0.5;
     p->pace = 1.0, p->follow = 0.02, p->coupling = 0.2, p->reset = -65.0, p->jump = 8.0;
-    p->pieces = {{2, false, 0, 0, 10, 0}, {2, false, 10, 10, kFew - 10, 0}};
+    p->pieces = {{2, false, 0, 0, 10, 0, {3, 4}, 0}, {2, false, 10, 10, kFew - 10, 0, {5, 6}, 0}};
+    if (rate == Rate::leaky)  // stored in another order than that of their draws
+        for (std::size_t i = 0; i < kFew; ++i) p->places.push_back(std::int32_t(kFew - 1 - i));
     return p;
 }
 
 bool has_rate(Cell cell) {
     return cell == Cell::rate || cell == Cell::integrate || cell == Cell::running_mean ||
-           cell == Cell::adaptive_rate;
+           cell == Cell::adaptive_rate || cell == Cell::stochastic || cell == Cell::poisson;
 }
 
 // input -> + -> filter -> matrix -> neurons -> sparse map -> back to +; maxima beside.
@@ -96,10 +100,11 @@ Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
     const Kind spikes = negative || rates ? Kind::values : Kind::counts;
     plan.buffers = {{Kind::values, kSize}, {Kind::values, kSize}, {Kind::values, kFew},
                     {spikes, kFew},        {Kind::values, kSize}, {Kind::values, kSize},
-                    {Kind::values, 9}};
+                    {Kind::values, 9},     {Kind::values, kFew}};
     auto f = std::make_shared<Filtering>();
     f->order = order, f->direct = order == 2, f->D = 0.25;
     f->A.assign(order * order, 0.1), f->B.assign(order, 0.3), f->C.assign(order, 0.9);
+    f->line = order > kMostOrder;
     for (std::size_t i = 0; i < order; ++i) f->states.push_back(add_memory(plan, kSize));
     f->output = add_memory(plan, kSize);
     Instruction emit = step(Action::emit, 5, 1), absorb = step(Action::absorb, 5, 1);
@@ -117,25 +122,64 @@ Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
     Instruction pool = step(Action::running_max_pool, 5, 6);
     pool.pool = std::make_shared<Geometry>(Geometry{1, kSize, 1, 1, 9, 1, 1, 5, 1, 17, 0, 2, 1, 1});
     pool.memories = {add_memory(plan, kSize), add_memory(plan, 9)};
-    plan.instructions = {emit, step(Action::load, 0, 0), analog, fire, sparse, sum, pool, absorb,
-                         step(Action::store, 1, 0), step(Action::store, 6, 1)};
+    Instruction recur = step(Action::recur, 2, 7);
+    recur.recursion = std::make_shared<Recursion>(
+        Recursion{add_memory(plan, kFew * kFew), add_memory(plan, kFew), add_memory(plan, kFew)});
+    Memory& inverse = plan.memories[std::size_t(recur.recursion->inverse)];
+    for (std::size_t i = 0; i < kFew; ++i) inverse.start[i * (kFew + 1)] = 0.1;
+    plan.instructions = {emit, step(Action::load, 0, 0), analog, fire, sparse, sum, pool, recur, absorb,
+                         step(Action::store, 1, 0), step(Action::store, 6, 1), step(Action::store, 7, 2)};
     return plan;
 }
 
 struct Result {
     Outcome outcome;
-    std::vector<double> filtered, maxima;
+    std::vector<double> filtered, maxima, gains;
+    bool operator==(const Result& other) const {
+        return outcome == other.outcome &&
+               (outcome != Outcome::done ||
+                (filtered == other.filtered && maxima == other.maxima && gains == other.gains));
+    }
 };
 
 Result result(const Plan& plan, const Kernels& kernels, const std::vector<double>& in,
               std::size_t threads, std::size_t group) {
     Result r{Outcome::done, std::vector<double>(kBatch * kSteps * kSize),
-             std::vector<double>(kBatch * kSteps * 9)};
+             std::vector<double>(kBatch * kSteps * 9), std::vector<double>(kBatch * kSteps * kFew)};
     State state(plan, kBatch);
     Job job{&plan, &state, {{Kind::values, in.data(), kSteps * kSize, kSize}},
-            {{Kind::values, r.filtered.data(), kSize}, {Kind::values, r.maxima.data(), 9}},
+            {{Kind::values, r.filtered.data(), kSize}, {Kind::values, r.maxima.data(), 9},
+             {Kind::values, r.gains.data(), kFew}},
             kBatch, kSteps, 1, group, threads};
     r.outcome = run(job, kernels, [] { return false; });
+    return r;
+}
+
+// The same step by step, each between the same arrays.
+Result stepped(const Plan& plan, const Kernels& kernels, const std::vector<double>& in, std::size_t group) {
+    Result r{Outcome::done, std::vector<double>(kBatch * kSteps * kSize),
+             std::vector<double>(kBatch * kSteps * 9), std::vector<double>(kBatch * kSteps * kFew)};
+    std::vector<double> now(kBatch * kSize), filtered(kBatch * kSize), maxima(kBatch * 9), gains(kBatch * kFew);
+    State state(plan, kBatch);
+    Repeated repeated({&plan, &state, {{Kind::values, now.data(), kSize, kSize}},
+                       {{Kind::values, filtered.data(), kSize}, {Kind::values, maxima.data(), 9},
+                        {Kind::values, gains.data(), kFew}},
+                       kBatch, 1, 1, group, 1}, kernels);
+    const auto moved = [](std::vector<double>& all, std::vector<double>& one, std::size_t t, bool out) {
+        const std::size_t size = one.size() / kBatch;
+        for (std::size_t b = 0; b < kBatch; ++b)
+            for (std::size_t k = 0; k < size; ++k) {
+                double& there = all[(b * kSteps + t) * size + k];
+                out ? there = one[b * size + k] : one[b * size + k] = there;
+            }
+    };
+    std::vector<double> given = in;
+    for (std::size_t t = 0; t < kSteps && r.outcome == Outcome::done; ++t) {
+        moved(given, now, t, false);
+        r.outcome = repeated.run(t, {}, [] { return false; });
+        moved(r.filtered, filtered, t, true), moved(r.maxima, maxima, t, true);
+        moved(r.gains, gains, t, true);
+    }
     return r;
 }
 
@@ -146,23 +190,25 @@ int main() {
     std::vector<double> in(kBatch * kSteps * kSize);
     for (double& x : in) x = draw(0.0, 1.0) < 0.5 ? 0.0 : draw(-1.0, 2.0);
     for (Cell cell : {Cell::rate, Cell::integrate, Cell::running_mean, Cell::leaky, Cell::bipolar,
-                      Cell::adaptive_leaky, Cell::adaptive_rate, Cell::quadratic})
+                      Cell::adaptive_leaky, Cell::adaptive_rate, Cell::quadratic, Cell::stochastic,
+                      Cell::poisson})
         for (int rate = 0; rate <= int(Rate::soft_lif); ++rate)
-            for (std::size_t order = 1; order <= 3; ++order) {
-                const bool negative = cell == Cell::running_mean || cell == Cell::bipolar;
+            for (const std::size_t order : {1, 2, 3, 13}) {
+                const bool drawn = cell == Cell::stochastic || cell == Cell::poisson;
+                const bool negative = cell == Cell::running_mean || cell == Cell::bipolar ||
+                                      (drawn && (rate == int(Rate::leaky) || rate == int(Rate::tanh)));
                 if (rate == int(Rate::parametric) || (!has_rate(cell) && rate > 0)) continue;
                 const Plan plan = loop(cell, Rate(rate), negative, order);
-                const Result first = result(plan, *usable_kernels()[0], in, 1, 1);
-                for (const Kernels* kernels : usable_kernels())
+                const Result first = result(plan, usable_kernels()[0], in, 1, 1);
+                for (const Kernels& kernels : usable_kernels())
                     for (std::size_t threads = 1; threads <= 4; ++threads, ++done) {
-                        const Result r = result(plan, *kernels, in, threads, threads % 2 + 1);
-                        const bool same = r.outcome == first.outcome &&
-                                          (r.outcome != Outcome::done ||
-                                           (r.filtered == first.filtered && r.maxima == first.maxima));
-                        if (same) continue;
+                        const std::size_t group = threads % 2 + 1;
+                        if (result(plan, kernels, in, threads, group) == first &&
+                            stepped(plan, kernels, in, group) == first)
+                            continue;
                         ++failures;
                         std::printf("%s: cell %d, rate %d, order %zu, %zu threads differ\n",
-                                    kernels->name, int(cell), rate, order, threads);
+                                    kernels.name, int(cell), rate, order, threads);
                     }
             }
     std::printf("%d passed, %d failed\n", done - failures, failures);
