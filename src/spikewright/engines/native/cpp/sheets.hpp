@@ -12,7 +12,7 @@ constexpr std::size_t kTogether = kBytes == 64 ? 8 : 4;  // steps whose sums sta
 inline doubles magnitude_of(doubles x) { return doubles(longs(x) & INT64_MAX); }
 
 // What is found out of a slab before it is split: the largest magnitude of each step, and how many values
-// are not zero.
+// are not zero. A sheet costs its places, whole groups of steps, so that single steps are listed.
 struct Survey {
     double largest[kSlab] = {};
     std::size_t used = 0;
@@ -25,7 +25,8 @@ struct Survey {
             look(c.values(op.input, s, t + u), size, u);
             if (largest[u] > 0.0 && largest[u] < 0x1p-900) tiny = true;
         }
-        pays = 2 * used >= size * steps && !tiny && op.layer->limbs.weights == 1;
+        const std::size_t places = size * rounded_up(steps, kTogether);
+        pays = 2 * used >= places && !tiny && op.layer->limbs.weights == 1;
     }
 
   private:
