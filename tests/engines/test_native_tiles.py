@@ -255,3 +255,19 @@ def test_tiles_come_with_the_most_capable_instruction_set() -> None:
     """A processor whose system lets tiles be used uses them by itself."""
     assert ISAS[-1] == "amx"
     assert [isa for isa in ISAS if _kernels.has_tiles(isa)] == ["amx"]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", ["3x3 over 64 channels", "matrix"])
+def test_weights_in_two_limbs_are_listed(name: str, isa: str, watched: list[RegionKernel]) -> None:
+    """In float64 weights have no tiles: results, plan and memory are those without any."""
+    net, fed = network(name, sw.IntegrateAndFire())
+    program = compile_network(net, DT, 0, "float64")
+    results = []
+    for engine in (ReferenceEngine(), native(ALWAYS, isa)):
+        execution = Execution(program, engine, len(fed), net.all_ensembles)
+        results.append(execution.run(20, {net.all_nodes[0]: fed}))
+        assert not any("tiles" in row.why for row in engine.explain(program))
+    equal(results[1], results[0])
+    seen = slabs(watched)
+    assert seen.listed and not seen.dense

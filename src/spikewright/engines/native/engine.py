@@ -87,7 +87,9 @@ class NativeEngine(Engine):
         return self._prepared[program]
 
     def explain(self, program: Program) -> Plan:
-        return Plan(self.name, tuple(plan_rows(program, self.isa if self._has_tiles else None)))
+        return Plan(
+            self.name, tuple(plan_rows(program, self.isa if self._has_tiles(program) else None))
+        )
 
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if op in self._shared:
@@ -114,9 +116,8 @@ class NativeEngine(Engine):
             self._shared[op] = fallback
         return fallback
 
-    @property
-    def _has_tiles(self) -> bool:
-        return self.dense < math.inf
+    def _has_tiles(self, program: Program) -> bool:
+        return self.dense < math.inf and program.precision == "float32"
 
     def _build(self, op: Region, program: Program) -> Built:
         with _building:
@@ -184,7 +185,7 @@ class NativeEngine(Engine):
             return super().held(op, program)
         built = self._build(op, program)
         others = [self._reference.held(foreign, program) for foreign in op.foreign]
-        kept = Counter(built.weight_bytes(self._has_tiles))
+        kept = Counter(built.weight_bytes(self._has_tiles(program)))
         for other in others:
             kept.update(other.kept)
         return Held(kept, max([built.making_bytes, *(other.making for other in others)]))

@@ -70,9 +70,9 @@ inline bool tiles_pay(const Layer& l, double spikes, std::size_t steps, double f
     return events > factor * tiles * (kTileCost + kTileStepCost * double(steps));
 }
 
-// Whether a slab of counts is multiplied by tiles; weights are ready then.
+// Whether a slab of counts is multiplied by tiles; weights are ready then. Those in two limbs have none.
 inline bool choose_dense(const Context& c, const Layer& l, const CountRows& slab) {
-    if (!l.tiled || !(c.job->dense < kNeverDense)) return false;
+    if (!l.tiled || !l.low.empty() || !(c.job->dense < kNeverDense)) return false;
     if (!tiles_pay(l, spikes_in(slab), slab.steps, c.job->dense)) return false;
     l.tiled->make(l);
     return true;
