@@ -181,8 +181,7 @@ class Conversion:
             encoder=encoder,
             record=record,
         )
-        spiking = {name: p.totals for name, p in run.populations.items() if p.spiking}
-        means = {name: float(totals.mean()) for name, totals in spiking.items()}
+        means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         self._warn_of_few_spikes(means, run.steps, dt)
         return run
 

@@ -21,7 +21,8 @@ from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals
 from spikewright.network import Ensemble
 
-_SMALL = 64 * 2**20  # bytes of a run for which memory need not be looked at every time
+# Bytes of a run for which memory need not be looked at every time; their share of what was left.
+_SMALL, _SMALL_SHARE = 64 * 2**20, 32
 
 
 class Execution:
@@ -162,9 +163,15 @@ class Execution:
                 for ensemble, sums in zip(op.populations, kernel.totals(), strict=False):
                     if ensemble not in self._setting.tally:
                         continue
+                    sent, net = array(sums.sent), array(sums.net)
+                    if part.size == self.batch:
+                        whole = Totals.told(ensemble, self.step, sent, net)
+                        if whole is not None:
+                            found[ensemble] = whole
+                            continue
                     if ensemble not in found:
                         found[ensemble] = Totals.empty(ensemble, self.batch, self.step)
-                    found[ensemble].put(part.samples, array(sums.sent), array(sums.net))
+                    found[ensemble].put(part.samples, sent, net)
         return found
 
     def learned(self) -> dict[Learned, NDArray]:
@@ -208,7 +215,7 @@ class Execution:
     def _rooms(self, memory: Memory) -> Sequence[tuple[Memory, int | None, str]]:
         """Parts of memory and the bytes that hold them: of the machine, and of a device if any."""
         room, left = self.engine.device_room(), available
-        if memory.bytes < _SMALL:
+        if memory.bytes < max(_SMALL, (lately_available() or 0) // _SMALL_SHARE):
             left = lately_available
         if room is None:
             return [(memory, left(), "")]

@@ -69,6 +69,12 @@ class Totals:
         sent = np.empty(shape, kind)
         return cls(ensemble, sent, np.empty(shape, kind) if ensemble.neuron_type.negative else sent)
 
+    @classmethod
+    def told(cls, ensemble: Ensemble, steps: int, sent: NDArray, net: NDArray) -> Totals | None:
+        """The arrays of all samples themselves, where an engine gives whole numbers of the type."""
+        fits = sent.dtype.kind == "i" and sent.dtype == total_type(ensemble, steps)
+        return cls(ensemble, sent, net) if fits else None
+
     def put(self, samples: slice, sent: NDArray, net: NDArray) -> None:
         """Fill in some samples.
 

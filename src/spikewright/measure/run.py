@@ -46,6 +46,13 @@ class Population:
         net = totals if self.net is self.totals else self.net[samples]
         return replace(self, totals=totals, net=net)
 
+    def mean(self) -> float:
+        """The mean of all totals."""
+        if self.totals.dtype != np.int8 or self.totals[:1].size >= 2**24:
+            return float(self.totals.mean())
+        rows = self.totals.reshape(len(self.totals), -1)  # bytes: their sums are found by widening
+        return float(rows.sum(axis=1, dtype=np.int32).mean() / max(1, rows.shape[1]))
+
     def saturated(self, steps: int) -> NDArray:
         """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
         limit = (self.cap or 1) * steps

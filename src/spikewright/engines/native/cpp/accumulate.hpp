@@ -87,14 +87,14 @@ inline void add_masked(const std::int32_t* weights, const Rows& list, std::int32
     }
 }
 
-// Sums of a block of lanes, step by step: integers where they fit 32 bits, else doubles.
+// Sums of a block of lanes, row by row: integers where they fit 32 bits, else doubles.
 struct SumBuffer {
     Array<std::int32_t> narrow;
     Array<double> wide;
     std::vector<std::uint8_t> is_wide;
 
-    void reserve(std::size_t steps) {
-        const std::size_t whole = rounded_up(steps, kSlab);
+    void reserve(std::size_t rows) {
+        const std::size_t whole = rounded_up(rows, kSlab);
         narrow.reserve(whole * 64, 0);
         wide.reserve(whole * 64, 0);
         is_wide.resize(whole);

@@ -35,6 +35,8 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
         tally.add(counts, most);
         put_counts(counts, out(t), at.valid);
     }
+    const std::size_t offset = at.pixel * p.padded + at.channel;
+    if (c.job->brief) return tally.recent.write(c.brief_total(at.population, at.sample, offset));
     tally.flush();
     if (state.next_voltage) v.write(state.next_voltage);
     state.add_total(tally.sum, lanes);
@@ -66,6 +68,11 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
         if (most == kTooMany) [[unlikely]] return c.too_many_spikes(p.output);
         tally.add(counts.all, most);
         put_counts(counts.net, out(t), at.valid);
+    }
+    if (c.job->brief) {
+        std::int8_t* to = c.brief_sent(at.population, at.sample, offset);
+        each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
+        return tally.recent.write(c.brief_total(at.population, at.sample, offset));
     }
     tally.flush();
     if (state.next_voltage) v.write(state.next_voltage);

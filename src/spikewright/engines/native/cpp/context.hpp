@@ -147,6 +147,19 @@ struct Context {
                 s.total[population].data() + here, total};
     }
 
+    // Sums in bytes, of a `brief` run.
+    std::int8_t* brief_total(std::size_t population, std::size_t sample, std::size_t offset) const {
+        return brief(next->total[population], population, sample) + offset;
+    }
+    std::int8_t* brief_sent(std::size_t population, std::size_t sample, std::size_t offset) const {
+        return brief(next->sent[population], population, sample) + offset;
+    }
+    template <class T>
+    std::int8_t* brief(Array<T>& sums, std::size_t population, std::size_t sample) const {
+        return reinterpret_cast<std::int8_t*>(sums.data()) +
+               sample * job->plan->populations[population].state_size();
+    }
+
     // Spikes less those taken back so far, of neurons that take spikes back; `from` is null at first.
     struct Sent {
         const std::int32_t* from;

@@ -59,10 +59,16 @@ inline double spikes_in(const CountRows& slab) {
     return double(sum) * double(slab.size) / double(seen);
 }
 
+// Blocks of lanes as tiles have them.
+inline std::size_t blocks_of(const Layer& l) {
+    std::size_t blocks = 0;
+    for (const Lanes& block : l.lanes) blocks += block.width / kTileLanes;
+    return blocks;
+}
+
 // Whether tiles pay for so many spikes in a slab. Events are listed once for all windows that read them.
 inline bool tiles_pay(const Layer& l, double spikes, std::size_t steps, double factor) {
-    double blocks = 0.0;
-    for (const Lanes& block : l.lanes) blocks += double(block.width / kTileLanes);
+    const double blocks = double(blocks_of(l));
     const double inputs = double(l.input_pixels() * l.tiled->channels());
     const double windows = double(l.pixels() * l.tiled->inputs()) / inputs;
     const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;

@@ -17,12 +17,16 @@ inline void keep(const Context& c) {
     };
     for (std::size_t i = 0; i < s.voltage.size(); ++i) {
         const Population& p = job.plan->populations[i];
-        if (!job.totals.empty()) {
-            for (std::size_t b = 0; b < c.samples; ++b)
-                tell(p, job.totals[i], c.first_sample + b, c.next->total[i].data() + b * p.state_size(),
+        for (std::size_t b = 0; b < c.samples && !job.totals.empty(); ++b) {
+            const Totals& to = job.totals[i];
+            const std::size_t row = c.first_sample + b;
+            if (job.brief)
+                tell(p, to, row, c.brief_total(i, b, 0), c.brief_sent(i, b, 0));
+            else
+                tell(p, to, row, c.next->total[i].data() + b * p.state_size(),
                      c.next->sent[i].data() + b * p.sent_size());
-            continue;
         }
+        if (!job.totals.empty()) continue;
         if (!job.last) {
             put(s.voltage[i], c.next->voltage[i], p.state_size());
             put(s.sum[i], c.next->sum[i], p.followed_size());

@@ -4,7 +4,7 @@
 
 #include "blocks.hpp"
 #include "means.hpp"
-#include "products.hpp"
+#include "rows.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -80,8 +80,8 @@ class Currents {
   public:
     // `first` of the strip's lanes comes first.
     Currents(const Strip& strip, std::size_t pixel, std::size_t first = 0)
-        : has_low_(!strip.op.layer->low.empty()), sums_(strip.scratch.sums, first),
-          low_(has_low_ ? strip.scratch.low : strip.scratch.sums, first),
+        : has_low_(!strip.op.layer->low.empty()), sums_(strip.scratch.sums, strip, first),
+          low_(has_low_ ? strip.scratch.low : strip.scratch.sums, strip, first),
           valid_(std::min(strip.valid() - first, lanes)) {
         const Layer& l = *strip.op.layer;
         const std::size_t channel = strip.block.channel + first;
@@ -121,17 +121,18 @@ class Currents {
   private:
     // The sums of one limb.
     struct Limb {
-        Limb(const SumBuffer& sums, std::size_t first)
-            : narrow(sums.narrow.data() + first), wide(sums.wide.data() + first),
-              is_wide(sums.is_wide.data()) {}
+        Limb(const SumBuffer& sums, const Strip& strip, std::size_t first)
+            : narrow(sums.narrow.data() + strip.row * 64 + first),
+              wide(sums.wide.data() + strip.row * 64 + first), is_wide(sums.is_wide.data()),
+              stride(strip.pitch * 64) {}
 
         [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
             Block<lanes> b;
             if (is_wide[step])
-                b.read(wide + step * 64);
+                b.read(wide + step * stride);
             else
                 each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-                    b.v[k] = to_doubles(load<half_ints>(narrow + step * 64 + k * kDoubles));
+                    b.v[k] = to_doubles(load<half_ints>(narrow + step * stride + k * kDoubles));
                 });
             return b;
         }
@@ -139,6 +140,7 @@ class Currents {
         const std::int32_t* narrow;
         const double* wide;
         const std::uint8_t* is_wide;
+        std::size_t stride;
     };
 
     // Behind the last channel the factor is zero.
@@ -276,6 +278,25 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
     fire_pixel<lanes, false, false>(strip, pixel);
 }
 
+// Pixels `begin` to `end`, as many at a time as tiles have rows.
+template <std::size_t lanes>
+void run_rows(const Strip& strip, std::size_t begin, std::size_t end) {
+    const Bordered frame(*strip.op.layer, strip.op.layer->by_line->channels());
+    Strip at = strip;
+    at.pitch = 2 * kTileRows;
+    strip.scratch.sums.reserve(strip.context.steps * at.pitch);
+    for (std::size_t pixel = begin; pixel < end;) {
+        const std::size_t first = frame.place(pixel), limit = std::min(end, frame.end(pixel));
+        std::size_t last = pixel;
+        while (last + 1 < limit && frame.place(last + 1) - first < at.pitch) ++last;
+        multiply_rows<lanes>(at, frame, pixel, frame.place(last) - first + 1);
+        for (; pixel <= last; ++pixel) {
+            at.row = frame.place(pixel) - first;
+            finish_pixel<lanes>(at, pixel);
+        }
+    }
+}
+
 // Runs a member's share of a layer's blocks of lanes and pixels, sample by sample: `sum(strip, pixel,
 // lanes)` adds up a pixel's weights. Lanes are outermost: their weights stay in cache for all samples,
 // pixels and steps.
@@ -289,6 +310,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
     const auto each_pixel = [&](const Strip& strip, std::size_t begin, std::size_t end, auto lanes) {
+        if (l.by_line && strip.frames(0).rows) return run_rows<lanes()>(strip, begin, end);
         for (std::size_t pixel = begin; pixel < end; ++pixel) {
             sum(strip, pixel, lanes);
             finish_pixel<lanes()>(strip, pixel);
@@ -312,7 +334,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
 inline void list_layer(const Context& c, const Instruction& op, Lists& to) {
     const Layer& l = *op.layer;
     each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
-        if (find_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
+        if (is_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
         to.events[slab].list(c.counts(op.input, s, t), c.stride(op.input), l.input_pixels(),
                              std::size_t(l.channels), steps);
     });

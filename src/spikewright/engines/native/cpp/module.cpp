@@ -41,6 +41,7 @@ class Running {
                 "a last run gives the sums of all populations");
         for (std::size_t i = 0; i < totals.size(); ++i)
             job.totals.push_back(totals_to(i, std::get<0>(totals[i]), std::get<1>(totals[i])));
+        job.brief = fits_bytes(job);
         const Kernels& kernels = kernels_of(isa);
         job.dense = dense;
         return outcome_of(false, [&] { return spikewright::run(job, kernels, asked); });
@@ -163,13 +164,14 @@ class Running {
         return nb::cast(nb::ndarray<nb::numpy, double>(part, {batch_, size}, owner));
     }
 
-    // Of each layer of counts: its number, and how many slabs of steps were listed and multiplied by tiles.
-    std::vector<std::array<std::size_t, 3>> slabs() const {
-        std::vector<std::array<std::size_t, 3>> found;
+    // Of each layer of counts: its number, and how many slabs of steps were listed and multiplied by
+    // tiles; of these, how many with pixels as rows.
+    std::vector<std::array<std::size_t, 4>> slabs() const {
+        std::vector<std::array<std::size_t, 4>> found;
         for (std::size_t i = 0; i < region_->plan.instructions.size(); ++i) {
             const Action action = region_->plan.instructions[i].action;
             if (action == Action::layer || action == Action::signed_layer)
-                found.push_back({i, state_.slabs[i].listed, state_.slabs[i].dense});
+                found.push_back({i, state_.slabs[i].listed, state_.slabs[i].dense, state_.slabs[i].rows});
         }
         return found;
     }

@@ -156,6 +156,7 @@ struct Layer : Geometry {
     Parameter joined;             // of the counts that join the sums, where an operand does
     Limbs limbs;                  // of values, where the input is no counts
     std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
+    std::shared_ptr<TiledWeights> by_line;  // each row of a window in tiles of its own; of convolutions
 };
 
 // Values that move together.
@@ -257,9 +258,10 @@ struct State {
     std::vector<Array<double>> sum, target;  // of currents, and of what they called for
     std::vector<Array<double>> memory;
     bool started = false;
-    // Slabs of steps of each instruction that were listed, and that were multiplied by tiles.
+    // Slabs of steps of each instruction that were listed, and that were multiplied by tiles; of these,
+    // those with pixels as rows.
     struct Slabs {
-        std::atomic<std::size_t> listed{0}, dense{0};
+        std::atomic<std::size_t> listed{0}, dense{0}, rows{0};
     };
     std::unique_ptr<Slabs[]> slabs;
     // Which samples the last run has brought through all its steps; others are where they were, because
@@ -303,6 +305,7 @@ struct Job {
     std::size_t first = 0;  // steps done before this run
     bool last = false;      // no other follows: voltages need not be kept
     std::vector<Totals> totals{};  // of each population, where a last run gives them; then none are kept
+    bool brief = false;  // the run is one block and all sums fit bytes: as such they lie in the next state
     std::vector<Desk> desks{};  // of the plan's calls, in their order
     double dense = kNeverDense;  // tiles are used where events cost more than so many times as much
 };

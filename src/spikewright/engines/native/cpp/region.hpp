@@ -93,8 +93,7 @@ class Region {
             op.operands.push_back({.source = joined});
         }
         op.layer = std::move(l);
-        if ((action == Action::layer || action == Action::signed_layer) && weight_limbs == 1)
-            op.layer->tiled = tiled_weights(op);
+        if ((action == Action::layer || action == Action::signed_layer) && weight_limbs == 1) add_tiles(op);
         return last();
     }
 
@@ -122,7 +121,9 @@ class Region {
     // Bytes of a layer's weights in tiles, once they are made.
     std::size_t tiled_bytes(int number) const {
         const Instruction& op = plan.instructions.at(std::size_t(number));
-        return op.layer && op.layer->tiled ? op.layer->tiled->bytes() : 0;
+        if (!op.layer || !op.layer->tiled) return 0;
+        const Layer& l = *op.layer;
+        return l.tiled->bytes() + (l.by_line && l.by_line != l.tiled ? l.by_line->bytes() : 0);
     }
 
     // Bytes of populations, layers and indices beside weights.
@@ -497,15 +498,19 @@ class Region {
 
   private:
     // Room for a layer's weights in tiles, if it reads counts in bytes and they are not too many.
-    std::shared_ptr<TiledWeights> tiled_weights(const Instruction& op) const {
-        const Layer& l = *op.layer;
-        if (plan.buffers[std::size_t(op.input)].kind != Kind::counts) return nullptr;
+    void add_tiles(const Instruction& op) const {
+        Layer& l = *op.layer;
+        if (plan.buffers[std::size_t(op.input)].kind != Kind::counts) return;
         const std::size_t halves = op.action == Action::signed_layer ? 2 : 1;
         const std::size_t channels = std::size_t(l.channels) / halves, inputs = l.taps() * channels;
         const std::size_t lanes = rounded_up(std::size_t(l.out_channels), kTileLanes);
-        if (inputs > kMostTiledInputs || TiledWeights::bytes(inputs, lanes) > kMostTiledBytes)
-            return nullptr;
-        return std::make_shared<TiledWeights>(inputs, channels, halves, lanes);
+        if (inputs > kMostTiledInputs || TiledWeights::bytes(inputs, lanes) > kMostTiledBytes) return;
+        const std::size_t line = std::size_t(l.kernel_width) * channels;
+        const auto made = [&](std::size_t n) {
+            return std::make_shared<TiledWeights>(inputs, channels, halves, lanes, n);
+        };
+        l.tiled = made(line % kTileInputs ? inputs : line);
+        if (l.dilation_x == 1 && l.out_width > 1) l.by_line = line % kTileInputs ? made(line) : l.tiled;
     }
     Instruction& add(Action action, int input, int output) {
         Instruction op{action};

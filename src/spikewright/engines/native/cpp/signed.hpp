@@ -56,7 +56,7 @@ inline void list_signed(const Context& c, const Instruction& op, Lists& to, Scra
     const bool bytes = c.kind(op.input) == Kind::counts;
     scratch.halves.reserve(kSlab * stride, 0);
     each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
-        if (find_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
+        if (is_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
         bool counts = true;
         for (std::size_t u = 0; counts && u < steps; ++u) {
             std::int8_t* halves = scratch.halves.data() + u * stride;

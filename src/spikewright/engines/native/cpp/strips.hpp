@@ -75,6 +75,7 @@ struct Strip {
     std::size_t sample;
     const Lists& lists;
     Scratch& scratch;
+    std::size_t row = 0, pitch = 1;  // where the sums of a pixel lie: in every `pitch`-th row
 
     const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
     const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }

@@ -28,18 +28,21 @@ constexpr double kTileCost = 15.0, kTileStepCost = 2.0, kListCost = 60.0;
 // first counts are found that they pay for.
 class TiledWeights {
   public:
-    // Inputs of a window in order of their rows; of a signed layer only what is above zero.
-    TiledWeights(std::size_t inputs, std::size_t channels, std::size_t halves, std::size_t lanes)
-        : inputs_(inputs), channels_(channels), halves_(halves), lanes_(lanes) {}
+    // Inputs of a window in order of their rows; of a signed layer only what is above zero. Every
+    // `line` inputs begin a chunk.
+    TiledWeights(std::size_t inputs, std::size_t channels, std::size_t halves, std::size_t lanes,
+                 std::size_t line)
+        : inputs_(inputs), channels_(channels), halves_(halves), lanes_(lanes), line_(line) {}
 
     static std::size_t bytes(std::size_t inputs, std::size_t lanes) {
         return rounded_up(inputs, kTileInputs) * lanes * kWeightLimbs;
     }
 
-    std::size_t bytes() const { return bytes(inputs_, lanes_); }
+    std::size_t bytes() const { return bytes(chunks() * kTileInputs, lanes_); }
     std::size_t inputs() const { return inputs_; }
     std::size_t channels() const { return channels_; }
-    std::size_t chunks() const { return (inputs_ + kTileInputs - 1) / kTileInputs; }
+    std::size_t lines() const { return inputs_ / line_; }
+    std::size_t chunks() const { return lines() * ((line_ + kTileInputs - 1) / kTileInputs); }
     std::int64_t halves() const { return std::int64_t(halves_); }
 
     // Bytes of 16 lanes from one on.
@@ -62,7 +65,8 @@ class TiledWeights {
         auto* to = const_cast<std::uint8_t*>(of(lane));
         for (std::size_t i = 0; i < inputs_; ++i) {
             const std::size_t row = i / channels_ * channels_ * halves_ + i % channels_;
-            const std::size_t chunk = i / kTileInputs, in = i % kTileInputs;
+            const std::size_t at = i / line_ * rounded_up(line_, kTileInputs) + i % line_;
+            const std::size_t chunk = at / kTileInputs, in = at % kTileInputs;
             for (std::size_t n = 0; n < kTileLanes; ++n) {
                 const auto weight = std::uint32_t(rows[row * width + n]);
                 const std::size_t place = in / 4 * kTileInputs + 4 * n + in % 4;
@@ -73,7 +77,7 @@ class TiledWeights {
         }
     }
 
-    std::size_t inputs_, channels_, halves_, lanes_;
+    std::size_t inputs_, channels_, halves_, lanes_, line_;
     Array<std::uint8_t> limbs_;
     std::once_flag made_;
 };

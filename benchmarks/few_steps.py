@@ -1,0 +1,119 @@
+"""Few steps: ResNet-20 run for four steps beside its four forward passes.
+
+    python -m benchmarks.few_steps [--cifar10 cifar10.npz] [--batch 64] [--rounds 9] [--threads 1]
+
+The network is that of `sources.py`, untrained; its batch normalisation has seen the images, so that
+layers are as active as those of a trained one. Images are those of the file (`image_sets.py`), or
+noise that varies slowly from pixel to pixel. Two conversions with at most one spike a step, each of
+whose channels has a height of its own:
+
+* `best_rule`: what `sw.best_rule` chooses for four steps;
+* `minimum error`: `MinimumError(4)`, with neurons that take spikes back.
+
+Timed are runs on the native engine, outputs and spike counts in hand, and as many forward passes
+as there are steps in the faster memory format (`torch.inference_mode`), in turn. Printed are the
+ratio of the medians and the spikes of either sign of a neuron and step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import spikewright as sw
+from benchmarks.image_sets import load
+from benchmarks.mobile import medians, spikes_of
+from benchmarks.sources import resnet
+from benchmarks.timing import with_threads
+from benchmarks.training import Normalised
+
+STEPS = 4
+SEEN = 256  # images that rules and batch normalisation see
+
+
+def images(path: Path | None, count: int) -> NDArray[np.float32]:
+    """Images `(count, 3, 32, 32)` of mean 0 and deviation 1."""
+    if path is not None:
+        photographs = load(path).some(count, 1).x_train
+        return Normalised.by(photographs)(photographs).contiguous().numpy()
+    noise = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    smooth = nn.functional.interpolate(noise, size=32, mode="bilinear")
+    found: NDArray[np.float32] = (smooth / smooth.std()).numpy()
+    return found
+
+
+def network(x: NDArray[np.float32]) -> nn.Sequential:
+    """ResNet-20 with random weights, whose statistics are those of these images."""
+    torch.manual_seed(0)
+    model = resnet().train()
+    with torch.no_grad():
+        for _ in range(20):
+            model(torch.from_numpy(x))
+    return model.eval()
+
+
+def conversions(model: nn.Module, x: NDArray[np.float32], threads: int) -> dict[str, sw.Conversion]:
+    """Both, by name."""
+    best = sw.best_rule(model, x[:64], STEPS, example_input=x[:1], threads=threads, progress=False)
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1)
+    rule = sw.MinimumError(STEPS)
+    plain = sw.convert(
+        model,
+        example_input=x[:1],
+        spiking={"relu": kind},
+        scale_firing_rates=rule,
+        calibration=x,
+    )
+    return {f"best_rule: {best.best.candidate.name}": best.conversion, "minimum error": plain}
+
+
+def measured(
+    name: str, conversion: sw.Conversion, model: nn.Module, x: NDArray, rounds: int, threads: int
+) -> None:
+    """Print one conversion's figures."""
+    held = torch.from_numpy(x)
+    last = held.contiguous(memory_format=torch.channels_last)
+    formats = ((model, held), (model.to(memory_format=torch.channels_last), last))
+
+    def run() -> sw.Run:
+        return conversion.run(x, STEPS, engine="native", threads=threads)
+
+    def passes(source: nn.Module, given: torch.Tensor) -> None:
+        with torch.inference_mode():
+            for _ in range(STEPS):
+                source(given)
+
+    runs = [run, *(lambda source=m, given=g: passes(source, given) for m, g in formats)]
+    ours, *theirs = medians(runs, rounds)
+    wall, processor = ours / np.min(theirs, axis=0)
+    neurons = sum(e.n_neurons for e in conversion.populations().values()) * len(x)
+    print(
+        f"{name}: {wall:.2f} x its {STEPS} forward passes (processor time {processor:.2f}), "
+        f"{1000 * ours[0]:.0f} ms; {spikes_of(run(), neurons, STEPS):.2f} spikes a neuron and step",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print one line per conversion."""
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("--cifar10", type=Path, default=None)
+    p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--threads", type=int, default=1)
+    how = p.parse_args()
+    with_threads(how.threads)
+    torch.set_num_threads(how.threads)
+    x = images(how.cifar10, SEEN + how.batch)
+    model = network(x[:SEEN])
+    for name, conversion in conversions(model, x[:SEEN], how.threads).items():
+        measured(name, conversion, model, x[SEEN:], how.rounds, how.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+// Few steps: neighbouring pixels are the rows of tiles, where steps are too few to fill them. A row of a
+// pixel's window lies side by side in a frame with a border, so that nothing is copied for each pixel.
+#pragma once
+
+#include "products.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// A frame with room for all windows. Pixels of the output are numbered by *places*: with stride 1 from
+// one row of the frame on to the next, else along a row alone.
+class Bordered {
+  public:
+    explicit Bordered(const Layer& l, std::size_t channels)
+        : l_(l), channels_(channels),
+          width_(std::size_t(std::max(l.pad_x + l.width, (l.out_width - 1) * l.stride_x + l.kernel_width))),
+          height_(std::size_t(std::max(l.pad_y + l.height, (l.out_height - 1) * l.stride_y +
+                                                               (l.kernel_height - 1) * l.dilation_y + 1))),
+          goes_on_(l.stride_x == 1 && l.stride_y == 1) {}
+
+    // Bytes of one step; rows of the last tile reach beyond the frame.
+    std::size_t bytes() const {
+        const std::size_t beyond = 2 * kTileRows * std::size_t(l_.stride_x) * channels_ + kTileInputs;
+        return rounded_up(height_ * width_ * channels_ + beyond, kLine);
+    }
+
+    void copy(const std::int8_t* from, std::int8_t* to) const {
+        std::memset(to, 0, bytes());
+        const std::size_t row = std::size_t(l_.width) * channels_;
+        to += (std::size_t(l_.pad_y) * width_ + std::size_t(l_.pad_x)) * channels_;
+        for (std::int64_t y = 0; y < l_.height; ++y, from += row, to += width_ * channels_)
+            std::memcpy(to, from, row);
+    }
+
+    std::size_t place(std::size_t pixel) const {
+        const std::size_t out = std::size_t(l_.out_width);
+        return goes_on_ ? pixel / out * width_ + pixel % out : pixel;
+    }
+
+    // The first pixel whose rows do not belong to those from `pixel` on.
+    std::size_t end(std::size_t pixel) const {
+        const std::size_t out = std::size_t(l_.out_width);
+        return goes_on_ ? l_.pixels() : (pixel / out + 1) * out;
+    }
+
+    // Where the window of a pixel begins, and the distance of its rows and of two places.
+    std::size_t first(std::size_t pixel) const {
+        const std::size_t out = std::size_t(l_.out_width);
+        const std::size_t y = pixel / out * std::size_t(l_.stride_y), x = pixel % out * std::size_t(l_.stride_x);
+        return (y * width_ + x) * channels_;
+    }
+    std::size_t line() const { return std::size_t(l_.dilation_y) * width_ * channels_; }
+    std::size_t stride() const { return std::size_t(l_.stride_x) * channels_; }
+
+    // Rows of all products, and how many of these there are.
+    std::size_t rows() const { return goes_on_ ? place(l_.pixels() - 1) + 1 : l_.pixels(); }
+    std::size_t products() const {
+        const std::size_t lines = goes_on_ ? 1 : std::size_t(l_.out_height);
+        return lines * ((rows() / lines + 2 * kTileRows - 1) / (2 * kTileRows));
+    }
+
+  private:
+    const Layer& l_;
+    std::size_t channels_, width_, height_;
+    bool goes_on_;
+};
+
+// Whether rows of tiles pay for so many spikes.
+inline bool rows_pay(const Layer& l, const Bordered& frame, double spikes, std::size_t steps, double factor) {
+    const double blocks = double(blocks_of(l));
+    const double inputs = double(l.input_pixels() * l.by_line->channels());
+    const double windows = double(l.pixels() * l.by_line->inputs()) / inputs;
+    const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;
+    const double tiles = double(l.by_line->chunks() * steps) * blocks;
+    const double cost = kTileCost * double(frame.products()) + kTileStepCost * double(frame.rows());
+    return events > factor * tiles * cost;
+}
+
+// Decides whether pixels are rows; then the steps are copied into frames with a border.
+inline bool find_rows(const Context& c, const Instruction& op, std::size_t sample, Frames& frames, Slab& slab) {
+    const Layer& l = *op.layer;
+    frames.rows = false;
+    if (!l.by_line || c.steps >= kTileRows || !(c.job->dense < kNeverDense)) return false;
+    const std::size_t channels = l.by_line->channels();
+    const Bordered frame(l, channels);
+    const CountRows rows{c.counts(op.input, sample, 0), c.stride(op.input), c.steps,
+                         l.input_pixels() * channels};
+    if (!rows_pay(l, frame, spikes_in(rows), c.steps, c.job->dense)) return false;
+    l.by_line->make(l);
+    frames.rows = true;
+    frames.stride = frame.bytes();
+    frames.bytes.reserve(c.steps * frames.stride, 0);
+    slab.most = 0;
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        slab.most = std::max<std::size_t>(slab.most, most_of(rows.row(t), rows.size));
+        frame.copy(rows.row(t), frames.bytes.data() + t * frames.stride);
+    }
+    return true;
+}
+
+// Decides by what a slab is summed; where that is by tiles it need not be listed.
+inline bool is_dense(const Context& c, const Instruction& op, std::size_t sample, std::size_t t,
+                     std::size_t steps, Frames& frames, Slab& slab) {
+    if (!find_rows(c, op, sample, frames, slab)) return find_dense(c, op, sample, t, steps, frames, slab);
+    frames.dense = true;
+    State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
+    slabs.dense.fetch_add(1, std::memory_order_relaxed);
+    slabs.rows.fetch_add(1, std::memory_order_relaxed);
+    return true;
+}
+
+// Adds up the input of neighbouring pixels in all steps: rows of sums, step by step.
+template <std::size_t lanes>
+void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel, std::size_t rows) {
+    const TiledWeights& w = *strip.op.layer->by_line;
+    const Frames& frames = strip.frames(0);
+    SumBuffer& sums = strip.scratch.sums;
+    std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
+    const std::int64_t budget = budget_of(*strip.op.layer, strip.slab(0));
+    const bool fits = budget == kNoBudget || w.inputs() * strip.slab(0).most <= std::size_t(budget);
+    const std::size_t chunks = w.chunks() / w.lines();
+    for (std::size_t lane = 0; lane < lanes; lane += kTileLanes)
+        for (std::size_t t = 0; t < strip.context.steps; ++t) {
+            const std::int8_t* from = frames.bytes.data() + t * frames.stride + frame.first(pixel);
+            inputs.clear();
+            for (std::size_t i = 0; i < w.chunks(); ++i)
+                inputs.push_back({from + i / chunks * frame.line() + i % chunks * kTileInputs, i});
+            const std::size_t to = t * strip.pitch * 64 + lane;
+            strip.context.multiply({inputs.data(), inputs.size(), frame.stride(), rows,
+                                    w.of(strip.block.channel + lane), w.chunks(), 1, sums.narrow.data() + to,
+                                    fits ? nullptr : sums.wide.data() + to});
+            sums.is_wide[t] = !fits;
+        }
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA
