@@ -12,6 +12,7 @@ from spikewright.engines import Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     ClippedReLU,
+    Elementwise,
     LeakyReLU,
     NeuronType,
     RectifiedLinear,
@@ -35,7 +36,10 @@ FOLLOWING: dict[str, NeuronType] = {
     "clipped, capped": RunningMeanSpiking(ClippedReLU(), max_spikes_per_step=1),
     "rectified": RunningMeanSpiking(RectifiedLinear()),
     "rectified, capped": RunningMeanSpiking(RectifiedLinear(), max_spikes_per_step=3),
+    "hard sigmoid": RunningMeanSpiking(Elementwise.of("hard_sigmoid", slope=0.2)),
+    "hard swish": RunningMeanSpiking(Elementwise.of("hard_swish")),
 }
+SCALES = {"clipped": 20.0, "clipped, capped": 20.0, "hard sigmoid": 20.0}
 SENDERS: dict[str, NeuronType] = {
     "events": sw.IntegrateAndFire(),
     "signed events": RunningMeanSpiking(ClippedReLU(2.0)),
@@ -97,7 +101,7 @@ def test_layers_and_their_neurons_are_one(
                 neuron_type=FOLLOWING[kind],
                 gain=1.5 if number else rng.uniform(0.5, 1.5, made),
                 bias=0.1,
-                rate_scale=(0.25, 1.0)[number % 2] * (1 if "rectified" in kind else 20),
+                rate_scale=(0.25, 1.0)[number % 2] * SCALES.get(kind, 1.0),
             )
             sw.Connection(populations[1].neurons, last.neurons, None, transform)
             sw.Probe(last.neurons)

@@ -93,6 +93,11 @@ def pack(
 class Limbs:
     def __init__(self, *, bits: int, most: int, weights: int) -> None: ...
 
+class Bent:
+    def __init__(
+        self, *, slope: float = 1.0, offset: float = 0.0, most: float, gated: bool = False
+    ) -> None: ...
+
 class Geometry:
     channels: int
     out_channels: int

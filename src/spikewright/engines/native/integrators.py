@@ -5,7 +5,7 @@ from __future__ import annotations
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import Order, every
-from spikewright.engines.native.support import most_followed
+from spikewright.engines.native.support import followed
 from spikewright.engines.program import Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -59,11 +59,11 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
                 holds=[least_voltage(threshold, count) for count in spikes],
                 places=where,
                 whole=size,
-                follows=most_followed(kind),
+                follows=followed(kind),
             )
         )
         # A voltage, a total, what was sent, and means; channels are padded to whole vectors.
-        item = 32 if most_followed(kind) is not None else 16 if spikes else 12
+        item = 32 if followed(kind) is not None else 16 if spikes else 12
         lanes = 64 if pixels == 1 else 16
         b.state_bytes[op.label] += item * pixels * (-(-where.shape[1] // lanes) * lanes)
     b.populations[op] = (op, order, tuple(numbers))

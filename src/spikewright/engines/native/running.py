@@ -20,7 +20,7 @@ from spikewright.engines.native.orders import Order, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import Runs
 from spikewright.engines.native.slow import Slow, SlowRegion, joined
-from spikewright.engines.native.support import most_followed
+from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
 from spikewright.engines.program import Learned, Neurons, Operator, Program
@@ -170,7 +170,7 @@ class RegionKernel(Kernel):
     def _state_of(self, op: Neurons, order: Order, numbers: tuple[int, ...]) -> dict[str, NDArray]:
         """State of a population by name, `(batch, *shape)`; none before the first block."""
         read = {"voltage": self._state.voltage}
-        if most_followed(op.neuron_type) is not None:
+        if followed(op.neuron_type) is not None:
             read |= {"total_current": self._state.sum, "sent": self._state.target}
         elif "sent" in op.neuron_type.initial_state():
             read["sent"] = self._state.sent

@@ -11,7 +11,7 @@ import numpy as np
 from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
-from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER
+from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER, Bent
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
@@ -34,6 +34,7 @@ from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     ClippedReLU,
+    Elementwise,
     IntegrateAndFire,
     NeuronType,
     RectifiedLinear,
@@ -146,20 +147,30 @@ _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed o
 def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
     kind = op.neuron_type
-    fast = type(kind) in _INTEGRATORS or most_followed(kind) is not None
+    fast = type(kind) in _INTEGRATORS or followed(kind) is not None
     return fast and not op.states and not op.begins
 
 
 _INTEGRATORS = (BipolarIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear)
 
 
-def most_followed(kind: NeuronType) -> float | None:
-    """The largest mean that a neuron follows, of those that follow `min(max(mean, 0), most)`."""
+def followed(kind: NeuronType) -> Bent | None:
+    """The function of the running mean that a neuron follows, if the fastest kernels have it."""
     if type(kind) is not RunningMeanSpiking or kind.base_type.amplitude != 1.0:
         return None
-    if type(kind.base_type) is ClippedReLU:
-        return kind.base_type.max_value
-    return math.inf if type(kind.base_type) is RectifiedLinear else None
+    base = kind.base_type
+    if type(base) is ClippedReLU:
+        return Bent(most=base.max_value)
+    if type(base) is RectifiedLinear:
+        return Bent(most=math.inf)
+    if type(base) is not Elementwise:
+        return None
+    if base.function == "hard_swish":
+        return Bent(slope=1.0 / 6.0, offset=0.5, most=1.0, gated=True)
+    if base.function == "hard_sigmoid":
+        line: dict[str, Any] = {**base.curve.defaults, **dict(base.parameters)}
+        return Bent(slope=line["slope"], offset=line["offset"], most=1.0)
+    return None
 
 
 def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
@@ -200,7 +211,7 @@ def spikes(kind: NeuronType) -> Kind:
     if not kind.negative:
         return "counts"
     fits = kind.most_spikes is not None and kind.most_spikes <= MOST_COUNTS
-    mostly = type(kind) is BipolarIntegrateAndFire or most_followed(kind) is not None
+    mostly = type(kind) is BipolarIntegrateAndFire or followed(kind) is not None
     return "signed" if fits or mostly else "whole"
 
 

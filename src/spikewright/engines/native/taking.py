@@ -9,7 +9,7 @@ from spikewright.engines.native._kernels import Running
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.orders import Order
-from spikewright.engines.native.support import most_followed
+from spikewright.engines.native.support import followed
 from spikewright.engines.program import Neurons, Operator
 from spikewright.engines.totals import Sums
 
@@ -29,7 +29,7 @@ class TakenOver:
         if state and not self._begun:
             self._state.begin()
             self._begun = True
-        if "sent" in state and isinstance(op, Neurons) and most_followed(op.neuron_type) is None:
+        if "sent" in state and isinstance(op, Neurons) and followed(op.neuron_type) is None:
             self.before[op] = state["sent"]
         for one, order, numbers in self._built.populations:
             if one is op:
@@ -46,7 +46,7 @@ class TakenOver:
         self, op: Neurons, order: Order, numbers: tuple[int, ...], state: dict[str, NDArray]
     ) -> None:
         """State of a population in the kernels' pieces."""
-        follows = most_followed(op.neuron_type) is not None
+        follows = followed(op.neuron_type) is not None
         names = {"total_current": "sum", "sent": "target" if follows else "sent"}
         for name, values in state.items():
             pieces = np.split(_stored(values, order), len(numbers), axis=1)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.built import Built
+from spikewright.engines.native.cells import described
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import BYTES, Kind, verdict
-from spikewright.engines.program import Program
+from spikewright.engines.program import Neurons, Program
 
 Form = tuple[Region, Built]
 """A region with some counts in doubles, and its kernels."""
@@ -41,6 +42,8 @@ def widened(region: Region, program: Program, signals: Collection[int]) -> Regio
         kind = verdict(op, kinds, program).kind
         if kind is None:
             return None
+        if isinstance(op, Neurons) and described(op.neuron_type, program.dt) is None:
+            return None  # the kernels of bytes alone have it
         outgrown = op.output in signals or op.output not in region.counts
         kinds[op.output] = "whole" if kind in BYTES and outgrown else kind
         kinds.update(dict.fromkeys(op.outputs[1:], "values"))

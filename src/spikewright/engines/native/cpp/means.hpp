@@ -1,4 +1,5 @@
-// Integrate-and-fire that follows the running mean of its current, by f(x) = min(max(x, 0), most):
+// Integrate-and-fire that follows a function of the running mean of its current, made of a few straight
+// pieces or parabolas (`Bent`):
 //
 //   sum += J; target' = t f(sum / t); v += target' - target; target = target';
 //   k = floor(v / threshold + tolerance), of either sign; v -= k threshold
@@ -14,7 +15,7 @@
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr std::size_t kMeanLanes = 16;  // whose state stays in registers
-constexpr int kFewSpikes = 7;           // of either sign: more are rare, and taken by the formula
+constexpr int kFewSpikes = 15;          // of either sign: more are rare, and taken by the formula
 
 // Quotients by a whole number below 2^31, rounded once: the remainder, which is exact, corrects a product
 // with the reciprocal. A quotient is never half way between two doubles (53 bits times an odd number is
@@ -87,7 +88,8 @@ struct Following {
 // What is the same in all steps.
 struct Followers {
     const double *threshold, *inverse;
-    double most, cap;
+    Bent f;
+    double cap;
     std::size_t valid;
 
     // A step by the formula; `kTooMany` where a count does not fit a byte.
@@ -100,8 +102,9 @@ struct Followers {
         for (std::size_t k = 0; k < valid; ++k) {
             const double unit = threshold[uniform ? 0 : k];
             sum[k] += added[k];
-            const double mean = sum[k] / number, above = mean > 0.0 ? mean : 0.0;
-            const double wanted = number * (above < most ? above : most);
+            const double mean = sum[k] / number, tilted = f.tilted() ? f.slope * mean + f.offset : mean;
+            const double above = tilted > 0.0 ? tilted : 0.0, held = above < f.most ? above : f.most;
+            const double wanted = number * (f.gated ? mean * held : held);
             v[k] += wanted - target[k];
             target[k] = wanted;
             double spikes = std::floor(v[k] / unit + kTolerance);
@@ -130,7 +133,7 @@ struct Followers {
             next.sum.v[k] = now.sum.v[k] + j.v[k];
             const doubles mean = number(next.sum.v[k]);
             doubtful |= Divisor::doubtful(mean);
-            next.target.v[k] = number.n * smaller_of(larger_of(mean, doubles{}), splat(most));
+            next.target.v[k] = number.n * value(mean);
             next.v.v[k] = now.v.v[k] + (next.target.v[k] - now.target.v[k]);
             const std::size_t at = k * kDoubles;
             units[k] = uniform ? splat(*threshold) : load<doubles>(threshold + at);
@@ -161,6 +164,13 @@ struct Followers {
         }
         now = next;
         return kFewSpikes;
+    }
+
+    // The function; NaN gives something else, which is doubtful anyway.
+    [[gnu::always_inline]] doubles value(doubles mean) const {
+        const doubles tilted = f.tilted() ? f.slope * mean + f.offset : mean;
+        const doubles held = smaller_of(larger_of(tilted, doubles{}), splat(f.most));
+        return f.gated ? mean * held : held;
     }
 
     // Whether some count is not among the few.
@@ -221,8 +231,8 @@ template <bool uniform, class Current, class Out>
     const std::size_t offset = at.pixel * p.padded + at.channel;
     const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
     const auto kept = c.followed(at.population, at.sample, offset);
-    const Followers followers{p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel), p.most,
-                              p.cap, at.valid};
+    const Followers followers{p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel),
+                              p.followed, p.cap, at.valid};
     SignedTally tally(state, c.sent(at.population, at.sample, offset));
     Following now{};
     now.v.read(state.voltage);

@@ -394,6 +394,10 @@ void bind_descriptions(nb::module_& m) {
             new (to) SenderForm{form_of(entries_of(receivers, senders, values, steps, count), count)};
         }, nb::kw_only(), "receivers"_a, "senders"_a, "values"_a, "steps"_a, "count"_a)
         .def_ro("width", &SenderForm::width);
+    nb::class_<Bent>(m, "Bent")
+        .def("__init__", [](Bent* to, double slope, double offset, double most, bool gated) {
+            new (to) Bent{slope, offset, most, gated};
+        }, nb::kw_only(), "slope"_a = 1.0, "offset"_a = 0.0, "most"_a, "gated"_a = false);
     nb::class_<Geometry>(m, "Geometry")
         .def("__init__", [](Geometry* to, Three in, Three out, Two kernel, Two stride, Two padding,
                             Two dilation) {

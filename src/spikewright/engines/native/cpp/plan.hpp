@@ -71,6 +71,13 @@ struct Places {
     Index index;
 };
 
+// f(x) = g = min(max(slope x + offset, 0), most), or x g where it is `gated`.
+struct Bent {
+    double slope = 1.0, offset = 0.0, most = 0.0;
+    bool gated = false;
+    bool tilted() const { return slope != 1.0 || offset != 0.0; }
+};
+
 // Integrate-and-fire neurons, stored as `pixels` times `channels`; state has padded channels.
 struct Population {
     std::size_t pixels = 1, channels = 0, padded = 0;
@@ -83,9 +90,9 @@ struct Population {
     // taken back, and at most one.
     bool takes_back = false;
     Parameter holds[2];
-    // Follows the running mean of its current; `most` is the largest value that it follows.
+    // Follows a function of the running mean of its current.
     bool follows_mean = false;
-    double most = 0.0;
+    Bent followed;
     double cap = 0.0;     // spikes in a step; 0 for any number
     Parameter start;      // voltages before the first step
     Places places;

@@ -28,12 +28,12 @@ class Region {
         return int(plan.buffers.size()) - 1;
     }
 
-    // Without `lowest` voltages have no floor; with `holds` spikes may be taken back; with `follows` the
-    // running mean is followed up to there. Arrays are `(pixels, channels)` or one row. `places` are those
+    // Without `lowest` voltages have no floor; with `holds` spikes may be taken back; with `follows` that
+    // function of the running mean is followed. Arrays are `(pixels, channels)` or one row. `places` are those
     // of `(pixels, channels)` neurons among `whole` in the program's order.
     int population(const Doubles& threshold, const std::vector<Doubles>& least, const Doubles& lowest,
                    bool rectify, double cap, const Doubles& start, const std::vector<Doubles>& holds,
-                   const Integers& places, std::size_t whole, std::optional<double> follows) {
+                   const Integers& places, std::size_t whole, const std::optional<Bent>& follows) {
         constexpr double inf = std::numeric_limits<double>::infinity();
         require(places.ndim() == 2 && places.shape(0) > 0, "places are (pixels, channels)");
         require(least.size() == 3, "least voltages are for one, two and three spikes");
@@ -53,7 +53,7 @@ class Region {
         p.has_floor = lowest.is_valid();
         if (p.has_floor) set(p.lowest, lowest, -inf);
         p.rectify = rectify, p.cap = cap, p.takes_back = !holds.empty();
-        p.follows_mean = follows.has_value(), p.most = follows.value_or(0.0);
+        p.follows_mean = follows.has_value(), p.followed = follows.value_or(Bent{});
         for (std::size_t i = 0; i < holds.size(); ++i) set(p.holds[i], holds[i], -inf);
         set(p.start, start, 0.0);
         plan.populations.push_back(std::move(p));
