@@ -402,4 +402,4 @@ def test_a_block_of_attention_leaves_functions_and_curves_alone() -> None:
     assert on_reference(program) == {"Apply", "Neurons"}
     rows = zip(program.operators, plan_rows(program), strict=True)
     left = {row.why for op, row in rows if row.kernel == "reference" and isinstance(op, Neurons)}
-    assert left == {"RunningMeanSpiking has no native kernel"}
+    assert left == {"RunningMeanSpiking of gelu has no native kernel"}

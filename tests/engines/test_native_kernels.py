@@ -367,7 +367,7 @@ def test_a_wrapper_of_a_type_without_kernel_names_it(wrapper: Any) -> None:
     net = drawing(wrapper(Elementwise.of("softsign")), 0.1)
     ((native, why),) = kernels(compile_network(net, 0.001, 0, "float32"), Neurons)
     assert not native
-    assert why == f"{wrapper.__name__} of Elementwise has no native kernel"
+    assert why == f"{wrapper.__name__} of softsign has no native kernel"
 
 
 def test_a_triangle_costs_no_calls() -> None:

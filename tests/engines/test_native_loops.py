@@ -163,7 +163,7 @@ def test_a_loop_calls_a_type_without_kernel_visibly() -> None:
         rows = {row.operator: row for row in sim.plan}
         sim.run_steps(5)
     stochastic, leaky = (f"{ensemble!r}" for ensemble in net.all_ensembles)
-    why = "StochasticSpiking of Elementwise has no native kernel"
+    why = "StochasticSpiking of gelu has no native kernel"
     called = f"{why}; called from the native loop, step by step"
     assert rows[stochastic][1:3] == ("reference", called)
     assert rows[leaky][1:3] == ("native: population", "step by step, in a loop")

@@ -199,9 +199,10 @@ def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> Verdict:
 
 
 def _named(kind: NeuronType) -> str:
-    """A type's name, with that of the rate type that it is made of."""
+    """A type's name, with that of the function or rate type that it is made of."""
     base = getattr(kind, "base_type", None)
-    return type(kind).__name__ + ("" if base is None else f" of {type(base).__name__}")
+    made = getattr(base, "function", type(base).__name__)
+    return type(kind).__name__ + ("" if base is None else f" of {made}")
 
 
 def spikes(kind: NeuronType) -> Kind:
