@@ -150,14 +150,17 @@ def test_means_are_rounded_once_whatever_their_size() -> None:
         assert np.any(sent != net_sent)
 
 
+@pytest.mark.parametrize("function", ["relu", "hard_swish"])
 @pytest.mark.parametrize("sender", SENDERS)
 def test_counts_that_outgrow_bytes_are_handed_over(
-    sender: str, slow_starts: list[RegionKernel]
+    sender: str, function: str, slow_starts: list[RegionKernel]
 ) -> None:
-    """Voltages, means and both totals go on on the reference, in whatever pieces."""
+    """Voltages, means and both totals go on elsewhere, in whatever pieces."""
     rng = np.random.default_rng(7)
-    kind = RunningMeanSpiking(RectifiedLinear())
-    before = {**SENDERS, "signed events": kind}[sender]
+    rectified = RunningMeanSpiking(RectifiedLinear())
+    others = {"hard_swish": RunningMeanSpiking(Elementwise.of("hard_swish"))}
+    kind = others.get(function, rectified)
+    before = {**SENDERS, "signed events": rectified}[sender]
     for transform, shape in layers(4):
         net, stimulus, populations = behind(before, transform, shape, kind)
         program = compile_network(net, DT, 0, "float32")

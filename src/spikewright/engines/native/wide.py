@@ -42,9 +42,9 @@ def widened(region: Region, program: Program, signals: Collection[int]) -> Regio
         kind = verdict(op, kinds, program).kind
         if kind is None:
             return None
-        if isinstance(op, Neurons) and described(op.neuron_type, program.dt) is None:
-            return None  # the kernels of bytes alone have it
         outgrown = op.output in signals or op.output not in region.counts
+        if outgrown and isinstance(op, Neurons) and described(op.neuron_type, program.dt) is None:
+            return None  # only kernels that fire bytes have it
         kinds[op.output] = "whole" if kind in BYTES and outgrown else kind
         kinds.update(dict.fromkeys(op.outputs[1:], "values"))
     counts = frozenset(s for s, kind in kinds.items() if kind in BYTES)
