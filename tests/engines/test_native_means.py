@@ -164,7 +164,7 @@ def test_counts_that_outgrow_bytes_are_handed_over(
     for transform, shape in layers(4):
         net, stimulus, populations = behind(before, transform, shape, kind)
         program = compile_network(net, DT, 0, "float32")
-        rising = np.linspace(0.1, 60.0, 40).reshape(1, 40, *[1] * len(shape))
+        rising = np.linspace(0.1, 400.0, 40).reshape(1, 40, *[1] * len(shape))
         fed = rng.uniform(0.0, 1.0, (3, 1, *shape)) * rising / DT
         pair = [
             run(engine, program, stimulus, populations, fed, 40, block=9)
