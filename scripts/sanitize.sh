@@ -19,13 +19,21 @@ kernels() {  # kernels NAME FLAGS...: the kernels for one instruction set
     $CXX $FLAGS -DSPIKEWRIGHT_ISA="$isa" "$@" -c "$SOURCE/kernels.cpp" -o "$WORK/$isa.o"
 }
 
+tiles() {  # tiles NAME FLAGS...: products of tiles of one kind
+    local kind=$1
+    shift
+    $CXX $FLAGS -DSPIKEWRIGHT_TILES="$kind" "$@" -c "$SOURCE/tiles.cpp" -o "$WORK/tiles_$kind.o"
+}
+
 kernels baseline
+tiles plain
 DEFINES=
 case $(uname -m) in
     x86_64 | amd64)
         kernels avx2 -mavx2 -mbmi -mbmi2 -mpopcnt
         kernels avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi -mbmi2 -mpopcnt
-        DEFINES=-DSPIKEWRIGHT_X86
+        DEFINES="-DSPIKEWRIGHT_X86 -DSPIKEWRIGHT_AMX"
+        tiles amx -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
         ;;
 esac
 for part in run dispatch functions; do
