@@ -130,7 +130,7 @@ def measure(name: str, case: str, steps: int, rounds: int) -> None:
     run()
     times = [(seconds(run), seconds(forward)) for _ in range(rounds)]
     ours, theirs = (statistics.median(one) for one in zip(*times, strict=True))
-    counts = [np.asarray(count) for count in runs[-1].spike_counts().values()]
+    counts = [np.asarray(p.totals) for p in runs[-1].populations.values() if p.spiking]
     sent = sum(float(count.sum()) for count in counts) / sum(count.size for count in counts) / steps
     most = max(float(count.max()) for count in counts) / steps
     print(
