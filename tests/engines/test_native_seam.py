@@ -113,7 +113,8 @@ def test_weights_must_fit_the_layer_that_they_fill() -> None:
     region = _kernels.Region()
     source, target = region.buffer(True, 3), region.buffer(False, 2)
     given = {"input": source, "output": target, "population": -1, "gain": None, "joined": -1}
-    given |= {"bias": np.zeros((1, 2)), "factor": None, "limbs": None, "action": Action.layer}
+    given |= {"bias": np.zeros((1, 2)), "factor": None, "limbs": None, "weight_limbs": 1}
+    given["action"] = Action.layer
     region.layer(geometry=Geometry(input=[1, 1, 3], output=[1, 1, 2]), **given)
     with pytest.raises(ValueError, match="a layer's buffers have its sizes"):
         region.layer(geometry=Geometry(input=[1, 1, 4], output=[1, 1, 2]), **given)
