@@ -20,8 +20,8 @@ Row = Mapping[str, Any]
 HEAD = """# Benchmarks
 
 Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_made`,
-`benchmarks.nef`, `benchmarks.networks_of_neurons` and `benchmarks.memory`; do not edit. Every
-figure is from the machine described here.
+`benchmarks.nef`, `benchmarks.networks_of_neurons`, `benchmarks.memory` and the commands that stand
+at the edges; do not edit. Every figure is from the machine described here.
 """
 
 NETWORKS = """| | network | batch | steps | input |
@@ -374,12 +374,23 @@ def memory_section(measured: Mapping[str, Any]) -> str:
     return f"{intro}\n{table}\n"
 
 
+def edges_section(measured: Mapping[str, Any]) -> str:
+    """What each command of `edges` printed."""
+    parts = [f"### {title}\n\n{kept['text']}" for title, kept in measured.items()]
+    return "\n\n".join([EDGES, *parts]) + "\n"
+
+
+EDGES = """Few steps, large networks, many spikes, single steps and sparse weights: each part is
+written by the command that it names, with `--keep`. One thread but where it says so. Ratios are to
+as many forward passes of the source in PyTorch (float32, the faster memory format), run in turn."""
+
 SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "peers": ("Engines and peers", peers_section),
     "scaling": ("Scaling", scaling_section),
     "hand_made": ("A recurrent network made by hand", hand_made_section),
     "nef": ("Networks made by hand, beside Nengo", nef_section),
     "networks_of_neurons": ("Random networks of neurons", neurons.section),
+    "edges": ("At the edges", edges_section),
     "memory": ("Memory", memory_section),
 }
 """Sections of the results by name: their headings, and what writes them."""

@@ -18,6 +18,7 @@ ratio of the medians and the spikes of either sign of a neuron and step.
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
+from benchmarks import edges
 from benchmarks.image_sets import load
 from benchmarks.mobile import medians, spikes_of
 from benchmarks.sources import resnet
@@ -74,8 +76,8 @@ def conversions(model: nn.Module, x: NDArray[np.float32], threads: int) -> dict[
 
 def measured(
     name: str, conversion: sw.Conversion, model: nn.Module, x: NDArray, rounds: int, threads: int
-) -> None:
-    """Print one conversion's figures."""
+) -> str:
+    """One conversion's figures."""
     held = torch.from_numpy(x)
     last = held.contiguous(memory_format=torch.channels_last)
     formats = ((model, held), (model.to(memory_format=torch.channels_last), last))
@@ -92,10 +94,9 @@ def measured(
     ours, *theirs = medians(runs, rounds)
     wall, processor = ours / np.min(theirs, axis=0)
     neurons = sum(e.n_neurons for e in conversion.populations().values()) * len(x)
-    print(
-        f"{name}: {wall:.2f} x its {STEPS} forward passes (processor time {processor:.2f}), "
-        f"{1000 * ours[0]:.0f} ms; {spikes_of(run(), neurons, STEPS):.2f} spikes a neuron and step",
-        flush=True,
+    return (
+        f"* {name}: {wall:.2f} x its {STEPS} forward passes (processor time {processor:.2f}), "
+        f"{1000 * ours[0]:.0f} ms; {spikes_of(run(), neurons, STEPS):.2f} spikes a neuron and step"
     )
 
 
@@ -106,13 +107,19 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--threads", type=int, default=1)
+    edges.add_arguments(p)
     how = p.parse_args()
     with_threads(how.threads)
     torch.set_num_threads(how.threads)
     x = images(how.cifar10, SEEN + how.batch)
     model = network(x[:SEEN])
-    for name, conversion in conversions(model, x[:SEEN], how.threads).items():
+    made = conversions(model, x[:SEEN], how.threads)
+    lines = (
         measured(name, conversion, model, x[SEEN:], how.rounds, how.threads)
+        for name, conversion in made.items()
+    )
+    what = f"ResNet-20, untrained, batch {how.batch} (`python -m benchmarks.few_steps`):"
+    edges.tell("Four steps", chain([what], lines), how)
 
 
 if __name__ == "__main__":

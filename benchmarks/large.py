@@ -19,11 +19,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import edges
 from benchmarks.memory import peak_mib
 from benchmarks.timing import thread_environment
 
@@ -146,6 +148,7 @@ def main() -> None:
     p.add_argument("--steps", type=int, default=16)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    edges.add_arguments(p)
     how = p.parse_args()
     if how.child:
         name, case = how.child
@@ -154,11 +157,20 @@ def main() -> None:
         else:
             measure(name, case, how.steps, how.rounds)
         return
-    for row in how.rows or CASES:
-        for child in CASES[row]:
-            command = [sys.executable, "-m", "benchmarks.large", "--child", *child]
-            command += ["--steps", str(how.steps), "--rounds", str(how.rounds)]
-            subprocess.run(command, cwd=ROOT, env=thread_environment(1), check=True)
+    children = [child for row in how.rows or CASES for child in CASES[row]]
+    what = "VGG16 and ResNet-50 at 224 x 224, one sample (`python -m benchmarks.large`):"
+    found = (of_a_process(child, how) for child in children)
+    edges.tell("Large networks", chain([what], found), how, "torchvision")
+
+
+def of_a_process(child: tuple[str, str], how: argparse.Namespace) -> str:
+    """A row, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.large", "--child", *child]
+    command += ["--steps", str(how.steps), "--rounds", str(how.rounds)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=thread_environment(1), check=True, stdout=subprocess.PIPE, text=True
+    )
+    return f"* {done.stdout.strip()}"
 
 
 if __name__ == "__main__":

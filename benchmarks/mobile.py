@@ -17,11 +17,13 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
+from benchmarks import edges
 from benchmarks.depth import RATE, Setting, network, scale_for
 from benchmarks.families.member import image
 from benchmarks.timing import with_threads
@@ -73,8 +75,8 @@ def spikes_of(run: sw.Run, neurons: int, steps: int) -> float:
     return float(sum(count.sum() for count in run.spike_counts().values())) / neurons / steps
 
 
-def measured(name: str, steps: int, rounds: int, threads: int) -> None:
-    """Print one network's figures and plan."""
+def measured(name: str, steps: int, rounds: int, threads: int) -> str:
+    """One network's figures and plan."""
     import torch
 
     torch.set_num_threads(threads)
@@ -93,17 +95,17 @@ def measured(name: str, steps: int, rounds: int, threads: int) -> None:
     sources = [passes(setting, steps, last) for last in (False, True)]
     ours, *theirs = medians([run, *sources], rounds)
     wall, processor = ours / np.min(theirs, axis=0)
-    print(
-        f"{name}: {wall:.2f} x its {steps} forward passes (processor time {processor:.2f}), "
+    lines = [
+        f"* {name}: {wall:.2f} x its {steps} forward passes (processor time {processor:.2f}), "
         f"{1000 * ours[0]:.0f} ms; {neurons:,} neurons, {rate:.2f} spikes a neuron and step"
-    )
+    ]
     plan = conversion.plan(engine="native")
     left = Counter(row.why for row in plan if row.kernel == "reference")
     for kernel, number in Counter(row.kernel for row in plan).most_common():
         if kernel != "reference":
-            print(f"  {number:4d}  {kernel}")
-    for why, number in left.most_common():
-        print(f"  {number:4d}  reference: {why}", flush=True)
+            lines.append(f"    * {number} operators {kernel}")
+    lines += [f"    * {number} on the reference: {why}" for why, number in left.most_common()]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -113,10 +115,12 @@ def main() -> None:
     p.add_argument("--steps", type=int, default=16)
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--threads", type=int, default=1)
+    edges.add_arguments(p)
     how = p.parse_args()
     with_threads(how.threads)
-    for name in how.only:
-        measured(name, how.steps, how.rounds, how.threads)
+    found = (measured(name, how.steps, how.rounds, how.threads) for name in how.only)
+    what = "Networks of torchvision at 224 x 224, one sample (`python -m benchmarks.mobile`):"
+    edges.tell("Mobile networks", chain([what], found), how, "torchvision")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ import argparse
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple
 
 import nengo
 import numpy as np
 
 import spikewright as sw
+from benchmarks import edges
 from benchmarks.peer.base import clocked
 from benchmarks.results import markdown_table
 from benchmarks.timing import MIN_ROUNDS, Timed, interleave, with_threads
@@ -200,19 +202,26 @@ def main() -> None:
     p.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     p.add_argument("--names", nargs="+", help="parts by name (default: all)")
     p.add_argument("--rounds", type=int, default=MIN_ROUNDS, help=f"at least {MIN_ROUNDS}")
+    edges.add_arguments(p)
     how = p.parse_args()
     with_threads(1)
     warnings.simplefilter("ignore")
-    for kind in how.kinds:
-        rows = []
-        for part in KINDS[kind]():
-            if how.names and part.name not in how.names:
-                continue
-            try:
-                rows.append(measure(part, how.rounds))
-            except SpikewrightError as error:
-                rows.append([part.name, "-", "-", "-", str(error)])
-        print(markdown_table([kind, "Nengo, us a step", "ours", "faster", "kernel"], rows) + "\n")
+    tables = (table(kind, how.names, how.rounds) for kind in how.kinds)
+    what = "Every part in a small model, beside Nengo (`python -m benchmarks.parts`)."
+    edges.tell("Part by part", chain([what], tables), how, "nengo")
+
+
+def table(kind: str, names: list[str] | None, rounds: int) -> str:
+    """A row for each part of a kind, or for those that are named."""
+    rows = []
+    for part in KINDS[kind]():
+        if names and part.name not in names:
+            continue
+        try:
+            rows.append(measure(part, rounds))
+        except SpikewrightError as error:
+            rows.append([part.name, "-", "-", "-", str(error)])
+    return markdown_table([kind, "Nengo, us a step", "ours", "faster", "kernel"], rows)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import spikewright as sw
+from benchmarks import edges
 from benchmarks.peer.base import clocked
 from benchmarks.results import markdown_table
 from benchmarks.timing import Timed, interleave
@@ -84,9 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--neurons", type=int, default=5000)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    edges.add_arguments(parser)
     how = parser.parse_args(arguments)
-    print(f"Microseconds of processor time a step, {how.neurons} to {how.neurons} neurons:\n")
-    print(table(how.neurons, {n: measure(how.neurons, n) for n in how.threads}))
+    what = (
+        f"Microseconds of processor time a step, {how.neurons} to {how.neurons} neurons "
+        "(`python -m benchmarks.sparse_maps`)."
+    )
+    made = table(how.neurons, {n: measure(how.neurons, n) for n in how.threads})
+    edges.tell("Sparse weights", [what, made], how)
 
 
 if __name__ == "__main__":

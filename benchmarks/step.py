@@ -16,6 +16,7 @@ import nengo
 import numpy as np
 
 import spikewright as sw
+from benchmarks import edges
 from benchmarks.peer.base import clocked
 from benchmarks.results import markdown_table
 from benchmarks.timing import MIN_ROUNDS, Timed, interleave, with_threads
@@ -89,9 +90,11 @@ def main() -> None:
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("--threads", type=int, default=None, help="of Spikewright; its own choice else")
     p.add_argument("--rounds", type=int, default=7, help=f"at least {MIN_ROUNDS}")
+    edges.add_arguments(p)
     how = p.parse_args()
     with_threads(how.threads or 1)
-    print(table(how.threads, how.rounds))
+    what = "Chains of ensembles of 100 LIF neurons (`python -m benchmarks.step`)."
+    edges.tell("One step at a time", [what, table(how.threads, how.rounds)], how, "nengo")
 
 
 if __name__ == "__main__":

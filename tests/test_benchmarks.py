@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import platform
 import re
@@ -14,6 +15,7 @@ import pytest
 import torch
 from benchmarks import (
     document,
+    edges,
     hand_made,
     memory,
     network,
@@ -468,6 +470,23 @@ def test_a_part_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
     Results(results.path, {}).put("peers", "a", 3)
     assert results.section("peers") == {"a": 3, "b": 2}
     assert results.section("memory") == {}
+
+
+def test_what_is_measured_at_an_edge_is_printed_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each part as it is made; with `--keep` all of them under their title in the document."""
+    parser = argparse.ArgumentParser()
+    edges.add_arguments(parser)
+    places = ["--cache", str(tmp_path), "--document", str(tmp_path / "page.md")]
+    edges.tell("Few", iter(["one", "two"]), parser.parse_args(places))
+    assert capsys.readouterr().out == "one\n\ntwo\n\n"
+    assert not (tmp_path / "page.md").exists()
+
+    edges.tell("Few", ["one", "two"], parser.parse_args([*places, "--keep"]))
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "## At the edges" in page
+    assert "### Few\n\none\n\ntwo\n" in page
 
 
 # -- the other commands --

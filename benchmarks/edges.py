@@ -1,0 +1,35 @@
+"""What a command measured at one edge of the field: printed, and kept for `docs/benchmarks.md`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks import document
+from benchmarks.results import Results
+from benchmarks.timing import versions
+from benchmarks.workloads import CACHE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where results go; without `--keep` they are printed alone."""
+    parser.add_argument("--keep", action="store_true", help="write them into the document")
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--document", type=Path, default=document.PATH)
+
+
+def tell(title: str, parts: Iterable[str], how: argparse.Namespace, *used: str) -> None:
+    """Print parts of Markdown as they are made, and keep all of them under a title.
+
+    `used` are distributions whose versions matter, beside Spikewright and PyTorch.
+    """
+    found = []
+    for part in parts:
+        print(part + "\n", flush=True)
+        found.append(part)
+    if how.keep:
+        results = Results.here(how.cache)
+        entry = {"text": "\n\n".join(found), "versions": versions(("spikewright", "torch", *used))}
+        results.put("edges", title, entry)
+        document.write(results, how.document)
