@@ -179,7 +179,6 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     spy(Work, "__call__", "shards")
     spy(SourceNetwork, "outputs", "source")
     spy(frontends, "read", "read")
-    monkeypatch.setattr("spikewright.conversion.pipeline.read", frontends.read)
     return found
 
 
