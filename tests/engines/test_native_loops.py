@@ -41,12 +41,11 @@ def test_random_networks_equal_the_reference(decade: int, slow_starts: list[Regi
 
 
 def test_counts_that_outgrow_bytes_are_among_them(slow_starts: list[RegionKernel]) -> None:
-    """State is handed over in the middle of a run: filters, loops, totals and all."""
+    """State of loops is handed over in the middle of a run: filters, totals and all."""
     for seed in range(1050, 1090):
         net = looping_network(np.random.default_rng(seed))
         assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
     assert any(kernel._op.loops for kernel in slow_starts)
-    assert any(not kernel._op.loops for kernel in slow_starts)
 
 
 def test_random_curved_networks_agree_with_the_reference() -> None:

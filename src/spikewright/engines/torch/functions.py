@@ -83,8 +83,7 @@ class Functions:
 
     def called(self, function: Callable[..., NDArray], *arrays: Tensor) -> Tensor:
         """A function of NumPy's arrays applied to tensors, on the processor."""
-        made = function(*(numpy_of(array).astype(np.float64) for array in arrays))
-        return torch.as_tensor(made, dtype=self._tensors.dtype, device=self._tensors.device)
+        return self._tensors.of(function(*(numpy_of(a).astype(np.float64) for a in arrays)))
 
     def max_pool(self, x: Tensor, windows: Windows, last: bool) -> Tensor:
         """Maximum over sliding windows of `(batch, steps, *shape)`."""
