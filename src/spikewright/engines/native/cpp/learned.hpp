@@ -97,6 +97,14 @@ class RowRule {
         return made;
     }
 
+    // Behind a row lies the next one, which another thread may write.
+    static doubles get(const double* from, std::size_t room) {
+        if (room >= kDoubles) return load<doubles>(from);
+        double part[kDoubles] = {};
+        std::memcpy(part, from, room * sizeof(double));
+        return load<doubles>(part);
+    }
+
     static void put(doubles v, double* to, std::size_t room) {
         if (room >= kDoubles) return store(to, v);
         double part[kDoubles];
@@ -120,7 +128,7 @@ inline double learn_row(const Context& c, const Weights& w, std::size_t s, std::
     for (const Learning& r : w.rules) rules[n++] = RowRule(c, r, s, t, o, unit);
     doubles largest{};
     for (std::size_t k = 0; k < w.in; k += kDoubles) {
-        const doubles before = load<doubles>(from + k);
+        const doubles before = RowRule::get(from + k, w.in - k);
         doubles change{};
         for (std::size_t i = 0; i < n; ++i) {
             const doubles made = rules[i].delta(k, before, w.in);
