@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -334,7 +335,7 @@ class Conversion:
         source's training: it is the spiking one where neurons take spikes back and have no cap.
         "time" runs every batch through all steps, and goes back through the rounded network; "auto"
         does that where the two differ. `spikes` is a budget of spikes a sample, met on the samples
-        that are held back. It lasts `epochs` epochs, or `timeout` seconds if that is
+        that are held back. A training lasts `epochs` epochs, or `timeout` seconds if that is
         shorter; the rate falls to zero by then. `validation` is the share of the samples that are
         held back: the best epoch on them is kept. Batches that an iterable gives are all trained
         on, and the last epoch is kept. Equal arguments give equal results on one machine.
@@ -358,11 +359,7 @@ class Conversion:
             progress=progress,
         )
         reading = self._reading and replace(self._reading, form=Wanted(self.arguments).form)
-        return train(self, x, y, settings, self._of_graph, reading)
-
-    def _of_graph(self, graph: Graph, arguments: Mapping[str, Any]) -> Conversion:
-        """Another graph, converted with these arguments."""
-        return of_graph(Conversion, graph, arguments)
+        return train(self, x, y, settings, partial(of_graph, Conversion), reading)
 
     def plan(
         self,

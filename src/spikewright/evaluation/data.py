@@ -76,12 +76,16 @@ class Reader:
         first = next(iter((self.inputs.find(x) or {}).values()), None)
         return len(first) if isinstance(first, Sized) else None
 
+    def at_once(self, x: Any, y: Any) -> bool:
+        """True for all samples at once, False for an iterable of batches."""
+        return y is not None or isinstance(x, Mapping) or self.inputs.find(x) is not None
+
     def shards(self, x: Any, y: Any, size: int) -> Iterator[Shard]:
         """The data in shards of `size` samples, the last of which may be shorter.
 
         Raises `SimulationError` for data that cannot be read, and for no samples.
         """
-        whole = y is not None or isinstance(x, Mapping) or self.inputs.find(x) is not None
+        whole = self.at_once(x, y)
         pieces = [self._piece(as_named(x, self.inputs), y)] if whole else self._batches(x)
         index = -1
         for index, (xs, ys) in enumerate(_cut(pieces, size)):

@@ -29,8 +29,7 @@ Place = tuple[str, str]
 """A node of a graph, and the name of one of its arrays."""
 
 _FIRST = 3  # digits begin here: constants of models are often 0 or 1
-_BASES = {"bfloat16": 128}
-_BASE = 1024  # digits that float16 holds exactly, and that nothing confuses with its neighbours
+_BASE = 1024  # digits: float16 holds each exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +64,22 @@ def origins(
     held: dict[str, NDArray] = access.parameters(model)
     names = list(held)
     starts = np.cumsum([0, *(held[name].size for name in names)])
-    base = min([_BASE, *(_BASES.get(str(held[name].dtype), _BASE) for name in names)])
-    digits = max(1, int(np.ceil(np.log(max(2, starts[-1])) / np.log(base) - 1e-9)))
     codes: dict[Place, NDArray] = {}
-    for digit in range(digits):
+    unit = 1
+    while unit == 1 or unit < starts[-1]:
         coded = {
-            name: ((np.arange(start, start + held[name].size) // base**digit) % base + _FIRST)
+            name: ((np.arange(start, start + held[name].size) // unit) % _BASE + _FIRST)
             .reshape(held[name].shape)
             .astype(held[name].dtype)
             for name, start in zip(names, starts, strict=False)
         }
         for place, array in _arrays(read(access.copied(model, coded)), graph).items():
             codes.setdefault(place, np.zeros(array.shape, np.int64))
-            codes[place] += _digit(array, base) * base**digit
+            codes[place] += _digit(array) * unit
+        unit *= _BASE
     found = {}
-    flat = np.concatenate([held[name].reshape(-1).astype(np.float64) for name in names])
+    values = (held[name].reshape(-1).astype(np.float64) for name in names)
+    flat = np.concatenate([np.zeros(0), *values])
     for place, array in _arrays(graph, graph).items():
         code = codes[place]
         known = code.size and code.min() >= 0 and code.max() < starts[-1]
@@ -89,11 +89,11 @@ def origins(
     return found
 
 
-def _digit(array: NDArray, base: int) -> NDArray:
+def _digit(array: NDArray) -> NDArray:
     """The digits that an array holds; a number so far below zero that no code is, for others."""
     value = np.asarray(array, np.float64) - _FIRST
     whole = np.rint(value)
-    good = (np.abs(value - whole) < 1e-3) & (whole >= 0) & (whole < base)
+    good = (np.abs(value - whole) < 1e-3) & (whole >= 0) & (whole < _BASE)
     return np.where(good, whole, -(2.0**50)).astype(np.int64)
 
 

@@ -75,8 +75,8 @@ class Stream:
 def data_of(conversion: Converted, x: Any, y: Any) -> Samples | Stream:
     """A user's data; raises `SimulationError` where it does not fit."""
     reader = Reader(conversion.graph.structure, outputs_of(conversion.lowered))
-    at_once = y is not None or isinstance(x, Mapping) or reader.inputs.find(x) is not None
-    if not at_once and isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes):
+    batches = isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes)
+    if batches and not reader.at_once(x, y):
         return Stream(reader, x)
     (shard,) = reader.shards(x, y, _ALL)
     return _samples(shard)

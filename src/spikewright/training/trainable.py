@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from spikewright.graph import layers
 from spikewright.graph.layers import Layer
 
 Group = Literal["weights", "biases"]
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 _NORMALISED: Mapping[str, Group] = {"scale": "weights", "shift": "biases"}
 TRAINED: Mapping[type[Layer], Mapping[str, Group]] = MappingProxyType(

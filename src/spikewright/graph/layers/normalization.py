@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -36,7 +37,8 @@ def _check(
             require_broadcast(layer.kind, name, value, shape)
 
 
-def _scaled(y: NDArray, scale: NDArray | None, shift: NDArray | None) -> NDArray:
+def scaled(y: Any, scale: Any, shift: Any) -> Any:
+    """`scale y + shift`, for arrays of any library; each of the two may be None."""
     y = y if scale is None else y * scale
     return y if shift is None else y + shift
 
@@ -64,7 +66,7 @@ class LayerNormalization(Layer):
         (x,) = values
         axes = from_the_end(self.axes, x.ndim - 1)
         y = equations.layer_normalization(NUMPY, x, axes, self.epsilon)
-        return _scaled(y, self.scale, self.shift)
+        return scaled(y, self.scale, self.shift)
 
 
 @register
@@ -111,7 +113,7 @@ class GroupNormalization(Layer):
         rank = x.ndim - 1
         axis = normalise_axis(self.axis, rank, self.kind) - rank
         y = equations.group_normalization(NUMPY, x, self.groups, axis, rank, self.epsilon)
-        return _scaled(y, *self.affine(rank))
+        return scaled(y, *self.affine(rank))
 
 
 @register
@@ -132,7 +134,7 @@ class RMSNormalization(Layer):
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
         axes = from_the_end(self.axes, x.ndim - 1)
-        return _scaled(equations.rms_normalization(NUMPY, x, axes, self.epsilon), self.scale, None)
+        return scaled(equations.rms_normalization(NUMPY, x, axes, self.epsilon), self.scale, None)
 
 
 @register

@@ -44,7 +44,7 @@ class Budget:
         return penalty
 
     def met(self, spikes: float) -> bool:
-        """Whether so many spikes a sample are within the budget."""
+        """True for a number of spikes a sample within the budget."""
         return spikes <= self.spikes
 
     def meet(self, network: RoundedNetwork, spikes: Callable[[], float]) -> None:
@@ -52,7 +52,7 @@ class Budget:
 
         Where fewer are sent thresholds stay. Raises `TrainingError` where no factor helps.
         """
-        if spikes() <= self.spikes:
+        if self.met(spikes()):
             return
         low, high = 1.0, 2.0
         while self._at(network, high, spikes) > AIM * self.spikes:

@@ -25,6 +25,7 @@ from spikewright.training.gradients.spiking import sent
 from spikewright.training.history import Epoch, Measured, Way
 from spikewright.training.settings import Settings
 from spikewright.training.sites import Site
+from spikewright.training.trainable import GROUPS
 
 _FASTER = 2.0  # times the rate of weights by which thresholds and starts are learned
 _NORM = 1.0  # of all gradients together, at most
@@ -87,30 +88,26 @@ class Fitting:
 
     def __post_init__(self) -> None:
         self._teacher = RoundedNetwork(self.network.graph, {}, self.network.steps)
-        self._best: dict[str, Tensor] | None = None
-        self._rank: tuple[float, ...] = ()
+        self._best: tuple[tuple[float, ...], dict[str, Tensor]] | None = None
         spikes = self.settings.spikes
         self._budget = None if spikes is None else Budget(spikes)
 
     def parameters(self) -> list[dict[str, Any]]:
         """What is trained, with its rate; raises `TrainingError` where there is nothing."""
-        slow = [
-            *(self.network.arrays.group("weights") if "weights" in self.settings.trainable else ()),
-            *(self.network.arrays.group("biases") if "biases" in self.settings.trainable else ()),
-        ]
-        roundings = self.network.roundings.values()
+        arrays, roundings = self.network.arrays, self.network.roundings.values()
+        named = self.settings.trainable
+        groups = (name for name in GROUPS if name in named)
+        slow = [parameter for name in groups for parameter in arrays.group(name)]
         fast = [
-            *(r.logarithm for r in roundings if "scales" in self.settings.trainable),
-            *(r.start for r in roundings if "initial_voltage" in self.settings.trainable),
+            *(r.logarithm for r in roundings if "scales" in named),
+            *(r.start for r in roundings if "initial_voltage" in named),
         ]
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
         for parameter in (*slow, *fast):
             parameter.requires_grad_(True)
         if not slow and not fast:
-            raise TrainingError(
-                f"nothing to train: the network has none of {self.settings.trainable}"
-            )
+            raise TrainingError(f"nothing to train: the network has none of {named}")
         rate = self.settings.learning_rate
         rated = [{"params": slow, "lr": rate}, {"params": fast, "lr": _FASTER * rate}]
         return [part for part in rated if part["params"]]
@@ -148,7 +145,7 @@ class Fitting:
                 if timeout is not None and time.monotonic() - start >= timeout:
                     break
         if self._best is not None:
-            self.network.load_state_dict(self._best)
+            self.network.load_state_dict(self._best[1])
         if self._budget is not None and held_back is not None:
             self._budget.meet(self.network, lambda: self.measured(held_back).spikes)
 
@@ -219,10 +216,9 @@ class Fitting:
         """Measure on what is held back, and remember the network if none before was better."""
         found = self.measured(held_back)
         rank = self._ranked(found)
-        if self._best is None or rank > self._rank:
+        if self._best is None or rank > self._best[0]:
             state = self.network.state_dict()
-            self._best = {name: value.clone() for name, value in state.items()}
-            self._rank = rank
+            self._best = rank, {name: value.clone() for name, value in state.items()}
         return found
 
     def _ranked(self, found: Measured) -> tuple[float, ...]:

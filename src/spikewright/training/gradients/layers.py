@@ -8,7 +8,7 @@ normalisations are the same text as there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import singledispatch
+from functools import reduce, singledispatch
 from typing import Any
 
 import torch
@@ -22,13 +22,19 @@ from spikewright.engines.torch.maps import max_pool, windowed
 from spikewright.errors import TrainingError
 from spikewright.graph import layers
 from spikewright.graph.layers.activation import OVER_AXIS
-from spikewright.graph.layers.normalization import from_the_end
+from spikewright.graph.layers.arithmetic import aligned
+from spikewright.graph.layers.normalization import from_the_end, scaled
 from spikewright.graph.layers.pooling import OverAxes
 
 functional = torch.nn.functional
 Parameters = Mapping[str, Tensor]
 
 _CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+_REDUCTIONS: Mapping[type, Any] = {
+    layers.GlobalAveragePool: torch.mean,
+    layers.GlobalMaxPool: torch.amax,
+    layers.Sum: torch.sum,
+}
 _TRANSPOSED = (
     functional.conv_transpose1d,
     functional.conv_transpose2d,
@@ -48,6 +54,17 @@ def equation(layer: Any, p: Parameters, *values: Tensor) -> Tensor:
 def has_gradients(layer: layers.Layer) -> bool:
     """True where the kind of layer has an equation here."""
     return equation.dispatch(type(layer)) is not equation.dispatch(object)
+
+
+@equation.register(layers.Add)
+@equation.register(layers.Multiply)
+@equation.register(layers.Divide)
+@equation.register(layers.Identity)
+@equation.register(layers.Reshape)
+@equation.register(layers.Crop)
+def _(layer: layers.Layer, p: Parameters, *values: Tensor) -> Tensor:
+    """The text of the interpreter: it takes arrays of any library."""
+    return layer.evaluate(*values)
 
 
 # -- weights --
@@ -85,12 +102,12 @@ def _(layer: layers.ConvolutionTranspose, p: Parameters, x: Tensor) -> Tensor:
 
 @equation.register
 def _(layer: layers.ScaleShift, p: Parameters, x: Tensor) -> Tensor:
-    return _scaled(x, p.get("scale"), p.get("shift"))
+    return scaled(x, p.get("scale"), p.get("shift"))
 
 
 @equation.register
 def _(layer: layers.BatchNormalization, p: Parameters, x: Tensor) -> Tensor:
-    axis = layer.axis % (x.ndim - 1) + 1
+    axis = _axis(layer.axis, x)
     scale = p["gamma"] / torch.sqrt(p["variance"] + layer.epsilon)
     shift = p["beta"] - scale * p["mean"]
     return x * _along(scale, x.ndim, axis) + _along(shift, x.ndim, axis)
@@ -99,8 +116,7 @@ def _(layer: layers.BatchNormalization, p: Parameters, x: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.Interpolate, p: Parameters, x: Tensor) -> Tensor:
     for i, axis in enumerate(layer.axes):
-        where = axis % (x.ndim - 1) + 1
-        x = functional.linear(x.movedim(where, -1), p[f"matrices[{i}]"]).movedim(-1, where)
+        x = _mapped(x, _axis(axis, x), p[f"matrices[{i}]"])
     return x
 
 
@@ -128,7 +144,7 @@ def _(layer: layers.ParametricReLU, p: Parameters, x: Tensor) -> Tensor:
 def _(layer: layers.LayerNormalization, p: Parameters, x: Tensor) -> Tensor:
     axes = from_the_end(layer.axes, x.ndim - 1)
     y = equations.layer_normalization(_functions(x), x, axes, layer.epsilon)
-    return _scaled(y, p.get("scale"), p.get("shift"))
+    return scaled(y, p.get("scale"), p.get("shift"))
 
 
 @equation.register
@@ -142,14 +158,14 @@ def _(layer: layers.GroupNormalization, p: Parameters, x: Tensor) -> Tensor:
         None if value is None else _along(value, x.ndim, axis + 1)
         for value in (p.get("scale"), p.get("shift"))
     )
-    return _scaled(y, scale, shift)
+    return scaled(y, scale, shift)
 
 
 @equation.register
 def _(layer: layers.RMSNormalization, p: Parameters, x: Tensor) -> Tensor:
     axes = from_the_end(layer.axes, x.ndim - 1)
     y = equations.rms_normalization(_functions(x), x, axes, layer.epsilon)
-    return _scaled(y, p.get("scale"), None)
+    return scaled(y, p.get("scale"), None)
 
 
 @equation.register
@@ -162,38 +178,20 @@ def _(layer: layers.UnitNormalization, p: Parameters, x: Tensor) -> Tensor:
 
 
 @equation.register
-def _(layer: layers.Add, p: Parameters, *values: Tensor) -> Tensor:
-    return sum(values[1:], start=values[0])
-
-
-@equation.register
 def _(layer: layers.Concatenate, p: Parameters, *values: Tensor) -> Tensor:
     return torch.cat(values, _axis(layer.axis, values[0]))
 
 
-@equation.register
-def _(layer: layers.Multiply, p: Parameters, *values: Tensor) -> Tensor:
-    return _folded(torch.mul, values)
-
-
-@equation.register
-def _(layer: layers.Divide, p: Parameters, *values: Tensor) -> Tensor:
-    return _folded(torch.div, values)
-
-
-@equation.register
-def _(layer: layers.Maximum, p: Parameters, *values: Tensor) -> Tensor:
-    return _folded(torch.maximum, values)
-
-
-@equation.register
-def _(layer: layers.Minimum, p: Parameters, *values: Tensor) -> Tensor:
-    return _folded(torch.minimum, values)
+@equation.register(layers.Maximum)
+@equation.register(layers.Minimum)
+def _(layer: layers.Maximum | layers.Minimum, p: Parameters, *values: Tensor) -> Tensor:
+    function = torch.maximum if isinstance(layer, layers.Maximum) else torch.minimum
+    return reduce(function, aligned(values))
 
 
 @equation.register
 def _(layer: layers.MatMul, p: Parameters, *values: Tensor) -> Tensor:
-    a, b = _aligned(values)
+    a, b = aligned(values)
     a = a.mT if layer.transpose_a else a
     b = b.mT if layer.transpose_b else b
     return a @ b
@@ -227,41 +225,25 @@ def _(layer: layers.AdaptiveAveragePool, p: Parameters, x: Tensor) -> Tensor:
     spatial = tuple(x.shape[first : first + len(layer.output)])
     for axis, matrix in enumerate(layer.matrices(spatial), start=first):
         weights = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
-        x = functional.linear(x.movedim(axis, -1), weights).movedim(-1, axis)
+        x = _mapped(x, axis, weights)
     return x
 
 
-@equation.register
-def _(layer: layers.GlobalAveragePool, p: Parameters, x: Tensor) -> Tensor:
-    return _reduced(torch.mean, layer, x)
-
-
-@equation.register
-def _(layer: layers.GlobalMaxPool, p: Parameters, x: Tensor) -> Tensor:
-    return _reduced(torch.amax, layer, x)
-
-
-@equation.register
-def _(layer: layers.Sum, p: Parameters, x: Tensor) -> Tensor:
-    return _reduced(torch.sum, layer, x)
+@equation.register(layers.GlobalAveragePool)
+@equation.register(layers.GlobalMaxPool)
+@equation.register(layers.Sum)
+def _(layer: OverAxes, p: Parameters, x: Tensor) -> Tensor:
+    axes = tuple(_axis(axis, x) for axis in layer.axes)
+    # over no axes PyTorch would reduce all
+    return _REDUCTIONS[type(layer)](x, axes, layer.keepdims) if axes else x
 
 
 # -- moves and choices --
 
 
 @equation.register
-def _(layer: layers.Identity, p: Parameters, x: Tensor) -> Tensor:
-    return x
-
-
-@equation.register
 def _(layer: layers.Constant, p: Parameters) -> Tensor:
     return p["value"][None]
-
-
-@equation.register
-def _(layer: layers.Reshape, p: Parameters, x: Tensor) -> Tensor:
-    return x.reshape(len(x), *layer.shape)
 
 
 @equation.register
@@ -272,11 +254,6 @@ def _(layer: layers.Permute, p: Parameters, x: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.ZeroPad, p: Parameters, x: Tensor) -> Tensor:
     return functional.pad(x, [n for pair in reversed(layer.pads) for n in pair])
-
-
-@equation.register
-def _(layer: layers.Crop, p: Parameters, x: Tensor) -> Tensor:
-    return functional.pad(x, [-n for pair in reversed(layer.crops) for n in pair])
 
 
 @equation.register
@@ -332,9 +309,9 @@ def _restored(images: Tensor, last: bool) -> Tensor:
     return images.movedim(1, -1) if last else images
 
 
-def _scaled(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-    x = x if scale is None else x * scale
-    return x if shift is None else x + shift
+def _mapped(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """A matrix `(out, in)` applied along an axis."""
+    return functional.linear(x.movedim(axis, -1), matrix).movedim(-1, axis)
 
 
 def _along(values: Tensor, rank: int, axis: int) -> Tensor:
@@ -345,26 +322,6 @@ def _along(values: Tensor, rank: int, axis: int) -> Tensor:
 def _axis(axis: int, x: Tensor) -> int:
     """An axis of the unbatched shape as one of the batch."""
     return axis % (x.ndim - 1) + 1
-
-
-def _reduced(reduce: Any, layer: OverAxes, x: Tensor) -> Tensor:
-    """A reduction over a layer's axes; over none of them PyTorch would reduce all."""
-    axes = tuple(_axis(axis, x) for axis in layer.axes)
-    reduced: Tensor = reduce(x, axes, layer.keepdims) if axes else x
-    return reduced
-
-
-def _aligned(values: Sequence[Tensor]) -> list[Tensor]:
-    """Values with unbatched ranks made equal by axes of one in front."""
-    rank = max(value.ndim for value in values)
-    return [v.reshape(len(v), *(1,) * (rank - v.ndim), *v.shape[1:]) for v in values]
-
-
-def _folded(function: Any, values: Sequence[Tensor]) -> Tensor:
-    first, *rest = _aligned(values)
-    for value in rest:
-        first = function(first, value)
-    return first
 
 
 def _chosen(x: Tensor, indices: Sequence[Any]) -> Tensor:

@@ -70,20 +70,13 @@ class RoundedNetwork(nn.Module):
         super().__init__()
         self.graph, self.steps = graph, steps
         self.arrays = Parameters(graph, dtype, fixed)
-        self._numbers = {name: str(i) for i, name in enumerate(sites)}
-        self._roundings = nn.ModuleDict(
-            {self._numbers[name]: Rounding(site, steps, dtype) for name, site in sites.items()}
-        )
+        self._sites = tuple(sites)
+        self._roundings = nn.ModuleList(Rounding(site, steps, dtype) for site in sites.values())
 
     @property
     def roundings(self) -> dict[str, Rounding]:
         """The rounding of every site, by name."""
-        found = {}
-        for name, number in self._numbers.items():
-            rounding = self._roundings[number]
-            assert isinstance(rounding, Rounding)
-            found[name] = rounding
-        return found
+        return dict(zip(self._sites, self._roundings, strict=True))
 
     def forward(
         self, inputs: Mapping[str, Tensor], sent: Mapping[str, Tensor] | None = None
