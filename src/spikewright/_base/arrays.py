@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ def readable(value: Any) -> Any:
 
 
 def frozen(array: NDArray) -> NDArray:
-    """An array that nothing else holds, read-only from now on: others may share it."""
+    """Make an array that nothing else holds read-only, so that others may share it."""
     array.setflags(write=False)
     return array
 
 
-def immutable(array: Any) -> bool:
-    """Whether nobody can write to an array: neither through it nor through what it is a part of."""
+def immutable(array: Any) -> TypeGuard[NDArray]:
+    """True for an array that nobody can write to, nor to the array that it is a part of."""
     if type(array) is not np.ndarray:
         return False
     while type(array) is np.ndarray and not array.flags.writeable:

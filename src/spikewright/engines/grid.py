@@ -22,6 +22,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import frozen
+
 Precision = Literal["float32", "float64"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 
@@ -139,13 +141,7 @@ def entries_on_grid(values: NDArray, rows: NDArray, size: int, precision: Precis
         some = slice(i, i + _AT_ONCE)
         parts = _split(values[some], steps[rows[some]], grid.weight_bits, grid.weight_limbs)
         held[some] = sum(parts[1:], start=parts[0])
-    held.setflags(write=False)
-    return held
-
-
-def grid_bytes(weights: int) -> int:
-    """Temporary memory for putting this number of weights on a grid, in bytes."""
-    return 40 * min(weights, _AT_ONCE)
+    return frozen(held)
 
 
 def _channels(weight: NDArray) -> Iterator[slice]:

@@ -82,8 +82,8 @@ class Setting:
 
     def weights(self) -> Memory:
         """Weights that the program holds beside the network's, and the engine's own form."""
-        numbers = [array.size for array in self._own_arrays()]
-        size = sum(array.nbytes for array in self._own_arrays())
+        own = self._own_arrays()
+        numbers, size = [array.size for array in own], sum(array.nbytes for array in own)
         program = MemoryPart("weights", "the program", size, f"{sum(numbers)} numbers of its own")
         return Memory((program, *self._held(self.program.operators, max(numbers, default=0))))
 

@@ -164,14 +164,12 @@ class Execution:
                     if ensemble not in self._setting.tally:
                         continue
                     sent, net = array(sums.sent), array(sums.net)
-                    if part.size == self.batch:
-                        whole = Totals.told(ensemble, self.step, sent, net)
-                        if whole is not None:
-                            found[ensemble] = whole
-                            continue
-                    if ensemble not in found:
-                        found[ensemble] = Totals.empty(ensemble, self.batch, self.step)
-                    found[ensemble].put(part.samples, sent, net)
+                    alone = part.size == self.batch
+                    whole = Totals.told(ensemble, self.step, sent, net) if alone else None
+                    if whole is None:
+                        whole = found.get(ensemble) or Totals.empty(ensemble, self.batch, self.step)
+                        whole.put(part.samples, sent, net)
+                    found[ensemble] = whole
         return found
 
     def learned(self) -> dict[Learned, NDArray]:

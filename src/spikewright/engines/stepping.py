@@ -49,7 +49,8 @@ class Stepper:
         for component in plan.components:
             (op,) = component.operators
             if op.output not in self._values:
-                empty = {s: np.empty((batch, 1, *plan.shapes[s])) for s in op.inputs}
+                inner = (s for s in op.inputs if s not in self._values)
+                empty = {s: np.empty((batch, 1, *plan.shapes[s])) for s in inner}
                 unit = _Unit(op, kernels[op], lasting, self._values, empty)
                 lasting.update(unit.lasting)
                 self._values.update(unit.lasting)
@@ -157,10 +158,11 @@ class _Unit:
     ) -> None:
         self._op, self._kernel = op, kernel
         self._shared = [s in lasting for s in op.inputs]
-        copies = {s: np.array(constants[s]) if s in constants else empty[s] for s in op.inputs}
-        self._constant = {s: copies[s] for s in op.inputs if s in constants and s not in lasting}
-        self._made = {s: copies[s] for s in op.inputs if s not in constants and s not in lasting}
-        self.stepping = kernel.stepping([lasting.get(s, copies[s]) for s in op.inputs])
+        fixed = (s for s in op.inputs if s in constants and s not in lasting)
+        self._constant = {s: np.array(constants[s]) for s in fixed}
+        self._made = empty
+        arrays = {**lasting, **self._constant, **empty}
+        self.stepping = kernel.stepping([arrays[s] for s in op.inputs])
         outputs = () if self.stepping is None else self.stepping.outputs
         self.lasting: dict[int, NDArray] = dict(zip(op.outputs, outputs, strict=False))
 

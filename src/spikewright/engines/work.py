@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from spikewright.engines.program import Learned, Linear, Operator, Program
-from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
 
 
 def multiply_adds(op: Operator, program: Program) -> int:
@@ -15,9 +15,14 @@ def multiply_adds(op: Operator, program: Program) -> int:
         return int(op.initial.size)
     if not isinstance(op, Linear):
         return made
-    transform = op.transform
+    if isinstance(op.transform, Sparse):
+        return len(op.transform.values)
+    weighted = isinstance(op.transform, Dense | AxisMap | Convolution)
+    return made * fan_in(op.transform) if weighted else made
+
+
+def fan_in(transform: Transform) -> int:
+    """The number of products that each output sums; of maps without weights 0."""
     if isinstance(transform, Dense | AxisMap):
-        return made * int(transform.matrix.shape[1])
-    if isinstance(transform, Convolution):
-        return made * int(transform.kernel[0].size)
-    return len(transform.values) if isinstance(transform, Sparse) else made
+        return transform.matrix.shape[1]
+    return transform.kernel[0].size if isinstance(transform, Convolution) else 0

@@ -276,8 +276,6 @@ _CALLED = "; called from the native loop, step by step"
 
 def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
     """Operator, kernel and why, in the program's order; `tiles` names whose there are, if any."""
-    if program.precision != "float32":
-        tiles = None  # of three bytes a weight
     parts = cut(program)
     rows: list[PlanRow] = []
     for component in program.components:

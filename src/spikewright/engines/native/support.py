@@ -30,6 +30,7 @@ from spikewright.engines.program import (
     Source,
     Sum,
 )
+from spikewright.engines.work import fan_in
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -225,7 +226,7 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
     if find is None:
         return Verdict(None, f"{name} has no native kernel")
     most = MAX_FAN_IN[program.precision] if kind in BYTES else MAX_ANALOG_FAN_IN
-    fits = _fan_in(op.transform) <= most
+    fits = fan_in(op.transform) <= most
     found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind) if fits else None
     if found is None:
         return Verdict(None, f"this {name} of {_NAMES[kind]} has no native kernel")
@@ -257,13 +258,6 @@ def _axis_map(transform: AxisMap, factor: float, shape: Shape, kind: Kind) -> Ki
 def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     spatial, _ = split_shape(shape, transform.channels_last)
     return "values" if len(spatial) <= 2 else None
-
-
-def _fan_in(transform: Transform) -> int:
-    """The number of terms of an exact sum; of other maps 0."""
-    if isinstance(transform, Dense | AxisMap):
-        return transform.matrix.shape[1]
-    return transform.kernel[0].size if isinstance(transform, Convolution) else 0
 
 
 def _sum_pool(transform: SumPool, factor: float, shape: Shape, kind: Kind) -> Kind | None:

@@ -8,8 +8,9 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number
+from spikewright._base.arrays import frozen
 from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import check_positive
 from spikewright.network.processes.base import (
     Process,
     State,
@@ -49,10 +50,8 @@ class PoissonSpikes(Process):
             raise NetworkError(
                 f"PoissonSpikes.rates must be finite numbers from 0 in Hz, got {self.rates!r}"
             )
-        rates.setflags(write=False)
-        object.__setattr__(self, "rates", rates)
-        if not (is_number(self.amplitude) and self.amplitude > 0):
-            raise NetworkError(f"PoissonSpikes.amplitude must be above 0, got {self.amplitude!r}")
+        object.__setattr__(self, "rates", frozen(rates))
+        check_positive(self, amplitude=self.amplitude)
         as_seed(self.seed, "PoissonSpikes")
 
     @property

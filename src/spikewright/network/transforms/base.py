@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import MappingProxyType
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,17 +55,12 @@ def _check_finite(owner: Transform, name: str, value: NDArray) -> None:
     require(bad == 0, f"{type(owner).__name__}.{name}: {bad} of {value.size} values are not finite")
 
 
-def is_frozen(value: Any) -> TypeGuard[NDArray]:
-    """Whether it is an array whose values nobody changes, so that no copy is needed."""
-    return immutable(value)
-
-
 def freeze_array(owner: Transform, name: str, value: ArrayLike) -> NDArray:
     """Set a field to a read-only copy of its value, floating point; raises `NetworkError`.
 
     An array that nobody can write is not copied.
     """
-    array = value if is_frozen(value) else np.array(value)
+    array = value if immutable(value) else np.array(value)
     if array.dtype.kind not in "fiub":
         raise NetworkError(f"{type(owner).__name__}.{name} must be real numbers, got {value!r}")
     if array.dtype.kind != "f":

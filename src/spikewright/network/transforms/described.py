@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import is_whole
+from spikewright._base.arrays import frozen
 from spikewright.network.distributions import Distribution, Uniform
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape
@@ -104,10 +105,8 @@ def entries_of(
     )
 
     def made(weights: NDArray) -> Transform:
-        entries = np.array(
-            np.broadcast_to(weights.ravel() if weights.ndim else weights, (len(at),))
-        )
-        entries.setflags(write=False)
+        one_or_all = weights.ravel() if weights.ndim else weights
+        entries = frozen(np.array(np.broadcast_to(one_or_all, (len(at),))))
         return make(at[:, 0], at[:, 1], entries, (out,), inner)
 
     words = f"Sparse(({out}, {inner}), ...)"

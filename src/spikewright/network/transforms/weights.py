@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arrays import frozen, immutable
 from spikewright.network.geometry import whole_numbers
 from spikewright.network.shapes import Shape, as_shape
 from spikewright.network.transforms.base import (
     Transform,
     freeze_array,
-    is_frozen,
     register,
     require,
 )
@@ -120,9 +120,8 @@ class Sparse(Transform):
             inside = given.size == 0 or (given.min() >= 0 and given.max() < limit)
             require(inside, f"Sparse.{name} must lie in 0..{limit - 1}")
             kind = np.int32 if limit <= 2**31 else np.int64
-            if not (is_frozen(given) and given.dtype == kind):
-                given = np.array(given, kind)
-                given.setflags(write=False)
+            if not (immutable(given) and given.dtype == kind):
+                given = frozen(np.array(given, kind))
             object.__setattr__(self, name, given)
 
     def output_shape(self, shape: Shape) -> Shape:
