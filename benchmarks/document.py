@@ -299,7 +299,7 @@ read once is added to the sums of several steps.
 
 
 def additions_tables(kept: Mapping[str, Any]) -> str:
-    """What the machine does at most, and what the native engine does of it."""
+    """This machine's limits, and the native engine's additions as a share of them."""
     rows = [
         [row[k] for k in ("spikes", "additions", "milliseconds", "rate", "share")]
         for row in kept["additions"]
@@ -375,7 +375,7 @@ def memory_section(measured: Mapping[str, Any]) -> str:
 
 
 def edges_section(measured: Mapping[str, Any]) -> str:
-    """What each command of `edges` printed."""
+    """The kept text of every benchmark at an edge, under its title."""
     parts = [f"### {title}\n\n{kept['text']}" for title, kept in measured.items()]
     return "\n\n".join([EDGES, *parts]) + "\n"
 

@@ -1,4 +1,4 @@
-"""What a command measured at one edge of the field: printed, and kept for `docs/benchmarks.md`."""
+"""Results of benchmarks at the edges of the field: printed, and kept for `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.workloads import CACHE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where results go; without `--keep` they are printed alone."""
+    """Add the options that keep results; without `--keep` they are only printed."""
     parser.add_argument("--keep", action="store_true", help="write them into the document")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--document", type=Path, default=document.PATH)

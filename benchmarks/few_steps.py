@@ -29,7 +29,7 @@ from torch import nn
 import spikewright as sw
 from benchmarks import edges
 from benchmarks.image_sets import load
-from benchmarks.mobile import medians, spikes_of
+from benchmarks.mobile import medians, passes, spikes_of
 from benchmarks.sources import resnet
 from benchmarks.timing import with_threads
 from benchmarks.training import Normalised
@@ -60,7 +60,7 @@ def network(x: NDArray[np.float32]) -> nn.Sequential:
 
 
 def conversions(model: nn.Module, x: NDArray[np.float32], threads: int) -> dict[str, sw.Conversion]:
-    """Both, by name."""
+    """The two spiking networks that are compared, by name."""
     best = sw.best_rule(model, x[:64], STEPS, example_input=x[:1], threads=threads, progress=False)
     kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1)
     rule = sw.MinimumError(STEPS)
@@ -78,20 +78,11 @@ def measured(
     name: str, conversion: sw.Conversion, model: nn.Module, x: NDArray, rounds: int, threads: int
 ) -> str:
     """One conversion's figures."""
-    held = torch.from_numpy(x)
-    last = held.contiguous(memory_format=torch.channels_last)
-    formats = ((model, held), (model.to(memory_format=torch.channels_last), last))
 
     def run() -> sw.Run:
         return conversion.run(x, STEPS, engine="native", threads=threads)
 
-    def passes(source: nn.Module, given: torch.Tensor) -> None:
-        with torch.inference_mode():
-            for _ in range(STEPS):
-                source(given)
-
-    runs = [run, *(lambda source=m, given=g: passes(source, given) for m, g in formats)]
-    ours, *theirs = medians(runs, rounds)
+    ours, *theirs = medians([run, *passes(model, torch.from_numpy(x), STEPS)], rounds)
     wall, processor = ours / np.min(theirs, axis=0)
     neurons = sum(e.n_neurons for e in conversion.populations().values()) * len(x)
     return (

@@ -17,19 +17,18 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import spikewright as sw
 from benchmarks import edges
-from benchmarks.memory import peak_mib
+from benchmarks.memory import ROOT, peak_mib
+from benchmarks.mobile import medians, passes, spikes_of
+from benchmarks.peer.base import clocked
 from benchmarks.timing import thread_environment
 
-ROOT = Path(__file__).parents[1]
 MIB = 2**20
 CASES = {
     "first": [("vgg16", "first")],
@@ -53,56 +52,35 @@ def source(name: str) -> tuple[Any, Any]:
     return model.eval(), torch.randn(1, 3, 224, 224)
 
 
-def converted(name: str, case: str, model: Any, x: Any) -> Any:
+def converted(case: str, model: Any, x: Any) -> Any:
     """The spiking network of a case."""
     import torch
 
-    import spikewright as sw
-
-    if case == "first":
-        return sw.convert(model, example_input=x, spiking=True)
-    seen = torch.randn(2, 3, 224, 224).numpy()
-    if case == "many":
-        rule = sw.TargetRate(600)
-        return sw.convert(
-            model, example_input=x, spiking=True, scale_firing_rates=rule, calibration=seen
-        )
-    rule = sw.TargetRate(600.0)
-    return sw.convert(
-        model,
-        example_input=x,
-        spiking=True,
-        scale_firing_rates=rule,
-        calibration=seen,
-        max_spikes_per_step=1,
-    )
-
-
-def seconds(f: Callable[[], Any]) -> float:
-    """Wall time of a call."""
-    begun = time.perf_counter()
-    f()
-    return time.perf_counter() - begun
+    how: dict[str, Any] = {}
+    if case != "first":
+        seen = torch.randn(2, 3, 224, 224).numpy()
+        how = {"scale_firing_rates": sw.TargetRate(600), "calibration": seen}
+    if case == "once":
+        how["max_spikes_per_step"] = 1
+    return sw.convert(model, example_input=x, spiking=True, **how)
 
 
 def measure_first(steps: int) -> None:
-    """The first step, and memory."""
+    """Print the time of VGG16's first step, and its peak memory."""
     import torch
     import torchvision  # noqa: F401
-
-    import spikewright  # noqa: F401
 
     before = peak_mib()
     model, x = source("vgg16")
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / MIB
     with torch.no_grad():
-        once = statistics.median(seconds(lambda: model(x)) for _ in range(5))
+        once = statistics.median(clocked(lambda: model(x))[0] for _ in range(5))
     reading: list[Any] = []
-    convert = seconds(lambda: reading.append(converted("vgg16", "first", model, x)))
+    convert, _ = clocked(lambda: reading.append(converted("first", model, x)))
     (conversion,) = reading
     known = peak_mib()
     needed = conversion.memory(1, 1).bytes / MIB
-    first = seconds(lambda: conversion.run(x.numpy(), 1, threads=1, progress=False))
+    first, _ = clocked(lambda: conversion.run(x.numpy(), 1, threads=1, progress=False))
     peak = peak_mib()
     print(
         f"vgg16, first step: {first / (steps * once):.2f} x {steps} forward passes "
@@ -112,28 +90,18 @@ def measure_first(steps: int) -> None:
 
 
 def measure(name: str, case: str, steps: int, rounds: int) -> None:
-    """Steps and forward passes in turn."""
-    import torch
-
+    """Time spiking steps and forward passes in turn, and print their ratio."""
     model, x = source(name)
-    conversion = converted(name, case, model, x)
-    given = x.numpy()
+    conversion = converted(case, model, x)
 
-    def forward() -> None:
-        with torch.no_grad():
-            for _ in range(steps):
-                model(x)
+    def run() -> sw.Run:
+        return conversion.run(x.numpy(), steps, threads=1, progress=False)
 
-    runs: list[Any] = []
-
-    def run() -> None:
-        runs.append(conversion.run(given, steps, threads=1, progress=False))
-
-    run()
-    times = [(seconds(run), seconds(forward)) for _ in range(rounds)]
-    ours, theirs = (statistics.median(one) for one in zip(*times, strict=True))
-    counts = [np.asarray(p.totals) for p in runs[-1].populations.values() if p.spiking]
-    sent = sum(float(count.sum()) for count in counts) / sum(count.size for count in counts) / steps
+    last = run()
+    times = medians([run, *passes(model, x, steps)], rounds)[:, 0]
+    ours, theirs = times[0], times[1:].min()
+    counts = [np.asarray(p.totals) for p in last.populations.values() if p.spiking]
+    sent = spikes_of(last, sum(count.size for count in counts), steps)
     most = max(float(count.max()) for count in counts) / steps
     print(
         f"{name}, {case}: {ours / theirs:.2f} x {steps} forward passes ({ours:.2f} s of "

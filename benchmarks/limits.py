@@ -1,4 +1,4 @@
-"""What this machine can do at most: weights read a second, and multiply-adds of dense products.
+"""This machine's limits: weights read a second, and multiply-adds of dense products.
 
     python -m benchmarks.limits
 
@@ -16,10 +16,10 @@ import numpy as np
 
 from benchmarks.peer.base import clocked
 from benchmarks.results import markdown_table
-from benchmarks.timing import MIN_ROUNDS, SHORTEST, with_threads
+from benchmarks.timing import MIN_ROUNDS, repeats_for, with_threads
 
 WEIGHTS = "second-level cache"
-"""Where the weights of a layer lie while its events are added up."""
+"""The place of a layer's weights while its events are added up."""
 KIB = {WEIGHTS: 512, "memory": 2**18}
 SIDE = 1024  # of the matrices
 
@@ -27,7 +27,7 @@ SIDE = 1024  # of the matrices
 def rate(work: Callable[[], object], amount: float) -> float:
     """`amount` a second, by the median of some runs."""
     once = min(clocked(work)[0] for _ in range(3))
-    repeats = max(1, round(SHORTEST / once))
+    repeats = repeats_for(once)
     return amount / statistics.median(clocked(work, repeats)[0] for _ in range(MIN_ROUNDS))
 
 
@@ -53,7 +53,7 @@ def products() -> dict[str, float]:
 
 
 def measured() -> dict[str, dict[str, float]]:
-    """Both kinds of limits."""
+    """The rates of reading and of dense products."""
     return {"reading": reading(), "products": products()}
 
 

@@ -14,10 +14,11 @@ kernel, and why some are on the reference.
 from __future__ import annotations
 
 import argparse
-import time
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ import spikewright as sw
 from benchmarks import edges
 from benchmarks.depth import RATE, Setting, network, scale_for
 from benchmarks.families.member import image
+from benchmarks.peer.base import clocked
 from benchmarks.timing import with_threads
 
 NAMES = (
@@ -38,36 +40,32 @@ NAMES = (
 )
 
 
-def seconds(run: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor seconds of one call."""
-    wall, processor = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - wall, time.process_time() - processor
-
-
 def medians(runs: list[Callable[[], object]], rounds: int) -> NDArray:
     """Median seconds `(runs, 2)` of runs that take turns, all of them warm."""
     for run in runs:
         run()
-    times = [[seconds(run) for run in runs] for _ in range(rounds)]
+    times = [[clocked(run) for run in runs] for _ in range(rounds)]
     median: NDArray = np.median(np.array(times), axis=0)
     return median
 
 
-def passes(setting: Setting, steps: int, channels_last: bool) -> Callable[[], object]:
-    """So many forward passes of the source network, one sample each."""
+def passes(model: Any, x: Any, steps: int) -> list[Callable[[], object]]:
+    """So many forward passes of a source network on `x`, in each memory format."""
     import torch
 
-    form = torch.channels_last if channels_last else torch.contiguous_format
-    model = network(setting).to(memory_format=form)
-    x = torch.from_numpy(setting.member.samples(1)).to(memory_format=form)
+    from benchmarks.peer.torch_modules import FORMATS
 
-    def run() -> None:
-        with torch.inference_mode():
-            for _ in range(steps):
-                model(x)
+    def in_format(form: Any) -> Callable[[], object]:
+        source, given = deepcopy(model).to(memory_format=form), x.contiguous(memory_format=form)
 
-    return run
+        def run() -> None:
+            with torch.inference_mode():
+                for _ in range(steps):
+                    source(given)
+
+        return run
+
+    return [in_format(form) for form in FORMATS.values()]
 
 
 def spikes_of(run: sw.Run, neurons: int, steps: int) -> float:
@@ -81,8 +79,8 @@ def measured(name: str, steps: int, rounds: int, threads: int) -> str:
 
     torch.set_num_threads(threads)
     setting = Setting(name, image(name, 224))
-    x = setting.member.samples(1)
-    conversion = sw.convert(network(setting), spiking=True, example_input=x)
+    x, model = setting.member.samples(1), network(setting)
+    conversion = sw.convert(model, spiking=True, example_input=x)
     scale = scale_for(conversion, x, RATE)
     for ensemble in conversion.populations().values():
         ensemble.rate_scale = scale
@@ -92,8 +90,7 @@ def measured(name: str, steps: int, rounds: int, threads: int) -> str:
 
     neurons = sum(e.n_neurons for e in conversion.populations().values())
     rate = spikes_of(run(), neurons, steps)
-    sources = [passes(setting, steps, last) for last in (False, True)]
-    ours, *theirs = medians([run, *sources], rounds)
+    ours, *theirs = medians([run, *passes(model, torch.from_numpy(x), steps)], rounds)
     wall, processor = ours / np.min(theirs, axis=0)
     lines = [
         f"* {name}: {wall:.2f} x its {steps} forward passes (processor time {processor:.2f}), "

@@ -80,7 +80,7 @@ def clients(
 def compare(
     model: Model, path: Path, workers: Mapping[str, Client], seconds: float
 ) -> dict[str, Any]:
-    """What every simulator computes on one thread, beside what Spikewright does."""
+    """Run every simulator on one thread; compare its spikes and means with Spikewright's."""
     steps = model.steps(seconds)
     first = round(SETTLING * steps)
     found: dict[str, Spikes] = {}
@@ -114,7 +114,7 @@ def compare(
 
 
 def _seconds(model: Model, step: int | None, whole: float) -> float:
-    """How long two runs are the same."""
+    """Seconds before the first spike that differs; the whole run where none does."""
     return whole if step is None else (step - 1) * model.dt
 
 

@@ -106,7 +106,7 @@ class Model:
 
     @property
     def noisy(self) -> bool:
-        """Whether random spikes arrive from outside."""
+        """True if random spikes arrive from outside."""
         return bool(self.background.any())
 
     def steps(self, seconds: float) -> int:
@@ -127,7 +127,7 @@ class Model:
 
     @classmethod
     def load(cls, path: Path) -> Model:
-        """What `save` wrote."""
+        """Read a model from a file that `save` wrote."""
         with np.load(path) as file:
             given = {name: file[name] for name in file.files}
         plain = json.loads(str(given.pop("plain")))
@@ -136,7 +136,7 @@ class Model:
 
 
 def kick(tau_m: float, tau_s: float, dt: float) -> float:
-    """What a synaptic current of 1 adds to the voltage in the step of `dt` that it begins with.
+    """Voltage gained in one step of `dt` from a synaptic current that is 1 at its start.
 
     The current decays with `tau_s`: `tau_s (exp(-dt/tau_m) - exp(-dt/tau_s)) / (tau_m - tau_s)`
     (Rotter & Diesmann 1999, Biological Cybernetics 81, 381-402).

@@ -80,7 +80,7 @@ def _figure(row: Row, label: str) -> str:
 
 
 def agreement(rows: Sequence[Row]) -> str:
-    """How long spikes are the same, and whether means agree."""
+    """Table: time until spikes first differ, and populations whose means disagree."""
     lines = [
         [
             f"{row['model']}, {label}",

@@ -25,7 +25,7 @@ class Spikes:
     neurons: NDArray
 
     def after(self, first: int) -> Spikes:
-        """Those behind the first steps."""
+        """The spikes after step `first`."""
         later = self.steps > first
         return Spikes(self.steps[later], self.neurons[later])
 

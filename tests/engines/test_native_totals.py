@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 import spikewright as sw
 from engines.random_networks import DT, random_network
 from spikewright.engines import Engine, Execution, Program, compile_network
-from spikewright.engines.native.engine import NativeEngine
-from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import total_type
 from spikewright.network.transforms import Convolution
+
+if "native" not in sw.engines.available():
+    pytest.skip("the native engine was not built", allow_module_level=True)
+
+from spikewright.engines.native.engine import NativeEngine
+from spikewright.engines.native.running import RegionKernel
 
 seeds = st.integers(0, 2**32 - 1)
 CAPPED = sw.BipolarIntegrateAndFire(max_spikes_per_step=2)
