@@ -94,11 +94,16 @@ def traced(engine: str) -> Iterator[Callable[[], int]]:
 
 
 def measured(network: str, engine: str, batch: int, steps: list[int]) -> list[tuple[float, float]]:
-    """Growth of a process's peak by a run of each number of steps, and its bound, both in MiB."""
+    """Growth of a process's peak by a run of each number of steps, and its bound, both in MiB.
+
+    Large blocks go back to the system at once, whatever size was freed before: else a peak also
+    holds what the allocator keeps.
+    """
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, __file__, network, engine, str(batch), *map(str, steps)],
-        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": path, "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)},
     )  # fmt: skip
     rows = [line.split() for line in done.stdout.splitlines()]
     return [(float(growth), float(bound)) for growth, bound in rows]

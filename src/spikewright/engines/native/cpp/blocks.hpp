@@ -11,6 +11,14 @@ struct Place {
     std::size_t population, sample, pixel, channel, valid;
 };
 
+// Counts outgrow bytes from step t on. They are written as the largest that a byte holds, so that
+// operators behind them that would outgrow bytes as well are found in the same run, and always are.
+template <class Out>
+[[gnu::cold, gnu::noinline]] void outgrow(const Context& c, const Place& at, std::size_t t, Out& out) {
+    for (; t < c.steps; ++t) std::memset(out(t), int(kMostCounts), at.valid);
+    c.too_many_spikes(c.job->plan->populations[at.population].output);
+}
+
 // `current(t)` arrives, counts are written to `out(t)`. `checked`: whether a neuron may spike twice.
 template <std::size_t lanes, bool uniform, bool checked, class Current, class Out>
 [[gnu::always_inline]] inline void run_one_way(const Context& c, const Place& at, Current&& current,
@@ -30,7 +38,7 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
         most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, counts);
         if (checked && most == 0)
             most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes(p.output);
+        if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
         if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
         tally.add(counts, most);
         put_counts(counts, out(t), at.valid);
@@ -65,7 +73,7 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
         BothCounts<lanes> counts;
         const Most most = fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, at.pixel, at.channel,
                                                          at.valid, counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes(p.output);
+        if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
         tally.add(counts.all, most);
         put_counts(counts.net, out(t), at.valid);
     }

@@ -21,10 +21,7 @@ template <class F>
     std::size_t k = 0;
     for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
     if (k == n) return;
-    alignas(kBytes) double part[kDoubles] = {};
-    std::memcpy(part, from + k, (n - k) * sizeof(double));
-    store(part, f(load<doubles>(part)));
-    std::memcpy(to + k, part, (n - k) * sizeof(double));
+    store_some(to + k, n - k, f(load_some(from + k, n - k)));
 }
 
 inline doubles softplus(doubles x) {
@@ -275,28 +272,18 @@ inline void record(const Context& c, const Cells& p, const Piece& piece, std::si
                         piece.n * sizeof(double));
 }
 
-inline void run_leaky(const Context& c, const Instruction& op) {
+// Neurons that write their spikes as bytes: `LeakyChunk` or `GridLeaky`.
+template <class Neurons>
+inline void run_in_bytes(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
     each_piece(c, p, [&](std::size_t s, const Piece& piece) {
         Drive drive(c, p, piece, s);
-        LeakyChunk chunk(c, p, piece, s);
-        for (std::size_t t = 0; t < c.steps; ++t) {
-            chunk.step(drive.at(t), c.counts(op.output, s, t) + piece.at);
-            record(c, p, piece, s, t, chunk);
-        }
-        chunk.write();
-    });
-}
-
-inline void run_grid_leaky(const Context& c, const Instruction& op) {
-    const Cells& p = *op.cells;
-    each_piece(c, p, [&](std::size_t s, const Piece& piece) {
-        Drive drive(c, p, piece, s);
-        GridLeaky neurons(c, p, piece, s);
+        Neurons neurons(c, p, piece, s);
         for (std::size_t t = 0; t < c.steps; ++t) {
             neurons.step(drive.at(t), c.counts(op.output, s, t) + piece.at);
             record(c, p, piece, s, t, neurons);
         }
+        neurons.write();
     });
 }
 
@@ -311,8 +298,8 @@ inline bool put_counts(const double* from, std::size_t n, std::int8_t* to) {
 
 inline void run_cells(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
-    if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky) return run_leaky(c, op);
-    if (p.cell == Cell::grid_leaky) return run_grid_leaky(c, op);
+    if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky) return run_in_bytes<LeakyChunk>(c, op);
+    if (p.cell == Cell::grid_leaky) return run_in_bytes<GridLeaky>(c, op);
     const bool counts = c.kind(op.output) == Kind::counts;
     each_piece(c, p, [&](std::size_t s, const Piece& piece) {
         const std::size_t at = piece.at, n = piece.n;

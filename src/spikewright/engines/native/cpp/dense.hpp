@@ -22,16 +22,6 @@ inline std::uint32_t spikes_of(const std::int8_t* from, std::size_t n) {
 #endif
 }
 
-// The largest count without its sign.
-inline std::uint32_t most_of(const std::int8_t* from, std::size_t n) {
-    std::uint8_t most = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const auto count = std::uint8_t(from[i] < 0 ? -from[i] : from[i]);
-        most = count > most ? count : most;
-    }
-    return most;
-}
-
 // How many events have a sum that fits 32 bits, with counts as a slab's.
 inline std::int64_t budget_of(const Layer& l, const Slab& slab) {
     return l.budgets[slab.most > kMostRepeats ? 0 : slab.most];
@@ -89,7 +79,7 @@ inline bool choose_dense(const Context& c, const Layer& l, const CountRows& slab
 inline void measure(const Layer& l, const CountRows& slab, Slab& to) {
     to.most = 0;
     for (std::size_t t = 0; t < slab.steps; ++t)
-        to.most = std::max<std::size_t>(to.most, most_of(slab.row(t), slab.size));
+        to.most = std::max<std::size_t>(to.most, largest(slab.row(t), slab.size));
     if (budget_of(l, to) == kNoBudget) return;
     const std::size_t pixels = l.input_pixels(), channels = l.tiled->channels();
     to.offsets.reserve((pixels + 1) * Slab::kRow, 0);

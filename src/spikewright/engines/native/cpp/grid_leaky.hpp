@@ -17,6 +17,8 @@ class GridLeaky {
     // Voltage and second.
     const double* state(std::size_t i) const { return memories_[i].to; }
 
+    void write() const {}  // the state is advanced where it lies
+
     // One step of currents j; `spikes` are bytes.
     void step(const double* j, std::int8_t* spikes) {
         auto& [v, silent, total] = memories_;
@@ -24,7 +26,7 @@ class GridLeaky {
         for (; k + kDoubles <= n_; k += kDoubles) {
             const std::uint32_t fired = advance(j + k, v.from + k, v.to + k, silent.from + k,
                                                 silent.to + k, total.from + k, total.to + k);
-            put_bytes(fired, spikes + k, kDoubles);
+            put_bytes(spread(fired), spikes + k, kDoubles);
         }
         if (k < n_) rest(j + k, spikes + k, k);
         for (Context::Kept& m : memories_) m.from = m.to;
@@ -55,12 +57,7 @@ class GridLeaky {
         const std::uint32_t fired =
             advance(part[3], part[0], part[0], part[1], part[1], part[2], part[2]);
         for (std::size_t i = 0; i < 3; ++i) std::memcpy(memories_[i].to + at, part[i], bytes);
-        put_bytes(fired, spikes, n);
-    }
-
-    static void put_bytes(std::uint32_t fired, std::int8_t* to, std::size_t n) {
-        const std::uint64_t bytes = spread(fired);
-        std::memcpy(to, &bytes, n);
+        put_bytes(spread(fired), spikes, n);
     }
 
     const Cells& p_;

@@ -305,7 +305,9 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
                         Sum&& sum) {
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
-    scratch.numbers = step_numbers(c);
+    const auto& populations = c.job->plan->populations;
+    if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean)
+        scratch.numbers = step_numbers(c);
     if (!l.low.empty()) scratch.low.reserve(c.steps);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);

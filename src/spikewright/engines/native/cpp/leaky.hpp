@@ -15,6 +15,14 @@ inline std::uint32_t more_than(doubles a, doubles b) {
     return ~at_least(b, a) & ((1u << kDoubles) - 1);
 }
 
+// Bytes, as many as a vector has doubles, or fewer.
+inline void put_bytes(std::uint64_t bytes, std::int8_t* to, std::size_t room) {
+    if (room >= kDoubles)
+        std::memcpy(to, &bytes, kDoubles);
+    else
+        std::memcpy(to, &bytes, room);
+}
+
 class LeakyChunk {
   public:
     LeakyChunk(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
@@ -102,13 +110,6 @@ class LeakyChunk {
                 put_bytes(spread(here), spikes + k, end - k);
             }
         }
-    }
-
-    static void put_bytes(std::uint64_t bytes, std::int8_t* to, std::size_t room) {
-        if (room >= kDoubles)
-            std::memcpy(to, &bytes, kDoubles);
-        else
-            std::memcpy(to, &bytes, room);
     }
 
     void adapt(std::size_t k, std::uint32_t fired) {

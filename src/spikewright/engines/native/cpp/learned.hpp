@@ -93,23 +93,8 @@ class RowRule {
         doubles made = grow_ * b;
         if (rule_ == Rule::oja) made = made - forget_ * (weights * unit_);
         if (rule_ == Rule::voja) made = grow_ * (forget_ * b - weights * unit_);
-        if (delta_) put(made, delta_ + k, n - k);
+        if (delta_) store_some(delta_ + k, n - k, made);
         return made;
-    }
-
-    // Behind a row lies the next one, which another thread may write.
-    static doubles get(const double* from, std::size_t room) {
-        if (room >= kDoubles) return load<doubles>(from);
-        double part[kDoubles] = {};
-        std::memcpy(part, from, room * sizeof(double));
-        return load<doubles>(part);
-    }
-
-    static void put(doubles v, double* to, std::size_t room) {
-        if (room >= kDoubles) return store(to, v);
-        double part[kDoubles];
-        store(part, v);
-        std::memcpy(to, part, room * sizeof(double));
     }
 
   private:
@@ -128,7 +113,7 @@ inline double learn_row(const Context& c, const Weights& w, std::size_t s, std::
     for (const Learning& r : w.rules) rules[n++] = RowRule(c, r, s, t, o, unit);
     doubles largest{};
     for (std::size_t k = 0; k < w.in; k += kDoubles) {
-        const doubles before = RowRule::get(from + k, w.in - k);
+        const doubles before = load_some(from + k, w.in - k);  // the next row may be written
         doubles change{};
         for (std::size_t i = 0; i < n; ++i) {
             const doubles made = rules[i].delta(k, before, w.in);
@@ -136,7 +121,7 @@ inline double learn_row(const Context& c, const Weights& w, std::size_t s, std::
         }
         if (!w.unit.empty()) change = unit != 0.0 ? change / unit : doubles{};
         doubles after = n ? before + change : before;
-        RowRule::put(after, to + k, w.in - k);
+        store_some(to + k, w.in - k, after);
         for (std::size_t i = w.in - k; i < kDoubles; ++i) after[i] = 0.0;
         const doubles magnitude = after < 0.0 ? -after : after;
         largest = magnitude > largest ? magnitude : largest;

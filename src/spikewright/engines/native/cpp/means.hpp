@@ -240,7 +240,7 @@ template <bool uniform, class Current, class Out>
     for (std::size_t t = 0; t < c.steps; ++t) {
         few_bytes counts;
         const Most most = followers.step<uniform>(now, current(t), numbers[t], counts);
-        if (most == kTooMany) [[unlikely]] return c.too_many_spikes(p.output);
+        if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
         tally.add(counts, most);
         if (at.valid == kMeanLanes)
             store(out(t), counts);

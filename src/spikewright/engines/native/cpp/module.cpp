@@ -351,7 +351,7 @@ void bind_packing(nb::module_& m) {
         .value("plain", Reading::plain)
         .value("both", Reading::both)
         .value("depthwise", Reading::depthwise);
-    nb::class_<Packed>(m, "Packed", nb::is_weak_referenceable())
+    nb::class_<Packed>(m, "Packed")
         .def_prop_ro("units", [](const Packed& p) { return p.units; })
         .def_prop_ro("budgets", [](const Packed& p) {
             return std::vector<std::int64_t>(p.budgets, p.budgets + kMostRepeats + 1);

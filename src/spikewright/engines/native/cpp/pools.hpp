@@ -7,24 +7,6 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// The largest magnitude.
-inline std::uint8_t largest(const std::int8_t* from, std::size_t size) {
-    octets most{};
-    std::size_t i = 0;
-    for (; i + kBytes <= size; i += kBytes) {
-        const octets v = load<octets>(from + i), negated = octets{} - v;
-        const octets magnitude = v < negated ? v : negated;
-        most = magnitude > most ? magnitude : most;
-    }
-    std::uint8_t result = 0;
-    for (std::size_t k = 0; k < kBytes; ++k) result = most[k] > result ? most[k] : result;
-    for (; i < size; ++i) {
-        const auto magnitude = std::uint8_t(from[i] < 0 ? -from[i] : from[i]);
-        result = magnitude > result ? magnitude : result;
-    }
-    return result;
-}
-
 // Sums or maxima over windows, taps in order.
 template <bool maximum, class T, class Out>
 inline void pool_frame(const Geometry& p, const T* from, Out* to) {
@@ -56,11 +38,12 @@ inline bool pool_counts(const Geometry& p, const std::int8_t* from, std::int8_t*
     }
     std::vector<std::int32_t> wide(out);
     pool_frame<false>(p, from, wide.data());
+    bool all = true;
     for (std::size_t i = 0; i < out; ++i) {
-        if (!fits(wide[i])) return false;
-        to[i] = std::int8_t(wide[i]);
+        all = all && fits(wide[i]);
+        to[i] = std::int8_t(fits(wide[i]) ? wide[i] : kMostCounts);
     }
-    return true;
+    return all;
 }
 
 inline void run_pool(const Context& c, const Instruction& op) {

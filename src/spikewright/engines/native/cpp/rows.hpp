@@ -91,7 +91,7 @@ inline bool find_rows(const Context& c, const Instruction& op, std::size_t sampl
     frames.bytes.reserve(c.steps * frames.stride, 0);
     slab.most = 0;
     for (std::size_t t = 0; t < c.steps; ++t) {
-        slab.most = std::max<std::size_t>(slab.most, most_of(rows.row(t), rows.size));
+        slab.most = std::max<std::size_t>(slab.most, largest(rows.row(t), rows.size));
         frame.copy(rows.row(t), frames.bytes.data() + t * frames.stride);
     }
     return true;

@@ -20,13 +20,14 @@ struct Survey {
 
     Survey(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps) {
         const std::size_t size = op.layer->input_pixels() * std::size_t(op.layer->channels);
+        const std::size_t groups = rounded_up(steps, kTogether);
+        if (op.layer->limbs.weights != 1 || 2 * steps < groups) return;
         for (std::size_t u = 0; u < steps; ++u) {
             largest[u] = largest_elsewhere(c, op.input, s, t + u);
             look(c.values(op.input, s, t + u), size, u);
             if (largest[u] > 0.0 && largest[u] < 0x1p-900) tiny = true;
         }
-        const std::size_t places = size * rounded_up(steps, kTogether);
-        pays = 2 * used >= places && !tiny && op.layer->limbs.weights == 1;
+        pays = 2 * used >= size * groups && !tiny;
     }
 
   private:

@@ -48,6 +48,40 @@ inline void store(T* to, V v) {
     std::memcpy(to, &v, sizeof v);
 }
 
+// Up to a vector of values, zeros behind the last one; nothing behind it is read.
+inline doubles load_some(const double* from, std::size_t n) {
+    if (n >= kDoubles) return load<doubles>(from);
+    double part[kDoubles] = {};
+    std::memcpy(part, from, n * sizeof(double));
+    return load<doubles>(part);
+}
+
+// Up to a vector of values; nothing behind the last one is written.
+inline void store_some(double* to, std::size_t n, doubles v) {
+    if (n >= kDoubles) return store(to, v);
+    double part[kDoubles];
+    store(part, v);
+    std::memcpy(to, part, n * sizeof(double));
+}
+
+// The largest magnitude of counts.
+inline std::uint8_t largest(const std::int8_t* from, std::size_t size) {
+    octets most{};
+    std::size_t i = 0;
+    for (; i + kBytes <= size; i += kBytes) {
+        const octets v = load<octets>(from + i), negated = octets{} - v;
+        const octets magnitude = v < negated ? v : negated;
+        most = magnitude > most ? magnitude : most;
+    }
+    std::uint8_t result = 0;
+    for (std::size_t k = 0; k < kBytes; ++k) result = most[k] > result ? most[k] : result;
+    for (; i < size; ++i) {
+        const auto magnitude = std::uint8_t(from[i] < 0 ? -from[i] : from[i]);
+        result = magnitude > result ? magnitude : result;
+    }
+    return result;
+}
+
 inline doubles to_doubles(half_ints x) {
 #if defined(__AVX512F__)
     return doubles(_mm512_cvtepi32_pd(__m256i(x)));
