@@ -16,9 +16,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ import numpy as np
 
 from benchmarks import document
 from benchmarks.nef_models import DT, MODELS
-from benchmarks.peer.client import Client, Library, WorkerError, missing
+from benchmarks.peer.client import Client, Library, WorkerError, by_label, missing
 from benchmarks.results import Results
 from benchmarks.timing import MIN_ROUNDS, Timed, interleave
 from benchmarks.workloads import CACHE
@@ -38,19 +36,6 @@ WORKER = "benchmarks.nef_worker"
 STEPS = 1000
 COMPARED = 300  # last steps of the first run in which decoded values are compared
 WARMING = 100
-
-
-@contextmanager
-def clients(pythons: Mapping[str, str], threads: int) -> Iterator[dict[str, Client]]:
-    """A worker for each library, ended with the block."""
-    with ExitStack() as stack:
-        made = {}
-        for library in (OWN, NENGO):
-            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
-            client = Client(library, threads, pythons[library.module], errors, WORKER)
-            stack.callback(client.close)
-            made[library.label] = client
-        yield made
 
 
 def measure(
@@ -135,7 +120,7 @@ def main() -> None:
     results = Results.here(how.cache)
     for threads in how.threads:
         rows = []
-        with clients(pythons, threads) as workers:
+        with by_label((OWN, NENGO), threads, pythons, WORKER) as workers:
             for model in how.models:
                 try:
                     row = measure(

@@ -2,27 +2,22 @@
 
     python -m benchmarks.nef_worker (spikewright | nengo)
 
-Commands on its input, answers on its output, a JSON object a line. Nengo computes in float64; a
-`precision` is that of Spikewright.
+Nengo computes in float64; a `precision` is that of Spikewright.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
-import os
 import sys
 import time
-import traceback
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.nef_models import DT, MODELS
 from benchmarks.peer.base import clocked
+from benchmarks.peer.serving import Commands, serve
 
 
 class Worker:
@@ -67,27 +62,11 @@ def _neurons(network: Any) -> int:
     return sum(int(ensemble.n_neurons) for ensemble in network.all_ensembles)
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    warnings.simplefilter("ignore")  # of libraries; they are many and not ours
+def commands() -> Commands:
+    """What the library that was named answers to."""
     worker = Worker(sys.argv[1])
-    commands: dict[str, Callable[..., dict[str, Any]]] = {
-        "build": worker.build,
-        "run": worker.run,
-        "values": worker.values,
-    }
-    for line in sys.stdin:
-        message = json.loads(line)
-        try:
-            answer = commands[message.pop("do")](**message)
-        except Exception as error:  # the other side says what it means for the comparison
-            traceback.print_exc(limit=0)
-            first = (str(error).splitlines() or ["no message"])[0]
-            answer = {"error": f"{type(error).__name__}: {first}"}
-        print(json.dumps(answer), file=answers, flush=True)
+    return {"build": worker.build, "run": worker.run, "values": worker.values}
 
 
 if __name__ == "__main__":
-    main()
+    serve(commands)

@@ -16,8 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from benchmarks.neurons import page
 from benchmarks.neurons.description import Model
 from benchmarks.neurons.models import MODELS
 from benchmarks.neurons.statistics import Mean, Spikes, distance, populations
-from benchmarks.peer.client import Client, Library, WorkerError, missing
+from benchmarks.peer.client import Client, Library, WorkerError, by_label, missing
 from benchmarks.results import Results
 from benchmarks.timing import MIN_ROUNDS, Timed, interleave
 from benchmarks.workloads import CACHE
@@ -60,21 +59,6 @@ class Settings:
     timed: float | None
     clock: str = "wall"
     parts: Sequence[str] = PARTS
-
-
-@contextmanager
-def clients(
-    libraries: Sequence[Library], pythons: Mapping[str, str], threads: int
-) -> Iterator[dict[str, Client]]:
-    """A worker for each simulator, by its label, ended with the block."""
-    with ExitStack() as stack:
-        made = {}
-        for library in libraries:
-            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
-            client = Client(library, threads, pythons[library.module], errors, WORKER)
-            stack.callback(client.close)
-            made[library.label] = client
-        yield made
 
 
 def compare(
@@ -170,7 +154,10 @@ def row(
     model = MODELS[name]()
     shared = [lib for lib in libraries if threads == 1 or lib.label not in ONE_THREAD]
     timed = how.timed or TIMED.get(name, SHORT)
-    with tempfile.TemporaryDirectory() as folder, clients(shared, pythons, threads) as workers:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        by_label(shared, threads, pythons, WORKER) as workers,
+    ):
         path = Path(folder) / "model.npz"
         model.save(path)
         kept: dict[str, Any] = {}

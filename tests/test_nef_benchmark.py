@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import document, nef, nef_models
+from benchmarks.peer.client import Library, by_label
 from benchmarks.results import Results
 
 import spikewright as sw
@@ -73,12 +74,10 @@ def test_neurons_that_drive_each_other_go_on(model: str) -> None:
 
 def test_both_sides_are_measured_and_shown(tmp_path: Path) -> None:
     """A row a model, with Spikewright in both places here; the document has it."""
-    pythons = dict.fromkeys(("spikewright", "nengo"), nef.sys.executable)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nef, "NENGO", nef.Library("Nengo", "spikewright", (), ()))
-        with nef.clients(pythons, 1) as workers:
-            row = nef.measure("integrator", workers, 5, 1, 20, 0.0)
-            wide = nef.measure("dense", workers, 5, 1, 2, 0.0, "float64")
+    libraries = (nef.OWN, Library("Nengo", "spikewright", (), ()))
+    with by_label(libraries, 1, worker=nef.WORKER) as workers:
+        row = nef.measure("integrator", workers, 5, 1, 20, 0.0)
+        wide = nef.measure("dense", workers, 5, 1, 2, 0.0, "float64")
     assert wide["model"] == "dense, float64"
     assert row["neurons"] == 1000
     assert row["apart"] == 0.0 < row["size"]

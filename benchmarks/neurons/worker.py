@@ -1,21 +1,14 @@
 """A process that runs networks of `models` in one simulator.
 
-    python -m benchmarks.neurons.worker (in_spikewright | in_nest | in_brian)
-
-Commands on its input, answers on its output, a JSON object a line.
+python -m benchmarks.neurons.worker (in_spikewright | in_nest | in_brian)
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
-import os
 import sys
 import time
-import traceback
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +16,7 @@ import numpy as np
 
 from benchmarks.neurons.description import Model
 from benchmarks.peer.base import clocked
+from benchmarks.peer.serving import Commands, serve
 
 
 class Worker:
@@ -56,27 +50,11 @@ class Worker:
         return {"spikes": len(steps)}
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    warnings.simplefilter("ignore")  # of libraries; they are many and not ours
+def commands() -> Commands:
+    """What the simulator that was named answers to."""
     worker = Worker(sys.argv[1])
-    commands: dict[str, Callable[..., dict[str, Any]]] = {
-        "build": worker.build,
-        "run": worker.run,
-        "spikes": worker.spikes,
-    }
-    for line in sys.stdin:
-        message = json.loads(line)
-        try:
-            answer = commands[message.pop("do")](**message)
-        except Exception as error:  # the other side says what it means for the comparison
-            traceback.print_exc(limit=0)
-            first = (str(error).splitlines() or ["no message"])[0]
-            answer = {"error": f"{type(error).__name__}: {first}"}
-        print(json.dumps(answer), file=answers, flush=True)
+    return {"build": worker.build, "run": worker.run, "spikes": worker.spikes}
 
 
 if __name__ == "__main__":
-    main()
+    serve(commands)

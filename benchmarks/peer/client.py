@@ -16,6 +16,7 @@ from benchmarks.peer.base import Outcome, Role, Spikes
 from benchmarks.timing import Timed, thread_environment
 
 ROOT = Path(__file__).parents[2]
+WORKER = "benchmarks.peer.worker"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Described:
 
 
 class Client:
-    """One worker process, of the module `worker`."""
+    """One process, of the module `worker`."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class Client:
         threads: int,
         python: str,
         errors: IO[str],
-        worker: str = "benchmarks.peer.worker",
+        worker: str,
     ) -> None:
         self.library, self._errors = library, errors
         self._process = subprocess.Popen(
@@ -165,6 +166,27 @@ class Client:
 
 
 @contextmanager
+def by_label(
+    libraries: Iterable[Library],
+    threads: int,
+    pythons: Mapping[str, str] | None = None,
+    worker: str = WORKER,
+) -> Iterator[dict[str, Client]]:
+    """A process of the module `worker` for each library, by its label, ended with the block.
+
+    `pythons` names other Pythons by module.
+    """
+    with ExitStack() as stack:
+        made = {}
+        for library in libraries:
+            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            python = (pythons or {}).get(library.module, sys.executable)
+            client = made[library.label] = Client(library, threads, python, errors, worker)
+            stack.callback(client.close)
+        yield made
+
+
+@contextmanager
 def started(
     libraries: Iterable[Library],
     threads: int,
@@ -172,24 +194,20 @@ def started(
     isas: Sequence[str] = (),
     broken: dict[str, str] | None = None,
 ) -> Iterator[list[Client]]:
-    """A worker for each library, ended with the block.
+    """A worker for each library that says which contestants it has, ended with the block.
 
-    `pythons` names other Pythons by module; the native engine is run once more for each of `isas`.
-    A library that cannot be started raises `WorkerError`, or is put into `broken` with the reason.
+    The native engine is run once more for each of `isas`. A library that cannot be started raises
+    `WorkerError`, or is put into `broken` with the reason.
     """
-    with ExitStack() as stack:
+    with by_label(libraries, threads, pythons) as workers:
         clients = []
-        for library in libraries:
-            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
-            python = (pythons or {}).get(library.module, sys.executable)
-            client = Client(library, threads, python, errors)
-            stack.callback(client.close)
+        for label, client in workers.items():
             try:
-                client.greet(isas if library.module == "engines" else ())
+                client.greet(isas if client.library.module == "engines" else ())
             except WorkerError as error:
                 if broken is None:
                     raise
-                broken[library.label] = str(error)
+                broken[label] = str(error)
                 continue
             clients.append(client)
         yield clients

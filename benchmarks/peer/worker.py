@@ -1,29 +1,25 @@
-"""A process that runs the contestants of one library: commands on its input, answers on its output.
+"""A process that runs the contestants of one library, as `serving` says.
 
     python -m benchmarks.peer.worker MODULE
 
-Each line is a JSON object. A library of its own process has the number of threads that its
-environment says, cannot disturb another one's memory, and may live in another Python. Whatever
-libraries print goes to standard error.
+A library of its own process has the number of threads that its environment says, cannot disturb
+another one's memory, and may live in another Python.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import sys
 import time
-import traceback
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 from benchmarks.network import Workload, load
 from benchmarks.peer.base import Contestant, Layout, Runner, clocked
+from benchmarks.peer.serving import Commands, serve
 
 TRIALS = 2  # timed runs by which a memory format is chosen
 
@@ -93,16 +89,13 @@ class Worker:
         return self.contestants[name].build(self._opened(), layout)
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    warnings.simplefilter("ignore")  # of libraries; they are many and not ours
+def commands() -> Commands:
+    """What the contestants of the library that was named answer to."""
     module = importlib.import_module(f"benchmarks.peer.{sys.argv[1]}")
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     worker = Worker(module)
-    commands: dict[str, Callable[..., dict[str, Any]]] = {
+    return {
         "hello": worker.hello,
         "open": worker.open,
         "outcome": worker.outcome,
@@ -110,16 +103,7 @@ def main() -> None:
         "prepare": worker.prepare,
         "clock": worker.clock,
     }
-    for line in sys.stdin:
-        message = json.loads(line)
-        try:
-            answer = commands[message.pop("do")](**message)
-        except Exception as error:  # the other side says what it means for the comparison
-            traceback.print_exc()
-            first = (str(error).splitlines() or ["no message"])[0]
-            answer = {"error": f"{type(error).__name__}: {first}"}
-        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(commands)
