@@ -33,6 +33,7 @@ from spikewright.conversion import Trace, watch
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers
 from spikewright.report import figures
+from spikewright.training import surrogates
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference
@@ -134,6 +135,10 @@ def topics() -> dict[str, dict[str, Any]]:
     return {
         "Conversion": {**of(CONVERSION), **_members("Conversion.trace", Trace)},
         "Calibration": of(CALIBRATION),
+        "Surrogate gradients": {
+            **of(["surrogates"]),
+            **_module("sw.surrogates", surrogates, skip=("Any",)),
+        },
         "Modelling": {
             **of(MODELLING),
             "sw.network.save": network.save,

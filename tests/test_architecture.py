@@ -94,6 +94,7 @@ LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
+    ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

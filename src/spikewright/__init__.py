@@ -62,6 +62,7 @@ _MODULES = {
     "networks": "modelling.networks",
     "plot": "showing.plot",
     "semantic": "modelling.semantic",
+    "surrogates": "training.surrogates",
 }
 """Public names that are modules."""
 

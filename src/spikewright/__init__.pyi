@@ -120,7 +120,7 @@ from spikewright.network.transforms import (
 from spikewright.running import encoders
 from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
-from spikewright.training import Training
+from spikewright.training import Training, surrogates
 
 __version__: str
 __all__ = [
@@ -229,6 +229,7 @@ __all__ = [
     "response_curves",
     "semantic",
     "solvers",
+    "surrogates",
     "sweep",
     "tune",
     "tuning_curves",

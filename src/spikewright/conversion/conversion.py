@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.making import of_graph, saved
+from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
@@ -30,6 +29,7 @@ from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.lower.trace import Trace
 from spikewright.measure import Evaluation, EveryStep, Run
+from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.records import select
 from spikewright.running.encoders import Encoder
@@ -40,7 +40,15 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner, check_run
 from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
-from spikewright.training import Training, settings_of, train
+from spikewright.training import (
+    Training,
+    loaded,
+    module_settings,
+    settings_of,
+    torch_module,
+    train,
+)
+from spikewright.training.surrogates import Surrogate
 
 
 @dataclass(eq=False, repr=False)
@@ -358,8 +366,59 @@ class Conversion:
             seed=seed,
             progress=progress,
         )
-        reading = self._reading and replace(self._reading, form=Wanted(self.arguments).form)
-        return train(self, x, y, settings, partial(of_graph, Conversion), reading)
+        return train(self, x, y, settings, self._remade, self._live)
+
+    @spelled()
+    def torch_module(
+        self,
+        steps: int,
+        dt: float = 0.001,
+        *,
+        surrogate: str | Surrogate = "arctan",
+        reset: Literal["detached", "attached"] = "detached",
+        readout: Readout = "mean",
+        checkpoint: bool | int = False,
+        precision: Precision = "float32",
+        seed: int = 0,
+    ) -> Any:
+        """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
+
+        It computes what the torch engine does, with gradients: a training loop of your own may
+        train it. Its parameters have the names of the source's, in its state dict too; those of a
+        file or a graph are named by layer and array. `surrogate` is one of
+        `spikewright.surrogates`, or its name; it stands for the derivative of a number of spikes.
+        A "detached" `reset` has no gradient through the charge that spikes take away. `readout` is
+        that of `Run.predict`. With `checkpoint` memory does not grow with the steps' values: True
+        keeps those of a single step, a number those of so many, and steps are run again. The
+        module begins anew with every call. `seed` fixes starts that are drawn.
+
+        Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
+        than were converted, and for settings that no module can have; `MissingExtraError` without
+        PyTorch. Formulas: docs/training.md.
+        """
+        settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
+        return torch_module(self, settings, seed, self._live)
+
+    def load_state(self, state: Mapping[str, Any]) -> Conversion:
+        """The conversion with the parameters in a module's state dict, by the source's names.
+
+        The source is copied and left as it is; choices are those in `resolved`. Raises
+        `TrainingError` for names, shapes and values that do not fit.
+        """
+        return loaded(self, state, self._remade, self._live)
+
+    @property
+    def _live(self) -> Reading | None:
+        """The reading of a live model, in the form that it was read in."""
+        if self._reading is None or self._reading.framework is None:
+            return None
+        return replace(self._reading, form=Wanted(self.arguments).form)
+
+    @staticmethod
+    def _remade(model: Graph | Reading, arguments: Mapping[str, Any]) -> Conversion:
+        if isinstance(model, Graph):
+            return of_graph(Conversion, model, arguments)
+        return of_reading(Conversion, model, arguments)
 
     def plan(
         self,

@@ -169,6 +169,12 @@ def of_graph(kind: Callable[..., Made], graph: Graph, arguments: Mapping[str, An
     return Model(kind, read(graph)).converted(Wanted(arguments))
 
 
+def of_reading(kind: Callable[..., Made], reading: Reading, arguments: Mapping[str, Any]) -> Made:
+    """A model read and converted, as arguments say that it is to be read."""
+    wanted = Wanted(arguments)
+    return Model(kind, reading(**wanted.form), reading).converted(wanted)
+
+
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:
     """The conversion that a file holds; its source is the graph that was read."""
     arguments, again = parts.arguments, None

@@ -40,6 +40,19 @@ class Origin:
     which: NDArray
     index: NDArray
 
+    @property
+    def held(self) -> list[str]:
+        """Names of the parameters that the array holds values of."""
+        return [self.names[number] for number in np.unique(self.which)]
+
+    def read(self, parameters: Mapping[str, NDArray]) -> NDArray:
+        """The array's values where the parameters are these."""
+        found = np.empty(self.index.shape, np.result_type(*(parameters[n] for n in self.held)))
+        for number in np.unique(self.which):
+            here = self.which == number
+            found[here] = parameters[self.names[number]].reshape(-1)[self.index[here]]
+        return found
+
     def written(self, values: NDArray, into: dict[str, NDArray]) -> None:
         """Put an array's values where they come from, into parameters by name."""
         for number in np.unique(self.which):

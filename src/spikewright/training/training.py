@@ -33,16 +33,15 @@ def train(
     y: Any,
     settings: Settings,
     remade: Callable[[Graph, Mapping[str, Any]], Made],
-    reading: Reading | None = None,
+    live: Reading | None = None,
 ) -> Training[Made]:
     """Train a conversion; `remade` converts another graph with arguments of `convert`.
 
-    With a live source (`reading`) only what is a parameter of it is trained: what was computed of
+    With a live source only what is a parameter of it is trained: what was computed of
     several could not be written back. Raises `MissingExtraError` without PyTorch.
     """
     from spikewright.training.gradients import fitted  # late: it imports torch
 
-    live = reading if reading is not None and reading.framework is not None else None
     data, held_back = _divided(data_of(conversion, x, y), settings)
     chosen = _with_thresholds(conversion, data, settings)
     sites = sites_of(chosen, settings.dt)

@@ -25,6 +25,7 @@ class Functions:
     tanh, erf, sin, cos = torch.tanh, torch.erf, torch.sin, torch.cos
     sqrt, floor, sign, abs, power = torch.sqrt, torch.floor, torch.sign, torch.abs, torch.pow
     isfinite, zeros_like, swapaxes = torch.isfinite, torch.zeros_like, torch.swapaxes
+    greater, greater_equal = torch.greater, torch.greater_equal
 
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors

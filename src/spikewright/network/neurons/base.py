@@ -64,9 +64,13 @@ class ArrayNamespace(Protocol):
     """The array functions that equations may use.
 
     `constant` makes an array of the engine's kind from a NumPy array that does not change.
+    `greater` and `greater_equal` decide whether a neuron fires: where gradients are wanted, what
+    `where` chooses by their answer has that of a surrogate. All other comparisons are operators.
     """
 
     integrate: Integrate
+    greater: Callable[[Array, float], Array]
+    greater_equal: Callable[[Array, float], Array]
     constant: Callable[[NDArray], Array]
     exp: Callable[..., Array]
     expm1: Callable[..., Array]

@@ -70,7 +70,7 @@ class Izhikevich(NeuronType):
         time = _MILLISECONDS * clock.dt
         drive = xp.maximum(current, _LEAST_CURRENT)
         v = v + time * (0.04 * v * v + 5.0 * v + 140.0 - u + drive)
-        fired = v >= _PEAK
+        fired = xp.greater_equal(v, _PEAK)
         v = xp.where(fired, self.reset_voltage, v)
         u = u + time * self.tau_recovery * (self.coupling * v - u)
         state["voltage"] = v

@@ -67,7 +67,7 @@ def lif_step(
     active = xp.minimum(xp.maximum(dt - refractory, 0.0), dt)  # seconds of this step it integrates
     voltage = state["voltage"]
     voltage = voltage - (current - voltage) * xp.expm1(active * (-1.0 / tau))
-    fired = voltage > 1.0
+    fired = xp.greater(voltage, 1.0)
     # Voltage and current are above 1 where it fired; elsewhere 1 and 2 keep the logarithm
     # finite. A start above threshold may have a current below 1, and crosses at once.
     over = xp.where(fired, voltage - 1.0, 1.0)
@@ -205,7 +205,7 @@ class GridLIF(NeuronType):
         voltage, silent = state["voltage"], state["refractory_steps"]
         moved = voltage + (current - voltage) * self.share(clock.dt)
         voltage = xp.where(silent > 0.0, voltage, moved)
-        fired = voltage > 1.0
+        fired = xp.greater(voltage, 1.0)
         rest = xp.maximum(silent - 1.0, 0.0)
         state["refractory_steps"] = xp.where(fired, self.silent_steps(clock.dt), rest)
         state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))

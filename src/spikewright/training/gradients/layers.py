@@ -45,10 +45,20 @@ _TRANSPOSED = (
 @singledispatch
 def equation(layer: Any, p: Parameters, *values: Tensor) -> Tensor:
     """The layer's value; raises `TrainingError` for a kind of layer without gradients."""
-    raise TrainingError(
-        f"a layer of kind {layer.kind} has no gradients here. Cut the model in front of it with "
-        "outputs=, or train it in its own framework"
+    raise _without_gradients(f"a layer of kind {layer.kind}")
+
+
+def _without_gradients(what: str) -> TrainingError:
+    return TrainingError(
+        f"{what} has no gradients here. Cut the model in front of it with outputs=, or train it in "
+        "its own framework"
     )
+
+
+def check_gradients(layer: layers.Layer, name: str) -> None:
+    """Raise `TrainingError` naming a layer without gradients."""
+    if not (isinstance(layer, layers.Input) or has_gradients(layer)):
+        raise _without_gradients(f"layer {name!r} of kind {layer.kind}")
 
 
 def has_gradients(layer: layers.Layer) -> bool:

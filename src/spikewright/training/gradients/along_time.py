@@ -1,0 +1,196 @@
+"""What a network through time keeps from step to step: neurons, functions and filters.
+
+Each part is told its state and gives a new one, so that steps can be done again for gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spikewright.engines.program import Neurons
+from spikewright.engines.torch.device import Tensor
+from spikewright.errors import TrainingError
+from spikewright.network.neurons import Clock, NeuronType
+from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
+from spikewright.training.gradients.surrogate import Differentiable
+
+State = dict[str, Tensor]
+
+
+class Population(nn.Module):
+    """Neurons by their type's own equation, from what a program says of them.
+
+    `forward` takes a current `(batch, *shape)`, the state and the number of the step, from 1. It
+    returns counts (or rates), the values that these stand for, and the state after the step.
+    """
+
+    threshold: Tensor
+    height: Tensor
+    factor: Tensor | None
+    offset: Tensor | None
+
+    def __init__(self, op: Neurons, offset: Any, dt: float, dtype: torch.dtype) -> None:
+        """`offset` is added to the current; None adds nothing."""
+        super().__init__()
+        self.kind, self._dt = op.neuron_type, dt
+        starts = op.initial_state
+        if self.kind.has_voltage:
+            starts["voltage"] = op.initial_voltage
+        self._names = tuple(starts)
+        skewed = self.kind.scaling == "skewed"
+        height = self.kind.amplitude * (op.threshold if self.kind.spiking else 1.0)
+        kept = {
+            "threshold": op.threshold,
+            "height": height if np.any(height != 1.0) else None,
+            "factor": op.ensemble.rate_scale if skewed else None,
+            "offset": offset,
+            **{f"start_{name}": start for name, start in starts.items()},
+        }
+        for name, value in kept.items():
+            tensor = None if value is None else torch.tensor(np.array(value), dtype=dtype)
+            self.register_buffer(name, tensor, persistent=False)
+
+    def begin(self, like: Tensor) -> State:
+        """The state before the first step."""
+        return {name: self.get_buffer(f"start_{name}").expand_as(like) for name in self._names}
+
+    def forward(
+        self, xp: Any, current: Tensor, state: State, step: int
+    ) -> tuple[Tensor, Tensor, State]:
+        if self.offset is not None:
+            current = current + self.offset
+        if self.factor is not None:
+            current = current * self.factor
+        state = dict(state) if state else self.begin(current)
+        counts = self.kind.step(xp, current, state, self._clock(step))
+        values = counts if self.height is None else counts * self.height
+        return counts, values, {name: state[name] for name in self._names}
+
+    def _clock(self, step: int) -> Clock:
+        return Clock(step, self._dt, self.threshold, no_draws)
+
+
+def no_draws(index: int) -> Any:
+    """Raise: neurons that draw random numbers are refused before."""
+    raise AssertionError("stochastic neurons are refused before")
+
+
+class Filtering:
+    """A filter that passes its output on one step later."""
+
+    def __init__(self, filter: DiscreteFilter) -> None:
+        self._filter = filter
+
+    def __call__(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
+        """What it sends in a step in which `u` arrives, and its state after it."""
+        f, zero = self._filter, torch.zeros_like(u)
+        before = [state.get(str(i), zero) for i in range(f.order)]
+        after = [_combined(row, before, float(f.B[i]) * u) for i, row in enumerate(f.A)]
+        if f.feedthrough is None:
+            output = _combined(f.C, after, zero)
+        else:
+            output = _combined(f.C, before, f.feedthrough * u)
+        made = {"output": output, **{str(i): x for i, x in enumerate(after)}}
+        return state.get("output", zero), made
+
+
+class Averaging:
+    """The mean of every window of steps, passed on in the window after it."""
+
+    def __init__(self, synapse: WindowMean) -> None:
+        self._steps, self._initial = synapse.steps, synapse.initial
+
+    def __call__(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
+        """What it sends in a step in which `u` arrives, and its state after it."""
+        total = state["total"] + u if "total" in state else u
+        mean = state["mean"] if state else self._first(u)
+        if step % self._steps:
+            return mean, {"mean": mean, "total": total}
+        return mean, {"mean": total / self._steps}
+
+    def _first(self, u: Tensor) -> Tensor:
+        if not self._initial:
+            return torch.zeros_like(u)
+        first = torch.tensor(self._initial, dtype=u.dtype, device=u.device)
+        return first.reshape(u.shape[1:] if first.numel() > 1 else ()).expand_as(u)
+
+
+def along_time(synapse: Synapse, dt: float) -> Filtering | Averaging:
+    """A synapse in steps of `dt` seconds."""
+    if isinstance(synapse, WindowMean):
+        return Averaging(synapse)
+    return Filtering(synapse.discretise(dt))
+
+
+def _combined(row: Any, values: Sequence[Tensor], total: Tensor) -> Tensor:
+    for weight, value in zip(row, values, strict=True):
+        if weight:
+            total = total + float(weight) * value
+    return total
+
+
+class Increases:
+    """A function of running means: it sends `t f(m_t)` less all that it has sent.
+
+    Where that is not finite it sends nothing. A function with `f(c x) = c f(x)` is taken of the
+    sums themselves.
+    """
+
+    def __init__(self, homogeneous: bool) -> None:
+        self._homogeneous = homogeneous
+
+    def __call__(
+        self, function: Callable[..., Tensor], read: Sequence[Tensor], state: State, step: int
+    ) -> tuple[Tensor, State]:
+        """What it sends in a step in which the values `read` arrive, and its state after it."""
+        sums = [x + state[str(i)] if state else x for i, x in enumerate(read)]
+        if self._homogeneous:
+            reached = function(*sums)
+        else:
+            reached = step * function(*(_mended(total / step) for total in sums))
+        sent = state["sent"] if state else torch.zeros_like(reached)
+        if not self._homogeneous:
+            reached = torch.where(torch.isfinite(reached), reached, sent)
+        return reached - sent, {"sent": reached, **{str(i): x for i, x in enumerate(sums)}}
+
+
+def _mended(mean: Tensor) -> Tensor:
+    """A mean whose gradient is zero where it is none, at values that a function has no value at."""
+    if mean.requires_grad:
+        mean.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
+    return mean
+
+
+def check_surrogates(kinds: Mapping[str, NeuronType], xp: Differentiable, dt: float) -> None:
+    """Raise `TrainingError` naming every layer whose neurons have no gradient through a surrogate.
+
+    These are types that draw random numbers, and those whose equation decides on its spikes by
+    anything but the integrator, `xp.greater` and `xp.greater_equal`.
+    """
+    without = {n: k for n, k in kinds.items() if k.stochastic or not _has_gradient(k, xp, dt)}
+    if without:
+        listed = ", ".join(f"{name!r} ({kind})" for name, kind in without.items())
+        raise TrainingError(
+            f"neurons without a surrogate gradient: layers {listed}. Choose others with spiking=, "
+            "such as sw.IntegrateAndFire(); an equation of your own decides on spikes by "
+            "xp.integrate or xp.greater"
+        )
+
+
+def _has_gradient(kind: NeuronType, xp: Differentiable, dt: float) -> bool:
+    """True where some current of a wide range moves what a neuron sends."""
+    current = torch.linspace(-100.0, 100.0, 401, dtype=torch.float64, requires_grad=True)
+    starts = {"voltage": 0.0, **kind.initial_state()} if kind.has_voltage else kind.initial_state()
+    state = {name: torch.full_like(current.detach(), value) for name, value in starts.items()}
+    wide: Any = Differentiable(xp.wide, xp.surrogate, xp.detached)
+    threshold = torch.tensor(1.0 / dt, dtype=torch.float64)
+    made = kind.step(wide, current, state, Clock(1, dt, threshold, no_draws))
+    if not made.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(made.sum(), current)
+    return bool(gradient.nan_to_num().any())

@@ -1,0 +1,287 @@
+"""The network through time as a module, with gradients through every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.errors import SimulationError
+from spikewright.frontends.origins import Origin, Place
+from spikewright.graph import Node
+from spikewright.graph.layers import Input
+from spikewright.lower.node_functions import is_homogeneous
+from spikewright.measure.readout import read_out
+from spikewright.training.gradients.along_time import (
+    Increases,
+    Population,
+    State,
+    along_time,
+    check_surrogates,
+)
+from spikewright.training.gradients.layers import check_gradients, equation
+from spikewright.training.gradients.surrogate import Differentiable
+from spikewright.training.named import Named
+from spikewright.training.planned import ModuleSettings, Plan
+
+States = dict[tuple[str, str], State]
+Values = dict[str, Tensor]
+
+
+class Sent(NamedTuple):
+    """What a run gave: outputs before their activations, and spikes of layers, at every step.
+
+    Each is `(batch, steps, *shape)`, by name, with gradients.
+    """
+
+    outputs: Values
+    counts: Values
+
+
+class Arrays(nn.Module):
+    """The arrays of a graph's layers: made of named parameters, or constants."""
+
+    def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._made: dict[Place, tuple[list[str], str]] = {}
+        self._fixed: dict[Place, str] = {}
+        for node in plan.graph:
+            for field, array in node.layer.arrays().items():
+                place, key = (node.name, field), f"_{len(self._made)}_{len(self._fixed)}"
+                origin = plan.named.origins.get(place)
+                if origin is None:
+                    kept = torch.tensor(array, dtype=dtype)
+                    self._fixed[place] = key
+                else:
+                    kept = torch.from_numpy(_index(origin, plan.named))
+                    self._made[place] = origin.held, key
+                self.register_buffer(key, kept, persistent=False)
+
+    def forward(self, parameters: Mapping[str, Tensor]) -> dict[str, Values]:
+        """All arrays, by node and field."""
+        found: dict[str, Values] = {}
+        for (node, field), key in self._fixed.items():
+            found.setdefault(node, {})[field] = self.get_buffer(key)
+        for (node, field), (names, key) in self._made.items():
+            flat = [parameters[name].reshape(-1) for name in names]
+            values = flat[0] if len(flat) == 1 else torch.cat(flat)
+            found.setdefault(node, {})[field] = values[self.get_buffer(key)]
+        return found
+
+
+def _index(origin: Origin, named: Named) -> Any:
+    """The place of every value of an array in the parameters that it holds, laid end to end."""
+    first, end = np.zeros(len(origin.names), np.int64), 0
+    for number, name in zip(np.unique(origin.which), origin.held, strict=True):
+        first[number], end = end, end + named.arrays[name].size
+    return np.asarray(origin.index + first[origin.which])
+
+
+class ThroughTime(nn.Module):
+    """A converted network through time; its parameters have the names of the source's.
+
+    It begins anew with every call. `forward` takes `(batch, *shape)`, held constant, or `(batch,
+    steps, *shape)`; of several inputs `{name: tensor}`, or one after the other. It returns the
+    readout `(batch, *out)`, of several outputs `{name: tensor}`. `through` returns every step.
+    """
+
+    def __init__(self, plan: Plan, settings: ModuleSettings) -> None:
+        super().__init__()
+        dtype = getattr(torch, settings.precision)
+        self.plan, self.settings = plan, settings
+        xp = self._functions(torch.empty((), dtype=dtype))
+        for node in plan.graph:
+            check_gradients(node.layer, node.name)
+        kinds = {name: op.neuron_type for name, op in plan.populations.items()}
+        check_surrogates(kinds, xp, settings.dt)
+        for name, array in plan.named.arrays.items():
+            _put(self, name, torch.tensor(array, dtype=dtype), name in plan.named.trained)
+        self._layers = tuple(plan.populations)
+        self._populations = nn.ModuleList(
+            Population(op, plan.offsets.get(name), settings.dt, dtype)
+            for name, op in plan.populations.items()
+        )
+        self._arrays = Arrays(plan, dtype)
+        self._synapses = {name: along_time(s, settings.dt) for name, s in plan.synapses.items()}
+
+    def forward(self, *x: Any, **named: Any) -> Any:
+        """The readout of a run."""
+        sent, found = self.through(*x, **named).outputs, {}
+        for name, raw in sent.items():
+            values: Any = read_out(raw, self.settings.readout, self.settings.dt)
+            activation = self.plan.outputs[name].activation
+            found[name] = values if activation is None else equation(activation, {}, values)
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def through(self, *x: Any, record: Sequence[str] = (), **named: Any) -> Sent:
+        """Outputs at every step, and spikes of the layers in `record`.
+
+        Raises `SimulationError` for inputs of other names or shapes.
+        """
+        unknown = [name for name in record if name not in self._layers]
+        if unknown:
+            raise SimulationError(f"record: {unknown} are none of the layers {self._layers}")
+        inputs = self._inputs(x, named)
+        return _Run(self, inputs, tuple(record)).sent()
+
+    def _inputs(self, x: tuple[Any, ...], named: Mapping[str, Any]) -> Values:
+        """Inputs by name, `(batch, steps or 1, *shape)`, in the module's own type."""
+        names = self.plan.graph.inputs
+        given = (
+            dict(x[0])
+            if len(x) == 1 and isinstance(x[0], Mapping)
+            else dict(zip(names, x, strict=False))
+        )
+        given.update(named)
+        if set(given) != set(names) or len(x) > len(names):
+            raise SimulationError(f"inputs are {list(names)}, got {list(given)}")
+        return {name: self._input(name, torch.as_tensor(given[name])) for name in names}
+
+    def _input(self, name: str, x: Tensor) -> Tensor:
+        shape, steps = self.plan.graph.shapes[name], self.settings.steps
+        like = self._arrays_like()
+        x = x.to(like)
+        if tuple(x.shape[1:]) == shape:
+            x = x[:, None]
+        elif tuple(x.shape[1:]) != (steps, *shape):
+            raise SimulationError(
+                f"input {name!r}: shape {tuple(x.shape)} is neither (batch, *{shape}) nor (batch, "
+                f"{steps}, *{shape})"
+            )
+        if not bool(torch.isfinite(x).all()):
+            raise SimulationError(f"input {name!r} holds values that are NaN or infinite")
+        return x
+
+    def _arrays_like(self) -> Tensor:
+        return next(iter((*self.parameters(), *self.buffers())))
+
+    def _functions(self, like: Tensor) -> Differentiable:
+        settings = self.settings
+        return Differentiable(
+            Tensors(like.device, like.dtype), settings.surrogate, settings.detached
+        )
+
+
+class _Run:
+    """One run of a module: the values that do not change, and the steps."""
+
+    def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
+        self.module, self.plan, self.record = module, module.plan, record
+        named = dict([*module.named_parameters(), *module.named_buffers()])
+        self.arrays = module._arrays(named)
+        self.xp = module._functions(module._arrays_like())
+        self.populations = dict(zip(module._layers, module._populations, strict=True))
+        self.inputs, self.batch = inputs, max(len(x) for x in inputs.values())
+        self.steady = self._steady()
+
+    def sent(self) -> Sent:
+        """All steps."""
+        steps, every = self.module.settings.steps, self.module.settings.checkpoint
+        made: list[list[Tensor]] = []
+        if every is None or not torch.is_grad_enabled():
+            _, made = self._steps({}, 0, steps)
+        elif every == 0:
+            _, made = self._halves({}, 0, steps)
+        else:
+            states: States = {}
+            for start in range(0, steps, every):
+                stop = min(start + every, steps)
+                states, some = self._again(self._steps, states, start, stop)
+                made += some
+        names = (*self.plan.read, *self.record)
+        stacked = [torch.stack(values, 1) for values in zip(*made, strict=True)]
+        whole = dict(zip(names, stacked, strict=True))
+        outputs = {name: whole[name] for name in self.plan.read}
+        return Sent(outputs, dict(zip(self.record, stacked[len(outputs) :], strict=True)))
+
+    def _halves(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
+        """Steps of which one at a time is remembered: halves of halves are run again."""
+        if stop - start == 1:
+            return self._steps(states, start, stop)
+        middle = (start + stop + 1) // 2
+        states, first = self._again(self._halves, states, start, middle)
+        states, second = self._again(self._halves, states, middle, stop)
+        return states, first + second
+
+    @staticmethod
+    def _again(function: Any, *arguments: Any) -> Any:
+        return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+
+    def _steps(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
+        """Some steps: the states after them, and what is kept of each."""
+        made = []
+        for t in range(start, stop):
+            states, kept = self._step(states, t)
+            made.append(kept)
+        return states, made
+
+    def _step(self, before: States, t: int) -> tuple[States, list[Tensor]]:
+        """One step; `t` counts from 0."""
+        values, counts, after = dict(self.steady), Values(), States()
+        for name, x in self.inputs.items():
+            values.setdefault(name, x[:, min(t, x.shape[1] - 1)])
+        for node in self.plan.graph:
+            name = node.name
+            population = self.populations.get(name)
+            alone = population is not None and name not in self.plan.following
+            if name not in values and not alone:
+                values[name] = self._value(node, values, before, after, t)
+            if population is not None:
+                current = values[node.inputs[0] if alone else name]
+                state = before.get(("neurons", name), {})
+                counts[name], values[name], after["neurons", name] = population(
+                    self.xp, current, state, t + 1
+                )
+            if name in self.module._synapses:
+                synapse, state = self.module._synapses[name], before.get(("synapse", name), {})
+                values[name], after["synapse", name] = synapse(values[name], state, t + 1)
+        read = [values[name] for name in self.plan.read.values()]
+        return after, [*read, *(counts[name] for name in self.record)]
+
+    def _value(self, node: Node, values: Values, before: States, after: States, t: int) -> Tensor:
+        """The value of a node without neurons of its own."""
+        arrays = self.arrays.get(node.name, {})
+        read = [values[name] for name in node.inputs]
+
+        def function(*given: Tensor) -> Tensor:
+            return equation(node.layer, arrays, *given)
+
+        if not self._accumulates(node):
+            value = function(*read)
+            return value if read else value.expand(self.batch, *value.shape[1:])
+        increases = Increases(is_homogeneous(node.layer))
+        state = before.get(("function", node.name), {})
+        value, after["function", node.name] = increases(function, read, state, t + 1)
+        return value
+
+    def _accumulates(self, node: Node) -> bool:
+        return self.plan.accumulate and not (node.layer.linear or node.name in self.plan.fed)
+
+    def _steady(self) -> Values:
+        """Values that are the same at every step: linear ones of inputs that are held."""
+        held = {name: x[:, 0] for name, x in self.inputs.items() if x.shape[1] == 1}
+        for node in self.plan.graph:
+            steady = all(name in held for name in node.inputs)
+            skipped = isinstance(node.layer, Input) or node.name in self.populations
+            if steady and not skipped and not self._accumulates(node):
+                held[node.name] = self._value(node, held, {}, {}, 0)
+        return held
+
+
+def _put(root: nn.Module, name: str, value: Tensor, trained: bool) -> None:
+    """Put a parameter, or a buffer, where a state dict has it under this name.
+
+    Straight into PyTorch's dictionaries: names of sources may be those of attributes of modules.
+    """
+    *path, last = name.split(".")
+    for part in path:
+        root = root._modules.setdefault(part, nn.Module())
+    if trained:
+        root._parameters[last] = nn.Parameter(value)
+    else:
+        root._buffers[last] = value

@@ -1,0 +1,85 @@
+"""`Conversion.torch_module` and `Conversion.load_state`: the network as a module, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import TrainingError
+from spikewright.frontends import Reading
+from spikewright.frontends.origins import parameters_of
+from spikewright.graph import Graph
+from spikewright.running.converted import Converted
+from spikewright.training.named import Named, named
+from spikewright.training.planned import ModuleSettings, plan_of
+from spikewright.training.result import Made
+
+
+def torch_module(
+    conversion: Converted, settings: ModuleSettings, seed: int, reading: Reading | None
+) -> Any:
+    """The module of a conversion; raises as `Conversion.torch_module` does."""
+    from spikewright.training.gradients.through_time import ThroughTime  # late: it imports torch
+
+    return ThroughTime(plan_of(conversion, settings, seed, reading), settings)
+
+
+def loaded(
+    conversion: Made,
+    state: Mapping[str, Any],
+    remade: Callable[[Graph | Reading, Mapping[str, Any]], Made],
+    reading: Reading | None,
+) -> Made:
+    """The conversion with other parameters: of a copy of its live model, or of its graph.
+
+    Raises `TrainingError` for names, shapes and values that do not fit.
+    """
+    known = named(conversion.graph, reading)
+    arrays = _checked(state, known)
+    if reading is None:
+        return remade(_renewed(known, arrays), conversion.resolved)
+    model = parameters_of(str(reading.framework)).copied(reading.model, arrays)
+    return remade(replace(reading, model=model), conversion.resolved)
+
+
+def _checked(state: Mapping[str, Any], known: Named) -> dict[str, NDArray]:
+    """The arrays of a state in the types of those before."""
+    for what, names in (
+        ("lacks", sorted(known.arrays.keys() - state.keys())),
+        ("has unknown", sorted(state.keys() - known.arrays.keys())),
+    ):
+        if names:
+            raise TrainingError(f"the state {what} {names}; it holds {sorted(known.arrays)}")
+    found = {}
+    for name, before in known.arrays.items():
+        value = np.asarray(_plain(state[name]))
+        if value.shape != before.shape or not np.isfinite(value).all():
+            raise TrainingError(
+                f"{name!r}: finite numbers of shape {before.shape} are needed, got shape "
+                f"{value.shape} with {int((~np.isfinite(value)).sum())} that are not finite"
+            )
+        found[name] = value.astype(before.dtype)
+        if name not in known.reached and not np.array_equal(found[name], before):
+            raise TrainingError(
+                f"{name!r} has changed, and no value of the network is one of its values"
+            )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.detach().cpu() if hasattr(value, "detach") else value
+
+
+def _renewed(known: Named, arrays: Mapping[str, NDArray]) -> Graph:
+    """The graph with the present values of its parameters."""
+    graph = known.graph
+    nodes = []
+    for node in graph:
+        fields = {f: o for (name, f), o in known.origins.items() if name == node.name}
+        now = {f: origin.read(arrays) for f, origin in fields.items()}
+        nodes.append(replace(node, layer=replace(node.layer, **now)) if now else node)  # type: ignore[type-var]
+    return Graph(tuple(nodes), graph.outputs, graph.aliases)

@@ -1,0 +1,90 @@
+"""The arrays of a graph under the names of its source's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import TrainingError
+from spikewright.frontends import Reading
+from spikewright.frontends.origins import Origin, Place, parameters_of
+from spikewright.graph import Graph
+from spikewright.training.trainable import TRAINED
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """All parameters of a source by name, and the place of their values in arrays of a graph.
+
+    Arrays of nodes in `fixed` are not trained.
+    """
+
+    graph: Graph
+    arrays: Mapping[str, NDArray]
+    origins: Mapping[Place, Origin]
+    fixed: Container[str] = ()
+
+    @cached_property
+    def reached(self) -> frozenset[str]:
+        """Names of the parameters that arrays of the graph hold."""
+        return frozenset(name for origin in self.origins.values() for name in origin.held)
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """Names of those that may be trained by their kind of layer."""
+        return frozenset(
+            name
+            for (node, field), origin in self.origins.items()
+            if field in TRAINED.get(type(self.graph[node].layer), {}) and node not in self.fixed
+            for name in origin.held
+        )
+
+
+def named(graph: Graph, reading: Reading | None, fixed: Container[str] = ()) -> Named:
+    """The parameters of a model from which `graph` was read, with the values in it, or its own.
+
+    The model may have other weights by now. Those of a graph alone go by node and field,
+    "dense.weight". Raises `TrainingError` where the model has other layers by now.
+    """
+    if reading is None:
+        return _of_graph(graph, fixed)
+    arrays = parameters_of(str(reading.framework)).parameters(reading.model)
+    origins = reading.origins(_of_one_form(reading().graph, graph))
+    for (node, field), origin in origins.items():
+        origin.written(graph[node].layer.arrays()[field], arrays)
+    return Named(graph, arrays, origins, fixed)
+
+
+def _of_one_form(found: Graph, wanted: Graph) -> Graph:
+    """A graph whose layers are those of another, whatever their weights; raises `TrainingError`."""
+    if _form(found) != _form(wanted):
+        raise TrainingError(
+            "the model has other layers than it had when it was converted: convert it again"
+        )
+    return found
+
+
+def _form(graph: Graph) -> list[tuple]:
+    shapes = graph.shapes
+    return [(n.name, n.layer.kind, n.inputs, shapes[n.name]) for n in graph]
+
+
+def _of_graph(graph: Graph, fixed: Container[str]) -> Named:
+    """Arrays that may be trained; one that several layers share has the name of the first."""
+    arrays: dict[str, NDArray] = {}
+    origins: dict[Place, Origin] = {}
+    known: dict[int, str] = {}
+    for node in graph:
+        for field in TRAINED.get(type(node.layer), {}):
+            array = node.layer.arrays().get(field)
+            if array is None:
+                continue
+            name = known.setdefault(id(array), f"{node.name}.{field}")
+            arrays[name] = array
+            index = np.arange(array.size).reshape(array.shape)
+            origins[node.name, field] = Origin([name], np.zeros_like(index), index)
+    return Named(graph, arrays, origins, fixed)
