@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": _RUN | {
         "records", "passes", "choosing", "choosing.rules", "running.encoders",
     },
-    "training": _RUN | _CONVERT | {"choosing.rules", "evaluation"},
+    "training": _RUN | _CONVERT | {"choosing.rules", "choosing.statistics", "evaluation"},
     "conversion": _RUN | _CONVERT | {
         "records", "choosing", "running.encoders", "diagnosis", "evaluation", "training",
     },

@@ -7,51 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from trainings import STEPS, trained
 
 import spikewright as sw
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.graph.layers import BatchNormalization
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import sites_of, trained_graph
-
-STEPS = 2
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[Any, Any]:
-    """A thousand small digits and their labels."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return (found.images[:1000] / 16.0).astype(np.float32)[:, None], found.target[:1000]
-
-
-@pytest.fixture(scope="module")
-def conversion(digits: tuple[Any, Any]) -> sw.Conversion:
-    """A small trained network with batch normalisation; its neurons take spikes back."""
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
-        nn.Linear(8 * 16, 24), nn.ReLU(), nn.Linear(24, 10),
-    )  # fmt: skip
-    x, y = (torch.from_numpy(values) for values in digits)
-    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
-    for _ in range(4):
-        for part in torch.randperm(len(x)).split(64):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(x[part]), y[part]).backward()
-            optimiser.step()
-    return sw.convert(
-        model.eval(), spiking={"relu": sw.BipolarIntegrateAndFire()}, example_input=x[:1]
-    )
-
-
-def trained(conversion: sw.Conversion, x: Any, y: Any = None, **how: Any) -> Any:
-    """A short training."""
-    usual = {"steps": STEPS, "epochs": 3, "learning_rate": 2e-3, "progress": False}
-    return conversion.train(x, y, **{**usual, **how})
 
 
 @pytest.mark.parametrize(
@@ -148,20 +110,6 @@ def test_equal_arguments_give_equal_weights(
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_labels_and_batches_of_the_users_own(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """A DataLoader of pairs trains on labels; `{name: array}` is the array."""
-    x, y = (torch.from_numpy(values[:128]) for values in digits)
-    loader = DataLoader(TensorDataset(x, y), batch_size=32)
-    history = trained(conversion, loader, epochs=2).history
-    assert history[1].loss < history[0].loss
-    assert history[0].held_back is None
-    name = conversion.graph.inputs[0]
-    named = trained(conversion, {name: x.numpy()}, y.numpy(), epochs=1)
-    assert named.history[0].held_back.accuracy is not None
-
-
 def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Of very many epochs only some are done, and the result is whole."""
     history = trained(conversion, digits[0], epochs=10_000, timeout=1.0).history
@@ -174,10 +122,27 @@ def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any,
         ({"steps": 0}, "steps must be a whole number from 1, got 0"),
         ({"epochs": 1.5}, "epochs must be a whole number from 1, got 1.5"),
         ({"learning_rate": -1.0}, "learning_rate must be a number above 0, got -1.0"),
-        ({"timeout": 0}, "timeout must be seconds above 0 or None, got 0"),
-        ({"validation": 1.0}, "validation must be a share of the samples"),
+        ({"timeout": 0}, "timeout must be seconds above 0, or None, got 0"),
+        (
+            {"validation": 1.0},
+            "validation must be samples, or a share of them from 0, below 1, got 1.0",
+        ),
         ({"spikes": -5}, "spikes must be a number of spikes a sample above 0, or None, got -5"),
-        ({"spikes": 5, "validation": 0.0}, "spikes: a budget is measured on samples"),
+        ({"spikes": 5, "validation": 0.0}, "spikes: is measured on samples that are held back"),
+        ({"joules": 0.0}, "joules must be a number of joules a sample above 0, or None, got 0.0"),
+        ({"rates": {"relu": 50}}, "rates of layer 'relu' must be .low, high. in Hz.*got 50"),
+        ({"rates": {"relu": (90, 50)}}, "rates of layer 'relu' must be .*got .90, 50."),
+        ({"rates": {"no": (0, 50)}}, "rates: 'no' is no layer with neurons; these are"),
+        ({"patience": 0}, "patience must be a whole number from 1, or None, got 0"),
+        ({"patience": 2, "validation": 0.0}, "patience: is measured on samples"),
+        ({"keep": "first"}, "keep must be one of .'best', 'last'., got 'first'"),
+        ({"loss": "mse"}, "loss must be one of .*or a function, got 'mse'"),
+        ({"loss": "truth"}, "needs labels or targets: give y"),
+        ({"loss": lambda made, y: 1.0}, "loss: the function must give one number as a tensor, got"),
+        ({"loss": lambda made, y: made}, "loss: the function must give one number .*Size"),
+        ({"optimiser": "newton"}, "optimiser must be one of .*or a function, got 'newton'"),
+        ({"optimiser": lambda groups: 3}, "must make a torch.optim.Optimizer .*got a int"),
+        ({"optimiser": lambda groups: torch.optim.Adam(3)}, "optimiser: the function failed"),
         ({"method": "magic"}, "method must be one of .*got 'magic'"),
         ({"trainable": ("weight",)}, "trainable must name some of"),
         ({"trainable": ()}, "trainable must name some of"),
@@ -216,23 +181,5 @@ def test_data_that_does_not_fit(conversion: sw.Conversion, digits: tuple[Any, An
         trained(conversion, x[:50], y[:50] + 7)
     with pytest.raises(SimulationError, match="NaN"):
         trained(conversion, np.full_like(x[:50], np.nan))
-    with pytest.raises(TrainingError, match="epoch 2: x gave no batch"):
-        trained(conversion, (batch for batch in [x[:50], x[50:100]]), epochs=2)
-
-
-@pytest.mark.parametrize("share", [0.2, 0.5])
-@pytest.mark.parametrize("cap", [None, 1])
-def test_a_budget_asked_is_a_budget_met(
-    conversion: sw.Conversion, digits: tuple[Any, Any], cap: int | None, share: float
-) -> None:
-    """Between 90 and 100 % of it is sent on what is held back, and about as much on new samples."""
-    x, before = digits[0], conversion.again(max_spikes_per_step=cap)
-    free = trained(before, x[:800], epochs=1).history[-1].held_back.spikes
-    budget = share * free
-    made = trained(before, x[:800], spikes=budget, epochs=6).conversion
-    run = made.run(x[800:], steps=STEPS, progress=False)
-    sent = sum(counts.mean() for counts in run.spike_counts().values())
-    assert 0.85 * budget <= sent <= 1.05 * budget
-    answers = run.predict().argmax(axis=1)
-    (wanted,) = conversion.source.call({conversion.graph.inputs[0]: x[800:]}).values()
-    assert (answers == wanted.argmax(axis=1)).mean() > 0.6
+    with pytest.raises(SimulationError, match=r"validation: .*labels of output"):
+        trained(conversion, x[:50], validation=(x[50:60], y[50:60] + 7))

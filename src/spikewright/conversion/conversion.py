@@ -327,46 +327,82 @@ class Conversion:
         method: Literal["rounding", "time", "auto"] = "auto",
         trainable: Sequence[str] = ("weights", "biases", "scales", "initial_voltage"),
         spikes: float | None = None,
+        joules: float | None = None,
+        rates: Mapping[str, tuple[float, float]] | None = None,
+        energy_table: str = "45nm-fp32",
+        loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
+        metric: Callable[[Any, Any], Any] | None = None,
+        optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
+        learning_rate: float = 5e-4,
         epochs: int = 10,
         timeout: float | None = None,
+        patience: int | None = None,
+        keep: Literal["best", "last"] = "best",
+        validation: Any = 0.1,
         batch_size: int = 64,
-        learning_rate: float = 5e-4,
-        validation: float = 0.1,
+        device: Any = "cpu",
+        checkpoint: str | Path | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> Training[Conversion]:
         """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
-        `x` and `y` are as for `evaluate`, held constant. Without `y` the network imitates its
-        source; labels or targets are added to that. Thresholds are first chosen anew for the steps.
+        `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
+        alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
+        labels or targets are added to that. Thresholds are first chosen anew for the steps.
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
-        "time" runs every batch through all steps, and goes back through the rounded network; "auto"
-        does that where the two differ. `spikes` is a budget of spikes a sample, met on the samples
-        that are held back. A training lasts `epochs` epochs, or `timeout` seconds if that is
-        shorter; the rate falls to zero by then. `validation` is the share of the samples that are
-        held back: the best epoch on them is kept. Batches that an iterable gives are all trained
-        on, and the last epoch is kept. Equal arguments give equal results on one machine.
+        "time" runs every batch through all steps, and goes back through the rounded network. "auto"
+        does that once a quarter of the distance from the source is timing, which is measured.
+
+        `spikes` a sample, `joules` a sample under the cost table `energy_table`, and mean `rates`
+        of layers, `{layer: (low, high)}` in Hz, are budgets. They are met on the samples that are
+        held back: `validation`, a share of the samples, or samples as `(x, y)`, as x alone or as
+        batches. The epoch that is the best on them is kept: by `metric`, a function as for
+        `evaluate`, else by accuracy, else by the loss. With `keep="last"`, and where nothing is
+        held back, the last one is kept; of an iterable only given samples are. `loss` is imitation,
+        truth or both, or a function `f(outputs, y)` of tensors; `optimiser` a name, or a function
+        that makes a `torch.optim.Optimizer` of groups of parameters. `device` is torch's.
+
+        A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
+        zero by then. It ends early where no epoch was better for `patience` epochs. After each
+        epoch its state is written to the file `checkpoint`, from which the same call goes on, with
+        the same result. Equal arguments give equal results on one machine. Weights that are zero,
+        as those of a pruned model, stay zero.
 
         Raises `TrainingError` for settings that no training can have, for neurons that it does not
-        know and for a loss that is not finite; `SimulationError` for data that does not fit;
-        `MissingExtraError` without PyTorch. Formulas: docs/training.md.
+        know, for a loss that is not finite, for a budget that cannot be met, and for the checkpoint
+        of another call, naming what differs; `SimulationError` for data that does not fit;
+        `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
+        docs/training.md.
         """
+        shared = is_number(validation)
         settings = settings_of(
             trainable,
+            rates,
             steps=steps,
             dt=dt,
             method=method,
             spikes=spikes,
+            joules=joules,
+            energy_table=energy_table,
+            loss=loss,
+            metric=metric,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
             epochs=epochs,
             timeout=timeout,
+            patience=patience,
+            keep=keep,
+            validation=validation if shared else 0.0,
             batch_size=batch_size,
-            learning_rate=learning_rate,
-            validation=validation,
+            device=device,
+            checkpoint=checkpoint,
             seed=seed,
             progress=progress,
         )
-        return train(self, x, y, settings, self._remade, self._live)
+        given = None if shared else validation
+        return train(self, x, y, given, settings, self._remade, self._live)
 
     @spelled()
     def torch_module(

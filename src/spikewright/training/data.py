@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.evaluation.data import Reader, Shard
@@ -19,10 +20,14 @@ _ALL = 2**62  # samples of one shard, where all are read at once
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """All samples at hand: `x` arrays by input, `y` what is known of outputs."""
+    """Samples at hand: `x` arrays by input, `y` what is known of outputs.
+
+    `aside` are arrays that were computed of them, row by row, such as a teacher's outputs.
+    """
 
     x: Mapping[str, Any]
     y: Mapping[str, Truth]
+    aside: Mapping[str, NDArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
@@ -32,6 +37,7 @@ class Samples:
         return Samples(
             {name: np.asarray(values)[chosen] for name, values in self.x.items()},
             {name: Truth(t.kind, t.values[chosen]) for name, t in self.y.items()},
+            {name: values[chosen] for name, values in self.aside.items()},
         )
 
     def batches(self, size: int) -> Iterator[Samples]:
@@ -74,10 +80,28 @@ class Stream:
 
 def data_of(conversion: Converted, x: Any, y: Any) -> Samples | Stream:
     """A user's data; raises `SimulationError` where it does not fit."""
-    reader = Reader(conversion.graph.structure, outputs_of(conversion.lowered))
+    reader = _reader(conversion)
     batches = isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes)
     if batches and not reader.at_once(x, y):
         return Stream(reader, x)
+    return _all_of(reader, x, y)
+
+
+def held_back(conversion: Converted, given: Any) -> Samples:
+    """Samples to judge by, as a user gave them: `(x, y)`, x alone, or an iterable of batches."""
+    reader = _reader(conversion)
+    x, y = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    try:
+        return _all_of(reader, x, y)
+    except SimulationError as error:
+        raise SimulationError(f"validation: {error}") from error
+
+
+def _reader(conversion: Converted) -> Reader:
+    return Reader(conversion.graph.structure, outputs_of(conversion.lowered))
+
+
+def _all_of(reader: Reader, x: Any, y: Any) -> Samples:
     (shard,) = reader.shards(x, y, _ALL)
     return _samples(shard)
 

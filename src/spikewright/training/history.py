@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Way = Literal["rounding", "time"]
@@ -10,14 +11,19 @@ Way = Literal["rounding", "time"]
 
 @dataclass(frozen=True)
 class Measured:
-    """The spiking network on samples that were held back: loss, accuracy, spikes a sample.
+    """The spiking network on samples that were held back, run through all its steps.
 
-    Of samples without labels there is no accuracy.
+    `accuracy` is the share of right answers, None without labels; `score` a metric's mean.
+    `spikes` and `joules` are a sample's, `rates` those of a neuron of each layer in Hz, on average;
+    joules are counted where they have a budget.
     """
 
     loss: float
     accuracy: float | None
     spikes: float
+    rates: Mapping[str, float] = field(default_factory=dict)
+    joules: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ Made = TypeVar("Made", bound=Converted)
 class Training(Generic[Made]):
     """The result of a training: a conversion, and the history of the epochs.
 
-    `conversion` is one like any other; its source is the trained graph.
+    `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
+    epoch that it is from, 0 where none was better than the beginning.
     """
 
     conversion: Made
     history: tuple[Epoch, ...]
+    kept: int
     _home: Home | None = None
 
     def __repr__(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from spikewright._base.arguments import is_number, is_whole
@@ -11,67 +13,119 @@ from spikewright.errors import TrainingError
 
 Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage"]
+Keep = Literal["best", "last"]
+LossName = Literal["both", "imitation", "truth"]
+OptimiserName = Literal["adam", "adamw", "sgd"]
+Range = tuple[float, float]
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "method": get_args(Method),
+        "keep": get_args(Keep),
+        "loss": get_args(LossName),
+        "optimiser": get_args(OptimiserName),
+    }
+)
+_MAY_BE_CALLED = ("loss", "optimiser")
+_WHOLE = "a whole number from 1"
+_BOUNDED: Mapping[str, str] = MappingProxyType(
+    {
+        "timeout": "seconds",
+        "spikes": "a number of spikes a sample",
+        "joules": "a number of joules a sample",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Arguments of a training, checked."""
+    """Arguments of a training, checked.
+
+    `validation` is the share of the samples that is held back, 0 where samples are given for it.
+    """
 
     steps: int
     dt: float
     method: Method
     trainable: tuple[str, ...]
     spikes: float | None
+    joules: float | None
+    rates: Mapping[str, Range]
+    energy_table: str
+    loss: LossName | Callable[..., Any]
+    metric: Callable[..., Any] | None
+    optimiser: OptimiserName | Callable[..., Any]
+    learning_rate: float
     epochs: int
     timeout: float | None
-    batch_size: int
-    learning_rate: float
+    patience: int | None
+    keep: Keep
     validation: float
+    batch_size: int
+    device: Any
+    checkpoint: str | Path | None
     seed: int
     progress: bool
 
     def __post_init__(self) -> None:
         for name in ("steps", "epochs", "batch_size"):
-            _require(name, getattr(self, name), is_whole, 1, "a whole number from 1")
-        _require("seed", self.seed, is_whole, 0, "a whole number from 0")
+            self._require(name, is_whole(self._of(name)) and self._of(name) >= 1, _WHOLE)
         for name in ("dt", "learning_rate"):
-            value = getattr(self, name)
-            if not (is_number(value) and value > 0):
-                raise TrainingError(f"{name} must be a number above 0, got {value!r}")
-        if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
-            raise TrainingError(f"timeout must be seconds above 0 or None, got {self.timeout!r}")
-        if self.spikes is not None and not (is_number(self.spikes) and self.spikes > 0):
-            raise TrainingError(
-                f"spikes must be a number of spikes a sample above 0, or None, got {self.spikes!r}"
-            )
-        if self.spikes is not None and not self.validation:
-            raise TrainingError(
-                "spikes: a budget is measured on samples that are held back. Give validation, a "
-                "share of the samples above 0"
-            )
-        if not (is_number(self.validation) and 0 <= self.validation < 1):
-            raise TrainingError(
-                f"validation must be a share of the samples from 0, below 1, got "
-                f"{self.validation!r}"
-            )
-        if self.method not in get_args(Method):
-            raise TrainingError(
-                f"method must be one of {list(get_args(Method))}, got {self.method!r}"
-            )
+            self._require(name, _positive(self._of(name)), "a number above 0")
+        for name, what in _BOUNDED.items():
+            value = self._of(name)
+            self._require(name, value is None or _positive(value), f"{what} above 0, or None")
+        self._require("seed", is_whole(self.seed) and self.seed >= 0, "a whole number from 0")
+        stops = self.patience is None or (is_whole(self.patience) and self.patience >= 1)
+        self._require("patience", stops, f"{_WHOLE}, or None")
+        share = is_number(self.validation) and 0 <= self.validation < 1
+        self._require("validation", share, "samples, or a share of them from 0, below 1")
+        for name, known in _CHOICES.items():
+            value, called = self._of(name), name in _MAY_BE_CALLED
+            chosen = value in known if isinstance(value, str) else called and callable(value)
+            self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
         unknown = [name for name in self.trainable if name not in get_args(Trainable)]
         if unknown or not self.trainable:
             raise TrainingError(
                 f"trainable must name some of {list(get_args(Trainable))}, got {self.trainable!r}"
             )
 
+    @property
+    def budgets(self) -> list[str]:
+        """The names of the budgets that were given."""
+        return [name for name in ("spikes", "joules", "rates") if self._of(name)]
 
-def _require(name: str, value: Any, kind: Callable[[Any], bool], least: int, what: str) -> None:
-    if not (kind(value) and value >= least):
-        raise TrainingError(f"{name} must be {what}, got {value!r}")
+    def _of(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise TrainingError(f"{name} must be {what}, got {self._of(name)!r}")
 
 
-def settings_of(trainable: Sequence[str], **given: Any) -> Settings:
+def settings_of(
+    trainable: Sequence[str], rates: Mapping[str, Any] | None, **given: Any
+) -> Settings:
     """Arguments as a user gave them, checked; raises `TrainingError`."""
     if isinstance(trainable, str):
         trainable = (trainable,)
-    return Settings(trainable=tuple(trainable), **given)
+    return Settings(trainable=tuple(trainable), rates=_ranges(rates or {}), **given)
+
+
+def _positive(value: Any) -> bool:
+    return is_number(value) and bool(value > 0)
+
+
+def _ranges(rates: Any) -> dict[str, Range]:
+    """Ranges of rates by layer; raises `TrainingError` for anything else."""
+    if not isinstance(rates, Mapping):
+        raise TrainingError(f"rates must be {{layer: (low, high)}} in Hz, got {rates!r}")
+    found = {}
+    for layer, given in rates.items():
+        pair = tuple(given) if isinstance(given, tuple | list) else ()
+        if not (len(pair) == 2 and all(map(is_number, pair)) and 0 <= pair[0] < pair[1]):
+            raise TrainingError(
+                f"rates of layer {layer!r} must be (low, high) in Hz, from 0 and low below high, "
+                f"got {given!r}"
+            )
+        found[str(layer)] = (float(pair[0]), float(pair[1]))
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import Place
+from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
 from spikewright.network.neurons import NeuronType
+from spikewright.running.converted import Converted
 from spikewright.running.outputs import outputs_of
-from spikewright.training.data import Samples, Stream, data_of
-from spikewright.training.history import Way
+from spikewright.training.bounds import bounds_of
+from spikewright.training.data import Samples, Stream, data_of, held_back
 from spikewright.training.home import Home
+from spikewright.training.job import Job
 from spikewright.training.result import Made, Training
 from spikewright.training.settings import Settings
 from spikewright.training.sites import Site, sites_of, trained_graph
@@ -24,48 +26,62 @@ from spikewright.training.trainable import TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
 _HELD = 1000  # samples that are held back, at most
-_ROUNDED = 0.25  # of the epochs go through the rounded network first, where time is needed
 
 
 def train(
     conversion: Made,
     x: Any,
     y: Any,
+    validation: Any,
     settings: Settings,
     remade: Callable[[Graph, Mapping[str, Any]], Made],
     live: Reading | None = None,
 ) -> Training[Made]:
-    """Train a conversion; `remade` converts another graph with arguments of `convert`.
+    """Train a conversion; `validation` are samples to judge by, or None for a share of `x`.
+
+    `remade` converts another graph with arguments of `convert`.
 
     With a live source only what is a parameter of it is trained: what was computed of
     several could not be written back. Raises `MissingExtraError` without PyTorch.
     """
     from spikewright.training.gradients import fitted  # late: it imports torch
 
-    data, held_back = _divided(data_of(conversion, x, y), settings)
-    chosen = _with_thresholds(conversion, data, settings)
+    chosen, job, origins = _prepared(conversion, x, y, validation, settings, live)
+    done = fitted(job)
+    trained = done.renewed(chosen.graph)
+    made = remade(
+        trained, _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings)
+    )
+    home = None if live is None else Home(live, origins, chosen.graph, trained)
+    return Training(made, done.history, done.kept, home)
+
+
+def _prepared(
+    conversion: Made, x: Any, y: Any, validation: Any, settings: Settings, live: Reading | None
+) -> tuple[Made, Job, Mapping[Place, Origin]]:
+    """A conversion with thresholds for the steps, the job, and the source's parameters."""
+    data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
+    first = _first(data, settings)
+    chosen = _with_thresholds(conversion, first, settings)
     sites = sites_of(chosen, settings.dt)
     graph = trained_graph(chosen)
     missing = [name for name in sites if name not in graph]
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
     origins = {} if live is None else live.origins(chosen.graph)
-    done = fitted(
+    job = Job(
         graph,
         sites,
         outputs_of(chosen.lowered),
         data,
-        held_back,
-        _ways(settings, sites),
+        held,
+        first,
+        bounds_of(chosen, sites, first if held is None else held, settings),
+        all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
         settings,
         () if live is None else _without_origin(graph, origins),
     )
-    trained = done.renewed(chosen.graph)
-    made = remade(
-        trained, _arguments(chosen.resolved, sites, done.thresholds, done.starts, settings)
-    )
-    home = None if live is None else Home(live, origins, chosen.graph, trained)
-    return Training(made, done.history, home)
+    return chosen, job, origins
 
 
 def follows_its_sum(kind: NeuronType, steps: int) -> bool:
@@ -77,34 +93,33 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
     return steps == 1 or (takes_back and kind.most_spikes is None)
 
 
-def _ways(settings: Settings, sites: Mapping[str, Site]) -> Iterator[Way]:
-    """How each epoch goes: with "auto", through time where the rounded network is another one."""
-    exact = all(follows_its_sum(site.kind, settings.steps) for site in sites.values())
-    first = settings.epochs if exact else round(_ROUNDED * settings.epochs)
-    for number in range(settings.epochs):
-        if settings.method == "auto":
-            yield "rounding" if number < first else "time"
-        else:
-            yield settings.method
-
-
-def _divided(data: Samples | Stream, settings: Settings) -> tuple[Samples | Stream, Samples | None]:
-    """The samples to train on and those held back; none of a user's own batches."""
-    if isinstance(data, Stream) and settings.spikes is not None:
-        raise TrainingError(
-            "spikes: a budget is measured on samples that are held back, and batches of an "
-            "iterable are all trained on. Give arrays"
-        )
-    if isinstance(data, Stream) or not settings.validation:
+def _divided(
+    conversion: Converted, data: Samples | Stream, validation: Any, settings: Settings
+) -> tuple[Samples | Stream, Samples | None]:
+    """The samples to train on and those held back: given ones, or a share, but not of batches."""
+    if settings.loss == "truth" and isinstance(data, Samples) and not data.y:
+        raise TrainingError('loss="truth" needs labels or targets: give y')
+    if validation is not None:
+        return data, held_back(conversion, validation)
+    share = 0.0 if isinstance(data, Stream) else min(settings.validation, _HELD / len(data))
+    rest, held = (data, None) if isinstance(data, Stream) else data.divided(share, settings.seed)
+    if held is None or not len(held):
+        judged = [*settings.budgets, *(["patience"] if settings.patience else [])]
+        if judged:
+            raise TrainingError(
+                f"{judged[0]}: is measured on samples that are held back, and there are none. Give "
+                "validation=(x, y), or of arrays a share of the samples"
+            )
         return data, None
-    share = min(settings.validation, _HELD / len(data))
-    rest, held = data.divided(share, settings.seed)
-    return (rest, held) if len(held) else (data, None)
+    return rest, held
 
 
-def _with_thresholds(conversion: Made, data: Samples | Stream, settings: Settings) -> Made:
+def _first(data: Samples | Stream, settings: Settings) -> Samples:
+    return next(iter(data.shuffled(_SEEN, settings.seed, 0)))
+
+
+def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Made:
     """The conversion with thresholds chosen anew for the number of steps."""
-    first = next(iter(data.shuffled(_SEEN, settings.seed, 0)))
     caps = {e.neuron_type.most_spikes for e in conversion.populations().values()}
     room = 1 if None in caps else None
     rule = MinimumError(settings.steps, dt=settings.dt, spikes_per_step=room)

@@ -1,83 +1,195 @@
-"""A bound on spikes: a multiplier that is raised until it is met, and thresholds that meet it."""
+"""Bounds that are met: multipliers that are raised until they are, and thresholds that meet them.
+
+A multiplier weighs the share of a bound that is spent, in units of the loss. It rises while that is
+beyond what is aimed at, and falls within.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
-from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.bounds import Bound
+from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
 
 AIM = 0.97
-"""The share of a budget that is aimed at."""
+"""The share of a bound that is aimed at."""
+_AROUND = 0.02  # of the bound: so near to the aim are thresholds brought
 _FIRST = 1e-3  # the multiplier at the beginning, in units of the loss
 _FASTEST = 0.1  # logarithms by which the multiplier changes with a batch, at most
 _BAND = 0.2  # the excess at which it nearly does
-_HALVINGS = 16
-_LARGEST = 64.0  # times its thresholds, at most
+_TRIALS = 24
+_LARGEST = 64.0  # times its thresholds, or a part of them, at most
 
 
 @dataclass(eq=False)
-class Budget:
-    """At most so many spikes a sample, of all sites and in all steps.
+class Multiplier:
+    """A bound with the weight of what is spent of it.
 
-    `multiplier` weighs the share of the budget that is sent, in units of the loss: it rises while
-    that is above the aim, and falls below. Spikes that are taken back are sent as well: `sent` is
-    the number of all for one that is kept, as measured last.
+    Spikes that are taken back are sent as well: `sent` is what is spent in truth for one unit by
+    the spikes that are kept, as measured last.
     """
 
-    spikes: float
-    multiplier: float = _FIRST
+    bound: Bound
+    prices: Mapping[str, Any]
+    value: float = _FIRST
     sent: float = 1.0
+    amount: float = math.nan
 
     def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor:
-        """The multiplier times the share of the budget; the multiplier then follows the excess."""
-        kept = torch.stack([n.abs().sum() for n in counts.values()]).sum() / samples
-        share = kept * (self.sent / self.spikes)
-        excess = float(share.detach()) - AIM
-        penalty = self.multiplier * share
-        self.multiplier *= math.exp(_FASTEST * math.tanh(excess / _BAND))
+        """The multiplier times the share that is spent; the multiplier then follows the excess."""
+        kept = sum((counts[n] * price).sum() for n, price in self.prices.items()) / samples
+        bound = self.bound
+        share = kept * (self.sent / bound.limit)
+        sign, aim = (-1.0, 1.0 / AIM) if bound.least else (1.0, AIM)
+        excess = sign * (float(share.detach()) - aim)
+        penalty: Tensor = self.value * sign * share
+        self.value *= math.exp(_FASTEST * math.tanh(excess / _BAND))
         return penalty
 
-    def met(self, spikes: float) -> bool:
-        """True for a number of spikes a sample within the budget."""
-        return spikes <= self.spikes
+    @property
+    def excess(self) -> float:
+        """The share of the limit by which what was measured last is beyond it."""
+        return self.bound.excess(self.amount)
 
-    def meet(self, network: RoundedNetwork, spikes: Callable[[], float]) -> None:
-        """Multiply all thresholds by the factor at which the aim is sent, as `spikes` measures.
 
-        Where fewer are sent thresholds stay. Raises `TrainingError` where no factor helps.
+class Budget:
+    """All bounds of a training."""
+
+    def __init__(self, bounds: Sequence[Bound], like: Tensor) -> None:
+        self.multipliers = [Multiplier(one, _tensors(one.prices, like)) for one in bounds]
+        self.binding = False
+        """True where the network spent more than is allowed before it was trained."""
+
+    def __bool__(self) -> bool:
+        return bool(self.multipliers)
+
+    def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor | float:
+        """What counts `{layer: (samples, *shape)}` add to the loss."""
+        sizes = {name: n.abs() for name, n in counts.items()} if self else {}
+        return sum(one.penalty(sizes, samples) for one in self.multipliers)
+
+    @property
+    def excess(self) -> float:
+        """The largest excess over a bound; not above 0 where all are met."""
+        return max((one.excess for one in self.multipliers), default=0.0)
+
+    def measured(self, spent: Sequence[float], kept: Sequence[float], samples: int) -> None:
+        """Take what a run spent of each bound, and what its kept spikes amount to."""
+        for one, all_of_it, some in zip(self.multipliers, spent, kept, strict=True):
+            one.amount = all_of_it / samples
+            one.sent = all_of_it / some if some else 1.0
+
+    def meet(self, network: RoundedNetwork, measure: Callable[[], Any]) -> None:
+        """Change thresholds by factors until `measure` finds that every bound is met.
+
+        One factor for all where spikes or joules are beyond their bounds, or well below although
+        the network had spent more; then one for each layer whose rate is out of its range. Raises
+        `TrainingError` where no factors will do.
         """
-        if self.met(spikes()):
-            return
-        low, high = 1.0, 2.0
-        while self._at(network, high, spikes) > AIM * self.spikes:
-            low, high = high, 2.0 * high
-            if high > _LARGEST:
-                raise TrainingError(
-                    f"spikes={self.spikes:g}: with thresholds {_LARGEST:g} times as high the "
-                    "network still sends more. Give a larger budget, or more samples"
-                )
-        for _ in range(_HALVINGS):
-            middle = math.sqrt(low * high)
-            if self._at(network, middle, spikes) > AIM * self.spikes:
-                low = middle
-            else:
-                high = middle
-        _scale(network, high)
+        measure()
+        totals = [one for one in self.multipliers if one.bound.layer is None]
+        if _beyond(totals) or (totals and self.binding):
+            self._bring(network, measure, totals)
+        for name in network.roundings:
+            of_layer = [one for one in self.multipliers if one.bound.layer == name]
+            if _beyond(of_layer):
+                self._bring_rate(network.roundings[name], measure, of_layer)
+        beyond = {one.bound.name for one in self.multipliers if one.excess > 0}
+        if beyond:
+            others = {one.bound.name for one in self.multipliers} - beyond
+            raise TrainingError(
+                f"{' and '.join(sorted(beyond))} cannot be met beside {' and '.join(others)}: "
+                "thresholds that meet one break the other. Give larger budgets, or other rates"
+            )
 
-    def _at(self, network: RoundedNetwork, factor: float, spikes: Callable[[], float]) -> float:
-        _scale(network, factor)
-        found = spikes()
-        _scale(network, 1.0 / factor)
-        return found
+    def _bring(
+        self, network: RoundedNetwork, measure: Callable[[], Any], totals: Sequence[Multiplier]
+    ) -> None:
+        def share() -> float:
+            measure()
+            return 1.0 + max(one.excess for one in totals)
+
+        worst = max(totals, key=lambda one: one.excess)
+        beyond, before = worst.excess > 0, worst.amount + worst.bound.fixed
+        roundings = list(network.roundings.values())
+        if not tuned(roundings, share, AIM - _AROUND, AIM + _AROUND) and beyond:
+            raise TrainingError(
+                f"{worst.bound.name}: the trained network spends {before:.4g}, and more than is "
+                f"allowed with thresholds {_LARGEST:g} times as high. Give a larger budget"
+            )
+
+    def _bring_rate(
+        self, rounding: Rounding, measure: Callable[[], Any], pair: Sequence[Multiplier]
+    ) -> None:
+        limits = {one.bound.least: one.bound.limit for one in pair}
+        low, high = limits.get(True, 0.0), limits[False]
+        before, name = pair[0].amount, pair[0].bound.name
+        if before > high:
+            wanted = max(low, (AIM - _AROUND) * high), (AIM + _AROUND) * high
+        else:
+            wanted = low / (AIM + _AROUND), min(high, low / (AIM - _AROUND))
+
+        def rate() -> float:
+            measure()
+            return pair[0].amount
+
+        if not tuned([rounding], rate, *wanted) or _beyond(pair):
+            raise TrainingError(
+                f"{name}: the layer sends {before:.4g} Hz, and no threshold between 1/{_LARGEST:g} "
+                f"and {_LARGEST:g} times its own brings it into the range. Give another range"
+            )
+
+
+def _beyond(some: Sequence[Multiplier]) -> bool:
+    return any(one.excess > 0 for one in some)
+
+
+def tuned(
+    roundings: Sequence[Rounding], amount: Callable[[], float], low: float, high: float
+) -> bool:
+    """Multiply thresholds by the factor at which `amount` is in a range; it falls with the factor.
+
+    Where it jumps over the range, the side below is taken. False where no factor will do, and
+    thresholds are as they were.
+    """
+    factor, above, below = 1.0, 0.0, math.inf
+    for _ in range(_TRIALS):
+        found = amount()
+        if low <= found <= high:
+            return True
+        above, below = (factor, below) if found > high else (above, factor)
+        wanted = _between(above, below)
+        if not 1.0 / _LARGEST <= wanted <= _LARGEST:
+            break
+        scale(roundings, wanted / factor)
+        factor = wanted
+    reached = above > 0.0 and below < math.inf
+    scale(roundings, (below if reached else 1.0) / factor)
+    amount()
+    return reached
+
+
+def _between(above: float, below: float) -> float:
+    """The next factor to try: half or twice the one known, or the middle of two."""
+    if above == 0.0:
+        return below / 2.0
+    return 2.0 * above if below == math.inf else math.sqrt(above * below)
 
 
 @torch.no_grad()
-def _scale(network: RoundedNetwork, factor: float) -> None:
-    for rounding in network.roundings.values():
+def scale(roundings: Sequence[Rounding], factor: float) -> None:
+    """Multiply thresholds."""
+    for rounding in roundings:
         rounding.logarithm.add_(math.log(factor))
+
+
+def _tensors(prices: Mapping[str, Any], like: Tensor) -> dict[str, Any]:
+    """Prices as tensors of a type on a device."""
+    return {n: torch.as_tensor(p, dtype=like.dtype, device=like.device) for n, p in prices.items()}

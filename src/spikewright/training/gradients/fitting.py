@@ -1,11 +1,11 @@
-"""The loop: epochs of batches, the loss on samples that are held back, and the best epoch."""
+"""The loop: epochs of batches, the network on samples that are held back, and the best epoch."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,31 +13,35 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.progress import progress_bar
-from spikewright.engines.torch.device import Tensor
+from spikewright.engines.torch.device import Tensor, chosen_device
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
-from spikewright.measure.truth import Output, Truth
+from spikewright.measure.metric import Metric
+from spikewright.training.checkpoint import Checkpoint
 from spikewright.training.data import Samples, Stream
-from spikewright.training.gradients.budget import Budget
-from spikewright.training.gradients.losses import Judged, total
+from spikewright.training.gradients import state as _state
+from spikewright.training.gradients.batches import Batches
+from spikewright.training.gradients.budget import Budget, scale
+from spikewright.training.gradients.judge import Judge
+from spikewright.training.gradients.losses import Judged, Loss
+from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.spiking import sent
+from spikewright.training.gradients.teacher import Teacher
 from spikewright.training.history import Epoch, Measured, Way
-from spikewright.training.settings import Settings
-from spikewright.training.sites import Site
-from spikewright.training.trainable import GROUPS
+from spikewright.training.job import Job
 
-_FASTER = 2.0  # times the rate of weights by which thresholds and starts are learned
 _NORM = 1.0  # of all gradients together, at most
-_WARM = 0.05  # of the time, in which rates rise
+_TIMING = 0.25  # of the distance from the source, from which time is needed
+_SILENCE = 1e9  # times its threshold: a neuron sends nothing
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained network: thresholds and starts by site, and the epochs."""
+    """A trained network: thresholds and starts by site, the epochs, and the one that was kept."""
 
     network: RoundedNetwork
     history: tuple[Epoch, ...]
+    kept: int
 
     @property
     def thresholds(self) -> dict[str, NDArray]:
@@ -54,22 +58,12 @@ class Fitted:
         return self.network.arrays.renewed(graph)
 
 
-def fitted(
-    graph: Graph,
-    sites: Mapping[str, Site],
-    outputs: Mapping[str, Output],
-    data: Samples | Stream,
-    held_back: Samples | None,
-    ways: Iterator[Way],
-    settings: Settings,
-    fixed: Collection[tuple[str, str]],
-) -> Fitted:
-    """A graph trained on data; arrays in `fixed` stay as they are."""
-    network = RoundedNetwork(graph, sites, settings.steps, fixed=fixed)
-    judged = {name: Judged.of(graph, output, name) for name, output in outputs.items()}
-    fitting = Fitting(network, judged, settings)
-    fitting.run(data, held_back, ways)
-    return Fitted(network, tuple(fitting.history))
+def fitted(job: Job) -> Fitted:
+    """A graph trained on data."""
+    with deterministic(job.settings.seed):
+        fitting = Fitting(job)
+        fitting.run()
+    return Fitted(fitting.network, tuple(fitting.history), fitting.kept)
 
 
 def _array(values: Tensor) -> NDArray:
@@ -77,163 +71,185 @@ def _array(values: Tensor) -> NDArray:
     return array
 
 
-@dataclass(eq=False)
+def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
+    """What a job's network is judged by."""
+    settings = job.settings
+    judged = {name: Judged.of(job.graph, output, name) for name, output in job.outputs.items()}
+    batches = Batches(settings.batch_size, device)
+    source = RoundedNetwork(job.graph, {}, settings.steps).to(device)
+    like = torch.zeros((), device=device)
+    return Judge(
+        network,
+        Teacher(source, judged, batches),
+        batches,
+        Loss(judged, settings.loss),
+        Budget(job.bounds, like),
+        Metric.of(settings.metric),
+        settings.dt,
+    )
+
+
 class Fitting:
-    """A network, what is judged of it, and how it is trained."""
+    """One training: its network, the optimiser, and what it has come to."""
 
-    network: RoundedNetwork
-    judged: Mapping[str, Judged]
-    settings: Settings
-    history: list[Epoch] = field(default_factory=list)
+    def __init__(self, job: Job) -> None:
+        self.job, self.settings = job, job.settings
+        device = chosen_device(self.settings.device)
+        self.network = RoundedNetwork(job.graph, job.sites, self.settings.steps, fixed=job.fixed)
+        self.network.to(device)
+        self.judge = judge_of(job, self.network, device)
+        groups = groups_of(self.network, self.settings)
+        self._optimiser = optimiser_of(groups, self.settings)
+        self._trained = [p for part in groups for p in part["params"]]
+        self._rates = [part["lr"] for part in self._optimiser.param_groups]
+        self.history: list[Epoch] = []
+        self.kept = 0
+        self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
+        self._way: Way = "time" if self.settings.method == "time" else "rounding"
 
-    def __post_init__(self) -> None:
-        self._teacher = RoundedNetwork(self.network.graph, {}, self.network.steps)
-        self._best: tuple[tuple[float, ...], dict[str, Tensor]] | None = None
-        spikes = self.settings.spikes
-        self._budget = None if spikes is None else Budget(spikes)
-
-    def parameters(self) -> list[dict[str, Any]]:
-        """What is trained, with its rate; raises `TrainingError` where there is nothing."""
-        arrays, roundings = self.network.arrays, self.network.roundings.values()
-        named = self.settings.trainable
-        groups = (name for name in GROUPS if name in named)
-        slow = [parameter for name in groups for parameter in arrays.group(name)]
-        fast = [
-            *(r.logarithm for r in roundings if "scales" in named),
-            *(r.start for r in roundings if "initial_voltage" in named),
-        ]
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(False)
-        for parameter in (*slow, *fast):
-            parameter.requires_grad_(True)
-        if not slow and not fast:
-            raise TrainingError(f"nothing to train: the network has none of {named}")
-        rate = self.settings.learning_rate
-        rated = [{"params": slow, "lr": rate}, {"params": fast, "lr": _FASTER * rate}]
-        return [part for part in rated if part["params"]]
-
-    def run(
-        self,
-        data: Samples | Stream,
-        held_back: Samples | None,
-        ways: Iterator[Way],
-    ) -> None:
-        """Train for so many epochs or seconds; the network is left as the best epoch left it."""
-        epochs, timeout, seed = self.settings.epochs, self.settings.timeout, self.settings.seed
-        size = self.settings.batch_size
-        optimiser = torch.optim.Adam(self.parameters())
-        rates = [part["lr"] for part in optimiser.param_groups]
-        start = time.monotonic()
-        with progress_bar(epochs, self.settings.progress, "epochs") as advance, deterministic(seed):
-            if held_back is not None:
-                self._keep(held_back)
-            for number in range(epochs):
-                begun, losses = time.monotonic(), []
-                way = next(ways)
-                steps = _batches(data, size)
-                for index, batch in enumerate(data.shuffled(size, seed, number)):
-                    passed = (number + min(1.0, index / steps)) / epochs
-                    if timeout is not None:
-                        passed = max(passed, (time.monotonic() - start) / timeout)
-                    for part, rate in zip(optimiser.param_groups, rates, strict=True):
-                        part["lr"] = rate * course(min(1.0, passed))
-                    losses.append(self._step(optimiser, batch, way))
-                    if passed >= 1.0:
-                        break
-                self._note(way, losses, held_back, time.monotonic() - begun)
+    def run(self) -> None:
+        """Train for so many epochs or seconds; the network is left as the epoch kept left it."""
+        settings, data, held = self.settings, self.job.data, self.job.held_back
+        checkpoint = self._resumed()
+        if isinstance(data, Samples) and settings.epochs > 1:
+            data = self.judge.teacher.remembered(data)
+        held = None if held is None else self.judge.teacher.remembered(held)
+        if held is not None and not self.history:
+            self._keep(held, 0)
+            self.judge.budget.binding = self.judge.budget.excess > 0
+        begun = time.monotonic() - sum(epoch.seconds for epoch in self.history)
+        with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
+            advance(len(self.history))
+            while not self._ended(time.monotonic() - begun):
+                self._epoch(data, held, begun)
+                if checkpoint is not None:
+                    checkpoint.save(self._state())
                 advance(1)
-                if timeout is not None and time.monotonic() - start >= timeout:
-                    break
-        if self._best is not None:
+        if self._best is not None and settings.keep == "best":
             self.network.load_state_dict(self._best[1])
-        if self._budget is not None and held_back is not None:
-            self._budget.meet(self.network, lambda: self.measured(held_back).spikes)
+        else:
+            self.kept = len(self.history)
+        if self.judge.budget and held is not None:
+            self._meet(held)
 
-    def _step(self, optimiser: Any, batch: Samples, way: Way) -> float:
-        loss = self.loss(batch, way)
+    def _ended(self, passed: float) -> bool:
+        """True after so many epochs or seconds, and where none was better for too long."""
+        settings, done = self.settings, len(self.history)
+        patience = settings.epochs if settings.patience is None else settings.patience
+        late = settings.timeout is not None and passed >= settings.timeout
+        return done >= settings.epochs or (done > 0 and late) or done - self.kept >= patience
+
+    def _epoch(self, data: Samples | Stream, held: Samples | None, begun: float) -> None:
+        settings, number = self.settings, len(self.history)
+        start, losses = time.monotonic(), []
+        self._way = self._chosen_way(held)
+        steps = _batches(data, settings.batch_size)
+        for index, batch in enumerate(data.shuffled(settings.batch_size, settings.seed, number)):
+            passed = (number + min(1.0, index / steps)) / settings.epochs
+            if settings.timeout is not None:
+                passed = max(passed, (time.monotonic() - begun) / settings.timeout)
+            for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
+                part["lr"] = rate * course(min(1.0, passed))
+            losses.append(self._step(batch))
+            if passed >= 1.0:
+                break
+        found = None if held is None else self._keep(held, number + 1)
+        loss, seconds = float(np.mean(losses)), time.monotonic() - start
+        self.history.append(Epoch(number + 1, self._way, loss, found, seconds))
+
+    def _chosen_way(self, held: Samples | None) -> Way:
+        """With "auto" through time from when most of the distance from the source is timing."""
+        if self.settings.method != "auto" or self.job.exact or self._way == "time":
+            return self._way
+        samples = self.job.first if held is None else held
+        return "time" if self.judge.timing(samples) > _TIMING else "rounding"
+
+    def _step(self, batch: Samples) -> float:
+        loss = self.judge.loss(batch, self._way)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise TrainingError(
                 f"epoch {len(self.history) + 1}: the loss is {value}. The conversion is left as it "
                 "was; give a smaller learning_rate"
             )
-        optimiser.zero_grad()
+        self._optimiser.zero_grad()
         loss.backward()
-        trained = [p for part in optimiser.param_groups for p in part["params"]]
-        torch.nn.utils.clip_grad_norm_(trained, _NORM)
-        optimiser.step()
+        torch.nn.utils.clip_grad_norm_(self._trained, _NORM)
+        self._optimiser.step()
+        self.network.arrays.keep_pruned()
         return value
 
-    def loss(self, batch: Samples, way: Way) -> Tensor:
-        """The loss of a batch, with its gradient."""
-        inputs = _tensors(batch)
-        counts = sent(self.network, inputs).net if way == "time" else None
-        values, made = self.network(inputs, counts)
-        loss = total(self.judged, values, self.wanted(inputs), _truths(batch))
-        if self._budget is not None:
-            loss = loss + self._budget.penalty(made, len(batch))
-        return loss
-
-    @torch.no_grad()
-    def wanted(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The source's outputs."""
-        values, _ = self._teacher(inputs)
-        return {name: values[one.node] for name, one in self.judged.items()}
-
-    @torch.no_grad()
-    def measured(self, samples: Samples) -> Measured:
-        """Loss, accuracy and spikes a sample of the spiking network, run through its steps."""
-        losses, hits, labelled, spikes, kept = [], 0.0, 0, 0.0, 0.0
-        for batch in samples.batches(self.settings.batch_size):
-            inputs = _tensors(batch)
-            found = sent(self.network, inputs)
-            values, _ = self.network(inputs, found.net)
-            truths = _truths(batch)
-            loss = total(self.judged, values, self.wanted(inputs), truths)
-            losses.append(float(loss) * len(batch))
-            spikes += sum(float(counts.sum()) for counts in found.all.values())
-            kept += sum(float(counts.abs().sum()) for counts in found.net.values())
-            for name, (truth, _) in truths.items():
-                if truth.kind == "labels":
-                    decided = self.judged[name].output.decided(
-                        values[self.judged[name].node].numpy()
-                    )
-                    hits += float((decided == truth.values).sum())
-                    labelled += len(batch)
-        if self._budget is not None and kept:
-            self._budget.sent = spikes / kept
-        accuracy = hits / labelled if labelled else None
-        return Measured(sum(losses) / len(samples), accuracy, spikes / len(samples))
-
-    def _note(
-        self, way: Way, losses: list[float], held_back: Samples | None, seconds: float
-    ) -> None:
-        found = None if held_back is None else self._keep(held_back)
-        loss = float(np.mean(losses))
-        self.history.append(Epoch(len(self.history) + 1, way, loss, found, seconds))
-
-    def _keep(self, held_back: Samples) -> Measured:
+    def _keep(self, held: Samples, number: int) -> Measured:
         """Measure on what is held back, and remember the network if none before was better."""
-        found = self.measured(held_back)
+        found = self.judge.measured(held)
         rank = self._ranked(found)
         if self._best is None or rank > self._best[0]:
             state = self.network.state_dict()
             self._best = rank, {name: value.clone() for name, value in state.items()}
+            self.kept = number
         return found
 
     def _ranked(self, found: Measured) -> tuple[float, ...]:
-        """The better the larger: within the budget before all, then accuracy, then the loss."""
-        if self._budget is not None and not self._budget.met(found.spikes):
-            return (-found.spikes,)
-        accuracy = 0.0 if found.accuracy is None else found.accuracy
-        return (1.0, accuracy, -found.loss)
+        """The better the larger: within all budgets, then a metric or accuracy, then the loss."""
+        excess = self.judge.budget.excess
+        if excess > 0:
+            return (-excess,)
+        first = found.accuracy if found.score is None else found.score
+        return (0.0, 0.0 if first is None else first, -found.loss)
 
+    def _meet(self, held: Samples) -> None:
+        """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
+        self.judge.budget.meet(self.network, lambda: self.judge.measured(held))
+        found, roundings = self.judge.measured(held), list(self.network.roundings.values())
+        scale(roundings, _SILENCE)
+        silent = self.judge.measured(held)
+        scale(roundings, 1.0 / _SILENCE)
+        self.judge.measured(held)
+        if found.loss >= silent.loss:
+            names = " and ".join(sorted({bound.name for bound in self.job.bounds}))
+            raise TrainingError(
+                f"{names}: is below what the loss allows: the loss is {found.loss:.3g}, and "
+                f"{silent.loss:.3g} where no neuron sends a spike. Give a larger budget, or more "
+                "epochs"
+            )
 
-def course(passed: float) -> float:
-    """The share of a rate after a share of the time: it rises at first, then falls as a cosine."""
-    if passed < _WARM:
-        return passed / _WARM
-    return 0.5 * (1.0 + float(np.cos(np.pi * (passed - _WARM) / (1.0 - _WARM))))
+    def _resumed(self) -> Checkpoint | None:
+        """The checkpoint, if one is kept; what it holds is taken up."""
+        if self.settings.checkpoint is None:
+            return None
+        checkpoint = Checkpoint(self.settings.checkpoint, self.job.about())
+        found = checkpoint.load()
+        if found is not None:
+            try:
+                self._take(found)
+            except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+                raise checkpoint.damage(error) from error
+        return checkpoint
+
+    def _state(self) -> dict[str, Any]:
+        """All that the next epochs depend on, plain data with arrays."""
+        best = self._best
+        return {
+            "network": _state.of_tensors(self.network.state_dict()),
+            "optimiser": _state.of_optimiser(self._optimiser),
+            "budget": _state.of_budget(self.judge.budget),
+            "history": _state.of_history(self.history),
+            "best": None if best is None else _state.of_tensors(best[1]),
+            "rank": None if best is None else list(best[0]),
+            "kept": self.kept,
+            "way": self._way,
+            "random": torch.get_rng_state().numpy(),
+        }
+
+    def _take(self, state: Any) -> None:
+        self.network.load_state_dict(_state.to_tensors(state["network"]))
+        _state.to_optimiser(self._optimiser, state["optimiser"])
+        _state.to_budget(self.judge.budget, state["budget"])
+        self.history = _state.to_history(state["history"])
+        if state["best"] is not None:
+            self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
+        self.kept, self._way = state["kept"], state["way"]
+        torch.set_rng_state(torch.tensor(state["random"]))
 
 
 @contextmanager
@@ -257,18 +273,3 @@ def _batches(data: Samples | Stream, size: int) -> int:
         return max(1, len(data.source))  # type: ignore[arg-type]
     except TypeError:
         return 100
-
-
-def _tensors(samples: Samples) -> dict[str, Tensor]:
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        for name, values in samples.x.items()
-    }
-
-
-def _truths(samples: Samples) -> dict[str, tuple[Truth, Tensor]]:
-    found = {}
-    for name, truth in samples.y.items():
-        kind = np.int64 if truth.kind == "labels" else np.float32
-        found[name] = (truth, torch.from_numpy(np.ascontiguousarray(truth.values, kind)))
-    return found

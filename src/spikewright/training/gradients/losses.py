@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from spikewright.engines.torch.device import Tensor
+from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
 from spikewright.measure.truth import Output, Truth
+from spikewright.training.settings import LossName
 
 functional = torch.nn.functional
+
+Truths = Mapping[str, tuple[Truth, Tensor]]
 
 _EXPONENTIAL = ("softmax", "log_softmax")
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """An output as losses see it: the node whose values they compare.
+    """An output as losses see it: the node whose values they compare, and the one that is shown.
 
-    Of an output behind softmax that is the node in front of it, `logits`: divergences are computed
+    Of an output behind softmax the first is in front of it, `logits`: divergences are computed
     from those. Values of several classes without a softmax may be logits too (`perhaps`).
     """
 
     node: str
+    shown: str
     output: Output
     logits: bool
     perhaps: bool
@@ -37,8 +43,17 @@ class Judged:
         layer = node.layer
         function = layer.function if isinstance(layer, Activation) else ""
         if isinstance(layer, Activation) and _over_classes(layer, len(graph.shapes[node.name])):
-            return cls(node.inputs[0], output, True, False)
-        return cls(node.name, output, False, output.classes > 1 and function != "sigmoid")
+            return cls(node.inputs[0], node.name, output, True, False)
+        return cls(
+            node.name, node.name, output, False, output.classes > 1 and function != "sigmoid"
+        )
+
+    def activated(self, values: Tensor) -> Tensor:
+        """Values of the node that is compared as those of the node that is shown."""
+        if not self.logits or self.output.activation is None:
+            return values
+        made = values.softmax(-1)
+        return made.log() if self.output.activation.function == "log_softmax" else made
 
     def imitation(self, made: Tensor, wanted: Tensor) -> Tensor:
         """The divergence from the source, a mean over samples, nats; and relative mean square.
@@ -78,17 +93,47 @@ def relative_square(made: Tensor, wanted: Tensor) -> Tensor:
     return (made - wanted).square().mean() / size.clamp_min(1e-12)
 
 
-def total(
-    judged: Mapping[str, Judged],
-    values: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
-    truths: Mapping[str, tuple[Truth, Tensor]],
-) -> Tensor:
-    """The loss of a batch: imitation of every output, and of those with a truth its distance."""
-    parts = []
-    for name, one in judged.items():
-        made = values[one.node]
-        parts.append(one.imitation(made, wanted[name]))
-        if name in truths:
-            parts.append(one.truth(made, *truths[name]))
-    return torch.stack(parts).sum()
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """The loss of a batch: imitation of every output, the distance from its truth, or both.
+
+    Or a user's function `f(outputs, y)`: outputs as the model gives them, and labels or targets,
+    without any the source's outputs; of several outputs `{name: tensor}`.
+    """
+
+    judged: Mapping[str, Judged]
+    kind: LossName | Callable[..., Any] = "both"
+
+    def __call__(
+        self, values: Mapping[str, Tensor], wanted: Mapping[str, Tensor], truths: Truths
+    ) -> Tensor:
+        """The loss of values of nodes; `wanted` are the source's, by output."""
+        if not isinstance(self.kind, str):
+            return self._of_function(self.kind, values, wanted, truths)
+        parts = []
+        for name, one in self.judged.items():
+            made = values[one.node]
+            if self.kind != "truth":
+                parts.append(one.imitation(made, wanted[name]))
+            if self.kind != "imitation" and name in truths:
+                parts.append(one.truth(made, *truths[name]))
+        return torch.stack(parts).sum()
+
+    def _of_function(
+        self,
+        function: Callable[..., Any],
+        values: Mapping[str, Tensor],
+        wanted: Mapping[str, Tensor],
+        truths: Truths,
+    ) -> Tensor:
+        made = {name: values[one.shown] for name, one in self.judged.items()}
+        y = {
+            name: truths[name][1] if name in truths else one.activated(wanted[name])
+            for name, one in self.judged.items()
+        }
+        (first, *others) = made
+        found = function(made, y) if others else function(made[first], y[first])
+        if not isinstance(found, torch.Tensor) or found.numel() != 1:
+            what = getattr(found, "shape", type(found).__name__)
+            raise TrainingError(f"loss: the function must give one number as a tensor, got {what}")
+        return found.reshape(())

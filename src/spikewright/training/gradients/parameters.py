@@ -46,6 +46,15 @@ class Parameters(nn.Module):
                 places[field] = known[memory]
                 if field in groups and (node.name, field) not in fixed:
                     self._groups[places[field]] = groups[field]
+                    if field == "weight" and not np.all(array):
+                        kept = torch.tensor(array != 0, dtype=dtype)
+                        self.register_buffer(f"kept_{places[field]}", kept, persistent=False)
+
+    @torch.no_grad()
+    def keep_pruned(self) -> None:
+        """Weights that were zero at first, as those of a pruned model, are zero again."""
+        for name, kept in self.named_buffers():
+            self._arrays[int(name.removeprefix("kept_"))].mul_(kept)
 
     def of(self, node: str) -> dict[str, nn.Parameter]:
         """A layer's arrays, by field."""

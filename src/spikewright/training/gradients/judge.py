@@ -1,0 +1,143 @@
+"""A network judged: the loss of a batch, and what its neurons do on samples held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewright.engines.torch.device import Tensor, numpy_of
+from spikewright.measure.metric import Metric
+from spikewright.training.data import Samples
+from spikewright.training.gradients.batches import Batches
+from spikewright.training.gradients.budget import Budget
+from spikewright.training.gradients.losses import Loss
+from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.gradients.spiking import Sent, sent
+from spikewright.training.gradients.teacher import Teacher
+from spikewright.training.history import Measured, Way
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What a network is judged by."""
+
+    network: RoundedNetwork
+    teacher: Teacher
+    batches: Batches
+    criterion: Loss
+    budget: Budget
+    metric: Metric | None
+    dt: float
+
+    def loss(self, batch: Samples, way: Way) -> Tensor:
+        """The loss of a batch, with its gradient."""
+        inputs = self.batches.inputs(batch)
+        counts = sent(self.network, inputs).net if way == "time" else None
+        values, made = self.network(inputs, counts)
+        wanted = self.teacher(batch, inputs)
+        loss = self.criterion(values, wanted, self.batches.truths(batch))
+        return loss + self.budget.penalty(made, len(batch))
+
+    @torch.no_grad()
+    def timing(self, samples: Samples) -> float:
+        """The share of the spiking network's distance from its source that rounding lacks."""
+        imitation = Loss(self.criterion.judged, "imitation")
+        rounded, spiking = 0.0, 0.0
+        for batch in self.batches.of(samples):
+            inputs = self.batches.inputs(batch)
+            wanted = self.teacher(batch, inputs)
+            values, _ = self.network(inputs)
+            rounded += float(imitation(values, wanted, {})) * len(batch)
+            values, _ = self.network(inputs, sent(self.network, inputs).net)
+            spiking += float(imitation(values, wanted, {})) * len(batch)
+        return 1.0 - rounded / max(spiking, 1e-30)
+
+    @torch.no_grad()
+    def measured(self, samples: Samples) -> Measured:
+        """The spiking network, run through its steps; the budget takes what that spends."""
+        sums = _Sums(self)
+        for batch in self.batches.of(samples):
+            inputs = self.batches.inputs(batch)
+            found = sent(self.network, inputs)
+            values, _ = self.network(inputs, found.net)
+            sums.add(batch, inputs, found, values)
+        self.budget.measured(sums.spent, sums.kept, len(samples))
+        return sums.means(len(samples))
+
+
+@dataclass(eq=False)
+class _Sums:
+    """Sums over batches of what is measured."""
+
+    judge: Judge
+    loss: float = 0.0
+    hits: int = 0
+    labelled: int = 0
+    scores: list[NDArray] = field(default_factory=list)
+    counts: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bounds = [one.bound for one in self.judge.budget.multipliers]
+        self.spent = [0.0] * len(self.bounds)
+        self.kept = [0.0] * len(self.bounds)
+        self.sizes: dict[str, int] = {}
+
+    def add(
+        self,
+        batch: Samples,
+        inputs: Mapping[str, Tensor],
+        found: Sent,
+        values: Mapping[str, Tensor],
+    ) -> None:
+        """Take a batch, and what the network did on it."""
+        judge, truths = self.judge, self.judge.batches.truths(batch)
+        loss = judge.criterion(values, judge.teacher(batch, inputs), truths)
+        self.loss += float(loss) * len(batch)
+        for name, counts in found.all.items():
+            self.counts[name] = self.counts.get(name, 0.0) + float(counts.sum())
+            self.sizes[name] = counts[0].numel()
+        self._spend(batch, found)
+        for name, (truth, _) in truths.items():
+            one = judge.criterion.judged[name]
+            if truth.kind == "labels":
+                decided = one.output.decided(numpy_of(values[one.node]))
+                self.hits += int((decided == truth.values).sum())
+                self.labelled += len(batch)
+        if judge.metric is not None:
+            shown = {n: numpy_of(values[o.shown]) for n, o in judge.criterion.judged.items()}
+            self.scores.append(judge.metric(shown, _given(batch)))
+
+    def _spend(self, batch: Samples, found: Sent) -> None:
+        if not self.bounds:
+            return
+        every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
+        kept = {name: numpy_of(counts.abs()) for name, counts in found.net.items()}
+        for i, bound in enumerate(self.bounds):
+            self.spent[i] += bound.spent(every, batch.x)
+            self.kept[i] += float(bound.linear(kept))
+
+    def means(self, samples: int) -> Measured:
+        """What was measured, a sample."""
+        seconds = self.judge.network.steps * self.judge.dt * samples
+        pairs = zip(self.spent, self.bounds, strict=True)
+        joules = [s / samples + b.fixed for s, b in pairs if b.unit == "J"]
+        scores: Any = np.concatenate(self.scores).mean() if self.scores else None
+        return Measured(
+            self.loss / samples,
+            self.hits / self.labelled if self.labelled else None,
+            sum(self.counts.values()) / samples,
+            {n: total / (self.sizes[n] * seconds) for n, total in self.counts.items()},
+            joules[0] if joules else None,
+            None if scores is None else float(scores),
+        )
+
+
+def _given(batch: Samples) -> Any:
+    """Labels or targets as a metric takes them: an array, of several outputs by name, or None."""
+    found = {name: truth.values for name, truth in batch.y.items()}
+    return next(iter(found.values())) if len(found) == 1 else found or None

@@ -1,0 +1,69 @@
+"""Optimisers by name or from a user's function, and the course of their rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikewright.errors import TrainingError
+from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.settings import OptimiserName, Settings
+from spikewright.training.trainable import GROUPS
+
+_FASTER = 2.0  # times the rate of weights by which thresholds and starts are learned
+_WARM = 0.05  # of the time, in which rates rise
+
+OPTIMISERS: Mapping[OptimiserName, Callable[..., Any]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
+
+
+def groups_of(network: RoundedNetwork, settings: Settings) -> list[dict[str, Any]]:
+    """What is trained, with its rate; raises `TrainingError` where there is nothing."""
+    named, roundings = settings.trainable, network.roundings.values()
+    slow = [p for name in GROUPS if name in named for p in network.arrays.group(name)]
+    fast = [
+        *(r.logarithm for r in roundings if "scales" in named),
+        *(r.start for r in roundings if "initial_voltage" in named),
+    ]
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    for parameter in (*slow, *fast):
+        parameter.requires_grad_(True)
+    if not slow and not fast:
+        raise TrainingError(f"nothing to train: the network has none of {named}")
+    rate = settings.learning_rate
+    rated = [{"params": slow, "lr": rate}, {"params": fast, "lr": _FASTER * rate}]
+    return [part for part in rated if part["params"]]
+
+
+def optimiser_of(groups: list[dict[str, Any]], settings: Settings) -> Any:
+    """The optimiser; raises `TrainingError` where a user's function makes none."""
+    given = settings.optimiser
+    if isinstance(given, str):
+        return OPTIMISERS[given](groups)
+    try:
+        made = given(groups)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(
+            f"optimiser: the function failed on groups of parameters, each with its rate: {error}"
+        ) from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TrainingError(
+            "optimiser: the function must make a torch.optim.Optimizer of groups of parameters, "
+            f"got a {type(made).__name__}"
+        )
+    return made
+
+
+def course(passed: float) -> float:
+    """The share of a rate after a share of the time: it rises at first, then falls as a cosine."""
+    if passed < _WARM:
+        return passed / _WARM
+    return 0.5 * (1.0 + float(np.cos(np.pi * (passed - _WARM) / (1.0 - _WARM))))

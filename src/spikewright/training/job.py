@@ -1,0 +1,77 @@
+"""All that a training is of, before anything is computed with gradients."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from spikewright.choosing.statistics.fingerprint import fingerprint
+from spikewright.evaluation.data import add_array
+from spikewright.graph import Graph
+from spikewright.measure.metric import Metric
+from spikewright.measure.truth import Output
+from spikewright.training.bounds import Bound
+from spikewright.training.data import Samples, Stream
+from spikewright.training.settings import Settings
+from spikewright.training.sites import Site
+
+_NO_RESULT = ("progress", "checkpoint")  # arguments that no result depends on
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A graph with its sites, samples, bounds and settings.
+
+    `first` are some samples to train on, by which the network is judged where none are held back.
+    `exact` says that the rounded network is the spiking one. Arrays in `fixed` are not trained.
+    """
+
+    graph: Graph
+    sites: Mapping[str, Site]
+    outputs: Mapping[str, Output]
+    data: Samples | Stream
+    held_back: Samples | None
+    first: Samples
+    bounds: tuple[Bound, ...]
+    exact: bool
+    settings: Settings
+    fixed: Collection[tuple[str, str]]
+
+    def about(self) -> dict[str, Any]:
+        """Plain data: what results depend on, by name. Of a user's own batches only that it is."""
+        given = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
+        told = {name: _plain(value) for name, value in given.items() if name not in _NO_RESULT}
+        return {
+            "model": fingerprint(self.graph),
+            "thresholds": _digest({n: s.threshold for n, s in self.sites.items()}),
+            "starts": _digest({n: s.start for n, s in self.sites.items()}),
+            "neurons": {name: str(site.kind) for name, site in self.sites.items()},
+            "x and y": _digest_of(self.data) if isinstance(self.data, Samples) else "batches",
+            "samples held back": None if self.held_back is None else _digest_of(self.held_back),
+            **told,
+        }
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it; functions by what they are made of."""
+    if callable(value):
+        return Metric(value).key
+    if isinstance(value, Mapping):
+        return {name: list(pair) for name, pair in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        add_array(digest, name, array)
+    return digest.hexdigest()
+
+
+def _digest_of(samples: Samples) -> str:
+    truths = {f"y of {name}": truth.values for name, truth in samples.y.items()}
+    return _digest({**samples.x, **truths})

@@ -1,0 +1,126 @@
+"""Data as users have it: batches of an iterable, samples held back, and what was computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+from trainings import trained
+
+import spikewright as sw
+from spikewright.errors import TrainingError
+from spikewright.training.gradients import teacher
+
+
+class Batches:
+    """An iterable that is no sequence; nobody knows how many batches it gives."""
+
+    def __init__(self, *arrays: Any) -> None:
+        self.arrays = arrays
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self.arrays[0]), 32):
+            parts = tuple(array[start : start + 32] for array in self.arrays)
+            yield parts if len(parts) > 1 else parts[0]
+
+
+FORMS: dict[str, Any] = {
+    "a loader of x": lambda x, y: DataLoader(torch.from_numpy(x), batch_size=32),
+    "a loader of [x]": lambda x, y: DataLoader(TensorDataset(torch.from_numpy(x)), batch_size=32),
+    "a loader of pairs": lambda x, y: DataLoader(
+        TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), batch_size=32
+    ),
+    "values of a dictionary of pairs": lambda x, y: dict(enumerate(Batches(x, y))).values(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_batches_trains_alike(
+    conversion: sw.Conversion, digits: tuple[Any, Any], form: str
+) -> None:
+    """The same batches in the same order give the same weights, whatever holds them."""
+    x, y = (values[:128] for values in digits)
+    listed = [(x[i : i + 32], y[i : i + 32]) for i in range(0, len(x), 32)]
+    same = listed if "pairs" in form else [batch for batch, _ in listed]
+    found = [trained(conversion, data, epochs=2) for data in (FORMS[form](x, y), same)]
+    for node in found[1].conversion.graph:
+        other = found[0].conversion.graph[node.name].layer.arrays()
+        for name, array in node.layer.arrays().items():
+            np.testing.assert_array_equal(other[name], array)
+    assert found[0].history[0].held_back is None
+    assert found[0].kept == 2
+
+
+def test_an_iterable_without_a_length(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """It is gone through once an epoch, and the loss falls."""
+    history = trained(conversion, Batches(*(values[:256] for values in digits)), epochs=3).history
+    assert history[2].loss < history[0].loss
+
+
+def test_batches_are_judged_by_given_samples(
+    conversion: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """Of an iterable the best epoch is kept, and budgets are met, on samples that were given."""
+    x, y = digits
+    batches = FORMS["a loader of pairs"](x[:256], y[:256])
+    free = trained(conversion, batches, validation=(x[800:], y[800:]), epochs=2)
+    accuracies = [epoch.held_back.accuracy for epoch in free.history]
+    assert None not in accuracies
+    budget = 0.5 * free.history[-1].held_back.spikes
+    held = FORMS["a loader of pairs"](x[800:], y[800:])
+    made = trained(conversion, batches, validation=held, spikes=budget, epochs=2).conversion
+    sent = made.run(x[800:], steps=2, progress=False).spike_counts()
+    assert 0.9 * budget <= sum(counts.mean() for counts in sent.values()) <= budget
+
+
+def test_a_name_is_as_good_as_an_array(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """`{name: array}` is the array."""
+    x, y = (values[:128] for values in digits)
+    named = trained(conversion, {conversion.graph.inputs[0]: x}, y, epochs=1)
+    plain = trained(conversion, x, y, epochs=1)
+    assert named.history[0].held_back == plain.history[0].held_back
+    assert named.history[0].held_back.accuracy is not None
+
+
+def test_a_generator_at_its_end(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """A generator has nothing for a second epoch, and a budget needs samples to judge by."""
+    x = digits[0]
+    with pytest.raises(TrainingError, match="epoch 2: x gave no batch"):
+        trained(conversion, (batch for batch in [x[:50], x[50:100]]), epochs=2)
+    with pytest.raises(TrainingError, match=r"spikes: is measured .*validation=\(x, y\)"):
+        trained(conversion, Batches(x[:100]), spikes=5.0)
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.2])
+def test_what_the_source_answers_is_computed_once(
+    conversion: sw.Conversion,
+    digits: tuple[Any, Any],
+    validation: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With several epochs every sample goes through the source once, if outputs fit into memory.
+
+    Outputs that are computed anew in every batch lead to the same network, but for rounding.
+    """
+    seen = []
+    ask = teacher.Teacher.__call__
+
+    def counted(self: Any, batch: Any, inputs: Any) -> Any:
+        if not batch.aside:
+            seen.append(len(batch))
+        return ask(self, batch, inputs)
+
+    monkeypatch.setattr(teacher.Teacher, "__call__", counted)
+    x = digits[0][:200]
+    found = [trained(conversion, x, validation=validation)]
+    assert sum(seen) == len(x)
+    seen.clear()
+    monkeypatch.setattr(teacher, "ROOM", 0)
+    found.append(trained(conversion, x, validation=validation))
+    assert sum(seen) >= 3 * len(x)
+    losses = [[epoch.loss for epoch in result.history] for result in found]
+    np.testing.assert_allclose(*losses, rtol=1e-3)

@@ -1,0 +1,215 @@
+"""What a user may choose of a training: loss, metric, optimiser, epoch, device, method."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from trainings import STEPS, trained
+
+import spikewright as sw
+from spikewright.errors import BuildError, SimulationError
+from spikewright.training.gradients import fitting
+from spikewright.training.gradients.judge import Judge
+from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.sites import sites_of, trained_graph
+
+
+def weights(result: Any) -> Any:
+    """The first weights of a trained network."""
+    return next(
+        node.layer.weight for node in result.conversion.graph if hasattr(node.layer, "weight")
+    )
+
+
+def test_a_loss_of_the_users_own(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """It is given outputs as the model has them, and labels, else the source's outputs."""
+    seen = []
+
+    def loss(made: Any, y: Any) -> Any:
+        seen.append((made.shape[1:], y.dtype, y.shape[1:]))
+        if y.dtype == torch.int64:
+            return torch.nn.functional.cross_entropy(made, y)
+        return (made - y).square().mean()
+
+    x, y = digits[0][:200], digits[1][:200]
+    for truth in (y, None):
+        history = trained(conversion, x, truth, loss=loss).history
+        assert history[-1].loss < history[0].loss
+    assert set(seen) == {((10,), torch.int64, ()), ((10,), torch.float32, (10,))}
+
+
+def test_outputs_behind_softmax_are_given_as_probabilities(digits: tuple[Any, Any]) -> None:
+    """The same of a model with softmax: what it gives, and what its source gives."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 20), torch.nn.ReLU(), torch.nn.Linear(20, 10),
+        torch.nn.Softmax(-1),
+    )  # fmt: skip
+    x = digits[0][:64]
+    before = sw.convert(model, spiking=True, example_input=torch.from_numpy(x[:1]))
+    seen = []
+
+    def loss(made: Any, y: Any) -> Any:
+        seen.append((made.detach(), y))
+        return (made - y).square().mean()
+
+    trained(before, x, loss=loss, epochs=1, validation=0.0)
+    (made, y), *_ = seen
+    assert made.sum(-1).numpy() == pytest.approx(1.0, abs=1e-5)
+    wanted = {tuple(np.round(row, 4)) for row in model(torch.from_numpy(x)).detach().numpy()}
+    assert {tuple(np.round(row, 4)) for row in y.numpy()} <= wanted
+
+
+@pytest.mark.parametrize("loss", ["imitation", "truth"])
+def test_losses_by_name(conversion: sw.Conversion, digits: tuple[Any, Any], loss: str) -> None:
+    """Imitation looks at no label; truth alone does at nothing else."""
+    x, y = digits[0][:128], digits[1][:128]
+    wrong = (y + 1) % 10
+    right, other = (
+        trained(conversion, x, labels, loss=loss, epochs=1, keep="last") for labels in (y, wrong)
+    )
+    assert np.array_equal(weights(right), weights(other)) == (loss == "imitation")
+
+
+def test_the_best_epoch_by_a_metric(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """A metric decides in place of accuracy; with "last" the last epoch is kept."""
+    x, y = digits[0][:200], digits[1][:200]
+
+    def worse(outputs: Any, y: Any) -> Any:
+        return (outputs.argmax(axis=1) != y).astype(float)
+
+    how = {"validation": (digits[0][800:], digits[1][800:]), "learning_rate": 5e-3, "epochs": 3}
+    good, bad, last = (
+        trained(conversion, x, y, **how, **more)
+        for more in ({}, {"metric": worse}, {"keep": "last"})
+    )
+    for result in (good, bad):
+        for epoch in result.history:
+            assert 0 < epoch.held_back.accuracy < 1
+    assert all(e.held_back.score is None for e in good.history)
+    for epoch in bad.history:
+        assert epoch.held_back.score == pytest.approx(1 - epoch.held_back.accuracy)
+    assert bad.kept != good.kept
+    assert last.kept == 3
+    with pytest.raises(SimulationError, match="metric must be a function"):
+        trained(conversion, x, y, metric="accuracy")
+
+
+@pytest.mark.parametrize(
+    "optimiser", ["adam", "adamw", "sgd", partial(torch.optim.NAdam, weight_decay=1e-3)]
+)
+def test_optimisers_by_name_and_by_function(
+    conversion: sw.Conversion, digits: tuple[Any, Any], optimiser: Any
+) -> None:
+    """All of them lower the loss."""
+    history = trained(conversion, digits[0], optimiser=optimiser).history
+    assert history[-1].loss < history[0].loss
+
+
+def test_a_training_stops_where_nothing_gets_better(
+    conversion: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """After so many epochs without a better one; the best is kept."""
+
+    def always(outputs: Any, y: Any) -> Any:
+        calls.append(1)
+        return np.full(len(outputs), 1.0 if len(calls) == 3 else 0.0)
+
+    calls: list[int] = []
+    how = {"validation": digits[0][900:950], "batch_size": 64, "epochs": 10}
+    result = trained(conversion, digits[0][:64], metric=always, patience=2, **how)
+    assert result.kept == 2
+    assert len(result.history) == 4
+
+
+def test_devices(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """That of torch's name; one that is not there is said to be missing."""
+    named = trained(conversion, digits[0][:64], device="cpu", epochs=1)
+    given = trained(conversion, digits[0][:64], device=torch.device("cpu"), epochs=1)
+    np.testing.assert_array_equal(weights(named), weights(given))
+    with pytest.raises(BuildError, match="device 'nowhere'"):
+        trained(conversion, digits[0][:64], device="nowhere")
+
+
+@pytest.mark.parametrize(("cap", "steps"), [(None, STEPS), (1, 1), (1, 3)])
+def test_time_is_taken_where_it_is_measured_to_matter(
+    conversion: sw.Conversion,
+    digits: tuple[Any, Any],
+    cap: int | None,
+    steps: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With "auto" as soon as timing is a quarter of the distance from the source, and from then on.
+
+    Nothing is measured where the rounded network is the spiking one: without a cap, in one step.
+    """
+    shares = iter([0.1, 0.3])
+    monkeypatch.setattr(Judge, "timing", lambda self, samples: next(shares))
+    before = conversion.again(max_spikes_per_step=cap)
+    history = trained(before, digits[0][:200], steps=steps, epochs=4).history
+    matters = cap is not None and steps > 1
+    found = [epoch.way for epoch in history]
+    assert found == (["rounding", "time", "time", "time"] if matters else 4 * ["rounding"])
+
+
+def differences() -> tuple[sw.Conversion, Any]:
+    """A network of small differences of large values, whose neurons never take a spike back."""
+    torch.manual_seed(0)
+    first, second = torch.nn.Linear(8, 32), torch.nn.Linear(32, 16)
+    with torch.no_grad():
+        first.bias.fill_(3.0)
+        weights = torch.randn(16, 16)
+        second.weight.copy_(torch.cat([weights, 0.1 * torch.randn(16, 16) - weights], 1))
+    relu = torch.nn.ReLU()
+    model = torch.nn.Sequential(first, relu, second, relu, torch.nn.Linear(16, 4))
+    x = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    made = sw.convert(model, spiking=True, example_input=torch.from_numpy(x[:1]))
+    return made.again(max_spikes_per_step=1), x
+
+
+def test_the_measured_share_of_timing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is 1 - (loss of the rounded network) / (loss of the spiking one), as engines run it."""
+    seen = []
+    timing = Judge.timing
+
+    def noted(self: Any, samples: Any) -> float:
+        seen.append((timing(self, samples), samples))
+        return seen[-1][0]
+
+    monkeypatch.setattr(Judge, "timing", noted)
+    monkeypatch.setattr(fitting, "_TIMING", 2.0)
+    before, x = differences()
+    how = {"steps": 4, "epochs": 1, "learning_rate": 1e-9, "keep": "last"}
+    made = trained(before, x, **how).conversion
+    ((share, samples),) = seen
+    (x,) = samples.x.values()
+    (wanted,) = made.source.call({made.graph.inputs[0]: x}).values()
+    network = RoundedNetwork(trained_graph(made), sites_of(made, 0.001), 4)
+    values, _ = network({made.graph.inputs[0]: torch.from_numpy(x)})
+    rounded = values[next(iter(made.graph.outputs.values()))]
+    spiking = made.run(x, steps=4, engine="reference", progress=False).predict()
+    losses = [distance(answers, wanted) for answers in (rounded.detach().numpy(), spiking)]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+    assert share == pytest.approx(1 - losses[0] / losses[1], abs=0.02)
+
+
+def distance(made: Any, wanted: Any) -> float:
+    """Divergence of softmax plus the relative mean square error, as imitation has it."""
+    logs = [torch.from_numpy(np.asarray(v, np.float64)).log_softmax(-1) for v in (made, wanted)]
+    divergence = torch.nn.functional.kl_div(*logs, reduction="batchmean", log_target=True)
+    return float(divergence) + float(np.square(made - wanted).mean() / wanted.var(axis=0).mean())
+
+
+def test_time_is_not_taken_where_it_does_not_matter(
+    conversion: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """A cap alone is no reason: what is measured decides."""
+    capped = conversion.again(max_spikes_per_step=1)
+    history = trained(capped, digits[0][:300], steps=16, epochs=2).history
+    assert {epoch.way for epoch in history} == {"rounding"}
