@@ -123,6 +123,28 @@ def test_budgets_are_those_of_the_worst_column(scale: float) -> None:
     assert every.budgets == [(2**31 - 1) // int(np.abs(weights).sum(1).max())] * 16
 
 
+@pytest.mark.parametrize("shape", ["normal", "uniform", "heavy tails", "of any size"])
+def test_budgets_are_those_of_the_worst_of_many_channels(shape: str) -> None:
+    """Most channels lower no budget, which is seen without their entries in order; in any order."""
+    rng = np.random.default_rng(3)
+    drawn = {
+        "normal": rng.normal(size=(160, 700)),
+        "uniform": rng.uniform(-1, 1, (160, 700)),
+        "heavy tails": rng.standard_t(2, (160, 700)),
+        "of any size": rng.exponential(1.0, (160, 700)) * rng.uniform(0.01, 1, (160, 1)) - 0.1,
+    }[shape]
+    whole = np.rint(drawn / np.abs(drawn).max() * 2.0**24)
+    budgets = set()
+    for order in (np.arange(160), rng.permutation(160), np.argsort(np.abs(whole).sum(1))):
+        rows = np.concatenate([np.full((160, 1), 2.0**24), whole[order]], axis=1)  # a unit of one
+        rest = np.arange(1, 701, dtype=np.int32)
+        made = pack(rows, order=rest, widths=[32] * 5, reading=Reading.plain)
+        budgets.add(tuple(made.budgets))
+        both = pack(rows, order=rest, widths=[32] * 5, reading=Reading.both, channels=700)
+        assert both.budgets == worst(np.abs(whole.T))
+    assert budgets == {tuple(worst(whole.T))}
+
+
 def network() -> torch.nn.Module:
     """Two convolutions and a matrix."""
     torch.manual_seed(0)

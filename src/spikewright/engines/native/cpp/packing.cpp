@@ -107,11 +107,13 @@ class Column {
         }
     }
 
-    // By the entries of which `magnitude` is above zero; `total` is their sum.
+    // By the entries of which `magnitude` is above zero; `total` is their sum. Most channels lower no
+    // budget, which is known before entries are put in order.
     template <class F>
     void limit_by(std::int64_t total, const std::int32_t* values, std::size_t n, std::int64_t* budgets,
                   F&& magnitude) {
         if (total * std::int64_t(kMostRepeats) <= kMostSum) return;
+        if (all_fit(values, n, budgets, magnitude)) return;
         std::fill_n(sums_, kBins, 0);
         for (std::size_t k = 0; k < n; ++k)
             if (const std::int32_t v = magnitude(values[k]); v > 0) sums_[v >> kShift] += v;
@@ -122,23 +124,51 @@ class Column {
         for (std::size_t k = 0; k < n; ++k)
             if (const std::int32_t v = magnitude(values[k]); v >= least) entries_.push_back(v);
         std::sort(entries_.begin(), entries_.end(), std::greater<>());
-        for (std::size_t repeats = 1; repeats <= kMostRepeats; ++repeats)
-            budgets[repeats] = std::min(budgets[repeats], fitting(std::int64_t(repeats)));
+        for (std::size_t repeats = 1; repeats <= kMostRepeats; ++repeats) {
+            const Fitting found = fitting(std::int64_t(repeats));
+            if (found.events < budgets[repeats]) budgets[repeats] = found.events, levels_[repeats] = found.next;
+        }
     }
 
-    // The most events for which the largest entries, `repeats` times each, fit.
-    std::int64_t fitting(std::int64_t repeats) const {
+    // Whether as many events as the budgets say surely fit. The sum of the K largest numbers is at most
+    // K times any level and what each number is above it; it is as much where the level is the Kth. So
+    // levels are those of the channels that lowered the budgets.
+    template <class F>
+    bool all_fit(const std::int32_t* values, std::size_t n, const std::int64_t* budgets, F&& magnitude) {
+        const std::int32_t least = *std::min_element(levels_ + 1, levels_ + kMostRepeats + 1);
+        entries_.resize(n);
+        std::size_t above = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            entries_[above] = magnitude(values[k]);
+            above += entries_[above] > least;
+        }
+        for (std::size_t repeats = 1; repeats <= kMostRepeats; ++repeats) {
+            const std::int32_t level = levels_[repeats];
+            std::int64_t sum = 0;
+            for (std::size_t k = 0; k < above; ++k) sum += std::max(entries_[k] - level, 0);
+            if (level * budgets[repeats] + std::int64_t(repeats) * sum > kMostSum) return false;
+        }
+        return true;
+    }
+
+    // The most events for which the largest entries, `repeats` times each, fit, and the next entry.
+    struct Fitting {
+        std::int64_t events;
+        std::int32_t next;
+    };
+    Fitting fitting(std::int64_t repeats) const {
         std::int64_t left = kMostSum;
         for (std::size_t k = 0; k < entries_.size(); ++k) {
             const std::int64_t entry = entries_[k];
-            if (entry * repeats > left) return std::int64_t(k) * repeats + left / entry;
+            if (entry * repeats > left) return {std::int64_t(k) * repeats + left / entry, entries_[k]};
             left -= entry * repeats;
         }
-        return kNoBudget;
+        return {kNoBudget, 0};
     }
 
     std::int64_t up_ = 0, down_ = 0, largest_ = 0;
     std::int64_t sums_[kBins];
+    std::int32_t levels_[kMostRepeats + 1] = {};  // of entries, where budgets end; 0 where all fit
     std::vector<std::int32_t> entries_;
 };
 
