@@ -1,4 +1,4 @@
-"""A network in Spikewright: `GridLIF` neurons, a sparse connection for each delay."""
+"""A network in Spikewright: `GridLIF` neurons, and sparse connections with delays by synapse."""
 
 from __future__ import annotations
 
@@ -69,9 +69,10 @@ def made(model: Model) -> tuple[sw.Network, sw.Ensemble]:
             for sign, tau in ((1.0, model.tau_exc), (-1.0, model.tau_inh)):
                 _connect(neurons, model, model.wiring.part(sign * model.wiring.weights > 0.0), tau)
         if model.noisy:
-            spikes = sw.processes.PoissonSpikes(model.background, amplitude=model.dt)
+            height = model.dt * model.background_weight
+            spikes = sw.processes.PoissonSpikes(model.background, amplitude=height)
             source = sw.Node(spikes, size_out=model.n)
-            sw.Connection(source, neurons.neurons, model.tau_exc, model.background_weight)
+            sw.Connection(source, neurons.neurons, model.tau_exc)
     return network, neurons
 
 
@@ -82,9 +83,10 @@ def _gain(model: Model, tau: float) -> float:
 
 
 def _connect(neurons: sw.Ensemble, model: Model, wiring: Wiring, tau: float) -> None:
-    """A connection for each delay."""
+    """The synapses of one current."""
     scale = _gain(model, tau) / _gain(model, model.tau_exc)
-    for steps in np.unique(wiring.delays).tolist():
-        part = wiring.part(wiring.delays == steps)
-        weights = sw.Sparse(part.targets, part.senders, scale * part.weights, (model.n,), model.n)
-        sw.Connection(neurons, neurons, tau, weights, delay=steps * model.dt)
+    size = (model.n,), model.n
+    weights = sw.Sparse(wiring.targets, wiring.senders, scale * wiring.weights, *size)
+    delays = np.unique(wiring.delays)
+    delay = float(delays[0]) if len(delays) == 1 else wiring.delays
+    sw.Connection(neurons, neurons, tau, weights, delay=delay * model.dt)

@@ -17,8 +17,7 @@ INTRO = """The same networks, drawn once and read from one file by every simulat
 network's time takes: medians of simulation alone, without recordings, in turn; \\* as above.
 A run of no step, in which Brian 2 prepares the code that Cython compiled, is subtracted. "Faster"
 is Spikewright's advantage over the faster peer. A synapse's delay is one step of 1 or 0.1 ms, in
-the microcircuit random; each of its delays is a connection in Spikewright, and a pass over all
-neurons.
+the microcircuit random.
 """
 AGREEMENT = f"""What they compute, beside Spikewright. Without random input all simulators send
 the same spikes for as long as the table says; later, rounding in the last digit has moved one, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Engine, Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
-from spikewright.engines.program import Filter, Linear
+from spikewright.engines.program import DelayedLinear, Filter, Linear
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.network.connection import input_shape
 from spikewright.network.neurons import RegularSpiking, SpikingLeakyReLU
 from spikewright.network.synapses import Alpha, Lowpass
 from spikewright.network.transforms import Sparse
@@ -23,6 +25,8 @@ if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.pace import Pace
+from spikewright.engines.native.senders import DelayedLists
 
 DT = 0.001
 KINDS = (
@@ -62,8 +66,11 @@ def entries(rng: np.random.Generator, form: str, out: int, size: int) -> Sparse:
     return Sparse(rows, columns, values, (out,), size)
 
 
-def network(rng: np.random.Generator, form: str) -> sw.Network:
-    """Populations that send to each other and to themselves, whole or in parts, filtered or not."""
+def network(rng: np.random.Generator, form: str, longest: int = 0) -> sw.Network:
+    """Populations that send to each other and to themselves, whole or in parts, filtered or not.
+
+    With a `longest` delay each synapse has its own, up to so many steps.
+    """
     with sw.Network(seed=0) as net:
         stimulus = sw.Node(rng.uniform(0, 900, 20), label="stimulus")
         cells = []
@@ -78,14 +85,16 @@ def network(rng: np.random.Generator, form: str) -> sw.Network:
             for j, post in enumerate(cells):
                 if rng.random() < 0.7:
                     closes = i >= j
-                    connect(rng, form, pre.neurons, post.neurons, closes)
-        connect(rng, form, cells[0].neurons, cells[2].neurons, False)
+                    connect(rng, form, pre.neurons, post.neurons, closes, longest)
+        connect(rng, form, cells[0].neurons, cells[2].neurons, False, longest)
     return net
 
 
-def connect(rng: np.random.Generator, form: str, pre: Any, post: Any, closes: bool) -> None:
+def connect(
+    rng: np.random.Generator, form: str, pre: Any, post: Any, closes: bool, longest: int = 0
+) -> None:
     """A sparse connection, of parts or of all; one that closes a loop waits."""
-    sizes = [end.shape[0] for end in (pre, post)]
+    sizes = [math.prod(input_shape(end)) for end in (pre, post)]
     ends = [
         end[rng.integers(n) :: 2] if rng.random() < 0.3 else end
         for end, n in zip((pre, post), sizes, strict=True)
@@ -95,10 +104,13 @@ def connect(rng: np.random.Generator, form: str, pre: Any, post: Any, closes: bo
         for end, whole, n in zip(ends, (pre, post), sizes, strict=True)
     )
     synapse = [None, Lowpass(0.004), Alpha(0.003)][rng.integers(3)]
-    delay = DT * int(rng.integers(0, 3))
+    delay: float | NDArray = DT * int(rng.integers(0, 3))
     if closes and synapse is None:
         delay += DT
-    sw.Connection(*ends, synapse, entries(rng, form, out, size), delay=delay)
+    weights = entries(rng, form, out, size)
+    if longest:
+        delay = DT * rng.integers(1, longest + 1, len(weights.values))
+    sw.Connection(*ends, synapse, weights, delay=delay)
 
 
 def run(
@@ -140,6 +152,93 @@ def test_every_form_equals_the_reference(
     if precision == "float64" and form in WIDE:
         wanted = "lists by sender, 64-bit weights"
     assert any(kernel.endswith(wanted) for kernel in seen), seen
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("longest", [1, 4, 40])
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_delays_by_synapse_equal_the_reference(
+    longest: int, isa: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, whatever the block, threads and instruction set; no kernel is the reference's."""
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
+    seen, spikes, loops = [], 0, set()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        net = network(rng, "any", longest)
+        with net:  # what no loop reads runs in blocks of time
+            (pre, *_) = net.all_ensembles
+            connect(rng, "any", pre.neurons, end := sw.Node(size_in=30), False, longest)
+            sw.Probe(end)
+        with Simulator(net, DT, engine="native", precision=precision, progress=False) as sim:
+            delayed = [row for row in sim.plan if "with delays" in row.kernel + row.why]
+        seen += [row.kernel for row in delayed]
+        loops |= {"loop" in row.why for row in delayed}
+        expected = run(net, ReferenceEngine(), precision)
+        spikes += sum(np.count_nonzero(x) for x in expected)
+        for found in (
+            run(net, NativeEngine(threads=1), precision),
+            run(net, NativeEngine(threads=3), precision, block=4),
+        ):
+            for x, y in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(x, y)
+    assert spikes > 1000 and loops == {True, False}
+    assert all(kernel.startswith("native: Sparse with delays of up to") for kernel in seen), seen
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_threads_share_receivers_of_delayed_synapses(
+    isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many receivers are cut into parts, which threads take where there is one sample."""
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
+    rng, n = np.random.default_rng(6), 700
+    places = rng.integers(0, n, (2, 90_000))
+    with sw.Network(seed=0) as net:
+        kind = sw.GridLIF(0.02, 0.002, -np.inf, amplitude=DT)
+        bias = rng.normal(1.3, 0.2, n)
+        cells = sw.Ensemble(n, None, neuron_type=kind, gain=np.ones(n), bias=bias)
+        weights = Sparse(*places, rng.normal(0, 0.2, places.shape[1]), (n,), n)
+        delays = DT * rng.integers(1, 20, places.shape[1])
+        link = sw.Connection(cells.neurons, cells.neurons, 0.002, weights, delay=delays)
+        sw.Connection(cells.neurons, sw.Node(size_in=n), None, weights, delay=delays)
+        sw.Probe(cells.neurons), sw.Probe(link, "input")
+    program = compile_network(net, DT, 0, "float32")
+    (lists, *_) = [DelayedLists(op) for op in program.operators if isinstance(op, DelayedLinear)]
+    assert lists.parts == 4
+    results = []
+    for engine in (ReferenceEngine(), NativeEngine(threads=1), NativeEngine(threads=3)):
+        with monkeypatch.context() as patched:
+            patched.setattr(Pace, "long", True)
+            results.append(Execution(program, engine, 1).run(60))
+    assert np.count_nonzero(results[0][0]) > 500
+    for found in results[1:]:
+        for x, y in zip(found, results[0], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_delays_by_synapse_of_counts_that_outgrow_bytes() -> None:
+    """Their layer goes on in doubles, and what waited arrives."""
+    rng = np.random.default_rng(7)
+    for closes in (False, True):
+        with sw.Network() as net:
+            kind, stimulus = (
+                sw.SpikingRectifiedLinear(),
+                sw.Node(lambda t: 40.0 + 2e5 * (t > 0.012)),
+            )
+            cells = sw.Ensemble(30, None, neuron_type=kind, gain=np.ones(30), bias=np.zeros(30))
+            sw.Connection(stimulus, cells.neurons, None, rng.uniform(0.5, 1.0, (30, 1)))
+            other = sw.Ensemble(30, None, neuron_type=kind, gain=np.ones(30), bias=np.zeros(30))
+            post = cells if closes else other
+            weights = entries(rng, "few bits", 30, 30)
+            delays = DT * rng.integers(1, 9, len(weights.values))
+            sw.Connection(cells.neurons, post.neurons, 0.005, weights, delay=delays)
+            counts = sw.Probe(cells.neurons, "spike_count"), sw.Probe(other.neurons)
+        del counts
+        expected = run(net, ReferenceEngine())
+        assert expected[0][:, :9].max() < 127 < expected[0].max()
+        for x, y in zip(run(net, NativeEngine(threads=1)), expected, strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize("repeats", [1, 3, 100, 200])
@@ -216,6 +315,21 @@ def test_memory_of_lists_is_known_before_they_are_made() -> None:
         sizes[form] = (size - 8 * 300) / len(transform.values)
     assert sizes["one weight"] < 2.5 and 3 < sizes["few bits"] < 3.5
     assert 4 < sizes["some bits"] < 4.5 and 6 < sizes["any"] < 6.5
+
+
+def test_memory_of_delayed_lists_is_known_before_they_are_made() -> None:
+    """8 bytes an entry, and what waits: a number for each receiver and coming step."""
+    rng = np.random.default_rng(0)
+    with sw.Network() as net:
+        cells = sw.Ensemble(300, None, neuron_type=sw.LIF(), label="cells")
+        transform = entries(rng, "few bits", 300, 300)
+        delays = DT * rng.integers(1, 8, len(transform.values))
+        link = sw.Connection(cells.neurons, cells.neurons, 0.005, transform, delay=delays)
+    with Simulator(net, DT, engine="native", progress=False) as sim:
+        parts = [part for part in sim.memory(10).parts if part.of == repr(link)]
+    lists, waiting = sorted((part.bytes for part in parts), reverse=True)
+    assert 8 <= lists / len(transform.values) < 9
+    assert waiting == 8 * 300 * 7
 
 
 def test_connections_of_one_synapse_share_a_filter() -> None:

@@ -48,6 +48,10 @@ def rich_network() -> sw.Network:
             end = sw.Node(size_in=(2, 3))
             sw.Connection(stimulus, end, synapse_example.synapse, delay=0.002)
             sw.Probe(end, synapse=synapse_example.synapse)
+        for place in ([0, 2], [1, 1]):
+            some = sw.Sparse((6, 6), indices=[place, [3, 3]], init=0.5)
+            flat = sw.Node(np.ones(6)), sw.Node(size_in=6)
+            sw.Connection(*flat, None, some, delay=rng.integers(1, 5, 2) * 0.001)
         for transform_example in transform_examples():
             source = sw.Node(rng.standard_normal(transform_example.shape))
             shape = transform_example.transform.output_shape(transform_example.shape)
@@ -128,7 +132,8 @@ def test_a_round_trip_keeps_every_attribute(rich: sw.Network, tmp_path: Path) ->
     """Labels, seeds, shapes, parameters, types, synapses and places in the tree."""
     save(rich, tmp_path / "net.sw")
     loaded = load(tmp_path / "net.sw")
-    assert any(connection.delay for connection in rich.all_connections)
+    delays = [connection.delay for connection in rich.all_connections]
+    assert any(map(np.any, delays)) and any(isinstance(delay, np.ndarray) for delay in delays)
     assert [(n.label, n.seed) for n in loaded.all_networks] == [("inner", 7), (None, None)]
     assert (loaded.label, loaded.seed) == ("outer", 5)
     for one, two in zip(rich.all_ensembles, loaded.all_ensembles, strict=True):
@@ -138,7 +143,7 @@ def test_a_round_trip_keeps_every_attribute(rich: sw.Network, tmp_path: Path) ->
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     for first, second in zip(rich.all_connections, loaded.all_connections, strict=True):
         assert (first.label, first.synapse) == (second.label, second.synapse)
-        assert first.delay == second.delay
+        np.testing.assert_array_equal(first.delay, second.delay)
         for mine, theirs in ((first.pre, second.pre), (first.post, second.post)):
             assert type(mine) is type(theirs)
             key, same = (getattr(end, "key", ()) for end in (mine, theirs))

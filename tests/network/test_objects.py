@@ -376,6 +376,46 @@ def test_a_delay_is_seconds_that_may_be_changed() -> None:
     assert delayed.delay == 3.0
 
 
+_SPARSE = sw.Sparse((2, 3), indices=[[0, 1], [1, 2], [0, 0]], init=1.0)
+
+
+def test_delays_by_synapse_are_one_for_each_entry() -> None:
+    """Of a Sparse transform, also after one of the two has changed; else they are refused."""
+    with sw.Network():
+        made = sw.Connection(
+            sw.Node(np.ones(3)), sw.Node(size_in=2), None, _SPARSE, label="c", delay=[0.1, 0.2, 0.1]
+        )
+        for refused, why in (
+            ([0.1, 0.2], "2 delays for 3 entries of its Sparse transform; give one for each"),
+            ([0.1, np.nan, 0.2], "a delay is a number of seconds from 0 on, got .*nan"),
+            ([0.1, -0.1, 0.2], "a delay is a number of seconds from 0 on, got .*-0.1"),
+            ([[0.1, 0.1, 0.2]], "a delay is a number of seconds from 0 on, got"),
+        ):
+            with pytest.raises(NetworkError, match=rf"<Connection 'c'>: {why}"):
+                made.delay = refused
+        with pytest.raises(NetworkError, match="has one for each entry of a Sparse transform"):
+            made.transform = np.ones((2, 3))
+        with pytest.raises(NetworkError, match="3 delays for 1 entries"):
+            made.transform = sw.Sparse((2, 3), indices=[[0, 1]], init=1.0)
+    np.testing.assert_array_equal(made.delay, [0.1, 0.2, 0.1])
+    assert isinstance(made.delay, np.ndarray) and not made.delay.flags.writeable
+    made.delay = 0.3
+    made.transform = np.ones((2, 3))
+
+
+def test_delays_by_synapse_that_no_engine_has_are_refused() -> None:
+    """A synapse without delay, and decoded values: the error names the way out."""
+    delays = np.array([0.002, 0.0004, 0.001])
+    with sw.Network() as short:
+        sw.Connection(sw.Node(np.ones(3)), sw.Node(size_in=2), None, _SPARSE, delay=delays)
+    with pytest.raises(BuildError, match=r"0\.0004 s is less .*a connection of their own"):
+        sw.Simulator(short, 0.001)
+    with sw.Network() as decoded:
+        sw.Connection(sw.Ensemble(9, 3), sw.Node(size_in=2), None, _SPARSE, delay=delays)
+    with pytest.raises(BuildError, match="delays by synapse are those of fixed weights"):
+        sw.Simulator(decoded, 0.001)
+
+
 def test_a_delay_of_less_than_half_a_step_is_refused() -> None:
     """It would be none: the error says so and names the connection; a longer one is rounded."""
     with sw.Network() as net:

@@ -16,6 +16,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Delay,
+    DelayedLinear,
     Filter,
     Learned,
     Linear,
@@ -232,6 +233,8 @@ class Engine(ABC):
             return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
         if isinstance(op, Delay):
             return {op.label: size * self.value_bytes(program) * op.steps}
+        if isinstance(op, DelayedLinear):
+            return {op.label: size * self.value_bytes(program) * op.rows}
         if isinstance(op, Learned):
             return {op.label: _learned_values(op, program.dt) * 8}
         if isinstance(op, Average):
@@ -255,7 +258,7 @@ class Engine(ABC):
         size = copies * item * batch * (steps * (inputs + outputs) + once)
         if isinstance(op, Learned):
             size += 8 * batch * 4 * op.initial.size
-        if isinstance(op, Neurons | Filter | Smooth | Average | Delay):
+        if isinstance(op, Neurons | Filter | Smooth | Average | Delay | DelayedLinear):
             size += 8 * item * batch * outputs
         if isinstance(op, Linear) and isinstance(op.transform, Convolution):
             taps = int(np.prod(op.transform.kernel.shape[2:]))
@@ -264,7 +267,7 @@ class Engine(ABC):
 
     def held(self, op: Operator, program: Program) -> Held:
         """Memory of an operator's weights in this engine's own form."""
-        if not isinstance(op, Linear):
+        if not isinstance(op, Linear | DelayedLinear):
             return Held({}, 0)
         values = number_of_weights(op)
         limbs = GRIDS[program.precision].weight_limbs
@@ -293,8 +296,9 @@ def number_of_weights(op: Operator) -> int:
 
 def arrays_of(op: Operator) -> Sequence[NDArray]:
     """The arrays that an operator of a program holds, or its transform."""
-    owner = op.transform if isinstance(op, Linear) else op
-    return [value for value in vars(owner).values() if isinstance(value, np.ndarray)]
+    owners = (op.transform, op) if isinstance(op, Linear | DelayedLinear) else (op,)
+    values = (value for owner in owners for value in vars(owner).values())
+    return [value for value in values if isinstance(value, np.ndarray)]
 
 
 class NeuronKernel(Kernel):

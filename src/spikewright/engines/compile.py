@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
-from spikewright.engines.draft import Draft
+from spikewright.engines.draft import NO_DELAYS, Draft
 from spikewright.engines.factors import (
     Scaled,
     carried_factors,
@@ -259,14 +259,17 @@ class _Compiler:
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
         fewer = fewer and not reads_spikes_sparsely(connection)
         by_windows = isinstance(synapse, WindowMean)
+        delay, delays = connection.delay, NO_DELAYS
+        if isinstance(delay, np.ndarray):  # each synapse waits by itself
+            delays, delay = {connection.transform_place: delay}, 0.0
         if not by_windows:  # spikes wait as counts
-            sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
+            sent = self.draft.delayed(sent, delay, f"{connection!r}")
         first = by_windows or (synapse is not None and fewer)
         if synapse is not None and first:
             sent = self.draft.filtered(sent, synapse, shape_in, f"synapse of {connection!r}")
         if by_windows:
-            sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
-        sent = self.draft.map(sent, chain, shape_in, f"{connection!r}")
+            sent = self.draft.delayed(sent, delay, f"{connection!r}")
+        sent = self.draft.map(sent, chain, shape_in, f"{connection!r}", delays)
         if self.sparse_input.shares(connection):
             return self.sparse_input.filtered(connection, sent)
         if synapse is not None and not first:

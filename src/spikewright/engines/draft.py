@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision, entries_on_grid
-from spikewright.engines.program import Average, Delay, Filter, Linear, Operator, Source
+from spikewright.engines.program import (
+    Average,
+    Delay,
+    DelayedLinear,
+    Filter,
+    Linear,
+    Operator,
+    Source,
+)
 from spikewright.errors import BuildError
 from spikewright.network import Network, Node
 from spikewright.network.network import detached
 from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import Scale, Shape, Sparse, Transform
+
+NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
 
 
 class Draft:
@@ -63,19 +75,21 @@ class Draft:
             self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
         return output
 
-    def delayed(self, sent: Scaled, seconds: float, label: str) -> Scaled:
+    def delayed(self, sent: Scaled, seconds: float | NDArray, label: str) -> Scaled:
         """Values so much later, in whole steps; made once however many connections read them.
 
-        Raises `BuildError` for a delay that rounds to no step.
+        Raises `BuildError` for a delay that rounds to no step, or for one of each synapse.
         """
+        if isinstance(seconds, np.ndarray):
+            raise BuildError(
+                f"{label}: delays by synapse are those of fixed weights between neurons or nodes; "
+                "give decoded values and weights that learn one delay, or a connection for each"
+            )
         if seconds == 0.0:
             return sent
         steps = round(seconds / self.dt)
         if steps == 0:
-            raise BuildError(
-                f"{label}: a delay of {seconds:g} s is less than half a step of {self.dt:g} s; "
-                "take a smaller dt, a longer delay, or delay=0"
-            )
+            raise self._too_short(seconds, label, "delay=0")
         key = (sent.signal, steps)
         if key not in self._delayed:
             output = self.signal(self.shapes[sent.signal], f"delay of {label}")
@@ -83,22 +97,62 @@ class Draft:
             self._delayed[key] = output
         return Scaled(self._delayed[key], sent.factor)
 
-    def map(self, sent: Scaled, chain: tuple[Transform, ...], shape: Shape, label: str) -> Scaled:
-        """Add a chain of transforms; moves and sums of values do not apply the factor."""
+    def _too_short(self, seconds: float, label: str, instead: str) -> BuildError:
+        return BuildError(
+            f"{label}: a delay of {seconds:g} s is less than half a step of {self.dt:g} s; "
+            f"take a smaller dt, a longer delay, or {instead}"
+        )
+
+    def steps_of(self, seconds: NDArray, label: str) -> NDArray:
+        """Delays of synapses in whole steps; raises `BuildError` for one that rounds to none."""
+        steps = np.round(seconds / self.dt).astype(np.int64)
+        if not steps.all():
+            instead = "a connection of their own for synapses without"
+            raise self._too_short(float(seconds[np.argmin(steps)]), label, instead)
+        return steps
+
+    def map(
+        self,
+        sent: Scaled,
+        chain: tuple[Transform, ...],
+        shape: Shape,
+        label: str,
+        delays: Mapping[int, NDArray] = NO_DELAYS,
+    ) -> Scaled:
+        """Add a chain of transforms; moves and sums of values do not apply the factor.
+
+        `delays` are seconds, one an entry of the sparse matrices at these places of the chain.
+        """
         signal, factor = sent
-        for transform in chain:
+        for place, transform in enumerate(chain):
             shape = transform.output_shape(shape)
             output = self.signal(shape, label)
             carried = carries(transform)
             if carried is None:
                 held = _hold(transform, self.precision)
-                self.operators.append(Linear(label, (signal,), output, held, factor))
+                weights = self._weights(label, signal, output, held, factor, delays.get(place))
+                self.operators.append(weights)
                 factor = 1.0
             else:
                 self.operators.append(Linear(label, (signal,), output, plain(transform)))
                 factor *= carried
             signal = output
         return Scaled(signal, factor)
+
+    def _weights(
+        self,
+        label: str,
+        signal: int,
+        output: int,
+        transform: Transform,
+        factor: float,
+        delays: NDArray | None,
+    ) -> Operator:
+        """The operator of a transform with weights."""
+        if delays is None or not isinstance(transform, Sparse):
+            return Linear(label, (signal,), output, transform, factor)
+        steps = self.steps_of(delays, label)
+        return DelayedLinear(label, (signal,), output, transform, steps, factor)
 
     def values(self, sent: Scaled, shape: Shape, label: str) -> int:
         """The signal of the values themselves, with a separate factor multiplied in."""

@@ -149,7 +149,8 @@ def _of_channels(
 ) -> NDArray | None:
     """Heights of a population that a connection passes on as they are, if channels share them."""
     pre = connection.pre_obj
-    if not isinstance(pre, NeuronsView) or connection.synapse is not None or connection.delay:
+    delayed = np.any(connection.delay)
+    if not isinstance(pre, NeuronsView) or connection.synapse is not None or delayed:
         return None
     each, shape = heights[pre], pre.shape
     if each.ndim == 0 or np.any(each <= 0.0) or connection.chain() or connection.function:

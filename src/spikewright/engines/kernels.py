@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, DelayedKernel, Kernel
-from spikewright.engines.program import Learned
+from spikewright.engines.program import DelayedLinear, Learned
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
 
@@ -70,6 +71,38 @@ class DelayKernel(DelayedKernel):
             (outputs[:, t : t + 1],) = self.begin([], step + t, 1)
             self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
         return [outputs]
+
+
+class DelayedLinearKernel(DelayKernel):
+    """A sparse map whose entries have delays: their products wait at the receivers, in `kept`.
+
+    What arrives in step `t` lies in row `t mod rows` until then. A row adds its terms step by step,
+    those of a step in the order of their senders.
+    """
+
+    def __init__(self, op: DelayedLinear, kept: Array, empty: Callable[[int], Array]) -> None:
+        super().__init__(kept, empty)
+        self._factor = op.factor
+        self._flat = kept.reshape(kept.shape[0], -1)
+        order = np.argsort(op.transform.columns, kind="stable")
+        self._size, self._rows = math.prod(op.transform.shape_out), op.rows
+        self.receivers = op.transform.rows[order].astype(np.int64)
+        self.senders = op.transform.columns[order].astype(np.int64)
+        self.values = np.asarray(op.transform.values, np.float64)[order]
+        self.delays = op.delays[order]
+
+    def emit(self) -> Array:
+        output = super().emit()
+        return output if self._factor == 1.0 else output * self._factor
+
+    def absorb(self, value: Array) -> None:
+        self._kept[:, self._row] = 0.0
+        places = (self._row + self.delays) % self._rows * self._size + self.receivers
+        self.add(self._flat, value[:, 0].reshape(value.shape[0], -1), places)
+
+    @abstractmethod
+    def add(self, to: Array, x: Array, places: Any) -> None:
+        """Add `values * x[:, senders]` at these places of `to`, `(batch, rows * receivers)`."""
 
 
 class LearningKernel(Kernel):

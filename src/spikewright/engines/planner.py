@@ -1,7 +1,7 @@
 """The order of operators: feed-forward parts over whole blocks, loops step by step.
 
 Operators that reach each other form a strongly connected component and run step by step inside it
-(Tarjan 1972); every other operator runs once per block. A `Filter`, `Average` or `Delay` reads its
+(Tarjan 1972); every other operator runs once per block. Filters, means and delays read their
 input at the end of a step, and so do the rules of `Learned` weights, so that they break a loop; a
 loop that nothing breaks has no order.
 """

@@ -15,6 +15,7 @@ from spikewright.engines.learned import Learners
 from spikewright.engines.parameters import gain_scale
 from spikewright.engines.program import (
     Delay,
+    DelayedLinear,
     Filter,
     Linear,
     Neurons,
@@ -166,7 +167,7 @@ class Probed:
         producers = {s: op for op in self.draft.operators for s in op.outputs}
         maps: list[Operator] = []
         op = producers[signal]
-        while isinstance(op, Linear | Delay):
+        while isinstance(op, Linear | Delay | DelayedLinear):
             maps.append(op)
             op = producers[op.inputs[0]]
         if not isinstance(op, Filter):

@@ -24,7 +24,7 @@ from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter
-from spikewright.network.transforms import Shape, Transform
+from spikewright.network.transforms import Shape, Sparse, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +124,27 @@ class Delay(Operator):
     @property
     def prompt(self) -> tuple[int, ...]:
         return ()
+
+
+@dataclass(frozen=True, eq=False)
+class DelayedLinear(Operator):
+    """`y_t = factor * (sum of value x_(t - delay)[column])`, by the entries of a sparse map.
+
+    `delays` are steps from 1, one an entry. Entries are on the program's grid.
+    """
+
+    transform: Sparse
+    delays: NDArray
+    factor: float = 1.0
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def rows(self) -> int:
+        """Steps in which something may wait: those of the longest delay."""
+        return int(self.delays.max(initial=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,7 +365,7 @@ def keeps(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return isinstance(function, NodeFunction) and function.accumulate
-    return isinstance(op, Delay | Filter | Smooth | Learned)
+    return isinstance(op, Delay | DelayedLinear | Filter | Smooth | Learned)
 
 
 def _period(op: Operator) -> int | None:

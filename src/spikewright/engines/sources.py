@@ -104,17 +104,23 @@ def called(
     arguments: Sequence[tuple[Any, ...]],
 ) -> NDArray:
     """Checked values of many calls in order, `(calls, *shape)`; one check of all is quick."""
-    returned = []
-    for given in arguments:
+    returned: list[Any] = []
+    whole = (len(arguments), *shape)
+    values, plain = np.empty(whole), True  # plain: of this type and shape, all of them
+    for i, given in enumerate(arguments):
         try:
             value = function(*given)
         except Exception as error:
             raise _failed(label, what, given[0], error) from error
         # A function may return the same array again and again.
-        returned.append(np.array(value) if isinstance(value, np.ndarray) else value)
-    whole = (len(returned), *shape)
+        if isinstance(value, np.ndarray) and value.dtype == values.dtype and value.shape == shape:
+            values[i] = value
+            returned.append(values[i])
+        else:
+            plain = False
+            returned.append(np.array(value) if isinstance(value, np.ndarray) else value)
     try:
-        values = np.asarray(returned, np.float64)
+        values = values if plain else np.asarray(returned, np.float64)
     except (TypeError, ValueError):
         values = np.empty(0)
     alike = values.shape == whole or (shape == (1,) and values.shape == whole[:1])
@@ -177,10 +183,11 @@ class ProcessKernel(Kernel):
         return step
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        values = np.empty((len(self._steps), steps, *self._shape))
         given = [np.broadcast_to(x, (self._batch, steps, *x.shape[2:])) for x in inputs]
         times = [(step + i + 1) * self._dt for i in range(steps)]
+        made = []
         for b, function in enumerate(self._steps):
             calls = [(t, *(np.array(x[b, i]) for x in given)) for i, t in enumerate(times)]
-            values[b] = called(function, self._label, "process", self._shape, calls)
+            made.append(called(function, self._label, "process", self._shape, calls))
+        values = made[0][None] if len(made) == 1 else np.stack(made)
         return [np.broadcast_to(values, (self._batch, *values.shape[1:]))]

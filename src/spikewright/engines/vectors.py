@@ -70,7 +70,7 @@ class Vectors:
         """Values decoded from the spikes `sent`, filtered and delayed where values are fewest."""
         shape = _ensemble(connection.pre_obj).shape
         chain, synapse = decoding(connection, decoded), connection.synapse
-        if synapse is None and not connection.delay:
+        if synapse is None and not np.any(connection.delay):
             return self.draft.map(sent, chain, shape, f"{connection!r}")
         cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
         sent = self.draft.map(sent, chain[:cut], shape, f"{connection!r}")

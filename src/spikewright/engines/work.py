@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spikewright.engines.program import Learned, Linear, Operator, Program
+from spikewright.engines.program import DelayedLinear, Learned, Linear, Operator, Program
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
 
 
@@ -13,7 +13,7 @@ def multiply_adds(op: Operator, program: Program) -> int:
     made = math.prod(program.shapes[op.output])
     if isinstance(op, Learned):
         return int(op.initial.size)
-    if not isinstance(op, Linear):
+    if not isinstance(op, Linear | DelayedLinear):
         return made
     if isinstance(op.transform, Sparse):
         return len(op.transform.values)

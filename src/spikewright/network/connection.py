@@ -23,7 +23,14 @@ from spikewright.network.pointwise import Pointwise
 from spikewright.network.shapes import as_delay, as_seed, as_value
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
-from spikewright.network.transforms import Dense, Shape, Transform, as_transform, flatten
+from spikewright.network.transforms import (
+    Dense,
+    Shape,
+    Sparse,
+    Transform,
+    as_transform,
+    flatten,
+)
 from spikewright.network.view import ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
@@ -44,7 +51,8 @@ class Connection(Checked):
     the connection's place. `synapse` is None (no filter and no delay), seconds (`Lowpass`) or a
     `Synapse`, which also delays by one step; it defaults to `Lowpass(0.005)`. `delay` are further
     seconds: `round(delay / dt)` steps later arrives what would arrive without it, and zeros before.
-    All three are attributes that may be changed.
+    Of a `Sparse` transform they may be an array `(entries,)`, one delay a synapse, each a step at
+    least. All three are attributes that may be changed.
 
     From an ensemble the value that it represents is decoded, or `function` of it: a callable of
     one vector, or an array of wanted values, one row for each of `eval_points`. `solver` finds the
@@ -76,7 +84,7 @@ class Connection(Checked):
         scale_eval_points: bool = True,
         learning_rule_type: Rules | None = None,
         seed: int | None = None,
-        delay: float = 0.0,
+        delay: float | ArrayLike = 0.0,
     ) -> None:
         self.label = label
         self._rules: tuple[LearningRule, ...] = ()
@@ -112,6 +120,7 @@ class Connection(Checked):
         self._check_shapes(transform)
         if transform is not None:
             transform = transform.made(np.random.default_rng(self._drawn_from))
+        self._check_delays(getattr(self, "_delay", 0.0), transform)
         before = getattr(self, "_transform", None)
         self._transform = transform
         try:
@@ -141,13 +150,33 @@ class Connection(Checked):
         self._synapse = as_synapse(value, f"{self!r}")
 
     @property
-    def delay(self) -> float:
-        """Seconds beside the step of a synapse; raises `NetworkError` for what is below 0."""
+    def delay(self) -> float | NDArray:
+        """Seconds beside the step of a synapse, or an array of them, one an entry of `Sparse`.
+
+        Raises `NetworkError` for what is below 0, or for another number of them.
+        """
         return self._delay
 
     @delay.setter
-    def delay(self, value: float) -> None:
-        self._delay = as_delay(value, f"{self!r}")
+    def delay(self, value: float | ArrayLike) -> None:
+        delay = as_delay(value, f"{self!r}")
+        self._check_delays(delay, self._transform)
+        self._delay = delay
+
+    def _check_delays(self, delay: float | NDArray, transform: Transform | None) -> None:
+        """Raise `NetworkError` for delays by synapse of a map that has other synapses."""
+        if isinstance(delay, float):
+            return
+        if not isinstance(transform, Sparse):
+            raise NetworkError(
+                f"{self!r}: an array of delays has one for each entry of a Sparse transform, and "
+                f"this one is {transform!r}; give sw.Sparse(...), or one number for all"
+            )
+        if len(delay) != len(transform.rows):
+            raise NetworkError(
+                f"{self!r}: {len(delay)} delays for {len(transform.rows)} entries of its Sparse "
+                "transform; give one for each, in their order, or one number for all"
+            )
 
     @property
     def learning_rule_type(self) -> Rules | None:
@@ -379,11 +408,19 @@ class Connection(Checked):
         """
         return self._chain(self.transform)
 
-    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
-        maps: list[Transform] = []
+    @property
+    def transform_place(self) -> int:
+        """The position of the transform in the chain of maps."""
+        return len(self._selection())
+
+    def _selection(self) -> tuple[Transform, ...]:
+        """The maps that take a part of `pre`."""
         if isinstance(self.pre, ObjView) and not self._selects:
-            maps += flatten(self.pre.select(output_shape(self.pre.target)))
-        maps += flatten(transform)
+            return tuple(flatten(self.pre.select(output_shape(self.pre.target))))
+        return ()
+
+    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
+        maps = [*self._selection(), *flatten(transform)]
         if isinstance(self.post, ObjView):
             maps += flatten(self.post.place(input_shape(self.post.target))[1])
         return tuple(maps)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arrays import frozen, immutable
 from spikewright.errors import NetworkError
 
 Shape = tuple[int, ...]
@@ -50,11 +51,23 @@ def as_period(value: Any, what: str) -> int | None:
     return int(value)
 
 
-def as_delay(value: Any, what: str) -> float:
-    """Seconds from 0 on; raises `NetworkError` naming `what` otherwise."""
-    if not (is_number(value) and value >= 0):
-        raise NetworkError(f"{what}: a delay is a number of seconds from 0 on, got {value!r}")
-    return float(value)
+def as_delay(value: Any, what: str) -> float | NDArray:
+    """Seconds from 0 on, or a read-only array of them `(synapses,)`.
+
+    Raises `NetworkError` naming `what` otherwise.
+    """
+    if is_number(value) and value >= 0:
+        return float(value)
+    try:
+        given = as_real(value)
+    except (TypeError, ValueError):
+        given = np.empty(())
+    if given.ndim != 1 or not np.all(given >= 0.0) or not np.all(np.isfinite(given)):
+        raise NetworkError(
+            f"{what}: a delay is a number of seconds from 0 on, got {value!r}; an array of them "
+            "has one for each synapse"
+        )
+    return given if immutable(given) else frozen(np.array(given))
 
 
 def as_real(value: Any) -> NDArray:

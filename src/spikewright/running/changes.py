@@ -66,7 +66,7 @@ def _link(connection: Connection) -> tuple:
     return (
         _Same(connection),
         connection.synapse,
-        connection.delay,
+        _value(connection.delay),
         _Same(connection.transform),
         *map(_value, decoding),
         connection.scale_eval_points,
@@ -80,4 +80,4 @@ def _value(item: Any) -> Any:
     """Something comparable that changes when an attribute, or an array in it, does."""
     if isinstance(item, np.ndarray):
         return item.shape, item.tobytes()
-    return item if item is None or isinstance(item, str | tuple) else _Same(item)
+    return item if item is None or isinstance(item, float | str | tuple) else _Same(item)

@@ -26,7 +26,7 @@ from spikewright.engines.native.orders import (
     same,
 )
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.senders import SenderFilling
+from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.program import Neurons, Operator, Program
 from spikewright.network.transforms import Shape
@@ -74,7 +74,7 @@ class Buffers:
         self.totals: dict[Neurons, Kept] = {}
         self.last: list[Callable[[], None]] = []  # calls that add the end of a loop's step
         self.calls: list[tuple[Operator, bool]] = []
-        self.fillings: list[Filling | SenderFilling] = []
+        self.fillings: list[Filling | SenderFilling | ArrivalFilling] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()

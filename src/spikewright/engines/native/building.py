@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from spikewright.engines.native.arrivals import add_arrivals
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import add_foreign
@@ -44,6 +45,7 @@ from spikewright.engines.native.sparse import add_sparse
 from spikewright.engines.program import (
     Apply,
     Delay,
+    DelayedLinear,
     Learned,
     Linear,
     Neurons,
@@ -92,6 +94,7 @@ _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
     Neurons: add_integrators,
     Sum: add_sum,
     Delay: add_delay,
+    DelayedLinear: add_arrivals,
     Learned: add_learned,
     Apply: add_max_pool,
     Linear: _add_linear,

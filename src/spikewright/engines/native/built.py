@@ -9,7 +9,7 @@ from typing import Any
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.filling import Filling, Packing
 from spikewright.engines.native.orders import Order
-from spikewright.engines.native.senders import SenderFilling
+from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.program import Neurons, Operator
 from spikewright.network.transforms import Shape
 
@@ -41,7 +41,7 @@ class Built:
     buffer_bytes: int
     state_bytes: dict[str, int]
     calls: tuple[tuple[Operator, bool], ...]
-    fillings: tuple[Filling | SenderFilling, ...]
+    fillings: tuple[Filling | SenderFilling | ArrivalFilling, ...]
     places: dict[int, tuple[int, ...]]
 
     def weight_bytes(self, tiles: bool) -> dict[str, int]:

@@ -24,7 +24,7 @@ from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.native.runs import work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.plan import Plan
-from spikewright.engines.program import Learned, Operator, Program, Source
+from spikewright.engines.program import Generate, Learned, Operator, Program, Source
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
@@ -36,6 +36,9 @@ THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
 _building = threading.RLock()  # regions are built and filled once, however many threads run them
 
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
+_GENERATED_VALUES = (
+    4_000_000  # the same of processes, whose arrays the allocator gives again: 32 MB
+)
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -156,7 +159,9 @@ class NativeEngine(Engine):
     def block_steps(self, program: Program, batch: int) -> int:
         sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)
         widest = max(sizes, default=1)
-        return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
+        generated = any(isinstance(op, Generate) for op in program.operators)
+        most = _GENERATED_VALUES if generated else _BLOCK_VALUES
+        return int(np.clip(most // max(1, widest * batch), 1, 1000))
 
     def signal_bytes(self, signal: int, program: Program) -> int:
         if program not in self._counts:

@@ -35,6 +35,7 @@ from spikewright.engines.program import (
     Average,
     Component,
     Delay,
+    DelayedLinear,
     Filter,
     Learned,
     Linear,
@@ -184,7 +185,7 @@ def _starts_change(op: Operator) -> bool:
     if isinstance(op, Apply):
         function = op.node.output
         return not isinstance(function, NodeFunction) or function.accumulate
-    return isinstance(op, Delay | Filter | Average | Smooth | Learned)
+    return isinstance(op, Delay | DelayedLinear | Filter | Average | Smooth | Learned)
 
 
 def cut(program: Program) -> _Cut:

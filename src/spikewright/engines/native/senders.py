@@ -1,4 +1,4 @@
-"""Sparse weights of spikes, by sender: how narrow they are held, and made late."""
+"""Sparse weights of spikes, by sender, also with delays: how narrow they are held; made late."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import entry_steps
-from spikewright.engines.native._kernels import MOST_RECEIVERS, Region, SenderForm
+from spikewright.engines.native._kernels import (
+    MOST_PART_RECEIVERS,
+    MOST_RECEIVERS,
+    Region,
+    SenderForm,
+)
+from spikewright.engines.program import DelayedLinear
 from spikewright.network.transforms import Sparse
 
 _LEAST_ENTRIES = 32  # of a sender in a part: to find shorter lists costs more than to add them
@@ -101,3 +107,62 @@ class SenderFilling:
     def fill(self, kernels: Region, threads: int) -> None:
         """Make the lists, on one thread."""
         kernels.fill_senders(self.number, form=self.lists.form, **self.lists.entries)
+
+
+class DelayedLists:
+    """The entries of a sparse map with delays, as lists by sender."""
+
+    def __init__(self, op: DelayedLinear) -> None:
+        self._op = op
+        self.senders = op.transform.size_in
+        self.receivers = int(np.prod(op.transform.shape_out))
+
+    @property
+    def parts(self) -> int:
+        """Parts of the receivers."""
+        most = max(
+            1, min(_MOST_PARTS, len(self._op.delays) // (_LEAST_ENTRIES * self.senders or 1))
+        )
+        return max(most, -(-self.receivers // MOST_PART_RECEIVERS))
+
+    @property
+    def entries(self) -> dict[str, NDArray]:
+        """The entries as the kernels take them."""
+        transform = self._op.transform
+        return {
+            "receivers": transform.rows,
+            "senders": transform.columns,
+            "delays": self._op.delays.astype(np.int32),
+            "values": np.asarray(transform.values, np.float64),
+        }
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the kernels hold: a receiver, a delay and a weight an entry."""
+        values = np.asarray(self._op.transform.values)
+        single = np.array_equal(values.astype(np.float32), values)
+        return (8 if single else 16) * len(values) + 4 * self.senders * self.parts
+
+
+@dataclass(frozen=True, eq=False)
+class ArrivalFilling:
+    """Lists with delays that are made before their first run."""
+
+    label: str
+    number: int
+    lists: DelayedLists
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the kernels hold."""
+        return self.lists.bytes
+
+    @property
+    def making(self) -> int:
+        """Temporary bytes while they are made: orders of the entries, delays and weights."""
+        entries = self.lists.entries
+        return 24 * len(entries["values"]) + 8 * self.lists.senders * self.lists.parts
+
+    def fill(self, kernels: Region, threads: int) -> None:
+        """Make the lists, on one thread."""
+        kernels.fill_arrivals(self.number, **self.lists.entries)

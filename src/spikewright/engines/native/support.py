@@ -11,7 +11,12 @@ import numpy as np
 from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
-from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER, Bent
+from spikewright.engines.native._kernels import (
+    MOST_COUNTS,
+    MOST_ORDER,
+    MOST_WAITING_STEPS,
+    Bent,
+)
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
@@ -19,6 +24,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Delay,
+    DelayedLinear,
     Filter,
     Generate,
     Learned,
@@ -104,6 +110,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
     if isinstance(op, Delay):
         return _delay(op, kinds, program)
+    if isinstance(op, DelayedLinear):
+        return _delayed_linear(op, kinds, program)
     if isinstance(op, Sum):
         if not any(s in kinds for s in op.inputs):
             return Verdict(None, _NOTHING_NATIVE)
@@ -197,6 +205,16 @@ def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> Verdict:
     if op.steps * np.prod(program.shapes[op.output]) > MOST_WAITING:
         return Verdict(None, f"a {words}, in which more than {MOST_WAITING} values wait")
     return Verdict(kinds.get(op.inputs[0], "values"), words)
+
+
+def _delayed_linear(op: DelayedLinear, kinds: dict[int, Kind], program: Program) -> Verdict:
+    words = f"Sparse with delays of up to {op.rows} step{'s' * (op.rows > 1)}"
+    if op.rows > MOST_WAITING_STEPS or op.rows * np.prod(program.shapes[op.output]) > MOST_WAITING:
+        return Verdict(None, f"a {words}, in which more than {MOST_WAITING} values wait")
+    kind = kinds.get(op.inputs[0])
+    if kind is None:
+        return Verdict(None, _NOTHING_NATIVE)
+    return Verdict("values", f"{words} of {_NAMES[kind]}, lists by sender")
 
 
 def _named(kind: NeuronType) -> str:

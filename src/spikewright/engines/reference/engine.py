@@ -19,6 +19,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Delay,
+    DelayedLinear,
     Filter,
     Generate,
     Learned,
@@ -33,7 +34,7 @@ from spikewright.engines.program import (
 )
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
-from spikewright.engines.reference.linear import LinearKernel
+from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
 from spikewright.engines.sources import ProcessKernel, constant_value, source_block
 from spikewright.network.neurons import Clock, integrate
 
@@ -62,6 +63,10 @@ class ReferenceEngine(Engine):
             shape = program.shapes[op.output]
             kept = np.zeros((batch, op.steps, *shape))
             return DelayKernel(kept, lambda steps: np.empty((batch, steps, *shape)))
+        if isinstance(op, DelayedLinear):
+            shape = program.shapes[op.output]
+            kept = np.zeros((batch, op.rows, *shape))
+            return SparseArrivals(op, kept, lambda steps: np.empty((batch, steps, *shape)))
         if isinstance(op, Learned):
             return LearnedKernel(op, program.precision, program.dt, batch)
         if isinstance(op, Average):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.windows import Windows, channels_last, restore_channels
 from spikewright.engines.base import PATCH_VALUES, Array, Kernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, input_limbs, weight_limbs
+from spikewright.engines.kernels import DelayedLinearKernel
 from spikewright.engines.program import Linear
 from spikewright.errors import BuildError
 from spikewright.network.transforms import (
@@ -147,6 +148,15 @@ def _sparse(transform: Sparse, grid: Grid) -> Map:
         return y.reshape(*x.shape[:2], *transform.shape_out)
 
     return apply
+
+
+class SparseArrivals(DelayedLinearKernel):
+    """Entries of spikes alone, or of other values that are not zero, one after the other."""
+
+    def add(self, to: NDArray, x: NDArray, places: NDArray) -> None:
+        for waiting, sent in zip(to, np.broadcast_to(x, (len(to), x.shape[1])), strict=True):
+            met = np.flatnonzero(sent[self.senders])
+            np.add.at(waiting, places[met], self.values[met] * sent[self.senders[met]])
 
 
 def _sum_pool(transform: SumPool, grid: Grid) -> Map:

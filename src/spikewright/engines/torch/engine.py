@@ -17,6 +17,7 @@ from spikewright.engines.program import (
     Apply,
     Average,
     Delay,
+    DelayedLinear,
     Filter,
     Generate,
     Learned,
@@ -35,6 +36,7 @@ from spikewright.engines.torch.kernels import (
     AverageKernel,
     LinearKernel,
     SourceKernel,
+    SparseArrivals,
     SumKernel,
     filter_kernel,
 )
@@ -108,6 +110,10 @@ class TorchEngine(Engine):
             shape = program.shapes[op.output]
             kept = tensors.zeros((batch, op.steps, *shape))
             return DelayKernel(kept, lambda steps: tensors.empty((batch, steps, *shape)))
+        if isinstance(op, DelayedLinear):
+            shape = program.shapes[op.output]
+            kept = tensors.zeros((batch, op.rows, *shape))
+            return SparseArrivals(op, kept, tensors)
         if isinstance(op, Learned):
             return LearnedKernel(op, program.dt, batch, tensors)
         if isinstance(op, Average):

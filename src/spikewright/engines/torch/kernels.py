@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.program import Average, Filter, Smooth, Source, Sum
+from spikewright.engines.kernels import DelayedLinearKernel
+from spikewright.engines.program import Average, DelayedLinear, Filter, Smooth, Source, Sum
 from spikewright.engines.sources import constant_value, source_block
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.maps import Map
@@ -46,6 +47,21 @@ class LinearKernel(Kernel):
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         return [self._function(inputs[0])]
+
+
+class SparseArrivals(DelayedLinearKernel):
+    """All entries at once, whatever spikes."""
+
+    def __init__(self, op: DelayedLinear, kept: Tensor, tensors: Tensors) -> None:
+        batch, _, *shape = kept.shape
+        super().__init__(op, kept, lambda steps: tensors.empty((batch, steps, *shape)))
+        self._device = tensors.device
+        self._senders = torch.from_numpy(self.senders).to(tensors.device)
+        self._weights = tensors.of(self.values)
+
+    def add(self, to: Tensor, x: Tensor, places: NDArray) -> None:
+        terms = (x[:, self._senders] * self._weights).expand(len(to), -1)
+        to.index_add_(1, torch.from_numpy(places).to(self._device), terms)
 
 
 class SumKernel(Kernel):

@@ -106,7 +106,7 @@ class Links:
         longest: dict[Node | Neurons | Ensemble, float] = {}
         for connection in self.network.all_connections:
             pre = connection.pre_obj
-            longest[pre] = max(longest.get(pre, 0.0), connection.delay)
+            longest[pre] = max(longest.get(pre, 0.0), float(np.max(connection.delay, initial=0.0)))
         return sum(round(delay / dt) * prod(output_shape(pre)) for pre, delay in longest.items())
 
     def parameters(self) -> Iterator[NDArray]:

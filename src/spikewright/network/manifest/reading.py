@@ -124,17 +124,17 @@ class Reader:
         return self._typed(value, RANDOM, np.ndarray, tuple, Distribution, Process)
 
     def _connection(self, entry: Any) -> Connection:
+        decoder = _storage.Decoder(self._arrays, {})
         connection = Connection(
             self._end(entry["pre"]),
             self._end(entry["post"]),
             self._typed(entry["synapse"], SYNAPSES, Synapse),
             self._typed(entry["transform"], TRANSFORMS, Transform),
             self._text(entry["label"]),
-            delay=entry.get("delay", 0.0),
+            delay=decoder.decode(entry.get("delay", 0.0)),
             learning_rule_type=rules_from_data(entry, self._rule),
             **self._decoding(entry),
         )
-        decoder = _storage.Decoder(self._arrays, {})
         learned = entry.get("learned", {}).items()
         connection.learned = {name: decoder.decode(value) for name, value in learned}
         return connection

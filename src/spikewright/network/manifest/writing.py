@@ -100,7 +100,7 @@ class Writer:
             "pre": self._end(connection.pre, connection),
             "post": self._end(connection.post, connection),
             "synapse": self._typed(connection.synapse, SYNAPSES, connection),
-            "delay": connection.delay,
+            "delay": self._plain(connection.delay, connection),
             "transform": self._typed(connection.transform, TRANSFORMS, connection),
             "function": self._function(connection),
             "solver": self._typed(connection.solver, SOLVERS, connection),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,17 @@ _DT, _N = 0.125, 6
 _RATES = RectifiedLinear()
 
 
+Paths = Mapping[str, "Callable[[_Made], Connection]"]
+
+
 class _Made:
     """A stimulus, what it drives, and one connection from there, whose receiver is recorded."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, paths: Paths | None = None) -> None:
         self.rng = np.random.default_rng(0)
         with Network(seed=0) as self.network:
             self.stimulus, self.end = Node(np.zeros(_N)), Node(size_in=_N)
-            self.delayed = _PATHS[path](self)
+            self.delayed = (paths or _PATHS)[path](self)
             post: Any = self.delayed.post_obj
             at_rule = isinstance(post, LearningRule)
             post = post.neurons if isinstance(post, Ensemble) else post
@@ -70,6 +73,17 @@ class _Made:
 
 
 _HEIGHTS = np.arange(1.0, _N + 1.0)
+_BY_SYNAPSE: dict[str, Callable[[_Made], Connection]] = {
+    "values": lambda m: Connection(m.stimulus, m.end, None, m.sparse()),
+    "filtered values": lambda m: Connection(m.stimulus, m.end, Alpha(0.2), m.sparse()),
+    "means": lambda m: Connection(m.stimulus, m.end, WindowMean(3, (2.0,)), m.sparse()),
+    "spikes": lambda m: Connection(m.spiking(), m.end, None, m.sparse()),
+    "filtered spikes": lambda m: Connection(m.spiking(), m.end, 0.2, m.sparse()),
+    "parts": lambda m: Connection(m.spiking()[::-1], m.end[[3, 0, 1, 2, 5, 4]], None, m.sparse()),
+    "heights": lambda m: Connection(m.spiking(rate_scale=_HEIGHTS), m.end, None, m.sparse()),
+    "into neurons": lambda m: Connection(m.spiking(), m.spiking(), 0.2, m.sparse()),
+}
+"""Connections whose synapses may have delays of their own."""
 _PATHS: dict[str, Callable[[_Made], Connection]] = {
     "values": lambda m: Connection(m.stimulus, m.end, None),
     "matrix": lambda m: Connection(m.stimulus, m.end, None, m.matrix()),
@@ -145,3 +159,81 @@ class DelayTests(Suite):
             voltage -= spikes[t + steps] / _DT
         np.testing.assert_array_equal(found[probe][0] * _DT, spikes[steps:])
         assert np.any(spikes > 1)
+
+    def delivered(self, made: _Made, fed: NDArray, precision: Precision, **cut: Any) -> NDArray:
+        """What arrives in two runs, one after the other."""
+        feeds = {made.stimulus: fed}
+        runs = [7, fed.shape[1] - 7]
+        return self.run(
+            made.network, runs, dt=_DT, batch=len(fed), feeds=feeds, precision=precision, **cut
+        )[made.probe]
+
+    def same(self, found: NDArray, wanted: NDArray, precision: Precision) -> None:
+        """To the bit, from an exact engine."""
+        reach = 0.0 if self.is_exact() else 64 * EPSILON[precision] * np.abs(wanted).max()
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=reach)
+
+    @both
+    @pytest.mark.parametrize("path", _BY_SYNAPSE)
+    @pytest.mark.parametrize("steps", [1, 3])
+    def test_alike_delays_of_synapses_are_one_delay(
+        self, path: str, steps: int, precision: Precision
+    ) -> None:
+        """An array that holds one delay is that delay; both are a shift of something."""
+        found = []
+        for by_synapse in (False, True):
+            made = _Made(path, _BY_SYNAPSE)
+            made.delayed.delay = steps * _DT
+            if by_synapse:
+                made.delayed.delay = np.full(14, steps * _DT)
+            fed = made.rng.integers(-16, 33, (2, 24, _N)) / 2.0
+            found.append(self.delivered(made, fed, precision))
+        assert np.any(found[0][:, steps:] != found[0][:, :-steps])
+        self.same(found[1], found[0], precision)
+
+    @both
+    @pytest.mark.parametrize("path", ["values", "spikes", "parts"])
+    def test_every_synapse_has_its_own_delay(self, path: str, precision: Precision) -> None:
+        """Together they deliver what connections with one delay each do, in whatever order.
+
+        Short numbers are sent, so that no sum is rounded.
+        """
+        delays = np.array([1, 2, 5, 9, 30])[np.random.default_rng(4).integers(0, 5, 14)]
+        order = np.random.default_rng(5).permutation(14)
+        results = []
+        for chosen in (np.arange(14), order, *[np.flatnonzero(delays == d) for d in set(delays)]):
+            made = _Made(path, _BY_SYNAPSE)
+            whole: Any = made.delayed.transform
+            rows, columns, values = (a[chosen] for a in (whole.rows, whole.columns, whole.values))
+            made.delayed.transform = Sparse(rows, columns, values, (_N,), _N)
+            made.delayed.delay = delays[chosen] * _DT
+            fed = made.rng.integers(-16, 33, (2, 24, _N)) / 2.0
+            results += [self.delivered(made, fed, precision, block=b) for b in (None, 4)]
+        assert len(set(delays)) == 5
+        for found in results[1:4]:
+            self.same(found, results[0], precision)
+        self.same(sum(results[4::2]), results[0], precision)  # type: ignore[arg-type]
+
+    @both
+    def test_delays_of_synapses_close_a_loop(self, precision: Precision) -> None:
+        """Neurons that drive each other, by synapses of one step and of more."""
+        rng = np.random.default_rng(2)
+        senders, receivers = rng.integers(0, _N, (2, 20))
+        delays, weights = rng.integers(1, 6, 20), rng.integers(-3, 4, 20) / 4.0
+        drive = rng.integers(0, 9, (1, 40, _N)) * 1.0
+        with Network() as net:
+            stimulus, kind = Node(np.zeros(_N)), IntegrateAndFire()
+            cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
+            Connection(stimulus, cells.neurons, None)
+            sparse = Sparse(receivers, senders, weights, (_N,), _N)
+            Connection(cells.neurons, cells.neurons, None, sparse, delay=delays * _DT)
+            probe = Probe(cells.neurons, "spikes")
+        found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
+        spikes, voltage, current = np.zeros((40, _N)), np.zeros(_N), np.zeros((60, _N))
+        for t in range(40):
+            voltage += drive[0, t] + current[t] / _DT
+            spikes[t] = np.maximum(np.floor(voltage * _DT), 0)
+            voltage -= spikes[t] / _DT
+            np.add.at(current, (t + delays, receivers), weights * spikes[t, senders])
+        np.testing.assert_array_equal(found[probe][0] * _DT, spikes)
+        assert np.any(spikes > 1) and len(set(delays)) == 5

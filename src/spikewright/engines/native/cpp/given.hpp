@@ -53,18 +53,31 @@ inline void set_entries(SparseRows& rows, const std::vector<std::int64_t>& start
     rows.values.assign(values.data(), values.data() + values.size());
 }
 
+// Whether all are from `least` up to `limit`, without it.
+inline bool within(const Integers& index, std::int64_t least, std::size_t limit) {
+    return std::all_of(index.data(), index.data() + index.size(), [&](std::int32_t i) {
+        return i >= least && std::int64_t(i) < std::int64_t(limit);
+    });
+}
+
+// Entries of a sparse matrix with delays from 1 to `steps`.
+inline DelayedEntries delayed_entries(const Integers& receivers, const Integers& senders,
+                                      const Integers& delays, const Doubles& values, std::size_t to,
+                                      std::size_t from, std::size_t steps) {
+    const std::size_t n = values.size();
+    require(receivers.size() == n && senders.size() == n && delays.size() == n && n < 0xffffffff,
+            "an entry has a receiver, a sender, a delay and a value");
+    require(within(receivers, 0, to) && within(senders, 0, from) && within(delays, 1, steps + 1),
+            "an entry is outside");
+    return {receivers.data(), senders.data(), delays.data(), values.data(), n};
+}
+
 // Entries of a sparse matrix with one step a receiver.
 inline Entries entries_of(const Integers& receivers, const Integers& senders, const Doubles& values,
                           const Doubles& steps, std::size_t count) {
     require(receivers.size() == values.size() && senders.size() == values.size(),
             "an entry has a receiver, a sender and a value");
-    const auto below = [&](const Integers& index, std::size_t limit) {
-        std::int32_t least = 0, most = -1;
-        for (std::size_t i = 0; i < index.size(); ++i)
-            least = std::min(least, index.data()[i]), most = std::max(most, index.data()[i]);
-        return least == 0 && std::int64_t(most) < std::int64_t(limit);
-    };
-    require(below(receivers, steps.size()) && below(senders, count), "an entry is outside");
+    require(within(receivers, 0, steps.size()) && within(senders, 0, count), "an entry is outside");
     return {receivers.data(), senders.data(), values.data(), values.size(), steps.data()};
 }
 

@@ -2,6 +2,7 @@
 // SPIKEWRIGHT_ISA as the name of its namespace.
 
 #include "analog.hpp"
+#include "arriving.hpp"
 #include "cells.hpp"
 #include "currents.hpp"
 #include "delays.hpp"
@@ -64,6 +65,9 @@ void execute(const Context& c, const Instruction& op) {
         case Action::release: return run_delay<true, false>(c, op);
         case Action::keep: return run_delay<false, true>(c, op);
         case Action::senders: return run_senders(c, op, scratch(c).sending);
+        case Action::arrive: return run_arrivals<true, true>(c, op, scratch(c).sending);
+        case Action::receive: return run_arrivals<true, false>(c, op, scratch(c).sending);
+        case Action::send: return run_arrivals<false, true>(c, op, scratch(c).sending);
         case Action::call: return;  // not computed here
     }
 }

@@ -372,6 +372,8 @@ void bind_limits(nb::module_& m) {
     m.attr("MOST_OUTPUTS") = kMostOutputs;
     m.attr("MOST_RECEIVERS") = kMostReceivers;
     m.attr("MOST_REPEATS") = kMostRepeats;
+    m.attr("MOST_PART_RECEIVERS") = kMostPartReceivers;
+    m.attr("MOST_WAITING_STEPS") = kMostWaitingSteps;
     m.attr("MOST_RULES") = kMostRules;
     m.attr("NO_BUDGET") = kNoBudget;
     m.attr("TILE_SHARE") = (kTileCost + kTileStepCost * 16) / (16 * kTileInputs);
@@ -492,6 +494,11 @@ NB_MODULE(_kernels, m) {
         .def("senders", &Region::senders, by_name, input, output, "form"_a, "parts"_a, "factor"_a)
         .def("fill_senders", &Region::fill_senders, "number"_a, by_name, "receivers"_a, "senders"_a,
              "values"_a, "steps"_a, "form"_a)
+        .def("arrivals", &Region::arrivals, by_name, "loops"_a, input, output, "senders"_a, "steps"_a,
+             "parts"_a, "rows"_a, "factor"_a)
+        .def("send", &Region::send, "number"_a, by_name, input)
+        .def("fill_arrivals", &Region::fill_arrivals, "number"_a, by_name, "receivers"_a, "senders"_a,
+             "delays"_a, "values"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
              "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a)
         .def("arrange", &Region::arrange);

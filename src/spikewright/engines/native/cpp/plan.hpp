@@ -18,6 +18,7 @@
 #include "memory.hpp"
 #include "parts.hpp"
 #include "senders.hpp"
+#include "synapses.hpp"
 
 namespace spikewright {
 
@@ -181,11 +182,11 @@ struct Operand {
 
 // Kinds of instructions. A filter is run over a block (`filter`), without delay (`smooth`), or, in a
 // loop, at the start (`emit`) and the end (`absorb`) of a step; so is a delay (`delay`, or `release`
-// and `keep`).
+// and `keep`), and so are weights with delays (`arrive`, or `receive` and `send`).
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
                  cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
                  running_max_pool, readout, scatter, smooth, learn, respond, finish, recur, call, delay,
-                 release, keep, senders)
+                 release, keep, senders, arrive, receive, send)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -205,6 +206,7 @@ struct Instruction {
     std::shared_ptr<Cells> cells;
     std::shared_ptr<SparseRows> sparse;
     std::shared_ptr<Senders> senders;
+    std::shared_ptr<Synapses> synapses;
     std::shared_ptr<Readouts> readouts;
     std::shared_ptr<Scatter> scatter;
     std::shared_ptr<Weights> weights;

@@ -452,6 +452,39 @@ class Region {
         spikewright::fill_senders(*op.senders, entries, form.shift);
     }
 
+    // Weights by sender with delays of up to so many steps, which are given later: returns the number to
+    // give them to. `rows` is a memory of the receivers' number times the steps. In a loop `send` adds
+    // the end of a step.
+    int arrivals(bool loops, int input, int output, std::size_t senders, std::size_t steps,
+                 std::size_t parts, std::int32_t rows, double factor) {
+        const std::size_t receivers = size_of(output);
+        require(parts > 0 && steps > 0 && steps <= kMostWaitingSteps, "delays have steps");
+        require_memory(rows, steps * receivers);
+        auto made = std::make_shared<Synapses>();
+        made->count = senders, made->receivers = receivers, made->steps = steps, made->rows = rows;
+        made->factor = factor;
+        made->part_size = std::max<std::size_t>((receivers + parts - 1) / parts, 1);
+        made->parts = (receivers + made->part_size - 1) / made->part_size;
+        require(made->part_size <= kMostPartReceivers, "a part's receivers are counted by 16 bits");
+        if (!loops) require_senders(*made, input);
+        add(loops ? Action::receive : Action::arrive, loops ? -1 : input, output).synapses = std::move(made);
+        return last();
+    }
+
+    void send(int number, int input) {
+        const auto synapses = synapses_of(number);
+        require_senders(*synapses, input);
+        add(Action::send, input, -1).synapses = synapses;
+    }
+
+    void fill_arrivals(int number, const Integers& receivers, const Integers& senders,
+                       const Integers& delays, const Doubles& values) {
+        Synapses& to = *synapses_of(number);
+        const DelayedEntries entries =
+            delayed_entries(receivers, senders, delays, values, to.receivers, to.count, to.steps);
+        fill_synapses(to, entries);
+    }
+
     // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`; `low`
     // are the values' second limbs, if they have two.
     void axis_map(int input, int output, std::size_t outer, std::size_t axis, std::size_t inner,
@@ -553,6 +586,14 @@ class Region {
         const Instruction& op = plan.instructions.at(std::size_t(number));
         require(op.weights != nullptr, "weights come first");
         return op;
+    }
+    const std::shared_ptr<Synapses>& synapses_of(int number) const {
+        const Instruction& op = plan.instructions.at(std::size_t(number));
+        require(op.synapses != nullptr, "synapses come first");
+        return op.synapses;
+    }
+    void require_senders(const Synapses& of, int input) const {
+        require(size_of(input) == of.count, "senders are those of the weights");
     }
     void require_memory(std::int32_t number, std::size_t size) const {
         require(plan.memories.at(std::size_t(number)).size == size, "a memory has its signal's size");
