@@ -141,11 +141,12 @@ def test_gradients_are_those_of_held_rounding(family: str, monkeypatch: Any) -> 
     (network(given)[0][output] * direction).sum().backward()
     rests: dict[Rounding, Any] = {}
 
-    def charge(rounding: Rounding, value: Any) -> Any:
+    def charge(rounding: Rounding, value: Any, sent: Any = None) -> Any:
         u = value * (rounding.steps / rounding.threshold) + rounding.start
-        return u + rests.setdefault(rounding, torch.floor(u) - u)
+        n = u + rests.setdefault(rounding, torch.floor(u) - u)
+        return n * rounding.threshold / rounding.steps, n
 
-    monkeypatch.setattr(Rounding, "counts", charge)
+    monkeypatch.setattr(Rounding, "forward", charge)
 
     def moved(size: float) -> float:
         for p, move in zip(free, moves, strict=True):

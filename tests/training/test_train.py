@@ -53,7 +53,8 @@ def test_the_result_is_a_conversion_with_the_counts_that_were_trained(
     _, counts = network({made.graph.inputs[0]: torch.from_numpy(x.astype(np.float64))})
     runs = [c.run(x, steps=STEPS, precision="float64", progress=False) for c in (made, loaded)]
     for name, means in runs[0].layer_means().items():
-        expected = counts[name] * network.roundings[name].height()
+        rounding = network.roundings[name]
+        expected = counts[name] * rounding.threshold / rounding.steps
         np.testing.assert_allclose(means, expected.detach().numpy(), atol=1e-6)
         np.testing.assert_array_equal(means, runs[1].layer_means()[name])
 

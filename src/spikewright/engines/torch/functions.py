@@ -53,7 +53,7 @@ class Functions:
         """Elementwise maximum of an array and an array or number."""
         if isinstance(second, torch.Tensor):
             return torch.maximum(first, second)
-        return first.clamp(min=second)
+        return first.relu() if second == 0.0 else first.clamp(min=second)
 
     def minimum(self, first: Tensor, second: Any) -> Tensor:
         """Elementwise minimum of an array and an array or number."""

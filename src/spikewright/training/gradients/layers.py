@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce, singledispatch
 from typing import Any
 
+import numpy as np
 import torch
 
 from spikewright._base import equations
@@ -87,9 +88,15 @@ def _(layer: layers.Affine, p: Parameters, x: Tensor) -> Tensor:
 
 @equation.register
 def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
-    images = _windowed(x, layer.windows, layer.channels_last)
+    padding: Any = 0
+    if all(before == after for before, after in layer.padding):  # PyTorch's own, without a copy
+        padding = tuple(before for before, _ in layer.padding)
+        images = x.movedim(-1, 1) if layer.channels_last else x
+    else:
+        images = _windowed(x, layer.windows, layer.channels_last)
     convolve = _CONVOLUTIONS[images.ndim - 3]
-    y = convolve(images, p["weight"], p.get("bias"), layer.stride, 0, layer.dilation, layer.groups)
+    weight, bias = p["weight"], p.get("bias")
+    y = convolve(images, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
     return _restored(y, layer.channels_last)
 
 
@@ -120,7 +127,10 @@ def _(layer: layers.BatchNormalization, p: Parameters, x: Tensor) -> Tensor:
     axis = _axis(layer.axis, x)
     scale = p["gamma"] / torch.sqrt(p["variance"] + layer.epsilon)
     shift = p["beta"] - scale * p["mean"]
-    return x * _along(scale, x.ndim, axis) + _along(shift, x.ndim, axis)
+    none, one = torch.zeros_like(p["mean"]), torch.ones_like(p["variance"])
+    # one pass each way, with gradients to the statistics too
+    y = functional.batch_norm(x.movedim(axis, 1), none, one, scale, shift, eps=0.0)
+    return y.movedim(1, axis)
 
 
 @equation.register
@@ -335,6 +345,12 @@ def _axis(axis: int, x: Tensor) -> int:
 
 
 def _chosen(x: Tensor, indices: Sequence[Any]) -> Tensor:
+    """Values at positions along every axis; where these are evenly spaced they are a view."""
     for axis, chosen in enumerate(indices, start=1):
-        x = x.index_select(axis, torch.as_tensor(chosen, device=x.device))
+        step = int(chosen[1] - chosen[0]) if len(chosen) > 1 else 1
+        if step > 0 and (np.diff(chosen) == step).all():
+            view: list[slice] = [slice(None)] * axis
+            x = x[(*view, slice(int(chosen[0]), int(chosen[-1]) + 1, step))]
+        else:
+            x = x.index_select(axis, torch.as_tensor(chosen, device=x.device))
     return x

@@ -11,6 +11,7 @@ gradient to a value is 1 within the bounds and 0 outside; to theta it is `n/T - 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import nn
 
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
-from spikewright.graph.layers import Input
+from spikewright.graph.layers import Convolution, Input
 from spikewright.network.neurons import TOLERANCE
 from spikewright.training.gradients.layers import equation
 from spikewright.training.gradients.parameters import Parameters
@@ -41,19 +42,64 @@ class Rounding(nn.Module):
         """Theta, always above zero."""
         return self.logarithm.exp()
 
-    def counts(self, value: Tensor) -> Tensor:
-        """Spikes after all steps less those taken back, with the gradient of their number."""
-        charge = value * (self.steps / self.threshold) + self.start
-        held = charge.detach()
-        n = charge + (torch.floor(held + TOLERANCE) - held)
-        if self.cap is None:
-            return n
-        most = float(self.cap * self.steps)
-        return n.clamp(-most, most)
+    def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The mean over all steps, and spikes less those taken back, with their gradients.
 
-    def height(self) -> Tensor:
-        """What one spike more makes of the mean over all steps, in the units of values."""
-        return self.threshold / self.steps
+        `sent` are counts that take the place of the rounded ones, with the gradient of those.
+        """
+        most = None if self.cap is None else float(self.cap * self.steps)
+        made: tuple[Tensor, Tensor] = _Rounded.apply(
+            value, self.threshold, self.start, self.steps, most, sent
+        )
+        return made
+
+
+class _Rounded(torch.autograd.Function):
+    """`n = clip(floor(u), -most, most)` and `a = n theta/T`, of `u = T f/theta + v0`.
+
+    Written out, as each operation on values is a pass through memory. Let `g` be the gradient to
+    `a`, and that to `n` over the height theta/T; outside the bounds it is 0. Then f has the
+    gradient `g`, v0 `g theta/T`, and theta `-g f/theta`, and `n/T` times that to `a`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        value: Tensor,
+        threshold: Tensor,
+        start: Tensor,
+        steps: int,
+        most: float | None,
+        sent: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        free = torch.addcmul(start + TOLERANCE, value, steps / threshold).floor_()
+        n = free if most is None else free.clamp(-most, most)
+        if sent is not None:
+            n = sent
+        ctx.save_for_backward(value, threshold, start, free, n)
+        ctx.set_materialize_grads(False)
+        ctx.steps, ctx.most = steps, most
+        return n * (threshold / steps), n
+
+    @staticmethod
+    def backward(ctx: Any, to_mean: Tensor | None, to_count: Tensor | None) -> Any:
+        value, threshold, start, free, n = ctx.saved_tensors
+        _, of_threshold, of_start, *_ = ctx.needs_input_grad
+        height = threshold / ctx.steps
+        g = to_mean if to_count is None else to_count / height
+        if to_mean is not None and to_count is not None:
+            g = g + to_mean
+        if g is not None and ctx.most is not None:
+            beyond = ctx.most + 0.5
+            g = torch.ops.aten.hardtanh_backward(g, free, -beyond, beyond)
+        to_threshold, to_start = None, None
+        if g is not None and of_threshold:
+            to_threshold = -(g * value).sum_to_size(threshold.shape) / threshold
+        if to_mean is not None and of_threshold:
+            to_threshold += (to_mean * n).sum_to_size(threshold.shape) / ctx.steps
+        if g is not None and of_start:
+            to_start = (g * height).sum_to_size(start.shape)
+        return g, to_threshold, to_start, None, None, None
 
 
 class RoundedNetwork(nn.Module):
@@ -78,6 +124,16 @@ class RoundedNetwork(nn.Module):
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
 
+    def laid_out(self, inputs: Mapping[str, Tensor]) -> Values:
+        """Inputs; images have their channels last in memory, where convolutions are fast."""
+        first = any(
+            isinstance(n.layer, Convolution) and not n.layer.channels_last for n in self.graph
+        )
+        return {
+            name: x.contiguous(memory_format=torch.channels_last) if first and x.ndim == 4 else x
+            for name, x in inputs.items()
+        }
+
     def forward(
         self, inputs: Mapping[str, Tensor], sent: Mapping[str, Tensor] | None = None
     ) -> tuple[Values, Values]:
@@ -86,7 +142,7 @@ class RoundedNetwork(nn.Module):
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
         with the gradient of those.
         """
-        values, counts = dict(inputs), {}
+        values, counts = self.laid_out(inputs), {}
         roundings = self.roundings
         batch = len(next(iter(inputs.values())))
         for node in self.graph:
@@ -97,10 +153,6 @@ class RoundedNetwork(nn.Module):
                     value = value.expand(batch, *value.shape[1:])
                 values[node.name] = value
             if node.name in roundings:
-                rounding = roundings[node.name]
-                n = rounding.counts(values[node.name])
-                if sent is not None:
-                    n = n + (sent[node.name] - n).detach()
-                counts[node.name] = n
-                values[node.name] = n * rounding.height()
+                made = None if sent is None else sent[node.name]
+                values[node.name], counts[node.name] = roundings[node.name](values[node.name], made)
         return values, counts

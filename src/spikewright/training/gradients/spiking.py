@@ -1,7 +1,9 @@
 """The same network step by step, without gradient: what its neurons send in truth.
 
 Linear layers act at every step. Functions of nodes send `t f(m_t) - (t-1) f(m_(t-1))` of the
-running mean `m_t` of their inputs. Neurons follow the equations of their types.
+running mean `m_t` of their inputs. Neurons follow the equations of their types. A graph has no
+loops, so one layer is run through all steps before the next one. Values of all steps are
+`(steps, batch, *shape)`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from spikewright.network.neurons import Clock
 from spikewright.training.gradients.layers import equation
 from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
 
+_AT_ONCE = 64
+"""Samples times steps that are run together: their values stay in the processor's caches."""
+
 
 @dataclass(eq=False)
 class Sent:
@@ -29,75 +34,102 @@ class Sent:
     all: dict[str, Tensor] = field(default_factory=dict)
 
 
-class _Neurons:
-    """One population along time."""
+@torch.no_grad()
+def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
+    """All that the network's neurons send in its steps, on inputs that are held constant."""
+    size = max(1, _AT_ONCE // network.steps)
+    laid_out = network.laid_out(inputs)
+    parts = zip(*(values.split(size) for values in laid_out.values()), strict=True)
+    found = [_sent(network, dict(zip(inputs, part, strict=True))) for part in parts]
+    return Sent(
+        {name: torch.cat([part.net[name] for part in found]) for name in found[0].net},
+        {name: torch.cat([part.all[name] for part in found]) for name in found[0].all},
+    )
 
-    def __init__(self, rounding: Rounding, like: Tensor) -> None:
-        self._kind = rounding.site.kind
-        self._xp: Any = Namespace(Tensors(like.device, like.dtype))
-        self._threshold = rounding.threshold
-        self._state = {
-            name: torch.full_like(like, float(value))
-            for name, value in self._kind.initial_state().items()
-        }
-        self._state["voltage"] = (rounding.start * self._threshold).expand_as(like).clone()
 
-    def step(self, current: Tensor, step: int) -> Tensor:
-        clock = Clock(step, 1.0, self._threshold, _no_draws)
-        counts: Tensor = self._kind.step(self._xp, current, self._state, clock)
-        return counts
+def _sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
+    found, steps = Sent(), network.steps
+    values = {name: x.expand(steps, *x.shape) for name, x in inputs.items()}
+    batch = len(next(iter(inputs.values())))
+    readers = _Readers(network)
+    for node in network.graph:
+        name, rounding = node.name, network.roundings.get(node.name)
+        alone = rounding is not None and not rounding.site.follows
+        if not isinstance(node.layer, Input) and not alone:
+            arrays = network.arrays.of(name)
+            values[name] = _passed(node, arrays, [values[n] for n in node.inputs], steps, batch)
+        if rounding is not None:
+            currents = values[node.inputs[0] if alone else name]
+            counts = _run(rounding, currents)
+            values[name] = counts * rounding.threshold
+            found.net[name] = counts.sum(0)
+            found.all[name] = (
+                counts.abs().sum(0) if rounding.site.kind.negative else found.net[name]
+            )
+        readers.forget(node, values)
+    return found
+
+
+def _passed(
+    node: Node, arrays: Mapping[str, Tensor], read: list[Tensor], steps: int, batch: int
+) -> Tensor:
+    """The values that a layer passes on, from those that it reads."""
+    if node.layer.arity == 0:
+        value = equation(node.layer, arrays)
+        return value.expand(steps, batch, *value.shape[1:])
+    if all(x.stride(0) == 0 for x in read):  # the same at every step
+        value = equation(node.layer, arrays, *(x[0] for x in read))
+        return value.expand(steps, *value.shape)
+    if node.layer.linear:
+        return _at_every_step(node, arrays, read)
+    numbers = torch.arange(1.0, steps + 1.0, dtype=read[0].dtype, device=read[0].device)
+    means = [total / _like(numbers, total) for total in (x.cumsum(0) for x in read)]
+    reached = _at_every_step(node, arrays, means)
+    reached = reached * _like(numbers, reached)
+    return torch.diff(reached, dim=0, prepend=torch.zeros_like(reached[:1]))
+
+
+def _at_every_step(node: Node, arrays: Mapping[str, Tensor], read: list[Tensor]) -> Tensor:
+    value = equation(node.layer, arrays, *(x.flatten(0, 1) for x in read))
+    return value.unflatten(0, read[0].shape[:2])
+
+
+def _like(numbers: Tensor, values: Tensor) -> Tensor:
+    return numbers.reshape(-1, *(1,) * (values.ndim - 1))
+
+
+def _run(rounding: Rounding, currents: Tensor) -> Tensor:
+    """Counts of one population along time."""
+    kind, threshold = rounding.site.kind, rounding.threshold
+    xp: Any = Namespace(Tensors(currents.device, currents.dtype))
+    first = currents[0]
+    state = {
+        name: torch.full_like(first, float(value)) for name, value in kind.initial_state().items()
+    }
+    state["voltage"] = xp.voltage = (rounding.start * threshold).expand_as(first).clone()
+    like = torch.empty_like(first)  # the order of axes in memory stays
+    counts = torch.empty_strided(
+        currents.shape, (like.numel(), *like.stride()), dtype=first.dtype, device=first.device
+    )
+    for step, (current, into) in enumerate(zip(currents, counts, strict=True), 1):
+        xp.counts = into
+        made = kind.step(xp, current, state, Clock(step, 1.0, threshold, _no_draws))
+        if made is not into:
+            into.copy_(made)
+    return counts
 
 
 def _no_draws(index: int) -> Any:
     raise AssertionError("stochastic neurons are refused before")
 
 
-class _Function:
-    """A function of running means along time."""
+class _Readers:
+    """Values that no layer reads any more are forgotten."""
 
-    def __init__(self) -> None:
-        self._sums: list[Tensor] = []
-        self._sent: Any = 0.0
+    def __init__(self, network: RoundedNetwork) -> None:
+        self._last = {name: node.name for node in network.graph for name in node.inputs}
 
-    def step(self, node: Node, arrays: Mapping[str, Tensor], read: list[Tensor], t: int) -> Tensor:
-        before = self._sums or [torch.zeros_like(x) for x in read]
-        self._sums = [total + x for total, x in zip(before, read, strict=True)]
-        reached = t * equation(node.layer, arrays, *(total / t for total in self._sums))
-        made, self._sent = reached - self._sent, reached
-        return made
-
-
-@torch.no_grad()
-def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
-    """All that the network's neurons send in its steps, on inputs that are held constant."""
-    roundings, found = network.roundings, Sent()
-    neurons: dict[str, _Neurons] = {}
-    functions: dict[str, _Function] = {}
-    batch = len(next(iter(inputs.values())))
-    for t in range(1, network.steps + 1):
-        values = dict(inputs)
-        for node in network.graph:
-            name, arrays = node.name, network.arrays.of(node.name)
-            read = [values[n] for n in node.inputs]
-            rounding = roundings.get(name)
-            alone = rounding is not None and not rounding.site.follows
-            if not isinstance(node.layer, Input) and not alone:
-                if node.layer.linear:
-                    value = equation(node.layer, arrays, *read)
-                    value = value.expand(batch, *value.shape[1:])
-                else:
-                    value = functions.setdefault(name, _Function()).step(node, arrays, read, t)
-                values[name] = value
-            if rounding is not None:
-                current = read[0] if alone else values[name]
-                if name not in neurons:
-                    neurons[name] = _Neurons(rounding, current)
-                counts = neurons[name].step(current, t)
-                values[name] = counts * rounding.threshold
-                _add(found.net, name, counts)
-                _add(found.all, name, counts.abs())
-    return found
-
-
-def _add(totals: dict[str, Tensor], name: str, counts: Tensor) -> None:
-    totals[name] = totals[name] + counts if name in totals else counts.clone()
+    def forget(self, node: Node, values: dict[str, Tensor]) -> None:
+        for name in node.inputs:
+            if self._last[name] == node.name:
+                values.pop(name, None)
