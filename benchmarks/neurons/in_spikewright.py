@@ -64,15 +64,11 @@ def made(model: Model) -> tuple[sw.Network, sw.Ensemble]:
             initial_voltage=model.start,
         )
         if model.tau_exc == model.tau_inh:  # one current does
-            _connect(neurons, model, model.wiring, model.tau_exc)
+            _connect(neurons, model, model.wiring, model.tau_exc, model.noisy)
         else:
             for sign, tau in ((1.0, model.tau_exc), (-1.0, model.tau_inh)):
-                _connect(neurons, model, model.wiring.part(sign * model.wiring.weights > 0.0), tau)
-        if model.noisy:
-            height = model.dt * model.background_weight
-            spikes = sw.processes.PoissonSpikes(model.background, amplitude=height)
-            source = sw.Node(spikes, size_out=model.n)
-            sw.Connection(source, neurons.neurons, model.tau_exc)
+                part = model.wiring.part(sign * model.wiring.weights > 0.0)
+                _connect(neurons, model, part, tau, model.noisy and sign > 0.0)
     return network, neurons
 
 
@@ -82,11 +78,19 @@ def _gain(model: Model, tau: float) -> float:
     return kick(model.tau_m, tau, model.dt) / -math.expm1(-model.dt / model.tau_m) / low_pass
 
 
-def _connect(neurons: sw.Ensemble, model: Model, wiring: Wiring, tau: float) -> None:
-    """The synapses of one current."""
+def _connect(neurons: sw.Ensemble, model: Model, wiring: Wiring, tau: float, noisy: bool) -> None:
+    """The synapses of one current; where it is `noisy`, it sums spikes from outside, too."""
     scale = _gain(model, tau) / _gain(model, model.tau_exc)
     size = (model.n,), model.n
     weights = sw.Sparse(wiring.targets, wiring.senders, scale * wiring.weights, *size)
     delays = np.unique(wiring.delays)
-    delay = float(delays[0]) if len(delays) == 1 else wiring.delays
-    sw.Connection(neurons, neurons, tau, weights, delay=delay * model.dt)
+    delay = model.dt * (float(delays[0]) if len(delays) == 1 else wiring.delays)
+    if not noisy:
+        sw.Connection(neurons, neurons, tau, weights, delay=delay)
+        return
+    arriving = sw.Node(size_in=model.n)
+    sw.Connection(neurons, arriving, None, weights, delay=delay)
+    height = model.dt * model.background_weight
+    outside = sw.processes.PoissonSpikes(model.background, amplitude=height)
+    sw.Connection(sw.Node(outside, size_out=model.n), arriving, None)
+    sw.Connection(arriving, neurons.neurons, tau)

@@ -70,10 +70,76 @@ bool delayed_senders(const Kernels& kernels, std::size_t threads, int bits, bool
     return true;
 }
 
+// Counts or values meet entries with delays, over blocks of steps or, as in a loop, step by step; in two
+// runs. Weights are singles, or doubles where they are `wide`.
+bool arriving(const Kernels& kernels, std::size_t threads, bool split, bool wide, Kind kind) {
+    const std::size_t senders = std::size_t(draw(1, 300)), receivers = std::size_t(draw(1, 500));
+    const std::size_t steps = std::size_t(draw(1, 30)), count = std::size_t(draw(0, 4000));
+    std::vector<std::int32_t> to(count), from(count), delays(count);
+    std::vector<double> values(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        to[i] = draw(0, int(receivers) - 1), from[i] = draw(0, int(senders) - 1);
+        delays[i] = draw(1, int(steps)), values[i] = 0.25 * draw(-99, 99) * (wide ? 1.0 + 0x1p-26 : 1.0);
+    }
+    auto synapses = std::make_shared<Synapses>();
+    synapses->count = senders, synapses->receivers = receivers, synapses->steps = steps;
+    synapses->part_size = (receivers + 4) / 5, synapses->rows = 0, synapses->factor = 0.5;
+    synapses->parts = (receivers + synapses->part_size - 1) / synapses->part_size;
+    fill_synapses(*synapses, {to.data(), from.data(), delays.data(), values.data(), count});
+    if (count > 100 && wide == synapses->wide.empty()) return false;
+
+    std::vector<std::int8_t> in(kBatch * kSteps * senders);
+    for (std::int8_t& x : in) x = std::int8_t(draw(0, 3) ? 0 : draw(-127, 127));
+    const std::vector<double> as_values(in.begin(), in.end());
+    const void* given = in.data();
+    if (kind == Kind::values) given = as_values.data();
+    std::vector<double> out(kBatch * kSteps * receivers);
+    Plan plan;
+    plan.buffers = {{kind, senders}, {Kind::values, receivers}};
+    plan.memories.push_back({steps * receivers, Array<double>(steps * receivers)});
+    Instruction whole = step(Action::arrive, 0, 1), now = step(Action::receive, -1, 1);
+    Instruction end = step(Action::send, 0, -1);
+    for (Instruction* op : {&whole, &now, &end}) op->synapses = synapses;
+    const Instruction load = step(Action::load, 0, 0), store = step(Action::store, 1, 0);
+    plan.instructions = {load, whole, store};
+    if (split) plan.instructions = {now, load, store, end};
+    State state(plan, kBatch);
+    const std::size_t first = std::size_t(draw(1, int(kSteps) - 1)), item = kind == Kind::counts ? 1 : 8;
+    for (std::size_t begin : {std::size_t(0), first}) {
+        const std::size_t n = begin ? kSteps - first : first;
+        std::vector<double> part(kBatch * n * receivers);
+        const void* data = static_cast<const std::uint8_t*>(given) + begin * senders * item;
+        Job job{&plan, &state, {{kind, data, kSteps * senders, senders}},
+                {{Kind::values, part.data(), receivers}}, kBatch, n, split ? 1u : 7u, 2, threads, begin};
+        if (run(job, kernels, [] { return false; }) != Outcome::done) return false;
+        for (std::size_t b = 0; b < kBatch; ++b)
+            std::copy_n(part.data() + b * n * receivers, n * receivers,
+                        out.data() + (b * kSteps + begin) * receivers);
+    }
+    for (std::size_t b = 0; b < kBatch; ++b) {
+        std::vector<double> wanted((kSteps + steps) * receivers);
+        for (std::size_t t = 0; t < kSteps; ++t)
+            for (std::size_t i = 0; i < count; ++i)
+                wanted[(t + std::size_t(delays[i])) * receivers + std::size_t(to[i])] +=
+                    values[i] * in[(b * kSteps + t) * senders + std::size_t(from[i])];
+        for (std::size_t k = 0; k < kSteps * receivers; ++k)
+            if (out[b * kSteps * receivers + k] != 0.5 * wanted[k]) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 int main() {
     int failures = 0, done = 0;
+    for (const Kernels& kernels : usable_kernels())
+        for (int i = 0; i < 48; ++i) {
+            ++done;
+            const Kind kind = i % 3 ? Kind::counts : Kind::values;
+            if (arriving(kernels, std::size_t(1 + i % 4), i % 2 == 0, i % 5 == 0, kind)) continue;
+            ++failures;
+            std::printf("%s: synapses, case %d differs\n", kernels.name, i);
+        }
     for (const Kernels& kernels : usable_kernels())
         for (int i = 0; i < 48; ++i) {
             const int bits[] = {6, 14, 24};
