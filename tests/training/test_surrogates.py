@@ -79,7 +79,7 @@ def test_jumps_are_where_the_number_of_spikes_changes() -> None:
         bounds = Bounds(rounding, None, cap)
         found = jump_at(torch.from_numpy(u), least, bounds, every=True).numpy()
         np.testing.assert_allclose(np.abs(u - found), nearest, atol=2e-3)
-        first = jump_at(torch.from_numpy(u), least, bounds, every=False).numpy()
+        first = np.asarray(jump_at(torch.from_numpy(u), least, bounds, every=False))
         silent = (counts[1:] == 0) | (counts[:-1] == 0)
         beside = fine[1:][(counts.diff() != 0) & silent].numpy()
         np.testing.assert_allclose(np.abs(u - first), np.abs(u[:, None] - beside).min(1), atol=2e-3)
@@ -154,7 +154,7 @@ def test_gradients_are_those_of_the_smoothed_network(
         if held is not None:
             n = n + torch.where(held, least - before, 0.0)
         left = v - n * threshold
-        return n, left if bounds.floor is None else torch.maximum(left, -bounds.floor * threshold)
+        return n, left if bounds.floor is None else left.clamp(min=-bounds.floor * threshold)
 
     monkeypatch.setattr(gradients._Integrated, "apply", integrated)
     monkeypatch.setattr(gradients._Slope, "apply", lambda over, xp: smoothed.moved(over))

@@ -92,8 +92,8 @@ class Arctan(Surrogate):
     width: float = 0.5
 
     def slope(self, xp: Any, x: Array) -> Array:
-        scaled = x * (pi / (2.0 * self.width))
-        return (0.5 / self.width) / (1.0 + scaled * scaled)
+        double = 2.0 * self.width
+        return 1.0 / (x * x * (pi * pi / double) + double)
 
 
 @register("fast sigmoid")

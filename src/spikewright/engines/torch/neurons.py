@@ -48,23 +48,37 @@ class Namespace(Functions):
             voltage = voltage + charge
         counts = torch.empty_like(voltage) if self.counts is None else self.counts
         self.counts = None  # a second call in the same step makes its own
+        self.count(voltage, threshold, least, rounding, cap, counts)
+        self.take(voltage, counts, threshold, floor, voltage)
+        return counts, voltage
+
+    def count(
+        self, voltage: Tensor, threshold: Any, least: Any, rounding: str, cap: int | None,
+        counts: Tensor,
+    ) -> None:  # fmt: skip
+        """Write the counts of spikes within their bounds."""
         self._divide(voltage, threshold, rounding, counts)
         if isinstance(least, torch.Tensor):
             torch.maximum(counts, least, out=counts)
             least = None
         if least is not None or cap is not None:
             counts.clamp_(least, None if cap is None else float(cap))
+
+    @staticmethod
+    def take(
+        voltage: Tensor, counts: Tensor, threshold: Any, floor: float | None, left: Tensor
+    ) -> None:
+        """Write what spikes leave of a voltage."""
         if isinstance(threshold, torch.Tensor):
-            torch.addcmul(voltage, counts, threshold, value=-1.0, out=voltage)
+            torch.addcmul(voltage, counts, threshold, value=-1.0, out=left)
         else:
-            torch.add(voltage, counts, alpha=-threshold, out=voltage)
+            torch.add(voltage, counts, alpha=-threshold, out=left)
         if floor is not None:
             lowest = -floor * threshold
             if isinstance(lowest, torch.Tensor):
-                torch.maximum(voltage, lowest, out=voltage)
+                torch.maximum(left, lowest, out=left)
             else:
-                voltage.clamp_(min=lowest)
-        return counts, voltage
+                left.clamp_(min=lowest)
 
     def _divide(self, voltage: Tensor, threshold: Any, rounding: str, counts: Tensor) -> None:
         """Whole spikes in the voltage; `TOLERANCE` and the division are one pass."""

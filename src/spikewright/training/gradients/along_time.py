@@ -29,8 +29,6 @@ class Population(nn.Module):
     returns counts (or rates), the values that these stand for, and the state after the step.
     """
 
-    threshold: Tensor
-    height: Tensor
     factor: Tensor | None
     offset: Tensor | None
 
@@ -44,13 +42,17 @@ class Population(nn.Module):
         self._names = tuple(starts)
         skewed = self.kind.scaling == "skewed"
         height = self.kind.amplitude * (op.threshold if self.kind.spiking else 1.0)
+        self._numbers = {}
         kept = {
             "threshold": op.threshold,
-            "height": height if np.any(height != 1.0) else None,
+            "height": height,
             "factor": op.ensemble.rate_scale if skewed else None,
             "offset": offset,
             **{f"start_{name}": start for name, start in starts.items()},
         }
+        for name in ("threshold", "height"):  # numbers are faster than arrays of one
+            if np.ndim(kept[name]) == 0:
+                self._numbers[name] = float(kept.pop(name))
         for name, value in kept.items():
             tensor = None if value is None else torch.tensor(np.array(value), dtype=dtype)
             self.register_buffer(name, tensor, persistent=False)
@@ -68,11 +70,16 @@ class Population(nn.Module):
             current = current * self.factor
         state = dict(state) if state else self.begin(current)
         counts = self.kind.step(xp, current, state, self._clock(step))
-        values = counts if self.height is None else counts * self.height
+        height = self._each("height")
+        values = counts if isinstance(height, float) and height == 1.0 else counts * height
         return counts, values, {name: state[name] for name in self._names}
 
     def _clock(self, step: int) -> Clock:
-        return Clock(step, self._dt, self.threshold, no_draws)
+        return Clock(step, self._dt, self._each("threshold"), no_draws)
+
+    def _each(self, name: str) -> Any:
+        """A number, or an array with a value a neuron or channel."""
+        return self._numbers[name] if name in self._numbers else self.get_buffer(name)
 
 
 def no_draws(index: int) -> Any:

@@ -7,6 +7,7 @@ normalisations are the same text as there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import reduce, singledispatch
 from typing import Any
@@ -31,6 +32,7 @@ functional = torch.nn.functional
 Parameters = Mapping[str, Tensor]
 
 _CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+_AVERAGES = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
 _REDUCTIONS: Mapping[type, Any] = {
     layers.GlobalAveragePool: torch.mean,
     layers.GlobalMaxPool: torch.amax,
@@ -125,12 +127,17 @@ def _(layer: layers.ScaleShift, p: Parameters, x: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.BatchNormalization, p: Parameters, x: Tensor) -> Tensor:
     axis = _axis(layer.axis, x)
-    scale = p["gamma"] / torch.sqrt(p["variance"] + layer.epsilon)
-    shift = p["beta"] - scale * p["mean"]
+    scale, shift = normalisation(layer, p)
     none, one = torch.zeros_like(p["mean"]), torch.ones_like(p["variance"])
     # one pass each way, with gradients to the statistics too
     y = functional.batch_norm(x.movedim(axis, 1), none, one, scale, shift, eps=0.0)
     return y.movedim(1, axis)
+
+
+def normalisation(layer: layers.BatchNormalization, p: Parameters) -> tuple[Tensor, Tensor]:
+    """Scale and shift of every channel, `(channels,)` each."""
+    scale = p["gamma"] / torch.sqrt(p["variance"] + layer.epsilon)
+    return scale, p["beta"] - scale * p["mean"]
 
 
 @equation.register
@@ -223,11 +230,8 @@ def _(layer: layers.MatMul, p: Parameters, *values: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.AveragePool, p: Parameters, x: Tensor) -> Tensor:
     images = _windowed(x, layer.windows, layer.channels_last)
-    ones = torch.ones(1, 1, *layer.size, dtype=x.dtype, device=x.device)
-    channels = images.shape[1]
-    alone = images.reshape(-1, 1, *images.shape[2:])
-    total = _CONVOLUTIONS[images.ndim - 3](alone, ones, None, layer.stride)
-    total = total.reshape(-1, channels, *total.shape[2:])
+    means = _AVERAGES[images.ndim - 3](images, layer.size, layer.stride)
+    total = means * math.prod(layer.size)
     spatial = x.shape[1:-1] if layer.channels_last else x.shape[2:]
     divisors = torch.as_tensor(layer.divisors(tuple(spatial)), dtype=x.dtype, device=x.device)
     return _restored(total / divisors, layer.channels_last)

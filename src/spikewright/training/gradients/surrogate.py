@@ -98,39 +98,55 @@ class _Integrated(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, v: Tensor, threshold: Tensor, least: Any, bounds: Bounds, xp: Differentiable
+        ctx: Any, v: Tensor, threshold: Any, least: Any, bounds: Bounds, xp: Differentiable
     ) -> tuple[Tensor, Tensor]:
-        counts, left = xp.engine.integrate(v, 0.0, threshold, least=least, **bounds._asdict())
-        bounded = isinstance(least, torch.Tensor)
-        ctx.save_for_backward(v, threshold, counts, *((least,) if bounded else ()))
-        ctx.least, ctx.bounds, ctx.xp = None if bounded else least, bounds, xp
+        counts, left = torch.empty_like(v), torch.empty_like(v)
+        xp.engine.count(v, threshold, least, bounds.rounding, bounds.cap, counts)
+        xp.engine.take(v, counts, threshold, bounds.floor, left)
+        ctx.set_materialize_grads(False)
+        ctx.bounds, ctx.xp = bounds, xp
+        again = bounds.floor is not None or ctx.needs_input_grad[1]  # whether counts are needed
+        kept = [v, threshold, least, counts if again else None]
+        ctx.others = [None if isinstance(x, torch.Tensor) else x for x in kept]
+        ctx.save_for_backward(*(x if isinstance(x, torch.Tensor) else None for x in kept))
         return counts, left
 
     @staticmethod
-    def backward(ctx: Any, of_counts: Tensor, of_left: Tensor) -> tuple[Tensor | None, ...]:
-        v, threshold, counts, *bound = ctx.saved_tensors
-        least = bound[0] if bound else ctx.least
-        xp, bounds = ctx.xp, ctx.bounds
-        held = None
-        if bounds.floor is not None:
+    def backward(ctx: Any, of_counts: Any, of_left: Any) -> tuple[Any, ...]:
+        saved = zip(ctx.saved_tensors, ctx.others, strict=True)
+        v, threshold, least, counts = (x if other is None else other for x, other in saved)
+        xp, bounds, of_floor = ctx.xp, ctx.bounds, None
+        if bounds.floor is not None and of_left is not None:
             held = v - counts * threshold < -bounds.floor * threshold
             of_floor, of_left = of_left * held, of_left * ~held
-        of_n = of_counts if xp.detached else of_counts - of_left * threshold
-        u = v / threshold
-        of_u = of_n * xp.surrogate.slope(xp, u - jump_at(u, least, bounds, xp.surrogate.every))
-        of_v = of_left + of_u / threshold
+        of_n = of_counts
+        if of_left is not None and not xp.detached:
+            of_n = -of_left * threshold if of_n is None else of_n - of_left * threshold
+        if of_n is None:
+            return of_left, None, None, None, None
+        u, inverse = v / threshold, 1.0 / threshold
+        slope = xp.surrogate.slope(xp, u - jump_at(u, least, bounds, xp.surrogate.every))
+        of_u = of_n * slope
+        of_v = of_u.mul(inverse) if of_left is None else _added(of_left, of_u, inverse)
         of_threshold = of_least = None
         if ctx.needs_input_grad[1]:
-            each = -of_u * u / threshold - of_left * counts
-            if held is not None:
-                each = each - bounds.floor * of_floor
+            each = -of_u * u / threshold
+            each = each if of_left is None else each - of_left * counts
+            each = each if of_floor is None else each - bounds.floor * of_floor
             of_threshold = each.sum_to_size(threshold.shape)
         if ctx.needs_input_grad[2]:
             of_least = (of_n * (torch.floor(u + TOLERANCE) < least)).sum_to_size(least.shape)
         return of_v, of_threshold, of_least, None, None
 
 
-def jump_at(u: Tensor, least: Any, bounds: Bounds, every: bool) -> Tensor:
+def _added(first: Tensor, second: Tensor, factor: Any) -> Tensor:
+    """`first + factor second`, in one pass where that can be."""
+    if isinstance(factor, torch.Tensor):
+        return torch.addcmul(first, second, factor)
+    return torch.add(first, second, alpha=factor)
+
+
+def jump_at(u: Tensor, least: Any, bounds: Bounds, every: bool) -> Any:
     """The jump that voltages of `u` thresholds are nearest to, in thresholds.
 
     Numbers of spikes jump at whole numbers: `every` of those that the bounds allow, or those next
@@ -139,6 +155,8 @@ def jump_at(u: Tensor, least: Any, bounds: Bounds, every: bool) -> Tensor:
     if bounds.rounding == "truncate":
         size = u.abs().round() if every else torch.ones_like(u)
         return size.clamp(1.0, bounds.cap).copysign(u)
+    if isinstance(least, float) and least >= 0.0 and not every:
+        return 1.0
     lowest = None if least is None else least + 1.0
     nearest = u.round() if every else (u >= 0.5).to(u.dtype)
     if isinstance(lowest, torch.Tensor):

@@ -25,6 +25,7 @@ from spikewright.training.gradients.along_time import (
     check_surrogates,
 )
 from spikewright.training.gradients.layers import check_gradients, equation
+from spikewright.training.gradients.normalised import taken_in, weighted_before
 from spikewright.training.gradients.surrogate import Differentiable
 from spikewright.training.named import Named
 from spikewright.training.planned import ModuleSettings, Plan
@@ -107,6 +108,7 @@ class ThroughTime(nn.Module):
             for name, op in plan.populations.items()
         )
         self._arrays = Arrays(plan, dtype)
+        self._normalised = weighted_before(plan.graph)
         self._synapses = {name: along_time(s, settings.dt) for name, s in plan.synapses.items()}
 
     def forward(self, *x: Any, **named: Any) -> Any:
@@ -173,7 +175,7 @@ class _Run:
     def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
         self.module, self.plan, self.record = module, module.plan, record
         named = dict([*module.named_parameters(), *module.named_buffers()])
-        self.arrays = module._arrays(named)
+        self.arrays = taken_in(module.plan.graph, module._normalised, module._arrays(named))
         self.xp = module._functions(module._arrays_like())
         self.populations = dict(zip(module._layers, module._populations, strict=True))
         self.inputs, self.batch = inputs, max(len(x) for x in inputs.values())
@@ -209,8 +211,21 @@ class _Run:
         return states, first + second
 
     @staticmethod
-    def _again(function: Any, *arguments: Any) -> Any:
-        return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+    def _again(function: Any, states: States, start: int, stop: int) -> Any:
+        """Some steps, run once more for their gradients.
+
+        States are arguments one by one: so PyTorch need not keep those of inner checkpoints.
+        """
+        names = [(place, name) for place, state in states.items() for name in state]
+
+        def again(*values: Tensor) -> Any:
+            given: States = {}
+            for (place, name), value in zip(names, values, strict=True):
+                given.setdefault(place, {})[name] = value
+            return function(given, start, stop)
+
+        values = (states[place][name] for place, name in names)
+        return checkpoint(again, *values, use_reentrant=False, preserve_rng_state=False)
 
     def _steps(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
         """Some steps: the states after them, and what is kept of each."""
@@ -247,6 +262,9 @@ class _Run:
         """The value of a node without neurons of its own."""
         arrays = self.arrays.get(node.name, {})
         read = [values[name] for name in node.inputs]
+
+        if node.name in self.module._normalised:
+            return read[0]
 
         def function(*given: Tensor) -> Tensor:
             return equation(node.layer, arrays, *given)
