@@ -33,6 +33,8 @@ from spikewright.conversion import Trace, watch
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers
 from spikewright.report import figures
+from spikewright.sources import keras as sources_keras
+from spikewright.sources import torch as sources_torch
 from spikewright.training import surrogates
 
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -165,6 +167,10 @@ def topics() -> dict[str, dict[str, Any]]:
         },
         "Pictures": {**of(["plot"]), **_module("sw.plot", plot)},
         "The demonstration": of(["demo"]),
+        "Sources made for spikes": {
+            **_module("sw.keras", sources_keras),
+            **_module("sw.torch", sources_torch),
+        },
         "Reports": {
             **_module("spikewright.report", report),
             "spikewright.conversion.watch": watch,

@@ -106,6 +106,8 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
             models.append(_of_truths(operator))
         if operator in ("IsInf", "IsNaN"):
             models = [_of_a_guard(operator)]
+        if operator in ("Ceil", "Floor", "Round"):
+            models = [_of_a_rounding(operator)]
         models += [
             whole(*nodes, **MORE)
             for nodes in LOOKED_UP.values()
@@ -117,6 +119,21 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
             except ReadError:
                 graph = None  # the tests list the case, with the reason
             yield Reading(name, operator, graph)
+
+
+def _of_a_rounding(operator: str) -> Any:
+    """Values between bounds, rounded."""
+    import numpy as np
+    from onnx_helpers import model, node
+
+    shift = -0.25 if operator == "Ceil" else 0.25
+    bounds = {"low": np.float32(shift), "high": np.float32(shift + 3)}
+    nodes = [
+        node("Add", "x low", "moved"),
+        node("Clip", "moved low high", "bounded"),
+        node(operator, "bounded", "y"),
+    ]
+    return model(nodes, {"x": ["n", 3]}, ["y"], bounds)
 
 
 def _of_a_guard(operator: str) -> Any:

@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": set(),
     "graph": set(),
     "network": set(),
-    "frontends": {"graph"},
+    "sources": set(),
+    "frontends": {"graph", "sources"},
     "passes": {"graph"},
     "lower": _MODEL,
     "engines": {"network"},
@@ -86,6 +87,8 @@ BASE = {"errors", "_base"}
 GATED = {
     "spikewright.engines.torch": "torch",
     "spikewright.frontends.pytorch": "torch",
+    "spikewright.sources.keras": "keras",
+    "spikewright.sources.torch": "torch",
     "spikewright.training.gradients": "torch",
 }
 
@@ -93,6 +96,7 @@ GATED = {
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
+    ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
     ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
 }

@@ -66,6 +66,12 @@ _MODULES = {
 }
 """Public names that are modules."""
 
+_OF_FRAMEWORKS = {"keras": "sources.keras", "torch": "sources.torch"}
+"""Public modules named as the frameworks that they import.
+
+`from spikewright import *` leaves them out: it would hide the frameworks.
+"""
+
 _MOVED = {
     "calibrate": "choosing",
     "calibrate.rules": "choosing.rules",
@@ -94,7 +100,7 @@ def __getattr__(name: str) -> Any:
     if name in _PLACES:
         found = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     elif not name.startswith("__") and find_spec(
-        module := f"{__name__}.{_MODULES.get(name, name)}"
+        module := f"{__name__}.{(_MODULES | _OF_FRAMEWORKS).get(name, name)}"
     ):
         found = import_module(module)
     else:
@@ -104,4 +110,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_OF_FRAMEWORKS})

@@ -120,6 +120,8 @@ from spikewright.network.transforms import (
 from spikewright.running import encoders
 from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
+from spikewright.sources import keras as keras
+from spikewright.sources import torch as torch
 from spikewright.training import Training, surrogates
 
 __version__: str

@@ -6,6 +6,8 @@ import numpy as np
 from keras_cases import case
 from keras_helpers import keras, layers
 
+import spikewright as sw
+
 L, ops = layers, keras.ops
 vector = np.array([1.0, -2.0, 0.5], np.float32)
 case("ops.Add", lambda xs: xs[0] + xs[1], (4, 3), (4, 3))
@@ -22,6 +24,11 @@ case("ops.Divide", lambda x: ops.divide(x, vector), (4, 3))
 case("ops.TrueDivide", lambda x: ops.true_divide(x, 4), (4, 3))
 case("ops.Negative", lambda x: -x, (4, 3))
 case("ops.Cast", lambda x: ops.cast(x, "float64") * 2.0, (4, 3))
+case("RoundedReLU", sw.keras.RoundedReLU(3, 1.5), (4, 3))
+case("ops.Floor", lambda x: ops.floor(ops.clip(2 * x + 0.5, 0.5, 3.5)), (4, 3))
+case("ops.Ceil", lambda x: ops.ceil(ops.clip(2 * x - 0.5, -0.5, 2.5)), (4, 3))
+case("ops.Round", lambda x: ops.round(ops.clip(x, 0, 1) * 5), (4, 3))
+case("ops.Trunc", lambda x: ops.trunc(ops.clip(3 * x, 0, 4)), (4, 3))
 case("ops.Relu", ops.relu, (4, 3))
 case("ops.Relu6", lambda x: ops.relu6(4 * x), (4, 3))
 case("ops.Sigmoid", ops.sigmoid, (4, 3))

@@ -14,6 +14,7 @@ from onnx_helpers import single
 from same_models import IMAGE, SERIES, WORDS, A, K, L, Same, alone, chain
 from torch import nn
 
+import spikewright as sw
 from spikewright.graph.layers import ACTIVATIONS
 
 Spelling = Callable[..., Any]
@@ -60,6 +61,7 @@ CURVES: Mapping[str, Same] = {
         lambd=0.4,
         bias=0.4,
     ),
+    "rounded_relu": Same(sw.keras.RoundedReLU(3, 1.5), partial(sw.torch.RoundedReLU, 3)),
     "sigmoid": _curve(A.sigmoid, torch.sigmoid, "Sigmoid"),
     "tanh": _curve(A.tanh, torch.tanh, "Tanh"),
     "softsign": _curve(A.softsign, F.softsign, "Softsign"),

@@ -24,7 +24,7 @@ def copy_weights(model: Any, module: nn.Module) -> None:
             assert set(taken) == set(values), (layer.name, taken, set(values))
             for name, value in values.items():
                 assert given[name].shape == value.shape, (layer.name, name, value.shape)
-                given[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+                given[name].copy_(torch.from_numpy(np.array(value, order="C")))
     assert next(parts, None) is None
 
 
@@ -140,6 +140,7 @@ def _attention(layer: Any) -> list[dict[str, NDArray]]:
 
 
 _RULES: Mapping[str, Callable[[Any], list[dict[str, NDArray]]]] = {
+    "RoundedReLU": lambda layer: _named(threshold=layer.threshold),
     "Dense": _dense,
     "EinsumDense": _dense,
     **dict.fromkeys(

@@ -28,6 +28,8 @@ X = _Operand(lambda x: x)
 RELU = _Operand(torch.relu)
 PART = _Operand(lambda x: torch.relu(x)[:, 1:3])
 COLUMN = _Operand(lambda x: torch.relu(x)[:, :, 0])
+BOUNDED = _Operand(lambda x: (2 * x + 0.25).clamp(0.25, 3.25))
+LOWER = _Operand(lambda x: (2 * x - 0.25).clamp(-0.25, 2.75))
 POSITIVE = _Operand(lambda x: x.abs() + 0.5)
 TURNED = _Operand(lambda x: torch.relu(x).transpose(-1, -2))
 FIRST = _Operand(lambda x: torch.relu(x)[:, 0])
@@ -212,6 +214,8 @@ CASES: dict[str, _Case] = {
     **{f"aten.{name}.default": _Case((POSITIVE,)) for name in _ABOVE_ZERO},
     **{f"aten.{name}.default": _with(0.5, False) for name in (*_DROPOUTS, "native_dropout")},
     **{f"aten.{name}.default": _Case(([X, RELU], -2)) for name in _JOINS},
+    **{f"aten.{name}.default": _Case((BOUNDED,)) for name in ("floor", "round", "trunc")},
+    "aten.ceil.default": _Case((LOWER,)),
     "aten.hardtanh.default": _with(0, 6),
     "aten.clamp.default": _with(0, 6.0),
     "aten.clamp_min.default": _with(0),

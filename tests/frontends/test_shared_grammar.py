@@ -255,7 +255,7 @@ def test_adaptive_maxima_of_unequal_windows_in_keras() -> None:
 @pytest.mark.parametrize(
     ("reason", "keras", "pytorch", "onnx"),
     [
-        (reasons.JUMPS, "ops.Floor", "aten.floor.default", "Floor"),
+        (reasons.JUMPS, "ops.Sign", "aten.sign.default", "Sign"),
         (reasons.COMPARES, "ops.Equal", "aten.eq.Tensor", "Equal"),
         (reasons.ORDERS, "ops.TopK", "aten.topk.default", "TopK"),
     ],

@@ -18,6 +18,7 @@ from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
 from spikewright.lower.populations import Choices, Roles, as_scale, check, resolve
+from spikewright.lower.rounding import Own, in_numbers
 from spikewright.lower.trace import Trace
 from spikewright.network.synapses import Synapse
 
@@ -62,11 +63,15 @@ class Chosen:
     def scales(self) -> Any:
         """The scales, as `convert` takes them."""
         if not self.found:
-            return self.given
+            return in_numbers(self.given, self.layers.scales, Own().scale)
         return {
             name: _number(self.found[name]) if name in self.found else value
             for name, value in self.given.items()
         }
+
+    def start(self, given: Any) -> Any:
+        """The initial voltages, as `convert` takes them, where these were `given`."""
+        return in_numbers(given, self.layers.starts, Own().start)
 
     @property
     def in_numbers(self) -> Choices:

@@ -356,7 +356,8 @@ _CONVERSION = {
         multiple=True,
         callback=_each(scale_of, "SCALE", split),
         metavar="SCALE",
-        help="Firing-rate scale (default 1), or a rule such as target-rate:250 or minimum-error:8; "
+        help="Firing-rate scale (default 1, or that of a layer that rounds), or a rule such as "
+        "target-rate:250 or minimum-error:8; "
         "LAYER=SCALE, repeated, for every layer. Rules: see docs/calibration.md.",
     ),
     "calibration": click.option(
@@ -385,7 +386,8 @@ _CONVERSION = {
         multiple=True,
         callback=_each(_voltage, "START"),
         metavar="START",
-        help="zero, half (default), uniform, or a number of spikes; LAYER=START, repeated, for "
+        help="zero, half (default, save for layers that round), uniform, or a number of spikes; "
+        "LAYER=START, repeated, for "
         "every layer. correction:STEPS makes it what runs of that many steps miss on the "
         "calibration data.",
     ),

@@ -27,6 +27,7 @@ from spikewright.evaluation import checked, evaluate
 from spikewright.frontends import Reading, Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
+from spikewright.lower.rounding import rounded
 from spikewright.lower.trace import Trace
 from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.measure.readout import Readout
@@ -510,8 +511,12 @@ class Conversion:
 
     def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
         layers = self.populations()
-        scales = self.arguments.get("scale_firing_rates", 1.0)
-        known = {name: mean for name, mean in means.items() if name in layers}
+        scales = self.arguments.get("scale_firing_rates")
+        known = {
+            name: mean
+            for name, mean in means.items()
+            if name in layers and rounded(self.canonical[name].layer) is None
+        }
         warn_of_few_spikes(self.trace, scales, known, steps, dt)
 
     def verify(self, x: Any = None, rtol: float | None = None, seed: int = 0) -> Verification:

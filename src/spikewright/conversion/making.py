@@ -94,6 +94,7 @@ class Model(Generic[Made]):
         conversion.resolved = {
             **wanted.given,
             "scale_firing_rates": chosen.scales,
+            "initial_voltage": chosen.start(wanted["initial_voltage"]),
             **corrected,
             "calibration": None,
         }
@@ -236,9 +237,10 @@ def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
         bias = correct_bias(conversion, bias, data.samples())
     elif bias is not None:
         bias = add_bias(conversion, data.roles, bias)
+    found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
-        start = correct_voltages(conversion, start, data.samples())
-    return {"bias_correction": bias, "initial_voltage": start}
+        found["initial_voltage"] = correct_voltages(conversion, start, data.samples())
+    return found
 
 
 def _tell(trace: Trace, network: Lowered) -> None:

@@ -20,9 +20,9 @@ def convert(
     model: Any,
     *,
     spiking: Spiking = False,
-    scale_firing_rates: Any = 1.0,
+    scale_firing_rates: Any = None,
     synapse: Any = None,
-    initial_voltage: Any = "half",
+    initial_voltage: Any = None,
     calibration: Any = None,
     example_input: Any = None,
     max_pool: MaxPoolForm = "gate",
@@ -41,11 +41,13 @@ def convert(
       its spiking form; `{layer, activation or neuron type: neuron type}` chooses the form. A
       layer's name wins over its activation.
     * `scale_firing_rates`: a number, a rule such as `sw.MinimumError(steps=8)`, or
-      `{layer: number, array or rule}` for every layer with neurons.
+      `{layer: number, array or rule}` for every layer with neurons. None is 1, or what a layer that
+      rounds brings along: 1 / (threshold dt) at dt = 1 ms.
     * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on the values that leave
       neurons.
     * `initial_voltage`: "zero", "half", "uniform", an array in spikes, or `{layer: ...}`; or
-      `sw.VoltageCorrection(steps)`, measured on the calibration data.
+      `sw.VoltageCorrection(steps)`, measured on the calibration data. None is "half", or the start
+      of a layer that rounds.
     * `calibration`: data for rules and corrections, an array `(batch, *shape)`, `{name: array}` or
       an iterable of batches or of (x, y) pairs; for rules also the result of
       `Conversion.calibrate`, or a file of it.

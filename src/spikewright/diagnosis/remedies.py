@@ -204,7 +204,7 @@ def _synapses(case: Diagnosed) -> Iterator[Remedy]:
 
 def _starts(case: Diagnosed) -> Iterator[Remedy]:
     start = case.argument("initial_voltage")
-    halves = isinstance(start, str) and start == "half"
+    halves = start is None or (isinstance(start, str) and start == "half")
     if not halves and case.suffers("quantisation", "arrival order"):
         yield Remedy("start", "start from half a spike", case.steps, {"initial_voltage": "half"})
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.schema import check_types
 from spikewright._base.structure import Place
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.reading.rounding import with_rounded
 from spikewright.graph import Graph, Node, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
 
@@ -85,6 +86,7 @@ class GraphBuilder:
     refusals: list[Refusal] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
     _cuts: dict[Refusal, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    _roundings: dict[str, Refusal] = field(default_factory=dict, repr=False)
 
     def meet(self, layer: str, kind: str) -> None:
         """Note that this layer of the source is looked at, whether or not it can be read."""
@@ -164,6 +166,10 @@ class GraphBuilder:
             if cut is not None:
                 self._cuts[refusal] = cut
 
+    def rounds(self, node: str, refusal: Refusal) -> None:
+        """Note the refusal of a node that rounds, unless it is a part of a rounded activation."""
+        self._roundings[node] = refusal
+
     def build(self, outputs: Mapping[str, str | None]) -> Graph:
         """The graph of the nodes that the outputs need.
 
@@ -171,6 +177,8 @@ class GraphBuilder:
         parameters are not finite.
         """
         known = {name: node for name, node in outputs.items() if node is not None}
+        if self._roundings:
+            self._recognise_rounding(known)
         if self.refusals:
             raise UnsupportedLayerError(self._with_cuts(known), self.nodes, self.met)
         lost = [name for name, node in outputs.items() if node is None]
@@ -181,6 +189,15 @@ class GraphBuilder:
         nodes = prune(self.nodes, known)
         check_finite(nodes)
         return Graph(nodes, known)
+
+    def _recognise_rounding(self, outputs: Mapping[str, str]) -> None:
+        """Make activations of operations that round, and refuse what is no such activation."""
+        refused = self.refusals or not outputs
+        whole = self.nodes if refused else prune(self.nodes, outputs)
+        self.nodes, failed = with_rounded(whole, outputs)
+        for name, why in failed.items():
+            refusal = self._roundings[name]
+            self.refusals.append(replace(refusal, reason=f"{refusal.reason}, and {why}"))
 
     def _with_cuts(self, known: Mapping[str, str]) -> list[Refusal]:
         """The refusals; those of tails say which outputs, beside the known ones, cut them off."""

@@ -12,6 +12,7 @@ from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
 from spikewright.lower.node_functions import is_function
+from spikewright.lower.rounding import ROUNDED
 from spikewright.network.neurons import (
     ClippedReLU,
     Elementwise,
@@ -64,10 +65,13 @@ VALUES = Elementwise("linear")
 def spiking_type(rate: NeuronType) -> NeuronType:
     """The default spiking form: signed integration for ReLU, running means for curved responses.
 
+    Of a layer that rounds it is that of the values before they are rounded: counting spikes rounds.
     Neurons behind a function pass its value on in spikes of either sign.
     """
     if isinstance(rate, RectifiedLinear):
         return IntegrateAndFire()
+    if isinstance(rate, Elementwise) and rate.function == ROUNDED:
+        return RunningMeanSpiking(ClippedReLU(dict(rate.parameters)["threshold"]))
     return SignedIntegrateAndFire() if rate == VALUES else RunningMeanSpiking(rate)
 
 

@@ -12,6 +12,7 @@ from spikewright.graph.layers import Activation, Layer
 from spikewright.graph.ranges import Range
 from spikewright.lower.agreement import Parting, parting
 from spikewright.lower.node_functions import is_function
+from spikewright.lower.rounding import STEP, has_own_choices, rounded, unrounded
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -57,6 +58,9 @@ def population_note(
     neuron_type, scale = ensemble.neuron_type, ensemble.rate_scale
     kind = _named(neuron_type)
     apart = parting(layer, neuron_type, reach, float(scale.max()))
+    rounds = rounded(layer) if neuron_type.spiking and apart is not None else None
+    if rounds is not None:
+        apart = parting(unrounded(layer), neuron_type, reach, float(scale.max()))
     doubt = "" if apart is None else f"{kind} neurons do not compute {_source(layer)}: {apart}"
     text, leaving = f"{behind}{ensemble.n_neurons} {kind} neurons", synapse or "no synapse"
     if not neuron_type.spiking:
@@ -66,6 +70,8 @@ def population_note(
     shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
     where = "gain" if neuron_type.scaling in ("gain", "skewed") else "spiking"
     status, why = _spikes(layer, neuron_type, apart)
+    if rounds is not None and status == "convergent":
+        status, why = _rounded(rounds, ensemble)
     sent = behind and status == "convergent"
     held = f"start {_start(ensemble)}, {leaving}"
     text = f"{text}, {where} x {shown}, spike height / {shown}, {held}: {why}"
@@ -113,6 +119,14 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     jumps = isinstance(layer, Activation) and layer.elementwise and CURVES[layer.function].jumps
     but = ", save where f jumps" if jumps else ""
     return "convergent", f"mean tends to f of the mean current{but}"
+
+
+def _rounded(layer: Activation, ensemble: Ensemble) -> tuple[Status, str]:
+    """The guarantee of spikes for a layer that rounds by itself, and the reason."""
+    if not has_own_choices(layer, ensemble):
+        return "approximated", "mean tends to the values before they are rounded"
+    steps = f"{layer.parameters['levels']:g} steps of {STEP * 1000:g} ms"
+    return "exact", f"takes spikes back; after {steps} it has sent what the layer rounds to"
 
 
 def _why_not_the_mean(neuron_type: NeuronType) -> str:

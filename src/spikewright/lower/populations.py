@@ -16,13 +16,14 @@ from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, Para
 from spikewright.lower.choices import NeuronChoice, per_layer
 from spikewright.lower.keys import chosen_keys
 from spikewright.lower.node_functions import is_function, sent_as_spikes
+from spikewright.lower.rounding import ROUNDED, own
 from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import Synapse, as_synapse
 
-NEVER_READ_OUT = ("relu", "relu6", "leaky_relu")
+NEVER_READ_OUT = ("relu", "relu6", "leaky_relu", ROUNDED)
 """Activations that are neurons on an output too; any other is applied to what is read out."""
 
 _CAPPED = (
@@ -36,9 +37,9 @@ class Options:
     """Everything a user may choose here, as `spikewright.convert` takes it."""
 
     neurons: NeuronChoice = field(default_factory=lambda: NeuronChoice(False))
-    scale_firing_rates: object = 1.0
+    scale_firing_rates: object = None
     synapse: object = None
-    initial_voltage: object = "half"
+    initial_voltage: object = None
     stepping: Stepping | None = None
 
 
@@ -221,11 +222,18 @@ def resolve(
     def each(value: object, what: str, convert: Callable) -> dict:
         return per_layer(value, roles.populations, names, what, convert)
 
+    def or_own(value: object, what: str, convert: Callable, field: str) -> dict:
+        given = each(value, what, lambda item: None if item is None else convert(item))
+        return {
+            name: convert(getattr(own(layers[name]), field)) if item is None else item
+            for name, item in given.items()
+        }
+
     return Choices(
         types,
-        each(options.scale_firing_rates, "scale_firing_rates", scale or as_scale),
+        or_own(options.scale_firing_rates, "scale_firing_rates", scale or as_scale, "scale"),
         each(options.synapse, "synapse", lambda value: as_synapse(value, "synapse")),
-        each(options.initial_voltage, "initial_voltage", lambda value: value),
+        or_own(options.initial_voltage, "initial_voltage", lambda value: value, "start"),
         choice.is_spiking,
         None if options.stepping is None else options.stepping.steps,
     )

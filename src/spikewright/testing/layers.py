@@ -226,6 +226,7 @@ CURVE_PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "leaky_relu": {"negative_slope": 0.1},
     "threshold": {"threshold": 0.2, "value": 0.1, "negative_slope": 0.3, "maximum": 1.5},
     "clip": {"minimum": -0.4, "maximum": 0.7},
+    "rounded_relu": {"threshold": 1.3, "levels": 5.0, "start": 0.4},
     "hard_sigmoid": {"slope": 0.2},
     "elu": {"alpha": 0.7},
     "celu": {"alpha": 1.3},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
+from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
 from spikewright.network.neurons import NeuronType
 from spikewright.passes import DropIdentities, FuseActivations
@@ -37,12 +38,14 @@ class Site:
 def trained_graph(conversion: Converted) -> Graph:
     """The graph that was read, with activations as the neurons stand for them.
 
-    Its weights and normalisations are still the source's: nothing is folded.
+    Its weights and normalisations are still the source's: nothing is folded. A layer that rounds
+    by itself is what it rounds: neurons round anew.
     """
     form: MaxPoolForm = conversion.arguments.get("max_pool", "gate")
     passes = (DropIdentities(), FuseActivations(), *MAX_POOL_FORMS[form])
     graph, _ = run_passes(conversion.graph, passes)
-    return graph
+    nodes = tuple(replace(node, layer=unrounded(node.layer)) for node in graph)
+    return Graph(nodes, graph.outputs, graph.aliases)
 
 
 def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:

@@ -131,6 +131,17 @@ def hardshrink(xp: Any, x: Array, threshold: float) -> Array:
     return xp.where(xp.abs(x) > threshold, x, 0.0 * x)
 
 
+@curve("rounded_relu", negative=False, jumps=True, threshold=None, levels=None, start=0.5)
+def rounded_relu(xp: Any, x: Array, threshold: float, levels: float, start: float) -> Array:
+    """`step min(max(floor(x / step + start), 0), levels)`, `step = threshold / levels`.
+
+    It takes `levels + 1` values from 0 to `threshold`. Started at a half it is the activation of
+    Bu et al. 2022 (QCFS).
+    """
+    step = threshold / levels
+    return step * xp.minimum(xp.maximum(xp.floor(x / step + start), 0.0), levels)
+
+
 @curve("softshrink", threshold=0.5)
 def softshrink(xp: Any, x: Array, threshold: float) -> Array:
     """`sign(x) max(|x| - threshold, 0)`."""

@@ -23,6 +23,7 @@ from spikewright.frontends.keras import (
     recurrent,  # noqa: F401
     reductions,  # noqa: F401
     resizing,  # noqa: F401
+    rounded,  # noqa: F401
     selection,  # noqa: F401
     shapes,  # noqa: F401
     wrappers,  # noqa: F401

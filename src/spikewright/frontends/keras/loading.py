@@ -70,6 +70,8 @@ def load(path: Path) -> Any:
             stored = _archive(path, Path(folder)) if archive else _hdf5(path)
             json.dumps(stored.description, ensure_ascii=False).encode()  # names can be printed
             description = repaired(stored.description) if stored.of_keras_2 else stored.description
+            import spikewright.sources.keras  # noqa: F401  (a file may hold its layers)
+
             scan = Scan()
             scan.layer({k: v for k, v in description.items() if k != "compile_config"})
         except DamagedFileError:

@@ -16,7 +16,8 @@ from spikewright.frontends.reading.arithmetic import (
     quotient,
     total,
 )
-from spikewright.frontends.reading.functions import hyperbolic
+from spikewright.frontends.reading.functions import hyperbolic, rounded
+from spikewright.frontends.reading.reasons import JUMPS
 from spikewright.graph.layers import Identity
 
 
@@ -75,6 +76,14 @@ def clip(call: Call) -> Value:
     if low.size == high.size == 1:
         return clipped(call, value, float(low.ravel()[0]), float(high.ravel()[0]))
     return extremum(call, False, extremum(call, True, value, low, part="raised"), high)
+
+
+@reads("ops.Floor", "ops.Ceil", "ops.Round", "ops.Trunc")
+def rounding(call: Call) -> Value:
+    """To whole numbers, as a part of an activation with steps."""
+    if getattr(call.layer, "decimals", 0):
+        raise Unreadable(*JUMPS)
+    return rounded(call, call.inputs[0], call.kind.removeprefix("ops.").lower())
 
 
 @reads("ops.Cast", "ops.SaturateCast", "ops.Array", "ops.ConvertToTensor")

@@ -71,7 +71,7 @@ _REASONS = by_kind(
         "TextVectorization ops.MultiHot",
     ),
     (_MASK, "Masking"),
-    (JUMPS, "ops.Sign ops.Round ops.Floor ops.Ceil"),
+    (JUMPS, "ops.Sign"),
     (
         COMPARES,
         "ops.Select ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalNot",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
+from spikewright.errors import Refusal
 from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.layout import BATCH_FIRST
@@ -60,6 +61,9 @@ class Call(reading.Call):
 
     def named(self, part: str) -> tuple[str, str, str]:
         return f"{self.name}/{part}" if part else self.name, self.source, self.kind
+
+    def refusal(self, reason: str, options: str) -> Refusal:
+        return Refusal(self.source, self.kind, reason, options, callable=True)
 
     def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
         """Add a graph layer and return its value.
@@ -157,8 +161,8 @@ def built_in(reader: Reader) -> bool:
 
 
 def of_keras(operation: Any) -> bool:
-    """Whether a layer or operation is of Keras itself, not a class of someone else's."""
-    return type(operation).__module__.split(".")[0] == "keras"
+    """Whether a layer or operation is of Keras itself or ours, not a class of someone else's."""
+    return type(operation).__module__.split(".")[0] in ("keras", "spikewright")
 
 
 def kind_of(operation: Any) -> str:

@@ -41,6 +41,9 @@ _PARTS = (
 )
 """Modules of Keras whose objects a layer's description may hold."""
 
+_OURS = frozenset({"spikewright>RateRange", "spikewright>RoundedReLU"})
+"""Names under which our own parts are registered, which hold numbers alone."""
+
 _OWN_CODE = (
     "Load the model yourself and give the live model, whose code is read on Keras's torch backend; "
     "elsewhere a layer of your own needs a reader, registered with "
@@ -154,6 +157,8 @@ def _harmless(entry: Mapping[str, Any]) -> bool:
     name, module = entry["class_name"], entry.get("module")
     if not isinstance(name, str):
         return False
+    if entry.get("registered_name") in _OURS:
+        return True
     if name in _DATA or (name == "function" and module == "builtins"):
         return True  # values, and functions that Keras looks up among its own by name
     if module == "keras.layers":

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.errors import Refusal
 from spikewright.frontends.onnx.values import (
     Constant,
     Missing,
@@ -61,6 +62,9 @@ class OnnxNode(reading.Call):
     origin: Origin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
     _moved: dict[tuple[str | None, Layout], Signal] = field(default_factory=dict, repr=False)
+
+    def refusal(self, reason: str, options: str) -> Refusal:
+        return Refusal(*self.origin, reason, options)
 
     def has(self, index: int) -> bool:
         """Whether the optional input of this index is given."""

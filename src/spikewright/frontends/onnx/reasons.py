@@ -51,7 +51,7 @@ _REASONS = by_kind(
         "ConvInteger MatMulInteger",
     ),
     (COMPARES, "Equal Xor"),
-    (JUMPS, "Sign Floor Ceil Round Mod Hardmax"),
+    (JUMPS, "Sign Mod Hardmax"),
     (ORDERS, _TAILS),
     (_UNKNOWN, "Tan Asin Acos Atan Asinh Acosh Atanh Det LpPool GlobalLpPool"),
     (PLACES, "DeformConv GridSample RoiAlign MaxRoiPool"),

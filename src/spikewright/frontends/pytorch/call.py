@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import frozen
+from spikewright.errors import Refusal
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.call import MIXES
@@ -53,7 +54,7 @@ class Call(reading.Call):
     Arguments that depend on the input are `Value`s. Parameters, buffers and values computed from
     them alone are tensors. Sizes that depend on the batch are `torch.SymInt`s. `dtype` is that of
     the first tensor, `precision` that of the program's inputs and parameters. `notes` holds
-    the messages between readings of one program.
+    the messages between readings of one program. The module itself is at hand where it is `live`.
     """
 
     target: str
@@ -65,6 +66,7 @@ class Call(reading.Call):
     dtype: Any = None
     precision: Any = None
     notes: dict[Any, Any] = field(default_factory=dict)
+    live: bool = False
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -137,6 +139,12 @@ class Call(reading.Call):
         shape, layout = found
         made = self.add(Reshape(shape), value, part=part)
         return replace(made, layout=layout)
+
+    def refusal(self, reason: str, options: str) -> Refusal:
+        kind = f"{self.place.kind}: {self.target}"
+        return Refusal(
+            self.place.name, kind, reason, options, self.place.location, callable=self.live
+        )
 
     def rank_of(self, operand: Any) -> int:
         return rank_of(operand)

@@ -327,6 +327,7 @@ class _Walk:
             next((value.dtype for value in operands if isinstance(value, torch.Tensor)), None),
             self.precision,
             self.notes,
+            self.live,
         )
 
     def _check(self, value: Any, expected: Any) -> None:

@@ -45,7 +45,7 @@ _REASONS = by_kind(
     (_PACKED, "_pack_padded_sequence _pad_packed_sequence lstm gru rnn_tanh rnn_relu"),
     (_FUSED, "_native_multi_head_attention _transformer_encoder_layer_fwd"),
     (LIVE_NORM, "_native_batch_norm_legit"),
-    (JUMPS, "sign floor ceil round trunc fmod remainder heaviside"),
+    (JUMPS, "sign fmod remainder heaviside"),
     (
         COMPARES,
         "eq ne __and__ __or__ __xor__ logical_and logical_or logical_xor logical_not bitwise_and "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.errors import GraphError
+from spikewright.errors import GraphError, Refusal
 from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, Layout, of_groups
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand, Value
@@ -49,6 +49,10 @@ class Call(ABC):
         The batch is merged with the same axes as in the value `like`. Raises `Unreadable` where
         samples would get different constants.
         """
+
+    @abstractmethod
+    def refusal(self, reason: str, options: str) -> Refusal:
+        """A refusal of the source's layer."""
 
     def rank_of(self, operand: Any) -> int:
         """Number of axes of a value or constant in the foreign model."""

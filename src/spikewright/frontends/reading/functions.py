@@ -9,8 +9,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.reading.arithmetic import combined, product, scaled
 from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.reasons import JUMPS, ROUNDS
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.rounding import Rounds
 from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
@@ -90,6 +94,19 @@ def parametric_relu(call: Call, x: Value, slope: NDArray) -> Value:
     if slope.size and (slope == slope.flat[0]).all():
         return call.chain(finite(x), *function("leaky_relu", negative_slope=slope.flat[0]))
     return call.add(ParametricReLU(slope), finite(x))
+
+
+def rounded(call: Call, x: Value, name: str) -> Value:
+    """`floor`, `ceil`, `round` or `trunc`, which is refused unless it makes an activation's steps.
+
+    Where layers that cannot be read are called, so is this one.
+    """
+    if is_asked_for():
+        raise Unreadable(*JUMPS)
+    made = call.add(Rounds(name), finite(x))
+    if made.name is not None:
+        call.builder.rounds(made.name, call.refusal(*ROUNDS))
+    return made
 
 
 def hyperbolic(call: Call, x: Value, sine: bool) -> Value:

@@ -17,6 +17,11 @@ JUMPS = Reason(
     "it jumps, so that small differences of its input make large ones",
     "Move it out of the model, or train with a continuous function such as clip or sigmoid",
 )
+ROUNDS = Reason(
+    JUMPS.reason,
+    "Round to `step * clip(floor(x / step + start), 0, levels)`, of numbers, as "
+    "sw.torch.RoundedReLU and sw.keras.RoundedReLU do; or train with a continuous function",
+)
 COMPARES = Reason(
     "it computes truth values from the data; values here are real numbers",
     "Write the choice with functions such as relu, clip, maximum or minimum",

@@ -10,7 +10,7 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
-from spikewright.frontends.reading.functions import function, hyperbolic, parametric_relu
+from spikewright.frontends.reading.functions import function, hyperbolic, parametric_relu, rounded
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Activation
 
@@ -49,6 +49,12 @@ def parametrised(node: OnnxNode) -> Value:
     name, parameters = _PARAMETERS[node.kind]
     values = {n: float(node.attributes.get(a, d)) for n, (a, d) in parameters.items()}
     return node.add(Activation(name, values), node.view(0))
+
+
+@reads("Floor", "Ceil", "Round")
+def rounding(node: OnnxNode) -> Value:
+    """To whole numbers, as a part of an activation with steps."""
+    return rounded(node, node.view(0), node.kind.lower())
 
 
 @reads("Sinh", "Cosh")

@@ -17,6 +17,7 @@ from spikewright.frontends.reading.functions import (
     gated,
     hyperbolic,
     parametric_relu,
+    rounded,
 )
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Value
@@ -52,6 +53,11 @@ def _parametrised(call: Call) -> Value:
     name, parameters = _PARAMETRISED[call.target.split(".")[1]]
     given = {ours: call[theirs] for ours, theirs in parameters.items()}
     return call.chain(call.value("self"), *function(name, **given))
+
+
+@reads(*(f"aten.{name}.default" for name in ("floor", "ceil", "round", "trunc")))
+def _rounded(call: Call) -> Value:
+    return rounded(call, call.value("self"), call.target.split(".")[1])
 
 
 @reads("aten.sinh.default", "aten.cosh.default")

@@ -1,0 +1,46 @@
+"""A rectifier that rounds to levels, for PyTorch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from spikewright.sources.arguments import Rounding
+
+
+class RoundedReLU(nn.Module):
+    """`theta/L min(max(floor(L x / theta + start), 0), L)`, with a threshold theta that is learned.
+
+    A model trained with it is *exactly* the spiking network that it converts to, after `levels` = L
+    steps of 1 ms: neurons that take spikes back, with this threshold and start. Input and output
+    `(batch, *shape)`. `threshold` is the first theta, and afterwards the module's one parameter,
+    whose absolute value counts.
+
+    Rounding passes the gradient on (straight through): to x it is 1 from 0 to theta and 0 outside.
+    To theta it is `y/theta - x/theta` within, 1 above, times `1/sqrt(n L)` for n values a sample
+    (Esser et al. 2020, LSQ). The activation is that of Bu et al. 2022 (QCFS). Raises
+    `TrainingError` for levels below 1, a threshold not above 0, or a start outside [0, 1).
+    """
+
+    def __init__(self, levels: int, threshold: float = 4.0, start: float = 0.5) -> None:
+        super().__init__()
+        self.rounding = Rounding(levels, threshold, start)
+        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The rounded values."""
+        levels = self.rounding.levels
+        threshold = self.threshold.abs()
+        if self.training:
+            share = 1.0 / math.sqrt(x[0].numel() * levels)
+            threshold = threshold * share + (threshold * (1.0 - share)).detach()
+        number = torch.clamp(x * (levels / threshold), 0.0, levels) + self.rounding.start
+        rounded = number + (torch.floor(number) - number).detach()
+        return rounded * (threshold / levels)
+
+    def extra_repr(self) -> str:
+        """The arguments, with the threshold that it has now."""
+        made = self.rounding
+        return f"levels={made.levels}, threshold={float(self.threshold):.4g}, start={made.start:g}"
