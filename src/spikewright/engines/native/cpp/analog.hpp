@@ -115,16 +115,25 @@ inline void list_analog(const Context& c, const Instruction& op, Lists& to) {
 }
 
 inline void run_analog(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
+    const bool rough = is_rough(c, op);
+    const Lanes* block = nullptr;
+    std::size_t sample = 0;
     run_weights(c, op, lists, scratch, [&](const Strip& strip, std::size_t pixel, auto lanes) {
+        scratch.rough = rough;
+        if (rough && (block != &strip.block || sample != strip.sample)) {
+            find_errors<lanes()>(strip, scratch.errors);
+            block = &strip.block, sample = strip.sample;
+        }
         find_segments(*op.layer, pixel, scratch.segments);
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
             if (strip.sheet(t).laid_out)
-                sum_sheet<lanes()>(strip, strip.sheet(t), t, steps);
+                sum_sheet<lanes()>(strip, strip.sheet(t), scratch.segments, t, steps);
             else
                 for (std::size_t u = t; u < t + steps; ++u) sum_values<lanes()>(strip, u);
         }
     });
+    scratch.rough = false;
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,7 +1,7 @@
 // Integrate-and-fire populations that currents in doubles drive: from outside, or a sum of the region.
 #pragma once
 
-#include "means.hpp"
+#include "certain.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -83,6 +83,7 @@ void follow_currents(const Context& c, const Instruction& op) {
     const std::size_t channels = c.job->plan->populations[number].channels;
     const Share share = c.share((channels + kMeanLanes - 1) / kMeanLanes);
     const std::vector<Divisor> numbers = step_numbers(c);
+    const bool counts = leaves_counts(c, op.population);
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t at = share.begin * kMeanLanes; at < share.end * kMeanLanes; at += kMeanLanes) {
             const Track<const double> from = op.external
@@ -91,12 +92,12 @@ void follow_currents(const Context& c, const Instruction& op) {
             const Place place{number, s, 0, at, std::min(channels - at, kMeanLanes)};
             const auto track = c.track<std::int8_t>(op.output, s, at);
             const Block<kMeanLanes> first = load_currents<kMeanLanes>(from[0], op.index, at, channels);
-            run_following<uniform>(
-                c, place, numbers.data(),
-                [&](std::size_t t) __attribute__((always_inline)) {
-                    return held ? first : load_currents<kMeanLanes>(from[t], op.index, at, channels);
-                },
-                [&](std::size_t t) { return track[t]; });
+            const auto current = [&](std::size_t t) __attribute__((always_inline)) {
+                return held ? first : load_currents<kMeanLanes>(from[t], op.index, at, channels);
+            };
+            const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
+            if (!counts || !count_certainly<uniform>(c, place, numbers.data(), nullptr, current, out))
+                run_following<uniform>(c, place, numbers.data(), current, out);
         }
 }
 

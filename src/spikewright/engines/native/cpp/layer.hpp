@@ -2,8 +2,8 @@
 // never written out. Without a population the currents are the output.
 #pragma once
 
-#include "blocks.hpp"
-#include "means.hpp"
+#include <utility>
+
 #include "rows.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -224,11 +224,17 @@ template <std::size_t lanes, bool uniform, bool takes_back>
         c, place, [&](std::size_t t) { return currents.at(t); }, [&](std::size_t t) { return out[t]; });
 }
 
+// Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
+template <std::size_t lanes>
+void sum_finely(const Strip& strip);
+
 // The same of neurons that follow the mean of their current, some at a time.
 template <std::size_t lanes, bool uniform>
 [[gnu::noinline]] void follow_pixel(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
+    Scratch& scratch = strip.scratch;
     const std::size_t valid = strip.valid();
+    const bool counts = leaves_counts(c, strip.op.population);
     for (std::size_t first = 0; first < valid; first += kMeanLanes) {
         const std::size_t channel = strip.block.channel + first;
         const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
@@ -236,9 +242,17 @@ template <std::size_t lanes, bool uniform>
         const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
         const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
                           std::min(valid - first, kMeanLanes)};
-        run_following<uniform>(
-            c, place, strip.scratch.numbers.data(), [&](std::size_t t) { return currents.at(t); },
-            [&](std::size_t t) { return out[t]; });
+        const auto current = [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); };
+        const auto to = [&](std::size_t t) __attribute__((always_inline)) { return out[t]; };
+        const Divisor* numbers = scratch.numbers.data();
+        const double* errors = scratch.rough ? scratch.errors + first : nullptr;
+        if (counts && count_certainly<uniform>(c, place, numbers, errors, current, to)) {
+            ++scratch.certain;
+            continue;
+        }
+        ++scratch.followed;
+        if (scratch.rough) sum_finely<lanes>(strip);
+        run_following<uniform>(c, place, numbers, current, to);
     }
 }
 
@@ -330,6 +344,9 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
         }
         i += end - begin;
     }
+    State::Followed& followed = c.job->state->followed[std::size_t(&op - c.job->plan->instructions.data())];
+    followed.certain.fetch_add(std::exchange(scratch.certain, 0), std::memory_order_relaxed);
+    followed.stepwise.fetch_add(std::exchange(scratch.followed, 0), std::memory_order_relaxed);
 }
 
 // Lists the events of every slab of every sample.

@@ -176,6 +176,16 @@ class Running {
         return found;
     }
 
+    // Of each layer: its number, and how many groups of neurons behind it had counts that were certain, and
+    // were followed step by step.
+    std::vector<std::array<std::size_t, 3>> followed() const {
+        std::vector<std::array<std::size_t, 3>> found;
+        for (std::size_t i = 0; i < region_->plan.instructions.size(); ++i)
+            if (region_->plan.instructions[i].lists())
+                found.push_back({i, state_.followed[i].certain, state_.followed[i].stepwise});
+        return found;
+    }
+
     // Whether all of a memory is; before the first run it is.
     bool finite(std::size_t number) const {
         const Array<double>& values = state_.memory.at(number);
@@ -509,6 +519,7 @@ NB_MODULE(_kernels, m) {
              "dense"_a)
         .def("finished", &Running::finished)
         .def("slabs", &Running::slabs)
+        .def("followed", &Running::followed)
         .def("overflown", &Running::overflown)
         .def("begin", &Running::begin)
         .def("take_over", &Running::take_over)

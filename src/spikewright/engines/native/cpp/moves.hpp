@@ -94,19 +94,33 @@ inline void each_value(const Context& c, const Operand& term, std::size_t s, std
                   [&](std::size_t k, double x) { f(k, x * term.factor); });
 }
 
+// Values that are read as they lie; null for others.
+inline const double* plain_values(const Context& c, const Operand& term, std::size_t s, std::size_t t) {
+    if (!term.index.empty()) return nullptr;
+    if (term.external) return c.input<double>(std::size_t(term.source), s, t);
+    return c.kind(term.source) == Kind::values ? c.values(term.source, s, t) : nullptr;
+}
+
+// The sum of the first terms; how many these are.
+inline std::size_t sum_first(const Context& c, const Instruction& op, std::size_t s, std::size_t t,
+                             std::size_t size, double* to) {
+    const double* a = plain_values(c, op.operands[0], s, t);
+    const double* b = op.operands.size() > 1 ? plain_values(c, op.operands[1], s, t) : nullptr;
+    if (a && b) {
+        for (std::size_t k = 0; k < size; ++k) to[k] = a[k] + b[k];
+        return 2;
+    }
+    each_value(c, op.operands[0], s, t, size, [&](std::size_t k, double x) { to[k] = x; });
+    return 1;
+}
+
 // gain * (x_1 + x_2 + ...) + bias, in the order of the terms.
 inline void run_sum(const Context& c, const Instruction& op) {
     const std::size_t size = c.job->plan->buffers[std::size_t(op.output)].size;
     each_step(c, [&](std::size_t s, std::size_t t) {
         double* to = c.values(op.output, s, t);
-        bool first = true;
-        for (const Operand& term : op.operands) {
-            if (first)
-                each_value(c, term, s, t, size, [&](std::size_t k, double x) { to[k] = x; });
-            else
-                each_value(c, term, s, t, size, [&](std::size_t k, double x) { to[k] += x; });
-            first = false;
-        }
+        for (std::size_t i = sum_first(c, op, s, t, size, to); i < op.operands.size(); ++i)
+            each_value(c, op.operands[i], s, t, size, [&](std::size_t k, double x) { to[k] += x; });
         if (op.has_gain)
             for (std::size_t k = 0; k < size; ++k) to[k] *= op.gain.values[k];
         if (op.has_bias)

@@ -273,12 +273,18 @@ struct State {
         std::atomic<std::size_t> listed{0}, dense{0}, rows{0};
     };
     std::unique_ptr<Slabs[]> slabs;
+    // Groups of neurons behind each instruction whose counts were certain, and that were followed stepwise.
+    struct Followed {
+        std::atomic<std::size_t> certain{0}, stepwise{0};
+    };
+    std::unique_ptr<Followed[]> followed;
     // Which samples the last run has brought through all its steps; others are where they were, because
     // counts outgrew the bytes of these buffers.
     std::vector<std::uint8_t> finished, overflown;
 
     State(const Plan& plan, std::size_t batch)
-        : slabs(std::make_unique<Slabs[]>(plan.instructions.size())), finished(batch),
+        : slabs(std::make_unique<Slabs[]>(plan.instructions.size())),
+          followed(std::make_unique<Followed[]>(plan.instructions.size())), finished(batch),
           overflown(plan.buffers.size()) {
         for (const Population& p : plan.populations) {
             voltage.push_back(Array<double>::raw(batch * p.state_size()));

@@ -1,6 +1,7 @@
 // Values of which most are not zero: limbs of all steps of a slab side by side, so that a weight is read
 // once for many steps. Sums are those of `analog.hpp`, exact limb by limb. Weights in two limbs meet more
-// limbs of values: registers hold no sums of several steps of them.
+// limbs of values: registers hold no sums of several steps of them. Where neurons tell their counts from bounds
+// (`certain.hpp`) values are not split: sums are rounded, with known errors, and made again where these matter.
 #pragma once
 
 #include "layer.hpp"
@@ -9,7 +10,6 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr std::size_t kTogether = kBytes == 64 ? 8 : 4;  // steps whose sums stay in registers
 
-inline doubles magnitude_of(doubles x) { return doubles(longs(x) & INT64_MAX); }
 
 // What is found out of a slab before it is split: the largest magnitude of each step, and how many values
 // are not zero. A sheet costs its places, whole groups of steps, so that single steps are listed.
@@ -74,35 +74,71 @@ struct Splitter {
     }
 };
 
-// Lays out the steps of a slab.
+using Splitters = Splitter[kSlab];
+
+// Lays out `size` values, from one on, of the steps of a slab that begins at t.
+inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps,
+                    const Splitters& splitters, std::size_t from, std::size_t size, Sheet& sheet, double* to) {
+    const std::size_t apart = sheet.most * kSlab;
+    if (steps < kSlab) std::fill_n(to, size * apart, 0.0);
+    for (std::size_t i = 0; i < size; i += kDoubles) {
+        const std::size_t n = size - i < kDoubles ? size - i : kDoubles;
+        for (std::size_t u = 0; u < steps; ++u)
+            sheet.limbs = std::max(sheet.limbs, splitters[u](c.values(op.input, s, t + u) + from + i, n,
+                                                             to + i * apart + u, apart));
+    }
+}
+
+inline void find_splitters(const Sheet& sheet, int bits, std::size_t most, Splitters& to) {
+    for (std::size_t u = 0; u < kSlab; ++u) to[u] = {sheet.units[u], std::ldexp(1.0, -bits), most};
+}
+
+// Whether sums of values may be rounded: neurons tell their counts from bounds.
+inline bool is_rough(const Context& c, const Instruction& op) {
+    return op.layer->limbs.weights == 1 && !op.layer->has_gain && leaves_counts(c, op.population);
+}
+
+// The same of values as they are.
+inline void lay_out_whole(const Context& c, const Instruction& op, std::size_t s, std::size_t t,
+                          std::size_t steps, std::size_t size, double* to) {
+    if (steps < kSlab) std::fill_n(to, size * kSlab, 0.0);
+    const Track<const double> values = c.track<const double>(op.input, s);
+    for (std::size_t i = 0; i < size; ++i, to += kSlab)
+        for (std::size_t u = 0; u < steps; ++u) to[u] = values[t + u][i];
+}
+
+// By how much a rounded sum differs at most from the sum over limbs, for weights that add up to 1 and values
+// up to the largest: the last limb leaves half a unit, and each product and sum rounds once.
+inline double rounding(const Layer& l, double largest, double unit) {
+    const double last = std::ldexp(unit, -l.limbs.bits * (l.limbs.most - 1));
+    return last * (0.5 + 0x1p-10) + largest * double(l.taps() * std::size_t(l.channels) + 16) * 0x1p-53;
+}
+
+// Lays out the steps of a slab: rough ones as they are.
 inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps,
                     const Survey& found, Sheet& to) {
     const Layer& l = *op.layer;
     const std::size_t size = l.input_pixels() * std::size_t(l.channels);
-    to.most = std::size_t(l.limbs.most), to.limbs = 1;
-    const std::size_t apart = to.most * kSlab;
-    to.values.reserve(size * apart, 0);
-    if (steps < kSlab) std::fill_n(to.values.data(), size * apart, 0.0);
-    Splitter splitters[kSlab];
-    for (std::size_t u = 0; u < steps; ++u) {
-        const double largest = found.largest[u];
-        splitters[u] = {largest > 0.0 ? limb_step(largest, l.limbs.bits) : 1.0, std::ldexp(1.0, -l.limbs.bits),
-                        to.most};
+    const bool rough = is_rough(c, op);
+    to.most = rough ? 1 : std::size_t(l.limbs.most), to.limbs = 1, to.rest = 0.0;
+    for (std::size_t u = 0; u < kSlab; ++u) {
+        const double largest = u < steps ? found.largest[u] : 0.0;
+        to.units[u] = largest > 0.0 ? limb_step(largest, l.limbs.bits) : 1.0;
+        if (rough && largest > 0.0) to.rest += rounding(l, largest, to.units[u]);
     }
-    for (std::size_t i = 0; i < size; i += kDoubles) {
-        const std::size_t n = size - i < kDoubles ? size - i : kDoubles;
-        for (std::size_t u = 0; u < steps; ++u)
-            to.limbs = std::max(to.limbs, splitters[u](c.values(op.input, s, t + u) + i, n,
-                                                       to.values.data() + i * apart + u, apart));
-    }
+    to.values.reserve(size * to.most * kSlab, 0);
+    if (rough) return lay_out_whole(c, op, s, t, steps, size, to.values.data());
+    Splitters splitters;
+    find_splitters(to, l.limbs.bits, to.most, splitters);
+    lay_out(c, op, s, t, steps, splitters, 0, size, to, to.values.data());
 }
 
-// Sums of a vector of lanes in some steps.
-template <std::size_t lanes, int limbs>
+// Sums of a vector of lanes in some steps; of values as they are they are rounded.
+template <std::size_t lanes, std::size_t limbs, std::size_t together = kTogether>
 [[gnu::noinline]] void add_sheet(const std::int32_t* weights, const Sheet& sheet, std::size_t channels,
                                  const std::vector<Segment>& segments, std::size_t first, double* to) {
-    doubles sums[limbs * kTogether];
-    each<limbs * kTogether>(SPIKEWRIGHT_EACH(k) { sums[k] = doubles{}; });
+    doubles sums[limbs * together];
+    each<limbs * together>(SPIKEWRIGHT_EACH(k) { sums[k] = doubles{}; });
     const std::size_t apart = sheet.most * kSlab;
     for (const Segment& s : segments) {
         const std::size_t at = s.begin * channels, end = s.end * channels;
@@ -110,33 +146,82 @@ template <std::size_t lanes, int limbs>
         const std::int32_t* row = weights + (std::int64_t(at) + s.base) * std::int64_t(lanes);
         for (std::size_t i = at; i < end; ++i, x += apart, row += lanes) {
             const doubles w = to_doubles(load<half_ints>(row));
-            each<limbs * kTogether>(SPIKEWRIGHT_EACH(k) {
-                sums[k] = add_exact_product(sums[k], splat(x[k / kTogether * kSlab + k % kTogether]), w);
+            each<limbs * together>(SPIKEWRIGHT_EACH(k) {
+                sums[k] = about(sums[k], splat(x[k / together * kSlab + k % together]), w);
             });
         }
     }
-    each<kTogether>(SPIKEWRIGHT_EACH(t) {
+    each<together>(SPIKEWRIGHT_EACH(t) {
         doubles total = sums[t];
-        for (std::size_t l = 1; l < limbs; ++l) total += sums[l * kTogether + t];
+        for (std::size_t l = 1; l < limbs; ++l) total += sums[l * together + t];
         store(to + t * 64, total);
     });
 }
 
-// Adds up the weights of a slab for a pixel whose segments are found.
+// Adds up the weights of a slab in the segments of a window.
 template <std::size_t lanes>
-inline void sum_sheet(const Strip& strip, const Sheet& sheet, std::size_t t, std::size_t steps) {
+inline void sum_sheet(const Strip& strip, const Sheet& sheet, const std::vector<Segment>& segments, std::size_t t,
+                      std::size_t steps) {
     const std::int32_t* weights = strip.op.layer->weights.data() + strip.block.offset;
     const auto channels = std::size_t(strip.op.layer->channels);
-    const auto& segments = strip.scratch.segments;
     SumBuffer& sums = strip.scratch.sums;
+    const std::size_t together = sheet.limbs == 1 && steps > kTogether ? 2 * kTogether : kTogether;
     for (std::size_t lane = 0; lane < lanes; lane += kDoubles)
-        for (std::size_t u = 0; u < steps; u += kTogether) {
+        for (std::size_t u = 0; u < steps; u += together) {
             double* to = sums.wide.data() + (t + u) * 64 + lane;
-            if (sheet.limbs == 1) add_sheet<lanes, 1>(weights + lane, sheet, channels, segments, u, to);
-            if (sheet.limbs == 2) add_sheet<lanes, 2>(weights + lane, sheet, channels, segments, u, to);
-            if (sheet.limbs == 3) add_sheet<lanes, 3>(weights + lane, sheet, channels, segments, u, to);
+            const auto add = [&](auto by) { by(weights + lane, sheet, channels, segments, u, to); };
+            if (together > kTogether) add(add_sheet<lanes, 1, 2 * kTogether>);
+            else if (sheet.limbs == 1) add(add_sheet<lanes, 1>);
+            else if (sheet.limbs == 2) add(add_sheet<lanes, 2>);
+            else add(add_sheet<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
+}
+
+// The most that currents are off in all steps, of a block of lanes of a sample.
+template <std::size_t lanes>
+inline void find_errors(const Strip& strip, double* errors) {
+    const Layer& l = *strip.op.layer;
+    double rest = 0.0;
+    for (std::size_t t = 0; t < strip.context.steps; t += kSlab)
+        if (strip.sheet(t).laid_out) rest += strip.sheet(t).rest;
+    const std::int32_t* row = l.weights.data() + strip.block.offset;
+    std::fill_n(errors, 64, 0.0);
+    for (std::size_t i = 0; i < l.taps() * std::size_t(l.channels); ++i, row += lanes)
+        for (std::size_t k = 0; k < lanes; ++k) errors[k] += std::fabs(double(row[k]));
+    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= rest * std::fabs(l.scale[strip.block.channel + k]);
+}
+
+// Adds up all limbs of the window of a pixel.
+template <std::size_t lanes>
+void sum_finely(const Strip& strip) {
+    const Context& c = strip.context;
+    const Layer& l = *strip.op.layer;
+    const auto channels = std::size_t(l.channels);
+    Scratch& scratch = strip.scratch;
+    Sheet& fine = scratch.fine;
+    fine.most = std::size_t(l.limbs.most);
+    scratch.rough = false;
+    for (std::size_t t = 0; t < c.steps; t += kSlab) {
+        const Sheet& sheet = strip.sheet(t);
+        if (!sheet.laid_out) continue;  // all limbs are listed
+        const std::size_t steps = std::min(c.steps - t, kSlab), apart = fine.most * kSlab;
+        Splitters splitters;
+        find_splitters(sheet, l.limbs.bits, fine.most, splitters);
+        fine.limbs = 1;
+        scratch.fine_segments.clear();
+        std::size_t at = 0;
+        for (const Segment& s : scratch.segments) {
+            const std::size_t size = s.end - s.begin;
+            fine.values.reserve((at + size) * channels * apart, at * channels * apart);
+            lay_out(c, strip.op, strip.sample, t, steps, splitters, s.begin * channels, size * channels, fine,
+                    fine.values.data() + at * channels * apart);
+            const auto base = s.base + (std::int64_t(s.begin) - std::int64_t(at)) * std::int64_t(channels);
+            scratch.fine_segments.push_back({std::uint32_t(at), std::uint32_t(at + size), base});
+            at += size;
+        }
+        sum_sheet<lanes>(strip, fine, scratch.fine_segments, t, steps);
+    }
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

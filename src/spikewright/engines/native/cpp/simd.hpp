@@ -124,15 +124,6 @@ template <std::size_t n, class F>
 
 #define SPIKEWRIGHT_EACH(k) [&](auto k) __attribute__((always_inline))
 
-// sum + x * y where the result is exact, so that it does not matter how often it is rounded.
-inline doubles add_exact_product(doubles sum, doubles x, doubles y) {
-#if defined(__AVX512F__)
-    return doubles(_mm512_fmadd_pd(__m512d(x), __m512d(y), __m512d(sum)));
-#else
-    return sum + x * y;
-#endif
-}
-
 // As many bytes as there are doubles in a vector: the lowest of each number.
 inline void store_bytes(std::int8_t* to, half_ints x) {
 #if defined(__AVX512VL__)
@@ -143,6 +134,20 @@ inline void store_bytes(std::int8_t* to, half_ints x) {
 }
 
 inline doubles splat(double x) { return x - doubles{}; }
+
+inline doubles magnitude_of(doubles x) { return doubles(longs(x) & INT64_MAX); }
+
+// sum + x * y where it does not matter how often that is rounded.
+inline doubles about(doubles sum, doubles x, doubles y) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_fmadd_pd(__m512d(x), __m512d(y), __m512d(sum)));
+#else
+    return sum + x * y;
+#endif
+}
+
+// The same where the result is exact, so that it is no other however often it is rounded.
+inline doubles add_exact_product(doubles sum, doubles x, doubles y) { return about(sum, x, y); }
 
 inline doubles floor_of(doubles x) {
 #if defined(__AVX512F__)

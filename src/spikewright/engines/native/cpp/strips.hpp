@@ -2,8 +2,8 @@
 #pragma once
 
 #include "accumulate.hpp"
+#include "certain.hpp"
 #include "frames.hpp"
-#include "means.hpp"
 #include "sending.hpp"
 #include "tiles.hpp"
 
@@ -27,6 +27,14 @@ struct Scratch {
     std::vector<Divisor> numbers;  // of the steps
     std::vector<TileInput> tile_inputs;
     Array<std::int8_t> window;  // of counts, side by side
+    // Sums of a pixel's values are rounded: `errors` are the most that this makes in the currents of all steps.
+    // `fine` has the limbs of a window.
+    bool rough = false;
+    alignas(kLine) double errors[64];
+    Sheet fine;
+    std::vector<Segment> fine_segments;
+    // Groups of neurons whose counts were certain, and those that were followed step by step.
+    std::size_t certain = 0, followed = 0;
 };
 
 inline void find_segments(const Layer& l, std::size_t pixel, std::vector<Segment>& segments) {
