@@ -46,6 +46,10 @@ WINDOWS: dict[str, tuple[tuple[int, int, int], tuple[int, ...], dict[str, Any]]]
     "5x2, dilated rows": ((4, 11, 6), (16, 4, 5, 2), {"dilation": (2, 1)}),
     "bordered on one side": ((6, 5, 5), (16, 6, 3, 3), {"padding": ((2, 0), (0, 2))}),
     "groups": ((64, 4, 4), (96, 16, 3, 3), {"groups": 4, "padding": PADDED}),
+    "groups of 16 channels": ((64, 4, 8), (64, 16, 3, 3), {"groups": 4, "padding": PADDED}),
+    "four pixels side by side": ((16, 5, 36), (16, 16, 3, 3), {"padding": PADDED}),
+    "two pixels side by side": ((9, 4, 6), (32, 9, 3, 3), {"padding": PADDED}),
+    "strided, side by side": ((16, 8, 16), (16, 16, 3, 3), {"stride": (2, 2), "padding": PADDED}),
 }
 
 
@@ -73,7 +77,9 @@ def network(name: str, kind: Any, last: bool = False) -> tuple[sw.Network, NDArr
 def recorded(
     engine: engines.Engine, net: sw.Network, fed: NDArray, runs: list[int], **cut: int
 ) -> tuple[list[NDArray], NDArray]:
-    """Recordings and totals; slabs of layers that were listed, multiplied, and that by rows."""
+    """Recordings and totals; slabs of layers that were listed, multiplied, that by rows, and of
+    these those with pixels side by side.
+    """
     execution = Execution(
         compile_network(net, DT, 0, "float32"), engine, len(fed), net.all_ensembles, **cut
     )
@@ -87,7 +93,7 @@ def recorded(
     kernels = [k for part in execution._parts for k in part.kernels.values()]
     slabs = [row[1:] for k in kernels if isinstance(k, RegionKernel) for row in k._state.slabs()]
     arrays = [*made, *(array for one in totals for array in (one.sent, one.net))]
-    return arrays, np.sum(slabs, axis=0, dtype=int) if slabs else np.zeros(3, int)
+    return arrays, np.sum(slabs, axis=0, dtype=int) if slabs else np.zeros(4, int)
 
 
 def native(dense: float | None, isa: str = ISAS[-1], threads: int = 1) -> NativeEngine:
@@ -115,7 +121,7 @@ def test_pixels_as_rows_are_the_references(name: str, kind: Any) -> None:
         expected, _ = recorded(ReferenceEngine(), net, fed, runs)
         assert all(x.any() for x in expected)
         for isa in isas:
-            found, (listed, dense, rows) = recorded(native(ALWAYS, isa), net, fed, runs)
+            found, (listed, dense, rows, _) = recorded(native(ALWAYS, isa), net, fed, runs)
             equal(found, expected)
             assert dense == rows > listed == 0
 
@@ -159,7 +165,7 @@ def test_sums_beyond_32_bits() -> None:
     assert expected[0].max() * DT > 90
     assert expected[0].sum() * DT / (2 * 6 * 30) * 9 * 0.9 * 2**24 > 2**31  # of a window's mean
     for isa in ISAS:
-        found, (_, dense, rows) = recorded(native(ALWAYS, isa), net, fed, [6])
+        found, (_, dense, rows, _) = recorded(native(ALWAYS, isa), net, fed, [6])
         equal(found, expected)
         assert dense == rows > 0
 
@@ -167,9 +173,9 @@ def test_sums_beyond_32_bits() -> None:
 def test_pixels_are_rows_only_where_steps_are_few() -> None:
     """From sixteen steps on, and without tiles of the processor, layers go as they did."""
     net, fed = network("3x3 of 16 channels", ONE)
-    _, (_, dense, rows) = recorded(native(ALWAYS), net, fed, [16])
+    _, (_, dense, rows, _) = recorded(native(ALWAYS), net, fed, [16])
     assert dense and not rows
-    _, (listed, dense, rows) = recorded(native(None, "baseline"), net, fed, [4])
+    _, (listed, dense, rows, _) = recorded(native(None, "baseline"), net, fed, [4])
     assert listed and not dense and not rows
 
 
@@ -178,5 +184,5 @@ def test_silent_layers_are_listed_and_busy_ones_have_rows() -> None:
     """By themselves, from what was seen."""
     net, fed = network("3x3 of 16 channels", ONE)
     for scale, busy in ((1.0, True), (0.0, False)):
-        _, (listed, _, rows) = recorded(native(None), net, scale * fed, [4])
+        _, (listed, _, rows, _) = recorded(native(None), net, scale * fed, [4])
         assert bool(rows) == busy and bool(listed) != busy

@@ -241,7 +241,7 @@ def sent_means(
         return {name: p.means(steps, dt).sum(axis=0) for name, p in sent.items()}
 
     sums: dict[str, Any] = {}
-    for part in runner.parts(job, runner.batch_size(), summed):
+    for part in runner.parts(job, runner.batch_size(job.engine), summed):
         for name, total in part.counted[steps].items():
             sums[name] = sums.get(name, 0.0) + total
     return {name: total / fed.batch for name, total in sums.items()}

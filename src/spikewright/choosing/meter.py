@@ -62,7 +62,7 @@ class Meter:
             fed = feeds_for(self._lowered, batch, None, held, dt, 0)
             windows += fed.batch * fed.steps / steps
             job = Job(program, engine, fed.values, fed.batch, fed.steps)
-            for part in self._runner.parts(job, self._runner.batch_size(), self._counted):
+            for part in self._runner.parts(job, self._runner.batch_size(engine), self._counted):
                 for name, total in part.counted[fed.steps].items():
                     sums[name] = sums.get(name, np.zeros(())) + total
         return sums, windows

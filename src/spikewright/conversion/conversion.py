@@ -500,7 +500,7 @@ class Conversion:
         program = self._runner.program(dt, 0, precision, tuple(layers_of(self.lowered, record)))
         chosen = self._runner.engine(engine, program, threads)
         job = Job(program, chosen, {}, batch, steps)
-        return self._runner.memory(job, batch_size or self._runner.batch_size())
+        return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
     def as_inputs(self, x: Any) -> dict[str, NDArray]:
         """A user's input as `{input name: float64 array}`; tensors of any framework are taken.

@@ -148,12 +148,14 @@ class Engine(ABC):
     """Makes kernels and arrays. Engines hold no run state.
 
     `name` is the name that users give; `exact` engines give bit-identical results for every batch,
-    order of samples and time block; `bound` states the guarantee of the others.
+    order of samples and time block; `bound` states the guarantee of the others. `batch_values` are
+    the neurons times samples that are worth simulating side by side.
     """
 
     name: str
     exact: bool
     bound: str
+    batch_values = 4_000_000
 
     def prepare(self, program: Program) -> Program:
         """The program in the form in which this engine runs it.

@@ -38,7 +38,8 @@ class SourceNetwork:
         lowered = self._runner.lowered
         fed = {lowered.inputs[names[node]]: held(value) for node, value in feeds.values.items()}
         job = Job(self._program, self._engine, fed, feeds.batch, 1)
-        parts = self._runner.parts(job, self._runner.batch_size(), lambda *counted: None)
+        size = self._runner.batch_size(self._engine)
+        parts = self._runner.parts(job, size, lambda *counted: None)
         found = [part.raw for part in parts]
         raw = {name: np.concatenate([part[name][:, 0] for part in found]) for name in found[0]}
         return {

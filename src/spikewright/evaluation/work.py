@@ -102,7 +102,7 @@ class Work:
         program = runner.program(given.dt, given.seed, given.precision)
         engine = runner.engine(given.engine, program, threads)
         job = Job(program, engine, fed.values, fed.batch, given.steps)
-        size = given.batch_size or runner.batch_size(fed.sample_bytes())
+        size = given.batch_size or runner.batch_size(engine, fed.sample_bytes())
         runner.memory(job, size, keep_totals=False).only("recording", "totals").require(
             available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
         )

@@ -39,7 +39,7 @@ def run_of(
     program = runner.program(dt, seed, precision, layers)
     chosen = runner.engine(engine, program, threads)
     job = Job(program, chosen, fed.values, fed.batch, fed.steps)
-    size = batch_size or runner.batch_size(fed.sample_bytes())
+    size = batch_size or runner.batch_size(chosen, fed.sample_bytes())
     runner.memory(job, size).only("recording", "totals").require(
         available(), f"a run of {fed.batch} samples and {fed.steps} steps"
     )

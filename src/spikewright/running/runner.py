@@ -24,7 +24,6 @@ from spikewright.running.changes import fingerprint
 from spikewright.running.encoding import Encoded
 from spikewright.running.recording import layers_of, probes_of
 
-_BATCH_VALUES = 4_000_000  # neurons times samples simulated side by side
 _ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
 
 Counted = TypeVar("Counted")
@@ -106,10 +105,10 @@ class Runner:
             self._engines[key] = engines.get(name, program, threads)
         return self._engines[key]
 
-    def batch_size(self, encoded: int = 0) -> int:
+    def batch_size(self, engine: Engine, encoded: int = 0) -> int:
         """Samples to run side by side; `encoded` are bytes of encoded input a sample."""
         widest = max(1, self.lowered.network.n_neurons)
-        most = min(_BATCH_VALUES // widest, _ENCODED // max(1, encoded))
+        most = min(engine.batch_values // widest, _ENCODED // max(1, encoded))
         return int(np.clip(most, 1, 256))
 
     def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:

@@ -75,7 +75,7 @@ def run(
     costs, outputs = _Costs(conversion, running.table), outputs_of(lowered)
     scores: dict[tuple[int, EveryStep], list[NDArray]] = {}
     margins: dict[tuple[int, EveryStep], list[NDArray]] = {}
-    for part in runner.parts(job, runner.batch_size(), costs.count, at):
+    for part in runner.parts(job, runner.batch_size(engine), costs.count, at):
         given = part_of(y, part.samples)
         for readout in readouts:
             values = {

@@ -60,6 +60,7 @@ class NativeEngine(Engine):
 
     name = "native"
     exact = True
+    batch_values = 16_000_000  # signals stay in caches, and each part has a cost of its own
     bound = (
         "bit-identical whatever the batch, its order, the time block, the threads and the "
         "instruction set; the reference engine's spikes and learned weights (with exp or log in "

@@ -27,6 +27,31 @@ struct Holds {
     }
 };
 
+// One spike a neuron at most, sent or taken back: voltages already hold this step's charge. Bits of
+// neurons that sent spikes before are set in `owing`, their lanes' bits in the results.
+template <std::size_t lanes, bool uniform>
+[[gnu::always_inline]] inline void fire_once_both_ways(Block<lanes>& v, std::uint64_t owing,
+                                                       const Limits<lanes, uniform>& limits,
+                                                       const Holds<lanes, uniform>& holds,
+                                                       std::uint64_t& given, std::uint64_t& taken) {
+    constexpr std::size_t n = Block<lanes>::n;
+    constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
+    std::uint32_t one[n];
+    std::uint64_t held = 0;
+    given = 0;
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        one[k] = at_least(v.v[k], limits.least[0][at(k)]);
+        given |= std::uint64_t(one[k]) << (k * kDoubles);
+        held |= std::uint64_t(at_least(v.v[k], holds.none[at(k)])) << (k * kDoubles);
+    });
+    taken = owing & ~held;
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        const doubles unit = limits.threshold[at(k)];
+        v.v[k] = minus_where(v.v[k], unit, one[k]);
+        v.v[k] = minus_where(v.v[k], -unit, std::uint32_t(taken >> (k * kDoubles)));
+    });
+}
+
 // Steps in which some neuron sends two spikes or more, or takes them back: by the formula.
 template <std::size_t lanes>
 [[gnu::noinline]] Most fire_many_both_ways(double* v, double* sent, const Population& p,

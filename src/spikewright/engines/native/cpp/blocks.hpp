@@ -50,7 +50,35 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
     state.add_total(tally.sum, lanes);
 }
 
-// The same, of neurons that take spikes back.
+// The same, of neurons that take spikes back, one a step at most, in a run whose sums fit bytes.
+template <std::size_t lanes, bool uniform, class Current, class Out>
+[[gnu::always_inline]] inline void run_once_both_ways(const Context& c, const Place& at, Current&& current,
+                                                      Out&& out) {
+    const Population& p = c.job->plan->populations[at.population];
+    const std::size_t offset = at.pixel * p.padded + at.channel;
+    const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
+    const Holds<lanes, uniform> holds(p, at.pixel, at.channel);
+    Block<lanes> v;
+    v.read(c.state(at.population, at.sample, at.pixel, at.channel).voltage);
+    Counts<lanes> sent{}, all{};
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        v.add(current(t));
+        std::uint64_t given = 0, taken = 0;
+        fire_once_both_ways<lanes, uniform>(v, above_zero(sent), limits, holds, given, taken);
+        const Counts<lanes> up = counts_of<lanes>(given, 0), down = counts_of<lanes>(taken, 0);
+        Counts<lanes> net;
+        each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+            net.v[k] = up.v[k] - down.v[k];
+            sent.v[k] += net.v[k];
+            all.v[k] += up.v[k] + down.v[k];
+        });
+        put_counts(net, out(t), at.valid);
+    }
+    sent.write(c.brief_sent(at.population, at.sample, offset));
+    all.write(c.brief_total(at.population, at.sample, offset));
+}
+
+// The same of any number of spikes, in any run.
 template <std::size_t lanes, bool uniform, class Current, class Out>
 [[gnu::always_inline]] inline void run_both_ways(const Context& c, const Place& at, Current&& current,
                                                  Out&& out) {
@@ -91,9 +119,12 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
 template <std::size_t lanes, bool uniform, bool takes_back, bool checked = true, class Current, class Out>
 [[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current,
                                              Out&& out) {
-    if constexpr (takes_back)
-        run_both_ways<lanes, uniform>(c, at, current, out);
-    else
+    if constexpr (takes_back) {
+        if (c.job->brief && c.job->plan->populations[at.population].cap == 1.0)
+            run_once_both_ways<lanes, uniform>(c, at, current, out);
+        else
+            run_both_ways<lanes, uniform>(c, at, current, out);
+    } else
         run_one_way<lanes, uniform, checked>(c, at, current, out);
 }
 

@@ -201,6 +201,11 @@ struct Kernels {
     void (*drop_scratch)(void*);
     void (*list)(const Context&, const Instruction&);
     void (*execute)(const Context&, const Instruction&);
+    // Sums of one sample, stored as state is, go to a row of those of a run: in bytes, or wider.
+    void (*tell_bytes)(const Population&, const Totals&, std::size_t row, const std::int8_t* sent,
+                       const std::int8_t* net);
+    void (*tell)(const Population&, const Totals&, std::size_t row, const std::uint32_t* sent,
+                 const std::int32_t* net);
     Multiply multiply = nullptr;  // by tiles, which `dispatch.cpp` adds
     bool has_tiles = false;       // of the processor
 };

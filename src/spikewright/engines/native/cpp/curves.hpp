@@ -3,12 +3,12 @@
 // those of W. Kahan and K. C. Ng (fdlibm, Sun Microsystems 1993), here without branches.
 #pragma once
 
+#include "parts.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
-constexpr double kWhole = 6755399441055744.0;  // 1.5 * 2^52: added, it leaves a whole number's bits
 
 inline doubles where(longs lanes, doubles yes, doubles no) {
     return doubles((longs(yes) & lanes) | (longs(no) & ~lanes));

@@ -56,22 +56,16 @@ inline std::size_t blocks_of(const Layer& l) {
     return blocks;
 }
 
-// Whether tiles pay for so many spikes in a slab. Events are listed once for all windows that read them.
-inline bool tiles_pay(const Layer& l, double spikes, std::size_t steps, double factor) {
+// Whether tiles pay for so many spikes: so many products of some rows each, and the rows of all of them.
+// Events are listed once for all windows that read them.
+inline bool tiles_pay(const Layer& l, const TiledWeights& w, double spikes, double products, double rows,
+                      double factor) {
     const double blocks = double(blocks_of(l));
-    const double inputs = double(l.input_pixels() * l.tiled->channels());
-    const double windows = double(l.pixels() * l.tiled->inputs()) / inputs;
+    const double inputs = double(l.input_pixels() * w.channels());
+    const double windows = double(l.pixels() * w.inputs()) / inputs;
     const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;
-    const double tiles = double(l.pixels() * l.tiled->chunks()) * blocks;
-    return events > factor * tiles * (kTileCost + kTileStepCost * double(steps));
-}
-
-// Whether a slab of counts is multiplied by tiles; weights are ready then. Those in two limbs have none.
-inline bool choose_dense(const Context& c, const Layer& l, const CountRows& slab) {
-    if (!l.tiled || !l.low.empty() || !(c.job->dense < kNeverDense)) return false;
-    if (!tiles_pay(l, spikes_in(slab), slab.steps, c.job->dense)) return false;
-    l.tiled->make(l);
-    return true;
+    const double tiles = double(w.chunks()) * blocks;
+    return events > factor * tiles * (kTileCost * products + kTileStepCost * rows);
 }
 
 // What is known of a slab that is not listed: the largest count, and the spikes before each pixel if
@@ -91,17 +85,18 @@ inline void measure(const Layer& l, const CountRows& slab, Slab& to) {
                 before[t] + (t < slab.steps ? spikes_of(slab.row(t) + p * channels, channels) : 0);
 }
 
-// Decides by what a slab is summed; where that is by tiles it need not be listed.
+// Decides whether the steps of a slab are the rows of tiles; weights are ready then.
 inline bool find_dense(const Context& c, const Instruction& op, std::size_t sample, std::size_t t,
-                       std::size_t steps, Frames& frames, Slab& slab) {
+                       std::size_t steps, Slab& slab) {
     const Layer& l = *op.layer;
-    const std::size_t size = l.tiled ? l.input_pixels() * l.tiled->channels() : 0;
-    const CountRows rows{size ? c.counts(op.input, sample, t) : nullptr, c.stride(op.input), steps, size};
-    frames.dense = choose_dense(c, l, rows);
-    if (frames.dense) measure(l, rows, slab);
-    State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
-    (frames.dense ? slabs.dense : slabs.listed).fetch_add(1, std::memory_order_relaxed);
-    return frames.dense;
+    if (!l.tiled) return false;
+    const CountRows rows{c.counts(op.input, sample, t), c.stride(op.input), steps,
+                         l.input_pixels() * l.tiled->channels()};
+    const double pixels = double(l.pixels());
+    if (!tiles_pay(l, *l.tiled, spikes_in(rows), pixels, pixels * double(steps), c.job->dense)) return false;
+    l.tiled->make(l);
+    measure(l, rows, slab);
+    return true;
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -82,7 +82,7 @@ inline Entries entries_of(const Integers& receivers, const Integers& senders, co
 }
 
 // `(pixels or 1, channels)` values with padded channels, `behind` in the padding; or `(1, 1)`, the
-// value of all.
+// value of all. Where several pixels are lanes side by side, a row stands once for each.
 inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_t channels,
                            std::size_t padded, double behind) {
     Parameter p;
@@ -91,13 +91,15 @@ inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_
             "a parameter is (pixels, channels)");
     const std::size_t rows = values.shape(0);
     require(rows == pixels || rows == 1, "a parameter has one row, or one per pixel");
+    const std::size_t given = channels;
     if (one && channels % kVector == 0) padded = channels = kVector, p.channel_stride = 0;
-    p.values.resize(rows * padded);
     p.pixel_stride = rows == 1 ? 0 : padded;
+    if (rows == 1 && pixels > 1 && pixels_together(channels) > 1) padded = channels = kVector;
+    p.values.resize(rows * padded);
     p.uniform = rows == 1;
     for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t c = 0; c < padded; ++c) {
-            const double value = c < channels ? values.data()[one ? 0 : r * channels + c] : behind;
+            const double value = c < channels ? values.data()[one ? 0 : r * given + c % given] : behind;
             p.values[r * padded + c] = value;
             p.uniform = p.uniform && (c >= channels || value == values.data()[0]);
         }

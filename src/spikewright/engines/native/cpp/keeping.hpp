@@ -2,13 +2,12 @@
 #pragma once
 
 #include "context.hpp"
-#include "totals.hpp"
 
 namespace spikewright {
 
 // The group has been through all steps: its next state becomes its state. Where a last run gives sums,
 // these are all that is left of it.
-inline void keep(const Context& c) {
+inline void keep(const Context& c, const Kernels& kernels) {
     const Job& job = *c.job;
     State& s = *job.state;
     const auto put = [&](auto& to, auto& from, std::size_t size) {
@@ -21,10 +20,10 @@ inline void keep(const Context& c) {
             const Totals& to = job.totals[i];
             const std::size_t row = c.first_sample + b;
             if (job.brief)
-                tell(p, to, row, c.brief_total(i, b, 0), c.brief_sent(i, b, 0));
+                kernels.tell_bytes(p, to, row, c.brief_total(i, b, 0), c.brief_sent(i, b, 0));
             else
-                tell(p, to, row, c.next->total[i].data() + b * p.state_size(),
-                     c.next->sent[i].data() + b * p.sent_size());
+                kernels.tell(p, to, row, c.next->total[i].data() + b * p.state_size(),
+                             c.next->sent[i].data() + b * p.sent_size());
         }
         if (!job.totals.empty()) continue;
         if (!job.last) {

@@ -17,6 +17,7 @@
 #include "recursion.hpp"
 #include "sending.hpp"
 #include "signed.hpp"
+#include "totals.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 namespace {
@@ -86,6 +87,8 @@ const Kernels kernels{
     [](void* scratch) { delete static_cast<Scratch*>(scratch); },
     list,
     execute,
+    tell<std::int8_t, std::int8_t>,
+    tell<std::uint32_t, std::int32_t>,
 };
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -122,9 +122,9 @@ class Currents {
     // The sums of one limb.
     struct Limb {
         Limb(const SumBuffer& sums, const Strip& strip, std::size_t first)
-            : narrow(sums.narrow.data() + strip.row * 64 + first),
-              wide(sums.wide.data() + strip.row * 64 + first), is_wide(sums.is_wide.data()),
-              stride(strip.pitch * 64) {}
+            : narrow(sums.narrow.data() + strip.row * strip.apart + first),
+              wide(sums.wide.data() + strip.row * strip.apart + first), is_wide(sums.is_wide.data()),
+              stride(strip.pitch * strip.apart) {}
 
         [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
             Block<lanes> b;
@@ -221,7 +221,8 @@ template <std::size_t lanes, bool uniform, bool takes_back>
     const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
     const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel, strip.valid()};
     run_block<lanes, uniform, takes_back>(
-        c, place, [&](std::size_t t) { return currents.at(t); }, [&](std::size_t t) { return out[t]; });
+        c, place, [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); },
+        [&](std::size_t t) { return out[t]; });
 }
 
 // Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
@@ -296,17 +297,26 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
 template <std::size_t lanes>
 void run_rows(const Strip& strip, std::size_t begin, std::size_t end) {
     const Bordered frame(*strip.op.layer, strip.op.layer->by_line->channels());
-    Strip at = strip;
-    at.pitch = 2 * kTileRows;
-    strip.scratch.sums.reserve(strip.context.steps * at.pitch);
+    const Lanes all{0, kVector, 0};
+    const std::size_t together = neighbours(strip.op);
+    Strip one = strip, several{strip.context, strip.op, all, strip.sample, strip.lists, strip.scratch};
+    one.pitch = several.pitch = 2 * kTileRows;
+    one.apart = several.apart = lanes;
+    several.together = together;
+    strip.scratch.sums.reserve(strip.context.steps * one.pitch);
     for (std::size_t pixel = begin; pixel < end;) {
         const std::size_t first = frame.place(pixel), limit = std::min(end, frame.end(pixel));
-        std::size_t last = pixel;
-        while (last + 1 < limit && frame.place(last + 1) - first < at.pitch) ++last;
-        multiply_rows<lanes>(at, frame, pixel, frame.place(last) - first + 1);
-        for (; pixel <= last; ++pixel) {
-            at.row = frame.place(pixel) - first;
-            finish_pixel<lanes>(at, pixel);
+        std::size_t behind = pixel + 1;
+        while (behind < limit && frame.place(behind) - first < one.pitch) ++behind;
+        multiply_rows<lanes>(one, frame, pixel, frame.place(behind - 1) - first + 1);
+        while (pixel < behind) {
+            one.row = several.row = frame.place(pixel) - first;
+            const bool fits = pixel % together == 0 && behind - pixel >= together;
+            if (together > 1 && fits)
+                finish_pixel<kVector>(several, pixel);
+            else
+                finish_pixel<lanes>(one, pixel);
+            pixel += fits ? together : 1;
         }
     }
 }

@@ -30,8 +30,7 @@ inline double limb_step(double largest, int bits) {
 
 // To the nearest integer, ties to even, for magnitudes below 2^51.
 inline double nearest(double x) {
-    constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
-    return (x + magic) - magic;
+    return (x + kWhole) - kWhole;
 }
 
 // The larger of a magnitude and that of a value.

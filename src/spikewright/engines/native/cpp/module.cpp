@@ -8,7 +8,6 @@
 #include "keeping.hpp"
 #include "region.hpp"
 #include "run.hpp"
-#include "totals.hpp"
 
 using namespace spikewright;
 using namespace nb::literals;
@@ -147,8 +146,9 @@ class Running {
         const std::vector<std::uint32_t> none(p.state_size());
         const std::vector<std::int32_t> nothing(p.sent_size());
         for (std::size_t b = 0; b < batch_; ++b)
-            tell(p, to, b, state_.started ? state_.total[population].data() + b * p.state_size() : none.data(),
-                 state_.started ? state_.sent[population].data() + b * p.sent_size() : nothing.data());
+            usable_kernels().back().tell(
+                p, to, b, state_.started ? state_.total[population].data() + b * p.state_size() : none.data(),
+                state_.started ? state_.sent[population].data() + b * p.sent_size() : nothing.data());
     }
 
     // `(batch, size)`, a part of a memory; None before the first run.
@@ -166,12 +166,13 @@ class Running {
 
     // Of each layer of counts: its number, and how many slabs of steps were listed and multiplied by
     // tiles; of these, how many with pixels as rows.
-    std::vector<std::array<std::size_t, 4>> slabs() const {
-        std::vector<std::array<std::size_t, 4>> found;
+    std::vector<std::array<std::size_t, 5>> slabs() const {
+        std::vector<std::array<std::size_t, 5>> found;
         for (std::size_t i = 0; i < region_->plan.instructions.size(); ++i) {
             const Action action = region_->plan.instructions[i].action;
             if (action == Action::layer || action == Action::signed_layer)
-                found.push_back({i, state_.slabs[i].listed, state_.slabs[i].dense, state_.slabs[i].rows});
+                found.push_back({i, state_.slabs[i].listed, state_.slabs[i].dense, state_.slabs[i].rows,
+                                 state_.slabs[i].together});
         }
         return found;
     }

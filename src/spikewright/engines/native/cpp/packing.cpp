@@ -31,10 +31,10 @@ class Column {
         const double step = grid_step(largest_of(from, n), kWeightBits), inverse = 1.0 / step;
         if (order.columns)
             for (std::size_t k = 0; k < order.rows; ++k)
-                to[k] = std::int32_t(double(from[order.columns[k]]) * inverse + magic - magic);
+                to[k] = std::int32_t(double(from[order.columns[k]]) * inverse + kWhole - kWhole);
         else
             for (std::size_t k = 0; k < order.rows; ++k)
-                to[k] = std::int32_t(double(from[k]) * inverse + magic - magic);
+                to[k] = std::int32_t(double(from[k]) * inverse + kWhole - kWhole);
         sum(to, order.rows);
         return step;
     }
@@ -46,9 +46,9 @@ class Column {
         const double step = grid_step(largest_of(from, n), kLimbBits), inverse = 1.0 / step;
         for (std::size_t k = 0; k < order.rows; ++k) {
             const double value = double(from[order.columns ? std::size_t(order.columns[k]) : k]) * inverse;
-            const double whole = value + magic - magic;
+            const double whole = value + kWhole - kWhole;
             to[k] = std::int32_t(whole);
-            low[k] = std::int32_t((value - whole) * kLimb + magic - magic);
+            low[k] = std::int32_t((value - whole) * kLimb + kWhole - kWhole);
         }
         return step;
     }
@@ -77,7 +77,6 @@ class Column {
     }
 
   private:
-    static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52: to the nearest integer, ties to even
     static constexpr int kShift = 14;  // entries are sorted coarsely by their upper bits
     static constexpr std::size_t kBins = (std::size_t(1) << (kWeightBits - 1 - kShift)) + 1;
 

@@ -46,6 +46,7 @@ struct Limbs {
 };
 constexpr int kMostLimbs = 5;
 constexpr std::size_t kMostWeightLimbs = 2;
+constexpr double kWhole = 0x1.8p52;  // added and taken away again, it rounds to the nearest integer, ties to even
 constexpr double kLimb = 134217728.0;  // 2^27: the first limb of weights in two is in units of the second
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,

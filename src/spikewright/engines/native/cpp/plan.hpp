@@ -27,6 +27,11 @@ constexpr std::size_t kMostRepeats = 15;
 constexpr std::size_t kVector = 64;  // channels that are advanced together at most
 constexpr int kMostCounts = 127;  // a count of spikes is a byte
 
+// How many neighbouring pixels of so many channels are advanced together.
+constexpr std::size_t pixels_together(std::size_t channels) {
+    return channels == 16 || channels == 32 ? kVector / channels : 1;
+}
+
 constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
 
 constexpr double kNeverDense = std::numeric_limits<double>::infinity();
@@ -268,9 +273,9 @@ struct State {
     std::vector<Array<double>> memory;
     bool started = false;
     // Slabs of steps of each instruction that were listed, and that were multiplied by tiles; of these,
-    // those with pixels as rows.
+    // those with pixels as rows, and of these, those of which several are lanes side by side.
     struct Slabs {
-        std::atomic<std::size_t> listed{0}, dense{0}, rows{0};
+        std::atomic<std::size_t> listed{0}, dense{0}, rows{0}, together{0};
     };
     std::unique_ptr<Slabs[]> slabs;
     // Groups of neurons behind each instruction whose counts were certain, and that were followed stepwise.
@@ -324,6 +329,14 @@ struct Job {
     std::vector<Desk> desks{};  // of the plan's calls, in their order
     double dense = kNeverDense;  // tiles are used where events cost more than so many times as much
 };
+
+// Whether all sums of a run that tells them fit bytes: it is the first and one block of capped neurons.
+inline bool fits_bytes(const Job& job) {
+    return !job.totals.empty() && job.steps <= job.block && !job.state->started &&
+           std::ranges::all_of(job.plan->populations, [&](const Population& p) {
+               return !p.follows_mean && p.cap > 0.0 && p.cap * double(job.steps) <= kMostCounts;
+           });
+}
 
 enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };
 

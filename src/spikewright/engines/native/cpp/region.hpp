@@ -111,7 +111,7 @@ class Region {
         l.lanes = packed.lanes, l.weights = packed.weights, l.low = packed.low;
         l.low_budget = packed.low_budget;
         l.scale.resize(rounded_up(out, 64));
-        for (std::size_t i = 0; i < out; ++i) l.scale[i] = packed.units[i] * factor;
+        for (std::size_t i = 0; i < out * pixels_together(out); ++i) l.scale[i] = packed.units[i % out] * factor;
         for (std::size_t i = 0; i <= kMostRepeats; ++i) {
             require(packed.budgets[i] >= 1 || depthwise, "an event has a sum that fits");
             l.budgets[i] = packed.budgets[i];

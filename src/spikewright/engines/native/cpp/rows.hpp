@@ -64,29 +64,19 @@ class Bordered {
     bool goes_on_;
 };
 
-// Whether rows of tiles pay for so many spikes.
-inline bool rows_pay(const Layer& l, const Bordered& frame, double spikes, std::size_t steps, double factor) {
-    const double blocks = double(blocks_of(l));
-    const double inputs = double(l.input_pixels() * l.by_line->channels());
-    const double windows = double(l.pixels() * l.by_line->inputs()) / inputs;
-    const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;
-    const double tiles = double(l.by_line->chunks() * steps) * blocks;
-    const double cost = kTileCost * double(frame.products()) + kTileStepCost * double(frame.rows());
-    return events > factor * tiles * cost;
-}
-
 // Decides whether pixels are rows; then the steps are copied into frames with a border.
 inline bool find_rows(const Context& c, const Instruction& op, std::size_t sample, Frames& frames, Slab& slab) {
     const Layer& l = *op.layer;
-    frames.rows = false;
-    if (!l.by_line || c.steps >= kTileRows || !(c.job->dense < kNeverDense)) return false;
+    if (!l.by_line || c.steps >= kTileRows) return false;
     const std::size_t channels = l.by_line->channels();
     const Bordered frame(l, channels);
     const CountRows rows{c.counts(op.input, sample, 0), c.stride(op.input), c.steps,
                          l.input_pixels() * channels};
-    if (!rows_pay(l, frame, spikes_in(rows), c.steps, c.job->dense)) return false;
+    const double steps = double(c.steps);
+    if (!tiles_pay(l, *l.by_line, spikes_in(rows), steps * double(frame.products()),
+                   steps * double(frame.rows()), c.job->dense))
+        return false;
     l.by_line->make(l);
-    frames.rows = true;
     frames.stride = frame.bytes();
     frames.bytes.reserve(c.steps * frames.stride, 0);
     slab.most = 0;
@@ -97,15 +87,26 @@ inline bool find_rows(const Context& c, const Instruction& op, std::size_t sampl
     return true;
 }
 
+// How many neighbours in a line are lanes side by side: where they have no parameters of their own.
+inline std::size_t neighbours(const Instruction& op) {
+    const Layer& l = *op.layer;
+    const std::size_t together = pixels_together(std::size_t(l.out_channels));
+    const bool own = (l.has_gain && l.gain.pixel_stride) || l.bias.pixel_stride ||
+                     (!op.operands.empty() && l.joined.pixel_stride);
+    return own || std::size_t(l.out_width) % together ? 1 : together;
+}
+
 // Decides by what a slab is summed; where that is by tiles it need not be listed.
 inline bool is_dense(const Context& c, const Instruction& op, std::size_t sample, std::size_t t,
                      std::size_t steps, Frames& frames, Slab& slab) {
-    if (!find_rows(c, op, sample, frames, slab)) return find_dense(c, op, sample, t, steps, frames, slab);
-    frames.dense = true;
+    const bool never = !(c.job->dense < kNeverDense);
+    frames.rows = !never && find_rows(c, op, sample, frames, slab);
+    frames.dense = frames.rows || (!never && find_dense(c, op, sample, t, steps, slab));
     State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
-    slabs.dense.fetch_add(1, std::memory_order_relaxed);
-    slabs.rows.fetch_add(1, std::memory_order_relaxed);
-    return true;
+    (frames.dense ? slabs.dense : slabs.listed).fetch_add(1, std::memory_order_relaxed);
+    if (frames.rows) slabs.rows.fetch_add(1, std::memory_order_relaxed);
+    if (frames.rows && neighbours(op) > 1) slabs.together.fetch_add(1, std::memory_order_relaxed);
+    return frames.dense;
 }
 
 // Adds up the input of neighbouring pixels in all steps: rows of sums, step by step.
@@ -118,18 +119,16 @@ void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel,
     const std::int64_t budget = budget_of(*strip.op.layer, strip.slab(0));
     const bool fits = budget == kNoBudget || w.inputs() * strip.slab(0).most <= std::size_t(budget);
     const std::size_t chunks = w.chunks() / w.lines();
-    for (std::size_t lane = 0; lane < lanes; lane += kTileLanes)
-        for (std::size_t t = 0; t < strip.context.steps; ++t) {
-            const std::int8_t* from = frames.bytes.data() + t * frames.stride + frame.first(pixel);
-            inputs.clear();
-            for (std::size_t i = 0; i < w.chunks(); ++i)
-                inputs.push_back({from + i / chunks * frame.line() + i % chunks * kTileInputs, i});
-            const std::size_t to = t * strip.pitch * 64 + lane;
-            strip.context.multiply({inputs.data(), inputs.size(), frame.stride(), rows,
-                                    w.of(strip.block.channel + lane), w.chunks(), 1, sums.narrow.data() + to,
-                                    fits ? nullptr : sums.wide.data() + to});
-            sums.is_wide[t] = !fits;
-        }
+    const std::size_t steps = strip.context.steps;
+    const std::int8_t* from = frames.bytes.data() + frame.first(pixel);
+    inputs.clear();
+    for (std::size_t i = 0; i < w.chunks(); ++i)
+        inputs.push_back({from + i / chunks * frame.line() + i % chunks * kTileInputs, i});
+    strip.context.multiply({inputs.data(), inputs.size(), frame.stride(), rows, w.of(strip.block.channel),
+                            w.chunks(), lanes / kTileLanes, sums.narrow.data(),
+                            fits ? nullptr : sums.wide.data(), strip.apart, steps, frames.stride,
+                            strip.pitch});
+    std::fill_n(sums.is_wide.begin(), steps, !fits);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -219,7 +219,7 @@ class Runner {
     }
 
     void finish(const Context& c, Bench& bench, bool fits) {
-        if (fits) return keep(c);
+        if (fits) return keep(c, kernels_);
         leave(c);
         overflown_ = true;
         bench.outcome = int(Outcome::done);  // of the next group

@@ -56,14 +56,13 @@ struct Splitter {
     // the number of limbs that they need.
     std::size_t operator()(const double* from, std::size_t n, double* to, std::size_t apart) const {
         constexpr std::uint32_t every = (1u << kDoubles) - 1;
-        const doubles magic = splat(6755399441055744.0);  // 1.5 * 2^52: to the nearest, ties to even
         alignas(kLine) double part[kDoubles] = {};
         std::memcpy(part, from, n * sizeof(double));
         doubles rest = load<doubles>(part);
         double unit = step;
         std::size_t needed = 1;
         for (std::size_t l = 0; l < most; ++l, unit *= finer) {
-            const doubles limb = ((rest * (1.0 / unit) + magic) - magic) * unit;
+            const doubles limb = ((rest * (1.0 / unit) + kWhole) - kWhole) * unit;
             rest = rest - limb;
             store(part, limb);
             for (std::size_t k = 0; k < n; ++k) to[k * apart + l * kSlab] = part[k];

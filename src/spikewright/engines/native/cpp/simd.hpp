@@ -363,6 +363,14 @@ inline std::uint64_t above(const std::int8_t* from, std::int8_t level) {
 #endif
 }
 
+// Bits of lanes whose counts, 0..127, are above zero.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline std::uint64_t above_zero(const Counts<lanes>& counts) {
+    alignas(64) std::int8_t bytes[64] = {};
+    counts.write(bytes);
+    return above(bytes, 0);
+}
+
 // Write base + i for every set bit i, in order; returns how many. Bits lie in the first `sixteens`
 // times 16; as many values are written.
 inline std::size_t positions(std::uint64_t bits, std::size_t sixteens, std::uint32_t base,

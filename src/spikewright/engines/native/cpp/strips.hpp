@@ -84,6 +84,8 @@ struct Strip {
     const Lists& lists;
     Scratch& scratch;
     std::size_t row = 0, pitch = 1;  // where the sums of a pixel lie: in every `pitch`-th row
+    std::size_t apart = 64;          // distance of two rows
+    std::size_t together = 1;        // pixels, side by side in the lanes
 
     const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
     const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }
@@ -91,7 +93,7 @@ struct Strip {
     const Split& split(std::size_t t) const { return lists.values[sample * context.job->block + t]; }
 
     std::size_t valid() const {
-        const std::size_t left = std::size_t(op.layer->out_channels) - block.channel;
+        const std::size_t left = std::size_t(op.layer->out_channels) * together - block.channel;
         return left < block.width ? left : block.width;
     }
 

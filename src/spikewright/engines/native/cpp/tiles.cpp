@@ -113,28 +113,32 @@ class Tiles {
 
 #endif
 
-// Sums of two limbs, step by step.
+// Sums of two limbs, row by row.
 struct Pair {
     std::int32_t low[2 * kTileRows][kTileLanes], high[2 * kTileRows][kTileLanes];
 };
 
-// Adds up products of two limbs of 16 lanes in up to 32 steps; `top`: the last two.
+// Up to 32 rows of a job and 16 lanes of it: where their counts begin behind the first ones, and their
+// sums.
+struct Piece {
+    std::size_t counts = 0, rows = 0, sums = 0;
+};
+
+// Adds up products of two limbs; `top`: the last two.
 template <bool top>
-void add_pair(Tiles& tiles, const TileJob& job, std::size_t from, std::size_t steps,
-              const std::uint8_t* weights, Pair& to) {
-    const bool two = steps > kTileRows;
-    tiles.start(two ? kTileRows : steps, two ? steps - kTileRows : 0);
-    const std::size_t first = from * job.stride, second = first + kTileRows * job.stride;
+void add_pair(Tiles& tiles, const TileJob& job, const Piece& piece, const std::uint8_t* weights, Pair& to) {
+    const bool two = piece.rows > kTileRows;
+    tiles.start(two ? kTileRows : piece.rows, two ? piece.rows - kTileRows : 0);
     for (std::size_t i = 0; i < job.n; ++i) {
-        const std::int8_t* counts = job.inputs[i].counts;
+        const std::int8_t* counts = job.inputs[i].counts + piece.counts;
         const std::uint8_t* limbs = weights + job.inputs[i].chunk * 2 * kTileBytes;
-        tiles.load<kCounts>(counts + first, job.stride);
+        tiles.load<kCounts>(counts, job.stride);
         tiles.load<kWeights>(limbs, kTileInputs);
         tiles.add<0, kCounts, kWeights, false>();
         tiles.load<kWeights + 1>(limbs + kTileBytes, kTileInputs);
         tiles.add<1, kCounts, kWeights + 1, top>();
         if (!two) continue;
-        tiles.load<kCounts + 1>(counts + second, job.stride);
+        tiles.load<kCounts + 1>(counts + kTileRows * job.stride, job.stride);
         tiles.add<2, kCounts + 1, kWeights, false>();
         tiles.add<3, kCounts + 1, kWeights + 1, top>();
     }
@@ -146,8 +150,8 @@ void add_pair(Tiles& tiles, const TileJob& job, std::size_t from, std::size_t st
 }
 
 // Sums of all limbs: they may wrap, and are right where the whole fits 32 bits.
-void join(const Pair& low, const Pair& high, std::size_t steps, std::int32_t* to) {
-    for (std::size_t t = 0; t < steps; ++t, to += 64)
+void join(const Pair& low, const Pair& high, std::size_t rows, std::int32_t* to, std::size_t apart) {
+    for (std::size_t t = 0; t < rows; ++t, to += apart)
         for (std::size_t n = 0; n < kTileLanes; ++n)
             to[n] = std::int32_t(std::uint32_t(low.low[t][n]) + (std::uint32_t(low.high[t][n]) << 8) +
                                  (std::uint32_t(high.low[t][n]) << 16) +
@@ -155,33 +159,49 @@ void join(const Pair& low, const Pair& high, std::size_t steps, std::int32_t* to
 }
 
 // The same in doubles, which hold every integer up to 2^53.
-void join(const Pair& low, const Pair& high, std::size_t steps, double* to) {
-    for (std::size_t t = 0; t < steps; ++t, to += 64)
+void join(const Pair& low, const Pair& high, std::size_t rows, double* to, std::size_t apart) {
+    for (std::size_t t = 0; t < rows; ++t, to += apart)
         for (std::size_t n = 0; n < kTileLanes; ++n)
             to[n] = double(low.low[t][n]) + double(low.high[t][n]) * 0x1p8 +
                     double(high.low[t][n]) * 0x1p16 + double(high.high[t][n]) * 0x1p24;
 }
 
+// f(piece, weights) for each piece of a job; weights stay in cache for all pieces of a block.
+template <class F>
+void each_piece(const TileJob& job, F&& f) {
+    const std::uint8_t* weights = job.weights;
+    for (std::size_t block = 0; block < job.blocks; ++block, weights += kWeightLimbs * job.chunks * kTileBytes)
+        for (std::size_t time = 0; time < job.times; ++time)
+            for (std::size_t row = 0; row < job.rows; row += 2 * kTileRows) {
+                const std::size_t left = job.rows - row, rows = left < 2 * kTileRows ? left : 2 * kTileRows;
+                f(Piece{time * job.further + row * job.stride, rows,
+                        (time * job.pitch + row) * job.apart + block * kTileLanes},
+                  weights);
+            }
+}
+
 }  // namespace
 
 extern const Multiply multiply;
+// Limbs of a piece are joined while the tiles of the next one are at work.
 const Multiply multiply = [](const TileJob& job) {
     Tiles tiles;
-    alignas(kLine) Pair low, high;
-    const std::size_t pair = 2 * job.chunks * kTileBytes;
-    const std::uint8_t* weights = job.weights;
-    for (std::size_t block = 0; block < job.blocks; ++block, weights += 2 * pair)
-        for (std::size_t from = 0; from < job.steps; from += 2 * kTileRows) {
-            const std::size_t left = job.steps - from;
-            const std::size_t steps = left < 2 * kTileRows ? left : 2 * kTileRows;
-            add_pair<false>(tiles, job, from, steps, weights, low);
-            add_pair<true>(tiles, job, from, steps, weights + pair, high);
-            const std::size_t at = from * 64 + block * kTileLanes;
-            if (job.wide)
-                join(low, high, steps, job.wide + at);
-            else
-                join(low, high, steps, job.narrow + at);
-        }
+    alignas(kLine) Pair low[2], high[2];
+    Piece before;
+    std::size_t turn = 0;
+    const auto finish = [&] {
+        if (job.wide)
+            join(low[1 - turn], high[1 - turn], before.rows, job.wide + before.sums, job.apart);
+        else
+            join(low[1 - turn], high[1 - turn], before.rows, job.narrow + before.sums, job.apart);
+    };
+    each_piece(job, [&](const Piece& piece, const std::uint8_t* weights) {
+        add_pair<false>(tiles, job, piece, weights, low[turn]);
+        finish();
+        add_pair<true>(tiles, job, piece, weights + 2 * job.chunks * kTileBytes, high[turn]);
+        before = piece, turn = 1 - turn;
+    });
+    finish();
 };
 
 }  // namespace spikewright::SPIKEWRIGHT_TILES

@@ -88,15 +88,17 @@ struct TileInput {
     std::size_t chunk;
 };
 
-// The sums of some steps of one pixel: `blocks` times 16 lanes. Rows of sums are 64 apart; whole tiles
-// of them are written, in doubles where `wide` is given.
+// Sums of `blocks` times 16 lanes, for `rows` of counts that are `stride` apart: steps of one pixel. The
+// same again, `times` in all, with counts `further` and their sums `pitch` rows on. Rows of sums are
+// `apart`, in doubles where `wide` is given.
 struct TileJob {
     const TileInput* inputs;
-    std::size_t n, stride, steps;
+    std::size_t n, stride, rows;
     const std::uint8_t* weights;
     std::size_t chunks, blocks;
     std::int32_t* narrow;
     double* wide;
+    std::size_t apart = 64, times = 1, further = 0, pitch = 0;
 };
 
 using Multiply = void (*)(const TileJob&);

@@ -3,7 +3,7 @@
 
 #include "plan.hpp"
 
-namespace spikewright {
+namespace spikewright::SPIKEWRIGHT_ISA {
 
 // 16 rows of 16 bytes become columns: each of four times halves are interleaved.
 inline void transpose_bytes(std::uint8_t (*rows)[16]) {
@@ -63,17 +63,10 @@ inline void unpack(const Population& p, const From* from, To* to) {
         }
 }
 
-// Whether all sums of a run that tells them fit bytes: it is the first and one block of capped neurons.
-inline bool fits_bytes(const Job& job) {
-    return !job.totals.empty() && job.steps <= job.block && !job.state->started &&
-           std::ranges::all_of(job.plan->populations, [&](const Population& p) {
-               return !p.follows_mean && p.cap > 0.0 && p.cap * double(job.steps) <= kMostCounts;
-           });
-}
-
 // Sample `row` gets the sums `sent` of either sign, and `net` of those that take spikes back.
 template <class Sent, class Net>
-inline void tell(const Population& p, const Totals& to, std::size_t row, const Sent* sent, const Net* net) {
+inline void tell(const Population& p, const spikewright::Totals& to, std::size_t row, const Sent* sent,
+                 const Net* net) {
     const auto put = [&]<class T>(T) {
         const std::size_t at = row * p.places.whole;
         unpack(p, sent, static_cast<T*>(to.sent) + at);
@@ -85,4 +78,4 @@ inline void tell(const Population& p, const Totals& to, std::size_t row, const S
     put(double{});
 }
 
-}  // namespace spikewright
+}  // namespace spikewright::SPIKEWRIGHT_ISA
