@@ -13,7 +13,7 @@ from torch import nn
 import spikewright as sw
 from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
 from spikewright.training.gradients.spiking import sent
-from spikewright.training.sites import sites_of, trained_graph
+from spikewright.training.sites import Site, sites_of, trained_graph
 
 DT = 0.001
 
@@ -163,3 +163,40 @@ def test_gradients_are_those_of_held_rounding(family: str, monkeypatch: Any) -> 
         found = (moved(1e-6) - moved(-1e-6)) / 2e-6
     assert all(p.grad.abs().sum() > 0 for p in free)
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("cap", [None, 1])
+@pytest.mark.parametrize("shape", [(), (3, 1)])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_rounding_in_one_operation_is_that_in_many(
+    cap: int | None, shape: tuple[int, ...], replaced: bool
+) -> None:
+    """Values, counts and gradients are those of the equation as it is written, step by step.
+
+    With one threshold and one a channel, with losses of values and of counts, and with counts that
+    neurons sent in truth in the place of those that were rounded.
+    """
+    rng = np.random.default_rng(3)
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)
+    site = Site(rng.uniform(0.5, 1.5, shape), rng.uniform(0.2, 0.8, shape), kind)
+    rounding = Rounding(site, 4, torch.float64)
+    value = torch.from_numpy(rng.normal(0.0, 2.0, (5, 3, 7))).requires_grad_()
+    weights = torch.from_numpy(rng.normal(size=(2, 5, 3, 7)))
+    sent = torch.from_numpy(rng.integers(-2, 5, (5, 3, 7)).astype(float)) if replaced else None
+
+    def written() -> Any:
+        u = value * (4 / rounding.threshold) + rounding.start
+        n = u + (torch.floor(u) - u).detach()
+        n = n if cap is None else n.clamp(-4.0 * cap, 4.0 * cap)
+        n = n if sent is None else n + (sent - n).detach()
+        return n * rounding.threshold / 4, n
+
+    inputs = (value, rounding.logarithm, rounding.start)
+    for used in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+        found = []
+        for made in (rounding(value, sent), written()):
+            loss = sum(u * (w * part).sum() for u, w, part in zip(used, weights, made, strict=True))
+            found.append((*made, *torch.autograd.grad(loss, inputs)))
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_allclose(one.detach(), other.detach(), rtol=1e-10, atol=1e-12)
+    assert cap is None or replaced or (written()[1].abs() == 4).float().mean() > 0.1

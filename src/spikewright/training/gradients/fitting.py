@@ -255,14 +255,17 @@ class Fitting:
 @contextmanager
 def deterministic(seed: int) -> Iterator[None]:
     """The same results for the same seed on one machine; torch's own random numbers untouched."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before, filling = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic
+    filled = filling.fill_uninitialized_memory
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        filling.fill_uninitialized_memory = False  # no result is read from such memory
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+            filling.fill_uninitialized_memory = filled
 
 
 def _batches(data: Samples | Stream, size: int) -> int:
