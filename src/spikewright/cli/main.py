@@ -21,6 +21,7 @@ from spikewright.cli.printing import nothing_lost
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
+from spikewright.cli.train import train
 from spikewright.cli.tune import tune
 from spikewright.errors import ConversionWarning, ReadError, SpikewrightError
 
@@ -113,5 +114,7 @@ def main() -> None:
     """
 
 
-for command in (demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune):
+for command in (
+    demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune, train,
+):  # fmt: skip
     main.add_command(command)

@@ -117,12 +117,13 @@ class Budget:
             return 1.0 + max(one.excess for one in totals)
 
         worst = max(totals, key=lambda one: one.excess)
-        beyond, before = worst.excess > 0, worst.amount + worst.bound.fixed
+        before = worst.amount + worst.bound.fixed
         roundings = list(network.roundings.values())
-        if not tuned(roundings, share, AIM - _AROUND, AIM + _AROUND) and beyond:
+        tuned(roundings, share, AIM - _AROUND, AIM + _AROUND)
+        if _beyond(totals):
             raise TrainingError(
-                f"{worst.bound.name}: the trained network spends {before:.4g}, and more than is "
-                f"allowed with thresholds {_LARGEST:g} times as high. Give a larger budget"
+                f"{worst.bound.name}: the trained network spends {before:.4g}, and no factor up "
+                f"to {_LARGEST:g} for its thresholds brings that below. Give a larger budget"
             )
 
     def _bring_rate(

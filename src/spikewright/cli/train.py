@@ -1,0 +1,178 @@
+"""`spikewright train`: see `Conversion.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from spikewright._base.writing import check_place, replace_file
+from spikewright.cli import options
+from spikewright.cli.opening import is_model, open_conversion, with_spikes
+from spikewright.cli.output import duration, emit, say, show
+from spikewright.cli.samples import load_samples
+from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
+from spikewright.frontends.live import check_ending, live, packed
+from spikewright.report.tables import Column, Table, number, percent
+from spikewright.training import Training
+from spikewright.training.settings import Method
+
+
+def _rates(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[float, float]]:
+    """`LAYER=LOW:HIGH` texts as ranges by layer."""
+    found = {}
+    for value in values:
+        layer, _, text = value.rpartition("=")
+        low, _, high = text.partition(":")
+        try:
+            found[layer] = (float(low), float(high))
+        except ValueError:
+            raise click.BadParameter(f"give LAYER=LOW:HIGH in Hz, got {value!r}") from None
+    return found
+
+
+@click.command()
+@options.model
+@options.data("x, (samples, *shape), and with --labels y")
+@options.steps("Steps of the run that is trained for.", required=True)
+@click.option("--labels", is_flag=True, help="Train on y too (default: imitate MODEL).")
+@click.option("--spikes", type=float, help="Budget: spikes a sample.")
+@click.option("--joules", type=float, help="Budget: joules a sample, by --energy-table.")
+@click.option(
+    "--layer-rate",
+    "rates",
+    multiple=True,
+    callback=_rates,
+    metavar="LAYER=LOW:HIGH",
+    help="Budget: a layer's mean rate in Hz; repeat for more.",
+)
+@options.energy_table
+@click.option(
+    "--method",
+    type=click.Choice(get_args(Method)),
+    default="auto",
+    show_default=True,
+    help="Through the rounded network, with spikes through time, or as is measured to matter.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--timeout", type=float, help="Seconds after which it ends (default: never).")
+@click.option(
+    "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."
+)
+@click.option("--learning-rate", type=float, default=5e-4, show_default=True)
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    help="Samples held back, a file like --data (default: a tenth of the data).",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
+)
+@click.option("--device", default="cpu", show_default=True, help="Of PyTorch.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep its state in this file, and go on from there the next time.",
+)
+@options.out("the trained network here", required=True)
+@click.option(
+    "--write-back",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write MODEL with the trained weights here, a .keras or .onnx file.",
+)
+@options.limit
+@options.seed
+@options.dt
+@options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
+@options.as_json
+def train(
+    model: Path,
+    data: Path,
+    labels: bool,
+    validation: Path | None,
+    limit: int | None,
+    out: Path,
+    write_back: Path | None,
+    choices: dict[str, Any],
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Fit the weights and thresholds of MODEL to few steps, and save the trained network.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints the epochs;
+    budgets are met on the samples that are held back.
+    """
+    samples = load_samples(data, limit)
+    if labels and samples.y is None:
+        raise click.UsageError(f"--labels: {data} holds no y")
+    if validation is not None:
+        held = load_samples(validation)
+        settings["validation"] = (held.x, held.y if labels else None)
+    source = None if write_back is None else live(model)
+    if write_back is not None:
+        check_ending(source, write_back.name)
+    for place in filter(None, (out, write_back)):
+        check_place(place)
+    conversion = _opened(model, source, choices)
+    trained = conversion.train(samples.x, samples.y if labels else None, **settings)
+    trained.conversion.save(out)
+    if write_back is not None:
+        replace_file(write_back, packed(trained.write_back(source)))
+    if as_json:
+        emit(_plain(trained, out, write_back))
+        return
+    show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
+    kept = trained.kept
+    say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    click.echo(f"Saved as {out}")
+    if write_back is not None:
+        click.echo(f"Weights written to {write_back}")
+
+
+def _opened(model: Path, source: Any, choices: Mapping[str, Any]) -> Conversion:
+    """The network to train, with spiking neurons; of a live source where there is one."""
+    chosen = {"spiking": True, **choices} if is_model(model) else dict(choices)
+    return (
+        open_conversion(model, chosen) if source is None else convert(source, **with_spikes(chosen))
+    )
+
+
+def table_of(trained: Training[Conversion], title: str) -> Table:
+    """The epochs; the one that was kept is marked."""
+    rows = [
+        (
+            "kept" if epoch.number == trained.kept else None,
+            epoch.number,
+            epoch.way,
+            epoch.loss,
+            None if epoch.held_back is None else epoch.held_back.loss,
+            None if epoch.held_back is None else epoch.held_back.accuracy,
+            None if epoch.held_back is None else epoch.held_back.spikes,
+        )
+        for epoch in trained.history
+    ]
+    columns = (
+        Column("kept", ""),
+        Column("epoch", "epoch"),
+        Column("way", "way"),
+        Column("loss", "loss", number),
+        Column("held back", "loss,\nheld back", number),
+        Column("accuracy", "accuracy", percent),
+        Column("spikes", "spikes\na sample", number),
+    )
+    return Table(title, columns, tuple(rows))
+
+
+def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) -> dict[str, Any]:
+    return {
+        "kept": trained.kept,
+        "history": [asdict(epoch) for epoch in trained.history],
+        "saved": str(out),
+        "written_back": None if write_back is None else str(write_back),
+    }

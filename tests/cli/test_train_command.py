@@ -1,0 +1,115 @@
+"""`spikewright train`: the library's training from files to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import spikewright as sw
+from spikewright import demo
+from spikewright.cli import main
+from spikewright.frontends.live import live
+
+MODEL = str(demo.MODEL)
+STEPS, BUDGET = 2, 60.0
+GIVEN = ["--steps", str(STEPS), "--epochs", "2", "--neurons", "relu=BipolarIntegrateAndFire"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """Digits with labels."""
+    x, y = demo.held_out(120)
+    path = tmp_path / "digits.npz"
+    np.savez(path, x=x, y=y)
+    return str(path)
+
+
+def run(tmp_path: Path, data: str, *arguments: str, model: str = MODEL) -> Result:
+    """The command."""
+    given = ["train", model, "--data", data, "-o", str(tmp_path / "out.sw"), *GIVEN, *arguments]
+    return CliRunner().invoke(main, given)
+
+
+def sent(conversion: sw.Conversion, x: Any) -> float:
+    """Spikes a sample."""
+    counts = conversion.run(x, steps=STEPS, progress=False).spike_counts()
+    return float(sum(n.mean() for n in counts.values()))
+
+
+def test_files_in_and_files_out(tmp_path: Path, data: str) -> None:
+    """The saved network keeps the budget, and the written model sends the same when converted."""
+    back = tmp_path / "trained.onnx"
+    held = ["--validation", data, "--spikes", str(BUDGET), "--learning-rate", "0.005"]
+    found = run(tmp_path, data, *held, "--write-back", str(back))
+
+    assert found.exit_code == 0, found.output
+    assert "digits.onnx, 2 steps of 1 ms" in found.stdout
+    assert f"Saved as {tmp_path / 'out.sw'}" in found.stdout
+    assert f"Weights written to {back}" in found.stdout
+    x, _ = demo.held_out(120)
+    made = sw.load(tmp_path / "out.sw")
+    assert 0.9 * BUDGET <= sent(made, x) <= BUDGET
+    again = sw.convert(back, **made.resolved)
+    runs = [c.run(x[:20], steps=STEPS, progress=False).predict() for c in (made, again)]
+    np.testing.assert_array_equal(*runs)
+    before, after = (live(Path(p)).SerializeToString() for p in (MODEL, back))
+    assert (before != after) == ("Kept: epoch" in found.stdout)
+
+
+def test_json_has_every_epoch(tmp_path: Path, data: str) -> None:
+    """One document and nothing else: the history, the epoch kept, the files."""
+    found = run(tmp_path, data, "--labels", "--json")
+    told = json.loads(found.stdout)
+    assert [epoch["number"] for epoch in told["history"]] == [1, 2]
+    assert 0 < told["history"][1]["held_back"]["accuracy"] <= 1
+    assert told["saved"] == str(tmp_path / "out.sw")
+    assert told["kept"] in (0, 1, 2)
+    assert told["written_back"] is None
+
+
+def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> None:
+    """From its graph; with a checkpoint the second command finds all done, and ends alike."""
+    first = tmp_path / "first.sw"
+    sw.convert(MODEL, spiking={"relu": sw.BipolarIntegrateAndFire()}).save(first)
+    outs = []
+    for _ in range(2):
+        given = ["train", str(first), "--data", data, "--steps", "2", "--epochs", "2"]
+        more = ["--checkpoint", str(tmp_path / "state"), "-o", str(tmp_path / "out.sw")]
+        found = CliRunner().invoke(main, [*given, *more])
+        assert found.exit_code == 0, found.output
+        outs.append((tmp_path / "out.sw").read_bytes())
+    assert outs[0] == outs[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layer-rate", "relu1=50"], "give LAYER=LOW:HIGH in Hz, got 'relu1=50'"),
+        (["--write-back", "trained.keras"], "is written to a file that ends in .onnx"),
+        (["--write-back", "no/trained.onnx"], "its folder does not exist"),
+        (["--spikes", "0.01"], "spikes=0.01: "),
+        (["--layer-rate", "nowhere=1:2"], "'nowhere' is no layer with neurons"),
+    ],
+)
+def test_mistakes(tmp_path: Path, data: str, arguments: list[str], message: str) -> None:
+    """A sentence, the exit code 2, and no file."""
+    found = run(tmp_path, data, *arguments)
+    assert found.exit_code == 2
+    assert message in " ".join(found.stderr.split())
+    assert not (tmp_path / "out.sw").exists()
+
+
+def test_labels_that_are_not_there(tmp_path: Path) -> None:
+    """Said before anything is trained; so is a model that no weights are written back to."""
+    x, _ = demo.held_out(20)
+    np.savez(tmp_path / "x.npz", x=x)
+    found = run(tmp_path, str(tmp_path / "x.npz"), "--labels")
+    assert found.exit_code == 2
+    assert "--labels" in found.stderr
+    other = run(tmp_path, str(tmp_path / "x.npz"), "--write-back", "a.keras", model="model.pt2")
+    assert "Load the model in Python" in " ".join(other.stderr.split())
